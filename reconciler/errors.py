@@ -1,0 +1,222 @@
+"""The whole error tree.
+
+An error is raised where its cause is known and becomes an answer in exactly one place
+(`reconciler.service.envelope`). Its message says what failed, on which node, and what to do about it.
+
+Two questions decide an error's type. Its *code* is what a caller branches on. Whether it is *terminal* is
+what the controller branches on: a terminal error ends a wait at once, because the next round cannot
+succeed either; any other error is retried with growing delay until the caller's time is up.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class ErrorCode(StrEnum):
+    """Every code that an answer can carry; the value is the code itself."""
+
+    TOPOLOGY_NOT_FOUND = "TOPOLOGY_NOT_FOUND"
+    TOPOLOGY_INVALID = "TOPOLOGY_INVALID"
+    CLUSTER_NOT_FOUND = "CLUSTER_NOT_FOUND"
+    CLUSTER_NOT_RUNNING = "CLUSTER_NOT_RUNNING"
+    NODE_NOT_FOUND = "NODE_NOT_FOUND"
+    IMAGE_NOT_FOUND = "IMAGE_NOT_FOUND"
+    SSH_TIMEOUT = "SSH_TIMEOUT"
+    SSH_ERROR = "SSH_ERROR"
+    SNAPSHOT_NOT_FOUND = "SNAPSHOT_NOT_FOUND"
+    SNAPSHOT_EXISTS = "SNAPSHOT_EXISTS"
+    SNAPSHOT_FAILED = "SNAPSHOT_FAILED"
+    SNAPSHOT_LOST = "SNAPSHOT_LOST"
+    REVERT_FAILED = "REVERT_FAILED"
+    ARTIFACT_NOT_FOUND = "ARTIFACT_NOT_FOUND"
+    ARTIFACT_NOT_SYNCED = "ARTIFACT_NOT_SYNCED"
+    FAULT_NOT_FOUND = "FAULT_NOT_FOUND"
+    NO_PARAMETERS = "NO_PARAMETERS"
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    HOST_CAPABILITY_MISSING = "HOST_CAPABILITY_MISSING"
+    LIBVIRT_UNAVAILABLE = "LIBVIRT_UNAVAILABLE"
+    PARTIAL_FAILURE = "PARTIAL_FAILURE"
+    APPROVAL_REQUIRED = "APPROVAL_REQUIRED"
+    CONFLICT = "CONFLICT"
+    TIMEOUT = "TIMEOUT"
+    CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    HOST_COMMAND_FAILED = "HOST_COMMAND_FAILED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class ClusterError(Exception):
+    """Base of every error that reaches a user; never raised itself.
+
+    `recoverable` says whether trying again, or reverting, can help. `terminal` says whether the controller
+    must stop trying by itself.
+    """
+
+    code: ClassVar[ErrorCode]
+    terminal: ClassVar[bool] = True
+    recoverable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, node: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.node = node
+        self.hint = hint
+
+    def __str__(self) -> str:
+        where = f"node {self.node}: " if self.node and self.node not in self.message else ""
+        remedy = f" ({self.hint})" if self.hint else ""
+        return f"{where}{self.message}{remedy}"
+
+
+# What the caller asked for cannot be done as asked. Nothing was touched.
+
+
+class TopologyNotFound(ClusterError):
+    """No topology file of that name or path."""
+
+    code = ErrorCode.TOPOLOGY_NOT_FOUND
+
+
+class TopologyInvalid(ClusterError):
+    """The topology file has problems; the message lists every one with its YAML path and line."""
+
+    code = ErrorCode.TOPOLOGY_INVALID
+
+
+class ClusterNotFound(ClusterError):
+    """No cluster of that name has been defined."""
+
+    code = ErrorCode.CLUSTER_NOT_FOUND
+
+
+class ClusterNotRunning(ClusterError):
+    """The cluster exists, but the operation needs its nodes to run."""
+
+    code = ErrorCode.CLUSTER_NOT_RUNNING
+    recoverable = True
+
+
+class NodeNotFound(ClusterError):
+    """The cluster has no node of that name."""
+
+    code = ErrorCode.NODE_NOT_FOUND
+
+
+class ImageNotFound(ClusterError):
+    """A base image, kernel or initrd that a topology names is missing, unreadable or of the wrong format."""
+
+    code = ErrorCode.IMAGE_NOT_FOUND
+
+
+class InvalidArgument(ClusterError):
+    """An argument of a tool or command is out of its range."""
+
+    code = ErrorCode.INVALID_ARGUMENT
+
+
+class NoParameters(ClusterError):
+    """The call changes nothing because none of its parameters asks for anything."""
+
+    code = ErrorCode.NO_PARAMETERS
+
+
+class ApprovalRequired(ClusterError):
+    """The change restarts nodes or loses data and the caller has not said that this is wanted."""
+
+    code = ErrorCode.APPROVAL_REQUIRED
+    recoverable = True
+
+
+class Conflict(ClusterError):
+    """Something that is not ours stands where ours should be, or another client changed the record first."""
+
+    code = ErrorCode.CONFLICT
+    recoverable = True
+
+
+class ConfigurationInvalid(ClusterError):
+    """The configuration file or an environment variable has a value that cannot be used."""
+
+    code = ErrorCode.CONFIGURATION_INVALID
+
+
+# The host lacks something. Nothing that was there is lost.
+
+
+class HostCapabilityMissing(ClusterError):
+    """The host's kernel, tools or file system cannot do what is asked; the hint names the remedy."""
+
+    code = ErrorCode.HOST_CAPABILITY_MISSING
+
+
+class LibvirtUnavailable(ClusterError):
+    """The libvirt daemon does not answer."""
+
+    code = ErrorCode.LIBVIRT_UNAVAILABLE
+    terminal = False
+    recoverable = True
+
+
+class StoreUnavailable(ClusterError):
+    """The desired-state store is locked, unreadable or damaged."""
+
+    code = ErrorCode.STORE_UNAVAILABLE
+    recoverable = True
+
+
+class HostCommandFailed(ClusterError):
+    """A host command ended with an error; the message carries a line that repeats it by hand."""
+
+    code = ErrorCode.HOST_COMMAND_FAILED
+    terminal = False
+    recoverable = True
+
+
+class OperationFailed(ClusterError):
+    """Libvirt, QEMU or the file system refused one action; the cause may pass."""
+
+    code = ErrorCode.INTERNAL_ERROR
+    terminal = False
+    recoverable = True
+
+
+# The guests.
+
+
+class SshTimeout(ClusterError):
+    """A node did not accept an SSH login in time."""
+
+    code = ErrorCode.SSH_TIMEOUT
+    terminal = False
+    recoverable = True
+
+
+class SshError(ClusterError):
+    """An SSH connection failed for a reason that waiting does not mend (host key, credentials, protocol)."""
+
+    code = ErrorCode.SSH_ERROR
+    recoverable = True
+
+
+# The outcome of a whole operation.
+
+
+class PartialFailure(ClusterError):
+    """Some nodes are as asked and some are not; the message names the latter with their causes."""
+
+    code = ErrorCode.PARTIAL_FAILURE
+    recoverable = True
+
+
+class OperationTimeout(ClusterError):
+    """The caller's time was up before the condition held; the message carries the last cause."""
+
+    code = ErrorCode.TIMEOUT
+    terminal = False
+    recoverable = True
+
+
+class InternalError(ClusterError):
+    """A defect in this program."""
+
+    code = ErrorCode.INTERNAL_ERROR

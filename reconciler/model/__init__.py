@@ -1,0 +1,1 @@
+"""Pure data: what the whole program speaks about."""

@@ -1,0 +1,129 @@
+"""The cluster document: the one type that both the desired and the observed state of a cluster have.
+
+One field per resource kind, each a map keyed by name, never a list, so that two documents compare key by key
+and their difference is a readable JSON patch. Each kind is planned by exactly one function in `reconciler.plan`.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from reconciler.errors import ErrorCode
+from reconciler.model.base import Frozen
+from reconciler.model.topology import DiskBus, Forward
+
+
+class Unknown(Frozen):
+    """What could not be observed, or is not ours. Nothing is created, changed or deleted because of it."""
+
+    unknown: str = Field(description="Why, and the remedy.")
+    code: ErrorCode
+    terminal: bool = False
+
+
+class Network(Frozen):
+    """A libvirt network with its bridge on the host."""
+
+    bridge: str
+    gateway: str
+    prefix_length: int
+    forward: Forward
+    active: bool
+
+
+class Layer(Frozen):
+    """A qcow2 file of ours: a node's overlay on an image, or an extra disk (then without backing)."""
+
+    node: str
+    disk: str
+    size_bytes: int
+    backing: Path | None = None
+    backing_format: str | None = None
+
+
+class Seed(Frozen):
+    """A NoCloud seed image; the digest is over everything that was asked to be in it."""
+
+    digest: str
+
+
+class BackingFile(Frozen):
+    """A file below a layer, opened read-only."""
+
+    path: Path
+    format: str
+
+
+class DomainDisk(Frozen):
+    """A disk as the domain's persistent definition names it; `backing` goes from the layer down to the image."""
+
+    path: Path
+    format: str
+    bus: DiskBus = DiskBus.VIRTIO
+    backing: tuple[BackingFile, ...] = ()
+    read_only: bool = False
+
+
+class DirectBoot(Frozen):
+    """The kernel that QEMU loads itself."""
+
+    kernel: Path
+    initrd: Path | None
+    cmdline: str
+
+
+class Domain(Frozen):
+    """The persistent definition of a node's domain: the parts of its XML that we own."""
+
+    uuid: str
+    role: str
+    vcpus: int
+    memory_mb: int
+    virt_type: str
+    cpu: str
+    disks: dict[str, DomainDisk] = Field(description="By target; the seed is the last one.")
+    network: str
+    mac: str
+    tap: str
+    console: Path
+    boot: DirectBoot | None = None
+    template: int = Field(description="The version of the XML that we render; a newer one redefines the domain.")
+
+
+class PowerState(StrEnum):
+    """What a domain does. Only the first three can be wanted."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+    CRASHED = "crashed"
+    BLOCKED = "blocked"  # paused by QEMU itself: an I/O error such as a full disk
+    STOPPING = "stopping"
+
+
+class Power(Frozen):
+    """The power of a defined domain; epochs are the last ones carried out, read from the domain's metadata."""
+
+    state: PowerState
+    boot_epoch: int = 0
+    resume_epoch: int = 0
+
+
+class ClusterDocument(Frozen):
+    """The state of one cluster, wanted or found. A resource that is absent has no key."""
+
+    networks: dict[str, Network | Unknown] = Field(default={}, description="By libvirt network name.")
+    layers: dict[str, Layer | Unknown] = Field(default={}, description="By absolute path.")
+    seeds: dict[str, Seed | Unknown] = Field(default={}, description="By node.")
+    domains: dict[str, Domain | Unknown] = Field(default={}, description="By node.")
+    power: dict[str, Power | Unknown] = Field(default={}, description="By node; present where a domain is.")
+
+
+Resource = TypeVar("Resource", Network, Layer, Seed, Domain, Power)
+
+
+def canonical(document: ClusterDocument) -> dict[str, Any]:
+    """The document as plain JSON data, for patches and for people."""
+    return document.model_dump(mode="json", exclude_none=True)

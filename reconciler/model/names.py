@@ -1,0 +1,93 @@
+"""Every name that we give to something on the host: deterministic functions of cluster and node.
+
+A cluster name and a node name are both DNS labels, so neither holds a dot: `CLUSTER.NODE` can be read back
+without doubt.
+"""
+
+import hashlib
+import re
+import uuid
+from pathlib import Path
+
+LABEL_PATTERN = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+CLUSTER_NAME_MAX_LENGTH = 40
+NODE_NAME_MAX_LENGTH = 63
+INTERFACE_NAME_MAX_LENGTH = 15  # IFNAMSIZ - 1, linux/if.h
+
+ROOT_DISK = "vda"
+
+_UUID_NAMESPACE = uuid.UUID("6f1a3a5e-5f0b-5c39-9d0e-6a2f6c6b7d11")
+_LAYER_FILE = re.compile(
+    rf"(?P<node>{LABEL_PATTERN})\.(?P<disk>[a-z]+)\.r(?P<revision>[0-9]+)\.(?P<depth>[0-9]+)\.qcow2"
+)
+
+
+def domain_name(cluster: str, node: str) -> str:
+    """The libvirt name of a node's domain."""
+    return f"{cluster}.{node}"
+
+
+def node_of_domain(cluster: str, domain: str) -> str | None:
+    """The node that a libvirt domain name stands for, or None where it is not of this cluster."""
+    prefix, dot, node = domain.partition(".")
+    return node if prefix == cluster and dot and re.fullmatch(LABEL_PATTERN, node) else None
+
+
+def domain_uuid(cluster: str, node: str) -> str:
+    """The UUID of a node's domain, the same each time it is defined."""
+    return str(uuid.uuid5(_UUID_NAMESPACE, domain_name(cluster, node)))
+
+
+def network_uuid(cluster: str, network: str) -> str:
+    """The UUID of a cluster's libvirt network."""
+    return str(uuid.uuid5(_UUID_NAMESPACE, f"{cluster}/network/{network}"))
+
+
+def mac_address(cluster: str, node: str) -> str:
+    """A locally administered unicast address; 40 bits come from a digest."""
+    return ":".join(["52", *(f"{byte:02x}" for byte in _digest(cluster, node)[:5])])
+
+
+def tap_name(cluster: str, node: str) -> str:
+    """The host's end of the node's network card; stable, so that rules by interface name outlive a restart."""
+    return f"vmc-{_digest(cluster, node).hex()}"[:INTERFACE_NAME_MAX_LENGTH]
+
+
+def cluster_dir(overlay_dir: Path, cluster: str) -> Path:
+    """Where everything that a cluster keeps on disk stands together."""
+    return overlay_dir / cluster
+
+
+def layer_path(overlay_dir: Path, cluster: str, node: str, disk: str, revision: int, depth: int = 0) -> Path:
+    """A layer's file. The disk revision is part of its name: that the file exists says that the revert was done."""
+    return cluster_dir(overlay_dir, cluster) / f"{node}.{disk}.r{revision}.{depth}.qcow2"
+
+
+def parse_layer_name(file_name: str) -> tuple[str, str, int, int] | None:
+    """Node, disk, revision and depth of a layer's file name, or None where it is not one."""
+    match = _LAYER_FILE.fullmatch(file_name)
+    return match and (match["node"], match["disk"], int(match["revision"]), int(match["depth"]))
+
+
+def seed_path(overlay_dir: Path, cluster: str, node: str) -> Path:
+    """The NoCloud seed image of a node."""
+    return cluster_dir(overlay_dir, cluster) / f"{node}.seed.iso"
+
+
+def host_key_path(overlay_dir: Path, cluster: str, node: str) -> Path:
+    """The node's private SSH host key in OpenSSH form; the public half stands beside it with `.pub`."""
+    return cluster_dir(overlay_dir, cluster) / f"{node}.host_ed25519"
+
+
+def console_path(overlay_dir: Path, cluster: str, node: str) -> Path:
+    """The log of the node's serial console."""
+    return cluster_dir(overlay_dir, cluster) / f"{node}.console.log"
+
+
+def extra_disk_target(index: int) -> str:
+    """The target of the extra disk at `index` (from 0): `vdb`, `vdc`, … `vdz`."""
+    return f"vd{chr(ord('b') + index)}"
+
+
+def _digest(cluster: str, node: str) -> bytes:
+    return hashlib.sha256(domain_name(cluster, node).encode()).digest()

@@ -1,0 +1,121 @@
+"""The desired-state record of a cluster: all that a user has asked for, and nothing that was observed.
+
+Tools and commands change records and wait; only the controller acts on them. One-shot verbs (a crash, a
+revert) are counters here that the host is made to match, so that they are carried out exactly once.
+"""
+
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from reconciler.model.base import Frozen
+from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
+
+
+class WantedPower(StrEnum):
+    """The power state that a node shall be in; `paused` starts it with its CPUs stopped, for a debugger."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+
+
+class StopMode(StrEnum):
+    """How a node that runs is brought down: asked by ACPI, or its power cut."""
+
+    SHUTDOWN = "shutdown"
+    DESTROY = "destroy"
+
+
+class ImageFile(Frozen):
+    """A disk image of the user's that is only ever read; format and virtual size were read from its header."""
+
+    path: Path
+    format: str
+    size_bytes: int
+
+
+class NetworkSpec(Frozen):
+    """The resolved network of a cluster."""
+
+    name: str
+    bridge: str
+    subnet: IPv4Network
+    gateway: IPv4Address
+    forward: Forward
+
+
+class ExtraDiskSpec(Frozen):
+    """A resolved extra disk; `existing` files are used as they are and never deleted."""
+
+    path: Path
+    size_bytes: int
+    bus: DiskBus
+    existing: bool
+    format: str = "qcow2"
+
+
+class NodeSpec(Frozen):
+    """A resolved node: every inherited value is filled in."""
+
+    role: str
+    vcpus: int
+    memory_mb: int
+    ip: IPv4Address
+    mac: str
+    tap: str
+    base_image: ImageFile
+    extra_disks: dict[str, ExtraDiskSpec] = Field(default={}, description="By target: vdb, vdc, …")
+    boot: Boot | None = None
+    virt_type: VirtType = VirtType.AUTO
+    cpu: str | None = None
+    user_data: dict[str, Any] = {}
+
+
+class SshSpec(Frozen):
+    """How to log in to the nodes; the public key is what the seeds carry."""
+
+    user: str
+    key_path: Path
+    public_key: str
+    connect_timeout_s: float
+
+
+class ClusterSpec(Frozen):
+    """A whole resolved topology."""
+
+    overlay_dir: Path
+    network: NetworkSpec
+    nodes: dict[str, NodeSpec]
+    ssh: SshSpec
+    snapshot_names: dict[str, str] = Field(default={}, description="Logical name -> snapshot name.")
+
+
+class NodeIntent(Frozen):
+    """What was asked of one node beside its specification."""
+
+    power: WantedPower = WantedPower.OFF
+    boot_epoch: int = Field(default=0, ge=0, description="Power cycles asked for; carried out when the host says so.")
+    boot_gracefully: bool = Field(default=False, description="The newest power cycle asks by ACPI before it cuts.")
+    resume_epoch: int = Field(default=0, ge=0, description="Resumes asked for of a node that was paused by others.")
+    disk_revision: int = Field(default=0, ge=0, description="Counts fresh root disks: reverts and recreations.")
+
+
+class Deletion(Frozen):
+    """The cluster shall go; its disks too where asked."""
+
+    remove_overlays: bool
+
+
+class ClusterRecord(Frozen):
+    """All that is wanted of one cluster. `generation` grows by one with each change."""
+
+    cluster_name: str
+    generation: int = 0
+    spec: ClusterSpec
+    nodes: dict[str, NodeIntent]
+    stop_mode: StopMode = StopMode.SHUTDOWN
+    deletion: Deletion | None = None

@@ -1,0 +1,110 @@
+"""What the tools answer. Names and meanings are fixed by the contract; fields may be added, never changed."""
+
+from enum import StrEnum
+from typing import Generic, Self, TypeVar
+
+from pydantic import Field
+
+from reconciler.errors import ClusterError, ErrorCode
+from reconciler.model.base import Frozen
+from reconciler.model.status import Condition
+
+T = TypeVar("T")
+
+
+class ToolError(Frozen):
+    """Why a tool failed, and whether trying again, or reverting, can help."""
+
+    code: ErrorCode
+    message: str
+    node: str | None = None
+    recoverable: bool
+
+    @classmethod
+    def of(cls, error: ClusterError) -> Self:
+        return cls(code=error.code, message=str(error), node=error.node, recoverable=error.recoverable)
+
+
+class ToolResult(Frozen, Generic[T]):
+    """The envelope that every tool answers in: a result or an error, never both."""
+
+    success: bool
+    result: T | None = None
+    error: ToolError | None = None
+
+
+class DomainState(StrEnum):
+    """A node's domain as `virsh domstate` names it; `unknown` also stands for a domain that is not defined."""
+
+    RUNNING = "running"
+    SHUT_OFF = "shut off"
+    PAUSED = "paused"
+    CRASHED = "crashed"
+    UNKNOWN = "unknown"
+
+
+class NodeStatus(Frozen):
+    """One node as observed just now."""
+
+    name: str
+    role: str
+    ip: str
+    domain_state: DomainState
+    ssh_reachable: bool
+    artifact_id_installed: str | None = None
+    loaded_modules: tuple[str, ...] = ()
+    message: str | None = Field(default=None, description="What stands in the way of this node, with its remedy.")
+
+
+class ClusterStatus(Frozen):
+    """A cluster as observed just now; `generation` is what is wanted, `observed_generation` what was last worked on."""
+
+    cluster_name: str
+    network_active: bool
+    nodes: tuple[NodeStatus, ...]
+    generation: int = 0
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+class NodeDescriptor(Frozen):
+    """What it takes to log in to one node."""
+
+    name: str
+    role: str
+    ip: str
+    ssh_port: int = 22
+    ssh_user: str
+    ssh_key_path: str
+    host_key: str = Field(description="The node's public SSH host key, as a known_hosts file carries it.")
+
+
+class ClusterHandle(Frozen):
+    """What a consumer needs to use a running cluster by itself."""
+
+    cluster_name: str
+    nodes: tuple[NodeDescriptor, ...]
+    artifact_path: str | None = None
+    kernel_version: str
+    kernel_versions: dict[str, str]
+
+
+class ExecResult(Frozen):
+    """One finished (or timed out) shell command; bytes that are not UTF-8 are shown as U+FFFD."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    duration_s: float
+    timed_out: bool
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+
+
+class ExecAllResult(Frozen):
+    """The same command on many nodes; `failed_nodes` are those with a non-zero exit, a time-out or no answer."""
+
+    results: dict[str, ExecResult]
+    all_succeeded: bool
+    failed_nodes: tuple[str, ...]
+    errors: dict[str, ToolError] = {}

@@ -1,0 +1,61 @@
+"""What a controller says of a cluster after each round: Kubernetes-style conditions beside the generation."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from reconciler.errors import ErrorCode
+from reconciler.model.base import Frozen
+
+
+class ConditionType(StrEnum):
+    """What can hold for a cluster."""
+
+    DEFINED = "Defined"
+    RUNNING = "Running"
+    SSH_REACHABLE = "SSHReachable"
+    SNAPSHOTS_READY = "SnapshotsReady"
+    FAULTS_APPLIED = "FaultsApplied"
+    READY = "Ready"
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds; `Unknown` where it could not be observed."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Frozen):
+    """One condition with the reason (CamelCase, for programs) and the message (for people) of its status."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str = ""
+    last_transition: datetime
+
+
+class Obstacle(Frozen):
+    """What keeps a cluster from its desired state, with the remedy in the message."""
+
+    code: ErrorCode
+    message: str
+    node: str | None = None
+    terminal: bool = False
+    recoverable: bool = True
+
+
+class RecordStatus(Frozen):
+    """The controller's word on one cluster, written however a round ends.
+
+    `observed_generation` is the newest generation that a round has worked on; `converged` says whether that
+    round left nothing to do.
+    """
+
+    cluster_name: str
+    observed_generation: int
+    converged: bool
+    conditions: tuple[Condition, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
+    updated_at: datetime

@@ -1,0 +1,95 @@
+"""The only door to host commands: an argument vector, a time limit, and a line that repeats the command.
+
+Cancelling the caller ends the command and every child that it has started.
+"""
+
+import asyncio
+import os
+import shlex
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+
+log = structlog.get_logger(__name__)
+
+_STDERR_TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a finished command left behind; the streams are raw bytes."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    duration_s: float
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float = 60.0,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run `argv` (never through a shell) and return what it printed.
+
+    `env` is added to this process's environment. With `check`, a non-zero exit raises `HostCommandFailed`;
+    a time-out always does. A program that is not installed raises `HostCapabilityMissing`.
+    """
+    started = time.monotonic()
+    process = await _spawn(argv, stdin, env)
+    try:
+        async with asyncio.timeout(timeout_s):
+            stdout, stderr = await process.communicate(stdin)
+    except TimeoutError:
+        raise HostCommandFailed(f"no end after {timeout_s:g} s: {replay_line(argv)}") from None
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    assert process.returncode is not None
+    duration_s = time.monotonic() - started
+    log.debug("host_command", argv=replay_line(argv), exit_code=process.returncode, duration_s=round(duration_s, 4))
+    done = Completed(tuple(argv), process.returncode, stdout, stderr, duration_s)
+    if check and done.exit_code != 0:
+        raise HostCommandFailed(f"exit code {done.exit_code} from: {replay_line(argv)}\n{_tail(stderr)}")
+    return done
+
+
+def replay_line(argv: Sequence[str]) -> str:
+    """The command as a person would type it into a shell."""
+    return shlex.join(argv)
+
+
+async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str] | None) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=None if env is None else {**os.environ, **env},
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise HostCapabilityMissing(
+            f"the program {argv[0]!r} is not installed", hint="`vmcluster doctor` names the package"
+        ) from None
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _tail(stderr: bytes) -> str:
+    return stderr[-_STDERR_TAIL_BYTES:].decode(errors="replace").strip()
