@@ -6,12 +6,13 @@ and their difference is a readable JSON patch. Each kind is planned by exactly o
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import Field
 
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.record import StopMode
 from reconciler.model.topology import DiskBus, Forward
 
 
@@ -93,7 +94,7 @@ class Domain(Frozen):
 
 
 class PowerState(StrEnum):
-    """What a domain does. Only the first three can be wanted."""
+    """What a domain does. Only the first three can be wanted; the first three are those of `WantedPower`."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -104,11 +105,21 @@ class PowerState(StrEnum):
 
 
 class Power(Frozen):
-    """The power of a defined domain; epochs are the last ones carried out, read from the domain's metadata."""
+    """The power of a domain; epochs are the last ones carried out, read from the domain's metadata.
+
+    `stop_mode` says how a node is brought down where that is wanted; it is never observed.
+    """
 
     state: PowerState
     boot_epoch: int = 0
     resume_epoch: int = 0
+    stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, exclude=True)
+
+
+class Tap(Frozen):
+    """The host's end of a running node's network card, and the bridge it is plugged into."""
+
+    bridge: str | None
 
 
 class ClusterDocument(Frozen):
@@ -119,9 +130,7 @@ class ClusterDocument(Frozen):
     seeds: dict[str, Seed | Unknown] = Field(default={}, description="By node.")
     domains: dict[str, Domain | Unknown] = Field(default={}, description="By node.")
     power: dict[str, Power | Unknown] = Field(default={}, description="By node; present where a domain is.")
-
-
-Resource = TypeVar("Resource", Network, Layer, Seed, Domain, Power)
+    taps: dict[str, Tap | Unknown] = Field(default={}, description="By node; present where a domain is active.")
 
 
 def canonical(document: ClusterDocument) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class NodeIntent(Frozen):
 
     power: WantedPower = WantedPower.OFF
     boot_epoch: int = Field(default=0, ge=0, description="Power cycles asked for; carried out when the host says so.")
-    boot_gracefully: bool = Field(default=False, description="The newest power cycle asks by ACPI before it cuts.")
+    stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, description="How it is brought down, off or for a cycle.")
     resume_epoch: int = Field(default=0, ge=0, description="Resumes asked for of a node that was paused by others.")
     disk_revision: int = Field(default=0, ge=0, description="Counts fresh root disks: reverts and recreations.")
 
@@ -117,5 +117,4 @@ class ClusterRecord(Frozen):
     generation: int = 0
     spec: ClusterSpec
     nodes: dict[str, NodeIntent]
-    stop_mode: StopMode = StopMode.SHUTDOWN
     deletion: Deletion | None = None

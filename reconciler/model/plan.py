@@ -1,0 +1,250 @@
+"""A plan: the ordered actions that turn the observed state of a cluster into the desired one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from pathlib import Path
+
+from reconciler.model.document import Domain, DomainDisk, Layer, Network
+from reconciler.model.record import StopMode
+from reconciler.model.status import Obstacle
+
+
+class Stage(IntEnum):
+    """When an action is carried out. A stage begins when the one before it has ended on every node."""
+
+    POWER_DOWN = 1
+    UNDEFINE = 2
+    NETWORK = 3
+    FILES = 4
+    DEFINE = 5
+    POWER_UP = 6
+    REMOVE_FILES = 7
+    REMOVE_NETWORK = 8
+
+
+class Change(StrEnum):
+    """What happens to the resource, as a plan prints it."""
+
+    CREATE = "+"
+    UPDATE = "~"
+    DELETE = "-"
+
+
+class Disruption(StrEnum):
+    """What a change costs who uses the cluster, from nothing to what cannot be had back."""
+
+    NONE = "none"
+    LIVE = "live"
+    RESTART = "restart"
+    RECREATE = "recreate"
+    DATA_LOSS = "data-loss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epochs:
+    """The requests for a power cycle and for a resume that were last carried out, as a domain's metadata has them."""
+
+    boot: int = 0
+    resume: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Action:
+    """What every action has: the node it is for (None: the whole cluster) and why it is needed."""
+
+    node: str | None = None
+    reason: str
+    change: Change = Change.UPDATE
+    disruption: Disruption = Disruption.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateNetwork(_Action):
+    """Define and start a network; one of ours that differs is taken away first, its taps are plugged in again."""
+
+    name: str
+    network: Network
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartNetwork(_Action):
+    """Start a defined network."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteNetwork(_Action):
+    """Stop and undefine a network."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateLayer(_Action):
+    """Make a qcow2 file."""
+
+    path: Path
+    layer: Layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteLayer(_Action):
+    """Delete a qcow2 file of ours."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteSeed(_Action):
+    """Write a node's seed image, and its host keys where they are missing."""
+
+    node: str
+    digest: str
+    live: bool = False  # the node runs: its /etc/hosts is brought up to date over SSH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSeed(_Action):
+    """Delete a node's seed image and host keys."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefineDomain(_Action):
+    """Write the persistent definition of a node's domain; a running machine takes it up when it boots next."""
+
+    node: str
+    domain: Domain
+    carried_out: Epochs
+    needs_restart: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachDisk(_Action):
+    """Plug a disk into a running node, and into its persistent definition in the same call."""
+
+    node: str
+    target: str
+    disk: DomainDisk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndefineDomain(_Action):
+    """Remove the definition of a domain that is off."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutDown(_Action):
+    """Ask a node by ACPI to power off. The answer is seen in a later round."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutPower(_Action):
+    """Cut a node's power and write down which power cycle that was, so that it is never repeated.
+
+    With `mode` shutdown the node is asked first and given time.
+    """
+
+    node: str
+    boot_epoch: int
+    mode: StopMode = StopMode.DESTROY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(_Action):
+    """Power a node on, with its CPUs stopped where `paused`."""
+
+    node: str
+    paused: bool
+    resume_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(_Action):
+    """Let the CPUs of a node run that were stopped, and write down which request that was."""
+
+    node: str
+    resume_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspend(_Action):
+    """Stop the CPUs of a running node."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlugTap(_Action):
+    """Plug a running node's tap into its bridge again."""
+
+    node: str
+    tap: str
+    bridge: str
+
+
+Action = (
+    CreateNetwork
+    | StartNetwork
+    | DeleteNetwork
+    | CreateLayer
+    | DeleteLayer
+    | WriteSeed
+    | DeleteSeed
+    | DefineDomain
+    | AttachDisk
+    | UndefineDomain
+    | ShutDown
+    | CutPower
+    | Start
+    | Resume
+    | Suspend
+    | PlugTap
+)
+
+STAGE_OF: dict[type[Action], Stage] = {
+    ShutDown: Stage.POWER_DOWN,
+    CutPower: Stage.POWER_DOWN,
+    Suspend: Stage.POWER_DOWN,
+    UndefineDomain: Stage.UNDEFINE,
+    CreateNetwork: Stage.NETWORK,
+    StartNetwork: Stage.NETWORK,
+    PlugTap: Stage.POWER_UP,
+    CreateLayer: Stage.FILES,
+    WriteSeed: Stage.FILES,
+    DefineDomain: Stage.DEFINE,
+    AttachDisk: Stage.DEFINE,
+    Start: Stage.POWER_UP,
+    Resume: Stage.POWER_UP,
+    DeleteLayer: Stage.REMOVE_FILES,
+    DeleteSeed: Stage.REMOVE_FILES,
+    DeleteNetwork: Stage.REMOVE_NETWORK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in order, and what stands in the way of doing more."""
+
+    actions: tuple[Action, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
+    waiting: frozenset[str] = field(default=frozenset())  # nodes on their way down: nothing to do but look again
+
+    def stages(self) -> Iterator[tuple[Action, ...]]:
+        """The actions of each stage that has any, in order."""
+        for stage in Stage:
+            if batch := tuple(action for action in self.actions if STAGE_OF[type(action)] is stage):
+                yield batch
+
+    @property
+    def converged(self) -> bool:
+        """Whether the observed state is the desired one."""
+        return not (self.actions or self.obstacles or self.waiting)

@@ -1,0 +1,327 @@
+"""One function per resource kind, from (desired, observed) to the actions that close the difference.
+
+All share one signature. Each looks at its own field of the documents, and at the power of a node where that
+decides how a change is made. `Unknown` never yields an action: `reconciler.plan.planner` reports it.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar, assert_never
+
+from reconciler.errors import ErrorCode
+from reconciler.model.base import Frozen
+from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
+from reconciler.model.plan import (
+    Action,
+    AttachDisk,
+    Change,
+    CreateLayer,
+    CreateNetwork,
+    CutPower,
+    DefineDomain,
+    DeleteLayer,
+    DeleteNetwork,
+    DeleteSeed,
+    Disruption,
+    Epochs,
+    PlugTap,
+    Resume,
+    ShutDown,
+    Start,
+    StartNetwork,
+    Suspend,
+    UndefineDomain,
+    WriteSeed,
+)
+from reconciler.model.record import StopMode
+from reconciler.model.status import Obstacle
+from reconciler.model.topology import DiskBus
+
+R = TypeVar("R", bound=Frozen)
+Step = Action | Obstacle
+
+HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
+LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})  # what a running machine does not notice
+
+
+def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Networks are created, started, replaced where they differ, and deleted last."""
+    for name, want in known(desired.networks):
+        have = observed.networks.get(name)
+        if have is None:
+            yield CreateNetwork(name=name, network=want, reason="not there yet", change=Change.CREATE)
+        elif isinstance(have, Unknown):
+            continue
+        elif changes := changed_fields(have, want, ignoring={"active"}):
+            yield CreateNetwork(
+                name=name, network=want, replaces=True, reason=in_words(changes), disruption=Disruption.LIVE
+            )
+        elif not have.active:
+            yield StartNetwork(name=name, reason="defined, but not active")
+    for name in known_extra(desired.networks, observed.networks):
+        yield DeleteNetwork(name=name, reason="not wanted any more", change=Change.DELETE)
+
+
+def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Layers are only made and deleted: a layer that differs would have to be rewritten, and is reported."""
+    for path, want in known(desired.layers):
+        have = observed.layers.get(path)
+        if have is None:
+            yield CreateLayer(node=want.node, path=Path(path), layer=want, reason="not there yet", change=Change.CREATE)
+        elif isinstance(have, Layer) and (changes := changed_fields(have, want)):
+            yield Obstacle(
+                code=ErrorCode.CONFLICT,
+                node=want.node,
+                terminal=True,
+                message=f"{path} differs from what is wanted ({in_words(changes)}) and holds data: "
+                "put the old value back, or recreate the node with --allow-data-loss",
+            )
+    for path in known_extra(desired.layers, observed.layers):
+        have = observed.layers[path]
+        assert isinstance(have, Layer)
+        yield DeleteLayer(
+            node=have.node,
+            path=Path(path),
+            reason="not wanted any more",
+            change=Change.DELETE,
+            disruption=Disruption.DATA_LOSS,
+        )
+
+
+def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Seeds are written whole; what of them concerns a booted guest is read again at each boot."""
+    for node, want in known(desired.seeds):
+        have = observed.seeds.get(node)
+        if have is None:
+            yield WriteSeed(node=node, digest=want.digest, reason="not there yet", change=Change.CREATE)
+        elif not isinstance(have, Unknown) and have != want:
+            yield WriteSeed(
+                node=node,
+                digest=want.digest,
+                live=is_running(observed, node),
+                reason="addresses, names, keys or user data changed",
+                disruption=Disruption.LIVE,
+            )
+    for node in known_extra(desired.seeds, observed.seeds):
+        yield DeleteSeed(node=node, reason="not wanted any more", change=Change.DELETE)
+
+
+def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Domains are defined, redefined where a field of ours differs, and undefined with what libvirt keeps of them."""
+    for node, want in known(desired.domains):
+        have = observed.domains.get(node)
+        if isinstance(have, Unknown):
+            continue
+        carried_out = _epochs_to_write(desired, observed, node)
+        if have is None:
+            yield DefineDomain(
+                node=node, domain=want, carried_out=carried_out, reason="not defined yet", change=Change.CREATE
+            )
+        elif have != want:
+            yield from _redefine(node, have, want, is_active(observed, node), carried_out)
+    for node in known_extra(desired.domains, observed.domains):
+        yield UndefineDomain(
+            node=node, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.RECREATE
+        )
+
+
+def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Power follows the wanted state; a power cycle that was asked for is carried out exactly once."""
+    for node, want in known(desired.power):
+        match observed.power.get(node):
+            case Unknown():
+                continue
+            case None:
+                yield from _power_on(node, want)
+            case have if have.boot_epoch < want.boot_epoch:
+                yield _power_cycle(node, have, want)
+                yield from _power_on(node, want)
+            case have:
+                yield from _match_state(node, have, want)
+    for node in known_extra(desired.power, observed.power):
+        have = observed.power[node]
+        assert isinstance(have, Power)
+        if have.state is not PowerState.OFF:
+            yield CutPower(
+                node=node,
+                boot_epoch=have.boot_epoch,
+                reason="not wanted any more",
+                disruption=Disruption.RECREATE,
+            )
+
+
+def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """A running node's tap is plugged into its network's bridge, also after the network was away."""
+    for node, want in known(desired.taps):
+        have, domain = observed.taps.get(node), desired.domains.get(node)
+        if have is None or isinstance(have, Unknown) or have == want or not isinstance(domain, Domain):
+            continue
+        assert want.bridge is not None
+        yield PlugTap(
+            node=node,
+            tap=domain.tap,
+            bridge=want.bridge,
+            reason=f"plugged into {have.bridge or 'no bridge'}",
+            disruption=Disruption.LIVE,
+        )
+
+
+# What the planners share.
+
+
+def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:
+    """The entries whose value is known."""
+    for name, value in resources.items():
+        if not isinstance(value, Unknown):
+            yield name, value
+
+
+def known_extra(desired: Mapping[str, R | Unknown], observed: Mapping[str, R | Unknown]) -> list[str]:
+    """What is there, known, and not wanted."""
+    return [name for name, value in observed.items() if name not in desired and not isinstance(value, Unknown)]
+
+
+def changed_fields(have: Frozen, want: Frozen, ignoring: set[str] = frozenset()) -> dict[str, tuple[object, object]]:  # type: ignore[assignment]
+    """The fields that differ, each with its old and its new value."""
+    names = type(want).model_fields.keys() - ignoring
+    pairs = {name: (getattr(have, name), getattr(want, name)) for name in sorted(names)}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def in_words(changes: Mapping[str, tuple[object, object]]) -> str:
+    """A change of fields as a plan prints it."""
+    return ", ".join(_change_in_words(name, old, new) for name, (old, new) in changes.items())
+
+
+def is_active(observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's domain has a QEMU process, in whatever state."""
+    power = observed.power.get(node)
+    return isinstance(power, Power) and power.state is not PowerState.OFF
+
+
+def is_running(observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's CPUs run."""
+    power = observed.power.get(node)
+    return isinstance(power, Power) and power.state is PowerState.RUNNING
+
+
+def _change_in_words(name: str, old: object, new: object) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        gone, come = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
+        edited = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
+        parts = [f"{sign}{key}" for sign, keys in (("+", come), ("-", gone), ("~", edited)) for key in keys]
+        return f"{name} {' '.join(parts)}"
+    return f"{name} {old} -> {new}"
+
+
+def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: str) -> Epochs:
+    """What the definition says was carried out: as before, or, where there was no domain, all of it."""
+    power = observed.power.get(node) or desired.power.get(node)
+    return Epochs(boot=power.boot_epoch, resume=power.resume_epoch) if isinstance(power, Power) else Epochs()
+
+
+def _redefine(node: str, have: Domain, want: Domain, active: bool, carried_out: Epochs) -> Iterator[Step]:
+    changes = changed_fields(have, want)
+    added = {target: disk for target, disk in want.disks.items() if target not in have.disks}
+    only_adds = changes.keys() == {"disks"} and have.disks.items() <= want.disks.items()
+    if active and only_adds and all(disk.bus in HOT_PLUG_BUSES for disk in added.values()):
+        for target, disk in added.items():
+            yield AttachDisk(
+                node=node, target=target, disk=disk, reason=f"disk {target} added", disruption=Disruption.LIVE
+            )
+        return
+    needs_restart = active and not changes.keys() <= LIVE_DOMAIN_FIELDS
+    yield DefineDomain(
+        node=node,
+        domain=want,
+        needs_restart=needs_restart,
+        reason=in_words(changes),
+        disruption=Disruption.RESTART if needs_restart else Disruption.NONE,
+        carried_out=carried_out,
+    )
+
+
+def _power_cycle(node: str, have: Power, want: Power) -> CutPower:
+    return CutPower(
+        node=node,
+        boot_epoch=want.boot_epoch,
+        mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
+        reason=f"power cycle {want.boot_epoch} was asked for",
+        disruption=Disruption.NONE if have.state is PowerState.OFF else Disruption.RESTART,
+    )
+
+
+def _power_on(node: str, want: Power) -> Iterator[Step]:
+    if want.state is not PowerState.OFF:
+        yield Start(
+            node=node,
+            paused=want.state is PowerState.PAUSED,
+            resume_epoch=want.resume_epoch,
+            reason=f"wanted {want.state}",
+        )
+
+
+def _match_state(node: str, have: Power, want: Power) -> Iterator[Step]:
+    match have.state:
+        case PowerState.OFF:
+            yield from _power_on(node, want)
+        case PowerState.RUNNING:
+            yield from _match_running(node, have, want)
+        case PowerState.STOPPING:
+            if want.state is PowerState.OFF and want.stop_mode is StopMode.DESTROY:
+                yield _cut(node, have)
+        case PowerState.PAUSED | PowerState.BLOCKED | PowerState.CRASHED:
+            yield from _match_stopped(node, have, want)
+        case _:
+            assert_never(have.state)
+
+
+def _match_running(node: str, have: Power, want: Power) -> Iterator[Step]:
+    if want.state is PowerState.PAUSED:
+        yield Suspend(node=node, reason="wanted paused", disruption=Disruption.LIVE)
+    elif want.state is PowerState.OFF and want.stop_mode is StopMode.SHUTDOWN:
+        yield ShutDown(node=node, reason="wanted off", disruption=Disruption.RESTART)
+    elif want.state is PowerState.OFF:
+        yield _cut(node, have)
+    elif have.resume_epoch < want.resume_epoch:
+        yield Resume(node=node, resume_epoch=want.resume_epoch, reason="runs already; the request is met")
+
+
+def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
+    """A node whose CPUs stand still is changed only on request: somebody may be looking at it."""
+    if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
+        yield _cut(node, have)
+    elif (
+        want.state is PowerState.RUNNING
+        and have.state is not PowerState.CRASHED
+        and have.resume_epoch < want.resume_epoch
+    ):
+        yield Resume(node=node, resume_epoch=want.resume_epoch, reason=f"{have.state}; its resume was asked for")
+    elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED):
+        yield _stands_still(node, have.state)
+
+
+def _resume_was_asked_for(have: Power, want: Power) -> bool:
+    return have.state is not PowerState.CRASHED and have.resume_epoch < want.resume_epoch
+
+
+def _cut(node: str, have: Power) -> CutPower:
+    return CutPower(node=node, boot_epoch=have.boot_epoch, reason="wanted off", disruption=Disruption.RESTART)
+
+
+def _stands_still(node: str, state: PowerState) -> Obstacle:
+    if state is PowerState.CRASHED:
+        return Obstacle(
+            code=ErrorCode.GUEST_CRASHED,
+            node=node,
+            terminal=True,
+            message="the guest has panicked and is kept as it is; `vmcluster crash` boots it again, "
+            "`vmcluster stop --mode destroy` turns it off",
+        )
+    cause = "was paused by an I/O error (is the disk full?)" if state is PowerState.BLOCKED else "is paused"
+    return Obstacle(
+        code=ErrorCode.GUEST_PAUSED,
+        node=node,
+        terminal=True,
+        message=f"the guest {cause}; `vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
+    )

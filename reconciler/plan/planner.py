@@ -1,0 +1,102 @@
+"""The planner: every kind's difference, with what is unsafe withheld, as one plan."""
+
+from collections.abc import Callable, Iterator
+
+from reconciler.model.document import ClusterDocument, Layer, PowerState, Unknown
+from reconciler.model.plan import (
+    Action,
+    AttachDisk,
+    CutPower,
+    DefineDomain,
+    DeleteLayer,
+    Plan,
+    Resume,
+    Start,
+    WriteSeed,
+)
+from reconciler.model.status import Obstacle
+from reconciler.plan import kinds
+from reconciler.plan.kinds import Step
+
+PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
+    "networks": kinds.plan_networks,
+    "layers": kinds.plan_layers,
+    "seeds": kinds.plan_seeds,
+    "domains": kinds.plan_domains,
+    "power": kinds.plan_power,
+    "taps": kinds.plan_taps,
+}
+"""The function that owns each field of the document."""
+
+_BUILDS_ON_FILES = (WriteSeed, DefineDomain, AttachDisk, Start, Resume)
+
+
+def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
+    """The ordered actions from `observed` to `desired`, and the obstacles that hold others back."""
+    if desired == observed:
+        return Plan()
+    steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
+    obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
+    actions = [step for step in steps if not isinstance(step, Obstacle)]
+    blocked = _blocked_nodes(desired, observed, obstacles)
+    return Plan(
+        actions=tuple(action for action in actions if not _withheld(action, actions, observed, blocked)),
+        obstacles=tuple(obstacles),
+        waiting=_on_their_way_down(desired, observed),
+    )
+
+
+def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Obstacle]:
+    """Every resource that matters and could not be observed, or is not ours."""
+    for kind in PLANNERS:
+        wanted = getattr(desired, kind)
+        for name, value in getattr(observed, kind).items():
+            if isinstance(value, Unknown):
+                yield Obstacle(
+                    code=value.code,
+                    message=value.unknown,
+                    node=_node_of(kind, name, wanted.get(name)),
+                    terminal=value.terminal,
+                )
+
+
+def nodes_to_restart(plan: Plan) -> frozenset[str]:
+    """The running nodes that take up their new definition only when they boot next."""
+    return frozenset(
+        action.node for action in plan.actions if isinstance(action, DefineDomain) and action.needs_restart
+    )
+
+
+def _node_of(kind: str, name: str, wanted: object) -> str | None:
+    if kind in {"seeds", "domains", "power", "taps"}:
+        return name
+    return wanted.node if isinstance(wanted, Layer) else None
+
+
+def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacles: list[Obstacle]) -> frozenset[str]:
+    """Nodes that nothing may be built for: something of theirs is unknown, not ours, or differs and holds data."""
+    if any(isinstance(observed.networks.get(name), Unknown) for name in desired.networks):
+        return frozenset(desired.domains)
+    return frozenset(obstacle.node for obstacle in obstacles if obstacle.node is not None)
+
+
+def _withheld(action: Action, actions: list[Action], observed: ClusterDocument, blocked: frozenset[str]) -> bool:
+    if isinstance(action, DeleteLayer):
+        return _stays_open(action, actions, observed)
+    return isinstance(action, _BUILDS_ON_FILES) and action.node in blocked
+
+
+def _stays_open(action: DeleteLayer, actions: list[Action], observed: ClusterDocument) -> bool:
+    """Whether a machine that goes on running may still hold the layer's file open."""
+    assert action.node is not None
+    if not kinds.is_active(observed, action.node):
+        return False
+    return not any(isinstance(other, CutPower) and other.node == action.node for other in actions)
+
+
+def _on_their_way_down(desired: ClusterDocument, observed: ClusterDocument) -> frozenset[str]:
+    return frozenset(
+        node
+        for node, power in kinds.known(observed.power)
+        if power.state is PowerState.STOPPING and node in desired.power
+    )
