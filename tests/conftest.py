@@ -1,0 +1,24 @@
+"""Keeps tests that change a host out of the real one: everything in `tests/integration` runs in the lab only."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.lab import inside_lab
+
+_INTEGRATION = Path(__file__).parent / "integration"
+_TESTS_OF_THE_LAB = _INTEGRATION / "lab"  # they start labs of their own, in a lab or outside
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Stop the whole run at once, with what to type instead, when a test needs the lab and is not in it."""
+    if not inside_lab() and any(_needs_the_lab(item.path) for item in items):
+        raise pytest.UsageError(
+            "the tests in tests/integration run in a private libvirt host only; run them with\n"
+            "    python -m tests.lab -- pytest tests/integration\n"
+            "and the unit tests anywhere: pytest tests/unit"
+        )
+
+
+def _needs_the_lab(path: Path) -> bool:
+    return path.is_relative_to(_INTEGRATION) and not path.is_relative_to(_TESTS_OF_THE_LAB)

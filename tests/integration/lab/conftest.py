@@ -1,0 +1,62 @@
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.lab.residue import TOKEN, processes_with
+
+REPOSITORY = Path(__file__).parents[3]
+LAB_TIMEOUT_S = 90.0
+
+
+@dataclass(slots=True)
+class Labs:
+    """Starts labs whose processes all carry one token in their environment."""
+
+    token: str = field(default_factory=lambda: uuid4().hex)
+
+    def start(self, *command: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """A lab that runs `command`; its stdout and stderr are pipes."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.lab", *options, "--", *command],
+            cwd=REPOSITORY,
+            env=os.environ | {TOKEN: self.token},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *command: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """A lab from start to end."""
+        process = self.start(*command, options=options)
+        stdout, stderr = process.communicate(timeout=LAB_TIMEOUT_S)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def run_python(self, program: str) -> subprocess.CompletedProcess[str]:
+        """A lab that runs a Python program."""
+        return self.run(sys.executable, "-c", program)
+
+    def wait_until_all_ended(self, timeout_s: float = 10.0) -> None:
+        """Every process of every lab started here is gone; fails naming those that are not."""
+        deadline = time.monotonic() + timeout_s
+        while left := self.processes():
+            assert time.monotonic() < deadline, f"still alive: {left}"
+            time.sleep(0.02)
+
+    def processes(self) -> list[str]:
+        """Command lines of the living processes of these labs."""
+        return processes_with(self.token)
+
+
+@pytest.fixture
+def labs() -> Iterator[Labs]:
+    """Labs to start; none of them outlives the test."""
+    started = Labs()
+    yield started
+    started.wait_until_all_ended()
