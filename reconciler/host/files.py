@@ -1,0 +1,153 @@
+"""Files that appear under their name whole, marked and on disk, or not at all.
+
+A new file is an unnamed one (`O_TMPFILE`, open(2)) that gets its name by linkat(2) when it is complete, so a
+process killed at any moment leaves nothing. rename(2) can only replace through a second name; that name is
+fixed, so what a kill leaves there is taken away by the next replacement or deletion.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
+from reconciler.host.ownership import OwnerMark, delete_owned, is_owned, not_ours, write_mark
+
+Fill = Callable[[int], None]
+"""Writes a file's content to an open file descriptor."""
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on that file system",
+    errno.EDQUOT: "raise the quota or free some space",
+    errno.EACCES: "run as a user who may write there, or set overlay_dir to another directory",
+    errno.EROFS: "set overlay_dir to a directory that can be written to",
+    errno.ENOENT: "create its directory first",
+    errno.ENOTDIR: "create its directory first",
+}
+
+
+def create_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: int) -> None:
+    """Make `path` with `content`, our mark and exactly `mode`.
+
+    Raises `FileExistsError`, changing nothing, where something has that name.
+    """
+    with _directory(path) as directory, _unnamed_file(path, content, mark, mode) as file, _reported(path):
+        _give_name(file, path.name, directory)
+        os.fsync(directory)
+
+
+def replace_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: int) -> None:
+    """Make `path` as `create_file` does, in place of an older file of ours of the same cluster.
+
+    Raises `Conflict`, leaving it alone, where a file that is not ours has the name.
+    """
+    try:
+        create_file(path, content, mark, mode=mode)
+    except FileExistsError:
+        _replace(path, content, mark, mode)
+
+
+def delete_file(path: Path, cluster: str) -> bool:
+    """Delete a file of ours, and what a killed replacement of it has left; whether it was there.
+
+    Raises `Conflict`, leaving it alone, where the file is not ours or of another cluster.
+    """
+    delete_owned(second_name(path), cluster)
+    return delete_owned(path, cluster)
+
+
+def second_name(path: Path) -> Path:
+    """The name that a replacement of `path` has for an instant; no name that we observe starts with a dot."""
+    return path.with_name(f".{path.name}.vmcluster-tmp")
+
+
+def ensure_directory(path: Path, *, mode: int) -> None:
+    """Make a directory with exactly `mode`; one that exists is left as it is. Its parents get mode 0755."""
+    with _reported(path):
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            if path.is_dir():
+                return
+            raise Conflict(
+                f"{path} is not a directory", hint="move that file away, or set overlay_dir elsewhere"
+            ) from None
+        path.chmod(mode)  # mkdir(2) applies the umask
+
+
+def write_all(file: int, content: bytes, offset: int = 0) -> None:
+    """pwrite(2) until everything is written."""
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(file, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _replace(path: Path, content: bytes | Fill, mark: OwnerMark, mode: int) -> None:
+    with _directory(path) as directory, _unnamed_file(path, content, mark, mode) as file:
+        if not is_owned(path, mark.cluster):
+            raise not_ours(path, mark.cluster)
+        second = second_name(path)
+        delete_owned(second, mark.cluster)
+        with _reported(path):
+            _give_name(file, second.name, directory)
+            os.rename(second.name, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    with _reported(path):
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def _unnamed_file(path: Path, content: bytes | Fill, mark: OwnerMark, mode: int) -> Iterator[int]:
+    file = _open_unnamed(path, mode)
+    try:
+        with _reported(path):
+            if callable(content):
+                content(file)
+            else:
+                write_all(file, content)
+            os.fchmod(file, mode)  # open(2) applies the umask
+        write_mark(file, mark, name=path)
+        with _reported(path):
+            os.fsync(file)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _open_unnamed(path: Path, mode: int) -> int:
+    with _reported(path):
+        try:
+            return os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR}:
+                raise
+            raise HostCapabilityMissing(
+                f"the file system of {path.parent} cannot make unnamed files (O_TMPFILE)",
+                hint="set overlay_dir to a directory on ext4, xfs, btrfs, zfs or tmpfs",
+            ) from error
+
+
+def _give_name(file: int, name: str, directory: int) -> None:
+    # Naming a directory makes Python call linkat(2) with AT_SYMLINK_FOLLOW, which this form of it needs (open(2)).
+    os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=directory)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OperationFailed(f"cannot write {path}: {error.strerror}", hint=_REMEDIES.get(error.errno or 0)) from error

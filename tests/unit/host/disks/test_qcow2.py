@@ -1,0 +1,149 @@
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from reconciler.errors import ImageNotFound
+from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header, read_image_facts
+
+MIB = 1 << 20
+
+
+def qemu_img_create(path: Path, *arguments: str) -> Path:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *arguments[:-1], str(path), arguments[-1]], check=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options", ["compat=0.10", "compat=1.1", "cluster_size=512", "cluster_size=2M", "lazy_refcounts=on"]
+)
+def test_an_image_of_qemu_img_is_read_as_it_was_made(tmp_path: Path, options: str) -> None:
+    base = qemu_img_create(tmp_path / "base.qcow2", "-o", options, "64M")
+    top = qemu_img_create(tmp_path / "top.qcow2", "-o", options, "-b", str(base), "-F", "qcow2", "96M")
+    assert read_image_facts(base) == ImageFacts("qcow2", 64 * MIB)
+    assert read_image_facts(top) == ImageFacts("qcow2", 96 * MIB, str(base), "qcow2")
+
+
+def test_an_overlay_without_a_backing_format_says_so(tmp_path: Path) -> None:
+    base = qemu_img_create(tmp_path / "base.qcow2", "64M")
+    top = qemu_img_create(tmp_path / "top.qcow2", "-b", str(base), "-F", "qcow2", "64M")
+    subprocess.run(["qemu-img", "rebase", "-u", "-b", str(base), "-F", "raw", str(top)], check=True)
+    assert read_image_facts(top).backing_format == "raw"
+    content = bytearray(top.read_bytes())
+    at = content.index(struct.pack(">I", 0xE2792ACA))
+    content[at : at + 4] = struct.pack(">I", 0x12345678)  # an extension that nobody knows is skipped
+    top.write_bytes(content)
+    assert read_image_facts(top) == ImageFacts("qcow2", 64 * MIB, str(base), None)
+
+
+def test_the_longest_backing_name_is_read(tmp_path: Path) -> None:
+    directory = tmp_path
+    while len(str(directory)) < 800:
+        directory /= "d" * 90
+    directory.mkdir(parents=True)
+    base = qemu_img_create(directory / "base.qcow2", "1M")
+    top = qemu_img_create(tmp_path / "top.qcow2", "-b", str(base), "-F", "qcow2", "1M")
+    assert read_image_facts(top).backing == str(base)
+
+
+def test_a_backing_name_beyond_the_first_read_is_found() -> None:
+    name = b"/far/base.qcow2"
+    head = bytearray(5000 + len(name))
+    struct.pack_into(">4sIQIIQ", head, 0, b"QFI\xfb", 2, 5000, len(name), 16, MIB)
+    head[5000:] = name
+    assert header_span(bytes(head[:4096])) == len(head)
+    assert parse_header(bytes(head), 200_000) == ImageFacts("qcow2", MIB, name.decode(), None)
+
+
+def test_a_file_without_a_magic_is_raw_and_as_large_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(bytes(MIB))
+    assert read_image_facts(tmp_path / "disk.img") == ImageFacts("raw", MIB)
+
+
+@pytest.mark.parametrize(
+    ("made_by_qemu", "named"),
+    [
+        ("vmdk", "vmdk"),
+        ("vdi", "vdi"),
+        ("vhdx", "vhdx"),
+        ("vpc", "vpc"),
+        ("qed", "qed"),
+        ("qcow", "qcow"),
+        ("parallels", "parallels"),
+    ],
+)
+def test_a_format_that_cannot_carry_layers_is_named(tmp_path: Path, made_by_qemu: str, named: str) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", made_by_qemu, str(tmp_path / "disk"), "8M"], check=True)
+    assert read_image_facts(tmp_path / "disk").format == named
+
+
+def test_an_absent_image_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFound, match=r"absent\.qcow2: No such file.*vmcluster image build"):
+        read_image_facts(tmp_path / "absent.qcow2")
+
+
+def test_a_directory_or_a_pipe_is_no_image_and_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(ImageNotFound, match="neither a file nor a block device"):
+            read_image_facts(place)
+
+
+@pytest.mark.parametrize(
+    ("version", "offset", "length", "cluster_bits", "complaint"),
+    [
+        (4, 0, 0, 16, "version 4"),
+        (3, 0, 0, 63, "no size for a cluster"),
+        (3, 200, 1024, 16, "backing file"),
+        (3, 200, 0, 16, "backing file"),
+        (3, 1 << 60, 10, 16, "backing file"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_damaged(
+    tmp_path: Path, version: int, offset: int, length: int, cluster_bits: int, complaint: str
+) -> None:
+    head = struct.pack(">4sIQIIQ", b"QFI\xfb", version, offset, length, cluster_bits, MIB)
+    (tmp_path / "disk").write_bytes(head + bytes(4000))
+    with pytest.raises(ImageNotFound, match=complaint):
+        read_image_facts(tmp_path / "disk")
+
+
+def test_every_cut_of_a_real_header_is_an_answer_or_a_damaged_image(tmp_path: Path) -> None:
+    base = qemu_img_create(tmp_path / "base.qcow2", "64M")
+    head = qemu_img_create(tmp_path / "top.qcow2", "-b", str(base), "-F", "qcow2", "64M").read_bytes()[:1024]
+    for length in range(len(head)):
+        (tmp_path / "cut").write_bytes(head[:length])
+        try:
+            facts = read_image_facts(tmp_path / "cut")
+        except ImageNotFound:
+            continue
+        assert facts in {ImageFacts("raw", length), ImageFacts("qcow2", 64 * MIB, str(base), "qcow2")}
+
+
+qcow2_heads = st.builds(
+    lambda fields, rest: struct.pack(">4sIQIIQ", b"QFI\xfb", *fields) + rest,
+    st.tuples(
+        st.integers(1, 4),
+        st.integers(0, 600) | st.integers(0, 2**64 - 1),
+        st.integers(0, 300) | st.integers(0, 2**32 - 1),
+        st.integers(0, 40) | st.integers(0, 2**32 - 1),
+        st.integers(0, 2**64 - 1),
+    ),
+    st.binary(max_size=600),
+)
+
+
+@given(st.binary(max_size=600) | qcow2_heads)
+@example(b"QFI\xfb")
+def test_any_bytes_give_facts_or_a_value_error(head: bytes) -> None:
+    assert 0 <= header_span(head) <= max(len(head), 2 * MIB)
+    try:
+        facts = parse_header(head, len(head))
+    except ValueError:
+        return
+    assert facts.size_bytes >= 0
+    assert facts.backing is None or 0 < len(facts.backing) <= 1023
