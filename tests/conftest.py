@@ -1,10 +1,13 @@
 """Keeps tests that change a host out of the real one: everything in `tests/integration` runs in the lab only."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab import inside_lab
+from tests.lab import WORK_DIR, inside_lab
 
 _INTEGRATION = Path(__file__).parent / "integration"
 _TESTS_OF_THE_LAB = _INTEGRATION / "lab"  # they start labs of their own, in a lab or outside
@@ -18,6 +21,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "    python -m tests.lab -- pytest tests/integration\n"
             "and the unit tests anywhere: pytest tests/unit"
         )
+
+
+@pytest.fixture
+def lab_path() -> Iterator[Path]:
+    """A fresh directory that QEMU's user may enter, unlike `tmp_path`; removed after the test, as it is memory."""
+    path = Path(tempfile.mkdtemp(prefix="test-", dir=WORK_DIR))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 def _needs_the_lab(path: Path) -> bool:

@@ -53,7 +53,7 @@ def furnish(size: str, image_dir: Path | None) -> None:
     if _KVM.exists():
         mount_device(_KVM, LAB_ROOT / "devices", _kvm_group())
     for name in ("home", "tmp"):
-        (WORK_DIR / name).mkdir(parents=True)
+        (WORK_DIR / name).mkdir(parents=True, exist_ok=True)  # the image directory may lie below
     (WORK_DIR / "tmp").chmod(0o1777)
     write_configuration()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

@@ -35,6 +35,24 @@ start_libvirtd()
 print([domain.name() for domain in libvirt.open("qemu:///system").listAllDomains()])
 """
 
+START_A_NAT_NETWORK = """
+import os
+from pathlib import Path
+import libvirt
+network = libvirt.open("qemu:///system").networkCreateXML('''
+<network>
+  <name>labtest</name>
+  <forward mode='nat'/>
+  <bridge name='labtest0'/>
+  <ip address='192.168.231.1' prefix='24'/>
+</network>''')
+assert sorted(os.listdir("/sys/class/net")) == ["labtest0", "lo"]
+assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "1\\n"
+network.destroy()
+assert os.listdir("/sys/class/net") == ["lo"]
+print("works")
+"""
+
 IS_A_HOST_OF_ITS_OWN = """
 import os
 from pathlib import Path
@@ -71,6 +89,11 @@ def test_orphans_are_reaped_the_moment_they_end(labs: Labs) -> None:
 def test_guest_outlives_a_restart_of_libvirtd(labs: Labs) -> None:
     done = labs.run_python(RESTART_LIBVIRTD)
     assert done.stdout == f"away: True\n['lab-{labs.token}']\n", done.stderr
+
+
+def test_nat_network_starts_and_touches_this_lab_only(labs: Labs) -> None:
+    done = labs.run_python(START_A_NAT_NETWORK)
+    assert done.stdout == "works\n", done.stderr
 
 
 def test_lab_shows_nothing_of_the_host_around_it(labs: Labs) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.lab.conftest import LAB_TIMEOUT_S, REPOSITORY, Labs
 from tests.integration.lab.residue import observe_traces
 from tests.lab import LAB_FAILED
+from tests.lab.launch import PACKAGES, missing_message, missing_programs
 
 RUN_A_GUEST_FOREVER = """
 import subprocess, sys, time
@@ -21,6 +22,14 @@ subprocess.run(["ip", "link", "add", "labtest0", "type", "bridge"], check=True)
 libvirt.open("qemu:///system").createXML(PAUSED_DOMAIN, libvirt.VIR_DOMAIN_START_PAUSED)
 print("ready", flush=True)
 time.sleep(600)
+"""
+
+
+# A user without any right except to read this interpreter, who may use sudo: as most developers are.
+AS_A_USER_WITH_SUDO = """
+mount -t tmpfs -o mode=0755 tmpfs /etc/sudoers.d
+echo 'nobody ALL=(ALL) NOPASSWD:SETENV: ALL' > /etc/sudoers.d/lab
+exec setpriv --reuid nobody --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search -- "$@"
 """
 
 
@@ -106,6 +115,22 @@ def test_two_labs_at_once_do_not_see_each_other(labs: Labs) -> None:
     for lab in (first, second):
         lab.terminate()
         lab.communicate(timeout=LAB_TIMEOUT_S)
+
+
+@pytest.mark.skipif(shutil.which("sudo") is None, reason="sudo is not installed")
+def test_ordinary_user_gets_a_lab_through_sudo(labs: Labs) -> None:
+    question = 'echo "$(id -u) $SUDO_USER $VMCLUSTER_TEST_WORD $PYTHONDONTWRITEBYTECODE"; exit 5'
+    lab = [sys.executable, "-m", "tests.lab", "--", "sh", "-c", question]
+    done = labs.run("env", "VMCLUSTER_TEST_WORD=kept", "sh", "-c", AS_A_USER_WITH_SUDO, "sh", *lab)
+    assert (done.returncode, done.stdout) == (5, "0 nobody kept 1\n"), done.stderr
+
+
+def test_missing_programs_are_told_with_the_packages_that_bring_them() -> None:
+    assert missing_programs("/nowhere") == list(PACKAGES)
+    assert missing_message(["libvirtd", "virtlogd", "ip"]) == (
+        "lab: not installed: libvirtd, virtlogd, ip\n"
+        "lab: on Debian and Ubuntu: sudo apt-get install --no-install-recommends iproute2 libvirt-daemon-system"
+    )
 
 
 def test_outside_a_lab_integration_tests_stop_at_once_and_say_what_to_type(tmp_path: Path) -> None:
