@@ -17,6 +17,9 @@ from reconciler.host.ownership import OwnerMark, delete_owned, is_owned, not_our
 Fill = Callable[[int], None]
 """Writes a file's content to an open file descriptor."""
 
+CLUSTER_DIR_MODE = 0o711
+"""QEMU's user must pass through to the files that libvirt gives it; nobody else needs to list them."""
+
 _REMEDIES = {
     errno.ENOSPC: "free some space on that file system",
     errno.EDQUOT: "raise the quota or free some space",
