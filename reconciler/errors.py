@@ -9,7 +9,7 @@ succeed either; any other error is retried with growing delay until the caller's
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any
 
 
 class ErrorCode(StrEnum):
@@ -51,18 +51,20 @@ class ClusterError(Exception):
     """Base of every error that reaches a user; never raised itself.
 
     `recoverable` says whether trying again, or reverting, can help. `terminal` says whether the controller
-    must stop trying by itself.
+    must stop trying by itself. `partial` is what can be answered all the same, such as the status of a cluster
+    of which one node did not come up.
     """
 
-    code: ClassVar[ErrorCode]
-    terminal: ClassVar[bool] = True
-    recoverable: ClassVar[bool] = False
+    code: ErrorCode
+    terminal: bool = True
+    recoverable: bool = False
 
     def __init__(self, message: str, *, node: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.node = node
         self.hint = hint
+        self.partial: Any = None
 
     def __str__(self) -> str:
         where = f"node {self.node}: " if self.node and self.node not in self.message else ""
@@ -216,6 +218,16 @@ class OperationTimeout(ClusterError):
     code = ErrorCode.TIMEOUT
     terminal = False
     recoverable = True
+
+
+class Obstructed(ClusterError):
+    """What keeps a cluster from its desired state, as its controller reported it."""
+
+    def __init__(self, code: ErrorCode, message: str, *, node: str | None, terminal: bool, recoverable: bool) -> None:
+        super().__init__(message, node=node)
+        self.code = code
+        self.terminal = terminal
+        self.recoverable = recoverable
 
 
 class InternalError(ClusterError):

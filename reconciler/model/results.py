@@ -26,7 +26,7 @@ class ToolError(Frozen):
 
 
 class ToolResult(Frozen, Generic[T]):
-    """The envelope that every tool answers in: a result or an error, never both."""
+    """The envelope that every tool answers in. Beside an error, `result` holds what can be said all the same."""
 
     success: bool
     result: T | None = None
@@ -108,3 +108,14 @@ class ExecAllResult(Frozen):
     all_succeeded: bool
     failed_nodes: tuple[str, ...]
     errors: dict[str, ToolError] = {}
+
+
+class ClusterSummary(Frozen):
+    """One line of a list of clusters; `destroyed` ones have left their disks behind."""
+
+    cluster_name: str
+    nodes: int
+    wanted_running: int
+    destroyed: bool
+    generation: int
+    conditions: tuple[Condition, ...] = ()

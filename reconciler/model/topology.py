@@ -1,15 +1,16 @@
 """The topology file as written by a user: contract, section 2.
 
 The models hold what a file may say; what only shows by comparing several fields, or by looking at the host, is
-checked in `reconciler.desired`.
+checked in `reconciler.desired`. Descriptions are for people: they become the JSON Schema that editors show.
 """
 
+import os
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, JsonValue, StrictBool, StringConstraints, ValidationInfo
 
 from reconciler.model.base import Frozen
 from reconciler.model.names import (
@@ -19,13 +20,81 @@ from reconciler.model.names import (
     NODE_NAME_MAX_LENGTH,
 )
 
-ClusterName = Annotated[str, StringConstraints(pattern=rf"^{LABEL_PATTERN}$", max_length=CLUSTER_NAME_MAX_LENGTH)]
-NodeName = Annotated[str, StringConstraints(pattern=rf"^{LABEL_PATTERN}$", max_length=NODE_NAME_MAX_LENGTH)]
-NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=63)]
-InterfaceName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=INTERFACE_NAME_MAX_LENGTH)
-]
-SnapshotName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+CMDLINE_MAX_LENGTH = 2047  # COMMAND_LINE_SIZE - 1 on x86, arch/x86/include/asm/setup.h
+USER_NAME_MAX_LENGTH = 32  # useradd(8)
+
+_LABEL = rf"^{LABEL_PATTERN}$"
+_WORD = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_CPU = r"^[A-Za-z0-9_.-]+$"
+_USER = r"^[a-z_][a-z0-9_-]*[$]?$"
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+
+PATTERN_WORDS = {
+    _LABEL: "lower-case letters, digits and '-', with a letter or digit at both ends",
+    _WORD: "letters, digits, '_', '.' and '-', beginning with a letter or digit",
+    _CPU: "letters, digits, '_', '.' and '-'",
+    _USER: "lower-case letters, digits, '_' and '-', not beginning with a digit or '-'",
+    _ONE_LINE: "one line of text without control characters",
+}
+
+
+def _plain_path(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError("is not a path (write it as text, in quotes where needed)")
+    text = str(value)
+    if not text or not text.isprintable():
+        raise ValueError("is empty or holds control characters (write a plain file name)")
+    base_dir: Path | None = (info.context or {}).get("base_dir")
+    if text.startswith("~"):
+        text = _in_home(text, (info.context or {}).get("home"))
+    if not text.startswith("/") and base_dir is None:
+        raise ValueError(f"{text!r} is a relative path (write it from the root, with a leading '/')")
+    return Path(os.path.normpath(os.path.join(base_dir or "/", text)))  # noqa: PTH118 lexical, touches no file
+
+
+def _in_home(text: str, home: Path | None) -> str:
+    if home is None or not (text == "~" or text.startswith("~/")):
+        raise ValueError(f"{text!r} begins with a home directory that is not known (write the whole path)")
+    return f"{home}{text[1:]}"
+
+
+def _address(value: Any) -> IPv4Address:
+    if isinstance(value, IPv4Address):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("is not an IPv4 address (write it as 192.168.100.10)")
+    try:
+        return IPv4Address(value)
+    except AddressValueError:
+        raise ValueError(f"{value[:40]!r} is not an IPv4 address (write it as 192.168.100.10)") from None
+
+
+def _subnet(value: Any) -> IPv4Network:
+    if isinstance(value, IPv4Network):
+        return value
+    if not isinstance(value, str) or "/" not in value:
+        raise ValueError("is not an IPv4 subnet (write it as 192.168.100.0/24)")
+    try:
+        network = IPv4Network(value, strict=False)
+    except (AddressValueError, NetmaskValueError):
+        raise ValueError(f"{value[:40]!r} is not an IPv4 subnet (write it as 192.168.100.0/24)") from None
+    if str(network.network_address) != value.partition("/")[0]:
+        raise ValueError(f"{value!r} is an address inside a subnet (write the subnet itself: {network})")
+    return network
+
+
+HostPath = Annotated[Path, BeforeValidator(_plain_path)]
+Address = Annotated[IPv4Address, BeforeValidator(_address)]
+Subnet = Annotated[IPv4Network, BeforeValidator(_subnet)]
+ClusterName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=CLUSTER_NAME_MAX_LENGTH)]
+NodeName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=NODE_NAME_MAX_LENGTH)]
+NetworkName = Annotated[str, StringConstraints(pattern=_WORD, max_length=63)]
+InterfaceName = Annotated[str, StringConstraints(pattern=_WORD, max_length=INTERFACE_NAME_MAX_LENGTH)]
+SnapshotName = Annotated[str, StringConstraints(pattern=_WORD, max_length=100)]
+CpuModel = Annotated[str, StringConstraints(pattern=_CPU, max_length=64)]
+UserName = Annotated[str, StringConstraints(pattern=_USER, max_length=USER_NAME_MAX_LENGTH)]
+RoleText = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=200)]
+KernelCmdline = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=CMDLINE_MAX_LENGTH)]
 
 
 class VirtType(StrEnum):
@@ -54,64 +123,134 @@ class DiskBus(StrEnum):
 class NetworkTopology(Frozen):
     """The one network of a cluster; the first address of the subnet is the host's."""
 
-    name: NetworkName
-    bridge: InterfaceName
-    subnet: IPv4Network
-    forward: Forward = Forward.NAT
+    name: NetworkName = Field(description="Name of the libvirt network.", examples=["clusternet-example"])
+    bridge: InterfaceName = Field(
+        description="Name of the bridge that is created on the host; at most 15 characters.",
+        examples=["virbr-example0"],
+    )
+    subnet: Subnet = Field(
+        description="IPv4 subnet, /30 or larger; its first address is the host's.", examples=["192.168.100.0/24"]
+    )
+    forward: Forward = Field(
+        default=Forward.NAT,
+        description="`nat`: guests reach the outside through the host; `isolated`: only the host and each other.",
+    )
 
 
 class ExtraDisk(Frozen):
     """A disk beside the root disk, made as qcow2 of this size at `path` when nothing is there."""
 
-    path: Path
-    size_gb: Annotated[int, Field(ge=1, le=65536, strict=True)]
-    bus: DiskBus = DiskBus.VIRTIO
-    existing: bool = False
+    path: HostPath = Field(
+        description="Where the disk's file is or will be; relative to the topology file.",
+        examples=["/var/lib/vmcluster/disks/data0.qcow2"],
+    )
+    size_gb: Annotated[int, Field(ge=1, le=65536, strict=True)] | None = Field(
+        default=None,
+        description="Size in GiB. Needed unless `existing` is true, when the file's own size counts.",
+        examples=[20],
+    )
+    bus: DiskBus = Field(default=DiskBus.VIRTIO, description="What the guest sees the disk on.")
+    existing: StrictBool = Field(
+        default=False,
+        description="The file is yours: it is used as it is (qcow2 or raw), and never deleted.",
+    )
 
 
 class Boot(Frozen):
     """Direct kernel boot: the host's files that QEMU loads itself, without a boot loader."""
 
-    kernel: Path
-    initrd: Path | None = None
-    cmdline: str = "root=/dev/vda console=ttyS0"
+    kernel: HostPath = Field(
+        description="Kernel image (bzImage); relative to the topology file.",
+        examples=["/var/lib/vmcluster/images/base.vmlinuz"],
+    )
+    initrd: HostPath | None = Field(default=None, description="Initial ramdisk; relative to the topology file.")
+    cmdline: KernelCmdline = Field(
+        default="root=/dev/vda console=ttyS0", description="Kernel command line; the root disk is /dev/vda."
+    )
 
 
 class NodeTopology(Frozen):
-    """One machine. What is None here is taken from the cluster."""
+    """One machine. What it leaves out is taken from the cluster."""
 
-    name: NodeName
-    role: str = "node"
-    vcpus: Annotated[int, Field(ge=1, le=512, strict=True)]
-    memory_mb: Annotated[int, Field(ge=64, le=16 * 1024 * 1024, strict=True)]
-    ip: IPv4Address
-    extra_disks: tuple[ExtraDisk, ...] = ()
-    base_image: Path | None = None
-    boot: Boot | None = None
-    virt_type: VirtType | None = None
-    cpu: str | None = None
-    user_data: dict[str, Any] | None = None
+    name: NodeName = Field(description="Host name; unique in the cluster.", examples=["worker-0"])
+    role: RoleText = Field(default="node", description="Free text, passed on to consumers.")
+    vcpus: Annotated[int, Field(ge=1, le=512, strict=True)] = Field(description="Number of virtual CPUs.", examples=[2])
+    memory_mb: Annotated[int, Field(ge=64, le=16 * 1024 * 1024, strict=True)] = Field(
+        description="Memory in MiB.", examples=[512]
+    )
+    ip: Address = Field(
+        description="Static address inside the subnet; unique, and not the first one, which is the host's.",
+        examples=["192.168.100.10"],
+    )
+    extra_disks: tuple[ExtraDisk, ...] = Field(
+        default=(), description="Disks beside the root disk, in order; at most 24."
+    )
+    base_image: HostPath | None = Field(
+        default=None, description="Disk image of this node instead of the cluster's; never written to."
+    )
+    boot: Boot | None = Field(
+        default=None,
+        description="Direct kernel boot of this node, in place of the cluster's `boot`; null: boot from disk.",
+    )
+    virt_type: VirtType | None = Field(default=None, description="`virt_type` of this node instead of the cluster's.")
+    cpu: CpuModel | None = Field(
+        default=None, description="`cpu` of this node instead of the cluster's; null: chosen by virt_type."
+    )
+    user_data: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="cloud-config merged over the cluster's: mappings merge, lists append, single values win.",
+    )
 
 
 class SshTopology(Frozen):
-    """How to log in. What is None here is taken from the configuration."""
+    """How to log in. What it leaves out is taken from the configuration."""
 
-    key_path: Path | None = None
-    user: str | None = None
-    connect_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30
+    key_path: HostPath | None = Field(
+        default=None,
+        description="Private SSH key; default `ssh_key_path` of the configuration. The public half is read beside it.",
+    )
+    user: UserName | None = Field(
+        default=None, description="User to log in as; default `ssh_user` of the configuration."
+    )
+    connect_timeout_s: Annotated[float, Field(gt=0, le=3600, strict=True, allow_inf_nan=False)] = Field(
+        default=30, description="Seconds that one SSH connection may take."
+    )
 
 
 class Topology(Frozen):
-    """A whole topology file."""
+    """A cluster of virtual machines: a vmcluster topology file.
 
-    cluster_name: ClusterName
-    base_image: Path
-    overlay_dir: Path | None = None
-    network: NetworkTopology
-    nodes: Annotated[tuple[NodeTopology, ...], Field(min_length=1)]
-    ssh: SshTopology = SshTopology()
-    snapshots: dict[str, SnapshotName] = {}
-    boot: Boot | None = None
-    virt_type: VirtType = VirtType.AUTO
-    cpu: str | None = None
-    user_data: dict[str, Any] = {}
+    Relative paths are relative to the directory of the topology file; `~/` is the home directory of the user
+    who runs the command.
+    """
+
+    cluster_name: ClusterName = Field(
+        description="Name of the cluster; lower-case letters, digits and '-', at most 40 characters.",
+        examples=["example-3node"],
+    )
+    base_image: HostPath = Field(
+        description="Disk image (qcow2 or raw) that the nodes' root disks start from; never written to.",
+        examples=["/var/lib/vmcluster/images/base.qcow2"],
+    )
+    overlay_dir: HostPath | None = Field(
+        default=None,
+        description="Where root disks, seeds and host keys are kept; default `overlay_dir` of the configuration.",
+    )
+    network: NetworkTopology = Field(description="The one network of the cluster.")
+    nodes: Annotated[tuple[NodeTopology, ...], Field(min_length=1)] = Field(description="The machines; at least one.")
+    ssh: SshTopology = Field(default=SshTopology(), description="How to log in to the nodes.")
+    snapshots: dict[SnapshotName, SnapshotName] = Field(
+        default={},
+        description="Logical name -> snapshot name; the logical name is usable wherever a snapshot is named.",
+    )
+    boot: Boot | None = Field(default=None, description="Direct kernel boot of all nodes; left out: boot from disk.")
+    virt_type: VirtType = Field(
+        default=VirtType.AUTO, description="`auto` takes KVM where it truly works, and emulation (`qemu`) elsewhere."
+    )
+    cpu: CpuModel | None = Field(
+        default=None,
+        description="CPU model: `host`, `maximum`, or a model's name as libvirt knows it; left out: by virt_type.",
+    )
+    user_data: dict[str, JsonValue] = Field(
+        default={}, description="cloud-config for all nodes, merged with what this program needs."
+    )

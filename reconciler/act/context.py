@@ -1,0 +1,44 @@
+"""What an executor needs besides its action."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reconciler.errors import ClusterError
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.pool import SshPool
+from reconciler.host.cloud_init.codec import SeedInputs
+from reconciler.host.disks.layers import LayerDriver
+from reconciler.host.libvirt.driver import Libvirt
+from reconciler.model.plan import Action
+from reconciler.model.record import ClusterRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One action that was carried out, or why it was not."""
+
+    action: Action
+    duration_s: float
+    error: ClusterError | None = None
+
+
+Checkpoint = Callable[[str], None]
+"""Called with a name before and after each action; the tests end the process there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActContext:
+    """One cluster, the drivers that change the host, and what seeds are made from."""
+
+    record: ClusterRecord
+    libvirt: Libvirt
+    layers: LayerDriver
+    ssh: SshPool
+    seeds: Mapping[str, SeedInputs]
+    address_of: Callable[[str], GuestAddress]
+    checkpoint: Checkpoint
+    on_outcome: Callable[[Outcome], None]
+
+    @property
+    def cluster(self) -> str:
+        return self.record.cluster_name

@@ -1,0 +1,148 @@
+"""The executors: what each action does to the host. Every one may be repeated after it was interrupted anywhere."""
+
+import asyncio
+import time
+from typing import assert_never
+
+import structlog
+
+from reconciler.act.context import ActContext
+from reconciler.errors import ClusterError, OperationFailed
+from reconciler.host import tap
+from reconciler.host.cloud_init.driver import delete_seed, write_seed
+from reconciler.host.console import delete_console_logs
+from reconciler.host.disks.layers import delete_layer
+from reconciler.model import names
+from reconciler.model.plan import (
+    Action,
+    AttachDisk,
+    CreateLayer,
+    CreateNetwork,
+    CutPower,
+    DefineDomain,
+    DeleteLayer,
+    DeleteNetwork,
+    DeleteSeed,
+    PlugTap,
+    Resume,
+    ShutDown,
+    Start,
+    StartNetwork,
+    Suspend,
+    UndefineDomain,
+    WriteSeed,
+)
+from reconciler.model.record import StopMode
+
+log = structlog.get_logger(__name__)
+
+GRACE_BEFORE_CUT_S = 30.0
+"""How long a node that is power-cycled politely is given to shut down."""
+
+_GRACE_POLL_S = 0.1
+_HOSTS_UPDATE_TIMEOUT_S = 5.0
+
+
+async def execute(action: Action, context: ActContext) -> None:
+    """Carry out one action. Raises a `ClusterError` where the host refuses."""
+    match action:
+        case CreateNetwork() | StartNetwork() | DeleteNetwork():
+            await _execute_network(action, context)
+        case CreateLayer() | DeleteLayer() | WriteSeed() | DeleteSeed():
+            await _execute_file(action, context)
+        case DefineDomain() | AttachDisk() | UndefineDomain():
+            await _execute_domain(action, context)
+        case ShutDown() | CutPower() | Start() | Resume() | Suspend() | PlugTap():
+            await _execute_power(action, context)
+        case _:
+            assert_never(action)
+
+
+async def _execute_network(action: CreateNetwork | StartNetwork | DeleteNetwork, context: ActContext) -> None:
+    match action:
+        case CreateNetwork():
+            await context.libvirt.create_network(context.cluster, action.name, action.network)
+        case StartNetwork():
+            await context.libvirt.start_network(context.cluster, action.name)
+        case DeleteNetwork():
+            await context.libvirt.delete_network(context.cluster, action.name)
+
+
+async def _execute_file(action: CreateLayer | DeleteLayer | WriteSeed | DeleteSeed, context: ActContext) -> None:
+    match action:
+        case CreateLayer():
+            await context.layers.create_layer(action.path, action.layer, cluster=context.cluster)
+        case DeleteLayer():
+            await asyncio.to_thread(delete_layer, action.path, context.cluster)
+        case WriteSeed():
+            await _write_seed(action, context)
+        case DeleteSeed():
+            await asyncio.to_thread(_delete_node_files, action.node, context)
+
+
+async def _execute_domain(action: DefineDomain | AttachDisk | UndefineDomain, context: ActContext) -> None:
+    match action:
+        case DefineDomain():
+            await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out)
+        case AttachDisk():
+            await context.libvirt.attach_disk(context.cluster, action.node, action.target, action.disk)
+        case UndefineDomain():
+            await context.libvirt.undefine_domain(context.cluster, action.node)
+
+
+async def _execute_power(action: ShutDown | CutPower | Start | Resume | Suspend | PlugTap, context: ActContext) -> None:
+    match action:
+        case ShutDown():
+            await context.libvirt.shut_down(context.cluster, action.node)
+        case CutPower():
+            await _cut_power(action, context)
+        case Start():
+            await context.libvirt.start(
+                context.cluster, action.node, paused=action.paused, resume_epoch=action.resume_epoch
+            )
+        case Resume():
+            await context.libvirt.resume(context.cluster, action.node, resume_epoch=action.resume_epoch)
+        case Suspend():
+            await context.libvirt.suspend(context.cluster, action.node)
+        case PlugTap():
+            await tap.plug_tap(action.tap, action.bridge)
+
+
+async def _cut_power(action: CutPower, context: ActContext) -> None:
+    if action.mode is StopMode.SHUTDOWN:
+        await _ask_and_wait(action.node, context)
+    await context.libvirt.cut_power(context.cluster, action.node, boot_epoch=action.boot_epoch)
+    context.ssh.drop(context.cluster, action.node)
+
+
+async def _ask_and_wait(node: str, context: ActContext) -> None:
+    await context.libvirt.shut_down(context.cluster, node)
+    until = time.monotonic() + GRACE_BEFORE_CUT_S
+    while time.monotonic() < until and await context.libvirt.is_active(context.cluster, node):
+        await asyncio.sleep(_GRACE_POLL_S)
+
+
+async def _write_seed(action: WriteSeed, context: ActContext) -> None:
+    spec = context.record.spec
+    inputs = context.seeds[action.node]
+    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest)
+    if action.live:
+        await _update_hosts(action.node, inputs.hosts, context)
+
+
+async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:
+    """Bring a running guest's /etc/hosts up to date; a guest that cannot be reached reads it when it boots next."""
+    try:
+        done = await context.ssh.run(
+            context.address_of(node), "cat > /etc/hosts", stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S
+        )
+        if done.exit_code != 0:
+            raise OperationFailed(f"/etc/hosts could not be written: {done.stderr.strip()}", node=node)
+    except ClusterError as error:
+        log.warning("hosts_update_deferred", cluster=context.cluster, node=node, until="next boot", cause=str(error))
+
+
+def _delete_node_files(node: str, context: ActContext) -> None:
+    directory = names.cluster_dir(context.record.spec.overlay_dir, context.cluster)
+    delete_seed(context.record.spec.overlay_dir, context.cluster, node)
+    delete_console_logs(directory, node)

@@ -1,0 +1,83 @@
+"""Carrying out a plan: a stage at a time, all nodes of a stage at once, one node's failure on its own."""
+
+import asyncio
+import logging
+import time
+from itertools import groupby
+
+import structlog
+
+from reconciler.act.context import ActContext, Outcome
+from reconciler.act.execute import execute
+from reconciler.errors import ClusterError
+from reconciler.model.plan import Action, DeleteNetwork, Plan
+
+log = structlog.get_logger(__name__)
+
+CLUSTER_WIDE = None
+"""The group of actions that belong to no node; where one fails, nothing is built on it."""
+
+
+async def carry_out(plan: Plan, context: ActContext) -> list[Outcome]:
+    """Carry out every stage in order. What failed for a node is not followed by its later actions."""
+    outcomes: list[Outcome] = []
+    failed: set[str | None] = set()
+    for stage in plan.stages():
+        groups = [group for group in _by_node(stage) if not _held_back(group, failed)]
+        results = await asyncio.gather(*(_carry_out_in_turn(group, context) for group in groups))
+        finished = [outcome for result in results for outcome in result]
+        failed |= {outcome.action.node for outcome in finished if outcome.error is not None}
+        outcomes += finished
+    return outcomes
+
+
+def _by_node(actions: tuple[Action, ...]) -> list[list[Action]]:
+    ordered = sorted(actions, key=lambda action: action.node or "")
+    return [list(group) for _, group in groupby(ordered, key=lambda action: action.node)]
+
+
+def _held_back(group: list[Action], failed: set[str | None]) -> bool:
+    last_one_out = isinstance(group[0], DeleteNetwork)  # a node that is still there is still plugged in
+    return CLUSTER_WIDE in failed or group[0].node in failed or (last_one_out and bool(failed))
+
+
+async def _carry_out_in_turn(group: list[Action], context: ActContext) -> list[Outcome]:
+    outcomes = []
+    for action in group:
+        outcomes.append(await _carry_out_one(action, context))
+        if outcomes[-1].error is not None:
+            break
+    return outcomes
+
+
+async def _carry_out_one(action: Action, context: ActContext) -> Outcome:
+    name = f"{type(action).__name__}:{action.node or context.cluster}"
+    context.checkpoint(f"before {name}")
+    started = time.monotonic()
+    error = None
+    try:
+        await execute(action, context)
+    except ClusterError as caught:
+        error = caught
+        error.node = error.node or action.node
+    duration_s = time.monotonic() - started
+    _log_outcome(action, context, duration_s, error)
+    context.checkpoint(f"after {name}")
+    outcome = Outcome(action, duration_s, error)
+    context.on_outcome(outcome)
+    return outcome
+
+
+def _log_outcome(action: Action, context: ActContext, duration_s: float, error: ClusterError | None) -> None:
+    level = logging.INFO if error is None else logging.WARNING
+    log.log(
+        level,
+        "action",
+        cluster=context.cluster,
+        node=action.node,
+        action=type(action).__name__,
+        reason=action.reason,
+        duration_s=round(duration_s, 4),
+        outcome="done" if error is None else "failed",
+        **({} if error is None else {"code": error.code.value, "cause": str(error)}),
+    )

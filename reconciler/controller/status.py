@@ -1,0 +1,120 @@
+"""What a round found, as conditions. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from reconciler.act.context import Outcome
+from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState
+from reconciler.model.plan import Plan
+from reconciler.model.record import ClusterRecord, WantedPower
+from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def status_after(
+    record: ClusterRecord,
+    observed: ClusterDocument,
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    before: RecordStatus | None,
+    now: datetime,
+) -> RecordStatus:
+    """The status of a round that observed the host, planned and acted."""
+    failures = tuple(_failure(outcome) for outcome in outcomes if outcome.error is not None)
+    obstacles = (*plan.obstacles, *failures)
+    verdicts = (_defined(record, observed), _running(record, observed), _ready(plan, obstacles))
+    return RecordStatus(
+        cluster_name=record.cluster_name,
+        observed_generation=record.generation,
+        converged=plan.converged,
+        conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
+        obstacles=obstacles,
+        updated_at=now,
+    )
+
+
+def status_of_failed_round(
+    record: ClusterRecord, obstacle: Obstacle, before: RecordStatus | None, now: datetime
+) -> RecordStatus:
+    """The status of a round that could not observe the host: nothing is known, and nothing was done."""
+    verdicts = [
+        Condition(
+            type=kind,
+            status=ConditionStatus.UNKNOWN,
+            reason="NotObserved",
+            message=obstacle.message,
+            last_transition=now,
+        )
+        for kind in (ConditionType.DEFINED, ConditionType.RUNNING, ConditionType.READY)
+    ]
+    return RecordStatus(
+        cluster_name=record.cluster_name,
+        observed_generation=before.observed_generation if before else 0,
+        converged=False,
+        conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
+        obstacles=(obstacle,),
+        updated_at=now,
+    )
+
+
+def same_word(one: RecordStatus | None, other: RecordStatus) -> bool:
+    """Whether two statuses say the same, whenever they were written."""
+    return one is not None and one.model_copy(update={"updated_at": other.updated_at}) == other
+
+
+def _failure(outcome: Outcome) -> Obstacle:
+    error = outcome.error
+    assert error is not None
+    return Obstacle(
+        code=error.code,
+        message=str(error),
+        node=error.node,
+        terminal=error.terminal,
+        recoverable=error.recoverable,
+    )
+
+
+def _defined(record: ClusterRecord, observed: ClusterDocument) -> Condition:
+    missing = [node for node in record.spec.nodes if not isinstance(observed.domains.get(node), Domain)]
+    network = observed.networks.get(record.spec.network.name)
+    if missing:
+        return _verdict(ConditionType.DEFINED, False, "NodesMissing", f"not defined: {', '.join(missing)}")
+    if not (isinstance(network, Network) and network.active):
+        return _verdict(ConditionType.DEFINED, False, "NetworkInactive", f"network {record.spec.network.name}")
+    return _verdict(ConditionType.DEFINED, True, "AllDefined", "")
+
+
+def _running(record: ClusterRecord, observed: ClusterDocument) -> Condition:
+    wanted = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
+    down = [node for node in wanted if not _runs(observed, node)]
+    if not wanted:
+        return _verdict(ConditionType.RUNNING, False, "NotWanted", "no node is wanted running")
+    if down:
+        return _verdict(ConditionType.RUNNING, False, "NodesDown", f"not running: {', '.join(down)}")
+    return _verdict(ConditionType.RUNNING, True, "AllRunning", "")
+
+
+def _runs(observed: ClusterDocument, node: str) -> bool:
+    power = observed.power.get(node)
+    return isinstance(power, Power) and power.state is PowerState.RUNNING
+
+
+def _ready(plan: Plan, obstacles: tuple[Obstacle, ...]) -> Condition:
+    if obstacles:
+        return _verdict(ConditionType.READY, False, "Obstructed", "; ".join(obstacle.message for obstacle in obstacles))
+    if not plan.converged:
+        return _verdict(ConditionType.READY, False, "Converging", f"{len(plan.actions)} actions to go")
+    return _verdict(ConditionType.READY, True, "AsWanted", "")
+
+
+def _verdict(kind: ConditionType, holds: bool, reason: str, message: str) -> Condition:
+    status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
+    return Condition(type=kind, status=status, reason=reason, message=message, last_transition=_NEVER)
+
+
+def _with_transition(verdict: Condition, before: RecordStatus | None, now: datetime) -> Condition:
+    earlier = next((c for c in before.conditions if c.type is verdict.type), None) if before else None
+    unchanged = earlier is not None and earlier.status is verdict.status
+    since = earlier.last_transition if earlier is not None and unchanged else now
+    return verdict.model_copy(update={"last_transition": since})

@@ -1,0 +1,27 @@
+"""How to log in to the nodes of a cluster."""
+
+from reconciler.errors import NodeNotFound, SshError
+from reconciler.guest.address import GuestAddress
+from reconciler.host.cloud_init.driver import read_host_key
+from reconciler.model.record import ClusterRecord
+
+
+def guest_address(record: ClusterRecord, node: str) -> GuestAddress:
+    """Where a node is and which host key it has. Raises `SshError` where its host key has not been made."""
+    spec = record.spec
+    if node not in spec.nodes:
+        raise NodeNotFound(
+            f"cluster {record.cluster_name!r} has no node {node!r}", hint=f"it has {', '.join(sorted(spec.nodes))}"
+        )
+    host_key = read_host_key(spec.overlay_dir, record.cluster_name, node)
+    if host_key is None:
+        raise SshError("its host key is missing", node=node, hint="`vmcluster apply` makes it with the node's seed")
+    return GuestAddress(
+        cluster=record.cluster_name,
+        node=node,
+        host=str(spec.nodes[node].ip),
+        user=spec.ssh.user,
+        key_path=spec.ssh.key_path,
+        host_key=host_key,
+        connect_timeout_s=spec.ssh.connect_timeout_s,
+    )

@@ -1,0 +1,224 @@
+"""Domains as libvirt's XML (libvirt.org/formatdomain.html). Pure.
+
+libvirt adds much of its own to what it is given, so only the fields of `Domain` are read back, never the whole.
+"""
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.host.libvirt.mark import DomainMark, domain_mark_element, parse_domain_mark
+from reconciler.host.libvirt.xml import element_text, parse_element
+from reconciler.model import names
+from reconciler.model.document import BackingFile, DirectBoot, Domain, DomainDisk
+from reconciler.model.plan import Epochs
+from reconciler.model.topology import DiskBus
+
+SPARE_PCIE_PORTS = 10
+"""Root ports beyond those of the devices we render: each disk that is plugged in later takes one."""
+
+_CPU_MODES = {"host": "host-passthrough", "maximum": "maximum"}
+_CPU_OF_MODE = {mode: cpu for cpu, mode in _CPU_MODES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRecord:
+    """A persistent definition of ours as read back from libvirt."""
+
+    domain: Domain
+    mark: DomainMark
+
+    @property
+    def carried_out(self) -> Epochs:
+        return Epochs(boot=self.mark.boot_epoch, resume=self.mark.resume_epoch)
+
+
+def domain_mark(cluster: str, node: str, domain: Domain, carried_out: Epochs) -> DomainMark:
+    """The mark of a domain of ours."""
+    return DomainMark(cluster, node, domain.role, domain.template, carried_out.boot, carried_out.resume)
+
+
+def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs) -> str:
+    """The persistent definition of a node."""
+    root = ET.Element("domain", type=domain.virt_type)
+    _text(root, "name", names.domain_name(cluster, node))
+    _text(root, "uuid", domain.uuid)
+    _child(root, "metadata").append(domain_mark_element(domain_mark(cluster, node, domain, carried_out)))
+    _text(root, "memory", str(domain.memory_mb), unit="MiB")
+    _text(root, "vcpu", str(domain.vcpus))
+    _render_os(root, domain.boot)
+    features = _child(root, "features")
+    _child(features, "acpi")
+    _child(features, "apic")
+    _render_cpu(root, domain.cpu)
+    _child(root, "clock", offset="utc")
+    for event, reaction in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "preserve")):
+        _text(root, f"on_{event}", reaction)
+    _render_devices(_child(root, "devices"), domain)
+    return element_text(root)
+
+
+def render_disk(target: str, disk: DomainDisk) -> str:
+    """One disk, as it is plugged into a running machine."""
+    return element_text(_disk_element(target, disk))
+
+
+def parse_domain(xml: str) -> DomainRecord | None:
+    """The fields that we own of a persistent definition; None where it does not carry our mark."""
+    root = parse_element(xml)
+    mark = parse_domain_mark(root.find("metadata"))
+    devices = root.find("devices")
+    if mark is None or devices is None:
+        return None
+    interface = devices.find("interface")
+    domain = Domain(
+        uuid=root.findtext("uuid", ""),
+        role=mark.role,
+        vcpus=int(root.findtext("vcpu", "0")),
+        memory_mb=_memory_mb(root),
+        virt_type=root.get("type", ""),
+        cpu=_parse_cpu(root.find("cpu")),
+        disks=dict(_parse_disk(disk) for disk in devices.findall("disk")),
+        network=_attribute(interface, "source", "network"),
+        mac=_attribute(interface, "mac", "address"),
+        tap=_attribute(interface, "target", "dev"),
+        console=Path(_attribute(devices.find("serial"), "log", "file")),
+        boot=_parse_boot(root.find("os")),
+        template=mark.template,
+    )
+    return DomainRecord(domain, mark)
+
+
+def _render_os(root: ET.Element, boot: DirectBoot | None) -> None:
+    os_element = _child(root, "os")
+    _text(os_element, "type", "hvm", machine="q35")
+    if boot is None:
+        _child(os_element, "boot", dev="hd")
+        return
+    _text(os_element, "kernel", str(boot.kernel))
+    if boot.initrd is not None:
+        _text(os_element, "initrd", str(boot.initrd))
+    _text(os_element, "cmdline", boot.cmdline)
+
+
+def _render_cpu(root: ET.Element, cpu: str) -> None:
+    if mode := _CPU_MODES.get(cpu):
+        _child(root, "cpu", mode=mode)
+    else:
+        _text(_child(root, "cpu", mode="custom", match="exact"), "model", cpu)
+
+
+def _render_devices(devices: ET.Element, domain: Domain) -> None:
+    for target, disk in domain.disks.items():
+        devices.append(_disk_element(target, disk))
+    _child(devices, "controller", type="usb", model="none")
+    if any(disk.bus is DiskBus.SCSI for disk in domain.disks.values()):
+        _child(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+    _child(devices, "controller", type="pci", index="0", model="pcie-root")
+    for index in range(1, _pcie_devices(domain) + SPARE_PCIE_PORTS + 1):
+        _child(devices, "controller", type="pci", index=str(index), model="pcie-root-port")
+    interface = _child(devices, "interface", type="network")
+    _child(interface, "mac", address=domain.mac)
+    _child(interface, "source", network=domain.network)
+    _child(interface, "target", dev=domain.tap)
+    _child(interface, "model", type="virtio")
+    _render_console(devices, domain.console)
+    agent = _child(devices, "channel", type="unix")
+    _child(agent, "target", type="virtio", name="org.qemu.guest_agent.0")
+    _text(_child(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
+    _child(devices, "memballoon", model="none")
+    _child(devices, "panic", model="isa")
+
+
+def _pcie_devices(domain: Domain) -> int:
+    """Devices that take a root port: virtio disks, network card, serial controller, random numbers, SCSI."""
+    return sum(disk.bus is DiskBus.VIRTIO for disk in domain.disks.values()) + 4
+
+
+def _render_console(devices: ET.Element, log: Path) -> None:
+    serial = _child(devices, "serial", type="pty")
+    _child(serial, "log", file=str(log), append="on")
+    _child(serial, "target", type="isa-serial", port="0")
+    _child(_child(devices, "console", type="pty"), "target", type="serial", port="0")
+
+
+def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
+    element = ET.Element("disk", type="file", device="disk")
+    _child(element, "driver", name="qemu", type=disk.format)
+    _child(element, "source", file=str(disk.path))
+    _append_backing(element, disk.backing)
+    _child(element, "target", dev=target, bus=disk.bus.value)
+    if disk.read_only:
+        _child(element, "readonly")
+    _text(element, "serial", target)
+    return element
+
+
+def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...]) -> None:
+    """The whole chain, ended explicitly; libvirt would otherwise give the user's image away to QEMU's user."""
+    if not chain:
+        _child(parent, "backingStore")
+        return
+    backing = _child(parent, "backingStore", type="file")
+    _child(backing, "format", type=chain[0].format)
+    source = _child(backing, "source", file=str(chain[0].path))
+    _child(source, "seclabel", model="dac", relabel="no")
+    _append_backing(backing, chain[1:])
+
+
+def _parse_disk(element: ET.Element) -> tuple[str, DomainDisk]:
+    return _attribute(element, "target", "dev"), DomainDisk(
+        path=Path(_attribute(element, "source", "file")),
+        format=_attribute(element, "driver", "type"),
+        bus=DiskBus(_attribute(element, "target", "bus")),
+        backing=_parse_backing(element),
+        read_only=element.find("readonly") is not None,
+    )
+
+
+def _parse_backing(element: ET.Element) -> tuple[BackingFile, ...]:
+    backing = element.find("backingStore")
+    if backing is None or backing.get("type") is None:
+        return ()
+    file = BackingFile(path=Path(_attribute(backing, "source", "file")), format=_attribute(backing, "format", "type"))
+    return (file, *_parse_backing(backing))
+
+
+def _parse_boot(os_element: ET.Element | None) -> DirectBoot | None:
+    kernel = None if os_element is None else os_element.findtext("kernel")
+    if os_element is None or kernel is None:
+        return None
+    initrd = os_element.findtext("initrd")
+    return DirectBoot(
+        kernel=Path(kernel), initrd=None if initrd is None else Path(initrd), cmdline=os_element.findtext("cmdline", "")
+    )
+
+
+def _parse_cpu(element: ET.Element | None) -> str:
+    if element is None:
+        return ""
+    mode = element.get("mode", "")
+    return _CPU_OF_MODE[mode] if mode in _CPU_OF_MODE else element.findtext("model", "")
+
+
+_MIB_PER_UNIT = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
+
+
+def _memory_mb(root: ET.Element) -> int:
+    element = root.find("memory")
+    if element is None or element.text is None:
+        return 0
+    return round(int(element.text) * _MIB_PER_UNIT[element.get("unit", "KiB")])
+
+
+def _attribute(parent: ET.Element | None, child: str, name: str) -> str:
+    element = None if parent is None else parent.find(child)
+    return "" if element is None else element.get(name, "")
+
+
+def _child(parent: ET.Element, tag: str, **attributes: str) -> ET.Element:
+    return ET.SubElement(parent, tag, attributes)
+
+
+def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
+    ET.SubElement(parent, tag, attributes).text = text

@@ -1,0 +1,309 @@
+"""All effects on libvirt, and all that is read from it.
+
+Every method is idempotent: what is already as asked is a success. Every method that changes something looks
+for our mark first and raises `Conflict` where it is missing.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import libvirt
+
+from reconciler.errors import Conflict, OperationFailed
+from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
+from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, domain_mark_element, parse_domain_mark
+from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
+from reconciler.host.libvirt.xml import element_text, parse_element
+from reconciler.model import names
+from reconciler.model.document import Domain, DomainDisk, Network, PowerState
+from reconciler.model.plan import Epochs
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.STOPPING,
+    libvirt.VIR_DOMAIN_SHUTOFF: PowerState.OFF,
+    libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
+}
+
+_UNDEFINE_ALL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDomain:
+    """A domain with a name of ours; `record` is None where it does not carry our mark."""
+
+    record: DomainRecord | None
+    state: PowerState
+    persistent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNetwork:
+    """A network; `record` is None where it does not carry our mark."""
+
+    name: str
+    record: NetworkRecord | None
+
+
+class Libvirt:
+    """libvirt as this program uses it."""
+
+    def __init__(self, uri: str) -> None:
+        self.connection = Connection(uri)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    # Reading.
+
+    async def find_domains(self, cluster: str) -> dict[str, FoundDomain]:
+        """Every domain whose name is one of this cluster's, by node."""
+        return await self.connection.call(partial(_find_domains, cluster=cluster))
+
+    async def find_networks(self, cluster: str, wanted: frozenset[str]) -> list[FoundNetwork]:
+        """The networks that carry this cluster's mark, and those with a wanted name, whosever they are."""
+        return await self.connection.call(partial(_find_networks, cluster=cluster, wanted=wanted))
+
+    # Networks.
+
+    async def create_network(self, cluster: str, name: str, network: Network) -> None:
+        """Define a network and start it; one of ours with that name is taken away first when it differs."""
+        await self.connection.call(partial(_create_network, cluster=cluster, name=name, network=network))
+
+    async def start_network(self, cluster: str, name: str) -> None:
+        """Start a defined network."""
+        await self.connection.call(partial(_start_network, cluster=cluster, name=name))
+
+    async def delete_network(self, cluster: str, name: str) -> None:
+        """Stop and undefine a network."""
+        await self.connection.call(partial(_delete_network, cluster=cluster, name=name))
+
+    # Domains.
+
+    async def define_domain(self, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> None:
+        """Write the persistent definition; a running machine is not touched."""
+        await self.connection.call(partial(_define_domain, cluster=cluster, node=node, domain=domain, done=carried_out))
+
+    async def undefine_domain(self, cluster: str, node: str) -> None:
+        """Remove a definition with managed saves, snapshot metadata and NVRAM."""
+        await self.connection.call(partial(_undefine_domain, cluster=cluster, node=node))
+
+    async def attach_disk(self, cluster: str, node: str, target: str, disk: DomainDisk) -> None:
+        """Plug a disk into a running machine and into its persistent definition."""
+        await self.connection.call(partial(_attach_disk, cluster=cluster, node=node, target=target, disk=disk))
+
+    async def start(self, cluster: str, node: str, *, paused: bool, resume_epoch: int) -> None:
+        """Power on. The boot meets every resume asked for until now; that is written down first."""
+        await self.connection.call(
+            partial(_start, cluster=cluster, node=node, paused=paused, resume_epoch=resume_epoch)
+        )
+
+    async def shut_down(self, cluster: str, node: str) -> None:
+        """Press the ACPI power button."""
+        await self.connection.call(partial(_shut_down, cluster=cluster, node=node))
+
+    async def is_active(self, cluster: str, node: str) -> bool:
+        """Whether the domain has a QEMU process."""
+        return await self.connection.call(lambda handle: bool(_ours(handle, cluster, node).isActive()))
+
+    async def cut_power(self, cluster: str, node: str, *, boot_epoch: int) -> None:
+        """Cut the power, then write down which power cycle that was."""
+        await self.connection.call(partial(_cut_power, cluster=cluster, node=node, boot_epoch=boot_epoch))
+
+    async def resume(self, cluster: str, node: str, *, resume_epoch: int) -> None:
+        """Let the CPUs run, then write down which request that was."""
+        await self.connection.call(partial(_resume, cluster=cluster, node=node, resume_epoch=resume_epoch))
+
+    async def suspend(self, cluster: str, node: str) -> None:
+        """Stop the CPUs."""
+        await self.connection.call(lambda handle: _ours(handle, cluster, node).suspend())
+
+
+def _find_domains(handle: Any, *, cluster: str) -> dict[str, FoundDomain]:
+    found = {}
+    for domain in handle.listAllDomains():
+        node = names.node_of_domain(cluster, domain.name())
+        if node is not None and (seen := _look_at(domain)) is not None:
+            found[node] = seen
+    return found
+
+
+def _look_at(domain: Any) -> FoundDomain | None:
+    try:
+        state = _power_state(*domain.state())
+        persistent = state is PowerState.OFF or bool(domain.isPersistent())
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0
+        return FoundDomain(parse_domain(domain.XMLDesc(flags)), state, persistent)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # went between the listing and the look
+            return None
+        raise
+
+
+def _power_state(state: int, reason: int) -> PowerState:
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
+        return PowerState.BLOCKED
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_CRASHED:
+        return PowerState.CRASHED
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
+        return PowerState.STOPPING
+    try:
+        return _STATES[state]
+    except KeyError:
+        raise OperationFailed(f"libvirt reports the unknown domain state {state}") from None
+
+
+def _find_networks(handle: Any, *, cluster: str, wanted: frozenset[str]) -> list[FoundNetwork]:
+    found = []
+    for network in handle.listAllNetworks():
+        active = bool(network.isActive())
+        xml = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if active and network.isPersistent() else 0)
+        record = parse_network(xml, active=active)
+        ours = record is not None and record.mark.cluster == cluster
+        if ours or network.name() in wanted:
+            found.append(FoundNetwork(network.name(), record if ours else None))
+    return found
+
+
+def _create_network(handle: Any, *, cluster: str, name: str, network: Network) -> None:
+    _delete_network(handle, cluster=cluster, name=name)
+    handle.networkDefineXML(render_network(cluster, name, network)).create()
+
+
+def _start_network(handle: Any, *, cluster: str, name: str) -> None:
+    network = _our_network(handle, cluster, name)
+    if network is not None and not network.isActive():
+        network.create()
+
+
+def _delete_network(handle: Any, *, cluster: str, name: str) -> None:
+    network = _our_network(handle, cluster, name)
+    if network is None:
+        return
+    if network.isActive():
+        network.destroy()
+    if _our_network(handle, cluster, name) is not None:  # a transient one goes when it is stopped
+        network.undefine()
+
+
+def _our_network(handle: Any, cluster: str, name: str) -> Any:
+    try:
+        network = handle.networkLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:
+            return None
+        raise
+    record = parse_network(network.XMLDesc(0), active=True)
+    if record is None or record.mark.cluster != cluster:
+        raise Conflict(
+            f"a network named {name!r} is there that is not of cluster {cluster!r}",
+            hint="give the network of the topology another name",
+        )
+    return network
+
+
+def _define_domain(handle: Any, *, cluster: str, node: str, domain: Domain, done: Epochs) -> None:
+    if (there := _lookup(handle, cluster, node)) is not None:
+        _require_mark(there, cluster, node)
+    handle.defineXML(render_domain(cluster, node, domain, done))
+
+
+def _undefine_domain(handle: Any, *, cluster: str, node: str) -> None:
+    domain = _lookup(handle, cluster, node)
+    if domain is None:
+        return
+    _require_mark(domain, cluster, node)
+    domain.undefineFlags(_UNDEFINE_ALL)
+
+
+def _attach_disk(handle: Any, *, cluster: str, node: str, target: str, disk: DomainDisk) -> None:
+    both = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    _ours(handle, cluster, node).attachDeviceFlags(render_disk(target, disk), both)
+
+
+def _start(handle: Any, *, cluster: str, node: str, paused: bool, resume_epoch: int) -> None:
+    domain = _ours(handle, cluster, node)
+    if domain.isActive():
+        return
+    _write_epochs(domain, resume_epoch=resume_epoch)
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
+
+
+def _shut_down(handle: Any, *, cluster: str, node: str) -> None:
+    domain = _ours(handle, cluster, node)
+    if domain.isActive():
+        domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+
+def _cut_power(handle: Any, *, cluster: str, node: str, boot_epoch: int) -> None:
+    domain = _ours(handle, cluster, node)
+    if domain.isActive():
+        domain.destroy()
+    if domain.isPersistent():
+        _write_epochs(domain, boot_epoch=boot_epoch)
+
+
+def _resume(handle: Any, *, cluster: str, node: str, resume_epoch: int) -> None:
+    domain = _ours(handle, cluster, node)
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+    _write_epochs(domain, resume_epoch=resume_epoch)
+
+
+def _write_epochs(domain: Any, *, boot_epoch: int | None = None, resume_epoch: int | None = None) -> None:
+    """Write the requests that were carried out into the persistent definition, which is where they are read."""
+    record = parse_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    assert record is not None
+    before = record.carried_out
+    after = Epochs(
+        boot=before.boot if boot_epoch is None else boot_epoch,
+        resume=before.resume if resume_epoch is None else resume_epoch,
+    )
+    if after == before:
+        return
+    mark = domain_mark(record.mark.cluster, record.mark.node, record.domain, after)
+    domain.setMetadata(
+        libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+        element_text(domain_mark_element(mark)),
+        PREFIX,
+        NAMESPACE,
+        libvirt.VIR_DOMAIN_AFFECT_CONFIG,
+    )
+
+
+def _lookup(handle: Any, cluster: str, node: str) -> Any:
+    try:
+        return handle.lookupByName(names.domain_name(cluster, node))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def _ours(handle: Any, cluster: str, node: str) -> Any:
+    domain = _lookup(handle, cluster, node)
+    if domain is None:
+        raise OperationFailed("the domain went away while it was worked on", node=node)
+    _require_mark(domain, cluster, node)
+    return domain
+
+
+def _require_mark(domain: Any, cluster: str, node: str) -> None:
+    mark = parse_domain_mark(parse_element(domain.XMLDesc(0)).find("metadata"))
+    if mark is None or (mark.cluster, mark.node) != (cluster, node):
+        raise Conflict(
+            f"a domain named {names.domain_name(cluster, node)!r} is there that we did not make",
+            node=node,
+            hint="rename or remove it, or give the cluster another name",
+        )

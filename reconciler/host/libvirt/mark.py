@@ -1,0 +1,77 @@
+"""The mark that every domain and network of ours carries in libvirt's `<metadata>`.
+
+A domain or network without it is not ours and is never changed, whatever its name. libvirt allows one element
+per namespace there (libvirt.org/formatdomain.html, "General metadata").
+"""
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+NAMESPACE = "urn:vmcluster:1"
+PREFIX = "vmcluster"
+
+ET.register_namespace(PREFIX, NAMESPACE)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainMark:
+    """Whose domain this is, and which one-shot requests were carried out on it."""
+
+    cluster: str
+    node: str
+    role: str
+    template: int
+    boot_epoch: int
+    resume_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkMark:
+    """Whose network this is."""
+
+    cluster: str
+
+
+def domain_mark_element(mark: DomainMark) -> ET.Element:
+    """The element that stands in a domain's metadata."""
+    return ET.Element(
+        f"{{{NAMESPACE}}}node",
+        {
+            "cluster": mark.cluster,
+            "name": mark.node,
+            "role": mark.role,
+            "template": str(mark.template),
+            "boot-epoch": str(mark.boot_epoch),
+            "resume-epoch": str(mark.resume_epoch),
+        },
+    )
+
+
+def parse_domain_mark(parent: ET.Element | None) -> DomainMark | None:
+    """The mark below a `<metadata>` element; None where there is none that we could have written."""
+    element = None if parent is None else parent.find(f"{{{NAMESPACE}}}node")
+    if element is None:
+        return None
+    try:
+        return DomainMark(
+            cluster=element.attrib["cluster"],
+            node=element.attrib["name"],
+            role=element.attrib["role"],
+            template=int(element.attrib["template"]),
+            boot_epoch=int(element.attrib["boot-epoch"]),
+            resume_epoch=int(element.attrib["resume-epoch"]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def network_mark_element(mark: NetworkMark) -> ET.Element:
+    """The element that stands in a network's metadata."""
+    return ET.Element(f"{{{NAMESPACE}}}network", {"cluster": mark.cluster})
+
+
+def parse_network_mark(parent: ET.Element | None) -> NetworkMark | None:
+    """The mark below a `<metadata>` element; None where there is none that we could have written."""
+    element = None if parent is None else parent.find(f"{{{NAMESPACE}}}network")
+    cluster = None if element is None else element.get("cluster")
+    return None if cluster is None else NetworkMark(cluster)

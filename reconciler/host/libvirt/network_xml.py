@@ -1,0 +1,51 @@
+"""Networks as libvirt's XML (libvirt.org/formatnetwork.html). Pure."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+from reconciler.host.libvirt.mark import NetworkMark, network_mark_element, parse_network_mark
+from reconciler.host.libvirt.xml import element_text, parse_element
+from reconciler.model import names
+from reconciler.model.document import Network
+from reconciler.model.topology import Forward
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """A network of ours as read back from libvirt."""
+
+    name: str
+    network: Network
+    mark: NetworkMark
+
+
+def render_network(cluster: str, name: str, network: Network) -> str:
+    """A network without DHCP; DNS only where guests reach the outside, so that isolated ones need no dnsmasq."""
+    root = ET.Element("network")
+    ET.SubElement(root, "name").text = name
+    ET.SubElement(root, "uuid").text = names.network_uuid(cluster, name)
+    ET.SubElement(root, "metadata").append(network_mark_element(NetworkMark(cluster)))
+    if network.forward is Forward.NAT:
+        ET.SubElement(root, "forward", mode="nat")
+    ET.SubElement(root, "bridge", name=network.bridge, stp="off", delay="0")
+    if network.forward is Forward.ISOLATED:
+        ET.SubElement(root, "dns", enable="no")
+    ET.SubElement(root, "ip", address=network.gateway, prefix=str(network.prefix_length))
+    return element_text(root)
+
+
+def parse_network(xml: str, *, active: bool) -> NetworkRecord | None:
+    """The fields that we own of a network's definition; None where it does not carry our mark."""
+    root = parse_element(xml)
+    mark = parse_network_mark(root.find("metadata"))
+    bridge, ip, forward = root.find("bridge"), root.find("ip"), root.find("forward")
+    if mark is None or bridge is None or ip is None:
+        return None
+    network = Network(
+        bridge=bridge.get("name", ""),
+        gateway=ip.get("address", ""),
+        prefix_length=int(ip.get("prefix", "0")),
+        forward=Forward.NAT if forward is not None and forward.get("mode") == "nat" else Forward.ISOLATED,
+        active=active,
+    )
+    return NetworkRecord(root.findtext("name", ""), network, mark)

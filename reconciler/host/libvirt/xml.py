@@ -1,0 +1,13 @@
+"""Text and elements of libvirt's XML."""
+
+import xml.etree.ElementTree as ET
+
+
+def parse_element(text: str) -> ET.Element:
+    """The root element of what libvirtd printed."""
+    return ET.fromstring(text)  # noqa: S314 - the text comes from libvirtd, not from a user
+
+
+def element_text(element: ET.Element) -> str:
+    """An element as text for libvirtd."""
+    return ET.tostring(element, encoding="unicode")

@@ -1,0 +1,1 @@
+"""Observation: from the host to a cluster document. Reads, and decides nothing."""

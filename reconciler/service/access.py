@@ -1,0 +1,59 @@
+"""Records as the use cases read and change them."""
+
+from collections.abc import Callable, Iterable
+
+from reconciler.desired.addresses import guest_address
+from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound
+from reconciler.guest.address import GuestAddress
+from reconciler.model.record import ClusterRecord
+from reconciler.store.protocol import Store
+
+_TRIES = 20
+"""Attempts at a change that other writers keep coming before; each is one read and one write."""
+
+
+async def existing(store: Store, cluster: str) -> ClusterRecord:
+    """The record of a cluster that is there; a destroyed one is not, even where its disks are kept."""
+    record = await store.get(cluster)
+    if record is None:
+        known = ", ".join(await store.names()) or "none"
+        raise ClusterNotFound(f"no cluster named {cluster!r} is defined", hint=f"defined clusters: {known}")
+    if record.deletion is not None:
+        raise ClusterNotFound(
+            f"cluster {cluster!r} was destroyed",
+            hint="`cluster_define` or `vmcluster apply` makes it again, on its kept disks where there are any",
+        )
+    return record
+
+
+async def change(
+    store: Store, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord], *, actor: str
+) -> ClusterRecord:
+    """Apply `edit` to the newest record; when another writer comes first, to the one that it left."""
+    for _ in range(_TRIES):
+        before = await existing(store, cluster)
+        try:
+            return await store.put(edit(before), expected_generation=before.generation, actor=actor)
+        except Conflict:
+            continue
+    raise Conflict("other clients kept changing the cluster", hint="try again")
+
+
+def select_nodes(record: ClusterRecord, nodes: str | Iterable[str] | None) -> list[str]:
+    """The nodes that are meant: all of them for None, an empty list or "all". Raises `NodeNotFound`."""
+    wanted = [nodes] if isinstance(nodes, str) else list(nodes or ())
+    if not wanted or wanted == ["all"]:
+        return list(record.spec.nodes)
+    for node in wanted:
+        if node not in record.spec.nodes:
+            raise NodeNotFound(
+                f"cluster {record.cluster_name!r} has no node {node!r}",
+                node=node,
+                hint=f"it has {', '.join(record.spec.nodes)}",
+            )
+    return list(dict.fromkeys(wanted))
+
+
+def addresses(record: ClusterRecord, nodes: Iterable[str]) -> list[GuestAddress]:
+    """Where the given nodes are."""
+    return [guest_address(record, node) for node in nodes]

@@ -1,0 +1,250 @@
+"""Whole clusters: define, apply, plan, start, stop, destroy."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.controller.controller import as_error
+from reconciler.controller.round import Difference
+from reconciler.desired.loading import load_spec
+from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotFound, Conflict, OperationTimeout
+from reconciler.model.document import Power, PowerState
+from reconciler.model.plan import Disruption, Plan
+from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
+from reconciler.model.results import ClusterStatus
+from reconciler.plan.planner import nodes_to_restart
+from reconciler.service import intent
+from reconciler.service.access import addresses, change, existing
+from reconciler.service.inspection import Inspection
+from reconciler.service.progress import Progress, no_progress
+from reconciler.service.runtime import Runtime
+
+CONVERGE_TIMEOUT_S = 60.0
+"""How long a change of definitions may take, without any boot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the caller accepts that a change costs."""
+
+    restart: bool = False
+    data_loss: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A change that was thought through and not written: the record that it would make, and what would be done."""
+
+    before: ClusterRecord | None
+    after: ClusterRecord
+    difference: Difference
+
+    @property
+    def plan(self) -> Plan:
+        return self.difference.plan
+
+
+class Clusters:
+    """The verbs on whole clusters. Each changes a record, then waits until the host is as the record wants."""
+
+    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+        self._runtime = runtime
+        self._actor = actor
+        self._inspection = Inspection(runtime)
+
+    async def plan(self, topology: str | Path, *, start: bool = True) -> Preview:
+        """What `apply` of a topology would do now. Changes nothing."""
+        cluster, spec = await self._load(topology)
+        return await self._preview(cluster, spec, start=start)
+
+    async def apply(
+        self,
+        topology: str | Path,
+        *,
+        start: bool = True,
+        wait_for_ssh: bool = True,
+        approval: Approval = Approval(),
+        timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """Converge the host to a topology.
+
+        Raises `ApprovalRequired`, having changed nothing, where that would restart nodes or lose data and the
+        caller has not agreed.
+        """
+        cluster, spec = await self._load(topology)
+        record = await self._write(cluster, spec, start=start, approval=approval)
+        await self._converge(record, CONVERGE_TIMEOUT_S, progress)
+        if start and wait_for_ssh:
+            await self._wait_for_ssh(record, list(spec.nodes), timeout_s, progress)
+        return await self._inspection.status(cluster)
+
+    async def define(self, topology: str, *, progress: Progress = no_progress) -> ClusterStatus:
+        """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
+        return await self.apply(topology, start=False, progress=progress)
+
+    async def start(
+        self,
+        cluster: str,
+        *,
+        wait_for_ssh: bool = True,
+        ssh_timeout_s: float = 120.0,
+        paused: bool = False,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """All nodes run; with `wait_for_ssh`, all of them let us log in, or `SshTimeout` is raised.
+
+        With `paused` they are powered on with their CPUs stopped.
+        """
+        record = await existing(self._runtime.store, cluster)
+        still = frozenset() if paused else await self._standing_still(record)
+        record = await self._change(cluster, lambda before: intent.started(before, resume=still, paused=paused))
+        await self._converge(record, CONVERGE_TIMEOUT_S, progress)
+        if wait_for_ssh and not paused:
+            await self._wait_for_ssh(record, list(record.spec.nodes), ssh_timeout_s, progress)
+        return await self._inspection.status(cluster)
+
+    async def stop(
+        self,
+        cluster: str,
+        *,
+        mode: StopMode = StopMode.SHUTDOWN,
+        timeout_s: float = 60.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """All nodes are off. Raises `OperationTimeout` naming the nodes that are still up."""
+        record = await self._change(cluster, lambda before: intent.stopped(before, mode))
+        try:
+            await self._converge(record, timeout_s, progress)
+        except OperationTimeout as error:
+            await self._raise_still_up(record, timeout_s, error)
+        return await self._inspection.status(cluster)
+
+    async def destroy(
+        self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
+    ) -> ClusterStatus:
+        """Domains and network are gone; with `remove_overlays`, disks, seeds and host keys too.
+
+        What is gone already is a success; a name that never was is `ClusterNotFound`.
+        """
+        record = await self._mark_deleted(cluster, remove_overlays)
+        if record is not None:
+            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, on_outcome=progress.outcome)
+        return ClusterStatus(cluster_name=cluster, network_active=False, nodes=())
+
+    async def crash(
+        self,
+        cluster: str,
+        node: str,
+        *,
+        restart_after: bool = True,
+        wait_for_ssh: bool = True,
+        ssh_timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """Cut a node's power and, with `restart_after`, boot it again."""
+        addresses(await existing(self._runtime.store, cluster), [node])
+        power = {node: WantedPower.RUNNING if restart_after else WantedPower.OFF}
+        record = await self._change(
+            cluster,
+            lambda before: intent.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
+        )
+        await self._converge(record, CONVERGE_TIMEOUT_S, progress)
+        if restart_after and wait_for_ssh:
+            await self._wait_for_ssh(record, [node], ssh_timeout_s, progress)
+        return await self._inspection.status(cluster)
+
+    # From here on: how the verbs are made.
+
+    async def _load(self, topology: str | Path) -> tuple[str, ClusterSpec]:
+        return await asyncio.to_thread(load_spec, topology, self._runtime.settings)
+
+    async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
+        before = await self._runtime.store.get(cluster)
+        after = intent.with_spec(before, cluster, spec)
+        if start:
+            after = intent.started(after)
+        difference = await self._runtime.rounds.compare(after)
+        if before is None:
+            after = intent.on_kept_disks(after, difference.observed)
+        elif restart := nodes_to_restart(difference.plan) - intent.recreated_nodes(before, after):
+            after = intent.power_cycled(after, restart, StopMode.SHUTDOWN)
+        return Preview(before, after, await self._runtime.rounds.compare(after, difference.observed))
+
+    async def _write(self, cluster: str, spec: ClusterSpec, *, start: bool, approval: Approval) -> ClusterRecord:
+        preview = await self._preview(cluster, spec, start=start)
+        _require_approval(preview.plan, approval)
+        if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
+            raise as_error(terminal)
+        generation = preview.before.generation if preview.before else 0
+        return await self._runtime.store.put(preview.after, expected_generation=generation, actor=self._actor)
+
+    async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor)
+
+    async def _mark_deleted(self, cluster: str, remove_overlays: bool) -> ClusterRecord | None:
+        store = self._runtime.store
+        before = await store.get(cluster)
+        if before is None:
+            if not await store.history(cluster):
+                await existing(store, cluster)
+            return None
+        after = intent.deleted(before, remove_overlays=remove_overlays)
+        return await store.put(after, expected_generation=before.generation, actor=self._actor)
+
+    async def _converge(self, record: ClusterRecord, timeout_s: float, progress: Progress) -> None:
+        """Wait until the record holds, and say so where another client has meanwhile asked for something else."""
+        await self._runtime.controller.converge(record, timeout_s=timeout_s, on_outcome=progress.outcome)
+        now = await self._runtime.store.get(record.cluster_name)
+        if now is None or now.deletion is not None:
+            raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")
+        if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
+            raise Conflict(
+                f"another client changed cluster {record.cluster_name!r} meanwhile",
+                hint="look at `vmcluster status`, then ask again",
+            )
+
+    async def _wait_for_ssh(
+        self, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
+    ) -> None:
+        try:
+            await self._inspection.wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
+        except ClusterError as error:
+            error.partial = await self._inspection.status(record.cluster_name)
+            raise
+
+    async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
+        """Nodes whose CPUs are stopped, which a start lets run on."""
+        power = (await self._runtime.rounds.compare(record)).observed.power
+        stopped = {PowerState.PAUSED, PowerState.BLOCKED}
+        return frozenset(name for name, of in power.items() if isinstance(of, Power) and of.state in stopped)
+
+    async def _raise_still_up(self, record: ClusterRecord, timeout_s: float, error: OperationTimeout) -> None:
+        status = await self._inspection.status(record.cluster_name)
+        up = [node.name for node in status.nodes if node.domain_state != "shut off"]
+        if not up:  # the last one went down between the last round and this look
+            return
+        late = OperationTimeout(
+            f"still up after {timeout_s:g} s: {', '.join(up)}",
+            node=up[0] if len(up) == 1 else None,
+            hint="they go on shutting down when they can; `vmcluster stop --mode destroy` cuts their power",
+        )
+        late.partial = status
+        raise late from error
+
+
+def _require_approval(plan: Plan, approval: Approval) -> None:
+    refused = {Disruption.RESTART: not approval.restart, Disruption.RECREATE: not approval.data_loss}
+    refused[Disruption.DATA_LOSS] = not approval.data_loss
+    actions = [action for action in plan.actions if refused.get(action.disruption, False)]
+    if not actions:
+        return
+    worst = "--allow-data-loss" if any(a.disruption is not Disruption.RESTART for a in actions) else "--allow-restart"
+    lines = [
+        f"{type(action).__name__} {action.node or ''}: {action.reason} [{action.disruption}]" for action in actions
+    ]
+    raise ApprovalRequired(
+        "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
+        hint=f"`vmcluster plan` shows it whole; `vmcluster apply {worst}` makes it",
+    )

@@ -1,0 +1,27 @@
+"""The one place where an error becomes an answer."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import structlog
+
+from reconciler.errors import ClusterError, InternalError
+from reconciler.model.results import ToolError, ToolResult
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+async def answer(work: Awaitable[T]) -> ToolResult[T]:
+    """The result of `work`, or its error, in the envelope of the contract. Nothing raises through it."""
+    try:
+        return ToolResult(success=True, result=await work)
+    except ClusterError as error:
+        return ToolResult(success=False, result=error.partial, error=ToolError.of(error))
+    except Exception as error:
+        log.exception("internal_error")
+        defect = InternalError(
+            f"a defect in vmcluster: {type(error).__name__}: {error}", hint="please report it with the log on stderr"
+        )
+        return ToolResult(success=False, error=ToolError.of(defect))

@@ -1,0 +1,184 @@
+"""Looking at clusters: status, handle, waiting for logins. Changes nothing."""
+
+import asyncio
+
+from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout
+from reconciler.guest.address import GuestAddress
+from reconciler.host.libvirt.driver import FoundDomain
+from reconciler.model.document import PowerState
+from reconciler.model.record import ClusterRecord, WantedPower
+from reconciler.model.results import (
+    ClusterHandle,
+    ClusterStatus,
+    ClusterSummary,
+    DomainState,
+    NodeDescriptor,
+    NodeStatus,
+)
+from reconciler.model.status import RecordStatus
+from reconciler.service.access import addresses, existing
+from reconciler.service.progress import Progress
+from reconciler.service.runtime import Runtime
+
+STATUS_TIMEOUT_S = 5.0
+"""How long a node that runs is given to answer when its status is asked for."""
+
+_DOMAIN_STATES = {
+    PowerState.RUNNING: DomainState.RUNNING,
+    PowerState.STOPPING: DomainState.RUNNING,
+    PowerState.PAUSED: DomainState.PAUSED,
+    PowerState.BLOCKED: DomainState.PAUSED,
+    PowerState.CRASHED: DomainState.CRASHED,
+    PowerState.OFF: DomainState.SHUT_OFF,
+}
+
+_MODULES_COMMAND = "exec cat /proc/modules"
+"""One process in the guest says both that the login works and which modules are loaded."""
+
+_KERNEL_COMMAND = "exec uname -r"
+
+
+class Inspection:
+    """Everything that only reads."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def status(self, cluster: str) -> ClusterStatus:
+        """A cluster as it is now; nodes that run are asked over SSH, all at once."""
+        record = await existing(self._runtime.store, cluster)
+        domains, networks, said = await asyncio.gather(
+            self._runtime.libvirt.find_domains(cluster),
+            self._runtime.libvirt.find_networks(cluster, frozenset()),
+            self._runtime.store.status(cluster),
+        )
+        nodes = await asyncio.gather(*(self._node(record, name, domains.get(name), said) for name in record.spec.nodes))
+        return ClusterStatus(
+            cluster_name=cluster,
+            network_active=any(found.record is not None and found.record.network.active for found in networks),
+            nodes=tuple(nodes),
+            generation=record.generation,
+            observed_generation=said.observed_generation if said else 0,
+            conditions=said.conditions if said else (),
+        )
+
+    async def node_status(self, cluster: str, node: str) -> NodeStatus:
+        """One node as it is now."""
+        record = await existing(self._runtime.store, cluster)
+        domains = await self._runtime.libvirt.find_domains(cluster)
+        return await self._node(record, node, domains.get(node), await self._runtime.store.status(cluster))
+
+    async def clusters(self) -> list[ClusterSummary]:
+        """Every cluster that has a record, destroyed ones with kept disks included, without asking any node."""
+        return [await self._summary(name) for name in await self._runtime.store.names()]
+
+    async def handle(self, cluster: str) -> ClusterHandle:
+        """How to log in to every node. Raises `ClusterNotRunning` unless all of them run and answer."""
+        record = await existing(self._runtime.store, cluster)
+        await self.require_running(record, list(record.spec.nodes))
+        targets = addresses(record, record.spec.nodes)
+        answers = await self._runtime.ssh.run_all(targets, _KERNEL_COMMAND, timeout_s=record.spec.ssh.connect_timeout_s)
+        kernels = {}
+        for node, answer in answers.items():
+            if isinstance(answer, ClusterError):
+                raise answer
+            kernels[node] = answer.stdout.strip()
+        return ClusterHandle(
+            cluster_name=cluster,
+            nodes=tuple(_descriptor(record, address) for address in targets),
+            kernel_version=kernels[targets[0].node],
+            kernel_versions=kernels,
+        )
+
+    async def wait_for_ssh(
+        self, record: ClusterRecord, nodes: list[str], *, timeout_s: float, progress: Progress
+    ) -> None:
+        """Return when every node lets us log in. Raises `SshTimeout` naming those that do not in time."""
+
+        async def wait_for(address: GuestAddress) -> ClusterError | None:
+            try:
+                await self._runtime.ssh.wait_until_reachable(address, timeout_s=timeout_s)
+            except ClusterError as error:
+                return error
+            progress.report(f"{address.node}: reachable over SSH")
+            return None
+
+        outcomes = await asyncio.gather(*map(wait_for, addresses(record, nodes)))
+        failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
+        if failures:
+            raise _unreachable(failures, timeout_s)
+
+    async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
+        """Raise `ClusterNotRunning` naming the nodes among `nodes` that do not run."""
+        domains = await self._runtime.libvirt.find_domains(record.cluster_name)
+        down = [name for name in nodes if _state(domains.get(name)) is not DomainState.RUNNING]
+        if down:
+            raise ClusterNotRunning(
+                f"cluster {record.cluster_name!r} does not run whole: {', '.join(down)} "
+                f"{'is' if len(down) == 1 else 'are'} not running",
+                node=down[0] if len(down) == 1 else None,
+                hint="`cluster_start` or `vmcluster start` boots it",
+            )
+
+    async def _node(
+        self, record: ClusterRecord, name: str, domain: FoundDomain | None, said: RecordStatus | None
+    ) -> NodeStatus:
+        state = _state(domain)
+        modules = await self._loaded_modules(record, name) if state is DomainState.RUNNING else None
+        obstacles = said.obstacles if said else ()
+        return NodeStatus(
+            name=name,
+            role=record.spec.nodes[name].role,
+            ip=str(record.spec.nodes[name].ip),
+            domain_state=state,
+            ssh_reachable=modules is not None,
+            loaded_modules=modules or (),
+            message="; ".join(obstacle.message for obstacle in obstacles if obstacle.node == name) or None,
+        )
+
+    async def _loaded_modules(self, record: ClusterRecord, node: str) -> tuple[str, ...] | None:
+        """The modules that the node's kernel has loaded; None where it cannot be asked."""
+        (address,) = addresses(record, [node])
+        try:
+            answer = await self._runtime.ssh.run(address, _MODULES_COMMAND, timeout_s=STATUS_TIMEOUT_S)
+        except ClusterError:
+            return None
+        return tuple(line.split()[0] for line in answer.stdout.splitlines() if line)
+
+    async def _summary(self, cluster: str) -> ClusterSummary:
+        record, said = await asyncio.gather(self._runtime.store.get(cluster), self._runtime.store.status(cluster))
+        assert record is not None
+        return ClusterSummary(
+            cluster_name=cluster,
+            nodes=len(record.spec.nodes),
+            wanted_running=sum(intent.power is WantedPower.RUNNING for intent in record.nodes.values()),
+            destroyed=record.deletion is not None,
+            generation=record.generation,
+            conditions=said.conditions if said else (),
+        )
+
+
+def _state(domain: FoundDomain | None) -> DomainState:
+    if domain is None or domain.record is None:
+        return DomainState.UNKNOWN
+    return _DOMAIN_STATES[domain.state]
+
+
+def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:
+    return NodeDescriptor(
+        name=address.node,
+        role=record.spec.nodes[address.node].role,
+        ip=address.host,
+        ssh_port=address.port,
+        ssh_user=address.user,
+        ssh_key_path=str(address.key_path),
+        host_key=address.host_key,
+    )
+
+
+def _unreachable(failures: dict[str, ClusterError], timeout_s: float) -> ClusterError:
+    if len(failures) == 1:
+        (error,) = failures.values()
+        return error
+    causes = "; ".join(f"{node}: {error.message}" for node, error in failures.items())
+    return SshTimeout(f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes}")

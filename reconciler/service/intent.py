@@ -1,0 +1,111 @@
+"""How each verb changes a record. Pure: from a record and a request to the record that is wanted next."""
+
+from collections.abc import Callable, Mapping
+
+from reconciler.model import names
+from reconciler.model.document import ClusterDocument
+from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion, NodeIntent, NodeSpec, StopMode, WantedPower
+
+FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "user_data")
+"""What cloud-init does once in a machine's life: a change takes a new root disk."""
+
+
+def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> ClusterRecord:
+    """The record with a new specification. Nodes that stay keep what was asked of them; new ones are off.
+
+    A node whose first boot would have gone otherwise gets a new root disk and, if it runs, a power cycle.
+    """
+    if before is None:
+        return ClusterRecord(cluster_name=cluster, spec=spec, nodes={name: NodeIntent() for name in spec.nodes})
+    if before.deletion is not None:
+        before = _revived(before)
+    nodes = {name: _intent(before, spec, name) for name in spec.nodes}
+    return before.model_copy(update={"spec": spec, "nodes": nodes, "deletion": None})
+
+
+def recreated_nodes(before: ClusterRecord | None, after: ClusterRecord) -> frozenset[str]:
+    """The nodes of both records whose root disk is made anew."""
+    if before is None:
+        return frozenset()
+    kept = before.nodes.keys() & after.nodes.keys()
+    return frozenset(name for name in kept if after.nodes[name].disk_revision > before.nodes[name].disk_revision)
+
+
+def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """The record of a cluster that had none, standing on the newest root layers that are there already."""
+    newest: dict[str, int] = {}
+    for path in observed.layers:
+        parsed = names.parse_layer_name(path.rpartition("/")[2])
+        if parsed is not None and parsed[1] == names.ROOT_DISK:
+            newest[parsed[0]] = max(newest.get(parsed[0], 0), parsed[2])
+    return _each(record, lambda name, intent: intent.model_copy(update={"disk_revision": newest.get(name, 0)}))
+
+
+def started(record: ClusterRecord, *, resume: frozenset[str] = frozenset(), paused: bool = False) -> ClusterRecord:
+    """All nodes run; those in `resume` stand still and are let run on."""
+    power = WantedPower.PAUSED if paused else WantedPower.RUNNING
+
+    def change(name: str, intent: NodeIntent) -> NodeIntent:
+        stood_still = name in resume or (intent.power is WantedPower.PAUSED and not paused)
+        return intent.model_copy(update={"power": power, "resume_epoch": intent.resume_epoch + stood_still})
+
+    return _each(record, change)
+
+
+def stopped(record: ClusterRecord, mode: StopMode) -> ClusterRecord:
+    """All nodes are off."""
+    return _each(record, lambda _, intent: intent.model_copy(update={"power": WantedPower.OFF, "stop_mode": mode}))
+
+
+def power_cycled(
+    record: ClusterRecord, nodes: frozenset[str], mode: StopMode, *, power: Mapping[str, WantedPower] | None = None
+) -> ClusterRecord:
+    """One more power cycle of each of `nodes`; `power` says in which state they shall end."""
+
+    def change(name: str, intent: NodeIntent) -> NodeIntent:
+        if name not in nodes:
+            return intent
+        wanted = intent.power if power is None else power[name]
+        return intent.model_copy(update={"boot_epoch": intent.boot_epoch + 1, "stop_mode": mode, "power": wanted})
+
+    return _each(record, change)
+
+
+def deleted(record: ClusterRecord, *, remove_overlays: bool) -> ClusterRecord:
+    """The cluster goes. Disks that an earlier deletion was told to remove are not kept by a later one."""
+    remove = remove_overlays or (record.deletion is not None and record.deletion.remove_overlays)
+    return record.model_copy(update={"deletion": Deletion(remove_overlays=remove)})
+
+
+def _revived(record: ClusterRecord) -> ClusterRecord:
+    """A destroyed cluster taken up again: its disks as they were, its nodes off."""
+    return _each(record, lambda _, intent: intent.model_copy(update={"power": WantedPower.OFF}))
+
+
+def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
+    intent = before.nodes.get(name)
+    if intent is None:
+        return NodeIntent()
+    first_boot_changed = _first_boot(before.spec.nodes[name]) != _first_boot(spec.nodes[name])
+    if not (first_boot_changed or _login(before.spec) != _login(spec)):
+        return intent
+    return intent.model_copy(
+        update={
+            "disk_revision": intent.disk_revision + 1,
+            "boot_epoch": intent.boot_epoch + 1,
+            "stop_mode": StopMode.DESTROY,
+        }
+    )
+
+
+def _first_boot(node: NodeSpec) -> tuple[object, ...]:
+    return tuple(getattr(node, field) for field in FIRST_BOOT_FIELDS)
+
+
+def _login(spec: ClusterSpec) -> tuple[object, ...]:
+    network = spec.network
+    return (spec.ssh.user, spec.ssh.public_key, network.subnet, network.forward)
+
+
+def _each(record: ClusterRecord, change: Callable[[str, NodeIntent], NodeIntent]) -> ClusterRecord:
+    return record.model_copy(update={"nodes": {name: change(name, intent) for name, intent in record.nodes.items()}})
