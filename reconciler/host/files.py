@@ -80,6 +80,19 @@ def ensure_directory(path: Path, *, mode: int) -> None:
         path.chmod(mode)  # mkdir(2) applies the umask
 
 
+def names_in(directory: Path) -> list[str]:
+    """The names in a directory, none where it does not exist; raises `OperationFailed` where it cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise OperationFailed(
+            f"cannot list {directory}: {error.strerror}", hint="run as the user who made it"
+        ) from error
+
+
 def write_all(file: int, content: bytes, offset: int = 0) -> None:
     """pwrite(2) until everything is written."""
     view = memoryview(content)

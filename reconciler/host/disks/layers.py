@@ -13,7 +13,7 @@ from pathlib import Path
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.host.disks.empty import EmptyImages, Shape
 from reconciler.host.disks.qcow2 import QCOW2, read_image_facts
-from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory
+from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory, names_in
 from reconciler.host.ownership import OwnedKind, OwnerMark, not_ours, read_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import cluster_dir, parse_layer_name
@@ -28,7 +28,8 @@ def observe_layers(overlay_dir: Path, cluster: str, extra_paths: Iterable[Path] 
 
     Blocking, about 25 µs per file. Raises `OperationFailed` where the cluster's directory cannot be read.
     """
-    paths = [path for path in _directory_entries(cluster_dir(overlay_dir, cluster)) if _is_layer_name(path)]
+    directory = cluster_dir(overlay_dir, cluster)
+    paths = [f"{directory}/{name}" for name in names_in(directory) if _is_layer_name(name)]
     paths.extend(str(path) for path in extra_paths)
     observed = ((path, observe_layer(path, cluster)) for path in dict.fromkeys(paths))
     return {path: layer for path, layer in observed if layer is not None}
@@ -113,20 +114,8 @@ def free_bytes(directory: Path) -> int:
     return figures.f_bavail * figures.f_frsize
 
 
-def _directory_entries(directory: Path) -> list[str]:
-    try:
-        with os.scandir(directory) as entries:
-            return [entry.path for entry in entries]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise OperationFailed(
-            f"cannot list {directory}: {error.strerror}", hint="run as the user who made it"
-        ) from error
-
-
-def _is_layer_name(path: str) -> bool:
-    return path.endswith(".qcow2") and parse_layer_name(path.rpartition("/")[2]) is not None
+def _is_layer_name(name: str) -> bool:
+    return name.endswith(".qcow2") and parse_layer_name(name) is not None
 
 
 def _layer(path: str, node: str, disk: str) -> Layer | Unknown:
@@ -167,7 +156,7 @@ def _is_made(path: Path, layer: Layer, cluster: str) -> bool:
 
 def _prepare(path: Path, layer: Layer, cluster: str) -> None:
     _check_backing(path, layer)
-    if path.parent.name == cluster and _is_layer_name(str(path)):
+    if path.parent.name == cluster and _is_layer_name(path.name):
         ensure_directory(path.parent, mode=CLUSTER_DIR_MODE)
     _check_space(path)
 

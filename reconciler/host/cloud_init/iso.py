@@ -1,0 +1,47 @@
+"""A seed's disk: an ISO 9660 image labelled `cidata`, made and read in memory.
+
+The names that NoCloud wants are lower-case with a dash, which ISO 9660 itself cannot spell: they are Rock Ridge
+names, as Linux reads them.
+"""
+
+import struct
+from collections.abc import Mapping
+from io import BytesIO
+
+import pycdlib
+from pycdlib.pycdlibexception import PyCdlibException
+
+from reconciler.host.cloud_init.codec import VOLUME_LABEL
+
+_ROCK_RIDGE = "1.09"
+_INTERCHANGE_LEVEL = 3
+
+
+def render_iso(files: Mapping[str, str]) -> bytes:
+    """An image with `files` in its root directory."""
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=_INTERCHANGE_LEVEL, vol_ident=VOLUME_LABEL, rock_ridge=_ROCK_RIDGE)
+    for number, (name, text) in enumerate(files.items()):
+        content = text.encode()
+        iso.add_fp(BytesIO(content), len(content), iso_path=f"/FILE{number}.;1", rr_name=name)
+    image = BytesIO()
+    iso.write_fp(image)
+    iso.close()
+    return image.getvalue()
+
+
+def parse_iso(image: bytes) -> dict[str, str]:
+    """The files in the root directory of an image; raises `ValueError` where it is none of ours."""
+    iso = pycdlib.PyCdlib()
+    try:
+        iso.open_fp(BytesIO(image))
+        names = [child.rock_ridge.name().decode() for child in iso.list_children(rr_path="/") if child.is_file()]
+        return {name: _content(iso, name) for name in names}
+    except (PyCdlibException, UnicodeDecodeError, AttributeError, IndexError, struct.error) as error:
+        raise ValueError(f"not a seed image: {error}") from error
+
+
+def _content(iso: pycdlib.PyCdlib, name: str) -> str:
+    content = BytesIO()
+    iso.get_file_from_iso_fp(content, rr_path=f"/{name}")
+    return content.getvalue().decode()
