@@ -1,0 +1,1 @@
+"""The guests over SSH: connections, commands, keys. Reads and runs; decides nothing."""

@@ -1,0 +1,25 @@
+"""Where a guest is and how it is known."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestAddress:
+    """All that it takes to log in to one node.
+
+    `host_key` is the node's public key line (`ssh-ed25519 AAAA… comment`); no other key is accepted, and nothing
+    is learnt. `connect_timeout_s` bounds the login of one command; the command's own time-out also counts it.
+    """
+
+    cluster: str
+    node: str
+    host: str
+    port: int = 22
+    user: str
+    key_path: Path
+    host_key: str
+    connect_timeout_s: float = 30.0
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}"

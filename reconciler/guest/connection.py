@@ -1,0 +1,160 @@
+"""One SSH connection to a guest: the login, strict and with nothing of the user's own SSH set-up."""
+
+import asyncio
+import os
+import socket
+
+import asyncssh
+
+from reconciler.errors import SshError
+from reconciler.guest.address import GuestAddress
+
+# A booting guest answers no SYN at all: a new attempt beats waiting for the kernel's slow repetition.
+_TCP_CONNECT_S = 1.0
+# Under emulation a login takes seconds, and a second one beside it would make both slower.
+_HANDSHAKE_S = 20.0
+
+_KEEPALIVE_INTERVAL_S = 10
+_KEEPALIVE_COUNT = 3
+_SESSION_LIMIT = 8  # sshd_config(5): MaxSessions is 10; two remain for ending a command and for probing
+
+# A guest is a few microseconds away: cheap key exchange counts, compression does not.
+_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "mlkem768x25519-sha256")
+_CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
+
+
+class Unreachable(Exception):
+    """No login now, for a reason that may pass."""
+
+
+class Connection(asyncssh.SSHClient):
+    """An SSH connection with the number of commands that run on it.
+
+    `suspect`: it did not answer in good time; it is used no more unless it does answer after all.
+    """
+
+    transport: asyncssh.SSHClientConnection
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.session_limit = _SESSION_LIMIT
+        self.suspect = False
+        self.lost = False
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self.transport = conn
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+
+    @property
+    def usable(self) -> bool:
+        return not (self.lost or self.suspect) and self.running < self.session_limit
+
+    def abort(self) -> None:
+        """Close at once, without a word to the other side; its commands end as lost."""
+        self.lost = True
+        self.transport.abort()
+
+
+async def dial(address: GuestAddress) -> Connection:
+    """Log in once. Raises `Unreachable` for what may pass and `SshError` for what waiting does not mend."""
+    client_key, host_key = _load_keys(address)
+    sock = await _connect_tcp(address)
+    try:
+        async with asyncio.timeout(_HANDSHAKE_S):
+            return await _log_in(address, sock, client_key, host_key)
+    except TimeoutError:
+        raise Unreachable(f"the SSH login did not end within {_HANDSHAKE_S:g} s") from None
+    except (OSError, asyncssh.Error) as error:
+        raise _classified(error, address) from error
+
+
+async def _log_in(
+    address: GuestAddress, sock: socket.socket, client_key: asyncssh.SSHKey, host_key: asyncssh.SSHKey
+) -> Connection:
+    connection = Connection()
+    try:
+        await asyncssh.connect(
+            address.host,
+            address.port,
+            sock=sock,
+            client_factory=lambda: connection,
+            config=None,
+            username=address.user,
+            client_keys=[client_key],
+            known_hosts=([host_key], [], []),
+            agent_path=None,
+            preferred_auth=["publickey"],
+            gss_host=None,
+            kex_algs=_KEX,
+            encryption_algs=_CIPHERS,
+            compression_algs=["none"],
+            keepalive_interval=_KEEPALIVE_INTERVAL_S,
+            keepalive_count_max=_KEEPALIVE_COUNT,
+        )
+    except BaseException:
+        sock.close()  # asyncssh owns it from the first byte on only
+        raise
+    return connection
+
+
+def _load_keys(address: GuestAddress) -> tuple[asyncssh.SSHKey, asyncssh.SSHKey]:
+    try:
+        client_key = asyncssh.read_private_key(address.key_path)
+    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        raise SshError(
+            f"the SSH private key {address.key_path} cannot be used: {error}",
+            node=address.node,
+            hint="`ssh.key_path` of the topology must name a readable OpenSSH key without a passphrase",
+        ) from error
+    try:
+        return client_key, asyncssh.import_public_key(address.host_key)
+    except asyncssh.KeyImportError as error:
+        raise SshError(f"the recorded host key {address.host_key!r} is not a key", node=address.node) from error
+
+
+async def _connect_tcp(address: GuestAddress) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(_TCP_CONNECT_S):
+            await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
+    except TimeoutError:
+        sock.close()
+        raise Unreachable(f"nothing answers at {address.host}:{address.port}") from None
+    except OSError as error:
+        sock.close()
+        raise Unreachable(f"{address.host}:{address.port}: {_reason(error)}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _classified(error: OSError | asyncssh.Error, address: GuestAddress) -> SshError | Unreachable:
+    match error:
+        case asyncssh.PermissionDenied():
+            return SshError(
+                f"{address} refuses the key {address.key_path}",
+                node=address.node,
+                hint="check `ssh.user` and `ssh.key_path`; the key is put in at first boot, so a node made with another"
+                " key must be made again",
+            )
+        case asyncssh.HostKeyNotVerifiable():
+            return SshError(
+                f"{address} does not show the host key that the node was given, so it may be another machine",
+                node=address.node,
+                hint="another machine may use this address, or the node's host keys were changed from inside",
+            )
+        case asyncssh.KeyExchangeFailed():
+            return SshError(f"{address} has no SSH algorithm in common with us: {error.reason}", node=address.node)
+        case asyncssh.Error():
+            return Unreachable(f"{address}: {error.reason}")
+        case _:
+            return Unreachable(f"{address}: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    """The kernel's words; asyncio puts its own, which say less, into `strerror`."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -1,0 +1,114 @@
+"""The pooled connections: made when first needed, shared, replaced when they no longer answer."""
+
+import asyncio
+
+from reconciler.errors import SshTimeout
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.connection import Connection, Unreachable, dial
+
+_FIRST_RETRY_S = 0.05
+_LONGEST_RETRY_S = 0.5
+
+
+class Connections:
+    """At most one idle connection per node; more only while commands fill those there are.
+
+    Times called `deadline` are on the clock of the running event loop.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[GuestAddress, list[Connection]] = {}
+        self._dialing: dict[GuestAddress, asyncio.Task[Connection]] = {}
+
+    async def acquire(self, address: GuestAddress, deadline: float) -> Connection:
+        """A connection with room for a command, which must be given back with `release`."""
+        connection = await self.ready(address, deadline)
+        connection.running += 1
+        return connection
+
+    def release(self, address: GuestAddress, connection: Connection) -> None:
+        """Say that a command has ended; a connection that is not needed any more is closed."""
+        connection.running -= 1
+        spare = any(other is not connection and other.usable for other in self._open.get(address, ()))
+        if connection.running == 0 and spare:
+            self._discard(address, connection)
+
+    async def ready(self, address: GuestAddress, deadline: float) -> Connection:
+        """Wait until there is a usable connection, logging in as often as it takes.
+
+        Raises `SshTimeout` with the last cause, and `SshError` when the node refuses us.
+        """
+        delay_s = _FIRST_RETRY_S
+        cause = "no answer yet"
+        while not (connection := self.idle(address)):
+            try:
+                await self.attempt(address, deadline)
+                continue
+            except Unreachable as error:
+                cause = str(error)
+            if asyncio.get_running_loop().time() + delay_s > deadline:
+                raise SshTimeout(
+                    f"no SSH login to {address} in time; last cause: {cause}",
+                    node=address.node,
+                    hint="`vmcluster status` says whether the node runs; its console log says what it does",
+                )
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _LONGEST_RETRY_S)
+        return connection
+
+    def idle(self, address: GuestAddress) -> Connection | None:
+        """A usable connection that is there already."""
+        return next((connection for connection in self._open.get(address, ()) if connection.usable), None)
+
+    async def attempt(self, address: GuestAddress, deadline: float) -> None:
+        """Log in once, together with all who want the same; raises `Unreachable` or `SshError`."""
+        task = self._dialing.get(address) or self._dial(address)
+        timeout_s = max(0.0, deadline - asyncio.get_running_loop().time())
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            raise Unreachable("the login was still going on")
+        if task.cancelled():
+            raise Unreachable("the login was broken off because the node's power state changed")
+        if error := task.exception():
+            raise error
+
+    def drop(self, cluster: str, node: str) -> None:
+        """Close every connection to a node at once; commands that run on them end as lost."""
+        for address in [*self._open, *self._dialing]:
+            if (address.cluster, address.node) == (cluster, node):
+                self._drop_address(address)
+
+    async def close(self) -> None:
+        """Close everything and wait until it is closed."""
+        open_now = [connection for pooled in self._open.values() for connection in pooled]
+        dialing = list(self._dialing.values())
+        for address in [*self._open, *self._dialing]:
+            self._drop_address(address)
+        await asyncio.gather(*dialing, *(one.transport.wait_closed() for one in open_now), return_exceptions=True)
+
+    def _dial(self, address: GuestAddress) -> asyncio.Task[Connection]:
+        task = asyncio.create_task(dial(address), name=f"ssh login {address.node}")
+        self._dialing[address] = task
+        task.add_done_callback(lambda done: self._dialed(address, done))
+        return task
+
+    def _dialed(self, address: GuestAddress, task: asyncio.Task[Connection]) -> None:
+        if self._dialing.get(address) is task:
+            del self._dialing[address]
+        if task.cancelled() or task.exception():  # looking at the exception also marks it as seen
+            return
+        for connection in [*self._open.get(address, ())]:
+            if connection.lost or (connection.running == 0 and not connection.usable):
+                self._discard(address, connection)
+        self._open.setdefault(address, []).append(task.result())
+
+    def _drop_address(self, address: GuestAddress) -> None:
+        if task := self._dialing.pop(address, None):
+            task.cancel()
+        for connection in self._open.pop(address, ()):
+            connection.abort()
+
+    def _discard(self, address: GuestAddress, connection: Connection) -> None:
+        connection.abort()
+        if connection in (pooled := self._open.get(address, [])):
+            pooled.remove(connection)

@@ -1,0 +1,186 @@
+"""One command on one connection: a channel, an exec request, what comes back, and its end by force."""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import asyncssh
+
+from reconciler.errors import SshError
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.command import ErrorBuffer, OutputBuffer, render_script
+from reconciler.guest.connection import Connection
+from reconciler.model.results import ExecResult
+
+TIMED_OUT_EXIT_CODE = 124  # as timeout(1) of coreutils
+_SIGNAL_EXIT_BASE = 128  # as every shell
+_KILL_S = 3.0
+_DRAIN_S = 0.5
+
+
+class NotStarted(Exception):
+    """The channel could not be opened, so the command certainly did not run."""
+
+
+class _Abandoned(Exception):
+    """Raised into asyncssh between the opened channel and the exec request, which is then never sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecRequest:
+    """A validated command; `script` is what the login shell gets."""
+
+    command: str
+    env: Mapping[str, str]
+    stdin: bytes | None
+    output_limit_bytes: int
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    script: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "script", render_script(self.command, self.env, self.token))
+
+
+class Execution(asyncssh.SSHClientSession[bytes]):
+    """One run of a request. `requested` is set in the same instant in which the exec request is sent."""
+
+    def __init__(self, request: ExecRequest) -> None:
+        loop = asyncio.get_running_loop()
+        self._request = request
+        self._stdout = OutputBuffer(request.output_limit_bytes)
+        self._stderr = ErrorBuffer(request.output_limit_bytes, request.token)
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._exit_code: int | None = None
+        self._abandoned = False
+        self._severed = False
+        self.requested: asyncio.Future[None] = loop.create_future()
+        self.grouped: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+
+    def open_on(self, connection: Connection) -> asyncio.Task[None]:
+        """Ask for the channel and the command; the task ends when the command has been accepted or refused."""
+        task = asyncio.create_task(self._open(connection))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # marks the exception as seen
+        return task
+
+    async def _open(self, connection: Connection) -> None:
+        try:
+            await connection.transport.create_session(lambda: self, self._request.script, encoding=None)
+        except (_Abandoned, OSError, asyncssh.Error) as error:
+            if self.requested.done():
+                _settle(self.ended)
+            raise NotStarted(str(error) or type(error).__name__) from error
+
+    def abandon(self) -> None:
+        """Make sure that a command which was not requested yet never will be."""
+        self._abandoned = True
+
+    # Called by asyncssh.
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
+        if self._abandoned:
+            chan.abort()
+            raise _Abandoned
+        _settle(self.requested)
+
+    def session_started(self) -> None:
+        assert self._channel is not None
+        if self._request.stdin:
+            self._channel.write(self._request.stdin)
+        self._channel.write_eof()
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        if datatype is None:
+            self._stdout.feed(data)
+            return
+        self._stderr.feed(data)
+        if self._stderr.group is not None:
+            _settle(self.grouped)
+
+    def exit_status_received(self, status: int) -> None:
+        self._exit_code = status
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        self._exit_code = _SIGNAL_EXIT_BASE + _signal_number(signal)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._severed = exc is not None or self._exit_code is None
+        self._stderr.flush()
+        _settle(self.grouped)
+        _settle(self.ended)
+
+    # Called by the pool.
+
+    async def end_group(self, connection: Connection) -> bool:
+        """Kill the command's process group; says whether the node has confirmed that.
+
+        It waits for the shell to have said its group, kills through a second channel, and closes the first.
+        """
+        await asyncio.wait({self.grouped}, timeout=_KILL_S)
+        killed = not self.ended.done() and await self._kill(connection)
+        await asyncio.wait({self.ended}, timeout=_DRAIN_S)  # a process that left the group may hold the channel
+        confirmed = killed or (self.ended.done() and not self._severed)
+        if self._channel is not None and not self.ended.done():
+            self._channel.abort()
+        self._stderr.flush()
+        return confirmed
+
+    async def _kill(self, connection: Connection) -> bool:
+        if self._stderr.group is None:
+            assert self._channel is not None
+            self._channel.kill()  # not a POSIX shell; sshd honours this for a login that is not root's
+            return False
+        killer = Execution(ExecRequest(f"kill -KILL -{self._stderr.group}", {}, None, 0))  # dash and bash take this
+        killer.open_on(connection)
+        await asyncio.wait({killer.ended, self.ended}, timeout=_KILL_S, return_when=asyncio.FIRST_COMPLETED)
+        killer.abandon()
+        return killer._exit_code == 0
+
+    def result(self, duration_s: float, *, timed_out: bool, address: GuestAddress) -> ExecResult:
+        """What the command left behind; raises `SshError` where its end is not known."""
+        if self._exit_code is None and not timed_out:
+            raise SshError(
+                f"the connection to {address} was lost while the command ran; whether it came to its end is unknown",
+                node=address.node,
+                hint="see what the command has done before you run it again",
+            )
+        return ExecResult(
+            exit_code=TIMED_OUT_EXIT_CODE if timed_out or self._exit_code is None else self._exit_code,
+            stdout=self._stdout.text(),
+            stderr=self._stderr.text(),
+            duration_s=duration_s,
+            timed_out=timed_out,
+            stdout_truncated=self._stdout.truncated,
+            stderr_truncated=self._stderr.truncated,
+        )
+
+
+class _Probe(asyncssh.SSHClientSession[bytes]):
+    """Opens a channel and closes it: a round trip to the guest's sshd that starts no process."""
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        chan.abort()
+        raise _Abandoned
+
+
+async def answers(connection: Connection, timeout_s: float) -> bool:
+    """Whether the other side of the connection opens a channel in time."""
+    task = asyncio.ensure_future(connection.transport.create_session(_Probe, "true", encoding=None))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({task}, timeout=timeout_s)
+    return task.done() and isinstance(task.exception(), _Abandoned)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _signal_number(name: str) -> int:
+    try:
+        return signal.Signals[f"SIG{name}"].value
+    except KeyError:
+        return 0  # a name of the guest's own, such as RFC 4254's `xyz@example.com`

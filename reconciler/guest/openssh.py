@@ -1,0 +1,51 @@
+"""The system's `ssh` for a person at a terminal: its command line, and the known_hosts file that it verifies by."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from reconciler.guest.address import GuestAddress
+
+_DEFAULT_PORT = 22
+
+
+def render_ssh_command(address: GuestAddress, known_hosts_path: Path, extra_args: Sequence[str] = ()) -> list[str]:
+    """The argument vector of an interactive login; `extra_args` follow the host: a remote command, word by word.
+
+    Nothing of the user's own SSH set-up takes part: no configuration file, agent, other key or known host.
+    """
+    options = {
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "PreferredAuthentications": "publickey",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": f'"{known_hosts_path}"',  # ssh_config(5): quotes keep a path with spaces whole
+        "GlobalKnownHostsFile": "none",
+        "UpdateHostKeys": "no",
+        "ConnectTimeout": str(max(1, round(address.connect_timeout_s))),
+    }
+    rendered = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    login = ["-i", str(address.key_path), "-p", str(address.port), "-l", address.user]
+    return ["ssh", "-F", "none", *rendered, *login, "--", address.host, *extra_args]
+
+
+def render_known_hosts(addresses: Iterable[GuestAddress]) -> str:
+    """A known_hosts file with one line per node."""
+    return "".join(f"{_host_pattern(address)} {_key_of(address)}\n" for address in addresses)
+
+
+def write_known_hosts(path: Path, addresses: Iterable[GuestAddress]) -> None:
+    """Write the known_hosts file for these nodes, whole or not at all; its directory is made where missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        temporary = Path(file.name)
+        file.write(render_known_hosts(addresses))
+    temporary.replace(path)
+
+
+def _host_pattern(address: GuestAddress) -> str:
+    return address.host if address.port == _DEFAULT_PORT else f"[{address.host}]:{address.port}"
+
+
+def _key_of(address: GuestAddress) -> str:
+    return " ".join(address.host_key.split()[:2])

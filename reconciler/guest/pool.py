@@ -1,0 +1,249 @@
+"""The SSH pool: commands and readiness of guests, over connections that nobody has to think about."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import structlog
+
+from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeout
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.connection import Connection, Unreachable
+from reconciler.guest.connections import Connections
+from reconciler.guest.execution import ExecRequest, Execution, NotStarted, answers
+from reconciler.model.results import ExecResult
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_OUTPUT_LIMIT_BYTES = 1024 * 1024
+_STALL_S = 1.0  # a warm guest opens a channel in milliseconds, also under emulation
+_STARTS = 4  # a dropped connection may be replaced by one that is dropped as well, but not for ever
+_REFUSAL_SETTLES_S = 10.0
+_REFUSED_RETRY_S = 0.5
+
+
+class SshPool:
+    """Runs commands on guests over pooled connections. Belongs to one event loop; close it at the end.
+
+    A connection is made when it is first needed. One that has died is replaced without the caller seeing it: a
+    command whose channel could not be opened is started on a new connection, and a command that was started is
+    never started twice.
+    """
+
+    def __init__(self) -> None:
+        self._connections = Connections()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection; commands that run end with `SshError`."""
+        await self._connections.close()
+
+    def drop(self, cluster: str, node: str) -> None:
+        """Close what is open to a node, at once: its power was cut, it was reverted, or it went through its life."""
+        self._connections.drop(cluster, node)
+
+    async def run(
+        self,
+        address: GuestAddress,
+        command: str,
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
+    ) -> ExecResult:
+        """Run one command line in the remote user's login shell (a POSIX shell) and wait for its end.
+
+        A non-zero exit is a result, an end by signal N is exit code 128 + N. The time-out covers the login too. When
+        it passes while the command runs, its process group is killed, and the result says `timed_out`, exit
+        code 124 and what was printed until then. As with `ssh`, a command has ended when nobody holds its output
+        open any more: send the output of a background process elsewhere. Of each stream the first `output_limit_bytes`
+        are kept; the rest is read and thrown away.
+
+        Raises `InvalidArgument`, `SshTimeout` (no login in time, or the node went silent while the command
+        ran) and `SshError` (refused, or the connection was lost while the command ran). Cancelling ends the command.
+        """
+        if timeout_s <= 0 or output_limit_bytes < 0:
+            raise InvalidArgument("`timeout_s` must be positive and `output_limit_bytes` not negative")
+        request = ExecRequest(command, env or {}, stdin, output_limit_bytes)
+        return await self._run(address, request, timeout_s, min(timeout_s, address.connect_timeout_s))
+
+    async def run_all(
+        self,
+        addresses: Iterable[GuestAddress],
+        command: str,
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
+    ) -> dict[str, ExecResult | ClusterError]:
+        """Run the same command on many nodes at once; the answer is by node, an error standing for its own node."""
+
+        async def run_one(address: GuestAddress) -> ExecResult | ClusterError:
+            try:
+                return await self.run(
+                    address,
+                    command,
+                    timeout_s=timeout_s,
+                    env=env,
+                    stdin=stdin,
+                    output_limit_bytes=output_limit_bytes,
+                )
+            except InvalidArgument:
+                raise
+            except ClusterError as error:
+                return error
+
+        targets = list(addresses)
+        outcomes = await asyncio.gather(*map(run_one, targets))
+        return {address.node: outcome for address, outcome in zip(targets, outcomes, strict=True)}
+
+    async def wait_until_reachable(self, address: GuestAddress, *, timeout_s: float) -> None:
+        """Return as soon as the node takes a login and runs `true`; the connection stays pooled.
+
+        A refused login or a wrong host key is borne for ten seconds, because cloud-init may not have put ours in
+        yet. Raises `SshTimeout` with the last cause, or the `SshError` that did not pass.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_s
+        refused_at: float | None = None
+        while True:
+            remaining_s = deadline - clock()
+            try:
+                return await self._log_in(address, max(remaining_s, 0.01))
+            except SshError as error:
+                refused_at = refused_at or clock()
+                now = clock()
+                if now - refused_at > _REFUSAL_SETTLES_S or now + _REFUSED_RETRY_S > deadline:
+                    raise
+                log.debug("ssh_login_refused", node=address.node, cause=error.message)
+            await asyncio.sleep(_REFUSED_RETRY_S)
+
+    async def is_reachable(self, address: GuestAddress, timeout_s: float) -> bool:
+        """Whether the node answers now: one round trip on a connection that is there, else one login."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        if connection := self._connections.idle(address):
+            if await answers(connection, min(_STALL_S, timeout_s)):
+                return True
+            connection.suspect = True
+        try:
+            await self._connections.attempt(address, deadline)
+        except (Unreachable, SshError) as error:
+            log.debug("ssh_unreachable", node=address.node, cause=str(error))
+            return False
+        return True
+
+    async def _log_in(self, address: GuestAddress, timeout_s: float) -> None:
+        result = await self._run(address, ExecRequest("true", {}, None, 4096), timeout_s, timeout_s)
+        if result.timed_out:
+            raise SshTimeout(f"{address} took the login, but `true` did not end", node=address.node)
+        if result.exit_code != 0:
+            cause = (result.stderr or result.stdout).strip()
+            raise SshError(f"{address} runs no commands: exit code {result.exit_code}: {cause}", node=address.node)
+
+    async def _run(
+        self, address: GuestAddress, request: ExecRequest, timeout_s: float, connect_timeout_s: float
+    ) -> ExecResult:
+        started = time.monotonic()
+        now = asyncio.get_running_loop().time()
+        deadline = now + timeout_s
+        execution, connection = await self._start(address, request, now + connect_timeout_s)
+        try:
+            timed_out = not await self._ended(execution, connection, deadline, address)
+        finally:
+            self._connections.release(address, connection)
+        return execution.result(time.monotonic() - started, timed_out=timed_out, address=address)
+
+    async def _ended(
+        self, execution: Execution, connection: Connection, deadline: float, address: GuestAddress
+    ) -> bool:
+        """Wait for the command's end, and force it at the deadline; says whether it ended by itself."""
+        remaining_s = max(0.0, deadline - asyncio.get_running_loop().time())
+        try:
+            await asyncio.wait({execution.ended}, timeout=remaining_s)
+        except asyncio.CancelledError:
+            await execution.end_group(connection)
+            raise
+        if execution.ended.done():
+            return True
+        if not await execution.end_group(connection):
+            connection.suspect = True
+            raise SshTimeout(
+                "the command did not end in time, and the node did not confirm that it was killed",
+                node=address.node,
+                hint="the command may still run there; `vmcluster status` says whether the node answers",
+            )
+        return False
+
+    async def _start(
+        self, address: GuestAddress, request: ExecRequest, deadline: float
+    ) -> tuple[Execution, Connection]:
+        """Start the command exactly once, on a connection that answers, which the caller must release."""
+        cause = ""
+        for _ in range(_STARTS):
+            connection = await self._connections.acquire(address, deadline)
+            execution = Execution(request)
+            try:
+                await self._open(execution, connection, address, deadline)
+            except NotStarted as error:
+                cause = str(error)
+                self._note_refusal(connection)
+                self._connections.release(address, connection)
+            except BaseException:
+                if execution.requested.done():
+                    await execution.end_group(connection)
+                self._connections.release(address, connection)
+                raise
+            else:
+                return execution, connection
+        raise SshError(f"{address} opens no session for a command: {cause}", node=address.node)
+
+    async def _open(self, execution: Execution, connection: Connection, address: GuestAddress, deadline: float) -> None:
+        """Return once the command was requested. A connection that stalls races a new login; the first one wins."""
+        stall_s = max(0.0, min(_STALL_S, deadline - asyncio.get_running_loop().time()))
+        opening = execution.open_on(connection)
+        try:
+            contenders: set[asyncio.Future[Any]] = {opening, execution.requested}
+            await asyncio.wait(contenders, timeout=stall_s, return_when=asyncio.FIRST_COMPLETED)
+            if not (opening.done() or execution.requested.done()):
+                await self._race(execution, opening, connection, address, deadline)
+        finally:
+            execution.abandon()
+        if not execution.requested.done():
+            await opening
+
+    async def _race(
+        self,
+        execution: Execution,
+        opening: asyncio.Task[None],
+        connection: Connection,
+        address: GuestAddress,
+        deadline: float,
+    ) -> None:
+        connection.suspect = True
+        log.info("ssh_connection_stalls", node=address.node, stall_s=_STALL_S)
+        login = asyncio.create_task(self._connections.ready(address, deadline))
+        login.add_done_callback(lambda done: done.cancelled() or done.exception())  # marks the exception as seen
+        contenders: set[asyncio.Future[Any]] = {opening, execution.requested, login}
+        try:
+            await asyncio.wait(contenders, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            login.cancel()
+        if execution.requested.done():
+            connection.suspect = False
+        elif not opening.done():
+            await login  # raises what kept us from logging in
+            raise NotStarted("the connection no longer answers")
+
+    @staticmethod
+    def _note_refusal(connection: Connection) -> None:
+        """A live connection that opens no more channels is full: sshd's MaxSessions is lower than we assumed."""
+        if not (connection.lost or connection.suspect):
+            connection.session_limit = connection.running - 1

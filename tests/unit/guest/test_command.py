@@ -1,0 +1,103 @@
+"""The text sent to a login shell, checked against real shells, and the buffers of its output."""
+
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reconciler.errors import InvalidArgument
+from reconciler.guest.command import COMMAND_LIMIT_BYTES, ErrorBuffer, OutputBuffer, render_script
+
+TOKEN = "0123456789abcdef"
+SHELLS = [shell for shell in ("bash", "dash", "sh") if shutil.which(shell)]
+
+
+def run_in(shell: str, script: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([shell, "-c", script], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_says_its_process_number_first_on_standard_error(shell: str) -> None:
+    done = run_in(shell, render_script("echo $$; echo problem >&2", {}, TOKEN))
+    buffer = ErrorBuffer(1000, TOKEN)
+    buffer.feed(done.stderr)
+    assert buffer.group == int(done.stdout)
+    assert buffer.text() == "problem\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_command_on_several_lines_with_quotes_runs_as_written(shell: str) -> None:
+    command = "cat <<'END'\n$HOME \"quoted\" 'single' `x` \\\nEND\n# comment\nprintf '%s' \"a  b\""
+    assert run_in(shell, render_script(command, {}, TOKEN)).stdout == run_in(shell, command).stdout
+
+
+def test_line_numbers_in_messages_are_those_of_the_command() -> None:
+    done = run_in("bash", render_script("echo $LINENO\necho $LINENO", {"A": "b"}, TOKEN))
+    assert done.stdout == b"1\n2\n"
+
+
+def test_bash_replaces_itself_by_the_last_command_so_that_no_process_is_added() -> None:
+    done = run_in("bash", render_script("readlink /proc/self/stat >/dev/null; sh -c 'echo $$'", {}, TOKEN))
+    buffer = ErrorBuffer(1000, TOKEN)
+    buffer.feed(done.stderr)
+    assert buffer.group == int(done.stdout)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
+def test_any_text_reaches_the_command_as_the_value_of_a_variable(value: str) -> None:
+    done = run_in("sh", render_script('printf %s "$V"', {"V": value}, TOKEN))
+    assert done.stdout == value.encode()
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A;reboot", "A=B", "$(reboot)", "Ä", "A\n", "UID", "PPID"])
+def test_a_name_that_a_shell_cannot_export_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        render_script("true", {name: "x"}, TOKEN)
+
+
+@pytest.mark.parametrize(("command", "value"), [("a\0b", "x"), ("true", "a\0b"), ("\ud800", "x"), ("true", "\ud800")])
+def test_what_no_shell_can_be_given_is_refused(command: str, value: str) -> None:
+    with pytest.raises(InvalidArgument):
+        render_script(command, {"A": value}, TOKEN)
+
+
+def test_a_command_longer_than_linux_allows_is_refused_with_a_way_out() -> None:
+    with pytest.raises(InvalidArgument, match="standard input"):
+        render_script("x" * COMMAND_LIMIT_BYTES, {}, TOKEN)
+
+
+def test_the_group_line_is_found_in_pieces_and_behind_noise_of_start_up_files() -> None:
+    buffer = ErrorBuffer(1000, TOKEN)
+    for piece in (b"warning: locale\nvmclus", b"ter-group:", TOKEN.encode(), b":42", b"\nreal error"):
+        buffer.feed(piece)
+    assert (buffer.group, buffer.text()) == (42, "warning: locale\nreal error")
+
+
+def test_a_group_line_with_another_token_is_output() -> None:
+    buffer = ErrorBuffer(1000, TOKEN)
+    buffer.feed(b"vmcluster-group:ffffffffffffffff:42\n")
+    buffer.flush()
+    assert (buffer.group, buffer.text()) == (None, "vmcluster-group:ffffffffffffffff:42\n")
+
+
+def test_the_limit_does_not_count_the_group_line() -> None:
+    buffer = ErrorBuffer(3, TOKEN)
+    buffer.feed(f"vmcluster-group:{TOKEN}:42\nabc".encode())
+    assert (buffer.text(), buffer.truncated) == ("abc", False)
+
+
+def test_output_of_exactly_the_limit_is_not_truncated_and_one_byte_more_is() -> None:
+    buffer = OutputBuffer(4)
+    buffer.feed(b"abcd")
+    assert not buffer.truncated
+    buffer.feed(b"e")
+    assert (buffer.text(), buffer.truncated) == ("abcd", True)
+
+
+def test_a_character_cut_by_the_limit_is_left_out_and_other_broken_bytes_are_shown() -> None:
+    buffer = OutputBuffer(4)
+    buffer.feed(b"\xffab" + "€".encode())
+    assert buffer.text() == "\ufffdab"

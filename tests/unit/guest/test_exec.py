@@ -1,0 +1,196 @@
+"""What one command on a live connection does and answers; the other side is a real sshd."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import InvalidArgument, SshError, SshTimeout
+from reconciler.guest.keys import generate_client_key, generate_host_key
+from reconciler.guest.pool import SshPool
+from reconciler.model.results import ExecResult
+from tests.sshd import Sshd, is_alive, running_sshd, wait_until_gone
+
+
+def pids_in(path: Path) -> list[int]:
+    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+async def read_pids(path: Path, count: int) -> list[int]:
+    """The process numbers that a remote command has written, as soon as all are there."""
+    for _ in range(200):
+        if len(pids := pids_in(path)) == count:
+            return pids
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"the command did not write {count} process numbers")
+
+
+async def test_a_command_answers_with_both_streams_and_its_exit_code(pool: SshPool, sshd: Sshd) -> None:
+    result = await pool.run(sshd.address, "echo out; echo err >&2; exit 3", timeout_s=5)
+    assert (result.exit_code, result.stdout, result.stderr, result.timed_out) == (3, "out\n", "err\n", False)
+    assert 0 < result.duration_s < 5
+
+
+async def test_an_end_by_a_signal_is_128_and_its_number(pool: SshPool, sshd: Sshd) -> None:
+    assert (await pool.run(sshd.address, "kill -SEGV $$", timeout_s=5)).exit_code == 139
+
+
+async def test_an_empty_command_and_a_syntax_error_are_what_the_shell_makes_of_them(pool: SshPool, sshd: Sshd) -> None:
+    assert (await pool.run(sshd.address, "", timeout_s=5)).exit_code == 0
+    broken = await pool.run(sshd.address, "echo (", timeout_s=5)
+    assert broken.exit_code != 0
+    assert "syntax error" in broken.stderr.lower()
+
+
+async def test_standard_input_arrives_whole_and_ends(pool: SshPool, sshd: Sshd) -> None:
+    stdin = bytes(range(256)) * 20_000
+    result = await pool.run(sshd.address, "wc -c; cat", timeout_s=10, stdin=stdin)
+    assert result.stdout.strip() == str(len(stdin))
+
+
+async def test_without_standard_input_a_reader_sees_its_end_at_once(pool: SshPool, sshd: Sshd) -> None:
+    assert (await pool.run(sshd.address, "cat", timeout_s=5)).exit_code == 0
+
+
+async def test_a_command_that_ignores_a_large_standard_input_still_ends(pool: SshPool, sshd: Sshd) -> None:
+    result = await pool.run(sshd.address, "exec true", timeout_s=10, stdin=b"x" * 20_000_000)
+    assert (result.exit_code, result.timed_out) == (0, False)
+
+
+async def test_hostile_values_of_variables_arrive_unchanged(pool: SshPool, sshd: Sshd) -> None:
+    value = "'; touch /nowhere; '\"$(exit 9)`exit 9`\\\n\t*~ é €"
+    result = await pool.run(sshd.address, 'printf %s "$HOSTILE"', timeout_s=5, env={"HOSTILE": value, "B": ""})
+    assert (result.stdout, result.exit_code) == (value, 0)
+
+
+async def test_a_name_that_is_no_variable_is_refused_before_anything_is_sent(pool: SshPool, sshd: Sshd) -> None:
+    with pytest.raises(InvalidArgument):
+        await pool.run(replace(sshd.address, port=1), "true", timeout_s=5, env={"A;B": "x"})
+
+
+async def test_bytes_that_are_not_utf8_are_shown_as_replacement_characters(pool: SshPool, sshd: Sshd) -> None:
+    result = await pool.run(sshd.address, r"printf 'a\377\376b\000c'; printf '\200' >&2", timeout_s=5)
+    assert (result.stdout, result.stderr) == ("a\ufffd\ufffdb\0c", "\ufffd")
+
+
+async def test_fifty_megabytes_without_a_line_end_are_read_to_the_end_and_marked(pool: SshPool, sshd: Sshd) -> None:
+    command = "head -c 50000000 /dev/zero | tr '\\0' x; echo done >&2"
+    result = await pool.run(sshd.address, command, timeout_s=30, output_limit_bytes=1000)
+    assert result.stdout == "x" * 1000
+    assert (result.stdout_truncated, result.stderr_truncated) == (True, False)
+    assert (result.exit_code, result.stderr) == (0, "done\n")
+
+
+async def test_a_time_out_keeps_the_output_and_kills_the_whole_group(pool: SshPool, sshd: Sshd, tmp_path: Path) -> None:
+    command = (
+        f"echo partly; (trap '' TERM HUP; sleep 1000) & sleep 1001 & echo $$ $! >{tmp_path}/pids; sleep 1002; true"
+    )
+    started = time.monotonic()
+    result = await pool.run(sshd.address, command, timeout_s=0.5)
+    assert (result.exit_code, result.timed_out, result.stdout) == (124, True, "partly\n")
+    assert time.monotonic() - started < 1.5
+    for pid in await read_pids(tmp_path / "pids", 2):
+        assert await wait_until_gone(pid)
+
+
+async def test_a_child_that_outlives_its_shell_is_killed_when_the_time_is_up(
+    pool: SshPool, sshd: Sshd, tmp_path: Path
+) -> None:
+    result = await pool.run(sshd.address, f"sleep 1000 & echo $! >{tmp_path}/pids", timeout_s=0.4)
+    assert result.timed_out
+    assert await wait_until_gone((await read_pids(tmp_path / "pids", 1))[0])
+
+
+async def test_a_process_that_has_left_the_group_does_not_hold_up_the_answer(
+    pool: SshPool, sshd: Sshd, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    result = await pool.run(sshd.address, f"setsid sleep 6 & echo $! >{tmp_path}/pids; sleep 1000", timeout_s=0.4)
+    assert result.timed_out
+    assert time.monotonic() - started < 2
+
+
+async def test_a_cancelled_caller_leaves_no_process_behind(pool: SshPool, sshd: Sshd, tmp_path: Path) -> None:
+    command = f"sleep 1000 & echo $$ $! >{tmp_path}/pids; wait"
+    task = asyncio.create_task(pool.run(sshd.address, command, timeout_s=60))
+    pids = await read_pids(tmp_path / "pids", 2)
+    assert all(is_alive(pid) for pid in pids)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for pid in pids:
+        assert await wait_until_gone(pid)
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.001, 0.003, 0.006, 0.01])
+async def test_cancelling_while_the_command_starts_leaves_no_process_behind(
+    pool: SshPool, sshd: Sshd, delay_s: float
+) -> None:
+    await pool.run(sshd.address, "true", timeout_s=5)
+    marker = f"{1000 + delay_s}"
+    task = asyncio.create_task(pool.run(sshd.address, f"sleep {marker}", timeout_s=60))
+    await asyncio.sleep(delay_s)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.1)
+    assert (await pool.run(sshd.address, f"pgrep -x sleep -a | grep -F ' {marker}'", timeout_s=5)).stdout == ""
+
+
+async def test_many_commands_at_once_all_answer_through_few_connections(pool: SshPool, sshd: Sshd) -> None:
+    runs = [pool.run(sshd.address, f"sleep 0.1; echo {number}", timeout_s=20) for number in range(40)]
+    results = await asyncio.gather(*runs)
+    assert [result.stdout for result in results] == [f"{number}\n" for number in range(40)]
+    connections = await pool.run(sshd.address, "echo $SSH_CONNECTION", timeout_s=5)
+    again = await pool.run(sshd.address, "echo $SSH_CONNECTION", timeout_s=5)
+    assert connections.stdout == again.stdout
+
+
+async def test_callers_that_come_together_share_one_login(pool: SshPool, own_sshd: Sshd) -> None:
+    runs = [pool.run(own_sshd.address, "echo $SSH_CONNECTION", timeout_s=10) for _ in range(5)]
+    assert len({result.stdout for result in await asyncio.gather(*runs)}) == 1
+
+
+async def test_a_server_with_fewer_sessions_per_connection_is_served_by_more_connections(
+    pool: SshPool, tmp_path: Path
+) -> None:
+    with running_sshd(tmp_path, max_sessions=2) as small:
+        runs = [pool.run(small.address, "sleep 0.2; echo done", timeout_s=20) for _ in range(6)]
+        assert {result.stdout for result in await asyncio.gather(*runs)} == {"done\n"}
+
+
+async def test_the_same_command_runs_on_all_nodes_at_once_and_one_failure_is_its_own(pool: SshPool, sshd: Sshd) -> None:
+    one, two = replace(sshd.address, node="one"), replace(sshd.address, node="two")
+    dead = replace(sshd.address, node="dead", port=1, connect_timeout_s=0.3)
+    started = time.monotonic()
+    outcomes = await pool.run_all([one, two, dead], "sleep 0.5; echo done", timeout_s=5)
+    assert time.monotonic() - started < 0.95
+    assert isinstance(outcomes["dead"], SshTimeout)
+    for node in ("one", "two"):
+        outcome = outcomes[node]
+        assert isinstance(outcome, ExecResult)
+        assert outcome.stdout == "done\n"
+
+
+async def test_another_host_key_is_refused_at_once_with_a_remedy(pool: SshPool, sshd: Sshd) -> None:
+    address = replace(sshd.address, host_key=generate_host_key()[1])
+    started = time.monotonic()
+    with pytest.raises(SshError, match="host key") as caught:
+        await pool.run(address, "true", timeout_s=5)
+    assert time.monotonic() - started < 2
+    assert caught.value.hint
+    assert caught.value.node == "sshd"
+
+
+async def test_another_client_key_is_refused_at_once_with_a_remedy(pool: SshPool, sshd: Sshd, tmp_path: Path) -> None:
+    generate_client_key(tmp_path / "other")
+    with pytest.raises(SshError, match="refuses the key") as caught:
+        await pool.run(replace(sshd.address, key_path=tmp_path / "other"), "true", timeout_s=5)
+    assert caught.value.hint
+
+
+async def test_a_missing_key_file_is_named(pool: SshPool, sshd: Sshd, tmp_path: Path) -> None:
+    with pytest.raises(SshError, match="absent"):
+        await pool.run(replace(sshd.address, key_path=tmp_path / "absent"), "true", timeout_s=5)
