@@ -1,0 +1,148 @@
+"""What only shows by comparing several fields of a topology: small pure checks, listed at the end."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from reconciler.desired.claims import Claim, Claims
+from reconciler.model.names import cluster_dir, mac_address, tap_name
+from reconciler.source.problems import Finding, Location, yaml_path
+
+MAX_EXTRA_DISKS = 24  # vdb to vdy; vdz is the seed
+MAX_USER_DATA_TOTAL_BYTES = 16 * 1024 * 1024
+
+_SMALLEST_PREFIX = 30
+_OCTET_PREFIX = 24
+_RESERVED_NODE_NAMES = frozenset({"localhost"})  # /etc/hosts of every guest has it already
+_RESERVED_BRIDGES = frozenset({"all", "default", "lo"})  # net.ipv4.conf.* of the kernel, and the loopback
+
+
+def check_node_names(claims: Claims) -> Iterator[Finding]:
+    """Node names are unique, and not names that every machine has for itself."""
+    yield from _repeated(claims.node_names, "is the name of {first} too (give each node a name of its own)")
+    for name in claims.node_names:
+        if name.value in _RESERVED_NODE_NAMES:
+            yield Finding(name.location, f"{name.value} means the machine itself everywhere (choose another name)")
+
+
+def check_subnet(claims: Claims) -> Iterator[Finding]:
+    """The subnet has room for the host and a node, and is one that can be given to a bridge."""
+    if claims.subnet is None:
+        return
+    subnet, location = claims.subnet.value, claims.subnet.location
+    if subnet.prefixlen > _SMALLEST_PREFIX:
+        yield Finding(location, f"{subnet} has no room for the host and a node (use /30 or larger, such as a /24)")
+    elif _is_special(subnet):
+        yield Finding(location, f"{subnet} is reserved (use a private subnet, such as 192.168.100.0/24)")
+
+
+def check_addresses(claims: Claims) -> Iterator[Finding]:
+    """Node addresses are unique, inside the subnet, and not those of the subnet itself or of the host."""
+    yield from _repeated(claims.addresses, "is the address of {first} too (give each node an address of its own)")
+    if claims.subnet is None or claims.subnet.value.prefixlen > _SMALLEST_PREFIX:
+        return
+    subnet = claims.subnet.value
+    for address in claims.addresses:
+        if why := _why_unusable(address.value, subnet):
+            yield Finding(address.location, f"{address.value} {why} (use {_usable_range(subnet)})")
+
+
+def check_interfaces(claims: Claims) -> Iterator[Finding]:
+    """No two network interfaces of the cluster get the same name or hardware address."""
+    if claims.bridge and claims.bridge.value in _RESERVED_BRIDGES:
+        message = f"{claims.bridge.value} is reserved by the kernel (choose another name, such as virbr-example0)"
+        yield Finding(claims.bridge.location, message)
+    if claims.cluster_name is None:
+        return
+    macs: dict[str, str] = {}
+    for name in claims.node_names:
+        if claims.bridge and tap_name(claims.cluster_name, name.value) == claims.bridge.value:
+            yield Finding(claims.bridge.location, f"is the interface of node {name.value} (choose another name)")
+        other = macs.setdefault(mac_address(claims.cluster_name, name.value), name.value)
+        if other != name.value:
+            yield Finding(name.location, f"{name.value} gets the hardware address of {other} (rename one of them)")
+
+
+def check_extra_disks(claims: Claims) -> Iterator[Finding]:
+    """Extra disks have a size and a path of their own, and are not too many."""
+    for count in claims.disk_counts:
+        if count.value > MAX_EXTRA_DISKS:
+            yield Finding(count.location, f"holds {count.value} disks (use at most {MAX_EXTRA_DISKS})")
+    for disk in claims.disks:
+        if not disk.has_size and not disk.existing:
+            yield Finding((*disk.location, "size_gb"), "is missing (write `size_gb: 20`, for example)")
+    paths = tuple(Claim[Path]((*disk.location, "path"), disk.path) for disk in claims.disks if disk.path)
+    yield from _repeated(paths, "is the disk at {first} too (give each disk a file of its own)", depth=4)
+    yield from _disks_in_the_way(claims, paths)
+
+
+def check_user_data(claims: Claims) -> Iterator[Finding]:
+    """The cloud-configs of all nodes together stay small enough to be kept in every record."""
+    shared = len(json.dumps(claims.user_data.value))
+    total = shared * len(claims.node_names) + sum(len(json.dumps(own.value)) for own in claims.node_user_data)
+    if total > MAX_USER_DATA_TOTAL_BYTES:
+        limit = MAX_USER_DATA_TOTAL_BYTES // (1024 * 1024)
+        yield Finding(("user_data",), f"comes to more than {limit} MiB over all nodes (put large files into the image)")
+
+
+CHECKS: tuple[Callable[[Claims], Iterator[Finding]], ...] = (
+    check_node_names,
+    check_subnet,
+    check_addresses,
+    check_interfaces,
+    check_extra_disks,
+    check_user_data,
+)
+
+
+def check_claims(claims: Claims) -> list[Finding]:
+    """Everything that contradicts itself in a topology."""
+    return [finding for check in CHECKS for finding in check(claims)]
+
+
+def _repeated(claims: Iterable[Claim[object]], message: str, depth: int = 2) -> Iterator[Finding]:
+    first_at: dict[object, Location] = {}
+    for claim in claims:
+        first = first_at.setdefault(claim.value, claim.location)
+        if first != claim.location:
+            yield Finding(claim.location, f"{claim.value} {message.format(first=yaml_path(first[:depth]))}")
+
+
+def _disks_in_the_way(claims: Claims, paths: Iterable[Claim[Path]]) -> Iterator[Finding]:
+    read_only = {claim.value: claim.location for claim in (*claims.boot_files, *claims.images)}
+    ours = cluster_dir(claims.overlay_dir, claims.cluster_name) if claims.overlay_dir and claims.cluster_name else None
+    for path in paths:
+        if path.value in read_only:
+            other = yaml_path(read_only[path.value])
+            yield Finding(path.location, f"{path.value} is what {other} names, which is never written to (use another)")
+        elif ours and path.value.is_relative_to(ours):
+            yield Finding(
+                path.location, f"{path.value} lies among this cluster's own files in {ours} (use another place)"
+            )
+
+
+def _is_special(subnet: IPv4Network) -> bool:
+    this_host, reserved = IPv4Network("0.0.0.0/8"), IPv4Network("240.0.0.0/4")
+    others = (this_host, IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/4"), reserved)
+    return any(subnet.overlaps(other) for other in others)
+
+
+def _why_unusable(address: IPv4Address, subnet: IPv4Network) -> str | None:
+    if address not in subnet:
+        return f"is outside the subnet {subnet}"
+    special = {
+        subnet.network_address: f"is the address of the subnet {subnet} itself",
+        subnet.broadcast_address: f"is the broadcast address of the subnet {subnet}",
+        subnet.network_address + 1: "is the host's own address in the subnet",
+    }
+    return special.get(address)
+
+
+def _usable_range(subnet: IPv4Network) -> str:
+    first, last = subnet.network_address + 2, subnet.broadcast_address - 1
+    if first == last:
+        return f"{first}"
+    if subnet.prefixlen < _OCTET_PREFIX:
+        return f"an address from {first} to {last}"
+    return f"an address from .{int(first) & 0xFF} to .{int(last) & 0xFF}"

@@ -1,0 +1,148 @@
+"""What a topology claims, each value with its location, gathered once for all checks.
+
+A file with mistakes in some fields still gives the claims of all others, so that one run can report everything.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.model.topology import Address, ClusterName, HostPath, InterfaceName, NodeName, Subnet
+from reconciler.source.problems import Location
+
+T = TypeVar("T", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[T]):
+    """One value and where it stands."""
+
+    location: Location
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class DiskClaim:
+    """An extra disk; what could not be read of it is None."""
+
+    location: Location
+    node: str | None
+    path: Path | None
+    size_gb: int | None
+    has_size: bool
+    existing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """All that is compared with something else, or looked up on the host."""
+
+    cluster_name: str | None
+    overlay_dir: Path | None
+    subnet: Claim[IPv4Network] | None
+    bridge: Claim[str] | None
+    node_names: tuple[Claim[str], ...]
+    addresses: tuple[Claim[IPv4Address], ...]
+    images: tuple[Claim[Path], ...]
+    boot_files: tuple[Claim[Path], ...]
+    disks: tuple[DiskClaim, ...]
+    disk_counts: tuple[Claim[int], ...]
+    key_path: Claim[Path] | None
+    user_data: Claim[dict[str, Any]]
+    node_user_data: tuple[Claim[dict[str, Any]], ...]
+
+
+def gather_claims(data: Any, context: Mapping[str, Any]) -> Claims:
+    """Read the claims out of a topology file's plain data; `context` is that of the topology's validation."""
+    return _Gatherer(data, context).claims()
+
+
+class _Gatherer:
+    def __init__(self, data: Any, context: Mapping[str, Any]) -> None:
+        self._data = data
+        self._context = dict(context)
+        nodes = self._raw(("nodes",))
+        self._nodes: list[Location] = [("nodes", index) for index in range(len(nodes))] if _is_list(nodes) else []
+
+    def claims(self) -> Claims:
+        return Claims(
+            cluster_name=self._value(ClusterName, ("cluster_name",)),
+            overlay_dir=self._value(HostPath, ("overlay_dir",)),
+            subnet=self._one(Subnet, ("network", "subnet")),
+            bridge=self._one(InterfaceName, ("network", "bridge")),
+            node_names=self._of_nodes(NodeName, "name"),
+            addresses=self._of_nodes(Address, "ip"),
+            images=self._of_all(HostPath, "base_image"),
+            boot_files=(*self._of_all(HostPath, "boot", "kernel"), *self._of_all(HostPath, "boot", "initrd")),
+            disks=tuple(disk for node in self._nodes for disk in self._disks(node)),
+            disk_counts=tuple(self._disk_counts()),
+            key_path=self._one(HostPath, ("ssh", "key_path")),
+            user_data=self._one(dict, ("user_data",)) or Claim(("user_data",), {}),
+            node_user_data=self._of_nodes(dict, "user_data"),
+        )
+
+    def _disks(self, node: Location) -> Iterator[DiskClaim]:
+        disks = self._raw((*node, "extra_disks"))
+        for index in range(len(disks) if _is_list(disks) else 0):
+            location: Location = (*node, "extra_disks", index)
+            size_gb = self._raw((*location, "size_gb"))
+            yield DiskClaim(
+                location=location,
+                node=self._value(NodeName, (*node, "name")),
+                path=self._value(HostPath, (*location, "path")),
+                size_gb=size_gb if isinstance(size_gb, int) else None,
+                has_size=size_gb is not None or not isinstance(self._raw(location), dict),
+                existing=self._raw((*location, "existing")) is True,
+            )
+
+    def _disk_counts(self) -> Iterator[Claim[int]]:
+        for node in self._nodes:
+            disks = self._raw((*node, "extra_disks"))
+            if _is_list(disks):
+                yield Claim((*node, "extra_disks"), len(disks))
+
+    def _of_all(self, kind: Any, *keys: str) -> tuple[Claim[Any], ...]:
+        found = (self._one(kind, (*place, *keys)) for place in [(), *self._nodes])
+        return tuple(claim for claim in found if claim is not None)
+
+    def _of_nodes(self, kind: Any, key: str) -> tuple[Claim[Any], ...]:
+        found = (self._one(kind, (*node, key)) for node in self._nodes)
+        return tuple(claim for claim in found if claim is not None)
+
+    def _one(self, kind: Any, location: Location) -> Claim[Any] | None:
+        raw = self._raw(location)
+        if raw is None:
+            return None
+        try:
+            return Claim(location, _adapter(kind).validate_python(raw, context=self._context))
+        except ValidationError:
+            return None  # the validation of the whole topology has reported it
+
+    def _value(self, kind: Any, location: Location) -> Any:
+        claim = self._one(kind, location)
+        return None if claim is None else claim.value
+
+    def _raw(self, location: Location) -> Any:
+        value = self._data
+        for part in location:
+            if isinstance(value, dict):
+                value = value.get(part)
+            elif _is_list(value) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                return None
+        return value
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)

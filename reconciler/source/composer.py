@@ -1,0 +1,252 @@
+"""YAML text -> a tree of values with their positions. Nothing in the text can make this slow, deep or large.
+
+The tree is built from parser events in a loop, so that no nesting overflows the stack. Aliases share the node
+they name; what they would expand to is counted and bounded.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from reconciler.source.problems import Location, Mark, Problem, in_order, shown, yaml_path
+from reconciler.source.reading import Unparsable, decode
+from reconciler.source.scalars import Ambiguous, Scalar, read_plain
+from reconciler.source.tree import NODE_SIZE, START, SourceDocument, SourceNode
+
+MAX_DEPTH = 50
+MAX_EXPANDED_SIZE = 4 * 1024 * 1024
+
+_LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SCALAR_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
+_COLLECTION_TAGS = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep (flatten it)"
+
+
+def parse_source(content: bytes) -> SourceDocument:
+    """Read one YAML document; never raises for anything that `content` may hold."""
+    try:
+        return _Composer(decode(content)).document()
+    except Unparsable as stop:
+        return SourceDocument(None, (stop.problem,))
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection that is being read; in a mapping, `key` is the key whose value comes next."""
+
+    mark: Mark
+    anchor: str | None
+    is_mapping: bool
+    location: Location
+    children: dict[str | int, SourceNode] = field(default_factory=dict)
+    key_marks: dict[str, Mark] = field(default_factory=dict)
+    merges: list[tuple[Mark, SourceNode]] = field(default_factory=list)
+    expects_key: bool = True
+    key: str | None = None
+    merging: bool = False
+
+    def finished(self) -> SourceNode:
+        children = self.children
+        value = {key: child.value for key, child in children.items()}
+        return SourceNode(
+            value if self.is_mapping else list(value.values()),
+            self.mark,
+            children=children,
+            key_marks=self.key_marks,
+            size=NODE_SIZE + sum(NODE_SIZE + len(str(key)) + child.size for key, child in children.items()),
+            height=1 + max((child.height for child in children.values()), default=0),
+        )
+
+
+class _Composer:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._frames: list[_Frame] = []
+        self._anchors: dict[str, SourceNode] = {}
+        self._problems: list[Problem] = []
+        self._root: SourceNode | None = None
+        self._size = 0
+        self._key_mark = START
+
+    def document(self) -> SourceDocument:
+        for event in self._events():
+            self._take(event)
+        if self._root is None:
+            raise Unparsable(START, "the file is empty (begin with `cluster_name: ...`)")
+        return SourceDocument(self._root, in_order(self._problems))
+
+    def _events(self) -> Iterator[Any]:
+        documents = 0
+        try:
+            for event in yaml.parse(self._text, Loader=_LOADER):
+                if isinstance(event, yaml.DocumentStartEvent):
+                    documents += 1
+                    if documents > 1:
+                        raise Unparsable(_mark_of(event), "a second document begins here (keep one document in a file)")
+                yield event
+        except yaml.MarkedYAMLError as error:
+            raise _syntax_error(error, self._text) from error
+        except yaml.YAMLError as error:
+            raise Unparsable(START, f"this is not YAML: {shown(str(error))}") from error
+
+    def _take(self, event: Any) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self._open(event)
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            self._close()
+
+    def _scalar(self, event: Any) -> None:
+        mark = _mark_of(event)
+        self._count(NODE_SIZE + len(event.value), mark)
+        if self._awaits_key():
+            self._read_key(event, mark)
+            return
+        plain = bool(event.implicit[0])
+        value = self._plain(event.value, mark) if plain else self._quoted(event, mark)
+        self._add(
+            SourceNode(value, mark, event.value if plain else None, size=NODE_SIZE + len(event.value)), event.anchor
+        )
+
+    def _plain(self, text: str, mark: Mark) -> Scalar:
+        try:
+            return read_plain(text)
+        except Ambiguous as trap:
+            self._say(mark, f"{shown(text)} {trap}")
+            return text
+
+    def _quoted(self, event: Any, mark: Mark) -> str:
+        if event.tag not in _SCALAR_TAGS:
+            self._say(mark, f"the tag {shown(event.tag)} is not supported (remove it)")
+        if _SURROGATE.search(event.value):
+            self._say(mark, "holds half of a UTF-16 surrogate pair (write the character itself)")
+        return _SURROGATE.sub("?", event.value)
+
+    def _read_key(self, event: Any, mark: Mark) -> None:
+        frame = self._frames[-1]
+        frame.expects_key, frame.key, self._key_mark = False, None, mark
+        plain = bool(event.implicit[0])
+        frame.merging = plain and event.value == "<<"
+        if frame.merging:
+            return
+        text = event.value if plain else self._quoted(event, mark)
+        if plain and not isinstance(_value_or_none(text), str):
+            self._say(mark, f'the key {shown(text)} is not text to YAML (put it in quotes: "{shown(text)}")')
+        elif text in frame.children:
+            first = frame.key_marks[text].line
+            self._say(mark, f"the key {shown(text)} is given twice, first in line {first} (remove one)")
+        else:
+            frame.key = text
+            frame.key_marks[text] = mark
+
+    def _alias(self, event: Any) -> None:
+        mark, name = _mark_of(event), shown(event.anchor)
+        node = self._anchors.get(event.anchor)
+        if self._awaits_key():
+            raise Unparsable(mark, "an alias cannot be a key (write the key out)", self._location())
+        if node is None:
+            raise Unparsable(
+                mark, f"*{name} names nothing above it (put &{name} before the value meant)", self._location()
+            )
+        if len(self._frames) + node.height > MAX_DEPTH:
+            raise Unparsable(mark, _TOO_DEEP)
+        self._count(node.size, mark)
+        self._add(node, None)
+
+    def _open(self, event: Any) -> None:
+        mark = _mark_of(event)
+        self._count(NODE_SIZE, mark)
+        if self._awaits_key():
+            raise Unparsable(mark, "a key must be text, not a list or mapping (put it in quotes)", self._location())
+        if len(self._frames) >= MAX_DEPTH:
+            raise Unparsable(mark, _TOO_DEEP)
+        if event.tag not in _COLLECTION_TAGS:
+            self._say(mark, f"the tag {shown(event.tag)} is not supported (remove it)")
+        self._frames.append(_Frame(mark, event.anchor, isinstance(event, yaml.MappingStartEvent), self._location()))
+
+    def _close(self) -> None:
+        frame = self._frames.pop()
+        for mark, source in frame.merges:
+            self._merge(frame, source, mark)
+        self._add(frame.finished(), frame.anchor)
+
+    def _merge(self, frame: _Frame, source: SourceNode, mark: Mark) -> None:
+        parts = list(source.children.values()) if isinstance(source.value, list) else [source]
+        for part in parts:
+            if not isinstance(part.value, dict):
+                self._say(mark, "<< merges a mapping or a list of mappings (name one by its alias)", frame.location)
+                continue
+            for key, child in part.children.items():
+                if key not in frame.children:
+                    self._count(child.size, mark)
+                    frame.children[key] = child
+                    frame.key_marks[str(key)] = part.key_marks[str(key)]
+
+    def _add(self, node: SourceNode, anchor: str | None) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = node
+        if not self._frames:
+            self._root = node
+            return
+        frame = self._frames[-1]
+        if not frame.is_mapping:
+            frame.children[len(frame.children)] = node
+            return
+        if frame.merging:
+            frame.merges.append((self._key_mark, node))
+        elif frame.key is not None:
+            frame.children[frame.key] = node
+        frame.expects_key, frame.key, frame.merging = True, None, False
+
+    def _awaits_key(self) -> bool:
+        return bool(self._frames) and self._frames[-1].is_mapping and self._frames[-1].expects_key
+
+    def _location(self) -> Location:
+        if not self._frames:
+            return ()
+        frame = self._frames[-1]
+        if not frame.is_mapping:
+            return (*frame.location, len(frame.children))
+        return frame.location if frame.key is None else (*frame.location, frame.key)
+
+    def _say(self, mark: Mark, message: str, location: Location | None = None) -> None:
+        path = yaml_path(self._location() if location is None else location)
+        self._problems.append(Problem(path, mark.line, mark.column, message))
+
+    def _count(self, size: int, mark: Mark) -> None:
+        self._size += size
+        if self._size > MAX_EXPANDED_SIZE:
+            message = (
+                f"the values, with aliases written out, exceed {MAX_EXPANDED_SIZE // (1024 * 1024)} MiB (use fewer)"
+            )
+            raise Unparsable(mark, message)
+
+
+def _value_or_none(text: str) -> Scalar:
+    try:
+        return read_plain(text)
+    except Ambiguous:
+        return None
+
+
+def _mark_of(event: Any) -> Mark:
+    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Unparsable:
+    place = error.problem_mark or error.context_mark
+    mark = Mark(place.line + 1, place.column + 1) if place else START
+    lines = text.splitlines()
+    if mark.line <= len(lines) and lines[mark.line - 1][: mark.column].lstrip(" ").startswith("\t"):
+        return Unparsable(mark, "a tab is used for indentation (YAML allows only spaces)")
+    context = f" {error.context}" if error.context else ""
+    return Unparsable(
+        mark, f"this is not YAML: {shown(error.problem or str(error))}{shown(context)} (see the lines above it)"
+    )

@@ -1,0 +1,54 @@
+"""The bytes of a file that a person wrote -> text: bounded, UTF-8, without control characters."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from reconciler.source.problems import Location, Mark, Problem, yaml_path
+from reconciler.source.tree import START
+
+MAX_FILE_BYTES = 1024 * 1024
+
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # YAML 1.2.2, production 1 (c-printable)
+
+
+class SourceUnreadable(Exception):
+    """The file is not there or cannot be read; the message is the reason in plain words."""
+
+
+class Unparsable(Exception):
+    """The text cannot be read to its end; `problem` says where and why."""
+
+    def __init__(self, mark: Mark, message: str, location: Location = ()) -> None:
+        super().__init__(message)
+        self.problem = Problem(yaml_path(location), mark.line, mark.column, message)
+
+
+def read_source_file(path: Path) -> bytes:
+    """The content of a regular file, at most one byte more than is allowed; raises `SourceUnreadable`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise SourceUnreadable(getattr(error, "strerror", None) or str(error)) from error
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SourceUnreadable("not a regular file")
+        return stream.read(MAX_FILE_BYTES + 1)
+
+
+def decode(content: bytes) -> str:
+    """The text of the file; raises `Unparsable`."""
+    if len(content) > MAX_FILE_BYTES:
+        raise Unparsable(START, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB (split it, or remove data)")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        mark = Mark(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        raise Unparsable(mark, f"byte 0x{content[error.start]:02x} is not UTF-8 (save the file as UTF-8)") from error
+    if match := _FORBIDDEN.search(text):
+        start = match.start()
+        mark = Mark(text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+        raise Unparsable(mark, f"the control character U+{ord(match[0]):04X} is not allowed in YAML (remove it)")
+    return text
