@@ -15,15 +15,15 @@ from pydantic import TypeAdapter, ValidationError
 from reconciler.model.topology import Address, ClusterName, HostPath, InterfaceName, NodeName, Subnet
 from reconciler.source.problems import Location
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim(Generic[T]):
+class Claim(Generic[T_co]):
     """One value and where it stands."""
 
     location: Location
-    value: T
+    value: T_co
 
 
 @dataclass(frozen=True, slots=True)
