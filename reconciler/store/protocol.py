@@ -12,13 +12,28 @@ from reconciler.model.status import RecordStatus
 
 
 class HistoryEntry(Frozen):
-    """One change of a record: who made it, when, and what it changed as an RFC 6902 patch."""
+    """One change of a record: who made it, when (UTC), and what it changed as an RFC 6902 patch.
+
+    The patch is on the record without its generation, and on `null` where there was (or is then) no record: all
+    patches up to a generation, applied in order to `null`, give the record as it was then.
+    """
 
     cluster_name: str
     generation: int
     actor: str
     at: datetime
     patch: tuple[dict[str, Any], ...]
+
+
+class Watch(Protocol):
+    """One waiter's place in the changes of a store: each loop that waits has its own."""
+
+    async def wait(self, *, timeout_s: float) -> bool:
+        """Return True at the next change by any process, at most 100 ms after it; False when the time is up.
+
+        Changes since the watch was made, or since its last `wait`, count, so that none is missed in between.
+        """
+        ...
 
 
 class Store(Protocol):
@@ -37,6 +52,7 @@ class Store(Protocol):
 
         `expected_generation` is that of the record the change was made from, 0 where there was none. Raises
         `Conflict` when another writer came first. A record equal to the stored one is not written again.
+        The generation of a record that is made anew goes on above those of the removed one.
         """
         ...
 
@@ -57,10 +73,14 @@ class Store(Protocol):
         ...
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:
-        """Return True at the next change by any process, at most 100 ms after it; False when the time is up.
+        """`Watch.wait` on the one watch that this object has from its first use on.
 
-        Changes since this object's last call count, so that none is missed between two calls.
+        For a program with a single waiting loop; where several loops share a store, each takes `watch()`.
         """
+        ...
+
+    async def watch(self) -> Watch:
+        """A place in the changes of this store, from now on."""
         ...
 
     async def close(self) -> None:

@@ -1,0 +1,135 @@
+"""The lease of the one controller: an exclusive `flock` that the kernel releases when its holder dies."""
+
+import asyncio
+import errno
+import fcntl
+import json
+import os
+import time
+import weakref
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from reconciler.errors import OperationTimeout
+from reconciler.store.state_dir import directory_unusable, ensure_state_dir
+
+FILE_NAME = "controller.lock"
+_RETRY_S = 0.025
+_HOLDER_MAX_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who took the lease last: for messages only, as a killed holder leaves its name behind."""
+
+    process_id: int
+    purpose: str
+
+
+class Lease:
+    """Exclusive among all `Lease` objects on one path, of this process and others; not reentrant.
+
+    `async with` waits at most `timeout_s`. The file stays in place when the lease is released: removing it would let
+    two holders lock two files of the same name.
+    """
+
+    def __init__(self, path: Path, *, purpose: str = "controller", timeout_s: float = 30.0) -> None:
+        self._path = path
+        self._purpose = purpose
+        self._timeout_s = timeout_s
+        self._descriptor: int | None = None
+        _all_leases.add(self)
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lease."""
+        return self._descriptor is not None
+
+    def try_acquire(self) -> bool:
+        """Take the lease if nobody holds it, without waiting; True also when this object holds it already."""
+        if self._descriptor is not None:
+            return True
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._write_holder(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno == errno.EWOULDBLOCK:
+                return False
+            raise directory_unusable(self._path.parent, error) from error
+        self._descriptor = descriptor
+        return True
+
+    async def acquire(self, timeout_s: float) -> None:
+        """Take the lease as soon as it is free; raises `OperationTimeout` naming the holder when it is not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not self.try_acquire():
+            if time.monotonic() >= deadline:
+                raise OperationTimeout(
+                    f"the lease {self._path} was not free within {timeout_s:g} s: {self._occupied()}"
+                )
+            await asyncio.sleep(_RETRY_S)
+
+    def release(self) -> None:
+        """Give the lease back; nothing happens where it is not held."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            try:
+                os.ftruncate(descriptor, 0)
+            finally:
+                os.close(descriptor)
+
+    def holder(self) -> Holder | None:
+        """Who took the lease and has not released it; None when nobody did."""
+        try:
+            with self._path.open("rb") as file:
+                return Holder(**json.loads(file.read(_HOLDER_MAX_BYTES)))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    async def __aenter__(self) -> Self:
+        await self.acquire(self._timeout_s)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _open(self) -> int:
+        ensure_state_dir(self._path.parent)
+        try:
+            return os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise directory_unusable(self._path.parent, error) from error
+
+    def _write_holder(self, descriptor: int) -> None:
+        holder = json.dumps(asdict(Holder(os.getpid(), self._purpose))).encode()
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder[:_HOLDER_MAX_BYTES], 0)
+
+    def _occupied(self) -> str:
+        holder = self.holder()
+        return f"process {holder.process_id} ({holder.purpose}) holds it" if holder else "another process holds it"
+
+    def forget_in_child(self) -> None:
+        """Close a forked child's copy of the descriptor, which would keep the lock alive beyond its holder."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+_all_leases: "weakref.WeakSet[Lease]" = weakref.WeakSet()
+
+
+def _forget_leases_in_child() -> None:
+    for lease in list(_all_leases):
+        lease.forget_in_child()
+
+
+os.register_at_fork(after_in_child=_forget_leases_in_child)

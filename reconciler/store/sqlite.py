@@ -1,0 +1,257 @@
+"""The embedded store: one SQLite file in the state directory, for many processes at once.
+
+Reads, writes and the watch for changes have a connection and a thread each, so that neither the event loop nor
+a reader waits for a writer of another process.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from reconciler.errors import Conflict, InvalidArgument, StoreUnavailable
+from reconciler.model.base import Frozen
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import RecordStatus
+from reconciler.store.database import DatabaseThread, transaction
+from reconciler.store.patch import Patch, difference
+from reconciler.store.protocol import HistoryEntry
+from reconciler.store.watch import ChangeFeed, Watch, count_change
+
+T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=Frozen)
+
+FILE_NAME = "records.sqlite"
+
+
+class SqliteStore:
+    """`reconciler.store.protocol.Store` in `state_dir/records.sqlite`; the file is opened at the first use.
+
+    Every method raises `StoreUnavailable` when the file is damaged, locked for seconds, of a newer program, or
+    the disk is full; the next call tries anew.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        file = state_dir / FILE_NAME
+        self._reads = DatabaseThread(file, "read")
+        self._writes = DatabaseThread(file, "write")
+        self._polls = DatabaseThread(file, "poll")
+        self._feed = ChangeFeed(self._reads, self._polls)
+        self._own_watch: Watch | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def get(self, cluster_name: str) -> ClusterRecord | None:
+        stored = await self._read(lambda connection: _stored(connection, cluster_name))
+        return None if stored is None else _record(cluster_name, stored)
+
+    async def names(self) -> list[str]:
+        return await self._read(_names)
+
+    async def put(self, record: ClusterRecord, *, expected_generation: int, actor: str) -> ClusterRecord:
+        document = _document(record)
+
+        def work(connection: sqlite3.Connection) -> int:
+            return _put(connection, record.cluster_name, document, expected_generation, actor)
+
+        generation = await self._write(work)
+        return _record(record.cluster_name, _Stored(generation, document))
+
+    async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
+        await self._write(lambda connection: _remove(connection, cluster_name, expected_generation, actor))
+
+    async def history(self, cluster_name: str) -> list[HistoryEntry]:
+        return await self._read(lambda connection: _history(connection, cluster_name))
+
+    async def status(self, cluster_name: str) -> RecordStatus | None:
+        document = await self._read(lambda connection: _status_document(connection, cluster_name))
+        return None if document is None else _parsed(RecordStatus, document, f"status of cluster {cluster_name}")
+
+    async def put_status(self, status: RecordStatus) -> None:
+        document = status.model_dump_json()
+        await self._write(lambda connection: _put_status(connection, status.cluster_name, document))
+
+    async def wait_for_change(self, *, timeout_s: float) -> bool:
+        return await (await self._begun()).wait(timeout_s=timeout_s)
+
+    async def watch(self) -> Watch:
+        return Watch(self._feed, await self._feed.revision())
+
+    async def close(self) -> None:
+        await self._feed.close()
+        for thread in (self._polls, self._writes, self._reads):
+            await thread.close()
+
+    async def _begun(self) -> Watch:
+        """The watch of `wait_for_change`, made before the first read so that no later change is missed."""
+        if self._own_watch is None:
+            watch = await self.watch()
+            self._own_watch = self._own_watch or watch
+        return self._own_watch
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        await self._begun()
+        return await self._reads.run(work)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        await self._begun()
+        result = await self._writes.run(work)
+        self._feed.wake()
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A row of the table `record`: the generation and the record without it, as JSON."""
+
+    generation: int
+    document: dict[str, Any]
+
+
+def _stored(connection: sqlite3.Connection, name: str) -> _Stored | None:
+    row = connection.execute("SELECT generation, document FROM record WHERE cluster_name = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    what = f"record of cluster {name}"
+    document = _loaded(row[1], what)
+    if not isinstance(document, dict):
+        raise _unreadable(what, "it is not a mapping")
+    return _Stored(row[0], document)
+
+
+def _names(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT cluster_name FROM record ORDER BY cluster_name")]
+
+
+def _put(connection: sqlite3.Connection, name: str, document: dict[str, Any], expected: int, actor: str) -> int:
+    """Write the document if the record is still at the expected generation; the generation it has then."""
+    with transaction(connection):
+        stored = _stored(connection, name)
+        _refuse_stale(name, stored.generation if stored else 0, expected)
+        if stored and not difference(_document(_record(name, stored)), document):
+            return stored.generation
+        generation = _record_change(connection, name, actor, difference(stored and stored.document, document))
+        connection.execute(
+            "INSERT INTO record VALUES (:name, :generation, :document)"
+            " ON CONFLICT (cluster_name) DO UPDATE SET generation = :generation, document = :document",
+            {"name": name, "generation": generation, "document": json.dumps(document)},
+        )
+        return generation
+
+
+def _remove(connection: sqlite3.Connection, name: str, expected: int, actor: str) -> None:
+    with transaction(connection):
+        row = connection.execute("SELECT generation FROM record WHERE cluster_name = ?", (name,)).fetchone()
+        _refuse_stale(name, row[0] if row else 0, expected)
+        if row:
+            _record_change(connection, name, actor, ({"op": "replace", "path": "", "value": None},))
+            connection.execute("DELETE FROM record WHERE cluster_name = ?", (name,))
+
+
+def _refuse_stale(name: str, found: int, expected: int) -> None:
+    if found == expected:
+        return
+    state = f"is at generation {found}" if found else "does not exist any more"
+    made_from = f"from generation {expected}" if expected else "for a cluster that did not exist"
+    raise Conflict(
+        f"another client was first: the record of cluster {name} {state}, the change was made {made_from}",
+        hint="read the record again and repeat the change",
+    )
+
+
+def _record_change(connection: sqlite3.Connection, name: str, actor: str, patch: Patch) -> int:
+    """Write the history of a change; its generation is above all that the cluster ever had."""
+    newest = connection.execute("SELECT max(generation) FROM history WHERE cluster_name = ?", (name,)).fetchone()[0]
+    generation = (newest or 0) + 1
+    connection.execute(
+        "INSERT INTO history VALUES (?, ?, ?, ?, ?)",
+        (name, generation, actor, datetime.now(UTC).isoformat(), json.dumps(patch)),
+    )
+    count_change(connection)
+    return generation
+
+
+def _history(connection: sqlite3.Connection, name: str) -> list[HistoryEntry]:
+    rows = connection.execute(
+        "SELECT generation, actor, at, patch FROM history WHERE cluster_name = ? ORDER BY generation", (name,)
+    )
+    return [
+        HistoryEntry(
+            cluster_name=name,
+            generation=generation,
+            actor=actor,
+            at=datetime.fromisoformat(at),
+            patch=tuple(_loaded(patch, f"history of cluster {name}")),
+        )
+        for generation, actor, at, patch in rows
+    ]
+
+
+def _status_document(connection: sqlite3.Connection, name: str) -> Any:
+    row = connection.execute("SELECT document FROM status WHERE cluster_name = ?", (name,)).fetchone()
+    return None if row is None else _loaded(row[0], f"status of cluster {name}")
+
+
+def _put_status(connection: sqlite3.Connection, name: str, document: str) -> None:
+    """Without waiting for the disk: a status lost with the power is written anew by the next round."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        with transaction(connection):
+            written = connection.execute(
+                "INSERT INTO status SELECT :name, :document FROM record WHERE cluster_name = :name"
+                " ON CONFLICT (cluster_name) DO UPDATE SET document = :document",
+                {"name": name, "document": document},
+            )
+            if written.rowcount:
+                count_change(connection)
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+def _document(record: ClusterRecord) -> dict[str, Any]:
+    """The record as JSON, without the generation; raises `InvalidArgument` for what JSON cannot hold."""
+    try:
+        document = record.model_dump(mode="json", exclude={"generation"})
+        json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    except (PydanticSerializationError, ValueError) as error:
+        raise InvalidArgument(
+            f"the record of cluster {record.cluster_name} cannot be written as JSON: {error}",
+            hint="user_data may hold text, finite numbers, booleans, lists and mappings",
+        ) from error
+    return document
+
+
+def _record(name: str, stored: _Stored) -> ClusterRecord:
+    document = {**stored.document, "generation": stored.generation}
+    return _parsed(ClusterRecord, document, f"record of cluster {name}")
+
+
+def _parsed(model: type[ModelT], document: Any, what: str) -> ModelT:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise _unreadable(what, f"{error.error_count()} values that this version does not know") from error
+
+
+def _loaded(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _unreadable(what, str(error)) from error
+
+
+def _unreadable(what: str, why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the {what} cannot be read: {why}",
+        hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected",
+    )
