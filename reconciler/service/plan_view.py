@@ -1,0 +1,165 @@
+"""A preview as plain data: what `plan` prints and answers, the same for people, programs and agents. Pure."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from reconciler.model import names
+from reconciler.model.base import Frozen
+from reconciler.model.document import ClusterDocument, Layer, canonical
+from reconciler.model.plan import (
+    Action,
+    AttachDisk,
+    Change,
+    CreateLayer,
+    CreateNetwork,
+    CutPower,
+    DefineDomain,
+    DeleteLayer,
+    DeleteNetwork,
+    DeleteSeed,
+    Disruption,
+    PlugTap,
+    Resume,
+    ShutDown,
+    Start,
+    StartNetwork,
+    Suspend,
+    UndefineDomain,
+    WriteSeed,
+)
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import Obstacle
+from reconciler.service.clusters import Preview
+from reconciler.store.patch import difference
+
+ChangeName = Literal["create", "update", "delete"]
+_CHANGE_NAMES: dict[Change, ChangeName] = {Change.CREATE: "create", Change.UPDATE: "update", Change.DELETE: "delete"}
+
+_NODE_RESOURCES: dict[type[Action], str] = {
+    WriteSeed: "seed",
+    DeleteSeed: "seed",
+    DefineDomain: "domain",
+    AttachDisk: "domain",
+    UndefineDomain: "domain",
+    ShutDown: "power",
+    CutPower: "power",
+    Start: "power",
+    Resume: "power",
+    Suspend: "power",
+    PlugTap: "tap",
+}
+
+
+class ActionView(Frozen):
+    """One action of a plan."""
+
+    address: str = Field(description="The resource: `network/NAME`, `layer/NODE/DISK`, `KIND/NODE`.")
+    action: str = Field(description="What is done to it, such as `DefineDomain`.")
+    change: ChangeName
+    node: str | None
+    reason: str = Field(description="Why, with the old and the new value of changed fields.")
+    disruption: Disruption
+
+
+class PlanSummary(Frozen):
+    """A plan in figures (resources, not actions), and the nodes that pay for it."""
+
+    create: int
+    change: int
+    delete: int
+    restarts: tuple[str, ...] = Field(description="Nodes that are powered off or cycled.")
+    recreates: tuple[str, ...] = Field(description="Nodes that are taken away, or made anew.")
+    data_loss: tuple[str, ...] = Field(description="Addresses of disks whose content is lost.")
+
+
+class PlanView(Frozen):
+    """What applying a topology would do. `generation` is that of the record it starts from, 0 where there is none."""
+
+    cluster_name: str
+    generation: int
+    converged: bool = Field(description="Nothing is to be done: host and record are as the topology says.")
+    blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
+    actions: tuple[ActionView, ...]
+    obstacles: tuple[Obstacle, ...]
+    waiting: tuple[str, ...] = Field(description="Nodes on their way down, which is waited for.")
+    summary: PlanSummary
+    patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the observed document to the desired one.")
+    record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the present record to the new one.")
+
+
+def plan_view(preview: Preview) -> PlanView:
+    """The plan of a preview, in the order in which it would be carried out."""
+    plan, documents = preview.plan, preview.difference
+    actions = [_action_view(action, documents.observed) for stage in plan.stages() for action in stage]
+    record_patch = difference(_record(preview.before), _record(preview.after))
+    return PlanView(
+        cluster_name=preview.after.cluster_name,
+        generation=preview.before.generation if preview.before else 0,
+        converged=plan.converged and not record_patch,
+        blocked=any(obstacle.terminal for obstacle in plan.obstacles),
+        actions=tuple(actions),
+        obstacles=plan.obstacles,
+        waiting=tuple(sorted(plan.waiting)),
+        summary=_summary(actions),
+        patch=difference(canonical(documents.observed), canonical(documents.desired)),
+        record_patch=record_patch,
+    )
+
+
+def resource_address(action: Action, observed: ClusterDocument) -> str:
+    """The name by which people know the resource that an action is for."""
+    match action:
+        case CreateNetwork() | StartNetwork() | DeleteNetwork():
+            return f"network/{action.name}"
+        case CreateLayer():
+            return f"layer/{action.layer.node}/{action.layer.disk}"
+        case DeleteLayer():
+            return f"layer/{action.node}/{_disk_of(action.path, observed)}"
+        case _:
+            return f"{_NODE_RESOURCES[type(action)]}/{action.node}"
+
+
+def _disk_of(path: Path, observed: ClusterDocument) -> str:
+    layer, parsed = observed.layers.get(str(path)), names.parse_layer_name(path.name)
+    if isinstance(layer, Layer):
+        return layer.disk
+    return parsed[1] if parsed else path.name
+
+
+def _action_view(action: Action, observed: ClusterDocument) -> ActionView:
+    return ActionView(
+        address=resource_address(action, observed),
+        action=type(action).__name__,
+        change=_CHANGE_NAMES[action.change],
+        node=action.node,
+        reason=action.reason,
+        disruption=action.disruption,
+    )
+
+
+def _summary(actions: Iterable[ActionView]) -> PlanSummary:
+    actions = list(actions)
+
+    def count(change: ChangeName) -> int:
+        return len({action.address for action in actions if action.change == change})
+
+    def nodes(disruption: Disruption) -> tuple[str, ...]:
+        found = (action.node or action.address for action in actions if action.disruption is disruption)
+        return tuple(dict.fromkeys(found))
+
+    lost = (action.address for action in actions if action.disruption is Disruption.DATA_LOSS)
+    return PlanSummary(
+        create=count("create"),
+        change=count("update"),
+        delete=count("delete"),
+        restarts=nodes(Disruption.RESTART),
+        recreates=nodes(Disruption.RECREATE),
+        data_loss=tuple(dict.fromkeys(lost)),
+    )
+
+
+def _record(record: ClusterRecord | None) -> dict[str, Any] | None:
+    return None if record is None else record.model_dump(mode="json", exclude={"generation"})
