@@ -1,0 +1,174 @@
+"""Configuration: environment beats file beats default. Contract, section 3.
+
+An environment variable that is set to nothing counts as not set. Paths are written from the root or begin with
+`~/`: a relative one would name another store for each directory that a program is started in.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from platformdirs import user_config_path
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+
+from reconciler.errors import ConfigurationInvalid, ErrorCode
+from reconciler.model.base import Frozen
+from reconciler.model.topology import PATTERN_WORDS, HostPath, UserName
+from reconciler.source.composer import parse_source
+from reconciler.source.problems import Finding, in_order, report
+from reconciler.source.reading import SourceUnreadable, read_source_file
+from reconciler.source.tree import SourceDocument, SourceNode
+from reconciler.source.words import explain
+
+CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
+DEFAULT_CONFIG_PATH = Path("/etc/vmcluster/config.yaml")
+
+_PREFIX = "VMCLUSTER_"
+
+
+class LogLevel(StrEnum):
+    """How much is logged; lower case is understood too."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+class Settings(Frozen):
+    """The configuration of vmcluster.
+
+    Each key can also be given in the environment, as `VMCLUSTER_` and the key in upper case.
+    """
+
+    topology_dir: HostPath = Field(
+        default=Path("/etc/vmcluster/topologies"), description="Where topologies are found by name."
+    )
+    overlay_dir: HostPath = Field(
+        default=Path("/var/lib/vmcluster/overlays"),
+        description="Where root disks, seeds and host keys are kept, unless a topology says otherwise.",
+    )
+    artifact_registry: HostPath = Field(
+        default=Path("/var/lib/vmcluster/artifacts/registry.json"),
+        description="Where registered artifacts are recorded.",
+    )
+    artifact_store_dir: HostPath = Field(
+        default=Path("/var/lib/vmcluster/artifacts/trees"), description="Where artifact trees are kept."
+    )
+    fault_registry: HostPath = Field(
+        default=Path("/var/lib/vmcluster/faults/registry.json"),
+        description="Where active faults are exported for other programs; never read back.",
+    )
+    ssh_key_path: HostPath = Field(
+        default=Path("/etc/vmcluster/ssh/vmcluster_id_ed25519"),
+        description="Private SSH key for logging in to nodes, unless a topology says otherwise.",
+    )
+    ssh_user: UserName = Field(default="root", description="User to log in as, unless a topology says otherwise.")
+    libvirt_uri: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\x00-\x20\x7f]*$")] = Field(
+        default="qemu:///system", description="Connection URI of libvirt."
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
+        default=LogLevel.INFO, description="How much is logged to stderr."
+    )
+    state_dir: HostPath = Field(
+        default=Path("/var/lib/vmcluster/state"), description="Where desired-state records are kept."
+    )
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    *,
+    default_path: Path = DEFAULT_CONFIG_PATH,
+    user_path: Path | None = None,
+) -> Settings:
+    """The settings for this process, from `environ` (default: its own environment) and the first readable file.
+
+    The file is `VMCLUSTER_CONFIG` where that is set, which then must be readable; else `default_path`, else
+    `user_path`; having none is fine. Unknown variables are left alone. Raises `ConfigurationInvalid` with every
+    problem of the file and of the environment.
+    """
+    environment = {key: value for key, value in (os.environ if environ is None else environ).items() if value}
+    context = {"home": _home(environment)}
+    messages: list[str] = []
+    from_file = _file_values(environment, default_path, user_path, context, messages)
+    from_environment = _environment_values(environment, context, messages)
+    if messages:
+        raise ConfigurationInvalid("\n".join(messages), hint="correct the configuration and try again")
+    return Settings.model_validate({**from_file, **from_environment}, context=context)
+
+
+def _file_values(
+    environment: Mapping[str, str],
+    default_path: Path,
+    user_path: Path | None,
+    context: Mapping[str, Any],
+    messages: list[str],
+) -> dict[str, Any]:
+    path, content = _read_first(environment, default_path, user_path)
+    if path is None or not content.strip():
+        return {}
+    document = parse_source(content)
+    findings = _findings(document, context) if document.root else []
+    problems = in_order([*document.problems, *(document.problem(finding) for finding in findings)])
+    if problems:
+        messages.append(report(str(path), problems))
+    value = document.root.value if document.root else None
+    return value if isinstance(value, dict) else {}
+
+
+def _read_first(
+    environment: Mapping[str, str], default_path: Path, user_path: Path | None
+) -> tuple[Path | None, bytes]:
+    if chosen := environment.get(CONFIG_VARIABLE):
+        try:
+            return Path(chosen), read_source_file(Path(chosen))
+        except SourceUnreadable as error:
+            message = f"cannot read the configuration file {chosen}: {error}"
+            raise ConfigurationInvalid(message, hint=f"correct or unset {CONFIG_VARIABLE}") from error
+    for path in (default_path, user_path or user_config_path("vmcluster") / "config.yaml"):
+        try:
+            return path, read_source_file(path)
+        except SourceUnreadable:
+            continue  # the contract: when not readable there, the next place counts
+    return None, b""
+
+
+def _environment_values(
+    environment: Mapping[str, str], context: Mapping[str, Any], messages: list[str]
+) -> dict[str, Any]:
+    variables = {key: f"{_PREFIX}{key.upper()}" for key in Settings.model_fields}
+    values = {key: environment[variable] for key, variable in variables.items() if variable in environment}
+    document = SourceDocument(SourceNode(values, SourceDocument(None).mark(())))
+    messages.extend(
+        f"environment variable {variables[str(finding.location[0])]}: {finding.message}"
+        for finding in _findings(document, context)
+    )
+    return values
+
+
+def _findings(document: SourceDocument, context: Mapping[str, Any]) -> list[Finding]:
+    try:
+        Settings.model_validate(document.root and document.root.value, context=dict(context))
+    except ValidationError as error:
+        return explain(error, Settings, document, _PATTERN_WORDS, ErrorCode.CONFIGURATION_INVALID)
+    return []
+
+
+def _home(environment: Mapping[str, str]) -> Path | None:
+    try:
+        return Path(environment["HOME"]) if "HOME" in environment else Path.home()
+    except RuntimeError:
+        return None
+
+
+_PATTERN_WORDS = {
+    **PATTERN_WORDS,
+    r"^[a-z][a-z0-9+.-]*://[^\x00-\x20\x7f]*$": "a libvirt connection URI such as qemu:///system",
+}
