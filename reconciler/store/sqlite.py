@@ -52,20 +52,13 @@ class SqliteStore:
         await self.close()
 
     async def get(self, cluster_name: str) -> ClusterRecord | None:
-        stored = await self._read(lambda connection: _stored(connection, cluster_name))
-        return None if stored is None else _record(cluster_name, stored)
+        return await self._read(lambda connection: _get(connection, cluster_name))
 
     async def names(self) -> list[str]:
         return await self._read(_names)
 
     async def put(self, record: ClusterRecord, *, expected_generation: int, actor: str) -> ClusterRecord:
-        document = _document(record)
-
-        def work(connection: sqlite3.Connection) -> int:
-            return _put(connection, record.cluster_name, document, expected_generation, actor)
-
-        generation = await self._write(work)
-        return _record(record.cluster_name, _Stored(generation, document))
+        return await self._write(lambda connection: _put(connection, record, expected_generation, actor))
 
     async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
         await self._write(lambda connection: _remove(connection, cluster_name, expected_generation, actor))
@@ -74,8 +67,7 @@ class SqliteStore:
         return await self._read(lambda connection: _history(connection, cluster_name))
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
-        document = await self._read(lambda connection: _status_document(connection, cluster_name))
-        return None if document is None else _parsed(RecordStatus, document, f"status of cluster {cluster_name}")
+        return await self._read(lambda connection: _status(connection, cluster_name))
 
     async def put_status(self, status: RecordStatus) -> None:
         document = status.model_dump_json()
@@ -133,7 +125,20 @@ def _names(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT cluster_name FROM record ORDER BY cluster_name")]
 
 
-def _put(connection: sqlite3.Connection, name: str, document: dict[str, Any], expected: int, actor: str) -> int:
+def _get(connection: sqlite3.Connection, name: str) -> ClusterRecord | None:
+    stored = _stored(connection, name)
+    return None if stored is None else _record(name, stored)
+
+
+def _put(connection: sqlite3.Connection, record: ClusterRecord, expected: int, actor: str) -> ClusterRecord:
+    name, document = record.cluster_name, _document(record)
+    generation = _write_document(connection, name, document, expected, actor)
+    return _record(name, _Stored(generation, document))
+
+
+def _write_document(
+    connection: sqlite3.Connection, name: str, document: dict[str, Any], expected: int, actor: str
+) -> int:
     """Write the document if the record is still at the expected generation; the generation it has then."""
     with transaction(connection):
         stored = _stored(connection, name)
@@ -197,9 +202,10 @@ def _history(connection: sqlite3.Connection, name: str) -> list[HistoryEntry]:
     ]
 
 
-def _status_document(connection: sqlite3.Connection, name: str) -> Any:
+def _status(connection: sqlite3.Connection, name: str) -> RecordStatus | None:
     row = connection.execute("SELECT document FROM status WHERE cluster_name = ?", (name,)).fetchone()
-    return None if row is None else _loaded(row[0], f"status of cluster {name}")
+    what = f"status of cluster {name}"
+    return None if row is None else _parsed(RecordStatus, _loaded(row[0], what), what)
 
 
 def _put_status(connection: sqlite3.Connection, name: str, document: str) -> None:
