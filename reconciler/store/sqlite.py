@@ -132,8 +132,11 @@ def _get(connection: sqlite3.Connection, name: str) -> ClusterRecord | None:
 
 def _put(connection: sqlite3.Connection, record: ClusterRecord, expected: int, actor: str) -> ClusterRecord:
     name, document = record.cluster_name, _document(record)
+    read_back = _record(
+        name, _Stored(expected, document)
+    )  # before it is written, so that all that is stored is readable
     generation = _write_document(connection, name, document, expected, actor)
-    return _record(name, _Stored(generation, document))
+    return read_back.model_copy(update={"generation": generation})
 
 
 def _write_document(

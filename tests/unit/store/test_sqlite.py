@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import Conflict, InvalidArgument
-from reconciler.model.record import ClusterRecord
+from reconciler.errors import Conflict, InvalidArgument, StoreUnavailable
+from reconciler.model.record import ClusterRecord, NodeIntent
 from reconciler.store.patch import patched
 from reconciler.store.protocol import Store
 from reconciler.store.sqlite import SqliteStore
@@ -159,6 +159,13 @@ async def test_what_put_returns_is_what_get_returns_also_for_odd_yaml_values(sto
 async def test_what_json_cannot_hold_is_refused_before_anything_is_written(store: SqliteStore, value: object) -> None:
     with pytest.raises(InvalidArgument, match="record of cluster lab"):
         await store.put(with_user_data(sample_record(), {"value": value}), expected_generation=0, actor="test")
+    assert await store.names() == []
+
+
+async def test_a_record_that_could_not_be_read_back_is_not_written(store: SqliteStore) -> None:
+    broken = sample_record().model_copy(update={"nodes": {"alpha": NodeIntent().model_copy(update={"boot_epoch": -1})}})
+    with pytest.raises(StoreUnavailable, match="record of cluster lab"):
+        await store.put(broken, expected_generation=0, actor="test")
     assert await store.names() == []
 
 
