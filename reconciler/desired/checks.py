@@ -72,7 +72,7 @@ def check_extra_disks(claims: Claims) -> Iterator[Finding]:
     for disk in claims.disks:
         if not disk.has_size and not disk.existing:
             yield Finding((*disk.location, "size_gb"), "is missing (write `size_gb: 20`, for example)")
-    paths = tuple(Claim[Path]((*disk.location, "path"), disk.path) for disk in claims.disks if disk.path)
+    paths = [Claim((*disk.location, "path"), disk.path) for disk in claims.disks if disk.path]
     yield from _repeated(paths, "is the disk at {first} too (give each disk a file of its own)", depth=4)
     yield from _disks_in_the_way(claims, paths)
 

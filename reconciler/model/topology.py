@@ -62,7 +62,7 @@ def _address(value: Any) -> IPv4Address:
     if isinstance(value, IPv4Address):
         return value
     if not isinstance(value, str):
-        raise ValueError("is not an IPv4 address (write it as 192.168.100.10)")
+        raise ValueError(f"{str(value)[:40]} is not an IPv4 address (write it as 192.168.100.10)")
     try:
         return IPv4Address(value)
     except AddressValueError:
@@ -73,7 +73,7 @@ def _subnet(value: Any) -> IPv4Network:
     if isinstance(value, IPv4Network):
         return value
     if not isinstance(value, str) or "/" not in value:
-        raise ValueError("is not an IPv4 subnet (write it as 192.168.100.0/24)")
+        raise ValueError(f"{str(value)[:40]!r} is not an IPv4 subnet (write it as 192.168.100.0/24)")
     try:
         network = IPv4Network(value, strict=False)
     except (AddressValueError, NetmaskValueError):

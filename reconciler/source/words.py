@@ -90,12 +90,20 @@ class _Explainer:
         return f"is {found}, but {wanted} is needed here{self._remedy(location)}"
 
     def _remedy(self, location: Location) -> str:
-        parent = _model_at(self._model, location[:-1]) if location else None
+        if not location:
+            return " (write lines of the form `key: value`)"
+        parent = _model_at(self._model, location[:-1])
         field = parent.model_fields.get(str(location[-1])) if parent else None
         if field is None:
             return " (correct it)"
-        remedy = f"write `{location[-1]}: {field.examples[0]}`, for example" if field.examples else "give a value"
-        return f" ({remedy})" if field.is_required() else f" ({remedy}, or leave it out)"
+        if not field.is_required():
+            return " (correct it, or leave it out)"
+        return f" (write `{location[-1]}: {field.examples[0]}`, for example)" if field.examples else _meaning(field)
+
+
+def _meaning(field: FieldInfo) -> str:
+    description = (field.description or "").rstrip(".")
+    return f" (add it: {description[:1].lower()}{description[1:]})"
 
 
 def _model_at(model: type[BaseModel], location: Iterable[str | int]) -> type[BaseModel] | None:
@@ -140,7 +148,7 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "string_pattern_mismatch": lambda value, ctx: f"'{value}' is not allowed (use {ctx['words'] or ctx['pattern']})",
     "string_too_long": lambda value, ctx: f"'{value}' is too long (use at most {ctx['max_length']} characters)",
     "string_too_short": lambda _, ctx: f"is too short (use at least {ctx['min_length']} characters)",
-    "too_short": lambda _, ctx: f"holds too little (give at least {ctx['min_length']})",
+    "too_short": lambda _, ctx: f"holds too few (give at least {ctx['min_length']})",
     "greater_than": lambda value, ctx: f"{value} is too small (use more than {ctx['gt']:g})",
     "greater_than_equal": lambda value, ctx: f"{value} is too small (use at least {ctx['ge']})",
     "less_than_equal": lambda value, ctx: f"{value} is too large (use at most {ctx['le']:.0f})",

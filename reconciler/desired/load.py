@@ -1,0 +1,111 @@
+"""From a topology file to a resolved specification, with every problem of file and host in one report."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconciler.desired.checks import check_claims
+from reconciler.desired.claims import Claims, gather_claims
+from reconciler.desired.find import find_topology
+from reconciler.desired.resolve import resolve
+from reconciler.desired.survey import survey_host
+from reconciler.errors import ErrorCode, ImageNotFound, TopologyInvalid, TopologyNotFound
+from reconciler.model.record import ClusterSpec
+from reconciler.model.topology import PATTERN_WORDS, Topology
+from reconciler.settings import Settings
+from reconciler.source.composer import parse_source
+from reconciler.source.problems import Finding, Problem, in_order, report
+from reconciler.source.reading import SourceUnreadable, read_source_file
+from reconciler.source.tree import SourceDocument
+from reconciler.source.words import explain
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTopology:
+    """A topology file as far as it could be read: `topology` is None where a field of it is wrong."""
+
+    document: SourceDocument
+    topology: Topology | None
+    claims: Claims
+    findings: tuple[Finding, ...]
+
+    def problems(self, of_host: Iterable[Finding] = ()) -> tuple[Problem, ...]:
+        """Every problem in the order of the file.
+
+        A value that YAML itself makes doubtful, or that contradicts the file, is not also held against the host.
+        """
+        doubtful = {(problem.line, problem.column) for problem in self.document.problems}
+        refused = {finding.location for finding in self.findings}
+        found = [*self.findings, *(finding for finding in of_host if finding.location not in refused)]
+        problems = [self.document.problem(finding) for finding in found]
+        fresh = [problem for problem in problems if (problem.line, problem.column) not in doubtful]
+        return in_order(dict.fromkeys([*self.document.problems, *fresh]))
+
+
+def load_spec(name_or_path: str | Path, settings: Settings) -> tuple[str, ClusterSpec]:
+    """The cluster name and resolved specification of a topology, checked against itself and against the host.
+
+    Raises `TopologyNotFound`; `ImageNotFound` where images, kernels or initrds are all that is wrong; and
+    `TopologyInvalid` with every problem of whatever kind otherwise.
+    """
+    path = find_topology(name_or_path, settings)
+    loaded = _load(path, settings.overlay_dir)
+    survey = survey_host(loaded.claims, settings)
+    _refuse(path, loaded.problems(survey.findings))
+    assert loaded.topology is not None, "a topology that is not valid has problems"
+    return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
+
+
+def load_topology(path: Path) -> Topology:
+    """The topology in a file, checked against itself only; raises `TopologyInvalid` and `TopologyNotFound`."""
+    loaded = _load(path, None)
+    _refuse(path, loaded.problems())
+    assert loaded.topology is not None, "a topology that is not valid has problems"
+    return loaded.topology
+
+
+def parse_topology(content: bytes, base_dir: Path, overlay_dir: Path | None = None) -> LoadedTopology:
+    """Read and check a topology; relative paths in it start at `base_dir`. Touches no file, never raises."""
+    document = parse_source(content)
+    context = {"base_dir": base_dir, "home": _home()}
+    data = document.root.value if document.root else None
+    topology, findings = _validate(document, data, context) if document.root else (None, [])
+    claims = gather_claims(data, context)
+    claims = replace(claims, overlay_dir=claims.overlay_dir or overlay_dir)
+    return LoadedTopology(document, topology, claims, (*findings, *check_claims(claims)))
+
+
+def _load(path: Path, overlay_dir: Path | None) -> LoadedTopology:
+    try:
+        content = read_source_file(path)
+    except SourceUnreadable as error:
+        message = f"the topology file {path} cannot be read: {error}"
+        raise TopologyNotFound(message, hint="name a file that this user can read") from error
+    return parse_topology(content, Path(os.path.abspath(path)).parent, overlay_dir)  # noqa: PTH100 keeps symlinks
+
+
+def _validate(document: SourceDocument, data: Any, context: Mapping[str, Any]) -> tuple[Topology | None, list[Finding]]:
+    try:
+        return Topology.model_validate(data, context=dict(context)), []
+    except ValidationError as error:
+        return None, explain(error, Topology, document, PATTERN_WORDS)
+
+
+def _refuse(path: Path, problems: tuple[Problem, ...]) -> None:
+    if not problems:
+        return
+    message = report(str(path), problems)
+    if all(problem.code is ErrorCode.IMAGE_NOT_FOUND for problem in problems):
+        raise ImageNotFound(message)
+    raise TopologyInvalid(message)
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None

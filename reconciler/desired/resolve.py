@@ -1,0 +1,75 @@
+"""Topology and what was found on the host -> the resolved specification of a cluster. Pure."""
+
+from reconciler.desired.cloud_config import merge_cloud_config
+from reconciler.desired.survey import Survey
+from reconciler.model.names import extra_disk_target, mac_address, tap_name
+from reconciler.model.record import ClusterSpec, ExtraDiskSpec, NetworkSpec, NodeSpec, SshSpec
+from reconciler.model.topology import Boot, ExtraDisk, NodeTopology, Topology
+from reconciler.settings import Settings
+
+_BYTES_PER_GB = 1024**3
+
+
+def resolve(topology: Topology, survey: Survey, settings: Settings) -> ClusterSpec:
+    """Fill in everything that a topology leaves out; `survey` has no findings and covers this topology."""
+    return ClusterSpec(
+        overlay_dir=topology.overlay_dir or settings.overlay_dir,
+        network=_network(topology),
+        nodes={node.name: _node(topology, node, survey) for node in topology.nodes},
+        ssh=_ssh(topology, survey, settings),
+        snapshot_names=topology.snapshots,
+    )
+
+
+def _network(topology: Topology) -> NetworkSpec:
+    network = topology.network
+    return NetworkSpec(
+        name=network.name,
+        bridge=network.bridge,
+        subnet=network.subnet,
+        gateway=network.subnet.network_address + 1,
+        forward=network.forward,
+    )
+
+
+def _ssh(topology: Topology, survey: Survey, settings: Settings) -> SshSpec:
+    assert survey.public_key is not None, "a survey without findings has found the key"
+    return SshSpec(
+        user=topology.ssh.user or settings.ssh_user,
+        key_path=topology.ssh.key_path or settings.ssh_key_path,
+        public_key=survey.public_key,
+        connect_timeout_s=topology.ssh.connect_timeout_s,
+    )
+
+
+def _node(topology: Topology, node: NodeTopology, survey: Survey) -> NodeSpec:
+    disks = enumerate(node.extra_disks)
+    return NodeSpec(
+        role=node.role,
+        vcpus=node.vcpus,
+        memory_mb=node.memory_mb,
+        ip=node.ip,
+        mac=mac_address(topology.cluster_name, node.name),
+        tap=tap_name(topology.cluster_name, node.name),
+        base_image=survey.images[node.base_image or topology.base_image],
+        extra_disks={extra_disk_target(index): _extra_disk(disk, survey) for index, disk in disks},
+        boot=_boot(topology, node),
+        virt_type=node.virt_type or topology.virt_type,
+        cpu=node.cpu if "cpu" in node.model_fields_set else topology.cpu,
+        user_data=merge_cloud_config(topology.user_data, node.user_data or {}),
+    )
+
+
+def _boot(topology: Topology, node: NodeTopology) -> Boot | None:
+    # `boot: null` written in a node opts it out of the cluster's; left out, it inherits.
+    return node.boot if "boot" in node.model_fields_set else topology.boot
+
+
+def _extra_disk(disk: ExtraDisk, survey: Survey) -> ExtraDiskSpec:
+    if disk.existing:
+        found = survey.disks[disk.path]
+        return ExtraDiskSpec(
+            path=disk.path, size_bytes=found.size_bytes, bus=disk.bus, existing=True, format=found.format
+        )
+    assert disk.size_gb is not None, "a checked topology gives every disk that is to be made a size"
+    return ExtraDiskSpec(path=disk.path, size_bytes=disk.size_gb * _BYTES_PER_GB, bus=disk.bus, existing=False)

@@ -1,0 +1,147 @@
+"""What a topology needs of the host: images, kernels, keys and disks that are looked at, never touched."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.desired.claims import Claim, Claims, DiskClaim
+from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
+from reconciler.errors import ErrorCode, ImageNotFound
+from reconciler.host.disks.qcow2 import QCOW2, RAW, ImageFacts, read_image_facts
+from reconciler.host.ownership import OwnerMark, read_mark
+from reconciler.model.record import ImageFile
+from reconciler.settings import Settings
+from reconciler.source.problems import Finding, Location
+
+_BYTES_PER_GB = 1024**3
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was found: the images by path, existing extra disks by path, the public key, and what is wrong."""
+
+    images: dict[Path, ImageFile] = field(default_factory=dict)
+    disks: dict[Path, ImageFile] = field(default_factory=dict)
+    public_key: str | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+
+def survey_host(claims: Claims, settings: Settings) -> Survey:
+    """Look at every file that the topology names. Blocking; reads headers and marks only."""
+    survey = Survey()
+    for image in claims.images:
+        survey.findings.extend(_survey_image(image, survey.images))
+    for file in claims.boot_files:
+        survey.findings.extend(_survey_boot_file(file))
+    for disk in claims.disks:
+        survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks))
+    _survey_key(claims.key_path, settings, survey)
+    return survey
+
+
+def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator[Finding]:
+    if claim.value in images:
+        return
+    facts, trouble = _image_facts(claim.value)
+    if facts is None:
+        yield Finding(claim.location, trouble, ErrorCode.IMAGE_NOT_FOUND)
+    else:
+        images[claim.value] = ImageFile(path=claim.value, format=facts.format, size_bytes=facts.size_bytes)
+
+
+def _image_facts(path: Path) -> tuple[ImageFacts | None, str]:
+    """The facts of an image that can stand below a layer, or None and why it cannot."""
+    try:
+        facts = read_image_facts(path)
+    except ImageNotFound as error:
+        return None, str(error)
+    convert = f"qemu-img convert -O qcow2 {path} NEW.qcow2"
+    if facts.format not in {QCOW2, RAW}:
+        return None, f"the disk image {path} is {facts.format}, not qcow2 or raw (convert it: `{convert}`)"
+    if facts.backing is not None:
+        return None, f"the disk image {path} stands on another, {facts.backing} (make one file of both: `{convert}`)"
+    if facts.size_bytes == 0:
+        return None, f"the disk image {path} is empty (make it anew: `vmcluster image build`)"
+    return facts, ""
+
+
+def _survey_boot_file(claim: Claim[Path]) -> Iterator[Finding]:
+    if trouble := _why_unreadable(claim.value):
+        yield Finding(claim.location, f"{claim.value} {trouble} (correct the path)", ErrorCode.IMAGE_NOT_FOUND)
+
+
+def _why_unreadable(path: Path) -> str | None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a file"
+    if status.st_size == 0:
+        return "is empty"
+    return None if os.access(path, os.R_OK) else "cannot be read by this user"
+
+
+def _survey_key(claim: Claim[Path] | None, settings: Settings, survey: Survey) -> None:
+    path = claim.value if claim else settings.ssh_key_path
+    location: Location = claim.location if claim else ("ssh", "key_path")
+    try:
+        survey.public_key = read_public_key(path)
+    except PublicKeyUnusable as error:
+        survey.findings.append(Finding(location, str(error)))
+
+
+def _survey_disk(disk: DiskClaim, cluster: str | None, disks: dict[Path, ImageFile]) -> Iterator[Finding]:
+    if disk.path is None:
+        return
+    location: Location = (*disk.location, "path")
+    try:
+        mark = read_mark(disk.path)
+    except (FileNotFoundError, NotADirectoryError):
+        if trouble := _why_not_there(disk, disk.path):
+            yield Finding(location, trouble)
+        return
+    except OSError as error:
+        yield Finding(location, f"{disk.path} cannot be read: {error.strerror} (let this user read it)")
+        return
+    if disk.existing:
+        yield from _survey_existing(disk, disk.path, mark, disks)
+    elif trouble := _why_not_ours(disk.path, mark, cluster, disk.node):
+        yield Finding(location, trouble)
+
+
+def _why_not_there(disk: DiskClaim, path: Path) -> str | None:
+    if disk.existing:
+        return f"{path} does not exist (correct the path, or leave `existing: true` out to have it made)"
+    if not path.parent.is_dir():
+        return f"the directory {path.parent} does not exist (make it: `mkdir -p {path.parent}`)"
+    return None
+
+
+def _why_not_ours(path: Path, mark: OwnerMark | None, cluster: str | None, node: str | None) -> str | None:
+    if mark is None:
+        return f"{path} is there already and was not made by us (write `existing: true` to use it, or another path)"
+    if cluster is not None and mark.cluster != cluster:
+        return f"{path} belongs to cluster {mark.cluster} (use another path)"
+    if node is not None and mark.node != node:
+        return f"{path} belongs to node {mark.node} of this cluster (use another path)"
+    return None
+
+
+def _survey_existing(
+    disk: DiskClaim, path: Path, mark: OwnerMark | None, disks: dict[Path, ImageFile]
+) -> Iterator[Finding]:
+    if mark is not None:
+        message = f"{path} was made for cluster {mark.cluster}, so it is not yours (leave `existing: true` out)"
+        yield Finding((*disk.location, "existing"), message)
+        return
+    facts, trouble = _image_facts(path)
+    if facts is None:
+        yield Finding((*disk.location, "path"), trouble)
+        return
+    disks[path] = ImageFile(path=path, format=facts.format, size_bytes=facts.size_bytes)
+    if disk.size_gb is not None and disk.size_gb * _BYTES_PER_GB != facts.size_bytes:
+        size = f"{facts.size_bytes / _BYTES_PER_GB:.3g} GiB"
+        yield Finding((*disk.location, "size_gb"), f"the existing disk {path} has {size} (leave size_gb out)")
