@@ -6,8 +6,6 @@ the key itself: libvirt gives it to QEMU's user while a domain runs.
 
 from pathlib import Path
 
-import asyncssh
-
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.host.cloud_init.codec import SeedInputs, parse_host_key, render_seed
 from reconciler.host.cloud_init.iso import parse_iso, render_iso
@@ -137,11 +135,15 @@ def _key_in_seed(seed: Path, cluster: str) -> str | None:
 
 
 def _new_private_key(cluster: str, node: str) -> str:
+    import asyncssh  # noqa: PLC0415  (0.2 s, wanted by nobody who only observes)
+
     key = asyncssh.generate_private_key(_KEY_ALGORITHM, comment=f"{node}.{cluster}")
     return key.export_private_key().decode()
 
 
 def _public_line(private: str, path: Path) -> str:
+    import asyncssh  # noqa: PLC0415
+
     try:
         return asyncssh.import_private_key(private).export_public_key().decode().strip()
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
