@@ -3,27 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from reconciler.errors import ClusterError
+from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.host.cloud_init.codec import SeedInputs
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.driver import Libvirt
-from reconciler.model.plan import Action
 from reconciler.model.record import ClusterRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One action that was carried out, or why it was not."""
-
-    action: Action
-    duration_s: float
-    error: ClusterError | None = None
-
-
-Checkpoint = Callable[[str], None]
-"""Called with a name before and after each action; the tests end the process there."""
 
 
 @dataclass(frozen=True, slots=True)

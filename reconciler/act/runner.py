@@ -7,8 +7,9 @@ from itertools import groupby
 
 import structlog
 
-from reconciler.act.context import ActContext, Outcome
+from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
+from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
 from reconciler.model.plan import Action, DeleteNetwork, Plan
 

@@ -7,7 +7,8 @@ from functools import partial
 
 import structlog
 
-from reconciler.act.context import ActContext, Checkpoint, Outcome
+from reconciler.act.context import ActContext
+from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
 from reconciler.controller.status import same_word, status_after, status_of_failed_round
 from reconciler.desired.addresses import guest_address

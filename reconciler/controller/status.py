@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from reconciler.act.context import Outcome
+from reconciler.act.outcome import Outcome
 from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord, WantedPower

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reconciler.act.context import Outcome
+from reconciler.act.outcome import Outcome
 
 Report = Callable[[str], None]
 

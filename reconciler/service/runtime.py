@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-from reconciler.act.context import Checkpoint
+from reconciler.act.outcome import Checkpoint
 from reconciler.controller.controller import Controller
 from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts
