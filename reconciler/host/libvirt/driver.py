@@ -13,9 +13,9 @@ import libvirt
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.host.libvirt.connection import Connection
 from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
-from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, domain_mark_element, parse_domain_mark
+from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark, parse_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
-from reconciler.host.libvirt.xml import element_text, parse_element
+from reconciler.host.libvirt.xml import parse_element
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Network, PowerState
 from reconciler.model.plan import Epochs
@@ -275,7 +275,7 @@ def _write_epochs(domain: Any, *, boot_epoch: int | None = None, resume_epoch: i
     mark = domain_mark(record.mark.cluster, record.mark.node, record.domain, after)
     domain.setMetadata(
         libvirt.VIR_DOMAIN_METADATA_ELEMENT,
-        element_text(domain_mark_element(mark)),
+        bare_domain_mark(mark),
         PREFIX,
         NAMESPACE,
         libvirt.VIR_DOMAIN_AFFECT_CONFIG,

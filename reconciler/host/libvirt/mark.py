@@ -7,6 +7,8 @@ per namespace there (libvirt.org/formatdomain.html, "General metadata").
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
+from reconciler.host.libvirt.xml import element_text
+
 NAMESPACE = "urn:vmcluster:1"
 PREFIX = "vmcluster"
 
@@ -34,17 +36,12 @@ class NetworkMark:
 
 def domain_mark_element(mark: DomainMark) -> ET.Element:
     """The element that stands in a domain's metadata."""
-    return ET.Element(
-        f"{{{NAMESPACE}}}node",
-        {
-            "cluster": mark.cluster,
-            "name": mark.node,
-            "role": mark.role,
-            "template": str(mark.template),
-            "boot-epoch": str(mark.boot_epoch),
-            "resume-epoch": str(mark.resume_epoch),
-        },
-    )
+    return ET.Element(f"{{{NAMESPACE}}}node", _attributes(mark))
+
+
+def bare_domain_mark(mark: DomainMark) -> str:
+    """The same without its namespace, which virDomainSetMetadata adds by itself (and refuses where it is there)."""
+    return element_text(ET.Element("node", _attributes(mark)))
 
 
 def parse_domain_mark(parent: ET.Element | None) -> DomainMark | None:
@@ -63,6 +60,17 @@ def parse_domain_mark(parent: ET.Element | None) -> DomainMark | None:
         )
     except (KeyError, ValueError):
         return None
+
+
+def _attributes(mark: DomainMark) -> dict[str, str]:
+    return {
+        "cluster": mark.cluster,
+        "name": mark.node,
+        "role": mark.role,
+        "template": str(mark.template),
+        "boot-epoch": str(mark.boot_epoch),
+        "resume-epoch": str(mark.resume_epoch),
+    }
 
 
 def network_mark_element(mark: NetworkMark) -> ET.Element:

@@ -20,7 +20,11 @@ class NetworkRecord:
 
 
 def render_network(cluster: str, name: str, network: Network) -> str:
-    """A network without DHCP; DNS only where guests reach the outside, so that isolated ones need no dnsmasq."""
+    """A network without DHCP.
+
+    DNS stays on also where it is isolated (libvirt then answers for the network alone): the first node of a
+    network without dnsmasq fails to start where none ever ran, as its state directory is missing (libvirt 9.0).
+    """
     root = ET.Element("network")
     ET.SubElement(root, "name").text = name
     ET.SubElement(root, "uuid").text = names.network_uuid(cluster, name)
@@ -28,8 +32,6 @@ def render_network(cluster: str, name: str, network: Network) -> str:
     if network.forward is Forward.NAT:
         ET.SubElement(root, "forward", mode="nat")
     ET.SubElement(root, "bridge", name=network.bridge, stp="off", delay="0")
-    if network.forward is Forward.ISOLATED:
-        ET.SubElement(root, "dns", enable="no")
     ET.SubElement(root, "ip", address=network.gateway, prefix=str(network.prefix_length))
     return element_text(root)
 
