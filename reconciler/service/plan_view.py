@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -32,8 +32,10 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle
-from reconciler.service.clusters import Preview
 from reconciler.store.patch import difference
+
+if TYPE_CHECKING:  # the models are read by front ends that must start before libvirt is imported
+    from reconciler.service.clusters import Preview
 
 ChangeName = Literal["create", "update", "delete"]
 _CHANGE_NAMES: dict[Change, ChangeName] = {Change.CREATE: "create", Change.UPDATE: "update", Change.DELETE: "delete"}
@@ -90,7 +92,7 @@ class PlanView(Frozen):
     record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the present record to the new one.")
 
 
-def plan_view(preview: Preview) -> PlanView:
+def plan_view(preview: "Preview") -> PlanView:
     """The plan of a preview, in the order in which it would be carried out."""
     plan, documents = preview.plan, preview.difference
     actions = [_action_view(action, documents.observed) for stage in plan.stages() for action in stage]

@@ -1,0 +1,88 @@
+"""The `vmcluster` command: its groups of commands, and how the process ends."""
+
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Annotated, Protocol, cast
+
+import typer
+
+import reconciler
+from reconciler.frontends.cli import clusters, images, looking, nodes
+from reconciler.frontends.cli.options import LogOptions, log_options
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, narrate, silence_stdout
+from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
+
+
+class _Showable(Protocol):
+    """What Click's errors are."""
+
+    def show(self) -> None: ...
+
+
+# Newer versions of Typer bring a Click of their own, and export only this leaf of its error tree.
+_CommandLineError = cast(
+    "type[Exception]", next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+)
+
+app = typer.Typer(
+    name="vmcluster",
+    help="Clusters of virtual machines, declared in YAML and kept as declared.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # help is plain, and quick
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (clusters.app, looking.app, nodes.app, images.app):
+    app.add_typer(group)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vmcluster {reconciler.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def remember_options(
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Log more to standard error; -vv logs everything."
+        ),
+    ] = 0,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object per line.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Clusters of virtual machines, declared in YAML and kept as declared."""
+    log_options.set(LogOptions(verbose, log_json))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return the exit code: 1 for every error, so that 2 is left for `plan`."""
+    try:
+        code = app(list(arguments), prog_name="vmcluster", standalone_mode=False)
+    except _CommandLineError as error:
+        cast("_Showable", error).show()
+        return FAILURE
+    except typer.Abort:
+        narrate("nothing was changed")
+        return FAILURE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        cast("TextIOWrapper", stream).reconfigure(errors="backslashreplace")
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        code = code or BROKEN_PIPE_EXIT_CODE
+    sys.exit(code)

@@ -1,0 +1,208 @@
+"""The commands that change what is wanted of clusters."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, SshTimeout, Topology, Wait
+from reconciler.frontends.cli.output import narrate, quiet_pipe
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, present
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ClusterStatus, NodeStatus
+    from reconciler.service.plan_view import PlanView
+
+CHANGES = 2
+
+app = typer.Typer()
+
+
+class StopMode(StrEnum):
+    """How a node is brought down; the values are those of the model's type, which would slow down every start."""
+
+    SHUTDOWN = "shutdown"
+    DESTROY = "destroy"
+
+
+Start = Annotated[bool, typer.Option("--start/--no-start", help="Have all nodes run, or leave their power as it is.")]
+
+
+@app.command()
+def apply(
+    topology: Topology,
+    start: Start = True,
+    wait: Wait = True,
+    allow_restart: Annotated[
+        bool, typer.Option("--allow-restart", help="Agree to nodes being restarted for the change.")
+    ] = False,
+    allow_data_loss: Annotated[
+        bool, typer.Option("--allow-data-loss", help="Agree to nodes being made anew and disks being deleted.")
+    ] = False,
+    timeout: SshTimeout = 120.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Converge the host to a topology file."""
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.frontends.cli.plan_text import print_plan
+        from reconciler.service.clusters import Approval
+        from reconciler.service.plan_view import plan_view
+
+        if output is OutputFormat.TABLE:
+            view = plan_view(await use.clusters.plan(topology, start=start))
+            with quiet_pipe():
+                print_plan(view, short=True)
+        return await use.clusters.apply(
+            topology,
+            start=start,
+            wait_for_ssh=wait,
+            approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
+            timeout_s=timeout,
+            progress=use.progress,
+        )
+
+    status = present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    if output is OutputFormat.TABLE:
+        _say_what_next(status)
+
+
+@app.command()
+def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.TABLE) -> None:
+    """Print what applying a topology file would do, and why.
+
+    Exits 0 when there is nothing to do, 2 when there are changes, and 1 when there is an error or something stands
+    in the way.
+    """
+
+    async def work(use: UseCases) -> "PlanView":
+        from reconciler.service.plan_view import plan_view
+
+        return plan_view(await use.clusters.plan(topology, start=start))
+
+    view = present(work, Manner(output=output), _show_plan)
+    raise typer.Exit(FAILURE if view.blocked else 0 if view.converged else CHANGES)
+
+
+@app.command()
+def start(
+    cluster: Cluster,
+    wait: Wait = True,
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Power the nodes on with their CPUs stopped, for a debugger.")
+    ] = False,
+    timeout: SshTimeout = 120.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Have all nodes of a cluster run."""
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        return await use.clusters.start(
+            cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, progress=use.progress
+        )
+
+    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+
+
+@app.command()
+def stop(
+    cluster: Cluster,
+    mode: Annotated[
+        StopMode, typer.Option("--mode", help="shutdown asks by ACPI and waits; destroy cuts the power.")
+    ] = StopMode.SHUTDOWN,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long the nodes may take to go down.")
+    ] = 60.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Turn all nodes of a cluster off, and wait until they are."""
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.model import record
+
+        return await use.clusters.stop(cluster, mode=record.StopMode(mode), timeout_s=timeout, progress=use.progress)
+
+    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+
+
+@app.command()
+def destroy(
+    cluster: Cluster,
+    remove_overlays: Annotated[
+        bool,
+        typer.Option("--remove-overlays", help="Delete disks, seeds, host keys and snapshots too; asks first."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before disks are deleted.")] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Take a cluster's machines and network away. Its disks stay and are taken up again by a later apply."""
+    if remove_overlays and not yes:
+        _require_consent(cluster)
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        return await use.clusters.destroy(cluster, remove_overlays=remove_overlays, progress=use.progress)
+
+    present(
+        work, Manner(output=output, when_interrupted="the cluster stays to be destroyed: run it again"), _show_status
+    )
+
+
+@app.command()
+def crash(
+    cluster: Cluster,
+    node: Node,
+    restart: Annotated[bool, typer.Option("--restart/--no-restart", help="Boot the node again.")] = True,
+    wait: Wait = True,
+    timeout: SshTimeout = 120.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Cut a node's power and boot it again."""
+
+    async def work(use: UseCases) -> "NodeStatus":
+        status = await use.clusters.crash(
+            cluster, node, restart_after=restart, wait_for_ssh=wait, ssh_timeout_s=timeout, progress=use.progress
+        )
+        return next(each for each in status.nodes if each.name == node)
+
+    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_node)
+
+
+def _require_consent(cluster: str) -> None:
+    """Ask a person; a script has to say --yes."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("deletes disks for good: say --yes as well", param_hint="--remove-overlays")
+    question = f"Delete the disks, seeds, host keys and snapshots of {cluster!r} for good?"
+    if not typer.confirm(question, err=True):
+        narrate("nothing was changed")
+        raise typer.Exit(FAILURE)
+
+
+def _say_what_next(status: "ClusterStatus") -> None:
+    reachable = [node.name for node in status.nodes if node.ssh_reachable]
+    narrate("")
+    if not reachable:
+        narrate(f"next: vmcluster start {status.cluster_name}")
+        return
+    narrate(f"next: vmcluster exec {status.cluster_name} {reachable[-1]} -- uname -r")
+    narrate(f"      vmcluster ssh {status.cluster_name} {reachable[-1]}")
+
+
+def _show_status(status: "ClusterStatus") -> None:
+    from reconciler.frontends.cli.tables import show_status
+
+    show_status(status)
+
+
+def _show_node(node: "NodeStatus") -> None:
+    from reconciler.frontends.cli.tables import show_node
+
+    show_node(node)
+
+
+def _show_plan(view: "PlanView") -> None:
+    from reconciler.frontends.cli.plan_text import print_plan
+
+    print_plan(view)

@@ -1,0 +1,52 @@
+"""Names for shell completion. What cannot be read completes to nothing: a shell has no place for errors."""
+
+# ruff: noqa: PLC0415  imports wait until a shell asks
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from reconciler.errors import ClusterError
+
+if TYPE_CHECKING:
+    from reconciler.service.runtime import Runtime
+
+
+def complete_cluster(incomplete: str) -> list[str]:
+    """The clusters whose names begin so."""
+    return _beginning(incomplete, lambda runtime: runtime.store.names())
+
+
+def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The nodes of the cluster on the command line whose names begin so."""
+
+    async def nodes(runtime: "Runtime") -> list[str]:
+        record = await runtime.store.get(ctx.params.get("cluster") or "")
+        return list(record.spec.nodes) if record else []
+
+    return _beginning(incomplete, nodes)
+
+
+def complete_topology(incomplete: str) -> list[str]:
+    """The topologies in topology_dir whose names begin so; files are the shell's own to complete."""
+
+    async def topologies(runtime: "Runtime") -> list[str]:
+        return [path.stem for path in runtime.settings.topology_dir.glob("*.yaml")]
+
+    return _beginning(incomplete, topologies)
+
+
+def _beginning(incomplete: str, names: "Callable[[Runtime], Awaitable[list[str]]]") -> list[str]:
+    from reconciler.service.runtime import Runtime
+    from reconciler.settings import load_settings
+
+    async def ask() -> list[str]:
+        async with Runtime(load_settings()) as runtime:
+            return await names(runtime)
+
+    try:
+        return sorted(name for name in asyncio.run(ask()) if name.startswith(incomplete))
+    except (ClusterError, OSError):
+        return []

@@ -1,0 +1,56 @@
+"""The commands for guest images."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.options import Output, OutputFormat
+from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.session import Manner, UseCases, present
+
+if TYPE_CHECKING:
+    from reconciler.service.images import BuiltImage
+
+app = typer.Typer()
+image = typer.Typer(help="Make guest images.", no_args_is_help=True)
+app.add_typer(image, name="image")
+
+
+@image.command()
+def build(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]", help="Where the image shall be; left out: /var/lib/vmcluster/images/base.qcow2."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Make it again from the archive's present packages, whatever is there.")
+    ] = False,
+    cache_dir: Annotated[
+        Path | None, typer.Option("--cache-dir", metavar="DIR", help="Where packages and stages are kept.")
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Make a small Debian guest image, its kernel and initrd beside it. Does nothing where it is there and current."""
+
+    target = path and path.absolute()
+
+    async def work(_use: UseCases) -> "BuiltImage":
+        from reconciler.service.images import DEFAULT_TARGET, build_image
+
+        return await build_image(target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir)
+
+    manner = Manner(output=output, when_interrupted="run it again, and it goes on with the stages that are done")
+    present(work, manner, _show)
+
+
+def _show(built: "BuiltImage") -> None:
+    state = "is up to date" if built.reused else "was made"
+    typer.echo(f"{built.disk} {state}: {built.size_bytes / 1024**2:.0f} MiB, Linux {built.kernel_version}")
+    typer.echo(f"kernel  {built.kernel}")
+    typer.echo(f"initrd  {built.initrd}")
+    typer.echo(f"cmdline {built.cmdline}")

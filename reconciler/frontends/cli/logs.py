@@ -1,0 +1,48 @@
+"""Structured logs on standard error."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from reconciler.frontends.cli.options import LogOptions
+from reconciler.frontends.cli.text import one_line
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+def configure_logs(options: LogOptions, configured: str | None = None) -> None:
+    """Log to standard error. `configured` is a level that the user's configuration names; `-v` goes beyond it."""
+    level = _LEVELS[min(options.verbosity, len(_LEVELS) - 1)]
+    if configured is not None and options.verbosity == 0:
+        level = logging.getLevelNamesMapping()[configured]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            *_rendering(as_json=options.as_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _rendering(*, as_json: bool) -> list[Any]:
+    if as_json:
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    colors = sys.stderr.isatty()
+    return [
+        _harmless,
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
+    ]
+
+
+def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Log values come from guests and files too."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = one_line(value)
+    return event

@@ -1,0 +1,84 @@
+"""The commands that only look."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import reconciler
+from reconciler.frontends.cli.completion import complete_cluster
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat
+from reconciler.frontends.cli.output import emit
+from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ClusterHandle, ClusterSummary
+    from reconciler.service.history import HistoryEntry
+
+app = typer.Typer()
+
+
+@app.command()
+def status(
+    cluster: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CLUSTER]", help="Name of a cluster; left out: all clusters.", autocompletion=complete_cluster
+        ),
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Show the nodes of a cluster as they are now: power, SSH, and what stands in the way."""
+    if cluster is None:
+        list_clusters(output)
+        return
+    from reconciler.frontends.cli.tables import show_status
+
+    present(lambda use: use.inspection.status(cluster), Manner(output=output), show_status)
+
+
+@app.command("list")
+def list_clusters(output: Output = OutputFormat.TABLE) -> None:
+    """List all clusters, without asking any node."""
+
+    async def work(use: UseCases) -> "list[ClusterSummary]":
+        return await use.inspection.clusters()
+
+    from reconciler.frontends.cli.tables import show_clusters
+
+    present(work, Manner(output=output), show_clusters)
+
+
+@app.command()
+def handle(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+    """Print what it takes to log in to every node of a running cluster: commands, or all of it as data."""
+    from reconciler.frontends.cli.tables import show_handle
+
+    async def work(use: UseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
+        from reconciler.service.login import login_commands
+
+        return await use.inspection.handle(cluster), await login_commands(use.runtime, cluster)
+
+    found, commands = conduct(work, Manner(output=output))
+    emit(found, output, lambda shown: show_handle(shown, [shlex.join(commands[node.name]) for node in shown.nodes]))
+
+
+@app.command()
+def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+    """List every change of what was wanted of a cluster: when, by whom, and what."""
+    from reconciler.frontends.cli.tables import show_history
+
+    async def work(use: UseCases) -> "list[HistoryEntry]":
+        from reconciler.service.history import history_of
+
+        return await history_of(use.runtime, cluster)
+
+    present(work, Manner(output=output), show_history)
+
+
+@app.command()
+def version(output: Output = OutputFormat.TABLE) -> None:
+    """Print the version."""
+    emit({"version": reconciler.__version__}, output, lambda found: typer.echo(f"vmcluster {found['version']}"))

@@ -1,0 +1,216 @@
+"""The commands that go into nodes."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.errors import InvalidArgument
+from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
+from reconciler.frontends.cli.output import emit, narrate
+from reconciler.frontends.cli.session import Manner, UseCases, conduct
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ExecAllResult, ExecResult
+
+OWN_FAILURE = 255
+"""As ssh(1) does: the codes below it are the remote command's own."""
+
+STDIN_LIMIT_BYTES = 64 * 1024 * 1024
+
+app = typer.Typer()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a command goes: one node, several, or (None) all of them."""
+
+    node: str | None
+    nodes: tuple[str, ...] | None
+
+
+@app.command("exec")
+def execute(
+    cluster: Cluster,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NODE] -- COMMAND...",
+            help="A node (unless --all or --nodes is given), then the command. One word is a shell command line as it "
+            "is; several words are quoted so that the node's shell sees the same words.",
+        ),
+    ],
+    everywhere: Annotated[bool, typer.Option("--all", help="Run it on all nodes at once.")] = False,
+    nodes: Annotated[str | None, typer.Option("--nodes", metavar="A,B", help="Run it on these nodes at once.")] = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", "-i", help="Pass standard input on, whole, to the command.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="For the login and the command together.")
+    ] = 30.0,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", "-e", metavar="NAME=VALUE", help="Set in the command's environment.")
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Run a shell command in a node, or in many at once.
+
+    Standard output and standard error are the command's own, and so is the exit code: 124 when its time was up,
+    255 when it could not be run. On many nodes each line begins with its node, and the code is the highest one.
+    """
+    target, command = split_words(words, everywhere=everywhere, nodes=nodes)
+    variables = parse_environment(env or ())
+    manner = Manner(output=output, failure_code=OWN_FAILURE)
+    if target.node is not None:
+        _run_on_one(cluster, target.node, command, variables, manner, stdin=stdin, timeout_s=timeout)
+    else:
+        _run_on_many(cluster, target.nodes, command, variables, manner, stdin=stdin, timeout_s=timeout)
+
+
+@app.command(context_settings={"ignore_unknown_options": False})
+def ssh(
+    cluster: Cluster,
+    node: Node,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="A command; left out: a login shell.")
+    ] = None,
+    terminal: Annotated[bool, typer.Option("--tty", "-t", help="Give the command a terminal.")] = False,
+) -> None:
+    """Log in to a node with the system's ssh, its host key verified."""
+    remote = [command_line(words)] if words else []
+
+    async def work(use: UseCases) -> list[str]:
+        from reconciler.service.login import login_command
+
+        return await login_command(use.runtime, cluster, node, remote, terminal=terminal)
+
+    arguments = conduct(work, Manner(failure_code=OWN_FAILURE))
+    try:
+        os.execvp(arguments[0], arguments)  # noqa: S606  an argument vector of ours
+    except OSError as error:
+        narrate(f"error: {arguments[0]} cannot be run: {error.strerror}; install an OpenSSH client")
+        raise typer.Exit(OWN_FAILURE) from None
+
+
+def split_words(words: Sequence[str], *, everywhere: bool, nodes: str | None) -> tuple[Target, str]:
+    """Where to run what. Raises the command line's own error where a part is missing or said twice."""
+    if everywhere and nodes is not None:
+        raise typer.BadParameter("say either --all or --nodes")
+    names = tuple(name for name in (nodes or "").split(",") if name)
+    if nodes is not None and not names:
+        raise typer.BadParameter("names no node", param_hint="--nodes")
+    if everywhere or names:
+        return Target(None, names or None), command_line(words)
+    if len(words) < 2:  # noqa: PLR2004  a node and a command
+        raise typer.BadParameter("say which node (or --all), then the command: vmcluster exec CLUSTER NODE -- COMMAND")
+    return Target(words[0], None), command_line(words[1:])
+
+
+def command_line(words: Sequence[str]) -> str:
+    """One word is a shell command line; several are words that the remote shell shall see as they are."""
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
+def parse_environment(assignments: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE` words as a mapping; the node's side refuses names that are none."""
+    pairs = [assignment.partition("=") for assignment in assignments]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise typer.BadParameter(f"{name!r} is not NAME=VALUE", param_hint="--env")
+    return {name: value for name, _, value in pairs}
+
+
+def _run_on_one(
+    cluster: str, node: str, command: str, env: dict[str, str], manner: Manner, *, stdin: bool, timeout_s: float
+) -> None:
+    async def work(use: UseCases) -> "ExecResult":
+        return await use.nodes.run(
+            cluster, node, command, timeout_s=timeout_s, env=env, stdin=_standard_input() if stdin else None
+        )
+
+    result = conduct(work, manner)
+    emit(result, manner.output, lambda shown: _pass_on(shown, node))
+    raise typer.Exit(result.exit_code)
+
+
+def _run_on_many(
+    cluster: str,
+    nodes: tuple[str, ...] | None,
+    command: str,
+    env: dict[str, str],
+    manner: Manner,
+    *,
+    stdin: bool,
+    timeout_s: float,
+) -> None:
+    async def work(use: UseCases) -> "ExecAllResult":
+        return await use.nodes.run_all(
+            cluster,
+            command,
+            nodes=nodes,
+            require_all=False,
+            timeout_s=timeout_s,
+            env=env,
+            stdin=_standard_input() if stdin else None,
+        )
+
+    result = conduct(work, manner)
+    emit(result, manner.output, _pass_on_all)
+    codes = [OWN_FAILURE if result.errors else 0, *(each.exit_code for each in result.results.values())]
+    raise typer.Exit(max(codes))
+
+
+def _standard_input() -> bytes:
+    data = sys.stdin.buffer.read(STDIN_LIMIT_BYTES + 1)
+    if len(data) > STDIN_LIMIT_BYTES:
+        raise InvalidArgument(
+            f"standard input is longer than {STDIN_LIMIT_BYTES} bytes",
+            hint="copy a large file with rsync or scp over the login that `vmcluster handle` prints",
+        )
+    return data
+
+
+def _pass_on(result: "ExecResult", node: str) -> None:
+    """The command's output as it came."""
+    _write(result.stdout, result.stderr)
+    _remark(result, node)
+
+
+def _pass_on_all(result: "ExecAllResult") -> None:
+    """Every line after its node's name."""
+    for node, each in result.results.items():
+        _write(with_prefix(f"{node}: ", each.stdout), with_prefix(f"{node}: ", each.stderr))
+        _remark(each, node)
+    for node, error in result.errors.items():
+        narrate(f"{node}: error [{error.code}]: {error.message}")
+
+
+def _write(out: str, err: str) -> None:
+    """Pass text on as bytes: what it does to a terminal is the command's business."""
+    for stream, text in ((sys.stdout, out), (sys.stderr, err)):
+        stream.flush()
+        stream.buffer.write(text.encode())
+        stream.buffer.flush()
+
+
+def with_prefix(prefix: str, text: str) -> str:
+    """The text with a prefix on every line; the last line ends, also where the text's did not."""
+    return "".join(f"{prefix}{line}\n" for line in text.removesuffix("\n").split("\n")) if text else ""
+
+
+def _remark(result: "ExecResult", node: str) -> None:
+    if result.timed_out:
+        narrate(f"{node}: the time was up after {result.duration_s:.1f} s; the command was ended")
+    for stream, truncated in (("output", result.stdout_truncated), ("error output", result.stderr_truncated)):
+        if truncated:
+            narrate(f"{node}: the command's {stream} was cut after {_size(result, stream)} bytes")
+
+
+def _size(result: "ExecResult", stream: str) -> int:
+    return len((result.stdout if stream == "output" else result.stderr).encode())

@@ -1,0 +1,50 @@
+"""The arguments and options that several commands share."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from reconciler.frontends.cli.completion import complete_cluster, complete_node, complete_topology
+
+
+class OutputFormat(StrEnum):
+    """How a result is printed: for people, or as the plain data that the tools answer with."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What the command line says of logs: how many `-v`, and whether each event is one line of JSON."""
+
+    verbosity: int = 0
+    as_json: bool = False
+
+
+_QUIET = LogOptions()
+
+log_options: ContextVar[LogOptions] = ContextVar("log_options", default=_QUIET)
+"""As given before the command's name."""
+
+Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=complete_cluster)]
+Node = Annotated[str, typer.Argument(metavar="NODE", help="Name of a node.", autocompletion=complete_node)]
+Topology = Annotated[
+    str,
+    typer.Argument(
+        metavar="TOPOLOGY",
+        help="Path of a topology file, or its name in topology_dir.",
+        autocompletion=complete_topology,
+    ),
+]
+Output = Annotated[
+    OutputFormat, typer.Option("--output", "-o", help="Table for people; json or yaml for programs.", metavar="FORMAT")
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every node that runs takes an SSH login.")]
+SshTimeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for the SSH logins.")
+]

@@ -1,0 +1,81 @@
+"""Printing: results on standard output, everything else on standard error."""
+
+# ruff: noqa: PLC0415  imports wait until something is printed
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from reconciler.frontends.cli.options import OutputFormat
+from reconciler.frontends.cli.text import printable
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ToolError
+
+T = TypeVar("T")
+
+BROKEN_PIPE_EXIT_CODE = 141  # as the shell reports a process that SIGPIPE ended
+
+
+def emit(value: T, output: OutputFormat, show: Callable[[T], None]) -> None:
+    """Print a result: as plain data, or as `show` shows it to people."""
+    with quiet_pipe():
+        match output:
+            case OutputFormat.JSON:
+                sys.stdout.write(json.dumps(plain(value), indent=2) + "\n")
+            case OutputFormat.YAML:
+                sys.stdout.write(_yaml(plain(value)))
+            case OutputFormat.TABLE:
+                show(value)
+
+
+def plain(value: Any) -> Any:
+    """JSON data of a model, or of a list of them."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value)
+
+
+def narrate(message: str) -> None:
+    """One line about what goes on. Nobody has to listen: work goes on when the terminal is gone."""
+    with suppress(OSError):
+        typer.echo(printable(message), err=True)
+
+
+def complain(error: "ToolError", output: OutputFormat, *, message: str, hint: str | None) -> None:
+    """Say what failed and what to do about it; with a data format, say it to programs as well."""
+    if output is not OutputFormat.TABLE:
+        emit(error, output, lambda _: None)
+    where = f" {error.node}" if error.node else ""
+    with suppress(OSError):
+        typer.secho(f"error [{error.code}]{printable(where)}: ", fg="red", bold=True, nl=False, err=True)
+        typer.echo(printable(message), err=True)
+        if hint:
+            typer.secho(f"  {printable(hint)}", fg="cyan", err=True)
+
+
+@contextmanager
+def quiet_pipe() -> Iterator[None]:
+    """End the command without a word when nobody reads its output any more."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        raise typer.Exit(BROKEN_PIPE_EXIT_CODE) from None
+
+
+def silence_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter ends without complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _yaml(data: Any) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

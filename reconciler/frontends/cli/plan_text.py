@@ -1,0 +1,88 @@
+"""A plan as people read it; pure, apart from printing its lines."""
+
+from collections.abc import Iterator
+
+import typer
+
+from reconciler.frontends.cli.text import one_line, printable
+from reconciler.model.plan import Disruption
+from reconciler.service.plan_view import ActionView, PlanView
+
+_SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
+_COLORS = {"create": "green", "update": "yellow", "delete": "red"}
+_SHORT_PLAN_ACTIONS = 12
+
+Line = tuple[str, str | None]
+"""A line and its colour."""
+
+
+def print_plan(view: PlanView, *, short: bool = False) -> None:
+    """Print a plan; a `short` one leaves out most actions of a long one."""
+    for text, color in plan_lines(view, limit=_SHORT_PLAN_ACTIONS if short else None):
+        typer.secho(text, fg=color)
+
+
+def plan_lines(view: PlanView, *, limit: int | None = None) -> Iterator[Line]:
+    """The lines of a plan: what changes and why, what stands in the way, and what it costs."""
+    yield f"cluster {one_line(view.cluster_name)}, {_origin(view)}", None
+    if view.converged:
+        yield "nothing to do", "green"
+        return
+    if view.actions:
+        yield "", None
+        yield from _action_lines(view.actions, limit)
+    yield from _obstacle_lines(view)
+    yield "", None
+    yield summary_line(view), None
+
+
+def summary_line(view: PlanView) -> str:
+    """A plan in one line."""
+    summary = view.summary
+    if not view.actions:
+        return "Plan: only what is recorded changes" if view.record_patch else "Plan: nothing that can be done now"
+    parts = [
+        f"Plan: {summary.create} to create, {summary.change} to change, {summary.delete} to delete",
+        f"restarts: {_names(summary.restarts)}",
+        *([f"recreates: {_names(summary.recreates)}"] if summary.recreates else []),
+        f"data loss: {_names(summary.data_loss)}",
+    ]
+    return "; ".join(parts)
+
+
+def _origin(view: PlanView) -> str:
+    return f"generation {view.generation}" if view.generation else "new"
+
+
+def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterator[Line]:
+    shown = actions if limit is None or len(actions) <= limit else actions[: limit - 1]
+    width = max(len(action.address) for action in shown)
+    for action in shown:
+        yield _action_line(action, width), _COLORS[action.change]
+    if more := len(actions) - len(shown):
+        yield f"  … and {more} more (`vmcluster plan` shows them)", None
+
+
+def _action_line(action: ActionView, width: int) -> str:
+    mark = "" if action.disruption is Disruption.NONE else f"  [{action.disruption}]"
+    reason = f"{_verb(action.action)}: {action.reason}" if action.address.startswith("power/") else action.reason
+    return f"  {_SYMBOLS[action.change]} {one_line(action.address):<{width}}  {one_line(reason)}{mark}"
+
+
+def _obstacle_lines(view: PlanView) -> Iterator[Line]:
+    if view.obstacles or view.waiting:
+        yield "", None
+    for obstacle in view.obstacles:
+        where = f" {obstacle.node}" if obstacle.node else ""
+        yield f"  ! [{obstacle.code}]{one_line(where)}: {printable(obstacle.message)}", "red"
+    for node in view.waiting:
+        yield f"  … {one_line(node)} is on its way down", None
+
+
+def _verb(action: str) -> str:
+    """`CutPower` as `cut power`."""
+    return "".join(f" {char.lower()}" if char.isupper() else char for char in action).strip()
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(map(one_line, names)) or "none"

@@ -1,0 +1,130 @@
+"""One run of one command: settings, use cases, and the one place where an error becomes an exit code."""
+
+# ruff: noqa: PLC0415  imports wait until a command needs the use cases
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+
+import typer
+
+from reconciler.errors import ClusterError
+from reconciler.frontends.cli.options import OutputFormat, log_options
+from reconciler.frontends.cli.output import complain, emit, narrate
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ToolError, ToolResult
+    from reconciler.service.clusters import Clusters
+    from reconciler.service.inspection import Inspection
+    from reconciler.service.nodes import Nodes
+    from reconciler.service.progress import Progress
+    from reconciler.service.runtime import Runtime
+
+T = TypeVar("T")
+
+FAILURE = 1
+INTERRUPTED = 130  # 128 + SIGINT, as every shell
+
+STAYS_WANTED = "what you asked for stays wanted: `vmcluster apply` or `vmcluster start` goes on with it"
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What a command may call."""
+
+    runtime: "Runtime"
+    clusters: "Clusters"
+    nodes: "Nodes"
+    inspection: "Inspection"
+    progress: "Progress"
+
+
+Work = Callable[[UseCases], Awaitable[T]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a command ends: what it prints, what a person is told who interrupts it, with which code it fails."""
+
+    output: OutputFormat = OutputFormat.TABLE
+    when_interrupted: str | None = None
+    failure_code: int = FAILURE
+
+
+def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[[T], None] | None = None) -> T:
+    """The result of `work`; where it fails, say why and end the command.
+
+    `show_partial` shows people what can be said beside an error, such as the status of a cluster of which one
+    node did not come up.
+    """
+    try:
+        result, cause = asyncio.run(_answered(work))
+    except KeyboardInterrupt:
+        _interrupted(manner)
+    if result.error is not None:
+        if show_partial is not None and result.result is not None and manner.output is OutputFormat.TABLE:
+            emit(result.result, manner.output, show_partial)
+        _fail(result.error, cause, manner)
+    return cast("T", result.result)
+
+
+def present(work: Work[T], manner: Manner, show: Callable[[T], None], *, partial: bool = False) -> T:
+    """Conduct `work` and print its result; with `partial`, also what can be said beside an error."""
+    result = conduct(work, manner, show_partial=show if partial else None)
+    emit(result, manner.output, show)
+    return result
+
+
+def actor() -> str:
+    """Who asks, for the history of records."""
+    try:
+        return f"vmcluster:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user id without a name
+        return "vmcluster"
+
+
+async def _answered(work: Work[T]) -> "tuple[ToolResult[T], ClusterError | None]":
+    """The envelope, and beside it the error whose hint people get on a line of its own."""
+    from reconciler.frontends.cli.logs import configure_logs
+    from reconciler.service.envelope import answer
+
+    configure_logs(log_options.get())
+    causes: list[ClusterError] = []
+
+    async def watched() -> T:
+        try:
+            return await _serve(work)
+        except ClusterError as error:
+            causes.append(error)
+            raise
+
+    return await answer(watched()), next(iter(causes), None)
+
+
+async def _serve(work: Work[T]) -> T:
+    from reconciler.frontends.cli.logs import configure_logs
+    from reconciler.service.clusters import Clusters
+    from reconciler.service.inspection import Inspection
+    from reconciler.service.nodes import Nodes
+    from reconciler.service.progress import Progress
+    from reconciler.service.runtime import Runtime
+    from reconciler.settings import load_settings
+
+    settings = load_settings()
+    configure_logs(log_options.get(), settings.log_level if "log_level" in settings.model_fields_set else None)
+    async with Runtime(settings) as runtime:
+        clusters = Clusters(runtime, actor=actor())
+        return await work(UseCases(runtime, clusters, Nodes(runtime), Inspection(runtime), Progress(narrate)))
+
+
+def _fail(error: "ToolError", cause: ClusterError | None, manner: Manner) -> NoReturn:
+    message, hint = (cause.message, cause.hint) if cause else (error.message, None)
+    complain(error, manner.output, message=message, hint=hint)
+    raise typer.Exit(manner.failure_code)
+
+
+def _interrupted(manner: Manner) -> NoReturn:
+    narrate(f"interrupted; {manner.when_interrupted}" if manner.when_interrupted else "interrupted")
+    raise typer.Exit(INTERRUPTED)

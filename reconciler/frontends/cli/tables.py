@@ -1,0 +1,134 @@
+"""Results as people read them: columns without lines, as kubectl prints them."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.frontends.cli.text import one_line, printable
+from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, NodeStatus
+from reconciler.model.status import Condition, ConditionStatus
+from reconciler.service.history import HistoryEntry
+
+_UNLIMITED_COLUMNS = 10_000
+"""Where output is not a terminal, lines are as long as they are."""
+
+STATE_STYLES = {"running": "green", "crashed": "red", "paused": "yellow", "True": "green", "False": "yellow"}
+_SHOWN_OPERATIONS = 3
+
+
+def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}) -> None:
+    """Print rows below headers; a cell whose text is a key of `styles` is coloured so."""
+    width = None if sys.stdout.isatty() else _UNLIMITED_COLUMNS
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(one_line(cell), styles.get(cell, "")) for cell in row))
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def show_status(status: ClusterStatus) -> None:
+    """A cluster: its nodes, and below them what its controller says."""
+    if not status.nodes:
+        _line(f"cluster {status.cluster_name} is gone")
+        return
+    network = "active" if status.network_active else "inactive"
+    behind = "" if status.observed_generation >= status.generation else f" (at work on {status.observed_generation})"
+    _line(f"cluster {status.cluster_name}, network {network}, generation {status.generation}{behind}")
+    _line()
+    print_columns(
+        ["NODE", "ROLE", "IP", "STATE", "SSH", "MESSAGE"], (_node_row(node) for node in status.nodes), STATE_STYLES
+    )
+    if status.conditions:
+        _line()
+        _show_conditions(status.conditions)
+
+
+def show_node(node: NodeStatus) -> None:
+    """One node as a table of one row."""
+    print_columns(["NODE", "ROLE", "IP", "STATE", "SSH", "MESSAGE"], [_node_row(node)], STATE_STYLES)
+
+
+def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
+    """All clusters, one line each."""
+    if not clusters:
+        _line("no clusters; `vmcluster apply TOPOLOGY` makes one")
+        return
+    print_columns(
+        ["CLUSTER", "NODES", "WANTED", "READY", "GENERATION"],
+        ([c.cluster_name, str(c.nodes), _wanted(c), _ready(c.conditions), str(c.generation)] for c in clusters),
+        STATE_STYLES,
+    )
+
+
+def show_handle(handle: ClusterHandle, commands: Sequence[str]) -> None:
+    """How to log in to each node, as commands that can be pasted."""
+    rows = ([n.name, n.role, handle.kernel_versions[n.name], c] for n, c in zip(handle.nodes, commands, strict=True))
+    print_columns(["NODE", "ROLE", "KERNEL", "LOGIN"], rows)
+
+
+def show_history(entries: Sequence[HistoryEntry]) -> None:
+    """The changes of a record, oldest first."""
+    print_columns(
+        ["GENERATION", "AT", "BY", "CHANGE"],
+        ([str(e.generation), at(e.at), e.actor, patch_in_words(e.patch)] for e in entries),
+    )
+
+
+def patch_in_words(patch: Sequence[Mapping[str, object]]) -> str:
+    """The first operations of a patch, and how many more there are."""
+    shown = [_operation(operation) for operation in patch[:_SHOWN_OPERATIONS]]
+    more = len(patch) - len(shown)
+    return "; ".join([*shown, f"{more} more"] if more else shown) or "nothing"
+
+
+def at(moment: datetime) -> str:
+    """A moment to the second, in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _operation(operation: Mapping[str, object]) -> str:
+    path, value = str(operation["path"]) or "the record", operation.get("value")
+    match operation["op"], value:
+        case "remove", _:
+            return f"- {path}"
+        case op, dict() | list():
+            return f"{'+' if op == 'add' else '~'} {path}"
+        case op, _:
+            return f"{'+' if op == 'add' else '~'} {path} = {value}"
+
+
+def _node_row(node: NodeStatus) -> list[str]:
+    running = node.domain_state == "running"
+    ssh = ("yes" if node.ssh_reachable else "no") if running else "-"
+    return [node.name, node.role, node.ip, node.domain_state.value, ssh, node.message or ""]
+
+
+def _show_conditions(conditions: Iterable[Condition]) -> None:
+    print_columns(
+        ["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"],
+        ([c.type.value, c.status.value, c.reason, at(c.last_transition), c.message] for c in conditions),
+        STATE_STYLES,
+    )
+
+
+def _wanted(cluster: ClusterSummary) -> str:
+    if cluster.destroyed:
+        return "destroyed, disks kept"
+    return f"{cluster.wanted_running} running"
+
+
+def _ready(conditions: Iterable[Condition]) -> str:
+    return next((c.status.value for c in conditions if c.type.value == "Ready"), ConditionStatus.UNKNOWN.value)
+
+
+def _line(text: str = "") -> None:
+    sys.stdout.write(printable(text) + "\n")
