@@ -112,7 +112,7 @@ def _file_values(
     messages: list[str],
 ) -> dict[str, Any]:
     path, content = _read_first(environment, default_path, user_path)
-    if path is None or not content.strip():
+    if path is None:
         return {}
     document = parse_source(content)
     findings = _findings(document, context) if document.root else []

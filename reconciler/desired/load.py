@@ -73,7 +73,7 @@ def parse_topology(content: bytes, base_dir: Path, overlay_dir: Path | None = No
     document = parse_source(content)
     context = {"base_dir": base_dir, "home": _home()}
     data = document.root.value if document.root else None
-    topology, findings = _validate(document, data, context) if document.root else (None, [])
+    topology, findings = _validate(document, data, context)
     claims = gather_claims(data, context)
     claims = replace(claims, overlay_dir=claims.overlay_dir or overlay_dir)
     return LoadedTopology(document, topology, claims, (*findings, *check_claims(claims)))
@@ -89,6 +89,8 @@ def _load(path: Path, overlay_dir: Path | None) -> LoadedTopology:
 
 
 def _validate(document: SourceDocument, data: Any, context: Mapping[str, Any]) -> tuple[Topology | None, list[Finding]]:
+    if document.root is None:
+        return None, [] if document.problems else [Finding((), "the file is empty (begin with `cluster_name: ...`)")]
     try:
         return Topology.model_validate(data, context=dict(context)), []
     except ValidationError as error:

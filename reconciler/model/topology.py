@@ -38,7 +38,7 @@ PATTERN_WORDS = {
 }
 
 
-def _plain_path(value: Any, info: ValidationInfo) -> Path:
+def _plain_path(value: Any, info: ValidationInfo) -> str:
     if not isinstance(value, str | Path):
         raise ValueError("is not a path (write it as text, in quotes where needed)")
     text = str(value)
@@ -49,7 +49,7 @@ def _plain_path(value: Any, info: ValidationInfo) -> Path:
         text = _in_home(text, (info.context or {}).get("home"))
     if not text.startswith("/") and base_dir is None:
         raise ValueError(f"{text!r} is a relative path (write it from the root, with a leading '/')")
-    return Path(os.path.normpath(os.path.join(base_dir or "/", text)))  # noqa: PTH118 lexical, touches no file
+    return os.path.normpath(os.path.join(base_dir or "/", text))  # noqa: PTH118 lexical, touches no file
 
 
 def _in_home(text: str, home: Path | None) -> str:

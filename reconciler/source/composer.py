@@ -27,7 +27,10 @@ _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep (flatten it)"
 
 
 def parse_source(content: bytes) -> SourceDocument:
-    """Read one YAML document; never raises for anything that `content` may hold."""
+    """Read one YAML document; never raises for anything that `content` may hold.
+
+    A file with nothing in it, or only comments, has neither a root nor problems.
+    """
     try:
         return _Composer(decode(content)).document()
     except Unparsable as stop:
@@ -75,8 +78,6 @@ class _Composer:
     def document(self) -> SourceDocument:
         for event in self._events():
             self._take(event)
-        if self._root is None:
-            raise Unparsable(START, "the file is empty (begin with `cluster_name: ...`)")
         return SourceDocument(self._root, in_order(self._problems))
 
     def _events(self) -> Iterator[Any]:

@@ -28,13 +28,16 @@ class Unparsable(Exception):
 def read_source_file(path: Path) -> bytes:
     """The content of a regular file, at most one byte more than is allowed; raises `SourceUnreadable`."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=_open_without_waiting) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise SourceUnreadable("not a regular file")
+            return stream.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         raise SourceUnreadable(getattr(error, "strerror", None) or str(error)) from error
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SourceUnreadable("not a regular file")
-        return stream.read(MAX_FILE_BYTES + 1)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would wait for its writer
 
 
 def decode(content: bytes) -> str:

@@ -25,7 +25,7 @@ class SourceNode:
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """A whole file: its tree, or None where it could not be read to the end, and the problems met on the way."""
+    """A whole file: its tree, or None where it is empty or cannot be read to the end, and the problems in its YAML."""
 
     root: SourceNode | None
     problems: tuple[Problem, ...] = ()

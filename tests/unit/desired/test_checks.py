@@ -1,0 +1,61 @@
+"""Contradictions inside a topology, where a file in `specs/invalid/` would be too long to read."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired.load import parse_topology
+
+from .conftest import TOPOLOGY
+
+
+def messages(text: str) -> list[str]:
+    return [problem.at("f") for problem in parse_topology(text.encode(), Path("/t")).problems()]
+
+
+@pytest.mark.parametrize(
+    ("subnet", "address", "remedy"),
+    [
+        ("10.7.0.0/16", "10.8.0.1", "use an address from 10.7.0.2 to 10.7.255.254"),
+        ("10.7.0.16/28", "10.7.0.40", "use an address from .18 to .30"),
+        ("10.7.0.16/30", "10.7.0.20", "use 10.7.0.18"),
+        ("10.7.0.16/30", "10.7.0.18", None),
+        ("10.7.0.0/16", "10.7.0.255", None),
+    ],
+)
+def test_an_address_outside_its_subnet_is_answered_with_the_usable_ones(
+    subnet: str, address: str, remedy: str | None
+) -> None:
+    found = messages(TOPOLOGY.replace("10.7.0.0/24", subnet).replace("10.7.0.10", address))
+    assert len(found) == (remedy is not None)
+    assert all(str(remedy) in message for message in found)
+
+
+def test_cloud_config_is_counted_once_for_each_node_that_gets_it() -> None:
+    nodes = "".join(f"  - {{name: n{i}, vcpus: 1, memory_mb: 64, ip: 10.7.0.{i}}}\n" for i in range(20, 120))
+    user_data = f"user_data: {{text: {'x' * 200_000}}}\n"
+    assert messages(user_data + TOPOLOGY) == []
+    assert "comes to more than 16 MiB over all nodes" in messages(user_data + TOPOLOGY + nodes)[0]
+
+
+def test_a_bridge_may_not_take_the_name_of_a_nodes_interface() -> None:
+    from reconciler.model.names import tap_name
+
+    found = messages(TOPOLOGY.replace("virbr-lab", tap_name("lab", "a")))
+    assert found == ["f:3:33: network.bridge: is the interface of node a (choose another name)"]
+
+
+def test_more_than_a_hundred_problems_are_counted() -> None:
+    from reconciler.source.problems import report
+
+    problems = parse_topology("".join(f"k{i}: 1\n" for i in range(300)).encode(), Path("/t")).problems()
+    assert report("f", problems).splitlines()[-1] == "... and 204 more"
+
+
+def test_a_file_full_of_mistakes_is_answered_soon() -> None:
+    import time
+
+    started = time.monotonic()
+    found = messages("".join(f"k{i}: 1\n" for i in range(15_000)))
+    assert len(found) == 1000
+    assert time.monotonic() - started < 10

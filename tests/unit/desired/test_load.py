@@ -1,0 +1,197 @@
+"""A valid topology resolves to a specification in which nothing is left open."""
+
+import os
+import subprocess
+import time
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired.load import load_spec, load_topology
+from reconciler.errors import ImageNotFound, TopologyInvalid, TopologyNotFound
+from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
+from reconciler.model.names import mac_address, tap_name
+from reconciler.model.record import ClusterSpec, ExtraDiskSpec, ImageFile
+from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
+
+from .conftest import TOPOLOGY, Load
+from .files import GIB, KEY_NAME, settings_in
+
+
+def with_node_keys(lines: str, cluster_lines: str = "") -> str:
+    node = "  - {name: a, vcpus: 1, memory_mb: 512, ip: 10.7.0.10}\n"
+    block = "  - name: a\n    vcpus: 1\n    memory_mb: 512\n    ip: 10.7.0.10\n" + lines
+    return cluster_lines + TOPOLOGY.replace(node, block)
+
+
+def test_what_a_topology_leaves_out_is_filled_in(load: Load, host: Path) -> None:
+    spec = load(TOPOLOGY)
+    node = spec.nodes["a"]
+    assert spec.overlay_dir == host / "overlays"
+    assert spec.network.subnet == IPv4Network("10.7.0.0/24")
+    assert spec.network.gateway == IPv4Address("10.7.0.1")
+    assert spec.network.forward is Forward.NAT
+    assert (spec.ssh.user, spec.ssh.key_path, spec.ssh.connect_timeout_s) == ("root", host / KEY_NAME, 30)
+    assert (node.role, node.virt_type, node.cpu, node.boot) == ("node", VirtType.AUTO, None, None)
+    assert (node.mac, node.tap) == (mac_address("lab", "a"), tap_name("lab", "a"))
+
+
+def test_the_image_is_described_by_its_own_header(load: Load, host: Path) -> None:
+    qcow2 = load(TOPOLOGY).nodes["a"].base_image
+    raw = load(TOPOLOGY.replace("base.qcow2", "raw.img")).nodes["a"].base_image
+    assert qcow2 == ImageFile(path=host / "base.qcow2", format="qcow2", size_bytes=2 * GIB)
+    assert raw == ImageFile(path=host / "raw.img", format="raw", size_bytes=GIB // 1024)
+
+
+def test_relative_paths_start_at_the_topology_file_and_tilde_at_home(
+    load: Load, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(host))
+    monkeypatch.chdir("/")
+    for written in ("base.qcow2", "./base.qcow2", "../" + host.name + "/base.qcow2", "~/base.qcow2"):
+        assert load(TOPOLOGY.replace("base.qcow2", f'"{written}"')).nodes["a"].base_image.path == host / "base.qcow2"
+
+
+def test_a_node_overrides_what_the_cluster_says(load: Load, host: Path) -> None:
+    cluster = "cpu: maximum\nvirt_type: kvm\nboot: {kernel: base.vmlinuz}\nuser_data: {a: [1], b: {c: 1}, d: 1}\n"
+    node = """\
+    cpu: Haswell-noTSX
+    virt_type: qemu
+    base_image: raw.img
+    boot: {kernel: base.initrd, cmdline: quiet}
+    user_data: {a: [2], b: {e: 2}, d: 2}
+"""
+    inherited = load(cluster + TOPOLOGY).nodes["a"]
+    own = load(with_node_keys(node, cluster)).nodes["a"]
+    assert (inherited.cpu, inherited.virt_type, inherited.user_data["d"]) == ("maximum", VirtType.KVM, 1)
+    assert inherited.boot == Boot(kernel=host / "base.vmlinuz")
+    assert (own.cpu, own.virt_type) == ("Haswell-noTSX", VirtType.QEMU)
+    assert own.base_image.path == host / "raw.img"
+    assert own.boot == Boot(kernel=host / "base.initrd", cmdline="quiet")
+    assert own.user_data == {"a": [1, 2], "b": {"c": 1, "e": 2}, "d": 2}
+
+
+def test_a_specification_survives_the_store(load: Load) -> None:
+    disks = "    boot: {kernel: base.vmlinuz}\n    extra_disks: [{path: foreign.qcow2, existing: true}]\n"
+    spec = load(with_node_keys(disks, "user_data: {a: [1, null, {b: 0.5}]}\n"))
+    assert ClusterSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_node_leaves_the_clusters_direct_boot_by_null(load: Load) -> None:
+    assert load(with_node_keys("    boot: null\n", "boot: {kernel: base.vmlinuz}\n")).nodes["a"].boot is None
+
+
+def test_extra_disks_take_their_targets_in_order(load: Load, host: Path) -> None:
+    disks = """\
+    extra_disks:
+      - {path: made.qcow2, size_gb: 5, bus: scsi}
+      - {path: foreign.qcow2, existing: true}
+      - {path: raw.img, existing: true, bus: sata}
+"""
+    found = load(with_node_keys(disks)).nodes["a"].extra_disks
+    assert found == {
+        "vdb": ExtraDiskSpec(path=host / "made.qcow2", size_bytes=5 * GIB, bus=DiskBus.SCSI, existing=False),
+        "vdc": ExtraDiskSpec(path=host / "foreign.qcow2", size_bytes=3 * GIB, bus=DiskBus.VIRTIO, existing=True),
+        "vdd": ExtraDiskSpec(
+            path=host / "raw.img", size_bytes=GIB // 1024, bus=DiskBus.SATA, existing=True, format="raw"
+        ),
+    }
+    assert not (host / "made.qcow2").exists()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "node", "existing", "refusal"),
+    [
+        ("lab", "a", "false", None),
+        ("lab", "b", "false", "belongs to node b of this cluster"),
+        ("other", "a", "false", "belongs to cluster other"),
+        ("lab", "a", "true", "was made for cluster lab, so it is not yours"),
+    ],
+)
+def test_a_disk_that_we_made_is_taken_up_again_by_its_own_node_only(
+    load: Load, host: Path, cluster: str, node: str, existing: str, refusal: str | None
+) -> None:
+    write_mark(host / "foreign.qcow2", OwnerMark(cluster=cluster, node=node, kind=OwnedKind.LAYER))
+    text = with_node_keys(f"    extra_disks: [{{path: foreign.qcow2, size_gb: 3, existing: {existing}}}]\n")
+    if refusal is None:
+        assert load(text).nodes["a"].extra_disks["vdb"].path == host / "foreign.qcow2"
+        return
+    with pytest.raises(TopologyInvalid, match=refusal):
+        load(text)
+
+
+def test_the_public_key_is_read_beside_the_private_one_or_derived(load: Load, host: Path) -> None:
+    public = host / f"{KEY_NAME}.pub"
+    read = load(TOPOLOGY).ssh.public_key
+    assert read == public.read_text().strip()
+    public.unlink()
+    assert load(TOPOLOGY).ssh.public_key.split()[:2] == read.split()[:2]
+
+
+def test_a_public_key_file_with_something_else_in_it_is_refused(load: Load, host: Path) -> None:
+    for content in ("ssh-ed25519 AAAA\n", "hello\n", "", (host / f"{KEY_NAME}.pub").read_text() * 2):
+        (host / f"{KEY_NAME}.pub").write_text(content)
+        with pytest.raises(TopologyInvalid, match="is not one public SSH key"):
+            load(TOPOLOGY)
+
+
+def test_missing_images_alone_are_image_not_found_and_with_other_problems_the_topology_is_invalid(load: Load) -> None:
+    missing = TOPOLOGY.replace("base.qcow2", "absent.qcow2")
+    with pytest.raises(ImageNotFound, match=r"lab\.yaml:2:13: base_image: .*absent\.qcow2"):
+        load(missing)
+    with pytest.raises(TopologyInvalid, match=r"(?s)2 problems.*absent\.qcow2.*10\.8\.0\.10"):
+        load(missing.replace("10.7.0.10", "10.8.0.10"))
+
+
+def test_an_alias_is_what_it_names_and_a_merge_key_fills_in(load: Load) -> None:
+    text = TOPOLOGY.replace("- {name: a", "- &first {name: a") + "  - {<<: *first, name: b, ip: 10.7.0.11}\n"
+    nodes = load(text).nodes
+    assert nodes["b"].memory_mb == nodes["a"].memory_mb
+    assert str(nodes["b"].ip) == "10.7.0.11"
+
+
+def test_a_named_pipe_a_directory_and_a_closed_file_are_not_topologies(host: Path) -> None:
+    os.mkfifo(host / "pipe.yaml")
+    (host / "folder.yaml").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(TopologyNotFound, match="cannot be read"):
+            load_spec(name, settings_in(host))
+
+
+def test_a_thousand_nodes_load_within_seconds(host: Path) -> None:
+    nodes = "".join(
+        f"  - {{name: n{i}, vcpus: 1, memory_mb: 64, ip: 10.7.{i // 250}.{i % 250 + 2}}}\n" for i in range(1000)
+    )
+    path = host / "big.yaml"
+    path.write_text(TOPOLOGY.replace("10.7.0.0/24", "10.7.0.0/16").replace("10.7.0.10", "10.7.9.9") + nodes)
+    started = time.monotonic()
+    assert len(load_spec(path, settings_in(host))[1].nodes) == 1001
+    assert time.monotonic() - started < 10
+
+
+SPECS = Path(__file__).parents[3] / "specs" / "topologies"
+
+
+def test_the_topologies_that_we_ship_are_valid_and_can_run_beside_each_other() -> None:
+    topologies = [load_topology(path) for path in sorted(SPECS.glob("*.yaml"))]
+    assert {topology.cluster_name for topology in topologies} == {path.stem for path in SPECS.glob("*.yaml")}
+    assert {topology.cluster_name for topology in topologies} >= {
+        "minimal", "example-3node", "mixed-sizes", "direct-kernel",
+    }  # fmt: skip
+    for left in topologies:
+        for right in topologies:
+            if left is not right:
+                assert left.network.name != right.network.name
+                assert left.network.bridge != right.network.bridge
+                assert not left.network.subnet.overlaps(right.network.subnet)
+
+
+def test_the_header_that_these_tests_write_is_what_qemu_writes(host: Path) -> None:
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", str(host / "real.qcow2"), "2G"]
+    subprocess.run(command, check=True, timeout=30)
+    (host / "base.qcow2").unlink()
+    (host / "real.qcow2").rename(host / "base.qcow2")
+    (host / "lab.yaml").write_text(TOPOLOGY)
+    spec = load_spec(host / "lab.yaml", settings_in(host))[1]
+    assert spec.nodes["a"].base_image.size_bytes == 2 * GIB

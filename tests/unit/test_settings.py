@@ -1,0 +1,114 @@
+"""Configuration comes from the environment, then the file, then the defaults."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import ConfigurationInvalid
+from reconciler.settings import LogLevel, Settings, load_settings
+
+CONTRACT = {
+    "topology_dir": "/etc/vmcluster/topologies",
+    "overlay_dir": "/var/lib/vmcluster/overlays",
+    "artifact_registry": "/var/lib/vmcluster/artifacts/registry.json",
+    "artifact_store_dir": "/var/lib/vmcluster/artifacts/trees",
+    "fault_registry": "/var/lib/vmcluster/faults/registry.json",
+    "ssh_key_path": "/etc/vmcluster/ssh/vmcluster_id_ed25519",
+    "ssh_user": "root",
+    "libvirt_uri": "qemu:///system",
+    "log_level": "INFO",
+    "state_dir": "/var/lib/vmcluster/state",
+}
+
+
+def load(directory: Path, **environ: str) -> Settings:
+    paths = {"default_path": directory / "default.yaml", "user_path": directory / "user.yaml"}
+    return load_settings({"HOME": "/home/someone", **environ}, **paths)
+
+
+def test_without_file_and_environment_the_defaults_of_the_contract_hold(tmp_path: Path) -> None:
+    assert load(tmp_path).model_dump(mode="json") == CONTRACT
+
+
+@pytest.mark.parametrize("key", CONTRACT)
+def test_each_key_is_taken_from_the_environment_before_the_file_before_the_default(key: str, tmp_path: Path) -> None:
+    in_file, in_environment = {
+        "ssh_user": ("tester", "admin"),
+        "libvirt_uri": ("qemu:///session", "qemu+ssh://host/system"),
+        "log_level": ("DEBUG", "ERROR"),
+    }.get(key, ("/from/file", "/from/environment"))
+    (tmp_path / "default.yaml").write_text(f"{key}: {in_file}\n")
+    assert load(tmp_path).model_dump(mode="json") == CONTRACT | {key: in_file}
+    variable = {f"VMCLUSTER_{key.upper()}": in_environment}
+    assert load(tmp_path, **variable).model_dump(mode="json") == CONTRACT | {key: in_environment}
+
+
+def test_the_users_file_counts_only_where_the_default_one_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "user.yaml").write_text("ssh_user: own\n")
+    assert load(tmp_path).ssh_user == "own"
+    (tmp_path / "default.yaml").write_text("ssh_user: system\n")
+    assert load(tmp_path).ssh_user == "system"
+    (tmp_path / "default.yaml").unlink()
+    (tmp_path / "default.yaml").mkdir()
+    assert load(tmp_path).ssh_user == "own"
+
+
+def test_a_file_named_by_the_environment_is_the_only_one_and_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("ssh_user: system\n")
+    (tmp_path / "chosen.yaml").write_text("log_level: warning\n")
+    chosen = load(tmp_path, VMCLUSTER_CONFIG=str(tmp_path / "chosen.yaml"))
+    assert (chosen.ssh_user, chosen.log_level) == ("root", LogLevel.WARNING)
+    with pytest.raises(ConfigurationInvalid, match=r"absent\.yaml: No such file.*unset VMCLUSTER_CONFIG"):
+        load(tmp_path, VMCLUSTER_CONFIG=str(tmp_path / "absent.yaml"))
+
+
+def test_a_variable_set_to_nothing_counts_as_not_set(tmp_path: Path) -> None:
+    assert load(tmp_path, VMCLUSTER_SSH_USER="", VMCLUSTER_CONFIG="").ssh_user == "root"
+
+
+def test_an_empty_file_and_unknown_variables_change_nothing(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("# all defaults\n\n")
+    assert load(tmp_path, VMCLUSTER_OTHER="x").model_dump(mode="json") == CONTRACT
+
+
+def test_a_path_may_begin_with_the_home_directory(tmp_path: Path) -> None:
+    assert load(tmp_path, VMCLUSTER_STATE_DIR="~/state").state_dir == Path("/home/someone/state")
+
+
+def test_every_problem_of_file_and_environment_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "default.yaml"
+    path.write_text("overlay_dri: /x\nlog_level: loud\nstate_dir: state\nssh_user: 5\n")
+    with pytest.raises(ConfigurationInvalid) as refusal:
+        load(tmp_path, VMCLUSTER_LIBVIRT_URI="system", VMCLUSTER_OVERLAY_DIR="overlays")
+    absolute = "is a relative path (write it from the root, with a leading '/')"
+    libvirt = "is not allowed (use a libvirt connection URI such as qemu:///system)"
+    assert str(refusal.value).splitlines() == [
+        f"4 problems in {path}:",
+        f"{path}:1:1: overlay_dri: unknown key (did you mean overlay_dir?)",
+        f"{path}:2:12: log_level: 'LOUD' is not known (use 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL')",
+        f"{path}:3:12: state_dir: 'state' {absolute}",
+        f'{path}:4:11: ssh_user: 5 is a number, but text is needed here (put it in quotes: "5")',
+        f"environment variable VMCLUSTER_OVERLAY_DIR: 'overlays' {absolute}",
+        f"environment variable VMCLUSTER_LIBVIRT_URI: 'system' {libvirt} (correct the configuration and try again)",
+    ]
+
+
+@pytest.mark.parametrize("content", ["- a\n", "a: [\n", "\tx: 1\n", "a: 1\n---\nb: 2\n"])
+def test_a_file_that_is_no_mapping_is_refused_at_its_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text(content)
+    with pytest.raises(ConfigurationInvalid, match=r"default\.yaml:\d+:\d+: "):
+        load(tmp_path)
+
+
+def test_the_process_has_its_own_environment_and_a_file_in_the_users_configuration_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [name for name in os.environ if name.startswith("VMCLUSTER_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("VMCLUSTER_SSH_USER", "admin")
+    (tmp_path / "vmcluster").mkdir()
+    (tmp_path / "vmcluster" / "config.yaml").write_text("ssh_user: tester\nlog_level: ERROR\n")
+    found = load_settings(default_path=tmp_path / "absent.yaml")
+    assert (found.ssh_user, found.log_level) == ("admin", LogLevel.ERROR)
