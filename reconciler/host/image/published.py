@@ -1,0 +1,137 @@
+"""A finished image: four files under one stem, and how they come to stand at their place."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from reconciler.errors import Conflict
+from reconciler.host.image.cache import sync_file
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """Where the parts of one image are."""
+
+    disk: Path
+    kernel: Path
+    initrd: Path
+    description: Path
+
+    @classmethod
+    def beside(cls, disk: Path) -> "ImageFiles":
+        """The files that belong to `disk`: the same stem with other endings."""
+        return cls(disk, disk.with_suffix(".vmlinuz"), disk.with_suffix(".initrd"), disk.with_suffix(".json"))
+
+    def parts(self) -> Mapping[str, Path]:
+        """The described files by role."""
+        return {"disk": self.disk, "kernel": self.kernel, "initrd": self.initrd}
+
+
+class FileFacts(BaseModel):
+    """What a file was when it was described; the time tells cheaply that it still is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+class ImageDescription(BaseModel):
+    """The content of the `.json` file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe_digest: str
+    kernel_version: str
+    cmdline: str
+    """For a topology's `boot`, beside `kernel` and `initrd`."""
+
+    files: Mapping[str, FileFacts]
+
+
+def describe(files: ImageFiles, recipe_digest: str, kernel_version: str, cmdline: str) -> None:
+    """Write the description of files that are complete."""
+    facts = {role: _facts(path) for role, path in files.parts().items()}
+    said = ImageDescription(recipe_digest=recipe_digest, kernel_version=kernel_version, cmdline=cmdline, files=facts)
+    files.description.write_text(said.model_dump_json(indent=2) + "\n")
+
+
+def read_description(files: ImageFiles) -> ImageDescription | None:
+    """What is said of the image, nothing where there is no description or one that cannot be read."""
+    try:
+        return ImageDescription.model_validate_json(files.description.read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def is_current(files: ImageFiles, recipe_digest: str) -> bool:
+    """Whether all files stand there as they were made from that recipe."""
+    said = read_description(files)
+    if said is None or said.recipe_digest != recipe_digest:
+        return False
+    return all(_unchanged(path, said.files.get(role)) for role, path in files.parts().items())
+
+
+def refuse_foreign(files: ImageFiles) -> None:
+    """Raise `Conflict` where the place is taken by a file that does not come from here."""
+    if read_description(files) is not None:
+        return
+    for path in (*files.parts().values(), files.description):
+        if path.exists():
+            raise Conflict(
+                f"{path} was not made by this program",
+                hint="give another path, move the file away, or use --force to replace it",
+            )
+
+
+def publish(made: ImageFiles, files: ImageFiles) -> None:
+    """Put copies of `made` at their place, each whole; the description goes first and comes last."""
+    files.disk.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    files.description.unlink(missing_ok=True)
+    for role, source in made.parts().items():
+        _copy_whole(source, files.parts()[role])
+    _copy_whole(made.description, files.description)
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy with times, through a second name that a killed copy leaves and the next one takes over."""
+    second = target.with_name(f".{target.name}.new")
+    shutil.copyfile(source, second)
+    shutil.copystat(source, second)
+    second.chmod(0o644)
+    sync_file(second)
+    second.rename(target)
+    _sync_directory(target.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _facts(path: Path) -> FileFacts:
+    status = path.stat()
+    return FileFacts(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=_sha256(path))
+
+
+def _unchanged(path: Path, facts: FileFacts | None) -> bool:
+    if facts is None or not path.is_file():
+        return False
+    status = path.stat()
+    if status.st_size != facts.size_bytes:
+        return False
+    return status.st_mtime_ns == facts.mtime_ns or _sha256(path) == facts.sha256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
