@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.controller.controller import as_error
 from reconciler.controller.round import Difference
-from reconciler.desired.loading import load_spec
+from reconciler.desired.load import load_spec
 from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotFound, Conflict, OperationTimeout
 from reconciler.model.document import Power, PowerState
 from reconciler.model.plan import Disruption, Plan

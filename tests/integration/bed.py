@@ -1,0 +1,158 @@
+"""A place of its own for each test: settings, keys, topologies, and a look at everything on the host that is ours."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import yaml
+
+from reconciler.act.context import Checkpoint
+from reconciler.guest.keys import generate_client_key
+from reconciler.service.clusters import Clusters
+from reconciler.service.inspection import Inspection
+from reconciler.service.nodes import Nodes
+from reconciler.service.runtime import Runtime
+from reconciler.settings import Settings, load_settings
+
+LIBVIRT_URI = "qemu:///system"
+BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
+ACTOR = "test"
+
+
+@dataclass(frozen=True)
+class Bed:
+    """One test's directory and the settings that point into it."""
+
+    directory: Path
+    settings: Settings
+
+    @classmethod
+    def made_in(cls, directory: Path) -> "Bed":
+        """A bed with an SSH key and nothing else."""
+        key = directory / "ssh" / "key"
+        key.parent.mkdir(mode=0o700)
+        generate_client_key(key)
+        (directory / "topologies").mkdir()
+        (directory / "config.yaml").write_text("{}\n")
+        return cls(directory, load_settings(cls._environment(directory)))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command of ours needs in its environment to use this bed."""
+        return {**os.environ, **self._environment(self.directory)}
+
+    @staticmethod
+    def _environment(directory: Path) -> dict[str, str]:
+        return {
+            "VMCLUSTER_CONFIG": str(directory / "config.yaml"),
+            "VMCLUSTER_TOPOLOGY_DIR": str(directory / "topologies"),
+            "VMCLUSTER_OVERLAY_DIR": str(directory / "overlays"),
+            "VMCLUSTER_STATE_DIR": str(directory / "state"),
+            "VMCLUSTER_SSH_KEY_PATH": str(directory / "ssh" / "key"),
+            "VMCLUSTER_LIBVIRT_URI": LIBVIRT_URI,
+        }
+
+    def write_topology(self, cluster: str, *, nodes: int = 2, edit: Any = None) -> Path:
+        """A topology file of small nodes `n0`, `n1`, …; `edit` may change the document before it is written."""
+        document: dict[str, Any] = {
+            "cluster_name": cluster,
+            "base_image": str(BASE_IMAGE),
+            "network": {
+                "name": f"net-{cluster}",
+                "bridge": f"vb-{cluster}"[:15],
+                "subnet": "192.168.150.0/24",
+                "forward": "isolated",
+            },
+            "nodes": [
+                {"name": f"n{i}", "role": "node", "vcpus": 1, "memory_mb": 512, "ip": f"192.168.150.{10 + i}"}
+                for i in range(nodes)
+            ],
+        }
+        if edit is not None:
+            edit(document)
+        path = self.directory / "topologies" / f"{cluster}.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def runtime(self, checkpoint: Checkpoint | None = None) -> Runtime:
+        """A process's own runtime on this bed."""
+        return Runtime(self.settings) if checkpoint is None else Runtime(self.settings, checkpoint=checkpoint)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One client with its own runtime."""
+
+    runtime: Runtime
+
+    @property
+    def clusters(self) -> Clusters:
+        return Clusters(self.runtime, actor=ACTOR)
+
+    @property
+    def nodes(self) -> Nodes:
+        return Nodes(self.runtime)
+
+    @property
+    def inspection(self) -> Inspection:
+        return Inspection(self.runtime)
+
+
+@contextmanager
+def host_libvirt() -> Iterator[Any]:
+    """A connection of the test's own, to look at the host with other eyes than the product's."""
+    handle = libvirt.open(LIBVIRT_URI)
+    try:
+        yield handle
+    finally:
+        handle.close()
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything on the host that a cluster could have left, found without asking the product."""
+
+    domains: frozenset[str]
+    active: frozenset[str]
+    networks: frozenset[str]
+    bridges: frozenset[str]
+    files: frozenset[str]
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing at all."""
+        return not (self.domains or self.networks or self.bridges or self.files)
+
+
+def audit(bed: Bed) -> Audit:
+    """Look at libvirt, the interfaces and the bed's directories."""
+    with host_libvirt() as handle:
+        domains = handle.listAllDomains()
+        networks = handle.listAllNetworks()
+        overlays = bed.settings.overlay_dir
+        return Audit(
+            domains=frozenset(domain.name() for domain in domains),
+            active=frozenset(domain.name() for domain in domains if domain.isActive()),
+            networks=frozenset(f"{network.name()}:{'on' if network.isActive() else 'off'}" for network in networks),
+            bridges=frozenset(name.name for name in Path("/sys/class/net").iterdir() if (name / "bridge").exists()),
+            files=frozenset(str(path.relative_to(overlays)) for path in overlays.rglob("*")),
+        )
+
+
+def sweep(bed: Bed) -> None:
+    """Take away whatever a failed test has left, so that the next one starts clean."""
+    with host_libvirt() as handle:
+        for domain in handle.listAllDomains():
+            if domain.isActive():
+                domain.destroy()
+            if domain.isPersistent():
+                domain.undefine()
+        for network in handle.listAllNetworks():
+            if network.isActive():
+                network.destroy()
+            if network.isPersistent():
+                network.undefine()

@@ -1,0 +1,250 @@
+"""Defining, changing and destroying clusters on a real libvirtd; nothing boots here."""
+
+from typing import Any
+
+import pytest
+
+from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotFound, Conflict, ErrorCode
+from reconciler.model.plan import Start
+from reconciler.service.clusters import Approval
+from tests.integration.bed import BASE_IMAGE, Bed, Session, audit, host_libvirt
+
+FILES_OF_A_NODE = ("{0}.vda.r0.0.qcow2", "{0}.seed.iso", "{0}.host_ed25519", "{0}.host_ed25519.pub")
+
+
+def files_of(cluster: str, *nodes: str) -> set[str]:
+    return {cluster} | {f"{cluster}/{name.format(node)}" for node in nodes for name in FILES_OF_A_NODE}
+
+
+async def test_define_makes_everything_and_boots_nothing(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    status = await session.clusters.define("alpha")
+    found = audit(bed)
+    assert found.domains == {"alpha.n0", "alpha.n1"}
+    assert not found.active
+    assert found.networks == {"net-alpha:on"}
+    assert found.bridges == {"vb-alpha"}
+    assert found.files == files_of("alpha", "n0", "n1")
+    assert [node.domain_state for node in status.nodes] == ["shut off", "shut off"]
+    assert status.network_active
+    assert status.observed_generation == status.generation
+
+
+async def test_applying_again_has_nothing_to_do(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+    preview = await session.clusters.plan("alpha", start=False)
+    assert preview.plan.converged
+    assert preview.difference.desired.domains == preview.difference.observed.domains
+
+
+async def test_planning_changes_nothing(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    preview = await session.clusters.plan("alpha")
+    assert len([action for action in preview.plan.actions if isinstance(action, Start)]) == 2
+    assert audit(bed).clean
+
+
+async def test_destroy_keeps_disks_and_a_later_define_takes_them_up_again(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+    key = (bed.settings.overlay_dir / "alpha" / "n0.host_ed25519").read_bytes()
+    await session.clusters.destroy("alpha")
+    found = audit(bed)
+    assert (found.domains, found.networks, found.bridges) == (frozenset(), frozenset(), frozenset())
+    assert found.files == files_of("alpha", "n0", "n1")
+    with pytest.raises(ClusterNotFound, match="was destroyed"):
+        await session.inspection.status("alpha")
+    await session.clusters.define("alpha")
+    assert audit(bed).files == files_of("alpha", "n0", "n1")
+    assert (bed.settings.overlay_dir / "alpha" / "n0.host_ed25519").read_bytes() == key
+
+
+async def test_kept_disks_are_taken_up_again_when_the_store_is_lost(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+    await session.clusters.destroy("alpha")
+    overlays = bed.settings.overlay_dir / "alpha"
+    (overlays / "n0.vda.r0.0.qcow2").rename(overlays / "n0.vda.r3.0.qcow2")
+    for path in bed.settings.state_dir.glob("records.sqlite*"):
+        path.unlink()
+    async with bed.runtime() as runtime:
+        await Session(runtime).clusters.define("alpha")
+        assert "alpha/n0.vda.r3.0.qcow2" in audit(bed).files
+        assert "alpha/n0.vda.r0.0.qcow2" not in audit(bed).files
+        with host_libvirt() as handle:
+            assert "n0.vda.r3.0.qcow2" in handle.lookupByName("alpha.n0").XMLDesc()
+
+
+async def test_destroy_with_overlays_leaves_nothing_but_the_users_own_files(bed: Bed, session: Session) -> None:
+    before = BASE_IMAGE.stat()
+    topology = bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+    await session.clusters.destroy("alpha", remove_overlays=True)
+    assert audit(bed).clean
+    after = BASE_IMAGE.stat()
+    assert (before.st_mtime_ns, before.st_ctime_ns, before.st_uid) == (
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+        after.st_uid,
+    )
+    assert topology.exists()
+
+
+async def test_destroying_again_is_a_success_and_removes_disks_that_were_kept(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+    await session.clusters.destroy("alpha")
+    await session.clusters.destroy("alpha")
+    assert audit(bed).files
+    await session.clusters.destroy("alpha", remove_overlays=True)
+    await session.clusters.destroy("alpha", remove_overlays=True)
+    assert audit(bed).clean
+
+
+async def test_destroying_what_never_was_is_an_error(session: Session) -> None:
+    with pytest.raises(ClusterNotFound):
+        await session.clusters.destroy("nobody")
+
+
+async def test_a_node_added_to_the_topology_is_the_only_thing_that_is_made(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha", nodes=2)
+    await session.clusters.define("alpha")
+    bed.write_topology("alpha", nodes=3)
+    preview = await session.clusters.plan("alpha", start=False)
+    touched = {action.node for action in preview.plan.actions}
+    kinds = {(type(action).__name__, action.node) for action in preview.plan.actions}
+    assert ("DefineDomain", "n2") in kinds
+    assert ("DefineDomain", "n0") not in kinds
+    assert touched == {"n0", "n1", "n2"}  # the old ones' seeds learn the new name
+    await session.clusters.define("alpha")
+    assert audit(bed).domains == {"alpha.n0", "alpha.n1", "alpha.n2"}
+
+
+async def test_a_node_removed_from_the_topology_takes_an_agreement_to_lose_its_disk(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha", nodes=3)
+    await session.clusters.define("alpha")
+    path = bed.write_topology("alpha", nodes=2)
+    before = audit(bed)
+    with pytest.raises(ApprovalRequired, match="data-loss"):
+        await session.clusters.define("alpha")
+    assert audit(bed) == before
+    await session.clusters.apply(path, start=False, approval=Approval(data_loss=True))
+    assert audit(bed).domains == {"alpha.n0", "alpha.n1"}
+    assert audit(bed).files == files_of("alpha", "n0", "n1")
+
+
+async def test_memory_processors_and_role_of_a_node_that_is_off_change_without_ado(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+
+    def edit(document: dict[str, Any]) -> None:
+        document["nodes"][0] |= {"memory_mb": 768, "vcpus": 2, "role": "leader"}
+
+    bed.write_topology("alpha", edit=edit)
+    status = await session.clusters.define("alpha")
+    assert status.nodes[0].role == "leader"
+    with host_libvirt() as handle:
+        domain = handle.lookupByName("alpha.n0")
+        assert domain.maxMemory() == 768 * 1024
+        assert domain.vcpusFlags(4) == 2
+
+
+async def test_another_address_means_another_root_disk_and_takes_an_agreement(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+
+    def edit(document: dict[str, Any]) -> None:
+        document["nodes"][0]["ip"] = "192.168.150.99"
+
+    path = bed.write_topology("alpha", edit=edit)
+    with pytest.raises(ApprovalRequired):
+        await session.clusters.define("alpha")
+    await session.clusters.apply(path, start=False, approval=Approval(data_loss=True))
+    files = audit(bed).files
+    assert "alpha/n0.vda.r1.0.qcow2" in files
+    assert "alpha/n0.vda.r0.0.qcow2" not in files
+
+
+async def test_a_domain_of_somebody_else_with_our_name_is_left_alone(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    xml = "<domain type='qemu'><name>alpha.n0</name><memory>65536</memory><os><type>hvm</type></os></domain>"
+    with host_libvirt() as handle:
+        theirs = handle.defineXML(xml)
+        before = theirs.XMLDesc()
+        with pytest.raises(ClusterError) as caught:
+            await session.clusters.define("alpha")
+        assert caught.value.code is ErrorCode.CONFLICT
+        assert caught.value.node == "n0"
+        assert theirs.XMLDesc() == before
+    found = audit(bed)
+    assert found.domains == {"alpha.n0"}
+    assert not found.networks
+    assert not found.files
+
+
+async def test_a_network_of_somebody_else_with_our_name_is_left_alone(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    with host_libvirt() as handle:
+        theirs = handle.networkDefineXML("<network><name>net-alpha</name><bridge name='vb-theirs'/></network>")
+        with pytest.raises(ClusterError) as caught:
+            await session.clusters.define("alpha")
+        assert caught.value.code is ErrorCode.CONFLICT
+        assert "vb-theirs" in theirs.XMLDesc()
+    assert not audit(bed).domains
+
+
+async def test_a_file_of_somebody_else_where_a_disk_goes_is_left_alone(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    theirs = bed.settings.overlay_dir / "alpha" / "n0.vda.r0.0.qcow2"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("precious")
+    with pytest.raises(ClusterError) as caught:
+        await session.clusters.define("alpha")
+    assert caught.value.code is ErrorCode.CONFLICT
+    assert theirs.read_text() == "precious"
+    assert not audit(bed).domains
+
+
+async def test_an_extra_disk_is_made_where_the_topology_says_and_goes_with_the_overlays(
+    bed: Bed, session: Session
+) -> None:
+    disk = bed.directory / "data.qcow2"
+
+    def edit(document: dict[str, Any]) -> None:
+        document["nodes"][0]["extra_disks"] = [{"path": str(disk), "size_gb": 1}]
+
+    bed.write_topology("alpha", edit=edit)
+    await session.clusters.define("alpha")
+    assert disk.exists()
+    await session.clusters.destroy("alpha")
+    assert disk.exists()
+    await session.clusters.destroy("alpha", remove_overlays=True)
+    assert not disk.exists()
+
+
+async def test_an_existing_disk_of_the_user_outlives_the_cluster(bed: Bed, session: Session) -> None:
+    disk = bed.directory / "mine.raw"
+    disk.write_bytes(b"\0" * (1 << 20))
+
+    def edit(document: dict[str, Any]) -> None:
+        document["nodes"][0]["extra_disks"] = [{"path": str(disk), "existing": True}]
+
+    bed.write_topology("alpha", edit=edit)
+    await session.clusters.define("alpha")
+    await session.clusters.destroy("alpha", remove_overlays=True)
+    assert disk.stat().st_size == 1 << 20
+
+
+async def test_the_loser_of_two_topologies_applied_at_once_is_told(bed: Bed, session: Session) -> None:
+    bed.write_topology("alpha")
+    await session.clusters.define("alpha")
+    record = await session.runtime.store.get("alpha")
+    assert record is not None
+    await session.runtime.store.put(
+        record.model_copy(update={"spec": record.spec.model_copy(update={"snapshot_names": {"a": "b"}})}),
+        expected_generation=record.generation,
+        actor="another",
+    )
+    with pytest.raises(Conflict):
+        await session.runtime.store.put(record, expected_generation=record.generation, actor="late")
