@@ -1,13 +1,19 @@
 """Keeps tests that change a host out of the real one: everything in `tests/integration` runs in the lab only."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import WORK_DIR, inside_lab
+
+settings.register_profile("ci", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("ci"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _INTEGRATION = Path(__file__).parent / "integration"
 _TESTS_OF_THE_LAB = _INTEGRATION / "lab"  # they start labs of their own, in a lab or outside

@@ -61,6 +61,8 @@ async def execute(action: Action, context: ActContext) -> None:
 async def _execute_network(action: CreateNetwork | StartNetwork | DeleteNetwork, context: ActContext) -> None:
     match action:
         case CreateNetwork():
+            for name in action.replaces:
+                await context.libvirt.delete_network(context.cluster, name)
             await context.libvirt.create_network(context.cluster, action.name, action.network)
         case StartNetwork():
             await context.libvirt.start_network(context.cluster, action.name)

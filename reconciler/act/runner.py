@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from itertools import groupby
 
 import structlog
@@ -19,13 +20,17 @@ CLUSTER_WIDE = None
 """The group of actions that belong to no node; where one fails, nothing is built on it."""
 
 
-async def carry_out(plan: Plan, context: ActContext) -> list[Outcome]:
+Executor = Callable[[Action, ActContext], Awaitable[None]]
+"""What an action does to a host; raises a `ClusterError` where the host refuses."""
+
+
+async def carry_out(plan: Plan, context: ActContext, executor: Executor = execute) -> list[Outcome]:
     """Carry out every stage in order. What failed for a node is not followed by its later actions."""
     outcomes: list[Outcome] = []
     failed: set[str | None] = set()
     for stage in plan.stages():
         groups = [group for group in _by_node(stage) if not _held_back(group, failed)]
-        results = await asyncio.gather(*(_carry_out_in_turn(group, context) for group in groups))
+        results = await asyncio.gather(*(_carry_out_in_turn(group, context, executor) for group in groups))
         finished = [outcome for result in results for outcome in result]
         failed |= {outcome.action.node for outcome in finished if outcome.error is not None}
         outcomes += finished
@@ -42,22 +47,22 @@ def _held_back(group: list[Action], failed: set[str | None]) -> bool:
     return CLUSTER_WIDE in failed or group[0].node in failed or (last_one_out and bool(failed))
 
 
-async def _carry_out_in_turn(group: list[Action], context: ActContext) -> list[Outcome]:
+async def _carry_out_in_turn(group: list[Action], context: ActContext, executor: Executor) -> list[Outcome]:
     outcomes = []
     for action in group:
-        outcomes.append(await _carry_out_one(action, context))
+        outcomes.append(await _carry_out_one(action, context, executor))
         if outcomes[-1].error is not None:
             break
     return outcomes
 
 
-async def _carry_out_one(action: Action, context: ActContext) -> Outcome:
+async def _carry_out_one(action: Action, context: ActContext, executor: Executor) -> Outcome:
     name = f"{type(action).__name__}:{action.node or context.cluster}"
     context.checkpoint(f"before {name}")
     started = time.monotonic()
     error = None
     try:
-        await execute(action, context)
+        await executor(action, context)
     except ClusterError as caught:
         error = caught
         error.node = error.node or action.node

@@ -61,11 +61,11 @@ class _Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(_Action):
-    """Define and start a network; one of ours that differs is taken away first, its taps are plugged in again."""
+    """Define and start a network; those of ours in its place are taken away first, their taps are plugged in again."""
 
     name: str
     network: Network
-    replaces: bool = False
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,13 @@ decides how a change is made. `Unknown` never yields an action: `reconciler.plan
 """
 
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TypeVar, assert_never
 
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
-from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, PowerState, Unknown
 from reconciler.model.plan import (
     Action,
     AttachDisk,
@@ -45,20 +46,16 @@ LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})  # what a running machine d
 
 
 def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Networks are created, started, replaced where they differ, and deleted last."""
+    """Networks are created, started, replaced where they differ, and deleted last, unless they are in the way."""
+    extra = known_extra(desired.networks, observed.networks)
     for name, want in known(desired.networks):
         have = observed.networks.get(name)
-        if have is None:
-            yield CreateNetwork(name=name, network=want, reason="not there yet", change=Change.CREATE)
-        elif isinstance(have, Unknown):
+        if isinstance(have, Unknown) or (have is not None and have == want):
             continue
-        elif changes := changed_fields(have, want, ignoring={"active"}):
-            yield CreateNetwork(
-                name=name, network=want, replaces=True, reason=in_words(changes), disruption=Disruption.LIVE
-            )
-        elif not have.active:
-            yield StartNetwork(name=name, reason="defined, but not active")
-    for name in known_extra(desired.networks, observed.networks):
+        in_the_way = tuple(other for other in extra if _clash(observed.networks[other], want))
+        yield _make_network(name, have, want, in_the_way)
+        extra = [other for other in extra if other not in in_the_way]
+    for name in extra:
         yield DeleteNetwork(name=name, reason="not wanted any more", change=Change.DELETE)
 
 
@@ -118,7 +115,7 @@ def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterato
                 node=node, domain=want, carried_out=carried_out, reason="not defined yet", change=Change.CREATE
             )
         elif have != want:
-            yield from _redefine(node, have, want, is_active(observed, node), carried_out)
+            yield from _redefine(node, have, want, _stays_up(desired, observed, node), carried_out)
     for node in known_extra(desired.domains, observed.domains):
         yield UndefineDomain(
             node=node, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.RECREATE
@@ -155,6 +152,8 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
     for node, want in known(desired.taps):
         have, domain = observed.taps.get(node), desired.domains.get(node)
         if have is None or isinstance(have, Unknown) or have == want or not isinstance(domain, Domain):
+            continue
+        if isinstance(observed.networks.get(domain.network), Unknown):  # somebody else's bridge
             continue
         assert want.bridge is not None
         yield PlugTap(
@@ -205,6 +204,31 @@ def is_running(observed: ClusterDocument, node: str) -> bool:
     return isinstance(power, Power) and power.state is PowerState.RUNNING
 
 
+def _make_network(name: str, have: Network | None, want: Network, in_the_way: tuple[str, ...]) -> Step:
+    changes = {} if have is None else changed_fields(have, want, ignoring={"active"})
+    if have is not None and not changes and not in_the_way:
+        return StartNetwork(name=name, reason="defined, but not active")
+    place = f"takes the place of {', '.join(in_the_way)}" if in_the_way else "not there yet"
+    replaces = in_the_way if have is None else (*in_the_way, name)
+    return CreateNetwork(
+        name=name,
+        network=want,
+        replaces=replaces,
+        reason=in_words(changes) or place,
+        change=Change.CREATE if have is None else Change.UPDATE,
+        disruption=Disruption.LIVE if replaces else Disruption.NONE,
+    )
+
+
+def _clash(one: Network | Unknown, other: Network) -> bool:
+    """Whether libvirt refuses to have both: it lets no two networks have one bridge, or addresses in common."""
+    return isinstance(one, Network) and (one.bridge == other.bridge or _addresses(one).overlaps(_addresses(other)))
+
+
+def _addresses(network: Network) -> IPv4Network:
+    return IPv4Interface(f"{network.gateway}/{network.prefix_length}").network
+
+
 def _change_in_words(name: str, old: object, new: object) -> str:
     if isinstance(old, dict) and isinstance(new, dict):
         gone, come = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
@@ -215,22 +239,37 @@ def _change_in_words(name: str, old: object, new: object) -> str:
 
 
 def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: str) -> Epochs:
-    """What the definition says was carried out: as before, or, where there was no domain, all of it."""
-    power = observed.power.get(node) or desired.power.get(node)
-    return Epochs(boot=power.boot_epoch, resume=power.resume_epoch) if isinstance(power, Power) else Epochs()
+    """What the definition says was carried out: as before, or, where there was no domain, all of it.
+
+    A power cycle that is due comes before the definition is written, which must not take it back.
+    """
+    have, want = observed.power.get(node), desired.power.get(node)
+    power = have or want
+    if not isinstance(power, Power):
+        return Epochs()
+    asked_for = want.boot_epoch if isinstance(want, Power) else 0
+    return Epochs(boot=max(power.boot_epoch, asked_for), resume=power.resume_epoch)
 
 
-def _redefine(node: str, have: Domain, want: Domain, active: bool, carried_out: Epochs) -> Iterator[Step]:
+def _stays_up(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's machine is up and no part of the plan brings it down."""
+    have, want = observed.power.get(node), desired.power.get(node)
+    if not isinstance(have, Power) or have.state in {PowerState.OFF, PowerState.STOPPING}:
+        return False
+    return not isinstance(want, Power) or (have.boot_epoch >= want.boot_epoch and want.state is not PowerState.OFF)
+
+
+def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epochs) -> Iterator[Step]:
     changes = changed_fields(have, want)
     added = {target: disk for target, disk in want.disks.items() if target not in have.disks}
     only_adds = changes.keys() == {"disks"} and have.disks.items() <= want.disks.items()
-    if active and only_adds and all(disk.bus in HOT_PLUG_BUSES for disk in added.values()):
+    if up and only_adds and all(disk.bus in HOT_PLUG_BUSES for disk in added.values()):
         for target, disk in added.items():
             yield AttachDisk(
                 node=node, target=target, disk=disk, reason=f"disk {target} added", disruption=Disruption.LIVE
             )
         return
-    needs_restart = active and not changes.keys() <= LIVE_DOMAIN_FIELDS
+    needs_restart = up and not changes.keys() <= LIVE_DOMAIN_FIELDS
     yield DefineDomain(
         node=node,
         domain=want,
@@ -291,11 +330,7 @@ def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
     """A node whose CPUs stand still is changed only on request: somebody may be looking at it."""
     if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
         yield _cut(node, have)
-    elif (
-        want.state is PowerState.RUNNING
-        and have.state is not PowerState.CRASHED
-        and have.resume_epoch < want.resume_epoch
-    ):
+    elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
         yield Resume(node=node, resume_epoch=want.resume_epoch, reason=f"{have.state}; its resume was asked for")
     elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED):
         yield _stands_still(node, have.state)

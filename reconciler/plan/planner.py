@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, PowerState, Unknown
 from reconciler.model.plan import (
     Action,
@@ -10,8 +11,12 @@ from reconciler.model.plan import (
     DefineDomain,
     DeleteLayer,
     Plan,
+    PlugTap,
     Resume,
+    ShutDown,
     Start,
+    Suspend,
+    UndefineDomain,
     WriteSeed,
 )
 from reconciler.model.status import Obstacle
@@ -29,6 +34,7 @@ PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]
 """The function that owns each field of the document."""
 
 _BUILDS_ON_FILES = (WriteSeed, DefineDomain, AttachDisk, Start, Resume)
+_CHANGES_A_MACHINE = (DefineDomain, AttachDisk, UndefineDomain, ShutDown, CutPower, Start, Resume, Suspend, PlugTap)
 
 
 def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
@@ -51,13 +57,24 @@ def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> It
     for kind in PLANNERS:
         wanted = getattr(desired, kind)
         for name, value in getattr(observed, kind).items():
-            if isinstance(value, Unknown):
+            if isinstance(value, Unknown) and _matters(kind, name, value, desired, observed):
                 yield Obstacle(
                     code=value.code,
                     message=value.unknown,
                     node=_node_of(kind, name, wanted.get(name)),
                     terminal=value.terminal,
                 )
+
+
+def _matters(kind: str, name: str, value: Unknown, desired: ClusterDocument, observed: ClusterDocument) -> bool:
+    """Whether it is in the way. What others have made is not, where nothing of ours is wanted or to be removed."""
+    wanted = getattr(desired, kind)
+    if name in wanted:
+        return bool(wanted[name] != value)  # what is kept as it is may be anything
+    if value.code is not ErrorCode.CONFLICT:
+        return True
+    leftovers = (observed.layers[path] for path in kinds.known_extra(desired.layers, observed.layers))
+    return kind == "domains" and any(isinstance(layer, Layer) and layer.node == name for layer in leftovers)
 
 
 def nodes_to_restart(plan: Plan) -> frozenset[str]:
@@ -83,12 +100,21 @@ def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacle
 def _withheld(action: Action, actions: list[Action], observed: ClusterDocument, blocked: frozenset[str]) -> bool:
     if isinstance(action, DeleteLayer):
         return _stays_open(action, actions, observed)
+    if isinstance(action, _CHANGES_A_MACHINE) and _is_unclear(observed, action.node):
+        return True
     return isinstance(action, _BUILDS_ON_FILES) and action.node in blocked
+
+
+def _is_unclear(observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's machine may be somebody else's, or its state was not seen."""
+    return isinstance(observed.domains.get(node), Unknown) or isinstance(observed.power.get(node), Unknown)
 
 
 def _stays_open(action: DeleteLayer, actions: list[Action], observed: ClusterDocument) -> bool:
     """Whether a machine that goes on running may still hold the layer's file open."""
     assert action.node is not None
+    if _is_unclear(observed, action.node):
+        return True
     if not kinds.is_active(observed, action.node):
         return False
     return not any(isinstance(other, CutPower) and other.node == action.node for other in actions)

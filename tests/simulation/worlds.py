@@ -1,0 +1,225 @@
+"""Generated clusters: records that users could have written, and hosts in any state, however they got there."""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from reconciler.desired.compile import HostFacts, compile_document
+from reconciler.errors import ErrorCode
+from reconciler.model import names
+from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, PowerState, Seed, Tap, Unknown
+from reconciler.model.record import (
+    ClusterRecord,
+    ClusterSpec,
+    Deletion,
+    ExtraDiskSpec,
+    ImageFile,
+    NetworkSpec,
+    NodeIntent,
+    NodeSpec,
+    SshSpec,
+    StopMode,
+    WantedPower,
+)
+from reconciler.model.topology import DiskBus, Forward
+
+CLUSTER = "lab"
+OVERLAY_DIR = Path("/overlays")
+CLUSTER_DIR = f"{OVERLAY_DIR}/{CLUSTER}"
+USERS_DISK = Path("/disks/mine.raw")
+FILES_OF_USERS = frozenset({str(USERS_DISK)})
+NODES = ("alpha", "beta", "gamma")
+EMULATED = HostFacts(kvm_usable=False)
+NOTHING = ClusterDocument()
+
+_BRIDGE = "virbr-lab0"
+_OTHER_NETWORKS = ("net-old", "net-older")
+_epochs = st.integers(0, 2)
+
+
+def compiled(record: ClusterRecord, observed: ClusterDocument = NOTHING) -> ClusterDocument:
+    """What the record wants on a host without KVM."""
+    return compile_document(record, EMULATED, observed)
+
+
+def node_spec(index: int, extra_disks: dict[str, ExtraDiskSpec] | None = None, memory_mb: int = 512) -> NodeSpec:
+    """The node at that place in `NODES`."""
+    return NodeSpec(
+        role="worker",
+        vcpus=1,
+        memory_mb=memory_mb,
+        ip=IPv4Address("192.168.77.10") + index,
+        mac=names.mac_address(CLUSTER, NODES[index % len(NODES)]),
+        tap=names.tap_name(CLUSTER, NODES[index % len(NODES)]),
+        base_image=ImageFile(path=Path("/images/base.qcow2"), format="qcow2", size_bytes=2**30),
+        extra_disks=extra_disks or {},
+    )
+
+
+def cluster_spec(nodes: dict[str, NodeSpec], network: str = "net-lab") -> ClusterSpec:
+    """A specification with these nodes."""
+    return ClusterSpec(
+        overlay_dir=OVERLAY_DIR,
+        network=NetworkSpec(
+            name=network,
+            bridge=_BRIDGE,
+            subnet=IPv4Network("192.168.77.0/24"),
+            gateway=IPv4Address("192.168.77.1"),
+            forward=Forward.NAT,
+        ),
+        nodes=nodes,
+        ssh=SshSpec(user="root", key_path=Path("/etc/key"), public_key="ssh-ed25519 AAAA", connect_timeout_s=30),
+    )
+
+
+def extra_disk(node: str, bus: DiskBus = DiskBus.VIRTIO, *, existing: bool = False) -> ExtraDiskSpec:
+    """A disk of ours, or the one that the user has brought."""
+    path = USERS_DISK if existing else Path(f"/disks/{node}-data.qcow2")
+    return ExtraDiskSpec(path=path, size_bytes=2**20, bus=bus, existing=existing)
+
+
+def running_record(*nodes: str) -> ClusterRecord:
+    """A record that wants these nodes running."""
+    return ClusterRecord(
+        cluster_name=CLUSTER,
+        spec=cluster_spec({node: node_spec(NODES.index(node)) for node in nodes}),
+        nodes={node: NodeIntent(power=WantedPower.RUNNING) for node in nodes},
+    )
+
+
+def as_wanted(record: ClusterRecord) -> ClusterDocument:
+    """A host on which everything is as the record wants it."""
+    wanted = compiled(record)
+    power = {
+        node: of.model_copy(update={"stop_mode": StopMode.SHUTDOWN})
+        for node, of in wanted.power.items()
+        if isinstance(of, Power)
+    }
+    return wanted.model_copy(update={"power": power})
+
+
+@st.composite
+def records(draw: st.DrawFn) -> ClusterRecord:
+    """Any record of up to three nodes, also of a cluster that shall go."""
+    wanted = draw(st.lists(st.sampled_from(NODES), unique=True, min_size=1))
+    return ClusterRecord(
+        cluster_name=CLUSTER,
+        spec=cluster_spec(
+            {node: draw(_node_specs(node)) for node in wanted}, draw(st.sampled_from(["net-lab", "net-new"]))
+        ),
+        nodes={node: draw(_intents()) for node in wanted},
+        deletion=draw(st.sampled_from([None, None, None, Deletion(remove_overlays=True), Deletion(remove_overlays=False)])),
+    )
+
+
+@st.composite
+def hosts(draw: st.DrawFn, record: ClusterRecord) -> ClusterDocument:
+    """Any state of a host: some of it as wanted, some left by an older record, some broken, some not ours."""
+    wanted = compiled(record.model_copy(update={"deletion": None}))
+    earlier = compiled(draw(records()).model_copy(update={"deletion": None}))
+    parts = [draw(_node_states(node, wanted, earlier)) for node in NODES]
+    return ClusterDocument(
+        networks=draw(_network_states(wanted, earlier)),
+        layers=draw(_layer_states(wanted, earlier)),
+        **{kind: {n: found[kind] for n, found in zip(NODES, parts, strict=True) if kind in found} for kind in _BY_NODE},
+    )
+
+
+_BY_NODE = ("seeds", "domains", "power", "taps")
+
+
+def unknown(what: str, code: ErrorCode = ErrorCode.CONFLICT) -> Unknown:
+    """Something that is not ours, or could not be read."""
+    return Unknown(unknown=what, code=code, terminal=code is ErrorCode.CONFLICT)
+
+
+@st.composite
+def _node_specs(draw: st.DrawFn, node: str) -> NodeSpec:
+    disks = draw(st.sampled_from([{}, {}, *({"vdb": extra_disk(node, bus)} for bus in DiskBus)]))
+    if draw(st.booleans()):
+        disks = {**disks, "vdc": extra_disk(node, existing=True)}
+    return node_spec(NODES.index(node), disks, draw(st.sampled_from([512, 1024])))
+
+
+@st.composite
+def _intents(draw: st.DrawFn) -> NodeIntent:
+    return NodeIntent(
+        power=draw(st.sampled_from(WantedPower)),
+        boot_epoch=draw(_epochs),
+        stop_mode=draw(st.sampled_from(StopMode)),
+        resume_epoch=draw(_epochs),
+        disk_revision=draw(_epochs),
+    )
+
+
+@st.composite
+def _node_states(draw: st.DrawFn, node: str, wanted: ClusterDocument, earlier: ClusterDocument) -> dict[str, object]:
+    """One node's part of a host; a machine may run without a definition, or be defined and off."""
+    found: dict[str, object] = {}
+    domains = [document.domains[node] for document in (wanted, earlier) if node in document.domains]
+    domain = draw(st.sampled_from([None, *domains, *map(_disturbed, domains), unknown("a domain that we did not make")]))
+    if domain is not None:
+        found["domains"] = domain
+    if isinstance(domain, Domain) or (domain is None and draw(_rarely)):
+        states = [state for state in PowerState if domain is not None or state is not PowerState.OFF]
+        power = Power(state=draw(st.sampled_from(states)), boot_epoch=draw(_epochs), resume_epoch=draw(_epochs))
+        found["power"] = draw(_sometimes_unreadable(power))
+        if power.state is not PowerState.OFF:
+            found["taps"] = Tap(bridge=draw(st.sampled_from([_BRIDGE, _BRIDGE, None])))
+    seeds = [document.seeds[node] for document in (wanted, earlier) if node in document.seeds]
+    seed = draw(st.sampled_from([None, Seed(digest="stale"), *seeds, *seeds, unknown("a seed that we did not make")]))
+    if seed is not None:
+        found["seeds"] = seed
+    return found
+
+
+_rarely = st.sampled_from([False, False, False, True])
+
+
+def _sometimes_unreadable(power: Power) -> st.SearchStrategy[Power | Unknown]:
+    return st.sampled_from([power] * 9 + [unknown("its state cannot be read", ErrorCode.LIBVIRT_UNAVAILABLE)])
+
+
+def _disturbed(domain: object) -> object:
+    assert isinstance(domain, Domain)
+    return domain.model_copy(update={"vcpus": domain.vcpus + 1})
+
+
+@st.composite
+def _network_states(
+    draw: st.DrawFn, wanted: ClusterDocument, earlier: ClusterDocument
+) -> dict[str, Network | Unknown]:
+    found: dict[str, Network | Unknown] = {}
+    taken: set[str] = set()
+    for name in draw(st.permutations([*{*wanted.networks, *earlier.networks}, *_OTHER_NETWORKS])):
+        network = draw(st.sampled_from([None, *map(_one_network, (wanted, earlier)), unknown("somebody's network")]))
+        if isinstance(network, Network):
+            bridge = draw(st.sampled_from([network.bridge, f"virbr-{name}"]))
+            if bridge in taken:  # libvirt lets no two networks have one bridge
+                continue
+            taken.add(bridge)
+            network = network.model_copy(update={"bridge": bridge, "active": draw(st.booleans())})
+        if isinstance(network, Unknown) and name in _OTHER_NETWORKS:  # is not looked at
+            continue
+        if network is not None:
+            found[name] = network
+    return found
+
+
+def _one_network(document: ClusterDocument) -> Network:
+    (network,) = document.networks.values()
+    assert isinstance(network, Network)
+    return network
+
+
+@st.composite
+def _layer_states(draw: st.DrawFn, wanted: ClusterDocument, earlier: ClusterDocument) -> dict[str, Layer | Unknown]:
+    found: dict[str, Layer | Unknown] = {}
+    for path, layer in {**earlier.layers, **wanted.layers}.items():
+        assert isinstance(layer, Layer)
+        differs = layer.model_copy(update={"size_bytes": layer.size_bytes * 2})
+        seen = draw(st.sampled_from([None, layer, layer, layer, differs, unknown("not qcow2")]))
+        if seen is not None:
+            found[path] = seen
+    return found
