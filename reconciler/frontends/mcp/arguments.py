@@ -1,0 +1,62 @@
+"""The types of the tools' parameters: what a client reads about them and what is refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+_LONGEST_S = 86400
+_COMMAND_MAX_LENGTH = 131072 - 1  # MAX_ARG_STRLEN on 4 KiB pages, linux/binfmts.h: the command is one argument of sh
+
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+TopologyName = Annotated[
+    str,
+    Field(min_length=1, max_length=255, description="Name of a topology: its file in `topology_dir` without `.yaml`."),
+]
+Topology = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4096,
+        description="Name of a topology in `topology_dir`, or the path of a topology file on the server's host.",
+    ),
+]
+ClusterName = Annotated[
+    str, Field(min_length=1, max_length=255, description="Name of a defined cluster; `cluster_list` knows them.")
+]
+NodeName = Annotated[str, Field(min_length=1, max_length=255, description="Name of a node of the cluster.")]
+Nodes = Annotated[
+    Annotated[list[Name], Field(max_length=10000)] | Literal["all"] | None,
+    Field(description='Names of nodes; left out, null, empty or "all": every node.'),
+]
+Command = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=_COMMAND_MAX_LENGTH,
+        description="Shell command line, run by the login shell of the node's user.",
+    ),
+]
+Environment = Annotated[
+    dict[str, str] | None, Field(description="Environment variables for the command, beside those of the login.")
+]
+StandardInput = Annotated[
+    str | None, Field(description="Text for the command's standard input; left out: it reads end of file at once.")
+]
+CommandTimeout = Annotated[
+    Seconds,
+    Field(description="Seconds for connecting and running; then the command's processes are ended (`timed_out`)."),
+]
+SshTimeout = Annotated[
+    Seconds, Field(description="Seconds that nodes get from being powered on to a successful SSH login.")
+]
+ShutdownTimeout = Annotated[Seconds, Field(description="Seconds that nodes get to be off.")]
+WaitForSsh = Annotated[
+    bool, Field(description="Answer only when every node concerned takes SSH logins; else an error, `SSH_TIMEOUT`.")
+]
+Start = Annotated[bool, Field(description="Power the nodes on; false only defines them.")]
+StopModeName = Annotated[
+    Literal["shutdown", "destroy"],
+    Field(description="`shutdown` asks by ACPI and waits; `destroy` cuts the power, as pulling the plug does."),
+]

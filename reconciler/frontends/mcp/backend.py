@@ -1,0 +1,99 @@
+"""One server's way to the service: opened by the first call, closed with the server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mcp.server.mcpserver import Context, MCPServer
+
+from reconciler.frontends.mcp.caller import Caller
+from reconciler.frontends.mcp.relay import relayed
+from reconciler.model.results import ToolResult
+
+if TYPE_CHECKING:
+    from reconciler.frontends.mcp.host import Host, UseCases
+
+T = TypeVar("T")
+
+_CLIENT_NAME_MAX_LENGTH = 40
+
+
+class Backend:
+    """The service, and the changes that are on their way."""
+
+    def __init__(self) -> None:
+        self._host: Host | None = None
+        self._settling: set[asyncio.Task[Any]] = set()
+
+    async def host(self) -> "Host":
+        """The service; imported at the first use and away from the event loop."""
+        if self._host is None:
+            host_class = await asyncio.to_thread(_host_class)
+            self._host = self._host or host_class()
+        return self._host
+
+    async def outlive_caller(self, work: Awaitable[T]) -> T:
+        """Await `work`; when the caller is cancelled the work goes on, until the server ends."""
+        task = asyncio.ensure_future(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """End what is on its way, which any later round takes up where it stands, and close the service."""
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
+        if self._host is not None:
+            await self._host.close()
+
+
+Call = Context[Backend, Any]
+"""What a tool is given beside its arguments."""
+
+
+@asynccontextmanager
+async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
+    """A backend for as long as the server runs."""
+    backend = Backend()
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+async def ask(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> ToolResult[T]:
+    """Answer with the result of `work`; when the client cancels the call, the work ends."""
+    host = await _backend(call).host()
+    async with relayed(call.report_progress) as report:
+        return await host.answer(work, _caller(call), report)
+
+
+async def settle(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> ToolResult[T]:
+    """Answer with the result of `work` that changes what is wanted.
+
+    When the client cancels the call only its wait ends: what is wanted stays wanted and the work goes on.
+    """
+    backend = _backend(call)
+    host = await backend.host()
+    async with relayed(call.report_progress) as report:
+        return await backend.outlive_caller(host.answer(work, _caller(call), report))
+
+
+def _backend(call: Call) -> Backend:
+    return call.request_context.lifespan_context
+
+
+def _caller(call: Call) -> Caller:
+    request = call.request_context.params or {}
+    client = call.session.client_params
+    name = client.client_info.name[:_CLIENT_NAME_MAX_LENGTH] if client else "unknown"
+    cluster = (request.get("arguments") or {}).get("cluster_name")
+    return Caller(tool=str(request.get("name")), cluster=cluster, actor=f"mcp:{name}")
+
+
+def _host_class() -> "type[Host]":
+    from reconciler.frontends.mcp.host import Host  # noqa: PLC0415  libvirt and asyncssh: not before a tool needs them
+
+    return Host

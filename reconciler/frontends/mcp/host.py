@@ -1,0 +1,115 @@
+"""The service as the tools call it. Imported at the first call: it brings libvirt and SSH with it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+import structlog
+
+from reconciler.errors import ClusterError
+from reconciler.frontends.mcp.caller import Caller
+from reconciler.frontends.mcp.logs import log_to_stderr
+from reconciler.model.results import ClusterStatus, NodeStatus, ToolResult
+from reconciler.service import envelope
+from reconciler.service.clusters import Approval, Clusters
+from reconciler.service.inspection import Inspection
+from reconciler.service.nodes import Nodes
+from reconciler.service.plan_view import PlanView, plan_view
+from reconciler.service.progress import Progress
+from reconciler.service.runtime import Runtime
+from reconciler.settings import LogLevel, load_settings
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What one call may use: the verbs, and where to say how far they are."""
+
+    clusters: Clusters
+    nodes: Nodes
+    inspection: Inspection
+    progress: Progress
+
+    @classmethod
+    def of(cls, runtime: Runtime, actor: str, report: Callable[[str], None]) -> Self:
+        """The use cases on behalf of `actor`, who is named in the history of every record that they change."""
+        return cls(Clusters(runtime, actor=actor), Nodes(runtime), Inspection(runtime), Progress(report))
+
+    @staticmethod
+    def approval(*, restart: bool, data_loss: bool) -> Approval:
+        """What the caller accepts that a change costs."""
+        return Approval(restart=restart, data_loss=data_loss)
+
+    async def plan(self, topology: str, *, start: bool) -> PlanView:
+        """What applying a topology would do now, as data."""
+        return plan_view(await self.clusters.plan(topology, start=start))
+
+    async def crash(
+        self, cluster: str, node: str, *, restart_after: bool, wait_for_ssh: bool, ssh_timeout_s: float
+    ) -> NodeStatus:
+        """Cut a node's power; what is answered, beside an error too, is about that node alone."""
+        try:
+            status = await self.clusters.crash(
+                cluster,
+                node,
+                restart_after=restart_after,
+                wait_for_ssh=wait_for_ssh,
+                ssh_timeout_s=ssh_timeout_s,
+                progress=self.progress,
+            )
+        except ClusterError as error:
+            error.partial = error.partial and _of_node(error.partial, node)
+            raise
+        return _of_node(status, node)
+
+
+class Host:
+    """The service in this process. What fails when it is opened is an answer like any other, and is tried again."""
+
+    def __init__(self) -> None:
+        log_to_stderr(LogLevel.INFO)
+        self._runtime: Runtime | None = None
+        self._opening = asyncio.Lock()
+        self._exit = AsyncExitStack()
+
+    async def answer(
+        self, work: Callable[[UseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]
+    ) -> ToolResult[T]:
+        """Do the work and put its result, or its error, in the envelope; nothing raises but cancellation."""
+        began = time.monotonic()
+        result = await envelope.answer(self._do(work, caller, report))
+        _log(caller, result, time.monotonic() - began)
+        return result
+
+    async def close(self) -> None:
+        """Let go of connections and files; nothing on the host changes."""
+        await self._exit.aclose()
+
+    async def _do(self, work: Callable[[UseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]) -> T:
+        return await work(UseCases.of(await self._open(), caller.actor, report))
+
+    async def _open(self) -> Runtime:
+        async with self._opening:
+            if self._runtime is None:
+                settings = load_settings()
+                log_to_stderr(settings.log_level)
+                self._runtime = await self._exit.enter_async_context(Runtime(settings))
+            return self._runtime
+
+
+def _of_node(status: ClusterStatus, name: str) -> NodeStatus:
+    return next(node for node in status.nodes if node.name == name)
+
+
+def _log(caller: Caller, result: ToolResult[T], duration_s: float) -> None:
+    event = log.bind(tool=caller.tool, cluster=caller.cluster, actor=caller.actor, duration_s=round(duration_s, 3))
+    if result.error is None:
+        event.info("tool_call", outcome="success")
+    else:
+        event.warning("tool_call", outcome="error", code=result.error.code.value, message=result.error.message)

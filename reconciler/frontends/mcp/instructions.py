@@ -1,0 +1,21 @@
+"""What an agent is told about the server as a whole."""
+
+INSTRUCTIONS = """\
+Clusters of KVM/QEMU virtual machines on one Linux host. A topology file declares a cluster; the tools only change what
+is wanted, and a controller makes the host match it. So every call can be repeated without harm.
+
+Workflow: cluster_define (makes machines, nothing boots) -> cluster_start (boots, waits for SSH) -> node_exec,
+node_exec_all, node_crash, as often as you like -> cluster_stop -> cluster_destroy. cluster_apply is define and start in
+one, also after an edit of the topology; cluster_plan shows beforehand what that would do. cluster_list and
+cluster_status say what there is; poll cluster_status when a long call was interrupted: the work goes on without it.
+
+Every answer is {success, result, error}. Where success is false, error has a code, a message that says what failed, on
+which node and what to do, and `recoverable`: true means that the same call may succeed later or after the remedy in the
+message; false means that the request itself has to change. `result` may then still hold what is known.
+- SSH_TIMEOUT: nodes boot slowly under emulation; call cluster_start again with a larger ssh_timeout_s.
+- APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss.
+- CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.
+- CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: cluster_start.
+- LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
+A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a list of names; "all", an empty
+list or nothing means every node."""

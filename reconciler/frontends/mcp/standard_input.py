@@ -1,0 +1,45 @@
+"""Standard input that can be ended from within.
+
+The SDK reads standard input in a thread that nothing can interrupt, so a signal would leave the process hanging
+until the client's next line, or end it without closing anything (modelcontextprotocol/python-sdk#3551). Here a
+thread of ours stands in between: at a signal it ends the input, and the server ends as it does when a client leaves.
+"""
+
+import os
+import select
+import signal
+import threading
+from types import FrameType
+
+_CHUNK_BYTES = 65536
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def end_input_on_signals() -> None:
+    """Put a pipe in the place of file descriptor 0 that reaches its end at SIGTERM or SIGINT. From the main thread."""
+    wire = os.dup(0)
+    read_end, write_end = os.pipe()
+    os.dup2(read_end, 0)
+    os.close(read_end)
+    alarm = os.eventfd(0)
+
+    def ring(_signal: int, _frame: FrameType | None) -> None:
+        os.eventfd_write(alarm, 1)
+
+    for number in _ENDING_SIGNALS:
+        signal.signal(number, ring)
+    # a daemon: where the server ends by itself, the thread may still stand in a read that never comes back
+    threading.Thread(target=_pump, args=(wire, write_end, alarm), name="stdin", daemon=True).start()
+
+
+def _pump(wire: int, write_end: int, alarm: int) -> None:
+    poll = select.poll()
+    poll.register(wire, select.POLLIN)
+    poll.register(alarm, select.POLLIN)
+    with open(write_end, "wb") as pipe:
+        while alarm not in {descriptor for descriptor, _ in poll.poll()}:
+            chunk = os.read(wire, _CHUNK_BYTES)
+            if not chunk:
+                break
+            pipe.write(chunk)
+            pipe.flush()
