@@ -9,7 +9,7 @@ import typer
 
 import reconciler
 from reconciler.frontends.cli.completion import complete_cluster
-from reconciler.frontends.cli.options import Cluster, Output, OutputFormat
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import emit
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
@@ -25,7 +25,10 @@ def status(
     cluster: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CLUSTER]", help="Name of a cluster; left out: all clusters.", autocompletion=complete_cluster
+            metavar="[CLUSTER]",
+            help="Name of a cluster; left out: all clusters.",
+            autocompletion=complete_cluster,
+            callback=valid_text,
         ),
     ] = None,
     output: Output = OutputFormat.TABLE,

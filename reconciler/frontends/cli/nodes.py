@@ -188,7 +188,7 @@ def _pass_on_all(result: "ExecAllResult") -> None:
         _write(with_prefix(f"{node}: ", each.stdout), with_prefix(f"{node}: ", each.stderr))
         _remark(each, node)
     for node, error in result.errors.items():
-        narrate(f"{node}: error [{error.code}]: {error.message}")
+        narrate(f"{node}: error [{error.code}] {error.message.removeprefix(f'node {node}: ')}")
 
 
 def _write(out: str, err: str) -> None:

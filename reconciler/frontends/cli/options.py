@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from reconciler.frontends.cli.completion import complete_cluster, complete_node, complete_topology
+from reconciler.frontends.cli.text import printable
 
 
 class OutputFormat(StrEnum):
@@ -31,7 +32,18 @@ _QUIET = LogOptions()
 log_options: ContextVar[LogOptions] = ContextVar("log_options", default=_QUIET)
 """As given before the command's name."""
 
-Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=complete_cluster)]
+
+def valid_text(value: str | None) -> str | None:
+    """A word of the command line that is text; bytes that are none reach Python as lone surrogates."""
+    if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
+        raise typer.BadParameter(f"{printable(value)} is not valid UTF-8")
+    return value
+
+
+Cluster = Annotated[
+    str,
+    typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=complete_cluster, callback=valid_text),
+]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="Name of a node.", autocompletion=complete_node)]
 Topology = Annotated[
     str,

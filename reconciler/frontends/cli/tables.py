@@ -1,5 +1,6 @@
 """Results as people read them: columns without lines, as kubectl prints them."""
 
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ _UNLIMITED_COLUMNS = 10_000
 
 STATE_STYLES = {"running": "green", "crashed": "red", "paused": "yellow", "True": "green", "False": "yellow"}
 _SHOWN_OPERATIONS = 3
+_VALUE_MAX_LENGTH = 60
 
 
 def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}) -> None:
@@ -96,14 +98,16 @@ def at(moment: datetime) -> str:
 
 
 def _operation(operation: Mapping[str, object]) -> str:
-    path, value = str(operation["path"]) or "the record", operation.get("value")
-    match operation["op"], value:
-        case "remove", _:
-            return f"- {path}"
-        case op, dict() | list():
-            return f"{'+' if op == 'add' else '~'} {path}"
-        case op, _:
-            return f"{'+' if op == 'add' else '~'} {path} = {value}"
+    path, value = operation["path"], operation.get("value")
+    if not path:
+        return "- the record" if value is None else "+ the record"
+    sign = {"add": "+", "remove": "-"}.get(str(operation["op"]), "~")
+    return f"{sign} {path}" + ("" if value is None else f" = {_value(value)}")
+
+
+def _value(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _VALUE_MAX_LENGTH else f"{text[:_VALUE_MAX_LENGTH]}…"
 
 
 def _node_row(node: NodeStatus) -> list[str]:

@@ -1,0 +1,75 @@
+"""The command as a process would run it, on a store of its own and a libvirt that is not there."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from reconciler.frontends.cli.app import run
+from reconciler.model.record import ClusterRecord
+from reconciler.store.sqlite import SqliteStore
+from tests.unit.store.samples import sample_record
+
+ABSENT_LIBVIRT = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+Invoke = Callable[..., Ended]
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def invoke(state_dir: Path, capfd: pytest.CaptureFixture[str]) -> Invoke:
+    def invoke(*arguments: str) -> Ended:
+        code = run(arguments)
+        out, err = capfd.readouterr()
+        structlog.reset_defaults()
+        return Ended(code, out, err)
+
+    return invoke
+
+
+@pytest.fixture
+def lab(state_dir: Path) -> ClusterRecord:
+    """The record of a cluster `lab` with two nodes."""
+
+    async def put() -> ClusterRecord:
+        async with SqliteStore(state_dir) as store:
+            return await store.put(sample_record(), expected_generation=0, actor="test")
+
+    return asyncio.run(put())
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """What a process needs to run the command on a store of its own."""
+    (directory / "config.yaml").touch()
+    return {
+        "VMCLUSTER_CONFIG": str(directory / "config.yaml"),
+        "VMCLUSTER_STATE_DIR": str(directory / "state"),
+        "VMCLUSTER_TOPOLOGY_DIR": str(directory),
+        "VMCLUSTER_LIBVIRT_URI": ABSENT_LIBVIRT,
+        "NO_COLOR": "1",
+    }

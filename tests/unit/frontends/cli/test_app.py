@@ -1,0 +1,179 @@
+"""How commands end: exit codes, errors for people and for programs, and a quiet end where one is due."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reconciler.frontends.cli import clusters
+from reconciler.model import record
+from reconciler.model.record import ClusterRecord
+
+from .conftest import Invoke, environment
+
+COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
+HOSTILE = "\x1b[2J\x9b31m\u202e../../etc\n"
+
+
+def test_no_clusters_say_how_to_make_one(invoke: Invoke) -> None:
+    ended = invoke("list")
+    assert (ended.code, ended.out) == (0, "no clusters; `vmcluster apply TOPOLOGY` makes one\n")
+
+
+def test_a_list_as_data_is_the_result_itself(invoke: Invoke, lab: ClusterRecord) -> None:
+    (cluster,) = invoke("list", "-o", "json").data
+    assert (cluster["cluster_name"], cluster["generation"], cluster["destroyed"]) == ("lab", 1, False)
+    assert yaml.safe_load(invoke("status", "-o", "yaml").out) == [cluster]
+
+
+def test_an_unknown_cluster_is_an_error_with_its_remedy_on_stderr(invoke: Invoke, lab: ClusterRecord) -> None:
+    ended = invoke("status", "nope")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "error [CLUSTER_NOT_FOUND]: no cluster named 'nope' is defined\n  defined clusters: lab\n"
+
+
+def test_an_error_for_programs_is_the_error_of_the_envelope(invoke: Invoke) -> None:
+    ended = invoke("status", "nope", "-o", "json")
+    assert ended.code == 1
+    assert ended.data == {
+        "code": "CLUSTER_NOT_FOUND",
+        "message": "no cluster named 'nope' is defined (defined clusters: none)",
+        "node": None,
+        "recoverable": False,
+    }
+
+
+@pytest.mark.parametrize("command", ["status", "start", "handle", "stop"])
+def test_a_libvirt_that_is_not_there_is_named_without_a_trace(invoke: Invoke, lab: ClusterRecord, command: str) -> None:
+    options = ["--timeout", "0.1"] if command == "stop" else []
+    ended = invoke(command, "lab", *options)
+    assert ended.code == 1
+    assert "error [LIBVIRT_UNAVAILABLE]" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["plan"],
+        ["status", "--bogus"],
+        ["status", "-o", "xml"],
+        ["stop", "lab", "--mode", "gently"],
+        ["start", "lab", "--timeout", "-1"],
+        ["exec", "lab", "alpha"],
+        ["exec", "lab", "--all", "--nodes", "alpha", "--", "true"],
+        ["exec", "lab", "--nodes", ",", "--", "true"],
+        ["exec", "lab", "alpha", "--env", "NAME", "--", "true"],
+    ],
+)
+def test_a_wrong_command_line_exits_1_because_2_says_that_a_plan_has_changes(
+    invoke: Invoke, arguments: list[str]
+) -> None:
+    ended = invoke(*arguments)
+    assert (ended.code, ended.out) == (1, "")
+    assert "Error: " in ended.err
+
+
+def test_what_is_wrong_with_the_configuration_is_one_error(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMCLUSTER_LOG_LEVEL", "LOUD")
+    ended = invoke("list")
+    assert ended.code == 1
+    assert ended.err.startswith("error [CONFIGURATION_INVALID]: environment variable VMCLUSTER_LOG_LEVEL")
+
+
+def test_a_topology_that_is_not_there_is_an_error_of_plan_and_apply(invoke: Invoke) -> None:
+    for command in ("plan", "apply"):
+        ended = invoke(command, "nope")
+        assert ended.code == 1
+        assert "error [TOPOLOGY_NOT_FOUND]" in ended.err
+
+
+def test_every_problem_of_a_topology_is_shown_on_its_line(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("cluster_name: UPPER\nbase_image: /nope\nnodes: []\nbogus: 1\n")
+    ended = invoke("apply", "broken")
+    assert ended.code == 1
+    assert ended.err.startswith("error [TOPOLOGY_INVALID]: ")
+    assert len([line for line in ended.err.splitlines() if "broken.yaml" in line or "line" in line]) >= 3
+
+
+@pytest.mark.parametrize("command", ["status", "start", "stop", "destroy", "handle", "history", "plan", "apply"])
+def test_hostile_names_neither_break_a_command_nor_reach_the_terminal_raw(invoke: Invoke, command: str) -> None:
+    for name in (HOSTILE, "\udcff", "a" * 5000, "", "'; DROP TABLE records; --"):
+        ended = invoke(command, name)
+        assert ended.code == 1
+        assert "INTERNAL_ERROR" not in ended.err
+        assert not set(ended.err) & {"\x1b", "\x9b", "\u202e"}
+
+
+def test_deleting_disks_needs_a_yes_where_nobody_can_be_asked(invoke: Invoke, lab: ClusterRecord) -> None:
+    ended = invoke("destroy", "lab", "--remove-overlays")
+    assert ended.code == 1
+    assert "--yes" in ended.err
+    assert invoke("list", "-o", "json").data[0]["destroyed"] is False
+
+
+def test_a_command_in_a_node_that_could_not_be_run_exits_255(invoke: Invoke, lab: ClusterRecord) -> None:
+    ended = invoke("exec", "lab", "nope", "--", "true")
+    assert ended.code == 255
+    assert "error [NODE_NOT_FOUND] nope: " in ended.err
+
+
+def test_the_history_of_a_cluster_names_who_changed_what(invoke: Invoke, lab: ClusterRecord) -> None:
+    ended = invoke("history", "lab")
+    generation, *_, actor, sign, what = ended.out.splitlines()[1].split(maxsplit=5)
+    assert (generation, actor, f"{sign} {what}") == ("1", "test", "+ the record")
+    assert invoke("history", "lab", "-o", "json").data[0]["patch"][0]["op"] == "replace"
+
+
+def test_the_ways_to_stop_are_those_of_the_model() -> None:
+    assert {mode.value for mode in clusters.StopMode} == {mode.value for mode in record.StopMode}
+
+
+def test_the_version_is_the_packages(invoke: Invoke) -> None:
+    from reconciler import __version__
+
+    assert invoke("--version").out == invoke("version").out == f"vmcluster {__version__}\n"
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "list", "-o", "json"],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=30) == 141
+
+
+def test_an_interrupted_change_says_that_it_stays_wanted(tmp_path: Path, lab: ClusterRecord) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "stop", "lab"], env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "round_failed" in line:  # it tries again, and again
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=30) == 130
+    assert "interrupted; what you asked for stays wanted: `vmcluster apply` or `vmcluster start` goes on" in rest
+    assert "Traceback" not in rest
+
+
+def test_help_imports_nothing_that_only_work_needs() -> None:
+    script = (
+        "import sys; from reconciler.frontends.cli.app import run; code = run(['--help']);"
+        "heavy = {'libvirt', 'asyncssh', 'pydantic', 'rich', 'structlog', 'yaml'} & sys.modules.keys();"
+        "sys.exit(f'imported: {heavy}' if heavy or code else 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "apply" in ended.stdout

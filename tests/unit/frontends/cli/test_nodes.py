@@ -1,0 +1,84 @@
+"""What `exec` makes of its words, and how it passes output on."""
+
+import io
+import sys
+
+import pytest
+import typer
+
+from reconciler.errors import InvalidArgument
+from reconciler.frontends.cli import nodes
+from reconciler.frontends.cli.nodes import Target, command_line, parse_environment, split_words, with_prefix
+from reconciler.model.results import ExecAllResult, ExecResult, ToolError
+
+
+def result(stdout: str = "", stderr: str = "", **more: object) -> ExecResult:
+    fields = {"exit_code": 0, "duration_s": 0.1, "timed_out": False, **more}
+    return ExecResult.model_validate({"stdout": stdout, "stderr": stderr, **fields})
+
+
+def test_one_word_is_a_shell_command_line_as_it_is() -> None:
+    assert command_line(["cd /tmp && ls *"]) == "cd /tmp && ls *"
+
+
+def test_several_words_reach_the_remote_shell_as_the_same_words() -> None:
+    assert command_line(["echo", "a b", "$HOME", "it's"]) == """echo 'a b' '$HOME' 'it'"'"'s'"""
+
+
+def test_the_first_word_is_the_node_unless_nodes_are_said_otherwise() -> None:
+    assert split_words(["n", "uname", "-r"], everywhere=False, nodes=None) == (Target("n", None), "uname -r")
+    assert split_words(["uname", "-r"], everywhere=True, nodes=None) == (Target(None, None), "uname -r")
+    assert split_words(["id"], everywhere=False, nodes="a,b") == (Target(None, ("a", "b")), "id")
+
+
+@pytest.mark.parametrize(
+    ("words", "everywhere", "chosen"),
+    [(["n"], False, None), (["x"], True, "a"), (["x"], False, ","), (["x"], False, "")],
+)
+def test_a_missing_or_doubled_target_is_refused(words: list[str], everywhere: bool, chosen: str | None) -> None:
+    with pytest.raises(typer.BadParameter):
+        split_words(words, everywhere=everywhere, nodes=chosen)
+
+
+def test_the_environment_keeps_everything_after_the_first_equals_sign() -> None:
+    assert parse_environment(["A=b=c", "EMPTY="]) == {"A": "b=c", "EMPTY": ""}
+    with pytest.raises(typer.BadParameter, match="NAME=VALUE"):
+        parse_environment(["A"])
+
+
+def test_every_line_gets_its_prefix_and_an_end() -> None:
+    assert with_prefix("n: ", "a\n\nb") == "n: a\nn: \nn: b\n"
+    assert with_prefix("n: ", "a\n") == "n: a\n"
+    assert with_prefix("n: ", "") == ""
+
+
+def test_output_of_one_node_is_passed_on_as_it_came(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    nodes._pass_on(result("\x1b[31mré\ufffd", "err"), "n")
+    assert capfdbinary.readouterr() == ("\x1b[31mré\ufffd".encode(), b"err")
+
+
+def test_a_cut_or_timed_out_command_is_remarked_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    nodes._pass_on(result("abc", timed_out=True, exit_code=124, stdout_truncated=True), "n")
+    assert capfd.readouterr().err == (
+        "n: the time was up after 0.1 s; the command was ended\nn: the command's output was cut after 3 bytes\n"
+    )
+
+
+def test_output_of_many_nodes_is_told_apart_and_nodes_without_an_answer_are_named(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    error = ToolError.model_validate(
+        {"code": "SSH_TIMEOUT", "message": "node b: no login", "node": "b", "recoverable": True}
+    )
+    answers = ExecAllResult(
+        results={"a": result("1\n2\n", "w\n")}, all_succeeded=False, failed_nodes=("b",), errors={"b": error}
+    )
+    nodes._pass_on_all(answers)
+    assert capfd.readouterr() == ("a: 1\na: 2\n", "a: w\nb: error [SSH_TIMEOUT] no login\n")
+
+
+def test_standard_input_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "STDIN_LIMIT_BYTES", 4)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"12345")))
+    with pytest.raises(InvalidArgument, match="longer than 4 bytes"):
+        nodes._standard_input()

@@ -1,0 +1,97 @@
+"""Plans as people read them, letter by letter."""
+
+from reconciler.errors import ErrorCode
+from reconciler.frontends.cli.plan_text import plan_lines
+from reconciler.model.plan import Disruption
+from reconciler.model.status import Obstacle
+from reconciler.service.plan_view import ActionView, ChangeName, PlanSummary, PlanView
+
+NOTHING = PlanSummary(create=0, change=0, delete=0, restarts=(), recreates=(), data_loss=())
+
+
+def action(
+    address: str, reason: str, change: ChangeName = "create", disruption: str = "none", name: str = "Act"
+) -> ActionView:
+    node = address.split("/")[1]
+    return ActionView(
+        address=address, action=name, change=change, node=node, reason=reason, disruption=Disruption(disruption)
+    )
+
+
+def view(*actions: ActionView, summary: PlanSummary = NOTHING, **more: object) -> PlanView:
+    fields = {
+        "cluster_name": "lab",
+        "generation": 3,
+        "converged": False,
+        "blocked": False,
+        "obstacles": (),
+        "waiting": (),
+        "patch": (),
+        "record_patch": (),
+    }
+    return PlanView.model_validate({**fields, "actions": actions, "summary": summary, **more})
+
+
+def printed(view: PlanView, limit: int | None = None) -> str:
+    return "\n".join(text for text, _ in plan_lines(view, limit=limit))
+
+
+def test_nothing_to_do_is_said_in_so_many_words() -> None:
+    assert printed(view(converged=True)) == "cluster lab, generation 3\nnothing to do"
+
+
+def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
+    summary = PlanSummary(
+        create=1, change=2, delete=1, restarts=("worker-0",), recreates=(), data_loss=("layer/worker-1/vdb",)
+    )
+    plan = view(
+        action("power/worker-0", "power cycle 1 was asked for", "update", "restart", "CutPower"),
+        action("network/clusternet", "not there yet"),
+        action("domain/worker-0", "memory_mb 512 -> 768", "update", "restart"),
+        action("layer/worker-1/vdb", "not wanted any more", "delete", "data-loss"),
+        summary=summary,
+    )
+    assert printed(plan) == (
+        "cluster lab, generation 3\n"
+        "\n"
+        "  ~ power/worker-0      cut power: power cycle 1 was asked for  [restart]\n"
+        "  + network/clusternet  not there yet\n"
+        "  ~ domain/worker-0     memory_mb 512 -> 768  [restart]\n"
+        "  - layer/worker-1/vdb  not wanted any more  [data-loss]\n"
+        "\n"
+        "Plan: 1 to create, 2 to change, 1 to delete; restarts: worker-0; data loss: layer/worker-1/vdb"
+    )
+    assert [color for _, color in plan_lines(plan)] == [None, None, "yellow", "green", "yellow", "red", None, None]
+
+
+def test_obstacles_are_listed_with_their_codes_and_nodes_on_their_way_down_are_named() -> None:
+    obstacle = Obstacle(code=ErrorCode.CONFLICT, message="not ours", node="worker-0", terminal=True)
+    assert printed(view(generation=0, obstacles=(obstacle,), waiting=("worker-1",))) == (
+        "cluster lab, new\n"
+        "\n"
+        "  ! [CONFLICT] worker-0: not ours\n"
+        "  … worker-1 is on its way down\n"
+        "\n"
+        "Plan: nothing that can be done now"
+    )
+
+
+def test_a_change_of_the_record_alone_is_told() -> None:
+    changed = view(record_patch=({"op": "add", "path": "/spec/snapshot_names/a", "value": "b"},))
+    assert printed(changed).endswith("Plan: only what is recorded changes")
+
+
+def test_a_short_plan_counts_what_it_leaves_out() -> None:
+    actions = [action(f"seed/n{number}", "not there yet") for number in range(5)]
+    lines = printed(view(*actions), limit=3).splitlines()
+    assert lines[2:5] == [
+        "  + seed/n0  not there yet",
+        "  + seed/n1  not there yet",
+        "  … and 3 more (`vmcluster plan` shows them)",
+    ]
+    assert "more" not in printed(view(*actions), limit=5)
+
+
+def test_hostile_reasons_stay_on_their_line() -> None:
+    hostile = view(action("domain/n", "role a -> \x1b[2J\nPlan: nothing"))
+    assert "  + domain/n  role a -> \\x1b[2J\\nPlan: nothing" in printed(hostile).splitlines()

@@ -1,0 +1,132 @@
+"""Results as people read them, letter by letter."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.frontends.cli.tables import patch_in_words, show_clusters, show_handle, show_status
+from reconciler.model.results import (
+    ClusterHandle,
+    ClusterStatus,
+    ClusterSummary,
+    DomainState,
+    NodeDescriptor,
+    NodeStatus,
+)
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+
+SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+READY = Condition(
+    type=ConditionType.READY,
+    status=ConditionStatus.FALSE,
+    reason="Obstructed",
+    message="disk full",
+    last_transition=SINCE,
+)
+Captured = pytest.CaptureFixture[str]
+
+
+def node(name: str, state: DomainState, reachable: bool = False, message: str | None = None) -> NodeStatus:
+    return NodeStatus(
+        name=name, role="wörker", ip="10.0.0.1", domain_state=state, ssh_reachable=reachable, message=message
+    )
+
+
+def test_a_status_is_a_table_of_nodes_and_one_of_conditions(capsys: Captured) -> None:
+    show_status(
+        ClusterStatus(
+            cluster_name="lab",
+            network_active=True,
+            nodes=(
+                node("a", DomainState.RUNNING, reachable=True),
+                node("bb", DomainState.RUNNING),
+                node("c", DomainState.SHUT_OFF, message="line\nbreak \x1b[2J"),
+            ),
+            generation=4,
+            observed_generation=3,
+            conditions=(READY,),
+        )
+    )
+    assert capsys.readouterr().out == (
+        "cluster lab, network active, generation 4 (at work on 3)\n"
+        "\n"
+        "NODE   ROLE     IP         STATE      SSH   MESSAGE\n"
+        "a      wörker   10.0.0.1   running    yes\n"
+        "bb     wörker   10.0.0.1   running    no\n"
+        "c      wörker   10.0.0.1   shut off   -     line\\nbreak \\x1b[2J\n"
+        "\n"
+        "CONDITION   STATUS   REASON       SINCE                  MESSAGE\n"
+        "Ready       False    Obstructed   2026-01-02 03:04:05Z   disk full\n"
+    )
+
+
+def test_a_cluster_without_nodes_is_gone(capsys: Captured) -> None:
+    show_status(ClusterStatus(cluster_name="lab", network_active=False, nodes=()))
+    assert capsys.readouterr().out == "cluster lab is gone\n"
+
+
+def test_a_long_message_is_one_line_where_output_is_no_terminal(capsys: Captured) -> None:
+    long = ClusterStatus(
+        cluster_name="lab", network_active=True, nodes=(node("a", DomainState.RUNNING, message="x" * 500),)
+    )
+    show_status(long)
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_square_brackets_are_text_and_no_markup(capsys: Captured) -> None:
+    show_status(
+        ClusterStatus(
+            cluster_name="[bold]lab",
+            network_active=False,
+            nodes=(node("a", DomainState.CRASHED, message="[red]panic[/red]"),),
+        )
+    )
+    printed = capsys.readouterr().out
+    assert "cluster [bold]lab, network inactive" in printed
+    assert "[red]panic[/red]" in printed
+
+
+def test_a_list_tells_clusters_that_only_left_their_disks(capsys: Captured) -> None:
+    common = {"nodes": 3, "wanted_running": 2, "generation": 7}
+    show_clusters(
+        [
+            ClusterSummary(cluster_name="lab", destroyed=False, conditions=(READY,), **common),
+            ClusterSummary(cluster_name="old", destroyed=True, **common),
+        ]
+    )
+    assert capsys.readouterr().out == (
+        "CLUSTER   NODES   WANTED                  READY     GENERATION\n"
+        "lab       3       2 running               False     7\n"
+        "old       3       destroyed, disks kept   Unknown   7\n"
+    )
+
+
+def test_a_handle_is_a_command_per_node(capsys: Captured) -> None:
+    descriptor = NodeDescriptor(name="a", role="r", ip="10.0.0.1", ssh_user="root", ssh_key_path="/k", host_key="k")
+    handle = ClusterHandle(
+        cluster_name="lab", nodes=(descriptor,), kernel_version="6.1.0", kernel_versions={"a": "6.1.0"}
+    )
+    show_handle(handle, ["ssh -i /k root@10.0.0.1"])
+    assert capsys.readouterr().out == ("NODE   ROLE   KERNEL   LOGIN\na      r      6.1.0    ssh -i /k root@10.0.0.1\n")
+
+
+@pytest.mark.parametrize(
+    ("patch", "words"),
+    [
+        ([], "nothing"),
+        ([{"op": "replace", "path": "", "value": {"a": 1}}], "+ the record"),
+        ([{"op": "replace", "path": "", "value": None}], "- the record"),
+        ([{"op": "add", "path": "/a", "value": {"b": True}}], '+ /a = {"b": true}'),
+        ([{"op": "remove", "path": "/a"}], "- /a"),
+        (
+            [{"op": "replace", "path": "/n", "value": number} for number in range(5)],
+            "~ /n = 0; ~ /n = 1; ~ /n = 2; 2 more",
+        ),
+    ],
+)
+def test_a_patch_in_words_has_a_sign_a_path_and_a_value(patch: list[dict[str, object]], words: str) -> None:
+    assert patch_in_words(patch) == words
+
+
+def test_a_long_value_of_a_patch_is_cut() -> None:
+    assert len(patch_in_words([{"op": "add", "path": "/a", "value": "x" * 1000}])) < 80
