@@ -1,0 +1,30 @@
+"""What a host needs to run clusters: one probe per need, each with its remedy, and the repairs that are safe.
+
+Every check observes and changes nothing; `repairs` changes and is only called when asked for.
+"""
+
+from reconciler.host.checks.directories import Place, check_image, check_places, check_ssh_key
+from reconciler.host.checks.kernel import check_kernel
+from reconciler.host.checks.kvm import check_kvm
+from reconciler.host.checks.libvirt_daemon import check_libvirt
+from reconciler.host.checks.programs import check_programs
+from reconciler.host.checks.repairs import make_directories, make_ssh_key, open_kvm_to_qemu, start_daemons
+from reconciler.host.checks.result import CheckResult, Repair, Verdict
+
+__all__ = [
+    "CheckResult",
+    "Place",
+    "Repair",
+    "Verdict",
+    "check_image",
+    "check_kernel",
+    "check_kvm",
+    "check_libvirt",
+    "check_places",
+    "check_programs",
+    "check_ssh_key",
+    "make_directories",
+    "make_ssh_key",
+    "open_kvm_to_qemu",
+    "start_daemons",
+]

@@ -1,0 +1,71 @@
+"""The programs that are called, here or by libvirt, and the Debian and Ubuntu packages that bring them."""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from reconciler.host.checks.result import CheckResult, failed, ok, warning
+
+_SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Where daemons and network tools are; not on the path of an ordinary user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program, its package, and what cannot be done without it; None where no cluster runs without it."""
+
+    name: str
+    package: str
+    needed_for: str | None = None
+
+
+PROGRAMS: Sequence[Program] = (
+    Program("libvirtd", "libvirt-daemon-system"),
+    Program("virtlogd", "libvirt-daemon-system"),
+    Program("qemu-system-x86_64", "qemu-system-x86"),
+    Program("qemu-img", "qemu-utils"),
+    Program("ip", "iproute2"),
+    Program("iptables", "iptables", "networks with `forward: nat`"),
+    Program("dnsmasq", "dnsmasq-base", "names of nodes on the host's bridge"),
+    Program("ssh", "openssh-client", "`vmcluster ssh`"),
+    Program("rsync", "rsync", "sending artifacts to nodes"),
+    Program("tc", "iproute2", "network impairments"),
+    Program("nft", "nftables", "network partitions"),
+    Program("mmdebstrap", "mmdebstrap", "`vmcluster image build`"),
+    Program("mke2fs", "e2fsprogs", "`vmcluster image build`"),
+)
+
+
+def find_program(name: str) -> str | None:
+    """Where a program is, looked for in the system's directories too."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), _SYSTEM_DIRECTORIES]))
+
+
+def check_programs(programs: Sequence[Program] = PROGRAMS) -> list[CheckResult]:
+    """One result for all that clusters cannot run without, and one for what single features need."""
+    missing = [program for program in programs if find_program(program.name) is None]
+    essential = [program for program in missing if program.needed_for is None]
+    optional = [program for program in missing if program.needed_for is not None]
+    return [
+        failed("programs", f"not installed: {_names(essential)}", install_command(essential))
+        if essential
+        else ok("programs", "everything that runs machines is installed"),
+        warning("optional programs", f"not installed: {_names_with_use(optional)}", install_command(optional))
+        if optional
+        else ok("optional programs", "everything that single features need is installed"),
+    ]
+
+
+def install_command(programs: Iterable[Program]) -> str:
+    """The command that installs what brings `programs` on Debian and Ubuntu."""
+    packages = sorted({program.package for program in programs})
+    return f"apt-get install --no-install-recommends {' '.join(packages)}"
+
+
+def _names(programs: Iterable[Program]) -> str:
+    return ", ".join(program.name for program in programs)
+
+
+def _names_with_use(programs: Iterable[Program]) -> str:
+    return "; ".join(f"{program.name} (for {program.needed_for})" for program in programs)

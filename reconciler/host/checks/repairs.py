@@ -1,0 +1,137 @@
+"""Repairs that a host's own packages would have made; each does nothing where nothing is wrong."""
+
+import asyncio
+import grp
+import os
+import signal
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from reconciler import process
+from reconciler.errors import ClusterError, OperationFailed
+from reconciler.guest.keys import generate_client_key
+from reconciler.host.checks.directories import Place
+from reconciler.host.checks.libvirt_daemon import LOCAL_SYSTEM, check_libvirt, systemd_runs
+from reconciler.host.checks.programs import find_program
+from reconciler.host.checks.result import Repair, Verdict
+from reconciler.host.files import ensure_directory
+from reconciler.host.virt_type.access import KVM_DEVICE
+
+_KVM_GROUP = "kvm"
+_KVM_MODE = 0o660
+"""As udev sets it: `KERNEL=="kvm", GROUP="kvm", MODE="0660"` in 50-udev-default.rules of systemd."""
+
+_CLOSED_MODE = 0o600
+_DAEMON_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 20.0
+_END_POLL_S = 0.05
+_PID_FILE = "/run/{}.pid"
+
+
+def kvm_is_closed_by_default(device: Path = KVM_DEVICE) -> bool:
+    """Whether the device has the rights that the kernel made it with, because no udev ran: nobody chose those."""
+    try:
+        found = device.stat()
+    except FileNotFoundError:
+        return False
+    return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, _CLOSED_MODE) and _kvm_gid() is not None
+
+
+def open_kvm_to_qemu(device: Path = KVM_DEVICE) -> list[Repair]:
+    """Give the device the rights that the distribution's udev rule would have given it."""
+    gid = _kvm_gid()
+    if gid is None or not kvm_is_closed_by_default(device):
+        return []
+    try:
+        os.chown(device, 0, gid)
+        device.chmod(_KVM_MODE)
+    except PermissionError as error:
+        message = f"{device} stays closed to QEMU's user: {error.strerror}"
+        return [Repair(name="kvm access", message=message, done=False)]
+    return [Repair(name="kvm access", message=f"{device} is open to group {_KVM_GROUP}, as udev would have it")]
+
+
+def make_directories(places: Iterable[Place]) -> list[Repair]:
+    """Make the directories that are missing; those that are there keep their rights."""
+    repairs = []
+    for place in places:
+        if place.path.exists():
+            continue
+        try:
+            ensure_directory(place.path, mode=place.mode)
+        except ClusterError as error:
+            repairs.append(Repair(name="directories", message=error.message, done=False))
+        else:
+            repairs.append(Repair(name="directories", message=f"made {place.path} with mode {place.mode:04o}"))
+    return repairs
+
+
+def make_ssh_key(path: Path) -> list[Repair]:
+    """Make the key for logging in to nodes; one that is there is never replaced."""
+    if path.exists() and path.with_name(path.name + ".pub").exists():
+        return []
+    try:
+        generate_client_key(path)
+    except (ClusterError, OSError) as error:
+        return [Repair(name="ssh key", message=f"cannot make {path}: {error}", done=False)]
+    return [Repair(name="ssh key", message=f"made {path}")]
+
+
+async def start_daemons(uri: str, *, restart: bool = False) -> list[Repair]:
+    """Start libvirt where it does not answer; with `restart`, have a running one look at the host anew.
+
+    Running machines outlive both. Nothing is done for a `uri` other than the local system's.
+    """
+    answers = any(result.name == "libvirt" and result.verdict is Verdict.OK for result in await check_libvirt(uri))
+    if uri != LOCAL_SYSTEM or (answers and not restart):
+        return []
+    try:
+        await (_restart_by_systemd() if systemd_runs() else _restart_by_hand())
+    except ClusterError as error:
+        return [Repair(name="libvirt", message=f"cannot start it: {error.message}", done=False)]
+    return [Repair(name="libvirt", message="restarted, to see the device anew" if answers else "started")]
+
+
+def daemon_pid(name: str) -> int | None:
+    """The process of a daemon that writes a PID file, where it runs."""
+    try:
+        pid = int(Path(_PID_FILE.format(name)).read_text())
+        running = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return pid if running == name else None
+
+
+async def _restart_by_systemd() -> None:
+    unit = "libvirtd.service" if find_program("libvirtd") else "virtqemud.service"
+    await process.run(["systemctl", "restart", unit], timeout_s=_DAEMON_TIMEOUT_S)
+
+
+async def _restart_by_hand() -> None:
+    if not daemon_pid("virtlogd"):
+        await _start_by_hand("virtlogd")
+    if pid := daemon_pid("libvirtd"):
+        await _end(pid)
+    await _start_by_hand("libvirtd")
+
+
+async def _start_by_hand(name: str) -> None:
+    # With -d the call returns once the daemon listens (libvirtd(8), virtlogd(8)).
+    await process.run([find_program(name) or name, "-d"], timeout_s=_DAEMON_TIMEOUT_S)
+
+
+async def _end(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    for _ in range(round(_END_TIMEOUT_S / _END_POLL_S)):
+        if daemon_pid("libvirtd") != pid:
+            return
+        await asyncio.sleep(_END_POLL_S)
+    raise OperationFailed(f"libvirtd (process {pid}) still runs {_END_TIMEOUT_S:g} s after SIGTERM")
+
+
+def _kvm_gid() -> int | None:
+    try:
+        return grp.getgrnam(_KVM_GROUP).gr_gid
+    except KeyError:
+        return None
