@@ -50,7 +50,7 @@ def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterat
     extra = known_extra(desired.networks, observed.networks)
     for name, want in known(desired.networks):
         have = observed.networks.get(name)
-        if isinstance(have, Unknown) or (have is not None and have == want):
+        if isinstance(have, Unknown) or (have is not None and have.active and not _network_changes(have, want)):
             continue
         in_the_way = tuple(other for other in extra if _clash(observed.networks[other], want))
         yield _make_network(name, have, want, in_the_way)
@@ -155,6 +155,8 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
             continue
         if isinstance(observed.networks.get(domain.network), Unknown):  # somebody else's bridge
             continue
+        if not _stays_up(desired, observed, node):  # a machine that starts is plugged in by libvirt
+            continue
         assert want.bridge is not None
         yield PlugTap(
             node=node,
@@ -205,7 +207,7 @@ def is_running(observed: ClusterDocument, node: str) -> bool:
 
 
 def _make_network(name: str, have: Network | None, want: Network, in_the_way: tuple[str, ...]) -> Step:
-    changes = {} if have is None else changed_fields(have, want, ignoring={"active"})
+    changes = {} if have is None else _network_changes(have, want)
     if have is not None and not changes and not in_the_way:
         return StartNetwork(name=name, reason="defined, but not active")
     place = f"takes the place of {', '.join(in_the_way)}" if in_the_way else "not there yet"
@@ -218,6 +220,10 @@ def _make_network(name: str, have: Network | None, want: Network, in_the_way: tu
         change=Change.CREATE if have is None else Change.UPDATE,
         disruption=Disruption.LIVE if replaces else Disruption.NONE,
     )
+
+
+def _network_changes(have: Network, want: Network) -> dict[str, tuple[object, object]]:
+    return changed_fields(have, want, ignoring={"active"})
 
 
 def _clash(one: Network | Unknown, other: Network) -> bool:

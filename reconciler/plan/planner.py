@@ -44,9 +44,8 @@ def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
     obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
     actions = [step for step in steps if not isinstance(step, Obstacle)]
-    blocked = _blocked_nodes(desired, observed, obstacles)
     return Plan(
-        actions=tuple(action for action in actions if not _withheld(action, actions, observed, blocked)),
+        actions=tuple(_safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles))),
         obstacles=tuple(obstacles),
         waiting=_on_their_way_down(desired, observed),
     )
@@ -97,27 +96,34 @@ def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacle
     return frozenset(obstacle.node for obstacle in obstacles if obstacle.node is not None)
 
 
-def _withheld(action: Action, actions: list[Action], observed: ClusterDocument, blocked: frozenset[str]) -> bool:
-    if isinstance(action, DeleteLayer):
-        return _stays_open(action, actions, observed)
+def _safe_actions(actions: list[Action], observed: ClusterDocument, blocked: frozenset[str]) -> list[Action]:
+    """Those that may be carried out: what is unclear is not touched, and what cannot come up is not brought down."""
+    come_up = {action.node for action in actions if isinstance(action, Start)}
+    stay_up = frozenset(node for node in blocked if node in come_up)
+    safe = [action for action in actions if not _withheld(action, observed, blocked, stay_up)]
+    cut = frozenset(action.node for action in safe if isinstance(action, CutPower))
+    return [action for action in safe if not (isinstance(action, DeleteLayer) and _stays_open(action, observed, cut))]
+
+
+def _withheld(action: Action, observed: ClusterDocument, blocked: frozenset[str], stay_up: frozenset[str]) -> bool:
     if isinstance(action, _CHANGES_A_MACHINE) and _is_unclear(observed, action.node):
         return True
+    if isinstance(action, CutPower):
+        return action.node in stay_up
     return isinstance(action, _BUILDS_ON_FILES) and action.node in blocked
+
+
+def _stays_open(action: DeleteLayer, observed: ClusterDocument, cut: frozenset[str]) -> bool:
+    """Whether a machine that goes on running may still hold the layer's file open."""
+    assert action.node is not None
+    if _is_unclear(observed, action.node):
+        return True
+    return kinds.is_active(observed, action.node) and action.node not in cut
 
 
 def _is_unclear(observed: ClusterDocument, node: str) -> bool:
     """Whether the node's machine may be somebody else's, or its state was not seen."""
     return isinstance(observed.domains.get(node), Unknown) or isinstance(observed.power.get(node), Unknown)
-
-
-def _stays_open(action: DeleteLayer, actions: list[Action], observed: ClusterDocument) -> bool:
-    """Whether a machine that goes on running may still hold the layer's file open."""
-    assert action.node is not None
-    if _is_unclear(observed, action.node):
-        return True
-    if not kinds.is_active(observed, action.node):
-        return False
-    return not any(isinstance(other, CutPower) and other.node == action.node for other in actions)
 
 
 def _on_their_way_down(desired: ClusterDocument, observed: ClusterDocument) -> frozenset[str]:

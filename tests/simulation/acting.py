@@ -55,9 +55,7 @@ def run_round(host: SimulatedHost, record: ClusterRecord, disturbance: Disturban
         return todo, []
 
 
-async def _act(
-    host: SimulatedHost, record: ClusterRecord, todo: Plan, disturbance: Disturbance
-) -> list[Outcome]:
+async def _act(host: SimulatedHost, record: ClusterRecord, todo: Plan, disturbance: Disturbance) -> list[Outcome]:
     async def perform(action: Action, _context: ActContext) -> None:
         disturbance.refuse(action)
         for _effect in host.perform(action):

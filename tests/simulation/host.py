@@ -283,11 +283,12 @@ class SimulatedHost:
         return frozenset(path for path, layer in self.layers.items() if isinstance(layer, Layer) and layer.node == node)
 
     def _require_files(self, node: str, paths: frozenset[str]) -> None:
-        there = self.layers.keys() | FILES_OF_USERS | ({f"{CLUSTER_DIR}/{node}.seed.iso"} if node in self.seeds else set())
+        there = (
+            self.layers.keys() | FILES_OF_USERS | ({f"{CLUSTER_DIR}/{node}.seed.iso"} if node in self.seeds else set())
+        )
         if missing := paths - there:
             raise OperationFailed(f"Cannot access storage file {missing}", node=node)
 
 
 def _assert_ours(resource: object, action: Action) -> None:
     assert not isinstance(resource, Unknown), f"{action} is for something unknown or not ours: {resource}"
-

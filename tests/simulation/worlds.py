@@ -109,7 +109,9 @@ def records(draw: st.DrawFn) -> ClusterRecord:
             {node: draw(_node_specs(node)) for node in wanted}, draw(st.sampled_from(["net-lab", "net-new"]))
         ),
         nodes={node: draw(_intents()) for node in wanted},
-        deletion=draw(st.sampled_from([None, None, None, Deletion(remove_overlays=True), Deletion(remove_overlays=False)])),
+        deletion=draw(
+            st.sampled_from([None, None, None, Deletion(remove_overlays=True), Deletion(remove_overlays=False)])
+        ),
     )
 
 
@@ -158,7 +160,9 @@ def _node_states(draw: st.DrawFn, node: str, wanted: ClusterDocument, earlier: C
     """One node's part of a host; a machine may run without a definition, or be defined and off."""
     found: dict[str, object] = {}
     domains = [document.domains[node] for document in (wanted, earlier) if node in document.domains]
-    domain = draw(st.sampled_from([None, *domains, *map(_disturbed, domains), unknown("a domain that we did not make")]))
+    domain = draw(
+        st.sampled_from([None, *domains, *map(_disturbed, domains), unknown("a domain that we did not make")])
+    )
     if domain is not None:
         found["domains"] = domain
     if isinstance(domain, Domain) or (domain is None and draw(_rarely)):
@@ -187,9 +191,7 @@ def _disturbed(domain: object) -> object:
 
 
 @st.composite
-def _network_states(
-    draw: st.DrawFn, wanted: ClusterDocument, earlier: ClusterDocument
-) -> dict[str, Network | Unknown]:
+def _network_states(draw: st.DrawFn, wanted: ClusterDocument, earlier: ClusterDocument) -> dict[str, Network | Unknown]:
     found: dict[str, Network | Unknown] = {}
     taken: set[str] = set()
     for name in draw(st.permutations([*{*wanted.networks, *earlier.networks}, *_OTHER_NETWORKS])):

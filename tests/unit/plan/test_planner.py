@@ -1,0 +1,249 @@
+"""Plans of whole documents: who owns what, what is withheld, and in which order the rest is done."""
+
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.errors import ErrorCode
+from reconciler.model.base import Frozen
+from reconciler.model.document import ClusterDocument, DirectBoot, Domain, Layer, Power, PowerState, Unknown
+from reconciler.model.plan import (
+    STAGE_OF,
+    Action,
+    CreateLayer,
+    CutPower,
+    DefineDomain,
+    DeleteLayer,
+    Plan,
+    PlugTap,
+    Stage,
+    Start,
+)
+from reconciler.plan.planner import PLANNERS, nodes_to_restart, plan
+from tests.simulation.worlds import as_wanted, compiled, running_record
+
+RECORD = running_record("alpha", "beta")
+WANTED = compiled(RECORD)
+REAL = as_wanted(RECORD)
+BOOT = DirectBoot(kernel=Path("/k"), initrd=Path("/i"), cmdline="root=/dev/vda")
+
+UNPLANNED = {
+    ("networks", "active"),  # a network is wanted only to be active; an inactive one is drift, tested with the planner
+    ("power", "stop_mode"),  # says how a machine is brought down, not that it is
+}
+"""Leaves of the desired document whose change is no change of the host."""
+
+
+def theirs(code: ErrorCode = ErrorCode.CONFLICT) -> Unknown:
+    return Unknown(unknown="not made by us", code=code, terminal=code is ErrorCode.CONFLICT)
+
+
+def with_entry(document: ClusterDocument, kind: str, name: str, value: object) -> ClusterDocument:
+    return document.model_copy(update={kind: {**getattr(document, kind), name: value}})
+
+
+def full() -> ClusterDocument:
+    """A document in which every optional field of every resource has a value."""
+    domain = WANTED.domains["alpha"]
+    assert isinstance(domain, Domain)
+    return with_entry(REAL, "domains", "alpha", domain.model_copy(update={"boot": BOOT}))
+
+
+def variants(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every way to change one leaf of a value, with the path to the leaf."""
+    if isinstance(value, Frozen):
+        for name in type(value).model_fields:
+            for path, changed in variants(getattr(value, name)):
+                yield (name, *path), value.model_copy(update={name: changed})
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            for path, changed in variants(item):
+                yield (key, *path), {**value, key: changed}
+            yield (key, "(gone)"), {other: kept for other, kept in value.items() if other != key}
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            for path, changed in variants(item):
+                yield (str(index), *path), (*value[:index], changed, *value[index + 1 :])
+        if value:
+            yield ("(empty)",), ()
+    else:
+        yield (), other_than(value)
+
+
+def other_than(leaf: object) -> object:
+    match leaf:
+        case Enum():
+            return next(member for member in type(leaf) if member is not leaf)
+        case bool():
+            return not leaf
+        case int():
+            return leaf + 1
+        case str():
+            return f"{leaf}x"
+        case Path():
+            return leaf / "x"
+    raise AssertionError(f"a leaf of type {type(leaf)} is new here: say how to change it")
+
+
+def leaves() -> Iterator[Any]:
+    document = full()
+    for kind in type(document).model_fields:
+        name, resource = next(iter(getattr(document, kind).items()))
+        for path, changed in variants(resource):
+            desired = with_entry(document, kind, name, changed)
+            yield pytest.param(kind, path, desired, id=".".join([kind, *path]))
+
+
+def test_every_field_of_the_document_has_exactly_one_planner() -> None:
+    assert PLANNERS.keys() == ClusterDocument.model_fields.keys()
+    assert len(set(PLANNERS.values())) == len(PLANNERS)
+
+
+def test_every_kind_of_action_has_its_stage() -> None:
+    assert STAGE_OF.keys() == set(Action.__args__)
+
+
+@pytest.mark.parametrize(("kind", "path", "desired"), [*leaves()])
+def test_a_change_of_any_leaf_is_planned_by_its_owner_alone(
+    kind: str, path: tuple[str, ...], desired: ClusterDocument
+) -> None:
+    steps = {owner: [*planner(desired, full())] for owner, planner in PLANNERS.items()}
+    owners = {owner for owner, of_owner in steps.items() if of_owner}
+    assert owners == (set() if (kind, path[0]) in UNPLANNED else {kind})
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_a_resource_that_is_missing_is_planned_by_its_owner(kind: str) -> None:
+    name = next(iter(getattr(REAL, kind)))
+    rest = {other: value for other, value in getattr(REAL, kind).items() if other != name}
+    observed = REAL.model_copy(update={kind: rest})
+    steps = [*PLANNERS[kind](WANTED, observed)]
+    assert bool(steps) == (kind != "taps")  # a tap comes and goes with its machine
+
+
+def test_what_is_as_wanted_needs_no_plan() -> None:
+    assert plan(REAL, REAL) == Plan()
+    assert plan(WANTED, REAL) == Plan()
+
+
+def test_an_empty_host_is_built_from_the_network_up() -> None:
+    kinds = [[type(action).__name__ for action in stage] for stage in plan(WANTED, ClusterDocument()).stages()]
+    assert kinds == [
+        ["CreateNetwork"],
+        ["CreateLayer", "CreateLayer", "WriteSeed", "WriteSeed"],
+        ["DefineDomain", "DefineDomain"],
+        ["Start", "Start"],
+    ]
+
+
+def test_a_whole_cluster_is_taken_down_with_its_network_last() -> None:
+    kinds = [{type(action).__name__ for action in stage} for stage in plan(ClusterDocument(), REAL).stages()]
+    assert kinds == [{"CutPower"}, {"UndefineDomain"}, {"DeleteLayer", "DeleteSeed"}, {"DeleteNetwork"}]
+
+
+def test_the_stages_hold_every_action_once() -> None:
+    whole = plan(WANTED, ClusterDocument())
+    assert sorted(map(repr, whole.actions)) == sorted(repr(action) for stage in whole.stages() for action in stage)
+    assert [*Stage] == sorted(Stage)
+
+
+def test_a_network_that_is_not_ours_holds_back_everything_that_builds_on_it() -> None:
+    observed = ClusterDocument(networks={name: theirs() for name in WANTED.networks})
+    todo = plan(WANTED, observed)
+    assert {type(action) for action in todo.actions} == {CreateLayer}
+    assert [(obstacle.code, obstacle.node) for obstacle in todo.obstacles] == [(ErrorCode.CONFLICT, None)]
+
+
+@pytest.mark.parametrize("kind", ["seeds", "domains", "power"])
+def test_what_is_unknown_of_one_node_holds_back_that_node_alone(kind: str) -> None:
+    observed = with_entry(ClusterDocument(), kind, "alpha", theirs(ErrorCode.INTERNAL_ERROR))
+    todo = plan(WANTED, observed)
+    assert {action.node for action in todo.actions if not isinstance(action, CreateLayer)} == {None, "beta"}
+    assert [obstacle.node for obstacle in todo.obstacles] == ["alpha"]
+
+
+def test_a_layer_that_differs_holds_back_its_node() -> None:
+    path, layer = next(iter(WANTED.layers.items()))
+    assert isinstance(layer, Layer)
+    todo = plan(WANTED, ClusterDocument(layers={path: layer.model_copy(update={"size_bytes": 1})}))
+    assert {action.node for action in todo.actions} == {None, "beta"}
+    assert [obstacle.node for obstacle in todo.obstacles] == ["alpha"]
+
+
+@pytest.mark.parametrize("kind", ["domains", "power"])
+def test_nothing_is_done_to_a_machine_that_may_be_somebody_elses(kind: str) -> None:
+    observed = with_entry(REAL, kind, "alpha", theirs())
+    todo = plan(ClusterDocument(), observed)
+    assert {action.node for action in todo.actions if action.node} - {"beta"} == {"alpha"}
+    assert {type(action).__name__ for action in todo.actions if action.node == "alpha"} == {"DeleteSeed"}
+
+
+def test_a_foreign_domain_that_no_node_is_named_after_is_not_in_the_way() -> None:
+    assert plan(WANTED, with_entry(REAL, "domains", "backup", theirs())) == Plan()
+
+
+def test_a_foreign_domain_on_a_disk_of_ours_that_shall_go_is_in_the_way() -> None:
+    observed = ClusterDocument(domains={"alpha": theirs()}, layers=REAL.layers)
+    todo = plan(ClusterDocument(), observed)
+    assert [obstacle.node for obstacle in todo.obstacles] == ["alpha"]
+    assert {action.node for action in todo.actions} == {"beta"}
+
+
+def test_what_cannot_be_read_is_reported_also_where_it_is_not_wanted() -> None:
+    observed = with_entry(REAL, "domains", "backup", theirs(ErrorCode.LIBVIRT_UNAVAILABLE))
+    assert [obstacle.node for obstacle in plan(WANTED, observed).obstacles] == ["backup"]
+
+
+def test_disks_that_are_kept_as_they_are_may_be_anything() -> None:
+    kept = ClusterDocument(layers={"/overlays/lab/alpha.vda.r0.0.qcow2": theirs()})
+    assert plan(kept, kept) == Plan()
+    assert plan(kept, with_entry(kept, "power", "alpha", Power(state=PowerState.RUNNING))).obstacles == ()
+
+
+def test_a_layer_is_not_deleted_while_its_machine_goes_on_running() -> None:
+    garbage = Layer(node="alpha", disk="vdb", size_bytes=1)
+    todo = plan(WANTED, with_entry(REAL, "layers", "/disks/old.qcow2", garbage))
+    assert todo == Plan()
+
+
+def test_a_layer_is_deleted_where_its_machine_is_off_or_is_turned_off_first() -> None:
+    garbage = with_entry(REAL, "layers", "/disks/old.qcow2", Layer(node="alpha", disk="vdb", size_bytes=1))
+    off = with_entry(garbage, "power", "alpha", Power(state=PowerState.OFF))
+    assert DeleteLayer in {type(action) for action in plan(WANTED, off).actions}
+    cycled = with_entry(WANTED, "power", "alpha", Power(state=PowerState.RUNNING, boot_epoch=1))
+    assert {type(action) for action in plan(cycled, garbage).actions} == {CutPower, Start, DeleteLayer}
+
+
+def test_a_machine_that_could_not_come_up_again_is_not_brought_down_for_a_power_cycle() -> None:
+    cycled = with_entry(WANTED, "power", "alpha", Power(state=PowerState.RUNNING, boot_epoch=1))
+    todo = plan(cycled, with_entry(REAL, "seeds", "alpha", theirs()))
+    assert (todo.actions, [obstacle.node for obstacle in todo.obstacles]) == ((), ["alpha"])
+
+
+def test_a_machine_with_an_obstacle_is_turned_off_where_that_is_wanted() -> None:
+    off = with_entry(WANTED, "power", "alpha", Power(state=PowerState.OFF, boot_epoch=1))
+    todo = plan(off, with_entry(REAL, "seeds", "alpha", theirs()))
+    assert [type(action) for action in todo.actions] == [CutPower]
+
+
+def test_a_node_on_its_way_down_is_waited_for() -> None:
+    observed = with_entry(REAL, "power", "alpha", Power(state=PowerState.STOPPING))
+    todo = plan(WANTED, observed)
+    assert (todo.actions, todo.waiting, todo.converged) == ((), frozenset({"alpha"}), False)
+
+
+def test_the_nodes_that_a_new_definition_restarts_are_named() -> None:
+    domain = WANTED.domains["beta"]
+    assert isinstance(domain, Domain)
+    todo = plan(with_entry(WANTED, "domains", "beta", domain.model_copy(update={"vcpus": 9})), REAL)
+    assert nodes_to_restart(todo) == {"beta"}
+    assert [type(action) for action in todo.actions] == [DefineDomain]
+
+
+def test_a_network_that_was_replaced_gets_its_nodes_plugged_in_by_the_next_plan() -> None:
+    unplugged = {node: tap.model_copy(update={"bridge": None}) for node, tap in REAL.taps.items()}
+    todo = plan(WANTED, REAL.model_copy(update={"taps": unplugged}))
+    assert [(type(action), action.node) for action in todo.actions] == [(PlugTap, "alpha"), (PlugTap, "beta")]
