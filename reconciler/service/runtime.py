@@ -1,18 +1,31 @@
 """What one process needs to serve: settings, store, drivers, SSH connections and the inline controller."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
+
+import structlog
 
 from reconciler.act.outcome import Checkpoint
 from reconciler.controller.controller import Controller
 from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts
+from reconciler.errors import LibvirtUnavailable
 from reconciler.guest.pool import SshPool
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.virt_type import probe_kvm
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
+
+log = structlog.get_logger(__name__)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], None], argument: str) -> None:
+    """Hand over from libvirt's thread; an event that comes when the loop has ended concerns nobody."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, argument)
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -34,6 +47,21 @@ class Runtime:
 
     async def __aenter__(self) -> Self:
         return self
+
+    async def follow_guests(self) -> None:
+        """Close a node's SSH connection at once when its machine ends or reboots: for processes that live long.
+
+        Where libvirt is away, this begins when it is back; until then a dead connection is noticed when it is used.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            await self.libvirt.connection.follow(lambda domain: _call_soon(loop, self._drop, domain))
+        except LibvirtUnavailable as error:
+            log.info("guests_not_followed_yet", cause=str(error))
+
+    def _drop(self, domain: str) -> None:
+        cluster, _, node = domain.partition(".")
+        self.ssh.drop(cluster, node)
 
     async def __aexit__(self, *_: object) -> None:
         await self.ssh.close()

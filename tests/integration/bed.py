@@ -10,7 +10,7 @@ from typing import Any
 import libvirt
 import yaml
 
-from reconciler.act.context import Checkpoint
+from reconciler.act.outcome import Checkpoint
 from reconciler.guest.keys import generate_client_key
 from reconciler.service.clusters import Clusters
 from reconciler.service.inspection import Inspection
@@ -21,6 +21,8 @@ from reconciler.settings import Settings, load_settings
 LIBVIRT_URI = "qemu:///system"
 BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
 ACTOR = "test"
+SHARED_CLUSTER = "trio"
+"""The booted cluster that outlives single tests: neither audited nor swept with them."""
 
 
 @dataclass(frozen=True)
@@ -131,28 +133,36 @@ class Audit:
 def audit(bed: Bed) -> Audit:
     """Look at libvirt, the interfaces and the bed's directories."""
     with host_libvirt() as handle:
-        domains = handle.listAllDomains()
-        networks = handle.listAllNetworks()
+        domains = _apart_from_shared(handle.listAllDomains())
+        networks = _apart_from_shared(handle.listAllNetworks())
         overlays = bed.settings.overlay_dir
         return Audit(
             domains=frozenset(domain.name() for domain in domains),
             active=frozenset(domain.name() for domain in domains if domain.isActive()),
             networks=frozenset(f"{network.name()}:{'on' if network.isActive() else 'off'}" for network in networks),
-            bridges=frozenset(name.name for name in Path("/sys/class/net").iterdir() if (name / "bridge").exists()),
+            bridges=frozenset(name for name in _bridges() if not name.endswith(SHARED_CLUSTER)),
             files=frozenset(str(path.relative_to(overlays)) for path in overlays.rglob("*")),
         )
 
 
-def sweep(bed: Bed) -> None:
+def sweep() -> None:
     """Take away whatever a failed test has left, so that the next one starts clean."""
     with host_libvirt() as handle:
-        for domain in handle.listAllDomains():
+        for domain in _apart_from_shared(handle.listAllDomains()):
             if domain.isActive():
                 domain.destroy()
             if domain.isPersistent():
                 domain.undefine()
-        for network in handle.listAllNetworks():
+        for network in _apart_from_shared(handle.listAllNetworks()):
             if network.isActive():
                 network.destroy()
             if network.isPersistent():
                 network.undefine()
+
+
+def _apart_from_shared(resources: list[Any]) -> list[Any]:
+    return [of for of in resources if SHARED_CLUSTER not in of.name()]
+
+
+def _bridges() -> list[str]:
+    return [interface.name for interface in Path("/sys/class/net").iterdir() if (interface / "bridge").exists()]

@@ -11,9 +11,8 @@ from tests.integration.bed import Bed, Session, sweep
 @pytest.fixture
 def bed(lab_path: Path) -> Iterator[Bed]:
     """A place of the test's own; whatever it leaves on the host is taken away."""
-    made = Bed.made_in(lab_path)
-    yield made
-    sweep(made)
+    yield Bed.made_in(lab_path)
+    sweep()
 
 
 @pytest.fixture

@@ -100,6 +100,7 @@ class Host:
                 settings = load_settings()
                 log_to_stderr(settings.log_level)
                 self._runtime = await self._exit.enter_async_context(Runtime(settings))
+                await self._runtime.follow_guests()
             return self._runtime
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from reconciler.errors import ClusterError, LibvirtUnavailable, OperationFailed
+from reconciler.host.libvirt.events import Listener, ensure_event_loop, register
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Connection:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._handle: Any = None
+        self._listener: Listener | None = None
         self._opening = threading.Lock()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="libvirt")
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised; nothing to stderr
@@ -47,6 +49,17 @@ class Connection:
         that met a connection lost since the last one is made once more on a fresh one.
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, function)
+
+    async def follow(self, listener: Listener) -> None:
+        """Tell `listener` of machines that end or reboot, on this connection and on those that follow it.
+
+        Raises `LibvirtUnavailable` where libvirtd is away; it is then registered when it is back.
+        """
+        ensure_event_loop()
+        self._listener = listener
+        with self._opening:
+            self._discard()
+        await self.call(lambda handle: handle.isAlive())
 
     def close(self) -> None:
         """Close the connection; a later call opens it again."""
@@ -75,7 +88,10 @@ class Connection:
 
     def _connect(self) -> Any:
         try:
-            return libvirt.open(self._uri)
+            handle = libvirt.open(self._uri)
+            if self._listener is not None:
+                register(handle, self._listener)
+            return handle
         except libvirt.libvirtError as error:
             raise LibvirtUnavailable(
                 f"no answer from libvirt at {self._uri}: {error.get_error_message()}",

@@ -1,5 +1,6 @@
 """Defining, changing and destroying clusters on a real libvirtd; nothing boots here."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ FILES_OF_A_NODE = ("{0}.vda.r0.0.qcow2", "{0}.seed.iso", "{0}.host_ed25519", "{0
 
 def files_of(cluster: str, *nodes: str) -> set[str]:
     return {cluster} | {f"{cluster}/{name.format(node)}" for node in nodes for name in FILES_OF_A_NODE}
+
+
+def _traces_of(file: Path) -> tuple[int, ...]:
+    """What any change of a file, its owner or its attributes leaves behind."""
+    facts = file.stat()
+    return (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_uid, facts.st_gid, facts.st_mode, facts.st_size)
 
 
 async def test_define_makes_everything_and_boots_nothing(bed: Bed, session: Session) -> None:
@@ -77,17 +84,12 @@ async def test_kept_disks_are_taken_up_again_when_the_store_is_lost(bed: Bed, se
 
 
 async def test_destroy_with_overlays_leaves_nothing_but_the_users_own_files(bed: Bed, session: Session) -> None:
-    before = BASE_IMAGE.stat()
+    before = _traces_of(BASE_IMAGE)
     topology = bed.write_topology("alpha")
     await session.clusters.define("alpha")
     await session.clusters.destroy("alpha", remove_overlays=True)
     assert audit(bed).clean
-    after = BASE_IMAGE.stat()
-    assert (before.st_mtime_ns, before.st_ctime_ns, before.st_uid) == (
-        after.st_mtime_ns,
-        after.st_ctime_ns,
-        after.st_uid,
-    )
+    assert _traces_of(BASE_IMAGE) == before
     assert topology.exists()
 
 

@@ -1,0 +1,92 @@
+"""Three real machines: start, status, commands, destroy."""
+
+import asyncio
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from reconciler.guest.openssh import render_ssh_command, write_known_hosts
+from tests.bench.figure import Figure, median_figure
+from tests.integration.bed import Bed, Session
+from tests.lab import WORK_DIR
+
+CLUSTER = "bench"
+NODES = ("n0", "n1", "n2")
+ROUNDS = 15
+
+
+async def measure() -> Sequence[Figure]:
+    """All figures of one life of a cluster."""
+    with tempfile.TemporaryDirectory(dir=WORK_DIR) as name:
+        Path(name).chmod(0o755)
+        bed = Bed.made_in(Path(name))
+        bed.write_topology(CLUSTER, nodes=len(NODES))
+        async with bed.runtime() as runtime:
+            return await _life(bed, Session(runtime))
+
+
+async def _life(bed: Bed, session: Session) -> list[Figure]:
+    await session.clusters.define(CLUSTER)
+    start = await _timed(lambda: session.clusters.start(CLUSTER, ssh_timeout_s=300))
+    await asyncio.sleep(20)  # what systemd still does after the first login is over
+    figures = [
+        Figure("start 3 nodes until SSH answers", start, limit=50.0, baseline=70.0, reference="untrimmed image, noted"),
+        *await _commands(bed, session),
+    ]
+    destroy = await _timed(lambda: session.clusters.destroy(CLUSTER))
+    return [
+        *figures,
+        Figure("destroy 3 running nodes", destroy, limit=2.5, baseline=6.6, reference="best neighbour, noted"),
+    ]
+
+
+async def _commands(bed: Bed, session: Session) -> list[Figure]:
+    """Commands beside OpenSSH's control master, interleaved, so that the machine's mood hits both alike."""
+    openssh = await _control_master(bed, session)
+    one: list[float] = []
+    master: list[float] = []
+    every: list[float] = []
+    slowest: list[float] = []
+    status: list[float] = []
+    for _ in range(ROUNDS):
+        one.append(await _timed(lambda: session.nodes.run(CLUSTER, "n0", "true")))
+        master.append(await _timed(lambda: _run(openssh)))
+        singles = [await _timed(lambda node=node: session.nodes.run(CLUSTER, node, "true")) for node in NODES]  # type: ignore[misc]
+        slowest.append(max(singles))
+        every.append(await _timed(lambda: session.nodes.run_all(CLUSTER, "true")))
+        status.append(await _timed(lambda: session.inspection.status(CLUSTER)))
+    return [
+        median_figure(
+            "exec true on one node, warm", one, baseline=master, limit_ratio=1.0, reference="ssh over a control master"
+        ),
+        median_figure(
+            "exec true on 3 nodes at once", every, baseline=slowest, limit_ratio=1.2, reference="the slowest one alone"
+        ),
+        median_figure(
+            "status of 3 running nodes", status, baseline=every, limit_ratio=1.2, reference="exec true on all three"
+        ),
+    ]
+
+
+async def _control_master(bed: Bed, session: Session) -> list[str]:
+    """A master connection to n0 by the system's ssh, and the command that runs `true` over it."""
+    address = await session.nodes.address(CLUSTER, "n0")
+    known_hosts = bed.directory / "known_hosts"
+    write_known_hosts(known_hosts, [address])
+    options = ["-o", f"ControlPath={bed.directory}/master", "-o", "ControlPersist=yes"]
+    command = render_ssh_command(address, known_hosts)
+    command[1:1] = [*options, "-o", "ControlMaster=auto"]
+    await _run([*command, "true"])
+    return [*command, "true"]
+
+
+async def _run(command: list[str]) -> None:
+    await asyncio.to_thread(subprocess.run, command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+async def _timed(work: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await work()
+    return time.perf_counter() - began

@@ -1,0 +1,160 @@
+"""Three real machines: what a user does with them."""
+
+import asyncio
+import subprocess
+import time
+
+import libvirt
+import pytest
+
+from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, ErrorCode, OperationTimeout
+from reconciler.model.record import StopMode
+from reconciler.service.clusters import Approval
+from tests.integration.bed import SHARED_CLUSTER as CLUSTER
+from tests.integration.bed import Bed, Session, host_libvirt
+from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
+
+
+async def boot_id(session: Session, node: str) -> str:
+    """The number that a kernel gives itself at each boot."""
+    answer = await session.nodes.run(CLUSTER, node, "cat /proc/sys/kernel/random/boot_id", timeout_s=60)
+    return answer.stdout.strip()
+
+
+async def test_all_nodes_run_and_answer(trio: Session) -> None:
+    status = await trio.inspection.status(CLUSTER)
+    assert [(node.name, node.domain_state, node.ssh_reachable) for node in status.nodes] == [
+        (name, "running", True) for name in NODES
+    ]
+    assert all("virtio_net" in node.loaded_modules for node in status.nodes)
+
+
+async def test_a_running_cluster_applied_again_has_nothing_to_do(trio: Session) -> None:
+    assert (await trio.clusters.plan(CLUSTER)).plan.converged
+
+
+async def test_each_node_knows_its_name_and_reaches_the_others_by_theirs(trio: Session) -> None:
+    command = " && ".join(["hostname", *(f"ping -c1 -W5 {name} >/dev/null" for name in NODES)])
+    answer = await trio.nodes.run_all(CLUSTER, command, timeout_s=60)
+    assert answer.all_succeeded
+    assert {node: result.stdout.strip() for node, result in answer.results.items()} == {name: name for name in NODES}
+
+
+async def test_the_nodes_reach_nothing_outside(trio: Session) -> None:
+    answer = await trio.nodes.run(CLUSTER, "n0", "ip route show default")
+    assert answer.stdout == ""
+
+
+async def test_a_handle_lets_the_systems_ssh_in_without_a_question(trio: Session, guest_bed: Bed) -> None:
+    handle = await trio.inspection.handle(CLUSTER)
+    assert set(handle.kernel_versions) == set(NODES)
+    node = handle.nodes[1]
+    known_hosts = guest_bed.directory / "known_hosts"
+    known_hosts.write_text(f"{node.ip} {node.host_key}\n")
+    command = ["ssh", "-F", "none", "-o", f"UserKnownHostsFile={known_hosts}", "-o", "BatchMode=yes"]
+    command += ["-i", node.ssh_key_path, f"{node.ssh_user}@{node.ip}", "hostname"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "n1\n"
+
+
+async def test_a_session_killed_in_the_guest_is_replaced_unseen(trio: Session) -> None:
+    await trio.nodes.run(CLUSTER, "n0", "true")
+    with pytest.raises(ClusterError) as caught:
+        await trio.nodes.run(CLUSTER, "n0", "kill -9 $PPID", timeout_s=30)
+    assert caught.value.code is ErrorCode.SSH_ERROR
+    assert (await trio.nodes.run(CLUSTER, "n0", "echo back", timeout_s=30)).stdout == "back\n"
+
+
+async def test_a_guest_that_reboots_by_itself_is_reached_again(trio: Session) -> None:
+    before = await boot_id(trio, "n1")
+    await trio.nodes.run(CLUSTER, "n1", "systemctl reboot --force --force >/dev/null 2>&1 &", timeout_s=30)
+    await asyncio.sleep(5)
+    await trio.clusters.start(CLUSTER, ssh_timeout_s=BOOT_TIMEOUT_S)
+    assert await boot_id(trio, "n1") != before
+
+
+async def test_a_crash_is_one_power_cycle_of_one_node(trio: Session) -> None:
+    before = {node: await boot_id(trio, node) for node in NODES}
+    with host_libvirt() as handle:
+        ids = {node: handle.lookupByName(f"{CLUSTER}.{node}").ID() for node in NODES}
+        await trio.clusters.crash(CLUSTER, "n2", ssh_timeout_s=BOOT_TIMEOUT_S)
+        assert handle.lookupByName(f"{CLUSTER}.n2").ID() == max(ids.values()) + 1
+        assert {handle.lookupByName(f"{CLUSTER}.{node}").ID() for node in ("n0", "n1")} == {ids["n0"], ids["n1"]}
+    after = {node: await boot_id(trio, node) for node in NODES}
+    assert after["n2"] != before["n2"]
+    assert (after["n0"], after["n1"]) == (before["n0"], before["n1"])
+
+
+async def test_a_disk_added_to_the_topology_appears_in_the_running_guest(trio: Session, guest_bed: Bed) -> None:
+    disk = guest_bed.directory / "added.qcow2"
+
+    def edit(document: dict[str, list[dict[str, object]]]) -> None:
+        document["nodes"][0]["extra_disks"] = [{"path": str(disk), "size_gb": 1}]
+
+    before = await boot_id(trio, "n0")
+    guest_bed.write_topology(CLUSTER, nodes=len(NODES), edit=edit)
+    await trio.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
+    command = "for i in 1 2 3 4 5 6 7 8 9 10; do test -b /dev/disk/by-id/virtio-vdb && break; sleep 0.5; done; "
+    answer = await trio.nodes.run(CLUSTER, "n0", f"{command} blockdev --getsize64 /dev/disk/by-id/virtio-vdb")
+    assert answer.stdout.strip() == str(1 << 30)
+    assert await boot_id(trio, "n0") == before
+    assert (await trio.clusters.plan(CLUSTER)).plan.converged
+
+
+async def test_a_node_paused_by_hand_is_reported_and_runs_on_when_asked(trio: Session) -> None:
+    with host_libvirt() as handle:
+        domain = handle.lookupByName(f"{CLUSTER}.n1")
+        domain.suspend()
+        with pytest.raises(ClusterError) as caught:
+            await trio.clusters.apply(CLUSTER)
+        assert caught.value.code is ErrorCode.GUEST_PAUSED
+        assert caught.value.node == "n1"
+        assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+        await trio.clusters.start(CLUSTER, ssh_timeout_s=60)
+        assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+async def test_more_memory_takes_an_agreement_and_a_restart(trio: Session, guest_bed: Bed) -> None:
+    def edit(document: dict[str, list[dict[str, object]]]) -> None:
+        document["nodes"][0] |= {"memory_mb": 576}
+        document["nodes"][0]["extra_disks"] = [{"path": str(guest_bed.directory / "added.qcow2"), "size_gb": 1}]
+
+    await trio.nodes.run(CLUSTER, "n0", "echo kept > /root/kept; sync")
+    before = {node: await boot_id(trio, node) for node in NODES}
+    guest_bed.write_topology(CLUSTER, nodes=len(NODES), edit=edit)
+    with pytest.raises(ApprovalRequired, match="memory_mb 512 -> 576"):
+        await trio.clusters.apply(CLUSTER)
+    await trio.clusters.apply(CLUSTER, approval=Approval(restart=True), timeout_s=BOOT_TIMEOUT_S)
+    answer = await trio.nodes.run(CLUSTER, "n0", "cat /root/kept; awk '/MemTotal/ {print $2}' /proc/meminfo")
+    kept, memory_kib = answer.stdout.split()
+    assert kept == "kept"
+    assert int(memory_kib) > 512 * 1024
+    assert await boot_id(trio, "n0") != before["n0"]
+    assert await boot_id(trio, "n1") == before["n1"]
+
+
+async def test_a_stop_that_is_not_heeded_names_the_nodes_that_are_still_up(trio: Session) -> None:
+    mask = "systemctl mask --runtime --now systemd-logind >/dev/null 2>&1; systemctl stop acpid 2>/dev/null; true"
+    await trio.nodes.run(CLUSTER, "n2", mask, timeout_s=60)
+    with pytest.raises(OperationTimeout, match="n2") as caught:
+        await trio.clusters.stop(CLUSTER, timeout_s=30)
+    assert "n2" in caught.value.message
+    status = await trio.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
+    assert {node.domain_state for node in status.nodes} == {"shut off"}
+
+
+async def test_commands_on_a_stopped_cluster_say_that_it_is_stopped(guest_session: Session) -> None:
+    await guest_session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
+    with pytest.raises(ClusterNotRunning, match="n0"):
+        await guest_session.nodes.run(CLUSTER, "n0", "true", timeout_s=3)
+    with pytest.raises(ClusterNotRunning):
+        await guest_session.inspection.handle(CLUSTER)
+
+
+async def test_a_cluster_shuts_down_when_asked_and_is_off_when_the_answer_comes(trio: Session) -> None:
+    started = time.monotonic()
+    status = await trio.clusters.stop(CLUSTER, timeout_s=120)
+    assert {node.domain_state for node in status.nodes} == {"shut off"}
+    assert time.monotonic() - started < 120
+    with host_libvirt() as handle:
+        assert not handle.lookupByName(f"{CLUSTER}.n0").isActive()
