@@ -1,6 +1,6 @@
 """Records as the use cases read and change them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from reconciler.desired.addresses import guest_address
 from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound
@@ -12,12 +12,18 @@ _TRIES = 20
 """Attempts at a change that other writers keep coming before; each is one read and one write."""
 
 
-async def existing(store: Store, cluster: str) -> ClusterRecord:
-    """The record of a cluster that is there; a destroyed one is not, even where its disks are kept."""
+async def recorded(store: Store, cluster: str) -> ClusterRecord:
+    """The record of a cluster, of a destroyed one too while its disks are kept."""
     record = await store.get(cluster)
     if record is None:
         known = ", ".join(await store.names()) or "none"
         raise ClusterNotFound(f"no cluster named {cluster!r} is defined", hint=f"defined clusters: {known}")
+    return record
+
+
+async def existing(store: Store, cluster: str) -> ClusterRecord:
+    """The record of a cluster that is there; a destroyed one is not, even where its disks are kept."""
+    record = await recorded(store, cluster)
     if record.deletion is not None:
         raise ClusterNotFound(
             f"cluster {cluster!r} was destroyed",
@@ -27,11 +33,16 @@ async def existing(store: Store, cluster: str) -> ClusterRecord:
 
 
 async def change(
-    store: Store, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord], *, actor: str
+    store: Store,
+    cluster: str,
+    edit: Callable[[ClusterRecord], ClusterRecord],
+    *,
+    actor: str,
+    read: Callable[[Store, str], Awaitable[ClusterRecord]] = existing,
 ) -> ClusterRecord:
     """Apply `edit` to the newest record; when another writer comes first, to the one that it left."""
     for _ in range(_TRIES):
-        before = await existing(store, cluster)
+        before = await read(store, cluster)
         try:
             return await store.put(edit(before), expected_generation=before.generation, actor=actor)
         except Conflict:

@@ -15,7 +15,7 @@ from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, Wanted
 from reconciler.model.results import ClusterStatus
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.service import intent
-from reconciler.service.access import addresses, change, existing
+from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
@@ -184,14 +184,15 @@ class Clusters:
         return await change(self._runtime.store, cluster, edit, actor=self._actor)
 
     async def _mark_deleted(self, cluster: str, remove_overlays: bool) -> ClusterRecord | None:
+        """The record of a cluster that goes; None where it went already."""
         store = self._runtime.store
-        before = await store.get(cluster)
-        if before is None:
-            if not await store.history(cluster):
-                await existing(store, cluster)
+        if await store.get(cluster) is None and await store.history(cluster):
             return None
-        after = intent.deleted(before, remove_overlays=remove_overlays)
-        return await store.put(after, expected_generation=before.generation, actor=self._actor)
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.deleted(before, remove_overlays=remove_overlays)
+
+        return await change(store, cluster, edit, actor=self._actor, read=recorded)
 
     async def _converge(self, record: ClusterRecord, timeout_s: float, progress: Progress) -> None:
         """Wait until the record holds, and say so where another client has meanwhile asked for something else."""

@@ -1,22 +1,18 @@
 """Defining, reconciling and destroying 3 and 30 nodes that do not boot."""
 
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import pairwise
 
 from tests.bench.figure import Figure, median_figure
-from tests.integration.bed import Bed, Session
-from tests.lab import WORK_DIR
+from tests.integration.bed import Bed, Session, temporary_bed
 
 ROUNDS = 5
 
 
 async def measure() -> Sequence[Figure]:
     """All figures, after libvirt's first probe of QEMU."""
-    with tempfile.TemporaryDirectory(dir=WORK_DIR) as name:
-        Path(name).chmod(0o755)
-        bed = Bed.made_in(Path(name))
+    with temporary_bed() as bed:
         async with bed.runtime() as runtime:
             session = Session(runtime)
             await _life(bed, session, 1)  # libvirt probes QEMU, Python imports
@@ -51,5 +47,5 @@ async def _life(bed: Bed, session: Session, nodes: int) -> tuple[float, float, f
     marks.append(time.perf_counter())
     await session.clusters.destroy("bench", remove_overlays=True)
     marks.append(time.perf_counter())
-    define, again, status, destroy = (later - earlier for earlier, later in zip(marks, marks[1:], strict=False))
+    define, again, status, destroy = (later - earlier for earlier, later in pairwise(marks))
     return define, again, status, destroy

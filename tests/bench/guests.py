@@ -2,15 +2,12 @@
 
 import asyncio
 import subprocess
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 from reconciler.guest.openssh import render_ssh_command, write_known_hosts
 from tests.bench.figure import Figure, median_figure
-from tests.integration.bed import Bed, Session
-from tests.lab import WORK_DIR
+from tests.integration.bed import Bed, Session, temporary_bed
 
 CLUSTER = "bench"
 NODES = ("n0", "n1", "n2")
@@ -19,9 +16,7 @@ ROUNDS = 15
 
 async def measure() -> Sequence[Figure]:
     """All figures of one life of a cluster."""
-    with tempfile.TemporaryDirectory(dir=WORK_DIR) as name:
-        Path(name).chmod(0o755)
-        bed = Bed.made_in(Path(name))
+    with temporary_bed() as bed:
         bed.write_topology(CLUSTER, nodes=len(NODES))
         async with bed.runtime() as runtime:
             return await _life(bed, Session(runtime))

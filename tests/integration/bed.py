@@ -1,6 +1,7 @@
 """A place of its own for each test: settings, keys, topologies, and a look at everything on the host that is ours."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from reconciler.service.inspection import Inspection
 from reconciler.service.nodes import Nodes
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings, load_settings
+from tests.lab import WORK_DIR
 
 LIBVIRT_URI = "qemu:///system"
 BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
@@ -83,6 +85,15 @@ class Bed:
     def runtime(self, checkpoint: Checkpoint | None = None) -> Runtime:
         """A process's own runtime on this bed."""
         return Runtime(self.settings) if checkpoint is None else Runtime(self.settings, checkpoint=checkpoint)
+
+
+@contextmanager
+def temporary_bed() -> Iterator[Bed]:
+    """A bed for longer than one test, in a directory that QEMU's user may enter."""
+    with tempfile.TemporaryDirectory(dir=WORK_DIR) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield Bed.made_in(directory)
 
 
 @dataclass(frozen=True)

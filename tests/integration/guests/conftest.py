@@ -1,14 +1,10 @@
 """One cluster of three real machines for the whole run: booting is dear, so the tests share it and leave it running."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.integration.bed import SHARED_CLUSTER, Bed, Session
-from tests.lab import WORK_DIR
+from tests.integration.bed import SHARED_CLUSTER, Bed, Session, temporary_bed
 
 NODES = ("n0", "n1", "n2")
 BOOT_TIMEOUT_S = 300.0
@@ -18,10 +14,8 @@ BOOT_TIMEOUT_S = 300.0
 @pytest.fixture(scope="session")
 def guest_bed() -> Iterator[Bed]:
     """The place of the shared cluster, which QEMU's user may enter."""
-    directory = Path(tempfile.mkdtemp(prefix="trio-", dir=WORK_DIR))
-    directory.chmod(0o755)
-    yield Bed.made_in(directory)
-    shutil.rmtree(directory)
+    with temporary_bed() as bed:
+        yield bed
 
 
 @pytest.fixture(scope="session")
