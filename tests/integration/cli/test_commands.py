@@ -1,0 +1,195 @@
+"""The command as a user runs it, on a real libvirtd; no machine boots here."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.bed import Bed, host_libvirt
+
+COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
+DEADLINE_S = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+Vmcluster = Callable[..., Ended]
+
+
+@pytest.fixture
+def vmcluster(bed: Bed) -> Vmcluster:
+    def run(*arguments: str, code: int = 0) -> Ended:
+        ended = subprocess.run(
+            [*COMMAND, *arguments],
+            env=bed.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return run
+
+
+@pytest.fixture
+def topology(bed: Bed) -> Path:
+    return bed.write_topology("cli")
+
+
+def states(vmcluster: Vmcluster) -> set[str]:
+    return {node["domain_state"] for node in vmcluster("status", "cli", "-o", "json").data["nodes"]}
+
+
+def test_a_plan_exits_2_until_it_is_applied_and_0_afterwards(vmcluster: Vmcluster, topology: Path) -> None:
+    planned = vmcluster("plan", str(topology), "--no-start", code=2).out
+    assert "  + network/net-cli  not there yet\n" in planned
+    assert "Plan: 7 to create, 0 to change, 0 to delete; restarts: none; data loss: none\n" in planned
+    applied = vmcluster("apply", str(topology), "--no-start")
+    assert "DefineDomain n0: done in" in applied.err
+    assert "next: vmcluster start cli" in applied.err
+    assert vmcluster("plan", str(topology), "--no-start").out == "cluster cli, generation 1\nnothing to do\n"
+    assert states(vmcluster) == {"shut off"}
+
+
+def test_applying_again_has_nothing_to_do(vmcluster: Vmcluster, topology: Path) -> None:
+    vmcluster("apply", "cli", "--no-start")
+    again = vmcluster("apply", "cli", "--no-start")
+    assert "nothing to do" in again.out
+    assert "done in" not in again.err
+    assert len(vmcluster("history", "cli", "-o", "json").data) == 1
+
+
+def test_a_plan_as_data_carries_actions_and_a_patch(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:
+    vmcluster("apply", "cli", "--no-start", "--output", "json")
+    bed.write_topology("cli", edit=lambda document: document["nodes"][0].update(memory_mb=600))
+    plan = vmcluster("plan", "cli", "--no-start", "-o", "json", code=2).data
+    assert [(action["address"], action["change"]) for action in plan["actions"]] == [("domain/n0", "update")]
+    assert plan["actions"][0]["reason"] == "memory_mb 512 -> 600"
+    assert plan["patch"] == [{"op": "replace", "path": "/domains/n0/memory_mb", "value": 600}]
+    assert (plan["generation"], plan["converged"], plan["blocked"]) == (1, False, False)
+
+
+def test_a_topology_with_problems_exits_1_and_leaves_nothing(vmcluster: Vmcluster, bed: Bed) -> None:
+    bed.write_topology("cli", edit=lambda document: document.update(bogus=1))
+    for command in ("plan", "apply"):
+        assert vmcluster(command, "cli", "-o", "json", code=1).data["code"] == "TOPOLOGY_INVALID"
+    assert vmcluster("list", "-o", "json").data == []
+
+
+def test_what_would_restart_a_node_is_refused_until_it_is_agreed_to(
+    vmcluster: Vmcluster, bed: Bed, topology: Path
+) -> None:
+    vmcluster("apply", "cli", "--no-start")
+    vmcluster("start", "cli", "--paused")
+    assert states(vmcluster) == {"paused"}
+    bed.write_topology("cli", edit=lambda document: document["nodes"][0].update(memory_mb=600))
+    refused = vmcluster("apply", "cli", "--no-start", code=1)
+    assert "restarts: n0" in refused.out
+    assert "error [APPROVAL_REQUIRED]" in refused.err
+    assert "--allow-restart" in refused.err
+    vmcluster("apply", "cli", "--no-start", "--allow-restart")
+    assert vmcluster("plan", "cli", "--no-start").code == 0
+
+
+def test_what_is_not_ours_stands_in_the_way_and_a_plan_says_so(vmcluster: Vmcluster, topology: Path) -> None:
+    with host_libvirt() as libvirt:
+        foreign = libvirt.networkDefineXML("<network><name>net-cli</name></network>")
+        try:
+            planned = vmcluster("plan", "cli", "--no-start", code=1).out
+            assert "  ! [CONFLICT]" in planned
+            assert vmcluster("apply", "cli", "--no-start", "-o", "json", code=1).data["code"] == "CONFLICT"
+        finally:
+            foreign.undefine()
+
+
+def test_start_paused_stop_and_crash_do_what_they_say(vmcluster: Vmcluster, topology: Path) -> None:
+    vmcluster("apply", "cli", "--no-start")
+    assert "n0" in vmcluster("start", "cli", "--paused").out
+    crashed = vmcluster("crash", "cli", "n0", "--no-restart", "-o", "json").data
+    assert (crashed["name"], crashed["domain_state"]) == ("n0", "shut off")
+    vmcluster("stop", "cli", "--mode", "destroy")
+    assert states(vmcluster) == {"shut off"}
+
+
+def test_commands_that_need_a_running_node_name_the_node_and_the_remedy(vmcluster: Vmcluster, topology: Path) -> None:
+    vmcluster("apply", "cli", "--no-start")
+    for arguments in (["handle", "cli"], ["ssh", "cli", "n0"], ["exec", "cli", "n0", "--timeout", "1", "--", "true"]):
+        ended = vmcluster(*arguments, code=1 if arguments[0] == "handle" else 255)
+        assert "error [CLUSTER_NOT_RUNNING]" in ended.err
+        assert "`vmcluster start` boots it" in ended.err
+
+
+def test_destroy_keeps_disks_until_their_deletion_is_agreed_to(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:
+    vmcluster("apply", "cli", "--no-start")
+    layers = bed.settings.overlay_dir / "cli"
+    assert vmcluster("destroy", "cli").out == "cluster cli is gone\n"
+    assert "destroyed, disks kept" in vmcluster("list").out
+    assert "--yes" in vmcluster("destroy", "cli", "--remove-overlays", code=1).err
+    assert list(layers.glob("*.qcow2"))
+    vmcluster("destroy", "cli", "--remove-overlays", "--yes")
+    assert not layers.exists()
+    assert vmcluster("list", "-o", "json").data == []
+    vmcluster("destroy", "cli")  # what is gone already is a success
+
+
+@pytest.mark.parametrize(("answer", "code", "kept"), [("n\n", 1, True), ("y\n", 0, False)])
+def test_a_person_is_asked_before_disks_are_deleted(
+    vmcluster: Vmcluster, bed: Bed, topology: Path, answer: str, code: int, kept: bool
+) -> None:
+    vmcluster("apply", "cli", "--no-start")
+    person, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "destroy", "cli", "--remove-overlays"],
+        env=bed.environment,
+        stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.write(person, answer.encode())
+        _, asked = process.communicate(timeout=DEADLINE_S)
+    os.close(person)
+    os.close(terminal)
+    assert "Delete the disks, seeds, host keys and snapshots of 'cli' for good? [y/N]" in asked
+    assert process.returncode == code
+    assert (bed.settings.overlay_dir / "cli").exists() is kept
+
+
+def test_an_interrupted_stop_goes_on_when_it_is_asked_for_again(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:
+    vmcluster("apply", "cli", "--no-start")
+    vmcluster("start", "cli", "--no-wait")
+    with subprocess.Popen(
+        [*COMMAND, "stop", "cli"], env=bed.environment, stderr=subprocess.PIPE, text=True
+    ) as process:  # machines this young do not hear ACPI: it waits
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("ShutDown"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=DEADLINE_S) == 130
+    assert "interrupted; what you asked for stays wanted" in rest
+    vmcluster("stop", "cli", "--mode", "destroy")
+    assert states(vmcluster) == {"shut off"}
