@@ -75,10 +75,10 @@ class Controller:
     async def _done_by_another(self, record: ClusterRecord, wait: "_Wait") -> bool:
         """What the process that holds the lease says of the cluster."""
         status = await self._store.status(record.cluster_name)
-        if status is None:
-            return await self._store.get(record.cluster_name) is None
-        if status.observed_generation < record.generation:
-            wait.raise_if_late(status.obstacles)
+        if status is None and await self._store.get(record.cluster_name) is None:
+            return True
+        if status is None or status.observed_generation < record.generation:
+            wait.raise_if_late(status.obstacles if status else ())
             return False
         if not status.converged:
             wait.raise_if_terminal(status)
