@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
-from reconciler.plan.kinds import known
+from reconciler.plan.kinds import is_active, known
 from reconciler.plan.planner import plan
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
@@ -81,8 +81,12 @@ def assert_explained(host: SimulatedHost, record: ClusterRecord, end: Plan) -> N
 
 def assert_as_wanted(observed: ClusterDocument, desired: ClusterDocument) -> None:
     """Everything but what a foreigner left in no one's way."""
-    for kind in ("networks", "layers", "seeds", "domains"):
+    for kind in ("networks", "seeds", "domains"):
         assert dict(known(getattr(observed, kind))) == dict(known(getattr(desired, kind)))
+    have, want = dict(known(observed.layers)), dict(known(desired.layers))
+    assert have.items() >= want.items()
+    leftovers = {layer.node for path, layer in have.items() if path not in want}
+    assert all(is_active(observed, node) for node in leftovers), "only a machine that is up may hold them open"
     for node, want in desired.power.items():
         assert_power(observed.power[node], want)
         if isinstance(want, Power) and want.state is not PowerState.OFF:

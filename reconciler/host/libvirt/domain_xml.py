@@ -18,6 +18,7 @@ SPARE_PCIE_PORTS = 10
 """Root ports beyond those of the devices we render: each disk that is plugged in later takes one."""
 
 _CPU_MODES = {"host": "host-passthrough", "maximum": "maximum"}
+_BUSES: dict[str, DiskBus] = {bus.value: bus for bus in DiskBus}
 _CPU_OF_MODE = {mode: cpu for cpu, mode in _CPU_MODES.items()}
 
 
@@ -167,10 +168,14 @@ def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...]) -> None:
 
 
 def _parse_disk(element: ET.Element) -> tuple[str, DomainDisk]:
+    """A disk by its target. One that we do not render is told by its format, so that it equals none of ours."""
+    kind, device, bus = element.get("type", ""), element.get("device", "disk"), _attribute(element, "target", "bus")
+    file_format = _attribute(element, "driver", "type")
+    rendered = (kind, device) == ("file", "disk") and bus in _BUSES
     return _attribute(element, "target", "dev"), DomainDisk(
         path=Path(_attribute(element, "source", "file")),
-        format=_attribute(element, "driver", "type"),
-        bus=DiskBus(_attribute(element, "target", "bus")),
+        format=file_format if rendered else f"{file_format} {device} of type {kind} on {bus}".strip(),
+        bus=_BUSES.get(bus, DiskBus.VIRTIO),
         backing=_parse_backing(element),
         read_only=element.find("readonly") is not None,
     )
@@ -201,14 +206,15 @@ def _parse_cpu(element: ET.Element | None) -> str:
     return _CPU_OF_MODE[mode] if mode in _CPU_OF_MODE else element.findtext("model", "")
 
 
-_MIB_PER_UNIT = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
+_KIB_PER_UNIT = {"KiB": 1, "MiB": 1024, "GiB": 1024 * 1024}
 
 
 def _memory_mb(root: ET.Element) -> int:
+    """The memory, rounded up; libvirt itself always prints KiB."""
     element = root.find("memory")
     if element is None or element.text is None:
         return 0
-    return round(int(element.text) * _MIB_PER_UNIT[element.get("unit", "KiB")])
+    return -(-int(element.text) * _KIB_PER_UNIT[element.get("unit", "KiB")] // 1024)
 
 
 def _attribute(parent: ET.Element | None, child: str, name: str) -> str:

@@ -9,6 +9,9 @@ from reconciler.model import names
 from reconciler.model.document import Network
 from reconciler.model.topology import Forward
 
+_FORWARDS = {"": Forward.ISOLATED, "nat": Forward.NAT}
+"""By the mode that libvirt prints; any other shows beside the bridge, so that the network equals none of ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecord:
@@ -43,11 +46,12 @@ def parse_network(xml: str, *, active: bool) -> NetworkRecord | None:
     bridge, ip, forward = root.find("bridge"), root.find("ip"), root.find("forward")
     if mark is None or bridge is None or ip is None:
         return None
+    mode = "" if forward is None else forward.get("mode", "nat")
     network = Network(
-        bridge=bridge.get("name", ""),
+        bridge=bridge.get("name", "") if mode in _FORWARDS else f"{bridge.get('name', '')} (forward {mode})",
         gateway=ip.get("address", ""),
         prefix_length=int(ip.get("prefix", "0")),
-        forward=Forward.NAT if forward is not None and forward.get("mode") == "nat" else Forward.ISOLATED,
+        forward=_FORWARDS.get(mode, Forward.NAT),
         active=active,
     )
     return NetworkRecord(root.findtext("name", ""), network, mark)

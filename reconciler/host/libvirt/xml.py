@@ -4,8 +4,11 @@ import xml.etree.ElementTree as ET
 
 
 def parse_element(text: str) -> ET.Element:
-    """The root element of what libvirtd printed."""
-    return ET.fromstring(text)  # noqa: S314 - the text comes from libvirtd, not from a user
+    """The root element of what libvirtd printed; an empty one where that is no XML, as then nothing in it is ours."""
+    try:
+        return ET.fromstring(text)  # noqa: S314 - the text comes from libvirtd, not from a user
+    except ET.ParseError:
+        return ET.Element("unreadable")
 
 
 def element_text(element: ET.Element) -> str:
