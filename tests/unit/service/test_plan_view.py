@@ -1,0 +1,93 @@
+"""A preview as plain data."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.controller.round import Difference
+from reconciler.model.document import ClusterDocument, canonical
+from reconciler.model.plan import Disruption
+from reconciler.model.record import ClusterRecord
+from reconciler.plan.planner import plan
+from reconciler.service.clusters import Preview
+from reconciler.service.plan_view import PlanView, plan_view
+from reconciler.store.patch import patched
+from tests.simulation.worlds import (
+    NODES,
+    NOTHING,
+    as_wanted,
+    cluster_spec,
+    compiled,
+    extra_disk,
+    hosts,
+    node_spec,
+    records,
+    running_record,
+)
+
+ADDRESS = re.compile(r"network/[^/]+|layer/[^/]+/[^/]+|(seed|domain|power|tap)/[^/]+")
+
+
+def view(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> PlanView:
+    desired = compiled(after, observed)
+    return plan_view(Preview(before, after, Difference(desired, observed, plan(desired, observed))))
+
+
+def test_a_new_cluster_is_created_in_the_order_of_its_stages() -> None:
+    new = view(running_record("alpha"), NOTHING)
+    assert [(action.change, action.address, action.action) for action in new.actions] == [
+        ("create", "network/net-lab", "CreateNetwork"),
+        ("create", "layer/alpha/vda", "CreateLayer"),
+        ("create", "seed/alpha", "WriteSeed"),
+        ("create", "domain/alpha", "DefineDomain"),
+        ("update", "power/alpha", "Start"),
+    ]
+    assert (new.generation, new.converged, new.blocked) == (0, False, False)
+    assert (new.summary.create, new.summary.change, new.summary.delete) == (4, 1, 0)
+
+
+def test_a_host_and_a_record_as_wanted_have_nothing_to_do() -> None:
+    record = running_record("alpha", "beta")
+    same = view(record, as_wanted(record), before=record)
+    assert same.converged
+    assert (same.actions, same.patch, same.record_patch) == ((), (), ())
+
+
+def test_a_record_that_would_be_written_anew_is_a_change_although_the_host_stays() -> None:
+    record = running_record("alpha")
+    lost = view(record, as_wanted(record), before=None)
+    assert not lost.converged
+    assert (lost.actions, lost.patch) == ((), ())
+    assert [operation["path"] for operation in lost.record_patch] == [""]
+
+
+def test_a_change_of_memory_names_the_node_that_needs_a_restart() -> None:
+    before = running_record("alpha", "beta")
+    nodes = {**before.spec.nodes, "beta": node_spec(NODES.index("beta"), memory_mb=768)}
+    after = before.model_copy(update={"spec": cluster_spec(nodes)})
+    changed = view(after, as_wanted(before), before=before)
+    (action,) = changed.actions
+    assert (action.address, action.reason) == ("domain/beta", "memory_mb 512 -> 768")
+    assert changed.summary.restarts == ("beta",)
+    assert changed.patch == ({"op": "replace", "path": "/domains/beta/memory_mb", "value": 768},)
+
+
+def test_disks_that_go_are_data_loss_under_their_own_address() -> None:
+    spec = cluster_spec({"alpha": node_spec(0, extra_disks={"vdb": extra_disk("alpha")})})
+    before = running_record("alpha").model_copy(update={"spec": spec})
+    off = as_wanted(before).model_copy(update={"power": {}, "taps": {}})
+    gone = view(running_record("alpha"), off, before=before)
+    deletions = [action for action in gone.actions if action.disruption is Disruption.DATA_LOSS]
+    assert [(action.change, action.address) for action in deletions] == [("delete", "layer/alpha/vdb")]
+    assert gone.summary.data_loss == ("layer/alpha/vdb",)
+
+
+@given(st.data())
+def test_the_patch_leads_from_what_is_observed_to_what_is_desired(data: st.DataObject) -> None:
+    record = data.draw(records())
+    observed = data.draw(hosts(record))
+    shown = view(record, observed)
+    assert patched(canonical(observed), shown.patch) == canonical(compiled(record, observed))
+    assert all(ADDRESS.fullmatch(action.address) for action in shown.actions)
+    assert PlanView.model_validate_json(shown.model_dump_json()) == shown
