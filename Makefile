@@ -1,0 +1,98 @@
+# Two commands matter: `make demo` and `make test`. Both bring what is missing on a fresh Debian or Ubuntu.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export VENV ?= .venv
+PYTHON_IN := $(VENV)/bin/python
+IMAGE := /var/lib/vmcluster/images/base.qcow2
+TEST_IMAGE_DIR := $(or $(VMCLUSTER_TEST_IMAGE_DIR),$(IMAGE:/base.qcow2=))
+TEST_IMAGE := $(TEST_IMAGE_DIR)/base.qcow2
+TOPOLOGY := specs/topologies/example-3node.yaml
+CLUSTER := example-3node
+PYTEST_ARGS ?=
+
+# Byte code that root writes into somebody's checkout could not be removed by them.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo env PYTHONDONTWRITEBYTECODE=1)
+VMCLUSTER := $(AS_ROOT) $(VENV)/bin/vmcluster
+SAY := printf '\033[1m==> %s\033[0m\n'
+
+# An image without a description beside it is somebody's own: it is used as it is.
+define BUILD_IMAGE
+if [ -e $(1) ] && [ ! -e $(1:.qcow2=.json) ]; then \
+  $(SAY) "using the image that you have put at $(1)"; \
+else \
+  $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); \
+fi
+endef
+
+.PHONY: help setup host image demo test lint type arch generated check bench docs clean
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: host image ## Boot three machines that you can log in to; again: check that they are as declared
+	@$(SAY) "applying $(TOPOLOGY)"
+	@$(VMCLUSTER) apply $(TOPOLOGY) --timeout 300 \
+	  || { $(SAY) "the demo did not come up: see above; \`make demo\` goes on where it stopped"; exit 1; }
+	@$(SAY) "vmcluster status $(CLUSTER)"
+	@$(VMCLUSTER) status $(CLUSTER)
+	@$(SAY) "vmcluster exec $(CLUSTER) --all -- uname -r"
+	@$(VMCLUSTER) exec $(CLUSTER) --all -- uname -r
+	@$(SAY) "up. Try:"
+	@echo "  $(VMCLUSTER) ssh $(CLUSTER) worker-0"
+	@echo "  $(VMCLUSTER) crash $(CLUSTER) worker-1"
+	@echo "  $(VMCLUSTER) plan $(TOPOLOGY)      # after an edit of the file"
+	@echo "and to remove all of it:"
+	@echo "  $(VMCLUSTER) destroy $(CLUSTER) --remove-overlays"
+
+test: setup ## Run all tests, beside a private libvirt that vanishes with them
+	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(SAY) "tests that need no host"
+	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration $(PYTEST_ARGS)
+	@$(SAY) "tests with real machines, in the lab"
+	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration $(PYTEST_ARGS)
+
+check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
+
+lint: setup ## Check style and formatting
+	@$(SAY) "ruff"
+	@$(PYTHON_IN) -m ruff check .
+	@$(PYTHON_IN) -m ruff format --check .
+
+type: setup ## Check types
+	@$(SAY) "mypy"
+	@$(PYTHON_IN) -m mypy
+
+arch: setup ## Check that imports keep to the layers
+	@$(SAY) "import-linter"
+	@$(VENV)/bin/lint-imports
+
+generated: setup
+	@$(SAY) "generated files"
+	@$(PYTHON_IN) -m reconciler.desired.schemas --check
+	@$(PYTHON_IN) -m tests.readme --check
+
+docs: setup ## Write the generated files: schemas, tables in README.md
+	@$(PYTHON_IN) -m reconciler.desired.schemas
+	@$(PYTHON_IN) -m tests.readme
+
+bench: setup ## Measure, beside the figures to beat; results also in bench.json
+	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m tests.bench
+
+host: setup
+	@$(SAY) "vmcluster doctor --fix"
+	@$(VMCLUSTER) doctor --fix || { $(SAY) "this host cannot run machines yet: see the remedies above"; exit 1; }
+
+setup: ## Install missing packages, and pinned Python packages into .venv
+	@.ci/setup
+
+image: setup ## Build the guest image, where there is none or its recipe has changed
+	@$(call BUILD_IMAGE,$(IMAGE))
+
+clean: ## Remove what builds, tests and checks leave in the checkout
+	@rm -rf build dist *.egg-info bench.json .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find reconciler tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,121 @@
+"""The tables in README.md that are made from the code: `python -m tests.readme [--check]`.
+
+Each stands between `<!-- NAME: made by make docs -->` and `<!-- end -->`.
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from reconciler import errors
+from reconciler.errors import ClusterError, ErrorCode
+from reconciler.frontends.mcp.tools import TOOLS
+from reconciler.settings import Settings
+
+README = Path(__file__).parents[1] / "README.md"
+
+# Codes that no error class of their own carries: those of a cluster's obstacles, and those of features to come.
+_WITHOUT_CLASS: Mapping[ErrorCode, tuple[str, bool]] = {
+    ErrorCode.SNAPSHOT_NOT_FOUND: ("The cluster has no snapshot of that name.", False),
+    ErrorCode.SNAPSHOT_EXISTS: ("The cluster has a snapshot of that name already.", False),
+    ErrorCode.SNAPSHOT_FAILED: ("A snapshot could not be taken; the nodes run on as before.", True),
+    ErrorCode.SNAPSHOT_LOST: ("A snapshot that was taken is missing on the host; it is never made again.", False),
+    ErrorCode.REVERT_FAILED: ("A revert could not be done on every node.", True),
+    ErrorCode.ARTIFACT_NOT_FOUND: ("No artifact of that id is registered.", False),
+    ErrorCode.ARTIFACT_NOT_SYNCED: ("The artifact is not complete on the node.", True),
+    ErrorCode.FAULT_NOT_FOUND: ("The cluster has no active fault of that handle.", False),
+    ErrorCode.GUEST_CRASHED: ("A node's kernel has crashed; it is kept as it is until somebody asks.", True),
+    ErrorCode.GUEST_PAUSED: ("A node is paused, by an I/O error or by a person; it is left so.", True),
+}
+
+
+def render_config_table() -> str:
+    """Every key of the configuration: environment variable, default, meaning."""
+    rows = (
+        (f"`{key}`", f"`VMCLUSTER_{key.upper()}`", f"`{field.default}`", field.description or "")
+        for key, field in Settings.model_fields.items()
+    )
+    return _table(("key", "environment", "default", "meaning"), rows)
+
+
+def render_error_table() -> str:
+    """Every error code: meaning, and whether trying again or reverting can help."""
+    meanings = {**_WITHOUT_CLASS, **_from_classes()}
+    rows = ((f"`{code}`", meanings[code][0], "yes" if meanings[code][1] else "no") for code in ErrorCode)
+    return _table(("code", "meaning", "recoverable"), rows)
+
+
+def render_tool_table() -> str:
+    """Every MCP tool: its arguments and what it does."""
+    rows = ((f"`{tool.function.__name__}({_arguments(tool.function)})`", _summary(tool.function)) for tool in TOOLS)
+    return _table(("tool", "does"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "config": render_config_table,
+    "errors": render_error_table,
+    "tools": render_tool_table,
+}
+
+
+def render(text: str) -> str:
+    """The text with each marked table made anew. Raises `ValueError` where a table has no place."""
+    for name, render_table in TABLES.items():
+        opening = f"<!-- {name}: made by make docs -->"
+        place = re.compile(rf"{re.escape(opening)}\n.*?<!-- end -->", re.DOTALL)
+        if len(place.findall(text)) != 1:
+            raise ValueError(f"there must be one place for {name}: {opening} ... <!-- end -->")
+        table = f"{opening}\n{render_table()}<!-- end -->"
+        text = place.sub(lambda _, table=table: table, text)
+    return text
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the tables, or with `--check` only say whether they are current; the exit code is 1 where not."""
+    before = README.read_text()
+    after = render(before)
+    if "--check" in arguments:
+        if before != after:
+            sys.stderr.write(f"{README.name}: not current (run: make docs)\n")
+        return int(before != after)
+    README.write_text(after)
+    return 0
+
+
+def _from_classes() -> dict[ErrorCode, tuple[str, bool]]:
+    """Meaning by code; where classes share a code, the one that ends a wait speaks for it."""
+    classes = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, ClusterError)]
+    with_code = [each for each in classes if "code" in vars(each)]
+    return {each.code: (_summary(each), each.recoverable) for each in sorted(with_code, key=_is_terminal)}
+
+
+def _is_terminal(error: type[ClusterError]) -> bool:
+    return error.terminal
+
+
+def _arguments(function: Callable[..., object]) -> str:
+    _call, *parameters = inspect.signature(function).parameters.values()
+    return ", ".join(map(_argument, parameters))
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    return (
+        parameter.name if parameter.default is parameter.empty else f"{parameter.name}={json.dumps(parameter.default)}"
+    )
+
+
+def _summary(documented: object) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
