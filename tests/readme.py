@@ -5,7 +5,6 @@ Each stands between `<!-- NAME: made by make docs -->` and `<!-- end -->`.
 
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from reconciler.errors import ClusterError, ErrorCode
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.settings import Settings
 
+_END = "<!-- end -->"
 README = Path(__file__).parents[1] / "README.md"
 
 # Codes that no error class of their own carries: those of a cluster's obstacles, and those of features to come.
@@ -64,12 +64,12 @@ TABLES: Mapping[str, Callable[[], str]] = {
 def render(text: str) -> str:
     """The text with each marked table made anew. Raises `ValueError` where a table has no place."""
     for name, render_table in TABLES.items():
-        opening = f"<!-- {name}: made by make docs -->"
-        place = re.compile(rf"{re.escape(opening)}\n.*?<!-- end -->", re.DOTALL)
-        if len(place.findall(text)) != 1:
-            raise ValueError(f"there must be one place for {name}: {opening} ... <!-- end -->")
-        table = f"{opening}\n{render_table()}<!-- end -->"
-        text = place.sub(lambda _, table=table: table, text)
+        opening = f"<!-- {name}: made by make docs -->\n"
+        before, found, rest = text.partition(opening)
+        _stale, closed, after = rest.partition(_END)
+        if not found or not closed or opening in after:
+            raise ValueError(f"there must be one place for {name}: {opening.strip()} ... {_END}")
+        text = f"{before}{opening}{render_table()}{_END}{after}"
     return text
 
 
