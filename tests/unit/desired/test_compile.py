@@ -1,0 +1,165 @@
+"""From a record to the desired document."""
+
+from pathlib import Path
+
+from hypothesis import given
+
+from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
+from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Tap
+from reconciler.model.record import ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
+from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
+from tests.simulation.worlds import (
+    NOTHING,
+    as_wanted,
+    cluster_spec,
+    compiled,
+    extra_disk,
+    node_spec,
+    records,
+    running_record,
+)
+
+RECORD = running_record("alpha", "beta")
+
+
+def with_node(**changes: object) -> ClusterRecord:
+    """`RECORD` with another specification of alpha."""
+    node = RECORD.spec.nodes["alpha"].model_copy(update=changes)
+    spec = RECORD.spec.model_copy(update={"nodes": {**RECORD.spec.nodes, "alpha": node}})
+    return RECORD.model_copy(update={"spec": spec})
+
+
+def with_intent(**changes: object) -> ClusterRecord:
+    intent = RECORD.nodes["alpha"].model_copy(update=changes)
+    return RECORD.model_copy(update={"nodes": {**RECORD.nodes, "alpha": intent}})
+
+
+def domain_of(record: ClusterRecord, *, kvm: bool = False) -> Domain:
+    domain = compile_document(record, HostFacts(kvm_usable=kvm), NOTHING).domains["alpha"]
+    assert isinstance(domain, Domain)
+    return domain
+
+
+@given(records())
+def test_the_same_record_always_gives_the_same_document(record: ClusterRecord) -> None:
+    again = ClusterRecord.model_validate_json(record.model_dump_json())
+    assert compiled(record) == compiled(again)
+
+
+@given(records())
+def test_every_part_of_a_node_has_the_node_for_its_key(record: ClusterRecord) -> None:
+    wanted = compiled(record.model_copy(update={"deletion": None}))
+    nodes = record.spec.nodes.keys()
+    assert wanted.seeds.keys() == wanted.domains.keys() == wanted.power.keys() == nodes
+    assert wanted.taps.keys() == {node for node in nodes if record.nodes[node].power is not WantedPower.OFF}
+
+
+@given(records())
+def test_every_file_that_a_domain_writes_to_is_a_layer_or_the_users_own(record: ClusterRecord) -> None:
+    wanted = compiled(record.model_copy(update={"deletion": None}))
+    for node, domain in wanted.domains.items():
+        assert isinstance(domain, Domain)
+        own = {str(disk.path) for disk in record.spec.nodes[node].extra_disks.values() if disk.existing}
+        written = {str(disk.path) for disk in domain.disks.values() if not disk.read_only}
+        layers = {path for path, layer in wanted.layers.items() if isinstance(layer, Layer) and layer.node == node}
+        assert written == layers | own
+
+
+def test_a_network_has_the_hosts_address_and_is_active() -> None:
+    assert compiled(RECORD).networks == {
+        "net-lab": Network(
+            bridge="virbr-lab0", gateway="192.168.77.1", prefix_length=24, forward=Forward.NAT, active=True
+        )
+    }
+
+
+def test_a_root_disk_is_a_layer_on_the_image_and_its_revision_is_in_its_name() -> None:
+    layers = compiled(with_intent(disk_revision=3)).layers
+    assert layers["/overlays/lab/alpha.vda.r3.0.qcow2"] == Layer(
+        node="alpha", disk="vda", size_bytes=2**30, backing=Path("/images/base.qcow2"), backing_format="qcow2"
+    )
+    assert "/overlays/lab/beta.vda.r0.0.qcow2" in layers
+
+
+def test_an_extra_disk_of_ours_is_a_layer_and_one_of_the_users_is_only_used() -> None:
+    disks = {"vdb": extra_disk("alpha", DiskBus.SCSI), "vdc": extra_disk("alpha", existing=True)}
+    record = with_node(extra_disks=disks)
+    wanted, domain = compiled(record), domain_of(record)
+    assert wanted.layers["/disks/alpha-data.qcow2"] == Layer(node="alpha", disk="vdb", size_bytes=2**20)
+    assert "/disks/mine.raw" not in wanted.layers
+    assert [*domain.disks] == ["vda", "vdb", "vdc", "vdz"]
+    assert domain.disks["vdb"].bus is DiskBus.SCSI
+
+
+def test_the_seed_is_the_last_disk_and_read_only() -> None:
+    target, disk = [*domain_of(RECORD).disks.items()][-1]
+    assert (target, disk.path, disk.format, disk.read_only) == (
+        "vdz",
+        Path("/overlays/lab/alpha.seed.iso"),
+        "raw",
+        True,
+    )
+
+
+def test_a_machine_runs_on_kvm_where_it_works_and_emulated_elsewhere() -> None:
+    assert (domain_of(RECORD, kvm=True).virt_type, domain_of(RECORD, kvm=True).cpu) == ("kvm", "host")
+    assert (domain_of(RECORD).virt_type, domain_of(RECORD).cpu) == ("qemu", "maximum")
+
+
+def test_what_a_topology_says_of_the_processor_wins() -> None:
+    domain = domain_of(with_node(virt_type=VirtType.QEMU, cpu="Nehalem"), kvm=True)
+    assert (domain.virt_type, domain.cpu) == ("qemu", "Nehalem")
+
+
+def test_a_direct_kernel_boot_is_part_of_the_domain() -> None:
+    boot = domain_of(with_node(boot=Boot(kernel=Path("/k"), initrd=None, cmdline="quiet"))).boot
+    assert boot is not None
+    assert (boot.kernel, boot.initrd, boot.cmdline) == (Path("/k"), None, "quiet")
+
+
+def test_what_was_asked_of_a_node_is_its_power() -> None:
+    record = with_intent(power=WantedPower.PAUSED, boot_epoch=4, resume_epoch=2, stop_mode=StopMode.DESTROY)
+    power = compiled(record).power["alpha"]
+    assert isinstance(power, Power)
+    assert (power.state.value, power.boot_epoch, power.resume_epoch, power.stop_mode) == ("paused", 4, 2, "destroy")
+
+
+def test_a_node_that_shall_be_off_has_no_tap() -> None:
+    assert compiled(with_intent(power=WantedPower.OFF)).taps == {"beta": Tap(bridge="virbr-lab0")}
+
+
+def test_a_new_node_changes_the_seeds_of_all_as_they_know_each_other() -> None:
+    alone, both = compiled(running_record("alpha")), compiled(RECORD)
+    assert alone.seeds["alpha"] != both.seeds["alpha"]
+    assert alone.domains["alpha"] == both.domains["alpha"]
+
+
+def test_a_fresh_root_disk_is_a_new_instance_to_cloud_init() -> None:
+    before, after = seed_inputs(RECORD), seed_inputs(with_intent(disk_revision=1))
+    assert before["alpha"].instance_id != after["alpha"].instance_id
+    assert before["beta"] == after["beta"]
+
+
+def test_an_isolated_network_gives_its_nodes_no_gateway() -> None:
+    network = RECORD.spec.network.model_copy(update={"forward": Forward.ISOLATED})
+    isolated = RECORD.model_copy(update={"spec": RECORD.spec.model_copy(update={"network": network})})
+    assert [inputs.gateway for inputs in seed_inputs(isolated).values()] == [None, None]
+    assert all(inputs.gateway is not None for inputs in seed_inputs(RECORD).values())
+
+
+def test_a_cluster_that_goes_with_its_disks_wants_nothing() -> None:
+    gone = RECORD.model_copy(update={"deletion": Deletion(remove_overlays=True)})
+    assert compiled(gone, as_wanted(RECORD)) == ClusterDocument()
+
+
+def test_a_cluster_that_goes_and_keeps_its_disks_wants_what_is_there_of_them() -> None:
+    gone = RECORD.model_copy(update={"deletion": Deletion(remove_overlays=False)})
+    found = as_wanted(RECORD).model_copy(update={"seeds": {"alpha": Seed(digest="old")}})
+    assert compiled(gone, found) == ClusterDocument(layers=found.layers, seeds=found.seeds)
+
+
+def test_two_hundred_nodes_are_all_different() -> None:
+    nodes = {f"n{index}": node_spec(0).model_copy(update={"mac": f"{index}"}) for index in range(200)}
+    record = ClusterRecord(cluster_name="lab", spec=cluster_spec(nodes), nodes={name: NodeIntent() for name in nodes})
+    seeds = {seed.digest for seed in compiled(record).seeds.values() if isinstance(seed, Seed)}
+    assert len(seeds) == len(nodes)
