@@ -1,0 +1,67 @@
+"""Logs of a command: on standard error, quiet by default, harmless on a terminal."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from reconciler.frontends.cli.logs import configure_logs
+from reconciler.frontends.cli.options import LogOptions
+from reconciler.model.record import ClusterRecord
+
+from .conftest import Invoke
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def logged(capsys: Captured, options: LogOptions, configured: str | None = None) -> list[str]:
+    configure_logs(options, configured)
+    log = structlog.get_logger()
+    for level in ("debug", "info", "warning"):
+        getattr(log, level)(level, value="\x1b[2Ja\nb")
+    out, err = capsys.readouterr()
+    assert out == ""
+    return list(err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("options", "configured", "lines"),
+    [
+        (LogOptions(), None, 1),
+        (LogOptions(verbosity=1), None, 2),
+        (LogOptions(verbosity=9), None, 3),
+        (LogOptions(), "DEBUG", 3),
+        (LogOptions(), "ERROR", 0),
+        (LogOptions(verbosity=1), "ERROR", 2),
+    ],
+)
+def test_warnings_are_logged_unless_the_configuration_or_the_user_asks_for_another_level(
+    capsys: Captured, options: LogOptions, configured: str | None, lines: int
+) -> None:
+    assert len(logged(capsys, options, configured)) == lines
+
+
+def test_values_in_logs_stay_on_their_line_and_leave_the_terminal_alone(capsys: Captured) -> None:
+    (line,) = logged(capsys, LogOptions())
+    assert "\x1b" not in line
+    assert r"\x1b[2Ja\nb" in line
+
+
+def test_as_json_each_event_is_one_object(capsys: Captured) -> None:
+    (line,) = logged(capsys, LogOptions(as_json=True))
+    event = json.loads(line)
+    assert (event["event"], event["level"], event["value"]) == ("warning", "warning", "\x1b[2Ja\nb")
+
+
+def test_a_failed_round_is_logged_beside_the_error(invoke: Invoke, lab: ClusterRecord) -> None:
+    ended = invoke("--log-json", "stop", "lab", "--timeout", "0.1")
+    events = [json.loads(line) for line in ended.err.splitlines() if line.startswith("{")]
+    assert events[0]["event"] == "round_failed"
+    assert events[0]["cluster"] == "lab"
