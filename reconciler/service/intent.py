@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument
+from reconciler.model.document import ClusterDocument, Power
 from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion, NodeIntent, NodeSpec, StopMode, WantedPower
 
 FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "user_data")
@@ -32,13 +32,23 @@ def recreated_nodes(before: ClusterRecord | None, after: ClusterRecord) -> froze
 
 
 def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """The record of a cluster that had none, standing on the newest root layers that are there already."""
+    """The record of a cluster that had none, standing on the newest root layers that are there already.
+
+    Requests count on from those that the host has carried out: a lower number would pass for one that was met. A
+    newest layer that cannot be read counts as well, so that it is reported and no older one takes its place.
+    """
     newest: dict[str, int] = {}
     for path in observed.layers:
         parsed = names.parse_layer_name(path.rpartition("/")[2])
         if parsed is not None and parsed[1] == names.ROOT_DISK:
             newest[parsed[0]] = max(newest.get(parsed[0], 0), parsed[2])
-    return _each(record, lambda name, intent: intent.model_copy(update={"disk_revision": newest.get(name, 0)}))
+
+    def change(name: str, intent: NodeIntent) -> NodeIntent:
+        power = observed.power.get(name)
+        epochs = power.model_dump(include={"boot_epoch", "resume_epoch"}) if isinstance(power, Power) else {}
+        return intent.model_copy(update={"disk_revision": newest.get(name, 0), **epochs})
+
+    return _each(record, change)
 
 
 def started(record: ClusterRecord, *, resume: frozenset[str] = frozenset(), paused: bool = False) -> ClusterRecord:
