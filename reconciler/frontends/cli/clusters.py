@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, SshTimeout, Topology, Wait
-from reconciler.frontends.cli.output import narrate, quiet_pipe
+from reconciler.frontends.cli.output import narrate, unheard
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, present
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def apply(
 
         if output is OutputFormat.TABLE:
             view = plan_view(await use.clusters.plan(topology, start=start))
-            with quiet_pipe():
+            with unheard():
                 print_plan(view, short=True)
         return await use.clusters.apply(
             topology,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.errors import InvalidArgument
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
 from reconciler.frontends.cli.output import emit, narrate
 from reconciler.frontends.cli.session import Manner, UseCases, conduct
@@ -66,11 +65,12 @@ def execute(
     """
     target, command = split_words(words, everywhere=everywhere, nodes=nodes)
     variables = parse_environment(env or ())
+    given = standard_input() if stdin else None
     manner = Manner(output=output, failure_code=OWN_FAILURE)
     if target.node is not None:
-        _run_on_one(cluster, target.node, command, variables, manner, stdin=stdin, timeout_s=timeout)
+        _run_on_one(cluster, target.node, command, variables, manner, stdin=given, timeout_s=timeout)
     else:
-        _run_on_many(cluster, target.nodes, command, variables, manner, stdin=stdin, timeout_s=timeout)
+        _run_on_many(cluster, target.nodes, command, variables, manner, stdin=given, timeout_s=timeout)
 
 
 @app.command(context_settings={"ignore_unknown_options": False})
@@ -127,12 +127,10 @@ def parse_environment(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def _run_on_one(
-    cluster: str, node: str, command: str, env: dict[str, str], manner: Manner, *, stdin: bool, timeout_s: float
+    cluster: str, node: str, command: str, env: dict[str, str], manner: Manner, *, stdin: bytes | None, timeout_s: float
 ) -> None:
     async def work(use: UseCases) -> "ExecResult":
-        return await use.nodes.run(
-            cluster, node, command, timeout_s=timeout_s, env=env, stdin=_standard_input() if stdin else None
-        )
+        return await use.nodes.run(cluster, node, command, timeout_s=timeout_s, env=env, stdin=stdin)
 
     result = conduct(work, manner)
     emit(result, manner.output, lambda shown: _pass_on(shown, node))
@@ -146,7 +144,7 @@ def _run_on_many(
     env: dict[str, str],
     manner: Manner,
     *,
-    stdin: bool,
+    stdin: bytes | None,
     timeout_s: float,
 ) -> None:
     async def work(use: UseCases) -> "ExecAllResult":
@@ -157,7 +155,7 @@ def _run_on_many(
             require_all=False,
             timeout_s=timeout_s,
             env=env,
-            stdin=_standard_input() if stdin else None,
+            stdin=stdin,
         )
 
     result = conduct(work, manner)
@@ -166,12 +164,13 @@ def _run_on_many(
     raise typer.Exit(max(codes))
 
 
-def _standard_input() -> bytes:
+def standard_input() -> bytes:
+    """All of it; read before the event loop begins, where an interruption ends it at once."""
     data = sys.stdin.buffer.read(STDIN_LIMIT_BYTES + 1)
     if len(data) > STDIN_LIMIT_BYTES:
-        raise InvalidArgument(
-            f"standard input is longer than {STDIN_LIMIT_BYTES} bytes",
-            hint="copy a large file with rsync or scp over the login that `vmcluster handle` prints",
+        raise typer.BadParameter(
+            f"is longer than {STDIN_LIMIT_BYTES} bytes; copy large files with rsync or scp, see `vmcluster handle`",
+            param_hint="standard input",
         )
     return data
 

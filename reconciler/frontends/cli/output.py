@@ -42,8 +42,8 @@ def plain(value: Any) -> Any:
 
 
 def narrate(message: str) -> None:
-    """One line about what goes on. Nobody has to listen: work goes on when the terminal is gone."""
-    with suppress(OSError):
+    """One line about what goes on."""
+    with unheard():
         typer.echo(printable(message), err=True)
 
 
@@ -52,11 +52,19 @@ def complain(error: "ToolError", output: OutputFormat, *, message: str, hint: st
     if output is not OutputFormat.TABLE:
         emit(error, output, lambda _: None)
     where = f" {error.node}" if error.node else ""
-    with suppress(OSError):
+    with unheard():
         typer.secho(f"error [{error.code}]{printable(where)}: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(printable(message), err=True)
         if hint:
             typer.secho(f"  {printable(hint)}", fg="cyan", err=True)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Print in the midst of work. Nobody has to listen: work goes on when the reader or the terminal is gone."""
+    with suppress(OSError):
+        yield
+        sys.stdout.flush()
 
 
 @contextmanager

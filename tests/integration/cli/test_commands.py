@@ -91,6 +91,18 @@ def test_a_plan_as_data_carries_actions_and_a_patch(vmcluster: Vmcluster, bed: B
     assert (plan["generation"], plan["converged"], plan["blocked"]) == (1, False, False)
 
 
+def test_a_reader_that_goes_away_does_not_stop_the_work(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "apply", "cli", "--no-start"], env=bed.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"error" not in process.stderr.read()
+        assert process.wait(timeout=DEADLINE_S) == 141
+    assert states(vmcluster) == {"shut off"}
+
+
 def test_a_topology_with_problems_exits_1_and_leaves_nothing(vmcluster: Vmcluster, bed: Bed) -> None:
     bed.write_topology("cli", edit=lambda document: document.update(bogus=1))
     for command in ("plan", "apply"):

@@ -6,7 +6,6 @@ import sys
 import pytest
 import typer
 
-from reconciler.errors import InvalidArgument
 from reconciler.frontends.cli import nodes
 from reconciler.frontends.cli.nodes import Target, command_line, parse_environment, split_words, with_prefix
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
@@ -80,5 +79,5 @@ def test_output_of_many_nodes_is_told_apart_and_nodes_without_an_answer_are_name
 def test_standard_input_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "STDIN_LIMIT_BYTES", 4)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"12345")))
-    with pytest.raises(InvalidArgument, match="longer than 4 bytes"):
-        nodes._standard_input()
+    with pytest.raises(typer.BadParameter, match="longer than 4 bytes"):
+        nodes.standard_input()
