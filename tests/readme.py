@@ -73,6 +73,11 @@ def render(text: str) -> str:
     return text
 
 
+def described_twice() -> set[ErrorCode]:
+    """Codes whose meaning stands here although an error class says it by now."""
+    return _WITHOUT_CLASS.keys() & _from_classes().keys()
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write the tables, or with `--check` only say whether they are current; the exit code is 1 where not."""
     before = README.read_text()

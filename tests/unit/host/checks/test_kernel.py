@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from reconciler.host.checks.kernel import Feature, check_bridge_netfilter, check_kernel
+from reconciler.host.checks.result import Verdict
+
+WORKS = Feature("works", "no_module", "nothing", "true", ())
+REFUSED = Feature("refused", "sch_refused", "impairments", "sh", ("-c", "echo 'Error: unknown kind' >&2; exit 2"))
+
+
+async def test_a_feature_counts_when_it_can_be_used() -> None:
+    works, refused, _bridge = await check_kernel([WORKS, REFUSED])
+    assert works.verdict is Verdict.OK
+    assert refused.verdict is Verdict.WARNING
+
+
+async def test_a_refused_feature_names_module_use_and_complaint() -> None:
+    refused, _bridge = await check_kernel([REFUSED])
+    assert refused.message == "the kernel refuses it, and impairments need it: Error: unknown kind"
+    assert "modprobe sch_refused" in str(refused.remedy)
+
+
+async def test_a_feature_whose_program_is_missing_is_not_called_refused() -> None:
+    result, _bridge = await check_kernel([Feature("netem", "sch_netem", "it", "vmcluster-no-such-program", ())])
+    assert result.message == "cannot be tried without vmcluster-no-such-program"
+
+
+@pytest.mark.parametrize(("content", "state"), [("1\n", "on"), ("0\n", "off")])
+def test_bridge_netfilter_is_read_and_never_switched(tmp_path: Path, content: str, state: str) -> None:
+    switch = tmp_path / "switch"
+    switch.write_text(content)
+    assert check_bridge_netfilter(switch).message.endswith(state)
+    assert switch.read_text() == content
