@@ -141,11 +141,21 @@ fi
 echo '{{"v1": {{"datasource": null, "errors": []}}}}' > /run/cloud-init/result.json
 """
 
+# The package's own program looks its entry point up in the installed packages' metadata: 2 s emulated for an import.
+_FIRST_STAGE = """\
+#!/usr/bin/python3
+import sys
+from cloudinit.cmd.main import main
+sys.exit(main())
+"""
+
 # A seed directory in the image is merged with the seed disk: `dsmode: local` makes the first stage do all the
 # work (users, keys, host name) before the network, and saves the second start of Python.
 _SEED_META_DATA = "dsmode: local\n"
 
+# The hybrid key exchange is there against computers of the future; its arithmetic is slow when emulated.
 _SSHD = """\
+KexAlgorithms -sntrup761x25519*
 UseDNS no
 PermitRootLogin prohibit-password
 PasswordAuthentication no
@@ -228,6 +238,33 @@ blacklist floppy
 
 _QUIET_STAGE = "[Service]\nStandardOutput=journal\n"
 
+# Filters and name spaces around services that run as root on a machine made to be broken: 0.3 s for each.
+_NO_SANDBOX = """\
+[Service]
+DeviceAllow=
+IPAddressDeny=
+LockPersonality=no
+MemoryDenyWriteExecute=no
+NoNewPrivileges=no
+PrivateTmp=no
+ProtectClock=no
+ProtectControlGroups=no
+ProtectHome=no
+ProtectHostname=no
+ProtectKernelLogs=no
+ProtectKernelModules=no
+ProtectKernelTunables=no
+ProtectProc=default
+ProtectSystem=no
+RestrictAddressFamilies=
+RestrictNamespaces=no
+RestrictRealtime=no
+RestrictSUIDSGID=no
+SystemCallArchitectures=
+SystemCallFilter=
+"""
+_SANDBOXED_SERVICES = ("systemd-journald", "systemd-logind", "systemd-networkd", "systemd-udevd")
+
 FILES: Mapping[str, str] = MappingProxyType(
     {
         "boot/grub/grub.cfg": _GRUB_CFG,
@@ -237,7 +274,9 @@ FILES: Mapping[str, str] = MappingProxyType(
         "etc/systemd/journald.conf.d/vmcluster.conf": _JOURNALD,
         "etc/systemd/logind.conf.d/vmcluster.conf": _LOGIND,
         "etc/systemd/system.conf.d/vmcluster.conf": _SYSTEM,
-        "etc/systemd/system/cloud-init-local.service.d/vmcluster.conf": _QUIET_STAGE,
+        "etc/systemd/system/cloud-init-local.service.d/vmcluster.conf": (
+            f"{_QUIET_STAGE}ExecStart=\nExecStart=/usr/lib/cloud-init/first-stage init --local\n"
+        ),
         "etc/systemd/system/cloud-config.service.d/vmcluster.conf": (
             f"[Unit]\nAfter=ssh.service\n{_QUIET_STAGE}ExecCondition=/{LATER_STAGES_PATH}\n"
         ),
@@ -246,6 +285,7 @@ FILES: Mapping[str, str] = MappingProxyType(
         ),
         "etc/systemd/system/ssh.service.d/vmcluster.conf": _SSH_SERVICE,
         "etc/systemd/system/systemd-udev-trigger.service.d/vmcluster.conf": _UDEV_TRIGGER,
+        **{f"etc/systemd/system/{name}.service.d/vmcluster.conf": _NO_SANDBOX for name in _SANDBOXED_SERVICES},
         "etc/tiny-initramfs/tiny-initramfs.conf": _INITRAMFS,
         "var/lib/cloud/seed/nocloud/meta-data": _SEED_META_DATA,
         "var/lib/cloud/seed/nocloud/user-data": "",
@@ -256,6 +296,7 @@ PROGRAMS: Mapping[str, str] = MappingProxyType(
     {
         "etc/kernel/postinst.d/zz-vmcluster-boot": _KERNEL_POSTINST,
         LATER_STAGES_PATH: _LATER_STAGES,
+        "usr/lib/cloud-init/first-stage": _FIRST_STAGE,
         "usr/lib/cloud-init/final-stage": _FINAL_STAGE,
     }
 )
