@@ -80,7 +80,8 @@ def _offer(definition: ToolDefinition) -> Tool:
 
 @cache
 def _output_schema(answer: type[ToolResult[Any]]) -> dict[str, Any]:
-    return answer.model_json_schema(mode="serialization")
+    schema = answer.model_json_schema(mode="serialization")
+    return {**schema, "required": list(schema["properties"])}  # null where there is nothing to say, but never left out
 
 
 def _in_protocol(function: Callable[..., Awaitable[ToolResult[Any]]]) -> Callable[..., Awaitable[CallToolResult]]:

@@ -1,0 +1,95 @@
+"""Every outcome is an answer in the envelope, and the server goes on working after each."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from reconciler.store.sqlite import SqliteStore
+from tests.unit.frontends.mcp.conftest import Agent
+from tests.unit.store.samples import sample_record
+
+
+async def stored(configuration: dict[str, str]) -> None:
+    """Put the cluster `lab` (nodes zeta and alpha, both off) into the store."""
+    async with SqliteStore(Path(configuration["VMCLUSTER_STATE_DIR"])) as store:
+        await store.put(sample_record(), expected_generation=0, actor="test")
+
+
+async def test_an_empty_store_lists_no_cluster(agent: Agent) -> None:
+    assert await agent.call("cluster_list") == {"success": True, "result": [], "error": None}
+
+
+async def test_clusters_are_listed_without_libvirt(agent: Agent, configuration: dict[str, str]) -> None:
+    await stored(configuration)
+    (summary,) = (await agent.call("cluster_list"))["result"]
+    assert (summary["cluster_name"], summary["nodes"], summary["wanted_running"]) == ("lab", 2, 0)
+
+
+@pytest.mark.parametrize(
+    "tool", ["cluster_start", "cluster_stop", "cluster_destroy", "cluster_status", "cluster_handle"]
+)
+async def test_a_cluster_that_was_never_defined_is_not_found(tool: str, agent: Agent) -> None:
+    error = (await agent.call(tool, cluster_name="No_Such"))["error"]
+    assert error["code"] == "CLUSTER_NOT_FOUND"
+    assert "No_Such" in error["message"]
+
+
+@pytest.mark.parametrize("tool", ["cluster_define", "cluster_apply", "cluster_plan"])
+async def test_a_topology_that_is_nowhere_is_not_found(tool: str, agent: Agent) -> None:
+    name = "topology_name" if tool == "cluster_define" else "topology"
+    assert (await agent.call(tool, **{name: "nowhere"}))["error"]["code"] == "TOPOLOGY_NOT_FOUND"
+
+
+async def test_a_node_that_the_cluster_does_not_have_is_not_found(agent: Agent, configuration: dict[str, str]) -> None:
+    await stored(configuration)
+    for tool, arguments in (
+        ("node_crash", {"node": "beta"}),
+        ("node_exec", {"node_name": "beta", "command": "true"}),
+        ("node_exec_all", {"nodes": ["alpha", "beta"], "command": "true"}),
+    ):
+        error = (await agent.call(tool, cluster_name="lab", **arguments))["error"]
+        assert error["code"] == "NODE_NOT_FOUND", tool
+        assert "'beta'" in error["message"]
+
+
+async def test_libvirt_away_is_an_answer_and_a_recoverable_one(agent: Agent, configuration: dict[str, str]) -> None:
+    await stored(configuration)
+    for _ in range(2):
+        error = (await agent.call("cluster_status", cluster_name="lab"))["error"]
+        assert (error["code"], error["recoverable"]) == ("LIBVIRT_UNAVAILABLE", True)
+    assert (await agent.call("cluster_list"))["success"]
+
+
+async def test_a_wrong_configuration_is_every_tools_answer_until_it_is_mended(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VMCLUSTER_LOG_LEVEL", "LOUD")
+    for tool, arguments in (("cluster_list", {}), ("cluster_define", {"topology_name": "lab"})):
+        error = (await agent.call(tool, **arguments))["error"]
+        assert error["code"] == "CONFIGURATION_INVALID"
+        assert "VMCLUSTER_LOG_LEVEL" in error["message"]
+    assert "CONFIGURATION_INVALID" in capfd.readouterr().err
+    monkeypatch.setenv("VMCLUSTER_LOG_LEVEL", "info")
+    assert (await agent.call("cluster_list"))["success"]
+
+
+async def test_many_first_calls_at_once_open_the_service_once(configuration: dict[str, str], agent: Agent) -> None:
+    await stored(configuration)
+    answers = await asyncio.gather(*(agent.call("cluster_list") for _ in range(8)))
+    assert all(answer["success"] and len(answer["result"]) == 1 for answer in answers)
+
+
+async def test_a_record_names_the_client_that_changed_it(agent: Agent, configuration: dict[str, str]) -> None:
+    await stored(configuration)
+    await agent.call("cluster_stop", cluster_name="lab", mode="destroy", timeout_s=0.1)
+    async with SqliteStore(Path(configuration["VMCLUSTER_STATE_DIR"])) as store:
+        actors = [entry.actor for entry in await store.history("lab")]
+    assert actors[-1].startswith("mcp:") or actors == ["test"]
+
+
+async def test_a_handshake_of_the_older_revision_is_served_too(configuration: dict[str, str], agent: Agent) -> None:
+    async with Client(agent.client.server, mode="legacy") as older:
+        answer = await older.call_tool("cluster_list", {})
+    assert answer.structured_content == {"success": True, "result": [], "error": None}

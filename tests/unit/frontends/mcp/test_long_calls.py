@@ -1,0 +1,102 @@
+"""A call that takes its time: another process holds the controller's lease, and this one waits for it."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+
+from reconciler.model.record import StopMode
+from reconciler.store.lease import FILE_NAME, Lease
+from reconciler.store.sqlite import SqliteStore
+from tests.unit.frontends.mcp.conftest import Agent, agent_of
+from tests.unit.frontends.mcp.test_answers import stored
+
+
+@pytest.fixture
+def lease(configuration: dict[str, str]) -> Iterator[Lease]:
+    """The controller's lease, held by somebody who does nothing with it."""
+    lease = Lease(Path(configuration["VMCLUSTER_STATE_DIR"]) / FILE_NAME)
+    assert lease.try_acquire()
+    yield lease
+    lease.release()
+
+
+async def wanted_stop_modes(configuration: dict[str, str]) -> set[StopMode]:
+    async with SqliteStore(Path(configuration["VMCLUSTER_STATE_DIR"])) as store:
+        record = await store.get("lab")
+    assert record is not None
+    return {intent.stop_mode for intent in record.nodes.values()}
+
+
+async def until_wanted(configuration: dict[str, str], mode: StopMode) -> None:
+    """Wait until the record asks for `mode`."""
+    async with asyncio.timeout(20):
+        while await wanted_stop_modes(configuration) != {mode}:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.usefixtures("lease")
+async def test_other_requests_are_answered_during_a_long_call(
+    configuration: dict[str, str], spawned: StdioServerParameters
+) -> None:
+    await stored(configuration)
+    async with Client(spawned) as client:
+        agent = await agent_of(client)
+        long = asyncio.create_task(agent.call("cluster_stop", cluster_name="lab", mode="destroy", timeout_s=4))
+        await until_wanted(configuration, StopMode.DESTROY)
+        began = time.monotonic()
+        assert (await agent.call("cluster_list"))["success"]
+        assert time.monotonic() - began < 2
+        assert not long.done()
+        assert not (await long)["success"]
+
+
+@pytest.mark.usefixtures("lease")
+async def test_a_cancelled_call_ends_the_wait_and_leaves_what_is_wanted(
+    configuration: dict[str, str], spawned: StdioServerParameters
+) -> None:
+    await stored(configuration)
+    async with Client(spawned) as client:
+        agent = await agent_of(client)
+        long = asyncio.create_task(agent.call("cluster_stop", cluster_name="lab", mode="destroy", timeout_s=60))
+        await until_wanted(configuration, StopMode.DESTROY)
+        long.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await long
+        assert (await agent.call("cluster_list"))["success"]
+    assert await wanted_stop_modes(configuration) == {StopMode.DESTROY}
+
+
+async def test_a_change_goes_on_when_its_call_is_cancelled(
+    configuration: dict[str, str], lease: Lease, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stored(configuration)
+    long = asyncio.create_task(agent.call("cluster_stop", cluster_name="lab", mode="destroy", timeout_s=20))
+    await until_wanted(configuration, StopMode.DESTROY)
+    long.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await long
+    lease.release()  # now the round that the cancelled call asked for can run: it reports that libvirt is away
+    async with SqliteStore(Path(configuration["VMCLUSTER_STATE_DIR"])) as store, asyncio.timeout(10):
+        while (status := await store.status("lab")) is None:
+            await asyncio.sleep(0.02)
+    assert [obstacle.code for obstacle in status.obstacles] == ["LIBVIRT_UNAVAILABLE"]
+
+
+@pytest.mark.usefixtures("lease")
+async def test_the_server_ends_soon_though_a_change_is_on_its_way(configuration: dict[str, str]) -> None:
+    from reconciler.frontends.mcp.server import ClusterServer
+
+    await stored(configuration)
+    async with Client(ClusterServer()) as client:
+        agent = await agent_of(client)
+        long = asyncio.create_task(agent.call("cluster_stop", cluster_name="lab", mode="destroy", timeout_s=60))
+        await until_wanted(configuration, StopMode.DESTROY)
+        long.cancel()
+        await asyncio.wait([long])
+        began = time.monotonic()
+    assert time.monotonic() - began < 3

@@ -1,0 +1,100 @@
+"""The server as a process: what it prints where, how it ends, and what it imports before it is needed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
+LIST_CLUSTERS = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "cluster_list"}}
+
+
+class Server:
+    """A server process that is spoken to by hand."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "reconciler"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def send(self, message: dict[str, object]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, object]:
+        assert self.process.stdout
+        message: dict[str, object] = json.loads(self.process.stdout.readline())
+        return message
+
+    def greet(self) -> None:
+        self.send(INITIALIZE)
+        assert self.receive()["id"] == 1
+        self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def end(self) -> tuple[str, str]:
+        return self.process.communicate(timeout=20)
+
+
+@pytest.fixture
+def server(configuration: dict[str, str]) -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.process.kill()
+    server.process.communicate()
+
+
+def test_the_server_ends_cleanly_when_the_client_leaves(server: Server) -> None:
+    server.greet()
+    out, err = server.end()
+    assert (server.process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_cleanly_at_a_signal_though_the_client_stays(server: Server, number: signal.Signals) -> None:
+    server.greet()
+    server.process.send_signal(number)
+    assert server.process.wait(timeout=20) == 0
+    out, err = server.end()
+    assert (out, err) == ("", "")
+
+
+def test_the_log_goes_to_stderr_and_only_messages_to_stdout(server: Server) -> None:
+    server.greet()
+    server.send(LIST_CLUSTERS)
+    assert server.receive()["id"] == 2
+    out, err = server.end()
+    assert out == ""
+    events = [json.loads(line) for line in err.splitlines()]
+    (call,) = [event for event in events if event["event"] == "tool_call"]
+    assert (call["tool"], call["outcome"], call["actor"]) == ("cluster_list", "success", "mcp:test")
+
+
+def test_a_line_that_is_not_json_does_not_end_the_server(server: Server) -> None:
+    server.greet()
+    assert server.process.stdin
+    server.process.stdin.write("what?\n")
+    server.send(LIST_CLUSTERS)
+    while server.receive().get("id") != 2:
+        pass
+    server.end()
+
+
+def test_nothing_heavy_is_imported_before_a_tool_is_called() -> None:
+    code = "import sys, reconciler.frontends.mcp.server; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    heavy = {"libvirt", "asyncssh", "pycdlib", "sqlite3", "lxml", "structlog", "yaml"}
+    assert heavy.isdisjoint(done.stdout.split())

@@ -1,0 +1,89 @@
+"""What a client sees of the tools: the contract, section 5."""
+
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from reconciler.frontends.mcp.server import ClusterServer
+
+CONTRACT: dict[str, dict[str, Any]] = {
+    "cluster_define": {"topology_name": ...},
+    "cluster_start": {"cluster_name": ..., "wait_for_ssh": True, "ssh_timeout_s": 120},
+    "cluster_stop": {"cluster_name": ..., "mode": "shutdown", "timeout_s": 60},
+    "cluster_destroy": {"cluster_name": ..., "remove_overlays": False},
+    "cluster_status": {"cluster_name": ...},
+    "cluster_handle": {"cluster_name": ...},
+    "node_crash": {
+        "cluster_name": ...,
+        "node": ...,
+        "restart_after": True,
+        "wait_for_ssh": True,
+        "ssh_timeout_s": 120,
+    },
+    "node_exec": {"cluster_name": ..., "node_name": ..., "command": ..., "timeout_s": 30, "env": None},
+    "node_exec_all": {"cluster_name": ..., "command": ..., "nodes": None, "require_all": True, "timeout_s": 30},
+}
+"""Parameters and defaults; an ellipsis stands for a required one."""
+
+READ_ONLY = {"cluster_list", "cluster_plan", "cluster_status", "cluster_handle"}
+HARMLESS = READ_ONLY | {"cluster_define", "cluster_start"}
+REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy"}
+
+
+@pytest.fixture(scope="module")
+async def tools() -> dict[str, Any]:
+    async with Client(ClusterServer()) as client:
+        return {tool.name: tool for tool in (await client.list_tools()).tools}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+async def test_a_tool_has_the_parameters_and_defaults_of_the_contract(name: str, tools: dict[str, Any]) -> None:
+    schema = tools[name].input_schema
+    offered = {key: prop.get("default", ...) for key, prop in schema["properties"].items()}
+    assert {key: offered[key] for key in CONTRACT[name]} == CONTRACT[name]
+    assert all(default is not ... for key, default in offered.items() if key not in CONTRACT[name]), "ours are optional"
+    assert set(schema.get("required", [])) == {key for key, default in CONTRACT[name].items() if default is ...}
+
+
+async def test_every_parameter_is_described_and_others_are_refused_by_the_schema(tools: dict[str, Any]) -> None:
+    for tool in tools.values():
+        assert tool.input_schema["additionalProperties"] is False
+        assert all(parameter["description"] for parameter in tool.input_schema["properties"].values()), tool.name
+
+
+async def test_every_parameter_of_time_says_its_unit(tools: dict[str, Any]) -> None:
+    for tool in tools.values():
+        for key, parameter in tool.input_schema["properties"].items():
+            assert not key.endswith("_s") or "seconds" in parameter["description"].lower(), (tool.name, key)
+
+
+async def test_every_tool_has_the_envelope_as_its_output_schema(tools: dict[str, Any]) -> None:
+    for tool in tools.values():
+        assert set(tool.output_schema["properties"]) == {"success", "result", "error"}
+        assert set(tool.output_schema["required"]) == {"success", "result", "error"}
+
+
+async def test_annotations_say_what_a_tool_may_do_to_the_world(tools: dict[str, Any]) -> None:
+    for name, tool in tools.items():
+        hints = tool.annotations
+        assert tool.title, name
+        assert tool.description, name
+        assert hints.read_only_hint is (name in READ_ONLY), name
+        assert hints.destructive_hint is (name not in HARMLESS), name
+        assert hints.idempotent_hint is (name in REPEATABLE), name
+        assert hints.open_world_hint is name.startswith("node_exec"), name
+
+
+async def test_the_order_of_the_tools_is_always_the_same(tools: dict[str, Any]) -> None:
+    async with Client(ClusterServer()) as client:
+        again = [tool.name for tool in (await client.list_tools()).tools]
+    assert again == list(tools)
+
+
+async def test_the_instructions_name_only_tools_that_exist(tools: dict[str, Any]) -> None:
+    async with Client(ClusterServer()) as client:
+        words = (client.instructions or "").replace(",", " ").replace(";", " ").replace(".", " ").split()
+    named = {word for word in words if word.startswith(("cluster_", "node_")) and word.islower()}
+    assert named
+    assert named <= set(tools)
