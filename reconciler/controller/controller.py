@@ -94,16 +94,21 @@ class _Wait:
         self._deadline = time.monotonic() + timeout_s
         self._failures = 0
         self._last_failure: tuple[Obstacle, ...] = ()
+        self._stuck = 0
+        self._last_plan: Plan | None = None
 
     def left_s(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
 
     def delay_s(self, result: RoundResult) -> float:
-        """How long to wait before the next round: not at all when this one got on, longer with each failure."""
-        if result.failed:
-            return min(_FIRST_DELAY_S * 2.0**self._failures, _LONGEST_DELAY_S, self.left_s())
+        """How long to wait before the next round: not at all when this one got on, longer each time it did not."""
         asks_only = all(isinstance(action, ShutDown) for action in result.plan.actions)
-        return min(_LOOK_AGAIN_S, self.left_s()) if asks_only else 0.0
+        if asks_only and not result.failed:
+            return min(_LOOK_AGAIN_S, self.left_s())
+        got_on = not result.failed and result.plan != self._last_plan
+        self._stuck = 0 if got_on else self._stuck + 1
+        self._last_plan = result.plan
+        return 0.0 if got_on else min(_FIRST_DELAY_S * 2.0**self._stuck, _LONGEST_DELAY_S, self.left_s())
 
     def raise_if_over(self, result: RoundResult) -> None:
         """End the wait where a further round cannot help, or there is no time for one."""

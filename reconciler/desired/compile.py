@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.host.cloud_init.codec import SeedInputs, render_hosts, seed_digest
-
 from reconciler.model import names
 from reconciler.model.document import (
     BackingFile,

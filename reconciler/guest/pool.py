@@ -48,6 +48,10 @@ class SshPool:
         """Close what is open to a node, at once: its power was cut, it was reverted, or it went through its life."""
         self._connections.drop(cluster, node)
 
+    def is_connected(self, address: GuestAddress) -> bool:
+        """Whether a connection is open that was usable when it was last used; nothing is sent."""
+        return self._connections.idle(address) is not None
+
     async def run(
         self,
         address: GuestAddress,

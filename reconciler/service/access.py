@@ -1,10 +1,12 @@
 """Records as the use cases read and change them."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 
 from reconciler.desired.addresses import guest_address
 from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound
 from reconciler.guest.address import GuestAddress
+from reconciler.model.names import CLUSTER_NAME_MAX_LENGTH, LABEL_PATTERN
 from reconciler.model.record import ClusterRecord
 from reconciler.store.protocol import Store
 
@@ -12,8 +14,18 @@ _TRIES = 20
 """Attempts at a change that other writers keep coming before; each is one read and one write."""
 
 
+def require_cluster_name(cluster: str) -> None:
+    """Raise `ClusterNotFound` for what cannot be a cluster's name, before anything is asked about it."""
+    if len(cluster) > CLUSTER_NAME_MAX_LENGTH or not re.fullmatch(LABEL_PATTERN, cluster):
+        raise ClusterNotFound(
+            f"no cluster can be named {cluster!r}",
+            hint=f"a name has lower-case letters, digits and dashes, at most {CLUSTER_NAME_MAX_LENGTH} of them",
+        )
+
+
 async def recorded(store: Store, cluster: str) -> ClusterRecord:
     """The record of a cluster, of a destroyed one too while its disks are kept."""
+    require_cluster_name(cluster)
     record = await store.get(cluster)
     if record is None:
         known = ", ".join(await store.names()) or "none"

@@ -8,15 +8,23 @@ from pathlib import Path
 from reconciler.controller.controller import as_error
 from reconciler.controller.round import Difference
 from reconciler.desired.load import load_spec
-from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotFound, Conflict, OperationTimeout
+from reconciler.errors import (
+    ApprovalRequired,
+    ClusterError,
+    ClusterNotFound,
+    Conflict,
+    LibvirtUnavailable,
+    OperationTimeout,
+)
 from reconciler.model.document import Power, PowerState
-from reconciler.model.plan import Disruption, Plan
+from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.service import intent
 from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
+from reconciler.service.plan_view import resource_address
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
 
@@ -174,7 +182,7 @@ class Clusters:
 
     async def _write(self, cluster: str, spec: ClusterSpec, *, start: bool, approval: Approval) -> ClusterRecord:
         preview = await self._preview(cluster, spec, start=start)
-        _require_approval(preview.plan, approval)
+        _require_approval(preview.difference, approval)
         if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
             raise as_error(terminal)
         generation = preview.before.generation if preview.before else 0
@@ -216,8 +224,11 @@ class Clusters:
             raise
 
     async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
-        """Nodes whose CPUs are stopped, which a start lets run on."""
-        power = (await self._runtime.rounds.compare(record)).observed.power
+        """Nodes whose CPUs are stopped, which a start lets run on; none that we know of while libvirt is away."""
+        try:
+            power = (await self._runtime.rounds.compare(record)).observed.power
+        except LibvirtUnavailable:
+            return frozenset()
         stopped = {PowerState.PAUSED, PowerState.BLOCKED}
         return frozenset(name for name, of in power.items() if isinstance(of, Power) and of.state in stopped)
 
@@ -235,17 +246,23 @@ class Clusters:
         raise late from error
 
 
-def _require_approval(plan: Plan, approval: Approval) -> None:
-    refused = {Disruption.RESTART: not approval.restart, Disruption.RECREATE: not approval.data_loss}
-    refused[Disruption.DATA_LOSS] = not approval.data_loss
-    actions = [action for action in plan.actions if refused.get(action.disruption, False)]
-    if not actions:
+def _require_approval(difference: Difference, approval: Approval) -> None:
+    costs = {Disruption.RESTART: not approval.restart, Disruption.RECREATE: not approval.data_loss}
+    costs[Disruption.DATA_LOSS] = not approval.data_loss
+    actions = difference.plan.actions
+    refused = [action for action in actions if costs.get(action.disruption, False)]
+    if not refused:
         return
-    worst = "--allow-data-loss" if any(a.disruption is not Disruption.RESTART for a in actions) else "--allow-restart"
+    loses = any(action.disruption is not Disruption.RESTART for action in refused)
+    nodes = {action.node for action in refused}
+    causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
     lines = [
-        f"{type(action).__name__} {action.node or ''}: {action.reason} [{action.disruption}]" for action in actions
+        f"{of.change} {resource_address(of, difference.observed)}: {of.reason} [{of.disruption}]"
+        for of in actions
+        if of in refused or of in causes
     ]
     raise ApprovalRequired(
         "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
-        hint=f"`vmcluster plan` shows it whole; `vmcluster apply {worst}` makes it",
+        hint=f"`vmcluster plan` shows it whole; `vmcluster apply {'--allow-data-loss' if loses else '--allow-restart'}`"
+        " makes it",
     )

@@ -108,17 +108,15 @@ class Inspection:
         if failures:
             raise _unreachable(failures, timeout_s)
 
+    async def not_running(self, record: ClusterRecord, nodes: list[str]) -> list[str]:
+        """Which of `nodes` do not run."""
+        domains = await self._runtime.libvirt.find_domains(record.cluster_name)
+        return [name for name in nodes if _state(domains.get(name)) is not DomainState.RUNNING]
+
     async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Raise `ClusterNotRunning` naming the nodes among `nodes` that do not run."""
-        domains = await self._runtime.libvirt.find_domains(record.cluster_name)
-        down = [name for name in nodes if _state(domains.get(name)) is not DomainState.RUNNING]
-        if down:
-            raise ClusterNotRunning(
-                f"cluster {record.cluster_name!r} does not run whole: {', '.join(down)} "
-                f"{'is' if len(down) == 1 else 'are'} not running",
-                node=down[0] if len(down) == 1 else None,
-                hint="`cluster_start` or `vmcluster start` boots it",
-            )
+        if down := await self.not_running(record, nodes):
+            raise not_running(record.cluster_name, down)
 
     async def _node(
         self, record: ClusterRecord, name: str, domain: FoundDomain | None, said: RecordStatus | None
@@ -156,6 +154,16 @@ class Inspection:
             generation=record.generation,
             conditions=said.conditions if said else (),
         )
+
+
+def not_running(cluster: str, down: list[str]) -> ClusterNotRunning:
+    """The error for nodes that would have to run."""
+    verb = "is" if len(down) == 1 else "are"
+    return ClusterNotRunning(
+        f"cluster {cluster!r} does not run whole: {', '.join(down)} {verb} not running",
+        node=down[0] if len(down) == 1 else None,
+        hint="`cluster_start` or `vmcluster start` boots it",
+    )
 
 
 def _state(domain: FoundDomain | None) -> DomainState:

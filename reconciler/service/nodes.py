@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.errors import ClusterError, PartialFailure, SshError, SshTimeout
+from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
 from reconciler.service.access import addresses, existing, select_nodes
-from reconciler.service.inspection import Inspection
+from reconciler.service.inspection import Inspection, not_running
 from reconciler.service.runtime import Runtime
 
 
@@ -40,11 +40,9 @@ class Nodes:
         """
         record = await existing(self._runtime.store, cluster)
         (address,) = addresses(record, select_nodes(record, [node]))
-        try:
-            return await self._runtime.ssh.run(address, command, timeout_s=timeout_s, env=env, stdin=stdin)
-        except (SshTimeout, SshError):
-            await self._inspection.require_running(record, [node])
-            raise
+        if await self._down(record, [address]):
+            raise not_running(cluster, [node])
+        return await self._runtime.ssh.run(address, command, timeout_s=timeout_s, env=env, stdin=stdin)
 
     async def run_all(
         self,
@@ -63,25 +61,39 @@ class Nodes:
         without it they are listed in `errors`. A non-zero exit is a result in both cases.
         """
         record = await existing(self._runtime.store, cluster)
-        names = select_nodes(record, nodes)
-        answers = await self._runtime.ssh.run_all(
-            addresses(record, names), command, timeout_s=timeout_s, env=env, stdin=stdin
-        )
+        targets = addresses(record, select_nodes(record, nodes))
+        down = await self._down(record, targets)
+        if down and require_all:
+            raise not_running(record.cluster_name, down)
+        answers: dict[str, ExecResult | ClusterError] = {
+            node: not_running(record.cluster_name, [node]) for node in down
+        }
+        asked = [address for address in targets if address.node not in down]
+        answers |= await self._runtime.ssh.run_all(asked, command, timeout_s=timeout_s, env=env, stdin=stdin)
         result = _collect(answers)
         if require_all and result.errors:
-            await self._raise_incomplete(record, result)
+            raise _incomplete(result)
         return result
 
-    async def _raise_incomplete(self, record: ClusterRecord, result: ExecAllResult) -> None:
-        await self._inspection.require_running(record, list(result.errors))
-        causes = "; ".join(f"{node}: {error.message}" for node, error in result.errors.items())
-        asked = len(result.errors) + len(result.results)
-        failure = PartialFailure(
-            f"the command did not run on {len(result.errors)} of {asked} nodes: {causes}",
-            node=next(iter(result.errors)) if len(result.errors) == 1 else None,
-        )
-        failure.partial = result
-        raise failure
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> list[str]:
+        """The nodes that do not run: a login to them would be waited for in vain. Warm connections cost no look."""
+        if all(self._runtime.ssh.is_connected(address) for address in targets):
+            return []
+        try:
+            return await self._inspection.not_running(record, [address.node for address in targets])
+        except LibvirtUnavailable:
+            return []  # the machines may well run while libvirtd is away
+
+
+def _incomplete(result: ExecAllResult) -> PartialFailure:
+    causes = "; ".join(f"{node}: {error.message}" for node, error in result.errors.items())
+    asked = len(result.errors) + len(result.results)
+    failure = PartialFailure(
+        f"the command did not run on {len(result.errors)} of {asked} nodes: {causes}",
+        node=next(iter(result.errors)) if len(result.errors) == 1 else None,
+    )
+    failure.partial = result
+    return failure
 
 
 def _collect(answers: Mapping[str, ExecResult | ClusterError]) -> ExecAllResult:
