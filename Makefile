@@ -17,15 +17,12 @@ PYTEST_ARGS ?=
 # Byte code that root writes into somebody's checkout could not be removed by them.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo env PYTHONDONTWRITEBYTECODE=1)
 VMCLUSTER := $(AS_ROOT) $(VENV)/bin/vmcluster
+TYPED := $(if $(AS_ROOT),sudo )$(VENV)/bin/vmcluster
 SAY := printf '\033[1m==> %s\033[0m\n'
 
-# An image without a description beside it is somebody's own: it is used as it is.
+# Only where there is none: the disks of clusters stand on an image by its path, so one that is there stays as it is.
 define BUILD_IMAGE
-if [ -e $(1) ] && [ ! -e $(1:.qcow2=.json) ]; then \
-  $(SAY) "using the image that you have put at $(1)"; \
-else \
-  $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); \
-fi
+if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
 
 .PHONY: help setup host image demo test lint type arch generated check bench docs clean
@@ -42,11 +39,11 @@ demo: host image ## Boot three machines that you can log in to; again: check tha
 	@$(SAY) "vmcluster exec $(CLUSTER) --all -- uname -r"
 	@$(VMCLUSTER) exec $(CLUSTER) --all -- uname -r
 	@$(SAY) "up. Try:"
-	@echo "  $(VMCLUSTER) ssh $(CLUSTER) worker-0"
-	@echo "  $(VMCLUSTER) crash $(CLUSTER) worker-1"
-	@echo "  $(VMCLUSTER) plan $(TOPOLOGY)      # after an edit of the file"
+	@echo "  $(TYPED) ssh $(CLUSTER) worker-0"
+	@echo "  $(TYPED) crash $(CLUSTER) worker-1"
+	@echo "  $(TYPED) plan $(TOPOLOGY)    # after an edit of the file"
 	@echo "and to remove all of it:"
-	@echo "  $(VMCLUSTER) destroy $(CLUSTER) --remove-overlays"
+	@echo "  $(TYPED) destroy $(CLUSTER) --remove-overlays"
 
 test: setup ## Run all tests, beside a private libvirt that vanishes with them
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
@@ -90,7 +87,7 @@ host: setup
 setup: ## Install missing packages, and pinned Python packages into .venv
 	@.ci/setup
 
-image: setup ## Build the guest image, where there is none or its recipe has changed
+image: setup ## Build the guest image, where there is none
 	@$(call BUILD_IMAGE,$(IMAGE))
 
 clean: ## Remove what builds, tests and checks leave in the checkout

@@ -54,7 +54,7 @@ def places(settings: Settings) -> list[Place]:
         Place(settings.ssh_key_path.parent, 0o700),
         Place(settings.state_dir, 0o700),
         Place(settings.overlay_dir, 0o755, for_machines=True),
-        Place(DEFAULT_TARGET.parent, 0o755, for_machines=True),
+        Place(DEFAULT_TARGET.parent, 0o755, for_machines=True, written=False),
         Place(_DISK_DIR, 0o755, for_machines=True),
         Place(settings.artifact_registry.parent, 0o755),
         Place(settings.artifact_store_dir, 0o755),

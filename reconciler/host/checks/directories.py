@@ -19,11 +19,15 @@ _ACCESS_LIST = "system.posix_acl_access"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A directory that has to be there, and the mode it is made with; QEMU's user opens what is in `for_machines`."""
+    """A directory that has to be there, and the mode it is made with.
+
+    QEMU's user opens what is in one `for_machines`. One that is not `written` need only be read: it may be shared.
+    """
 
     path: Path
     mode: int
     for_machines: bool = False
+    written: bool = True
 
 
 def check_places(places: Sequence[Place]) -> list[CheckResult]:
@@ -38,7 +42,7 @@ def check_places(places: Sequence[Place]) -> list[CheckResult]:
     )
     found = [next(filter(None, (check(place) for check in checks)), None) for place in places]
     wrong = [result for result in found if result is not None]
-    return wrong or [ok("directories", f"all {len(places)} are there, writable and with space")]
+    return wrong or [ok("directories", f"all {len(places)} are there and can be used")]
 
 
 def check_ssh_key(path: Path) -> CheckResult:
@@ -73,13 +77,13 @@ def _missing(place: Place) -> CheckResult | None:
 
 
 def _not_writable(place: Place) -> CheckResult | None:
-    if os.access(place.path, os.R_OK | os.W_OK | os.X_OK):
+    if not place.written or os.access(place.path, os.R_OK | os.W_OK | os.X_OK):
         return None
     return failed(_name(place), "this user may not write there", "run as root, or set another directory")
 
 
 def _without_marks(place: Place) -> CheckResult | None:
-    if not place.for_machines:
+    if not (place.for_machines and place.written):
         return None
     try:
         with tempfile.NamedTemporaryFile(dir=place.path, prefix=".vmcluster-check-") as file:
@@ -95,7 +99,7 @@ def _without_marks(place: Place) -> CheckResult | None:
 
 def _without_space(place: Place) -> CheckResult | None:
     free_bytes = shutil.disk_usage(place.path).free
-    if free_bytes >= _ENOUGH_BYTES:
+    if not place.written or free_bytes >= _ENOUGH_BYTES:
         return None
     say = warning if free_bytes >= _TOO_LITTLE_BYTES else failed
     return say(_name(place), f"only {free_bytes / 1024**3:.1f} GiB are free", "free some space on that file system")

@@ -16,7 +16,7 @@ KVM = Path("/dev/kvm")
 
 
 @pytest.fixture
-def no_libvirtd() -> Iterator[None]:
+def no_libvirtd(bed: Bed) -> Iterator[None]:  # noqa: ARG001  torn down before the bed, which asks libvirt then
     """libvirtd is down; it is up again after the test."""
     stop_libvirtd()
     yield
