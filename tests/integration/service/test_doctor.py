@@ -16,8 +16,8 @@ KVM = Path("/dev/kvm")
 
 
 @pytest.fixture
-def no_libvirtd(bed: Bed) -> Iterator[None]:  # noqa: ARG001  torn down before the bed, which asks libvirt then
-    """libvirtd is down; it is up again after the test."""
+def no_libvirtd(bed: Bed) -> Iterator[None]:
+    """libvirtd is down; it is up again after the test, before the bed is swept."""
     stop_libvirtd()
     yield
     start_libvirtd()
