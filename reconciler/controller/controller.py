@@ -16,7 +16,7 @@ from reconciler.model.plan import Plan, ShutDown
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.store.lease import Lease
-from reconciler.store.protocol import Store
+from reconciler.store.protocol import Store, Watch
 
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
@@ -55,7 +55,16 @@ class Controller:
                 return
             else:
                 wait.raise_if_over(result)
-                await changes.wait(timeout_s=wait.delay_s(result))
+                await self._pause(changes, record.cluster_name, result.generation, wait.delay_s(result))
+
+    async def _pause(self, changes: Watch, cluster: str, generation: int, delay_s: float) -> None:
+        """Wait, unless the record is changed: the status that a round itself writes is no reason for another."""
+        until = time.monotonic() + delay_s
+        while (left_s := until - time.monotonic()) > 0:
+            now = await self._store.get(cluster)
+            if now is None or now.generation != generation:
+                return
+            await changes.wait(timeout_s=left_s)
 
     @asynccontextmanager
     async def _turn(self, cluster: str) -> AsyncIterator[bool]:

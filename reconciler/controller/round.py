@@ -49,8 +49,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """How a round went. `gone` says that the cluster has no record any more."""
+    """How a round on that generation of a record went. `gone` says that the cluster has no record any more."""
 
+    generation: int = 0
     plan: Plan = field(default_factory=Plan)
     outcomes: tuple[Outcome, ...] = ()
     error: ClusterError | None = None
@@ -99,13 +100,13 @@ class Rounds:
             difference = await self.compare(record)
         except ClusterError as error:
             await self._report_failure(record, error)
-            return RoundResult(error=error)
+            return RoundResult(record.generation, error=error)
         outcomes = await carry_out(difference.plan, self._context(record, on_outcome))
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
             await self._forget(record)
-            return RoundResult(plan=difference.plan, gone=True)
+            return RoundResult(record.generation, difference.plan, gone=True)
         await self._report(record, difference, outcomes)
-        return RoundResult(plan=difference.plan, outcomes=tuple(outcomes))
+        return RoundResult(record.generation, difference.plan, tuple(outcomes))
 
     def _context(self, record: ClusterRecord, on_outcome: OnOutcome) -> ActContext:
         return ActContext(
@@ -138,4 +139,6 @@ class Rounds:
             code=error.code, message=str(error), node=error.node, terminal=error.terminal, recoverable=error.recoverable
         )
         before = await self._store.status(record.cluster_name)
-        await self._store.put_status(status_of_failed_round(record, obstacle, before, datetime.now(UTC)))
+        status = status_of_failed_round(record, obstacle, before, datetime.now(UTC))
+        if not same_word(before, status):
+            await self._store.put_status(status)

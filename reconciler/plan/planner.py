@@ -39,8 +39,6 @@ _CHANGES_A_MACHINE = (DefineDomain, AttachDisk, UndefineDomain, ShutDown, CutPow
 
 def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
     """The ordered actions from `observed` to `desired`, and the obstacles that hold others back."""
-    if desired == observed:
-        return Plan()
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
     obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
     actions = [step for step in steps if not isinstance(step, Obstacle)]
