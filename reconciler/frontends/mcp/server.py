@@ -1,109 +1,20 @@
-"""The MCP server on stdio: the entry point `vmcluster-mcp`."""
+"""The entry point `vmcluster-mcp`: the tools on stdio."""
 
+import gc
 import logging
 import sys
-from collections.abc import Awaitable, Callable
-from functools import cache, wraps
-from typing import Any, get_type_hints
 
-from mcp.server.caching import CacheHint
-from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError as CallFailed
-from mcp.server.mcpserver.tools import Tool
-from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, TextContent
-
-from reconciler import __version__
-from reconciler.errors import ClusterError, InternalError
-from reconciler.frontends.mcp.backend import Backend, lifespan
-from reconciler.frontends.mcp.instructions import INSTRUCTIONS
-from reconciler.frontends.mcp.refusals import refusal
 from reconciler.frontends.mcp.standard_input import end_input_on_signals
-from reconciler.frontends.mcp.tools import TOOLS, ToolDefinition
-from reconciler.model.results import ToolError, ToolResult
-
-_TOOLS_STAY_MS = 3_600_000
-
-log = logging.getLogger(__name__)
-
-
-class ClusterServer(MCPServer[Backend]):
-    """An MCP server whose every answer is the envelope of the contract, also to arguments that do not fit."""
-
-    def __init__(self) -> None:
-        self._offered = {tool.name: tool for tool in map(_offer, TOOLS)}
-        super().__init__(
-            "vmcluster",
-            title="vmcluster",
-            description="Clusters of virtual machines, declared and reconciled",
-            instructions=INSTRUCTIONS,
-            version=__version__,
-            tools=list(self._offered.values()),
-            lifespan=lifespan,
-            log_level="WARNING",
-            cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_STAY_MS, scope="public")},
-        )
-
-    async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[Backend, Any] | None = None
-    ) -> CallToolResult | InputRequiredResult:
-        """Call a tool. Raises `MCPError` for a tool that does not exist; everything else is answered."""
-        if name not in self._offered:
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {name}")
-        if error := refusal(self._offered[name], arguments):
-            return _failed(error)
-        try:
-            return await super().call_tool(name, arguments, context)
-        except CallFailed as failure:
-            log.exception("%s failed", name)
-            return _failed(_defect(name, failure))
 
 
 def main() -> None:
     """Serve on stdio until the client leaves or a signal asks to end."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     end_input_on_signals()
-    ClusterServer().run("stdio")
+    gc.disable()  # what is imported stays: to search it for garbage again and again takes a fifth of the start
+    from reconciler.frontends.mcp.protocol import ClusterServer  # noqa: PLC0415
 
-
-def _offer(definition: ToolDefinition) -> Tool:
-    tool = Tool.from_function(
-        _in_protocol(definition.function),
-        title=definition.title,
-        annotations=definition.annotations,
-        structured_output=False,  # the SDK would make the schema of one model anew for every tool that answers it
-    )
-    tool.fn_metadata.output_schema = _output_schema(get_type_hints(definition.function)["return"])
-    tool.parameters["additionalProperties"] = False
-    return tool
-
-
-@cache
-def _output_schema(answer: type[ToolResult[Any]]) -> dict[str, Any]:
-    schema = answer.model_json_schema(mode="serialization")
-    return {**schema, "required": list(schema["properties"])}  # null where there is nothing to say, but never left out
-
-
-def _in_protocol(function: Callable[..., Awaitable[ToolResult[Any]]]) -> Callable[..., Awaitable[CallToolResult]]:
-    @wraps(function)
-    async def call(**arguments: Any) -> CallToolResult:
-        return _protocol_result(await function(**arguments))
-
-    return call
-
-
-def _defect(tool: str, failure: CallFailed) -> InternalError:
-    return InternalError(
-        f"a defect in vmcluster: {tool}: {failure.__cause__!r}", hint="please report it with the log on stderr"
-    )
-
-
-def _failed(error: ClusterError) -> CallToolResult:
-    return _protocol_result(ToolResult[None](success=False, error=ToolError.of(error)))
-
-
-def _protocol_result(answer: ToolResult[Any]) -> CallToolResult:
-    """The envelope as structured content, and as text for clients that hand only text to their model."""
-    text = TextContent(type="text", text=answer.model_dump_json())
-    envelope = answer.model_dump(mode="json")
-    return CallToolResult(content=[text], structured_content=envelope, is_error=not answer.success)
+    server = ClusterServer()
+    gc.freeze()
+    gc.enable()
+    server.run("stdio")

@@ -14,7 +14,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import CallToolResult
 
-from reconciler.frontends.mcp.server import ClusterServer
+from reconciler.frontends.mcp.protocol import ClusterServer
 
 
 class Agent:

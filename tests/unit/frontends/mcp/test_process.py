@@ -94,7 +94,7 @@ def test_a_line_that_is_not_json_does_not_end_the_server(server: Server) -> None
 
 
 def test_nothing_heavy_is_imported_before_a_tool_is_called() -> None:
-    code = "import sys, reconciler.frontends.mcp.server; print(*sys.modules)"
+    code = "import sys, reconciler.frontends.mcp.protocol; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     heavy = {"libvirt", "asyncssh", "pycdlib", "sqlite3", "lxml", "structlog", "yaml"}
     assert heavy.isdisjoint(done.stdout.split())
