@@ -147,7 +147,7 @@ def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
     element = ET.Element("disk", type="file", device="disk")
     _child(element, "driver", name="qemu", type=disk.format)
     _child(element, "source", file=str(disk.path))
-    _append_backing(element, disk.backing)
+    _append_backing(element, disk.backing, kept=_image_below(target, disk))
     _child(element, "target", dev=target, bus=disk.bus.value)
     if disk.read_only:
         _child(element, "readonly")
@@ -155,16 +155,27 @@ def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
     return element
 
 
-def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...]) -> None:
-    """The whole chain, ended explicitly; libvirt would otherwise give the user's image away to QEMU's user."""
+def _image_below(target: str, disk: DomainDisk) -> BackingFile | None:
+    """The user's image that a root disk stands on; all else in a chain are layers of ours."""
+    base = disk.backing[-1] if target == names.ROOT_DISK and disk.backing else None
+    is_layer = base and base.path.parent == disk.path.parent and names.parse_layer_name(base.path.name)
+    return None if is_layer else base
+
+
+def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...], *, kept: BackingFile | None) -> None:
+    """The whole chain, ended explicitly; libvirt would otherwise give the user's image away to QEMU's user.
+
+    Frozen layers it may give away: they are 0600, and those of a machine that was off belong to their maker.
+    """
     if not chain:
         _child(parent, "backingStore")
         return
     backing = _child(parent, "backingStore", type="file")
     _child(backing, "format", type=chain[0].format)
     source = _child(backing, "source", file=str(chain[0].path))
-    _child(source, "seclabel", model="dac", relabel="no")
-    _append_backing(backing, chain[1:])
+    if chain[0] == kept:
+        _child(source, "seclabel", model="dac", relabel="no")
+    _append_backing(backing, chain[1:], kept=kept)
 
 
 def _parse_disk(element: ET.Element) -> tuple[str, DomainDisk]:

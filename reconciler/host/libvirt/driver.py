@@ -13,9 +13,9 @@ import libvirt
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.host.libvirt.connection import Connection
 from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
-from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark, parse_domain_mark
+from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
+from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
-from reconciler.host.libvirt.xml import parse_element
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Network, PowerState
 from reconciler.model.plan import Epochs
@@ -115,7 +115,7 @@ class Libvirt:
 
     async def is_active(self, cluster: str, node: str) -> bool:
         """Whether the domain has a QEMU process."""
-        return await self.connection.call(lambda handle: bool(_ours(handle, cluster, node).isActive()))
+        return await self.connection.call(lambda handle: bool(our_domain(handle, cluster, node).isActive()))
 
     async def cut_power(self, cluster: str, node: str, *, boot_epoch: int) -> None:
         """Cut the power, then write down which power cycle that was."""
@@ -127,7 +127,7 @@ class Libvirt:
 
     async def suspend(self, cluster: str, node: str) -> None:
         """Stop the CPUs."""
-        await self.connection.call(lambda handle: _ours(handle, cluster, node).suspend())
+        await self.connection.call(lambda handle: our_domain(handle, cluster, node).suspend())
 
 
 def _find_domains(handle: Any, *, cluster: str) -> dict[str, FoundDomain]:
@@ -214,26 +214,26 @@ def _our_network(handle: Any, cluster: str, name: str) -> Any:
 
 
 def _define_domain(handle: Any, *, cluster: str, node: str, domain: Domain, done: Epochs) -> None:
-    if (there := _lookup(handle, cluster, node)) is not None:
-        _require_mark(there, cluster, node)
+    if (there := find_domain(handle, cluster, node)) is not None:
+        require_mark(there, cluster, node)
     handle.defineXML(render_domain(cluster, node, domain, done))
 
 
 def _undefine_domain(handle: Any, *, cluster: str, node: str) -> None:
-    domain = _lookup(handle, cluster, node)
+    domain = find_domain(handle, cluster, node)
     if domain is None:
         return
-    _require_mark(domain, cluster, node)
+    require_mark(domain, cluster, node)
     domain.undefineFlags(_UNDEFINE_ALL)
 
 
 def _attach_disk(handle: Any, *, cluster: str, node: str, target: str, disk: DomainDisk) -> None:
     both = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
-    _ours(handle, cluster, node).attachDeviceFlags(render_disk(target, disk), both)
+    our_domain(handle, cluster, node).attachDeviceFlags(render_disk(target, disk), both)
 
 
 def _start(handle: Any, *, cluster: str, node: str, paused: bool, resume_epoch: int) -> None:
-    domain = _ours(handle, cluster, node)
+    domain = our_domain(handle, cluster, node)
     if domain.isActive():
         return
     _write_epochs(domain, resume_epoch=resume_epoch)
@@ -241,13 +241,13 @@ def _start(handle: Any, *, cluster: str, node: str, paused: bool, resume_epoch: 
 
 
 def _shut_down(handle: Any, *, cluster: str, node: str) -> None:
-    domain = _ours(handle, cluster, node)
+    domain = our_domain(handle, cluster, node)
     if domain.isActive():
         domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
 
 def _cut_power(handle: Any, *, cluster: str, node: str, boot_epoch: int) -> None:
-    domain = _ours(handle, cluster, node)
+    domain = our_domain(handle, cluster, node)
     if domain.isActive():
         domain.destroy()
     if domain.isPersistent():
@@ -255,7 +255,7 @@ def _cut_power(handle: Any, *, cluster: str, node: str, boot_epoch: int) -> None
 
 
 def _resume(handle: Any, *, cluster: str, node: str, resume_epoch: int) -> None:
-    domain = _ours(handle, cluster, node)
+    domain = our_domain(handle, cluster, node)
     if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
         domain.resume()
     _write_epochs(domain, resume_epoch=resume_epoch)
@@ -280,30 +280,3 @@ def _write_epochs(domain: Any, *, boot_epoch: int | None = None, resume_epoch: i
         NAMESPACE,
         libvirt.VIR_DOMAIN_AFFECT_CONFIG,
     )
-
-
-def _lookup(handle: Any, cluster: str, node: str) -> Any:
-    try:
-        return handle.lookupByName(names.domain_name(cluster, node))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
-
-
-def _ours(handle: Any, cluster: str, node: str) -> Any:
-    domain = _lookup(handle, cluster, node)
-    if domain is None:
-        raise OperationFailed("the domain went away while it was worked on", node=node)
-    _require_mark(domain, cluster, node)
-    return domain
-
-
-def _require_mark(domain: Any, cluster: str, node: str) -> None:
-    mark = parse_domain_mark(parse_element(domain.XMLDesc(0)).find("metadata"))
-    if mark is None or (mark.cluster, mark.node) != (cluster, node):
-        raise Conflict(
-            f"a domain named {names.domain_name(cluster, node)!r} is there that we did not make",
-            node=node,
-            hint="rename or remove it, or give the cluster another name",
-        )

@@ -1,0 +1,40 @@
+"""The two definitions of an active domain: what QEMU has open, and what the next boot will open."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import libvirt
+
+from reconciler.errors import OperationFailed
+from reconciler.host.libvirt.domain_xml import DomainRecord, parse_domain
+from reconciler.host.libvirt.snapshot_xml import replace_disks
+
+
+def read_live(domain: Any, node: str) -> DomainRecord:
+    """The live definition; raises `OperationFailed` where the domain is off."""
+    if not domain.isActive():
+        raise OperationFailed("the machine went off while its disks were worked on", node=node)
+    return _parse(domain.XMLDesc(0), node)
+
+
+def read_persistent(domain: Any, node: str) -> DomainRecord:
+    """The definition that the next boot uses."""
+    return _parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), node)
+
+
+def keep_live_disks(handle: Any, domain: Any, node: str, targets: Iterable[str]) -> None:
+    """Make the persistent definition name the files that those disks have open now.
+
+    libvirt does so itself (seen with 9.0.0), except where the two have named different files before.
+    """
+    live, kept = read_live(domain, node).domain.disks, read_persistent(domain, node).domain.disks
+    stale = {target: live[target] for target in targets if kept.get(target) != live[target]}
+    if stale:
+        handle.defineXML(replace_disks(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), stale))
+
+
+def _parse(xml: str, node: str) -> DomainRecord:
+    record = parse_domain(xml)
+    if record is None:
+        raise OperationFailed("the domain lost our mark while it was worked on", node=node)
+    return record

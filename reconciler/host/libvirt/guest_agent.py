@@ -1,0 +1,67 @@
+"""What is asked of the agent in the guest, through libvirt; every question ends in bounded time.
+
+libvirt knows whether the agent has opened its port, so a guest without one is told at once.
+"""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import libvirt
+
+from reconciler.errors import OperationFailed
+from reconciler.host.libvirt.lookup import our_domain
+
+FREEZE_TIMEOUT_S = 10
+"""The guest writes out what it has cached before it answers."""
+CLOCK_TIMEOUT_S = 1
+
+_NO_ANSWER = frozenset(
+    {libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED, libvirt.VIR_ERR_OPERATION_TIMEOUT}
+)
+
+
+def freeze_filesystems(handle: Any, *, cluster: str, node: str) -> int:
+    """Have the guest write out and freeze its file systems; how many."""
+    domain = our_domain(handle, cluster, node)
+    try:
+        domain.agentSetResponseTimeout(FREEZE_TIMEOUT_S, 0)
+        return int(domain.fsFreeze())
+    except libvirt.libvirtError as error:
+        with suppress(libvirt.libvirtError):  # what came too late must not stay frozen; the first error is reported
+            domain.fsThaw()
+        raise _agent_failed("frozen its file systems", node, error) from error
+
+
+def thaw_filesystems(handle: Any, *, cluster: str, node: str) -> int:
+    """Let the guest write again; how many file systems were frozen."""
+    domain = our_domain(handle, cluster, node)
+    try:
+        domain.agentSetResponseTimeout(FREEZE_TIMEOUT_S, 0)
+        return int(domain.fsThaw())
+    except libvirt.libvirtError as error:
+        raise _agent_failed("thawed its file systems", node, error) from error
+
+
+def set_guest_time(handle: Any, *, cluster: str, node: str) -> bool:
+    """Step the guest's clock to the host's; False where no agent answers within `CLOCK_TIMEOUT_S`."""
+    domain = our_domain(handle, cluster, node)
+    try:
+        domain.agentSetResponseTimeout(CLOCK_TIMEOUT_S, 0)
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        domain.setTime({"seconds": seconds, "nseconds": nanoseconds}, 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in _NO_ANSWER:
+            return False
+        raise
+    return True
+
+
+def _agent_failed(what: str, node: str, error: libvirt.libvirtError) -> OperationFailed:
+    if error.get_error_code() not in _NO_ANSWER:
+        return OperationFailed(f"the guest agent has not {what}: {error.get_error_message()}", node=node)
+    return OperationFailed(
+        f"no guest agent has {what} within {FREEZE_TIMEOUT_S} s: {error.get_error_message()}",
+        node=node,
+        hint="install and start qemu-guest-agent in the guest, or take the snapshot without freezing",
+    )

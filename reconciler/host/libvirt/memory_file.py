@@ -1,0 +1,90 @@
+"""A machine's saved memory on disk: prepared and marked by us, written by libvirt, published under its name by us.
+
+libvirt opens an existing file without changing its owner, mode or attributes, and deletes it when the snapshot
+fails (seen with 9.0.0). It writes another magic into the header once everything else is written, so a file of
+which the writing was cut short is known (libvirt, `src/qemu/qemu_saveimage.h`).
+"""
+
+import os
+from pathlib import Path
+
+from reconciler.errors import OperationFailed
+from reconciler.host.files import create_file
+from reconciler.host.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours
+
+MEMORY_MODE = 0o600
+"""Memory holds every secret of the guest; libvirt reads and writes the file as root and passes it on open."""
+
+_COMPLETE = b"LibvirtQemudSave"
+
+
+def partial_path(path: Path) -> Path:
+    """Where the memory stands until it is published; no name that we observe ends like this."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def prepare_memory(path: Path, *, cluster: str, node: str) -> Path:
+    """Make the empty file of ours that libvirt is to write, in place of one that was not finished; its path.
+
+    Raises `Conflict` where `path` is taken.
+    """
+    if path.exists():
+        raise not_ours(path, cluster) if not is_owned(path, cluster) else _published_already(path, node)
+    partial = partial_path(path)
+    delete_owned(partial, cluster)
+    create_file(partial, b"", OwnerMark(cluster=cluster, node=node, kind=OwnedKind.MEMORY), mode=MEMORY_MODE)
+    return partial
+
+
+def publish_memory(path: Path, *, cluster: str) -> None:
+    """Put a complete memory on disk for good and give it its name; done already is success.
+
+    Takes as long as the disk takes to store it, so it is best done when the machine runs again. Blocking. Raises
+    `OperationFailed` where nothing complete is there.
+    """
+    partial = partial_path(path)
+    if not partial.exists() and is_complete(path):
+        return
+    if not is_complete(partial):
+        raise OperationFailed(f"the memory in {partial} was not written to its end", hint="take the snapshot again")
+    if not is_owned(partial, cluster):
+        raise not_ours(partial, cluster)
+    try:
+        _sync(partial, os.O_RDONLY)
+        partial.rename(path)
+        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OperationFailed(f"cannot store {path}: {error.strerror}", hint="see the host's kernel log") from error
+
+
+def memory_was_taken(path: Path) -> bool:
+    """Whether libvirt has written that memory to its end, published or not."""
+    return is_complete(path) or is_complete(partial_path(path))
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a file is there that libvirt has finished."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_COMPLETE)) == _COMPLETE
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise OperationFailed(f"cannot read {path}: {error.strerror}", hint="run as the user who made it") from error
+
+
+def allocated_bytes(path: Path) -> int:
+    """What a file takes on its disk."""
+    return path.stat().st_blocks * 512
+
+
+def _published_already(path: Path, node: str) -> OperationFailed:
+    return OperationFailed(f"{path} holds a memory that was taken before", node=node, hint="delete it first")
+
+
+def _sync(path: Path, flags: int) -> None:
+    file = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,92 @@
+"""The XML that a saved memory is restored with: the saved one, with what may differ since then. Pure.
+
+A machine is restored with the hardware that it was saved with (libvirt checks that and refuses otherwise). Files,
+names of the host's side and our metadata are not hardware and follow the definition that is wanted now.
+"""
+
+import xml.etree.ElementTree as ET
+
+from reconciler.host.libvirt.domain_xml import domain_mark, parse_domain
+from reconciler.host.libvirt.mark import NAMESPACE, domain_mark_element
+from reconciler.host.libvirt.snapshot_xml import replace_disk_elements
+from reconciler.host.libvirt.xml import element_text, parse_element
+from reconciler.model.document import DirectBoot, Domain, DomainDisk
+from reconciler.model.plan import Epochs
+
+_HARDWARE = ("uuid", "vcpus", "memory_mb", "virt_type", "cpu", "mac")
+_BOOT_TAGS = ("kernel", "initrd", "cmdline")
+
+
+def restore_obstacles(saved_xml: str, domain: Domain) -> list[str]:
+    """What keeps a memory saved under `saved_xml` from being restored as `domain`, each said for a user."""
+    record = parse_domain(saved_xml)
+    if record is None:
+        return ["the saved memory is not of a machine of ours"]
+    saved = record.domain
+    changed = [
+        f"{field} was {getattr(saved, field)!r} and is {getattr(domain, field)!r}"
+        for field in _HARDWARE
+        if getattr(saved, field) != getattr(domain, field)
+    ]
+    return [*changed, *_disk_obstacles(saved.disks, domain.disks), *_boot_obstacles(saved.boot, domain.boot)]
+
+
+def render_restore(saved_xml: str, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> str:
+    """The saved XML with the disks, metadata, network, log file and kernel of `domain`.
+
+    Raises `ValueError` where the saved machine lacks one of its disks; `restore_obstacles` tells before.
+    """
+    root = parse_element(saved_xml)
+    _replace_mark(root, cluster, node, domain, carried_out)
+    _replace_boot(root, domain.boot)
+    replace_disk_elements(root, domain.disks)
+    for interface in root.iterfind("devices/interface"):
+        _set(interface, "source", "network", domain.network)
+        _set(interface, "target", "dev", domain.tap)
+    for port in (*root.iterfind("devices/serial"), *root.iterfind("devices/console")):
+        _set(port, "log", "file", str(domain.console))
+    return element_text(root)
+
+
+def _disk_obstacles(saved: dict[str, DomainDisk], wanted: dict[str, DomainDisk]) -> list[str]:
+    if saved.keys() != wanted.keys():
+        return [f"its disks were {', '.join(sorted(saved))} and are {', '.join(sorted(wanted))}"]
+    return [
+        f"disk {target} was on another bus or had other rights"
+        for target, disk in wanted.items()
+        if (saved[target].bus, saved[target].read_only) != (disk.bus, disk.read_only)
+    ]
+
+
+def _boot_obstacles(saved: DirectBoot | None, wanted: DirectBoot | None) -> list[str]:
+    """A kernel that QEMU loads comes with a ROM of its own, which is part of the saved machine."""
+    if (saved is None) == (wanted is None):
+        return []
+    return [f"it was {'not ' if saved is None else ''}booted with a kernel from the host"]
+
+
+def _replace_mark(root: ET.Element, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> None:
+    metadata = root.find("metadata")
+    if metadata is None:
+        metadata = ET.SubElement(root, "metadata")
+    for element in metadata.findall(f"{{{NAMESPACE}}}node"):
+        metadata.remove(element)
+    metadata.append(domain_mark_element(domain_mark(cluster, node, domain, carried_out)))
+
+
+def _replace_boot(root: ET.Element, boot: DirectBoot | None) -> None:
+    os_element = root.find("os")
+    if os_element is None or boot is None:
+        return
+    for child in [child for child in os_element if child.tag in _BOOT_TAGS]:
+        os_element.remove(child)
+    for tag in _BOOT_TAGS:
+        value = getattr(boot, tag)
+        if value is not None:
+            ET.SubElement(os_element, tag).text = str(value)
+
+
+def _set(parent: ET.Element, child: str, name: str, value: str) -> None:
+    element = parent.find(child)
+    if element is not None:
+        element.set(name, value)
