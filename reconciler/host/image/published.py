@@ -91,12 +91,14 @@ def refuse_foreign(files: ImageFiles) -> None:
 
 
 def publish(made: ImageFiles, files: ImageFiles) -> None:
-    """Put copies of `made` at their place, each whole; the description goes first and comes last."""
+    """Put copies of `made` at their place, each whole.
+
+    The description comes first: after a kill it claims the place as ours and does not fit what stands there.
+    """
     files.disk.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    files.description.unlink(missing_ok=True)
+    _copy_whole(made.description, files.description)
     for role, source in made.parts().items():
         _copy_whole(source, files.parts()[role])
-    _copy_whole(made.description, files.description)
 
 
 def _copy_whole(source: Path, target: Path) -> None:

@@ -1,0 +1,175 @@
+"""The image boots: from its disk through BIOS and boot loader, and as a kernel given to QEMU; without libvirt."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from reconciler.host.cloud_init.codec import SeedInputs, render_seed
+from reconciler.host.cloud_init.iso import render_iso
+from reconciler.host.image.published import ImageFiles, read_description
+from reconciler.process import run
+from tests.integration.bed import BASE_IMAGE
+
+MAC = "52:54:00:77:00:01"
+LOGIN_WITHIN_S = 300.0
+"""On two busy cores; the figure of merit is the bench's."""
+OFF_WITHIN_S = 60.0
+HOSTS = "127.0.0.1 localhost\n10.0.2.15 n0\n10.0.2.16 n1\n"
+
+FILES = ImageFiles.beside(BASE_IMAGE)
+FROM_DISK: tuple[str, ...] = ()
+
+
+def direct() -> tuple[str, ...]:
+    said = read_description(FILES)
+    assert said is not None, f"build the image first: vmcluster image build {BASE_IMAGE}"
+    return ("-kernel", str(FILES.kernel), "-initrd", str(FILES.initrd), "-append", said.cmdline)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A booted guest with one open connection."""
+
+    ssh: asyncssh.SSHClientConnection
+    process: asyncio.subprocess.Process
+    monitor: Path
+    console: Path
+
+    async def sh(self, command: str) -> str:
+        done = await self.ssh.run(command, check=True, timeout=LOGIN_WITHIN_S)
+        return str(done.stdout).strip()
+
+    async def press_power_button(self) -> None:
+        reader, writer = await asyncio.open_unix_connection(self.monitor)
+        for command in (b'{"execute":"qmp_capabilities"}\n', b'{"execute":"system_powerdown"}\n'):
+            await reader.readline()
+            writer.write(command)
+        await reader.readline()
+        writer.close()
+
+
+@asynccontextmanager
+async def booted(place: Path, boot: tuple[str, ...], user_data: dict[str, Any] | None = None) -> AsyncIterator[Machine]:
+    client_key, host_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    inputs = SeedInputs(
+        cluster_name="image-test",
+        node="n0",
+        instance_id="n0-1",
+        mac=MAC,
+        ip=IPv4Address("10.0.2.15"),
+        prefix_length=24,
+        gateway=IPv4Address("10.0.2.2"),
+        hosts=HOSTS,
+        ssh_user="root",
+        ssh_public_key=client_key.export_public_key().decode().strip(),
+        user_data=user_data or {},
+    )
+    public = host_key.export_public_key().decode().strip()
+    seed = render_seed(inputs, host_key.export_private_key().decode(), public)
+    (place / "seed.iso").write_bytes(render_iso(seed.by_name()))
+    overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(BASE_IMAGE), str(place / "n0.qcow2")]
+    await run(overlay)
+    port = _free_port()
+    process = await asyncio.create_subprocess_exec(*_qemu(place, port), *boot)
+    try:
+        trusted = asyncssh.import_known_hosts(f"[127.0.0.1]:{port} {public}\n")
+        async with await _login(port, client_key, trusted) as ssh:
+            yield Machine(ssh, process, place / "qmp", place / "console.log")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _qemu(place: Path, port: int) -> list[str]:
+    return [
+        *("qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "512", "-smp", "1"),
+        *("-display", "none", "-nodefaults", "-no-user-config", "-serial", f"file:{place}/console.log"),
+        *("-drive", f"file={place}/n0.qcow2,if=virtio,format=qcow2"),
+        *("-drive", f"file={place}/seed.iso,if=virtio,format=raw,readonly=on"),
+        *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
+        *("-device", f"virtio-net-pci,netdev=net,mac={MAC}"),
+        *("-qmp", f"unix:{place}/qmp,server=on,wait=off"),
+    ]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+async def _login(port: int, key: asyncssh.SSHKey, trusted: asyncssh.SSHKnownHosts) -> asyncssh.SSHClientConnection:
+    deadline = time.monotonic() + LOGIN_WITHIN_S
+    while True:
+        try:
+            return await asyncssh.connect(
+                "127.0.0.1",
+                port,
+                username="root",
+                client_keys=[key],
+                known_hosts=trusted,
+                config=None,
+                agent_path=None,
+                connect_timeout=60,
+                login_timeout=60,
+            )
+        except (OSError, asyncssh.ConnectionLost, asyncssh.DisconnectError, TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize(
+    "boot", [pytest.param(lambda: FROM_DISK, id="from its disk"), pytest.param(direct, id="direct")]
+)
+async def test_the_image_boots_to_a_login_with_everything_as_declared(
+    lab_path: Path, boot: Callable[[], tuple[str, ...]]
+) -> None:
+    async with booted(lab_path, boot()) as guest:
+        assert await guest.sh("hostname") == "n0"
+        assert await guest.sh("cat /etc/hosts") + "\n" == HOSTS
+        assert "10.0.2.15/24" in await guest.sh("ip -br address show eth0")
+        assert await guest.sh("ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
+        assert await guest.sh("cloud-init status --wait") == "status: done"
+        assert await guest.sh("systemctl is-system-running --wait") == "running"
+        assert await guest.sh("systemctl is-active cloud-config.service || true") == "inactive"
+        await guest.press_power_button()
+        async with asyncio.timeout(OFF_WITHIN_S):
+            await guest.process.wait()
+
+
+async def test_what_the_fault_tests_and_the_kernel_log_need_is_in_the_guest(lab_path: Path) -> None:
+    async with booted(lab_path, direct()) as guest:
+        await guest.sh("modprobe -a sch_netem sch_htb cls_u32 cls_flower ifb nft_meta_bridge br_netfilter veth")
+        await guest.sh("command -v tc nft iptables rsync python3 sudo qemu-ga ping dhclient")
+        await guest.sh("echo '<3>image-test: said as an error' > /dev/kmsg")
+        await guest.sh("echo '<6>image-test: said in passing' > /dev/kmsg")
+        console = guest.console.read_text(errors="replace")
+        assert "image-test: said as an error" in console
+        assert "image-test: said in passing" not in console
+
+
+async def test_a_users_cloud_config_has_its_effect_and_leaves_the_connection_alone(lab_path: Path) -> None:
+    user_data = {"runcmd": [["touch", "/ran"]], "write_files": [{"path": "/written", "content": "x"}]}
+    async with booted(lab_path, direct(), user_data) as guest:
+        assert await guest.sh("cat /written") == "x"
+        assert await guest.sh("cloud-init status --wait | tail -1") == "status: done"
+        await guest.sh("test -e /ran")
+
+
+async def test_the_kernel_installed_last_is_what_the_disk_boots(lab_path: Path) -> None:
+    async with booted(lab_path, direct()) as guest:
+        for name in ("vmlinuz", "initrd.img"):
+            await guest.sh(f"cp /boot/{name}-$(uname -r) /boot/{name}-9.9.9")
+        await guest.sh("/etc/kernel/postinst.d/zz-vmcluster-boot 9.9.9 /boot/vmlinuz-9.9.9")
+        assert await guest.sh("readlink /vmlinuz /initrd.img") == "boot/vmlinuz-9.9.9\nboot/initrd.img-9.9.9"
