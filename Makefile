@@ -6,7 +6,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 export VENV ?= .venv
-export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin # where an ordinary user does not look, and mke2fs, ip and nft are
+# Where an ordinary user's shell does not look, and mke2fs, ip and nft are.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 PYTHON_IN := $(VENV)/bin/python
 IMAGE := /var/lib/vmcluster/images/base.qcow2
 TEST_IMAGE_DIR := $(or $(VMCLUSTER_TEST_IMAGE_DIR),$(IMAGE:/base.qcow2=))
