@@ -2,6 +2,10 @@
 
 Live it is a block pull (`block-stream` in QEMU), off it is `reconciler.host.disks.flatten`. Nothing is ever
 committed downward: other snapshots stand on the files below.
+
+A pull ends by naming the new backing file in the layer's header while parts of the layer's tables are still in
+QEMU's memory only (seen with QEMU 7.2: the file read from outside lacks data). So the layer is flushed then, and
+the files that were below it may be deleted when the call has returned, not before.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ from reconciler.errors import OperationFailed
 from reconciler.host.disks.flatten import flatten_layer
 from reconciler.host.libvirt.connection import Connection
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent
+from reconciler.host.libvirt.flush import flush
 from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.snapshot_xml import flattened, replace_disks
 from reconciler.model.document import DomainDisk
@@ -80,6 +85,7 @@ class _Flattening:
                 node=self.node,
                 hint="free some space on the file system of its layers; nothing is lost",
             )
+        flush(self.domain, self.target, self.node)
         keep_live_disks(self.handle, self.domain, self.node, [self.target])
 
     def layer_when_off(self) -> DomainDisk:

@@ -31,6 +31,7 @@ _SWITCH = (
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
     | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
 )
+_SAVED_BEFORE = "paused due to previous migration"  # QEMU, migration/migration.c
 
 
 class Snapshots:
@@ -89,7 +90,10 @@ class Snapshots:
         return await self._connection.call(partial(guest_agent.thaw_filesystems, cluster=cluster, node=node))
 
     async def set_guest_time(self, cluster: str, node: str) -> bool:
-        """Step the guest's clock to the host's; False where no agent answers within about 1 s."""
+        """Step the guest's clock to the host's; False where no agent answers within about 3 s.
+
+        Where none has opened its port, libvirt says so at once.
+        """
         return await self._connection.call(partial(guest_agent.set_guest_time, cluster=cluster, node=node))
 
 
@@ -104,11 +108,24 @@ def _switch_disks(handle: Any, *, cluster: str, node: str, layers: Mapping[str, 
             _require_layer_on(disks[target], layer, cluster, node)
         saved = None if memory is None else prepare_memory(memory, cluster=cluster, node=node)
         flags = _SWITCH if saved is not None else _SWITCH | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-        domain.snapshotCreateXML(render_switch(pending, disks, saved), flags)
+        _create(domain, render_switch(pending, disks, saved), flags, node)
         _require_open(domain, node, {target: stacked(disks[target], layer) for target, layer in pending.items()})
     elif memory is not None and not memory_was_taken(memory):
         raise OperationFailed(f"the disks were switched and the memory {memory} was not taken", node=node)
     keep_live_disks(handle, domain, node, layers)
+
+
+def _create(domain: Any, xml: str, flags: int, node: str) -> None:
+    try:
+        domain.snapshotCreateXML(xml, flags)
+    except libvirt.libvirtError as error:
+        if _SAVED_BEFORE not in error.get_error_message():
+            raise
+        raise OperationFailed(
+            "its memory was saved before and its CPUs have not run since, and QEMU saves it only once then",
+            node=node,
+            hint="resume it, or take the snapshot without memory",
+        ) from error
 
 
 def _disks_of(domain: Any, node: str, targets: Iterable[str]) -> dict[str, DomainDisk]:
