@@ -1,0 +1,139 @@
+"""Links to what a host is told, and what a host shows back to links.
+
+An end of a link that is no node of the cluster (a node that has left, a tap of somebody's) is named by its tap
+or address in angle brackets, so that it is seen as a difference and healed.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from reconciler.errors import OperationFailed
+from reconciler.model.links import (
+    HOST,
+    FirewallState,
+    HostLinks,
+    Impairment,
+    Inbound,
+    Link,
+    Ports,
+    TapPair,
+    TapQdisc,
+)
+
+EXPIRY_TOLERANCE = timedelta(seconds=2)
+"""nft shows in whole seconds how long a cut has left."""
+
+
+def compile_host(links: Mapping[str, Inbound], ports: Ports) -> HostLinks:
+    """What the host of these ports is told; nodes without a port are left out.
+
+    Raises `OperationFailed` where the host's own address is needed and unknown.
+    """
+    nodes = ports.nodes
+    here = {node: inbound for node, inbound in links.items() if node in nodes}
+    taps = {nodes[node].tap: _tap(node, inbound, ports) for node, inbound in here.items()}
+    return HostLinks(
+        firewall=FirewallState(
+            {
+                TapPair(nodes[sender].tap, nodes[receiver].tap): link.cut_expires_at
+                for receiver, inbound in here.items()
+                for sender, link in inbound.links.items()
+                if link.cut and sender in nodes
+            }
+        ),
+        taps={tap: qdisc for tap, qdisc in taps.items() if qdisc.senders},
+        down=frozenset(nodes[node].tap for node, inbound in here.items() if inbound.down),
+    )
+
+
+def read_links(host: HostLinks, ports: Ports) -> dict[str, Inbound]:
+    """The links that a host's state means: the inverse of `compile_host`."""
+    by_tap = {port.tap: node for node, port in ports.nodes.items()}
+    by_mac = {port.mac: node for node, port in ports.nodes.items()} | ({ports.host_mac: HOST} if ports.host_mac else {})
+    links: dict[str, dict[str, Link]] = {}
+    made: dict[datetime | None, Link] = {}
+    for pair, expires_at in host.firewall.cuts.items():
+        cut = made.setdefault(expires_at, Link(cut=True, cut_expires_at=expires_at))
+        links.setdefault(_name(by_tap, pair.receiver), {})[_name(by_tap, pair.sender)] = cut
+    for tap, qdisc in host.taps.items():
+        inbound = links.setdefault(_name(by_tap, tap), {})
+        for mac, impairment in qdisc.senders.items():
+            cut = inbound.get(_name(by_mac, mac), Link())
+            inbound[_name(by_mac, mac)] = cut.model_copy(update={"impairment": impairment})
+    down = {_name(by_tap, tap) for tap in host.down}
+    return {
+        receiver: Inbound(links=dict(sorted(links.get(receiver, {}).items())), down=receiver in down)
+        for receiver in sorted(links.keys() | down)
+    }
+
+
+def changed_taps(have: Mapping[str, TapQdisc], want: Mapping[str, TapQdisc]) -> tuple[str, ...]:
+    """The taps whose queues differ, sorted; no entry and an entry without senders are the same."""
+    nothing = TapQdisc()
+    return tuple(sorted(tap for tap in have.keys() | want.keys() if have.get(tap, nothing) != want.get(tap, nothing)))
+
+
+def same_cuts(have: FirewallState, want: FirewallState) -> bool:
+    """Whether the same pairs are cut, each until about the same time."""
+    return have.cuts.keys() == want.cuts.keys() and all(
+        _same_time(expires_at, want.cuts[pair]) for pair, expires_at in have.cuts.items()
+    )
+
+
+def same_inbound(have: Inbound | None, want: Inbound | None) -> bool:
+    """Whether a node receives the same, up to what a host cannot show exactly; None: all that is sent to it."""
+    one, other = have or Inbound(), want or Inbound()
+    return (
+        one.down == other.down
+        and one.links.keys() == other.links.keys()
+        and all(_same_link(link, other.links[sender]) for sender, link in one.links.items())
+    )
+
+
+def mixed_duplicates(links: Mapping[str, Inbound]) -> tuple[str, ...]:
+    """The receivers at which one sender's packets are doubled while netem works on another's too.
+
+    Newer kernels refuse that, stable ones included: "netem: cannot mix duplicating netems with other netems in
+    tree" (seen on Debian's 6.1.192, reported for 6.12.50 and 6.8.0-142).
+    """
+    return tuple(receiver for receiver, inbound in links.items() if _mixes_duplicates(inbound))
+
+
+def _mixes_duplicates(inbound: Inbound) -> bool:
+    shaped = [link.impairment for link in inbound.links.values() if link.impairment and link.impairment.needs_netem]
+    return len(shaped) > 1 and any(impairment.duplicate_pct for impairment in shaped)
+
+
+def _tap(node: str, inbound: Inbound, ports: Ports) -> TapQdisc:
+    senders: dict[str, Impairment] = {}
+    for sender, link in inbound.links.items():
+        if link.impairment is None or (sender != HOST and sender not in ports.nodes):
+            continue
+        senders[_mac(sender, ports, receiver=node)] = link.impairment
+    return TapQdisc(senders)
+
+
+def _mac(sender: str, ports: Ports, receiver: str) -> str:
+    if sender != HOST:
+        return ports.nodes[sender].mac
+    if ports.host_mac is None:
+        raise OperationFailed("the bridge has no address yet, by which the host's own packets are known", node=receiver)
+    return ports.host_mac
+
+
+def _name(known: Mapping[str, str], found: str) -> str:
+    return known.get(found) or f"<{found}>"
+
+
+def _same_link(have: Link, want: Link) -> bool:
+    return have is want or (
+        have.cut == want.cut
+        and have.impairment == want.impairment
+        and _same_time(have.cut_expires_at, want.cut_expires_at)
+    )
+
+
+def _same_time(one: datetime | None, other: datetime | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= EXPIRY_TOLERANCE

@@ -1,0 +1,127 @@
+"""What faults do, in words and data: to one link, and as the tools list them."""
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+from reconciler.faults.combine import Fault, fold, hit_pairs
+from reconciler.model.faults import (
+    CutMode,
+    FaultEffect,
+    ImpairFault,
+    LinkExplanation,
+    NetFaultHandle,
+    NetFaultInfo,
+    PartitionFault,
+)
+from reconciler.model.links import Distribution, Impairment, Inbound, Link
+
+_WORDS = {
+    "loss_pct": "loses {:g} %",
+    "duplicate_pct": "doubles {:g} %",
+    "corrupt_pct": "flips a bit in {:g} %",
+    "reorder_pct": "lets {:g} % overtake",
+    "rate_kbit": "passes {:g} kbit/s",
+}
+
+
+def explain(faults: Sequence[Fault], nodes: Sequence[str], sender: str, receiver: str) -> LinkExplanation:
+    """What packets from `sender` to `receiver` meet, and because of which faults; both may be `@host`."""
+    links = fold(faults, nodes)
+    there, back = link_between(links, sender, receiver), link_between(links, receiver, sender)
+    return LinkExplanation(
+        sender=sender,
+        receiver=receiver,
+        cut=there.cut,
+        impairment=there.impairment,
+        added_rtt_ms=None if there.cut or back.cut else _delay_ms(there) + _delay_ms(back),
+        faults=tuple(_effects(faults, nodes, sender, receiver)),
+        summary=_summary(there),
+    )
+
+
+def link_between(links: dict[str, Inbound], sender: str, receiver: str) -> Link:
+    """The link as a packet meets it: pulled cables of both ends count as a cut."""
+    nobody = Inbound()
+    to, of = links.get(receiver, nobody), links.get(sender, nobody)
+    link = to.links.get(sender, Link())
+    return link.model_copy(update={"cut": True, "cut_expires_at": None}) if to.down or of.down else link
+
+
+def handle_of(fault: Fault, nodes: Sequence[str]) -> NetFaultHandle:
+    """The fault as the tool that made it answers; affected are the nodes at both ends of every link it hits."""
+    return NetFaultHandle(
+        handle_id=fault.handle_id,
+        fault_type=fault.fault_type,
+        affected_nodes=_affected(fault, nodes),
+        created_at=fault.created_at,
+        expires_at=fault.expires_at,
+    )
+
+
+def info_of(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
+    """The fault as a list shows it, with what was asked for and, for a partition, the cuts that it came to."""
+    parameters = fault.request.model_dump(mode="json", exclude_none=True)
+    if isinstance(fault, PartitionFault):
+        parameters["grudge"] = {receiver: list(senders) for receiver, senders in fault.grudge.items()}
+    return NetFaultInfo(**handle_of(fault, nodes).model_dump(), parameters=parameters)
+
+
+def impairment_in_words(impairment: Impairment) -> str:
+    """Everything that an impairment does, in one line."""
+    return ", ".join(_impairment_words(impairment))
+
+
+def _affected(fault: Fault, nodes: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(fault, PartitionFault):
+        hit = {*fault.grudge, *(sender for senders in fault.grudge.values() for sender in senders)}
+    else:
+        hit = {node for pair in hit_pairs(fault, nodes) for node in pair}
+    return tuple(node for node in nodes if node in hit)
+
+
+def _effects(faults: Sequence[Fault], nodes: Sequence[str], sender: str, receiver: str) -> Iterator[FaultEffect]:
+    for fault in faults:
+        link = link_between(fold([fault], nodes), sender, receiver)
+        if link.cut or link.impairment is not None:
+            yield FaultEffect(handle_id=fault.handle_id, effect=f"{_effect(fault, link)}{_until(fault)}")
+
+
+def _effect(fault: Fault, link: Link) -> str:
+    match fault:
+        case PartitionFault():
+            how = "pulls the cable" if fault.request.mode is CutMode.LINK_DOWN else "drops every packet"
+            return f"partition ({fault.request.shape.shape}): {how}"
+        case ImpairFault():
+            assert link.impairment is not None
+            return f"impairment: {impairment_in_words(link.impairment)}"
+        case _:
+            assert_never(fault)
+
+
+def _until(fault: Fault) -> str:
+    return f", until {fault.expires_at.isoformat(timespec='seconds')}" if fault.expires_at else ""
+
+
+def _summary(link: Link) -> str:
+    if link.cut:
+        return "nothing arrives"
+    return impairment_in_words(link.impairment) if link.impairment else "arrives as if there were no faults"
+
+
+def _impairment_words(impairment: Impairment) -> Iterator[str]:
+    if impairment.delay_ms:
+        yield f"delays by {impairment.delay_ms:g} ms{_jitter_words(impairment)}"
+    for name, words in _WORDS.items():
+        if value := getattr(impairment, name):
+            yield words.format(value)
+
+
+def _jitter_words(impairment: Impairment) -> str:
+    if not impairment.jitter_ms:
+        return ""
+    shape = "" if impairment.distribution is Distribution.UNIFORM else f" ({impairment.distribution})"
+    return f" ± {impairment.jitter_ms:g} ms{shape}"
+
+
+def _delay_ms(link: Link) -> float:
+    return link.impairment.delay_ms if link.impairment else 0.0

@@ -1,0 +1,135 @@
+"""Shapes of partitions: pure functions from nodes to the grudge that the shape means.
+
+The shapes and their names are those of Jepsen's nemesis (jepsen-io/jepsen, `jepsen.nemesis`). Where Jepsen shuffles,
+the nodes are put in an order that only their names and a seed decide, so that a seed always gives one grudge.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from reconciler.model.faults import (
+    Bridge,
+    Direction,
+    ExplicitGrudge,
+    Groups,
+    Grudge,
+    Halves,
+    MajoritiesRing,
+    One,
+    PartitionRequest,
+)
+
+EXACT_RING_MAX_NODES = 5
+
+Sides = tuple[Sequence[str], Sequence[str]]
+
+
+def resolve(request: PartitionRequest, nodes: Sequence[str]) -> Grudge:
+    """The grudge that a checked request means for these nodes."""
+    shape, order = request.shape, shuffled(nodes, request.seed)
+    match shape:
+        case Groups() | Halves() | One():
+            return directed_grudge(_groups(shape, order), request.direction)
+        case Bridge():
+            return bridge(order, shape.node)
+        case MajoritiesRing():
+            return majorities_ring(order)
+        case ExplicitGrudge():
+            return _grudge(shape.grudge.items())
+        case _:
+            assert_never(shape)
+
+
+def shuffled(nodes: Sequence[str], seed: int | None) -> tuple[str, ...]:
+    """The nodes in an order that only their names and the seed decide; as they are without a seed."""
+    if seed is None:
+        return tuple(nodes)
+    return tuple(sorted(nodes, key=lambda node: hashlib.sha256(f"{seed}/{node}".encode()).digest()))
+
+
+def bisect(nodes: Sequence[str]) -> Sides:
+    """Two halves, the second one larger where they cannot be equal."""
+    middle = len(nodes) // 2
+    return nodes[:middle], nodes[middle:]
+
+
+def split_one(nodes: Sequence[str], loner: str | None = None) -> Sides:
+    """One node, by default the first, and all others."""
+    alone = nodes[0] if loner is None else loner
+    return (alone,), tuple(node for node in nodes if node != alone)
+
+
+def complete_grudge(groups: Sequence[Sequence[str]]) -> Grudge:
+    """Nobody hears anybody of another group."""
+    return _grudge(
+        (receiver, (sender for other in groups if other is not group for sender in other))
+        for group in groups
+        for receiver in group
+    )
+
+
+def directed_grudge(groups: Sequence[Sequence[str]], direction: Direction) -> Grudge:
+    """What is sent from the first of two groups to the second, back, or both ways is never heard."""
+    match direction:
+        case Direction.BOTH:
+            return complete_grudge(groups)
+        case Direction.TO:
+            first, second = groups
+            return _grudge((receiver, first) for receiver in second)
+        case Direction.FROM:
+            first, second = groups
+            return _grudge((receiver, second) for receiver in first)
+        case _:
+            assert_never(direction)
+
+
+def bridge(nodes: Sequence[str], between: str | None = None) -> Grudge:
+    """Two halves that do not hear each other, and one node, by default the middle one, that both hear."""
+    half = len(nodes) // 2
+    middle = nodes[half] if between is None else between
+    others = [node for node in nodes if node != middle]
+    return complete_grudge((others[:half], others[half:]))
+
+
+def majorities_ring(nodes: Sequence[str]) -> Grudge:
+    """Every node hears a majority (itself included), no two nodes the same one.
+
+    Up to five nodes exactly as Jepsen has it: each majority of neighbours on a ring is heard by the node in its
+    middle. Above that Jepsen picks links by chance; here each node hears its nearest neighbours on the ring, the
+    same number on both sides, and the node opposite where the number is odd, so that hearing is always mutual.
+    """
+    heard = _exact_ring if len(nodes) <= EXACT_RING_MAX_NODES else _mutual_ring
+    return _grudge((node, (other for other in nodes if other not in friends)) for node, friends in heard(nodes).items())
+
+
+def _groups(shape: Groups | Halves | One, nodes: Sequence[str]) -> Sequence[Sequence[str]]:
+    match shape:
+        case Groups():
+            return shape.groups
+        case Halves():
+            return bisect(nodes)
+        case One():
+            return split_one(nodes, shape.node)
+        case _:
+            assert_never(shape)
+
+
+def _exact_ring(nodes: Sequence[str]) -> dict[str, set[str]]:
+    majority = len(nodes) // 2 + 1
+    windows = [[nodes[(start + step) % len(nodes)] for step in range(majority)] for start in range(len(nodes))]
+    return {window[majority // 2]: set(window) for window in windows}
+
+
+def _mutual_ring(nodes: Sequence[str]) -> dict[str, set[str]]:
+    count, others = len(nodes), len(nodes) // 2
+    opposite = [count // 2] if others % 2 and count % 2 == 0 else []
+    reach = others // 2 if opposite else (others + 1) // 2
+    steps = [*range(-reach, reach + 1), *opposite]
+    return {node: {nodes[(index + step) % count] for step in steps} for index, node in enumerate(nodes)}
+
+
+def _grudge(entries: Iterable[tuple[str, Iterable[str]]]) -> Grudge:
+    """Sorted, without receivers that miss nothing: two grudges that mean the same are equal, also as text."""
+    dropped = {receiver: tuple(sorted(set(senders))) for receiver, senders in entries}
+    return {receiver: dropped[receiver] for receiver in sorted(dropped) if dropped[receiver]}

@@ -1,0 +1,1 @@
+"""Cuts between taps in the host's firewall."""

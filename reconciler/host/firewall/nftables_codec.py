@@ -1,0 +1,124 @@
+"""Cuts as one nftables table per cluster, in the bridge family: frames of every kind, ARP and broadcast included.
+
+The table's name and the comment on its rule are our marks: healing everything of a cluster is deleting one table,
+and no table can be in another cluster's way. Each transaction replaces the table whole, so that what was there
+never matters, and no frame passes in between. An element with a timeout heals with nobody there to do it.
+
+Facts: nft(8) and libnftables-json(5) of nftables 1.0.6, on Linux 6.1 and 6.18.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from reconciler.model.links import LEFTOVER, FirewallState, TapPair
+
+OWNER = "vmcluster"
+TABLE_PREFIX = f"{OWNER}-"
+SET = "cuts"
+CHAIN = "forward"
+PRIORITY = -250
+"""Before the rules of others in the bridge family (filter is -200): what we drop, nobody need judge."""
+
+_SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+
+
+def table_name(cluster: str) -> str:
+    """The table of a cluster; nft names begin with a letter and may hold letters, digits and `-`."""
+    return f"{TABLE_PREFIX}{cluster}"
+
+
+def render_transaction(cluster: str, state: FirewallState, now: datetime) -> str:
+    """The input of `nft -f -` after which exactly these cuts exist, whatever was there before; none: no table.
+
+    Cuts whose time has come are left out.
+    """
+    table = f"table bridge {table_name(cluster)}"
+    elements = ",\n      ".join(_elements(state.cuts, now))
+    # Deleting what is not there fails, so it is made first (`destroy` needs nftables 1.0.8).
+    clear = f"{table}\ndelete {table}\n"
+    return clear if not elements else f"{clear}{_table(table, elements)}"
+
+
+def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
+    """The cuts that hold, from `nft -j list table bridge NAME`.
+
+    A table that does not work (emptied by time, its rule gone or changed, its listing unreadable) is a `LEFTOVER`:
+    for a table that somebody made dormant nft 1.0.6 prints wild memory, and so at times broken JSON.
+    """
+    try:
+        objects: list[dict[str, Any]] = json.loads(listing)["nftables"]
+        cuts = dict(_cuts(objects, now)) if _works(objects) else {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        cuts = {}
+    return FirewallState(cuts or {TapPair(LEFTOVER, LEFTOVER): None})
+
+
+def parse_tables(listing: str | bytes) -> tuple[str, ...]:
+    """The clusters that have a table of ours, from `nft list tables bridge` as text.
+
+    The text, because the JSON of nft 1.0.6 can be broken by any one table.
+    """
+    text = listing.decode(errors="replace") if isinstance(listing, bytes) else listing
+    return tuple(re.findall(rf"^table bridge {TABLE_PREFIX}(\S+)$", text, re.MULTILINE))
+
+
+def _table(table: str, elements: str) -> str:
+    return f"""{table} {{
+  set {SET} {{
+    typeof iifname . oifname
+    flags timeout
+    elements = {{
+      {elements}
+    }}
+  }}
+  chain {CHAIN} {{
+    type filter hook forward priority {PRIORITY}; policy accept;
+    iifname . oifname @{SET} counter drop comment "{OWNER}"
+  }}
+}}
+"""
+
+
+def _elements(cuts: Mapping[TapPair, datetime | None], now: datetime) -> Iterator[str]:
+    for pair, expires_at in sorted(cuts.items()):
+        left_s = None if expires_at is None else round((expires_at - now).total_seconds())
+        if left_s is None:
+            yield f"{_quoted(pair.sender)} . {_quoted(pair.receiver)}"
+        elif left_s > 0:
+            yield f"{_quoted(pair.sender)} . {_quoted(pair.receiver)} timeout {left_s}s"
+
+
+def _quoted(interface: str) -> str:
+    if not _SAFE_INTERFACE.fullmatch(interface):
+        raise ValueError(f"{interface!r} is no interface name of ours")
+    return f'"{interface}"'
+
+
+def _works(objects: list[dict[str, Any]]) -> bool:
+    dormant = any("flags" in entry["table"] for entry in objects if "table" in entry)
+    chain: dict[str, Any] = next((entry["chain"] for entry in objects if "chain" in entry), {})
+    rules = [entry["rule"] for entry in objects if "rule" in entry]
+    hooked = (chain.get("type"), chain.get("hook")) == ("filter", "forward")
+    return hooked and not dormant and len(rules) == 1 and _is_our_rule(rules[0])
+
+
+def _is_our_rule(rule: dict[str, Any]) -> bool:
+    match = {"op": "==", "left": {"concat": [_meta("iifname"), _meta("oifname")]}, "right": f"@{SET}"}
+    statements = [statement for statement in rule["expr"] if "counter" not in statement]
+    return bool(rule.get("comment") == OWNER and statements == [{"match": match}, {"drop": None}])
+
+
+def _meta(key: str) -> dict[str, Any]:
+    return {"meta": {"key": key}}
+
+
+def _cuts(objects: list[dict[str, Any]], now: datetime) -> Iterator[tuple[TapPair, datetime | None]]:
+    elements: list[Any] = next((entry["set"].get("elem", []) for entry in objects if "set" in entry), [])
+    for element in elements:
+        timed = element.get("elem")
+        sender, receiver = (timed["val"] if timed else element)["concat"]
+        left_s = timed.get("expires") if timed else None
+        yield TapPair(sender, receiver), None if left_s is None else now + timedelta(seconds=left_s)

@@ -1,0 +1,1 @@
+"""Impairments of what taps pass on to their nodes."""

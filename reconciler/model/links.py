@@ -1,0 +1,132 @@
+"""Links: what a packet from one node to another meets. Wanted faults are folded into them; hosts are read as them.
+
+A link is directed. It belongs to the node that receives: what A sends to B is cut and shaped at B's tap, where
+loss hits the sender as loss on a wire would, and where one tap's queue holds all that can be asked of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import Field
+
+from reconciler.model.base import Frozen
+
+HOST = "@host"
+"""The host in the place of a node. No node can have this name."""
+
+LEFTOVER = "leftover"
+"""Stands for what on the host is ours but does nothing that could be wanted: emptied, or changed by somebody.
+
+Codecs put it in the place of a tap or an address, where it differs from all that can be wanted and so is healed.
+"""
+
+
+class Distribution(StrEnum):
+    """How a delay varies within its jitter, from the lightest tail to the heaviest; tc-netem(8)."""
+
+    UNIFORM = "uniform"
+    NORMAL = "normal"
+    PARETONORMAL = "paretonormal"
+    PARETO = "pareto"
+
+
+class Impairment(Frozen):
+    """What is done to packets that do get through. Zero is "not asked for", or left to us in `limit_packets`."""
+
+    delay_ms: float = Field(default=0, description="Added to each packet; at least 0.001.")
+    jitter_ms: float = Field(default=0, description="By how much the delay varies, up and down.")
+    delay_correlation_pct: float = Field(default=0, description="How much a packet's delay is like the last one's.")
+    distribution: Distribution = Field(default=Distribution.UNIFORM, description="How the delay varies.")
+    loss_pct: float = Field(default=0, description="Packets that are lost; at least 0.0001.")
+    loss_correlation_pct: float = 0
+    duplicate_pct: float = Field(default=0, description="Packets that arrive twice.")
+    corrupt_pct: float = Field(default=0, description="Packets that arrive with one bit flipped.")
+    reorder_pct: float = Field(default=0, description="Packets that are sent at once and overtake delayed ones.")
+    reorder_correlation_pct: float = 0
+    reorder_gap: int = Field(default=0, description="Only each packet of this number may overtake.")
+    rate_kbit: int = Field(default=0, description="Bits that pass per second, in thousands.")
+    limit_packets: int = Field(default=0, description="Packets that may wait; more are dropped.")
+
+    @property
+    def needs_netem(self) -> bool:
+        """Whether the host's kernel must have `sch_netem`; a rate needs only `sch_htb`."""
+        return any((self.delay_ms, self.loss_pct, self.duplicate_pct, self.corrupt_pct, self.reorder_pct))
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether packets pass as if it were not there."""
+        return not (self.needs_netem or self.rate_kbit)
+
+
+class Link(Frozen):
+    """What a packet from one sender meets on its way to one receiver.
+
+    A cut link holds its impairment all the same: that is what remains when the cut is healed. `cut_expires_at`
+    is None for a cut that stays until somebody heals it.
+    """
+
+    cut: bool = False
+    cut_expires_at: datetime | None = None
+    impairment: Impairment | None = None
+
+
+class Inbound(Frozen):
+    """All that stands between a node and those that send to it; a sender without an entry is heard as ever.
+
+    With `down` the node's cable is pulled: it hears nobody, nobody hears it, not even the host.
+    """
+
+    links: dict[str, Link] = Field(default={}, description="By sending node, or `@host`.")
+    down: bool = False
+
+
+# What links are on one host: interface names and addresses in the place of nodes.
+
+
+class TapPair(NamedTuple):
+    """The taps that a frame comes in by and would leave by."""
+
+    sender: str
+    receiver: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallState:
+    """The pairs of taps between which nothing passes, each with the time at which it heals by itself, or None."""
+
+    cuts: Mapping[TapPair, datetime | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TapQdisc:
+    """How a tap treats what it passes on to its node: impairments by the sender's MAC address."""
+
+    senders: Mapping[str, Impairment] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HostLinks:
+    """All links of a cluster as one host has them; a tap without an entry has a queue that is not ours."""
+
+    firewall: FirewallState = FirewallState()
+    taps: Mapping[str, TapQdisc] = field(default_factory=dict)
+    down: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where a node is plugged in, and the address by which its frames are known."""
+
+    tap: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """A cluster's nodes on one host; `host_mac` is the bridge's own address."""
+
+    nodes: Mapping[str, Port]
+    host_mac: str | None = None

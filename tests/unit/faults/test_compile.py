@@ -1,0 +1,161 @@
+"""Links to a host and back: what a (simulated) host shows after it was told is what was wanted."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from time import perf_counter
+
+import pytest
+from hypothesis import given
+
+from reconciler.errors import OperationFailed
+from reconciler.faults.combine import Fault, fold
+from reconciler.faults.compile import (
+    changed_taps,
+    compile_host,
+    mixed_duplicates,
+    read_links,
+    same_cuts,
+    same_inbound,
+)
+from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_restore
+from reconciler.host.firewall.nftables_codec import render_transaction
+from reconciler.host.tc.codec import parse_tap, render_batch
+from reconciler.model.faults import CutMode, ExplicitGrudge, Halves, One
+from reconciler.model.links import LEFTOVER, FirewallState, HostLinks, Impairment, Inbound, TapPair, TapQdisc
+from tests.unit.faults.samples import NODES, NOW, fault_sets, impair, partition, ports
+from tests.unit.host.tc.simulated import SimulatedTap
+
+PORTS = ports()
+
+
+class SimulatedLinks:
+    """A host's links: told by what the codecs render, seen by what they parse."""
+
+    def __init__(self) -> None:
+        self.filter_table = ""
+        self.taps = {port.tap: SimulatedTap() for port in PORTS.nodes.values()}
+        self.down: frozenset[str] = frozenset()
+
+    def apply(self, want: HostLinks) -> None:
+        rules = render_restore("lab", want.firewall, Chains(), NOW).splitlines()
+        self.filter_table = "\n".join(rules).replace("-I FORWARD 1", "-A FORWARD")
+        for name, tap in self.taps.items():
+            tap.batch(render_batch(name, parse_tap(*tap.show()), want.taps.get(name, TapQdisc())))
+        self.down = want.down
+
+    def observe(self) -> HostLinks:
+        shapings = {name: parse_tap(*tap.show()).shaping for name, tap in self.taps.items()}
+        return HostLinks(
+            firewall=parse_save(self.filter_table, "lab").firewall,
+            taps={name: shaping for name, shaping in shapings.items() if shaping.senders},
+            down=self.down,
+        )
+
+
+@given(fault_sets, fault_sets)
+def test_what_is_applied_is_observed_without_a_difference(first: list[Fault], second: list[Fault]) -> None:
+    host = SimulatedLinks()
+    for faults in (first, second, []):
+        links = fold(faults, NODES)
+        if mixed_duplicates(links):
+            continue
+        want = compile_host(links, PORTS)
+        host.apply(want)
+        found = host.observe()
+        assert same_cuts(found.firewall, want.firewall)
+        assert changed_taps(found.taps, want.taps) == ()
+        assert found.down == want.down
+        seen = read_links(found, PORTS)
+        assert all(same_inbound(seen.get(node), links.get(node)) for node in seen.keys() | links.keys())
+    assert mixed_duplicates(links) or host.observe() == HostLinks()
+
+
+@given(fault_sets)
+def test_reading_is_the_inverse_of_compiling(faults: list[Fault]) -> None:
+    links = fold(faults, NODES)
+    assert read_links(compile_host(links, PORTS), PORTS) == links
+
+
+def test_one_changed_pair_of_ten_thousand_touches_one_tap() -> None:
+    nodes = [f"n{index:03}" for index in range(101)]
+    plugged = ports(nodes)
+    faults: list[Fault] = [impair(node, nodes=nodes, delay_ms=5) for node in nodes]
+    before = compile_host(fold(faults, nodes), plugged)
+    after = compile_host(fold([*faults, impair("n007", "n042", nodes=nodes, loss_pct=1)], nodes), plugged)
+    assert sum(len(qdisc.senders) for qdisc in before.taps.values()) == 10_100
+    (tap,) = changed_taps(before.taps, after.taps)
+    assert tap == plugged.nodes["n042"].tap
+    shaped = SimulatedTap()
+    shaped.batch(render_batch(tap, parse_tap(*shaped.show()), before.taps[tap]))
+    assert len(render_batch(tap, parse_tap(*shaped.show()), after.taps[tap]).splitlines()) == 1
+
+
+def test_a_hundred_taps_split_in_halves_compile_fast() -> None:
+    nodes = [f"n{index:03}" for index in range(100)]
+    started = perf_counter()
+    host = compile_host(fold([partition(Halves(), nodes)], nodes), ports(nodes))
+    transaction = render_transaction("lab", host.firewall, NOW)
+    assert perf_counter() - started < 0.3
+    assert len(host.firewall.cuts) == 2 * 50 * 50
+    assert transaction.count(" . ") == 2 * 50 * 50 + 2
+
+
+def test_a_cut_is_from_the_senders_tap_to_the_receivers() -> None:
+    host = compile_host(fold([partition(ExplicitGrudge(grudge={"n2": ("n1",)}))], NODES), PORTS)
+    assert host == HostLinks(firewall=FirewallState({TapPair("vmc-0", "vmc-1"): None}))
+
+
+def test_an_impairment_is_at_the_receivers_tap_by_the_senders_address() -> None:
+    host = compile_host(fold([impair("n1", "n2", loss_pct=3)], NODES), PORTS)
+    lossy = Impairment(loss_pct=3, limit_packets=1000)
+    assert host == HostLinks(taps={"vmc-1": TapQdisc({"52:54:00:00:00:00": lossy})})
+
+
+def test_a_pulled_cable_is_one_tap_and_no_rule() -> None:
+    host = compile_host(fold([partition(One(node="n3"), mode=CutMode.LINK_DOWN)], NODES), PORTS)
+    assert host == HostLinks(down=frozenset({"vmc-2"}))
+
+
+def test_the_hosts_own_packets_need_its_address() -> None:
+    links = fold([impair("n1", "n2", include_host=True, delay_ms=8)], NODES)
+    assert PORTS.host_mac in compile_host(links, PORTS).taps["vmc-0"].senders
+    with pytest.raises(OperationFailed, match="no address yet"):
+        compile_host(links, replace(PORTS, host_mac=None))
+
+
+def test_what_belongs_to_no_node_is_seen_as_a_difference() -> None:
+    lossy = Impairment(loss_pct=1)
+    found = HostLinks(
+        firewall=FirewallState({TapPair("vmc-gone", "vmc-0"): None, TapPair(LEFTOVER, LEFTOVER): None}),
+        taps={"vmc-0": TapQdisc({"52:ff:ff:ff:ff:ff": lossy})},
+    )
+    seen = read_links(found, PORTS)
+    assert set(seen["n1"].links) == {"<vmc-gone>", "<52:ff:ff:ff:ff:ff>"}
+    assert "<leftover>" in seen
+    assert not any(same_inbound(inbound, None) for inbound in seen.values())
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "same"),
+    [(0, 1.5, True), (0, 3, False), (None, None, True), (None, 0, False), (0, None, False)],
+)
+def test_times_to_heal_are_compared_as_exactly_as_they_are_shown(
+    found: float | None, wanted: float | None, same: bool
+) -> None:
+    def at(seconds: float | None) -> datetime | None:
+        return None if seconds is None else NOW + timedelta(seconds=seconds)
+
+    pair = TapPair("a", "b")
+    assert same_cuts(FirewallState({pair: at(found)}), FirewallState({pair: at(wanted)})) == same
+
+
+def test_a_node_that_hears_all_is_the_same_as_one_without_an_entry() -> None:
+    assert same_inbound(None, Inbound())
+    assert not same_inbound(None, Inbound(down=True))
+
+
+def test_packets_doubled_beside_other_impairments_are_found_before_the_kernel_refuses_them() -> None:
+    doubling, lossy = impair("n1", "n2", duplicate_pct=1), impair("n3", "n2", loss_pct=1)
+    slow = impair("n3", "n2", rate_kbit=1000)
+    assert mixed_duplicates(fold([doubling, lossy], NODES)) == ("n2",)
+    assert mixed_duplicates(fold([doubling, slow], NODES)) == ()

@@ -1,0 +1,82 @@
+"""What faults do, in words and data, and as the tools list them."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import TypeAdapter
+
+from reconciler.faults.combine import Fault
+from reconciler.faults.explain import explain, handle_of, info_of
+from reconciler.model.faults import CutMode, Direction, FaultType, Halves, One, WantedFault
+from reconciler.model.links import HOST, Distribution
+from tests.unit.faults.samples import NODES, NOW, impair, partition
+
+SLOW = impair("n1", name="slow", delay_ms=40, jitter_ms=8, distribution=Distribution.NORMAL, loss_pct=10)
+BACK = impair("n3", "n1", name="back", delay_ms=16)
+LOSSY = impair("n1", "n3", name="lossy", loss_pct=10, rate_kbit=1000)
+SPLIT = partition(Halves(), name="split", expires_at=NOW + timedelta(seconds=90))
+PULLED = partition(One(node="n5"), name="pulled", mode=CutMode.LINK_DOWN)
+
+
+def test_a_link_without_faults_is_as_ever() -> None:
+    explained = explain([SLOW], NODES, "n2", "n3")
+    assert explained.summary == "arrives as if there were no faults"
+    assert (explained.cut, explained.impairment, explained.faults, explained.added_rtt_ms) == (False, None, (), 0)
+
+
+def test_faults_on_one_link_are_told_apart_and_added_up() -> None:
+    explained = explain([SLOW, BACK, LOSSY], NODES, "n1", "n3")
+    assert explained.summary == "delays by 40 ms ± 8 ms (normal), loses 19 %, passes 1000 kbit/s"
+    assert explained.added_rtt_ms == 56
+    assert [(one.handle_id, one.effect) for one in explained.faults] == [
+        ("slow", "impairment: delays by 40 ms ± 8 ms (normal), loses 10 %"),
+        ("lossy", "impairment: loses 10 %, passes 1000 kbit/s"),
+    ]
+
+
+def test_a_cut_says_by_whom_and_until_when() -> None:
+    explained = explain([SPLIT, SLOW], NODES, "n1", "n3")
+    assert explained.cut
+    assert explained.added_rtt_ms is None
+    assert explained.summary == "nothing arrives"
+    assert explained.impairment is not None
+    assert explained.faults[0].effect == "partition (halves): drops every packet, until 2026-01-01T00:01:30+00:00"
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [("n5", "n1"), ("n1", "n5"), (HOST, "n5")])
+def test_a_pulled_cable_cuts_both_ways_and_from_the_host(sender: str, receiver: str) -> None:
+    explained = explain([PULLED], NODES, sender, receiver)
+    assert explained.cut
+    assert explained.faults[0].effect == "partition (one): pulls the cable"
+
+
+def test_a_one_way_cut_leaves_no_round_trip() -> None:
+    one_way = partition(One(node="n1"), direction=Direction.TO)
+    assert explain([one_way], NODES, "n1", "n2").cut
+    back = explain([one_way], NODES, "n2", "n1")
+    assert not back.cut
+    assert back.added_rtt_ms is None
+
+
+def test_a_handle_names_the_nodes_at_both_ends() -> None:
+    handle = handle_of(LOSSY, NODES)
+    assert (handle.fault_type, handle.affected_nodes) == (FaultType.IMPAIRMENT, ("n1", "n3"))
+    assert handle_of(SLOW, NODES).affected_nodes == NODES
+
+
+def test_a_listed_partition_shows_what_it_came_to() -> None:
+    info = info_of(partition(One(node="n2"), ("n1", "n2"), seed=4), ("n1", "n2"))
+    assert info.fault_type is FaultType.PARTITION
+    assert info.parameters == {
+        "shape": {"shape": "one", "node": "n2"},
+        "direction": "both",
+        "mode": "drop",
+        "seed": 4,
+        "grudge": {"n1": ["n2"], "n2": ["n1"]},
+    }
+
+
+@pytest.mark.parametrize("fault", [SLOW, SPLIT, PULLED], ids=lambda fault: fault.handle_id)
+def test_a_wanted_fault_survives_the_store(fault: Fault) -> None:
+    adapter: TypeAdapter[Fault] = TypeAdapter(WantedFault)
+    assert adapter.validate_json(adapter.dump_json(fault)) == fault

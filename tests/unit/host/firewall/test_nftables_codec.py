@@ -1,0 +1,75 @@
+"""Cuts to nft's input, and back from what nft prints of them, also after people have changed them."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.host.firewall.nftables_codec import parse_table, parse_tables, render_transaction
+from reconciler.model.links import LEFTOVER, FirewallState, TapPair
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CUTS = FirewallState({TapPair("vmc-0b", "vmc-0c"): NOW + timedelta(seconds=300), TapPair("vmc-0a", "vmc-0b"): None})
+RENDERED = """\
+table bridge vmcluster-lab
+delete table bridge vmcluster-lab
+table bridge vmcluster-lab {
+  set cuts {
+    typeof iifname . oifname
+    flags timeout
+    elements = {
+      "vmc-0a" . "vmc-0b",
+      "vmc-0b" . "vmc-0c" timeout 300s
+    }
+  }
+  chain forward {
+    type filter hook forward priority -250; policy accept;
+    iifname . oifname @cuts counter drop comment "vmcluster"
+  }
+}
+"""
+
+
+def golden(name: str) -> str:
+    return (GOLDEN / f"{name}.nftables-1.0.6.json").read_text()
+
+
+def test_all_cuts_are_one_transaction_that_replaces_our_table_only() -> None:
+    assert render_transaction("lab", CUTS, NOW) == RENDERED
+
+
+def test_without_cuts_no_table_is_left() -> None:
+    healed = "table bridge vmcluster-lab\ndelete table bridge vmcluster-lab\n"
+    assert render_transaction("lab", FirewallState(), NOW) == healed
+
+
+def test_a_cut_whose_time_has_come_is_not_made_again() -> None:
+    assert "vmc-0c" not in render_transaction("lab", CUTS, NOW + timedelta(seconds=300))
+
+
+def test_what_nft_prints_is_read_back() -> None:
+    one_second_gone = timedelta(seconds=299)
+    assert parse_table(golden("table"), NOW).cuts == {
+        TapPair("vmc-0a", "vmc-0b"): None,
+        TapPair("vmc-0b", "vmc-0c"): NOW + one_second_gone,
+    }
+
+
+@pytest.mark.parametrize("changed", ["emptied", "accepting", "without-rule", "dormant"])
+def test_a_table_that_cuts_nothing_differs_from_all_that_can_be_wanted(changed: str) -> None:
+    assert parse_table(golden(changed), NOW).cuts == {TapPair(LEFTOVER, LEFTOVER): None}
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"nftables": [{"rule": {}}]}', '{"nftables": 1}'])
+def test_a_listing_that_cannot_be_read_is_no_cut(broken: str) -> None:
+    assert parse_table(broken, NOW).cuts == {TapPair(LEFTOVER, LEFTOVER): None}
+
+
+def test_the_clusters_that_have_a_table_are_found_without_any_record() -> None:
+    assert parse_tables((GOLDEN / "tables.nftables-1.0.6.txt").read_bytes()) == ("lab", "lab-2")
+
+
+def test_no_name_can_break_out_of_its_quotes() -> None:
+    with pytest.raises(ValueError, match="no interface name"):
+        render_transaction("lab", FirewallState({TapPair('a" . "b', "c"): None}), NOW)
