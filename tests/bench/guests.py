@@ -43,21 +43,22 @@ async def _commands(bed: Bed, session: Session) -> list[Figure]:
     one: list[float] = []
     master: list[float] = []
     every: list[float] = []
-    slowest: list[float] = []
+    slowest: list[float] = []  # of the three nodes in the same call: what is left is what we add
     status: list[float] = []
     for _ in range(ROUNDS):
         one.append(await _timed(lambda: session.nodes.run(CLUSTER, "n0", "true")))
         master.append(await _timed(lambda: _run(openssh)))
-        singles = [await _timed(lambda node=node: session.nodes.run(CLUSTER, node, "true")) for node in NODES]  # type: ignore[misc]
-        slowest.append(max(singles))
-        every.append(await _timed(lambda: session.nodes.run_all(CLUSTER, "true")))
+        began = time.perf_counter()
+        answers = await session.nodes.run_all(CLUSTER, "true")
+        every.append(time.perf_counter() - began)
+        slowest.append(max(result.duration_s for result in answers.results.values()))
         status.append(await _timed(lambda: session.inspection.status(CLUSTER)))
     return [
         median_figure(
             "exec true on one node, warm", one, baseline=master, limit_ratio=1.0, reference="ssh over a control master"
         ),
         median_figure(
-            "exec true on 3 nodes at once", every, baseline=slowest, limit_ratio=1.2, reference="the slowest one alone"
+            "exec true on 3 nodes at once", every, baseline=slowest, limit_ratio=1.2, reference="the slowest of the three"
         ),
         median_figure(
             "status of 3 running nodes", status, baseline=every, limit_ratio=1.2, reference="exec true on all three"
