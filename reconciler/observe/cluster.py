@@ -6,6 +6,7 @@ from reconciler.errors import ErrorCode
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
+from reconciler.host.libvirt.domain_xml import DomainRecord
 from reconciler.host.libvirt.driver import FoundDomain, FoundNetwork, Libvirt
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Tap, Unknown
@@ -22,13 +23,14 @@ async def observe_cluster(record: ClusterRecord, libvirt: Libvirt) -> ClusterDoc
         asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, ours),
         asyncio.to_thread(observe_seeds, spec.overlay_dir, cluster),
     )
+    ours = _of_cluster(cluster, domains)
     return ClusterDocument(
         networks={network.name: _network(network) for network in networks},
         layers=layers,
         seeds=seeds,
-        domains=_domains(cluster, domains),
-        power=_power(domains),
-        taps=await _observe_taps(domains, spec.network.bridge),
+        domains=_domains(cluster, domains, ours),
+        power=_power(ours),
+        taps=await _observe_taps(ours, spec.network.bridge),
     )
 
 
@@ -43,15 +45,20 @@ def _network(found: FoundNetwork) -> Network | Unknown:
     )
 
 
-def _domains(cluster: str, found: dict[str, FoundDomain]) -> dict[str, Domain | Unknown]:
+OurDomains = dict[str, tuple[FoundDomain, DomainRecord]]
+"""By node: what was found, and what its mark and definition say."""
+
+
+def _of_cluster(cluster: str, found: dict[str, FoundDomain]) -> OurDomains:
+    """The domains whose mark says that they are what their name says."""
+    marked = {node: (domain, domain.record) for node, domain in found.items() if domain.record is not None}
+    return {node: pair for node, pair in marked.items() if (pair[1].mark.cluster, pair[1].mark.node) == (cluster, node)}
+
+
+def _domains(cluster: str, found: dict[str, FoundDomain], ours: OurDomains) -> dict[str, Domain | Unknown]:
     """Persistent definitions; a machine that runs without one counts as not defined."""
-    documents: dict[str, Domain | Unknown] = {}
-    for node, domain in found.items():
-        if domain.record is None or (domain.record.mark.cluster, domain.record.mark.node) != (cluster, node):
-            documents[node] = _not_ours(cluster, node)
-        elif domain.persistent:
-            documents[node] = domain.record.domain
-    return documents
+    persistent = {node: record.domain for node, (domain, record) in ours.items() if domain.persistent}
+    return {**persistent, **{node: _not_ours(cluster, node) for node in found if node not in ours}}
 
 
 def _not_ours(cluster: str, node: str) -> Unknown:
@@ -63,22 +70,15 @@ def _not_ours(cluster: str, node: str) -> Unknown:
     )
 
 
-def _power(found: dict[str, FoundDomain]) -> dict[str, Power | Unknown]:
+def _power(ours: OurDomains) -> dict[str, Power | Unknown]:
     return {
-        node: Power(
-            state=domain.state, boot_epoch=domain.record.carried_out.boot, resume_epoch=domain.record.carried_out.resume
-        )
-        for node, domain in found.items()
-        if domain.record is not None
+        node: Power(state=domain.state, boot_epoch=record.carried_out.boot, resume_epoch=record.carried_out.resume)
+        for node, (domain, record) in ours.items()
     }
 
 
-async def _observe_taps(found: dict[str, FoundDomain], bridge: str) -> dict[str, Tap | Unknown]:
-    active = {
-        node: domain.record.domain.tap
-        for node, domain in found.items()
-        if domain.record is not None and domain.state is not PowerState.OFF
-    }
+async def _observe_taps(ours: OurDomains, bridge: str) -> dict[str, Tap | Unknown]:
+    active = {node: record.domain.tap for node, (domain, record) in ours.items() if domain.state is not PowerState.OFF}
     if not active:
         return {}
     ports = await tap.observe_ports(bridge)

@@ -58,7 +58,11 @@ async def _commands(bed: Bed, session: Session) -> list[Figure]:
             "exec true on one node, warm", one, baseline=master, limit_ratio=1.0, reference="ssh over a control master"
         ),
         median_figure(
-            "exec true on 3 nodes at once", every, baseline=slowest, limit_ratio=1.2, reference="the slowest of the three"
+            "exec true on 3 nodes at once",
+            every,
+            baseline=slowest,
+            limit_ratio=1.2,
+            reference="the slowest of the three",
         ),
         median_figure(
             "status of 3 running nodes", status, baseline=every, limit_ratio=1.2, reference="exec true on all three"
