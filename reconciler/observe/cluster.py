@@ -23,14 +23,14 @@ async def observe_cluster(record: ClusterRecord, libvirt: Libvirt) -> ClusterDoc
         asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, ours),
         asyncio.to_thread(observe_seeds, spec.overlay_dir, cluster),
     )
-    ours = _of_cluster(cluster, domains)
+    marked = _of_cluster(cluster, domains)
     return ClusterDocument(
         networks={network.name: _network(network) for network in networks},
         layers=layers,
         seeds=seeds,
-        domains=_domains(cluster, domains, ours),
-        power=_power(ours),
-        taps=await _observe_taps(ours, spec.network.bridge),
+        domains=_domains(cluster, domains, marked),
+        power=_power(marked),
+        taps=await _observe_taps(marked, spec.network.bridge),
     )
 
 
