@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-KERNEL_CMDLINE = "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet loglevel=5 no5lvl"
+KERNEL_CMDLINE = "root=/dev/vda1 rw console=ttyS0 net.ifnames=0 quiet loglevel=5 no5lvl norandmaps"
 """For booting from the disk and for direct kernel boot alike.
 
 `rw`: the journal is replayed by the mount, so no file system check is run. `loglevel=5`: warnings and worse
 (an oops, a panic, a soft lockup) reach the serial console, chatter does not. `no5lvl`: emulated five-level page
-tables cost time and 512 MiB need none.
+tables cost time and 512 MiB need none. `norandmaps`: the emulator translates a library's code once per address it is
+seen at, so with libraries always at the same address a boot takes a quarter less processor time (25.8 to 19 s).
 """
 
 # `linux16`, not `linux`: that one copies the kernel's whole 51 MiB of memory byte by byte (2.2 s emulated).
