@@ -112,6 +112,31 @@ class ImageNotFound(ClusterError):
     code = ErrorCode.IMAGE_NOT_FOUND
 
 
+class SnapshotNotFound(ClusterError):
+    """The cluster has no snapshot of that name."""
+
+    code = ErrorCode.SNAPSHOT_NOT_FOUND
+
+
+class SnapshotExists(ClusterError):
+    """The cluster has a snapshot of that name already."""
+
+    code = ErrorCode.SNAPSHOT_EXISTS
+
+
+class SnapshotLost(ClusterError):
+    """The snapshot was made and is not there any more."""
+
+    code = ErrorCode.SNAPSHOT_LOST
+
+
+class SnapshotFailed(ClusterError):
+    """The snapshot was not taken; the cluster is as before."""
+
+    code = ErrorCode.SNAPSHOT_FAILED
+    recoverable = True
+
+
 class InvalidArgument(ClusterError):
     """An argument of a tool or command is out of its range."""
 

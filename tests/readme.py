@@ -19,10 +19,6 @@ README = Path(__file__).parents[1] / "README.md"
 
 # Codes that no error class of their own carries: those of a cluster's obstacles, and those of features to come.
 _WITHOUT_CLASS: Mapping[ErrorCode, tuple[str, bool]] = {
-    ErrorCode.SNAPSHOT_NOT_FOUND: ("The cluster has no snapshot of that name.", False),
-    ErrorCode.SNAPSHOT_EXISTS: ("The cluster has a snapshot of that name already.", False),
-    ErrorCode.SNAPSHOT_FAILED: ("A snapshot could not be taken; the nodes run on as before.", True),
-    ErrorCode.SNAPSHOT_LOST: ("A snapshot that was taken is missing on the host; it is never made again.", False),
     ErrorCode.REVERT_FAILED: ("A revert could not be done on every node.", True),
     ErrorCode.ARTIFACT_NOT_FOUND: ("No artifact of that id is registered.", False),
     ErrorCode.ARTIFACT_NOT_SYNCED: ("The artifact is not complete on the node.", True),

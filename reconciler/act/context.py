@@ -9,6 +9,7 @@ from reconciler.guest.pool import SshPool
 from reconciler.host.cloud_init.codec import SeedInputs
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.libvirt.snapshots import Snapshots
 from reconciler.model.record import ClusterRecord
 
 
@@ -24,6 +25,10 @@ class ActContext:
     address_of: Callable[[str], GuestAddress]
     checkpoint: Checkpoint
     on_outcome: Callable[[Outcome], None]
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return self.libvirt.snapshots
 
     @property
     def cluster(self) -> str:

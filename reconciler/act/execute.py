@@ -7,11 +7,13 @@ from typing import assert_never
 import structlog
 
 from reconciler.act.context import ActContext
+from reconciler.act.snapshot import resume_memory, sweep_snapshot, take_snapshot
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import delete_seed, write_seed
 from reconciler.host.console import delete_console_logs
 from reconciler.host.disks.layers import delete_layer
+from reconciler.host.disks.manifests import remove_snapshot
 from reconciler.model import names
 from reconciler.model.plan import (
     Action,
@@ -23,12 +25,16 @@ from reconciler.model.plan import (
     DeleteLayer,
     DeleteNetwork,
     DeleteSeed,
+    DeleteSnapshot,
     PlugTap,
     Resume,
+    ResumeMemory,
     ShutDown,
     Start,
     StartNetwork,
     Suspend,
+    SweepSnapshot,
+    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
@@ -54,6 +60,8 @@ async def execute(action: Action, context: ActContext) -> None:
             await _execute_domain(action, context)
         case ShutDown() | CutPower() | Start() | Resume() | Suspend() | PlugTap():
             await _execute_power(action, context)
+        case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot() | ResumeMemory():
+            await _execute_snapshot(action, context)
         case _:
             assert_never(action)
 
@@ -108,6 +116,21 @@ async def _execute_power(action: ShutDown | CutPower | Start | Resume | Suspend 
             await context.libvirt.suspend(context.cluster, action.node)
         case PlugTap():
             await tap.plug_tap(action.tap, action.bridge)
+
+
+async def _execute_snapshot(
+    action: TakeSnapshot | SweepSnapshot | DeleteSnapshot | ResumeMemory, context: ActContext
+) -> None:
+    match action:
+        case TakeSnapshot():
+            await take_snapshot(action, context)
+        case SweepSnapshot():
+            await sweep_snapshot(action, context)
+        case DeleteSnapshot():
+            overlay_dir = context.record.spec.overlay_dir
+            await asyncio.to_thread(remove_snapshot, overlay_dir, context.cluster, action.name)
+        case ResumeMemory():
+            await resume_memory(action, context)
 
 
 async def _cut_power(action: CutPower, context: ActContext) -> None:

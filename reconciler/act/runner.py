@@ -12,7 +12,7 @@ from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
-from reconciler.model.plan import Action, DeleteNetwork, Plan
+from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, Plan, Stage
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,8 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
         finished = [outcome for result in results for outcome in result]
         failed |= {outcome.action.node for outcome in finished if outcome.error is not None}
         outcomes += finished
+        if plan.all_or_nothing and failed and STAGE_OF[type(stage[0])] is Stage.PREPARE:
+            break
     return outcomes
 
 

@@ -1,5 +1,6 @@
 """One round: observe, compile what is wanted, plan, act, and say how it went."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +17,14 @@ from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
 from reconciler.errors import ClusterError
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
+from reconciler.host.disks.manifests import read_manifests
 from reconciler.host.files import remove_empty_directory
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
+from reconciler.model.snapshot import Manifest
 from reconciler.model.status import Obstacle
 from reconciler.observe.cluster import observe_cluster
 from reconciler.plan.planner import plan
@@ -88,8 +91,13 @@ class Rounds:
         """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
         facts = await self._host_facts()
         observed = observed or await observe_cluster(record, self._libvirt)
-        desired = compile_document(record, facts, observed)
+        status = await self._store.status(record.cluster_name)
+        desired = compile_document(record, facts, observed, status.snapshots_made if status else frozenset())
         return Difference(desired, observed, plan(desired, observed))
+
+    async def manifests(self, record: ClusterRecord) -> list[Manifest]:
+        """The snapshots of a cluster as they are on disk, oldest first."""
+        return await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
 
     async def run(self, cluster: str, on_outcome: OnOutcome = no_observer) -> RoundResult:
         """One round on a cluster. A host that cannot be observed ends it with an error and without an action."""

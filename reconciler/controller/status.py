@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from reconciler.act.outcome import Outcome
-from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState
+from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
@@ -23,13 +23,20 @@ def status_after(
     """The status of a round that observed the host, planned and acted."""
     failures = tuple(_failure(outcome) for outcome in outcomes if outcome.error is not None)
     obstacles = (*plan.obstacles, *failures)
-    verdicts = (_defined(record, observed), _running(record, observed), _ready(plan, obstacles))
+    made = _snapshots_made(record, observed, before)
+    verdicts = (
+        _defined(record, observed),
+        _running(record, observed),
+        _snapshots_ready(record, observed, made),
+        _ready(plan, obstacles),
+    )
     return RecordStatus(
         cluster_name=record.cluster_name,
         observed_generation=record.generation,
         converged=plan.converged,
         conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
         obstacles=obstacles,
+        snapshots_made=made,
         updated_at=now,
     )
 
@@ -54,6 +61,7 @@ def status_of_failed_round(
         converged=False,
         conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
         obstacles=(obstacle,),
+        snapshots_made=before.snapshots_made if before else frozenset(),
         updated_at=now,
     )
 
@@ -93,6 +101,30 @@ def _running(record: ClusterRecord, observed: ClusterDocument) -> Condition:
     if down:
         return _verdict(ConditionType.RUNNING, False, "NodesDown", f"not running: {', '.join(down)}")
     return _verdict(ConditionType.RUNNING, True, "AllRunning", "")
+
+
+def _snapshots_made(record: ClusterRecord, observed: ClusterDocument, before: RecordStatus | None) -> frozenset[int]:
+    """The requests of the wanted snapshots that are there, or once were: a name may be used again, a request not."""
+    known = before.snapshots_made if before else frozenset()
+    return frozenset(
+        wanted.request
+        for name, wanted in record.snapshots.items()
+        if wanted.request in known or _is_there(observed, name)
+    )
+
+
+def _is_there(observed: ClusterDocument, name: str) -> bool:
+    found = observed.snapshots.get(name)
+    return isinstance(found, Snapshot) and not found.half_made
+
+
+def _snapshots_ready(record: ClusterRecord, observed: ClusterDocument, made: frozenset[int]) -> Condition:
+    missing = {name: wanted for name, wanted in record.snapshots.items() if not _is_there(observed, name)}
+    if lost := [name for name, wanted in missing.items() if wanted.request in made]:
+        return _verdict(ConditionType.SNAPSHOTS_READY, False, "SnapshotLost", f"gone: {', '.join(lost)}")
+    if missing:
+        return _verdict(ConditionType.SNAPSHOTS_READY, False, "NotTaken", f"not taken yet: {', '.join(missing)}")
+    return _verdict(ConditionType.SNAPSHOTS_READY, True, "AllThere", "")
 
 
 def _runs(observed: ClusterDocument, node: str) -> bool:

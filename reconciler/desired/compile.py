@@ -1,14 +1,15 @@
 """From a record to the desired cluster document. Pure."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.desired.chains import ActiveDisk, SnapshotMissing, active_disks, found_in, needed_layers
+from reconciler.errors import ErrorCode
 from reconciler.host.cloud_init.codec import SeedInputs, render_hosts, seed_digest
 from reconciler.model import names
 from reconciler.model.document import (
-    BackingFile,
     ClusterDocument,
     DirectBoot,
     Domain,
@@ -18,10 +19,12 @@ from reconciler.model.document import (
     Power,
     PowerState,
     Seed,
+    Snapshot,
     Tap,
+    Unknown,
 )
-from reconciler.model.record import ClusterRecord, ImageFile, NodeIntent, NodeSpec, WantedPower
-from reconciler.model.topology import Forward, VirtType
+from reconciler.model.record import ClusterRecord, NodeIntent, WantedPower
+from reconciler.model.topology import DiskBus, Forward, VirtType
 
 DOMAIN_TEMPLATE_VERSION = 1
 """Raised when the XML that we render changes: every domain is then defined anew, without a restart."""
@@ -36,16 +39,21 @@ class HostFacts:
     kvm_usable: bool
 
 
-def compile_document(record: ClusterRecord, facts: HostFacts, observed: ClusterDocument) -> ClusterDocument:
+def compile_document(
+    record: ClusterRecord, facts: HostFacts, observed: ClusterDocument, made: frozenset[int] = frozenset()
+) -> ClusterDocument:
     """The state that the host shall have.
+
+    Of what is there, `observed`, it takes how deep the disks' layers are, and which snapshots they stand on. The
+    requests in `made` were met once: where such a snapshot is gone it is lost, and not wanted a second time.
 
     A cluster that goes and keeps its disks wants of them exactly what is there: `observed` says what that is.
     """
     if record.deletion is None:
-        return _present(record, facts)
+        return _present(record, facts, observed, made)
     if record.deletion.remove_overlays:
         return ClusterDocument()
-    return ClusterDocument(layers=observed.layers, seeds=observed.seeds)
+    return ClusterDocument(layers=observed.layers, seeds=observed.seeds, snapshots=observed.snapshots)
 
 
 def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
@@ -57,7 +65,7 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
         name: SeedInputs(
             cluster_name=record.cluster_name,
             node=name,
-            instance_id=f"{names.domain_uuid(record.cluster_name, name)}-r{record.nodes[name].disk_revision}",
+            instance_id=f"{names.domain_uuid(record.cluster_name, name)}-r{record.nodes[name].instance}",
             mac=node.mac,
             ip=node.ip,
             prefix_length=spec.network.subnet.prefixlen,
@@ -71,20 +79,59 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
     }
 
 
-def _present(record: ClusterRecord, facts: HostFacts) -> ClusterDocument:
+def _present(
+    record: ClusterRecord, facts: HostFacts, observed: ClusterDocument, made: frozenset[int]
+) -> ClusterDocument:
     spec = record.spec
+    disks = _all_disks(record, observed)
+    actives = [active for of_node in disks.values() if isinstance(of_node, dict) for active in of_node.values()]
     return ClusterDocument(
         networks={spec.network.name: _network(record)},
-        layers={str(path): layer for name, node in spec.nodes.items() for path, layer in _layers(record, name, node)},
+        layers={
+            **_of_nodes({name for name, of_node in disks.items() if isinstance(of_node, Unknown)}, observed),
+            **needed_layers(actives, observed),
+            **{str(active.path): active.layer for active in actives if active.layer is not None},
+        },
         seeds=_seeds(seed_inputs(record)),
-        domains={name: _domain(record, name, node, facts) for name, node in spec.nodes.items()},
-        power={name: _power(record.nodes[name]) for name in spec.nodes},
+        domains={
+            name: of_node if isinstance(of_node, Unknown) else _domain(record, name, facts, of_node)
+            for name, of_node in disks.items()
+        },
+        power={name: _power(record.nodes[name], name, observed) for name in spec.nodes},
         taps={
             name: Tap(bridge=spec.network.bridge)
             for name in spec.nodes
             if record.nodes[name].power is not WantedPower.OFF
         },
+        snapshots={
+            name: Snapshot(request=wanted.request, include_memory=wanted.include_memory, quiesce=wanted.quiesce)
+            for name, wanted in record.snapshots.items()
+            if name in observed.snapshots or wanted.request not in made
+        },
     )
+
+
+def _all_disks(record: ClusterRecord, observed: ClusterDocument) -> dict[str, dict[str, ActiveDisk] | Unknown]:
+    found = found_in(observed)
+    disks: dict[str, dict[str, ActiveDisk] | Unknown] = {}
+    for name in record.spec.nodes:
+        try:
+            disks[name] = active_disks(record, name, found)
+        except SnapshotMissing:
+            disks[name] = Unknown(
+                unknown=f"node {name} was reverted to snapshot {record.nodes[name].based_on!r}, which is gone; "
+                "revert to another one, or recreate the node with --allow-data-loss",
+                code=ErrorCode.SNAPSHOT_LOST,
+                terminal=True,
+            )
+    return disks
+
+
+def _of_nodes(nodes: Set[str], observed: ClusterDocument) -> dict[str, Layer]:
+    """The layers of nodes whose disks cannot be what they shall be: they keep those that they have."""
+    if not nodes:
+        return {}
+    return {path: of for path, of in observed.layers.items() if isinstance(of, Layer) and of.node in nodes}
 
 
 def _network(record: ClusterRecord) -> Network:
@@ -98,27 +145,6 @@ def _network(record: ClusterRecord) -> Network:
     )
 
 
-def _layers(record: ClusterRecord, name: str, node: NodeSpec) -> list[tuple[Path, Layer]]:
-    root = Layer(
-        node=name,
-        disk=names.ROOT_DISK,
-        size_bytes=node.base_image.size_bytes,
-        backing=node.base_image.path,
-        backing_format=node.base_image.format,
-    )
-    extra = [
-        (disk.path, Layer(node=name, disk=target, size_bytes=disk.size_bytes))
-        for target, disk in node.extra_disks.items()
-        if not disk.existing
-    ]
-    return [(_root_layer_path(record, name), root), *extra]
-
-
-def _root_layer_path(record: ClusterRecord, node: str) -> Path:
-    revision = record.nodes[node].disk_revision
-    return names.layer_path(record.spec.overlay_dir, record.cluster_name, node, names.ROOT_DISK, revision)
-
-
 def _seeds(inputs: Mapping[str, SeedInputs]) -> dict[str, Seed]:
     """Seeds by node; the text that all of them share is digested once."""
     if not inputs:
@@ -127,7 +153,8 @@ def _seeds(inputs: Mapping[str, SeedInputs]) -> dict[str, Seed]:
     return {node: Seed(digest=seed_digest(of_node, hosts_digest)) for node, of_node in inputs.items()}
 
 
-def _domain(record: ClusterRecord, name: str, node: NodeSpec, facts: HostFacts) -> Domain:
+def _domain(record: ClusterRecord, name: str, facts: HostFacts, disks: Mapping[str, ActiveDisk]) -> Domain:
+    node = record.spec.nodes[name]
     cluster, overlay_dir = record.cluster_name, record.spec.overlay_dir
     virt_type = _virt_type(node.virt_type, facts)
     return Domain(
@@ -137,7 +164,7 @@ def _domain(record: ClusterRecord, name: str, node: NodeSpec, facts: HostFacts) 
         memory_mb=node.memory_mb,
         virt_type=virt_type,
         cpu=node.cpu or ("host" if virt_type == VirtType.KVM else "maximum"),
-        disks=_disks(record, name, node),
+        disks=_disks(record, name, disks),
         network=record.spec.network.name,
         mac=node.mac,
         tap=node.tap,
@@ -153,26 +180,34 @@ def _virt_type(wanted: VirtType, facts: HostFacts) -> str:
     return wanted
 
 
-def _disks(record: ClusterRecord, name: str, node: NodeSpec) -> dict[str, DomainDisk]:
-    root = DomainDisk(path=_root_layer_path(record, name), format="qcow2", backing=(_backing(node.base_image),))
-    extra = {
-        target: DomainDisk(path=disk.path, format=disk.format, bus=disk.bus)
-        for target, disk in node.extra_disks.items()
+def _disks(record: ClusterRecord, name: str, actives: Mapping[str, ActiveDisk]) -> dict[str, DomainDisk]:
+    extra = record.spec.nodes[name].extra_disks
+    written = {
+        target: DomainDisk(
+            path=active.path,
+            format=active.format,
+            bus=extra[target].bus if target in extra else DiskBus.VIRTIO,
+            backing=active.backing,
+        )
+        for target, active in actives.items()
     }
     seed = DomainDisk(
         path=names.seed_path(record.spec.overlay_dir, record.cluster_name, name), format="raw", read_only=True
     )
-    return {names.ROOT_DISK: root, **extra, SEED_TARGET: seed}
+    return {**written, SEED_TARGET: seed}
 
 
-def _backing(image: ImageFile) -> BackingFile:
-    return BackingFile(path=image.path, format=image.format)
-
-
-def _power(intent: NodeIntent) -> Power:
+def _power(intent: NodeIntent, node: str, observed: ClusterDocument) -> Power:
     return Power(
         state=PowerState(intent.power.value),
         boot_epoch=intent.boot_epoch,
         resume_epoch=intent.resume_epoch,
         stop_mode=intent.stop_mode,
+        memory=_memory(intent, node, observed) if intent.resumes_memory else None,
     )
+
+
+def _memory(intent: NodeIntent, node: str, observed: ClusterDocument) -> Path | None:
+    found = observed.snapshots.get(intent.based_on or "")
+    part = found.nodes.get(node) if isinstance(found, Snapshot) else None
+    return None if part is None else part.memory

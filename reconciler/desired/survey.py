@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.desired.claims import Claim, Claims, DiskClaim
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
-from reconciler.host.disks.qcow2 import QCOW2, RAW, ImageFacts, read_image_facts
+from reconciler.host.disks.qcow2 import QCOW2, RAW, ImageFacts, image_identity, read_image_facts
 from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.record import ImageFile
 from reconciler.settings import Settings
@@ -48,7 +48,12 @@ def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator
     if facts is None:
         yield Finding(claim.location, trouble, ErrorCode.IMAGE_NOT_FOUND)
     else:
-        images[claim.value] = ImageFile(path=claim.value, format=facts.format, size_bytes=facts.size_bytes)
+        images[claim.value] = ImageFile(
+            path=claim.value,
+            format=facts.format,
+            size_bytes=facts.size_bytes,
+            identity=image_identity(claim.value),
+        )
 
 
 def _image_facts(path: Path) -> tuple[ImageFacts | None, str]:

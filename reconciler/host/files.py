@@ -61,6 +61,18 @@ def delete_file(path: Path, cluster: str) -> bool:
     return delete_owned(path, cluster)
 
 
+def read_owned(path: Path, cluster: str) -> bytes | None:
+    """The content of a small file of ours, None where there is none; raises `Conflict` where it is not ours."""
+    try:
+        if not is_owned(path, cluster):
+            raise not_ours(path, cluster)
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise OperationFailed(f"cannot read {path}: {error.strerror}") from error
+
+
 def second_name(path: Path) -> Path:
     """The name that a replacement of `path` has for an instant; no name that we observe starts with a dot."""
     return path.with_name(f".{path.name}.vmcluster-tmp")

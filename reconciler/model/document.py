@@ -13,6 +13,7 @@ from pydantic import Field
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.record import StopMode
+from reconciler.model.snapshot import SnapshotNode
 from reconciler.model.topology import DiskBus, Forward
 
 
@@ -42,6 +43,8 @@ class Layer(Frozen):
     size_bytes: int
     backing: Path | None = None
     backing_format: str | None = None
+    base_changed: bool = Field(default=False, exclude=True, description="The image below it is another now.")
+    resumed: bool = Field(default=False, exclude=True, description="A machine went on from memory on it.")
 
 
 class Seed(Frozen):
@@ -107,19 +110,31 @@ class PowerState(StrEnum):
 class Power(Frozen):
     """The power of a domain; epochs are the last ones carried out, read from the domain's metadata.
 
-    `stop_mode` says how a node is brought down where that is wanted; it is never observed.
+    `stop_mode` says how a node is brought down where that is wanted, and `memory` the file that it resumes from
+    instead of booting, once for the layer that it writes to; neither is ever observed.
     """
 
     state: PowerState
     boot_epoch: int = 0
     resume_epoch: int = 0
     stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, exclude=True)
+    memory: Path | None = Field(default=None, exclude=True)
 
 
 class Tap(Frozen):
     """The host's end of a running node's network card, and the bridge it is plugged into."""
 
     bridge: str | None
+
+
+class Snapshot(Frozen):
+    """A snapshot, wanted or made; `nodes` is what it is made of and is only ever observed."""
+
+    request: int
+    include_memory: bool
+    quiesce: bool = Field(default=False, exclude=True)
+    half_made: bool = False
+    nodes: dict[str, SnapshotNode] = Field(default={}, exclude=True)
 
 
 class ClusterDocument(Frozen):
@@ -131,6 +146,7 @@ class ClusterDocument(Frozen):
     domains: dict[str, Domain | Unknown] = Field(default={}, description="By node.")
     power: dict[str, Power | Unknown] = Field(default={}, description="By node; present where a domain is.")
     taps: dict[str, Tap | Unknown] = Field(default={}, description="By node; present where a domain is active.")
+    snapshots: dict[str, Snapshot | Unknown] = Field(default={}, description="By name; observed where they exist.")
 
 
 def canonical(document: ClusterDocument) -> dict[str, Any]:

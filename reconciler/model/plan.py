@@ -5,22 +5,25 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
-from reconciler.model.document import Domain, DomainDisk, Layer, Network
+from reconciler.model.document import Domain, DomainDisk, Layer, Network, Snapshot
 from reconciler.model.record import StopMode
+from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 
 
 class Stage(IntEnum):
     """When an action is carried out. A stage begins when the one before it has ended on every node."""
 
-    POWER_DOWN = 1
-    UNDEFINE = 2
-    NETWORK = 3
-    FILES = 4
-    DEFINE = 5
-    POWER_UP = 6
-    REMOVE_FILES = 7
-    REMOVE_NETWORK = 8
+    PREPARE = 1  # whatever fails here fails before anything was taken away
+    POWER_DOWN = 2
+    UNDEFINE = 3
+    NETWORK = 4
+    FILES = 5
+    DEFINE = 6
+    POWER_UP = 7
+    SNAPSHOT = 8
+    REMOVE_FILES = 9
+    REMOVE_NETWORK = 10
 
 
 class Change(StrEnum):
@@ -183,6 +186,41 @@ class Suspend(_Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeMemory(_Action):
+    """Let a node go on where a snapshot has its memory, instead of booting it."""
+
+    node: str
+    domain: Domain
+    memory: Path
+    resume_epoch: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSnapshot(_Action):
+    """Freeze every disk of every node at one moment, with the memory of those that run where asked."""
+
+    name: str
+    snapshot: Snapshot
+    domains: dict[str, Domain]
+    power: dict[str, SnapshotPower]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSnapshot(_Action):
+    """Take away what an interrupted snapshot has left, and let the nodes run on that it had stopped."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSnapshot(_Action):
+    """Delete a snapshot's manifest and memory; layers that nothing needs any more go in a later round."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlugTap(_Action):
     """Plug a running node's tap into its bridge again."""
 
@@ -208,6 +246,10 @@ Action = (
     | Resume
     | Suspend
     | PlugTap
+    | ResumeMemory
+    | TakeSnapshot
+    | SweepSnapshot
+    | DeleteSnapshot
 )
 
 STAGE_OF: dict[type[Action], Stage] = {
@@ -218,8 +260,12 @@ STAGE_OF: dict[type[Action], Stage] = {
     CreateNetwork: Stage.NETWORK,
     StartNetwork: Stage.NETWORK,
     PlugTap: Stage.POWER_UP,
-    CreateLayer: Stage.FILES,
+    CreateLayer: Stage.PREPARE,
     WriteSeed: Stage.FILES,
+    SweepSnapshot: Stage.PREPARE,
+    ResumeMemory: Stage.POWER_UP,
+    TakeSnapshot: Stage.SNAPSHOT,
+    DeleteSnapshot: Stage.REMOVE_FILES,
     DefineDomain: Stage.DEFINE,
     AttachDisk: Stage.DEFINE,
     Start: Stage.POWER_UP,
@@ -237,6 +283,8 @@ class Plan:
     actions: tuple[Action, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     waiting: frozenset[str] = field(default=frozenset())  # nodes on their way down: nothing to do but look again
+
+    all_or_nothing: bool = False  # nodes are put back together: what cannot be prepared for one is done to none
 
     def stages(self) -> Iterator[tuple[Action, ...]]:
         """The actions of each stage that has any, in order."""

@@ -31,11 +31,15 @@ class StopMode(StrEnum):
 
 
 class ImageFile(Frozen):
-    """A disk image of the user's that is only ever read; format and virtual size were read from its header."""
+    """A disk image of the user's that is only ever read; format and virtual size were read from its header.
+
+    With another `identity` it is another image under the same name, and disks on the old one do not fit it.
+    """
 
     path: Path
     format: str
     size_bytes: int
+    identity: str = ""
 
 
 class NetworkSpec(Frozen):
@@ -102,12 +106,25 @@ class NodeIntent(Frozen):
     stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, description="How it is brought down, off or for a cycle.")
     resume_epoch: int = Field(default=0, ge=0, description="Resumes asked for of a node that was paused by others.")
     disk_revision: int = Field(default=0, ge=0, description="Counts fresh root disks: reverts and recreations.")
+    instance: int = Field(default=0, ge=0, description="Counts recreations: to cloud-init a new machine.")
+    based_on: str | None = Field(default=None, description="The snapshot that the root disk stands on.")
+    extra_revision: int = Field(default=0, ge=0, description="Counts reverts of the extra disks.")
+    extra_based_on: str | None = None
+    resumes_memory: bool = Field(default=False, description="This revision begins with the snapshot's memory.")
 
 
 class Deletion(Frozen):
     """The cluster shall go; its disks too where asked."""
 
     remove_overlays: bool
+
+
+class SnapshotIntent(Frozen):
+    """A snapshot that was asked for; it is made once."""
+
+    request: int
+    include_memory: bool = False
+    quiesce: bool = False
 
 
 class ClusterRecord(Frozen):
@@ -117,4 +134,9 @@ class ClusterRecord(Frozen):
     generation: int = 0
     spec: ClusterSpec
     nodes: dict[str, NodeIntent]
+    first_revisions: dict[str, int] = Field(
+        default={}, description="Where nodes that went begin when they come back: snapshots hold their older disks."
+    )
+    snapshots: dict[str, SnapshotIntent] = Field(default={}, description="By name.")
+    snapshot_requests: int = Field(default=0, ge=0, description="Counts the snapshots ever asked for.")
     deletion: Deletion | None = None

@@ -1,5 +1,6 @@
 """What the tools answer. Names and meanings are fixed by the contract; fields may be added, never changed."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, Self, TypeVar
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Condition
 
 T = TypeVar("T")
@@ -119,3 +121,50 @@ class ClusterSummary(Frozen):
     destroyed: bool
     generation: int
     conditions: tuple[Condition, ...] = ()
+
+
+class SnapshotFile(Frozen):
+    """A file of a snapshot, and what it takes on disk."""
+
+    path: str
+    size_bytes: int
+
+
+class SnapshotNodeInfo(Frozen):
+    """One node's part of a snapshot; `size_bytes` is what its frozen layers and its memory take on disk."""
+
+    node_name: str
+    disk_path: str = Field(description="The frozen layer of the root disk.")
+    size_bytes: int
+    memory_path: str | None = None
+    power: SnapshotPower = Field(description="What the node did then, which a revert brings back.")
+    disks: dict[str, SnapshotFile] = Field(description="The frozen layer of every disk, by target: vda, vdb, …")
+    memory_bytes: int = 0
+
+
+class SnapshotInfo(Frozen):
+    """A snapshot of a whole cluster. `lost` ones were made and are not there any more."""
+
+    snapshot_name: str
+    cluster_name: str
+    created_at: datetime | None
+    per_node: dict[str, SnapshotNodeInfo]
+    include_memory: bool = False
+    pause_s: float = Field(default=0.0, description="How long running nodes stood still for it.")
+    lost: bool = False
+
+
+class SnapshotNodeDeletion(Frozen):
+    """Whether one node's part of a snapshot is gone."""
+
+    node_name: str
+    deleted: bool
+    error: str | None = None
+
+
+class SnapshotDeleteResult(Frozen):
+    """A snapshot's name is gone on every node; layers that others need stay."""
+
+    snapshot_name: str
+    cluster_name: str
+    per_node: dict[str, SnapshotNodeDeletion]

@@ -50,7 +50,7 @@ class RecordStatus(Frozen):
     """The controller's word on one cluster, written however a round ends.
 
     `observed_generation` is the newest generation that a round has worked on; `converged` says whether that
-    round left nothing to do.
+    round left nothing to do. `snapshots_made` are requests of the record: a snapshot of one that is not there is lost.
     """
 
     cluster_name: str
@@ -58,4 +58,5 @@ class RecordStatus(Frozen):
     converged: bool
     conditions: tuple[Condition, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
+    snapshots_made: frozenset[int] = frozenset()
     updated_at: datetime

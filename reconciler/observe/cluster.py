@@ -6,6 +6,7 @@ from reconciler.errors import ErrorCode
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
+from reconciler.host.disks.manifests import observe_snapshots
 from reconciler.host.libvirt.domain_xml import DomainRecord
 from reconciler.host.libvirt.driver import FoundDomain, FoundNetwork, Libvirt
 from reconciler.model import names
@@ -17,17 +18,19 @@ async def observe_cluster(record: ClusterRecord, libvirt: Libvirt) -> ClusterDoc
     """What the host has of a cluster. Raises `LibvirtUnavailable` when libvirt cannot be asked."""
     cluster, spec = record.cluster_name, record.spec
     ours = [disk.path for node in spec.nodes.values() for disk in node.extra_disks.values() if not disk.existing]
-    domains, networks, layers, seeds = await asyncio.gather(
+    domains, networks, layers, seeds, snapshots = await asyncio.gather(
         libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
         asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, ours),
         asyncio.to_thread(observe_seeds, spec.overlay_dir, cluster),
+        asyncio.to_thread(observe_snapshots, spec.overlay_dir, cluster),
     )
     marked = _of_cluster(cluster, domains)
     return ClusterDocument(
         networks={network.name: _network(network) for network in networks},
         layers=layers,
         seeds=seeds,
+        snapshots=snapshots,
         domains=_domains(cluster, domains, marked),
         power=_power(marked),
         taps=await _observe_taps(marked, spec.network.bridge),

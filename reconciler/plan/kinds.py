@@ -12,6 +12,7 @@ from typing import TypeVar, assert_never
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, PowerState, Unknown
+from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.plan import (
     Action,
     AttachDisk,
@@ -23,18 +24,22 @@ from reconciler.model.plan import (
     DeleteLayer,
     DeleteNetwork,
     DeleteSeed,
+    DeleteSnapshot,
     Disruption,
     Epochs,
     PlugTap,
     Resume,
+    ResumeMemory,
     ShutDown,
     Start,
     StartNetwork,
     Suspend,
+    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
 from reconciler.model.record import StopMode
+from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
 
@@ -65,7 +70,15 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
         have = observed.layers.get(path)
         if have is None:
             yield CreateLayer(node=want.node, path=Path(path), layer=want, reason="not there yet", change=Change.CREATE)
-        elif isinstance(have, Layer) and (changes := changed_fields(have, want)):
+        elif isinstance(have, Layer) and have.base_changed and not want.base_changed:
+            yield Obstacle(
+                code=ErrorCode.CONFLICT,
+                node=want.node,
+                terminal=True,
+                message=f"{have.backing} is not the image any more that {path} was made on: put the old image back, "
+                "or make the disk anew with `vmcluster apply --allow-data-loss`",
+            )
+        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring={"resumed"})):
             yield Obstacle(
                 code=ErrorCode.CONFLICT,
                 node=want.node,
@@ -81,7 +94,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
             path=Path(path),
             reason="not wanted any more",
             change=Change.DELETE,
-            disruption=Disruption.DATA_LOSS,
+            disruption=Disruption.DATA_LOSS if _holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
         )
 
 
@@ -129,10 +142,15 @@ def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
             case Unknown():
                 continue
             case None:
-                yield from _power_on(node, want)
+                yield from _power_on(node, want, desired, observed)
             case have if have.boot_epoch < want.boot_epoch:
                 yield _power_cycle(node, have, want)
-                yield from _power_on(node, want)
+                yield from _power_on(node, want, desired, observed)
+            case have if have.state is not PowerState.OFF and begins_anew(desired, observed, node):
+                yield _cut_for_new_disks(node, have, want)
+                yield from _power_on(node, want, desired, observed)
+            case have if have.state is PowerState.OFF or _was_restored(node, have, want, desired, observed):
+                yield from _power_on(node, want, desired, observed)
             case have:
                 yield from _match_state(node, have, want)
     for node in known_extra(desired.power, observed.power):
@@ -167,6 +185,40 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
         )
 
 
+def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """A snapshot that was asked for is taken, the oldest request first; one that is not wanted any more is deleted."""
+    for name in known_extra(desired.snapshots, observed.snapshots):
+        yield DeleteSnapshot(name=name, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.LIVE)
+    missing = [(want.request, name, want) for name, want in known(desired.snapshots) if name not in observed.snapshots]
+    if not missing:
+        return
+    _, name, want = min(missing, key=lambda entry: entry[:2])
+    yield TakeSnapshot(
+        name=name,
+        snapshot=want,
+        domains={node: domain for node, domain in known(observed.domains) if node in desired.domains},
+        power={node: _power_in_snapshot(power) for node, power in known(observed.power) if node in desired.domains},
+        reason="asked for, and not there",
+        change=Change.CREATE,
+        disruption=Disruption.LIVE,
+    )
+
+
+def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
+    """Whether a disk that the node has is replaced by another: it was reverted, or made anew."""
+    want, have = desired.domains.get(node), observed.domains.get(node)
+    if not isinstance(want, Domain) or not isinstance(have, Domain):
+        return False
+    shared = (target for target in want.disks.keys() & have.disks.keys() if not want.disks[target].read_only)
+    return any(want.disks[target].path != have.disks[target].path for target in shared)
+
+
+def _power_in_snapshot(power: Power) -> SnapshotPower:
+    if power.state is PowerState.RUNNING:
+        return SnapshotPower.RUNNING
+    return SnapshotPower.OFF if power.state is PowerState.OFF else SnapshotPower.PAUSED
+
+
 # What the planners share.
 
 
@@ -198,6 +250,15 @@ def is_active(observed: ClusterDocument, node: str) -> bool:
     """Whether the node's domain has a QEMU process, in whatever state."""
     power = observed.power.get(node)
     return isinstance(power, Power) and power.state is not PowerState.OFF
+
+
+def is_named(observed: ClusterDocument, node: str, path: str) -> bool:
+    """Whether the node's definition names that file, for a disk or below one."""
+    domain = observed.domains.get(node)
+    if not isinstance(domain, Domain):
+        return False
+    files = (file for disk in domain.disks.values() for file in (disk.path, *(below.path for below in disk.backing)))
+    return any(str(file) == path for file in files)
 
 
 def is_running(observed: ClusterDocument, node: str) -> bool:
@@ -296,8 +357,20 @@ def _power_cycle(node: str, have: Power, want: Power) -> CutPower:
     )
 
 
-def _power_on(node: str, want: Power) -> Iterator[Step]:
-    if want.state is not PowerState.OFF:
+def _power_on(node: str, want: Power, desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    domain = desired.domains.get(node)
+    if want.state is PowerState.OFF or not isinstance(domain, Domain):
+        return
+    if want.memory is not None and _memory_is_due(domain, desired, observed, node):
+        yield ResumeMemory(
+            node=node,
+            domain=domain,
+            memory=want.memory,
+            resume_epoch=want.resume_epoch,
+            paused=want.state is PowerState.PAUSED,
+            reason=f"goes on from {want.memory.name}",
+        )
+    else:
         yield Start(
             node=node,
             paused=want.state is PowerState.PAUSED,
@@ -309,7 +382,7 @@ def _power_on(node: str, want: Power) -> Iterator[Step]:
 def _match_state(node: str, have: Power, want: Power) -> Iterator[Step]:
     match have.state:
         case PowerState.OFF:
-            yield from _power_on(node, want)
+            return
         case PowerState.RUNNING:
             yield from _match_running(node, have, want)
         case PowerState.STOPPING:
@@ -344,6 +417,43 @@ def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
 
 def _resume_was_asked_for(have: Power, want: Power) -> bool:
     return have.state is not PowerState.CRASHED and have.resume_epoch < want.resume_epoch
+
+
+def _cut_for_new_disks(node: str, have: Power, want: Power) -> CutPower:
+    return CutPower(
+        node=node,
+        boot_epoch=want.boot_epoch,
+        mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
+        reason="its disks begin anew",
+        disruption=Disruption.RESTART,
+    )
+
+
+def _was_restored(node: str, have: Power, want: Power, desired: ClusterDocument, observed: ClusterDocument) -> bool:
+    """Whether the node stands where its memory was put back: that must be written down before it runs on."""
+    domain = desired.domains.get(node)
+    if have.state is not PowerState.PAUSED or want.memory is None or not isinstance(domain, Domain):
+        return False
+    return _memory_is_due(domain, desired, observed, node)
+
+
+def _memory_is_due(domain: Domain, desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's root layer is as the memory knows it: no machine has gone on from memory, or run, on it.
+
+    A layer on top of the first of its revision was put there by a later snapshot: what is below has been written to.
+    """
+    path = domain.disks[ROOT_DISK].path
+    layer, parsed = observed.layers.get(str(path)), parse_layer_name(path.name)
+    if (isinstance(layer, Layer) and layer.resumed) or (parsed is not None and parsed[3] > 0):
+        return False
+    power = observed.power.get(node)
+    ran = isinstance(power, Power) and power.state not in {PowerState.OFF, PowerState.PAUSED}
+    return not ran or begins_anew(desired, observed, node)
+
+
+def _holds_what_a_node_has_now(path: str, layer: Layer, observed: ClusterDocument) -> bool:
+    """Whether a node's newest state is in the layer; without a domain, any layer may hold it."""
+    return not isinstance(observed.domains.get(layer.node), Domain) or is_named(observed, layer.node, path)
 
 
 def _cut(node: str, have: Power) -> CutPower:

@@ -7,15 +7,19 @@ from reconciler.model.document import ClusterDocument, Layer, PowerState, Unknow
 from reconciler.model.plan import (
     Action,
     AttachDisk,
+    Change,
     CutPower,
     DefineDomain,
     DeleteLayer,
     Plan,
     PlugTap,
     Resume,
+    ResumeMemory,
     ShutDown,
     Start,
     Suspend,
+    SweepSnapshot,
+    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
@@ -30,27 +34,54 @@ PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]
     "domains": kinds.plan_domains,
     "power": kinds.plan_power,
     "taps": kinds.plan_taps,
+    "snapshots": kinds.plan_snapshots,
 }
 """The function that owns each field of the document."""
 
-_BUILDS_ON_FILES = (WriteSeed, DefineDomain, AttachDisk, Start, Resume)
-_CHANGES_A_MACHINE = (DefineDomain, AttachDisk, UndefineDomain, ShutDown, CutPower, Start, Resume, Suspend, PlugTap)
+_BUILDS_ON_FILES = (WriteSeed, DefineDomain, AttachDisk, Start, Resume, ResumeMemory)
+_CHANGES_A_MACHINE = (
+    DefineDomain,
+    AttachDisk,
+    UndefineDomain,
+    ShutDown,
+    CutPower,
+    Start,
+    Resume,
+    ResumeMemory,
+    Suspend,
+    PlugTap,
+)
 
 
 def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
     """The ordered actions from `observed` to `desired`, and the obstacles that hold others back."""
+    if half_made := _sweep(observed):
+        return Plan(actions=half_made)
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
     obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
     actions = [step for step in steps if not isinstance(step, Obstacle)]
-    return Plan(
-        actions=tuple(_safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles))),
-        obstacles=tuple(obstacles),
-        waiting=_on_their_way_down(desired, observed),
+    waiting = _on_their_way_down(desired, observed)
+    together = frozenset(node for node in desired.domains if _is_put_back(desired, observed, node))
+    safe = _safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles), together)
+    if obstacles or waiting or not all(isinstance(action, TakeSnapshot) for action in safe):
+        safe = [action for action in safe if not isinstance(action, TakeSnapshot)]  # of a settled cluster only
+    return Plan(actions=tuple(safe), obstacles=tuple(obstacles), waiting=waiting, all_or_nothing=bool(together))
+
+
+def _sweep(observed: ClusterDocument) -> tuple[Action, ...]:
+    """What an interrupted snapshot has left is cleared away before anything else: it has stopped nodes."""
+    return tuple(
+        SweepSnapshot(name=name, reason="was interrupted while it was taken", change=Change.DELETE)
+        for name, snapshot in kinds.known(observed.snapshots)
+        if snapshot.half_made
     )
 
 
 def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Obstacle]:
-    """Every resource that matters and could not be observed, or is not ours."""
+    """Every resource that matters and could not be observed, or is not ours; and what cannot be had as it is wanted."""
+    for node, domain in desired.domains.items():
+        if isinstance(domain, Unknown) and observed.domains.get(node) != domain:
+            yield Obstacle(code=domain.code, message=domain.unknown, node=node, terminal=domain.terminal)
     for kind in PLANNERS:
         wanted = getattr(desired, kind)
         for name, value in getattr(observed, kind).items():
@@ -94,13 +125,20 @@ def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacle
     return frozenset(obstacle.node for obstacle in obstacles if obstacle.node is not None)
 
 
-def _safe_actions(actions: list[Action], observed: ClusterDocument, blocked: frozenset[str]) -> list[Action]:
+def _is_put_back(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
+    """Whether the node is to leave the disks that it has, for others: all such nodes do, or none."""
+    return isinstance(desired.domains[node], Unknown) or kinds.begins_anew(desired, observed, node)
+
+
+def _safe_actions(
+    actions: list[Action], observed: ClusterDocument, blocked: frozenset[str], together: frozenset[str]
+) -> list[Action]:
     """Those that may be carried out: what is unclear is not touched, and what cannot come up is not brought down."""
-    come_up = {action.node for action in actions if isinstance(action, Start)}
-    stay_up = frozenset(node for node in blocked if node in come_up)
-    safe = [action for action in actions if not _withheld(action, observed, blocked, stay_up)]
-    cut = frozenset(action.node for action in safe if isinstance(action, CutPower))
-    return [action for action in safe if not (isinstance(action, DeleteLayer) and _stays_open(action, observed, cut))]
+    held = together if blocked & together else frozenset()
+    come_up = {action.node for action in actions if isinstance(action, Start | ResumeMemory)}
+    stay_up = held | frozenset(node for node in blocked if node in come_up)
+    safe = [action for action in actions if not _withheld(action, observed, blocked | held, stay_up)]
+    return [action for action in safe if not (isinstance(action, DeleteLayer) and _is_in_use(action, observed, safe))]
 
 
 def _withheld(action: Action, observed: ClusterDocument, blocked: frozenset[str], stay_up: frozenset[str]) -> bool:
@@ -111,12 +149,15 @@ def _withheld(action: Action, observed: ClusterDocument, blocked: frozenset[str]
     return isinstance(action, _BUILDS_ON_FILES) and action.node in blocked
 
 
-def _stays_open(action: DeleteLayer, observed: ClusterDocument, cut: frozenset[str]) -> bool:
-    """Whether a machine that goes on running may still hold the layer's file open."""
+def _is_in_use(action: DeleteLayer, observed: ClusterDocument, safe: list[Action]) -> bool:
+    """Whether a machine that goes on running may hold the layer's file open, or a definition that stays names it."""
     assert action.node is not None
     if _is_unclear(observed, action.node):
         return True
-    return kinds.is_active(observed, action.node) and action.node not in cut
+    of_node = {type(other) for other in safe if other.node == action.node}
+    if kinds.is_active(observed, action.node) and CutPower not in of_node:
+        return True
+    return kinds.is_named(observed, action.node, str(action.path)) and not of_node & {DefineDomain, UndefineDomain}
 
 
 def _is_unclear(observed: ClusterDocument, node: str) -> bool:

@@ -11,8 +11,6 @@ from reconciler.desired.load import load_spec
 from reconciler.errors import (
     ApprovalRequired,
     ClusterError,
-    ClusterNotFound,
-    Conflict,
     LibvirtUnavailable,
     OperationTimeout,
 )
@@ -21,7 +19,7 @@ from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.plan.planner import nodes_to_restart
-from reconciler.service import intent
+from reconciler.service import intent, waiting
 from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
 from reconciler.service.plan_view import resource_address
@@ -83,9 +81,9 @@ class Clusters:
         """
         cluster, spec = await self._load(topology)
         record = await self._write(cluster, spec, start=start, approval=approval)
-        await self._converge(record, CONVERGE_TIMEOUT_S, progress)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
         if start and wait_for_ssh:
-            await self._wait_for_ssh(record, list(spec.nodes), timeout_s, progress)
+            await waiting.wait_for_ssh(self._runtime, record, list(spec.nodes), timeout_s, progress)
         return await self._inspection.status(cluster)
 
     async def define(self, topology: str, *, progress: Progress = no_progress) -> ClusterStatus:
@@ -108,9 +106,9 @@ class Clusters:
         record = await existing(self._runtime.store, cluster)
         still = frozenset() if paused else await self._standing_still(record)
         record = await self._change(cluster, lambda before: intent.started(before, resume=still, paused=paused))
-        await self._converge(record, CONVERGE_TIMEOUT_S, progress)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
         if wait_for_ssh and not paused:
-            await self._wait_for_ssh(record, list(record.spec.nodes), ssh_timeout_s, progress)
+            await waiting.wait_for_ssh(self._runtime, record, list(record.spec.nodes), ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
     async def stop(
@@ -121,12 +119,15 @@ class Clusters:
         timeout_s: float = 60.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """All nodes are off. Raises `OperationTimeout` naming the nodes that are still up."""
+        """All nodes are off. Raises `OperationTimeout` naming the nodes that are still up.
+
+        What else stands in a cluster's way does not matter where its nodes are off.
+        """
         record = await self._change(cluster, lambda before: intent.stopped(before, mode))
         try:
-            await self._converge(record, timeout_s, progress)
-        except OperationTimeout as error:
-            await self._raise_still_up(record, timeout_s, error)
+            await waiting.converge(self._runtime, record, timeout_s, progress)
+        except ClusterError as error:
+            await self._raise_if_up(record, timeout_s, error)
         return await self._inspection.status(cluster)
 
     async def destroy(
@@ -158,9 +159,9 @@ class Clusters:
             cluster,
             lambda before: intent.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
         )
-        await self._converge(record, CONVERGE_TIMEOUT_S, progress)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
         if restart_after and wait_for_ssh:
-            await self._wait_for_ssh(record, [node], ssh_timeout_s, progress)
+            await waiting.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
     # From here on: how the verbs are made.
@@ -202,27 +203,6 @@ class Clusters:
 
         return await change(store, cluster, edit, actor=self._actor, read=recorded)
 
-    async def _converge(self, record: ClusterRecord, timeout_s: float, progress: Progress) -> None:
-        """Wait until the record holds, and say so where another client has meanwhile asked for something else."""
-        await self._runtime.controller.converge(record, timeout_s=timeout_s, on_outcome=progress.outcome)
-        now = await self._runtime.store.get(record.cluster_name)
-        if now is None or now.deletion is not None:
-            raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")
-        if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
-            raise Conflict(
-                f"another client changed cluster {record.cluster_name!r} meanwhile",
-                hint="look at `vmcluster status`, then ask again",
-            )
-
-    async def _wait_for_ssh(
-        self, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
-    ) -> None:
-        try:
-            await self._inspection.wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
-        except ClusterError as error:
-            error.partial = await self._inspection.status(record.cluster_name)
-            raise
-
     async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
         """Nodes whose CPUs are stopped, which a start lets run on; none that we know of while libvirt is away."""
         try:
@@ -232,11 +212,13 @@ class Clusters:
         stopped = {PowerState.PAUSED, PowerState.BLOCKED}
         return frozenset(name for name, of in power.items() if isinstance(of, Power) and of.state in stopped)
 
-    async def _raise_still_up(self, record: ClusterRecord, timeout_s: float, error: OperationTimeout) -> None:
+    async def _raise_if_up(self, record: ClusterRecord, timeout_s: float, error: ClusterError) -> None:
         status = await self._inspection.status(record.cluster_name)
         up = [node.name for node in status.nodes if node.domain_state != "shut off"]
-        if not up:  # the last one went down between the last round and this look
+        if not up:
             return
+        if not isinstance(error, OperationTimeout):
+            raise error
         late = OperationTimeout(
             f"still up after {timeout_s:g} s: {', '.join(up)}",
             node=up[0] if len(up) == 1 else None,

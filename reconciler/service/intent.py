@@ -3,8 +3,17 @@
 from collections.abc import Callable, Mapping
 
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument, Power
-from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion, NodeIntent, NodeSpec, StopMode, WantedPower
+from reconciler.model.document import ClusterDocument, Power, Snapshot
+from reconciler.model.record import (
+    ClusterRecord,
+    ClusterSpec,
+    Deletion,
+    NodeIntent,
+    NodeSpec,
+    SnapshotIntent,
+    StopMode,
+    WantedPower,
+)
 
 FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "user_data")
 """What cloud-init does once in a machine's life: a change takes a new root disk."""
@@ -20,7 +29,11 @@ def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> 
     if before.deletion is not None:
         before = _revived(before)
     nodes = {name: _intent(before, spec, name) for name in spec.nodes}
-    return before.model_copy(update={"spec": spec, "nodes": nodes, "deletion": None})
+    gone = {name: _next_revision(intent) for name, intent in before.nodes.items() if name not in nodes}
+    first_revisions = {name: first for name, first in {**before.first_revisions, **gone}.items() if name not in nodes}
+    return before.model_copy(
+        update={"spec": spec, "nodes": nodes, "first_revisions": first_revisions, "deletion": None}
+    )
 
 
 def recreated_nodes(before: ClusterRecord | None, after: ClusterRecord) -> frozenset[str]:
@@ -37,18 +50,37 @@ def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRe
     Requests count on from those that the host has carried out: a lower number would pass for one that was met. A
     newest layer that cannot be read counts as well, so that it is reported and no older one takes its place.
     """
-    newest: dict[str, int] = {}
-    for path in observed.layers:
-        parsed = names.parse_layer_name(path.rpartition("/")[2])
-        if parsed is not None and parsed[1] == names.ROOT_DISK:
-            newest[parsed[0]] = max(newest.get(parsed[0], 0), parsed[2])
+    root, extra = _newest_revisions(observed)
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
         power = observed.power.get(name)
         epochs = power.model_dump(include={"boot_epoch", "resume_epoch"}) if isinstance(power, Power) else {}
-        return intent.model_copy(update={"disk_revision": newest.get(name, 0), **epochs})
+        revisions = {"disk_revision": root.get(name, 0), "extra_revision": extra.get(name, 0)}
+        return intent.model_copy(update={**revisions, **epochs})
 
-    return _each(record, change)
+    return _with_found_snapshots(_each(record, change), observed)
+
+
+def _newest_revisions(observed: ClusterDocument) -> tuple[dict[str, int], dict[str, int]]:
+    """By node: of the root disk's layers, and of the extra disks'."""
+    root: dict[str, int] = {}
+    extra: dict[str, int] = {}
+    for path in observed.layers:
+        if parsed := names.parse_layer_name(path.rpartition("/")[2]):
+            newest = root if parsed[1] == names.ROOT_DISK else extra
+            newest[parsed[0]] = max(newest.get(parsed[0], 0), parsed[2])
+    return root, extra
+
+
+def _with_found_snapshots(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """Snapshots that are there are wanted: a record that was lost must not cost them."""
+    found = {
+        name: SnapshotIntent(request=of.request, include_memory=of.include_memory)
+        for name, of in observed.snapshots.items()
+        if isinstance(of, Snapshot) and not of.half_made
+    }
+    latest = max((of.request for of in found.values()), default=0)
+    return record.model_copy(update={"snapshots": found, "snapshot_requests": latest})
 
 
 def started(record: ClusterRecord, *, resume: frozenset[str] = frozenset(), paused: bool = False) -> ClusterRecord:
@@ -87,25 +119,72 @@ def deleted(record: ClusterRecord, *, remove_overlays: bool) -> ClusterRecord:
     return record.model_copy(update={"deletion": Deletion(remove_overlays=remove)})
 
 
+def with_snapshot(record: ClusterRecord, name: str, *, include_memory: bool, quiesce: bool) -> ClusterRecord:
+    """One more snapshot is wanted."""
+    request = record.snapshot_requests + 1
+    wanted = SnapshotIntent(request=request, include_memory=include_memory, quiesce=quiesce)
+    return record.model_copy(update={"snapshots": {**record.snapshots, name: wanted}, "snapshot_requests": request})
+
+
+def without_snapshot(record: ClusterRecord, name: str) -> ClusterRecord:
+    """A snapshot is not wanted any more."""
+    kept = {other: wanted for other, wanted in record.snapshots.items() if other != name}
+    return record.model_copy(update={"snapshots": kept})
+
+
+def reverted(record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool) -> ClusterRecord:
+    """All nodes are as they were in a snapshot: on fresh layers above it, in the power state that they had.
+
+    Without `restart_after` they are off. A node that has memory in the snapshot goes on from there.
+    """
+
+    def change(node: str, intent: NodeIntent) -> NodeIntent:
+        part = snapshot.nodes[node]
+        power = WantedPower(part.power.value) if restart_after else WantedPower.OFF
+        return intent.model_copy(
+            update={
+                "power": power,
+                "stop_mode": StopMode.DESTROY,
+                "disk_revision": intent.disk_revision + 1,
+                "based_on": name,
+                "extra_revision": intent.extra_revision + 1,
+                "extra_based_on": name,
+                "resumes_memory": part.memory is not None and restart_after,
+                "resume_epoch": intent.resume_epoch + (power is WantedPower.RUNNING),
+            }
+        )
+
+    return _each(record, change)
+
+
 def _revived(record: ClusterRecord) -> ClusterRecord:
     """A destroyed cluster taken up again: its disks as they were, its nodes off."""
-    return _each(record, lambda _, intent: intent.model_copy(update={"power": WantedPower.OFF}))
+    off = {"power": WantedPower.OFF, "resumes_memory": False}
+    return _each(record, lambda _, intent: intent.model_copy(update=off))
 
 
 def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
     intent = before.nodes.get(name)
     if intent is None:
-        return NodeIntent()
+        first = before.first_revisions.get(name, 0)
+        return NodeIntent(disk_revision=first, extra_revision=first)
     first_boot_changed = _first_boot(before.spec.nodes[name]) != _first_boot(spec.nodes[name])
     if not (first_boot_changed or _login(before.spec) != _login(spec)):
         return intent
     return intent.model_copy(
         update={
             "disk_revision": intent.disk_revision + 1,
+            "instance": intent.instance + 1,
+            "based_on": None,
+            "resumes_memory": False,
             "boot_epoch": intent.boot_epoch + 1,
             "stop_mode": StopMode.DESTROY,
         }
     )
+
+
+def _next_revision(intent: NodeIntent) -> int:
+    return max(intent.disk_revision, intent.extra_revision) + 1
 
 
 def _first_boot(node: NodeSpec) -> tuple[object, ...]:

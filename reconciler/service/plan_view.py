@@ -20,13 +20,17 @@ from reconciler.model.plan import (
     DeleteLayer,
     DeleteNetwork,
     DeleteSeed,
+    DeleteSnapshot,
     Disruption,
     PlugTap,
     Resume,
+    ResumeMemory,
     ShutDown,
     Start,
     StartNetwork,
     Suspend,
+    SweepSnapshot,
+    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
@@ -50,6 +54,7 @@ _NODE_RESOURCES: dict[type[Action], str] = {
     CutPower: "power",
     Start: "power",
     Resume: "power",
+    ResumeMemory: "power",
     Suspend: "power",
     PlugTap: "tap",
 }
@@ -58,7 +63,7 @@ _NODE_RESOURCES: dict[type[Action], str] = {
 class ActionView(Frozen):
     """One action of a plan."""
 
-    address: str = Field(description="The resource: `network/NAME`, `layer/NODE/DISK`, `KIND/NODE`.")
+    address: str = Field(description="The resource: `network/NAME`, `layer/NODE/DISK`, `snapshot/NAME`, `KIND/NODE`.")
     action: str = Field(description="What is done to it, such as `DefineDomain`.")
     change: ChangeName
     node: str | None
@@ -116,6 +121,8 @@ def resource_address(action: Action, observed: ClusterDocument) -> str:
     match action:
         case CreateNetwork() | StartNetwork() | DeleteNetwork():
             return f"network/{action.name}"
+        case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot():
+            return f"snapshot/{action.name}"
         case CreateLayer():
             return f"layer/{action.layer.node}/{action.layer.disk}"
         case DeleteLayer():

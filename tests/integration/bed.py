@@ -17,6 +17,7 @@ from reconciler.service.clusters import Clusters
 from reconciler.service.inspection import Inspection
 from reconciler.service.nodes import Nodes
 from reconciler.service.runtime import Runtime
+from reconciler.service.snapshots import Snapshots
 from reconciler.settings import Settings, load_settings
 from tests.lab import WORK_DIR
 
@@ -105,6 +106,10 @@ class Session:
     @property
     def clusters(self) -> Clusters:
         return Clusters(self.runtime, actor=ACTOR)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return Snapshots(self.runtime, actor=ACTOR)
 
     @property
     def nodes(self) -> Nodes:

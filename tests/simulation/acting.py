@@ -45,10 +45,13 @@ class Disturbance:
             raise OperationFailed("refused by chance", node=action.node)
 
 
-def run_round(host: SimulatedHost, record: ClusterRecord, disturbance: Disturbance) -> tuple[Plan, list[Outcome]]:
+def run_round(
+    host: SimulatedHost, record: ClusterRecord, disturbance: Disturbance, made: frozenset[int] = frozenset()
+) -> tuple[Plan, list[Outcome]]:
     """Observe, compile, plan and act once; a killed round has no outcomes."""
+    host.record = record
     observed = host.observe()
-    todo = plan(compiled(record, observed), observed)
+    todo = plan(compiled(record, observed, made), observed)
     try:
         return todo, asyncio.run(_act(host, record, todo, disturbance))
     except KilledError:

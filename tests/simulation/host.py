@@ -2,15 +2,21 @@
 
 It holds a whole observed document and refuses what the real host refuses: two networks on one bridge, a machine
 without its disks, a disk plugged into a machine that is off. It asserts what must never be asked of it.
+
+What a disk holds is the sequence of all that was ever written to it, so that two disks are the same exactly if
+they have the same past.
 """
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import assert_never
 
 from reconciler.errors import OperationFailed
+from reconciler.model import names
 from reconciler.model.document import (
+    BackingFile,
     ClusterDocument,
     Domain,
     Layer,
@@ -18,6 +24,7 @@ from reconciler.model.document import (
     Power,
     PowerState,
     Seed,
+    Snapshot,
     Tap,
     Unknown,
 )
@@ -31,26 +38,36 @@ from reconciler.model.plan import (
     DeleteLayer,
     DeleteNetwork,
     DeleteSeed,
+    DeleteSnapshot,
     Epochs,
     PlugTap,
     Resume,
+    ResumeMemory,
     ShutDown,
     Start,
     StartNetwork,
     Suspend,
+    SweepSnapshot,
+    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
-from tests.simulation.worlds import CLUSTER_DIR, FILES_OF_USERS
+from reconciler.model.record import ClusterRecord
+from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
+from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR
 
 Steps = Iterator[None]
 """The effects of one action; the process that acts may die between any two."""
+
+Past = tuple[object, ...]
+"""What was written to a disk, from the image that it began as to now."""
 
 
 class SimulatedHost:
     """One cluster's part of a host.
 
-    `power_cuts` counts, per node and power cycle that was asked for, how often a machine that was up lost its power.
+    `record` is that of the round that runs. `power_cuts` counts, per node and power cycle that was asked for, how
+    often a machine that was up lost its power.
     """
 
     def __init__(self, document: ClusterDocument, chance: Random) -> None:
@@ -60,21 +77,40 @@ class SimulatedHost:
         self.domains = dict(document.domains)
         self.power = dict(document.power)
         self.taps = dict(document.taps)
+        half_made = {name for name, of in document.snapshots.items() if isinstance(of, Snapshot) and of.half_made}
+        self.snapshots = {name: of for name, of in document.snapshots.items() if name not in half_made}
+        self.journals: dict[str, tuple[str, ...]] = dict.fromkeys(half_made, tuple(document.power))
+        self.memories: dict[Path, dict[str, Past]] = {}
+        self.pasts_frozen: dict[tuple[str | None, str, str], Past] = {}
+        self.taken: Counter[int] = Counter()
+        self.record: ClusterRecord | None = None
         self.obeys_acpi = True
         self.power_cuts: Counter[tuple[str, int]] = Counter()
         self._chance = chance
         self._open = {node: self._layers_of(node) for node in document.taps}
+        self._live = {node: self.defined_disks(node) for node in document.taps}
+        self._writes: dict[str, Past] = {}
+        self._written = 0
 
     def observe(self) -> ClusterDocument:
         """The document that an observer would read back now."""
+        half_made = {name: Snapshot(request=0, include_memory=False, half_made=True) for name in self.journals}
         return ClusterDocument(
             networks=dict(self.networks),
-            layers=dict(self.layers),
+            layers={path: layer for path, layer in self.layers.items() if self._is_looked_for(path)},
             seeds=dict(self.seeds),
             domains=dict(self.domains),
             power=dict(self.power),
             taps=dict(self.taps),
+            snapshots={**half_made, **self.snapshots},
         )
+
+    def _is_looked_for(self, path: str) -> bool:
+        """Extra disks are looked for where the record says that they are, and nowhere else."""
+        if self.record is None or path.startswith(CLUSTER_DIR):
+            return True
+        disks = (disk for node in self.record.spec.nodes.values() for disk in node.extra_disks.values())
+        return path in {str(disk.path) for disk in disks}
 
     def time_passes(self) -> None:
         """Machines on their way down go off; the others stay as they are."""
@@ -93,6 +129,8 @@ class SimulatedHost:
                 return self._perform_on_domain(action)
             case ShutDown() | CutPower() | Start() | Resume() | Suspend() | PlugTap():
                 return self._perform_on_power(action)
+            case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot() | ResumeMemory():
+                return self._perform_on_snapshot(action)
             case _:
                 assert_never(action)
 
@@ -157,7 +195,22 @@ class SimulatedHost:
         assert action.node is not None
         held_by = [node for node, files in self._open.items() if path in files]
         assert not held_by, f"{action} takes the disk away below {held_by}"
+        assert path not in self.needed(), f"{action} takes away what a snapshot or a definition stands on"
         self.layers.pop(path, None)
+        self._writes.pop(path, None)
+
+    def needed(self) -> set[str]:
+        """Every file that a snapshot or a defined disk stands on."""
+        roots = [str(disk.path) for _, node in self._parts() for disk in node.disks.values()]
+        roots += [path for node in self.domains for path in self.defined_disks(node).values()]
+        return {path for root in roots for path in self._chain(root)}
+
+    def _chain(self, path: str) -> Iterator[str]:
+        layer: Layer | Unknown | None = self.layers.get(path)
+        yield path
+        while isinstance(layer, Layer) and layer.backing is not None:
+            yield str(layer.backing)
+            layer = self.layers.get(str(layer.backing))
 
     # Definitions.
 
@@ -181,6 +234,7 @@ class SimulatedHost:
         if not self._is_up(action.node) or not isinstance(domain, Domain):
             raise OperationFailed("Requested operation is not valid: domain is not running", node=action.node)
         self._require_files(action.node, frozenset({str(action.disk.path)}))
+        self._live[action.node][action.target] = str(action.disk.path)
         disks = {**domain.disks, action.target: action.disk}
         self.domains[action.node] = domain.model_copy(update={"disks": disks})
         self._open[action.node] |= {str(action.disk.path)}
@@ -241,11 +295,15 @@ class SimulatedHost:
         network = self.networks.get(domain.network)
         if not (isinstance(network, Network) and network.active):
             raise OperationFailed(f"network {domain.network!r} is not active", node=node)
+        self._power_up(node, domain, network, paused=action.paused)
+
+    def _power_up(self, node: str, domain: Domain, network: Network, *, paused: bool) -> None:
         files = frozenset(str(disk.path) for disk in domain.disks.values())
         self._require_files(node, files)
-        self._set_power(node, state=PowerState.PAUSED if action.paused else PowerState.RUNNING)
+        self._set_power(node, state=PowerState.PAUSED if paused else PowerState.RUNNING)
         self.taps[node] = Tap(bridge=network.bridge)
         self._open[node] = files
+        self._live[node] = self.defined_disks(node)
 
     def _resume(self, action: Resume) -> Steps:
         power = self.power.get(action.node)
@@ -268,6 +326,7 @@ class SimulatedHost:
     def _go_off(self, node: str) -> None:
         self.taps.pop(node, None)
         self._open.pop(node, None)
+        self._live.pop(node, None)
         if node in self.domains:
             self._set_power(node, state=PowerState.OFF)
         else:  # it ran without a definition, and nothing is left of it
@@ -277,6 +336,181 @@ class SimulatedHost:
         power = self.power[node]
         assert isinstance(power, Power)
         self.power[node] = power.model_copy(update=changes)
+
+    # Snapshots, and what the disks hold.
+
+    def guests_write(self) -> None:
+        """Every machine that runs writes something new to each of its disks."""
+        frozen = {str(disk.path) for _, node in self._parts() for disk in node.disks.values()}
+        for node, power in self.power.items():
+            if not (isinstance(power, Power) and power.state is PowerState.RUNNING):
+                continue
+            for path in self._live[node].values():
+                assert path not in frozen, f"{node} writes to {path}, which a snapshot is made of"
+                above = [top for top, of in self.layers.items() if isinstance(of, Layer) and str(of.backing) == path]
+                assert not any(self._writes.get(top) for top in above), f"{node} writes below {above}"
+                self._written += 1
+                self._writes[path] = (*self._writes.get(path, ()), self._written)
+
+    def past(self, path: str) -> Past:
+        """All that was ever written to the disk that this file is the top of; every file below it must be there."""
+        layer = self.layers.get(path)
+        if not isinstance(layer, Layer):
+            assert not path.startswith(CLUSTER_DIR), f"{path} is gone, and something stands on it"
+            return (path, *self._writes.get(path, ()))
+        below = self.past(str(layer.backing)) if layer.backing is not None else (path,)
+        return (*below, *self._writes.get(path, ()))
+
+    def pasts(self, node: str) -> dict[str, Past]:
+        """What each disk of a node holds, by target, as it is defined."""
+        return {target: self.past(path) for target, path in self.defined_disks(node).items()}
+
+    def lose(self, name: str) -> None:
+        """Somebody deletes the manifest."""
+        del self.snapshots[name]
+        self.journals[name] = ()
+
+    def _parts(self) -> Iterator[tuple[str, SnapshotNode]]:
+        for name, snapshot in self.snapshots.items():
+            if isinstance(snapshot, Snapshot):
+                yield from ((name, node) for node in snapshot.nodes.values())
+
+    def _perform_on_snapshot(self, action: TakeSnapshot | SweepSnapshot | DeleteSnapshot | ResumeMemory) -> Steps:
+        match action:
+            case TakeSnapshot():
+                return self._take_snapshot(action)
+            case ResumeMemory():
+                return self._resume_memory(action)
+            case SweepSnapshot() | DeleteSnapshot():
+                return self._remove_snapshot(action)
+
+    def _take_snapshot(self, action: TakeSnapshot) -> Steps:
+        assert action.name not in self.snapshots, f"{action} would take the place of another"
+        running = tuple(node for node, power in action.power.items() if power is SnapshotPower.RUNNING)
+        self.journals[action.name] = running
+        yield
+        after = {node: self._layers_on_top(node, domain) for node, domain in action.domains.items()}
+        yield
+        for node in running:
+            self._set_power(node, state=PowerState.PAUSED)
+            yield
+        before = {node: self.pasts(node) for node in action.domains}
+        for node in action.domains:
+            assert self._is_up(node) == (action.power[node] is not SnapshotPower.OFF)
+            if action.snapshot.include_memory and self._is_up(node):
+                self.memories[self._memory_path(action.name, node)] = self.pasts(node)
+            self._switch(node, after[node])
+            yield
+        assert before == {node: self.pasts(node) for node in action.domains}, "not of one moment"
+        for node in running:
+            self._set_power(node, state=PowerState.RUNNING)
+            yield
+        self.journals.pop(action.name)
+        self.taken[action.snapshot.request] += 1
+        self.snapshots[action.name] = Snapshot(
+            request=action.snapshot.request,
+            include_memory=action.snapshot.include_memory,
+            nodes={node: self._frozen_node(action, node) for node in action.domains},
+        )
+        of_others = {key: past for key, past in self.pasts_frozen.items() if key[0] != action.name}
+        self.pasts_frozen = of_others | {
+            (action.name, node, target): past for node, pasts in before.items() for target, past in pasts.items()
+        }
+        yield
+
+    def _frozen_node(self, action: TakeSnapshot, node: str) -> SnapshotNode:
+        memory = self._memory_path(action.name, node)
+        disks = action.domains[node].disks
+        return SnapshotNode(
+            power=action.power[node],
+            disks={
+                target: FrozenDisk(path=disk.path, format=disk.format)
+                for target, disk in disks.items()
+                if not disk.read_only
+            },
+            memory=memory if action.snapshot.include_memory and action.power[node] is not SnapshotPower.OFF else None,
+        )
+
+    def _memory_path(self, name: str, node: str) -> Path:
+        return Path(f"{CLUSTER_DIR}/snapshots/{name}/{node}.memory")
+
+    def _layers_on_top(self, node: str, domain: Domain) -> dict[str, str]:
+        assert self.record is not None
+        intent = self.record.nodes[node]
+        tops = {}
+        for target, disk in domain.disks.items():
+            if disk.read_only:
+                continue
+            parsed = names.parse_layer_name(disk.path.name)
+            revision = intent.disk_revision if target == names.ROOT_DISK else intent.extra_revision
+            depth = parsed[3] + 1 if parsed else 0
+            top = str(names.layer_path(OVERLAY_DIR, CLUSTER, node, target, revision, depth))
+            layer = Layer(node=node, disk=target, size_bytes=1, backing=disk.path, backing_format=disk.format)
+            there = self.layers.setdefault(top, layer)
+            assert isinstance(there, Layer)
+            assert there.backing == disk.path, f"{top} stands on {there.backing}"
+            assert not self._writes.get(top), f"{top} was written to"
+            tops[target] = top
+        return tops
+
+    def _switch(self, node: str, tops: dict[str, str]) -> None:
+        domain = self.domains[node]
+        assert isinstance(domain, Domain)
+        disks = dict(domain.disks)
+        for target, top in tops.items():
+            disk = disks[target]
+            below = BackingFile(path=disk.path, format=disk.format)
+            stacked = {"path": Path(top), "format": "qcow2", "backing": (below, *disk.backing)}
+            disks[target] = disk.model_copy(update=stacked)
+        self.domains[node] = domain.model_copy(update={"disks": disks})
+        if self._is_up(node):
+            self._live[node] = dict(tops)
+            self._open[node] |= frozenset(tops.values())
+
+    def _remove_snapshot(self, action: SweepSnapshot | DeleteSnapshot) -> Steps:
+        if isinstance(action, DeleteSnapshot):
+            _assert_ours(self.snapshots.get(action.name), action)
+            self.snapshots.pop(action.name, None)
+            self.journals[action.name] = ()
+            yield
+        for node in self.journals.get(action.name, ()):
+            power = self.power.get(node)
+            if isinstance(power, Power) and power.state is PowerState.PAUSED:
+                self._set_power(node, state=PowerState.RUNNING)
+            yield
+        self.journals.pop(action.name, None)
+        yield
+
+    def _resume_memory(self, action: ResumeMemory) -> Steps:
+        node, domain = action.node, self.domains.get(action.node)
+        if domain != action.domain or not isinstance(domain, Domain):
+            raise OperationFailed("its persistent definition is not the one to be restored", node=node)
+        remembered = self.memories.get(action.memory)
+        assert remembered is not None, f"{action} without its memory"
+        if not self._is_up(node):
+            network = self.networks.get(domain.network)
+            if not (isinstance(network, Network) and network.active):
+                raise OperationFailed(f"network {domain.network!r} is not active", node=node)
+            self._power_up(node, domain, network, paused=True)
+            assert self.pasts(node) == remembered, f"{action} puts memory on disks that have changed since"
+        yield
+        path = str(domain.disks[names.ROOT_DISK].path)
+        layer = self.layers[path]
+        assert isinstance(layer, Layer)
+        self.layers[path] = layer.model_copy(update={"resumed": True})
+        yield
+        if not action.paused:
+            self._set_power(node, state=PowerState.RUNNING)
+            yield
+            self._set_power(node, resume_epoch=action.resume_epoch)
+        yield
+
+    def defined_disks(self, node: str) -> dict[str, str]:
+        """The file that each disk of a node writes to, by target, as it is defined."""
+        domain = self.domains.get(node)
+        if not isinstance(domain, Domain):
+            return {}
+        return {target: str(disk.path) for target, disk in domain.disks.items() if not disk.read_only}
 
     def _layers_of(self, node: str) -> frozenset[str]:
         """What a machine that was up before we looked may hold open: its definition may have changed since."""

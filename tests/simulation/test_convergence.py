@@ -15,7 +15,7 @@ from tests.simulation.host import SimulatedHost
 from tests.simulation.worlds import compiled, hosts, records
 
 STORMY_ROUNDS = 4
-MAX_CALM_ROUNDS = 8
+MAX_CALM_ROUNDS = 12
 
 worlds = records().flatmap(lambda record: st.tuples(st.just(record), hosts(record)))
 
@@ -54,6 +54,7 @@ def test_on_an_empty_host_nothing_stands_in_the_way(record: ClusterRecord, seed:
     host = SimulatedHost(ClusterDocument(), Random(seed))
     end = settle(host, record)
     assert end == Plan()
+    assert host.observe().snapshots.keys() == compiled(record, host.observe()).snapshots.keys()
     assert_as_wanted(host.observe(), compiled(record, host.observe()))
 
 
@@ -83,9 +84,9 @@ def assert_as_wanted(observed: ClusterDocument, desired: ClusterDocument) -> Non
     """Everything but what a foreigner left in no one's way."""
     for kind in ("networks", "seeds", "domains"):
         assert dict(known(getattr(observed, kind))) == dict(known(getattr(desired, kind)))
-    have, want = dict(known(observed.layers)), dict(known(desired.layers))
-    assert have.items() >= want.items()
-    leftovers = {layer.node for path, layer in have.items() if path not in want}
+    there, wanted = dict(known(observed.layers)), dict(known(desired.layers))
+    assert there.items() >= wanted.items()
+    leftovers = {layer.node for path, layer in there.items() if path not in wanted}
     assert all(is_active(observed, node) for node in leftovers), "only a machine that is up may hold them open"
     for node, want in desired.power.items():
         assert_power(observed.power[node], want)

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from reconciler.desired.compile import HostFacts, compile_document
 from reconciler.errors import ErrorCode
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, PowerState, Seed, Tap, Unknown
+from reconciler.model.document import (
+    ClusterDocument,
+    Domain,
+    Layer,
+    Network,
+    Power,
+    PowerState,
+    Seed,
+    Snapshot,
+    Tap,
+    Unknown,
+)
 from reconciler.model.record import (
     ClusterRecord,
     ClusterSpec,
@@ -18,6 +29,7 @@ from reconciler.model.record import (
     NetworkSpec,
     NodeIntent,
     NodeSpec,
+    SnapshotIntent,
     SshSpec,
     StopMode,
     WantedPower,
@@ -38,9 +50,11 @@ _OTHER_NETWORKS = ("net-old", "net-older")
 _epochs = st.integers(0, 2)
 
 
-def compiled(record: ClusterRecord, observed: ClusterDocument = NOTHING) -> ClusterDocument:
+def compiled(
+    record: ClusterRecord, observed: ClusterDocument = NOTHING, made: frozenset[int] = frozenset()
+) -> ClusterDocument:
     """What the record wants on a host without KVM."""
-    return compile_document(record, EMULATED, observed)
+    return compile_document(record, EMULATED, observed, made)
 
 
 def node_spec(index: int, extra_disks: dict[str, ExtraDiskSpec] | None = None, memory_mb: int = 512) -> NodeSpec:
@@ -109,6 +123,8 @@ def records(draw: st.DrawFn) -> ClusterRecord:
             {node: draw(_node_specs(node)) for node in wanted}, draw(st.sampled_from(["net-lab", "net-new"]))
         ),
         nodes={node: draw(_intents()) for node in wanted},
+        snapshots=draw(_snapshot_intents),
+        snapshot_requests=len(_SNAPSHOTS),
         deletion=draw(
             st.sampled_from([None, None, None, Deletion(remove_overlays=True), Deletion(remove_overlays=False)])
         ),
@@ -124,6 +140,7 @@ def hosts(draw: st.DrawFn, record: ClusterRecord) -> ClusterDocument:
     return ClusterDocument(
         networks=draw(_network_states(wanted, earlier)),
         layers=draw(_layer_states(wanted, earlier)),
+        snapshots=draw(_snapshot_states),
         **{kind: {n: found[kind] for n, found in zip(NODES, parts, strict=True) if kind in found} for kind in _BY_NODE},
     )
 
@@ -177,6 +194,22 @@ def _node_states(draw: st.DrawFn, node: str, wanted: ClusterDocument, earlier: C
         found["seeds"] = seed
     return found
 
+
+_SNAPSHOTS = ("clean", "dirty")
+_snapshot_intents = st.sets(st.sampled_from(_SNAPSHOTS)).map(
+    lambda names: {name: SnapshotIntent(request=_SNAPSHOTS.index(name) + 1) for name in sorted(names)}
+)
+_snapshot_states = st.dictionaries(
+    st.sampled_from(_SNAPSHOTS),
+    st.sampled_from(
+        [
+            Snapshot(request=1, include_memory=False),
+            Snapshot(request=1, include_memory=True),
+            Snapshot(request=0, include_memory=False, half_made=True),
+            unknown("its manifest cannot be read", ErrorCode.SNAPSHOT_FAILED),
+        ]
+    ),
+)
 
 _rarely = st.sampled_from([False, False, False, True])
 

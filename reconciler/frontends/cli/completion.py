@@ -29,6 +29,16 @@ def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, nodes)
 
 
+def complete_snapshot(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The snapshots of the cluster on the command line whose names begin so, by the topology's names for them too."""
+
+    async def snapshots(runtime: "Runtime") -> list[str]:
+        record = await runtime.store.get(ctx.params.get("cluster") or "")
+        return [*record.snapshots, *record.spec.snapshot_names] if record else []
+
+    return _beginning(incomplete, snapshots)
+
+
 def complete_topology(incomplete: str) -> list[str]:
     """The topologies in topology_dir whose names begin so; files are the shell's own to complete."""
 

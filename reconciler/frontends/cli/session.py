@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from reconciler.service.nodes import Nodes
     from reconciler.service.progress import Progress
     from reconciler.service.runtime import Runtime
+    from reconciler.service.snapshot_upkeep import SnapshotUpkeep
+    from reconciler.service.snapshots import Snapshots
 
 T = TypeVar("T")
 
@@ -38,6 +40,8 @@ class UseCases:
     clusters: "Clusters"
     nodes: "Nodes"
     inspection: "Inspection"
+    snapshots: "Snapshots"
+    upkeep: "SnapshotUpkeep"
     progress: "Progress"
 
 
@@ -105,9 +109,6 @@ async def _answered(work: Work[T]) -> "tuple[ToolResult[T], ClusterError | None]
 
 async def _serve(work: Work[T]) -> T:
     from reconciler.frontends.cli.logs import configure_logs
-    from reconciler.service.clusters import Clusters
-    from reconciler.service.inspection import Inspection
-    from reconciler.service.nodes import Nodes
     from reconciler.service.progress import Progress
     from reconciler.service.runtime import Runtime
     from reconciler.settings import load_settings
@@ -115,8 +116,25 @@ async def _serve(work: Work[T]) -> T:
     settings = load_settings()
     configure_logs(log_options.get(), settings.log_level if "log_level" in settings.model_fields_set else None)
     async with Runtime(settings) as runtime:
-        clusters = Clusters(runtime, actor=actor())
-        return await work(UseCases(runtime, clusters, Nodes(runtime), Inspection(runtime), Progress(narrate)))
+        return await work(_use_cases(runtime, Progress(narrate)))
+
+
+def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
+    from reconciler.service.clusters import Clusters
+    from reconciler.service.inspection import Inspection
+    from reconciler.service.nodes import Nodes
+    from reconciler.service.snapshot_upkeep import SnapshotUpkeep
+    from reconciler.service.snapshots import Snapshots
+
+    return UseCases(
+        runtime=runtime,
+        clusters=Clusters(runtime, actor=actor()),
+        nodes=Nodes(runtime),
+        inspection=Inspection(runtime),
+        snapshots=Snapshots(runtime, actor=actor()),
+        upkeep=SnapshotUpkeep(runtime),
+        progress=progress,
+    )
 
 
 def _fail(error: "ToolError", cause: ClusterError | None, manner: Manner) -> NoReturn:

@@ -60,3 +60,11 @@ StopModeName = Annotated[
     Literal["shutdown", "destroy"],
     Field(description="`shutdown` asks by ACPI and waits; `destroy` cuts the power, as pulling the plug does."),
 ]
+SnapshotName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Name of a snapshot, or the name that the topology's `snapshots` has for one.",
+    ),
+]

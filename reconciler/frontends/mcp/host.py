@@ -20,6 +20,7 @@ from reconciler.service.nodes import Nodes
 from reconciler.service.plan_view import PlanView, plan_view
 from reconciler.service.progress import Progress
 from reconciler.service.runtime import Runtime
+from reconciler.service.snapshots import Snapshots
 from reconciler.settings import LogLevel, load_settings
 
 T = TypeVar("T")
@@ -34,12 +35,19 @@ class UseCases:
     clusters: Clusters
     nodes: Nodes
     inspection: Inspection
+    snapshots: Snapshots
     progress: Progress
 
     @classmethod
     def of(cls, runtime: Runtime, actor: str, report: Callable[[str], None]) -> Self:
         """The use cases on behalf of `actor`, who is named in the history of every record that they change."""
-        return cls(Clusters(runtime, actor=actor), Nodes(runtime), Inspection(runtime), Progress(report))
+        return cls(
+            clusters=Clusters(runtime, actor=actor),
+            nodes=Nodes(runtime),
+            inspection=Inspection(runtime),
+            snapshots=Snapshots(runtime, actor=actor),
+            progress=Progress(report),
+        )
 
     @staticmethod
     def approval(*, restart: bool, data_loss: bool) -> Approval:

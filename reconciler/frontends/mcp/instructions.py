@@ -9,6 +9,9 @@ node_exec_all, node_crash, as often as you like -> cluster_stop -> cluster_destr
 one, also after an edit of the topology; cluster_plan shows beforehand what that would do. cluster_list and
 cluster_status say what there is; poll cluster_status when a long call was interrupted: the work goes on without it.
 
+For a clean start each time: snapshot_create with include_memory once all nodes are up, then after each experiment
+snapshot_revert, which takes seconds and needs no boot. Snapshots may stand on each other; snapshot_list knows them.
+
 Every answer is {success, result, error}. Where success is false, error has a code, a message that says what failed, on
 which node and what to do, and `recoverable`: true means that the same call may succeed later or after the remedy in the
 message; false means that the request itself has to change. `result` may then still hold what is known.
@@ -16,6 +19,7 @@ message; false means that the request itself has to change. `result` may then st
 - APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss.
 - CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.
 - CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: cluster_start.
+- SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list; a lost one can only be deleted. SNAPSHOT_EXISTS: take another name.
 - LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a list of names; "all", an empty
 list or nothing means every node."""

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.host.disks.empty import EmptyImages, Shape
-from reconciler.host.disks.qcow2 import QCOW2, read_image_facts
+from reconciler.host.disks.qcow2 import QCOW2, image_identity, read_image_facts
 from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory, names_in
-from reconciler.host.ownership import OwnedKind, OwnerMark, not_ours, read_mark
+from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import cluster_dir, parse_layer_name
 
 LAYER_MODE = 0o600
+FROZEN_MODE = 0o440
+_RESUMED = "resumed"
+_BASE = "base"
 RESERVE_BYTES = 64 << 20
 """Free space below which no layer is made: guests that meet a full disk are paused by QEMU in mid-write."""
 
@@ -41,13 +44,27 @@ def observe_layer(path: str, cluster: str) -> Layer | Unknown | None:
         mark = read_mark(path)
         if mark is None or mark.cluster != cluster or mark.kind is not OwnedKind.LAYER or mark.node is None:
             return _unknown(not_ours(Path(path), cluster))
-        return _layer(path, mark.node, mark.facts.get("disk", ""))
+        return _layer(path, mark.node, mark.facts)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return _unknown(OperationFailed(f"cannot read {path}: {error.strerror}", hint="let this user read it"))
     except ImageNotFound as error:
         return _unknown(error)
+
+
+def freeze_layer(path: Path, cluster: str) -> None:
+    """Nothing writes to this layer any more. A file of the user's, below our layers, stays as it is."""
+    if is_owned(path, cluster):
+        path.chmod(FROZEN_MODE)
+
+
+def mark_resumed(path: Path, cluster: str) -> None:
+    """Write down, on the layer itself, that a machine goes on from memory on it; it never does so twice."""
+    mark = read_mark(path)
+    if mark is None or mark.cluster != cluster:
+        raise not_ours(path, cluster)
+    write_mark(path, mark.model_copy(update={"facts": {**mark.facts, _RESUMED: "yes"}}))
 
 
 class LayerDriver:
@@ -66,11 +83,19 @@ class LayerDriver:
             return
         await asyncio.to_thread(_prepare, path, layer, cluster)
         image = await self._empty_images.image(Shape(layer.size_bytes, layer.backing, layer.backing_format))
-        mark = OwnerMark(cluster=cluster, node=layer.node, kind=OwnedKind.LAYER, facts={"disk": layer.disk})
+        mark = OwnerMark(cluster=cluster, node=layer.node, kind=OwnedKind.LAYER, facts=_facts_of(layer))
         try:
             await asyncio.to_thread(create_file, path, image.write, mark, mode=LAYER_MODE)
         except FileExistsError:
             await asyncio.to_thread(_is_made, path, layer, cluster)
+
+
+def _facts_of(layer: Layer) -> dict[str, str]:
+    """What the mark says of a layer: its disk, and which image it was made on where that is the user's."""
+    facts = {"disk": layer.disk}
+    if layer.backing is not None and read_mark(layer.backing) is None:
+        facts[_BASE] = image_identity(layer.backing)
+    return facts
 
 
 def delete_layer(path: Path, cluster: str) -> bool:
@@ -118,13 +143,15 @@ def _is_layer_name(name: str) -> bool:
     return name.endswith(".qcow2") and parse_layer_name(name) is not None
 
 
-def _layer(path: str, node: str, disk: str) -> Layer | Unknown:
+def _layer(path: str, node: str, marked: Mapping[str, str]) -> Layer | Unknown:
     facts = read_image_facts(path)
     if facts.format != QCOW2:
         return _unknown(ImageNotFound(f"the layer {path} is no longer qcow2 but {facts.format}", hint="delete it"))
     return Layer(
         node=node,
-        disk=disk,
+        disk=marked.get("disk", ""),
+        resumed=_RESUMED in marked,
+        base_changed=_BASE in marked and marked[_BASE] != image_identity(facts.backing or ""),
         size_bytes=facts.size_bytes,
         backing=Path(facts.backing) if facts.backing else None,
         backing_format=facts.backing_format,
@@ -138,20 +165,26 @@ def _unknown(error: ClusterError) -> Unknown:
 def _is_made(path: Path, layer: Layer, cluster: str) -> bool:
     """Whether the layer is there as asked; raises `Conflict` where anything else is."""
     found = observe_layer(str(path), cluster)
-    if found is None or found == layer:
-        return found is not None
+    if found is None:
+        return False
+    if isinstance(found, Layer) and not _differences(found, layer):
+        return True
     if isinstance(found, Unknown):
         raise Conflict(found.unknown, node=layer.node)
-    differences = ", ".join(
-        f"{field} is {getattr(found, field)} and should be {getattr(layer, field)}"
-        for field in Layer.model_fields
-        if getattr(found, field) != getattr(layer, field)
-    )
     raise Conflict(
-        f"the layer {path} exists with other properties: {differences}",
+        f"the layer {path} exists with other properties: {', '.join(_differences(found, layer))}",
         node=layer.node,
         hint="destroy the cluster with its overlays first, or give the disk another path",
     )
+
+
+def _differences(found: Layer, wanted: Layer) -> list[str]:
+    """What differs of that which a layer is made with."""
+    return [
+        f"{field} is {getattr(found, field)} and should be {getattr(wanted, field)}"
+        for field in ("node", "disk", "size_bytes", "backing", "backing_format")
+        if getattr(found, field) != getattr(wanted, field)
+    ]
 
 
 def _prepare(path: Path, layer: Layer, cluster: str) -> None:

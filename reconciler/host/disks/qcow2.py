@@ -76,6 +76,15 @@ def read_image_facts(path: Path | str) -> ImageFacts:
         ) from error
 
 
+def image_identity(path: Path | str) -> str:
+    """Size and time of change of a file: kept by a faithful copy, changed by whoever writes to it; or `gone`."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return "gone"
+    return f"{facts.st_size}:{facts.st_mtime_ns}"
+
+
 def parse_header(head: bytes, file_size_bytes: int) -> ImageFacts:
     """The facts in the first `header_span(head)` bytes of an image.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler import process
@@ -11,6 +11,7 @@ from reconciler.host.disks.qcow2 import QCOW2, ImageFacts, read_image_facts
 
 _CHECK_TIMEOUT_S = 600.0
 _LEAKS_ONLY = 3  # qemu-img(1), "check": clusters that nothing uses waste space and endanger nothing
+_CHECKS_AT_ONCE = 2
 _LONGEST_CHAIN = 200  # QEMU itself refuses far earlier to open as many files (RLIMIT_NOFILE aside, its JSON names grow)
 
 
@@ -30,14 +31,35 @@ async def verify_chain(path: Path, *, in_use: bool = False) -> list[str]:
     return problems
 
 
-def _walk(path: Path, chain: list[tuple[Path, ImageFacts]]) -> list[str]:
+async def verify_chains(tops: Mapping[Path, str]) -> dict[Path, list[str]]:
+    """Every problem of each chain, by its topmost file, which nothing writes to; `tops` says its format.
+
+    Files that several chains have in common are checked once.
+    """
+    chains: dict[Path, list[tuple[Path, ImageFacts]]] = {top: [] for top in tops}
+    broken = await asyncio.to_thread(lambda: {top: _walk(top, chains[top], tops[top]) for top in tops})
+    files = {file for chain in chains.values() for file, facts in chain if facts.format == QCOW2}
+    few = asyncio.Semaphore(_CHECKS_AT_ONCE)
+
+    async def check(file: Path) -> list[str]:
+        async with few:
+            return await _check(file)
+
+    damage = dict(zip(files, await asyncio.gather(*map(check, files)), strict=True))
+    return {
+        top: broken[top] + [problem for file, _ in chain for problem in damage.get(file, ())]
+        for top, chain in chains.items()
+    }
+
+
+def _walk(path: Path, chain: list[tuple[Path, ImageFacts]], top_format: str = QCOW2) -> list[str]:
     """Fill `chain` from the top down to where it ends or breaks."""
-    return list(_broken_links(path, chain))
+    return list(_broken_links(path, chain, top_format))
 
 
-def _broken_links(top: Path, chain: list[tuple[Path, ImageFacts]]) -> Iterator[str]:
+def _broken_links(top: Path, chain: list[tuple[Path, ImageFacts]], top_format: str) -> Iterator[str]:
     path: Path | None = top
-    expected: str | None = QCOW2
+    expected: str | None = top_format
     while path is not None:
         try:
             facts = read_image_facts(path)

@@ -16,6 +16,7 @@ from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
+from reconciler.host.libvirt.snapshots import Snapshots
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Network, PowerState
 from reconciler.model.plan import Epochs
@@ -60,6 +61,7 @@ class Libvirt:
 
     def __init__(self, uri: str) -> None:
         self.connection = Connection(uri)
+        self.snapshots = Snapshots(self.connection)
 
     def close(self) -> None:
         """Close the connection."""
@@ -124,6 +126,14 @@ class Libvirt:
     async def resume(self, cluster: str, node: str, *, resume_epoch: int) -> None:
         """Let the CPUs run, then write down which request that was."""
         await self.connection.call(partial(_resume, cluster=cluster, node=node, resume_epoch=resume_epoch))
+
+    async def resume_if_paused(self, cluster: str, node: str) -> None:
+        """Let the CPUs run where they stand still, as after a snapshot; no request is met by it."""
+        await self.connection.call(partial(_resume_if_paused, cluster=cluster, node=node))
+
+    async def carried_out(self, cluster: str, node: str) -> Epochs:
+        """The requests that the persistent definition says were carried out."""
+        return await self.connection.call(partial(_carried_out, cluster=cluster, node=node))
 
     async def suspend(self, cluster: str, node: str) -> None:
         """Stop the CPUs."""
@@ -259,6 +269,18 @@ def _resume(handle: Any, *, cluster: str, node: str, resume_epoch: int) -> None:
     if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
         domain.resume()
     _write_epochs(domain, resume_epoch=resume_epoch)
+
+
+def _resume_if_paused(handle: Any, *, cluster: str, node: str) -> None:
+    domain = our_domain(handle, cluster, node)
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+
+
+def _carried_out(handle: Any, *, cluster: str, node: str) -> Epochs:
+    record = parse_domain(our_domain(handle, cluster, node).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    assert record is not None
+    return record.carried_out
 
 
 def _write_epochs(domain: Any, *, boot_epoch: int | None = None, resume_epoch: int | None = None) -> None:

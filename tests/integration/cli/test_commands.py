@@ -1,56 +1,15 @@
 """The command as a user runs it, on a real libvirtd; no machine boots here."""
 
-import json
 import os
 import pty
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.bed import Bed, host_libvirt
-
-COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
-DEADLINE_S = 60
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How one command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-Vmcluster = Callable[..., Ended]
-
-
-@pytest.fixture
-def vmcluster(bed: Bed) -> Vmcluster:
-    def run(*arguments: str, code: int = 0) -> Ended:
-        ended = subprocess.run(
-            [*COMMAND, *arguments],
-            env=bed.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
-
-    return run
+from tests.integration.cli.conftest import COMMAND, DEADLINE_S, Vmcluster
 
 
 @pytest.fixture

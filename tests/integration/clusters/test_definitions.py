@@ -1,5 +1,7 @@
 """Defining, changing and destroying clusters on a real libvirtd; nothing boots here."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotFound, Conflict, ErrorCode
 from reconciler.model.plan import Start
+from reconciler.model.record import StopMode
 from reconciler.service.clusters import Approval
 from tests.integration.bed import BASE_IMAGE, Bed, Session, audit, host_libvirt
 
@@ -250,3 +253,27 @@ async def test_the_loser_of_two_topologies_applied_at_once_is_told(bed: Bed, ses
     )
     with pytest.raises(Conflict):
         await session.runtime.store.put(record, expected_generation=record.generation, actor="late")
+
+
+async def test_a_base_image_that_was_replaced_is_never_put_below_disks_of_the_old_one(
+    bed: Bed, session: Session
+) -> None:
+    image = bed.directory / "base.qcow2"
+    shutil.copy(BASE_IMAGE, image)
+
+    def edit(document: dict[str, Any]) -> None:
+        document["base_image"] = str(image)
+
+    path = bed.write_topology("alpha", edit=edit)
+    await session.clusters.define("alpha")
+    os.utime(image, (1, 1))
+    with pytest.raises(ClusterError, match="not the image any more") as caught:
+        await session.clusters.start("alpha", wait_for_ssh=False)
+    assert caught.value.code is ErrorCode.CONFLICT
+    assert not audit(bed).active
+    await session.clusters.stop("alpha", mode=StopMode.DESTROY)
+    with pytest.raises(ApprovalRequired, match="data-loss"):
+        await session.clusters.apply(path, start=False)
+    await session.clusters.apply(path, start=False, approval=Approval(data_loss=True))
+    assert "alpha/n0.vda.r1.0.qcow2" in audit(bed).files
+    assert (await session.clusters.plan(path, start=False)).plan.converged

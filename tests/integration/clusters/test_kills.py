@@ -4,12 +4,8 @@ The domains are started paused and never boot, so that a kill costs a fraction o
 forked child with a runtime of its own: nothing is shared but the host and the store's file.
 """
 
-import asyncio
-import os
 import random
-import signal
 import time
-from collections.abc import Awaitable, Callable
 
 import libvirt
 import pytest
@@ -17,12 +13,10 @@ import pytest
 from reconciler.model.record import StopMode
 from reconciler.service import intent
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
+from tests.integration.kills import MOST_BOUNDARIES, Killer, end, kill_at_every_boundary, run, run_in_child, wait_for
 
 CLUSTER = "killed"
 RANDOM_KILLS = 12
-MOST_BOUNDARIES = 60
-
-Verb = Callable[[Session], Awaitable[object]]
 
 
 async def define(session: Session) -> None:
@@ -55,52 +49,6 @@ async def carry_out(session: Session) -> None:
     await session.runtime.controller.converge(record, timeout_s=30)
 
 
-class Killer:
-    """A checkpoint that ends its process, without a word, the `at`-th time it is reached."""
-
-    def __init__(self, at: int) -> None:
-        self._left = at
-
-    def __call__(self, _name: str) -> None:
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self._left -= 1
-
-
-def run_in_child(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None = None) -> int:
-    """Start the verb in a forked child and return its process id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        asyncio.run(_in_session(bed, verb, checkpoint))
-        code = 0
-    finally:
-        os._exit(code)
-
-
-async def _in_session(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None) -> None:
-    async with bed.runtime(checkpoint) as runtime:
-        await verb(Session(runtime))
-
-
-def wait_for(child: int) -> bool:
-    """Whether the child came to its end by itself; a child that failed is a failed test."""
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return False
-    assert os.WEXITSTATUS(status) == 0, "the verb failed"
-    return True
-
-
-def run(bed: Bed, *verbs: Verb) -> None:
-    """Run verbs to their ends, each in a child of its own."""
-    for verb in verbs:
-        assert wait_for(run_in_child(bed, verb))
-
-
 def domain_ids() -> dict[str, int]:
     """libvirt's running number of each active domain: a new one for each boot."""
     with host_libvirt() as handle:
@@ -110,18 +58,6 @@ def domain_ids() -> dict[str, int]:
 def paused_domains() -> set[str]:
     with host_libvirt() as handle:
         return {domain.name() for domain in handle.listAllDomains() if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED}
-
-
-def kill_at_every_boundary(bed: Bed, prepare: list[Verb], verb: Verb, again: Verb, check: Callable[[], None]) -> int:
-    """Kill `verb` at its first boundary, its second, … until it gets through; after each, `again` must mend it."""
-    for boundary in range(MOST_BOUNDARIES):
-        run(bed, *prepare)
-        survived = wait_for(run_in_child(bed, verb, Killer(boundary)))
-        run(bed, again)
-        check()
-        if survived:
-            return boundary
-    raise AssertionError(f"{verb} has more than {MOST_BOUNDARIES} boundaries")
 
 
 @pytest.fixture
@@ -190,7 +126,7 @@ def test_a_whole_life_killed_at_random_moments_ends_the_same(bed: Bed, seed: int
     for verb in (define, start, stop, start, destroy):
         child = run_in_child(bed, verb)
         time.sleep(chance.uniform(0.01, 0.35))
-        _kill(child)
+        end(child)
         run(bed, verb)
     assert audit(bed).clean
 
@@ -198,11 +134,6 @@ def test_a_whole_life_killed_at_random_moments_ends_the_same(bed: Bed, seed: int
 async def destroy_if_there(session: Session) -> None:
     if await session.runtime.store.get(CLUSTER) is not None:
         await session.clusters.destroy(CLUSTER, remove_overlays=True)
-
-
-def _kill(child: int) -> None:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
 
 
 def _same(bed: Bed, expected: Audit) -> None:

@@ -135,9 +135,13 @@ def test_a_new_node_changes_the_seeds_of_all_as_they_know_each_other() -> None:
 
 
 def test_a_fresh_root_disk_is_a_new_instance_to_cloud_init() -> None:
-    before, after = seed_inputs(RECORD), seed_inputs(with_intent(disk_revision=1))
+    before, after = seed_inputs(RECORD), seed_inputs(with_intent(disk_revision=1, instance=1))
     assert before["alpha"].instance_id != after["alpha"].instance_id
     assert before["beta"] == after["beta"]
+
+
+def test_a_revert_is_the_same_instance_to_cloud_init() -> None:
+    assert seed_inputs(with_intent(disk_revision=1, based_on="s")) == seed_inputs(RECORD)
 
 
 def test_an_isolated_network_gives_its_nodes_no_gateway() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.desired.load import load_spec, load_topology
 from reconciler.errors import ImageNotFound, TopologyInvalid, TopologyNotFound
+from reconciler.host.disks.qcow2 import image_identity
 from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.names import mac_address, tap_name
 from reconciler.model.record import ClusterSpec, ExtraDiskSpec, ImageFile
@@ -40,8 +41,8 @@ def test_what_a_topology_leaves_out_is_filled_in(load: Load, host: Path) -> None
 def test_the_image_is_described_by_its_own_header(load: Load, host: Path) -> None:
     qcow2 = load(TOPOLOGY).nodes["a"].base_image
     raw = load(TOPOLOGY.replace("base.qcow2", "raw.img")).nodes["a"].base_image
-    assert qcow2 == ImageFile(path=host / "base.qcow2", format="qcow2", size_bytes=2 * GIB)
-    assert raw == ImageFile(path=host / "raw.img", format="raw", size_bytes=GIB // 1024)
+    assert qcow2 == _image(host / "base.qcow2", "qcow2", 2 * GIB)
+    assert raw == _image(host / "raw.img", "raw", GIB // 1024)
 
 
 def test_relative_paths_start_at_the_topology_file_and_tilde_at_home(
@@ -195,3 +196,7 @@ def test_the_header_that_these_tests_write_is_what_qemu_writes(host: Path) -> No
     (host / "lab.yaml").write_text(TOPOLOGY)
     spec = load_spec(host / "lab.yaml", settings_in(host))[1]
     assert spec.nodes["a"].base_image.size_bytes == 2 * GIB
+
+
+def _image(path: Path, image_format: str, size_bytes: int) -> ImageFile:
+    return ImageFile(path=path, format=image_format, size_bytes=size_bytes, identity=image_identity(path))

@@ -393,6 +393,10 @@ POWER_TABLE = [
 ]
 
 
+def wanting(power: Power, domain: Domain = DOMAIN) -> ClusterDocument:
+    return ClusterDocument(power={"a": power}, domains={"a": domain})
+
+
 class TestPower:
     @pytest.mark.parametrize(
         ("have", "want", "steps"),
@@ -400,7 +404,7 @@ class TestPower:
         ids=[f"{have.state}-to-{want.state}-by-{want.stop_mode}" for have, want, _ in POWER_TABLE],
     )
     def test_every_state_is_led_to_every_wanted_state(self, have: Power, want: Power, steps: list[object]) -> None:
-        assert [*plan_power(ClusterDocument(power={"a": want}), ClusterDocument(power={"a": have}))] == steps
+        assert [*plan_power(wanting(want), ClusterDocument(power={"a": have}))] == steps
 
     def test_the_table_has_every_pair_of_states(self) -> None:
         pairs = {(have.state, want.state, want.stop_mode) for have, want, _ in POWER_TABLE}
@@ -409,20 +413,20 @@ class TestPower:
         assert pairs == {(have, *want) for have in PowerState for want in wanted}
 
     def test_a_new_machine_is_started(self) -> None:
-        assert [*plan_power(ClusterDocument(power={"a": RUNNING}), EMPTY)] == [START]
+        assert [*plan_power(wanting(RUNNING), EMPTY)] == [START]
 
     def test_a_new_machine_that_shall_be_off_stays_off(self) -> None:
-        assert [*plan_power(ClusterDocument(power={"a": OFF}), EMPTY)] == []
+        assert [*plan_power(wanting(OFF), EMPTY)] == []
 
     def test_an_unknown_power_yields_nothing(self) -> None:
         have = ClusterDocument(power={"a": UNKNOWN, "b": UNKNOWN})
-        assert [*plan_power(ClusterDocument(power={"a": RUNNING}), have)] == []
+        assert [*plan_power(wanting(RUNNING), have)] == []
 
     @pytest.mark.parametrize("mode", StopMode)
     def test_a_power_cycle_brings_a_running_machine_down_as_asked_and_up_again(self, mode: StopMode) -> None:
         want = altered(RUNNING, boot_epoch=2, stop_mode=mode, resume_epoch=1)
         have = altered(RUNNING, boot_epoch=1)
-        assert [*plan_power(ClusterDocument(power={"a": want}), ClusterDocument(power={"a": have}))] == [
+        assert [*plan_power(wanting(want), ClusterDocument(power={"a": have}))] == [
             CutPower(
                 node="a",
                 boot_epoch=2,
@@ -436,13 +440,13 @@ class TestPower:
     @pytest.mark.parametrize("have", [PAUSED, BLOCKED, CRASHED, STOPPING], ids=lambda power: power.state)
     def test_a_power_cycle_cuts_what_cannot_answer(self, have: Power) -> None:
         want = altered(RUNNING, boot_epoch=1)
-        cut, start = plan_power(ClusterDocument(power={"a": want}), ClusterDocument(power={"a": have}))
+        cut, start = plan_power(wanting(want), ClusterDocument(power={"a": have}))
         assert isinstance(cut, CutPower)
         assert (cut.mode, start) == (StopMode.DESTROY, START)
 
     def test_a_power_cycle_of_a_machine_that_is_off_costs_nothing_and_is_written_down(self) -> None:
         want = altered(OFF, boot_epoch=1)
-        assert [*plan_power(ClusterDocument(power={"a": want}), ClusterDocument(power={"a": OFF}))] == [
+        assert [*plan_power(wanting(want), ClusterDocument(power={"a": OFF}))] == [
             CutPower(node="a", boot_epoch=1, mode=StopMode.DESTROY, reason="power cycle 1 was asked for")
         ]
 
@@ -453,17 +457,17 @@ class TestPower:
     @pytest.mark.parametrize("have", [PAUSED, BLOCKED], ids=lambda power: power.state)
     def test_a_machine_that_stands_still_is_resumed_where_that_was_asked_for(self, have: Power) -> None:
         want = altered(RUNNING, resume_epoch=1)
-        assert [*plan_power(ClusterDocument(power={"a": want}), ClusterDocument(power={"a": have}))] == [
+        assert [*plan_power(wanting(want), ClusterDocument(power={"a": have}))] == [
             Resume(node="a", resume_epoch=1, reason=f"{have.state}; its resume was asked for")
         ]
 
     def test_a_crashed_machine_is_not_resumed(self) -> None:
         want = altered(RUNNING, resume_epoch=1)
-        assert [*plan_power(ClusterDocument(power={"a": want}), ClusterDocument(power={"a": CRASHED}))] == [IS_CRASHED]
+        assert [*plan_power(wanting(want), ClusterDocument(power={"a": CRASHED}))] == [IS_CRASHED]
 
     def test_a_resume_of_a_machine_that_runs_already_is_written_down(self) -> None:
         want = altered(RUNNING, resume_epoch=1)
-        assert [*plan_power(ClusterDocument(power={"a": want}), ClusterDocument(power={"a": RUNNING}))] == [
+        assert [*plan_power(wanting(want), ClusterDocument(power={"a": RUNNING}))] == [
             Resume(node="a", resume_epoch=1, reason="runs already; the request is met")
         ]
 

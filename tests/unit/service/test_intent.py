@@ -100,7 +100,7 @@ class TestSpecifications:
         after = intent.with_spec(RUNNING, CLUSTER, spec_with(**change))
         assert intent.recreated_nodes(RUNNING, after) == {"alpha"}
         assert only(after) == NodeIntent(
-            power=WantedPower.RUNNING, boot_epoch=1, disk_revision=1, stop_mode=StopMode.DESTROY
+            power=WantedPower.RUNNING, boot_epoch=1, disk_revision=1, instance=1, stop_mode=StopMode.DESTROY
         )
 
     @pytest.mark.parametrize(

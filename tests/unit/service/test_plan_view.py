@@ -26,7 +26,7 @@ from tests.simulation.worlds import (
     running_record,
 )
 
-ADDRESS = re.compile(r"network/[^/]+|layer/[^/]+/[^/]+|(seed|domain|power|tap)/[^/]+")
+ADDRESS = re.compile(r"network/[^/]+|layer/[^/]+/[^/]+|(seed|domain|power|tap|snapshot)/[^/]+")
 
 
 def view(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> PlanView:
@@ -37,8 +37,8 @@ def view(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord 
 def test_a_new_cluster_is_created_in_the_order_of_its_stages() -> None:
     new = view(running_record("alpha"), NOTHING)
     assert [(action.change, action.address, action.action) for action in new.actions] == [
-        ("create", "network/net-lab", "CreateNetwork"),
         ("create", "layer/alpha/vda", "CreateLayer"),
+        ("create", "network/net-lab", "CreateNetwork"),
         ("create", "seed/alpha", "WriteSeed"),
         ("create", "domain/alpha", "DefineDomain"),
         ("update", "power/alpha", "Start"),

@@ -1,13 +1,16 @@
 """What a shell is offered for an unfinished word."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 import typer
 
 from reconciler.frontends.cli.app import app
-from reconciler.frontends.cli.completion import complete_cluster, complete_node, complete_topology
+from reconciler.frontends.cli.completion import complete_cluster, complete_node, complete_snapshot, complete_topology
 from reconciler.model.record import ClusterRecord
+from reconciler.service.intent import with_snapshot
+from reconciler.store.sqlite import SqliteStore
 
 
 def context(cluster: str | None) -> typer.Context:
@@ -22,6 +25,17 @@ def test_clusters_and_nodes_are_offered_by_their_beginning(lab: ClusterRecord) -
     assert complete_node(context("lab"), "") == ["alpha", "zeta"]
     assert complete_node(context("lab"), "z") == ["zeta"]
     assert complete_node(context("nope"), "") == complete_node(context(None), "") == []
+
+
+async def test_snapshots_are_offered_by_their_own_and_by_the_topologys_names(
+    state_dir: Path, lab: ClusterRecord
+) -> None:
+    spec = lab.spec.model_copy(update={"snapshot_names": {"baseline": "clean"}})
+    record = with_snapshot(lab.model_copy(update={"spec": spec}), "clean", include_memory=False, quiesce=False)
+    async with SqliteStore(state_dir) as store:
+        await store.put(record, expected_generation=lab.generation, actor="test")
+    assert await asyncio.to_thread(complete_snapshot, context("lab"), "") == ["baseline", "clean"]
+    assert await asyncio.to_thread(complete_snapshot, context("nope"), "") == []
 
 
 def test_topologies_are_offered_by_name(state_dir: Path) -> None:

@@ -36,6 +36,30 @@ async def test_a_cluster_that_was_never_defined_is_not_found(tool: str, agent: A
     assert "No_Such" in error["message"]
 
 
+@pytest.mark.parametrize("tool", ["snapshot_create", "snapshot_list", "snapshot_revert", "snapshot_delete"])
+async def test_a_snapshot_of_a_cluster_that_was_never_defined_is_not_found(tool: str, agent: Agent) -> None:
+    name = {} if tool == "snapshot_list" else {"snapshot_name": "base"}
+    assert (await agent.call(tool, cluster_name="nope", **name))["error"]["code"] == "CLUSTER_NOT_FOUND"
+
+
+async def test_what_cannot_be_a_snapshots_name_is_refused_before_the_host_is_asked(
+    agent: Agent, configuration: dict[str, str]
+) -> None:
+    await stored(configuration)
+    for tool in ("snapshot_create", "snapshot_revert", "snapshot_delete"):
+        for name in ("../lab", "a/b", "", "-x", ".", "a" * 101, "a\n"):
+            error = (await agent.call(tool, cluster_name="lab", snapshot_name=name))["error"]
+            assert error["code"] == "INVALID_ARGUMENT", (tool, name)
+
+
+async def test_snapshots_need_libvirt_but_their_list_does_not(agent: Agent, configuration: dict[str, str]) -> None:
+    await stored(configuration)
+    for tool in ("snapshot_create", "snapshot_revert", "snapshot_delete"):
+        error = (await agent.call(tool, cluster_name="lab", snapshot_name="base"))["error"]
+        assert (error["code"], error["recoverable"]) == ("LIBVIRT_UNAVAILABLE", True), tool
+    assert (await agent.call("snapshot_list", cluster_name="lab"))["result"] == []
+
+
 @pytest.mark.parametrize("tool", ["cluster_define", "cluster_apply", "cluster_plan"])
 async def test_a_topology_that_is_nowhere_is_not_found(tool: str, agent: Agent) -> None:
     name = "topology_name" if tool == "cluster_define" else "topology"

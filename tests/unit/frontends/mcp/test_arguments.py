@@ -31,6 +31,12 @@ from tests.unit.frontends.mcp.conftest import Agent
             ["'nodes'", "valid list", "every node"],
         ),
         ("node_exec_all", {"cluster_name": "lab", "command": "x", "nodes": [1]}, ["'nodes'", "valid string"]),
+        ("snapshot_create", {"cluster_name": "lab"}, ["'snapshot_name' is missing", "Name of a snapshot"]),
+        (
+            "snapshot_revert",
+            {"cluster_name": "lab", "snapshot_name": "a", "restart_after": "perhaps"},
+            ["'restart_after'", "boolean"],
+        ),
     ],
 )
 async def test_a_refusal_names_the_argument_and_what_it_should_be(

@@ -23,12 +23,22 @@ CONTRACT: dict[str, dict[str, Any]] = {
     },
     "node_exec": {"cluster_name": ..., "node_name": ..., "command": ..., "timeout_s": 30, "env": None},
     "node_exec_all": {"cluster_name": ..., "command": ..., "nodes": None, "require_all": True, "timeout_s": 30},
+    "snapshot_create": {"cluster_name": ..., "snapshot_name": ..., "include_memory": False},
+    "snapshot_list": {"cluster_name": ...},
+    "snapshot_revert": {
+        "cluster_name": ...,
+        "snapshot_name": ...,
+        "restart_after": True,
+        "wait_for_ssh": True,
+        "ssh_timeout_s": 120,
+    },
+    "snapshot_delete": {"cluster_name": ..., "snapshot_name": ...},
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
-READ_ONLY = {"cluster_list", "cluster_plan", "cluster_status", "cluster_handle"}
-HARMLESS = READ_ONLY | {"cluster_define", "cluster_start"}
-REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy"}
+READ_ONLY = {"cluster_list", "cluster_plan", "cluster_status", "cluster_handle", "snapshot_list"}
+HARMLESS = READ_ONLY | {"cluster_define", "cluster_start", "snapshot_create"}
+REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy", "snapshot_delete"}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +94,6 @@ async def test_the_order_of_the_tools_is_always_the_same(tools: dict[str, Any]) 
 async def test_the_instructions_name_only_tools_that_exist(tools: dict[str, Any]) -> None:
     async with Client(ClusterServer()) as client:
         words = (client.instructions or "").replace(",", " ").replace(";", " ").replace(".", " ").split()
-    named = {word for word in words if word.startswith(("cluster_", "node_")) and word.islower()}
+    named = {word for word in words if word.startswith(("cluster_", "node_", "snapshot_")) and word.islower()}
     assert named
     assert named <= set(tools)

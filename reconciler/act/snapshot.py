@@ -1,0 +1,217 @@
+"""Taking snapshots and going on from them: all disks of all nodes as of one moment.
+
+Order matters more than anything here. The journal is written before a node is stopped; new layers are ready
+before that, too; the manifest comes last. Killed anywhere, the next round lets the stopped nodes run on and
+takes away what is half-made; a layer that was put on a disk stays part of its chain, which harms nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from reconciler.act.context import ActContext
+from reconciler.errors import ClusterError
+from reconciler.host.disks import manifests
+from reconciler.host.disks.layers import freeze_layer, mark_resumed
+from reconciler.host.disks.qcow2 import read_image_facts
+from reconciler.host.libvirt.memory_file import prepare_memory, publish_memory
+from reconciler.model import names
+from reconciler.model.document import BackingFile, Domain, DomainDisk, Layer
+from reconciler.model.plan import ResumeMemory, SweepSnapshot, TakeSnapshot
+from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
+
+log = structlog.get_logger(__name__)
+
+
+async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
+    """Freeze every disk of every node at one moment, with memory where asked, and make the snapshot exist."""
+    overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
+    stopped = tuple(node for node, power in action.power.items() if power is SnapshotPower.RUNNING)
+    quiesced = stopped if action.snapshot.quiesce else ()
+    journal = manifests.Journal(snapshot_name=action.name, stopped_nodes=stopped, quiesced_nodes=quiesced)
+    await asyncio.to_thread(manifests.begin_snapshot, overlay_dir, cluster, journal)
+    await _to_its_end(_take_or_clear_away(action, context, journal))
+
+
+async def sweep_snapshot(action: SweepSnapshot, context: ActContext) -> None:
+    """Let the nodes run on that an interrupted snapshot has stopped, and take away what it has left."""
+    overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
+    journal = await asyncio.to_thread(manifests.read_journal, overlay_dir, cluster, action.name)
+    await _clear_away(journal or manifests.Journal(snapshot_name=action.name, stopped_nodes=()), context)
+
+
+async def _take_or_clear_away(action: TakeSnapshot, context: ActContext, journal: manifests.Journal) -> None:
+    try:
+        await _take(action, context, journal.stopped_nodes)
+    except ClusterError:
+        await _clear_away(journal, context)
+        raise
+
+
+async def _clear_away(journal: manifests.Journal, context: ActContext) -> None:
+    cluster = context.cluster
+    await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in journal.stopped_nodes)
+    for node in journal.quiesced_nodes:
+        await _thaw(node, context)
+    await asyncio.to_thread(manifests.remove_snapshot, context.record.spec.overlay_dir, cluster, journal.snapshot_name)
+
+
+async def _take(action: TakeSnapshot, context: ActContext, stopped: tuple[str, ...]) -> None:
+    after = {node: await _prepare_layers(node, domain, context) for node, domain in action.domains.items()}
+    memories = await asyncio.to_thread(_prepare_memories, action, context)
+    pause_s = await _switch_all(action, context, after, memories, stopped)
+    manifest = _manifest(action, context, memories, pause_s)
+    await asyncio.to_thread(_publish, manifest, context)
+    context.checkpoint("before Manifest")
+    await asyncio.to_thread(manifests.finish_snapshot, context.record.spec.overlay_dir, manifest)
+
+
+async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
+    """Let a node go on from a snapshot's memory; once, as its disks change from then on."""
+    cluster, node = context.cluster, action.node
+    layer = action.domain.disks[names.ROOT_DISK].path
+    carried_out = await context.libvirt.carried_out(cluster, node)
+    await context.snapshots.restore(cluster, node, action.memory, action.domain, carried_out)
+    context.checkpoint(f"after restore:{node}")
+    await asyncio.to_thread(mark_resumed, layer, cluster)
+    context.checkpoint(f"after mark:{node}")
+    context.ssh.drop(cluster, node)
+    if not action.paused:
+        await context.libvirt.resume(cluster, node, resume_epoch=action.resume_epoch)
+        await _step_clock(node, context)
+
+
+async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Domain:
+    """Make the layer that goes on each disk; the domain as it will be with them."""
+    disks = dict(domain.disks)
+    for target, disk in domain.disks.items():
+        if disk.read_only:
+            continue
+        path = _next_layer(node, target, disk, context)
+        facts = await asyncio.to_thread(read_image_facts, disk.path)
+        layer = Layer(
+            node=node, disk=target, size_bytes=facts.size_bytes, backing=disk.path, backing_format=disk.format
+        )
+        await context.layers.create_layer(path, layer, cluster=context.cluster)
+        below = BackingFile(path=disk.path, format=disk.format)
+        disks[target] = disk.model_copy(update={"path": path, "format": "qcow2", "backing": (below, *disk.backing)})
+    return domain.model_copy(update={"disks": disks})
+
+
+def _next_layer(node: str, target: str, disk: DomainDisk, context: ActContext) -> Path:
+    intent, overlay_dir = context.record.nodes[node], context.record.spec.overlay_dir
+    revision = intent.disk_revision if target == names.ROOT_DISK else intent.extra_revision
+    parsed = names.parse_layer_name(disk.path.name)
+    ours = parsed is not None and disk.path == names.layer_path(overlay_dir, context.cluster, *parsed)
+    depth = parsed[3] + 1 if parsed is not None and ours else 0
+    return names.layer_path(overlay_dir, context.cluster, node, target, revision, depth)
+
+
+def _prepare_memories(action: TakeSnapshot, context: ActContext) -> dict[str, Path]:
+    if not action.snapshot.include_memory:
+        return {}
+    overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
+    active = [node for node, power in action.power.items() if power is not SnapshotPower.OFF]
+    paths = {node: manifests.memory_path(overlay_dir, cluster, action.name, node) for node in active}
+    for node, path in paths.items():
+        prepare_memory(path, cluster=cluster, node=node)
+    return paths
+
+
+async def _switch_all(
+    action: TakeSnapshot,
+    context: ActContext,
+    after: dict[str, Domain],
+    memories: dict[str, Path],
+    stopped: tuple[str, ...],
+) -> float:
+    """Stop what runs, put the new layers on everything, let it run on; how long it stood still, 0 for nothing."""
+    cluster = context.cluster
+    quiesced = stopped if action.snapshot.quiesce else ()
+    await _all_of(context.snapshots.freeze_filesystems(cluster, node) for node in quiesced)
+    began = time.monotonic()
+    await _all_of(context.libvirt.suspend(cluster, node) for node in stopped)
+    context.checkpoint("after Suspend")
+    await _all_of(_switch(node, domain, action, context, memories) for node, domain in after.items())
+    context.checkpoint("after Switch")
+    await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in stopped)
+    pause_s = time.monotonic() - began
+    await _all_of(context.snapshots.thaw_filesystems(cluster, node) for node in quiesced)
+    return pause_s if stopped else 0.0
+
+
+async def _thaw(node: str, context: ActContext) -> None:
+    """Thaw what an interrupted snapshot may have frozen; its agent may be gone since, which harms nothing here."""
+    try:
+        await context.snapshots.thaw_filesystems(context.cluster, node)
+    except ClusterError as error:
+        log.warning("not_thawed", cluster=context.cluster, node=node, cause=str(error))
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Do all of it, also where the caller is cancelled meanwhile: nobody is left standing still."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def _all_of(steps: Iterable[Awaitable[object]]) -> None:
+    """Wait until all of them have ended; only then raise what the first one that failed has raised."""
+    for result in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _switch(
+    node: str, domain: Domain, action: TakeSnapshot, context: ActContext, memories: dict[str, Path]
+) -> None:
+    if action.power[node] is SnapshotPower.OFF:
+        carried_out = await context.libvirt.carried_out(context.cluster, node)
+        await context.libvirt.define_domain(context.cluster, node, domain, carried_out)
+        return
+    layers = {target: disk.path for target, disk in domain.disks.items() if not disk.read_only}
+    await context.snapshots.switch_disks(context.cluster, node, layers, memory=memories.get(node))
+
+
+def _publish(manifest: Manifest, context: ActContext) -> None:
+    for node in manifest.nodes.values():
+        if node.memory is not None:
+            publish_memory(node.memory, cluster=context.cluster)
+        for disk in node.disks.values():
+            freeze_layer(disk.path, context.cluster)
+
+
+def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Path], pause_s: float) -> Manifest:
+    return Manifest(
+        snapshot_name=action.name,
+        cluster_name=context.cluster,
+        request=action.snapshot.request,
+        created_at=datetime.now(UTC),
+        include_memory=action.snapshot.include_memory,
+        pause_s=round(pause_s, 4),
+        nodes={
+            node: SnapshotNode(
+                power=action.power[node],
+                memory=memories.get(node),
+                disks={
+                    target: FrozenDisk(path=disk.path, format=disk.format)
+                    for target, disk in domain.disks.items()
+                    if not disk.read_only
+                },
+            )
+            for node, domain in action.domains.items()
+        },
+    )
+
+
+async def _step_clock(node: str, context: ActContext) -> None:
+    """Set the guest's clock to the host's by its agent; who waits for its login does so once more over SSH."""
+    if not await context.snapshots.set_guest_time(context.cluster, node):
+        log.info("clock_not_stepped", cluster=context.cluster, node=node, cause="no answer from the guest agent")

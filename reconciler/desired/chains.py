@@ -1,0 +1,201 @@
+"""Which layer each disk of a node writes to, and what stands below it. Pure.
+
+A layer's name carries the revision of its disk (how often it was begun anew) and its depth (how often it was
+frozen since). The revision is wanted; the depth is found: every snapshot, finished or not, adds one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.model import names
+from reconciler.model.document import BackingFile, ClusterDocument, Domain, Layer, Snapshot, Unknown
+from reconciler.model.record import ClusterRecord, ExtraDiskSpec
+from reconciler.model.snapshot import FrozenDisk
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveDisk:
+    """The file that a disk writes to; `layer` is None where it is a file of the user's."""
+
+    path: Path
+    format: str
+    backing: tuple[BackingFile, ...]
+    layer: Layer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is there of layers and snapshots, looked up once for all nodes.
+
+    `depths` is the greatest depth there is of each node, disk and revision; `frozen` are the files that snapshots
+    are made of, which nothing writes to.
+    """
+
+    observed: ClusterDocument
+    depths: Mapping[tuple[str, str, int], int]
+    layered: frozenset[tuple[str, str]]
+    frozen: frozenset[Path]
+
+
+class SnapshotMissing(Exception):
+    """A disk stands on a snapshot that is not there, and its own layer has not been made."""
+
+
+def found_in(observed: ClusterDocument) -> Found:
+    """How deep each disk's layers go, from their names, and which of them are frozen."""
+    depths: dict[tuple[str, str, int], int] = {}
+    for path, layer in observed.layers.items():
+        parsed = names.parse_layer_name(path.rpartition("/")[2])
+        if parsed is not None and isinstance(layer, Layer):
+            node, disk, revision, depth = parsed
+            depths[node, disk, revision] = max(depths.get((node, disk, revision), 0), depth)
+    layered = frozenset((node, disk) for node, disk, _ in depths)
+    return Found(observed, depths, layered, frozenset(_frozen_files(observed)))
+
+
+def active_disks(record: ClusterRecord, node: str, found: Found) -> dict[str, ActiveDisk]:
+    """Every disk of a node but its seed, by target. Raises `SnapshotMissing`."""
+    spec, intent = record.spec.nodes[node], record.nodes[node]
+    image = FrozenDisk(path=spec.base_image.path, format=spec.base_image.format)
+    base = _frozen(intent.based_on, node, names.ROOT_DISK, found.observed) if intent.based_on else image
+    place = _Place(record, node, names.ROOT_DISK, intent.disk_revision, found)
+    disks = {names.ROOT_DISK: _on_layers(place, base, spec.base_image.size_bytes)}
+    for target, disk in spec.extra_disks.items():
+        place = _Place(record, node, target, intent.extra_revision, found)
+        disks[target] = _extra(place, disk, intent.extra_based_on)
+    return disks
+
+
+def needed_layers(actives: Iterable[ActiveDisk], observed: ClusterDocument) -> dict[str, Layer]:
+    """What is there and must stay: everything below what is written to, and below every snapshot.
+
+    Where a snapshot cannot be read, any layer may be part of it.
+    """
+    if any(isinstance(snapshot, Unknown) for snapshot in observed.snapshots.values()):
+        return {path: layer for path, layer in observed.layers.items() if isinstance(layer, Layer)}
+    roots = [*_frozen_files(observed), *(file.path for active in actives for file in active.backing)]
+    whole = {"base_changed": False}  # whatever stands on a changed image is wanted on the one that it was made on
+    return {path: layer.model_copy(update=whole) for root in roots for path, layer in _downward(root, observed)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One disk of one node, and the revision of it that is wanted."""
+
+    record: ClusterRecord
+    node: str
+    target: str
+    revision: int
+    found: Found
+
+    @property
+    def observed(self) -> ClusterDocument:
+        return self.found.observed
+
+    def layer_path(self, depth: int) -> Path:
+        overlay_dir, cluster = self.record.spec.overlay_dir, self.record.cluster_name
+        return names.layer_path(overlay_dir, cluster, self.node, self.target, self.revision, depth)
+
+    def depth_in_use(self) -> int | None:
+        """The depth that the domain writes to, or, without a domain, the greatest there is; None for none."""
+        domain = self.observed.domains.get(self.node)
+        disk = domain.disks.get(self.target) if isinstance(domain, Domain) else None
+        if disk is not None and (depth := self._depth(disk.path)) is not None:
+            return depth
+        return self.found.depths.get((self.node, self.target, self.revision))
+
+    def writable(self, depth: int) -> int:
+        """That depth, or the first above it that is no part of a snapshot."""
+        while self.layer_path(depth) in self.found.frozen:
+            depth += 1
+        return depth
+
+    def _depth(self, path: Path) -> int | None:
+        parsed = names.parse_layer_name(path.name)
+        if parsed is None or path != self.layer_path(parsed[3]):
+            return None
+        return parsed[3]
+
+
+def _extra(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> ActiveDisk:
+    """An extra disk begins as the file at its own path; layers of ours come above it with the first snapshot."""
+    base = _frozen(based_on, place.node, place.target, place.observed) if based_on is not None else None
+    if base is None and not _came_after(place, disk, based_on):
+        return _on_layers(place, None, disk.size_bytes)
+    if base is not None or place.depth_in_use() is not None or disk.path in place.found.frozen:
+        return _on_layers(place, base or FrozenDisk(path=disk.path, format=disk.format), disk.size_bytes)
+    own = None if disk.existing else Layer(node=place.node, disk=place.target, size_bytes=disk.size_bytes)
+    return ActiveDisk(path=disk.path, format=disk.format, backing=(), layer=own)
+
+
+def _came_after(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> bool:
+    """Whether a disk that its node's snapshot does not have was added since, rather than lost with the snapshot."""
+    if based_on is None or isinstance(place.observed.snapshots.get(based_on), Snapshot):
+        return True
+    if (place.node, place.target) not in place.found.layered:
+        return True
+    domain = place.observed.domains.get(place.node)
+    if not isinstance(domain, Domain):
+        return False
+    root = names.parse_layer_name(domain.disks[names.ROOT_DISK].path.name)
+    reverted = root is not None and root[2] == place.record.nodes[place.node].disk_revision
+    return reverted and (place.target not in domain.disks or domain.disks[place.target].path == disk.path)
+
+
+def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> ActiveDisk:
+    in_use = place.depth_in_use() or 0
+    depth = place.writable(in_use)
+    path = place.layer_path(depth)
+    there = place.observed.layers.get(str(path))
+    if isinstance(there, Layer) and (depth > 0 or _stands_on_layers(place, there, base)):
+        return ActiveDisk(path, "qcow2", _chain_below(there, place.observed), there)  # its name says what it is
+    if depth > in_use:
+        base = FrozenDisk(path=place.layer_path(depth - 1), format="qcow2")
+    if base is None:
+        raise SnapshotMissing(place.node)
+    layer = Layer(
+        node=place.node,
+        disk=place.target,
+        size_bytes=size_bytes,
+        backing=base.path,
+        backing_format=base.format,
+    )
+    return ActiveDisk(path, "qcow2", _chain_below(layer, place.observed), layer)
+
+
+def _stands_on_layers(place: _Place, there: Layer, base: FrozenDisk | None) -> bool:
+    """Whether a disk began in a snapshot, also where that is gone, or where what was below is in the layer by now."""
+    return base is None or base.path in place.found.frozen or str(there.backing) in place.observed.layers
+
+
+def _frozen(snapshot: str, node: str, target: str, observed: ClusterDocument) -> FrozenDisk | None:
+    found = observed.snapshots.get(snapshot)
+    part = found.nodes.get(node) if isinstance(found, Snapshot) else None
+    return part.disks.get(target) if part is not None else None
+
+
+def _frozen_files(observed: ClusterDocument) -> Iterator[Path]:
+    for snapshot in observed.snapshots.values():
+        if isinstance(snapshot, Snapshot):
+            yield from (disk.path for node in snapshot.nodes.values() for disk in node.disks.values())
+
+
+def _chain_below(layer: Layer, observed: ClusterDocument) -> tuple[BackingFile, ...]:
+    chain = []
+    step: Layer | None = layer
+    while step is not None and step.backing is not None:
+        chain.append(BackingFile(path=step.backing, format=step.backing_format or "raw"))
+        below = observed.layers.get(str(step.backing))
+        step = below if isinstance(below, Layer) else None
+    return tuple(chain)
+
+
+def _downward(path: Path, observed: ClusterDocument) -> Iterator[tuple[str, Layer]]:
+    layer = observed.layers.get(str(path))
+    while isinstance(layer, Layer):
+        yield str(path), layer
+        if layer.backing is None:
+            return
+        path = layer.backing
+        layer = observed.layers.get(str(path))

@@ -1,0 +1,162 @@
+"""Snapshots as people read them."""
+
+from collections.abc import Iterator, Sequence
+
+import typer
+
+from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.text import one_line, printable
+from reconciler.model.results import SnapshotDeleteResult, SnapshotInfo
+from reconciler.service.snapshot_tree import SnapshotPlace, SnapshotTree
+from reconciler.service.snapshot_upkeep import Unneeded, UnneededLayer, Verification
+
+_STYLES = {"lost": "red"}
+_BYTES_PER_UNIT = 1024
+
+
+def show_snapshots(snapshots: Sequence[SnapshotInfo]) -> None:
+    """All snapshots of a cluster, one line each."""
+    if not snapshots:
+        typer.echo("no snapshots; `vmcluster snapshot create CLUSTER NAME` takes one")
+        return
+    print_columns(["SNAPSHOT", "TAKEN", "MEMORY", "SIZE", "PAUSE"], map(_snapshot_row, snapshots), _STYLES)
+
+
+def show_snapshot(info: SnapshotInfo) -> None:
+    """The files of one snapshot."""
+    if info.lost or info.created_at is None:
+        typer.echo(f"snapshot {one_line(info.snapshot_name)} is lost: it was made, and is not there any more")
+        return
+    typer.echo(printable(f"snapshot {info.snapshot_name}, {_taken(info)}\n"))
+    print_columns(["NODE", "THEN", "PART", "SIZE", "FILE"], _file_rows(info))
+
+
+def show_created(info: SnapshotInfo) -> None:
+    """A snapshot that was just taken, in one line."""
+    memory = " with memory" if info.include_memory else ""
+    pause = f"; nodes stood still for {_duration(info.pause_s)}" if info.pause_s else ""
+    typer.echo(printable(f"snapshot {info.snapshot_name}{memory} takes {size(_size_bytes(info))}{pause}"))
+
+
+def show_deleted(result: SnapshotDeleteResult) -> None:
+    """What a deletion did."""
+    typer.echo(f"snapshot {one_line(result.snapshot_name)} is gone")
+    for node in result.per_node.values():
+        if not node.deleted:
+            typer.echo(printable(f"  {node.node_name}: {node.error}"))
+
+
+def show_tree(tree: SnapshotTree) -> None:
+    """The tree of snapshots."""
+    for line in tree_lines(tree):
+        typer.echo(line)
+
+
+def show_verification(verification: Verification) -> None:
+    """What was found of each snapshot."""
+    if not verification.snapshots:
+        typer.echo("no snapshots")
+    for check in verification.snapshots:
+        sign, color = ("✗", "red") if check.problems else ("✓", "green")
+        typer.secho(f"{sign} {one_line(check.snapshot_name)}", fg=color)
+        for problem in check.problems:
+            typer.echo(f"    {one_line(problem)}")
+
+
+def show_unneeded(unneeded: Unneeded) -> None:
+    """What can go, or went."""
+    for line in unneeded_lines(unneeded):
+        typer.echo(line)
+
+
+def tree_lines(tree: SnapshotTree) -> Iterator[str]:
+    """The tree, each snapshot below the one that it stands on, with the nodes that are there now."""
+    yield f"{one_line(tree.cluster_name)}{_here(tree, None)}"
+    yield from _branches(tree, None, "")
+    for name in tree.lost:
+        yield f"✗ {one_line(name)}  lost"
+
+
+def unneeded_lines(unneeded: Unneeded) -> Iterator[str]:
+    """Each layer with what it takes on disk, and a sum."""
+    for name in unneeded.half_made:
+        yield f"snapshot {one_line(name)}  was interrupted while it was taken"
+    for layer in unneeded.layers:
+        yield f"{size(layer.size_bytes):>9}  {one_line(str(layer.path))}{_remark(layer)}"
+    gone = [layer for layer in unneeded.layers if (layer.removed if unneeded.removed else not layer.held)]
+    total = size(sum(layer.size_bytes for layer in gone))
+    if not (unneeded.layers or unneeded.half_made):
+        yield "nothing can go: every layer is needed"
+    else:
+        yield f"{len(gone)} layers, {total}: {'removed' if unneeded.removed else 'can go'}"
+
+
+def size(size_bytes: int) -> str:
+    """A size with three digits at most before its unit."""
+    amount = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < _BYTES_PER_UNIT:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"  # noqa: PLR2004
+        amount /= _BYTES_PER_UNIT
+    return f"{amount:.1f} TiB"
+
+
+def _snapshot_row(info: SnapshotInfo) -> list[str]:
+    if info.created_at is None:
+        return [info.snapshot_name, "lost", "-", "-", "-"]
+    pause = _duration(info.pause_s) if info.pause_s else "-"
+    return [
+        info.snapshot_name,
+        at(info.created_at),
+        "yes" if info.include_memory else "no",
+        size(_size_bytes(info)),
+        pause,
+    ]
+
+
+def _file_rows(info: SnapshotInfo) -> Iterator[list[str]]:
+    for node in info.per_node.values():
+        for target, file in node.disks.items():
+            yield [node.node_name, node.power, target, size(file.size_bytes), file.path]
+        if node.memory_path is not None:
+            yield [node.node_name, node.power, "memory", size(node.memory_bytes), node.memory_path]
+
+
+def _taken(info: SnapshotInfo) -> str:
+    assert info.created_at is not None
+    memory = "with memory" if info.include_memory else "without memory"
+    return f"taken {at(info.created_at)} {memory}, {size(_size_bytes(info))}"
+
+
+def _branches(tree: SnapshotTree, parent: str | None, indent: str) -> Iterator[str]:
+    children = [place for place in tree.snapshots if place.parent == parent]
+    for place in children:
+        last = place is children[-1]
+        yield f"{indent}{'└─' if last else '├─'} {_place(place)}{_here(tree, place.snapshot_name)}"
+        yield from _branches(tree, place.snapshot_name, indent + ("   " if last else "│  "))
+
+
+def _place(place: SnapshotPlace) -> str:
+    memory = ", memory" if place.include_memory else ""
+    return f"{one_line(place.snapshot_name)}  {at(place.created_at)}{memory}"
+
+
+def _here(tree: SnapshotTree, name: str | None) -> str:
+    nodes = [node for node, stands_on in tree.nodes.items() if stands_on == name]
+    if not nodes:
+        return ""
+    return f"  ← {'all nodes' if len(nodes) == len(tree.nodes) > 1 else ', '.join(map(one_line, nodes))}"
+
+
+def _remark(layer: UnneededLayer) -> str:
+    if layer.removed:
+        return ""
+    return f"  stays until {one_line(layer.node)} is off" if layer.held else ""
+
+
+def _size_bytes(info: SnapshotInfo) -> int:
+    return sum(node.size_bytes for node in info.per_node.values())
+
+
+def _duration(duration_s: float) -> str:
+    return f"{duration_s * 1000:.0f} ms" if duration_s < 1 else f"{duration_s:.1f} s"

@@ -1,0 +1,165 @@
+"""The commands for snapshots of whole clusters."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.completion import complete_snapshot
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
+from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, present
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ClusterStatus, SnapshotDeleteResult, SnapshotInfo
+    from reconciler.service.snapshot_tree import SnapshotTree
+    from reconciler.service.snapshot_upkeep import Unneeded, Verification
+
+app = typer.Typer()
+snapshot = typer.Typer(help="Take a whole cluster back to where it was.", no_args_is_help=True)
+app.add_typer(snapshot, name="snapshot")
+
+_STAYS_ASKED_FOR = "the snapshot stays asked for: `vmcluster snapshot delete` takes that back"
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of a snapshot, or the topology's own name for one.",
+        autocompletion=complete_snapshot,
+        callback=valid_text,
+    ),
+]
+
+
+@snapshot.command()
+def create(
+    cluster: Cluster,
+    name: Name,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Take the nodes' memory too: a revert then needs no boot.")
+    ] = False,
+    quiesce: Annotated[
+        bool, typer.Option("--quiesce", help="Freeze the guests' file systems meanwhile; needs the guest agent.")
+    ] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Take a snapshot of all disks of all nodes at one moment. Nodes that run stand still meanwhile, and run on."""
+    from reconciler.frontends.cli.snapshot_tables import show_created
+
+    async def work(use: UseCases) -> "SnapshotInfo":
+        return await use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce, progress=use.progress)
+
+    present(work, Manner(output=output, when_interrupted=_STAYS_ASKED_FOR), show_created)
+
+
+@snapshot.command("list")
+def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+    """List the snapshots of a cluster, the oldest first."""
+    from reconciler.frontends.cli.snapshot_tables import show_snapshots
+
+    async def work(use: UseCases) -> "list[SnapshotInfo]":
+        return await use.snapshots.listing(cluster)
+
+    present(work, Manner(output=output), show_snapshots)
+
+
+@snapshot.command()
+def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> None:
+    """Show the files of a snapshot: of each node its frozen disks and its memory, and what they take on disk."""
+    from reconciler.frontends.cli.snapshot_tables import show_snapshot
+
+    async def work(use: UseCases) -> "SnapshotInfo":
+        return await use.snapshots.info(cluster, name)
+
+    present(work, Manner(output=output), show_snapshot)
+
+
+@snapshot.command()
+def revert(
+    cluster: Cluster,
+    name: Name,
+    restart: Annotated[
+        bool, typer.Option("--restart/--no-restart", help="Have nodes do what they did then, or leave all of them off.")
+    ] = True,
+    wait: Wait = True,
+    timeout: SshTimeout = 120.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Take all nodes back to a snapshot. What was written since then is lost, unless another snapshot has it."""
+    from reconciler.frontends.cli.tables import show_status
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        return await use.snapshots.revert(
+            cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout, progress=use.progress
+        )
+
+    began = time.monotonic()
+    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
+    narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")
+
+
+@snapshot.command()
+def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> None:
+    """Delete a snapshot. The nodes, and all other snapshots, stay as they are."""
+
+    async def work(use: UseCases) -> "SnapshotDeleteResult":
+        return await use.snapshots.delete(cluster, name, progress=use.progress)
+
+    from reconciler.frontends.cli.snapshot_tables import show_deleted
+
+    present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_deleted)
+
+
+@snapshot.command()
+def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+    """Show which snapshot stands on which, and where each node is now."""
+    from reconciler.frontends.cli.snapshot_tables import show_tree
+
+    async def work(use: UseCases) -> "SnapshotTree":
+        return await use.upkeep.tree(cluster)
+
+    present(work, Manner(output=output), show_tree)
+
+
+@snapshot.command()
+def verify(
+    cluster: Cluster,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="Name of a snapshot; left out: all of them.",
+            autocompletion=complete_snapshot,
+            callback=valid_text,
+        ),
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Check that every file of a snapshot is there, stands on what it should, and is not damaged; exits 1 if not."""
+    from reconciler.frontends.cli.snapshot_tables import show_verification
+
+    async def work(use: UseCases) -> "Verification":
+        return await use.upkeep.verify(cluster, name)
+
+    verification = present(work, Manner(output=output), show_verification)
+    raise typer.Exit(0 if verification.sound else FAILURE)
+
+
+@snapshot.command()
+def gc(
+    cluster: Cluster,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what can go.")] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Take away what no node and no snapshot needs any more, which every other change does as well."""
+    from reconciler.frontends.cli.snapshot_tables import show_unneeded
+
+    async def work(use: UseCases) -> "Unneeded":
+        if dry_run:
+            return await use.upkeep.unneeded(cluster)
+        return await use.upkeep.collect(cluster, progress=use.progress)
+
+    present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_unneeded)

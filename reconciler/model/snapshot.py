@@ -1,0 +1,47 @@
+"""Snapshots: a frozen layer of every disk of every node, with the nodes' memory where it was asked for.
+
+A manifest makes a snapshot exist: it is written last, whole or not at all. Frozen layers are never written again.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from reconciler.model.base import Frozen
+
+
+class SnapshotPower(StrEnum):
+    """What a node did when the snapshot was taken, which a revert brings back."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+
+
+class FrozenDisk(Frozen):
+    """The topmost file of one disk as of the snapshot; what is below it is found through its header."""
+
+    path: Path
+    format: str
+
+
+class SnapshotNode(Frozen):
+    """One node's part of a snapshot."""
+
+    power: SnapshotPower
+    disks: dict[str, FrozenDisk] = Field(description="By target: vda, vdb, …")
+    memory: Path | None = Field(default=None, description="The file with the machine's RAM and devices.")
+
+
+class Manifest(Frozen):
+    """A snapshot that exists."""
+
+    snapshot_name: str
+    cluster_name: str
+    request: int = Field(description="Which request of the record it answers.")
+    created_at: datetime
+    include_memory: bool
+    pause_s: float = Field(description="How long running nodes stood still for it.")
+    nodes: dict[str, SnapshotNode]

@@ -1,0 +1,90 @@
+"""Which snapshot stands on which, and where each node is now: read from the chains of layers. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import Field
+
+from reconciler.model.base import Frozen
+from reconciler.model.document import ClusterDocument, Domain, Layer
+from reconciler.model.names import ROOT_DISK
+from reconciler.model.record import ClusterRecord
+from reconciler.model.snapshot import Manifest
+
+
+class SnapshotPlace(Frozen):
+    """One snapshot in the tree; `parent` is the one that its disks stand on, None where that is the base image."""
+
+    snapshot_name: str
+    parent: str | None
+    created_at: datetime
+    include_memory: bool
+
+
+class SnapshotTree(Frozen):
+    """The snapshots of a cluster, the oldest first, so that a parent comes before what stands on it."""
+
+    cluster_name: str
+    snapshots: tuple[SnapshotPlace, ...]
+    nodes: dict[str, str | None] = Field(description="By node: the snapshot that it stands on now, None for none.")
+    lost: tuple[str, ...] = Field(default=(), description="Snapshots that were made and are not there any more.")
+
+
+Owners = Mapping[Path, str]
+"""The snapshot that each frozen root layer belongs to, the oldest first."""
+
+
+def snapshot_tree(
+    record: ClusterRecord, observed: ClusterDocument, manifests: Sequence[Manifest], lost: Sequence[str] = ()
+) -> SnapshotTree:
+    """The tree of the snapshots in `manifests`, which come oldest first.
+
+    A node that was made anew stands on no snapshot although the others do: the newest parent among the nodes is
+    then the snapshot's.
+    """
+    owners = {path: of.snapshot_name for of in manifests for path in _root_layers(of)}
+    return SnapshotTree(
+        cluster_name=record.cluster_name,
+        snapshots=tuple(_place(of, owners, observed) for of in manifests),
+        nodes={node: _stands_on(node, record, owners, observed) for node in record.spec.nodes},
+        lost=tuple(lost),
+    )
+
+
+def _place(manifest: Manifest, owners: Owners, observed: ClusterDocument) -> SnapshotPlace:
+    parents = {_next_below(path, owners, observed) for path in _root_layers(manifest)}
+    newest_first = reversed(list(owners.values()))
+    return SnapshotPlace(
+        snapshot_name=manifest.snapshot_name,
+        parent=next((name for name in newest_first if name in parents), None),
+        created_at=manifest.created_at,
+        include_memory=manifest.include_memory,
+    )
+
+
+def _stands_on(node: str, record: ClusterRecord, owners: Owners, observed: ClusterDocument) -> str | None:
+    """By the node's chain; where that was flattened, or the node has no domain, by what it was reverted to."""
+    domain = observed.domains.get(node)
+    disk = domain.disks.get(ROOT_DISK) if isinstance(domain, Domain) else None
+    found = _next_below(disk.path, owners, observed) if disk is not None else None
+    based_on = record.nodes[node].based_on
+    return found or (based_on if based_on in owners.values() else None)
+
+
+def _root_layers(manifest: Manifest) -> list[Path]:
+    return [part.disks[ROOT_DISK].path for part in manifest.nodes.values() if ROOT_DISK in part.disks]
+
+
+def _next_below(path: Path, owners: Owners, observed: ClusterDocument) -> str | None:
+    return next((owners[file] for file in _files_below(path, observed) if file in owners), None)
+
+
+def _files_below(path: Path, observed: ClusterDocument) -> Iterator[Path]:
+    """The chain below a layer, downwards; it ends below the last layer of ours, also where files stand in a ring."""
+    seen: set[Path] = set()
+    layer = observed.layers.get(str(path))
+    while isinstance(layer, Layer) and layer.backing is not None and layer.backing not in seen:
+        seen.add(layer.backing)
+        yield layer.backing
+        layer = observed.layers.get(str(layer.backing))

@@ -1,0 +1,245 @@
+"""Snapshots of whole clusters: create, list, revert, delete."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.errors import (
+    ClusterError,
+    InvalidArgument,
+    SnapshotExists,
+    SnapshotFailed,
+    SnapshotLost,
+    SnapshotNotFound,
+)
+from reconciler.model.document import ClusterDocument, Snapshot
+from reconciler.model.names import ROOT_DISK
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import (
+    ClusterStatus,
+    SnapshotDeleteResult,
+    SnapshotFile,
+    SnapshotInfo,
+    SnapshotNodeDeletion,
+    SnapshotNodeInfo,
+)
+from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
+from reconciler.model.topology import SnapshotName
+from reconciler.service import intent
+from reconciler.service.access import addresses, change, existing
+from reconciler.service.inspection import Inspection
+from reconciler.service.progress import Progress, no_progress
+from reconciler.service.runtime import Runtime
+from reconciler.service.waiting import converge, wait_for_ssh
+
+_SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
+
+log = structlog.get_logger(__name__)
+
+_CLOCK_TIMEOUT_S = 30.0
+SNAPSHOT_TIMEOUT_S = 300.0
+"""How long memory of many nodes may take to reach a slow disk."""
+
+
+class Snapshots:
+    """The verbs on snapshots. `name` may be a logical name of the topology, such as `baseline`."""
+
+    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+        self._runtime = runtime
+        self._actor = actor
+        self._inspection = Inspection(runtime)
+
+    async def create(
+        self,
+        cluster: str,
+        name: str,
+        *,
+        include_memory: bool = False,
+        quiesce: bool = False,
+        progress: Progress = no_progress,
+    ) -> SnapshotInfo:
+        """One coherent snapshot of all disks, and with `include_memory` of the memory of all nodes that are up.
+
+        Raises `SnapshotExists`, and `SnapshotFailed` where it could not be taken: it is then not wanted any more,
+        so that it is not taken at some later moment.
+        """
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        observed = await self._observed(record)
+        if name in record.snapshots or name in observed.snapshots:
+            raise SnapshotExists(f"cluster {cluster!r} has a snapshot {name!r}", hint="delete it, or take another name")
+        record = await self._change(
+            cluster,
+            lambda before: intent.with_snapshot(before, name, include_memory=include_memory, quiesce=quiesce),
+        )
+        try:
+            await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        except ClusterError as error:
+            await self._change(cluster, lambda before: intent.without_snapshot(before, name))
+            raise SnapshotFailed(f"the snapshot {name!r} was not taken: {error}", node=error.node) from error
+        return await self._info(record, name)
+
+    async def listing(self, cluster: str) -> list[SnapshotInfo]:
+        """Every snapshot, the oldest first; lost ones, which have no time any more, come last."""
+        record = await existing(self._runtime.store, cluster)
+        manifests = await self._manifests(record)
+        there = {manifest.snapshot_name for manifest in manifests}
+        said = await self._runtime.store.status(cluster)
+        made = said.snapshots_made if said else frozenset()
+        lost = sorted(name for name in record.snapshots.keys() - there if record.snapshots[name].request in made)
+        infos = [await asyncio.to_thread(_info_of, manifest) for manifest in manifests]
+        gone = [
+            SnapshotInfo(snapshot_name=name, cluster_name=cluster, created_at=None, per_node={}, lost=True)
+            for name in lost
+        ]
+        return [*infos, *gone]
+
+    async def info(self, cluster: str, name: str) -> SnapshotInfo:
+        """One snapshot, a lost one too. Raises `SnapshotNotFound`."""
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        found = (info for info in await self.listing(cluster) if info.snapshot_name == name)
+        if (info := next(found, None)) is None:
+            raise snapshot_not_found(record, name)
+        return info
+
+    async def revert(
+        self,
+        cluster: str,
+        name: str,
+        *,
+        restart_after: bool = True,
+        wait: bool = True,
+        ssh_timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """All nodes are back in the snapshot, or none has left where it was.
+
+        Raises `SnapshotNotFound`, `SnapshotLost`, and `InvalidArgument` where the cluster has other nodes now.
+        """
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        snapshot = await self._found(record, name)
+        _require_same_nodes(record, name, snapshot)
+        record = await self._change(
+            cluster, lambda before: intent.reverted(before, name, snapshot, restart_after=restart_after)
+        )
+        await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        running = [node for node, part in snapshot.nodes.items() if part.power is SnapshotPower.RUNNING]
+        if restart_after and wait:
+            await wait_for_ssh(self._runtime, record, running, ssh_timeout_s, progress)
+            await self._step_clocks(record, [node for node in running if snapshot.nodes[node].memory])
+        return await self._inspection.status(cluster)
+
+    async def delete(self, cluster: str, name: str, *, progress: Progress = no_progress) -> SnapshotDeleteResult:
+        """The name is gone on every node. What other snapshots and the nodes themselves stand on stays."""
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        snapshot = (await self._observed(record)).snapshots.get(name)
+        if snapshot is None and name not in record.snapshots:
+            raise snapshot_not_found(record, name)
+        record = await self._change(cluster, lambda before: intent.without_snapshot(before, name))
+        await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else record.spec.nodes
+        return SnapshotDeleteResult(
+            snapshot_name=name,
+            cluster_name=cluster,
+            per_node={node: SnapshotNodeDeletion(node_name=node, deleted=True) for node in nodes},
+        )
+
+    async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
+        """Guests that go on from memory think that no time has passed."""
+        command = f"date -u -s @{time.time():.3f} >/dev/null"
+        answers = await self._runtime.ssh.run_all(addresses(record, nodes), command, timeout_s=_CLOCK_TIMEOUT_S)
+        for node, answer in answers.items():
+            if isinstance(answer, ClusterError) or answer.exit_code != 0:
+                cause = str(answer) if isinstance(answer, ClusterError) else answer.stderr.strip()
+                log.warning("clock_not_stepped", cluster=record.cluster_name, node=node, cause=cause)
+
+    async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor)
+
+    async def _observed(self, record: ClusterRecord) -> ClusterDocument:
+        return (await self._runtime.rounds.compare(record)).observed
+
+    async def _manifests(self, record: ClusterRecord) -> list[Manifest]:
+        return await self._runtime.rounds.manifests(record)
+
+    async def _found(self, record: ClusterRecord, name: str) -> Snapshot:
+        found = (await self._observed(record)).snapshots.get(name)
+        if isinstance(found, Snapshot) and not found.half_made:
+            return found
+        said = await self._runtime.store.status(record.cluster_name)
+        wanted = record.snapshots.get(name)
+        if said is not None and wanted is not None and wanted.request in said.snapshots_made:
+            raise SnapshotLost(
+                f"the snapshot {name!r} was made and is not there any more",
+                hint="revert to another one; delete this one",
+            )
+        raise snapshot_not_found(record, name)
+
+    async def _info(self, record: ClusterRecord, name: str) -> SnapshotInfo:
+        manifest = next((of for of in await self._manifests(record) if of.snapshot_name == name), None)
+        if manifest is None:
+            raise SnapshotFailed(f"the snapshot {name!r} is not there after it was taken")
+        return await asyncio.to_thread(_info_of, manifest)
+
+
+def resolved_name(record: ClusterRecord, name: str) -> str:
+    """The snapshot that a name stands for. Raises `InvalidArgument` for what cannot be one."""
+    resolved = record.spec.snapshot_names.get(name, name)
+    try:
+        return _SNAPSHOT_NAME.validate_python(resolved)
+    except ValidationError:
+        raise InvalidArgument(
+            f"{resolved!r} is no snapshot name", hint="use letters, digits, `.`, `_` and `-`, at most 100 of them"
+        ) from None
+
+
+def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) -> None:
+    now, then = set(record.spec.nodes), set(snapshot.nodes)
+    if now != then:
+        added, removed = ", ".join(sorted(now - then)), ", ".join(sorted(then - now))
+        raise InvalidArgument(
+            f"snapshot {name!r} is of other nodes: since then came {added or 'none'} and went {removed or 'none'}",
+            hint="apply a topology with the nodes of the snapshot first",
+        )
+
+
+def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
+    """The error for a name that stands for no snapshot."""
+    known = ", ".join(record.snapshots) or "none"
+    return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
+
+
+def _info_of(manifest: Manifest) -> SnapshotInfo:
+    return SnapshotInfo(
+        snapshot_name=manifest.snapshot_name,
+        cluster_name=manifest.cluster_name,
+        created_at=manifest.created_at,
+        include_memory=manifest.include_memory,
+        pause_s=manifest.pause_s,
+        per_node={node: _node_info(node, part) for node, part in manifest.nodes.items()},
+    )
+
+
+def _node_info(node: str, part: SnapshotNode) -> SnapshotNodeInfo:
+    disks = {target: _file_info(disk.path) for target, disk in part.disks.items()}
+    memory = _file_info(part.memory) if part.memory else None
+    return SnapshotNodeInfo(
+        node_name=node,
+        disk_path=disks[ROOT_DISK].path,
+        size_bytes=sum(file.size_bytes for file in (*disks.values(), *([memory] if memory else []))),
+        memory_path=memory.path if memory else None,
+        power=part.power,
+        disks=disks,
+        memory_bytes=memory.size_bytes if memory else 0,
+    )
+
+
+def _file_info(path: Path) -> SnapshotFile:
+    return SnapshotFile(path=str(path), size_bytes=path.stat().st_blocks * 512 if path.exists() else 0)

@@ -1,0 +1,32 @@
+"""Waiting until a record holds on the host, and until its nodes let us log in."""
+
+from reconciler.errors import ClusterError, ClusterNotFound, Conflict
+from reconciler.model.record import ClusterRecord
+from reconciler.service.inspection import Inspection
+from reconciler.service.progress import Progress
+from reconciler.service.runtime import Runtime
+
+
+async def converge(runtime: Runtime, record: ClusterRecord, timeout_s: float, progress: Progress) -> None:
+    """Wait until the record holds, and say so where another client has meanwhile asked for something else."""
+    await runtime.controller.converge(record, timeout_s=timeout_s, on_outcome=progress.outcome)
+    now = await runtime.store.get(record.cluster_name)
+    if now is None or now.deletion is not None:
+        raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")
+    if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
+        raise Conflict(
+            f"another client changed cluster {record.cluster_name!r} meanwhile",
+            hint="look at `vmcluster status`, then ask again",
+        )
+
+
+async def wait_for_ssh(
+    runtime: Runtime, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
+) -> None:
+    """Wait for a login on each of `nodes`; where one does not come, the error carries the status of the cluster."""
+    inspection = Inspection(runtime)
+    try:
+        await inspection.wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
+    except ClusterError as error:
+        error.partial = await inspection.status(record.cluster_name)
+        raise

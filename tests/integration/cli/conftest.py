@@ -1,0 +1,49 @@
+"""The command as a user runs it: a process of its own on a test's bed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.integration.bed import Bed
+
+COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
+DEADLINE_S = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+Vmcluster = Callable[..., Ended]
+
+
+@pytest.fixture
+def vmcluster(bed: Bed) -> Vmcluster:
+    def run(*arguments: str, code: int = 0) -> Ended:
+        ended = subprocess.run(
+            [*COMMAND, *arguments],
+            env=bed.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return run

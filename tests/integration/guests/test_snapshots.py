@@ -1,0 +1,67 @@
+"""Snapshots of three real machines, with and without memory."""
+
+import time
+
+from tests.integration.bed import SHARED_CLUSTER as CLUSTER
+from tests.integration.bed import Session, host_libvirt
+from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
+
+
+async def say(session: Session, command: str) -> dict[str, str]:
+    answer = await session.nodes.run_all(CLUSTER, command, timeout_s=60)
+    return {node: result.stdout.strip() for node, result in answer.results.items()}
+
+
+async def test_a_revert_with_memory_goes_on_where_the_snapshot_was(trio: Session) -> None:
+    await say(trio, "echo before > /root/file; sync; setsid sleep 100001 >/dev/null 2>&1 </dev/null & sleep 0.2")
+    boots = await say(trio, "cat /proc/sys/kernel/random/boot_id")
+    info = await trio.snapshots.create(CLUSTER, "mem", include_memory=True)
+    assert all(node.memory_path for node in info.per_node.values())
+    await say(trio, "echo after > /root/file; sync; setsid sleep 100002 >/dev/null 2>&1 </dev/null & sleep 0.2")
+    began = time.monotonic()
+    status = await trio.snapshots.revert(CLUSTER, "mem", ssh_timeout_s=60)
+    print(f"revert with memory: {time.monotonic() - began:.2f} s, paused {info.pause_s} s")
+    assert all(node.ssh_reachable for node in status.nodes)
+    assert await say(trio, "cat /root/file") == dict.fromkeys(NODES, "before")
+    assert await say(trio, "pgrep -c -f '^sleep 100001'") == dict.fromkeys(NODES, "1")
+    assert await say(trio, "pgrep -c -f '^sleep 100002'") == dict.fromkeys(NODES, "0")
+    assert await say(trio, "cat /proc/sys/kernel/random/boot_id") == boots
+    clocks = await say(trio, "date +%s")
+    assert all(abs(int(clock) - time.time()) < 10 for clock in clocks.values())
+    assert (await trio.clusters.plan(CLUSTER)).plan.converged
+
+
+async def test_after_a_revert_a_power_cut_boots_from_the_reverted_disk(trio: Session) -> None:
+    await say(trio, "echo kept > /root/file; sync")
+    await trio.snapshots.create(CLUSTER, "mem2", include_memory=True)
+    await say(trio, "echo lost > /root/file; sync")
+    await trio.snapshots.revert(CLUSTER, "mem2", ssh_timeout_s=60)
+    await trio.clusters.crash(CLUSTER, "n0", ssh_timeout_s=BOOT_TIMEOUT_S)
+    assert (await say(trio, "cat /root/file"))["n0"] == "kept"
+    with host_libvirt() as handle:
+        assert ".r2.0.qcow2" in handle.lookupByName(f"{CLUSTER}.n0").XMLDesc(2)
+
+
+async def test_a_disk_snapshot_of_running_nodes_hardly_stops_them(trio: Session) -> None:
+    info = await trio.snapshots.create(CLUSTER, "live")
+    print(f"disk-only snapshot of a running cluster: paused {info.pause_s} s")
+    assert all(node.memory_path is None for node in info.per_node.values())
+    assert (await say(trio, "echo on"))["n1"] == "on"
+
+
+async def test_a_disk_snapshot_is_booted_from_after_its_revert(trio: Session) -> None:
+    await say(trio, "echo first > /root/file; sync")
+    await trio.snapshots.create(CLUSTER, "disk", quiesce=True)
+    await say(trio, "echo second > /root/file; sync")
+    boots = await say(trio, "cat /proc/sys/kernel/random/boot_id")
+    await trio.snapshots.revert(CLUSTER, "disk", ssh_timeout_s=BOOT_TIMEOUT_S)
+    assert await say(trio, "cat /root/file") == dict.fromkeys(NODES, "first")
+    after = await say(trio, "cat /proc/sys/kernel/random/boot_id")
+    assert all(after[node] != boots[node] for node in NODES)
+
+
+async def test_snapshots_are_deleted_under_running_nodes(trio: Session) -> None:
+    for info in await trio.snapshots.listing(CLUSTER):
+        await trio.snapshots.delete(CLUSTER, info.snapshot_name)
+    assert await trio.snapshots.listing(CLUSTER) == []
+    assert (await say(trio, "cat /root/file"))["n2"] == "first"
