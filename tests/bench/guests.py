@@ -29,6 +29,7 @@ async def _life(bed: Bed, session: Session) -> list[Figure]:
     figures = [
         Figure("start 3 nodes until SSH answers", start, limit=50.0, baseline=70.0, reference="untrimmed image, noted"),
         *await _commands(bed, session),
+        *await _snapshots(session, start),
     ]
     destroy = await _timed(lambda: session.clusters.destroy(CLUSTER))
     return [
@@ -66,6 +67,25 @@ async def _commands(bed: Bed, session: Session) -> list[Figure]:
         ),
         median_figure(
             "status of 3 running nodes", status, baseline=every, limit_ratio=1.2, reference="exec true on all three"
+        ),
+    ]
+
+
+async def _snapshots(session: Session, start_s: float) -> list[Figure]:
+    """Snapshots of the running cluster, and going back to the one with memory, beside the cold start."""
+    live = await session.snapshots.create(CLUSTER, "live")
+    memory = await session.snapshots.create(CLUSTER, "memory", include_memory=True)
+    reverts = [await _timed(lambda: session.snapshots.revert(CLUSTER, "memory")) for _ in range(3)]
+    return [
+        Figure("pause for a disk snapshot of 3 running nodes", live.pause_s, limit=0.1),
+        Figure("pause for a snapshot with memory", memory.pause_s),
+        median_figure(
+            "revert with memory until SSH answers",
+            reverts,
+            limit=5.0,
+            baseline=[start_s],
+            limit_ratio=1 / 8,
+            reference="cold start in this run",
         ),
     ]
 
