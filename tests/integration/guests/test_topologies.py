@@ -1,0 +1,38 @@
+"""Every topology in the specs boots as it stands, with the default paths that it names."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.guest.keys import generate_client_key
+from reconciler.service.runtime import Runtime
+from reconciler.settings import Settings, load_settings
+from tests.integration.bed import Session
+from tests.integration.guests.conftest import BOOT_TIMEOUT_S
+
+TOPOLOGIES = sorted(Path("specs/topologies").glob("*.yaml"))
+DISKS = Path("/var/lib/vmcluster/disks")
+
+
+@pytest.fixture
+def default_places() -> Iterator[Settings]:
+    """The default paths, which are the lab's own here, with a key and a place for disks."""
+    settings = load_settings({})
+    settings.ssh_key_path.parent.mkdir(parents=True, exist_ok=True)
+    generate_client_key(settings.ssh_key_path)
+    DISKS.mkdir(parents=True, exist_ok=True)
+    yield settings
+    assert not list(DISKS.iterdir())
+
+
+@pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.stem)
+async def test_a_topology_of_the_specs_boots_and_goes(path: Path, default_places: Settings) -> None:
+    async with Runtime(default_places) as runtime:
+        session = Session(runtime)
+        try:
+            status = await session.clusters.apply(path, timeout_s=BOOT_TIMEOUT_S)
+            assert all(node.ssh_reachable for node in status.nodes)
+            assert (await session.clusters.plan(path)).plan.converged
+        finally:
+            await session.clusters.destroy(path.stem, remove_overlays=True)

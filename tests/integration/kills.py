@@ -1,0 +1,79 @@
+"""Processes of ours that are killed while they are at work, and what must come of it.
+
+Each run is a forked child with a runtime of its own: nothing is shared but the host and the store's file.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from tests.integration.bed import Bed, Session
+
+MOST_BOUNDARIES = 60
+
+Verb = Callable[[Session], Awaitable[object]]
+
+
+class Killer:
+    """A checkpoint that ends its process, without a word, the `at`-th time it is reached."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def __call__(self, _name: str) -> None:
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._left -= 1
+
+
+def run_in_child(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None = None) -> int:
+    """Start the verb in a forked child and return its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        asyncio.run(_in_session(bed, verb, checkpoint))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+async def _in_session(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None) -> None:
+    async with bed.runtime(checkpoint) as runtime:
+        await verb(Session(runtime))
+
+
+def wait_for(child: int) -> bool:
+    """Whether the child came to its end by itself; a child that failed is a failed test."""
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return False
+    assert os.WEXITSTATUS(status) == 0, "the verb failed"
+    return True
+
+
+def run(bed: Bed, *verbs: Verb) -> None:
+    """Run verbs to their ends, each in a child of its own."""
+    for verb in verbs:
+        assert wait_for(run_in_child(bed, verb))
+
+
+def kill_at_every_boundary(bed: Bed, prepare: list[Verb], verb: Verb, again: Verb, check: Callable[[], None]) -> int:
+    """Kill `verb` at its first boundary, its second, … until it gets through; after each, `again` must mend it."""
+    for boundary in range(MOST_BOUNDARIES):
+        run(bed, *prepare)
+        survived = wait_for(run_in_child(bed, verb, Killer(boundary)))
+        run(bed, again)
+        check()
+        if survived:
+            return boundary
+    raise AssertionError(f"{verb} has more than {MOST_BOUNDARIES} boundaries")
+
+
+def end(child: int) -> None:
+    """Kill a child, wherever it is."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
