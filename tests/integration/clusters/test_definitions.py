@@ -1,5 +1,6 @@
 """Defining, changing and destroying clusters on a real libvirtd; nothing boots here."""
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotFound, Conflict, ErrorCode
 from reconciler.model.plan import Start
 from reconciler.model.record import StopMode
+from reconciler.model.results import ClusterStatus
 from reconciler.service.clusters import Approval
 from tests.integration.bed import BASE_IMAGE, Bed, Session, audit, host_libvirt
 
@@ -241,18 +243,31 @@ async def test_an_existing_disk_of_the_user_outlives_the_cluster(bed: Bed, sessi
     assert disk.stat().st_size == 1 << 20
 
 
-async def test_the_loser_of_two_topologies_applied_at_once_is_told(bed: Bed, session: Session) -> None:
+async def test_two_clients_at_once_both_hold_or_one_is_told_of_the_conflict(bed: Bed, session: Session) -> None:
     bed.write_topology("alpha")
     await session.clusters.define("alpha")
+
+    def edit(document: dict[str, Any]) -> None:
+        document["nodes"][0]["role"] = "leader"
+
+    bed.write_topology("alpha", edit=edit)
+    async with bed.runtime() as other:
+        outcomes = await asyncio.gather(
+            session.clusters.define("alpha"),
+            Session(other).clusters.start("alpha", paused=True),
+            return_exceptions=True,
+        )
+    defined, started = outcomes
+    assert all(isinstance(of, ClusterStatus | Conflict) for of in outcomes), outcomes
     record = await session.runtime.store.get("alpha")
     assert record is not None
-    await session.runtime.store.put(
-        record.model_copy(update={"spec": record.spec.model_copy(update={"snapshot_names": {"a": "b"}})}),
-        expected_generation=record.generation,
-        actor="another",
-    )
-    with pytest.raises(Conflict):
-        await session.runtime.store.put(record, expected_generation=record.generation, actor="late")
+    if isinstance(defined, ClusterStatus):
+        assert record.spec.nodes["n0"].role == "leader"
+    if isinstance(started, ClusterStatus):
+        assert audit(bed).active == {"alpha.n0", "alpha.n1"}
+    assert isinstance(defined, ClusterStatus) or isinstance(started, ClusterStatus)
+    await session.runtime.controller.converge(record, timeout_s=30)
+    assert (await session.runtime.rounds.run("alpha")).converged
 
 
 async def test_a_base_image_that_was_replaced_is_never_put_below_disks_of_the_old_one(
