@@ -110,6 +110,8 @@ class PowerState(StrEnum):
 class Power(Frozen):
     """The power of a domain; epochs are the last ones carried out, read from the domain's metadata.
 
+    `open_files` are the disk images that the machine has open, down to the base image; None where that is not known.
+
     `stop_mode` says how a node is brought down where that is wanted, and `memory` the file that it resumes from
     instead of booting, once for the layer that it writes to; neither is ever observed.
     """
@@ -119,6 +121,7 @@ class Power(Frozen):
     resume_epoch: int = 0
     stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, exclude=True)
     memory: Path | None = Field(default=None, exclude=True)
+    open_files: frozenset[str] | None = Field(default=None, exclude=True)
 
 
 class Tap(Frozen):

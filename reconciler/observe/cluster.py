@@ -75,7 +75,12 @@ def _not_ours(cluster: str, node: str) -> Unknown:
 
 def _power(ours: OurDomains) -> dict[str, Power | Unknown]:
     return {
-        node: Power(state=domain.state, boot_epoch=record.carried_out.boot, resume_epoch=record.carried_out.resume)
+        node: Power(
+            state=domain.state,
+            boot_epoch=record.carried_out.boot,
+            resume_epoch=record.carried_out.resume,
+            open_files=domain.open_files,
+        )
         for node, (domain, record) in ours.items()
     }
 

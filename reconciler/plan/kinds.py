@@ -246,10 +246,12 @@ def in_words(changes: Mapping[str, tuple[object, object]]) -> str:
     return ", ".join(_change_in_words(name, old, new) for name, (old, new) in changes.items())
 
 
-def is_active(observed: ClusterDocument, node: str) -> bool:
-    """Whether the node's domain has a QEMU process, in whatever state."""
+def may_be_open(observed: ClusterDocument, node: str, path: str) -> bool:
+    """Whether the node's machine is up and has that file open, as far as is known."""
     power = observed.power.get(node)
-    return isinstance(power, Power) and power.state is not PowerState.OFF
+    if not isinstance(power, Power) or power.state is PowerState.OFF:
+        return False
+    return power.open_files is None or path in power.open_files
 
 
 def is_named(observed: ClusterDocument, node: str, path: str) -> bool:

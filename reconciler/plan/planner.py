@@ -155,7 +155,7 @@ def _is_in_use(action: DeleteLayer, observed: ClusterDocument, safe: list[Action
     if _is_unclear(observed, action.node):
         return True
     of_node = {type(other) for other in safe if other.node == action.node}
-    if kinds.is_active(observed, action.node) and CutPower not in of_node:
+    if CutPower not in of_node and kinds.may_be_open(observed, action.node, str(action.path)):
         return True
     return kinds.is_named(observed, action.node, str(action.path)) and not of_node & {DefineDomain, UndefineDomain}
 

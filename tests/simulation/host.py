@@ -100,10 +100,19 @@ class SimulatedHost:
             layers={path: layer for path, layer in self.layers.items() if self._is_looked_for(path)},
             seeds=dict(self.seeds),
             domains=dict(self.domains),
-            power=dict(self.power),
+            power={node: self._with_open_files(node, power) for node, power in self.power.items()},
             taps=dict(self.taps),
             snapshots={**half_made, **self.snapshots},
         )
+
+    def open_files(self) -> set[str]:
+        """Every file that a machine has open."""
+        return {path for files in self._open.values() for path in files}
+
+    def _with_open_files(self, node: str, power: Power | Unknown) -> Power | Unknown:
+        if isinstance(power, Unknown) or node not in self._open:
+            return power
+        return power.model_copy(update={"open_files": self._open[node]})
 
     def _is_looked_for(self, path: str) -> bool:
         """Extra disks are looked for where the record says that they are, and nowhere else."""
@@ -302,7 +311,7 @@ class SimulatedHost:
         self._require_files(node, files)
         self._set_power(node, state=PowerState.PAUSED if paused else PowerState.RUNNING)
         self.taps[node] = Tap(bridge=network.bridge)
-        self._open[node] = files
+        self._open[node] = files | {below for path in files for below in self._chain(path)}
         self._live[node] = self.defined_disks(node)
 
     def _resume(self, action: Resume) -> Steps:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
-from reconciler.plan.kinds import is_active, known
+from reconciler.plan.kinds import known, may_be_open
 from reconciler.plan.planner import plan
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
@@ -86,8 +86,8 @@ def assert_as_wanted(observed: ClusterDocument, desired: ClusterDocument) -> Non
         assert dict(known(getattr(observed, kind))) == dict(known(getattr(desired, kind)))
     there, wanted = dict(known(observed.layers)), dict(known(desired.layers))
     assert there.items() >= wanted.items()
-    leftovers = {layer.node for path, layer in there.items() if path not in wanted}
-    assert all(is_active(observed, node) for node in leftovers), "only a machine that is up may hold them open"
+    leftovers = {path: layer.node for path, layer in there.items() if path not in wanted}
+    assert all(may_be_open(observed, node, path) for path, node in leftovers.items()), "only a machine may hold them"
     for node, want in desired.power.items():
         assert_power(observed.power[node], want)
         if isinstance(want, Power) and want.state is not PowerState.OFF:

@@ -41,11 +41,15 @@ _UNDEFINE_ALL = (
 
 @dataclass(frozen=True, slots=True)
 class FoundDomain:
-    """A domain with a name of ours; `record` is None where it does not carry our mark."""
+    """A domain with a name of ours; `record` is None where it does not carry our mark.
+
+    `record` is of the persistent definition, where there is one; `open_files` are those of an active machine.
+    """
 
     record: DomainRecord | None
     state: PowerState
     persistent: bool
+    open_files: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +158,23 @@ def _look_at(domain: Any) -> FoundDomain | None:
         state = _power_state(*domain.state())
         persistent = state is PowerState.OFF or bool(domain.isPersistent())
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0
-        return FoundDomain(parse_domain(domain.XMLDesc(flags)), state, persistent)
+        record = parse_domain(domain.XMLDesc(flags))
+        return FoundDomain(record, state, persistent, None if state is PowerState.OFF else _open_files(domain))
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # went between the listing and the look
             return None
         raise
+
+
+def _open_files(domain: Any) -> frozenset[str] | None:
+    live = parse_domain(domain.XMLDesc(0))
+    if live is None:
+        return None
+    return frozenset(
+        str(file)
+        for disk in live.domain.disks.values()
+        for file in (disk.path, *(below.path for below in disk.backing))
+    )
 
 
 def _power_state(state: int, reason: int) -> PowerState:

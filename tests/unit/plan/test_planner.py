@@ -45,6 +45,7 @@ UNPLANNED = {
     ("layers", "resumed"),  # only ever observed: a machine went on from memory on it
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
+    ("power", "open_files"),  # only ever observed
     ("snapshots", "request"),  # a snapshot is made or it is not: what it was made with is not changed afterwards
     ("snapshots", "include_memory"),
     ("snapshots", "quiesce"),  # only ever wanted: how it is made
@@ -121,7 +122,7 @@ def other_than(leaf: object) -> object:
         case Path():
             return leaf / "x"
         case None:
-            return Path("/x")  # the only optional leaf that no resource of `full` fills in: memory to go on from
+            return Path("/x")  # what no resource of `full` fills in, of a power: memory to go on from, open files
     raise AssertionError(f"a leaf of type {type(leaf)} is new here: say how to change it")
 
 
@@ -245,6 +246,17 @@ def test_a_layer_is_not_deleted_while_its_machine_goes_on_running() -> None:
     garbage = Layer(node="alpha", disk="vdb", size_bytes=1)
     todo = plan(WANTED, with_entry(REAL, "layers", "/disks/old.qcow2", garbage))
     assert todo == Plan()
+
+
+def test_a_layer_is_deleted_below_a_machine_that_is_known_not_to_have_it_open() -> None:
+    path = Path("/disks/old.qcow2")
+    observed = with_entry(REAL, "layers", str(path), Layer(node="alpha", disk="vdb", size_bytes=1))
+    running = Power(state=PowerState.RUNNING, open_files=frozenset({"/disks/other.qcow2"}))
+    (deletion,) = plan(WANTED, with_entry(observed, "power", "alpha", running)).actions
+    assert isinstance(deletion, DeleteLayer)
+    assert deletion.path == path
+    holding = running.model_copy(update={"open_files": frozenset({str(path)})})
+    assert plan(WANTED, with_entry(observed, "power", "alpha", holding)) == Plan()
 
 
 def test_a_layer_is_deleted_where_its_machine_is_off_or_is_turned_off_first() -> None:

@@ -1,0 +1,99 @@
+"""Clusters of small nodes whose disks are written with qemu-io: exact to the byte, and no guest needs to boot."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from tests.integration.bed import Bed, host_libvirt
+
+BLOCK_BYTES = 65536
+
+
+def top_layers(cluster: str, node: str) -> dict[str, Path]:
+    """The file that each disk of a node writes to when it boots next, by target, as libvirt has it."""
+    with host_libvirt() as handle:
+        xml = handle.lookupByName(f"{cluster}.{node}").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    disks = (disk for disk in ElementTree.fromstring(xml).iter("disk") if disk.find("readonly") is None)
+    return {_attribute(disk, "target", "dev"): Path(_attribute(disk, "source", "file")) for disk in disks}
+
+
+def write_block(file: Path, block: int, pattern: int) -> None:
+    """Fill one block of an image that nobody has open."""
+    _qemu_io(file, f"write -P {pattern} {block * BLOCK_BYTES} {BLOCK_BYTES}")
+
+
+def assert_blocks(file: Path, blocks: dict[int, int]) -> None:
+    """Every block holds its pattern, read through the whole chain, also of an image that is open."""
+    _qemu_io(file, *(f"read -P {pattern} {block * BLOCK_BYTES} {BLOCK_BYTES}" for block, pattern in blocks.items()))
+
+
+def _qemu_io(file: Path, *commands: str) -> None:
+    arguments = [word for command in commands for word in ("-c", command)]
+    sharing = ["-U", "-r"] if commands[0].startswith("read") else []
+    done = subprocess.run(
+        ["qemu-io", *sharing, "-f", "qcow2", *arguments, str(file)], capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "verification failed" not in said, said
+
+
+def states(cluster: str) -> dict[str, int]:
+    """What libvirt says that each node does."""
+    with host_libvirt() as handle:
+        found = [(domain.name(), domain.state()[0]) for domain in handle.listAllDomains()]
+    return {name.removeprefix(f"{cluster}."): state for name, state in found if name.startswith(f"{cluster}.")}
+
+
+def assert_nothing_is_left_over(bed: Bed, cluster: str) -> None:
+    """Every layer is needed by a disk or a snapshot, and a snapshot has its manifest and its memory and no more."""
+    directory = bed.settings.overlay_dir / cluster
+    manifests = {path.parent.name: json.loads(path.read_text()) for path in directory.glob("snapshots/*/manifest.json")}
+    parts = [node for manifest in manifests.values() for node in manifest["nodes"].values()]
+    tops = [disk["path"] for part in parts for disk in part["disks"].values()]
+    tops += [str(path) for node in states(cluster) for path in top_layers(cluster, node).values()]
+    needed = {file for top in tops for file in _chain(top)}
+    layers = {str(path) for path in directory.glob("*.qcow2")}
+    assert layers <= needed, f"left over: {layers - needed}"
+    memories = {part["memory"] for part in parts if part["memory"]}
+    expected = {str(directory / "snapshots" / name / "manifest.json") for name in manifests} | memories
+    assert {str(path) for path in directory.glob("snapshots/*/*")} == expected
+    assert {path.name for path in directory.glob("snapshots/*")} == manifests.keys()
+    assert not list(directory.rglob(".*"))
+
+
+def _chain(top: str) -> Iterator[str]:
+    told = subprocess.run(
+        ["qemu-img", "info", "-U", "--backing-chain", "--output=json", top], capture_output=True, text=True, check=True
+    )
+    return (image["filename"] for image in json.loads(told.stdout))
+
+
+def _attribute(disk: ElementTree.Element, child: str, name: str) -> str:
+    found = disk.find(child)
+    assert found is not None
+    return found.attrib[name]
+
+
+def make_image(bed: Bed) -> Path:
+    """An empty disk to stand on: machines on it stay in their firmware."""
+    image = bed.directory / "empty.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "8M"], check=True)
+    image.chmod(0o644)
+    return image
+
+
+def small_nodes(image: Path) -> Callable[[dict[str, Any]], None]:
+    """A topology's edit: nodes on that image with little memory."""
+
+    def edit(document: dict[str, Any]) -> None:
+        document["base_image"] = str(image)
+        for node in document["nodes"]:
+            node["memory_mb"] = 64
+
+    return edit
