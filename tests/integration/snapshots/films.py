@@ -8,10 +8,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import libvirt
+import libvirt_qemu
 
 from tests.integration.bed import Bed, host_libvirt
 
 BLOCK_BYTES = 65536
+_ROOT_DISK_IN_QEMU = "/machine/peripheral/virtio-disk0/virtio-backend"
 
 
 def top_layers(cluster: str, node: str) -> dict[str, Path]:
@@ -22,9 +24,17 @@ def top_layers(cluster: str, node: str) -> dict[str, Path]:
     return {_attribute(disk, "target", "dev"): Path(_attribute(disk, "source", "file")) for disk in disks}
 
 
-def write_block(file: Path, block: int, pattern: int) -> None:
-    """Fill one block of an image that nobody has open."""
-    _qemu_io(file, f"write -P {pattern} {block * BLOCK_BYTES} {BLOCK_BYTES}")
+def write_block(cluster: str, node: str, block: int, pattern: int) -> None:
+    """Fill one block of a node's root disk, as its guest would have done: through QEMU where the node is up."""
+    command = f"write -P {pattern} {block * BLOCK_BYTES} {BLOCK_BYTES}"
+    with host_libvirt() as handle:
+        domain = handle.lookupByName(f"{cluster}.{node}")
+        if not domain.isActive():
+            _qemu_io(top_layers(cluster, node)["vda"], command)
+            return
+        for line in (command, "flush"):
+            monitor_command = f'qemu-io -d {_ROOT_DISK_IN_QEMU} "{line}"'
+            libvirt_qemu.qemuMonitorCommand(domain, monitor_command, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
 
 
 def assert_blocks(file: Path, blocks: dict[int, int]) -> None:

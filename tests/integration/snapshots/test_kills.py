@@ -1,7 +1,7 @@
 """SIGKILL at every boundary of every verb on snapshots: exact to the byte, nothing half-made, nobody left standing.
 
 The machines have an empty disk and sit in their firmware: they run, write nothing and cost nothing. What a guest
-would have written is written with qemu-io while they are off.
+would have written is written through QEMU.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,6 @@ import pytest
 
 from reconciler.errors import SnapshotNotFound
 from reconciler.host.ownership import read_mark
-from reconciler.model.record import StopMode
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.kills import Verb, kill_at_every_boundary, run
 from tests.integration.snapshots.films import (
@@ -38,10 +37,6 @@ async def start(session: Session) -> None:
 
 async def start_paused(session: Session) -> None:
     await session.clusters.start(CLUSTER, paused=True)
-
-
-async def stop(session: Session) -> None:
-    await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
 
 
 async def turn_off_n1(session: Session) -> None:
@@ -94,7 +89,7 @@ def writing(pattern: int) -> Verb:
 
     async def write(_session: Session) -> None:
         for node in states(CLUSTER):
-            write_block(top_layers(CLUSTER, node)["vda"], 0, pattern)
+            write_block(CLUSTER, node, 0, pattern)
 
     return write
 
@@ -108,6 +103,14 @@ def assert_pattern(pattern: int) -> None:
 def film(bed: Bed) -> Bed:
     """Two nodes that are off, with something on their disks."""
     bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    run(bed, define, writing(1))
+    return bed
+
+
+@pytest.fixture
+def short_film(bed: Bed) -> Bed:
+    """The same with one node: each boundary of a node costs seconds here."""
+    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes(make_image(bed)))
     run(bed, define, writing(1))
     return bed
 
@@ -143,18 +146,17 @@ def test_a_snapshot_with_memory_killed_anywhere_is_taken_and_nobody_stands_still
 def test_a_revert_killed_anywhere_ends_exact_and_in_the_power_of_the_snapshot(film: Bed) -> None:
     run(film, start_paused, turn_off_n1, create)
     as_they_were = check(film, {"n0": PAUSED, "n1": OFF}, 1, "one")
-    assert kill_at_every_boundary(film, [stop, writing(2), start_paused], revert, carry_out, as_they_were) >= 12
+    assert kill_at_every_boundary(film, [writing(2)], revert, carry_out, as_they_were) >= 12
 
 
-def test_a_revert_with_memory_killed_anywhere_goes_on_once_and_ends_exact(film: Bed) -> None:
-    run(film, start, create_with_memory)
+def test_a_revert_with_memory_killed_anywhere_goes_on_once_and_ends_exact(short_film: Bed) -> None:
+    run(short_film, start, create_with_memory)
 
     def every_time() -> None:
-        check(film, {"n0": RUNNING, "n1": RUNNING}, 1, "one")()
-        for node in ("n0", "n1"):
-            assert_went_on(node)
+        check(short_film, {"n0": RUNNING}, 1, "one")()
+        assert_went_on("n0")
 
-    assert kill_at_every_boundary(film, [stop, writing(2)], revert, carry_out, every_time) >= 16
+    assert kill_at_every_boundary(short_film, [writing(2)], revert, carry_out, every_time) >= 12
 
 
 def test_a_deletion_killed_anywhere_leaves_the_other_snapshot_and_the_present_exact(film: Bed) -> None:
