@@ -51,8 +51,11 @@ test: setup ## Run all tests, beside a private libvirt that vanishes with them
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
 	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration $(PYTEST_ARGS)
-	@$(SAY) "tests with real machines, in the lab"
-	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration $(PYTEST_ARGS)
+	@$(SAY) "tests with a real libvirt, in the lab"
+	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration \
+	  --ignore=tests/integration/guests $(PYTEST_ARGS)
+	@$(SAY) "tests with machines that stay up, in a lab of their own"
+	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration/guests $(PYTEST_ARGS)
 
 check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
 
