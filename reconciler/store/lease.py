@@ -81,6 +81,8 @@ class Lease:
             try:
                 os.ftruncate(descriptor, 0)
             finally:
+                # Closing alone would leave the lock to a child that was forked and has not yet closed its copy.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.close(descriptor)
 
     def holder(self) -> Holder | None:
