@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.faults import WantedFault
 from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
 
 
@@ -139,4 +140,6 @@ class ClusterRecord(Frozen):
     )
     snapshots: dict[str, SnapshotIntent] = Field(default={}, description="By name.")
     snapshot_requests: int = Field(default=0, ge=0, description="Counts the snapshots ever asked for.")
+    faults: dict[str, WantedFault] = Field(default={}, description="By handle.")
+    fault_requests: int = Field(default=0, ge=0, description="Counts the faults ever asked for.")
     deletion: Deletion | None = None
