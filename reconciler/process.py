@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -30,6 +31,14 @@ class Completed:
     stdout: bytes
     stderr: bytes
     duration_s: float
+
+
+class RunCommand(Protocol):
+    """Runs a command as `run` does, on this host or on another that stands in for it."""
+
+    async def __call__(
+        self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: bytes | None = None, check: bool = True
+    ) -> Completed: ...
 
 
 async def run(

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
 
 from reconciler.errors import ConfigurationInvalid, ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.links import FirewallChoice
 from reconciler.model.topology import PATTERN_WORDS, HostPath, UserName
 from reconciler.source.composer import parse_source
 from reconciler.source.problems import Finding, in_order, report
@@ -40,6 +41,10 @@ class LogLevel(StrEnum):
 
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 class Settings(Frozen):
@@ -76,6 +81,10 @@ class Settings(Frozen):
     )
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
         default=LogLevel.INFO, description="How much is logged to stderr."
+    )
+    firewall: Annotated[FirewallChoice, BeforeValidator(_lower)] = Field(
+        default=FirewallChoice.AUTO,
+        description="What cuts links: `auto`, `nftables` or `iptables`; `auto` takes nftables where it works.",
     )
     state_dir: HostPath = Field(
         default=Path("/var/lib/vmcluster/state"), description="Where desired-state records are kept."

@@ -24,6 +24,14 @@ Codecs put it in the place of a tap or an address, where it differs from all tha
 """
 
 
+class FirewallChoice(StrEnum):
+    """What cuts links on the host; `auto` takes nftables where it works."""
+
+    AUTO = "auto"
+    NFTABLES = "nftables"
+    IPTABLES = "iptables"
+
+
 class Distribution(StrEnum):
     """How a delay varies within its jitter, from the lightest tail to the heaviest; tc-netem(8)."""
 

@@ -19,6 +19,7 @@ CONTRACT = {
     "libvirt_uri": "qemu:///system",
     "log_level": "INFO",
     "state_dir": "/var/lib/vmcluster/state",
+    "firewall": "auto",
 }
 
 
@@ -37,6 +38,7 @@ def test_each_key_is_taken_from_the_environment_before_the_file_before_the_defau
         "ssh_user": ("tester", "admin"),
         "libvirt_uri": ("qemu:///session", "qemu+ssh://host/system"),
         "log_level": ("DEBUG", "ERROR"),
+        "firewall": ("iptables", "nftables"),
     }.get(key, ("/from/file", "/from/environment"))
     (tmp_path / "default.yaml").write_text(f"{key}: {in_file}\n")
     assert load(tmp_path).model_dump(mode="json") == CONTRACT | {key: in_file}
