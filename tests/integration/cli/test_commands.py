@@ -152,7 +152,10 @@ def test_an_interrupted_stop_goes_on_when_it_is_asked_for_again(vmcluster: Vmclu
     vmcluster("apply", "cli", "--no-start")
     vmcluster("start", "cli", "--no-wait")
     with subprocess.Popen(
-        [*COMMAND, "stop", "cli"], env=bed.environment, stderr=subprocess.PIPE, text=True
+        ["env", "--default-signal=INT", *COMMAND, "stop", "cli"],  # a suite in the background ignores it
+        env=bed.environment,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:  # machines this young do not hear ACPI: it waits
         assert process.stderr is not None
         for line in process.stderr:
