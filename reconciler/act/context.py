@@ -15,7 +15,10 @@ from reconciler.model.record import ClusterRecord
 
 @dataclass(frozen=True, slots=True)
 class ActContext:
-    """One cluster, the drivers that change the host, and what seeds are made from."""
+    """One cluster, the drivers that change the host, and what seeds are made from.
+
+    Once `stopping` says so, no further action is begun.
+    """
 
     record: ClusterRecord
     libvirt: Libvirt
@@ -25,6 +28,7 @@ class ActContext:
     address_of: Callable[[str], GuestAddress]
     checkpoint: Checkpoint
     on_outcome: Callable[[Outcome], None]
+    stopping: Callable[[], bool] = lambda: False
 
     @property
     def snapshots(self) -> Snapshots:

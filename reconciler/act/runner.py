@@ -25,10 +25,15 @@ Executor = Callable[[Action, ActContext], Awaitable[None]]
 
 
 async def carry_out(plan: Plan, context: ActContext, executor: Executor = execute) -> list[Outcome]:
-    """Carry out every stage in order. What failed for a node is not followed by its later actions."""
+    """Carry out every stage in order. What failed for a node is not followed by its later actions.
+
+    A process that is to end stops between two actions; the outcomes are those of the actions carried out.
+    """
     outcomes: list[Outcome] = []
     failed: set[str | None] = set()
     for stage in plan.stages():
+        if context.stopping():
+            break
         groups = [group for group in _by_node(stage) if not _held_back(group, failed)]
         results = await asyncio.gather(*(_carry_out_in_turn(group, context, executor) for group in groups))
         finished = [outcome for result in results for outcome in result]
@@ -52,6 +57,8 @@ def _held_back(group: list[Action], failed: set[str | None]) -> bool:
 async def _carry_out_in_turn(group: list[Action], context: ActContext, executor: Executor) -> list[Outcome]:
     outcomes = []
     for action in group:
+        if context.stopping():
+            break
         outcomes.append(await _carry_out_one(action, context, executor))
         if outcomes[-1].error is not None:
             break

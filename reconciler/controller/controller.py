@@ -10,17 +10,18 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from reconciler.controller.round import OnOutcome, RoundResult, Rounds, no_observer
+from reconciler.controller.journal import OnEvent, no_observer
+from reconciler.controller.pace import Pace
+from reconciler.controller.round import RoundResult, Rounds
+from reconciler.controller.status import obstacle_of
 from reconciler.errors import ClusterError, ErrorCode, Obstructed, OperationTimeout
-from reconciler.model.plan import Plan, ShutDown
+from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import Store, Watch
 
-_FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
-_LOOK_AGAIN_S = 0.25
 _LEASE_POLL_S = 0.05
 
 SAME_FAILURES = 5
@@ -37,18 +38,20 @@ class Controller:
         self._turns = 0
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def converge(self, record: ClusterRecord, *, timeout_s: float, on_outcome: OnOutcome = no_observer) -> None:
+    async def converge(self, record: ClusterRecord, *, timeout_s: float, tell: OnEvent = no_observer) -> None:
         """Return when the host is as `record` or a newer generation of it wants.
 
         Raises the obstacle where one ends the wait, and `OperationTimeout` with the last cause when time is up.
         """
         wait = _Wait(timeout_s)
         changes = await self._store.watch()
+        elsewhere: _Elsewhere | None = None
         while True:
             async with self._turn(record.cluster_name) as may_act:
-                result = await self.rounds.run(record.cluster_name, on_outcome) if may_act else None
+                result = await self.rounds.run(record.cluster_name, tell) if may_act else None
             if result is None:
-                if await self._done_by_another(record, wait):
+                elsewhere = elsewhere or await _Elsewhere.asked(self._store, record, tell)
+                if await elsewhere.is_done(wait):
                     return
                 await changes.wait(timeout_s=min(_LEASE_POLL_S, wait.left_s()))
             elif result.converged:
@@ -81,18 +84,44 @@ class Controller:
                 if self._turns == 0:
                     self._lease.release()
 
-    async def _done_by_another(self, record: ClusterRecord, wait: "_Wait") -> bool:
-        """What the process that holds the lease says of the cluster."""
-        status = await self._store.status(record.cluster_name)
-        if status is None and await self._store.get(record.cluster_name) is None:
+
+class _Elsewhere:
+    """The work of the process that holds the lease, as far as it concerns one record."""
+
+    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, request: int, last_event: int) -> None:
+        self._store = store
+        self._record = record
+        self._tell = tell
+        self._request = request
+        self._last_event = last_event
+
+    @classmethod
+    async def asked(cls, store: Store, record: ClusterRecord, tell: OnEvent) -> "_Elsewhere":
+        """Ask for a round: what is said of the cluster until then may be older than what is on the host."""
+        last_event = await store.newest_event()
+        return cls(store, record, tell, await store.request_round(record.cluster_name), last_event)
+
+    async def is_done(self, wait: "_Wait") -> bool:
+        """Whether the record holds. Raises what stands in the way for good, or when the caller's time is up."""
+        await self._pass_on_events()
+        status = await self._store.status(self._record.cluster_name)
+        if status is None and await self._store.get(self._record.cluster_name) is None:
             return True
-        if status is None or status.observed_generation < record.generation:
+        if status is None or not self._is_answer(status):
             wait.raise_if_late(status.obstacles if status else ())
             return False
         if not status.converged:
             wait.raise_if_terminal(status)
             wait.raise_if_late(status.obstacles)
         return status.converged
+
+    def _is_answer(self, status: RecordStatus) -> bool:
+        return status.observed_generation >= self._record.generation and status.round_request >= self._request
+
+    async def _pass_on_events(self) -> None:
+        for event in await self._store.events(self._record.cluster_name, after=self._last_event):
+            self._last_event = event.number
+            self._tell(event)
 
 
 class _Wait:
@@ -103,21 +132,14 @@ class _Wait:
         self._deadline = time.monotonic() + timeout_s
         self._failures = 0
         self._last_failure: tuple[Obstacle, ...] = ()
-        self._stuck = 0
-        self._last_plan: Plan | None = None
+        self._pace = Pace(_LONGEST_DELAY_S)
 
     def left_s(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
 
     def delay_s(self, result: RoundResult) -> float:
-        """How long to wait before the next round: not at all when this one got on, longer each time it did not."""
-        asks_only = all(isinstance(action, ShutDown) for action in result.plan.actions)
-        if asks_only and not result.failed:
-            return min(_LOOK_AGAIN_S, self.left_s())
-        got_on = not result.failed and result.plan != self._last_plan
-        self._stuck = 0 if got_on else self._stuck + 1
-        self._last_plan = result.plan
-        return 0.0 if got_on else min(_FIRST_DELAY_S * 2.0**self._stuck, _LONGEST_DELAY_S, self.left_s())
+        """How long to wait before the next round."""
+        return min(self._pace.delay_s(result), self.left_s())
 
     def raise_if_over(self, result: RoundResult) -> None:
         """End the wait where a further round cannot help, or there is no time for one."""
@@ -168,13 +190,7 @@ def as_error(obstacles: Sequence[Obstacle]) -> ClusterError:
 def _obstacles_of(result: RoundResult) -> tuple[Obstacle, ...]:
     errors = [result.error] if result.error else []
     errors += [outcome.error for outcome in result.outcomes if outcome.error]
-    return (*result.plan.obstacles, *map(_as_obstacle, errors))
-
-
-def _as_obstacle(error: ClusterError) -> Obstacle:
-    return Obstacle(
-        code=error.code, message=str(error), node=error.node, terminal=error.terminal, recoverable=error.recoverable
-    )
+    return (*result.plan.obstacles, *map(obstacle_of, errors))
 
 
 def _still_at_work(result: RoundResult) -> bool:

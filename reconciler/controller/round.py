@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,7 +11,9 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
-from reconciler.controller.status import same_word, status_after, status_of_failed_round
+from reconciler.controller.journal import Journal, OnEvent, no_observer
+from reconciler.controller.retries import Retries
+from reconciler.controller.status import obstacle_of, same_word, status_after, status_of_failed_round
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
 from reconciler.errors import ClusterError
@@ -25,20 +27,12 @@ from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
-from reconciler.model.status import Obstacle
+from reconciler.model.status import RecordStatus
 from reconciler.observe.cluster import observe_cluster
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)
-
-
-OnOutcome = Callable[[Outcome], None]
-"""Told of each action as it ends."""
-
-
-def no_observer(_outcome: Outcome) -> None:
-    """Nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +46,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """How a round on that generation of a record went. `gone` says that the cluster has no record any more."""
+    """How a round on that generation of a record went. `gone` says that the cluster has no record any more.
+
+    `interfaces` are the names of the cluster's network and of its interfaces on the host.
+    """
 
     generation: int = 0
     plan: Plan = field(default_factory=Plan)
     outcomes: tuple[Outcome, ...] = ()
     error: ClusterError | None = None
     gone: bool = False
+    interfaces: frozenset[str] = frozenset()
 
     @property
     def converged(self) -> bool:
@@ -86,6 +84,7 @@ class Rounds:
         self._ssh = ssh
         self._host_facts = host_facts
         self._checkpoint = checkpoint
+        self._stopping = False
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> Difference:
         """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
@@ -99,24 +98,52 @@ class Rounds:
         """The snapshots of a cluster as they are on disk, oldest first."""
         return await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
 
-    async def run(self, cluster: str, on_outcome: OnOutcome = no_observer) -> RoundResult:
-        """One round on a cluster. A host that cannot be observed ends it with an error and without an action."""
+    def stop(self) -> None:
+        """Begin no further action: this process is to end. What was begun is brought to its end."""
+        self._stopping = True
+
+    async def run(self, cluster: str, tell: OnEvent = no_observer, retries: Retries | None = None) -> RoundResult:
+        """One round on a cluster. A host that cannot be observed ends it with an error and without an action.
+
+        With `retries`, nobody waits for the round: what failed lately is left alone for a while.
+        """
         record = await self._store.get(cluster)
         if record is None:
             return RoundResult(gone=True)
+        view = await self._begin(record, retries)
         try:
             difference = await self.compare(record)
         except ClusterError as error:
-            await self._report_failure(record, error)
-            return RoundResult(record.generation, error=error)
-        outcomes = await carry_out(difference.plan, self._context(record, on_outcome))
+            await self._report_failure(view, error)
+            return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
+        return await self._act(view, difference, tell)
+
+    async def _begin(self, record: ClusterRecord, retries: Retries | None) -> "_View":
+        before = await self._store.status(record.cluster_name)
+        request = await self._store.requests(record.cluster_name)
+        if retries is not None:
+            retries.begin(record.generation, request)
+        return _View(record, before, request, retries)
+
+    async def _act(self, view: "_View", difference: Difference, tell: OnEvent) -> RoundResult:
+        record, retries = view.record, view.retries
+        todo = difference.plan
+        if retries is not None:
+            todo = replace(todo, actions=retries.allowed(todo))
+        journal = Journal(self._store, record, tell, drifted=view.settled and not difference.plan.converged)
+        journal.found(todo)
+        outcomes = await carry_out(todo, self._context(record, journal))
+        if retries is not None:
+            retries.note(outcomes)
+            waiting = retries.obstacles(difference.plan)
+            todo = replace(todo, obstacles=(*todo.obstacles, *(of for of in waiting if of not in todo.obstacles)))
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
             await self._forget(record)
             return RoundResult(record.generation, difference.plan, gone=True)
-        await self._report(record, difference, outcomes)
-        return RoundResult(record.generation, difference.plan, tuple(outcomes))
+        await self._report(view, difference, todo, outcomes, journal)
+        return RoundResult(record.generation, difference.plan, tuple(outcomes), interfaces=_interfaces(record))
 
-    def _context(self, record: ClusterRecord, on_outcome: OnOutcome) -> ActContext:
+    def _context(self, record: ClusterRecord, journal: Journal) -> ActContext:
         return ActContext(
             record=record,
             libvirt=self._libvirt,
@@ -125,7 +152,8 @@ class Rounds:
             seeds=seed_inputs(record),
             address_of=partial(guest_address, record),
             checkpoint=self._checkpoint,
-            on_outcome=on_outcome,
+            on_outcome=journal.ended,
+            stopping=lambda: self._stopping,
         )
 
     async def _forget(self, record: ClusterRecord) -> None:
@@ -134,19 +162,51 @@ class Rounds:
         self._checkpoint("before Forget")
         await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 
-    async def _report(self, record: ClusterRecord, difference: Difference, outcomes: list[Outcome]) -> None:
-        before = await self._store.status(record.cluster_name)
-        now = datetime.now(UTC)
-        status = status_after(record, difference.observed, difference.plan, outcomes, before, now)
-        if not same_word(before, status):
+    async def _report(
+        self, view: "_View", difference: Difference, todo: Plan, outcomes: list[Outcome], journal: Journal
+    ) -> None:
+        status = status_after(view.record, difference.observed, todo, outcomes, view.before, datetime.now(UTC))
+        await self._write(view, view.marked(status, difference.plan), journal)
+
+    async def _report_failure(self, view: "_View", error: ClusterError) -> None:
+        log.warning("round_failed", cluster=view.record.cluster_name, code=error.code.value, cause=str(error))
+        status = status_of_failed_round(view.record, obstacle_of(error), view.before, datetime.now(UTC))
+        await self._write(view, status, Journal(self._store, view.record, no_observer, drifted=False))
+
+    async def _write(self, view: "_View", status: RecordStatus, journal: Journal) -> None:
+        """Events first: who waits for the status has then seen them."""
+        journal.said(view.before, status)
+        await journal.close()
+        if not same_word(view.before, status):
             await self._store.put_status(status)
 
-    async def _report_failure(self, record: ClusterRecord, error: ClusterError) -> None:
-        log.warning("round_failed", cluster=record.cluster_name, code=error.code.value, cause=str(error))
-        obstacle = Obstacle(
-            code=error.code, message=str(error), node=error.node, terminal=error.terminal, recoverable=error.recoverable
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a round knows before it looks at the host."""
+
+    record: ClusterRecord
+    before: RecordStatus | None
+    request: int
+    retries: Retries | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the record was brought about whole before: what differs now is drift."""
+        return self.before is not None and self.before.settled_generation == self.record.generation
+
+    def marked(self, status: RecordStatus, plan: Plan) -> RecordStatus:
+        """The status with what it answers. A round that was asked for answers whatever it finds, drift too."""
+        generation = self.record.generation
+        settled = self.before.settled_generation if self.before else 0
+        return status.model_copy(
+            update={
+                "round_request": self.request,
+                "settled_generation": generation if plan.converged else settled,
+            }
         )
-        before = await self._store.status(record.cluster_name)
-        status = status_of_failed_round(record, obstacle, before, datetime.now(UTC))
-        if not same_word(before, status):
-            await self._store.put_status(status)
+
+
+def _interfaces(record: ClusterRecord) -> frozenset[str]:
+    network = record.spec.network
+    return frozenset({network.name, network.bridge, *(node.tap for node in record.spec.nodes.values())})

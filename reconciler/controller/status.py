@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from reconciler.act.outcome import Outcome
+from reconciler.errors import ClusterError
 from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord, WantedPower
@@ -21,7 +22,7 @@ def status_after(
     now: datetime,
 ) -> RecordStatus:
     """The status of a round that observed the host, planned and acted."""
-    failures = tuple(_failure(outcome) for outcome in outcomes if outcome.error is not None)
+    failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
     obstacles = (*plan.obstacles, *failures)
     made = _snapshots_made(record, observed, before)
     verdicts = (
@@ -71,15 +72,10 @@ def same_word(one: RecordStatus | None, other: RecordStatus) -> bool:
     return one is not None and one.model_copy(update={"updated_at": other.updated_at}) == other
 
 
-def _failure(outcome: Outcome) -> Obstacle:
-    error = outcome.error
-    assert error is not None
+def obstacle_of(error: ClusterError) -> Obstacle:
+    """An error as what stands in a cluster's way."""
     return Obstacle(
-        code=error.code,
-        message=str(error),
-        node=error.node,
-        terminal=error.terminal,
-        recoverable=error.recoverable,
+        code=error.code, message=str(error), node=error.node, terminal=error.terminal, recoverable=error.recoverable
     )
 
 

@@ -15,6 +15,7 @@ class ConditionType(StrEnum):
     SSH_REACHABLE = "SSHReachable"
     SNAPSHOTS_READY = "SnapshotsReady"
     FAULTS_APPLIED = "FaultsApplied"
+    DRIFTED = "Drifted"
     READY = "Ready"
 
 
@@ -50,12 +51,16 @@ class RecordStatus(Frozen):
     """The controller's word on one cluster, written however a round ends.
 
     `observed_generation` is the newest generation that a round has worked on; `converged` says whether that
-    round left nothing to do. `snapshots_made` are requests of the record: a snapshot of one that is not there is lost.
+    round left nothing to do. `settled_generation` is the newest one that was brought about whole: what differs
+    from it later is drift. `round_request` is the newest request for a round that was answered. `snapshots_made`
+    are requests of the record: a snapshot of one that is not there is lost.
     """
 
     cluster_name: str
     observed_generation: int
     converged: bool
+    settled_generation: int = 0
+    round_request: int = 0
     conditions: tuple[Condition, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     snapshots_made: frozenset[int] = frozenset()

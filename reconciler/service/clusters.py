@@ -139,7 +139,7 @@ class Clusters:
         """
         record = await self._mark_deleted(cluster, remove_overlays)
         if record is not None:
-            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, on_outcome=progress.outcome)
+            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
         return ClusterStatus(cluster_name=cluster, network_active=False, nodes=())
 
     async def crash(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reconciler.act.outcome import Outcome
+from reconciler.model.event import ClusterEvent, EventKind
 
 Report = Callable[[str], None]
 
@@ -14,11 +14,14 @@ class Progress:
 
     report: Report
 
-    def outcome(self, outcome: Outcome) -> None:
-        """One action ended."""
-        where = f" {outcome.action.node}" if outcome.action.node else ""
-        state = f"failed: {outcome.error}" if outcome.error else f"done in {outcome.duration_s:.2f} s"
-        self.report(f"{type(outcome.action).__name__}{where}: {state}")
+    def event(self, event: ClusterEvent) -> None:
+        """Something happened to the cluster that is waited for; what its status will say is not repeated here."""
+        if event.kind in _ACTIONS:
+            where = f" {event.node}" if event.node else ""
+            self.report(f"{event.subject}{where}: {event.message}")
+
+
+_ACTIONS = frozenset({EventKind.ACTION_DONE, EventKind.ACTION_FAILED, EventKind.DRIFT_REPAIRED})
 
 
 def _silent(_message: str) -> None:

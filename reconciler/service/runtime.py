@@ -14,18 +14,13 @@ from reconciler.desired.compile import HostFacts
 from reconciler.errors import LibvirtUnavailable
 from reconciler.guest.pool import SshPool
 from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.libvirt.events import HostEvent, HostEventKind
 from reconciler.host.virt_type import probe_kvm
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
 
 log = structlog.get_logger(__name__)
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], None], argument: str) -> None:
-    """Hand over from libvirt's thread; an event that comes when the loop has ended concerns nobody."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(function, argument)
 
 
 def _no_checkpoint(_name: str) -> None:
@@ -41,9 +36,13 @@ class Runtime:
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
         self.rounds = Rounds(self.store, self.libvirt, self.ssh, self._host_facts, checkpoint)
-        self.controller = Controller(self.store, self.rounds, Lease(settings.state_dir / "controller.lock"))
+        self.controller = Controller(self.store, self.rounds, self.lease())
         self._facts: HostFacts | None = None
         self._probing = asyncio.Lock()
+
+    def lease(self, purpose: str = "controller") -> Lease:
+        """The host's lease, not taken yet."""
+        return Lease(self.settings.state_dir / "controller.lock", purpose=purpose)
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,15 +52,25 @@ class Runtime:
 
         Where libvirt is away, this begins when it is back; until then a dead connection is noticed when it is used.
         """
+        await self.follow_host(self._drop_ended)
+
+    async def follow_host(self, listener: Callable[[HostEvent], None]) -> None:
+        """Tell `listener`, in this event loop, of what happens on the host; from when libvirt is there."""
         loop = asyncio.get_running_loop()
+
+        def hand_over(event: HostEvent) -> None:
+            with suppress(RuntimeError):  # an event that comes when the loop has ended concerns nobody
+                loop.call_soon_threadsafe(listener, event)
+
         try:
-            await self.libvirt.connection.follow(lambda domain: _call_soon(loop, self._drop, domain))
+            await self.libvirt.connection.follow(hand_over)
         except LibvirtUnavailable as error:
             log.info("guests_not_followed_yet", cause=str(error))
 
-    def _drop(self, domain: str) -> None:
-        cluster, _, node = domain.partition(".")
-        self.ssh.drop(cluster, node)
+    def _drop_ended(self, event: HostEvent) -> None:
+        if event.kind is HostEventKind.MACHINE_ENDED:
+            cluster, _, node = event.name.partition(".")
+            self.ssh.drop(cluster, node)
 
     async def __aexit__(self, *_: object) -> None:
         await self.ssh.close()

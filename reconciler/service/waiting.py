@@ -9,7 +9,7 @@ from reconciler.service.runtime import Runtime
 
 async def converge(runtime: Runtime, record: ClusterRecord, timeout_s: float, progress: Progress) -> None:
     """Wait until the record holds, and say so where another client has meanwhile asked for something else."""
-    await runtime.controller.converge(record, timeout_s=timeout_s, on_outcome=progress.outcome)
+    await runtime.controller.converge(record, timeout_s=timeout_s, tell=progress.event)
     now = await runtime.store.get(record.cluster_name)
     if now is None or now.deletion is not None:
         raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")

@@ -15,12 +15,12 @@ from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x766D636C  # "vmcl": tells our file from any other SQLite file
 _BUSY_TIMEOUT_S = 5.0
 _WAL_RETRY_S = 0.01
 
-_SCHEMA = """
+_VERSIONS = (
+    """
 CREATE TABLE record (
     cluster_name TEXT PRIMARY KEY,
     generation   INTEGER NOT NULL,
@@ -40,7 +40,23 @@ CREATE TABLE history (
 );
 CREATE TABLE revision (number INTEGER NOT NULL);
 INSERT INTO revision VALUES (0);
-"""
+""",
+    """
+CREATE TABLE event (
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster_name TEXT NOT NULL,
+    document     TEXT NOT NULL
+);
+CREATE INDEX event_of_cluster ON event (cluster_name, number);
+CREATE TABLE request (
+    cluster_name TEXT PRIMARY KEY,
+    number       INTEGER NOT NULL
+);
+""",
+)
+"""What leads from each version of the schema to the next; a file of an older one is brought up to date."""
+
+SCHEMA_VERSION = len(_VERSIONS)
 
 
 class DatabaseThread:
@@ -181,11 +197,11 @@ def _ensure_schema(connection: sqlite3.Connection) -> None:
     if _user_version(connection) == SCHEMA_VERSION:
         return
     with transaction(connection):
-        if _user_version(connection) == 0:  # another process may have been first
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+        for steps in _VERSIONS[_user_version(connection) :]:  # none where another process was first
+            for statement in filter(str.strip, steps.split(";")):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _user_version(connection: sqlite3.Connection) -> int:

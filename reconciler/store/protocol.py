@@ -3,10 +3,13 @@
 The embedded default is `reconciler.store.sqlite`; a distributed store can take its place behind this protocol.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from reconciler.model.base import Frozen
+from reconciler.model.event import ClusterEvent
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 
@@ -23,6 +26,14 @@ class HistoryEntry(Frozen):
     actor: str
     at: datetime
     patch: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """How often a cluster's record was changed, and how often a look at the cluster was asked for."""
+
+    generation: int
+    request: int
 
 
 class Watch(Protocol):
@@ -70,6 +81,30 @@ class Store(Protocol):
 
     async def put_status(self, status: RecordStatus) -> None:
         """Write the controller's word on a cluster; ignored where the cluster has no record any more."""
+        ...
+
+    async def demands(self) -> dict[str, Demand]:
+        """What is asked of each cluster that has a record: cheap enough to be read at every change."""
+        ...
+
+    async def request_round(self, cluster_name: str) -> int:
+        """Ask whoever is the controller to look at a cluster; the number of the request."""
+        ...
+
+    async def requests(self, cluster_name: str) -> int:
+        """The number of the last request; 0 where there was none."""
+        ...
+
+    async def add_events(self, events: Sequence[ClusterEvent]) -> None:
+        """Keep events; of each cluster the last 1,000 stay, also after its record was removed."""
+        ...
+
+    async def events(self, cluster_name: str | None, *, after: int = 0) -> list[ClusterEvent]:
+        """The events above a number, oldest first; those of all clusters for None."""
+        ...
+
+    async def newest_event(self) -> int:
+        """The number of the last event."""
         ...
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:

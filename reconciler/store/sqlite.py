@@ -6,7 +6,8 @@ a reader waits for a writer of another process.
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,13 @@ from pydantic_core import PydanticSerializationError
 
 from reconciler.errors import Conflict, InvalidArgument, StoreUnavailable
 from reconciler.model.base import Frozen
+from reconciler.model.event import ClusterEvent
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
+from reconciler.store import tables
 from reconciler.store.database import DatabaseThread, transaction
 from reconciler.store.patch import Patch, difference
-from reconciler.store.protocol import HistoryEntry
+from reconciler.store.protocol import Demand, HistoryEntry
 from reconciler.store.watch import ChangeFeed, Watch, count_change
 
 T = TypeVar("T")
@@ -72,6 +75,25 @@ class SqliteStore:
     async def put_status(self, status: RecordStatus) -> None:
         document = status.model_dump_json()
         await self._write(lambda connection: _put_status(connection, status.cluster_name, document))
+
+    async def demands(self) -> dict[str, Demand]:
+        return await self._read(_demands)
+
+    async def request_round(self, cluster_name: str) -> int:
+        return await self._write(lambda connection: _request_round(connection, cluster_name))
+
+    async def requests(self, cluster_name: str) -> int:
+        return await self._read(lambda connection: tables.requests(connection, cluster_name))
+
+    async def add_events(self, events: Sequence[ClusterEvent]) -> None:
+        documents = [(event.cluster_name, event.model_dump_json(exclude={"number"})) for event in events]
+        await self._write(lambda connection: _add_events(connection, documents))
+
+    async def events(self, cluster_name: str | None, *, after: int = 0) -> list[ClusterEvent]:
+        return await self._read(lambda connection: _events(connection, cluster_name, after))
+
+    async def newest_event(self) -> int:
+        return await self._read(tables.newest_event)
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         return await (await self._begun()).wait(timeout_s=timeout_s)
@@ -211,20 +233,54 @@ def _status(connection: sqlite3.Connection, name: str) -> RecordStatus | None:
     return None if row is None else _parsed(RecordStatus, _loaded(row[0], what), what)
 
 
-def _put_status(connection: sqlite3.Connection, name: str, document: str) -> None:
-    """Without waiting for the disk: a status lost with the power is written anew by the next round."""
+def _demands(connection: sqlite3.Connection) -> dict[str, Demand]:
+    rows = connection.execute(
+        "SELECT cluster_name, generation, coalesce(number, 0) FROM record LEFT JOIN request USING (cluster_name)"
+    )
+    return {name: Demand(generation, number) for name, generation, number in rows}
+
+
+def _request_round(connection: sqlite3.Connection, name: str) -> int:
+    with _unhurried(connection):
+        number = tables.request_round(connection, name)
+        count_change(connection)
+    return number
+
+
+def _add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, str]]) -> None:
+    with _unhurried(connection):
+        tables.add_events(connection, documents)
+        count_change(connection)
+
+
+def _events(connection: sqlite3.Connection, name: str | None, after: int) -> list[ClusterEvent]:
+    return [
+        tables.with_number(_parsed(ClusterEvent, _loaded(document, "events"), "events"), number)
+        for number, document in tables.events_after(connection, name, after)
+    ]
+
+
+@contextmanager
+def _unhurried(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that does not wait for the disk: what it writes may be lost with the power, and whole only."""
     connection.execute("PRAGMA synchronous = NORMAL")
     try:
         with transaction(connection):
-            written = connection.execute(
-                "INSERT INTO status SELECT :name, :document FROM record WHERE cluster_name = :name"
-                " ON CONFLICT (cluster_name) DO UPDATE SET document = :document",
-                {"name": name, "document": document},
-            )
-            if written.rowcount:
-                count_change(connection)
+            yield
     finally:
         connection.execute("PRAGMA synchronous = FULL")
+
+
+def _put_status(connection: sqlite3.Connection, name: str, document: str) -> None:
+    """A status that is lost is written anew by the next round."""
+    with _unhurried(connection):
+        written = connection.execute(
+            "INSERT INTO status SELECT :name, :document FROM record WHERE cluster_name = :name"
+            " ON CONFLICT (cluster_name) DO UPDATE SET document = :document",
+            {"name": name, "document": document},
+        )
+        if written.rowcount:
+            count_change(connection)
 
 
 def _document(record: ClusterRecord) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Protocol, cast
 import typer
 
 import reconciler
-from reconciler.frontends.cli import clusters, doctor, images, looking, nodes, snapshots
+from reconciler.frontends.cli import clusters, doctor, images, looking, nodes, snapshots, watching
 from reconciler.frontends.cli.options import LogOptions, log_options
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, narrate, silence_stdout
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (clusters.app, looking.app, nodes.app, snapshots.app, images.app, doctor.app):
+for group in (clusters.app, looking.app, nodes.app, snapshots.app, images.app, doctor.app, watching.app):
     app.add_typer(group)
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from reconciler.errors import ClusterError, LibvirtUnavailable, OperationFailed
-from reconciler.host.libvirt.events import Listener, ensure_event_loop, register
+from reconciler.host.libvirt.events import HostEvent, Listener, ensure_event_loop, register
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Connection:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._handle: Any = None
-        self._listener: Listener | None = None
+        self._listeners: tuple[Listener, ...] = ()
         self._opening = threading.Lock()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="libvirt")
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised; nothing to stderr
@@ -51,12 +51,12 @@ class Connection:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, function)
 
     async def follow(self, listener: Listener) -> None:
-        """Tell `listener` of machines that end or reboot, on this connection and on those that follow it.
+        """Tell `listener` of what happens on the host, on this connection and on those that follow it.
 
         Raises `LibvirtUnavailable` where libvirtd is away; it is then registered when it is back.
         """
         ensure_event_loop()
-        self._listener = listener
+        self._listeners += (listener,)
         with self._opening:
             self._discard()
         await self.call(lambda handle: handle.isAlive())
@@ -89,8 +89,8 @@ class Connection:
     def _connect(self) -> Any:
         try:
             handle = libvirt.open(self._uri)
-            if self._listener is not None:
-                register(handle, self._listener)
+            if self._listeners:
+                register(handle, self._tell)
             return handle
         except libvirt.libvirtError as error:
             raise LibvirtUnavailable(
@@ -98,6 +98,10 @@ class Connection:
                 hint="start it (`systemctl start libvirtd`, or `libvirtd -d` without a service manager); "
                 "`vmcluster doctor` tells more",
             ) from error
+
+    def _tell(self, event: HostEvent) -> None:
+        for listener in self._listeners:
+            listener(event)
 
     def _was_lost(self, handle: Any, error: libvirt.libvirtError) -> bool:
         if error.get_error_code() not in _LOST:

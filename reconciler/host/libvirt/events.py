@@ -5,14 +5,39 @@ They are lost when the connection is, so they are registered on each connection 
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 import libvirt
 
-Listener = Callable[[str], None]
-"""Told the name of a domain whose machine ended or rebooted, on a thread of its own."""
+
+class HostEventKind(Enum):
+    """What may have changed."""
+
+    MACHINE_ENDED = auto()  # or rebooted: whoever was logged in is not any more
+    DOMAIN = auto()
+    NETWORK = auto()
+    INTERFACE = auto()
+    CONNECTED = auto()  # everything: events before this one may have been lost
+    DISCONNECTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class HostEvent:
+    """Something happened to the domain, network or interface of that name."""
+
+    kind: HostEventKind
+    name: str = ""
+
+
+Listener = Callable[[HostEvent], None]
+"""Told of each event, on a thread of its own."""
 
 _ENDS = frozenset({libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED})
+
+_KEEPALIVE_INTERVAL_S = 5
+_KEEPALIVE_COUNT = 3
 
 _starting = threading.Lock()
 _loops: list[threading.Thread] = []
@@ -29,17 +54,36 @@ def ensure_event_loop() -> None:
 
 
 def register(handle: Any, listener: Listener) -> None:
-    """Tell `listener` of every machine that ends or reboots, for as long as the connection lives."""
+    """Tell `listener` of what happens to machines and networks, for as long as the connection lives, and of its end."""
 
     def on_lifecycle(_handle: Any, domain: Any, event: int, _detail: int, _opaque: None) -> None:
-        if event in _ENDS:
-            listener(domain.name())
+        kind = HostEventKind.MACHINE_ENDED if event in _ENDS else HostEventKind.DOMAIN
+        listener(HostEvent(kind, domain.name()))
 
     def on_reboot(_handle: Any, domain: Any, _opaque: None) -> None:
-        listener(domain.name())
+        listener(HostEvent(HostEventKind.MACHINE_ENDED, domain.name()))
+
+    def on_network(_handle: Any, network: Any, _event: int, _detail: int, _opaque: None) -> None:
+        listener(HostEvent(HostEventKind.NETWORK, network.name()))
+
+    def on_change(_handle: Any, domain: Any, *_details: Any) -> None:
+        listener(HostEvent(HostEventKind.DOMAIN, domain.name()))
+
+    def on_close(_handle: Any, _reason: int, _opaque: None) -> None:
+        listener(HostEvent(HostEventKind.DISCONNECTED))
 
     handle.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_lifecycle, None)
     handle.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, on_reboot, None)
+    for event in (
+        libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR,
+        libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+        libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    ):
+        handle.domainEventRegisterAny(None, event, on_change, None)
+    handle.networkEventRegisterAny(None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, on_network, None)
+    handle.registerCloseCallback(on_close, None)
+    handle.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+    listener(HostEvent(HostEventKind.CONNECTED))
 
 
 def _run_forever() -> None:

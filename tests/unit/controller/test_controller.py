@@ -12,7 +12,8 @@ import pytest
 
 from reconciler.act.outcome import Outcome
 from reconciler.controller.controller import SAME_FAILURES, Controller, as_error
-from reconciler.controller.round import OnOutcome, RoundResult, Rounds, no_observer
+from reconciler.controller.journal import OnEvent, no_observer
+from reconciler.controller.round import RoundResult, Rounds
 from reconciler.errors import ClusterError, ErrorCode, LibvirtUnavailable, OperationFailed, OperationTimeout
 from reconciler.model.plan import Action, Plan, ShutDown, Start, Suspend
 from reconciler.model.record import ClusterRecord
@@ -47,7 +48,7 @@ class SimulatedRounds:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def run(self, cluster: str, _on_outcome: OnOutcome = no_observer) -> RoundResult:
+    async def run(self, cluster: str, _tell: OnEvent = no_observer) -> RoundResult:
         number = len(self.starts_s)
         self.starts_s.append(time.monotonic())
         self.at_once += 1
@@ -62,13 +63,20 @@ class SimulatedRounds:
 
 
 def status(
-    cluster: str, generation: int, *, converged: bool = False, message: str = "", obstacle: Obstacle | None = None
+    cluster: str,
+    generation: int,
+    *,
+    converged: bool = False,
+    request: int = 0,
+    message: str = "",
+    obstacle: Obstacle | None = None,
 ) -> RecordStatus:
     obstacles = (obstacle or PASSING.model_copy(update={"message": message}),) if not converged else ()
     return RecordStatus(
         cluster_name=cluster,
         observed_generation=generation,
         converged=converged,
+        round_request=request,
         obstacles=obstacles,
         updated_at=datetime.now(UTC),
     )
@@ -140,7 +148,7 @@ async def test_the_other_simulated_nodes_are_brought_to_their_end_before_an_obst
 async def test_the_same_simulated_failure_is_answered_after_a_few_ever_rarer_rounds(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.controller.controller._FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr("reconciler.controller.delay.FIRST_DELAY_S", 0.01)
     controller, rounds = simulated(
         store, tmp_path, lambda _: acted(START, error=OperationFailed("refused", node="alpha"))
     )
@@ -289,7 +297,7 @@ async def test_where_another_process_is_the_controller_its_status_is_waited_for(
     await store.put_status(status(record.cluster_name, record.generation - 1, converged=True))
     await asyncio.sleep(0.15)
     assert not waiting.done()  # that was the word on an older generation
-    await store.put_status(status(record.cluster_name, record.generation, converged=True))
+    await store.put_status(status(record.cluster_name, record.generation, converged=True, request=1))
     await asyncio.wait_for(waiting, 1)
     assert (rounds.starts_s, other_process.returncode) == ([], None)
 
@@ -299,7 +307,7 @@ async def test_a_terminal_obstacle_that_another_process_met_ends_the_wait(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord
 ) -> None:
     controller, _ = simulated(store, tmp_path, lambda _: acted())
-    await store.put_status(status(record.cluster_name, record.generation, obstacle=TERMINAL))
+    await store.put_status(status(record.cluster_name, record.generation, request=1, obstacle=TERMINAL))
     with pytest.raises(ClusterError, match="not ours"):
         await controller.converge(record, timeout_s=5)
 
@@ -311,7 +319,7 @@ async def test_time_runs_out_also_where_another_process_does_not_get_on(
 ) -> None:
     controller, _ = simulated(store, tmp_path, lambda _: acted())
     if word is not None:
-        await store.put_status(status(record.cluster_name, record.generation, obstacle=word))
+        await store.put_status(status(record.cluster_name, record.generation, request=1, obstacle=word))
     with pytest.raises(ClusterError, match="will pass" if word else "another process is at work"):
         await asyncio.wait_for(controller.converge(record, timeout_s=0.3), 2)
 

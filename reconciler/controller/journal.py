@@ -1,0 +1,113 @@
+"""The events of one round: told at once to who waits in this process, and kept in the store for all others."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import structlog
+
+from reconciler.act.outcome import Outcome
+from reconciler.errors import ClusterError
+from reconciler.model.event import Cause, ClusterEvent, EventKind
+from reconciler.model.plan import Action, Plan
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import RecordStatus
+from reconciler.store.protocol import Store
+
+log = structlog.get_logger(__name__)
+
+OnEvent = Callable[[ClusterEvent], None]
+"""Told of each thing that happens, as it happens."""
+
+
+def no_observer(_event: ClusterEvent) -> None:
+    """Nobody watches."""
+
+
+class Journal:
+    """Writes as long as the round goes on, without keeping it waiting; `close` waits until all is written."""
+
+    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, *, drifted: bool) -> None:
+        self._store = store
+        self._record = record
+        self._tell = tell
+        self._cause = Cause.DRIFT if drifted else Cause.CHANGE
+        self._unwritten: list[ClusterEvent] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    def found(self, todo: Plan) -> None:
+        """The round is about to carry out this plan."""
+        if self._cause is Cause.DRIFT:
+            for action in todo.actions:
+                self._add(EventKind.DRIFT_FOUND, action.reason, node=action.node, subject=_name(action))
+
+    def ended(self, outcome: Outcome) -> None:
+        """An action ended."""
+        action, name = outcome.action, _name(outcome.action)
+        if outcome.error is not None:
+            self._add(EventKind.ACTION_FAILED, f"failed: {outcome.error}", node=action.node, subject=name)
+            return
+        kind = EventKind.DRIFT_REPAIRED if self._cause is Cause.DRIFT else EventKind.ACTION_DONE
+        self._add(kind, f"done in {outcome.duration_s:.2f} s", node=action.node, subject=name)
+
+    def said(self, before: RecordStatus | None, after: RecordStatus) -> None:
+        """The round's word on the cluster: what it says otherwise than the one before."""
+        for message, subject in _changed_conditions(before, after):
+            self._add(EventKind.CONDITION_CHANGED, message, subject=subject, caused=False)
+        old = {(of.code, of.node): of for of in before.obstacles} if before else {}
+        new = {(of.code, of.node): of for of in after.obstacles}
+        for key in new.keys() - old.keys():
+            self._add(EventKind.OBSTACLE_MET, new[key].message, node=key[1], subject=key[0].value, caused=False)
+        for key in old.keys() - new.keys():
+            self._add(EventKind.OBSTACLE_GONE, old[key].message, node=key[1], subject=key[0].value, caused=False)
+
+    async def close(self) -> None:
+        """Wait until every event is in the store."""
+        while self._writing is not None or self._unwritten:
+            self._ensure_written()
+            assert self._writing is not None
+            await self._writing
+
+    def _add(
+        self, kind: EventKind, message: str, *, node: str | None = None, subject: str, caused: bool = True
+    ) -> None:
+        event = ClusterEvent(
+            cluster_name=self._record.cluster_name,
+            at=datetime.now(UTC),
+            kind=kind,
+            message=message,
+            node=node,
+            subject=subject,
+            cause=self._cause if caused else None,
+            generation=self._record.generation,
+        )
+        self._unwritten.append(event)
+        self._tell(event)
+        self._ensure_written()
+
+    def _ensure_written(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        """A store that takes no events does not keep the round from its work; its status is refused too, and tells."""
+        try:
+            while batch := self._unwritten:
+                self._unwritten = []
+                await self._store.add_events(batch)
+        except ClusterError as error:
+            log.warning("events_lost", cluster=self._record.cluster_name, cause=str(error))
+        finally:
+            self._writing = None
+
+
+def _name(action: Action) -> str:
+    return type(action).__name__
+
+
+def _changed_conditions(before: RecordStatus | None, after: RecordStatus) -> Iterator[tuple[str, str]]:
+    old = {of.type: of.status for of in before.conditions} if before else {}
+    for of in after.conditions:
+        if old.get(of.type) is not of.status:
+            detail = f": {of.message}" if of.message else ""
+            yield f"{of.status.value} ({of.reason}){detail}", of.type.value

@@ -1,0 +1,91 @@
+"""The keeper of one cluster: a round whenever something may have changed, one at a time, and none in vain for long."""
+
+import asyncio
+import time
+from contextlib import suppress
+from random import Random
+
+import structlog
+
+from reconciler.controller.delay import growing_delay_s
+from reconciler.controller.pace import Pace
+from reconciler.controller.retries import Retries
+from reconciler.controller.round import RoundResult, Rounds
+from reconciler.errors import ClusterError, InternalError
+
+log = structlog.get_logger(__name__)
+
+LONGEST_DELAY_S = 30.0
+_LONGEST_ASK_S = 5.0
+_STORM_FIRST_S = 0.02
+_STORM_LONGEST_S = 1.0
+_CALM_S = 2.0
+
+
+class Keeper:
+    """Keeps a cluster as its record wants, until the record is gone. Wake-ups while a round runs are one more round."""
+
+    def __init__(self, cluster: str, rounds: Rounds, chance: Random) -> None:
+        self.cluster = cluster
+        self.interfaces: frozenset[str] = frozenset()
+        self._rounds = rounds
+        self._woken = asyncio.Event()
+        self._at_work = asyncio.Lock()
+        self._pace = Pace(LONGEST_DELAY_S, _LONGEST_ASK_S, chance)
+        self._retries = Retries(chance)
+        self._idle = 0
+        self._last_idle_s = 0.0
+
+    def wake(self, *, anew: bool = False) -> None:
+        """Look again; `anew` when it is the record that changed, so that earlier failures tell nothing."""
+        if anew:
+            self._pace.restart()
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Rounds until the cluster has no record any more."""
+        while True:
+            self._woken.clear()
+            async with self._at_work:
+                result = await self._round()
+            if result.gone:
+                return
+            self.interfaces = result.interfaces or self.interfaces
+            await self._rest(result)
+
+    async def finish(self) -> None:
+        """Return when no round is at work; none begins afterwards."""
+        await self._at_work.acquire()
+
+    async def _round(self) -> RoundResult:
+        """One round; a defect in it is this cluster's trouble and nobody else's."""
+        try:
+            return await self._rounds.run(self.cluster, retries=self._retries)
+        except ClusterError as error:
+            log.warning("round_failed", cluster=self.cluster, code=error.code.value, cause=str(error))
+            return RoundResult(error=error)
+        except Exception as error:
+            log.exception("round_failed", cluster=self.cluster)
+            return RoundResult(error=InternalError(f"a defect in this program: {error}"))
+
+    async def _rest(self, result: RoundResult) -> None:
+        """Until the next round: for as long as nothing happens where all is as wanted."""
+        if result.converged:
+            self._pace.restart()
+            await self._calm_down()
+            await self._woken.wait()
+            return
+        self._idle = 0
+        delay_s = self._pace.delay_s(result)
+        due_s = self._retries.due_in_s()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s if due_s is None else min(delay_s, due_s)):
+                await self._woken.wait()
+
+    async def _calm_down(self) -> None:
+        """A storm of events that concern nothing of what is wanted gets ever rarer rounds."""
+        now_s = time.monotonic()
+        self._idle = self._idle + 1 if now_s - self._last_idle_s < _CALM_S else 0
+        self._last_idle_s = now_s
+        if self._idle > 1:
+            await asyncio.sleep(growing_delay_s(self._idle, _STORM_LONGEST_S, first_s=_STORM_FIRST_S))

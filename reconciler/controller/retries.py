@@ -1,0 +1,123 @@
+"""What keeps failing in a watched cluster, node by node, and when each is tried again."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from reconciler.act.outcome import Outcome
+from reconciler.controller.delay import growing_delay_s
+from reconciler.controller.status import obstacle_of
+from reconciler.errors import Conflict
+from reconciler.model.plan import Action, Plan, ShutDown
+from reconciler.model.status import Obstacle
+
+LONGEST_DELAY_S = 60.0
+FREE_REPAIRS = 3
+"""So often the same repair of a node is made at once; then something fights it, or the node does not last."""
+
+SETTLED_S = 60.0
+"""A repair that has lasted this long is not counted any more."""
+
+_FIRST_DELAY_S = 0.5
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """One node's (None: the cluster's own) failures in a row; held back until `until_s` of the clock."""
+
+    count: int
+    until_s: float
+    obstacle: Obstacle
+
+
+@dataclass(slots=True)
+class _Repair:
+    """How often in a row the same was done to a node, and when last."""
+
+    count: int
+    last_s: float
+
+
+class Retries:
+    """The memory of one cluster's keeper; a change of the record, or a request, wipes it clean."""
+
+    def __init__(self, chance: Random, clock: Callable[[], float] = time.monotonic) -> None:
+        self._chance = chance
+        self._clock = clock
+        self._troubles: dict[str | None, _Trouble] = {}
+        self._repairs: dict[tuple[str | None, type[Action]], _Repair] = {}
+        self._wanted = (0, 0)
+
+    def begin(self, generation: int, request: int) -> None:
+        """A round begins on what is now wanted; who asks anew is not kept waiting for old failures."""
+        if self._wanted != (generation, request):
+            self._troubles.clear()
+            self._repairs.clear()
+        self._wanted = (generation, request)
+
+    def allowed(self, plan: Plan) -> tuple[Action, ...]:
+        """The actions that need not wait. Nodes that are put back together are not told apart."""
+        if plan.all_or_nothing and any(action.node in self._held() for action in plan.actions):
+            return ()
+        return tuple(action for action in plan.actions if not self._is_held(action))
+
+    def note(self, outcomes: Iterable[Outcome]) -> None:
+        """Remember how actions went."""
+        ended = list(outcomes)
+        failed = {outcome.action.node for outcome in ended if outcome.error is not None}
+        for outcome in ended:
+            if outcome.error is not None:
+                self._hold(outcome.action.node, obstacle_of(outcome.error))
+        done = {(of.action.node, type(of.action)): of.action for of in ended if of.action.node not in failed}
+        for action in done.values():  # what one round does several times over, as for several disks, counts once
+            self._note_success(action)
+
+    def obstacles(self, plan: Plan) -> tuple[Obstacle, ...]:
+        """What is waited with although the plan has work for it."""
+        nodes = {action.node for action in plan.actions}
+        return tuple(trouble.obstacle for node, trouble in self._held().items() if node in nodes)
+
+    def due_in_s(self) -> float | None:
+        """The time until the next node may be tried again; None where none is waited with."""
+        until = [trouble.until_s for trouble in self._held().values()]
+        return max(0.0, min(until) - self._clock()) if until else None
+
+    def _held(self) -> dict[str | None, _Trouble]:
+        now_s = self._clock()
+        return {node: trouble for node, trouble in self._troubles.items() if trouble.until_s > now_s}
+
+    def _is_held(self, action: Action) -> bool:
+        held = self._held()
+        return action.node in held or None in held
+
+    def _note_success(self, action: Action) -> None:
+        now_s = self._clock()
+        key = (action.node, type(action))
+        last = self._repairs.get(key)
+        lasted = last is None or now_s - last.last_s > SETTLED_S + growing_delay_s(last.count, LONGEST_DELAY_S)
+        count = 1 if last is None or lasted else last.count + 1
+        self._repairs[key] = _Repair(count, now_s)
+        if count > FREE_REPAIRS and not isinstance(action, ShutDown):
+            self._hold(action.node, _undone(action, count))
+        elif lasted:
+            self._troubles.pop(action.node, None)
+
+    def _hold(self, node: str | None, obstacle: Obstacle) -> None:
+        before = self._troubles.get(node)
+        count = before.count + 1 if before else 1
+        delay_s = growing_delay_s(count, LONGEST_DELAY_S, self._chance, _FIRST_DELAY_S)
+        again = datetime.now(UTC) + timedelta(seconds=delay_s)
+        said = f"{obstacle.message} (failed {count} times in a row; next try at {again:%H:%M:%S} UTC)"
+        explained = obstacle if count == 1 else obstacle.model_copy(update={"message": said})
+        self._troubles[node] = _Trouble(count, self._clock() + delay_s, explained)
+
+
+def _undone(action: Action, count: int) -> Obstacle:
+    error = Conflict(
+        f"{type(action).__name__} was done {count} times and did not last",
+        node=action.node,
+        hint="the node ends by itself, or another program undoes it: see its console and `vmcluster events`",
+    )
+    return obstacle_of(error).model_copy(update={"terminal": False})

@@ -1,0 +1,55 @@
+"""The tables of events and of requests for a round, as statements on one connection."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from reconciler.model.event import ClusterEvent
+
+KEPT_EVENTS = 1000
+"""Events that each cluster keeps; older ones go."""
+
+
+def add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, str]]) -> None:
+    """Append events, each a cluster's name and its JSON, and let the oldest go. Inside a transaction."""
+    connection.executemany("INSERT INTO event (cluster_name, document) VALUES (?, ?)", documents)
+    for name in {name for name, _ in documents}:
+        connection.execute(
+            "DELETE FROM event WHERE cluster_name = :name AND number <= (SELECT number FROM event"
+            " WHERE cluster_name = :name ORDER BY number DESC LIMIT 1 OFFSET :kept)",
+            {"name": name, "kept": KEPT_EVENTS},
+        )
+
+
+def events_after(connection: sqlite3.Connection, name: str | None, after: int) -> list[tuple[int, str]]:
+    """Number and JSON of the events above a number, oldest first; of all clusters for None."""
+    return connection.execute(
+        "SELECT number, document FROM event WHERE number > :after AND (:name IS NULL OR cluster_name = :name)"
+        " ORDER BY number",
+        {"after": after, "name": name},
+    ).fetchall()
+
+
+def newest_event(connection: sqlite3.Connection) -> int:
+    """The number of the last event of all."""
+    return int(connection.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()[0])
+
+
+def with_number(event: ClusterEvent, number: int) -> ClusterEvent:
+    """The event as it is in the store."""
+    return event.model_copy(update={"number": number})
+
+
+def request_round(connection: sqlite3.Connection, name: str) -> int:
+    """Count one more request to look at a cluster. Inside a transaction."""
+    row = connection.execute(
+        "INSERT INTO request VALUES (?, 1) ON CONFLICT (cluster_name) DO UPDATE SET number = number + 1"
+        " RETURNING number",
+        (name,),
+    ).fetchone()
+    return int(row[0])
+
+
+def requests(connection: sqlite3.Connection, name: str) -> int:
+    """How often a round was asked for."""
+    row = connection.execute("SELECT number FROM request WHERE cluster_name = ?", (name,)).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,83 @@
+"""The service as a process of its own, as a service manager runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.bed import Bed
+
+RESYNC_S = 2.0
+
+
+@dataclass
+class WatchProcess:
+    """`vmcluster watch` at work."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The log's entries of that name."""
+        entries = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [entry for entry in entries if entry["event"] == event]
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def cpu_s(self) -> float:
+        """Processor time used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mib(self) -> float:
+        """Resident memory."""
+        line = next(
+            of for of in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if of.startswith("VmRSS")
+        )
+        return int(line.split()[1]) / 1024
+
+
+@contextmanager
+def watching(bed: Bed, *arguments: str, resync_s: float = RESYNC_S) -> Iterator[WatchProcess]:
+    """Run the service; it is killed in the end where it has not ended by itself."""
+    log = bed.directory / f"watch-{time.monotonic_ns()}.log"
+    command = [str(Path(sys.executable).parent / "vmcluster"), "watch", "--resync", str(resync_s), *arguments]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, env=bed.environment, stderr=stderr)
+    service = WatchProcess(process, log)
+    try:
+        wait_until(lambda: bool(service.logged("watching")) or process.poll() is not None, timeout_s=20)
+        assert process.poll() is None, log.read_text()
+        yield service
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wait_until(holds: Callable[[], bool], *, timeout_s: float = 15.0) -> float:
+    """How long it took until it held."""
+    started_s = time.monotonic()
+    while not holds():
+        assert time.monotonic() - started_s < timeout_s, "it did not come to hold in time"
+        time.sleep(0.01)
+    return time.monotonic() - started_s
+
+
+@pytest.fixture
+def watch(bed: Bed) -> Iterator[WatchProcess]:
+    """The service on the test's bed."""
+    with watching(bed) as service:
+        yield service
