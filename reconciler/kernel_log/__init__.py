@@ -1,0 +1,1 @@
+"""What a kernel said: its records, its console, and what they mean. Pure."""

@@ -1,0 +1,137 @@
+"""From lines to an answer: classification, counts, filters, limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from reconciler.kernel_log.events import Event, find_events
+from reconciler.kernel_log.kinds import OOPSES, WARNINGS, Classification, EventKind, classification_of
+from reconciler.kernel_log.line import ERR, LEVELS, WARNING, LogLine
+from reconciler.kernel_log.marker import is_marker
+from reconciler.model.kernel_log import (
+    DmesgLine,
+    DmesgResult,
+    FilterLevel,
+    KernelEvent,
+    KernelHealth,
+    LogSource,
+    MarkerState,
+)
+
+LINES_LIMIT = 20_000
+EVENTS_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the lines of a report come from, and what became of the marker."""
+
+    source: LogSource
+    boot_id: str | None = None
+    marker: MarkerState = MarkerState.NOT_ASKED
+    message: str | None = None
+
+
+def report(lines: Sequence[LogLine], origin: Origin, *, filter_level: FilterLevel = "all") -> DmesgResult:
+    """What is said of one node: of very many lines the newest ones, of very many events the first ones."""
+    events = find_events(lines)
+    classes = _classes(lines, events)
+    shown = [index for index in range(len(lines)) if _passes(lines[index], classes[index], filter_level)]
+    kept = shown[-LINES_LIMIT:]
+    warnings, errors = _counts(lines, events)
+    return DmesgResult(
+        lines=tuple(_dmesg_line(lines[index], classes[index]) for index in kept),
+        oops_detected=any(event.kind in OOPSES for event in events),
+        panic_detected=any(event.kind is EventKind.PANIC for event in events),
+        warning_count=warnings,
+        error_count=errors,
+        events=tuple(_kernel_event(lines, event) for event in events[:EVENTS_LIMIT]),
+        source=origin.source,
+        boot_id=origin.boot_id,
+        marker=origin.marker,
+        message=origin.message,
+        omitted_lines=len(shown) - len(kept) + sum(len(event.members) for event in events[EVENTS_LIMIT:]),
+    )
+
+
+def health(lines: Sequence[LogLine], source: LogSource, boot_id: str | None = None) -> KernelHealth:
+    """Whether a kernel has said anything bad; the lines are those of one boot."""
+    first = next(iter(find_events(lines)), None)
+    return KernelHealth(
+        healthy=first is None,
+        source=source,
+        boot_id=boot_id,
+        first_bad_event=_kernel_event(lines, first) if first else None,
+    )
+
+
+def joined(console: Sequence[LogLine], kmsg: Sequence[LogLine]) -> list[LogLine]:
+    """The kernel's lines on the console that its buffer does not have, as those of an earlier boot, then the buffer."""
+    known = {(line.timestamp_us, line.text) for line in kmsg}
+    return [*(line for line in console if line.kernel and (line.timestamp_us, line.text) not in known), *kmsg]
+
+
+def _classes(lines: Sequence[LogLine], events: Sequence[Event]) -> list[Classification | None]:
+    classes = [Classification.NORMAL if line.kernel or line.facility else None for line in lines]
+    for event in events:
+        for index in event.members:
+            classes[index] = classification_of(event.kind)
+    return classes
+
+
+def _passes(line: LogLine, classified: Classification | None, filter_level: FilterLevel) -> bool:
+    """What is bad passes every filter, with its trace; so does a line of the kernel's that does not say its level."""
+    match filter_level:
+        case "all":
+            return True
+        case "warn+":
+            highest = WARNING
+        case "err+":
+            highest = ERR
+        case _:
+            assert_never(filter_level)
+    if classified is not Classification.NORMAL:
+        return classified is not None
+    return line.level is None or line.level <= highest
+
+
+def _counts(lines: Sequence[LogLine], events: Sequence[Event]) -> tuple[int, int]:
+    """Warnings and errors."""
+    members = {index for event in events for index in event.members}
+    levels = [
+        line.level
+        for index, line in enumerate(lines)
+        if line.level is not None and index not in members and not is_marker(line)
+    ]
+    warnings = sum(event.kind in WARNINGS for event in events)
+    return (
+        warnings + sum(level == WARNING for level in levels),
+        len(events) - warnings + sum(level <= ERR for level in levels),
+    )
+
+
+def _dmesg_line(line: LogLine, classified: Classification | None) -> DmesgLine:
+    return DmesgLine(
+        timestamp=_seconds(line),
+        level=None if line.level is None else LEVELS[line.level],
+        facility=line.facility,
+        text=line.text,
+        classified_as=None if classified is None else classified.value,
+        sequence=line.sequence,
+    )
+
+
+def _kernel_event(lines: Sequence[LogLine], event: Event) -> KernelEvent:
+    head = lines[event.head]
+    return KernelEvent(
+        kind=event.kind.value,
+        classified_as=classification_of(event.kind).value,
+        summary=head.text,
+        timestamp=_seconds(head),
+        sequence=head.sequence,
+        lines=tuple(lines[index].text for index in event.members),
+    )
+
+
+def _seconds(line: LogLine) -> float | None:
+    return None if line.timestamp_us is None else line.timestamp_us / 1_000_000

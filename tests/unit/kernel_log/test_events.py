@@ -1,0 +1,68 @@
+"""What is recognised, what is not, and what belongs together."""
+
+import pytest
+
+from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events
+from reconciler.kernel_log.kinds import EventKind, classification_of, kind_of
+from reconciler.kernel_log.line import LogLine
+from tests.unit.kernel_log.samples import EVENTS, HEADS, LOOK_ALIKES, NULL_POINTER, PANIC, WARN
+
+
+def lines(text: str) -> list[LogLine]:
+    return [LogLine(line) for line in text.split("\n")]
+
+
+def kinds(text: str) -> list[str]:
+    return [event.kind.value for event in find_events(lines(text))]
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_an_event_is_one_with_its_whole_trace_and_nothing_around_it(kind: str) -> None:
+    text = f"virtio_net virtio0: before\n{EVENTS[kind]}\nvirtio_net virtio0: after"
+    (event,) = find_events(lines(text))
+    assert event.kind.value == kind
+    assert event.members == list(range(1, 1 + len(lines(EVENTS[kind]))))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_other_words_for_the_same_are_recognised(head: str) -> None:
+    assert kind_of(head) == HEADS[head]
+
+
+@pytest.mark.parametrize("text", LOOK_ALIKES)
+def test_a_look_alike_is_no_event(text: str) -> None:
+    assert kind_of(text) is None
+
+
+def test_every_kind_has_a_word_of_the_contract() -> None:
+    words = {kind: classification_of(kind).value for kind in EventKind}
+    assert set(words.values()) == {"oops", "panic", "warn", "kasan", "ubsan"}
+    assert words[EventKind.NULL_POINTER] == "oops"
+    assert words[EventKind.HUNG_TASK] == "warn"
+
+
+def test_every_kind_is_recognised_in_some_sample() -> None:
+    assert {*EVENTS, *HEADS.values(), "kmsan"} == {kind.value for kind in EventKind}
+    assert kind_of("BUG: KMSAN: uninit-value in test_it+0x4/0x9") is EventKind.KMSAN
+
+
+def test_events_that_follow_each_other_stay_apart() -> None:
+    assert kinds("\n".join([WARN, NULL_POINTER, PANIC])) == ["warn", "null_pointer", "panic"]
+    assert kinds("\n".join(EVENTS.values())) == list(EVENTS)
+
+
+def test_a_program_that_quotes_a_panic_makes_none() -> None:
+    quoted = [LogLine(line, facility="user", kernel=False) for line in PANIC.split("\n")]
+    assert find_events(quoted) == []
+
+
+def test_what_a_program_says_in_the_middle_does_not_end_a_trace() -> None:
+    trace = lines(NULL_POINTER)
+    mixed = [*trace[:5], LogLine("systemd[1]: hello", facility="daemon", kernel=False), *trace[5:]]
+    (event,) = find_events(mixed)
+    assert event.members == [*range(5), *range(6, len(mixed))]
+
+
+def test_an_event_never_grows_beyond_its_limit() -> None:
+    (event,) = find_events(lines("WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2\n" + " f+0x1/0x2\n" * 10_000))
+    assert len(event.members) == EVENT_LINES_LIMIT

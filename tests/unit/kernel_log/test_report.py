@@ -1,0 +1,101 @@
+"""What is answered about one node: counts, filters, markers, limits."""
+
+import pytest
+
+from reconciler.errors import InvalidArgument
+from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
+from reconciler.kernel_log.records import parse_kmsg
+from reconciler.kernel_log.report import LINES_LIMIT, Origin, health, joined, report
+from reconciler.model.kernel_log import LogSource
+from tests.unit.kernel_log.samples import EVENTS, NULL_POINTER, PANIC, WARN
+
+KMSG = Origin(LogSource.KMSG)
+MARKER = render_marker(1_700_000_000_123_456, "0123456789abcdef")
+
+
+def records(*said: tuple[int, str]) -> list[LogLine]:
+    return [LogLine(text, 10 + number, level, "kern", number) for number, (level, text) in enumerate(said)]
+
+
+def at(level: int, text: str) -> list[tuple[int, str]]:
+    return [(level, line) for line in text.split("\n")]
+
+
+def test_a_quiet_log_is_clean() -> None:
+    answer = report(records((6, "hello"), (5, "world")), KMSG)
+    assert (answer.warning_count, answer.error_count, answer.events) == (0, 0, ())
+    assert [line.classified_as for line in answer.lines] == ["normal", "normal"]
+
+
+def test_an_event_counts_once_whatever_the_length_of_its_trace() -> None:
+    answer = report(records(*at(4, WARN), *at(1, NULL_POINTER), (4, "slow"), (3, "I/O error"), (6, "fine")), KMSG)
+    assert (answer.warning_count, answer.error_count) == (2, 2)
+    assert (answer.oops_detected, answer.panic_detected) == (True, False)
+    assert [event.kind for event in answer.events] == ["warn", "null_pointer"]
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_no_event_is_ever_a_clean_log(kind: str) -> None:
+    answer = report(
+        [LogLine(line) for line in EVENTS[kind].split("\n")], Origin(LogSource.CONSOLE), filter_level="err+"
+    )
+    assert answer.warning_count + answer.error_count == 1
+    assert [line.text for line in answer.lines] == EVENTS[kind].split("\n")
+
+
+def test_filters_keep_what_is_bad_with_its_trace_and_say_nothing_else() -> None:
+    lines = records((6, "info"), (4, "warning"), (3, "error"), *at(6, PANIC))
+    trace = PANIC.split("\n")
+    assert [line.text for line in report(lines, KMSG, filter_level="warn+").lines] == ["warning", "error", *trace]
+    assert [line.text for line in report(lines, KMSG, filter_level="err+").lines] == ["error", *trace]
+    assert report(lines, KMSG, filter_level="err+").warning_count == 1
+
+
+def test_a_line_that_does_not_say_its_level_passes_every_filter() -> None:
+    lines = [LogLine("who knows", 1), LogLine("login:", kernel=False)]
+    assert [line.text for line in report(lines, KMSG, filter_level="err+").lines] == ["who knows"]
+
+
+def test_a_marker_is_no_error() -> None:
+    marker = LogLine(MARKER, 1, 3, "user", 1, kernel=False)
+    assert report([marker], KMSG).error_count == 0
+
+
+def test_after_a_marker_comes_everything_of_its_very_microsecond_and_nothing_before() -> None:
+    output = b"".join(b"6,%d,500,-;line %d\n" % (number, number) for number in range(10))
+    output += b"11,10,500,-;%b\n" % MARKER.encode()
+    output += b"".join(b"6,%d,500,-;line %d\n" % (number, number) for number in range(11, 15))
+    found = after_marker(parse_kmsg(output), MARKER)
+    assert found is not None
+    assert [line.sequence for line in found] == [11, 12, 13, 14]
+
+
+def test_a_marker_that_is_not_there_is_not_mistaken_for_an_empty_log() -> None:
+    assert after_marker(records((6, "hello")), MARKER) is None
+
+
+def test_a_marker_knows_its_time_and_others_are_refused() -> None:
+    assert marked_at_s(MARKER) == pytest.approx(1_700_000_000.123456)
+    for wrong in ("", "x", MARKER + " ", MARKER[:-1], "vmcluster-mark:1.2:3"):
+        with pytest.raises(InvalidArgument):
+            marked_at_s(wrong)
+
+
+def test_very_many_lines_are_cut_from_the_front_and_said_to_be() -> None:
+    answer = report([LogLine(str(number)) for number in range(LINES_LIMIT + 5)], KMSG)
+    assert (len(answer.lines), answer.lines[0].text, answer.omitted_lines) == (LINES_LIMIT, "5", 5)
+
+
+def test_what_both_sources_have_is_shown_once() -> None:
+    kmsg = records((4, "new boot"))
+    console = [LogLine("old boot", 99), LogLine("new boot", 10), LogLine("login:", kernel=False)]
+    assert [line.text for line in joined(console, kmsg)] == ["old boot", "new boot"]
+
+
+def test_a_kernel_is_healthy_until_its_first_bad_event() -> None:
+    assert health(records((3, "I/O error")), LogSource.KMSG).healthy
+    ill = health(records(*at(4, WARN), *at(0, PANIC)), LogSource.KMSG, "id")
+    assert ill.first_bad_event is not None
+    assert (ill.healthy, ill.boot_id, ill.first_bad_event.kind) == (False, "id", "warn")
+    assert ill.first_bad_event.summary.startswith("WARNING: CPU: 0 PID: 12 at drivers/test/provoke.c:41")
