@@ -5,7 +5,7 @@ or address in angle brackets, so that it is seen as a difference and healed.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from reconciler.errors import OperationFailed
 from reconciler.model.links import (
@@ -18,10 +18,8 @@ from reconciler.model.links import (
     Ports,
     TapPair,
     TapQdisc,
+    same_time,
 )
-
-EXPIRY_TOLERANCE = timedelta(seconds=2)
-"""nft shows in whole seconds how long a cut has left."""
 
 
 def compile_host(links: Mapping[str, Inbound], ports: Ports) -> HostLinks:
@@ -65,19 +63,6 @@ def read_links(host: HostLinks, ports: Ports) -> dict[str, Inbound]:
         receiver: Inbound(links=dict(sorted(links.get(receiver, {}).items())), down=receiver in down)
         for receiver in sorted(links.keys() | down)
     }
-
-
-def changed_taps(have: Mapping[str, TapQdisc], want: Mapping[str, TapQdisc]) -> tuple[str, ...]:
-    """The taps whose queues differ, sorted; no entry and an entry without senders are the same."""
-    nothing = TapQdisc()
-    return tuple(sorted(tap for tap in have.keys() | want.keys() if have.get(tap, nothing) != want.get(tap, nothing)))
-
-
-def same_cuts(have: FirewallState, want: FirewallState) -> bool:
-    """Whether the same pairs are cut, each until about the same time."""
-    return have.cuts.keys() == want.cuts.keys() and all(
-        _same_time(expires_at, want.cuts[pair]) for pair, expires_at in have.cuts.items()
-    )
 
 
 def same_inbound(have: Inbound | None, want: Inbound | None) -> bool:
@@ -129,11 +114,5 @@ def _same_link(have: Link, want: Link) -> bool:
     return have is want or (
         have.cut == want.cut
         and have.impairment == want.impairment
-        and _same_time(have.cut_expires_at, want.cut_expires_at)
+        and same_time(have.cut_expires_at, want.cut_expires_at)
     )
-
-
-def _same_time(one: datetime | None, other: datetime | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return abs(one - other) <= EXPIRY_TOLERANCE

@@ -1,18 +1,43 @@
 """Taps and the bridges they are plugged into, as iproute2 shows and changes them."""
 
 import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler import process
 from reconciler.errors import HostCommandFailed
+from reconciler.process import RunCommand
 
 _NO_SUCH_DEVICE = 'Device "'  # iproute2 6.1: Device "br0" does not exist.
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """Whether an interface that exists was put up; not whether anything is at its other end."""
+
+    up: bool
 
 
 def parse_link_names(text: bytes) -> frozenset[str]:
     """The interface names in the output of `ip -json link show`."""
     links: list[dict[str, Any]] = json.loads(text or b"[]")
     return frozenset(link["ifname"] for link in links if "ifname" in link)
+
+
+def parse_cables(text: bytes, taps: Collection[str]) -> dict[str, Cable]:
+    """Those of the taps that exist, from `ip -json link show`."""
+    links: list[dict[str, Any]] = json.loads(text or b"[]")
+    return {link["ifname"]: Cable(up="UP" in link["flags"]) for link in links if link.get("ifname") in taps}
+
+
+def render_cables(cables: Mapping[str, Cable], down: Collection[str]) -> str:
+    """The lines of `ip -batch -` that put down exactly these of the taps; empty where they are so."""
+    return "".join(
+        f"link set dev {tap} {'down' if tap in down else 'up'}\n"
+        for tap, cable in sorted(cables.items())
+        if cable.up is (tap in down)
+    )
 
 
 async def observe_ports(bridge: str) -> frozenset[str]:
@@ -24,6 +49,20 @@ async def observe_ports(bridge: str) -> frozenset[str]:
             return frozenset()
         raise HostCommandFailed(f"cannot list the ports of bridge {bridge}: {message}")
     return parse_link_names(done.stdout)
+
+
+async def observe_cables(taps: Iterable[str], run: RunCommand = process.run) -> dict[str, Cable]:
+    """Those of the taps that exist."""
+    wanted = frozenset(taps)
+    if not wanted:
+        return {}
+    return parse_cables((await run(["ip", "-json", "link", "show"])).stdout, wanted)
+
+
+async def set_cables(cables: Mapping[str, Cable], down: Collection[str], run: RunCommand = process.run) -> None:
+    """Put down exactly these of the taps, and the others up, in one batch."""
+    if batch := render_cables(cables, down):
+        await run(["ip", "-force", "-batch", "-"], stdin=batch.encode())
 
 
 async def plug_tap(tap: str, bridge: str) -> None:

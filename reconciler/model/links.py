@@ -6,7 +6,7 @@ loss hits the sender as loss on a wire would, and where one tap's queue holds al
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -138,3 +138,29 @@ class Ports:
 
     nodes: Mapping[str, Port]
     host_mac: str | None = None
+
+
+# When two states are the same.
+
+EXPIRY_TOLERANCE = timedelta(seconds=2)
+"""nft shows in whole seconds how long a cut has left."""
+
+
+def changed_taps(have: Mapping[str, TapQdisc], want: Mapping[str, TapQdisc]) -> tuple[str, ...]:
+    """The taps whose queues differ, sorted; no entry and an entry without senders are the same."""
+    nothing = TapQdisc()
+    return tuple(sorted(tap for tap in have.keys() | want.keys() if have.get(tap, nothing) != want.get(tap, nothing)))
+
+
+def same_cuts(have: FirewallState, want: FirewallState) -> bool:
+    """Whether the same pairs are cut, each until about the same time."""
+    return have.cuts.keys() == want.cuts.keys() and all(
+        same_time(expires_at, want.cuts[pair]) for pair, expires_at in have.cuts.items()
+    )
+
+
+def same_time(one: datetime | None, other: datetime | None) -> bool:
+    """Whether two times of expiry are one, as exactly as a host can show it; None: never."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= EXPIRY_TOLERANCE

@@ -5,13 +5,20 @@ observed = await driver.observe(cluster, ports)
 await driver.apply(cluster, compile_host(links, ports), observed, ports)
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from reconciler import process
+from reconciler.errors import ClusterError, OperationFailed
+from reconciler.host.capabilities import Capabilities
+from reconciler.host.firewall.backend import FoundCuts
+from reconciler.host.firewall.driver import FirewallDriver
+from reconciler.host.tap import Cable, observe_cables, set_cables
 from reconciler.host.tc.codec import TapTree
-from reconciler.model.links import FirewallChoice, HostLinks, Ports
+from reconciler.host.tc.driver import TapDriver
+from reconciler.model.links import FirewallChoice, HostLinks, Ports, TapQdisc, changed_taps, same_cuts
 from reconciler.process import RunCommand
 
 
@@ -21,9 +28,14 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class ObservedLinks(HostLinks):
-    """The links as a host has them, with what is needed to change them without looking again."""
+    """The links as a host has them, with what is needed to change them without looking again.
 
+    `trees` and `cables` have every tap that is there.
+    """
+
+    cuts: FoundCuts = field(default_factory=FoundCuts)
     trees: Mapping[str, TapTree] = field(default_factory=dict)
+    cables: Mapping[str, Cable] = field(default_factory=dict)
 
 
 class LinkDriver:
@@ -38,16 +50,30 @@ class LinkDriver:
         run: RunCommand = process.run,
         now: Callable[[], datetime] = _now,
     ) -> None:
+        capabilities = Capabilities(run)
         self._run = run
-        self._now = now
-        self._choice = firewall
+        self._firewall = FirewallDriver(firewall, run, capabilities, now)
+        self._taps = TapDriver(run, capabilities)
+
+    async def chosen_firewall(self) -> FirewallChoice:
+        """The firewall that cuts, never `auto`. Raises `HostCapabilityMissing` where none works."""
+        return await self._firewall.chosen()
 
     async def observe(self, cluster: str, ports: Ports) -> ObservedLinks:
         """The cluster's cuts, and the queues and state of those of its taps that are there.
 
         A host that lacks a program has nothing that the program would have made. Raises `HostCommandFailed`.
         """
-        raise NotImplementedError
+        taps = [port.tap for port in ports.nodes.values()]
+        cuts, (cables, trees) = await asyncio.gather(self._firewall.observe(cluster), self._observe_taps(taps))
+        return ObservedLinks(
+            firewall=cuts.firewall,
+            taps={tap: tree.shaping for tap, tree in trees.items() if tree.shaping.senders},
+            down=frozenset(tap for tap, cable in cables.items() if not cable.up),
+            cuts=cuts,
+            trees=trees,
+            cables=cables,
+        )
 
     async def apply(self, cluster: str, wanted: HostLinks, observed: ObservedLinks, ports: Ports) -> None:
         """Make the links as wanted: one firewall transaction where cuts differ, one `tc -batch` for all changed taps.
@@ -57,19 +83,64 @@ class LinkDriver:
         `Conflict` for a tap with somebody else's queue; `HostCommandFailed` and `OperationFailed`, which may pass.
         Killed anywhere, it is finished by the next observe and apply.
         """
-        raise NotImplementedError
+        nodes = {port.tap: node for node, port in ports.nodes.items()}
+        changed = {tap: wanted.taps.get(tap, TapQdisc()) for tap in changed_taps(observed.taps, wanted.taps)}
+        errors = [
+            *await _attempted(self._apply_cuts(cluster, wanted, observed)),
+            *await self._taps.apply(changed, observed.trees, nodes),
+            *await _attempted(set_cables(observed.cables, wanted.down, self._run)),
+            *(_gone(tap, nodes.get(tap)) for tap in sorted(wanted.down - observed.cables.keys())),
+        ]
+        _raise_first(errors)
 
     async def clear(self, cluster: str, taps: Iterable[str]) -> None:
         """Remove all that is ours, by marks alone: the cluster's cuts in every firewall, the queues of those taps.
 
         Taps that are gone are left out. Those that are down are put up.
         """
-        raise NotImplementedError
+        cables, trees = await self._observe_taps(taps)
+        ours = {tap: TapQdisc() for tap, tree in trees.items() if tree.ours}
+        errors = [
+            *await _attempted(self._firewall.clear(cluster)),
+            *await self._taps.apply(ours, trees, {}),
+            *await _attempted(set_cables(cables, (), self._run)),
+        ]
+        _raise_first(errors)
 
     async def clusters_with_leftovers(self) -> frozenset[str]:
         """The clusters that have cuts on the host, in whichever firewall, whether or not somebody wants them."""
-        raise NotImplementedError
+        return await self._firewall.clusters()
 
     async def shaped_taps(self) -> frozenset[str]:
         """The taps on the host that have a queue with our mark, of whatever cluster they are."""
-        raise NotImplementedError
+        return await self._taps.marked_taps()
+
+    async def _observe_taps(self, taps: Iterable[str]) -> tuple[dict[str, Cable], dict[str, TapTree]]:
+        cables = await observe_cables(taps, self._run)
+        trees = await self._taps.observe(cables.keys())
+        return {tap: cable for tap, cable in cables.items() if tap in trees}, trees
+
+    async def _apply_cuts(self, cluster: str, wanted: HostLinks, observed: ObservedLinks) -> None:
+        if not same_cuts(observed.firewall, wanted.firewall):
+            await self._firewall.apply(cluster, wanted.firewall, observed.cuts)
+
+
+def _gone(tap: str, node: str | None) -> ClusterError:
+    return OperationFailed(f"the tap {tap} is not there (any more)", node=node)
+
+
+async def _attempted(work: Awaitable[None]) -> list[ClusterError]:
+    try:
+        await work
+    except ClusterError as error:
+        return [error]
+    return []
+
+
+def _raise_first(errors: list[ClusterError]) -> None:
+    """Raise what waiting does not mend before what it may; the others are told in its message."""
+    if not errors:
+        return
+    first, *others = sorted(errors, key=lambda error: not error.terminal)
+    first.message = "; also: ".join([first.message, *(str(error) for error in others)])
+    raise first

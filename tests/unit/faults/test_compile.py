@@ -10,18 +10,26 @@ from hypothesis import given
 from reconciler.errors import OperationFailed
 from reconciler.faults.combine import Fault, fold
 from reconciler.faults.compile import (
-    changed_taps,
     compile_host,
     mixed_duplicates,
     read_links,
-    same_cuts,
     same_inbound,
 )
 from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_restore
 from reconciler.host.firewall.nftables_codec import render_transaction
 from reconciler.host.tc.codec import parse_tap, render_batch
 from reconciler.model.faults import CutMode, ExplicitGrudge, Halves, One
-from reconciler.model.links import LEFTOVER, FirewallState, HostLinks, Impairment, Inbound, TapPair, TapQdisc
+from reconciler.model.links import (
+    LEFTOVER,
+    FirewallState,
+    HostLinks,
+    Impairment,
+    Inbound,
+    TapPair,
+    TapQdisc,
+    changed_taps,
+    same_cuts,
+)
 from tests.unit.faults.samples import NODES, NOW, fault_sets, impair, partition, ports
 from tests.unit.host.tc.simulated import SimulatedTap
 

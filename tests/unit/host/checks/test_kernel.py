@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.checks.kernel import Feature, check_bridge_netfilter, check_kernel
+from reconciler.host.checks.kernel import check_bridge_netfilter, check_kernel
 from reconciler.host.checks.result import Verdict
+from reconciler.host.features import Feature
 
 WORKS = Feature("works", "no_module", "nothing", "true", ())
 REFUSED = Feature("refused", "sch_refused", "impairments", "sh", ("-c", "echo 'Error: unknown kind' >&2; exit 2"))

@@ -1,0 +1,41 @@
+"""What one host can do, tried out at most once per process where it works."""
+
+import asyncio
+
+from reconciler.errors import HostCapabilityMissing
+from reconciler.host.features import Feature, FeatureUntried, complaint_about, remedy
+from reconciler.process import RunCommand
+
+
+class Capabilities:
+    """Answers about features. What is missing is tried again when it is needed again: somebody may have mended it."""
+
+    def __init__(self, run: RunCommand) -> None:
+        self._run = run
+        self._working: set[str] = set()
+        self._trying = asyncio.Lock()
+
+    async def complaint(self, feature: Feature) -> str | None:
+        """Why a feature does not work; None where it does. Raises `HostCapabilityMissing` where it cannot be tried."""
+        async with self._trying:
+            if feature.name in self._working:
+                return None
+            try:
+                complaint = await complaint_about(feature, self._run)
+            except FeatureUntried as error:
+                message = f"whether {feature.name} works cannot be tried: {error}"
+                raise HostCapabilityMissing(message, hint="run this as root") from error
+            if complaint is None:
+                self._working.add(feature.name)
+            return complaint
+
+    async def demand(self, feature: Feature, *, node: str | None = None) -> None:
+        """Raise `HostCapabilityMissing`, naming the module and what brings it, unless the feature works."""
+        if complaint := await self.complaint(feature):
+            raise missing(feature, complaint, node=node)
+
+
+def missing(feature: Feature, complaint: str, *, node: str | None = None) -> HostCapabilityMissing:
+    """The error for a feature that does not work, naming its module."""
+    message = f"{feature.needed_for} need {feature.name} (kernel module {feature.module}): {complaint}"
+    return HostCapabilityMissing(message, node=node, hint=remedy(feature))

@@ -1,0 +1,90 @@
+"""Features of the host's kernel, tried out in a network namespace that is gone with the command.
+
+A module's file proves nothing (it may not load, or be built in without a file): the feature itself is used.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler import process
+from reconciler.errors import HostCapabilityMissing
+from reconciler.process import RunCommand
+
+_PROBE_TIMEOUT_S = 10.0
+
+_BRIDGE_TABLE = b"""\
+table bridge vmcluster_probe {
+  set cut { type ifname . ifname; flags timeout; }
+  chain forward { type filter hook forward priority 0; iifname . oifname @cut drop; }
+}
+"""
+_PHYSDEV_RULE = b"""\
+*filter
+:VMC-probe - [0:0]
+-A VMC-probe -m physdev --physdev-in a --physdev-out b -m time --datestop 2037-01-01T00:00:00 -j DROP
+-I FORWARD 1 -m comment --comment probe -j VMC-probe
+COMMIT
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A kernel feature, the module that brings it, what needs it, and a command that uses it."""
+
+    name: str
+    module: str
+    needed_for: str
+    program: str
+    arguments: Sequence[str]
+    stdin: bytes = b""
+
+
+NETEM = Feature(
+    "netem",
+    "sch_netem",
+    "network impairments (delay, loss)",
+    "tc",
+    ("qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"),
+)
+NFT_BRIDGE = Feature("nft bridge", "nf_tables", "network partitions", "nft", ("-f", "-"), _BRIDGE_TABLE)
+IPTABLES = Feature("iptables physdev", "xt_physdev", "network partitions", "iptables-restore", (), _PHYSDEV_RULE)
+IP6TABLES = Feature("ip6tables physdev", "xt_physdev", "network partitions", "ip6tables-restore", (), _PHYSDEV_RULE)
+
+
+class FeatureUntried(Exception):
+    """This process may not make a namespace to try a feature in."""
+
+
+async def complaint_about(feature: Feature, run: RunCommand = process.run, program: str | None = None) -> str | None:
+    """What the host says when the feature is used, in one line; None where it works.
+
+    Raises `FeatureUntried`, and `HostCommandFailed` where there is no answer.
+    """
+    command = [program or feature.program, *feature.arguments]
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    try:
+        done = await run(
+            ["unshare", *as_root, "--net", "--", *command],
+            stdin=feature.stdin,
+            timeout_s=_PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except HostCapabilityMissing as error:
+        raise FeatureUntried(error.message) from error
+    complaint = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+    if done.exit_code == 0:
+        return None
+    if complaint.startswith("unshare: failed to execute"):
+        return f"the program {feature.program!r} is not installed"
+    if complaint.startswith("unshare:"):
+        raise FeatureUntried(complaint)
+    return complaint or f"exit code {done.exit_code}"
+
+
+def remedy(feature: Feature) -> str:
+    """What brings a feature that is missing, on Debian and Ubuntu."""
+    return (
+        f"`modprobe {feature.module}`; where there is no such module: on Debian boot the kernel of linux-image-amd64, "
+        f"on Ubuntu install linux-modules-extra-{os.uname().release}"
+    )

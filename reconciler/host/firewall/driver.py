@@ -1,0 +1,89 @@
+"""Cuts on a host, in the firewall that was chosen; what another one has of ours is removed."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from reconciler.errors import HostCapabilityMissing
+from reconciler.host.capabilities import Capabilities
+from reconciler.host.firewall.backend import BROKEN, Firewall, FoundCuts
+from reconciler.host.firewall.iptables import Iptables
+from reconciler.host.firewall.nftables import Nftables
+from reconciler.model.links import FirewallChoice, FirewallState
+from reconciler.process import RunCommand
+
+
+class FirewallDriver:
+    """The cuts of one host. `auto` is decided once: the first of nftables and iptables that really works.
+
+    The other firewall is looked at once for each cluster: only an earlier process, with another setting, can have
+    left something there.
+    """
+
+    def __init__(
+        self, choice: FirewallChoice, run: RunCommand, capabilities: Capabilities, now: Callable[[], datetime]
+    ) -> None:
+        self._firewalls: Mapping[FirewallChoice, Firewall] = {
+            FirewallChoice.NFTABLES: Nftables(run, capabilities, now),
+            FirewallChoice.IPTABLES: Iptables(run, capabilities, now),
+        }
+        self._chosen: FirewallChoice | None = None if choice is FirewallChoice.AUTO else choice
+        self._only_in_chosen: set[str] = set()
+
+    async def chosen(self) -> FirewallChoice:
+        """The firewall that cuts. Raises `HostCapabilityMissing` where none works."""
+        if self._chosen is None:
+            refusals = []
+            for choice, firewall in self._firewalls.items():
+                if (refusal := await firewall.refusal()) is None:
+                    self._chosen = choice
+                    return choice
+                refusals.append(f"{choice}: {refusal}")
+            message = f"no firewall of this host can cut links; {'; '.join(refusals)}"
+            raise HostCapabilityMissing(message, hint="install nftables; `vmcluster doctor` names what is missing")
+        return self._chosen
+
+    async def observe(self, cluster: str) -> FoundCuts:
+        """What the chosen firewall has of a cluster; `BROKEN` where another one has something too."""
+        try:
+            chosen = await self.chosen()
+        except HostCapabilityMissing:
+            return FoundCuts()
+        found = await self._firewalls[chosen].observe(cluster)
+        if await self._elsewhere(cluster, chosen):
+            return FoundCuts(BROKEN, found.chains, found.blind)
+        return found
+
+    async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
+        """Replace what was found by exactly these cuts, and remove what another firewall has."""
+        chosen = await self.chosen()
+        await self._firewalls[chosen].apply(cluster, wanted, found)
+        if cluster not in self._only_in_chosen:
+            await asyncio.gather(
+                *(_clear(firewall, cluster) for choice, firewall in self._firewalls.items() if choice is not chosen)
+            )
+
+    async def clear(self, cluster: str) -> None:
+        """Remove every cut of a cluster from every firewall."""
+        await asyncio.gather(*(_clear(firewall, cluster) for firewall in self._firewalls.values()))
+
+    async def clusters(self) -> frozenset[str]:
+        """The clusters that have cuts in any firewall."""
+        found = await asyncio.gather(*(firewall.clusters() for firewall in self._firewalls.values()))
+        return frozenset().union(*found)
+
+    async def _elsewhere(self, cluster: str, chosen: FirewallChoice) -> bool:
+        if cluster in self._only_in_chosen:
+            return False
+        others = [firewall for choice, firewall in self._firewalls.items() if choice is not chosen]
+        found = await asyncio.gather(*(firewall.observe(cluster) for firewall in others))
+        if any(one.firewall.cuts for one in found):
+            return True
+        self._only_in_chosen.add(cluster)
+        return False
+
+
+async def _clear(firewall: Firewall, cluster: str) -> None:
+    found = await firewall.observe(cluster)
+    if found.firewall.cuts:
+        await firewall.apply(cluster, FirewallState(), found)

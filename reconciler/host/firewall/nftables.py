@@ -1,0 +1,51 @@
+"""Cuts through `nft`."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.host.capabilities import Capabilities
+from reconciler.host.features import NFT_BRIDGE
+from reconciler.host.firewall.backend import FoundCuts
+from reconciler.host.firewall.nftables_codec import parse_table, parse_tables, render_transaction, table_name
+from reconciler.model.links import FirewallState
+from reconciler.process import Completed, RunCommand, replay_line
+
+_NO_TABLE = b"No such file or directory"
+
+
+class Nftables:
+    """A `Firewall`: frames of every kind are cut, ARP and broadcast included."""
+
+    def __init__(self, run: RunCommand, capabilities: Capabilities, now: Callable[[], datetime]) -> None:
+        self._run = run
+        self._capabilities = capabilities
+        self._now = now
+
+    async def refusal(self) -> str | None:
+        return await self._capabilities.complaint(NFT_BRIDGE)
+
+    async def observe(self, cluster: str) -> FoundCuts:
+        done = await self._list("-j", "list", "table", "bridge", table_name(cluster))
+        return FoundCuts() if done is None else FoundCuts(parse_table(done.stdout, self._now()))
+
+    async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
+        transaction = render_transaction(cluster, wanted, self._now())
+        await self._run(["nft", "-f", "-"], stdin=transaction.encode())
+
+    async def clusters(self) -> frozenset[str]:
+        done = await self._list("list", "tables", "bridge")
+        return frozenset() if done is None else frozenset(parse_tables(done.stdout))
+
+    async def _list(self, *arguments: str) -> Completed | None:
+        """What nft lists; None where there is nothing, or nothing that it could be in."""
+        try:
+            done = await self._run(["nft", *arguments], check=False)
+        except HostCapabilityMissing:
+            return None
+        if done.exit_code == 0:
+            return done
+        if _NO_TABLE in done.stderr or await self.refusal():
+            return None
+        complaint = done.stderr.decode(errors="replace").strip()
+        raise HostCommandFailed(f"exit code {done.exit_code} from: {replay_line(done.argv)}\n{complaint}")

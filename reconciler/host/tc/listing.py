@@ -1,0 +1,89 @@
+"""What `tc` shows of many taps at once, told apart.
+
+Facts: iproute2 6.1. With `dev TAP` tc leaves the name out of what it prints; with `-force` a batch goes on after a
+line that fails, and says on stderr which one it was.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from reconciler.host.tc.codec import MARKS, TapTree, parse_tap
+
+_FAILED_LINE = re.compile(r"Command failed -:(\d+)")
+_HANDLES = frozenset(f"{mark:x}:" for mark in MARKS)
+_SHOWS = ("qdisc show dev {}\n", "class show dev {}\n", "filter show dev {}\n")
+
+Qdiscs = Mapping[str, list[dict[str, Any]]]
+"""By tap."""
+
+
+class ListingChanged(Exception):
+    """Queues came or went while they were listed."""
+
+
+def parse_qdiscs(shown: str | bytes, taps: Collection[str]) -> Qdiscs:
+    """The queues of those taps, from `tc -j qdisc show`; a tap without any has an empty list."""
+    found: dict[str, list[dict[str, Any]]] = {tap: [] for tap in taps}
+    for qdisc in json.loads(shown or b"[]"):
+        if qdisc.get("dev") in found:
+            found[qdisc["dev"]].append(qdisc)
+    return found
+
+
+def parse_marked_taps(shown: str | bytes) -> frozenset[str]:
+    """The devices whose root has a handle of ours, from `tc -j qdisc show`."""
+    return frozenset(qdisc["dev"] for qdisc in json.loads(shown or b"[]") if _is_ours(qdisc))
+
+
+def marked(qdiscs: Qdiscs) -> tuple[str, ...]:
+    """The taps whose classes and filters must be known, sorted."""
+    return tuple(sorted(tap for tap, shown in qdiscs.items() if any(map(_is_ours, shown))))
+
+
+def render_show(taps: Sequence[str]) -> str:
+    """The lines of `tc -force -batch -` that show the classes and filters of each tap, after its queues."""
+    return "".join(show.format(tap) for tap in taps for show in _SHOWS)
+
+
+def parse_trees(qdiscs: Qdiscs, shown: bytes = b"", complaints: bytes = b"") -> dict[str, TapTree]:
+    """The tree of each tap, from what tc printed for `render_show(marked(qdiscs))`; taps that have gone are left out.
+
+    Raises `ListingChanged` where the two listings are not of the same queues.
+    """
+    failed = {(int(line) - 1) // len(_SHOWS) for line in _FAILED_LINE.findall(complaints.decode(errors="replace"))}
+    shaped = marked(qdiscs)
+    there = [tap for place, tap in enumerate(shaped) if place not in failed]
+    blocks = _blocks(shown.decode(errors="replace"))
+    if len(blocks) != len(there):
+        raise ListingChanged
+    listings = dict(zip(there, blocks, strict=True))
+    gone = set(shaped) - listings.keys()
+    return {
+        tap: parse_tap(json.dumps(found), *listings.get(tap, ("", "")))
+        for tap, found in qdiscs.items()
+        if tap not in gone
+    }
+
+
+def failed_line(complaints: str) -> int | None:
+    """The number of the first line of a batch that failed, from 1."""
+    found = _FAILED_LINE.search(complaints)
+    return int(found[1]) if found else None
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """Classes and filters of each tap: what follows the queue that is its root."""
+    blocks: list[tuple[list[str], list[str]]] = []
+    for line in text.splitlines():
+        if line.startswith("qdisc "):
+            if " root " in line:
+                blocks.append(([], []))
+        elif blocks:
+            blocks[-1][0 if line.startswith("class ") else 1].append(line)
+    return [("\n".join(classes), "\n".join(filters)) for classes, filters in blocks]
+
+
+def _is_ours(qdisc: Mapping[str, Any]) -> bool:
+    return bool(qdisc.get("root")) and qdisc["kind"] == "htb" and qdisc["handle"] in _HANDLES
