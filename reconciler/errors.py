@@ -137,6 +137,12 @@ class SnapshotFailed(ClusterError):
     recoverable = True
 
 
+class FaultNotFound(ClusterError):
+    """The cluster has never had a network fault of that handle."""
+
+    code = ErrorCode.FAULT_NOT_FOUND
+
+
 class InvalidArgument(ClusterError):
     """An argument of a tool or command is out of its range."""
 

@@ -20,6 +20,7 @@ from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 log = structlog.get_logger(__name__)
 
 _STDERR_TAIL_BYTES = 4096
+_RESET_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +103,27 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 def _tail(stderr: bytes) -> str:
     return stderr[-_STDERR_TAIL_BYTES:].decode(errors="replace").strip()
+
+
+def leave_behind(argv: Sequence[str], *, env: Mapping[str, str], stdin: int | None = None) -> None:
+    """Start a program that goes on when this process has ended, in a session of its own, with nothing of its terminal.
+
+    `argv[0]` is an absolute path. The program has to fork and let its first process end, which is waited for: then no
+    one here has to reap it. `stdin` is a descriptor to read from, by default nothing.
+    """
+    nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
+    source = nothing if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0)
+    silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (1, 2)]
+    process = os.posix_spawn(
+        argv[0],
+        list(argv),
+        {**os.environ, **env},
+        file_actions=[source, *silent],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=_RESET_SIGNALS,
+    )
+    _, status = os.waitpid(process, 0)
+    if status != 0:
+        code = os.waitstatus_to_exitcode(status)
+        raise HostCommandFailed(f"exit code {code} from: {replay_line(argv)}")

@@ -22,7 +22,6 @@ _WITHOUT_CLASS: Mapping[ErrorCode, tuple[str, bool]] = {
     ErrorCode.REVERT_FAILED: ("A revert could not be done on every node.", True),
     ErrorCode.ARTIFACT_NOT_FOUND: ("No artifact of that id is registered.", False),
     ErrorCode.ARTIFACT_NOT_SYNCED: ("The artifact is not complete on the node.", True),
-    ErrorCode.FAULT_NOT_FOUND: ("The cluster has no active fault of that handle.", False),
     ErrorCode.GUEST_CRASHED: ("A node's kernel has crashed; it is kept as it is until somebody asks.", True),
     ErrorCode.GUEST_PAUSED: ("A node is paused, by an I/O error or by a person; it is left so.", True),
 }

@@ -1,13 +1,15 @@
 """What faults do, in words and data: to one link, and as the tools list them."""
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 from reconciler.faults.combine import Fault, fold, hit_pairs
 from reconciler.model.faults import (
     CutMode,
     FaultEffect,
+    Groups,
     ImpairFault,
+    ImpairRequest,
     LinkExplanation,
     NetFaultHandle,
     NetFaultInfo,
@@ -15,6 +17,13 @@ from reconciler.model.faults import (
 )
 from reconciler.model.links import Distribution, Impairment, Inbound, Link
 
+_CONTRACT_NAMES = {
+    "delay_ms": "latency_ms",
+    "jitter_ms": "jitter_ms",
+    "loss_pct": "loss_pct",
+    "corrupt_pct": "corrupt_pct",
+    "reorder_pct": "reorder_pct",
+}
 _WORDS = {
     "loss_pct": "loses {:g} %",
     "duplicate_pct": "doubles {:g} %",
@@ -55,20 +64,61 @@ def handle_of(fault: Fault, nodes: Sequence[str]) -> NetFaultHandle:
         affected_nodes=_affected(fault, nodes),
         created_at=fault.created_at,
         expires_at=fault.expires_at,
+        declared_as=fault.declared_as,
     )
 
 
 def info_of(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
-    """The fault as a list shows it, with what was asked for and, for a partition, the cuts that it came to."""
-    parameters = fault.request.model_dump(mode="json", exclude_none=True)
-    if isinstance(fault, PartitionFault):
-        parameters["grudge"] = {receiver: list(senders) for receiver, senders in fault.grudge.items()}
+    """The fault as a list shows it: what was asked for, by the names that the tools have for it.
+
+    A partition shows the cuts that it came to as well.
+    """
+    match fault:
+        case PartitionFault():
+            parameters = _parameters_of_partition(fault)
+        case ImpairFault():
+            parameters = _parameters_of_impairment(fault.request)
+        case _:
+            assert_never(fault)
     return NetFaultInfo(**handle_of(fault, nodes).model_dump(), parameters=parameters)
 
 
 def impairment_in_words(impairment: Impairment) -> str:
     """Everything that an impairment does, in one line."""
     return ", ".join(_impairment_words(impairment))
+
+
+def links_of(fault: Fault, nodes: Sequence[str]) -> dict[str, Inbound]:
+    """The links that one fault hits, by receiver, as they are where no other fault hits them too."""
+    return fold([fault], nodes)
+
+
+def _parameters_of_partition(fault: PartitionFault) -> dict[str, Any]:
+    request = fault.request
+    sides = request.shape.groups if isinstance(request.shape, Groups) else ()
+    names = dict(zip(("partition_a", "partition_b"), map(list, sides), strict=True)) if len(sides) == 2 else {}  # noqa: PLR2004
+    asked = request.model_dump(mode="json", exclude_none=True, exclude={"shape"})
+    shape = request.shape.model_dump(mode="json", exclude_none=True, exclude={"grudge"})
+    grudge = {receiver: list(senders) for receiver, senders in fault.grudge.items()}
+    return {**names, **shape, **asked, "grudge": grudge}
+
+
+def _parameters_of_impairment(request: ImpairRequest) -> dict[str, Any]:
+    targets = "all" if request.targets is None else list(request.targets)
+    return {
+        "source_node": request.source,
+        "target_node": targets[0] if isinstance(targets, list) and len(targets) == 1 else targets,
+        "direction": request.direction.value,
+        "include_host": request.include_host,
+        **impairment_parameters(request.impairment),
+    }
+
+
+def impairment_parameters(impairment: Impairment) -> dict[str, Any]:
+    """An impairment by the names of the contract, those of the contract always and ours where they are set."""
+    asked = impairment.model_dump(mode="json", exclude_defaults=True)
+    contract = {tool: getattr(impairment, name) for name, tool in _CONTRACT_NAMES.items()}
+    return {**contract, **{name: value for name, value in asked.items() if name not in _CONTRACT_NAMES}}
 
 
 def _affected(fault: Fault, nodes: Sequence[str]) -> tuple[str, ...]:

@@ -38,6 +38,17 @@ class CutMode(StrEnum):
     LINK_DOWN = "link-down"
 
 
+class ShapeName(StrEnum):
+    """The shapes that a partition can have, by the names that their models carry."""
+
+    GROUPS = "groups"
+    HALVES = "halves"
+    ONE = "one"
+    BRIDGE = "bridge"
+    MAJORITIES_RING = "majorities-ring"
+    GRUDGE = "grudge"
+
+
 # Shapes of partitions, as data. `reconciler.faults.shapes` says which packets each drops.
 
 
@@ -113,6 +124,13 @@ class ImpairRequest(Frozen):
     include_host: bool = False
 
 
+class DeclaredFault(Frozen):
+    """A fault of the topology; its duration begins when an `apply` injects it."""
+
+    request: PartitionRequest | ImpairRequest
+    duration_s: float | None = None
+
+
 # Faults as a record keeps them.
 
 
@@ -122,6 +140,7 @@ class _Wanted(Frozen):
     handle_id: str
     created_at: datetime
     expires_at: datetime | None = None
+    declared_as: str | None = Field(default=None, description="Its name in the topology; None where asked for by hand.")
 
 
 class PartitionFault(_Wanted):
@@ -153,10 +172,15 @@ class NetFaultHandle(Frozen):
     affected_nodes: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None = None
+    declared_as: str | None = None
 
 
 class NetFaultInfo(NetFaultHandle):
-    """A fault that is wanted now, with its parameters."""
+    """A fault that is wanted now.
+
+    `parameters` is what was asked for, in the words of the tool that takes it, and beside it `applied` (None where
+    the host could not be looked at) and `observed`: by receiver and sender, what the kernel says of each link.
+    """
 
     parameters: dict[str, Any]
 

@@ -9,6 +9,7 @@ import structlog
 
 from reconciler.act.outcome import Checkpoint
 from reconciler.controller.controller import Controller
+from reconciler.controller.healers import leave_healer, leave_watcher
 from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts
 from reconciler.errors import LibvirtUnavailable
@@ -66,6 +67,14 @@ class Runtime:
             await self.libvirt.connection.follow(hand_over)
         except LibvirtUnavailable as error:
             log.info("guests_not_followed_yet", cause=str(error))
+
+    async def leave_healer(self, cluster: str) -> None:
+        """See to it that the cluster's faults end in time, whatever becomes of this process."""
+        await asyncio.to_thread(leave_healer, self.settings, cluster)
+
+    async def leave_watcher(self, cluster: str, handle: str, lifeline: int) -> None:
+        """See to it that a fault ends with the process that holds the other end of a pipe."""
+        await asyncio.to_thread(leave_watcher, self.settings, cluster, handle, lifeline)
 
     def _drop_ended(self, event: HostEvent) -> None:
         if event.kind is HostEventKind.MACHINE_ENDED:

@@ -8,7 +8,7 @@ from typing import Annotated, Protocol, cast
 import typer
 
 import reconciler
-from reconciler.frontends.cli import clusters, doctor, images, looking, nodes, snapshots, watching
+from reconciler.frontends.cli import clusters, doctor, faults, images, looking, nodes, snapshots, watching
 from reconciler.frontends.cli.options import LogOptions, log_options
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, narrate, silence_stdout
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
@@ -33,8 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (clusters.app, looking.app, nodes.app, snapshots.app, images.app, doctor.app, watching.app):
-    app.add_typer(group)
+for group in (clusters, looking, nodes, snapshots, faults, images, doctor, watching):
+    app.add_typer(group.app)
 
 
 def _print_version(wanted: bool) -> None:

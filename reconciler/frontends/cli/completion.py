@@ -39,6 +39,18 @@ def complete_snapshot(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, snapshots)
 
 
+def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The faults of the cluster on the command line whose handles begin so, by the topology's names for them too."""
+
+    async def faults(runtime: "Runtime") -> list[str]:
+        record = await runtime.store.get(ctx.params.get("cluster") or "")
+        if record is None:
+            return []
+        return [*record.faults, *(fault.declared_as for fault in record.faults.values() if fault.declared_as)]
+
+    return _beginning(incomplete, faults)
+
+
 def complete_topology(incomplete: str) -> list[str]:
     """The topologies in topology_dir whose names begin so; files are the shell's own to complete."""
 

@@ -17,6 +17,7 @@ from reconciler.frontends.cli.output import complain, emit, narrate
 if TYPE_CHECKING:
     from reconciler.model.results import ToolError, ToolResult
     from reconciler.service.clusters import Clusters
+    from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
     from reconciler.service.nodes import Nodes
     from reconciler.service.progress import Progress
@@ -42,6 +43,7 @@ class UseCases:
     inspection: "Inspection"
     snapshots: "Snapshots"
     upkeep: "SnapshotUpkeep"
+    faults: "Faults"
     progress: "Progress"
 
 
@@ -121,6 +123,7 @@ async def _serve(work: Work[T]) -> T:
 
 def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
     from reconciler.service.clusters import Clusters
+    from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
     from reconciler.service.nodes import Nodes
     from reconciler.service.snapshot_upkeep import SnapshotUpkeep
@@ -133,6 +136,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
         inspection=Inspection(runtime),
         snapshots=Snapshots(runtime, actor=actor()),
         upkeep=SnapshotUpkeep(runtime),
+        faults=Faults(runtime, actor=actor()),
         progress=progress,
     )
 

@@ -60,6 +60,39 @@ StopModeName = Annotated[
     Literal["shutdown", "destroy"],
     Field(description="`shutdown` asks by ACPI and waits; `destroy` cuts the power, as pulling the plug does."),
 ]
+Group = Annotated[list[Name], Field(max_length=10000)]
+PartitionSide = Annotated[
+    Group, Field(description="Names of nodes on one side; empty where `groups` or another `shape` says who is parted.")
+]
+Targets = Annotated[
+    Annotated[list[Name], Field(max_length=10000)] | Name,
+    Field(
+        description='"all" for every other node, also later ones; one node; or a list. An empty list with '
+        "`include_host`: only the host."
+    ),
+]
+DirectionName = Annotated[
+    Literal["both", "to", "from"],
+    Field(
+        description="Whose packets: `to` only those from the first (source) side to the second (target), `from` only "
+        "those back, `both`."
+    ),
+]
+Duration = Annotated[
+    Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
+    Field(description="Seconds after which the fault heals by itself, whoever watches; left out: never."),
+]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+FaultHandle = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        description="The `handle_id` of a fault, or the name that the topology has for one; `net_fault_list` has both.",
+    ),
+]
 SnapshotName = Annotated[
     str,
     Field(

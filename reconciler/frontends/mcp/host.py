@@ -15,6 +15,7 @@ from reconciler.frontends.mcp.logs import log_to_stderr
 from reconciler.model.results import ClusterStatus, NodeStatus, ToolResult
 from reconciler.service import envelope
 from reconciler.service.clusters import Approval, Clusters
+from reconciler.service.faults import Faults
 from reconciler.service.inspection import Inspection
 from reconciler.service.nodes import Nodes
 from reconciler.service.plan_view import PlanView, plan_view
@@ -36,6 +37,7 @@ class UseCases:
     nodes: Nodes
     inspection: Inspection
     snapshots: Snapshots
+    faults: Faults
     progress: Progress
 
     @classmethod
@@ -46,6 +48,7 @@ class UseCases:
             nodes=Nodes(runtime),
             inspection=Inspection(runtime),
             snapshots=Snapshots(runtime, actor=actor),
+            faults=Faults(runtime, actor=actor),
             progress=Progress(report),
         )
 

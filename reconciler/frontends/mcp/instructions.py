@@ -12,6 +12,9 @@ cluster_status say what there is; poll cluster_status when a long call was inter
 For a clean start each time: snapshot_create with include_memory once all nodes are up, then after each experiment
 snapshot_revert, which takes seconds and needs no boot. Snapshots may stand on each other; snapshot_list knows them.
 
+To test what a network can do to a system: net_partition cuts groups of nodes off from each other, net_impair delays or
+loses what a node sends; both hold over reboots until net_heal or net_heal_all, and node_exec works throughout.
+
 Every answer is {success, result, error}. Where success is false, error has a code, a message that says what failed, on
 which node and what to do, and `recoverable`: true means that the same call may succeed later or after the remedy in the
 message; false means that the request itself has to change. `result` may then still hold what is known.
@@ -20,6 +23,7 @@ message; false means that the request itself has to change. `result` may then st
 - CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.
 - CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: cluster_start.
 - SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list; a lost one can only be deleted. SNAPSHOT_EXISTS: take another name.
+- FAULT_NOT_FOUND: net_fault_list. HOST_CAPABILITY_MISSING: the message names what the host needs; tell your user.
 - LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a list of names; "all", an empty
 list or nothing means every node."""

@@ -28,6 +28,7 @@ from reconciler.frontends.mcp.arguments import (
     WaitForSsh,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
+from reconciler.frontends.mcp.fault_tools import net_fault_list, net_heal, net_heal_all, net_impair, net_partition
 from reconciler.model.record import StopMode
 from reconciler.model.results import (
     ClusterHandle,
@@ -324,6 +325,11 @@ TOOLS = (
     ToolDefinition(snapshot_list, "List snapshots", LOOKS),
     ToolDefinition(snapshot_revert, "Revert to a snapshot", INTERRUPTS),
     ToolDefinition(snapshot_delete, "Delete a snapshot", TAKES_AWAY),
+    ToolDefinition(net_partition, "Partition the network", ADDS),
+    ToolDefinition(net_impair, "Impair the network", ADDS),
+    ToolDefinition(net_heal, "Heal a network fault", ADDS),
+    ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
+    ToolDefinition(net_fault_list, "List network faults", LOOKS),
 )
 
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from reconciler.faults.combine import Fault
 from reconciler.faults.explain import explain, handle_of, info_of
-from reconciler.model.faults import CutMode, Direction, FaultType, Halves, One, WantedFault
+from reconciler.model.faults import CutMode, Direction, FaultType, Groups, Halves, One, WantedFault
 from reconciler.model.links import HOST, Distribution
 from tests.unit.faults.samples import NODES, NOW, impair, partition
 
@@ -68,12 +68,32 @@ def test_a_listed_partition_shows_what_it_came_to() -> None:
     info = info_of(partition(One(node="n2"), ("n1", "n2"), seed=4), ("n1", "n2"))
     assert info.fault_type is FaultType.PARTITION
     assert info.parameters == {
-        "shape": {"shape": "one", "node": "n2"},
+        "shape": "one",
+        "node": "n2",
         "direction": "both",
         "mode": "drop",
         "seed": 4,
         "grudge": {"n1": ["n2"], "n2": ["n1"]},
     }
+
+
+def test_a_listed_fault_is_in_the_words_of_the_tool_that_takes_it() -> None:
+    two = info_of(partition(Groups(groups=(("n1",), ("n2", "n3")))), NODES).parameters
+    assert (two["partition_a"], two["partition_b"]) == (["n1"], ["n2", "n3"])
+    assert info_of(impair("n1", "n3", delay_ms=20, duplicate_pct=1), NODES).parameters == {
+        "source_node": "n1",
+        "target_node": "n3",
+        "direction": "to",
+        "include_host": False,
+        "latency_ms": 20,
+        "jitter_ms": 0,
+        "loss_pct": 0,
+        "corrupt_pct": 0,
+        "reorder_pct": 0,
+        "duplicate_pct": 1,
+    }
+    assert info_of(impair("n1", loss_pct=1), NODES).parameters["target_node"] == "all"
+    assert info_of(impair("n1", "n2", "n3", loss_pct=1), NODES).parameters["target_node"] == ["n2", "n3"]
 
 
 @pytest.mark.parametrize("fault", [SLOW, SPLIT, PULLED], ids=lambda fault: fault.handle_id)

@@ -33,11 +33,26 @@ CONTRACT: dict[str, dict[str, Any]] = {
         "ssh_timeout_s": 120,
     },
     "snapshot_delete": {"cluster_name": ..., "snapshot_name": ...},
+    "net_partition": {"cluster_name": ..., "partition_a": ..., "partition_b": ...},
+    "net_impair": {
+        "cluster_name": ...,
+        "source_node": ...,
+        "target_node": "all",
+        "latency_ms": 0,
+        "jitter_ms": 0,
+        "loss_pct": 0,
+        "corrupt_pct": 0,
+        "reorder_pct": 0,
+    },
+    "net_heal": {"cluster_name": ..., "fault_handle": ...},
+    "net_heal_all": {"cluster_name": ...},
+    "net_fault_list": {"cluster_name": ...},
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
-READ_ONLY = {"cluster_list", "cluster_plan", "cluster_status", "cluster_handle", "snapshot_list"}
-HARMLESS = READ_ONLY | {"cluster_define", "cluster_start", "snapshot_create"}
+READ_ONLY = {"cluster_list", "cluster_plan", "cluster_status", "cluster_handle", "snapshot_list", "net_fault_list"}
+FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
+HARMLESS = READ_ONLY | FAULTS | {"cluster_define", "cluster_start", "snapshot_create"}
 REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy", "snapshot_delete"}
 
 
@@ -94,6 +109,6 @@ async def test_the_order_of_the_tools_is_always_the_same(tools: dict[str, Any]) 
 async def test_the_instructions_name_only_tools_that_exist(tools: dict[str, Any]) -> None:
     async with Client(ClusterServer()) as client:
         words = (client.instructions or "").replace(",", " ").replace(";", " ").replace(".", " ").split()
-    named = {word for word in words if word.startswith(("cluster_", "node_", "snapshot_")) and word.islower()}
+    named = {word for word in words if word.startswith(("cluster_", "node_", "snapshot_", "net_")) and word.islower()}
     assert named
     assert named <= set(tools)

@@ -1,0 +1,30 @@
+"""Healers: processes that are left behind so that faults end in time where no service watches.
+
+What is cut by nftables heals in the kernel; everything else needs somebody who is there when the time comes.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from reconciler.process import leave_behind
+from reconciler.settings import Settings
+
+_PROGRAM = (sys.executable, "-m", "reconciler.healer")
+
+
+def leave_healer(settings: Settings, cluster: str) -> None:
+    """Leave a process that heals the cluster's faults as their times come, and ends when none is left.
+
+    Where one is there already, the new one ends at once.
+    """
+    _leave(settings, [cluster])
+
+
+def leave_watcher(settings: Settings, cluster: str, handle: str, lifeline: int) -> None:
+    """Leave a process that heals one fault when nobody holds the other end of the pipe `lifeline` any more."""
+    _leave(settings, [cluster, handle], stdin=lifeline)
+
+
+def _leave(settings: Settings, arguments: Sequence[str], stdin: int | None = None) -> None:
+    configuration = {f"VMCLUSTER_{key.upper()}": str(value) for key, value in settings.model_dump(mode="json").items()}
+    leave_behind([*_PROGRAM, *arguments], env=configuration, stdin=stdin)

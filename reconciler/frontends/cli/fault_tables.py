@@ -1,0 +1,86 @@
+"""Network faults as people read them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import typer
+
+from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.text import one_line, printable
+from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo
+from reconciler.service.faults import Healed
+
+_STYLES = {"yes": "green", "no": "yellow"}
+_APPLIED = {True: "yes", False: "no", None: "unknown"}
+_IN_GRUDGE = ("grudge", "groups", "partition_a", "partition_b")
+_SHOWN_APART = ("source_node", "target_node", "direction", "include_host", "applied", "observed", *_IN_GRUDGE)
+
+
+def show_handle(handle: NetFaultHandle) -> None:
+    """A fault that was just made, in one line."""
+    until = f", until {at(handle.expires_at)}" if handle.expires_at else ""
+    typer.echo(printable(f"{handle.handle_id} hits {', '.join(handle.affected_nodes)}{until}"))
+
+
+def show_healed(healed: Healed) -> None:
+    """What was healed."""
+    typer.echo(f"{healed.healed} healed" if healed.healed else "nothing to heal")
+
+
+def show_faults(faults: Sequence[NetFaultInfo]) -> None:
+    """All wanted faults of a cluster, one line each."""
+    if not faults:
+        typer.echo("no faults; `vmcluster fault partition` and `vmcluster fault impair` make some")
+        return
+    print_columns(["FAULT", "NAME", "HITS", "DOES", "APPLIED", "UNTIL"], map(_fault_row, faults), _STYLES)
+
+
+def show_explanation(explanation: LinkExplanation) -> None:
+    """What a link does to packets, and why."""
+    for line in explanation_lines(explanation):
+        typer.echo(printable(line))
+
+
+def explanation_lines(explanation: LinkExplanation) -> Iterator[str]:
+    """The summary, then a line for each fault."""
+    yield f"{one_line(explanation.sender)} -> {one_line(explanation.receiver)}: {explanation.summary}"
+    for effect in explanation.faults:
+        yield f"  {effect.handle_id}: {effect.effect}"
+    if explanation.added_rtt_ms:
+        yield f"  round trips take {explanation.added_rtt_ms:g} ms longer"
+    elif explanation.added_rtt_ms is None and not explanation.cut:
+        yield "  nothing comes back: the other way is cut"
+
+
+def _fault_row(fault: NetFaultInfo) -> list[str]:
+    parameters = fault.parameters
+    return [
+        fault.handle_id,
+        fault.declared_as or "-",
+        _hits(fault),
+        ", ".join(_in_words(parameters)),
+        _APPLIED[parameters.get("applied")],
+        at(fault.expires_at) if fault.expires_at else "-",
+    ]
+
+
+def _hits(fault: NetFaultInfo) -> str:
+    parameters = fault.parameters
+    if "grudge" in parameters:
+        return "; ".join(f"{','.join(senders)} -x> {to}" for to, senders in parameters["grudge"].items())
+    target = parameters["target_node"]
+    named = target if isinstance(target, str) else ",".join(target) or "nobody"
+    arrow = {"to": "->", "from": "<-", "both": "<->"}[parameters["direction"]]
+    return f"{parameters['source_node']} {arrow} {named}{' and host' if parameters['include_host'] else ''}"
+
+
+def _in_words(parameters: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in parameters.items():
+        if name not in _SHOWN_APART and value:
+            yield (
+                str(value)
+                if name in ("shape", "mode")
+                else f"{name}={value:g}"
+                if not isinstance(value, str)
+                else (f"{name}={value}")
+            )

@@ -1,0 +1,122 @@
+"""A fault for the life of a command: injected before it, healed after it, however it ends."""
+
+import os
+import shlex
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand
+
+from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.session import Manner, UseCases, conduct
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from reconciler.model.faults import NetFaultHandle
+
+HELD_COMMAND_HELP = (
+    "Hold the fault while this command runs, and heal it when the command has ended, on Ctrl-C and SIGTERM too. "
+    "Everything that follows is the command; the exit code is its own."
+)
+
+_OPTION = "--while"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOT_FOUND = 127  # as every shell
+_NOT_RUN = 126
+_SIGNALLED = 128
+
+
+class HoldingCommand(TyperCommand):
+    """A command whose `--while` takes all words that follow it, as env(1) and timeout(1) do."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if _OPTION in args:
+            place = args.index(_OPTION)
+            words = args[place + 1 :]
+            words = words[1:] if words[:1] == ["--"] else words
+            if not words:
+                raise typer.BadParameter("say which command", param_hint=_OPTION)
+            args = [*args[:place], _OPTION, shlex.join(words)]
+        return super().parse_args(ctx, args)
+
+
+def words_of(held: str) -> list[str]:
+    """The command's words; one word with blanks in it is a command line, of which no shell makes anything else."""
+    words = shlex.split(held)
+    try:
+        return shlex.split(words[0]) if len(words) == 1 else words
+    except ValueError as error:
+        raise typer.BadParameter(f"{words[0]!r}: {error}", param_hint=_OPTION) from None
+
+
+def hold(
+    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]", cluster: str, words: Sequence[str], manner: Manner
+) -> int:
+    """Run a command under a fault, and return its exit code; 128 + N where signal N ended it.
+
+    The fault is healed whatever happens to the command, and to this process: where that is killed, a process of its
+    own that was left behind sees it go and heals.
+    """
+
+    async def begin(use: UseCases) -> "tuple[NetFaultHandle, int]":
+        fault = await inject(use)
+        return fault, await use.faults.heal_when_gone(cluster, fault.handle_id)
+
+    with _deferred() as received:
+        fault, lifeline = conduct(begin, manner)
+        narrate(f"{fault.handle_id} holds for: {shlex.join(words)}")
+        try:
+            code = _run(words, received)
+        finally:
+            conduct(lambda use: use.faults.heal(cluster, fault.handle_id, progress=use.progress), manner)
+            os.close(lifeline)
+        narrate(f"{fault.handle_id} is healed")
+    return code
+
+
+def _run(words: Sequence[str], received: list[int]) -> int:
+    """Run a command in the foreground; signals that were sent to this process alone are passed on to it."""
+    awaited = {*_ENDING, signal.SIGCHLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    try:
+        if received:
+            return _SIGNALLED + received[0]
+        process = os.posix_spawnp(words[0], list(words), os.environ, setsigmask=before)
+        return _wait(process, awaited)
+    except OSError as error:
+        narrate(f"error: {words[0]} cannot be run: {error.strerror}")
+        return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_RUN
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait(process: int, awaited: set[signal.Signals]) -> int:
+    while True:
+        came = signal.sigwaitinfo(awaited)
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else _SIGNALLED - code
+        # The terminal's own (si_code > 0, sigaction(2)) have reached the command, which shares our process group.
+        if came.si_signo != signal.SIGCHLD and came.si_code <= 0:
+            os.kill(process, came.si_signo)
+
+
+@contextmanager
+def _deferred() -> Iterator[list[int]]:
+    """Remember signals that would end this process instead of ending, so that what was begun is cleaned up."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: "FrameType | None") -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, remember) for number in _ENDING}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,172 @@
+"""The tools for network faults. As in `tools`, a docstring is a description for the agent that chooses among them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from reconciler.frontends.mcp.arguments import (
+    ClusterName,
+    Count,
+    DirectionName,
+    Duration,
+    FaultHandle,
+    Group,
+    Milliseconds,
+    Name,
+    NodeName,
+    PartitionSide,
+    Percentage,
+    Targets,
+)
+from reconciler.frontends.mcp.backend import Call, ask, settle
+from reconciler.model.faults import CutMode, Direction, NetFaultHandle, NetFaultInfo, ShapeName
+from reconciler.model.links import Distribution, Impairment
+from reconciler.model.results import ToolResult
+from reconciler.service.fault_requests import Sides, impair_request, partition_request
+
+
+async def net_partition(
+    call: Call,
+    cluster_name: ClusterName,
+    partition_a: PartitionSide,
+    partition_b: PartitionSide,
+    shape: Annotated[
+        Literal["groups", "halves", "one", "bridge", "majorities-ring", "grudge"],
+        Field(
+            description="`groups`: as named. Over all nodes: `halves`, `one` (one node against all others), `bridge` "
+            "(two halves, one node hears both), `majorities-ring` (each node hears another majority). `grudge`: cut "
+            "by cut."
+        ),
+    ] = "groups",
+    groups: Annotated[
+        list[Group] | None, Field(description="More than two sides, each of which hears only itself.")
+    ] = None,
+    node: Annotated[
+        Name | None, Field(description="For `one` and `bridge`: that node; left out: by order, or by `seed`.")
+    ] = None,
+    grudge: Annotated[
+        dict[Name, Group] | None,
+        Field(description="For `grudge`: receiving node -> the senders that it does not hear any more."),
+    ] = None,
+    direction: DirectionName = "both",
+    mode: Annotated[
+        Literal["drop", "link-down"],
+        Field(
+            description="`drop` leaves SSH from the host alone. `link-down` pulls the cables of nodes that are cut "
+            "from all others: they notice, and SSH to them ends."
+        ),
+    ] = "drop",
+    seed: Annotated[
+        int | None, Field(description="Shuffles the nodes before a shape is laid over them: same seed, same cuts.")
+    ] = None,
+    duration_s: Duration = None,
+) -> ToolResult[NetFaultHandle]:
+    """Cut the network between groups of nodes: IPv4, IPv6, ARP and broadcast, established connections too.
+
+    Within a group nothing changes, and node_exec reaches all nodes throughout. It holds over reboots until net_heal;
+    nodes that are off get it before they run. The same call again is the same fault. For a shape other than two groups
+    leave both sides empty.
+    """
+    sides = Sides(
+        partition_a=partition_a,
+        partition_b=partition_b,
+        shape=ShapeName(shape),
+        groups=groups,
+        node=node,
+        grudge=grudge,
+    )
+    return await settle(
+        call,
+        lambda use: use.faults.partition(
+            cluster_name,
+            partition_request(sides, direction=Direction(direction), mode=CutMode(mode), seed=seed),
+            duration_s=duration_s,
+            progress=use.progress,
+        ),
+    )
+
+
+async def net_impair(
+    call: Call,
+    cluster_name: ClusterName,
+    source_node: NodeName,
+    target_node: Targets = "all",
+    latency_ms: Annotated[Milliseconds, Field(description="Milliseconds added to each packet's way.")] = 0,
+    jitter_ms: Annotated[
+        Milliseconds, Field(description="Milliseconds by which the latency varies; at most the latency itself.")
+    ] = 0,
+    loss_pct: Annotated[Percentage, Field(description="Percent of packets that never arrive.")] = 0,
+    corrupt_pct: Annotated[Percentage, Field(description="Percent of packets that arrive with a bit flipped.")] = 0,
+    reorder_pct: Annotated[
+        Percentage, Field(description="Percent of packets that overtake the delayed ones; needs `latency_ms`.")
+    ] = 0,
+    duplicate_pct: Annotated[Percentage, Field(description="Percent of packets that arrive twice.")] = 0,
+    rate_kbit: Annotated[Count, Field(description="Bits that pass per second, in thousands; 0: as many as can.")] = 0,
+    jitter_distribution: Annotated[
+        Literal["uniform", "normal", "paretonormal", "pareto"],
+        Field(description="How the latency varies within its jitter."),
+    ] = "uniform",
+    latency_correlation_pct: Annotated[
+        Percentage, Field(description="How much a packet's latency is like the last one's; needs `jitter_ms`.")
+    ] = 0,
+    loss_correlation_pct: Annotated[
+        Percentage, Field(description="How much a packet's fate is like the last one's, for bursts; needs `loss_pct`.")
+    ] = 0,
+    reorder_correlation_pct: Annotated[
+        Percentage, Field(description="The same for overtaking; needs `reorder_pct`.")
+    ] = 0,
+    reorder_gap: Annotated[Count, Field(description="Only each packet of this number may overtake; 0: any.")] = 0,
+    limit_packets: Annotated[
+        Count, Field(description="Packets that may wait in the delay; 0: sized by latency and rate.")
+    ] = 0,
+    direction: DirectionName = "to",
+    include_host: Annotated[
+        bool, Field(description="Impair traffic with the host as well, by which SSH and node_exec go.")
+    ] = False,
+    duration_s: Duration = None,
+) -> ToolResult[NetFaultHandle]:
+    """Delay, lose, corrupt, reorder, double or slow down what one node sends to others, and only that.
+
+    Several faults on one way combine: delays add, losses multiply, the lowest rate wins; `net_fault_list` shows the
+    values that the kernel took. NO_PARAMETERS: ask for something. HOST_CAPABILITY_MISSING: the host's kernel lacks
+    netem; a rate and partitions work there all the same.
+    """
+    impairment = Impairment(
+        delay_ms=latency_ms,
+        jitter_ms=jitter_ms,
+        delay_correlation_pct=latency_correlation_pct,
+        distribution=Distribution(jitter_distribution),
+        loss_pct=loss_pct,
+        loss_correlation_pct=loss_correlation_pct,
+        duplicate_pct=duplicate_pct,
+        corrupt_pct=corrupt_pct,
+        reorder_pct=reorder_pct,
+        reorder_correlation_pct=reorder_correlation_pct,
+        reorder_gap=reorder_gap,
+        rate_kbit=rate_kbit,
+        limit_packets=limit_packets,
+    )
+    request = impair_request(
+        source_node, target_node, impairment, direction=Direction(direction), include_host=include_host
+    )
+    return await settle(
+        call, lambda use: use.faults.impair(cluster_name, request, duration_s=duration_s, progress=use.progress)
+    )
+
+
+async def net_heal(call: Call, cluster_name: ClusterName, fault_handle: FaultHandle) -> ToolResult[bool]:
+    """Heal one network fault; others that hit the same links stay. True when it is gone, also when it already was."""
+    return await settle(call, lambda use: use.faults.heal(cluster_name, fault_handle, progress=use.progress))
+
+
+async def net_heal_all(call: Call, cluster_name: ClusterName) -> ToolResult[int]:
+    """Heal every network fault of a cluster, and answer how many there were."""
+    return await settle(call, lambda use: use.faults.heal_all(cluster_name, progress=use.progress))
+
+
+async def net_fault_list(call: Call, cluster_name: ClusterName) -> ToolResult[list[NetFaultInfo]]:
+    """List the network faults that are wanted now: what was asked for, and what the host's kernel says of it.
+
+    `applied` is false while it is not on the host yet, or its nodes are off. `expires_at`: then it heals by itself.
+    """
+    return await ask(call, lambda use: use.faults.listing(cluster_name))

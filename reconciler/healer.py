@@ -1,0 +1,48 @@
+"""The process that is left behind to heal: `python -m reconciler.healer CLUSTER [HANDLE]`.
+
+With a handle it heals that fault when its standard input ends; without one, all faults of the cluster as their times
+come. See `reconciler.service.healing`.
+"""
+
+# ruff: noqa: PLC0415  whoever starts us waits until we have forked
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Detach, then wait and heal; the first process ends at once."""
+    if os.fork() > 0:
+        return 0
+    os.chdir("/")
+    asyncio.run(_heal(*arguments))
+    return 0
+
+
+async def _heal(cluster: str, handle: str | None = None) -> None:
+    from reconciler.service.healing import heal_in_time, heal_when_closed
+    from reconciler.service.runtime import Runtime
+    from reconciler.settings import load_settings
+
+    settings = load_settings()
+    _log_to(settings.state_dir / "healers" / f"{cluster}.log")
+    async with Runtime(settings) as runtime:
+        if handle is None:
+            await heal_in_time(runtime, cluster)
+        else:
+            await heal_when_closed(runtime, cluster, handle, sys.stdin.fileno())
+
+
+def _log_to(path: Path) -> None:
+    """Let what is logged be found: nobody sees this process's output."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

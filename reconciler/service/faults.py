@@ -1,0 +1,236 @@
+"""Network faults: partition, impair, heal, list, explain."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from reconciler.errors import ClusterError, FaultNotFound, NodeNotFound
+from reconciler.faults.combine import Fault, wanted_at
+from reconciler.faults.explain import explain, handle_of, info_of
+from reconciler.model.base import Frozen
+from reconciler.model.faults import (
+    FaultType,
+    ImpairRequest,
+    LinkExplanation,
+    NetFaultHandle,
+    NetFaultInfo,
+    PartitionRequest,
+)
+from reconciler.model.links import HOST
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import ConditionStatus, ConditionType
+from reconciler.service import intent, waiting
+from reconciler.service.access import change, existing
+from reconciler.service.progress import Progress, no_progress
+from reconciler.service.runtime import Runtime
+
+FAULT_TIMEOUT_S = 60.0
+"""Links change in milliseconds; what takes longer is another change of the cluster that is under way."""
+
+
+_NUMBER = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+
+log = structlog.get_logger(__name__)
+
+
+class Healed(Frozen):
+    """How many faults were healed; those that were gone already do not count."""
+
+    cluster_name: str
+    healed: int
+
+
+class Faults:
+    """The verbs on network faults.
+
+    A fault is wanted like anything else: nodes that are off, and nodes that boot, get theirs before they run.
+    """
+
+    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+        self._runtime = runtime
+        self._actor = actor
+
+    async def partition(
+        self,
+        cluster: str,
+        request: PartitionRequest,
+        *,
+        duration_s: float | None = None,
+        afresh: bool = False,
+        progress: Progress = no_progress,
+    ) -> NetFaultHandle:
+        """Nothing passes between the sides; with `afresh`, beside an equal partition that is wanted already.
+
+        Raises `NodeNotFound` and `InvalidArgument`.
+        """
+        return await self._inject(cluster, request, duration_s, afresh, progress)
+
+    async def impair(
+        self,
+        cluster: str,
+        request: ImpairRequest,
+        *,
+        duration_s: float | None = None,
+        afresh: bool = False,
+        progress: Progress = no_progress,
+    ) -> NetFaultHandle:
+        """Packets are delayed, lost, changed as asked.
+
+        Raises `NodeNotFound`, `InvalidArgument`, `NoParameters`, and `HostCapabilityMissing`, having taken the
+        request back, where the host's kernel cannot do it.
+        """
+        return await self._inject(cluster, request, duration_s, afresh, progress)
+
+    async def heal(self, cluster: str, handle: str, *, progress: Progress = no_progress) -> bool:
+        """That fault is gone, also where it was already. `handle` may be the name that the topology has for it.
+
+        Raises `FaultNotFound` for what never was.
+        """
+        await self.heal_many(cluster, [handle], progress=progress)
+        return True
+
+    async def heal_all(self, cluster: str, *, progress: Progress = no_progress) -> int:
+        """All faults of the cluster are gone, those of its topology too until the next `apply`; how many that were."""
+        healed = 0
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            nonlocal healed
+            healed = len(wanted_at(before.faults.values(), datetime.now(UTC)))
+            return intent.without_faults(before, before.faults)
+
+        record = await self._change(cluster, edit)
+        await self._converge(record, progress)
+        return healed
+
+    async def heal_many(
+        self, cluster: str, handles: Sequence[str] | None, *, progress: Progress = no_progress
+    ) -> Healed:
+        """These faults are gone, or with None all of them; nothing is healed where one of the handles never was."""
+        if handles is None:
+            return Healed(cluster_name=cluster, healed=await self.heal_all(cluster, progress=progress))
+        before = await existing(self._runtime.store, cluster)
+        gone = {one for handle in handles for one in _handles_meant(before, handle)}
+        record = await self._change(cluster, lambda record: intent.without_faults(record, gone))
+        await self._converge(record, progress)
+        return Healed(cluster_name=cluster, healed=len(gone))
+
+    async def expire(self, cluster: str) -> None:
+        """Faults whose time is over are gone, from the record too."""
+        record = await self._change(
+            cluster, lambda before: intent.without_expired_faults(before, now=datetime.now(UTC))
+        )
+        await self._converge(record, no_progress)
+
+    async def heal_when_gone(self, cluster: str, handle: str) -> int:
+        """A descriptor that keeps a fault: it is healed when the last copy of it is closed, by whatever end."""
+        end, lifeline = os.pipe()
+        try:
+            await self._runtime.leave_watcher(cluster, handle, end)
+        except BaseException:
+            os.close(lifeline)
+            raise
+        finally:
+            os.close(end)
+        return lifeline
+
+    async def listing(self, cluster: str) -> list[NetFaultInfo]:
+        """The faults that are wanted now, the oldest first."""
+        record = await existing(self._runtime.store, cluster)
+        return [info_of(fault, tuple(record.spec.nodes)) for fault in _wanted(record)]
+
+    async def explain(self, cluster: str, sender: str, receiver: str) -> LinkExplanation:
+        """What packets from one node to another meet, and because of which faults; `@host` stands for the host."""
+        record = await existing(self._runtime.store, cluster)
+        for end in (sender, receiver):
+            _require_end(record, end)
+        return explain(_wanted(record), tuple(record.spec.nodes), sender, receiver)
+
+    async def _inject(
+        self,
+        cluster: str,
+        request: intent.FaultRequest,
+        duration_s: float | None,
+        afresh: bool,
+        progress: Progress,
+    ) -> NetFaultHandle:
+        made: list[Fault] = []
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            now = datetime.now(UTC)
+            after, fault = intent.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
+            made[:] = [fault]
+            return after
+
+        record = await self._change(cluster, edit)
+        (fault,) = made
+        if fault.expires_at is not None:
+            await self._runtime.leave_healer(cluster)
+        try:
+            await self._converge(record, progress)
+        except ClusterError as error:
+            if error.terminal:
+                await self._take_back(cluster, fault, progress)
+            raise
+        return handle_of(fault, tuple(record.spec.nodes))
+
+    async def _take_back(self, cluster: str, fault: Fault, progress: Progress) -> None:
+        """Let a fault that cannot be made not stand in the way of everything else that is wanted."""
+        try:
+            record = await self._change(cluster, lambda before: intent.without_faults(before, [fault.handle_id]))
+            await self._converge(record, progress)
+        except ClusterError as error:
+            log.warning("fault_not_healed_yet", cluster=cluster, handle=fault.handle_id, cause=str(error))
+
+    async def _converge(self, record: ClusterRecord, progress: Progress) -> None:
+        """Wait until the links are as wanted; what else stands in the cluster's way does not matter."""
+        try:
+            await waiting.converge(self._runtime, record, FAULT_TIMEOUT_S, progress)
+        except ClusterError:
+            if not await self._links_hold(record):
+                raise
+
+    async def _links_hold(self, record: ClusterRecord) -> bool:
+        said = await self._runtime.store.status(record.cluster_name)
+        if said is None or said.observed_generation < record.generation:
+            return False
+        applied = next((one for one in said.conditions if one.type is ConditionType.FAULTS_APPLIED), None)
+        return applied is not None and applied.status is ConditionStatus.TRUE
+
+    async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor)
+
+
+def _wanted(record: ClusterRecord) -> tuple[Fault, ...]:
+    return wanted_at(record.faults.values(), datetime.now(UTC))
+
+
+def _handles_meant(record: ClusterRecord, handle: str) -> list[str]:
+    """The handles to heal: none where the fault is gone already."""
+    if handle in record.faults:
+        return [handle]
+    named = [fault.handle_id for fault in record.faults.values() if fault.declared_as == handle]
+    if not named and handle not in record.spec.faults and not _once_was(record, handle):
+        known = ", ".join(record.faults) or "none"
+        raise FaultNotFound(f"cluster {record.cluster_name!r} has no fault {handle!r}", hint=f"it has {known}")
+    return named
+
+
+def _once_was(record: ClusterRecord, handle: str) -> bool:
+    """Whether a handle was given out: numbers count over both kinds, and are never used twice."""
+    kind, _, number = handle.rpartition("-")
+    if kind not in set(FaultType) or not _NUMBER.fullmatch(number):
+        return False
+    taken = {of.rpartition("-")[2] for of in record.faults}
+    return int(number) <= record.fault_requests and number not in taken
+
+
+def _require_end(record: ClusterRecord, end: str) -> None:
+    if end != HOST and end not in record.spec.nodes:
+        raise NodeNotFound(
+            f"cluster {record.cluster_name!r} has no node {end!r}",
+            node=end,
+            hint=f"it has {', '.join(record.spec.nodes)}, and {HOST} stands for the host",
+        )
