@@ -143,6 +143,19 @@ class FaultNotFound(ClusterError):
     code = ErrorCode.FAULT_NOT_FOUND
 
 
+class ArtifactNotFound(ClusterError):
+    """No artifact of that id is registered."""
+
+    code = ErrorCode.ARTIFACT_NOT_FOUND
+
+
+class ArtifactNotSynced(ClusterError):
+    """The artifact is not complete on a node."""
+
+    code = ErrorCode.ARTIFACT_NOT_SYNCED
+    recoverable = True
+
+
 class InvalidArgument(ClusterError):
     """An argument of a tool or command is out of its range."""
 

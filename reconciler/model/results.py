@@ -168,3 +168,108 @@ class SnapshotDeleteResult(Frozen):
     snapshot_name: str
     cluster_name: str
     per_node: dict[str, SnapshotNodeDeletion]
+
+
+class BuildType(StrEnum):
+    """How a tree was built, which says how it can be installed."""
+
+    RAW_TREE = "raw_tree"
+    MAKE_INSTALL = "make_install"
+    RPM = "rpm"
+    DEB = "deb"
+
+
+class ExcludedPath(Frozen):
+    """A name of a tree that is not part of its artifact, and why."""
+
+    path: str
+    reason: str
+
+
+class BuildArtifact(Frozen):
+    """A registered build tree. Paths are relative to it; in them, bytes that are not UTF-8 are escaped."""
+
+    artifact_id: str = Field(description="SHA-256 over all paths, modes, contents and link targets of the tree.")
+    source_path: str
+    build_type: BuildType
+    kernel_version: str | None = Field(description="The kernel that the tree is, or that its modules are for.")
+    modules: tuple[str, ...]
+    userspace_bins: tuple[str, ...]
+    test_framework_path: str | None = None
+    git_sha: str | None = None
+    git_branch: str | None = None
+    build_timestamp: datetime = Field(description="When the tree's newest file was written.")
+    metadata: dict[str, str]
+    files: int
+    size_bytes: int
+    excluded: tuple[ExcludedPath, ...] = Field(default=(), description="What is in the tree, but not in the artifact.")
+    registered_at: datetime
+
+
+class ArtifactDiff(Frozen):
+    """What differs from artifact a to artifact b."""
+
+    artifact_id_a: str
+    artifact_id_b: str
+    changed_modules: tuple[str, ...]
+    changed_bins: tuple[str, ...]
+    git_log: str | None = Field(default=None, description="The commits in b that a has not, newest first.")
+    added_modules: tuple[str, ...] = ()
+    removed_modules: tuple[str, ...] = ()
+    added_bins: tuple[str, ...] = ()
+    removed_bins: tuple[str, ...] = ()
+    other_changes: int = Field(default=0, description="How many other names were changed, added or removed.")
+
+
+class ArtifactRemoval(Frozen):
+    """An artifact is no longer registered."""
+
+    artifact_id: str
+    freed_bytes: int = Field(description="What only this artifact needed.")
+
+
+class NodeSync(Frozen):
+    """How a tree came to one node."""
+
+    node_name: str
+    bytes_transferred: int = Field(description="What rsync sent to the node; 0 where it came to no end.")
+    duration_s: float
+    rsync_exit_code: int | None = Field(description="Null where rsync was not started.")
+    skipped: bool = Field(description="The tree was there, complete, before.")
+    basis: str | None = Field(default=None, description="The artifact on the node from which differences were sent.")
+    error: ToolError | None = None
+
+
+class SyncStatus(Frozen):
+    """How a tree came to each node."""
+
+    artifact_id: str
+    path: str = Field(description="Where the tree is on the nodes.")
+    per_node: dict[str, NodeSync]
+
+
+class InstallMode(StrEnum):
+    """What installing means."""
+
+    MODPROBE_PATH = "modprobe_path"
+    MAKE_INSTALL = "make_install"
+    RPM = "rpm"
+    DEB = "deb"
+
+
+class NodeInstall(Frozen):
+    """How an installation went on one node."""
+
+    node_name: str
+    exit_code: int | None = Field(description="Null where nothing was run on the node.")
+    installed_module_paths: tuple[str, ...]
+    depmod_output: str
+    output: str = Field(default="", description="The last of what the installation printed.")
+    error: ToolError | None = None
+
+
+class InstallStatus(Frozen):
+    """How an installation went on each node."""
+
+    artifact_id: str | None = Field(description="What is installed there now; null after an uninstallation.")
+    per_node: dict[str, NodeInstall]

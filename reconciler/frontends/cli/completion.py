@@ -51,6 +51,17 @@ def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, faults)
 
 
+def complete_artifact(incomplete: str) -> list[str]:
+    """The registered artifacts whose ids begin so."""
+
+    async def artifacts(runtime: "Runtime") -> list[str]:
+        from reconciler.service.artifacts import Artifacts
+
+        return [artifact.artifact_id for artifact in await Artifacts(runtime).listing()]
+
+    return _beginning(incomplete, artifacts)
+
+
 def complete_topology(incomplete: str) -> list[str]:
     """The topologies in topology_dir whose names begin so; files are the shell's own to complete."""
 

@@ -16,6 +16,7 @@ from reconciler.frontends.cli.output import complain, emit, narrate
 
 if TYPE_CHECKING:
     from reconciler.model.results import ToolError, ToolResult
+    from reconciler.service.artifacts import Artifacts
     from reconciler.service.clusters import Clusters
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
@@ -44,6 +45,7 @@ class UseCases:
     snapshots: "Snapshots"
     upkeep: "SnapshotUpkeep"
     faults: "Faults"
+    artifacts: "Artifacts"
     progress: "Progress"
 
 
@@ -122,6 +124,7 @@ async def _serve(work: Work[T]) -> T:
 
 
 def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
+    from reconciler.service.artifacts import Artifacts
     from reconciler.service.clusters import Clusters
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
@@ -137,6 +140,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
         snapshots=Snapshots(runtime, actor=actor()),
         upkeep=SnapshotUpkeep(runtime),
         faults=Faults(runtime, actor=actor()),
+        artifacts=Artifacts(runtime),
         progress=progress,
     )
 

@@ -101,3 +101,20 @@ SnapshotName = Annotated[
         description="Name of a snapshot, or the name that the topology's `snapshots` has for one.",
     ),
 ]
+ArtifactId = Annotated[
+    str,
+    Field(
+        min_length=6,
+        max_length=64,
+        description="Id of a registered artifact, or at least the first six characters of it.",
+    ),
+]
+SourcePath = Annotated[
+    str,
+    Field(min_length=1, max_length=4096, description="Absolute path of the built tree on the server's host."),
+]
+BuildTypeName = Annotated[
+    Literal["raw_tree", "make_install", "rpm", "deb"],
+    Field(description="How the tree was built, which says how to install it; recorded, not checked."),
+]
+Metadata = Annotated[dict[str, str] | None, Field(description="Words of your own to keep with the artifact.")]

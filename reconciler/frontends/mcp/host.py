@@ -14,6 +14,7 @@ from reconciler.frontends.mcp.caller import Caller
 from reconciler.frontends.mcp.logs import log_to_stderr
 from reconciler.model.results import ClusterStatus, NodeStatus, ToolResult
 from reconciler.service import envelope
+from reconciler.service.artifacts import Artifacts
 from reconciler.service.clusters import Approval, Clusters
 from reconciler.service.faults import Faults
 from reconciler.service.inspection import Inspection
@@ -38,6 +39,7 @@ class UseCases:
     inspection: Inspection
     snapshots: Snapshots
     faults: Faults
+    artifacts: Artifacts
     progress: Progress
 
     @classmethod
@@ -49,6 +51,7 @@ class UseCases:
             inspection=Inspection(runtime),
             snapshots=Snapshots(runtime, actor=actor),
             faults=Faults(runtime, actor=actor),
+            artifacts=Artifacts(runtime),
             progress=Progress(report),
         )
 

@@ -11,14 +11,18 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from reconciler.frontends.mcp.arguments import (
+    ArtifactId,
+    BuildTypeName,
     ClusterName,
     Command,
     CommandTimeout,
     Environment,
+    Metadata,
     NodeName,
     Nodes,
     ShutdownTimeout,
     SnapshotName,
+    SourcePath,
     SshTimeout,
     StandardInput,
     Start,
@@ -31,6 +35,9 @@ from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.fault_tools import net_fault_list, net_heal, net_heal_all, net_impair, net_partition
 from reconciler.model.record import StopMode
 from reconciler.model.results import (
+    ArtifactDiff,
+    ArtifactRemoval,
+    BuildArtifact,
     ClusterHandle,
     ClusterStatus,
     ClusterSummary,
@@ -308,6 +315,44 @@ async def snapshot_delete(
     return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name, progress=use.progress))
 
 
+async def artifact_register(
+    call: Call,
+    source_path: SourcePath,
+    build_type: BuildTypeName = "raw_tree",
+    kernel_version: Annotated[
+        str | None,
+        Field(max_length=64, description="Kernel that it is for; left out: read from the tree or its modules."),
+    ] = None,
+    metadata: Metadata = None,
+) -> ToolResult[BuildArtifact]:
+    """Keep a built tree as it is now, under an id that its content decides. The same tree has the same id.
+
+    An unchanged tree is registered again within a second. What cannot be part of it is listed in `excluded`, with the
+    reason: links out of the tree, sockets. CONFLICT: the tree changed meanwhile, let the build end first.
+    """
+    return await ask(
+        call,
+        lambda use: use.artifacts.register(
+            source_path, build_type, kernel_version=kernel_version, metadata=metadata, progress=use.progress
+        ),
+    )
+
+
+async def artifact_list(call: Call) -> ToolResult[list[BuildArtifact]]:
+    """List the registered artifacts with their modules, programs, kernel version and commit. No node is asked."""
+    return await ask(call, lambda use: use.artifacts.listing())
+
+
+async def artifact_diff(call: Call, artifact_id_a: ArtifactId, artifact_id_b: ArtifactId) -> ToolResult[ArtifactDiff]:
+    """Compare two artifacts: modules and programs that were changed, added or removed, and the commits between."""
+    return await ask(call, lambda use: use.artifacts.diff(artifact_id_a, artifact_id_b))
+
+
+async def artifact_remove(call: Call, artifact_id: ArtifactId) -> ToolResult[ArtifactRemoval]:
+    """Forget an artifact and free what only it needs on the host. Nodes keep what they have."""
+    return await ask(call, lambda use: use.artifacts.remove(artifact_id))
+
+
 TOOLS = (
     ToolDefinition(cluster_list, "List clusters", LOOKS),
     ToolDefinition(cluster_plan, "Preview a change", LOOKS),
@@ -330,6 +375,10 @@ TOOLS = (
     ToolDefinition(net_heal, "Heal a network fault", ADDS),
     ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
     ToolDefinition(net_fault_list, "List network faults", LOOKS),
+    ToolDefinition(artifact_register, "Register a build", ADDS),
+    ToolDefinition(artifact_list, "List builds", LOOKS),
+    ToolDefinition(artifact_diff, "Compare two builds", LOOKS),
+    ToolDefinition(artifact_remove, "Remove a build", TAKES_AWAY),
 )
 
 

@@ -47,13 +47,25 @@ CONTRACT: dict[str, dict[str, Any]] = {
     "net_heal": {"cluster_name": ..., "fault_handle": ...},
     "net_heal_all": {"cluster_name": ...},
     "net_fault_list": {"cluster_name": ...},
+    "artifact_register": {"source_path": ..., "build_type": "raw_tree", "kernel_version": None, "metadata": None},
+    "artifact_list": {},
+    "artifact_diff": {"artifact_id_a": ..., "artifact_id_b": ...},
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
-READ_ONLY = {"cluster_list", "cluster_plan", "cluster_status", "cluster_handle", "snapshot_list", "net_fault_list"}
+READ_ONLY = {
+    "cluster_list",
+    "cluster_plan",
+    "cluster_status",
+    "cluster_handle",
+    "snapshot_list",
+    "net_fault_list",
+    "artifact_list",
+    "artifact_diff",
+}
 FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
-HARMLESS = READ_ONLY | FAULTS | {"cluster_define", "cluster_start", "snapshot_create"}
-REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy", "snapshot_delete"}
+HARMLESS = READ_ONLY | FAULTS | {"cluster_define", "cluster_start", "snapshot_create", "artifact_register"}
+REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy", "snapshot_delete", "artifact_remove"}
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +121,10 @@ async def test_the_order_of_the_tools_is_always_the_same(tools: dict[str, Any]) 
 async def test_the_instructions_name_only_tools_that_exist(tools: dict[str, Any]) -> None:
     async with Client(ClusterServer()) as client:
         words = (client.instructions or "").replace(",", " ").replace(";", " ").replace(".", " ").split()
-    named = {word for word in words if word.startswith(("cluster_", "node_", "snapshot_", "net_")) and word.islower()}
+    named = {
+        word
+        for word in words
+        if word.startswith(("cluster_", "node_", "snapshot_", "net_", "artifact_")) and word.islower()
+    }
     assert named
     assert named <= set(tools)

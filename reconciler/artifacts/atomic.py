@@ -1,0 +1,107 @@
+"""Files that stand under their name whole or not at all, and locks between processes."""
+
+import asyncio
+import ctypes
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from reconciler.errors import OperationFailed, OperationTimeout
+
+_RETRY_S = 0.05
+_REMEDIES = {
+    errno.ENOSPC: "free some space on that file system",
+    errno.EDQUOT: "raise the quota or free some space",
+    errno.EACCES: "run as a user who may write there, or set artifact_store_dir and artifact_registry elsewhere",
+    errno.EROFS: "set artifact_store_dir and artifact_registry to directories that can be written to",
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """Turn the system's errors about a place of ours into `OperationFailed` with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise OperationFailed(
+            f"cannot use {path}: {error.strerror or error}", hint=_REMEDIES.get(error.errno or 0)
+        ) from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file (0600) on disk before it has its name; its directory is made (0700) where missing."""
+    with reported(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+
+def sync_file_system(directory: Path) -> None:
+    """Have everything that was written to the file system of `directory` on disk: syncfs(2)."""
+    with reported(directory):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _libc.syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(descriptor)
+
+
+@asynccontextmanager
+async def locked(path: Path, *, shared: bool = False, timeout_s: float = 600.0) -> AsyncIterator[None]:
+    """Hold a `flock` on a file of its own, which stays; alone, or with others that share it.
+
+    Raises `OperationTimeout` where others hold it for longer.
+    """
+    with reported(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        await _lock(descriptor, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Whether nobody else held the lock of an open file or directory; we do then, until it is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _lock(descriptor: int, path: Path, operation: int, timeout_s: float) -> None:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            return fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise OperationTimeout(f"another process held {path} for {timeout_s:g} s", hint="try again") from None
+        await asyncio.sleep(_RETRY_S)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

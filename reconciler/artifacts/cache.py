@@ -1,0 +1,61 @@
+"""What files were when they were last read: an unchanged tree is registered without reading it again."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.artifacts.atomic import write_whole
+from reconciler.artifacts.entries import Role
+from reconciler.artifacts.scan import Signature
+
+_VERSION = 1
+_SETTLED_NS = 2_000_000_000
+"""Two changes within one tick of a file system's clock leave the same times; no clock we know ticks more slowly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading a file told, and when it was read (`time.time_ns`)."""
+
+    signature: Signature
+    read_at_ns: int
+    sha256: str
+    role: Role
+    vermagic: str
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a later change of the file cannot have left the same signature (git calls it racy otherwise)."""
+        return max(self.signature[2:]) < self.read_at_ns - _SETTLED_NS
+
+
+Readings = dict[bytes, Reading]
+
+
+def load_readings(path: Path) -> Readings:
+    """The readings by path that are kept in a file; none where it is missing or damaged: files are read then."""
+    try:
+        kept = json.loads(path.read_bytes())
+        if kept["version"] != _VERSION:
+            return {}
+        return {os.fsencode(name): _reading(row) for name, row in kept["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def save_readings(path: Path, readings: Mapping[bytes, Reading]) -> None:
+    """Keep those readings that may be trusted."""
+    rows = {os.fsdecode(name): _row(reading) for name, reading in readings.items() if reading.trusted}
+    write_whole(path, json.dumps({"version": _VERSION, "files": rows}, separators=(",", ":")).encode())
+
+
+def _row(reading: Reading) -> list[object]:
+    return [*reading.signature, reading.read_at_ns, reading.sha256, reading.role.value, reading.vermagic]
+
+
+def _reading(row: list[Any]) -> Reading:
+    inode, size_bytes, mtime_ns, ctime_ns, read_at_ns, sha256, role, vermagic = row
+    return Reading((inode, size_bytes, mtime_ns, ctime_ns), read_at_ns, sha256, Role(role), vermagic)

@@ -1,0 +1,31 @@
+"""How two trees differ; pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.artifacts.entries import Role, TreeEntry, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Paths, in their order."""
+
+    changed: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def differences(a: Sequence[TreeEntry], b: Sequence[TreeEntry], role: Role) -> Difference:
+    """The names that have `role` in either tree and are not the same in both, from `a` to `b`."""
+    were = {entry.path: entry for entry in a}
+    are = {entry.path: entry for entry in b}
+    named = sorted({entry.path for entry in (*a, *b) if entry.role is role})
+    return Difference(
+        changed=tuple(shown(path) for path in named if path in were and path in are and _differ(were[path], are[path])),
+        added=tuple(shown(path) for path in named if path not in were),
+        removed=tuple(shown(path) for path in named if path not in are),
+    )
+
+
+def _differ(a: TreeEntry, b: TreeEntry) -> bool:
+    return (a.kind, a.mode, a.content) != (b.kind, b.mode, b.content)

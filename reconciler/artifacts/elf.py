@@ -1,0 +1,86 @@
+"""ELF files as far as we need to know them: programs, and the sections of kernel modules; pure. Source: elf(5)."""
+
+import struct
+from dataclasses import dataclass
+
+HEAD_BYTES = 4096
+"""How much of a file's beginning `is_program` wants to see: the program headers follow the file header."""
+
+_MAGIC = b"\x7fELF"
+_ET_EXEC, _ET_DYN = 2, 3
+_PT_INTERP = 3
+_SECTIONS_MAX = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The file header's fields that lead on; `order` is struct's sign for the byte order."""
+
+    order: str
+    wide: bool
+    type: int
+    program_offset: int
+    section_offset: int
+    program_size: int
+    program_count: int
+    section_size: int
+    section_count: int
+    names_index: int
+
+
+def is_elf(head: bytes) -> bool:
+    """Whether a file that begins so claims to be ELF."""
+    return head.startswith(_MAGIC)
+
+
+def is_program(head: bytes) -> bool:
+    """Whether a file that begins so can be run: of fixed place, or position-independent with an interpreter."""
+    header = _read_header(head)
+    if header is None:
+        return False
+    return header.type == _ET_EXEC or (header.type == _ET_DYN and _PT_INTERP in _program_types(head, header))
+
+
+def read_section(image: bytes, name: bytes) -> bytes | None:
+    """The content of a section, None where there is none of that name or the file is damaged."""
+    header = _read_header(image)
+    if header is None or header.section_count > _SECTIONS_MAX:
+        return None
+    try:
+        sections = [_read_section_header(image, header, index) for index in range(header.section_count)]
+        names_at = sections[header.names_index][1]
+    except (struct.error, IndexError):
+        return None
+    for name_offset, offset, size in sections:
+        start = names_at + name_offset
+        if image[start : start + len(name) + 1] == name + b"\0":
+            return image[offset : offset + size]
+    return None
+
+
+def parse_modinfo(section: bytes) -> dict[str, str]:
+    """The `key=value` pairs of a module's `.modinfo`; of several with one key, the first."""
+    pairs = [pair.partition(b"=") for pair in section.split(b"\0") if pair]
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, _, value in reversed(pairs)}
+
+
+def _read_header(image: bytes) -> _Header | None:
+    if not is_elf(image) or len(image) < 64 or image[4] not in (1, 2) or image[5] not in (1, 2):  # noqa: PLR2004
+        return None
+    order, wide = ("<" if image[5] == 1 else ">"), image[4] == 2  # noqa: PLR2004
+    fields = struct.unpack_from(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"), image, 16)
+    kind, _, _, _, program_offset, section_offset, _, _, *rest = fields
+    return _Header(order, wide, kind, program_offset, section_offset, *rest)
+
+
+def _program_types(head: bytes, header: _Header) -> set[int]:
+    offsets = (header.program_offset + index * header.program_size for index in range(header.program_count))
+    return {struct.unpack_from(header.order + "I", head, at)[0] for at in offsets if at + 4 <= len(head)}
+
+
+def _read_section_header(image: bytes, header: _Header, index: int) -> tuple[int, int, int]:
+    """Offset of the name within the names, offset and size of the content."""
+    at = header.section_offset + index * header.section_size
+    layout = "IIQQQQ" if header.wide else "IIIIII"
+    name, _kind, _flags, _address, offset, size = struct.unpack_from(header.order + layout, image, at)
+    return name, offset, size

@@ -1,0 +1,52 @@
+"""What git knows of a build tree. A tree may belong to somebody else: nothing that its configuration names is run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.process import Completed, run
+
+_LOG_MAX_LINES = 200
+_TIMEOUT_S = 20.0
+# Without these git may run programs that the repository's own configuration names (git-config(1)); with
+# safe.directory it answers root about a user's tree.
+_HARMLESS = ("safe.directory=*", "core.fsmonitor=false", "log.showSignature=false", "core.pager=cat")
+_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "LC_ALL": "C"}
+
+
+@dataclass(frozen=True, slots=True)
+class GitFacts:
+    """Commit and branch; no branch on a detached head, neither where there is no repository or no commit."""
+
+    sha: str | None = None
+    branch: str | None = None
+
+
+async def git_facts(tree: Path) -> GitFacts:
+    """Commit and branch of the repository that holds the tree."""
+    try:
+        sha = await _git(tree, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        branch = await _git(tree, "symbolic-ref", "--short", "--quiet", "HEAD")
+    except (HostCapabilityMissing, HostCommandFailed):
+        return GitFacts()
+    return GitFacts(_said(sha), _said(branch))
+
+
+async def git_log(tree: Path, since_sha: str, until_sha: str) -> str | None:
+    """One line per commit from the one to the other, newest first, at most 200; None where git cannot tell."""
+    arguments = ("log", "--no-color", "--format=%h %s", f"--max-count={_LOG_MAX_LINES}", f"{since_sha}..{until_sha}")
+    try:
+        answer = await _git(tree, *arguments, "--")
+    except (HostCapabilityMissing, HostCommandFailed):
+        return None
+    return answer.stdout.decode(errors="backslashreplace") if answer.exit_code == 0 else None
+
+
+async def _git(tree: Path, *arguments: str) -> Completed:
+    options = [word for each in _HARMLESS for word in ("-c", each)]
+    argv = ["git", "-C", str(tree), *options, *arguments]
+    return await run(argv, timeout_s=_TIMEOUT_S, env=_ENVIRONMENT, check=False)
+
+
+def _said(answer: Completed) -> str | None:
+    return (answer.stdout.decode(errors="backslashreplace").strip() or None) if answer.exit_code == 0 else None

@@ -1,0 +1,118 @@
+"""Reading a whole tree into the store: in parallel, and only what is not known already."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from reconciler.artifacts.cache import Reading, Readings
+from reconciler.artifacts.entries import EntryKind, TreeEntry
+from reconciler.artifacts.objects import Objects
+from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, scan_tree
+
+_WORKERS = min(8, (os.cpu_count() or 1) + 2)
+_BATCH = 64
+_REPORT_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A tree as it is in the store, and what was learnt for the next time."""
+
+    entries: Sequence[TreeEntry]
+    excluded: Sequence[Exclusion]
+    readings: Readings
+    read_files: int
+    read_bytes: int
+
+
+class TreeReader:
+    """Takes one tree in; `stop` may be called from another thread, and ends it with `InterruptedError`."""
+
+    def __init__(self, root: bytes, objects: Objects, report: Callable[[str], None]) -> None:
+        self._root = root
+        self._objects = objects
+        self._report = report
+        self._stop = threading.Event()
+        self._reported = threading.Lock()
+        self._done_bytes = 0
+
+    def stop(self) -> None:
+        """End the reading soon."""
+        self._stop.set()
+
+    def take_in(self, known: Readings) -> Intake:
+        """Every entry of the tree, with each file's content in the store.
+
+        Raises `Conflict` where anything of the tree changed from the first look at it to the last.
+        """
+        scan = scan_tree(self._root)
+        readings = {found.path: known[found.path] for found in scan.files if self._is_known(found, known)}
+        unread = [found for found in scan.files if found.path not in readings]
+        if unread:
+            self._report(f"reading {len(unread)} of {len(scan.files)} files, {_mib(_total_bytes(unread))} MiB")
+            readings |= self._read_all(unread)
+            _require_same(scan, scan_tree(self._root))
+        entries = [*scan.complete, *(_entry(found, readings[found.path]) for found in scan.files)]
+        return Intake(entries, scan.excluded, readings, len(unread), _total_bytes(unread))
+
+    def _is_known(self, found: FoundFile, known: Readings) -> bool:
+        reading = known.get(found.path)
+        return reading is not None and reading.signature == found.signature
+
+    def _read_all(self, unread: Sequence[FoundFile]) -> Readings:
+        batches = [unread[start : start + _BATCH] for start in range(0, len(unread), _BATCH)]
+        readings: Readings = {}
+        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="intake") as workers:
+            try:
+                for part in workers.map(self._read_batch, batches):
+                    readings |= part
+            except BaseException:
+                self.stop()
+                workers.shutdown(wait=True, cancel_futures=True)
+                raise
+        return readings
+
+    def _read_batch(self, batch: Sequence[FoundFile]) -> dict[bytes, Reading]:
+        readings = {}
+        for found in batch:
+            if self._stop.is_set():
+                raise InterruptedError
+            readings[found.path] = self._objects.take_in(self._root, found, stopped=self._stop.is_set)
+            self._count(found.signature[1])
+        return readings
+
+    def _count(self, size_bytes: int) -> None:
+        with self._reported:
+            before = self._done_bytes // _REPORT_BYTES
+            self._done_bytes += size_bytes
+            if self._done_bytes // _REPORT_BYTES > before:
+                self._report(f"read {_mib(self._done_bytes)} MiB")
+
+
+def _require_same(before: Scan, after: Scan) -> None:
+    """Raise `Conflict` naming a difference, where there is one."""
+    were = {found.path: found for found in before.files}
+    are = {found.path: found for found in after.files}
+    for path in were.keys() | are.keys():
+        if were.get(path) != are.get(path):
+            raise changed(path)
+    if differing := set(before.complete) ^ set(after.complete):
+        raise changed(min(entry.path for entry in differing))
+
+
+def _entry(found: FoundFile, reading: Reading) -> TreeEntry:
+    _, size_bytes, mtime_ns, _ = found.signature
+    content = reading.sha256.encode()
+    return TreeEntry(
+        found.path, EntryKind.FILE, found.mode, content, size_bytes, mtime_ns, reading.role, reading.vermagic
+    )
+
+
+def _total_bytes(files: Sequence[FoundFile]) -> int:
+    return sum(found.signature[1] for found in files)
+
+
+def _mib(size_bytes: int) -> int:
+    return size_bytes // 1024**2

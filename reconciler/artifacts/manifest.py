@@ -1,0 +1,53 @@
+"""The list of everything in a registered tree, as it is kept beside the contents."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from reconciler.artifacts.atomic import write_whole
+from reconciler.artifacts.entries import EntryKind, Role, TreeEntry
+from reconciler.errors import OperationFailed
+
+_VERSION = 1
+
+
+def manifest_path(store_dir: Path, artifact_id: str) -> Path:
+    """Where the manifest of an artifact is; that it is there says that all of its contents are."""
+    return store_dir / "manifests" / f"{artifact_id}.json"
+
+
+def write_manifest(path: Path, entries: Sequence[TreeEntry]) -> None:
+    """Write the entries, whole or not at all; each row begins with the fields that every kind has."""
+    rows = [
+        [
+            os.fsdecode(entry.path),
+            entry.kind.value,
+            entry.mode,
+            os.fsdecode(entry.content),
+            entry.size_bytes,
+            entry.mtime_ns,
+            entry.role.value,
+            entry.vermagic,
+        ]
+        for entry in entries
+    ]
+    write_whole(path, json.dumps({"version": _VERSION, "entries": rows}, separators=(",", ":")).encode())
+
+
+def read_manifest(path: Path) -> tuple[TreeEntry, ...]:
+    """The entries of a registered tree. Raises `OperationFailed` where the manifest is missing or damaged."""
+    try:
+        kept = json.loads(path.read_bytes())
+        if kept["version"] != _VERSION:
+            raise ValueError(f"version {kept['version']}")
+        return tuple(
+            TreeEntry(
+                os.fsencode(name), EntryKind(kind), mode, os.fsencode(content), size_bytes, mtime_ns, Role(role), magic
+            )
+            for name, kind, mode, content, size_bytes, mtime_ns, role, magic in kept["entries"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OperationFailed(
+            f"the manifest {path} cannot be read: {error}", hint="register the tree again, which writes it anew"
+        ) from error

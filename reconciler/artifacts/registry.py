@@ -1,0 +1,64 @@
+"""The registered artifacts: one JSON file, replaced whole under a lock."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from reconciler.artifacts.atomic import locked, write_whole
+from reconciler.errors import ArtifactNotFound, InvalidArgument, OperationFailed
+from reconciler.model.base import Frozen
+from reconciler.model.results import BuildArtifact
+
+_PREFIX_MIN_LENGTH = 6
+
+
+class _File(Frozen):
+    """The registry as it stands on disk."""
+
+    version: int = 1
+    artifacts: dict[str, BuildArtifact] = {}
+
+
+class ArtifactRegistry:
+    """Reads need no lock, as the file is replaced whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def all(self) -> dict[str, BuildArtifact]:
+        """Every artifact by id, in the order of registration."""
+        try:
+            return dict(_File.model_validate_json(self._path.read_bytes()).artifacts)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValidationError) as error:
+            raise OperationFailed(
+                f"the registry {self._path} cannot be read: {error}", hint="move it away and register again"
+            ) from error
+
+    def find(self, wanted: str) -> BuildArtifact:
+        """The artifact of that id, or of the one id that begins so (six characters at least).
+
+        Raises `ArtifactNotFound` where there is none, and `InvalidArgument` where several begin so.
+        """
+        artifacts = self.all()
+        matches = [each for each in artifacts if each == wanted]
+        if not matches and len(wanted) >= _PREFIX_MIN_LENGTH:
+            matches = [each for each in artifacts if each.startswith(wanted)]
+        if not matches:
+            raise ArtifactNotFound(
+                f"no artifact {wanted!r} is registered", hint="`artifact_list` or `vmcluster artifact list` names all"
+            )
+        if len(matches) > 1:
+            raise InvalidArgument(f"{len(matches)} artifacts have ids that begin with {wanted}", hint="give more of it")
+        return artifacts[matches[0]]
+
+    async def change(self, edit: Callable[[dict[str, BuildArtifact]], None]) -> None:
+        """Apply `edit` to all artifacts and keep the outcome."""
+        async with locked(self._path.with_name(f"{self._path.name}.lock"), timeout_s=30.0):
+            artifacts = self.all()
+            edit(artifacts)
+            kept = _File(artifacts=artifacts).model_dump(mode="json")
+            write_whole(self._path, (json.dumps(kept, indent=2) + "\n").encode())

@@ -1,0 +1,107 @@
+"""Artifacts as people read them."""
+
+from collections.abc import Iterator, Sequence
+
+import typer
+
+from reconciler.frontends.cli.snapshot_tables import size
+from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.text import one_line, printable
+from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact
+
+SHORT_ID_LENGTH = 12
+_SHOWN_PATHS = 20
+
+
+def show_artifacts(artifacts: Sequence[BuildArtifact]) -> None:
+    """All artifacts, one line each."""
+    if not artifacts:
+        typer.echo("no artifacts; `vmcluster artifact register TREE` keeps one")
+        return
+    print_columns(
+        ["ARTIFACT", "REGISTERED", "KERNEL", "MODULES", "PROGRAMS", "SIZE", "BRANCH", "TREE"],
+        map(_artifact_row, artifacts),
+    )
+
+
+def show_artifact(artifact: BuildArtifact) -> None:
+    """Everything about one artifact."""
+    for line in artifact_lines(artifact):
+        typer.echo(printable(line))
+
+
+def show_diff(diff: ArtifactDiff) -> None:
+    """What differs, one name per line."""
+    for line in diff_lines(diff):
+        typer.echo(printable(line))
+
+
+def show_removal(removal: ArtifactRemoval) -> None:
+    """That an artifact is gone."""
+    typer.echo(f"artifact {short(removal.artifact_id)} is gone; {size(removal.freed_bytes)} freed")
+
+
+def artifact_lines(artifact: BuildArtifact) -> Iterator[str]:
+    """The facts, then the names of what matters in the tree."""
+    commit = " ".join(filter(None, (artifact.git_sha, artifact.git_branch and f"on {artifact.git_branch}")))
+    facts = {
+        "artifact": artifact.artifact_id,
+        "tree": artifact.source_path,
+        "type": artifact.build_type.value,
+        "size": f"{size(artifact.size_bytes)} in {artifact.files} files",
+        "kernel": artifact.kernel_version,
+        "commit": commit,
+        "tests": artifact.test_framework_path,
+        "built": at(artifact.build_timestamp),
+        **{f"label {key}": value for key, value in artifact.metadata.items()},
+    }
+    for name, value in facts.items():
+        if value:
+            yield f"{one_line(name):<9} {one_line(value)}"
+    yield from _names("module", artifact.modules)
+    yield from _names("program", artifact.userspace_bins)
+    yield from _names("left out", [f"{each.path}: {each.reason}" for each in artifact.excluded])
+
+
+def diff_lines(diff: ArtifactDiff) -> Iterator[str]:
+    """Signs as `git diff --name-status` would have them, then the commits."""
+    parts = (
+        ("~ module", diff.changed_modules),
+        ("+ module", diff.added_modules),
+        ("- module", diff.removed_modules),
+        ("~ program", diff.changed_bins),
+        ("+ program", diff.added_bins),
+        ("- program", diff.removed_bins),
+    )
+    for sign, paths in parts:
+        for path in paths:
+            yield f"{sign:<9} {one_line(path)}"
+    others = diff.other_changes
+    if others or not any(paths for _, paths in parts):
+        yield f"{others} other {'change' if others == 1 else 'changes'}"
+    yield from (f"commit    {line}" for line in (diff.git_log or "").splitlines())
+
+
+def short(artifact_id: str) -> str:
+    """As much of an id as people need to tell artifacts apart."""
+    return artifact_id[:SHORT_ID_LENGTH]
+
+
+def _artifact_row(artifact: BuildArtifact) -> list[str]:
+    return [
+        short(artifact.artifact_id),
+        at(artifact.registered_at),
+        artifact.kernel_version or "-",
+        str(len(artifact.modules)),
+        str(len(artifact.userspace_bins)),
+        size(artifact.size_bytes),
+        artifact.git_branch or "-",
+        artifact.source_path,
+    ]
+
+
+def _names(what: str, names: Sequence[str]) -> Iterator[str]:
+    for name in names[:_SHOWN_PATHS]:
+        yield f"{what:<9} {one_line(name)}"
+    if len(names) > _SHOWN_PATHS:
+        yield f"{'':<9} and {len(names) - _SHOWN_PATHS} more; `-o json` lists them all"

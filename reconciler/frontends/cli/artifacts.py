@@ -1,0 +1,130 @@
+"""The commands for build trees."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.completion import complete_artifact
+from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
+from reconciler.frontends.cli.session import Manner, UseCases, present
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact
+
+app = typer.Typer()
+artifact = typer.Typer(help="Bring build trees to the nodes and install them there.", no_args_is_help=True)
+app.add_typer(artifact, name="artifact")
+
+
+class BuildTypeName(StrEnum):
+    """The build types, known here without the models."""
+
+    RAW_TREE = "raw_tree"
+    MAKE_INSTALL = "make_install"
+    RPM = "rpm"
+    DEB = "deb"
+
+
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARTIFACT",
+        help="Id of an artifact, or the beginning of it.",
+        autocompletion=complete_artifact,
+        callback=valid_text,
+    ),
+]
+
+
+@artifact.command()
+def register(
+    tree: Annotated[Path, typer.Argument(metavar="TREE", help="Directory of the built tree.")],
+    build_type: Annotated[
+        BuildTypeName, typer.Option("--type", metavar="TYPE", help="raw_tree, make_install, rpm or deb.")
+    ] = BuildTypeName.RAW_TREE,
+    kernel: Annotated[
+        str | None,
+        typer.Option("--kernel", metavar="VERSION", help="Kernel that it is for; left out: as the tree says."),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Words to keep with it; repeatable.")
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Keep a tree as it is now, under an id that its content decides."""
+    from reconciler.frontends.cli.artifact_tables import show_artifact
+
+    metadata = dict(_label(each) for each in label or ())
+    source = str(tree.absolute())
+
+    async def work(use: UseCases) -> "BuildArtifact":
+        return await use.artifacts.register(
+            source, build_type.value, kernel_version=kernel, metadata=metadata, progress=use.progress
+        )
+
+    present(work, Manner(output=output, when_interrupted="nothing was registered"), show_artifact)
+
+
+@artifact.command("list")
+def list_artifacts(output: Output = OutputFormat.TABLE) -> None:
+    """List the registered artifacts."""
+    from reconciler.frontends.cli.artifact_tables import show_artifacts
+
+    async def work(use: UseCases) -> "list[BuildArtifact]":
+        return await use.artifacts.listing()
+
+    present(work, Manner(output=output), show_artifacts)
+
+
+@artifact.command()
+def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> None:
+    """Show what is known of an artifact: modules, programs, kernel, commit, and what was left out."""
+    from reconciler.frontends.cli.artifact_tables import show_artifact
+
+    async def work(use: UseCases) -> "BuildArtifact":
+        return await use.artifacts.show(artifact_id)
+
+    present(work, Manner(output=output), show_artifact)
+
+
+@artifact.command()
+def diff(
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="The older one.", autocompletion=complete_artifact, callback=valid_text),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(metavar="B", help="The newer one.", autocompletion=complete_artifact, callback=valid_text),
+    ],
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Show which modules and programs differ between two artifacts, and the commits between them."""
+    from reconciler.frontends.cli.artifact_tables import show_diff
+
+    async def work(use: UseCases) -> "ArtifactDiff":
+        return await use.artifacts.diff(a, b)
+
+    present(work, Manner(output=output), show_diff)
+
+
+@artifact.command()
+def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> None:
+    """Forget an artifact, and free what only it needs on this host. Nodes keep what they have."""
+    from reconciler.frontends.cli.artifact_tables import show_removal
+
+    async def work(use: UseCases) -> "ArtifactRemoval":
+        return await use.artifacts.remove(artifact_id)
+
+    present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_removal)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE")
+    return key, value

@@ -1,0 +1,95 @@
+"""Build trees: registering, comparing, bringing them to nodes, installing them there."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconciler.artifacts.difference import Difference, differences
+from reconciler.artifacts.entries import Role
+from reconciler.artifacts.git import git_log
+from reconciler.artifacts.library import Library
+from reconciler.errors import InvalidArgument
+from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, BuildType
+from reconciler.service.progress import Progress, no_progress
+from reconciler.service.runtime import Runtime
+
+
+class Artifacts:
+    """The verbs about the artifacts of this host. An artifact is named by its id, or by the beginning of it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._library = Library(runtime.settings.artifact_store_dir, runtime.settings.artifact_registry)
+
+    async def register(
+        self,
+        source_path: str,
+        build_type: str = BuildType.RAW_TREE,
+        *,
+        kernel_version: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress = no_progress,
+    ) -> BuildArtifact:
+        """Keep the tree at `source_path` as it is now, under an id that its content decides.
+
+        Raises `InvalidArgument` for what is no readable directory and `Conflict` where it changes meanwhile.
+        """
+        if not source_path.startswith("/"):
+            raise InvalidArgument(
+                f"source_path {source_path!r} must be absolute",
+                hint="a relative path means another place for each process",
+            )
+        return await self._library.register(
+            Path(source_path),
+            _build_type(build_type),
+            kernel_version=kernel_version,
+            metadata=metadata or {},
+            report=progress.report,
+        )
+
+    async def listing(self) -> list[BuildArtifact]:
+        """Every artifact, in the order of registration."""
+        return list((await asyncio.to_thread(self._library.registry.all)).values())
+
+    async def show(self, artifact_id: str) -> BuildArtifact:
+        """One artifact."""
+        return await asyncio.to_thread(self._library.registry.find, artifact_id)
+
+    async def diff(self, artifact_id_a: str, artifact_id_b: str) -> ArtifactDiff:
+        """What differs from one artifact to another."""
+        a, b = await self.show(artifact_id_a), await self.show(artifact_id_b)
+        log = await git_log(Path(b.source_path), a.git_sha, b.git_sha) if a.git_sha and b.git_sha else None
+        return await asyncio.to_thread(self._compare, a, b, log)
+
+    async def remove(self, artifact_id: str) -> ArtifactRemoval:
+        """Forget an artifact here, and what only it needs; nodes keep what they have."""
+        artifact = await self.show(artifact_id)
+        freed_bytes = await self._library.remove(artifact.artifact_id)
+        return ArtifactRemoval(artifact_id=artifact.artifact_id, freed_bytes=freed_bytes)
+
+    def _compare(self, a: BuildArtifact, b: BuildArtifact, log: str | None) -> ArtifactDiff:
+        entries = self._library.entries(a.artifact_id), self._library.entries(b.artifact_id)
+        modules, bins = (differences(*entries, role) for role in (Role.MODULE, Role.EXECUTABLE))
+        plain = differences(*entries, Role.PLAIN)
+        return ArtifactDiff(
+            artifact_id_a=a.artifact_id,
+            artifact_id_b=b.artifact_id,
+            changed_modules=modules.changed,
+            added_modules=modules.added,
+            removed_modules=modules.removed,
+            changed_bins=bins.changed,
+            added_bins=bins.added,
+            removed_bins=bins.removed,
+            other_changes=len({*plain.changed, *plain.added, *plain.removed} - _named(modules, bins)),
+            git_log=log,
+        )
+
+
+def _named(*parts: Difference) -> set[str]:
+    return {path for part in parts for path in (*part.changed, *part.added, *part.removed)}
+
+
+def _build_type(build_type: str) -> BuildType:
+    try:
+        return BuildType(build_type)
+    except ValueError:
+        raise InvalidArgument(f"no build type {build_type!r}", hint=f"one of {', '.join(BuildType)}") from None
