@@ -1,4 +1,4 @@
-"""A segment of four nodes on the lab's own host, and a count of the commands that are run on it."""
+"""A segment of four nodes on a host of its own (a network namespace), and a count of the commands run on it."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from reconciler import process
-from reconciler.host.links.driver import LinkDriver
-from reconciler.model.links import FirewallChoice
-from reconciler.process import Completed
+from reconciler.process import Completed, RunCommand
 from tests.integration.links.segment import Segment, segment
 
 NODES = ("n0", "n1", "n2", "n3")
+CLUSTER = "lab"
+_HOST_NAMESPACE = "linkhost"
 
 
 @dataclass
-class Counted:
-    """Runs commands here, and notes which."""
+class OnHost:
+    """Runs commands in the network namespace that plays the host, and notes which."""
 
     commands: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -24,18 +24,23 @@ class Counted:
         self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: bytes | None = None, check: bool = True
     ) -> Completed:
         self.commands.append(tuple(argv))
-        return await process.run(argv, timeout_s=timeout_s, stdin=stdin, check=check)
+        command = ["nsenter", f"--net=/run/netns/{_HOST_NAMESPACE}", "--", *argv]
+        return await process.run(command, timeout_s=timeout_s, stdin=stdin, check=check)
 
 
 @pytest.fixture
-async def four() -> AsyncIterator[Segment]:
-    """Four nodes; afterwards the host's firewall is as empty as it was."""
-    async with segment(process.run, NODES) as made:
+async def host() -> AsyncIterator[OnHost]:
+    """A host with empty firewalls, where a test may flush what it likes."""
+    await process.run(["ip", "netns", "add", _HOST_NAMESPACE])
+    run = OnHost()
+    for program in ("iptables", "ip6tables"):
+        await run([program, "-P", "FORWARD", "ACCEPT"])  # its own base chains stay when rules go
+    yield run
+    await process.run(["ip", "netns", "del", _HOST_NAMESPACE])
+
+
+@pytest.fixture
+async def four(host: RunCommand) -> AsyncIterator[Segment]:
+    """Four nodes on that host."""
+    async with segment(host, NODES) as made:
         yield made
-    await LinkDriver(FirewallChoice.NFTABLES).clear("lab", ())
-
-
-@pytest.fixture
-def counted() -> Counted:
-    """A runner that counts."""
-    return Counted()
