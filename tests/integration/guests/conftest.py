@@ -1,12 +1,19 @@
-"""One cluster of three real machines for the whole run: booting is dear, so the tests share it and leave it running."""
+"""One cluster of three real machines for the whole run: it is booted once, and rewound between tests.
+
+The product's own snapshots with memory do that: a test may crash nodes, fill them, change the topology.
+"""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 import pytest
 
+from reconciler.model.record import StopMode
+from reconciler.service.clusters import Approval
 from tests.integration.bed import SHARED_CLUSTER, Bed, Session, temporary_bed
 
 NODES = ("n0", "n1", "n2")
+FRESH = "fresh"
 BOOT_TIMEOUT_S = 300.0
 """Three emulated machines that boot at once on two busy cores."""
 
@@ -18,19 +25,55 @@ def guest_bed() -> Iterator[Bed]:
         yield bed
 
 
+@dataclass
+class SharedCluster:
+    """The booted cluster, and the snapshot with memory that brings it back to where it had just booted."""
+
+    session: Session
+    bed: Bed
+    touched: bool = False
+
+    async def rewind(self) -> None:
+        """Bring it back where a test may have left it otherwise: its topology, its machines, what is in them."""
+        if self.touched:
+            self.touched = False
+            await self._put_topology_back()
+            await self.session.snapshots.revert(SHARED_CLUSTER, FRESH, ssh_timeout_s=BOOT_TIMEOUT_S)
+            for info in await self.session.snapshots.listing(SHARED_CLUSTER):
+                if info.snapshot_name != FRESH:
+                    await self.session.snapshots.delete(SHARED_CLUSTER, info.snapshot_name)
+
+    async def _put_topology_back(self) -> None:
+        """A machine with other memory or disks is off before, as it shall not boot only to be cut."""
+        self.bed.write_topology(SHARED_CLUSTER, nodes=len(NODES))
+        if not (await self.session.clusters.plan(SHARED_CLUSTER, start=False)).plan.converged:
+            await self.session.clusters.stop(SHARED_CLUSTER, mode=StopMode.DESTROY)
+            approval = Approval(restart=True, data_loss=True)
+            await self.session.clusters.apply(SHARED_CLUSTER, start=False, approval=approval)
+
+
 @pytest.fixture(scope="session")
-async def guest_session(guest_bed: Bed) -> AsyncIterator[Session]:
-    """The client that keeps the shared cluster; it is destroyed with the client."""
+async def shared_cluster(guest_bed: Bed) -> AsyncIterator[SharedCluster]:
+    """The cluster, booted once for the whole run; it is destroyed with its client."""
     guest_bed.write_topology(SHARED_CLUSTER, nodes=len(NODES))
     async with guest_bed.runtime() as runtime:
         session = Session(runtime)
         await session.clusters.apply(SHARED_CLUSTER, timeout_s=BOOT_TIMEOUT_S)
-        yield session
+        await session.snapshots.create(SHARED_CLUSTER, FRESH, include_memory=True)
+        yield SharedCluster(session, guest_bed)
         await session.clusters.destroy(SHARED_CLUSTER, remove_overlays=True)
 
 
 @pytest.fixture
-async def trio(guest_session: Session) -> Session:
-    """The shared cluster with all of its nodes up, whatever the last test did to them."""
-    await guest_session.clusters.start(SHARED_CLUSTER, ssh_timeout_s=BOOT_TIMEOUT_S)
-    return guest_session
+async def trio(shared_cluster: SharedCluster) -> Session:
+    """The shared cluster with all of its nodes up, as they were when they had booted."""
+    await shared_cluster.rewind()
+    shared_cluster.touched = True
+    return shared_cluster.session
+
+
+@pytest.fixture
+async def untouched_trio(shared_cluster: SharedCluster) -> Session:
+    """The same for a test that leaves the cluster and what is in it as they are: the next one need not rewind it."""
+    await shared_cluster.rewind()
+    return shared_cluster.session

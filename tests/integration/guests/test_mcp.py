@@ -9,7 +9,7 @@ from tests.integration.bed import Bed
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
 from tests.integration.mcp.client import connected
 
-pytestmark = pytest.mark.usefixtures("trio")
+pytestmark = pytest.mark.usefixtures("untouched_trio")
 
 
 async def test_commands_run_on_one_node_and_on_all(guest_bed: Bed) -> None:
@@ -49,6 +49,7 @@ async def test_a_command_that_takes_too_long_is_a_result_that_says_so(guest_bed:
         assert (answer["success"], answer["result"]["timed_out"]) == (True, True)
 
 
+@pytest.mark.usefixtures("trio")
 async def test_a_crashed_node_comes_back_while_others_are_spoken_to(guest_bed: Bed) -> None:
     first, *_, last = NODES
     said: list[tuple[float, str]] = []

@@ -38,8 +38,11 @@ async def test_after_a_revert_a_power_cut_boots_from_the_reverted_disk(trio: Ses
     await trio.snapshots.revert(CLUSTER, "mem2", ssh_timeout_s=60)
     await trio.clusters.crash(CLUSTER, "n0", ssh_timeout_s=BOOT_TIMEOUT_S)
     assert (await say(trio, "cat /root/file"))["n0"] == "kept"
+    record = await trio.runtime.store.get(CLUSTER)
+    assert record is not None
     with host_libvirt() as handle:
-        assert ".r2.0.qcow2" in handle.lookupByName(f"{CLUSTER}.n0").XMLDesc(2)
+        layer = f".r{record.nodes['n0'].disk_revision}.0.qcow2"
+        assert layer in handle.lookupByName(f"{CLUSTER}.n0").XMLDesc(2)
 
 
 async def test_a_disk_snapshot_of_running_nodes_hardly_stops_them(trio: Session) -> None:
@@ -61,6 +64,9 @@ async def test_a_disk_snapshot_is_booted_from_after_its_revert(trio: Session) ->
 
 
 async def test_snapshots_are_deleted_under_running_nodes(trio: Session) -> None:
+    await say(trio, "echo first > /root/file; sync")
+    await trio.snapshots.create(CLUSTER, "one")
+    await trio.snapshots.create(CLUSTER, "two", include_memory=True)
     for info in await trio.snapshots.listing(CLUSTER):
         await trio.snapshots.delete(CLUSTER, info.snapshot_name)
     assert await trio.snapshots.listing(CLUSTER) == []

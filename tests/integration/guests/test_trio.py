@@ -31,32 +31,32 @@ async def boot_id(session: Session, node: str) -> str:
     return answer.stdout.strip()
 
 
-async def test_all_nodes_run_and_answer(trio: Session) -> None:
-    status = await trio.inspection.status(CLUSTER)
+async def test_all_nodes_run_and_answer(untouched_trio: Session) -> None:
+    status = await untouched_trio.inspection.status(CLUSTER)
     assert [(node.name, node.domain_state, node.ssh_reachable) for node in status.nodes] == [
         (name, "running", True) for name in NODES
     ]
     assert all("virtio_net" in node.loaded_modules for node in status.nodes)
 
 
-async def test_a_running_cluster_applied_again_has_nothing_to_do(trio: Session) -> None:
-    assert (await trio.clusters.plan(CLUSTER)).plan.converged
+async def test_a_running_cluster_applied_again_has_nothing_to_do(untouched_trio: Session) -> None:
+    assert (await untouched_trio.clusters.plan(CLUSTER)).plan.converged
 
 
-async def test_each_node_knows_its_name_and_reaches_the_others_by_theirs(trio: Session) -> None:
+async def test_each_node_knows_its_name_and_reaches_the_others_by_theirs(untouched_trio: Session) -> None:
     command = " && ".join(["hostname", *(f"ping -c1 -W5 {name} >/dev/null" for name in NODES)])
-    answer = await trio.nodes.run_all(CLUSTER, command, timeout_s=60)
+    answer = await untouched_trio.nodes.run_all(CLUSTER, command, timeout_s=60)
     assert answer.all_succeeded
     assert {node: result.stdout.strip() for node, result in answer.results.items()} == {name: name for name in NODES}
 
 
-async def test_the_nodes_reach_nothing_outside(trio: Session) -> None:
-    answer = await trio.nodes.run(CLUSTER, "n0", "ip route show default")
+async def test_the_nodes_reach_nothing_outside(untouched_trio: Session) -> None:
+    answer = await untouched_trio.nodes.run(CLUSTER, "n0", "ip route show default")
     assert answer.stdout == ""
 
 
-async def test_a_handle_lets_the_systems_ssh_in_without_a_question(trio: Session, guest_bed: Bed) -> None:
-    handle = await trio.inspection.handle(CLUSTER)
+async def test_a_handle_lets_the_systems_ssh_in_without_a_question(untouched_trio: Session, guest_bed: Bed) -> None:
+    handle = await untouched_trio.inspection.handle(CLUSTER)
     assert set(handle.kernel_versions) == set(NODES)
     node = handle.nodes[1]
     known_hosts = guest_bed.directory / "known_hosts"
@@ -125,7 +125,6 @@ async def test_a_node_paused_by_hand_is_reported_and_runs_on_when_asked(trio: Se
 async def test_more_memory_takes_an_agreement_and_a_restart(trio: Session, guest_bed: Bed) -> None:
     def edit(document: dict[str, list[dict[str, object]]]) -> None:
         document["nodes"][0] |= {"memory_mb": 576}
-        document["nodes"][0]["extra_disks"] = [{"path": str(guest_bed.directory / "added.qcow2"), "size_gb": 1}]
 
     await trio.nodes.run(CLUSTER, "n0", "echo kept > /root/kept; sync")
     before = {node: await boot_id(trio, node) for node in NODES}
@@ -151,12 +150,12 @@ async def test_a_stop_that_is_not_heeded_names_the_nodes_that_are_still_up(trio:
     assert {node.domain_state for node in status.nodes} == {"shut off"}
 
 
-async def test_commands_on_a_stopped_cluster_say_that_it_is_stopped(guest_session: Session) -> None:
-    await guest_session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
+async def test_commands_on_a_stopped_cluster_say_that_it_is_stopped(trio: Session) -> None:
+    await trio.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
     with pytest.raises(ClusterNotRunning, match="n0"):
-        await guest_session.nodes.run(CLUSTER, "n0", "true", timeout_s=3)
+        await trio.nodes.run(CLUSTER, "n0", "true", timeout_s=3)
     with pytest.raises(ClusterNotRunning):
-        await guest_session.inspection.handle(CLUSTER)
+        await trio.inspection.handle(CLUSTER)
 
 
 async def test_a_cluster_shuts_down_when_asked_and_is_off_when_the_answer_comes(trio: Session) -> None:
