@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from reconciler.desired.claims import Claim, Claims
+from reconciler.desired.faults import check_fault
 from reconciler.model.names import cluster_dir, mac_address, tap_name
 from reconciler.source.problems import Finding, Location, yaml_path
 
@@ -86,6 +87,14 @@ def check_user_data(claims: Claims) -> Iterator[Finding]:
         yield Finding(("user_data",), f"comes to more than {limit} MiB over all nodes (put large files into the image)")
 
 
+def check_faults(claims: Claims) -> Iterator[Finding]:
+    """Faults have names of their own, and ask for what can be, of nodes that there are."""
+    yield from _repeated(claims.fault_names, "is the name of {first} too (give each fault a name of its own)")
+    nodes = tuple(dict.fromkeys(claim.value for claim in claims.node_names))
+    for fault in claims.faults:
+        yield from check_fault(fault.value, fault.location, nodes)
+
+
 CHECKS: tuple[Callable[[Claims], Iterator[Finding]], ...] = (
     check_node_names,
     check_subnet,
@@ -93,6 +102,7 @@ CHECKS: tuple[Callable[[Claims], Iterator[Finding]], ...] = (
     check_interfaces,
     check_extra_disks,
     check_user_data,
+    check_faults,
 )
 
 

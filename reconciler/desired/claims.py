@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.model.topology import Address, ClusterName, HostPath, InterfaceName, NodeName, Subnet
+from reconciler.model.topology import Address, ClusterName, FaultTopology, HostPath, InterfaceName, NodeName, Subnet
 from reconciler.source.problems import Location
 
 T_co = TypeVar("T_co", covariant=True)
@@ -55,6 +55,8 @@ class Claims:
     key_path: Claim[Path] | None
     user_data: Claim[dict[str, Any]]
     node_user_data: tuple[Claim[dict[str, Any]], ...]
+    fault_names: tuple[Claim[str], ...]
+    faults: tuple[Claim[FaultTopology], ...]
 
 
 def gather_claims(data: Any, context: Mapping[str, Any]) -> Claims:
@@ -84,6 +86,8 @@ class _Gatherer:
             key_path=self._one(HostPath, ("ssh", "key_path")),
             user_data=self._one(dict, ("user_data",)) or Claim(("user_data",), {}),
             node_user_data=self._of_nodes(dict, "user_data"),
+            fault_names=self._of_faults(NodeName, "name"),
+            faults=self._of_faults(FaultTopology),
         )
 
     def _disks(self, node: Location) -> Iterator[DiskClaim]:
@@ -112,6 +116,12 @@ class _Gatherer:
 
     def _of_nodes(self, kind: Any, key: str) -> tuple[Claim[Any], ...]:
         found = (self._one(kind, (*node, key)) for node in self._nodes)
+        return tuple(claim for claim in found if claim is not None)
+
+    def _of_faults(self, kind: Any, *keys: str) -> tuple[Claim[Any], ...]:
+        faults = self._raw(("faults",))
+        places = range(len(faults)) if _is_list(faults) else ()
+        found = (self._one(kind, ("faults", index, *keys)) for index in places)
         return tuple(claim for claim in found if claim is not None)
 
     def _one(self, kind: Any, location: Location) -> Claim[Any] | None:

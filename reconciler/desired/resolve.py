@@ -1,6 +1,7 @@
 """Topology and what was found on the host -> the resolved specification of a cluster. Pure."""
 
 from reconciler.desired.cloud_config import merge_cloud_config
+from reconciler.desired.faults import resolve_faults
 from reconciler.desired.survey import Survey
 from reconciler.model.names import extra_disk_target, mac_address, tap_name
 from reconciler.model.record import ClusterSpec, ExtraDiskSpec, NetworkSpec, NodeSpec, SshSpec
@@ -18,6 +19,7 @@ def resolve(topology: Topology, survey: Survey, settings: Settings) -> ClusterSp
         nodes={node.name: _node(topology, node, survey) for node in topology.nodes},
         ssh=_ssh(topology, survey, settings),
         snapshot_names=topology.snapshots,
+        faults=resolve_faults(topology.faults),
     )
 
 

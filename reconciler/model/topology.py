@@ -13,6 +13,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, JsonValue, StrictBool, StringConstraints, ValidationInfo
 
 from reconciler.model.base import Frozen
+from reconciler.model.faults import CutMode, Direction, ShapeName
+from reconciler.model.links import Distribution
 from reconciler.model.names import (
     CLUSTER_NAME_MAX_LENGTH,
     INTERFACE_NAME_MAX_LENGTH,
@@ -95,6 +97,10 @@ CpuModel = Annotated[str, StringConstraints(pattern=_CPU, max_length=64)]
 UserName = Annotated[str, StringConstraints(pattern=_USER, max_length=USER_NAME_MAX_LENGTH)]
 RoleText = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=200)]
 KernelCmdline = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=CMDLINE_MAX_LENGTH)]
+
+
+_Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Count = Annotated[int, Field(strict=True)]
 
 
 class VirtType(StrEnum):
@@ -202,6 +208,68 @@ class NodeTopology(Frozen):
     )
 
 
+class PartitionTopology(Frozen):
+    """Nothing passes between groups of nodes."""
+
+    shape: ShapeName = Field(
+        default=ShapeName.GROUPS,
+        description="`groups` as named; over all nodes `halves`, `one`, `bridge`, `majorities-ring`; or a `grudge`.",
+    )
+    groups: tuple[tuple[NodeName, ...], ...] | None = Field(
+        default=None, description="Two or more groups of nodes, each of which hears only itself."
+    )
+    node: NodeName | None = Field(default=None, description="The node of the shapes `one` and `bridge`.")
+    grudge: dict[NodeName, tuple[NodeName, ...]] | None = Field(
+        default=None, description="For shape `grudge`: receiving node -> the senders that it does not hear."
+    )
+    direction: Direction = Field(
+        default=Direction.BOTH, description="Of two sides, `to` cuts only what the first sends to the second."
+    )
+    mode: CutMode = Field(
+        default=CutMode.DROP, description="`drop` frames, or `link-down`: pull the cables of nodes cut from all others."
+    )
+    seed: Annotated[int, Field(strict=True)] | None = Field(
+        default=None, description="Shuffles the nodes before a shape is laid over them."
+    )
+
+
+class ImpairTopology(Frozen):
+    """What is done to packets that one node sends to others; zero is "not asked for"."""
+
+    source: NodeName = Field(description="The node that sends.", examples=["worker-0"])
+    target: tuple[NodeName, ...] | None = Field(default=None, description="Who receives; left out: all other nodes.")
+    direction: Direction = Field(
+        default=Direction.TO, description="`to` hits what the source sends, `from` what is sent to it."
+    )
+    include_host: StrictBool = Field(default=False, description="Traffic with the host too, by which SSH goes.")
+    delay_ms: _Amount = Field(default=0, description="Milliseconds added to each packet's way.")
+    jitter_ms: _Amount = Field(default=0, description="Milliseconds by which the delay varies.")
+    delay_correlation_pct: _Amount = Field(default=0, description="How much a packet's delay is like the last one's.")
+    distribution: Distribution = Field(
+        default=Distribution.UNIFORM, description="How the delay varies within its jitter."
+    )
+    loss_pct: _Amount = Field(default=0, description="Percent of packets that never arrive.")
+    loss_correlation_pct: _Amount = Field(default=0, description="How much a packet's fate is like the last one's.")
+    duplicate_pct: _Amount = Field(default=0, description="Percent of packets that arrive twice.")
+    corrupt_pct: _Amount = Field(default=0, description="Percent of packets that arrive with one bit flipped.")
+    reorder_pct: _Amount = Field(default=0, description="Percent of packets that overtake the delayed ones.")
+    reorder_correlation_pct: _Amount = Field(default=0, description="How much overtaking comes in bursts.")
+    reorder_gap: _Count = Field(default=0, description="Only each packet of this number may overtake.")
+    rate_kbit: _Count = Field(default=0, description="Bits that pass per second, in thousands.")
+    limit_packets: _Count = Field(default=0, description="Packets that may wait; more are dropped.")
+
+
+class FaultTopology(Frozen):
+    """A network fault: `apply` makes it, and heals it when it has left the file."""
+
+    name: NodeName = Field(description="What the fault is called; unique in the cluster.", examples=["split"])
+    partition: PartitionTopology | None = Field(default=None, description="Nothing passes between groups of nodes.")
+    impair: ImpairTopology | None = Field(default=None, description="What is done to packets that do get through.")
+    duration_s: _Amount | None = Field(
+        default=None, description="Seconds after which it heals by itself; left out: when it leaves the file."
+    )
+
+
 class SshTopology(Frozen):
     """How to log in. What it leaves out is taken from the configuration."""
 
@@ -242,6 +310,9 @@ class Topology(Frozen):
     snapshots: dict[SnapshotName, SnapshotName] = Field(
         default={},
         description="Logical name -> snapshot name; the logical name is usable wherever a snapshot is named.",
+    )
+    faults: tuple[FaultTopology, ...] = Field(
+        default=(), description="Network faults that hold while they stand here; see the section on faults."
     )
     boot: Boot | None = Field(default=None, description="Direct kernel boot of all nodes; left out: boot from disk.")
     virt_type: VirtType = Field(

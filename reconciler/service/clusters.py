@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.controller.controller import as_error
@@ -171,7 +172,7 @@ class Clusters:
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)
-        after = intent.with_spec(before, cluster, spec)
+        after = intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
         if start:
             after = intent.started(after)
         difference = await self._runtime.rounds.compare(after)
@@ -187,7 +188,10 @@ class Clusters:
         if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
             raise as_error(terminal)
         generation = preview.before.generation if preview.before else 0
-        return await self._runtime.store.put(preview.after, expected_generation=generation, actor=self._actor)
+        record = await self._runtime.store.put(preview.after, expected_generation=generation, actor=self._actor)
+        if any(fault.expires_at for fault in record.faults.values()):
+            await self._runtime.leave_healer(cluster)
+        return record
 
     async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
         return await change(self._runtime.store, cluster, edit, actor=self._actor)

@@ -117,8 +117,8 @@ def partition(
     grudge = dict(parse_drops(drop)) if drop else None
 
     def request() -> "PartitionRequest":
+        from reconciler.faults.requests import Sides, partition_request
         from reconciler.model import faults as model
-        from reconciler.service.fault_requests import Sides, partition_request
 
         who = Sides(shape=model.ShapeName(shape), groups=_named(sides, shape), node=node, grudge=grudge)
         return partition_request(who, direction=model.Direction(direction), mode=model.CutMode(mode), seed=seed)
@@ -170,9 +170,9 @@ def impair(
     from reconciler.frontends.cli.fault_tables import show_handle
 
     async def inject(use: UseCases) -> "NetFaultHandle":
+        from reconciler.faults.requests import impair_request
         from reconciler.model import faults as model
         from reconciler.model import links
-        from reconciler.service.fault_requests import impair_request
 
         asked = links.Impairment(
             delay_ms=delay,

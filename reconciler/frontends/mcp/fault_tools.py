@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reconciler.faults.requests import Sides, impair_request, partition_request
 from reconciler.frontends.mcp.arguments import (
     ClusterName,
     Count,
@@ -22,7 +23,6 @@ from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.model.faults import CutMode, Direction, NetFaultHandle, NetFaultInfo, ShapeName
 from reconciler.model.links import Distribution, Impairment
 from reconciler.model.results import ToolResult
-from reconciler.service.fault_requests import Sides, impair_request, partition_request
 
 
 async def net_partition(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import InvalidArgument
+from reconciler.faults.requests import Sides, impair_request, partition_request
 from reconciler.model.faults import (
     Bridge,
     ExplicitGrudge,
@@ -16,7 +17,6 @@ from reconciler.model.faults import (
     ShapeName,
 )
 from reconciler.model.links import Impairment
-from reconciler.service.fault_requests import Sides, impair_request, partition_request
 
 
 @pytest.mark.parametrize(
