@@ -10,6 +10,7 @@ from reconciler.host.cloud_init.codec import SeedInputs
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.snapshots import Snapshots
+from reconciler.model.plan import Action
 from reconciler.model.record import ClusterRecord
 
 
@@ -17,7 +18,8 @@ from reconciler.model.record import ClusterRecord
 class ActContext:
     """One cluster, the drivers that change the host, and what seeds are made from.
 
-    Once `stopping` says so, no further action is begun.
+    Once `stopping` says so, no further action is begun. `on_advance` is told of long actions how far they are,
+    from 0 to 1, about each tenth.
     """
 
     record: ClusterRecord
@@ -29,6 +31,7 @@ class ActContext:
     checkpoint: Checkpoint
     on_outcome: Callable[[Outcome], None]
     stopping: Callable[[], bool] = lambda: False
+    on_advance: Callable[[Action, float], None] = lambda _action, _share: None
 
     @property
     def snapshots(self) -> Snapshots:

@@ -7,6 +7,7 @@ from typing import assert_never
 import structlog
 
 from reconciler.act.context import ActContext
+from reconciler.act.flatten import flatten_layer
 from reconciler.act.snapshot import resume_memory, sweep_snapshot, take_snapshot
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.host import tap
@@ -26,6 +27,7 @@ from reconciler.model.plan import (
     DeleteNetwork,
     DeleteSeed,
     DeleteSnapshot,
+    FlattenLayer,
     PlugTap,
     Resume,
     ResumeMemory,
@@ -54,7 +56,7 @@ async def execute(action: Action, context: ActContext) -> None:
     match action:
         case CreateNetwork() | StartNetwork() | DeleteNetwork():
             await _execute_network(action, context)
-        case CreateLayer() | DeleteLayer() | WriteSeed() | DeleteSeed():
+        case CreateLayer() | DeleteLayer() | FlattenLayer() | WriteSeed() | DeleteSeed():
             await _execute_file(action, context)
         case DefineDomain() | AttachDisk() | UndefineDomain():
             await _execute_domain(action, context)
@@ -78,12 +80,16 @@ async def _execute_network(action: CreateNetwork | StartNetwork | DeleteNetwork,
             await context.libvirt.delete_network(context.cluster, action.name)
 
 
-async def _execute_file(action: CreateLayer | DeleteLayer | WriteSeed | DeleteSeed, context: ActContext) -> None:
+async def _execute_file(
+    action: CreateLayer | DeleteLayer | FlattenLayer | WriteSeed | DeleteSeed, context: ActContext
+) -> None:
     match action:
         case CreateLayer():
             await context.layers.create_layer(action.path, action.layer, cluster=context.cluster)
         case DeleteLayer():
             await asyncio.to_thread(delete_layer, action.path, context.cluster)
+        case FlattenLayer():
+            await flatten_layer(action, context)
         case WriteSeed():
             await _write_seed(action, context)
         case DeleteSeed():

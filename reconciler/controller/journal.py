@@ -41,6 +41,10 @@ class Journal:
             for action in todo.actions:
                 self._add(EventKind.DRIFT_FOUND, action.reason, node=action.node, subject=_name(action))
 
+    def advanced(self, action: Action, share: float) -> None:
+        """A long action has got so far, from 0 to 1."""
+        self._add(EventKind.ACTION_ADVANCED, f"{share:.0%} done", node=action.node, subject=_name(action))
+
     def ended(self, outcome: Outcome) -> None:
         """An action ended."""
         action, name = outcome.action, _name(outcome.action)

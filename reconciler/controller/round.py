@@ -153,6 +153,7 @@ class Rounds:
             address_of=partial(guest_address, record),
             checkpoint=self._checkpoint,
             on_outcome=journal.ended,
+            on_advance=journal.advanced,
             stopping=lambda: self._stopping,
         )
 

@@ -6,17 +6,28 @@ frozen since). The revision is wanted; the depth is found: every snapshot, finis
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from reconciler.model import names
-from reconciler.model.document import BackingFile, ClusterDocument, Domain, Layer, Snapshot, Unknown
+from reconciler.model.document import BackingFile, ClusterDocument, Domain, Layer, Snapshot, Unknown, files_below
 from reconciler.model.record import ClusterRecord, ExtraDiskSpec
 from reconciler.model.snapshot import FrozenDisk
+
+MOST_SPARE_LAYERS = 8
+"""How many layers that no snapshot needs may stand right below the one that a disk writes to.
+
+Each deleted snapshot can leave one. They are taken up into the disk's own layer all at once when there are more:
+often enough that chains stay short, and rarely enough that what a guest has written is not copied again and again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveDisk:
-    """The file that a disk writes to; `layer` is None where it is a file of the user's."""
+    """The file that a disk writes to; `layer` is None where it is a file of the user's.
+
+    `backing` is what the file stands on now. `layer` may be wanted to stand on less.
+    """
 
     path: Path
     format: str
@@ -29,13 +40,14 @@ class Found:
     """What is there of layers and snapshots, looked up once for all nodes.
 
     `depths` is the greatest depth there is of each node, disk and revision; `frozen` are the files that snapshots
-    are made of, which nothing writes to.
+    are made of, which nothing writes to; `frozen_is_all` says that every snapshot could be read.
     """
 
     observed: ClusterDocument
     depths: Mapping[tuple[str, str, int], int]
     layered: frozenset[tuple[str, str]]
     frozen: frozenset[Path]
+    frozen_is_all: bool
 
 
 class SnapshotMissing(Exception):
@@ -51,7 +63,7 @@ def found_in(observed: ClusterDocument) -> Found:
             node, disk, revision, depth = parsed
             depths[node, disk, revision] = max(depths.get((node, disk, revision), 0), depth)
     layered = frozenset((node, disk) for node, disk, _ in depths)
-    return Found(observed, depths, layered, frozenset(_frozen_files(observed)))
+    return Found(observed, depths, layered, frozenset(_frozen_files(observed)), not _some_unknown(observed))
 
 
 def active_disks(record: ClusterRecord, node: str, found: Found) -> dict[str, ActiveDisk]:
@@ -72,9 +84,10 @@ def needed_layers(actives: Iterable[ActiveDisk], observed: ClusterDocument) -> d
 
     Where a snapshot cannot be read, any layer may be part of it.
     """
-    if any(isinstance(snapshot, Unknown) for snapshot in observed.snapshots.values()):
+    if _some_unknown(observed):
         return {path: layer for path, layer in observed.layers.items() if isinstance(layer, Layer)}
-    roots = [*_frozen_files(observed), *(file.path for active in actives for file in active.backing)]
+    below = (active.layer.backing for active in actives if active.layer is not None)
+    roots = [*_frozen_files(observed), *(path for path in below if path is not None)]
     whole = {"base_changed": False}  # whatever stands on a changed image is wanted on the one that it was made on
     return {path: layer.model_copy(update=whole) for root in roots for path, layer in _downward(root, observed)}
 
@@ -110,6 +123,13 @@ class _Place:
         while self.layer_path(depth) in self.found.frozen:
             depth += 1
         return depth
+
+    def is_spare(self, file: BackingFile) -> bool:
+        """Whether it is a layer between the disk's own file and what any snapshot needs."""
+        if not self.found.frozen_is_all or file.path in self.found.frozen:
+            return False
+        is_ours = isinstance(self.observed.layers.get(str(file.path)), Layer)
+        return is_ours and names.parse_layer_name(file.path.name) is not None
 
     def _depth(self, path: Path) -> int | None:
         parsed = names.parse_layer_name(path.name)
@@ -149,7 +169,8 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
     path = place.layer_path(depth)
     there = place.observed.layers.get(str(path))
     if isinstance(there, Layer) and (depth > 0 or _stands_on_layers(place, there, base)):
-        return ActiveDisk(path, "qcow2", _chain_below(there, place.observed), there)  # its name says what it is
+        backing = files_below(there, place.observed.layers)
+        return ActiveDisk(path, "qcow2", backing, _flattened(place, there, backing))  # its name says what it is
     if depth > in_use:
         base = FrozenDisk(path=place.layer_path(depth - 1), format="qcow2")
     if base is None:
@@ -161,7 +182,17 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
         backing=base.path,
         backing_format=base.format,
     )
-    return ActiveDisk(path, "qcow2", _chain_below(layer, place.observed), layer)
+    return ActiveDisk(path, "qcow2", files_below(layer, place.observed.layers), layer)
+
+
+def _flattened(place: _Place, there: Layer, backing: tuple[BackingFile, ...]) -> Layer:
+    """The layer as it shall be: without those below it that nobody else needs, where there are too many of them."""
+    wanted = there.model_copy(update={"flattening": False, "base_changed": False})
+    spare = sum(1 for _ in takewhile(place.is_spare, backing))
+    if spare <= MOST_SPARE_LAYERS or spare == len(backing):
+        return wanted
+    base = backing[spare]
+    return wanted.model_copy(update={"backing": base.path, "backing_format": base.format})
 
 
 def _stands_on_layers(place: _Place, there: Layer, base: FrozenDisk | None) -> bool:
@@ -175,20 +206,14 @@ def _frozen(snapshot: str, node: str, target: str, observed: ClusterDocument) ->
     return part.disks.get(target) if part is not None else None
 
 
+def _some_unknown(observed: ClusterDocument) -> bool:
+    return any(isinstance(snapshot, Unknown) for snapshot in observed.snapshots.values())
+
+
 def _frozen_files(observed: ClusterDocument) -> Iterator[Path]:
     for snapshot in observed.snapshots.values():
         if isinstance(snapshot, Snapshot):
             yield from (disk.path for node in snapshot.nodes.values() for disk in node.disks.values())
-
-
-def _chain_below(layer: Layer, observed: ClusterDocument) -> tuple[BackingFile, ...]:
-    chain = []
-    step: Layer | None = layer
-    while step is not None and step.backing is not None:
-        chain.append(BackingFile(path=step.backing, format=step.backing_format or "raw"))
-        below = observed.layers.get(str(step.backing))
-        step = below if isinstance(below, Layer) else None
-    return tuple(chain)
 
 
 def _downward(path: Path, observed: ClusterDocument) -> Iterator[tuple[str, Layer]]:

@@ -4,6 +4,7 @@ One field per resource kind, each a map keyed by name, never a list, so that two
 and their difference is a readable JSON patch. Each kind is planned by exactly one function in `reconciler.plan`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Layer(Frozen):
     backing_format: str | None = None
     base_changed: bool = Field(default=False, exclude=True, description="The image below it is another now.")
     resumed: bool = Field(default=False, exclude=True, description="A machine went on from memory on it.")
+    flattening: bool = Field(default=False, exclude=True, description="It is taking up layers below it.")
 
 
 class Seed(Frozen):
@@ -150,6 +152,16 @@ class ClusterDocument(Frozen):
     power: dict[str, Power | Unknown] = Field(default={}, description="By node; present where a domain is.")
     taps: dict[str, Tap | Unknown] = Field(default={}, description="By node; present where a domain is active.")
     snapshots: dict[str, Snapshot | Unknown] = Field(default={}, description="By name; observed where they exist.")
+
+
+def files_below(layer: Layer, layers: Mapping[str, Layer | Unknown]) -> tuple[BackingFile, ...]:
+    """What a layer stands on, from the file right below it down to the first that is no layer in `layers`."""
+    chain = []
+    step: Layer | Unknown | None = layer
+    while isinstance(step, Layer) and step.backing is not None:
+        chain.append(BackingFile(path=step.backing, format=step.backing_format or "raw"))
+        step = layers.get(str(step.backing))
+    return tuple(chain)
 
 
 def canonical(document: ClusterDocument) -> dict[str, Any]:

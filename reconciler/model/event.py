@@ -9,6 +9,7 @@ from reconciler.model.base import Frozen
 class EventKind(StrEnum):
     """What an event tells of."""
 
+    ACTION_ADVANCED = "ActionAdvanced"
     ACTION_DONE = "ActionDone"
     ACTION_FAILED = "ActionFailed"
     DRIFT_FOUND = "DriftFound"

@@ -21,9 +21,10 @@ class Stage(IntEnum):
     FILES = 5
     DEFINE = 6
     POWER_UP = 7
-    SNAPSHOT = 8
-    REMOVE_FILES = 9
-    REMOVE_NETWORK = 10
+    FLATTEN = 8
+    SNAPSHOT = 9
+    REMOVE_FILES = 10
+    REMOVE_NETWORK = 11
 
 
 class Change(StrEnum):
@@ -98,6 +99,20 @@ class DeleteLayer(_Action):
     """Delete a qcow2 file of ours."""
 
     path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlattenLayer(_Action):
+    """Take what the layers between a disk's own layer and `base` hold up into it, so that nothing needs them.
+
+    `lowest` is the last of those layers; None where the layer stands on `base` already, and it is only finished.
+    """
+
+    node: str
+    target: str
+    path: Path
+    base: Path
+    lowest: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +250,7 @@ Action = (
     | DeleteNetwork
     | CreateLayer
     | DeleteLayer
+    | FlattenLayer
     | WriteSeed
     | DeleteSeed
     | DefineDomain
@@ -265,6 +281,7 @@ STAGE_OF: dict[type[Action], Stage] = {
     SweepSnapshot: Stage.PREPARE,
     ResumeMemory: Stage.POWER_UP,
     TakeSnapshot: Stage.SNAPSHOT,
+    FlattenLayer: Stage.FLATTEN,
     DeleteSnapshot: Stage.REMOVE_FILES,
     DefineDomain: Stage.DEFINE,
     AttachDisk: Stage.DEFINE,

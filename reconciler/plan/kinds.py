@@ -42,6 +42,7 @@ from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
+from reconciler.plan.flattening import flattening
 
 R = TypeVar("R", bound=Frozen)
 Step = Action | Obstacle
@@ -65,7 +66,7 @@ def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterat
 
 
 def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Layers are only made and deleted: a layer that differs would have to be rewritten, and is reported."""
+    """Layers are made, flattened and deleted; one that differs otherwise would have to be rewritten: an obstacle."""
     for path, want in known(desired.layers):
         have = observed.layers.get(path)
         if have is None:
@@ -78,7 +79,9 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 message=f"{have.backing} is not the image any more that {path} was made on: put the old image back, "
                 "or make the disk anew with `vmcluster apply --allow-data-loss`",
             )
-        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring={"resumed"})):
+        elif isinstance(have, Layer) and (step := flattening(path, have, want, observed)):
+            yield step
+        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring={"resumed", "flattening"})):
             yield Obstacle(
                 code=ErrorCode.CONFLICT,
                 node=want.node,

@@ -11,6 +11,7 @@ from reconciler.model.plan import (
     CutPower,
     DefineDomain,
     DeleteLayer,
+    FlattenLayer,
     Plan,
     PlugTap,
     Resume,
@@ -19,12 +20,12 @@ from reconciler.model.plan import (
     Start,
     Suspend,
     SweepSnapshot,
-    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
 from reconciler.model.status import Obstacle
 from reconciler.plan import kinds
+from reconciler.plan.flattening import in_its_turn, upkeep_last
 from reconciler.plan.kinds import Step
 
 PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
@@ -42,6 +43,7 @@ _BUILDS_ON_FILES = (WriteSeed, DefineDomain, AttachDisk, Start, Resume, ResumeMe
 _CHANGES_A_MACHINE = (
     DefineDomain,
     AttachDisk,
+    FlattenLayer,
     UndefineDomain,
     ShutDown,
     CutPower,
@@ -59,12 +61,11 @@ def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
         return Plan(actions=half_made)
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
     obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
-    actions = [step for step in steps if not isinstance(step, Obstacle)]
+    actions = in_its_turn([step for step in steps if not isinstance(step, Obstacle)], observed)
     waiting = _on_their_way_down(desired, observed)
     together = frozenset(node for node in desired.domains if _is_put_back(desired, observed, node))
     safe = _safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles), together)
-    if obstacles or waiting or not all(isinstance(action, TakeSnapshot) for action in safe):
-        safe = [action for action in safe if not isinstance(action, TakeSnapshot)]  # of a settled cluster only
+    safe = upkeep_last(safe, settled=not (obstacles or waiting))
     return Plan(actions=tuple(safe), obstacles=tuple(obstacles), waiting=waiting, all_or_nothing=bool(together))
 
 

@@ -22,6 +22,7 @@ from reconciler.model.plan import (
     DeleteSeed,
     DeleteSnapshot,
     Disruption,
+    FlattenLayer,
     PlugTap,
     Resume,
     ResumeMemory,
@@ -125,7 +126,7 @@ def resource_address(action: Action, observed: ClusterDocument) -> str:
             return f"snapshot/{action.name}"
         case CreateLayer():
             return f"layer/{action.layer.node}/{action.layer.disk}"
-        case DeleteLayer():
+        case DeleteLayer() | FlattenLayer():
             return f"layer/{action.node}/{_disk_of(action.path, observed)}"
         case _:
             return f"{_NODE_RESOURCES[type(action)]}/{action.node}"

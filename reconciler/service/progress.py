@@ -21,7 +21,9 @@ class Progress:
             self.report(f"{event.subject}{where}: {event.message}")
 
 
-_ACTIONS = frozenset({EventKind.ACTION_DONE, EventKind.ACTION_FAILED, EventKind.DRIFT_REPAIRED})
+_ACTIONS = frozenset(
+    {EventKind.ACTION_ADVANCED, EventKind.ACTION_DONE, EventKind.ACTION_FAILED, EventKind.DRIFT_REPAIRED}
+)
 
 
 def _silent(_message: str) -> None:

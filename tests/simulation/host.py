@@ -27,6 +27,7 @@ from reconciler.model.document import (
     Snapshot,
     Tap,
     Unknown,
+    files_below,
 )
 from reconciler.model.plan import (
     Action,
@@ -40,6 +41,7 @@ from reconciler.model.plan import (
     DeleteSeed,
     DeleteSnapshot,
     Epochs,
+    FlattenLayer,
     PlugTap,
     Resume,
     ResumeMemory,
@@ -54,6 +56,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
+from reconciler.plan.kinds import known
 from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR
 
 Steps = Iterator[None]
@@ -90,6 +93,7 @@ class SimulatedHost:
         self._open = {node: self._layers_of(node) for node in document.taps}
         self._live = {node: self.defined_disks(node) for node in document.taps}
         self._writes: dict[str, Past] = {}
+        self._not_written_out: set[str] = set()
         self._written = 0
 
     def observe(self) -> ClusterDocument:
@@ -134,6 +138,8 @@ class SimulatedHost:
                 return self._perform_on_network(action)
             case CreateLayer() | DeleteLayer() | WriteSeed() | DeleteSeed():
                 return self._perform_on_file(action)
+            case FlattenLayer():
+                return self._flatten_layer(action)
             case DefineDomain() | AttachDisk() | UndefineDomain():
                 return self._perform_on_domain(action)
             case ShutDown() | CutPower() | Start() | Resume() | Suspend() | PlugTap():
@@ -205,8 +211,64 @@ class SimulatedHost:
         held_by = [node for node, files in self._open.items() if path in files]
         assert not held_by, f"{action} takes the disk away below {held_by}"
         assert path not in self.needed(), f"{action} takes away what a snapshot or a definition stands on"
+        unfinished = [top for top in self._not_written_out if _of_one_disk(path, top)]
+        assert not unfinished, f"{action} takes away the only whole copy of what {unfinished} took up"
         self.layers.pop(path, None)
         self._writes.pop(path, None)
+
+    def _flatten_layer(self, action: FlattenLayer) -> Steps:
+        """On a machine that runs, QEMU names the new base before it has written everything out."""
+        node, path = action.node, str(action.path)
+        power = self.power.get(node)
+        assert isinstance(power, Power)
+        assert power.state in {PowerState.RUNNING, PowerState.OFF}, f"{action} while it stands still"
+        assert self.defined_disks(node)[action.target] == path, f"{action} is not for what the disk writes to"
+        if action.lowest is not None:
+            self._set_layer(path, flattening=True)
+            yield
+        below = list(self._chain(path))[1:]
+        spare = below[: below.index(str(action.base))]
+        if self._is_up(node) and spare:
+            self._not_written_out.add(path)
+        self._take_up(path, spare, action.base)
+        if not self._is_up(node):
+            yield
+        self._name_chain(node, action.target, path)
+        if node in self._open:
+            self._open[node] -= frozenset(spare)
+        yield
+        self._not_written_out.discard(path)
+        yield
+        self._set_layer(path, flattening=False)
+        yield
+
+    def _take_up(self, path: str, spare: list[str], base: Path) -> None:
+        taken_up = [write for file in reversed(spare) for write in self._writes.get(file, ())]
+        self._writes[path] = (*taken_up, *self._writes.get(path, ()))
+        self._set_layer(path, backing=base)
+
+    def _name_chain(self, node: str, target: str, path: str) -> None:
+        domain, layer = self.domains[node], self.layers[path]
+        assert isinstance(domain, Domain)
+        assert isinstance(layer, Layer)
+        disk = domain.disks[target].model_copy(update={"backing": files_below(layer, self.layers)})
+        self.domains[node] = domain.model_copy(update={"disks": {**domain.disks, target: disk}})
+
+    def spare_below(self, path: str) -> list[str]:
+        """The layers of ours right below a disk's own file that no snapshot is made of or stands on."""
+        frozen = [str(disk.path) for _, node in self._parts() for disk in node.disks.values()]
+        kept = {file for top in frozen for file in self._chain(top)}
+        below = list(self._chain(path))[1:]
+        return [file for file in below if file.startswith(CLUSTER_DIR) and file not in kept]
+
+    def _set_layer(self, path: str, **changes: object) -> None:
+        layer = self.layers[path]
+        assert isinstance(layer, Layer)
+        self.layers[path] = layer.model_copy(update=changes)
+
+    def unfinished(self) -> set[str]:
+        """The nodes of which a layer is being flattened: nothing of theirs is taken away meanwhile."""
+        return {layer.node for _, layer in known(self.layers) if layer.flattening}
 
     def needed(self) -> set[str]:
         """Every file that a snapshot or a defined disk stands on."""
@@ -335,7 +397,8 @@ class SimulatedHost:
     def _go_off(self, node: str) -> None:
         self.taps.pop(node, None)
         self._open.pop(node, None)
-        self._live.pop(node, None)
+        for path in self._live.pop(node, {}).values():
+            self._not_written_out.discard(path)  # QEMU writes everything out when it ends
         if node in self.domains:
             self._set_power(node, state=PowerState.OFF)
         else:  # it ran without a definition, and nothing is left of it
@@ -531,6 +594,11 @@ class SimulatedHost:
         )
         if missing := paths - there:
             raise OperationFailed(f"Cannot access storage file {missing}", node=node)
+
+
+def _of_one_disk(one: str, other: str) -> bool:
+    parsed = names.parse_layer_name(Path(one).name), names.parse_layer_name(Path(other).name)
+    return parsed[0] is not None and parsed[1] is not None and parsed[0][:2] == parsed[1][:2]
 
 
 def _assert_ours(resource: object, action: Action) -> None:

@@ -11,8 +11,10 @@ from random import Random
 
 import pytest
 
+from reconciler.desired import chains
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
+from reconciler.model.plan import FlattenLayer
 from reconciler.model.record import ClusterSpec, StopMode
 from reconciler.plan.kinds import known
 from reconciler.service import intent
@@ -22,6 +24,7 @@ from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, extra_disk, no
 
 LIVES = int(os.environ.get("VMCLUSTER_TEST_LIVES", "150"))
 VERBS_IN_A_LIFE = 12
+MOST_SPARE_LAYERS = 0
 MAX_CALM_ROUNDS = 16
 NAMES = ("clean", "dirty", "late")
 
@@ -212,7 +215,18 @@ class Life:
 
     def check_nothing_is_left_over(self) -> None:
         """A file that nothing needs is only there while a machine has it open: its disk was taken away meanwhile."""
-        assert self.host.observe().layers.keys() <= self.host.needed() | self.host.open_files()
+        unfinished = self.host.unfinished()
+        there = {path for path, layer in known(self.host.observe().layers) if layer.node not in unfinished}
+        assert there <= self.host.needed() | self.host.open_files()
+        for node in self.record.nodes.keys() - unfinished:
+            self.check_chains(node)
+
+    def check_chains(self, node: str) -> None:
+        """Of the layers that no snapshot needs only so many are left, unless the machine stands still."""
+        power = self.host.power[node]
+        if isinstance(power, Power) and power.state is not PowerState.PAUSED:
+            for path in self.host.defined_disks(node).values():
+                assert len(self.host.spare_below(path)) <= MOST_SPARE_LAYERS
 
 
 def begins_with(past: Past, held: Past) -> bool:
@@ -222,6 +236,12 @@ def begins_with(past: Past, held: Past) -> bool:
 def spec(nodes: tuple[str, ...], *, extra: bool) -> ClusterSpec:
     disks = {"vdb": extra_disk("alpha")} if extra else {}
     return cluster_spec({node: node_spec(NODES.index(node), disks if node == "alpha" else None) for node in nodes})
+
+
+@pytest.fixture(autouse=True)
+def few_spare_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lives are short: what takes many deletions shall happen after one."""
+    monkeypatch.setattr(chains, "MOST_SPARE_LAYERS", MOST_SPARE_LAYERS)
 
 
 @pytest.mark.parametrize("seed", range(LIVES))
@@ -236,4 +256,22 @@ def test_whatever_is_asked_and_wherever_it_is_cut_short_every_disk_has_its_own_p
                 life.settle()
         except AssertionError as error:
             raise AssertionError(f"{error}\nafter {', '.join(life.history)}") from error
+    life.settle()
+
+
+@pytest.mark.parametrize("seed", range(LIVES))
+def test_a_flattening_that_is_cut_short_anywhere_is_finished_whatever_is_asked_next(seed: int) -> None:
+    life = Life(seed)
+    if life.chance.random() < 0.7:
+        life.ask("start")
+    life.settle()
+    life.record = intent.with_snapshot(life.record, "clean", include_memory=False, quiesce=False)
+    life.settle()
+    life.record = intent.without_snapshot(life.record, "clean")
+    life.round(Disturbance(Random(0)))
+    todo, _ = run_round(life.host, life.record, Disturbance(Random(0), killed_after=seed % 16), life.made)
+    assert {type(action) for action in todo.actions} == {FlattenLayer}
+    life.work()
+    life.ask(life.chance.choice(list(life.verbs())))
+    life.storm()
     life.settle()

@@ -21,6 +21,7 @@ from reconciler.model.names import cluster_dir, parse_layer_name
 LAYER_MODE = 0o600
 FROZEN_MODE = 0o440
 _RESUMED = "resumed"
+_FLATTENING = "flattening"
 _BASE = "base"
 RESERVE_BYTES = 64 << 20
 """Free space below which no layer is made: guests that meet a full disk are paused by QEMU in mid-write."""
@@ -61,10 +62,34 @@ def freeze_layer(path: Path, cluster: str) -> None:
 
 def mark_resumed(path: Path, cluster: str) -> None:
     """Write down, on the layer itself, that a machine goes on from memory on it; it never does so twice."""
+    mark = _our_mark(path, cluster)
+    write_mark(path, mark.model_copy(update={"facts": {**mark.facts, _RESUMED: "yes"}}))
+
+
+def begin_flattening(path: Path, lowest: Path, cluster: str) -> None:
+    """Write down, on the layer itself, that it is taking up those below it, of which `lowest` is the last one.
+
+    From then on the layer is one that flattening has to be finished of, whatever its chain looks like.
+    """
+    mark, below = _our_mark(path, cluster), _our_mark(lowest, cluster).facts
+    image = below.get(_BASE) or below.get(_FLATTENING, "")
+    write_mark(path, mark.model_copy(update={"facts": {**mark.facts, _FLATTENING: image}}))
+
+
+def finish_flattening(path: Path, cluster: str) -> None:
+    """Write down that the layer is whole, and on which image of the user's it was made, if it stands on one now."""
+    mark = _our_mark(path, cluster)
+    facts = dict(mark.facts)
+    if image := facts.pop(_FLATTENING, ""):
+        facts[_BASE] = image
+    write_mark(path, mark.model_copy(update={"facts": facts}))
+
+
+def _our_mark(path: Path, cluster: str) -> OwnerMark:
     mark = read_mark(path)
     if mark is None or mark.cluster != cluster:
         raise not_ours(path, cluster)
-    write_mark(path, mark.model_copy(update={"facts": {**mark.facts, _RESUMED: "yes"}}))
+    return mark
 
 
 class LayerDriver:
@@ -151,6 +176,7 @@ def _layer(path: str, node: str, marked: Mapping[str, str]) -> Layer | Unknown:
         node=node,
         disk=marked.get("disk", ""),
         resumed=_RESUMED in marked,
+        flattening=_FLATTENING in marked,
         base_changed=_BASE in marked and marked[_BASE] != image_identity(facts.backing or ""),
         size_bytes=facts.size_bytes,
         backing=Path(facts.backing) if facts.backing else None,

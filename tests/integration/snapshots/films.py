@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -67,7 +67,7 @@ def assert_nothing_is_left_over(bed: Bed, cluster: str) -> None:
     parts = [node for manifest in manifests.values() for node in manifest["nodes"].values()]
     tops = [disk["path"] for part in parts for disk in part["disks"].values()]
     tops += [str(path) for node in states(cluster) for path in top_layers(cluster, node).values()]
-    needed = {file for top in tops for file in _chain(top)}
+    needed = {file for top in tops for file in chain_of(Path(top))}
     layers = {str(path) for path in directory.glob("*.qcow2")}
     assert layers <= needed, f"left over: {layers - needed}"
     memories = {part["memory"] for part in parts if part["memory"]}
@@ -77,11 +77,15 @@ def assert_nothing_is_left_over(bed: Bed, cluster: str) -> None:
     assert not list(directory.rglob(".*"))
 
 
-def _chain(top: str) -> Iterator[str]:
+def chain_of(top: Path) -> list[str]:
+    """The files that an image consists of, from itself down, as qemu-img finds them."""
     told = subprocess.run(
-        ["qemu-img", "info", "-U", "--backing-chain", "--output=json", top], capture_output=True, text=True, check=True
+        ["qemu-img", "info", "-U", "--backing-chain", "--output=json", str(top)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return (image["filename"] for image in json.loads(told.stdout))
+    return [image["filename"] for image in json.loads(told.stdout)]
 
 
 def _attribute(disk: ElementTree.Element, child: str, name: str) -> str:

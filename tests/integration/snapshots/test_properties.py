@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.desired import chains
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import (
     assert_blocks,
@@ -20,14 +21,14 @@ from tests.integration.snapshots.films import (
 
 CLUSTER = "film"
 BLOCKS = 4
-STEPS = 45
+STEPS = 30
 NAMES = ("a", "b", "c", "d")
 
 Content = dict[int, int]
 
 
 class Film:
-    """One node that is off, its snapshots, and what all of them should hold."""
+    """One node that is off or in its firmware, its snapshots, and what all of them should hold."""
 
     def __init__(self, bed: Bed, session: Session, seed: int) -> None:
         self.bed = bed
@@ -57,7 +58,7 @@ class Film:
 
     async def revert(self) -> None:
         name = self.chance.choice(sorted(self.then))
-        await self.session.snapshots.revert(CLUSTER, name)
+        await self.session.snapshots.revert(CLUSTER, name, wait=False)
         self.now = dict(self.then[name])
 
     async def delete(self) -> None:
@@ -68,6 +69,8 @@ class Film:
     async def destroy_and_define(self) -> None:
         await self.session.clusters.destroy(CLUSTER)
         await self.session.clusters.define(CLUSTER)
+        if self.chance.random() < 0.3:
+            await self.session.clusters.start(CLUSTER, wait_for_ssh=False)
 
     async def check(self) -> None:
         """The disk and every snapshot hold what they should; there is nothing else."""
@@ -81,8 +84,9 @@ class Film:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_every_disk_and_every_snapshot_holds_what_a_model_of_it_holds(
-    bed: Bed, session: Session, seed: int
+    bed: Bed, session: Session, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
+    monkeypatch.setattr(chains, "MOST_SPARE_LAYERS", seed)  # with none, each deletion may flatten
     bed.write_topology(CLUSTER, nodes=1, edit=small_nodes(make_image(bed)))
     await session.clusters.define(CLUSTER)
     film = Film(bed, session, seed)

@@ -43,6 +43,7 @@ BOOT = DirectBoot(kernel=Path("/k"), initrd=Path("/i"), cmdline="root=/dev/vda")
 UNPLANNED = {
     ("networks", "active"),  # a network is wanted only to be active; an inactive one is drift, tested with the planner
     ("layers", "resumed"),  # only ever observed: a machine went on from memory on it
+    ("layers", "flattening"),  # only ever observed: what was begun is finished
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
     ("power", "open_files"),  # only ever observed

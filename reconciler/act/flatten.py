@@ -1,0 +1,37 @@
+"""Flattening a disk's layer: begun, carried out and finished, and done again or finished when it was interrupted."""
+
+import asyncio
+
+from reconciler.act.context import ActContext
+from reconciler.host.disks.layers import begin_flattening, finish_flattening
+from reconciler.model.plan import FlattenLayer
+
+
+async def flatten_layer(action: FlattenLayer, context: ActContext) -> None:
+    """Take up what is between the layer and its new base; until that is finished, nothing below it is deleted.
+
+    The layer names its new base before a running QEMU has written all of it out, so the mark that it is unfinished
+    comes before, and goes after everything is in the file.
+    """
+    if action.lowest is not None:
+        await asyncio.to_thread(begin_flattening, action.path, action.lowest, context.cluster)
+    context.checkpoint(f"after begin:{action.node}")
+    await context.snapshots.flatten(
+        context.cluster, action.node, action.target, action.base, progress=_Tenths(action, context).report
+    )
+    context.checkpoint(f"after flatten:{action.node}")
+    await asyncio.to_thread(finish_flattening, action.path, context.cluster)
+
+
+class _Tenths:
+    """Says how far it is, each tenth once."""
+
+    def __init__(self, action: FlattenLayer, context: ActContext) -> None:
+        self._action, self._tell = action, context.on_advance
+        self._said = 0
+
+    def report(self, done_bytes: int, all_bytes: int) -> None:
+        share = done_bytes / all_bytes if all_bytes else 0.0
+        if int(share * 10) > self._said:
+            self._said = int(share * 10)
+            self._tell(self._action, share)

@@ -1,0 +1,57 @@
+"""When a disk's layer takes up those below it, and what waits meanwhile. Pure.
+
+Flattening is upkeep: it is done to a settled cluster only, never to a machine that stands still, and before a
+snapshot freezes the layer. What it makes superfluous is deleted in a later round, once it is seen to be finished.
+"""
+
+from pathlib import Path
+
+from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, files_below
+from reconciler.model.plan import Action, DeleteLayer, FlattenLayer, TakeSnapshot
+
+_CAN_BE_FLATTENED = frozenset({PowerState.RUNNING, PowerState.OFF})
+
+
+def flattening(path: str, have: Layer, want: Layer, observed: ClusterDocument) -> FlattenLayer | None:
+    """The action that makes the layer stand on less, or that finishes one which was interrupted; None for neither."""
+    if want.backing is None or want.model_copy(update=_of_the_chain(have)) != have:
+        return None
+    below = [file.path for file in files_below(have, observed.layers)]
+    if want.backing not in below or not (want.backing != have.backing or have.flattening):
+        return None
+    above = below.index(want.backing)
+    return FlattenLayer(
+        node=have.node,
+        target=have.disk,
+        path=Path(path),
+        base=want.backing,
+        lowest=below[above - 1] if above else None,
+        reason=f"no snapshot needs {above} layers below it" if above else "was interrupted while it was flattened",
+    )
+
+
+def in_its_turn(actions: list[Action], observed: ClusterDocument) -> list[Action]:
+    """The actions without the upkeep that has to wait, and without what would take its files away."""
+    unfinished = {action.node for action in actions if isinstance(action, FlattenLayer)}
+    kept = [action for action in actions if not (isinstance(action, DeleteLayer) and action.node in unfinished)]
+    return [action for action in kept if not isinstance(action, FlattenLayer) or _is_possible(action, observed)]
+
+
+def upkeep_last(actions: list[Action], *, settled: bool) -> list[Action]:
+    """Upkeep comes when nothing else is to be done, and flattening before a snapshot."""
+    rest: list[Action] = [action for action in actions if not isinstance(action, FlattenLayer | TakeSnapshot)]
+    if rest or not settled:
+        return rest
+    flattened: list[Action] = [action for action in actions if isinstance(action, FlattenLayer)]
+    return flattened or actions
+
+
+def _is_possible(action: FlattenLayer, observed: ClusterDocument) -> bool:
+    power = observed.power.get(action.node)
+    return isinstance(power, Power) and power.state in _CAN_BE_FLATTENED
+
+
+def _of_the_chain(layer: Layer) -> dict[str, object]:
+    """Everything of a layer that has to do with what is below it, or that is never wanted."""
+    fields = ("backing", "backing_format", "base_changed", "resumed", "flattening")
+    return {field: getattr(layer, field) for field in fields}
