@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import asyncssh
@@ -30,12 +30,16 @@ class _Abandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ExecRequest:
-    """A validated command; `script` is what the login shell gets."""
+    """A validated command; `script` is what the login shell gets.
+
+    `on_stdout` gets standard output as it comes, in place of the result.
+    """
 
     command: str
     env: Mapping[str, str]
     stdin: bytes | None
     output_limit_bytes: int
+    on_stdout: Callable[[bytes], None] | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     script: str = field(init=False)
 
@@ -94,7 +98,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype is None:
-            self._stdout.feed(data)
+            (self._request.on_stdout or self._stdout.feed)(data)
             return
         self._stderr.feed(data)
         if self._stderr.group is not None:

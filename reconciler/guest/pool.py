@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import structlog
@@ -61,6 +61,7 @@ class SshPool:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
+        on_stdout: Callable[[bytes], None] | None = None,
     ) -> ExecResult:
         """Run one command line in the remote user's login shell (a POSIX shell) and wait for its end.
 
@@ -68,14 +69,14 @@ class SshPool:
         it passes while the command runs, its process group is killed, and the result says `timed_out`, exit
         code 124 and what was printed until then. As with `ssh`, a command has ended when nobody holds its output
         open any more: send the output of a background process elsewhere. Of each stream the first `output_limit_bytes`
-        are kept; the rest is read and thrown away.
+        are kept; the rest is read and thrown away. `on_stdout` is handed standard output as it comes; none is kept then.
 
         Raises `InvalidArgument`, `SshTimeout` (no login in time, or the node went silent while the command
         ran) and `SshError` (refused, or the connection was lost while the command ran). Cancelling ends the command.
         """
         if timeout_s <= 0 or output_limit_bytes < 0:
             raise InvalidArgument("`timeout_s` must be positive and `output_limit_bytes` not negative")
-        request = ExecRequest(command, env or {}, stdin, output_limit_bytes)
+        request = ExecRequest(command, env or {}, stdin, output_limit_bytes, on_stdout)
         return await self._run(address, request, timeout_s, min(timeout_s, address.connect_timeout_s))
 
     async def run_all(

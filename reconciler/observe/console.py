@@ -1,0 +1,30 @@
+"""What a node's serial console shows, as the host has logged it."""
+
+import asyncio
+from pathlib import Path
+
+from reconciler.errors import OperationFailed
+from reconciler.host.console import ConsoleTail, ConsoleText, read_console
+from reconciler.model.names import console_path
+from reconciler.model.record import ClusterRecord
+
+
+async def observe_console(record: ClusterRecord, node: str) -> ConsoleText:
+    """The end of a node's console log. Raises `OperationFailed` where it cannot be read, or nothing is in it."""
+    try:
+        text = await asyncio.to_thread(read_console, _path(record, node))
+    except OperationFailed as error:
+        error.node = node
+        raise
+    if not text.content:
+        raise OperationFailed("the console log is empty", node=node, hint="the kernel needs `console=ttyS0`")
+    return text
+
+
+def tail_console(record: ClusterRecord, node: str) -> ConsoleTail:
+    """What a node's console shows from now on."""
+    return ConsoleTail(_path(record, node))
+
+
+def _path(record: ClusterRecord, node: str) -> Path:
+    return console_path(record.spec.overlay_dir, record.cluster_name, node)

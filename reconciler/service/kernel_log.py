@@ -1,0 +1,200 @@
+"""What the nodes' kernels said: markers, collecting over SSH or from the console."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from reconciler.errors import ClusterError, InvalidArgument, LibvirtUnavailable, OperationFailed, PartialFailure
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
+from reconciler.kernel_log.console import last_boot, parse_console
+from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
+from reconciler.kernel_log.report import Origin, joined, report
+from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
+from reconciler.model.record import ClusterRecord
+from reconciler.observe.console import observe_console
+from reconciler.service.access import addresses, existing, select_nodes
+from reconciler.service.inspection import Inspection, not_running
+from reconciler.service.runtime import Runtime
+
+T = TypeVar("T")
+
+SSH_TIMEOUT_S = 15.0
+"""How long a node that runs is given to answer before its console is read instead."""
+_CLOCK_SLACK_S = 1.0
+_CONSOLE_GAP = "the console shows only what the kernel's console level lets through"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of each node's log."""
+
+    since_marker: str | None
+    filter_level: FilterLevel
+    timeout_s: float
+
+
+class KernelLogs:
+    """The verbs on kernel logs. They read, and write markers, through SSH at once: a log is no desired state."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._inspection = Inspection(runtime)
+
+    async def mark(
+        self, cluster: str, *, nodes: str | Iterable[str] | None = None, timeout_s: float = SSH_TIMEOUT_S
+    ) -> dict[str, str]:
+        """Write the same marker to every node's kernel log, all at once.
+
+        Raises `PartialFailure` naming the nodes that cannot be written to; it carries those that were.
+        """
+        record = await existing(self._runtime.store, cluster)
+        down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
+        marker = render_marker(time.time_ns() // 1000, secrets.token_hex(8))
+
+        async def write(address: GuestAddress) -> str:
+            if address.node in down:
+                raise not_running(cluster, [address.node])
+            await write_marker(self._runtime.ssh, address, marker, timeout_s=timeout_s)
+            return marker
+
+        return whole(await for_each(targets, write), "the marker was not written")
+
+    async def collect(
+        self,
+        cluster: str,
+        *,
+        nodes: str | Iterable[str] | None = None,
+        since_marker: str | None = None,
+        filter_level: FilterLevel = "all",
+        timeout_s: float = SSH_TIMEOUT_S,
+    ) -> dict[str, DmesgResult]:
+        """What each node's kernel said, since the marker or since its boot.
+
+        Read over SSH, or from the console where that does not answer. Raises `PartialFailure` naming the nodes of which
+        neither can be read; it carries the others' logs.
+        """
+        if since_marker is not None:
+            marked_at_s(since_marker)
+        if timeout_s <= 0:
+            raise InvalidArgument("`timeout_s` must be positive")
+        record = await existing(self._runtime.store, cluster)
+        down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
+        ask = Ask(since_marker, filter_level, timeout_s)
+
+        async def collect(address: GuestAddress) -> DmesgResult:
+            if address.node in down:
+                return await self._from_console(record, address.node, ask, "the node does not run")
+            try:
+                buffer = await read_kernel_buffer(self._runtime.ssh, address, timeout_s=timeout_s)
+            except ClusterError as error:
+                return await self._from_console(record, address.node, ask, f"no log over SSH: {error.message}")
+            return await self._from_buffer(record, address.node, ask, buffer)
+
+        return whole(await for_each(targets, collect), "the kernel log was not read")
+
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> list[str]:
+        """The nodes that do not run, of which no login is waited for."""
+        try:
+            return await self._inspection.not_running(record, [address.node for address in targets])
+        except LibvirtUnavailable:
+            return []
+
+    async def _from_buffer(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
+        if ask.since_marker is None:
+            message = "older lines were overwritten in the kernel's buffer" if buffer.wrapped else None
+            origin = Origin(LogSource.KMSG, buffer.boot_id, message=message)
+            return await _report(buffer.lines, origin, ask)
+        since = after_marker(buffer.lines, ask.since_marker)
+        if since is not None:
+            return await _report(since, Origin(LogSource.KMSG, buffer.boot_id, MarkerState.FOUND), ask)
+        return await self._without_marker(record, node, ask, buffer)
+
+    async def _without_marker(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
+        """The kernel's buffer begins after the marker: the console may know what came between."""
+        assert ask.since_marker is not None
+        state = _lost(marked_at_s(ask.since_marker), buffer)
+        if state is MarkerState.NOT_FOUND:
+            raise OperationFailed(
+                "the marker is not in the kernel log, which is whole since the node's boot",
+                node=node,
+                hint="it was written on other nodes only, or before a revert; mark again",
+            )
+        gap = _GAPS[state]
+        try:
+            console = after_marker(parse_console((await observe_console(record, node)).content), ask.since_marker)
+        except ClusterError as error:
+            console, gap = None, f"{gap}; {error.message}"
+        if console is None:
+            return await _report(buffer.lines, Origin(LogSource.KMSG, buffer.boot_id, state, f"{gap}: lost"), ask)
+        message = f"{gap}: read from the console; {_CONSOLE_GAP}"
+        origin = Origin(LogSource.CONSOLE_THEN_KMSG, buffer.boot_id, state, message)
+        return await _report(joined(console, buffer.lines), origin, ask)
+
+    async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
+        text = await observe_console(record, node)
+        lines = await asyncio.to_thread(parse_console, text.content)
+        message = f"{cause}; {_CONSOLE_GAP}"
+        if ask.since_marker is None:
+            return await _report(last_boot(lines), Origin(LogSource.CONSOLE, message=message), ask)
+        since = after_marker(lines, ask.since_marker)
+        if since is not None:
+            return await _report(since, Origin(LogSource.CONSOLE, None, MarkerState.FOUND, message), ask)
+        where = "is not on the console" if text.whole else "is not on the console, of which older parts are gone"
+        message = f"{message}; the marker {where}: this is everything since the last boot"
+        return await _report(last_boot(lines), Origin(LogSource.CONSOLE, None, MarkerState.NOT_FOUND, message), ask)
+
+
+_GAPS = {
+    MarkerState.OVERWRITTEN: "the kernel's buffer has wrapped since the marker, and what came between",
+    MarkerState.NEW_BOOT: "the node was booted, or reverted, since the marker; what came before that",
+}
+
+
+def _lost(marked_s: float, buffer: KernelBuffer) -> MarkerState:
+    """Why a marker is not in the buffer."""
+    if time.time() - buffer.uptime_s > marked_s + _CLOCK_SLACK_S:
+        return MarkerState.NEW_BOOT
+    return MarkerState.OVERWRITTEN if buffer.wrapped else MarkerState.NOT_FOUND
+
+
+async def _report(lines: Iterable[LogLine], origin: Origin, ask: Ask) -> DmesgResult:
+    """Away from the event loop: a log may be long."""
+    return await asyncio.to_thread(report, list(lines), origin, filter_level=ask.filter_level)
+
+
+async def for_each(
+    targets: Iterable[GuestAddress], work: Callable[[GuestAddress], Awaitable[T]]
+) -> dict[str, T | ClusterError]:
+    """The outcome of `work` on each node, all at once; an error stands for its own node."""
+
+    async def one(address: GuestAddress) -> T | ClusterError:
+        try:
+            return await work(address)
+        except ClusterError as error:
+            return error
+
+    wanted = list(targets)
+    outcomes = await asyncio.gather(*map(one, wanted))
+    return {address.node: outcome for address, outcome in zip(wanted, outcomes, strict=True)}
+
+
+def whole(outcomes: Mapping[str, T | ClusterError], what_failed: str) -> dict[str, T]:
+    """The outcomes of all nodes. Raises the error of a single node, or `PartialFailure` with what can be said."""
+    failures = {node: of for node, of in outcomes.items() if isinstance(of, ClusterError)}
+    good = {node: of for node, of in outcomes.items() if not isinstance(of, ClusterError)}
+    if not failures:
+        return good
+    if len(outcomes) == 1:
+        raise next(iter(failures.values()))
+    causes = "; ".join(f"{node}: {error.message}" for node, error in failures.items())
+    failure = PartialFailure(
+        f"{what_failed} on {len(failures)} of {len(outcomes)} nodes: {causes}",
+        node=next(iter(failures)) if len(failures) == 1 else None,
+    )
+    failure.partial = good
+    raise failure
