@@ -69,7 +69,7 @@ class SshPool:
         it passes while the command runs, its process group is killed, and the result says `timed_out`, exit
         code 124 and what was printed until then. As with `ssh`, a command has ended when nobody holds its output
         open any more: send the output of a background process elsewhere. Of each stream the first `output_limit_bytes`
-        are kept; the rest is read and thrown away. `on_stdout` is handed standard output as it comes; none is kept then.
+        are kept; the rest is read and thrown away. `on_stdout` is handed standard output as it comes, and none is kept.
 
         Raises `InvalidArgument`, `SshTimeout` (no login in time, or the node went silent while the command
         ran) and `SshError` (refused, or the connection was lost while the command ran). Cancelling ends the command.

@@ -15,6 +15,7 @@ from reconciler.act.outcome import Checkpoint
 from reconciler.guest.keys import generate_client_key
 from reconciler.service.clusters import Clusters
 from reconciler.service.inspection import Inspection
+from reconciler.service.kernel_log import KernelLogs
 from reconciler.service.nodes import Nodes
 from reconciler.service.runtime import Runtime
 from reconciler.service.snapshots import Snapshots
@@ -114,6 +115,10 @@ class Session:
     @property
     def nodes(self) -> Nodes:
         return Nodes(self.runtime)
+
+    @property
+    def kernel_logs(self) -> KernelLogs:
+        return KernelLogs(self.runtime)
 
     @property
     def inspection(self) -> Inspection:

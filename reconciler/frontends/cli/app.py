@@ -8,7 +8,18 @@ from typing import Annotated, Protocol, cast
 import typer
 
 import reconciler
-from reconciler.frontends.cli import artifacts, clusters, doctor, faults, images, looking, nodes, snapshots, watching
+from reconciler.frontends.cli import (
+    artifacts,
+    clusters,
+    doctor,
+    faults,
+    images,
+    kernel_logs,
+    looking,
+    nodes,
+    snapshots,
+    watching,
+)
 from reconciler.frontends.cli.options import LogOptions, log_options
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, narrate, silence_stdout
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
@@ -33,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (clusters, looking, nodes, snapshots, faults, artifacts, images, doctor, watching):
+for group in (clusters, looking, nodes, snapshots, faults, kernel_logs, artifacts, images, doctor, watching):
     app.add_typer(group.app)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.service.clusters import Clusters
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
+    from reconciler.service.kernel_log import KernelLogs
     from reconciler.service.nodes import Nodes
     from reconciler.service.progress import Progress
     from reconciler.service.runtime import Runtime
@@ -42,6 +43,7 @@ class UseCases:
     clusters: "Clusters"
     nodes: "Nodes"
     inspection: "Inspection"
+    kernel_logs: "KernelLogs"
     snapshots: "Snapshots"
     upkeep: "SnapshotUpkeep"
     faults: "Faults"
@@ -128,6 +130,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
     from reconciler.service.clusters import Clusters
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
+    from reconciler.service.kernel_log import KernelLogs
     from reconciler.service.nodes import Nodes
     from reconciler.service.snapshot_upkeep import SnapshotUpkeep
     from reconciler.service.snapshots import Snapshots
@@ -137,6 +140,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
         clusters=Clusters(runtime, actor=actor()),
         nodes=Nodes(runtime),
         inspection=Inspection(runtime),
+        kernel_logs=KernelLogs(runtime),
         snapshots=Snapshots(runtime, actor=actor()),
         upkeep=SnapshotUpkeep(runtime),
         faults=Faults(runtime, actor=actor()),

@@ -18,6 +18,7 @@ from reconciler.service.artifacts import Artifacts
 from reconciler.service.clusters import Approval, Clusters
 from reconciler.service.faults import Faults
 from reconciler.service.inspection import Inspection
+from reconciler.service.kernel_log import KernelLogs
 from reconciler.service.nodes import Nodes
 from reconciler.service.plan_view import PlanView, plan_view
 from reconciler.service.progress import Progress
@@ -37,6 +38,7 @@ class UseCases:
     clusters: Clusters
     nodes: Nodes
     inspection: Inspection
+    kernel_logs: KernelLogs
     snapshots: Snapshots
     faults: Faults
     artifacts: Artifacts
@@ -49,6 +51,7 @@ class UseCases:
             clusters=Clusters(runtime, actor=actor),
             nodes=Nodes(runtime),
             inspection=Inspection(runtime),
+            kernel_logs=KernelLogs(runtime),
             snapshots=Snapshots(runtime, actor=actor),
             faults=Faults(runtime, actor=actor),
             artifacts=Artifacts(runtime),

@@ -33,6 +33,7 @@ from reconciler.frontends.mcp.arguments import (
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.fault_tools import net_fault_list, net_heal, net_heal_all, net_impair, net_partition
+from reconciler.frontends.mcp.kernel_log_tools import dmesg_collect, dmesg_mark
 from reconciler.model.record import StopMode
 from reconciler.model.results import (
     ArtifactDiff,
@@ -375,6 +376,8 @@ TOOLS = (
     ToolDefinition(net_heal, "Heal a network fault", ADDS),
     ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
     ToolDefinition(net_fault_list, "List network faults", LOOKS),
+    ToolDefinition(dmesg_mark, "Mark kernel logs", ADDS),
+    ToolDefinition(dmesg_collect, "Collect kernel logs", LOOKS),
     ToolDefinition(artifact_register, "Register a build", ADDS),
     ToolDefinition(artifact_list, "List builds", LOOKS),
     ToolDefinition(artifact_diff, "Compare two builds", LOOKS),

@@ -47,6 +47,8 @@ CONTRACT: dict[str, dict[str, Any]] = {
     "net_heal": {"cluster_name": ..., "fault_handle": ...},
     "net_heal_all": {"cluster_name": ...},
     "net_fault_list": {"cluster_name": ...},
+    "dmesg_mark": {"cluster_name": ..., "nodes": None},
+    "dmesg_collect": {"cluster_name": ..., "nodes": None, "since_marker": None, "filter_level": "all"},
     "artifact_register": {"source_path": ..., "build_type": "raw_tree", "kernel_version": None, "metadata": None},
     "artifact_list": {},
     "artifact_diff": {"artifact_id_a": ..., "artifact_id_b": ...},
@@ -60,11 +62,14 @@ READ_ONLY = {
     "cluster_handle",
     "snapshot_list",
     "net_fault_list",
+    "dmesg_collect",
     "artifact_list",
     "artifact_diff",
 }
 FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
-HARMLESS = READ_ONLY | FAULTS | {"cluster_define", "cluster_start", "snapshot_create", "artifact_register"}
+HARMLESS = (
+    READ_ONLY | FAULTS | {"cluster_define", "cluster_start", "snapshot_create", "dmesg_mark", "artifact_register"}
+)
 REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy", "snapshot_delete", "artifact_remove"}
 
 

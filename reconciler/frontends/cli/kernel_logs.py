@@ -1,0 +1,77 @@
+"""The commands for what nodes' kernels said."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat
+from reconciler.frontends.cli.session import Manner, UseCases, present
+
+if TYPE_CHECKING:
+    from reconciler.model.kernel_log import DmesgResult
+
+app = typer.Typer()
+dmesg = typer.Typer(help="What the nodes' kernels said.", no_args_is_help=True)
+app.add_typer(dmesg, name="dmesg")
+
+
+class Level(StrEnum):
+    """What is shown, and worse."""
+
+    ALL = "all"
+    WARN = "warn+"
+    ERR = "err+"
+
+
+Nodes = Annotated[
+    str | None, typer.Option("--nodes", metavar="A,B", help="Only these nodes; left out: all of the cluster's.")
+]
+SinceMarker = Annotated[
+    str | None, typer.Option("--since", metavar="MARKER", help="Only what came after this marker of `dmesg mark`.")
+]
+
+
+@dmesg.command()
+def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> None:
+    """Write the same marker into every node's kernel log, and print it."""
+
+    async def work(use: UseCases) -> "dict[str, str]":
+        return await use.kernel_logs.mark(cluster, nodes=node_names(nodes))
+
+    present(work, Manner(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True)
+
+
+@dmesg.command()
+def collect(
+    cluster: Cluster,
+    nodes: Nodes = None,
+    since: SinceMarker = None,
+    level: Annotated[
+        Level, typer.Option("--level", help="Lines of this level and worse; events are always shown whole.")
+    ] = Level.ALL,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=0, help="For SSH, before a node's console is read instead."),
+    ] = 15.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Show what the nodes' kernels said, from their consoles where SSH is dead, and what was bad about it."""
+    from reconciler.frontends.cli.log_tables import show_collected
+
+    async def work(use: UseCases) -> "dict[str, DmesgResult]":
+        return await use.kernel_logs.collect(
+            cluster, nodes=node_names(nodes), since_marker=since, filter_level=level.value, timeout_s=timeout
+        )
+
+    present(work, Manner(output=output), show_collected, partial=True)
+
+
+def node_names(nodes: str | None) -> list[str] | None:
+    """The words of a `--nodes` option. Raises the command line's own error for an empty one."""
+    names = [name for name in (nodes or "").split(",") if name]
+    if nodes is not None and not names:
+        raise typer.BadParameter("names no node", param_hint="--nodes")
+    return names or None

@@ -1,0 +1,45 @@
+"""Kernel logs as people read them: every line after its node, what is bad in colour, and a verdict at the end."""
+
+from collections.abc import Mapping
+
+import typer
+
+from reconciler.frontends.cli.tables import print_columns
+from reconciler.frontends.cli.text import one_line
+from reconciler.model.kernel_log import DmesgLine, DmesgResult
+
+_COLORS = {"oops": "red", "panic": "red", "kasan": "red", "ubsan": "yellow", "warn": "yellow"}
+_LEVEL_COLORS = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warning": "yellow"}
+
+
+def show_collected(results: Mapping[str, DmesgResult]) -> None:
+    """The lines of every node, then one row per node."""
+    for node, result in results.items():
+        for line in result.lines:
+            _show_line(node, line)
+    if any(result.lines for result in results.values()):
+        typer.echo()
+    print_columns(
+        ["NODE", "SOURCE", "ERRORS", "WARNINGS", "FIRST EVENT", "MESSAGE"],
+        ([node, *_verdict(result)] for node, result in results.items()),
+        {"console": "yellow"},
+    )
+
+
+def _show_line(node: str, line: DmesgLine) -> None:
+    stamp = " " * 14 if line.timestamp is None else f"[{line.timestamp:12.6f}]"
+    typer.secho(f"{node} {stamp} {one_line(line.text)}", fg=_color(line))
+
+
+def _color(line: DmesgLine) -> str | None:
+    return _COLORS.get(line.classified_as or "") or _LEVEL_COLORS.get(line.level or "")
+
+
+def _verdict(result: DmesgResult) -> list[str]:
+    first = result.events[0] if result.events else None
+    more = f" (and {len(result.events) - 1} more)" if len(result.events) > 1 else ""
+    event = f"{first.kind}: {first.summary}{more}" if first else "none"
+    source = str(result.source)
+    omitted = f"{result.omitted_lines} older lines not shown" if result.omitted_lines else ""
+    message = "; ".join(part for part in (result.message, omitted) if part)
+    return [source, str(result.error_count), str(result.warning_count), event, message]

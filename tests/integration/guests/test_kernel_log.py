@@ -1,0 +1,153 @@
+"""What real kernels say: marked, collected over SSH and from the console, also of a kernel that is dead."""
+
+import asyncio
+import time
+
+import pytest
+
+from reconciler.errors import ClusterError, InvalidArgument, PartialFailure
+from reconciler.model.kernel_log import DmesgResult, LogSource, MarkerState
+from tests.integration.bed import SHARED_CLUSTER as CLUSTER
+from tests.integration.bed import Bed, Session
+from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
+
+
+def texts(result: DmesgResult) -> list[str]:
+    return [line.text for line in result.lines]
+
+
+async def run(session: Session, node: str, command: str) -> None:
+    answer = await session.nodes.run(CLUSTER, node, command, timeout_s=60)
+    assert answer.exit_code == 0, answer.stderr
+
+
+async def test_a_marker_divides_every_log_into_before_and_after(trio: Session) -> None:
+    for node in NODES:
+        await run(trio, node, f"echo '<4>before on {node}' >/dev/kmsg")
+    began = time.monotonic()
+    marks = await trio.kernel_logs.mark(CLUSTER)
+    print(f"mark: {time.monotonic() - began:.3f} s")
+    assert list(marks) == list(NODES)
+    assert len(set(marks.values())) == 1
+    for node in NODES:
+        await run(trio, node, f"echo '<4>after on {node}' >/dev/kmsg")
+    began = time.monotonic()
+    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marks["n0"])
+    print(f"collect: {time.monotonic() - began:.3f} s")
+    for node, result in collected.items():
+        assert texts(result) == [f"after on {node}"]
+        assert (result.source, result.marker) == (LogSource.KMSG, MarkerState.FOUND)
+        assert (result.lines[0].level, result.lines[0].facility) == ("warning", "user")
+
+
+async def test_everything_since_the_boot_is_there_from_the_first_line_on(trio: Session) -> None:
+    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n1"]))["n1"]
+    print(f"whole log: {len(result.lines)} lines")
+    assert result.lines[0].sequence == 0
+    assert result.lines[0].text.startswith("Linux version ")
+    assert (result.oops_detected, result.panic_detected) == (False, False)
+    assert [event.summary for event in result.events] == []
+
+
+async def test_a_thousand_lines_at_once_are_all_there_in_their_order(trio: Session) -> None:
+    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
+    await run(trio, "n2", 'i=0; while [ $i -lt 1000 ]; do echo "<6>line $i" >/dev/kmsg; i=$((i+1)); done')
+    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
+    assert texts(result) == [f"line {number}" for number in range(1000)]
+
+
+async def test_hostile_lines_are_harmless(trio: Session) -> None:
+    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
+    await run(trio, "n2", r"printf '<3>\033[2J\033]0;owned\007\377 Kernel panic - not syncing: no' >/dev/kmsg")
+    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
+    (line,) = result.lines
+    assert line.text.isprintable()
+    assert not result.panic_detected
+
+
+async def test_a_ring_that_wrapped_says_that_the_marker_is_lost(trio: Session) -> None:
+    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n0"]))["n0"]
+    await run(trio, "n0", "echo '<4>soon overwritten' >/dev/kmsg")
+    filler = "x" * 900
+    await run(trio, "n0", f"i=0; while [ $i -lt 1500 ]; do echo '<6>{filler}' >/dev/kmsg; i=$((i+1)); done")
+    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n0"], since_marker=marker))["n0"]
+    assert (result.marker, result.source) == (MarkerState.OVERWRITTEN, LogSource.CONSOLE_THEN_KMSG)
+    assert "wrapped" in (result.message or "")
+    assert texts(result)[0] == "soon overwritten"
+    assert set(texts(result)[1:]) == {filler}
+
+
+async def test_a_node_that_takes_no_marker_is_named_and_the_others_have_theirs(trio: Session) -> None:
+    await run(trio, "n1", "echo off > /proc/sys/kernel/printk_devkmsg || mount --bind /dev/full /dev/kmsg")
+    try:
+        with pytest.raises(PartialFailure) as caught:
+            await trio.kernel_logs.mark(CLUSTER)
+    finally:
+        await run(trio, "n1", "umount /dev/kmsg 2>/dev/null; echo on > /proc/sys/kernel/printk_devkmsg; true")
+    assert caught.value.node == "n1"
+    assert set(caught.value.partial) == {"n0", "n2"}
+
+
+async def test_what_is_no_marker_is_refused(trio: Session) -> None:
+    with pytest.raises(InvalidArgument):
+        await trio.kernel_logs.collect(CLUSTER, since_marker="yesterday")
+
+
+async def test_a_marker_that_was_never_on_a_node_is_an_error_of_that_node(trio: Session) -> None:
+    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n1"]))["n1"]
+    with pytest.raises(ClusterError, match="marker") as caught:
+        await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker)
+    assert caught.value.node == "n2"
+
+
+async def test_a_panic_is_read_from_the_console_while_ssh_is_dead_and_the_node_boots_again(trio: Session) -> None:
+    marker = (await trio.kernel_logs.mark(CLUSTER))["n1"]
+    await run(trio, "n1", "echo 0 >/proc/sys/kernel/panic; echo '<4>last words' >/dev/kmsg")
+    await run(trio, "n1", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
+    await asyncio.sleep(4)
+    began = time.monotonic()
+    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=10)
+    print(f"collect beside a dead node: {time.monotonic() - began:.2f} s")
+    dead = collected["n1"]
+    print("\n".join(texts(dead)))
+    assert (dead.source, dead.marker, dead.panic_detected) == (LogSource.CONSOLE, MarkerState.FOUND, True)
+    assert texts(dead)[0] == "last words"
+    assert "panic" in [event.kind for event in dead.events]
+    assert dead.error_count >= 1
+    for node in ("n0", "n2"):
+        assert (collected[node].source, collected[node].events) == (LogSource.KMSG, ())
+
+    await trio.clusters.crash(CLUSTER, "n1", ssh_timeout_s=BOOT_TIMEOUT_S)
+    after = (await trio.kernel_logs.collect(CLUSTER, nodes=["n1"], since_marker=marker))["n1"]
+    assert (after.marker, after.source) == (MarkerState.NEW_BOOT, LogSource.CONSOLE_THEN_KMSG)
+    assert after.panic_detected
+    assert any(text.startswith("Linux version") for text in texts(after))
+    assert not (await trio.kernel_logs.collect(CLUSTER, nodes=["n1"]))["n1"].panic_detected
+
+
+async def test_backtraces_that_somebody_asked_for_are_no_events(trio: Session) -> None:
+    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
+    await run(trio, "n2", "echo 1 >/proc/sys/kernel/sysrq; echo l >/proc/sysrq-trigger; echo w >/proc/sysrq-trigger")
+    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
+    assert any("Show backtrace" in text or "Show Blocked" in text for text in texts(result))
+    assert result.events == ()
+
+
+async def test_nodes_that_are_off_are_read_from_their_consoles_and_take_no_marker(
+    guest_session: Session, guest_bed: Bed
+) -> None:
+    await guest_session.clusters.crash(CLUSTER, "n2", restart_after=False)
+    with pytest.raises(PartialFailure) as caught:
+        await guest_session.kernel_logs.mark(CLUSTER)
+    assert (caught.value.node, set(caught.value.partial)) == ("n2", {"n0", "n1"})
+    result = (await guest_session.kernel_logs.collect(CLUSTER, nodes=["n2"]))["n2"]
+    assert result.source is LogSource.CONSOLE
+    assert "does not run" in (result.message or "")
+    console = guest_bed.settings.overlay_dir / CLUSTER / "n2.console.log"
+    kept = console.rename(console.with_suffix(".kept"))
+    try:
+        with pytest.raises(ClusterError, match="cannot be read") as error:
+            await guest_session.kernel_logs.collect(CLUSTER, nodes=["n2"])
+        assert error.value.node == "n2"
+    finally:
+        kept.rename(console)
