@@ -137,7 +137,8 @@ class ClusterRecord(Frozen):
     spec: ClusterSpec
     nodes: dict[str, NodeIntent]
     first_revisions: dict[str, int] = Field(
-        default={}, description="Where nodes that went begin when they come back: snapshots hold their older disks."
+        default={},
+        description="Where the counters of nodes that went begin when they return: snapshots hold their older disks.",
     )
     snapshots: dict[str, SnapshotIntent] = Field(default={}, description="By name.")
     snapshot_requests: int = Field(default=0, ge=0, description="Counts the snapshots ever asked for.")

@@ -36,7 +36,7 @@ def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> 
     if before.deletion is not None:
         before = _revived(before)
     nodes = {name: _intent(before, spec, name) for name in spec.nodes}
-    gone = {name: _next_revision(intent) for name, intent in before.nodes.items() if name not in nodes}
+    gone = {name: _beyond(intent) for name, intent in before.nodes.items() if name not in nodes}
     first_revisions = {name: first for name, first in {**before.first_revisions, **gone}.items() if name not in nodes}
     return before.model_copy(
         update={"spec": spec, "nodes": nodes, "first_revisions": first_revisions, "deletion": None}
@@ -265,7 +265,7 @@ def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
     intent = before.nodes.get(name)
     if intent is None:
         first = before.first_revisions.get(name, 0)
-        return NodeIntent(disk_revision=first, extra_revision=first)
+        return NodeIntent(disk_revision=first, extra_revision=first, boot_epoch=first, resume_epoch=first)
     first_boot_changed = _first_boot(before.spec.nodes[name]) != _first_boot(spec.nodes[name])
     if not (first_boot_changed or _login(before.spec) != _login(spec)):
         return intent
@@ -281,8 +281,9 @@ def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
     )
 
 
-def _next_revision(intent: NodeIntent) -> int:
-    return max(intent.disk_revision, intent.extra_revision) + 1
+def _beyond(intent: NodeIntent) -> int:
+    """A number that no request of the node has had: its domain may still be there, with those that it has met."""
+    return max(intent.disk_revision, intent.extra_revision, intent.boot_epoch, intent.resume_epoch) + 1
 
 
 def _first_boot(node: NodeSpec) -> tuple[object, ...]:

@@ -69,6 +69,13 @@ class TestVerbs:
         off = {"alpha": WantedPower.OFF}
         assert only(intent.power_cycled(RUNNING, frozenset({"alpha"}), StopMode.DESTROY, power=off)).power == "off"
 
+    def test_a_node_that_returns_counts_on_so_that_its_old_domain_has_not_met_its_requests(self) -> None:
+        crashed = intent.power_cycled(RUNNING, frozenset({"alpha"}), StopMode.DESTROY)
+        without = intent.with_spec(crashed, CLUSTER, cluster_spec({"beta": node_spec(1)}))
+        back = intent.with_spec(without, CLUSTER, SPEC)
+        assert only(back).boot_epoch > only(crashed).boot_epoch
+        assert only(back).disk_revision > only(crashed).disk_revision
+
     def test_a_deletion_that_removes_disks_is_not_taken_back_by_a_milder_one(self) -> None:
         gone = intent.deleted(intent.deleted(RUNNING, remove_overlays=True), remove_overlays=False)
         assert gone.deletion is not None
