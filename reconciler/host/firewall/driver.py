@@ -13,6 +13,10 @@ from reconciler.model.links import FirewallChoice, FirewallState
 from reconciler.process import RunCommand
 
 
+class NoFirewall(HostCapabilityMissing):
+    """No firewall of this host can cut links, so none has any cuts of ours."""
+
+
 class FirewallDriver:
     """The cuts of one host. `auto` is decided once: the first of nftables and iptables that really works.
 
@@ -31,7 +35,10 @@ class FirewallDriver:
         self._only_in_chosen: set[str] = set()
 
     async def chosen(self) -> FirewallChoice:
-        """The firewall that cuts. Raises `HostCapabilityMissing` where none works."""
+        """The firewall that cuts.
+
+        Raises `NoFirewall` where none works, and another `HostCapabilityMissing` where none can be tried.
+        """
         if self._chosen is None:
             refusals = []
             for choice, firewall in self._firewalls.items():
@@ -40,14 +47,14 @@ class FirewallDriver:
                     return choice
                 refusals.append(f"{choice}: {refusal}")
             message = f"no firewall of this host can cut links; {'; '.join(refusals)}"
-            raise HostCapabilityMissing(message, hint="install nftables; `vmcluster doctor` names what is missing")
+            raise NoFirewall(message, hint="install nftables; `vmcluster doctor` names what is missing")
         return self._chosen
 
     async def observe(self, cluster: str) -> FoundCuts:
         """What the chosen firewall has of a cluster; `BROKEN` where another one has something too."""
         try:
             chosen = await self.chosen()
-        except HostCapabilityMissing:
+        except NoFirewall:
             return FoundCuts()
         found = await self._firewalls[chosen].observe(cluster)
         if await self._elsewhere(cluster, chosen):

@@ -1,0 +1,88 @@
+"""What the driver makes of hosts that lack something, which no one machine does in every way."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from reconciler.errors import ErrorCode, HostCapabilityMissing, HostCommandFailed
+from reconciler.host.links.driver import LinkDriver
+from reconciler.model.links import FirewallChoice, FirewallState, HostLinks, Port, Ports, TapPair
+from reconciler.process import Completed
+
+PORTS = Ports({"n0": Port("vmc-a", "52:00:00:00:00:0a"), "n1": Port("vmc-b", "52:00:00:00:00:0b")})
+CUT = HostLinks(FirewallState({TapPair("vmc-a", "vmc-b"): None}))
+NO_NFT = {"unshare nft": (1, "unshare: failed to execute nft: No such file or directory")}
+NO_IPTABLES = {"unshare iptables-restore": (1, "iptables-restore: Couldn't load match `physdev'")}
+
+
+class Host:
+    """A host without taps, on which programs are missing or answer as told; all else succeeds silently."""
+
+    def __init__(self, missing: Sequence[str], answers: Mapping[str, tuple[int, str]]) -> None:
+        self._missing = missing
+        self._answers = answers
+        self.commands: list[str] = []
+
+    async def __call__(
+        self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: bytes | None = None, check: bool = True
+    ) -> Completed:
+        program = argv[argv.index("--") + 1] if "--" in argv else argv[0]
+        name = f"unshare {program}" if argv[0] == "unshare" else program
+        self.commands.append(name)
+        if name in self._missing:
+            raise HostCapabilityMissing(f"the program {name!r} is not installed")
+        code, complaint = self._answers.get(name, (0, ""))
+        return Completed(tuple(argv), code, b"", complaint.encode(), 0.0)
+
+
+def driver(
+    missing: Sequence[str] = (), choice: FirewallChoice = FirewallChoice.AUTO, **answers: tuple[int, str]
+) -> tuple[LinkDriver, Host]:
+    host = Host(missing, {name.replace("_", " "): answer for name, answer in answers.items()})
+    return LinkDriver(choice, host), host
+
+
+async def test_a_host_with_no_firewall_at_all_has_no_cuts_and_refuses_to_make_any() -> None:
+    host = Host(["nft", "iptables-save", "ip6tables-save"], {**NO_NFT, **NO_IPTABLES})
+    links = LinkDriver(run=host)
+    observed = await links.observe("lab", PORTS)
+    assert observed.firewall == FirewallState()
+    with pytest.raises(HostCapabilityMissing, match=r"nftables: .*nft.*; iptables: .*physdev"):
+        await links.apply("lab", CUT, observed, PORTS)
+    await links.clear("lab", ["vmc-a"])
+    assert await links.clusters_with_leftovers() == frozenset()
+
+
+async def test_what_cannot_be_read_is_an_error_and_not_an_empty_host() -> None:
+    links, _ = driver(nft=(1, "Operation not permitted (you must be root)"))
+    with pytest.raises(HostCommandFailed, match="Operation not permitted"):
+        await links.observe("lab", PORTS)
+
+
+async def test_a_host_that_forbids_trying_is_an_error_and_not_an_empty_host() -> None:
+    links, _ = driver(unshare_nft=(1, "unshare: unshare failed: Operation not permitted"))
+    with pytest.raises(HostCapabilityMissing, match="cannot be tried"):
+        await links.observe("lab", PORTS)
+
+
+async def test_what_works_is_tried_once() -> None:
+    links, host = driver(nft=(1, "Error: No such file or directory"))
+    for _ in range(3):
+        await links.observe("lab", PORTS)
+    assert host.commands.count("unshare nft") == 1
+    assert host.commands.count("iptables-save") == 1, "the other firewall is looked at once"
+
+
+async def test_a_firewall_that_was_asked_for_is_not_replaced_by_another() -> None:
+    host = Host(["nft"], NO_NFT)
+    links = LinkDriver(FirewallChoice.NFTABLES, host)
+    with pytest.raises(HostCapabilityMissing) as refused:
+        await links.apply("lab", CUT, await links.observe("lab", PORTS), PORTS)
+    assert refused.value.code is ErrorCode.HOST_CAPABILITY_MISSING
+    assert not [command for command in host.commands if command.endswith("-restore")]
+
+
+async def test_auto_falls_back_to_iptables_only_where_bridges_are_filtered() -> None:
+    blind = Host(["nft"], NO_NFT)
+    with pytest.raises(HostCapabilityMissing, match="br_netfilter"):
+        await LinkDriver(run=blind).chosen_firewall()
