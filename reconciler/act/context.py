@@ -10,6 +10,7 @@ from reconciler.host.cloud_init.codec import SeedInputs
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.snapshots import Snapshots
+from reconciler.host.links.driver import LinkDriver
 from reconciler.model.plan import Action
 from reconciler.model.record import ClusterRecord
 
@@ -25,6 +26,7 @@ class ActContext:
     record: ClusterRecord
     libvirt: Libvirt
     layers: LayerDriver
+    links: LinkDriver
     ssh: SshPool
     seeds: Mapping[str, SeedInputs]
     address_of: Callable[[str], GuestAddress]

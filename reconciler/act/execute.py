@@ -8,7 +8,8 @@ import structlog
 
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
-from reconciler.act.snapshot import resume_memory, sweep_snapshot, take_snapshot
+from reconciler.act.links import apply_links
+from reconciler.act.snapshot import resume_memory, step_clock, sweep_snapshot, take_snapshot
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import delete_seed, write_seed
@@ -28,9 +29,11 @@ from reconciler.model.plan import (
     DeleteSeed,
     DeleteSnapshot,
     FlattenLayer,
+    HealLinks,
     PlugTap,
     Resume,
     ResumeMemory,
+    SetLinks,
     ShutDown,
     Start,
     StartNetwork,
@@ -64,6 +67,10 @@ async def execute(action: Action, context: ActContext) -> None:
             await _execute_power(action, context)
         case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot() | ResumeMemory():
             await _execute_snapshot(action, context)
+        case SetLinks():
+            await apply_links(action.links, context)
+        case HealLinks():
+            await apply_links({}, context)
         case _:
             assert_never(action)
 
@@ -117,11 +124,11 @@ async def _execute_power(action: ShutDown | CutPower | Start | Resume | Suspend 
                 context.cluster, action.node, paused=action.paused, resume_epoch=action.resume_epoch
             )
         case Resume():
-            await context.libvirt.resume(context.cluster, action.node, resume_epoch=action.resume_epoch)
+            await _resume(action, context)
         case Suspend():
             await context.libvirt.suspend(context.cluster, action.node)
         case PlugTap():
-            await tap.plug_tap(action.tap, action.bridge)
+            await tap.plug_tap(action.tap, action.bridge, up=action.up)
 
 
 async def _execute_snapshot(
@@ -144,6 +151,12 @@ async def _cut_power(action: CutPower, context: ActContext) -> None:
         await _ask_and_wait(action.node, context)
     await context.libvirt.cut_power(context.cluster, action.node, boot_epoch=action.boot_epoch)
     context.ssh.drop(context.cluster, action.node)
+
+
+async def _resume(action: Resume, context: ActContext) -> None:
+    await context.libvirt.resume(context.cluster, action.node, resume_epoch=action.resume_epoch)
+    if action.after_memory:
+        await step_clock(action.node, context)
 
 
 async def _ask_and_wait(node: str, context: ActContext) -> None:

@@ -12,7 +12,8 @@ from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
-from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, Plan, Stage
+from reconciler.model.links import touched_nodes
+from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +38,22 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
         groups = [group for group in _by_node(stage) if not _held_back(group, failed)]
         results = await asyncio.gather(*(_carry_out_in_turn(group, context, executor) for group in groups))
         finished = [outcome for result in results for outcome in result]
-        failed |= {outcome.action.node for outcome in finished if outcome.error is not None}
+        failed |= {node for outcome in finished if outcome.error is not None for node in _concerned(outcome.action)}
         outcomes += finished
         if plan.all_or_nothing and failed and STAGE_OF[type(stage[0])] is Stage.PREPARE:
             break
     return outcomes
+
+
+def _concerned(action: Action) -> frozenset[str | None]:
+    """Whose later actions are not carried out where this one failed: nobody runs whose links are not set."""
+    match action:
+        case SetLinks():
+            return frozenset({*action.changes, *touched_nodes(action.links)})
+        case HealLinks():  # what is in its way is in nobody else's; the next round heals again
+            return frozenset()
+        case _:
+            return frozenset({action.node})
 
 
 def _by_node(actions: tuple[Action, ...]) -> list[list[Action]]:

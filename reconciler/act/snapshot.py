@@ -71,18 +71,19 @@ async def _take(action: TakeSnapshot, context: ActContext, stopped: tuple[str, .
 
 
 async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
-    """Let a node go on from a snapshot's memory; once, as its disks change from then on."""
+    """Put a node where a snapshot has its memory, paused; once, as its disks change when it runs on.
+
+    That it is due for a resume is written down before the restore is: else nobody would know why it stands still.
+    """
     cluster, node = context.cluster, action.node
     layer = action.domain.disks[names.ROOT_DISK].path
     carried_out = await context.libvirt.carried_out(cluster, node)
     await context.snapshots.restore(cluster, node, action.memory, action.domain, carried_out)
     context.checkpoint(f"after restore:{node}")
+    await context.libvirt.note_resume(cluster, node, resume_epoch=action.resume_epoch)
     await asyncio.to_thread(mark_resumed, layer, cluster)
     context.checkpoint(f"after mark:{node}")
     context.ssh.drop(cluster, node)
-    if not action.paused:
-        await context.libvirt.resume(cluster, node, resume_epoch=action.resume_epoch)
-        await _step_clock(node, context)
 
 
 async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Domain:
@@ -211,7 +212,7 @@ def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Pat
     )
 
 
-async def _step_clock(node: str, context: ActContext) -> None:
+async def step_clock(node: str, context: ActContext) -> None:
     """Set the guest's clock to the host's by its agent; who waits for its login does so once more over SSH."""
     if not await context.snapshots.set_guest_time(context.cluster, node):
         log.info("clock_not_stepped", cluster=context.cluster, node=node, cause="no answer from the guest agent")

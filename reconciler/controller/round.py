@@ -16,12 +16,14 @@ from reconciler.controller.retries import Retries
 from reconciler.controller.status import obstacle_of, same_word, status_after, status_of_failed_round
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, Conflict
+from reconciler.faults.combine import wanted_at
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.manifests import read_manifests
 from reconciler.host.files import remove_empty_directory
 from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.links.driver import LinkDriver
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Plan
@@ -74,12 +76,14 @@ class Rounds:
         self,
         store: Store,
         libvirt: Libvirt,
+        links: LinkDriver,
         ssh: SshPool,
         host_facts: Callable[[], Awaitable[HostFacts]],
         checkpoint: Checkpoint = lambda _name: None,
     ) -> None:
         self._store = store
         self._libvirt = libvirt
+        self._links = links
         self._layers = LayerDriver()
         self._ssh = ssh
         self._host_facts = host_facts
@@ -89,9 +93,10 @@ class Rounds:
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> Difference:
         """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
         facts = await self._host_facts()
-        observed = observed or await observe_cluster(record, self._libvirt)
+        observed = observed or await observe_cluster(record, self._libvirt, self._links)
         status = await self._store.status(record.cluster_name)
-        desired = compile_document(record, facts, observed, status.snapshots_made if status else frozenset())
+        made = status.snapshots_made if status else frozenset()
+        desired = compile_document(record, facts, observed, made, now=datetime.now(UTC))
         return Difference(desired, observed, plan(desired, observed))
 
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
@@ -107,7 +112,7 @@ class Rounds:
 
         With `retries`, nobody waits for the round: what failed lately is left alone for a while.
         """
-        record = await self._store.get(cluster)
+        record = await self._current_record(cluster)
         if record is None:
             return RoundResult(gone=True)
         view = await self._begin(record, retries)
@@ -143,11 +148,27 @@ class Rounds:
         await self._report(view, difference, todo, outcomes, journal)
         return RoundResult(record.generation, difference.plan, tuple(outcomes), interfaces=_interfaces(record))
 
+    async def _current_record(self, cluster: str) -> ClusterRecord | None:
+        """The record without the faults whose time is over: those are gone for good, and the history says so."""
+        record = await self._store.get(cluster)
+        if record is None:
+            return None
+        wanted = {fault.handle_id: fault for fault in wanted_at(record.faults.values(), datetime.now(UTC))}
+        if len(wanted) == len(record.faults):
+            return record
+        log.info("faults_expired", cluster=cluster, handles=sorted(record.faults.keys() - wanted.keys()))
+        healed = record.model_copy(update={"faults": wanted})
+        try:
+            return await self._store.put(healed, expected_generation=record.generation, actor="controller")
+        except Conflict:  # somebody changed it meanwhile: the next round looks again
+            return await self._store.get(cluster)
+
     def _context(self, record: ClusterRecord, journal: Journal) -> ActContext:
         return ActContext(
             record=record,
             libvirt=self._libvirt,
             layers=self._layers,
+            links=self._links,
             ssh=self._ssh,
             seeds=seed_inputs(record),
             address_of=partial(guest_address, record),

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
-from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot
-from reconciler.model.plan import Plan
+from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot, Unknown
+from reconciler.model.plan import HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
 
@@ -29,6 +29,7 @@ def status_after(
         _defined(record, observed),
         _running(record, observed),
         _snapshots_ready(record, observed, made),
+        _faults_applied(record, observed, plan),
         _ready(plan, obstacles),
     )
     return RecordStatus(
@@ -54,7 +55,12 @@ def status_of_failed_round(
             message=obstacle.message,
             last_transition=now,
         )
-        for kind in (ConditionType.DEFINED, ConditionType.RUNNING, ConditionType.READY)
+        for kind in (
+            ConditionType.DEFINED,
+            ConditionType.RUNNING,
+            ConditionType.FAULTS_APPLIED,
+            ConditionType.READY,
+        )
     ]
     return RecordStatus(
         cluster_name=record.cluster_name,
@@ -121,6 +127,19 @@ def _snapshots_ready(record: ClusterRecord, observed: ClusterDocument, made: fro
     if missing:
         return _verdict(ConditionType.SNAPSHOTS_READY, False, "NotTaken", f"not taken yet: {', '.join(missing)}")
     return _verdict(ConditionType.SNAPSHOTS_READY, True, "AllThere", "")
+
+
+def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan) -> Condition:
+    """Whether every link is as the wanted faults make it: none missing, none left over."""
+    if unseen := [of.unknown for of in observed.links.values() if isinstance(of, Unknown)]:
+        verdict = _verdict(ConditionType.FAULTS_APPLIED, False, "NotObserved", "; ".join(unseen))
+        return verdict.model_copy(update={"status": ConditionStatus.UNKNOWN})
+    differ = [action for action in plan.actions if isinstance(action, SetLinks | HealLinks)]
+    if differ:
+        return _verdict(ConditionType.FAULTS_APPLIED, False, "LinksDiffer", "; ".join(of.reason for of in differ))
+    if not record.faults:
+        return _verdict(ConditionType.FAULTS_APPLIED, True, "NoFaults", "")
+    return _verdict(ConditionType.FAULTS_APPLIED, True, "AllApplied", ", ".join(sorted(record.faults)))
 
 
 def _runs(observed: ClusterDocument, node: str) -> bool:

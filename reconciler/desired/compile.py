@@ -3,10 +3,14 @@
 import hashlib
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from reconciler.desired.chains import ActiveDisk, SnapshotMissing, active_disks, found_in, needed_layers
 from reconciler.errors import ErrorCode
+from reconciler.faults.combine import fold, wanted_at
+from reconciler.faults.compile import same_inbound, without_lapsing_cuts
+from reconciler.faults.explain import causes_of
 from reconciler.host.cloud_init.codec import SeedInputs, render_hosts, seed_digest
 from reconciler.model import names
 from reconciler.model.document import (
@@ -16,6 +20,7 @@ from reconciler.model.document import (
     DomainDisk,
     Layer,
     Network,
+    NodeLinks,
     Power,
     PowerState,
     Seed,
@@ -23,6 +28,7 @@ from reconciler.model.document import (
     Tap,
     Unknown,
 )
+from reconciler.model.links import Inbound
 from reconciler.model.record import ClusterRecord, NodeIntent, WantedPower
 from reconciler.model.topology import DiskBus, Forward, VirtType
 
@@ -40,9 +46,14 @@ class HostFacts:
 
 
 def compile_document(
-    record: ClusterRecord, facts: HostFacts, observed: ClusterDocument, made: frozenset[int] = frozenset()
+    record: ClusterRecord,
+    facts: HostFacts,
+    observed: ClusterDocument,
+    made: frozenset[int] = frozenset(),
+    *,
+    now: datetime,
 ) -> ClusterDocument:
-    """The state that the host shall have.
+    """The state that the host shall have at that time, which decides only which faults are still wanted.
 
     Of what is there, `observed`, it takes how deep the disks' layers are, and which snapshots they stand on. The
     requests in `made` were met once: where such a snapshot is gone it is lost, and not wanted a second time.
@@ -50,7 +61,8 @@ def compile_document(
     A cluster that goes and keeps its disks wants of them exactly what is there: `observed` says what that is.
     """
     if record.deletion is None:
-        return _present(record, facts, observed, made)
+        links = _links(record, observed, now)
+        return _present(record, facts, observed, made).model_copy(update={"links": links})
     if record.deletion.remove_overlays:
         return ClusterDocument()
     return ClusterDocument(layers=observed.layers, seeds=observed.seeds, snapshots=observed.snapshots)
@@ -109,6 +121,30 @@ def _present(
             if name in observed.snapshots or wanted.request not in made
         },
     )
+
+
+def _links(record: ClusterRecord, observed: ClusterDocument, now: datetime) -> dict[str, NodeLinks | Unknown]:
+    """What each node receives under the faults that are wanted now; a node without a tap has only its cuts.
+
+    Cuts about to end may be gone already: a firewall counts in whole seconds.
+    """
+    faults = wanted_at(record.faults.values(), now)
+    if not faults:
+        return {}
+    nodes = tuple(record.spec.nodes)
+    found = {node: of for node, of in observed.links.items() if isinstance(of, NodeLinks)}
+    links = without_lapsing_cuts(fold(faults, nodes), found, now)
+    links = {node: of if _has_tap(record.nodes[node], node, observed) else of.cuts_only for node, of in links.items()}
+    links = {node: of for node, of in links.items() if of != Inbound()}
+    differ = frozenset(node for node, of in links.items() if not same_inbound(found.get(node), of))
+    causes = causes_of(faults, nodes, differ)
+    return {node: NodeLinks(links=of.links, down=of.down, causes=causes.get(node, {})) for node, of in links.items()}
+
+
+def _has_tap(intent: NodeIntent, node: str, observed: ClusterDocument) -> bool:
+    """Whether the node is, or shall be, up."""
+    power = observed.power.get(node)
+    return intent.power is not WantedPower.OFF or (isinstance(power, Power) and power.state is not PowerState.OFF)
 
 
 def _all_disks(record: ClusterRecord, observed: ClusterDocument) -> dict[str, dict[str, ActiveDisk] | Unknown]:

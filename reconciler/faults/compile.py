@@ -9,6 +9,7 @@ from datetime import datetime
 
 from reconciler.errors import OperationFailed
 from reconciler.model.links import (
+    EXPIRY_TOLERANCE,
     HOST,
     FirewallState,
     HostLinks,
@@ -65,6 +66,21 @@ def read_links(host: HostLinks, ports: Ports) -> dict[str, Inbound]:
     }
 
 
+def without_lapsing_cuts(
+    links: Mapping[str, Inbound], found: Mapping[str, Inbound], now: datetime
+) -> dict[str, Inbound]:
+    """The links without those cuts that end about now and are gone from the host already: that is no drift."""
+    lapsed = {
+        receiver: frozenset(sender for sender, link in inbound.links.items() if _lapsing(link, now))
+        - {sender for sender, link in found.get(receiver, Inbound()).links.items() if link.cut}
+        for receiver, inbound in links.items()
+    }
+    return {
+        receiver: _without_cuts(inbound, lapsed[receiver]) if lapsed[receiver] else inbound
+        for receiver, inbound in links.items()
+    }
+
+
 def same_inbound(have: Inbound | None, want: Inbound | None) -> bool:
     """Whether a node receives the same, up to what a host cannot show exactly; None: all that is sent to it."""
     one, other = have or Inbound(), want or Inbound()
@@ -82,6 +98,20 @@ def mixed_duplicates(links: Mapping[str, Inbound]) -> tuple[str, ...]:
     tree" (seen on Debian's 6.1.192, reported for 6.12.50 and 6.8.0-142).
     """
     return tuple(receiver for receiver, inbound in links.items() if _mixes_duplicates(inbound))
+
+
+def _lapsing(link: Link, now: datetime) -> bool:
+    return link.cut_expires_at is not None and link.cut_expires_at <= now + EXPIRY_TOLERANCE
+
+
+def _without_cuts(inbound: Inbound, senders: frozenset[str]) -> Inbound:
+    healed = {"cut": False, "cut_expires_at": None}
+    links = {
+        sender: link.model_copy(update=healed) if sender in senders else link
+        for sender, link in inbound.links.items()
+        if sender not in senders or link.impairment is not None
+    }
+    return inbound.model_copy(update={"links": links})
 
 
 def _mixes_duplicates(inbound: Inbound) -> bool:

@@ -1,9 +1,10 @@
 """What faults do, in words and data: to one link, and as the tools list them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, assert_never
 
 from reconciler.faults.combine import Fault, fold, hit_pairs
+from reconciler.model.document import PULLED
 from reconciler.model.faults import (
     CutMode,
     FaultEffect,
@@ -81,6 +82,20 @@ def info_of(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
         case _:
             assert_never(fault)
     return NetFaultInfo(**handle_of(fault, nodes).model_dump(), parameters=parameters)
+
+
+def causes_of(
+    faults: Sequence[Fault], nodes: Sequence[str], receivers: Collection[str]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Receiver -> sender -> the handles of the faults that want the link; a pulled cable stands at `PULLED`."""
+    causes: dict[str, dict[str, tuple[str, ...]]] = {}
+    for fault in faults if receivers else ():
+        for receiver, inbound in fold([fault], nodes).items():
+            if receiver in receivers:
+                of = causes.setdefault(receiver, {})
+                for place in [*inbound.links, *([PULLED] if inbound.down else [])]:
+                    of[place] = (*of.get(place, ()), fault.handle_id)
+    return causes
 
 
 def impairment_in_words(impairment: Impairment) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from reconciler import process
@@ -65,6 +66,14 @@ async def set_cables(cables: Mapping[str, Cable], down: Collection[str], run: Ru
         await run(["ip", "-force", "-batch", "-"], stdin=batch.encode())
 
 
-async def plug_tap(tap: str, bridge: str) -> None:
-    """Plug a tap into a bridge."""
-    await process.run(["ip", "link", "set", "dev", tap, "master", bridge, "up"])
+async def plug_tap(tap: str, bridge: str, *, up: bool = True) -> None:
+    """Plug a tap into a bridge, and put it up where its cable is not pulled."""
+    await process.run(["ip", "link", "set", "dev", tap, "master", bridge, *(["up"] if up else [])])
+
+
+def bridge_address(bridge: str) -> str | None:
+    """The bridge's own MAC address, by which the host's packets are known; None where there is no such bridge."""
+    try:
+        return Path(f"/sys/class/net/{bridge}/address").read_text().strip()
+    except OSError:
+        return None

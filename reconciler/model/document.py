@@ -13,6 +13,7 @@ from pydantic import Field
 
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.links import Inbound
 from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotNode
 from reconciler.model.topology import DiskBus, Forward
@@ -132,6 +133,16 @@ class Tap(Frozen):
     bridge: str | None
 
 
+PULLED = "@cable"
+"""Where `NodeLinks.causes` has the faults that pull the node's own cable."""
+
+
+class NodeLinks(Inbound):
+    """What a node receives. `causes` are the faults that want what is not there yet; they are never observed."""
+
+    causes: dict[str, tuple[str, ...]] = Field(default={}, exclude=True, description="Handles, by sender.")
+
+
 class Snapshot(Frozen):
     """A snapshot, wanted or made; `nodes` is what it is made of and is only ever observed."""
 
@@ -151,6 +162,7 @@ class ClusterDocument(Frozen):
     domains: dict[str, Domain | Unknown] = Field(default={}, description="By node.")
     power: dict[str, Power | Unknown] = Field(default={}, description="By node; present where a domain is.")
     taps: dict[str, Tap | Unknown] = Field(default={}, description="By node; present where a domain is active.")
+    links: dict[str, NodeLinks | Unknown] = Field(default={}, description="By receiving node; of the others: none.")
     snapshots: dict[str, Snapshot | Unknown] = Field(default={}, description="By name; observed where they exist.")
 
 

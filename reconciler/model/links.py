@@ -90,6 +90,22 @@ class Inbound(Frozen):
     links: dict[str, Link] = Field(default={}, description="By sending node, or `@host`.")
     down: bool = False
 
+    @property
+    def needs_tap(self) -> bool:
+        """Whether any of it is a property of the tap, which comes and goes with its machine; cuts are not."""
+        return self.down or any(link.impairment is not None for link in self.links.values())
+
+    @property
+    def cuts_only(self) -> "Inbound":
+        """What of it holds while there is no tap."""
+        cuts = {sender: link for sender, link in self.links.items() if link.cut}
+        return Inbound(links={sender: link.model_copy(update={"impairment": None}) for sender, link in cuts.items()})
+
+
+def touched_nodes(links: Mapping[str, Inbound]) -> frozenset[str]:
+    """Every node at either end of a link, and those whose cable is pulled; the host too where it sends."""
+    return frozenset({*links, *(sender for inbound in links.values() for sender in inbound.links)})
+
 
 # What links are on one host: interface names and addresses in the place of nodes.
 

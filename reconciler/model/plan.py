@@ -6,6 +6,7 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 
 from reconciler.model.document import Domain, DomainDisk, Layer, Network, Snapshot
+from reconciler.model.links import Inbound
 from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
@@ -15,16 +16,19 @@ class Stage(IntEnum):
     """When an action is carried out. A stage begins when the one before it has ended on every node."""
 
     PREPARE = 1  # whatever fails here fails before anything was taken away
-    POWER_DOWN = 2
-    UNDEFINE = 3
-    NETWORK = 4
-    FILES = 5
-    DEFINE = 6
-    POWER_UP = 7
-    FLATTEN = 8
-    SNAPSHOT = 9
-    REMOVE_FILES = 10
-    REMOVE_NETWORK = 11
+    HEAL = 2
+    POWER_DOWN = 3
+    UNDEFINE = 4
+    NETWORK = 5
+    FILES = 6
+    DEFINE = 7
+    POWER_UP = 8
+    LINKS = 9  # taps are there now, and what must not run without its links stands still
+    RUN = 10
+    FLATTEN = 11
+    SNAPSHOT = 12
+    REMOVE_FILES = 13
+    REMOVE_NETWORK = 14
 
 
 class Change(StrEnum):
@@ -178,7 +182,11 @@ class CutPower(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start(_Action):
-    """Power a node on, with its CPUs stopped where `paused`."""
+    """Power a node on, with its CPUs stopped where `paused`.
+
+    `resume_epoch` is the last request for a resume that the boot meets. A node that is stopped only until its links
+    are set starts with one less than is wanted: it is due for a resume, whoever carries on.
+    """
 
     node: str
     paused: bool
@@ -187,10 +195,14 @@ class Start(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume(_Action):
-    """Let the CPUs of a node run that were stopped, and write down which request that was."""
+    """Let the CPUs of a node run that were stopped, and write down which request that was.
+
+    After memory was put back the guest's clock is stepped.
+    """
 
     node: str
     resume_epoch: int
+    after_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,13 +214,15 @@ class Suspend(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeMemory(_Action):
-    """Let a node go on where a snapshot has its memory, instead of booting it."""
+    """Put a node where a snapshot has its memory, instead of booting it; its CPUs stay stopped.
+
+    `resume_epoch` is as in `Start`.
+    """
 
     node: str
     domain: Domain
     memory: Path
     resume_epoch: int
-    paused: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,11 +251,38 @@ class DeleteSnapshot(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlugTap(_Action):
-    """Plug a running node's tap into its bridge again."""
+    """Plug a running node's tap into its bridge again; `up` is false where its cable shall stay pulled."""
 
     node: str
     tap: str
     bridge: str
+    up: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkChange:
+    """What becomes of the packets to one node, in words."""
+
+    reason: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLinks(_Action):
+    """Make all links of the cluster as wanted, in one go; `changes` names the receivers whose links differ.
+
+    Without a tap a node has only its cuts: the rest follows when it comes up.
+    """
+
+    links: dict[str, Inbound]
+    changes: dict[str, LinkChange]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealLinks(_Action):
+    """Remove every link of the cluster, before anything else is taken away."""
+
+    changes: dict[str, LinkChange]
 
 
 Action = (
@@ -262,6 +303,8 @@ Action = (
     | Resume
     | Suspend
     | PlugTap
+    | SetLinks
+    | HealLinks
     | ResumeMemory
     | TakeSnapshot
     | SweepSnapshot
@@ -286,7 +329,9 @@ STAGE_OF: dict[type[Action], Stage] = {
     DefineDomain: Stage.DEFINE,
     AttachDisk: Stage.DEFINE,
     Start: Stage.POWER_UP,
-    Resume: Stage.POWER_UP,
+    SetLinks: Stage.LINKS,
+    HealLinks: Stage.HEAL,
+    Resume: Stage.RUN,
     DeleteLayer: Stage.REMOVE_FILES,
     DeleteSeed: Stage.REMOVE_FILES,
     DeleteNetwork: Stage.REMOVE_NETWORK,

@@ -2,34 +2,43 @@
 
 import asyncio
 
-from reconciler.errors import ErrorCode
+from reconciler.errors import ClusterError, ErrorCode, HostCommandFailed
+from reconciler.faults.compile import read_links
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
 from reconciler.host.disks.manifests import observe_snapshots
 from reconciler.host.libvirt.domain_xml import DomainRecord
 from reconciler.host.libvirt.driver import FoundDomain, FoundNetwork, Libvirt
+from reconciler.host.links.driver import LinkDriver
+from reconciler.host.links.ports import ports_of
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Tap, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Network, NodeLinks, Power, PowerState, Tap, Unknown
+from reconciler.model.links import HOST
 from reconciler.model.record import ClusterRecord
 
+_DENIED = ("Operation not permitted", "Permission denied", "you must be root")
+"""What nft, iptables and tc say to whoever has no CAP_NET_ADMIN."""
 
-async def observe_cluster(record: ClusterRecord, libvirt: Libvirt) -> ClusterDocument:
+
+async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDriver) -> ClusterDocument:
     """What the host has of a cluster. Raises `LibvirtUnavailable` when libvirt cannot be asked."""
     cluster, spec = record.cluster_name, record.spec
     ours = [disk.path for node in spec.nodes.values() for disk in node.extra_disks.values() if not disk.existing]
-    domains, networks, layers, seeds, snapshots = await asyncio.gather(
+    domains, networks, layers, seeds, snapshots, inbound = await asyncio.gather(
         libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
         asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, ours),
         asyncio.to_thread(observe_seeds, spec.overlay_dir, cluster),
         asyncio.to_thread(observe_snapshots, spec.overlay_dir, cluster),
+        _observe_links(record, links),
     )
     marked = _of_cluster(cluster, domains)
     return ClusterDocument(
         networks={network.name: _network(network) for network in networks},
         layers=layers,
         seeds=seeds,
+        links=inbound,
         snapshots=snapshots,
         domains=_domains(cluster, domains, marked),
         power=_power(marked),
@@ -91,3 +100,23 @@ async def _observe_taps(ours: OurDomains, bridge: str) -> dict[str, Tap | Unknow
         return {}
     ports = await tap.observe_ports(bridge)
     return {node: Tap(bridge=bridge if name in ports else None) for node, name in active.items()}
+
+
+async def _observe_links(record: ClusterRecord, links: LinkDriver) -> dict[str, NodeLinks | Unknown]:
+    """The links of all nodes, or of the host as a whole why they could not be seen."""
+    ports = ports_of(record)
+    try:
+        found = read_links(await links.observe(record.cluster_name, ports), ports)
+    except ClusterError as error:
+        return {HOST: _unseen_links(error)}
+    return {node: NodeLinks(links=of.links, down=of.down) for node, of in found.items()}
+
+
+def _unseen_links(error: ClusterError) -> Unknown:
+    """Who may not look at a firewall may not change it either, and lacks a capability."""
+    denied = isinstance(error, HostCommandFailed) and any(words in str(error) for words in _DENIED)
+    return Unknown(
+        unknown=f"faults on links cannot be read: {error}",
+        code=ErrorCode.HOST_CAPABILITY_MISSING if denied else error.code,
+        terminal=denied or error.terminal,
+    )

@@ -11,7 +11,7 @@ from typing import TypeVar, assert_never
 
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
-from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, PowerState, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Layer, Network, NodeLinks, Power, PowerState, Unknown
 from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.plan import (
     Action,
@@ -27,9 +27,11 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     Disruption,
     Epochs,
+    HealLinks,
     PlugTap,
     Resume,
     ResumeMemory,
+    SetLinks,
     ShutDown,
     Start,
     StartNetwork,
@@ -43,6 +45,7 @@ from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
 from reconciler.plan.flattening import flattening
+from reconciler.plan.links import set_links, waits_for_links
 
 R = TypeVar("R", bound=Frozen)
 Step = Action | Obstacle
@@ -183,9 +186,15 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
             node=node,
             tap=domain.tap,
             bridge=want.bridge,
+            up=not _cable_is_pulled(desired, node),
             reason=f"plugged into {have.bridge or 'no bridge'}",
             disruption=Disruption.LIVE,
         )
+
+
+def plan_links(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[SetLinks | HealLinks]:
+    """All links are set in one go where any differs; whoever comes up has none of its tap's yet."""
+    return set_links(desired, observed, plan_power(desired, observed))
 
 
 def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -366,22 +375,24 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
     domain = desired.domains.get(node)
     if want.state is PowerState.OFF or not isinstance(domain, Domain):
         return
-    if want.memory is not None and _memory_is_due(domain, desired, observed, node):
-        yield ResumeMemory(
-            node=node,
-            domain=domain,
-            memory=want.memory,
-            resume_epoch=want.resume_epoch,
-            paused=want.state is PowerState.PAUSED,
-            reason=f"goes on from {want.memory.name}",
-        )
+    runs = want.state is PowerState.RUNNING
+    from_memory = want.memory is not None and _memory_is_due(domain, desired, observed, node)
+    waits = runs and (from_memory or waits_for_links(desired, observed, node))
+    met = want.resume_epoch - 1 if waits else want.resume_epoch  # it is due for a resume until it has run
+    if from_memory:
+        assert want.memory is not None
+        reason = f"goes on from {want.memory.name}"
+        yield ResumeMemory(node=node, domain=domain, memory=want.memory, resume_epoch=met, reason=reason)
     else:
-        yield Start(
-            node=node,
-            paused=want.state is PowerState.PAUSED,
-            resume_epoch=want.resume_epoch,
-            reason=f"wanted {want.state}",
-        )
+        yield Start(node=node, paused=waits or not runs, resume_epoch=met, reason=f"wanted {want.state}")
+    if waits:
+        reason = "stands where its memory was put back" if from_memory else "its links are set"
+        yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
+
+
+def _cable_is_pulled(desired: ClusterDocument, node: str) -> bool:
+    links = desired.links.get(node)
+    return isinstance(links, NodeLinks) and links.down
 
 
 def _match_state(node: str, have: Power, want: Power) -> Iterator[Step]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, PowerState, Unknown
+from reconciler.model.links import touched_nodes
 from reconciler.model.plan import (
     Action,
     AttachDisk,
@@ -12,10 +13,12 @@ from reconciler.model.plan import (
     DefineDomain,
     DeleteLayer,
     FlattenLayer,
+    HealLinks,
     Plan,
     PlugTap,
     Resume,
     ResumeMemory,
+    SetLinks,
     ShutDown,
     Start,
     Suspend,
@@ -27,6 +30,7 @@ from reconciler.model.status import Obstacle
 from reconciler.plan import kinds
 from reconciler.plan.flattening import in_its_turn, upkeep_last
 from reconciler.plan.kinds import Step
+from reconciler.plan.links import known_links, set_links
 
 PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
     "networks": kinds.plan_networks,
@@ -35,6 +39,7 @@ PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]
     "domains": kinds.plan_domains,
     "power": kinds.plan_power,
     "taps": kinds.plan_taps,
+    "links": kinds.plan_links,
     "snapshots": kinds.plan_snapshots,
 }
 """The function that owns each field of the document."""
@@ -65,8 +70,15 @@ def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
     waiting = _on_their_way_down(desired, observed)
     together = frozenset(node for node in desired.domains if _is_put_back(desired, observed, node))
     safe = _safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles), together)
+    safe = _with_links(safe, desired, observed)
     safe = upkeep_last(safe, settled=not (obstacles or waiting))
     return Plan(actions=tuple(safe), obstacles=tuple(obstacles), waiting=waiting, all_or_nothing=bool(together))
+
+
+def _with_links(safe: list[Action], desired: ClusterDocument, observed: ClusterDocument) -> list[Action]:
+    """Links as they are set beside what is really done: a machine that is not started keeps the tap that it has."""
+    others = [action for action in safe if not isinstance(action, SetLinks | HealLinks)]
+    return [*others, *set_links(desired, observed, others)]
 
 
 def _sweep(observed: ClusterDocument) -> tuple[Action, ...]:
@@ -98,6 +110,8 @@ def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> It
 def _matters(kind: str, name: str, value: Unknown, desired: ClusterDocument, observed: ClusterDocument) -> bool:
     """Whether it is in the way. What others have made is not, where nothing of ours is wanted or to be removed."""
     wanted = getattr(desired, kind)
+    if kind == "links":  # who may not look at them cannot have made any
+        return bool(wanted) or value.code is not ErrorCode.HOST_CAPABILITY_MISSING
     if name in wanted:
         return bool(wanted[name] != value)  # what is kept as it is may be anything
     if value.code is not ErrorCode.CONFLICT:
@@ -123,7 +137,9 @@ def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacle
     """Nodes that nothing may be built for: something of theirs is unknown, not ours, or differs and holds data."""
     if any(isinstance(observed.networks.get(name), Unknown) for name in desired.networks):
         return frozenset(desired.domains)
-    return frozenset(obstacle.node for obstacle in obstacles if obstacle.node is not None)
+    blocked = frozenset(obstacle.node for obstacle in obstacles if obstacle.node is not None)
+    links_unknown = any(isinstance(of, Unknown) for of in observed.links.values())
+    return blocked | touched_nodes(known_links(desired)) if links_unknown else blocked
 
 
 def _is_put_back(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:

@@ -1,6 +1,6 @@
 """A preview as plain data: what `plan` prints and answers, the same for people, programs and agents. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,9 +23,11 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     Disruption,
     FlattenLayer,
+    HealLinks,
     PlugTap,
     Resume,
     ResumeMemory,
+    SetLinks,
     ShutDown,
     Start,
     StartNetwork,
@@ -101,7 +103,8 @@ class PlanView(Frozen):
 def plan_view(preview: "Preview") -> PlanView:
     """The plan of a preview, in the order in which it would be carried out."""
     plan, documents = preview.plan, preview.difference
-    actions = [_action_view(action, documents.observed) for stage in plan.stages() for action in stage]
+    planned = (action for stage in plan.stages() for action in stage)
+    actions = [view for action in planned for view in _action_views(action, documents.observed)]
     record_patch = difference(_record(preview.before), _record(preview.after))
     return PlanView(
         cluster_name=preview.after.cluster_name,
@@ -124,6 +127,8 @@ def resource_address(action: Action, observed: ClusterDocument) -> str:
             return f"network/{action.name}"
         case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot():
             return f"snapshot/{action.name}"
+        case SetLinks() | HealLinks():
+            return "links"
         case CreateLayer():
             return f"layer/{action.layer.node}/{action.layer.disk}"
         case DeleteLayer() | FlattenLayer():
@@ -139,8 +144,20 @@ def _disk_of(path: Path, observed: ClusterDocument) -> str:
     return parsed[1] if parsed else path.name
 
 
-def _action_view(action: Action, observed: ClusterDocument) -> ActionView:
-    return ActionView(
+def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionView]:
+    """One line per action; links are set all at once, and are shown by the node that receives."""
+    if isinstance(action, SetLinks | HealLinks):
+        for node, of in action.changes.items():
+            yield ActionView(
+                address=f"links/{node.strip('<>')}",
+                action=type(action).__name__,
+                change=_CHANGE_NAMES[of.change],
+                node=None if node.startswith("<") else node,
+                reason=of.reason,
+                disruption=action.disruption,
+            )
+        return
+    yield ActionView(
         address=resource_address(action, observed),
         action=type(action).__name__,
         change=_CHANGE_NAMES[action.change],

@@ -16,6 +16,7 @@ from reconciler.errors import LibvirtUnavailable
 from reconciler.guest.pool import SshPool
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.events import HostEvent, HostEventKind
+from reconciler.host.links.driver import LinkDriver
 from reconciler.host.virt_type import probe_kvm
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease
@@ -36,7 +37,8 @@ class Runtime:
         self.store = SqliteStore(settings.state_dir)
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
-        self.rounds = Rounds(self.store, self.libvirt, self.ssh, self._host_facts, checkpoint)
+        self.links = LinkDriver(settings.firewall)
+        self.rounds = Rounds(self.store, self.libvirt, self.links, self.ssh, self._host_facts, checkpoint)
         self.controller = Controller(self.store, self.rounds, self.lease())
         self._facts: HostFacts | None = None
         self._probing = asyncio.Lock()

@@ -77,6 +77,7 @@ def bare_context(
         record=record,
         libvirt=_UNUSED,
         layers=_UNUSED,
+        links=_UNUSED,
         ssh=_UNUSED,
         seeds={},
         address_of=_UNUSED,

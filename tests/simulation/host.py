@@ -8,12 +8,13 @@ they have the same past.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import assert_never
 
 from reconciler.errors import OperationFailed
+from reconciler.faults.compile import same_inbound
 from reconciler.model import names
 from reconciler.model.document import (
     BackingFile,
@@ -21,6 +22,7 @@ from reconciler.model.document import (
     Domain,
     Layer,
     Network,
+    NodeLinks,
     Power,
     PowerState,
     Seed,
@@ -29,6 +31,7 @@ from reconciler.model.document import (
     Unknown,
     files_below,
 )
+from reconciler.model.links import Impairment, Inbound, Link
 from reconciler.model.plan import (
     Action,
     AttachDisk,
@@ -42,9 +45,11 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     Epochs,
     FlattenLayer,
+    HealLinks,
     PlugTap,
     Resume,
     ResumeMemory,
+    SetLinks,
     ShutDown,
     Start,
     StartNetwork,
@@ -56,8 +61,9 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
-from reconciler.plan.kinds import known
-from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR
+from reconciler.plan.kinds import is_running, known
+from reconciler.plan.links import known_links
+from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR, compiled
 
 Steps = Iterator[None]
 """The effects of one action; the process that acts may die between any two."""
@@ -81,6 +87,11 @@ class SimulatedHost:
         self.power = dict(document.power)
         self.taps = dict(document.taps)
         half_made = {name for name, of in document.snapshots.items() if isinstance(of, Snapshot) and of.half_made}
+        self.unseen_links = {name: of for name, of in document.links.items() if isinstance(of, Unknown)}
+        found = {name: of for name, of in document.links.items() if isinstance(of, NodeLinks)}
+        self.cuts = {node: of.cuts_only.links for node, of in found.items()}
+        self.shaped = {node: _impairments(of) for node, of in found.items() if node in self.taps}
+        self.pulled = {node for node, of in found.items() if of.down and node in self.taps}
         self.snapshots = {name: of for name, of in document.snapshots.items() if name not in half_made}
         self.journals: dict[str, tuple[str, ...]] = dict.fromkeys(half_made, tuple(document.power))
         self.memories: dict[Path, dict[str, Past]] = {}
@@ -106,8 +117,20 @@ class SimulatedHost:
             domains=dict(self.domains),
             power={node: self._with_open_files(node, power) for node, power in self.power.items()},
             taps=dict(self.taps),
+            links={**self.links(), **self.unseen_links},
             snapshots={**half_made, **self.snapshots},
         )
+
+    def links(self) -> dict[str, NodeLinks]:
+        """What each node receives; a node that hears everybody has no entry."""
+        links = {node: self._inbound(node) for node in sorted({*self.cuts, *self.shaped, *self.pulled})}
+        return {node: of for node, of in links.items() if of != NodeLinks()}
+
+    def _inbound(self, node: str) -> NodeLinks:
+        found = dict(self.cuts.get(node, {}))
+        for sender, impairment in self.shaped.get(node, {}).items():
+            found[sender] = found.get(sender, Link()).model_copy(update={"impairment": impairment})
+        return NodeLinks(links=found, down=node in self.pulled)
 
     def open_files(self) -> set[str]:
         """Every file that a machine has open."""
@@ -131,7 +154,7 @@ class SimulatedHost:
             if isinstance(power, Power) and power.state is PowerState.STOPPING and self.obeys_acpi:
                 self._go_off(node)
 
-    def perform(self, action: Action) -> Steps:
+    def perform(self, action: Action) -> Steps:  # noqa: PLR0911  # one per kind of resource
         """The effects of an action, one by one. Raises `OperationFailed` where the host refuses."""
         match action:
             case CreateNetwork() | StartNetwork() | DeleteNetwork():
@@ -146,6 +169,8 @@ class SimulatedHost:
                 return self._perform_on_power(action)
             case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot() | ResumeMemory():
                 return self._perform_on_snapshot(action)
+            case SetLinks() | HealLinks():
+                return self._set_links(action.links if isinstance(action, SetLinks) else {})
             case _:
                 assert_never(action)
 
@@ -371,8 +396,10 @@ class SimulatedHost:
     def _power_up(self, node: str, domain: Domain, network: Network, *, paused: bool) -> None:
         files = frozenset(str(disk.path) for disk in domain.disks.values())
         self._require_files(node, files)
-        self._set_power(node, state=PowerState.PAUSED if paused else PowerState.RUNNING)
         self.taps[node] = Tap(bridge=network.bridge)
+        self._set_power(node, state=PowerState.PAUSED if paused else PowerState.RUNNING)
+        if not paused:
+            self._assert_no_window(node)
         self._open[node] = files | {below for path in files for below in self._chain(path)}
         self._live[node] = self.defined_disks(node)
 
@@ -380,6 +407,7 @@ class SimulatedHost:
         power = self.power.get(action.node)
         if isinstance(power, Power) and power.state in {PowerState.PAUSED, PowerState.BLOCKED}:
             self._set_power(action.node, state=PowerState.RUNNING)
+            self._assert_no_window(action.node)
         yield
         self._set_power(action.node, resume_epoch=action.resume_epoch)
 
@@ -396,6 +424,8 @@ class SimulatedHost:
 
     def _go_off(self, node: str) -> None:
         self.taps.pop(node, None)
+        self.shaped.pop(node, None)  # a queue goes with its tap, a rule of the firewall stays
+        self.pulled.discard(node)
         self._open.pop(node, None)
         for path in self._live.pop(node, {}).values():
             self._not_written_out.discard(path)  # QEMU writes everything out when it ends
@@ -408,6 +438,28 @@ class SimulatedHost:
         power = self.power[node]
         assert isinstance(power, Power)
         self.power[node] = power.model_copy(update=changes)
+
+    # Links.
+
+    def _set_links(self, links: Mapping[str, Inbound]) -> Steps:
+        assert not self.unseen_links, "links are set without a look at those that are there"
+        self.cuts = {node: of.cuts_only.links for node, of in links.items()}
+        yield
+        for node in sorted(self.taps):
+            wanted = links.get(node, Inbound())
+            self.shaped[node] = _impairments(wanted)
+            self.pulled = (self.pulled - {node}) | ({node} if wanted.down else set())
+            yield
+
+    def _assert_no_window(self, node: str) -> None:
+        """Whoever begins to run has its links, and those that it sends on to whoever runs."""
+        assert self.record is not None
+        wanted = known_links(compiled(self.record, self.observe()))
+        assert same_inbound(self._inbound(node), wanted.get(node)), f"{node} runs without its links"
+        for receiver, of in wanted.items():
+            if node in of.links and is_running(self.observe(), receiver):
+                there = self._inbound(receiver).links.get(node, Link())
+                assert same_inbound(Inbound(links={node: there}), Inbound(links={node: of.links[node]}))
 
     # Snapshots, and what the disks hold.
 
@@ -566,15 +618,12 @@ class SimulatedHost:
             self._power_up(node, domain, network, paused=True)
             assert self.pasts(node) == remembered, f"{action} puts memory on disks that have changed since"
         yield
+        self._set_power(node, resume_epoch=action.resume_epoch)
+        yield
         path = str(domain.disks[names.ROOT_DISK].path)
         layer = self.layers[path]
         assert isinstance(layer, Layer)
         self.layers[path] = layer.model_copy(update={"resumed": True})
-        yield
-        if not action.paused:
-            self._set_power(node, state=PowerState.RUNNING)
-            yield
-            self._set_power(node, resume_epoch=action.resume_epoch)
         yield
 
     def defined_disks(self, node: str) -> dict[str, str]:
@@ -599,6 +648,10 @@ class SimulatedHost:
 def _of_one_disk(one: str, other: str) -> bool:
     parsed = names.parse_layer_name(Path(one).name), names.parse_layer_name(Path(other).name)
     return parsed[0] is not None and parsed[1] is not None and parsed[0][:2] == parsed[1][:2]
+
+
+def _impairments(inbound: Inbound) -> dict[str, Impairment]:
+    return {sender: link.impairment for sender, link in inbound.links.items() if link.impairment is not None}
 
 
 def _assert_ours(resource: object, action: Action) -> None:

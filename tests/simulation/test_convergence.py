@@ -5,10 +5,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.faults.compile import same_inbound
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.kinds import known, may_be_open
+from reconciler.plan.links import known_links
 from reconciler.plan.planner import plan
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
@@ -82,6 +84,8 @@ def assert_explained(host: SimulatedHost, record: ClusterRecord, end: Plan) -> N
 
 def assert_as_wanted(observed: ClusterDocument, desired: ClusterDocument) -> None:
     """Everything but what a foreigner left in no one's way."""
+    links, faulty = known_links(observed), known_links(desired)
+    assert all(same_inbound(links.get(node), faulty.get(node)) for node in links.keys() | faulty.keys())
     for kind in ("networks", "seeds", "domains"):
         assert dict(known(getattr(observed, kind))) == dict(known(getattr(desired, kind)))
     there, wanted = dict(known(observed.layers)), dict(known(desired.layers))

@@ -1,5 +1,6 @@
 """Generated clusters: records that users could have written, and hosts in any state, however they got there."""
 
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -7,12 +8,14 @@ from hypothesis import strategies as st
 
 from reconciler.desired.compile import HostFacts, compile_document
 from reconciler.errors import ErrorCode
+from reconciler.faults.validate import impair_fault, partition_fault
 from reconciler.model import names
 from reconciler.model.document import (
     ClusterDocument,
     Domain,
     Layer,
     Network,
+    NodeLinks,
     Power,
     PowerState,
     Seed,
@@ -20,6 +23,8 @@ from reconciler.model.document import (
     Tap,
     Unknown,
 )
+from reconciler.model.faults import CutMode, Direction, Halves, ImpairRequest, One, PartitionRequest, WantedFault
+from reconciler.model.links import HOST, Impairment, Link
 from reconciler.model.record import (
     ClusterRecord,
     ClusterSpec,
@@ -44,6 +49,7 @@ FILES_OF_USERS = frozenset({str(USERS_DISK)})
 NODES = ("alpha", "beta", "gamma")
 EMULATED = HostFacts(kvm_usable=False)
 NOTHING = ClusterDocument()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 _BRIDGE = "virbr-lab0"
 _OTHER_NETWORKS = ("net-old", "net-older")
@@ -54,7 +60,7 @@ def compiled(
     record: ClusterRecord, observed: ClusterDocument = NOTHING, made: frozenset[int] = frozenset()
 ) -> ClusterDocument:
     """What the record wants on a host without KVM."""
-    return compile_document(record, EMULATED, observed, made)
+    return compile_document(record, EMULATED, observed, made, now=NOW)
 
 
 def node_spec(index: int, extra_disks: dict[str, ExtraDiskSpec] | None = None, memory_mb: int = 512) -> NodeSpec:
@@ -125,6 +131,7 @@ def records(draw: st.DrawFn) -> ClusterRecord:
         nodes={node: draw(_intents()) for node in wanted},
         snapshots=draw(_snapshot_intents),
         snapshot_requests=len(_SNAPSHOTS),
+        faults=draw(_faults(wanted)),
         deletion=draw(
             st.sampled_from([None, None, None, Deletion(remove_overlays=True), Deletion(remove_overlays=False)])
         ),
@@ -141,6 +148,7 @@ def hosts(draw: st.DrawFn, record: ClusterRecord) -> ClusterDocument:
         networks=draw(_network_states(wanted, earlier)),
         layers=draw(_layer_states(wanted, earlier)),
         snapshots=draw(_snapshot_states),
+        links=draw(_link_states(wanted, earlier)),
         **{kind: {n: found[kind] for n, found in zip(NODES, parts, strict=True) if kind in found} for kind in _BY_NODE},
     )
 
@@ -170,6 +178,42 @@ def _intents(draw: st.DrawFn) -> NodeIntent:
         resume_epoch=draw(_epochs),
         disk_revision=draw(_epochs),
     )
+
+
+@st.composite
+def _faults(draw: st.DrawFn, nodes: list[str]) -> dict[str, WantedFault]:
+    """A few faults of every kind, some of them over, some about to be."""
+    if len(nodes) < 2:
+        return {}
+    handles = draw(st.sets(st.sampled_from(["fault-1", "fault-2"])))
+    return {handle: draw(_one_fault(nodes, handle)) for handle in sorted(handles)}
+
+
+@st.composite
+def _one_fault(draw: st.DrawFn, nodes: list[str], handle: str) -> WantedFault:
+    source, direction = draw(st.sampled_from(nodes)), draw(st.sampled_from(Direction))
+    left_s = draw(st.sampled_from([None, None, -1, 1, 60]))
+    expires_at = None if left_s is None else NOW + timedelta(seconds=left_s)
+    partitions = [PartitionRequest(shape=Halves(), direction=direction)]
+    partitions += [PartitionRequest(shape=One(node=source), mode=CutMode.LINK_DOWN)]
+    impairments = [ImpairRequest(source=source, direction=direction, impairment=Impairment(delay_ms=80))]
+    impairments += [ImpairRequest(source=source, impairment=Impairment(loss_pct=5), include_host=True)]
+    if draw(st.booleans()):
+        cut = draw(st.sampled_from(partitions))
+        return partition_fault(cut, nodes, handle_id=handle, created_at=NOW, expires_at=expires_at)
+    impaired = draw(st.sampled_from(impairments))
+    return impair_fault(impaired, nodes, handle_id=handle, created_at=NOW, expires_at=expires_at)
+
+
+def _link_states(wanted: ClusterDocument, earlier: ClusterDocument) -> st.SearchStrategy[dict[str, object]]:
+    """As wanted now, or once, or half of it, with the rest of a node that has left; or nobody could see it."""
+    cut = NodeLinks(links={"<vmc-gone>": Link(cut=True)})
+    half = {node: of for node, of in earlier.links.items() if node != NODES[0]}
+    unseen = {HOST: unknown("nft cannot be asked", ErrorCode.HOST_COMMAND_FAILED)}
+    forbidden = {HOST: unknown("nft may not be asked", ErrorCode.HOST_CAPABILITY_MISSING)}
+    left = {**half, NODES[0]: cut, "<vmc-gone>": cut}
+    known: list[dict[str, object]] = [{}, {**wanted.links}, {**earlier.links}, {**left}]
+    return st.sampled_from([*known, *known, {**unseen}, {**forbidden}])
 
 
 @st.composite

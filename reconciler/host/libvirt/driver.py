@@ -131,6 +131,12 @@ class Libvirt:
         """Let the CPUs run, then write down which request that was."""
         await self.connection.call(partial(_resume, cluster=cluster, node=node, resume_epoch=resume_epoch))
 
+    async def note_resume(self, cluster: str, node: str, *, resume_epoch: int) -> None:
+        """Write down the last request for a resume that was met; the CPUs stay as they are."""
+        await self.connection.call(
+            lambda handle: _write_epochs(our_domain(handle, cluster, node), resume_epoch=resume_epoch)
+        )
+
     async def resume_if_paused(self, cluster: str, node: str) -> None:
         """Let the CPUs run where they stand still, as after a snapshot; no request is met by it."""
         await self.connection.call(partial(_resume_if_paused, cluster=cluster, node=node))

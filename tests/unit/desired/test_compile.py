@@ -10,6 +10,7 @@ from reconciler.model.record import ClusterRecord, Deletion, NodeIntent, StopMod
 from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
 from tests.simulation.worlds import (
     NOTHING,
+    NOW,
     as_wanted,
     cluster_spec,
     compiled,
@@ -35,7 +36,7 @@ def with_intent(**changes: object) -> ClusterRecord:
 
 
 def domain_of(record: ClusterRecord, *, kvm: bool = False) -> Domain:
-    domain = compile_document(record, HostFacts(kvm_usable=kvm), NOTHING).domains["alpha"]
+    domain = compile_document(record, HostFacts(kvm_usable=kvm), NOTHING, now=NOW).domains["alpha"]
     assert isinstance(domain, Domain)
     return domain
 

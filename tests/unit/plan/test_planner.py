@@ -1,6 +1,7 @@
 """Plans of whole documents: who owns what, what is withheld, and in which order the rest is done."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from reconciler.model.document import (
     DirectBoot,
     Domain,
     Layer,
+    NodeLinks,
     Power,
     PowerState,
     Snapshot,
     Unknown,
 )
+from reconciler.model.links import Impairment, Link
 from reconciler.model.plan import (
     STAGE_OF,
     Action,
@@ -33,7 +36,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.plan.planner import PLANNERS, nodes_to_restart, plan
-from tests.simulation.worlds import as_wanted, compiled, running_record
+from tests.simulation.worlds import NOW, as_wanted, compiled, running_record
 
 RECORD = running_record("alpha", "beta")
 WANTED = compiled(RECORD)
@@ -47,6 +50,7 @@ UNPLANNED = {
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
     ("power", "open_files"),  # only ever observed
+    ("links", "causes"),  # only ever wanted: by whom, not what
     ("snapshots", "request"),  # a snapshot is made or it is not: what it was made with is not changed afterwards
     ("snapshots", "include_memory"),
     ("snapshots", "quiesce"),  # only ever wanted: how it is made
@@ -56,7 +60,8 @@ UNPLANNED = {
 """Leaves of the desired document whose change is no change of the host."""
 
 PLANNED_TOGETHER: dict[tuple[str, ...], set[str]] = {
-    ("domains", "disks", "vda", "path"): {"domains", "power"},  # a running machine is cut off the disk it leaves
+    ("domains", "disks", "vda", "path"): {"domains", "power", "links"},  # a running machine is cut off its disk
+    ("power", "boot_epoch"): {"power", "links"},  # who comes up has a new tap
 }
 """Leaves whose change is planned by more than the owner."""
 
@@ -73,6 +78,12 @@ SNAPSHOT = Snapshot(
 )
 
 
+LINKS = NodeLinks(
+    links={"beta": Link(cut=True, cut_expires_at=NOW + timedelta(minutes=1), impairment=Impairment(delay_ms=20.0))},
+    causes={"beta": ("partition-1",)},
+)
+
+
 def theirs(code: ErrorCode = ErrorCode.CONFLICT) -> Unknown:
     return Unknown(unknown="not made by us", code=code, terminal=code is ErrorCode.CONFLICT)
 
@@ -86,6 +97,7 @@ def full() -> ClusterDocument:
     domain = WANTED.domains["alpha"]
     assert isinstance(domain, Domain)
     document = with_entry(REAL, "domains", "alpha", domain.model_copy(update={"boot": BOOT}))
+    document = with_entry(document, "links", "alpha", LINKS)
     return with_entry(document, "snapshots", "s", SNAPSHOT)
 
 
@@ -110,7 +122,7 @@ def variants(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
         yield (), other_than(value)
 
 
-def other_than(leaf: object) -> object:
+def other_than(leaf: object) -> object:  # noqa: PLR0911  # one per type of leaf
     match leaf:
         case Enum():
             return next(member for member in type(leaf) if member is not leaf)
@@ -118,6 +130,10 @@ def other_than(leaf: object) -> object:
             return not leaf
         case int():
             return leaf + 1
+        case float():
+            return leaf + 0.5
+        case datetime():
+            return leaf + timedelta(minutes=1)
         case str():
             return f"{leaf}x"
         case Path():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.document import ClusterDocument, DomainDisk, Layer, PowerState
-from reconciler.model.plan import ResumeMemory, Start
+from reconciler.model.plan import Resume, ResumeMemory, Start
 from reconciler.plan.kinds import plan_power
 
 from .test_kinds import DOMAIN, LAYER, RUNNING, altered
@@ -14,14 +14,15 @@ MEMORY = Path("/o/snapshots/base/a.memory")
 
 
 def planned(layer_name: str, *, resumed: bool) -> type[object]:
-    """The kind of the only action for a node that is off and shall go on from memory, on that layer."""
+    """How a node comes up that is off and shall go on from memory, on that layer."""
     path = Path("/o") / layer_name
     layer: Layer = altered(LAYER, resumed=resumed)
     domain = altered(DOMAIN, disks={"vda": DomainDisk(path=path, format="qcow2")})
     common = ClusterDocument(layers={str(path): layer}, domains={"a": domain})
     want = common.model_copy(update={"power": {"a": altered(RUNNING, memory=MEMORY)}})
     have = common.model_copy(update={"power": {"a": altered(RUNNING, state=PowerState.OFF)}})
-    (action,) = plan_power(want, have)
+    action, *rest = plan_power(want, have)
+    assert [type(step) for step in rest] == ([Resume] if isinstance(action, ResumeMemory) else [])
     return type(action)
 
 

@@ -26,7 +26,7 @@ from tests.simulation.worlds import (
     running_record,
 )
 
-ADDRESS = re.compile(r"network/[^/]+|layer/[^/]+/[^/]+|(seed|domain|power|tap|snapshot)/[^/]+")
+ADDRESS = re.compile(r"network/[^/]+|layer/[^/]+/[^/]+|(seed|domain|power|tap|links|snapshot)/[^/]+")
 
 
 def view(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> PlanView:
