@@ -5,11 +5,14 @@ from typing import Any
 
 import typer
 
+from reconciler.faults.verify import LinkVerdict
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo
+from reconciler.service.fault_verification import FaultVerification
 from reconciler.service.faults import Healed
 
+_VERDICT_STYLES = {"confirmed": "green", "mismatch": "red", "inconclusive": "yellow"}
 _STYLES = {"yes": "green", "no": "yellow"}
 _APPLIED = {True: "yes", False: "no", None: "unknown"}
 _IN_GRUDGE = ("grudge", "groups", "partition_a", "partition_b")
@@ -41,6 +44,15 @@ def show_explanation(explanation: LinkExplanation) -> None:
         typer.echo(printable(line))
 
 
+def show_verification(verification: FaultVerification) -> None:
+    """Each directed pair, what was expected of it and what was measured."""
+    print_columns(
+        ["FROM", "TO", "VERDICT", "EXPECTED", "ARRIVED", "RTT", "BECAUSE"],
+        map(_verdict_row, verification.links),
+        _VERDICT_STYLES,
+    )
+
+
 def explanation_lines(explanation: LinkExplanation) -> Iterator[str]:
     """The summary, then a line for each fault."""
     yield f"{one_line(explanation.sender)} -> {one_line(explanation.receiver)}: {explanation.summary}"
@@ -50,6 +62,12 @@ def explanation_lines(explanation: LinkExplanation) -> Iterator[str]:
         yield f"  round trips take {explanation.added_rtt_ms:g} ms longer"
     elif explanation.added_rtt_ms is None and not explanation.cut:
         yield "  nothing comes back: the other way is cut"
+
+
+def _verdict_row(link: LinkVerdict) -> list[str]:
+    arrived = f"{link.arrived}/{link.sent}" if link.sent else "-"
+    rtt = "-" if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms"
+    return [link.sender, link.receiver, link.verdict, link.expected, arrived, rtt, link.reason]
 
 
 def _fault_row(fault: NetFaultInfo) -> list[str]:

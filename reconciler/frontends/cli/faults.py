@@ -11,10 +11,11 @@ import typer
 from reconciler.frontends.cli.completion import complete_fault, complete_node
 from reconciler.frontends.cli.holding import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
-from reconciler.frontends.cli.session import Manner, UseCases, present
+from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
 
 if TYPE_CHECKING:
     from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
+    from reconciler.service.fault_verification import FaultVerification
     from reconciler.service.faults import Healed
 
 app = typer.Typer()
@@ -242,6 +243,34 @@ def explain(
         return await use.faults.explain(cluster, sender, receiver)
 
     present(work, Manner(output=output), show_explanation)
+
+
+@fault.command()
+def verify(
+    cluster: Cluster,
+    nodes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NODE]...", help="Between these; left out: all.", autocompletion=complete_node),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--count", metavar="N", min=1, max=10_000, help="Packets per link; left out: as many as needed."),
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Measure between guests whether the faults do what they should: who hears whom, how late, how much is lost.
+
+    Every node sends to all others at once. Exits 1 where a link contradicts the faults.
+    """
+    from reconciler.frontends.cli.fault_tables import show_verification
+
+    async def work(use: UseCases) -> "FaultVerification":
+        from reconciler.service.fault_verification import FaultVerifier
+
+        return await FaultVerifier(use.runtime).verify(cluster, nodes or (), count=count)
+
+    verification = present(work, Manner(output=output), show_verification)
+    raise typer.Exit(0 if verification.sound else FAILURE)
 
 
 def names_in(group: str) -> tuple[str, ...]:
