@@ -103,6 +103,18 @@ class Rounds:
         """The snapshots of a cluster as they are on disk, oldest first."""
         return await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
 
+    async def look(self, cluster: str) -> RecordStatus | None:
+        """What a round would say of a cluster that does nothing; it is not written. None without a record."""
+        record = await self._store.get(cluster)
+        if record is None:
+            return None
+        before, now = await self._store.status(cluster), datetime.now(UTC)
+        try:
+            difference = await self.compare(record)
+        except ClusterError as error:
+            return status_of_failed_round(record, obstacle_of(error), before, now)
+        return status_after(record, difference.observed, difference.plan, (), before, now)
+
     def stop(self) -> None:
         """Begin no further action: this process is to end. What was begun is brought to its end."""
         self._stopping = True

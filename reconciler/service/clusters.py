@@ -2,54 +2,31 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler.controller.controller import as_error
-from reconciler.controller.round import Difference
 from reconciler.desired.load import load_spec
 from reconciler.errors import (
-    ApprovalRequired,
     ClusterError,
+    Conflict,
     LibvirtUnavailable,
     OperationTimeout,
 )
 from reconciler.model.document import Power, PowerState
-from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
-from reconciler.plan.planner import nodes_to_restart
 from reconciler.service import intent, waiting
 from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
-from reconciler.service.plan_view import resource_address
 from reconciler.service.progress import Progress, no_progress
+from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, thought_through
+from reconciler.service.recovery import bare_record, discard_unreadable, record_at, require_same_cluster
 from reconciler.service.runtime import Runtime
+
+__all__ = ["Approval", "Clusters", "Preview"]
 
 CONVERGE_TIMEOUT_S = 60.0
 """How long a change of definitions may take, without any boot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """What the caller accepts that a change costs."""
-
-    restart: bool = False
-    data_loss: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A change that was thought through and not written: the record that it would make, and what would be done."""
-
-    before: ClusterRecord | None
-    after: ClusterRecord
-    difference: Difference
-
-    @property
-    def plan(self) -> Plan:
-        return self.difference.plan
 
 
 class Clusters:
@@ -71,7 +48,7 @@ class Clusters:
         *,
         start: bool = True,
         wait_for_ssh: bool = True,
-        approval: Approval = Approval(),
+        approval: Approval = NOTHING_AGREED,
         timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
@@ -90,6 +67,62 @@ class Clusters:
     async def define(self, topology: str, *, progress: Progress = no_progress) -> ClusterStatus:
         """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
         return await self.apply(topology, start=False, progress=progress)
+
+    async def rollback(
+        self,
+        cluster: str,
+        *,
+        to: int | None = None,
+        approval: Approval = NOTHING_AGREED,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """The topology and the power of an earlier generation are wanted again; the one before, where none is named.
+
+        Snapshots, and what was carried out once, stay as they are. Raises `ApprovalRequired` as `apply` does.
+        """
+        before = await self._runtime.store.get(cluster)
+        then = await record_at(self._runtime, cluster, to)
+        preview = await thought_through(
+            self._runtime, before, intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
+        )
+        record = await agreed(self._runtime, preview, approval, actor=self._actor)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        return await self._inspection.status(cluster)
+
+    async def adopt(
+        self,
+        cluster: str,
+        topology: str | Path | None = None,
+        *,
+        approval: Approval = NOTHING_AGREED,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """Make the record of a cluster anew whose record was lost or cannot be read: from its topology and the host.
+
+        Power, disks, snapshots and requests are taken as they are there. Raises `Conflict` where there is a record.
+        """
+        name, spec = await self._load(topology or cluster)
+        require_same_cluster(name, cluster)
+        readable = await discard_unreadable(self._runtime, cluster, actor=self._actor)
+        if readable is not None:
+            raise Conflict(f"cluster {cluster!r} has its record", hint="`vmcluster apply` converges it")
+        after = intent.with_spec(None, cluster, spec)
+        observed = (await self._runtime.rounds.compare(after)).observed
+        after = intent.with_declared_faults(intent.as_found(after, observed), now=datetime.now(UTC))
+        preview = await thought_through(self._runtime, None, after)
+        record = await agreed(self._runtime, preview, approval, actor=self._actor)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        return await self._inspection.status(cluster)
+
+    async def destroy_by_marks(
+        self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
+    ) -> ClusterStatus:
+        """All on the host that carries the cluster's mark is gone, whatever its record says, or without one."""
+        readable = await discard_unreadable(self._runtime, cluster, actor=self._actor)
+        if readable is None:
+            bare = await bare_record(self._runtime, cluster)
+            await self._runtime.store.put(bare, expected_generation=0, actor=self._actor)
+        return await self.destroy(cluster, remove_overlays=remove_overlays, progress=progress)
 
     async def start(
         self,
@@ -175,23 +208,11 @@ class Clusters:
         after = intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
         if start:
             after = intent.started(after)
-        difference = await self._runtime.rounds.compare(after)
-        if before is None:
-            after = intent.on_kept_disks(after, difference.observed)
-        elif restart := nodes_to_restart(difference.plan) - intent.recreated_nodes(before, after):
-            after = intent.power_cycled(after, restart, StopMode.SHUTDOWN)
-        return Preview(before, after, await self._runtime.rounds.compare(after, difference.observed))
+        return await thought_through(self._runtime, before, after)
 
     async def _write(self, cluster: str, spec: ClusterSpec, *, start: bool, approval: Approval) -> ClusterRecord:
         preview = await self._preview(cluster, spec, start=start)
-        _require_approval(preview.difference, approval)
-        if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
-            raise as_error(terminal)
-        generation = preview.before.generation if preview.before else 0
-        record = await self._runtime.store.put(preview.after, expected_generation=generation, actor=self._actor)
-        if any(fault.expires_at for fault in record.faults.values()):
-            await self._runtime.leave_healer(cluster)
-        return record
+        return await agreed(self._runtime, preview, approval, actor=self._actor)
 
     async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
         return await change(self._runtime.store, cluster, edit, actor=self._actor)
@@ -230,25 +251,3 @@ class Clusters:
         )
         late.partial = status
         raise late from error
-
-
-def _require_approval(difference: Difference, approval: Approval) -> None:
-    costs = {Disruption.RESTART: not approval.restart, Disruption.RECREATE: not approval.data_loss}
-    costs[Disruption.DATA_LOSS] = not approval.data_loss
-    actions = difference.plan.actions
-    refused = [action for action in actions if costs.get(action.disruption, False)]
-    if not refused:
-        return
-    loses = any(action.disruption is not Disruption.RESTART for action in refused)
-    nodes = {action.node for action in refused}
-    causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
-    lines = [
-        f"{of.change} {resource_address(of, difference.observed)}: {of.reason} [{of.disruption}]"
-        for of in actions
-        if of in refused or of in causes
-    ]
-    raise ApprovalRequired(
-        "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
-        hint=f"`vmcluster plan` shows it whole; `vmcluster apply {'--allow-data-loss' if loses else '--allow-restart'}`"
-        " makes it",
-    )

@@ -7,7 +7,7 @@ from typing import assert_never
 from reconciler.faults.combine import Fault, wanted_at
 from reconciler.faults.validate import expiry, impair_fault, partition_fault
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument, Power, Snapshot
+from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.faults import FaultType, ImpairRequest, PartitionRequest
 from reconciler.model.record import (
     ClusterRecord,
@@ -88,6 +88,35 @@ def _with_found_snapshots(record: ClusterRecord, observed: ClusterDocument) -> C
     }
     latest = max((of.request for of in found.values()), default=0)
     return record.model_copy(update={"snapshots": found, "snapshot_requests": latest})
+
+
+def as_found(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """The record that wants each node to do what it does: nothing is started or stopped because of it."""
+    found = {PowerState.RUNNING: WantedPower.RUNNING, PowerState.PAUSED: WantedPower.PAUSED}
+
+    def change(name: str, intent: NodeIntent) -> NodeIntent:
+        power = observed.power.get(name)
+        wanted = found.get(power.state, WantedPower.OFF) if isinstance(power, Power) else WantedPower.OFF
+        return intent.model_copy(update={"power": wanted})
+
+    return _each(record, change)
+
+
+def rolled_back(before: ClusterRecord | None, then: ClusterRecord) -> ClusterRecord:
+    """What was wanted then is wanted again: the specification, and the power of the nodes.
+
+    Epochs and revisions go on from where they are; snapshots, and faults that were asked for by hand,
+    stay as they are wanted now.
+    """
+    after = with_spec(before, then.cluster_name, then.spec)
+
+    def change(name: str, intent: NodeIntent) -> NodeIntent:
+        earlier = then.nodes[name]
+        resumed = earlier.power is WantedPower.RUNNING and intent.power is WantedPower.PAUSED
+        update = {"power": earlier.power, "stop_mode": earlier.stop_mode}
+        return intent.model_copy(update={**update, "resume_epoch": intent.resume_epoch + resumed})
+
+    return _each(after, change)
 
 
 def started(record: ClusterRecord, *, resume: frozenset[str] = frozenset(), paused: bool = False) -> ClusterRecord:

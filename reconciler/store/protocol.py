@@ -71,6 +71,10 @@ class Store(Protocol):
         """Remove a record and its status; the history stays. Raises `Conflict` as `put` does."""
         ...
 
+    async def discard(self, cluster_name: str, *, actor: str) -> None:
+        """Remove a record and its status whatever is in them, also what no program can read; the history stays."""
+        ...
+
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
         """Every change of a cluster's record, oldest first, also after it was removed."""
         ...

@@ -66,6 +66,9 @@ class SqliteStore:
     async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
         await self._write(lambda connection: _remove(connection, cluster_name, expected_generation, actor))
 
+    async def discard(self, cluster_name: str, *, actor: str) -> None:
+        await self._write(lambda connection: _discard(connection, cluster_name, actor))
+
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
         return await self._read(lambda connection: _history(connection, cluster_name))
 
@@ -184,8 +187,18 @@ def _remove(connection: sqlite3.Connection, name: str, expected: int, actor: str
         row = connection.execute("SELECT generation FROM record WHERE cluster_name = ?", (name,)).fetchone()
         _refuse_stale(name, row[0] if row else 0, expected)
         if row:
-            _record_change(connection, name, actor, ({"op": "replace", "path": "", "value": None},))
-            connection.execute("DELETE FROM record WHERE cluster_name = ?", (name,))
+            _delete(connection, name, actor)
+
+
+def _discard(connection: sqlite3.Connection, name: str, actor: str) -> None:
+    with transaction(connection):
+        if connection.execute("SELECT 1 FROM record WHERE cluster_name = ?", (name,)).fetchone():
+            _delete(connection, name, actor)
+
+
+def _delete(connection: sqlite3.Connection, name: str, actor: str) -> None:
+    _record_change(connection, name, actor, ({"op": "replace", "path": "", "value": None},))
+    connection.execute("DELETE FROM record WHERE cluster_name = ?", (name,))
 
 
 def _refuse_stale(name: str, found: int, expected: int) -> None:
@@ -318,5 +331,6 @@ def _loaded(text: str, what: str) -> Any:
 def _unreadable(what: str, why: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"the {what} cannot be read: {why}",
-        hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected",
+        hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected. Otherwise "
+        "`vmcluster adopt CLUSTER` makes it anew from the host, and `vmcluster destroy --force CLUSTER` takes all away",
     )

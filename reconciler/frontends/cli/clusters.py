@@ -30,18 +30,19 @@ class StopMode(StrEnum):
 
 Start = Annotated[bool, typer.Option("--start/--no-start", help="Have all nodes run, or leave their power as it is.")]
 
+AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Agree to nodes being restarted for the change.")]
+AllowDataLoss = Annotated[
+    bool, typer.Option("--allow-data-loss", help="Agree to nodes being made anew and disks being deleted.")
+]
+
 
 @app.command()
 def apply(
     topology: Topology,
     start: Start = True,
     wait: Wait = True,
-    allow_restart: Annotated[
-        bool, typer.Option("--allow-restart", help="Agree to nodes being restarted for the change.")
-    ] = False,
-    allow_data_loss: Annotated[
-        bool, typer.Option("--allow-data-loss", help="Agree to nodes being made anew and disks being deleted.")
-    ] = False,
+    allow_restart: AllowRestart = False,
+    allow_data_loss: AllowDataLoss = False,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
@@ -85,6 +86,52 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
 
     view = present(work, Manner(output=output), _show_plan)
     raise typer.Exit(FAILURE if view.blocked else 0 if view.converged else CHANGES)
+
+
+@app.command()
+def rollback(
+    cluster: Cluster,
+    to: Annotated[
+        int | None,
+        typer.Option("--to", metavar="GENERATION", min=1, help="As `history` lists it; left out: the one before."),
+    ] = None,
+    allow_restart: AllowRestart = False,
+    allow_data_loss: AllowDataLoss = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Want of a cluster again what was wanted before: its topology and the power of its nodes."""
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.service.proposal import Approval
+
+        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
+        return await use.clusters.rollback(cluster, to=to, approval=approval, progress=use.progress)
+
+    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+
+
+@app.command()
+def adopt(
+    cluster: Cluster,
+    topology: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TOPOLOGY]", help="Topology file of the cluster; left out: that of its name in topology_dir."
+        ),
+    ] = None,
+    allow_restart: AllowRestart = False,
+    allow_data_loss: AllowDataLoss = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Make the lost record of a cluster anew, from its topology and from what is there on the host."""
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.service.proposal import Approval
+
+        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
+        return await use.clusters.adopt(cluster, topology, approval=approval, progress=use.progress)
+
+    present(work, Manner(output=output), _show_status, partial=True)
 
 
 @app.command()
@@ -135,6 +182,9 @@ def destroy(
         bool,
         typer.Option("--remove-overlays", help="Delete disks, seeds, host keys and snapshots too; asks first."),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go by the marks on the host alone where the record is lost or unreadable.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before disks are deleted.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> None:
@@ -143,6 +193,8 @@ def destroy(
         _require_consent(cluster)
 
     async def work(use: UseCases) -> "ClusterStatus":
+        if force:
+            return await use.clusters.destroy_by_marks(cluster, remove_overlays=remove_overlays, progress=use.progress)
         return await use.clusters.destroy(cluster, remove_overlays=remove_overlays, progress=use.progress)
 
     present(

@@ -7,14 +7,18 @@ import signal
 import sys
 from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.frontends.cli.completion import complete_cluster
-from reconciler.frontends.cli.options import log_options
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, log_options, valid_text
 from reconciler.frontends.cli.output import narrate
-from reconciler.frontends.cli.session import UseCases, conduct
+from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
+
+if TYPE_CHECKING:
+    from reconciler.model.status import Condition
+    from reconciler.service.events import ClusterEvent
 
 app = typer.Typer()
 
@@ -59,6 +63,71 @@ def watch(
         await keep_watch(use.runtime, clusters or (), _stop_signal(), resync_s=resync_s, on_ready=lambda: None)
 
     conduct(work)
+
+
+@app.command()
+def events(
+    cluster: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CLUSTER]",
+            help="Name of a cluster; left out: all clusters.",
+            autocompletion=complete_cluster,
+            callback=valid_text,
+        ),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """List what happened to a cluster: actions, repairs, conditions that changed, obstacles that came and went.
+
+    With --follow, json and yaml are one document per event.
+    """
+    from reconciler.frontends.cli.event_lines import event_line, show_events
+
+    async def work(use: UseCases) -> "list[ClusterEvent]":
+        from reconciler.service.events import events_of, follow_events
+
+        found = await events_of(use.runtime, cluster)
+        if not follow:
+            return found
+        for event in found:
+            event_line(event, output)
+        async for event in follow_events(use.runtime, cluster, after=found[-1].number if found else 0):
+            event_line(event, output)
+        return []
+
+    present(work, Manner(output=output), show_events)
+
+
+@app.command("wait")
+def wait_for(
+    cluster: Cluster,
+    condition: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="CONDITION",
+            help="Ready, Running, Defined, SSHReachable, … (condition=Ready and Ready=False work too), or delete.",
+        ),
+    ] = "Ready",
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait at most.")
+    ] = 120.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Wait until a condition of a cluster holds; fails when it does not in time. Changes nothing."""
+
+    async def work(use: UseCases) -> "Condition | None":
+        from reconciler.service.waiting_for import wait_for as wait_until
+
+        return await wait_until(use.runtime, cluster, condition, timeout_s=timeout, progress=use.progress)
+
+    def show(found: "Condition | None") -> None:
+        said = f"{found.type.value} is {found.status.value}" if found else "gone"
+        typer.echo(f"cluster {cluster}: {said}")
+
+    present(work, Manner(output=output), show)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -1,0 +1,28 @@
+"""What happened to clusters, as their controllers wrote it down."""
+
+from collections.abc import AsyncIterator
+
+from reconciler.model.event import ClusterEvent
+from reconciler.service.access import require_cluster_name
+from reconciler.service.runtime import Runtime
+
+__all__ = ["ClusterEvent", "events_of", "follow_events"]
+
+_WAIT_S = 60.0
+
+
+async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]:
+    """The events of a cluster, also of one that is gone, or of all; oldest first."""
+    if cluster is not None:
+        require_cluster_name(cluster)
+    return await runtime.store.events(cluster)
+
+
+async def follow_events(runtime: Runtime, cluster: str | None, *, after: int) -> AsyncIterator[ClusterEvent]:
+    """Every event above that number as it happens, without end."""
+    changes = await runtime.store.watch()
+    while True:
+        for event in await runtime.store.events(cluster, after=after):
+            after = event.number
+            yield event
+        await changes.wait(timeout_s=_WAIT_S)

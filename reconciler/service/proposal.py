@@ -1,0 +1,82 @@
+"""A change that is thought through before it is written: what it would do, and whether that was agreed to."""
+
+from dataclasses import dataclass
+
+from reconciler.controller.controller import as_error
+from reconciler.controller.round import Difference
+from reconciler.errors import ApprovalRequired
+from reconciler.model.plan import DefineDomain, Disruption, Plan
+from reconciler.model.record import ClusterRecord, StopMode
+from reconciler.plan.planner import nodes_to_restart
+from reconciler.service import intent
+from reconciler.service.plan_view import resource_address
+from reconciler.service.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the caller accepts that a change costs."""
+
+    restart: bool = False
+    data_loss: bool = False
+
+
+NOTHING_AGREED = Approval()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A change that was thought through and not written: the record that it would make, and what would be done."""
+
+    before: ClusterRecord | None
+    after: ClusterRecord
+    difference: Difference
+
+    @property
+    def plan(self) -> Plan:
+        return self.difference.plan
+
+
+async def thought_through(runtime: Runtime, before: ClusterRecord | None, after: ClusterRecord) -> Preview:
+    """What writing `after` over `before` would do; nodes that have to restart for it get a power cycle."""
+    difference = await runtime.rounds.compare(after)
+    if before is None:
+        after = intent.on_kept_disks(after, difference.observed)
+    elif restart := nodes_to_restart(difference.plan) - intent.recreated_nodes(before, after):
+        after = intent.power_cycled(after, restart, StopMode.SHUTDOWN)
+    return Preview(before, after, await runtime.rounds.compare(after, difference.observed))
+
+
+async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, actor: str) -> ClusterRecord:
+    """Write the change. Raises `ApprovalRequired` where it costs more, and what stands in its way for good."""
+    require_approval(preview.difference, approval)
+    if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
+        raise as_error(terminal)
+    generation = preview.before.generation if preview.before else 0
+    record = await runtime.store.put(preview.after, expected_generation=generation, actor=actor)
+    if any(fault.expires_at for fault in record.faults.values()):
+        await runtime.leave_healer(record.cluster_name)
+    return record
+
+
+def require_approval(difference: Difference, approval: Approval) -> None:
+    """Raise `ApprovalRequired` naming every action that costs more than was agreed to."""
+    costs = {Disruption.RESTART: not approval.restart, Disruption.RECREATE: not approval.data_loss}
+    costs[Disruption.DATA_LOSS] = not approval.data_loss
+    actions = difference.plan.actions
+    refused = [action for action in actions if costs.get(action.disruption, False)]
+    if not refused:
+        return
+    loses = any(action.disruption is not Disruption.RESTART for action in refused)
+    nodes = {action.node for action in refused}
+    causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
+    lines = [
+        f"{of.change} {resource_address(of, difference.observed)}: {of.reason} [{of.disruption}]"
+        for of in actions
+        if of in refused or of in causes
+    ]
+    raise ApprovalRequired(
+        "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
+        hint=f"`vmcluster plan` shows it whole; `vmcluster apply {'--allow-data-loss' if loses else '--allow-restart'}`"
+        " makes it",
+    )

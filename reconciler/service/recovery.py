@@ -1,0 +1,117 @@
+"""Records that were lost, cannot be read, or are wanted as they once were."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconciler.errors import ClusterNotFound, InvalidArgument, StoreUnavailable
+from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
+from reconciler.model.topology import Forward
+from reconciler.service.access import require_cluster_name
+from reconciler.service.runtime import Runtime
+from reconciler.store.patch import patched
+from reconciler.store.protocol import HistoryEntry
+
+
+async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> ClusterRecord:
+    """What was wanted at a generation; for None, at the one before the newest.
+
+    Raises `ClusterNotFound`, and `InvalidArgument` for a generation without a cluster or that this version
+    cannot read.
+    """
+    entries = await runtime.store.history(cluster)
+    if not entries:
+        raise ClusterNotFound(f"nothing is known of a cluster named {cluster!r}", hint="`vmcluster list` names them")
+    wanted = _earlier(entries) if generation is None else generation
+    if wanted not in {entry.generation for entry in entries}:
+        raise InvalidArgument(
+            f"cluster {cluster!r} never had generation {wanted}", hint=f"`vmcluster history {cluster}` lists them"
+        )
+    return _readable(cluster, wanted, _document_at(entries, wanted))
+
+
+def _earlier(entries: Sequence[HistoryEntry]) -> int:
+    if len(entries) == 1:
+        raise InvalidArgument(
+            f"cluster {entries[0].cluster_name!r} has only one generation", hint="there is nothing to go back to"
+        )
+    return entries[-2].generation
+
+
+def _document_at(entries: Sequence[HistoryEntry], generation: int) -> Any:
+    document = None
+    for entry in entries:
+        if entry.generation <= generation:
+            document = patched(document, entry.patch)
+    return document
+
+
+def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
+    if document is None or document.get("deletion") is not None:
+        raise InvalidArgument(
+            f"cluster {cluster!r} was destroyed at generation {generation}",
+            hint=f"`vmcluster history {cluster}` lists the others; `vmcluster destroy` destroys",
+        )
+    try:
+        return ClusterRecord.model_validate(document)
+    except ValidationError as error:
+        raise InvalidArgument(
+            f"generation {generation} of cluster {cluster!r} has {error.error_count()} values that this version does"
+            " not know",
+            hint="apply a topology file instead",
+        ) from error
+
+
+async def discard_unreadable(runtime: Runtime, cluster: str, *, actor: str) -> ClusterRecord | None:
+    """The record, where there is one that can be read; one that cannot is removed, with its status."""
+    require_cluster_name(cluster)
+    if cluster not in await runtime.store.names():
+        return None
+    try:
+        record = await runtime.store.get(cluster)
+        await runtime.store.status(cluster)
+    except StoreUnavailable:
+        await runtime.store.discard(cluster, actor=actor)
+        return None
+    return record
+
+
+def require_same_cluster(found: str, wanted: str) -> None:
+    """Raise `InvalidArgument` where a topology is of another cluster."""
+    if found != wanted:
+        raise InvalidArgument(
+            f"that topology is of cluster {found!r}, not of {wanted!r}", hint="name the topology file of the cluster"
+        )
+
+
+async def bare_record(runtime: Runtime, cluster: str) -> ClusterRecord:
+    """A record that wants nothing: all that carries the cluster's mark is to go, and its disks stay.
+
+    Raises `ClusterNotFound` where nothing on the host carries the mark.
+    """
+    domains = await runtime.libvirt.find_domains(cluster)
+    networks = await runtime.libvirt.find_networks(cluster, frozenset())
+    consoles = [of.record.domain.console for of in domains.values() if of.record is not None]
+    overlay_dir = consoles[0].parent.parent if consoles else runtime.settings.overlay_dir
+    if not (consoles or networks or (overlay_dir / cluster).is_dir()):
+        raise ClusterNotFound(f"nothing on this host belongs to a cluster named {cluster!r}")
+    return ClusterRecord(
+        cluster_name=cluster, spec=_bare_spec(runtime, overlay_dir), nodes={}, deletion=Deletion(remove_overlays=False)
+    )
+
+
+def _bare_spec(runtime: Runtime, overlay_dir: Path) -> ClusterSpec:
+    nowhere = IPv4Network((0, 32))
+    return ClusterSpec(
+        overlay_dir=overlay_dir,
+        network=NetworkSpec(
+            name="", bridge="", subnet=nowhere, gateway=nowhere.network_address, forward=Forward.ISOLATED
+        ),
+        nodes={},
+        ssh=SshSpec(
+            user=runtime.settings.ssh_user, key_path=runtime.settings.ssh_key_path, public_key="", connect_timeout_s=1
+        ),
+    )

@@ -1,0 +1,100 @@
+"""Waiting until a condition of a cluster holds, without changing anything."""
+
+import time
+from datetime import UTC, datetime
+
+from reconciler.errors import InvalidArgument, OperationTimeout
+from reconciler.model.record import ClusterRecord, WantedPower
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.service.access import existing, require_cluster_name
+from reconciler.service.inspection import Inspection
+from reconciler.service.progress import Progress, no_progress
+from reconciler.service.runtime import Runtime
+from reconciler.store.protocol import Watch
+
+DELETE = "delete"
+_POLL_S = 0.5
+
+
+def parse_condition(text: str) -> tuple[ConditionType, ConditionStatus] | None:
+    """`Ready`, `condition=Ready`, `condition=Ready=False`; None for `delete`. Raises `InvalidArgument`."""
+    if text == DELETE:
+        return None
+    name, _, wanted = text.removeprefix("condition=").partition("=")
+    types = {of.value.lower(): of for of in ConditionType}
+    statuses = {of.value.lower(): of for of in ConditionStatus}
+    if name.lower() not in types or (wanted or "true").lower() not in statuses:
+        raise InvalidArgument(
+            f"there is no condition {text!r}",
+            hint=f"one of {', '.join(of.value for of in ConditionType)}, with =True or =False, or {DELETE}",
+        )
+    return types[name.lower()], statuses[(wanted or "true").lower()]
+
+
+async def wait_for(
+    runtime: Runtime, cluster: str, condition: str, *, timeout_s: float, progress: Progress = no_progress
+) -> Condition | None:
+    """The condition as soon as it is as asked; None where the cluster was to be gone, and is.
+
+    Raises `OperationTimeout` with what the condition is instead, and `ClusterNotFound`.
+    """
+    require_cluster_name(cluster)
+    wanted = parse_condition(condition)
+    until_s = time.monotonic() + timeout_s
+    if wanted is None:
+        await _wait_until_gone(runtime, cluster, until_s)
+        return None
+    record = await existing(runtime.store, cluster)
+    if wanted[0] is ConditionType.SSH_REACHABLE:
+        return await _wait_for_logins(runtime, record, wanted[1], timeout_s, progress)
+    return await _wait_until_said(runtime, cluster, wanted, until_s)
+
+
+async def _wait_until_gone(runtime: Runtime, cluster: str, until_s: float) -> None:
+    changes = await runtime.store.watch()
+    while (record := await runtime.store.get(cluster)) is not None:
+        if record.deletion is not None and (await runtime.rounds.compare(record)).plan.converged:
+            return  # its disks are kept
+        await _pause(changes, until_s, f"cluster {cluster!r} is still there")
+
+
+async def _wait_until_said(
+    runtime: Runtime, cluster: str, wanted: tuple[ConditionType, ConditionStatus], until_s: float
+) -> Condition:
+    kind, status = wanted
+    changes = await runtime.store.watch()
+    while True:
+        await existing(runtime.store, cluster)
+        status_now = await runtime.rounds.look(cluster)
+        found = next((of for of in status_now.conditions if of.type is kind), None) if status_now else None
+        if found is not None and found.status is status:
+            return found
+        said = f"is {found.status.value} ({found.reason}) {found.message}".strip() if found else "is not known"
+        await _pause(changes, until_s, f"{kind.value} of cluster {cluster!r} {said}")
+
+
+async def _wait_for_logins(
+    runtime: Runtime, record: ClusterRecord, status: ConditionStatus, timeout_s: float, progress: Progress
+) -> Condition:
+    if status is not ConditionStatus.TRUE:
+        raise InvalidArgument("SSHReachable can only be waited for to be True", hint="--for Running=False")
+    nodes = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
+    if not nodes:
+        raise InvalidArgument(
+            f"no node of cluster {record.cluster_name!r} is wanted running", hint="`vmcluster start` has them run"
+        )
+    await Inspection(runtime).wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
+    return Condition(
+        type=ConditionType.SSH_REACHABLE,
+        status=ConditionStatus.TRUE,
+        reason="AllReachable",
+        last_transition=datetime.now(UTC),
+    )
+
+
+async def _pause(changes: Watch, until_s: float, otherwise: str) -> None:
+    """Until something changes or it is time to look again; raises `OperationTimeout` where there is no time left."""
+    left_s = until_s - time.monotonic()
+    if left_s <= 0:
+        raise OperationTimeout(f"time is up: {otherwise}", hint="`vmcluster status` and `vmcluster events` tell more")
+    await changes.wait(timeout_s=min(_POLL_S, left_s))
