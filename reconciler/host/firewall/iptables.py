@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from reconciler.errors import HostCapabilityMissing
+from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import IP6TABLES, IPTABLES
 from reconciler.host.firewall.backend import BROKEN, FoundCuts
 from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, parse_clusters, parse_save, render_restore
 from reconciler.model.links import FirewallState
-from reconciler.process import RunCommand
+from reconciler.process import RunCommand, replay_line
 
-PROGRAMS = ("iptables", "ip6tables")
+_FEATURES = {"iptables": IPTABLES, "ip6tables": IP6TABLES}
+PROGRAMS = tuple(_FEATURES)
 
 _SWITCHES = tuple(f"/proc/sys/net/bridge/bridge-nf-call-{program}" for program in PROGRAMS)
 _LOCK_WAIT_S = "10"  # others hold /run/xtables.lock; the nf_tables variant needs no lock and ignores this
@@ -32,7 +33,7 @@ class Iptables:
         self._now = now
 
     async def refusal(self) -> str | None:
-        for feature in (IPTABLES, IP6TABLES):
+        for feature in _FEATURES.values():
             if complaint := await self._capabilities.complaint(feature):
                 return complaint
         return _BLIND if await self._blind() else None
@@ -49,18 +50,26 @@ class Iptables:
         inputs = {
             program: render_restore(cluster, wanted, found.chains.get(program, Chains()), now) for program in PROGRAMS
         }
-        await asyncio.gather(*(self._restore(program, text) for program, text in inputs.items() if text))
+        restored = (self._restore(program, text) for program, text in inputs.items() if text)
+        # Both are waited for: nothing of this round may still be at work when the next one looks.
+        for outcome in await asyncio.gather(*restored, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def clusters(self) -> frozenset[str]:
         saved = await asyncio.gather(*map(self._save, PROGRAMS))
         return frozenset(cluster for text in saved for cluster in parse_clusters(text))
 
     async def _save(self, program: str) -> bytes:
+        """What stands in the table; nothing where the program is missing, or the kernel has no such table."""
         try:
-            done = await self._run([f"{program}-save", "-t", "filter"])
+            done = await self._run([f"{program}-save", "-t", "filter"], check=False)
         except HostCapabilityMissing:
             return b""
-        return done.stdout
+        if done.exit_code == 0 or await self._capabilities.complaint(_FEATURES[program]):
+            return done.stdout
+        complaint = done.stderr.decode(errors="replace").strip()
+        raise HostCommandFailed(f"exit code {done.exit_code} from: {replay_line(done.argv)}\n{complaint}")
 
     async def _restore(self, program: str, text: str) -> None:
         await self._run([f"{program}-restore", "--noflush", "--wait", _LOCK_WAIT_S], stdin=text.encode())

@@ -86,3 +86,11 @@ async def test_auto_falls_back_to_iptables_only_where_bridges_are_filtered() -> 
     blind = Host(["nft"], NO_NFT)
     with pytest.raises(HostCapabilityMissing, match="br_netfilter"):
         await LinkDriver(run=blind).chosen_firewall()
+
+
+async def test_a_kernel_without_iptables_does_not_keep_nftables_from_working() -> None:
+    no_tables = {"iptables-save": (1, "can't initialize iptables table `filter'"), **NO_IPTABLES}
+    host = Host(["ip6tables-save"], {"nft": (1, "Error: No such file or directory"), **no_tables})
+    links = LinkDriver(run=host)
+    assert (await links.observe("lab", PORTS)).firewall == FirewallState()
+    assert await links.chosen_firewall() is FirewallChoice.NFTABLES
