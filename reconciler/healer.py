@@ -7,10 +7,13 @@ come. See `reconciler.service.healing`.
 # ruff: noqa: PLC0415  whoever starts us waits until we have forked
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import structlog
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,6 +41,7 @@ async def _heal(cluster: str, handle: str | None = None) -> None:
 
 def _log_to(path: Path) -> None:
     """Let what is logged be found: nobody sees this process's output."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (sys.stdout, sys.stderr):

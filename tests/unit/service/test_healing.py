@@ -1,0 +1,138 @@
+"""Processes that are left behind: they heal in time, one for a cluster, and go when nothing is left to do.
+
+The host's links are simulated by rounds that always converge; store, locks and processes are real.
+"""
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reconciler.controller import healers
+from reconciler.controller.round import RoundResult
+from reconciler.model.faults import Halves, PartitionRequest
+from reconciler.service import intent
+from reconciler.service.healing import heal_in_time, heal_when_closed
+from reconciler.service.runtime import Runtime
+from reconciler.settings import Settings
+from reconciler.store.sqlite import SqliteStore
+from tests.unit.store.samples import sample_record
+
+CLUSTER = "lab"
+SPLIT = PartitionRequest(shape=Halves())
+PATIENCE_S = 20.0
+
+
+class _ConvergedRounds:
+    """A host that is always as wanted."""
+
+    async def run(self, *_: object, **__: object) -> RoundResult:
+        return RoundResult(generation=1)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        state_dir=tmp_path / "state",
+        libvirt_uri="qemu+unix:///system?socket=/nonexistent",
+        fault_registry=tmp_path / "f",
+    )
+
+
+@pytest.fixture
+async def runtime(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runtime]:
+    async with Runtime(settings) as opened:
+        monkeypatch.setattr(opened.controller, "rounds", _ConvergedRounds())
+        yield opened
+
+
+async def wanted(store: SqliteStore, *durations_s: float | None) -> None:
+    """A cluster with a fault for each duration."""
+    record = sample_record(CLUSTER)
+    for duration_s in durations_s:
+        record, _ = intent.with_fault(record, SPLIT, now=datetime.now(UTC), duration_s=duration_s, afresh=True)
+    await store.put(record, expected_generation=0, actor="test")
+
+
+async def faults(store: SqliteStore) -> list[str]:
+    record = await store.get(CLUSTER)
+    return list(record.faults) if record else []
+
+
+async def eventually(store: SqliteStore, expected: list[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while await faults(store) != expected:
+        assert time.monotonic() < deadline, await faults(store)
+        await asyncio.sleep(0.05)
+
+
+async def test_faults_are_healed_as_their_times_come_and_others_stay(runtime: Runtime) -> None:
+    await wanted(runtime.store, 0.3, None, 0.9)
+    healing = asyncio.create_task(heal_in_time(runtime, CLUSTER))
+    await eventually(runtime.store, ["partition-2", "partition-3"])
+    assert not healing.done()
+    await asyncio.wait_for(healing, PATIENCE_S)
+    assert await faults(runtime.store) == ["partition-2"]
+
+
+async def test_nothing_is_waited_for_where_nothing_ends(runtime: Runtime) -> None:
+    await wanted(runtime.store, None)
+    await asyncio.wait_for(heal_in_time(runtime, CLUSTER), 2)
+    assert await faults(runtime.store) == ["partition-1"]
+
+
+async def test_a_second_healer_leaves_at_once_and_the_first_holds_no_lease_while_it_waits(runtime: Runtime) -> None:
+    await wanted(runtime.store, 3600)
+    first = asyncio.create_task(heal_in_time(runtime, CLUSTER))
+    await asyncio.sleep(0.3)
+    await asyncio.wait_for(heal_in_time(runtime, CLUSTER), 2)
+    with (runtime.settings.state_dir / "controller.lock").open("w") as lease:
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not first.done()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_a_fault_ends_with_whoever_holds_its_lifeline(runtime: Runtime) -> None:
+    await wanted(runtime.store, None, None)
+    end, lifeline = os.pipe()
+    watching = asyncio.create_task(heal_when_closed(runtime, CLUSTER, "partition-1", end))
+    await asyncio.sleep(0.2)
+    assert len(await faults(runtime.store)) == 2
+    os.close(lifeline)
+    await asyncio.wait_for(watching, PATIENCE_S)
+    os.close(end)
+    assert await faults(runtime.store) == ["partition-2"]
+
+
+async def test_a_process_that_is_left_behind_goes_on_alone_and_takes_the_fault_out_of_the_record(
+    settings: Settings,
+) -> None:
+    async with SqliteStore(settings.state_dir) as store:
+        await wanted(store, 1.0, None)
+        began = time.monotonic()
+        await asyncio.to_thread(healers.leave_healer, settings, CLUSTER)
+        assert time.monotonic() - began < 5
+        await eventually(store, ["partition-2"])
+        # libvirt is away for good here: the process is still trying; without a cluster it has nothing to do.
+        record = await store.get(CLUSTER)
+        assert record is not None
+        await store.remove(CLUSTER, expected_generation=record.generation, actor="test")
+        lock = settings.state_dir / "healers" / f"{CLUSTER}.lock"
+        await asyncio.wait_for(_free(lock), PATIENCE_S)
+
+
+async def _free(lock: Path) -> None:
+    with lock.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                await asyncio.sleep(0.1)
+            else:
+                return
