@@ -110,10 +110,10 @@ def assert_share(found: int, of: int, share_pct: float) -> None:
 
 
 async def test_a_delay_is_added_for_one_pair_in_one_direction(playhost: Segment, driver: LinkDriver) -> None:
-    before = {pair: median_ms(await stream(playhost, *pair, packets=300)) for pair in playhost.pairs}
+    before = {pair: median_ms(await stream(playhost, *pair, packets=150)) for pair in playhost.pairs}
     await reach(playhost, driver, impaired(Impairment(delay_ms=80, limit_packets=LIMIT)))
     for pair in playhost.pairs:
-        after = median_ms(await stream(playhost, *pair, packets=300))
+        after = median_ms(await stream(playhost, *pair, packets=150))
         assert_added(after, before[pair], 80 if pair == ("n0", "n1") else 0)
 
 
@@ -173,7 +173,9 @@ async def test_packets_are_corrupted(playhost: Segment, driver: LinkDriver) -> N
 
 
 async def test_packets_overtake_delayed_ones(playhost: Segment, driver: LinkDriver) -> None:
-    await reach(playhost, driver, impaired(Impairment(delay_ms=100, reorder_pct=25, limit_packets=LIMIT)))
+    await reach(
+        playhost, driver, impaired(Impairment(delay_ms=100, reorder_pct=25, reorder_gap=1, limit_packets=LIMIT))
+    )
     arrivals = await stream(playhost)
     assert len(arrivals) == PACKETS
     assert_share(sum(arrival.delay_ms < 60 for arrival in arrivals), PACKETS, 25)
