@@ -58,7 +58,7 @@ async def test_a_thousand_lines_at_once_are_all_there_in_their_order(trio: Sessi
 
 async def test_hostile_lines_are_harmless(trio: Session) -> None:
     marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
-    await run(trio, "n2", r"printf '<3>\033[2J\033]0;owned\007\377 Kernel panic - not syncing: no' >/dev/kmsg")
+    await run(trio, "n2", r"printf '<3>\033[2J\033]0;owned\007\377 Kernel panic - not syncing: no\n' >/dev/kmsg")
     result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
     (line,) = result.lines
     assert line.text.isprintable()
