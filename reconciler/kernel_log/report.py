@@ -13,7 +13,6 @@ from reconciler.model.kernel_log import (
     DmesgResult,
     FilterLevel,
     KernelEvent,
-    KernelHealth,
     LogSource,
     MarkerState,
 )
@@ -54,15 +53,10 @@ def report(lines: Sequence[LogLine], origin: Origin, *, filter_level: FilterLeve
     )
 
 
-def health(lines: Sequence[LogLine], source: LogSource, boot_id: str | None = None) -> KernelHealth:
-    """Whether a kernel has said anything bad; the lines are those of one boot."""
+def first_bad_event(lines: Sequence[LogLine]) -> KernelEvent | None:
+    """Where a kernel's trouble began; None while it is healthy. The lines are those of one boot."""
     first = next(iter(find_events(lines)), None)
-    return KernelHealth(
-        healthy=first is None,
-        source=source,
-        boot_id=boot_id,
-        first_bad_event=_kernel_event(lines, first) if first else None,
-    )
+    return _kernel_event(lines, first) if first else None
 
 
 def joined(console: Sequence[LogLine], kmsg: Sequence[LogLine]) -> list[LogLine]:

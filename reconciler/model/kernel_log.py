@@ -75,15 +75,6 @@ class DmesgResult(Frozen):
     omitted_lines: int = Field(default=0, description="Older lines and lines of events left out of a very long answer.")
 
 
-class KernelHealth(Frozen):
-    """What a node's kernel has said since its boot, in short: `first_bad_event` is where trouble began."""
-
-    healthy: bool
-    source: LogSource
-    boot_id: str | None = None
-    first_bad_event: KernelEvent | None = None
-
-
 class ConsoleResult(Frozen):
     """The end of a node's serial console, as its log on the host has it, control characters made harmless."""
 

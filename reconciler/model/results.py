@@ -8,6 +8,7 @@ from pydantic import Field
 
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Condition
 
@@ -56,6 +57,10 @@ class NodeStatus(Frozen):
     artifact_id_installed: str | None = None
     loaded_modules: tuple[str, ...] = ()
     message: str | None = Field(default=None, description="What stands in the way of this node, with its remedy.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(), description="KernelHealthy: false from the first bad event that the kernel reported since its boot."
+    )
+    first_bad_event: KernelEvent | None = Field(default=None, description="That event, with its trace.")
 
 
 class ClusterStatus(Frozen):

@@ -8,7 +8,7 @@ from reconciler.model.base import Frozen
 
 
 class ConditionType(StrEnum):
-    """What can hold for a cluster."""
+    """What can hold for a cluster; the last one for a node, since its boot."""
 
     DEFINED = "Defined"
     RUNNING = "Running"
@@ -17,6 +17,7 @@ class ConditionType(StrEnum):
     FAULTS_APPLIED = "FaultsApplied"
     DRIFTED = "Drifted"
     READY = "Ready"
+    KERNEL_HEALTHY = "KernelHealthy"
 
 
 class ConditionStatus(StrEnum):

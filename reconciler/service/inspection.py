@@ -17,6 +17,7 @@ from reconciler.model.results import (
 )
 from reconciler.model.status import RecordStatus
 from reconciler.service.access import addresses, existing
+from reconciler.service.node_probe import KernelState, Probe, console_state, probe
 from reconciler.service.progress import Progress
 from reconciler.service.runtime import Runtime
 
@@ -31,12 +32,6 @@ _DOMAIN_STATES = {
     PowerState.CRASHED: DomainState.CRASHED,
     PowerState.OFF: DomainState.SHUT_OFF,
 }
-
-_MODULES_COMMAND = """
-if [ -n "$BASH_VERSION" ]; then eval 'mapfile -t m </proc/modules; printf "%s\\n" "${m[@]%% *}"'
-else exec cat /proc/modules; fi"""
-"""Says both that the login works and which modules are loaded; bash does it without a process of its own, which
-under emulation costs as much as the login shell itself."""
 
 _KERNEL_COMMAND = "exec uname -r"
 
@@ -125,26 +120,27 @@ class Inspection:
         self, record: ClusterRecord, name: str, domain: FoundDomain | None, said: RecordStatus | None
     ) -> NodeStatus:
         state = _state(domain)
-        modules = await self._loaded_modules(record, name) if state is DomainState.RUNNING else None
+        seen = await self._probe(record, name) if state is DomainState.RUNNING else None
+        kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state)
         obstacles = said.obstacles if said else ()
+        messages = [obstacle.message for obstacle in obstacles if obstacle.node == name]
+        if kernel and kernel.event:
+            messages.append(f"the kernel reported: {kernel.event.summary}")
         return NodeStatus(
             name=name,
             role=record.spec.nodes[name].role,
             ip=str(record.spec.nodes[name].ip),
             domain_state=state,
-            ssh_reachable=modules is not None,
-            loaded_modules=modules or (),
-            message="; ".join(obstacle.message for obstacle in obstacles if obstacle.node == name) or None,
+            ssh_reachable=seen is not None,
+            loaded_modules=seen.modules if seen else (),
+            message="; ".join(messages) or None,
+            conditions=(kernel.condition,) if kernel else (),
+            first_bad_event=kernel.event if kernel else None,
         )
 
-    async def _loaded_modules(self, record: ClusterRecord, node: str) -> tuple[str, ...] | None:
-        """The modules that the node's kernel has loaded; None where it cannot be asked."""
+    async def _probe(self, record: ClusterRecord, node: str) -> Probe | None:
         (address,) = addresses(record, [node])
-        try:
-            answer = await self._runtime.ssh.run(address, _MODULES_COMMAND, timeout_s=STATUS_TIMEOUT_S)
-        except ClusterError:
-            return None
-        return tuple(line.split()[0] for line in answer.stdout.splitlines() if line)
+        return await probe(self._runtime, address, STATUS_TIMEOUT_S)
 
     async def _summary(self, cluster: str) -> ClusterSummary:
         record, said = await asyncio.gather(self._runtime.store.get(cluster), self._runtime.store.status(cluster))
@@ -167,6 +163,11 @@ def not_running(cluster: str, down: list[str]) -> ClusterNotRunning:
         node=down[0] if len(down) == 1 else None,
         hint="`cluster_start` or `vmcluster start` boots it",
     )
+
+
+async def _kernel_beyond_reach(record: ClusterRecord, node: str, state: DomainState) -> KernelState | None:
+    """The kernel of a node that did not answer; None where none runs."""
+    return None if state in {DomainState.SHUT_OFF, DomainState.UNKNOWN} else await console_state(record, node)
 
 
 def _state(domain: FoundDomain | None) -> DomainState:

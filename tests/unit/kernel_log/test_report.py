@@ -6,7 +6,7 @@ from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
 from reconciler.kernel_log.records import parse_kmsg
-from reconciler.kernel_log.report import LINES_LIMIT, Origin, health, joined, report
+from reconciler.kernel_log.report import LINES_LIMIT, Origin, first_bad_event, joined, report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.samples import EVENTS, NULL_POINTER, PANIC, WARN
 
@@ -94,8 +94,8 @@ def test_what_both_sources_have_is_shown_once() -> None:
 
 
 def test_a_kernel_is_healthy_until_its_first_bad_event() -> None:
-    assert health(records((3, "I/O error")), LogSource.KMSG).healthy
-    ill = health(records(*at(4, WARN), *at(0, PANIC)), LogSource.KMSG, "id")
-    assert ill.first_bad_event is not None
-    assert (ill.healthy, ill.boot_id, ill.first_bad_event.kind) == (False, "id", "warn")
-    assert ill.first_bad_event.summary.startswith("WARNING: CPU: 0 PID: 12 at drivers/test/provoke.c:41")
+    assert first_bad_event(records((3, "I/O error"))) is None
+    first = first_bad_event(records(*at(4, WARN), *at(0, PANIC)))
+    assert first is not None
+    assert first.kind == "warn"
+    assert first.summary.startswith("WARNING: CPU: 0 PID: 12 at drivers/test/provoke.c:41")

@@ -1,0 +1,103 @@
+"""What one visit to a node over SSH tells of it: its modules, and whether its kernel is well."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from reconciler.errors import ClusterError
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.kernel_log import READ_COMMAND, parse_kernel_buffer
+from reconciler.kernel_log.console import last_boot, parse_console
+from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.report import first_bad_event
+from reconciler.model.kernel_log import KernelEvent
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import ExecResult
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.observe.console import observe_console
+from reconciler.service.runtime import Runtime
+
+OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
+
+_COMMAND = f"""
+if [ -n "$BASH_VERSION" ]; then eval 'mapfile -t m </proc/modules; printf "%s\\n" "${{m[@]%% *}}"'
+else cat /proc/modules; fi; echo; {READ_COMMAND}"""
+"""Says that the login works, which modules are loaded and what the kernel said. bash needs no process for the modules,
+and `dd` takes the place of the login shell: under emulation every process costs as much as that shell itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelState:
+    """The condition of a node's kernel, and the event that made it false."""
+
+    condition: Condition
+    event: KernelEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A node that answered."""
+
+    modules: tuple[str, ...]
+    kernel: KernelState
+
+
+async def probe(runtime: Runtime, address: GuestAddress, timeout_s: float) -> Probe | None:
+    """Visit a node; None where it does not answer in time."""
+    try:
+        answer = await runtime.ssh.run(address, _COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
+    except ClusterError:
+        return None
+    return await asyncio.to_thread(_understood, answer, address.node)
+
+
+async def console_state(record: ClusterRecord, node: str) -> KernelState:
+    """The condition of a kernel that does not answer, as far as its console tells: what it does not show is unknown."""
+    try:
+        text = await observe_console(record, node)
+    except ClusterError as error:
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, datetime.now(UTC)))
+    event = await asyncio.to_thread(lambda: first_bad_event(last_boot(parse_console(text.content))))
+    if event is None:
+        said = "no answer over SSH, and nothing bad on the console"
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
+    return _ill(event, text.written_at)
+
+
+def _understood(answer: ExecResult, node: str) -> Probe:
+    listed, _, log = answer.stdout.partition("\n\n")
+    modules = tuple(line.split()[0] for line in listed.splitlines() if line)
+    return Probe(modules, _buffer_state(answer.model_copy(update={"stdout": log}), node))
+
+
+def _buffer_state(answer: ExecResult, node: str) -> KernelState:
+    now = datetime.now(UTC)
+    try:
+        buffer = parse_kernel_buffer(answer, node)
+    except ClusterError as error:
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, now))
+    if buffer is None:
+        said = "the kernel log was overwritten while it was read"
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, now))
+    booted = now - timedelta(seconds=buffer.uptime_s)
+    return _state_since(booted, buffer.lines, wrapped=buffer.wrapped)
+
+
+def _state_since(booted: datetime, lines: Sequence[LogLine], *, wrapped: bool) -> KernelState:
+    event = first_bad_event(lines)
+    if event is not None:
+        return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
+    said = "older lines were overwritten" if wrapped else ""
+    return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", said, booted))
+
+
+def _ill(event: KernelEvent, since: datetime) -> KernelState:
+    reason = "".join(word.capitalize() for word in event.kind.split("_"))
+    return KernelState(_condition(ConditionStatus.FALSE, reason, event.summary, since), event)
+
+
+def _condition(status: ConditionStatus, reason: str, message: str, since: datetime) -> Condition:
+    return Condition(
+        type=ConditionType.KERNEL_HEALTHY, status=status, reason=reason, message=message, last_transition=since
+    )

@@ -1,0 +1,75 @@
+"""Console logs on the host, over their rotations."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import OperationFailed
+from reconciler.host.console import ConsoleTail, read_console
+
+
+def rotate(path: Path) -> None:
+    """As virtlogd does: `.0` becomes `.1`, the log becomes `.0`, and a new one begins."""
+    first = path.with_name(path.name + ".0")
+    if first.exists():
+        first.rename(path.with_name(path.name + ".1"))
+    path.rename(first)
+    path.write_bytes(b"")
+
+
+def append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+def test_rotated_files_are_read_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    for part in (b"one\n", b"two\n"):
+        append(log, part)
+        rotate(log)
+    append(log, b"three\n")
+    (tmp_path / "n00.console.log").write_bytes(b"another's")
+    text = read_console(log)
+    assert (text.content, text.whole) == (b"one\ntwo\nthree\n", False)
+
+
+def test_of_a_very_long_log_the_newest_part_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"x" * 1000)
+    rotate(log)
+    append(log, b"y" * 10)
+    text = read_console(log, limit_bytes=15)
+    assert (text.content, text.whole) == (b"x" * 5 + b"y" * 10, False)
+
+
+def test_a_log_of_one_file_is_whole(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"one\n")
+    assert read_console(log).whole
+
+
+def test_a_log_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OperationFailed, match="cannot be read"):
+        read_console(tmp_path / "n0.console.log")
+
+
+def test_a_tail_has_what_comes_and_nothing_twice(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"before\n")
+    tail = ConsoleTail(log)
+    assert tail.read_new() == b""
+    append(log, b"one\n")
+    assert tail.read_new() == b"one\n"
+    append(log, b"two\n")
+    rotate(log)
+    append(log, b"three\n")
+    assert tail.read_new() == b"two\nthree\n"
+    assert tail.read_new() == b""
+
+
+def test_a_tail_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    tail = ConsoleTail(log)
+    assert tail.read_new() == b""
+    append(log, b"first\n")
+    assert tail.read_new() == b"first\n"
