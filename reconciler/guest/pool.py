@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
+import asyncssh
 import structlog
 
 from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeout
@@ -78,6 +80,17 @@ class SshPool:
             raise InvalidArgument("`timeout_s` must be positive and `output_limit_bytes` not negative")
         request = ExecRequest(command, env or {}, stdin, output_limit_bytes, on_stdout)
         return await self._run(address, request, timeout_s, min(timeout_s, address.connect_timeout_s))
+
+    @asynccontextmanager
+    async def channel(self, address: GuestAddress, timeout_s: float) -> AsyncIterator[asyncssh.SSHClientConnection]:
+        """A connection with room for one channel, for what is no command with a small output; raises as `run` does."""
+        now = asyncio.get_running_loop().time()
+        deadline = now + min(timeout_s, address.connect_timeout_s)
+        connection = await self._connections.acquire(address, deadline)
+        try:
+            yield connection.transport
+        finally:
+            self._connections.release(address, connection)
 
     async def run_all(
         self,

@@ -14,11 +14,13 @@ import yaml
 from reconciler.act.outcome import Checkpoint
 from reconciler.guest.keys import generate_client_key
 from reconciler.service.clusters import Clusters
+from reconciler.service.consoles import Consoles
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import KernelLogs
 from reconciler.service.nodes import Nodes
 from reconciler.service.runtime import Runtime
 from reconciler.service.snapshots import Snapshots
+from reconciler.service.transfer import Transfers
 from reconciler.settings import Settings, load_settings
 from tests.lab import WORK_DIR
 
@@ -119,6 +121,14 @@ class Session:
     @property
     def kernel_logs(self) -> KernelLogs:
         return KernelLogs(self.runtime)
+
+    @property
+    def consoles(self) -> Consoles:
+        return Consoles(self.runtime)
+
+    @property
+    def transfers(self) -> Transfers:
+        return Transfers(self.runtime)
 
     @property
     def inspection(self) -> Inspection:

@@ -13,6 +13,7 @@ from reconciler.frontends.cli import (
     clusters,
     doctor,
     faults,
+    files,
     images,
     kernel_logs,
     looking,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (clusters, looking, nodes, snapshots, faults, kernel_logs, artifacts, images, doctor, watching):
+for group in (clusters, looking, nodes, snapshots, faults, files, kernel_logs, artifacts, images, doctor, watching):
     app.add_typer(group.app)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reconciler.model.results import ToolError, ToolResult
     from reconciler.service.artifacts import Artifacts
     from reconciler.service.clusters import Clusters
+    from reconciler.service.consoles import Consoles
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
     from reconciler.service.kernel_log import KernelLogs
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from reconciler.service.runtime import Runtime
     from reconciler.service.snapshot_upkeep import SnapshotUpkeep
     from reconciler.service.snapshots import Snapshots
+    from reconciler.service.transfer import Transfers
 
 T = TypeVar("T")
 
@@ -44,6 +46,8 @@ class UseCases:
     nodes: "Nodes"
     inspection: "Inspection"
     kernel_logs: "KernelLogs"
+    consoles: "Consoles"
+    transfers: "Transfers"
     snapshots: "Snapshots"
     upkeep: "SnapshotUpkeep"
     faults: "Faults"
@@ -128,12 +132,14 @@ async def _serve(work: Work[T]) -> T:
 def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
     from reconciler.service.artifacts import Artifacts
     from reconciler.service.clusters import Clusters
+    from reconciler.service.consoles import Consoles
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
     from reconciler.service.kernel_log import KernelLogs
     from reconciler.service.nodes import Nodes
     from reconciler.service.snapshot_upkeep import SnapshotUpkeep
     from reconciler.service.snapshots import Snapshots
+    from reconciler.service.transfer import Transfers
 
     return UseCases(
         runtime=runtime,
@@ -141,6 +147,8 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
         nodes=Nodes(runtime),
         inspection=Inspection(runtime),
         kernel_logs=KernelLogs(runtime),
+        consoles=Consoles(runtime),
+        transfers=Transfers(runtime),
         snapshots=Snapshots(runtime, actor=actor()),
         upkeep=SnapshotUpkeep(runtime),
         faults=Faults(runtime, actor=actor()),

@@ -16,6 +16,7 @@ from reconciler.model.results import ClusterStatus, NodeStatus, ToolResult
 from reconciler.service import envelope
 from reconciler.service.artifacts import Artifacts
 from reconciler.service.clusters import Approval, Clusters
+from reconciler.service.consoles import Consoles
 from reconciler.service.faults import Faults
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import KernelLogs
@@ -24,6 +25,7 @@ from reconciler.service.plan_view import PlanView, plan_view
 from reconciler.service.progress import Progress
 from reconciler.service.runtime import Runtime
 from reconciler.service.snapshots import Snapshots
+from reconciler.service.transfer import Transfers
 from reconciler.settings import LogLevel, load_settings
 
 T = TypeVar("T")
@@ -39,6 +41,8 @@ class UseCases:
     nodes: Nodes
     inspection: Inspection
     kernel_logs: KernelLogs
+    consoles: Consoles
+    transfers: Transfers
     snapshots: Snapshots
     faults: Faults
     artifacts: Artifacts
@@ -52,6 +56,8 @@ class UseCases:
             nodes=Nodes(runtime),
             inspection=Inspection(runtime),
             kernel_logs=KernelLogs(runtime),
+            consoles=Consoles(runtime),
+            transfers=Transfers(runtime),
             snapshots=Snapshots(runtime, actor=actor),
             faults=Faults(runtime, actor=actor),
             artifacts=Artifacts(runtime),

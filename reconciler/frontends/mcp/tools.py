@@ -33,6 +33,7 @@ from reconciler.frontends.mcp.arguments import (
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.fault_tools import net_fault_list, net_heal, net_heal_all, net_impair, net_partition
+from reconciler.frontends.mcp.file_tools import node_console, node_pull, node_push
 from reconciler.frontends.mcp.kernel_log_tools import dmesg_collect, dmesg_mark
 from reconciler.model.record import StopMode
 from reconciler.model.results import (
@@ -376,6 +377,9 @@ TOOLS = (
     ToolDefinition(net_heal, "Heal a network fault", ADDS),
     ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
     ToolDefinition(net_fault_list, "List network faults", LOOKS),
+    ToolDefinition(node_console, "Read a console", LOOKS),
+    ToolDefinition(node_push, "Copy files to nodes", RUNS_ANYTHING),
+    ToolDefinition(node_pull, "Copy files from a node", TAKES_AWAY),
     ToolDefinition(dmesg_mark, "Mark kernel logs", ADDS),
     ToolDefinition(dmesg_collect, "Collect kernel logs", LOOKS),
     ToolDefinition(artifact_register, "Register a build", ADDS),

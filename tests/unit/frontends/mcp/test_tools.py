@@ -63,6 +63,7 @@ READ_ONLY = {
     "snapshot_list",
     "net_fault_list",
     "dmesg_collect",
+    "node_console",
     "artifact_list",
     "artifact_diff",
 }
@@ -70,7 +71,14 @@ FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
 HARMLESS = (
     READ_ONLY | FAULTS | {"cluster_define", "cluster_start", "snapshot_create", "dmesg_mark", "artifact_register"}
 )
-REPEATABLE = HARMLESS | {"cluster_apply", "cluster_stop", "cluster_destroy", "snapshot_delete", "artifact_remove"}
+REPEATABLE = HARMLESS | {
+    "cluster_apply",
+    "cluster_stop",
+    "cluster_destroy",
+    "snapshot_delete",
+    "artifact_remove",
+    "node_pull",
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +122,7 @@ async def test_annotations_say_what_a_tool_may_do_to_the_world(tools: dict[str, 
         assert hints.read_only_hint is (name in READ_ONLY), name
         assert hints.destructive_hint is (name not in HARMLESS), name
         assert hints.idempotent_hint is (name in REPEATABLE), name
-        assert hints.open_world_hint is name.startswith("node_exec"), name
+        assert hints.open_world_hint is name.startswith(("node_exec", "node_push")), name
 
 
 async def test_the_order_of_the_tools_is_always_the_same(tools: dict[str, Any]) -> None:

@@ -1,0 +1,115 @@
+"""The commands that copy files to and from nodes, and show their consoles."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
+from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
+from reconciler.frontends.cli.output import narrate, quiet_pipe
+from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
+from reconciler.frontends.cli.text import one_line
+
+if TYPE_CHECKING:
+    from reconciler.model.kernel_log import ConsoleResult
+    from reconciler.model.transfer import TransferResult
+
+app = typer.Typer()
+
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="For the whole copy, per node.")]
+
+
+@app.command()
+def push(
+    cluster: Cluster,
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or directory here.")],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="Where exactly it goes on the nodes.")],
+    nodes: Nodes = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a directory that is there, with all that is in it.")
+    ] = False,
+    timeout: Timeout = 600.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Copy a file or directory to nodes, with modes and times. It appears there whole or not at all."""
+
+    async def work(use: UseCases) -> "TransferResult":
+        return await use.transfers.push(
+            cluster,
+            source,
+            destination,
+            nodes=node_names(nodes),
+            replace=replace,
+            timeout_s=timeout,
+            progress=use.progress,
+        )
+
+    present(work, Manner(output=output), _show_transfer)
+
+
+@app.command()
+def pull(
+    cluster: Cluster,
+    node: Node,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or directory on the node.")],
+    destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="Where exactly it goes here.")],
+    timeout: Timeout = 600.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Copy a file or directory from a node, with modes and times. A directory that is here is never touched."""
+
+    async def work(use: UseCases) -> "TransferResult":
+        return await use.transfers.pull(cluster, node, source, destination, timeout_s=timeout, progress=use.progress)
+
+    present(work, Manner(output=output), _show_transfer)
+
+
+@app.command()
+def console(
+    cluster: Cluster,
+    node: Node,
+    tail: Annotated[int, typer.Option("--tail", "-n", metavar="LINES", min=1, help="How many lines of the end.")] = 100,
+    since: SinceMarker = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Show a node's serial console, also of a dead node or one that is off."""
+
+    async def show(use: UseCases) -> "ConsoleResult":
+        return await use.consoles.show(cluster, node, tail=tail, since_marker=since)
+
+    present(show, Manner(output=output), _show_console)
+    if not follow:
+        return
+
+    async def go_on(use: UseCases) -> None:
+        async for line in use.consoles.follow(cluster, node):
+            with quiet_pipe():
+                typer.echo(one_line(line))
+
+    conduct(go_on)
+
+
+def _show_console(result: "ConsoleResult") -> None:
+    for line in result.lines:
+        typer.echo(one_line(line))
+    if result.message:
+        narrate(result.message)
+
+
+def _show_transfer(result: "TransferResult") -> None:
+    from reconciler.frontends.cli.tables import print_columns
+
+    print_columns(
+        ["NODE", "FILES", "DIRECTORIES", "LINKS", "BYTES", "SECONDS"],
+        (
+            [name, str(of.files), str(of.directories), str(of.links), str(of.size_bytes), f"{of.duration_s:.2f}"]
+            for name, of in result.per_node.items()
+        ),
+    )
+    for name, of in result.per_node.items():
+        for skipped in of.skipped:
+            narrate(f"{name}: left out: {skipped}")

@@ -1,0 +1,86 @@
+"""The tools that copy files to and from nodes, and read their consoles."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from reconciler.frontends.mcp.arguments import ClusterName, NodeName, Nodes, Seconds
+from reconciler.frontends.mcp.backend import Call, ask
+from reconciler.frontends.mcp.kernel_log_tools import Marker
+from reconciler.model.kernel_log import ConsoleResult
+from reconciler.model.results import ToolResult
+from reconciler.model.transfer import TransferResult
+
+HostPath = Annotated[
+    str, Field(min_length=1, max_length=4096, description="Path on the server's host, of a file or directory.")
+]
+NodePath = Annotated[
+    str, Field(min_length=1, max_length=4096, description="Absolute path on the node, of a file or directory.")
+]
+TransferTimeout = Annotated[Seconds, Field(description="Seconds for the whole copy, on each node.")]
+
+
+async def node_push(
+    call: Call,
+    cluster_name: ClusterName,
+    source_path: HostPath,
+    dest_path: NodePath,
+    nodes: Nodes = None,
+    replace: Annotated[bool, Field(description="Replace a directory that is there, with all that is in it.")] = False,
+    timeout_s: TransferTimeout = 600,
+) -> ToolResult[TransferResult]:
+    """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times.
+
+    It appears whole or not at all. PARTIAL_FAILURE names nodes on which it failed.
+    """
+    return await ask(
+        call,
+        lambda use: use.transfers.push(
+            cluster_name,
+            Path(source_path),
+            dest_path,
+            nodes=nodes,
+            replace=replace,
+            timeout_s=timeout_s,
+            progress=use.progress,
+        ),
+    )
+
+
+async def node_pull(
+    call: Call,
+    cluster_name: ClusterName,
+    node_name: NodeName,
+    source_path: NodePath,
+    dest_path: HostPath,
+    timeout_s: TransferTimeout = 600,
+) -> ToolResult[TransferResult]:
+    """Copy a file or directory from a node to exactly `dest_path` on the server's host, with modes and times.
+
+    A directory that is there is never touched. Links that lead out of the tree, sockets and devices are left out:
+    `skipped` lists them.
+    """
+    return await ask(
+        call,
+        lambda use: use.transfers.pull(
+            cluster_name, node_name, source_path, Path(dest_path), timeout_s=timeout_s, progress=use.progress
+        ),
+    )
+
+
+async def node_console(
+    call: Call,
+    cluster_name: ClusterName,
+    node_name: NodeName,
+    tail: Annotated[int, Field(ge=1, le=20_000, description="How many lines, counted from the end.")] = 100,
+    since_marker: Marker = None,
+    follow_s: Annotated[
+        float, Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines first.")
+    ] = 0,
+) -> ToolResult[ConsoleResult]:
+    """Read the end of a node's serial console: boot loader, kernel, login. Also of a dead node, or one that is off."""
+    return await ask(
+        call,
+        lambda use: use.consoles.show(cluster_name, node_name, tail=tail, since_marker=since_marker, follow_s=follow_s),
+    )

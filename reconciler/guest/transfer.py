@@ -1,0 +1,192 @@
+"""Files and trees to and from a guest: one tar stream over one channel, never whole in memory.
+
+The side that receives unpacks beside the destination and renames to it, so a transfer that is broken off leaves the
+destination as it was.
+"""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import asyncssh
+
+from reconciler.errors import InvalidArgument, OperationFailed, SshError, SshTimeout
+from reconciler.guest import tree
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.pool import SshPool
+from reconciler.guest.tree import Moved
+
+_STDERR_LIMIT_BYTES = 4000
+_PIPE_BYTES = 1024 * 1024
+
+OnBytes = Callable[[int], None]
+"""Told how many bytes of content have passed until now; called from another thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    exit_code: int | None
+    stderr: str
+
+
+async def push(
+    ssh: SshPool,
+    address: GuestAddress,
+    source: Path,
+    destination: str,
+    *,
+    replace: bool,
+    timeout_s: float,
+    on_bytes: OnBytes,
+) -> Moved:
+    """Copy a file or a tree to exactly `destination` on a guest; directories above it are made.
+
+    A file there is replaced in one step. A directory is refused with `OperationFailed`, unless `replace`.
+    """
+    command = render_receive(_absolute(destination), secrets.token_hex(4), replace=replace)
+    read_end, write_end = _pipe()
+    packing = asyncio.create_task(asyncio.to_thread(tree.pack, source, write_end, on_bytes))
+    try:
+        ended = await _run(ssh, address, command, timeout_s, stdin=read_end)
+    finally:
+        _close(read_end)  # where the guest stopped early, the packing ends with a broken pipe
+        (packed,) = await asyncio.gather(packing, return_exceptions=True)
+    if isinstance(packed, BaseException) and not isinstance(packed, BrokenPipeError):
+        raise packed
+    if ended.exit_code != 0 or isinstance(packed, BaseException):
+        raise _failed(address, f"{destination} was not written", ended)
+    return packed
+
+
+async def pull(
+    ssh: SshPool,
+    address: GuestAddress,
+    source: str,
+    destination: Path,
+    *,
+    limit_bytes: int,
+    timeout_s: float,
+    on_bytes: OnBytes,
+) -> Moved:
+    """Copy a file or a tree from a guest to exactly `destination`, where nothing may be, or a file."""
+    path = _absolute(source)
+    read_end, write_end = _pipe()
+    unpacking = asyncio.create_task(
+        asyncio.to_thread(tree.unpack, read_end, path.name, destination, limit_bytes=limit_bytes, on_bytes=on_bytes)
+    )
+    sending = asyncio.create_task(_run(ssh, address, render_send(path), timeout_s, stdout=write_end))
+    sending.add_done_callback(lambda _: _close(write_end))
+    try:
+        await asyncio.wait({unpacking, sending}, return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done() and unpacking.exception():
+            sending.cancel()  # nobody takes any more of it
+        await asyncio.wait({unpacking, sending})
+    finally:
+        sending.cancel()
+        ended, unpacked = await asyncio.gather(sending, unpacking, return_exceptions=True)
+        if isinstance(unpacked, tree.Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
+            await asyncio.to_thread(unpacked.discard)
+    return await asyncio.to_thread(_pulled, address, source, destination, ended, unpacked)
+
+
+_READ = frozenset({0, 1})
+"""tar(1) of GNU: 1 where a file changed while it was read, which it says."""
+
+
+def _pulled(
+    address: GuestAddress,
+    source: str,
+    destination: Path,
+    ended: _Ended | BaseException,
+    unpacked: tree.Unpacked | BaseException,
+) -> Moved:
+    """What came of it; the cause on the guest's side, where it has one, counts before ours."""
+    if isinstance(ended, _Ended) and ended.exit_code is not None and ended.exit_code not in _READ and ended.stderr:
+        raise _failed(address, f"{source} was not read", ended)
+    if isinstance(unpacked, BaseException):
+        raise unpacked
+    if isinstance(ended, BaseException):
+        raise ended
+    if ended.exit_code not in _READ:
+        raise _failed(address, f"{source} was not read", ended)
+    if ended.stderr:
+        unpacked.moved.skipped.append(ended.stderr)
+    return unpacked.publish(destination)
+
+
+def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> str:
+    """The guest's side of a push: unpack beside the destination, then rename; what is left over is always removed."""
+    target, parent = shlex.quote(str(destination)), shlex.quote(str(destination.parent))
+    aside = f'mv -T -- {target} "$t/old"' if replace else f'{{ echo "{_TAKEN}" >&2; exit 1; }}'
+    return (
+        f'set -e; mkdir -p -- {parent}; cd -- {parent}; t=.vmcluster-push.{token}; mkdir -m 700 -- "$t"; '
+        "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
+        f'tar -xpof - -C "$t"; [ -e "$t/{tree.COMPLETE}" ] || {{ echo "the copy was cut" >&2; exit 1; }}; '
+        f"if [ -d {target} ] && [ ! -L {target} ]; then {aside}; "
+        f'elif [ -d "$t/{tree.ROOT}" ] && [ -e {target} ]; then echo "{_IS_FILE}" >&2; exit 1; fi; '
+        f'mv -fT -- "$t/{tree.ROOT}" {target}'
+    )
+
+
+_TAKEN = "a directory is there already"
+_IS_FILE = "a file is there already, and a directory would take its place"
+
+
+def render_send(source: PurePosixPath) -> str:
+    """The guest's side of a pull: links stay links."""
+    return (
+        f"cd -- {shlex.quote(str(source.parent))} && exec tar -cf - --format=posix -- {shlex.quote(f'./{source.name}')}"
+    )
+
+
+async def _run(
+    ssh: SshPool, address: GuestAddress, command: str, timeout_s: float, *, stdin: int = -1, stdout: int = -1
+) -> _Ended:
+    stderr = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s), ssh.channel(address, timeout_s) as connection:
+            process = await connection.create_process(
+                command,
+                stdin=os.dup(stdin) if stdin >= 0 else asyncssh.DEVNULL,
+                stdout=os.dup(stdout) if stdout >= 0 else asyncssh.DEVNULL,
+                encoding=None,
+            )
+            async with process:
+                while block := await process.stderr.read(4096):
+                    stderr += block[: max(0, _STDERR_LIMIT_BYTES - len(stderr))]
+                await process.wait_closed()
+            return _Ended(process.exit_status, stderr.decode(errors="replace").strip())
+    except TimeoutError:
+        raise SshTimeout(f"the copy did not end within {timeout_s:g} s", node=address.node) from None
+    except (OSError, asyncssh.Error) as error:
+        raise SshError(f"the connection to {address} was lost during the copy: {error}", node=address.node) from error
+
+
+def _failed(address: GuestAddress, what: str, ended: _Ended) -> OperationFailed:
+    hint = "`replace` takes its place" if _TAKEN in ended.stderr else None
+    return OperationFailed(f"{what}: {ended.stderr or f'exit code {ended.exit_code}'}", node=address.node, hint=hint)
+
+
+def _absolute(path: str) -> PurePosixPath:
+    pure = PurePosixPath(path)
+    if not pure.is_absolute() or not pure.name or ".." in pure.parts or "\0" in path or "\n" in path:
+        raise InvalidArgument(f"{path!r} is not the absolute path of a file or directory on a node")
+    return pure
+
+
+def _pipe() -> tuple[int, int]:
+    read_end, write_end = os.pipe()
+    with suppress(OSError):  # more than the user may have: the pipe stays small
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return read_end, write_end
+
+
+def _close(descriptor: int) -> None:
+    with suppress(OSError):
+        os.close(descriptor)

@@ -1,0 +1,82 @@
+"""The nodes' serial consoles, as the host has logged them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from reconciler.errors import InvalidArgument
+from reconciler.kernel_log.console import parse_console
+from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.marker import after_marker, marked_at_s
+from reconciler.model.kernel_log import ConsoleResult, MarkerState
+from reconciler.model.record import ClusterRecord
+from reconciler.observe.console import observe_console, tail_console
+from reconciler.service.access import existing, select_nodes
+from reconciler.service.runtime import Runtime
+
+TAIL_LIMIT = 20_000
+_POLL_S = 0.2
+
+
+class Consoles:
+    """The verbs on consoles. No node is asked anything, so they work on dead ones and on those that are off."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def show(
+        self,
+        cluster: str,
+        node: str,
+        *,
+        tail: int = 100,
+        since_marker: str | None = None,
+        follow_s: float = 0.0,
+    ) -> ConsoleResult:
+        """The last `tail` lines of a console, of those after the marker where one is given.
+
+        With `follow_s`, wait so long for more; it answers with what was there and what came.
+        """
+        if not 0 < tail <= TAIL_LIMIT:
+            raise InvalidArgument(f"`tail` must be from 1 to {TAIL_LIMIT}")
+        if since_marker is not None:
+            marked_at_s(since_marker)
+        record = await self._record(cluster, node)
+        await asyncio.sleep(follow_s)
+        text = await observe_console(record, node)
+        lines = await asyncio.to_thread(parse_console, text.content)
+        state, message = MarkerState.NOT_ASKED, None
+        if since_marker is not None:
+            since = after_marker(lines, since_marker)
+            state = MarkerState.FOUND if since is not None else MarkerState.NOT_FOUND
+            message = None if since is not None else "the marker is not on the console: these are its last lines"
+            lines = lines if since is None else list(since)
+        return ConsoleResult(
+            node_name=node,
+            lines=tuple(map(shown, lines[-tail:])),
+            marker=state,
+            message=message,
+            written_at=text.written_at,
+            omitted_lines=max(0, len(lines) - tail),
+        )
+
+    async def follow(self, cluster: str, node: str) -> AsyncIterator[str]:
+        """Every line that comes on a console from now on, without an end."""
+        log = tail_console(await self._record(cluster, node), node)
+        rest = b""
+        while True:
+            await asyncio.sleep(_POLL_S)
+            whole, newline, rest = (rest + await asyncio.to_thread(log.read_new)).rpartition(b"\n")
+            if newline:
+                for line in parse_console(whole):
+                    yield shown(line)
+
+    async def _record(self, cluster: str, node: str) -> ClusterRecord:
+        record = await existing(self._runtime.store, cluster)
+        select_nodes(record, [node])
+        return record
+
+
+def shown(line: LogLine) -> str:
+    """A line as the console showed it."""
+    stamp = "" if line.timestamp_us is None else f"[{line.timestamp_us / 1_000_000:12.6f}] "
+    return stamp + line.text

@@ -1,0 +1,129 @@
+"""Files and trees between the host and the nodes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from reconciler.errors import InvalidArgument
+from reconciler.guest import transfer
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.tree import Moved
+from reconciler.model.transfer import NodeTransfer, TransferResult
+from reconciler.service.access import addresses, existing, select_nodes
+from reconciler.service.inspection import Inspection
+from reconciler.service.kernel_log import for_each, whole
+from reconciler.service.progress import Progress, no_progress
+from reconciler.service.runtime import Runtime
+
+TRANSFER_TIMEOUT_S = 600.0
+PULL_LIMIT_BYTES = 16 * 1024**3
+"""What a node can make a pull write to the host's disk."""
+_PARALLEL = 4
+_REPORT_INTERVAL_S = 2.0
+_SHOWN_SKIPPED = 1000
+
+
+class Transfers:
+    """The verbs that copy files. They go through SSH at once: a copied file is no desired state."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._inspection = Inspection(runtime)
+
+    async def push(
+        self,
+        cluster: str,
+        source: Path,
+        destination: str,
+        *,
+        nodes: str | Iterable[str] | None = None,
+        replace: bool = False,
+        timeout_s: float = TRANSFER_TIMEOUT_S,
+        progress: Progress = no_progress,
+    ) -> TransferResult:
+        """Copy a file or a tree from the host to exactly `destination` on every node, whole or not at all.
+
+        Raises `PartialFailure` naming the nodes on which it failed; it carries the others' results.
+        """
+        if not await asyncio.to_thread(source.exists):
+            raise InvalidArgument(f"{source} is not there, or may not be read")
+        targets = await self._targets(cluster, nodes)
+        places = asyncio.Semaphore(_PARALLEL)
+
+        async def push(address: GuestAddress) -> NodeTransfer:
+            async with places:
+                return await _timed(
+                    address.node,
+                    progress,
+                    lambda on_bytes: transfer.push(
+                        self._runtime.ssh,
+                        address,
+                        source,
+                        destination,
+                        replace=replace,
+                        timeout_s=timeout_s,
+                        on_bytes=on_bytes,
+                    ),
+                )
+
+        outcomes = whole(await for_each(targets, push), f"{source} was not copied")
+        return TransferResult(per_node=outcomes)
+
+    async def pull(
+        self,
+        cluster: str,
+        node: str,
+        source: str,
+        destination: Path,
+        *,
+        limit_bytes: int = PULL_LIMIT_BYTES,
+        timeout_s: float = TRANSFER_TIMEOUT_S,
+        progress: Progress = no_progress,
+    ) -> TransferResult:
+        """Copy a file or a tree from a node to exactly `destination` on the host, whole or not at all."""
+        (address,) = await self._targets(cluster, [node])
+        moved = await _timed(
+            node,
+            progress,
+            lambda on_bytes: transfer.pull(
+                self._runtime.ssh,
+                address,
+                source,
+                destination,
+                limit_bytes=limit_bytes,
+                timeout_s=timeout_s,
+                on_bytes=on_bytes,
+            ),
+        )
+        return TransferResult(per_node={node: moved})
+
+    async def _targets(self, cluster: str, nodes: str | Iterable[str] | None) -> list[GuestAddress]:
+        record = await existing(self._runtime.store, cluster)
+        names = select_nodes(record, nodes)
+        await self._inspection.require_running(record, names)
+        return addresses(record, names)
+
+
+async def _timed(node: str, progress: Progress, copy: Callable[[transfer.OnBytes], Awaitable[Moved]]) -> NodeTransfer:
+    """Copy, and say from time to time how far it is."""
+    began = time.monotonic()
+    loop = asyncio.get_running_loop()
+    reported_at = began
+
+    def on_bytes(passed: int) -> None:
+        nonlocal reported_at
+        if (now := time.monotonic()) - reported_at >= _REPORT_INTERVAL_S:
+            reported_at = now
+            loop.call_soon_threadsafe(progress.report, f"{node}: {passed / 1e6:.1f} MB copied")
+
+    moved = await copy(on_bytes)
+    return NodeTransfer(
+        node_name=node,
+        files=moved.files,
+        directories=moved.directories,
+        links=moved.links,
+        size_bytes=moved.size_bytes,
+        duration_s=time.monotonic() - began,
+        skipped=tuple(moved.skipped[:_SHOWN_SKIPPED]),
+    )

@@ -1,0 +1,247 @@
+"""Files and trees to and from the other side of a real sshd, and streams that mean harm."""
+
+import io
+import os
+import socket
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
+from reconciler.guest import transfer, tree
+from reconciler.guest.pool import SshPool
+from reconciler.guest.tree import Moved
+from tests.sshd import Sshd
+
+LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class Copies:
+    """Pushes and pulls between directories, the other one behind SSH."""
+
+    def __init__(self, pool: SshPool, sshd: Sshd) -> None:
+        self._pool, self._sshd = pool, sshd
+        self.told: list[int] = []
+
+    async def push(self, source: Path, destination: Path, *, replace: bool = False) -> Moved:
+        return await transfer.push(
+            self._pool,
+            self._sshd.address,
+            source,
+            str(destination),
+            replace=replace,
+            timeout_s=20,
+            on_bytes=self.told.append,
+        )
+
+    async def pull(self, source: Path, destination: Path, *, limit_bytes: int = LIMIT_BYTES) -> Moved:
+        return await transfer.pull(
+            self._pool,
+            self._sshd.address,
+            str(source),
+            destination,
+            limit_bytes=limit_bytes,
+            timeout_s=20,
+            on_bytes=self.told.append,
+        )
+
+
+@pytest.fixture
+def copies(pool: SshPool, sshd: Sshd) -> Copies:
+    return Copies(pool, sshd)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A tree with everything that a tree may hold."""
+    root = tmp_path / "here"
+    (root / "sub" / "empty").mkdir(parents=True)
+    (root / "run.sh").write_text("#!/bin/sh\n")
+    (root / "run.sh").chmod(0o751)
+    (root / "sub" / "big").write_bytes(os.urandom(3_000_000))
+    (root / "sub" / "-rf \n'\"; $(x) \\ ü").write_text("odd name")
+    (root / "sub" / "link").symlink_to("../run.sh")
+    for path in (root / "run.sh", root / "sub"):
+        os.utime(path, (1_600_000_000, 1_600_000_000.5))
+    return root
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def same(one: Path, other: Path) -> bool:
+    return _listing(one) == _listing(other)
+
+
+def _listing(root: Path) -> list[tuple[str, int, float, bytes]]:
+    paths = sorted([root, *root.rglob("*")])
+    return [(str(path.relative_to(root)), path.lstat().st_mode, *_content(path)) for path in paths]
+
+
+def _content(path: Path) -> tuple[float, bytes]:
+    if path.is_symlink():
+        return 0.0, str(path.readlink()).encode()
+    return round(path.stat().st_mtime, 3), b"" if path.is_dir() else path.read_bytes()
+
+
+async def test_a_tree_comes_back_as_it_went(copies: Copies, here: Path, tmp_path: Path) -> None:
+    pushed = await copies.push(here, tmp_path / "new" / "there")
+    assert (pushed.files, pushed.directories, pushed.links, pushed.skipped) == (3, 3, 1, [])
+    assert same(here, tmp_path / "new" / "there")
+    assert copies.told[-1] == pushed.size_bytes == 3_000_018
+    pulled = await copies.pull(tmp_path / "new" / "there", tmp_path / "back")
+    assert (pulled.files, pulled.directories, pulled.links) == (3, 3, 1)
+    assert same(here, tmp_path / "back")
+    assert names(tmp_path) == ["back", "here", "new"]
+    assert names(tmp_path / "new") == ["there"]
+
+
+async def test_a_file_takes_the_place_of_a_file(copies: Copies, here: Path, tmp_path: Path) -> None:
+    there = tmp_path / "file"
+    there.write_text("old")
+    await copies.push(here / "run.sh", there)
+    assert there.read_text() == "#!/bin/sh\n"
+    assert there.stat().st_mode & 0o777 == 0o751
+    (tmp_path / "back").write_text("old")
+    await copies.pull(there, tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "#!/bin/sh\n"
+
+
+async def test_a_directory_is_replaced_only_when_asked_to(copies: Copies, here: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "precious").touch()
+    with pytest.raises(OperationFailed, match="a directory is there already"):
+        await copies.push(here, there)
+    assert names(there) == ["precious"]
+    await copies.push(here, there, replace=True)
+    assert same(here, there)
+    with pytest.raises(OperationFailed, match="cannot make"):
+        await copies.pull(there, here)
+    assert names(tmp_path) == ["here", "there"]
+
+
+async def test_what_is_missing_is_named(copies: Copies, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="nothing-here"):
+        await copies.push(tmp_path / "nothing-here", tmp_path / "there")
+    with pytest.raises(ClusterError, match="nothing-there"):
+        await copies.pull(tmp_path / "nothing-there", tmp_path / "back")
+    assert names(tmp_path) == []
+
+
+async def test_a_place_that_cannot_be_written_to_is_named(copies: Copies, here: Path) -> None:
+    with pytest.raises(OperationFailed, match=r"/proc/x"):
+        await copies.push(here, Path("/proc/x/y"))
+
+
+@pytest.mark.parametrize("path", ["relative", "/", "/a/../b", ""])
+async def test_only_absolute_paths_are_taken(copies: Copies, here: Path, path: str) -> None:
+    with pytest.raises(InvalidArgument):
+        await transfer.pull(None, None, path, here, limit_bytes=1, timeout_s=1, on_bytes=print)  # type: ignore[arg-type]
+
+
+async def test_sockets_and_links_out_of_the_tree_are_left_out_and_listed(copies: Copies, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "out").symlink_to("/etc/passwd")
+    (source / "up").symlink_to("../../x")
+    (source / "kept").symlink_to("./nowhere")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(source / "socket"))
+        pushed = await copies.push(source, tmp_path / "there")
+        pulled = await copies.pull(source, tmp_path / "back")
+    assert [text.rsplit("/", 1)[1] for text in pushed.skipped] == ["socket: neither file, directory nor link"]
+    assert (tmp_path / "there" / "out").readlink() == Path("/etc/passwd")
+    assert names(tmp_path / "back") == ["kept"]
+    assert len(pulled.skipped) == 3
+
+
+async def test_more_than_the_limit_is_not_taken(copies: Copies, here: Path, tmp_path: Path) -> None:
+    with pytest.raises(OperationFailed, match="more than 1000 bytes"):
+        await copies.pull(here, tmp_path / "back", limit_bytes=1000)
+    assert names(tmp_path) == ["here"]
+
+
+async def test_a_source_that_cannot_be_read_to_its_end_leaves_nothing(
+    copies: Copies, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = tree._walk
+
+    def cut(source: Path) -> object:
+        yield from list(walk(source))[:2]
+        raise OSError(5, "Input/output error", "bad-sector")
+
+    monkeypatch.setattr(tree, "_walk", cut)
+    with pytest.raises(OperationFailed, match="bad-sector"):
+        await copies.push(here, tmp_path / "there")
+    assert names(tmp_path) == ["here"]
+
+
+def unpacked(stream: bytes, directory: Path) -> tree.Unpacked:
+    read_end, write_end = os.pipe()
+    if os.fork() == 0:  # more than a pipe holds
+        os.close(read_end)
+        try:
+            with os.fdopen(write_end, "wb") as pipe:
+                pipe.write(stream)
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    try:
+        return tree.unpack(read_end, "t", directory / "back", limit_bytes=LIMIT_BYTES, on_bytes=lambda _: None)
+    finally:
+        os.wait()
+
+
+def stream_of(*members: tuple[str, bytes, str]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as stream:
+        for name, kind, target in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            stream.addfile(member)
+    return out.getvalue()
+
+
+DIR, FILE, SYM, HARD = tarfile.DIRTYPE, tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        stream_of(("t", DIR, ""), ("t/../../escaped", FILE, "")),
+        stream_of(("/escaped", FILE, "")),
+        stream_of(("other", FILE, "")),
+        stream_of(("t", DIR, ""), ("t/hard", HARD, "/etc/passwd")),
+        stream_of(("t", DIR, ""), ("t/hard", HARD, "t/../../here")),
+        stream_of(("t", DIR, ""), ("t/a", FILE, ""), ("t/a", FILE, "")),
+        stream_of(("t", DIR, ""), ("t/link", SYM, "sub"), ("t/link/escaped", FILE, "")),
+        b"",
+        b"no archive",
+    ],
+)
+def test_a_stream_that_means_harm_is_refused_and_leaves_nothing(stream: bytes, tmp_path: Path) -> None:
+    with pytest.raises(OperationFailed):
+        unpacked(stream, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.data())
+def test_no_stream_writes_outside_of_its_tree(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    directory = tmp_path_factory.mktemp("hostile")
+    names = st.sampled_from(["t", "t/a", "t/a/b", "t/b", "../x", "/x", "t/../../x", "t/a/../../../x", "x", "."])
+    targets = st.sampled_from(["", "t/a", "a", "..", "../..", "/", "/tmp", "t", "../x"])
+    kinds = st.sampled_from([DIR, FILE, SYM, HARD, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+    members = data.draw(st.lists(st.tuples(names, kinds, targets), max_size=8))
+    try:
+        unpacked(stream_of(*members), directory).publish(directory / "back")
+    except OperationFailed:
+        assert list(directory.iterdir()) == []
+    else:
+        assert [path.name for path in directory.iterdir()] == ["back"]
+        links = [path for path in (directory / "back").rglob("*") if path.is_symlink()]
+        assert all(Path(os.path.normpath(link.parent / link.readlink())).is_relative_to(directory) for link in links)
