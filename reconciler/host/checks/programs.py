@@ -26,7 +26,7 @@ PROGRAMS: Sequence[Program] = (
     Program("qemu-system-x86_64", "qemu-system-x86"),
     Program("qemu-img", "qemu-utils"),
     Program("ip", "iproute2"),
-    Program("iptables", "iptables", "networks with `forward: nat`"),
+    Program("iptables", "iptables", "networks with `forward: nat`, and partitions where nft does not work"),
     Program("dnsmasq", "dnsmasq-base", "names of nodes on the host's bridge"),
     Program("ssh", "openssh-client", "`vmcluster ssh`"),
     Program("rsync", "rsync", "sending artifacts to nodes"),

@@ -10,6 +10,7 @@ from reconciler.host.features import NETEM, complaint_about
 from reconciler.host.links.driver import LinkDriver
 from reconciler.model.links import (
     HOST,
+    FirewallChoice,
     FirewallState,
     HostLinks,
     Impairment,
@@ -200,16 +201,19 @@ async def test_clearing_takes_everything_of_ours_off_the_taps(four: Segment, hos
     assert (await four.between_nodes())["ipv4"] == four.pairs
 
 
+@pytest.mark.parametrize("choice", [FirewallChoice.NFTABLES, FirewallChoice.IPTABLES])
 @pytest.mark.parametrize("boundary", range(8))
-async def test_killed_anywhere_the_next_round_ends_as_wanted(four: Segment, boundary: int, host: OnHost) -> None:
+async def test_killed_anywhere_the_next_round_ends_as_wanted(
+    four: Segment, boundary: int, choice: FirewallChoice, host: OnHost
+) -> None:
     first = HostLinks(both_ways(("n0", "n1")).firewall, slowed("n1", "n2").taps, frozenset({tap("n3")}))
     second = HostLinks(cuts(("n2", "n3")).firewall, slowed("n2", by=Impairment(rate_kbit=500)).taps)
     for wanted in (first, second, HostLinks()):
-        observed = await LinkDriver(run=host).observe(CLUSTER, four.ports)
+        observed = await LinkDriver(choice, host).observe(CLUSTER, four.ports)
         try:
-            await LinkDriver(run=Doomed(host, boundary)).apply(CLUSTER, wanted, observed, four.ports)
+            await LinkDriver(choice, Doomed(host, boundary)).apply(CLUSTER, wanted, observed, four.ports)
         except Killed:
-            await reach(four, LinkDriver(run=host), wanted)
-    await reach(four, LinkDriver(run=host), HostLinks())
-    assert await LinkDriver(run=host).clusters_with_leftovers() == frozenset()
-    assert await LinkDriver(run=host).shaped_taps() == frozenset()
+            await reach(four, LinkDriver(choice, host), wanted)
+    await reach(four, LinkDriver(choice, host), HostLinks())
+    assert await LinkDriver(choice, host).clusters_with_leftovers() == frozenset()
+    assert await LinkDriver(choice, host).shaped_taps() == frozenset()
