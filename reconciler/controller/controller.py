@@ -7,7 +7,7 @@ generation at least as new as its own was worked on and nothing is left to do.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from reconciler.controller.journal import OnEvent, no_observer
@@ -59,6 +59,19 @@ class Controller:
             else:
                 wait.raise_if_over(result)
                 await self._pause(changes, record.cluster_name, result.generation, wait.delay_s(result))
+
+    async def heal_by_marks(self, cluster: str, taps: Collection[str], *, timeout_s: float) -> int:
+        """Take away all links of a cluster without a record; in how many places there were some.
+
+        Raises `OperationTimeout` where another process keeps the lease.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            async with self._turn(cluster) as may_act:
+                if may_act:
+                    return await self.rounds.heal_by_marks(cluster, taps)
+            await asyncio.sleep(_LEASE_POLL_S)
+        raise OperationTimeout(f"another process kept the lease for {timeout_s:g} s", hint="stop it, then try again")
 
     async def _pause(self, changes: Watch, cluster: str, generation: int, delay_s: float) -> None:
         """Wait, unless the record is changed: the status that a round itself writes is no reason for another."""

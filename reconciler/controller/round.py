@@ -1,7 +1,7 @@
 """One round: observe, compile what is wanted, plan, act, and say how it went."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -102,6 +102,16 @@ class Rounds:
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
         """The snapshots of a cluster as they are on disk, oldest first."""
         return await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
+
+    async def heal_by_marks(self, cluster: str, taps: Collection[str]) -> int:
+        """Take away all links of a cluster that has no record, by the marks that they carry on the host.
+
+        Answers in how many places there were some: the firewall, and each tap. The caller holds the lease.
+        """
+        shaped = (await self._links.shaped_taps()) & frozenset(taps)
+        cut = cluster in await self._links.clusters_with_leftovers()
+        await self._links.clear(cluster, taps)
+        return len(shaped) + cut
 
     async def look(self, cluster: str) -> RecordStatus | None:
         """What a round would say of a cluster that does nothing; it is not written. None without a record."""

@@ -10,7 +10,9 @@ import structlog
 from reconciler.errors import ClusterError, FaultNotFound, NodeNotFound
 from reconciler.faults.combine import Fault, wanted_at
 from reconciler.faults.explain import explain, handle_of, info_of
+from reconciler.faults.observed import with_observed
 from reconciler.model.base import Frozen
+from reconciler.model.document import Unknown
 from reconciler.model.faults import (
     FaultType,
     ImpairRequest,
@@ -19,11 +21,12 @@ from reconciler.model.faults import (
     NetFaultInfo,
     PartitionRequest,
 )
-from reconciler.model.links import HOST
+from reconciler.model.links import HOST, Inbound
+from reconciler.model.names import tap_name
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import ConditionStatus, ConditionType
 from reconciler.service import intent, waiting
-from reconciler.service.access import change, existing
+from reconciler.service.access import change, existing, require_cluster_name
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
 
@@ -93,7 +96,13 @@ class Faults:
         return True
 
     async def heal_all(self, cluster: str, *, progress: Progress = no_progress) -> int:
-        """All faults of the cluster are gone, those of its topology too until the next `apply`; how many that were."""
+        """All faults of the cluster are gone, those of its topology too until the next `apply`; how many that were.
+
+        Where the record is lost, what carries the cluster's mark on the host goes, counted by the places where it was.
+        """
+        require_cluster_name(cluster)
+        if await self._runtime.store.get(cluster) is None:
+            return await self._heal_by_marks(cluster)
         healed = 0
 
         def edit(before: ClusterRecord) -> ClusterRecord:
@@ -137,9 +146,11 @@ class Faults:
         return lifeline
 
     async def listing(self, cluster: str) -> list[NetFaultInfo]:
-        """The faults that are wanted now, the oldest first."""
+        """The faults that are wanted now, the oldest first, with what the host shows of each."""
         record = await existing(self._runtime.store, cluster)
-        return [info_of(fault, tuple(record.spec.nodes)) for fault in _wanted(record)]
+        wanted, nodes = _wanted(record), tuple(record.spec.nodes)
+        observed = await self._observed(record) if wanted else None
+        return [with_observed(info_of(fault, nodes), fault, wanted, nodes, observed) for fault in wanted]
 
     async def explain(self, cluster: str, sender: str, receiver: str) -> LinkExplanation:
         """What packets from one node to another meet, and because of which faults; `@host` stands for the host."""
@@ -198,6 +209,24 @@ class Faults:
             return False
         applied = next((one for one in said.conditions if one.type is ConditionType.FAULTS_APPLIED), None)
         return applied is not None and applied.status is ConditionStatus.TRUE
+
+    async def _heal_by_marks(self, cluster: str) -> int:
+        domains = await self._runtime.libvirt.find_domains(cluster)
+        taps = [tap_name(cluster, node) for node, found in domains.items() if found.record is not None]
+        healed = await self._runtime.controller.heal_by_marks(cluster, taps, timeout_s=FAULT_TIMEOUT_S)
+        if not (taps or healed):
+            await existing(self._runtime.store, cluster)  # there is no such cluster, and nothing of it
+        return healed
+
+    async def _observed(self, record: ClusterRecord) -> dict[str, Inbound] | None:
+        """The links as they are; None where the host cannot be looked at, whole or in part."""
+        try:
+            links = (await self._runtime.rounds.compare(record)).observed.links
+        except ClusterError as error:
+            log.info("links_not_observed", cluster=record.cluster_name, cause=str(error))
+            return None
+        known = {node: of for node, of in links.items() if not isinstance(of, Unknown)}
+        return dict(known) if len(known) == len(links) else None
 
     async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
         return await change(self._runtime.store, cluster, edit, actor=self._actor)

@@ -1,0 +1,47 @@
+"""What the host shows of a fault."""
+
+from reconciler.faults.combine import fold
+from reconciler.faults.explain import info_of
+from reconciler.faults.observed import with_observed
+from reconciler.model.faults import CutMode, One
+from reconciler.model.links import Inbound, Link
+
+from .samples import NODES, impair, partition
+
+CUT = partition(One(node="n1"))
+SLOW = impair("n1", "n2", delay_ms=40, name="slow")
+MORE = impair("n1", "n2", delay_ms=8, loss_pct=1, name="more")
+
+
+def shown(fault: object, observed: dict[str, Inbound] | None, *beside: object) -> dict[str, object]:
+    wanted = [fault, *beside]
+    info = info_of(fault, NODES)  # type: ignore[arg-type]
+    return with_observed(info, fault, wanted, NODES, observed).parameters  # type: ignore[arg-type]
+
+
+def test_what_the_host_has_as_wanted_is_applied_and_shows_the_values_of_the_kernel() -> None:
+    both = fold([SLOW, MORE], NODES)
+    found = shown(SLOW, both, MORE)
+    assert found["applied"] is True
+    assert found["latency_ms"] == 40
+    observed = found["observed"]
+    assert isinstance(observed, dict)
+    assert observed["n2"]["n1"].items() >= {"cut": False, "latency_ms": 48.0, "loss_pct": 1.0}.items()
+
+
+def test_what_is_missing_or_other_is_not_applied() -> None:
+    assert shown(SLOW, {})["applied"] is False
+    assert shown(SLOW, fold([MORE], NODES))["applied"] is False
+    half = {**fold([CUT], NODES), "n1": Inbound(links={"n2": Link(cut=True)})}
+    assert shown(CUT, half)["applied"] is False
+    assert shown(CUT, fold([CUT], NODES))["applied"] is True
+
+
+def test_a_pulled_cable_is_seen_at_its_own_node() -> None:
+    pulled = partition(One(node="n1"), mode=CutMode.LINK_DOWN)
+    assert shown(pulled, fold([pulled], NODES))["applied"] is True
+    assert shown(pulled, fold([CUT], NODES))["applied"] is False
+
+
+def test_a_host_that_cannot_be_looked_at_says_neither() -> None:
+    assert shown(CUT, None)["applied"] is None
