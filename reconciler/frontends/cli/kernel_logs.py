@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat
-from reconciler.frontends.cli.session import Manner, UseCases, present
+from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
     from reconciler.model.kernel_log import DmesgResult
@@ -67,6 +67,19 @@ def collect(
         )
 
     present(work, Manner(output=output), show_collected, partial=True)
+
+
+@dmesg.command()
+def follow(cluster: Cluster, nodes: Nodes = None) -> None:
+    """Show what the nodes' kernels say from now on, also while they die, until interrupted."""
+    from reconciler.frontends.cli.log_tables import show_followed
+
+    async def work(use: UseCases) -> None:
+        from reconciler.service.kernel_log_follow import follow as follow_logs
+
+        await follow_logs(use.runtime, cluster, node_names(nodes), show_followed, use.progress)
+
+    conduct(work)
 
 
 def node_names(nodes: str | None) -> list[str] | None:

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 
 import typer
 
+from reconciler.frontends.cli.output import quiet_pipe
 from reconciler.frontends.cli.tables import print_columns
 from reconciler.frontends.cli.text import one_line
-from reconciler.model.kernel_log import DmesgLine, DmesgResult
+from reconciler.kernel_log.kinds import kind_of
+from reconciler.kernel_log.line import LEVELS, LogLine
+from reconciler.model.kernel_log import DmesgLine, DmesgResult, LogSource
 
 _COLORS = {"oops": "red", "panic": "red", "kasan": "red", "ubsan": "yellow", "warn": "yellow"}
 _LEVEL_COLORS = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warning": "yellow"}
@@ -29,6 +32,17 @@ def show_collected(results: Mapping[str, DmesgResult]) -> None:
 def _show_line(node: str, line: DmesgLine) -> None:
     stamp = " " * 14 if line.timestamp is None else f"[{line.timestamp:12.6f}]"
     typer.secho(f"{node} {stamp} {one_line(line.text)}", fg=_color(line))
+
+
+def show_followed(node: str, line: LogLine, source: LogSource) -> None:
+    """One line as it comes; those of the console are marked."""
+    level = None if line.level is None else LEVELS[line.level]
+    kind = kind_of(line.text) if line.kernel else None
+    color = "red" if kind else _LEVEL_COLORS.get(level or "")
+    stamp = " " * 14 if line.timestamp_us is None else f"[{line.timestamp_us / 1_000_000:12.6f}]"
+    where = " (console)" if source is LogSource.CONSOLE else ""
+    with quiet_pipe():
+        typer.secho(f"{node}{where} {stamp} {one_line(line.text)}", fg=color)
 
 
 def _color(line: DmesgLine) -> str | None:

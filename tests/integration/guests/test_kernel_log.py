@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from reconciler.errors import ClusterError, InvalidArgument, PartialFailure
 from reconciler.model.kernel_log import DmesgResult, LogSource, MarkerState
+from reconciler.service.kernel_log_follow import follow
+from reconciler.service.progress import Progress
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
@@ -133,21 +136,109 @@ async def test_backtraces_that_somebody_asked_for_are_no_events(trio: Session) -
     assert result.events == ()
 
 
+async def test_what_a_dying_kernel_says_is_followed_each_line_once(trio: Session) -> None:
+    said: list[tuple[str, str, LogSource]] = []
+    notes: list[str] = []
+    following = asyncio.create_task(
+        follow(
+            trio.runtime,
+            CLUSTER,
+            ["n0", "n1"],
+            lambda node, line, source: said.append((node, line.text, source)),
+            Progress(notes.append),
+        )
+    )
+    try:
+        await asyncio.sleep(4)
+        await run(trio, "n0", "echo '<4>a warning' >/dev/kmsg; echo '<6>some news' >/dev/kmsg")
+        await asyncio.sleep(4)
+        assert said == [("n0", "a warning", LogSource.KMSG), ("n0", "some news", LogSource.KMSG)]
+        await run(trio, "n1", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
+        await asyncio.sleep(8)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    heads = [(node, text) for node, text, _ in said if text.startswith("Kernel panic - not syncing")]
+    assert heads == [("n1", "Kernel panic - not syncing: sysrq triggered crash")]
+    assert ("n1", "Kernel panic - not syncing: sysrq triggered crash", LogSource.CONSOLE) in said
+
+
+async def test_the_status_says_whose_kernel_is_not_well_and_since_when(trio: Session) -> None:
+    began = time.monotonic()
+    status = await trio.inspection.status(CLUSTER)
+    print(f"status of three running nodes: {time.monotonic() - began:.3f} s")
+    assert [(node.conditions[0].type, node.conditions[0].status) for node in status.nodes] == [
+        ("KernelHealthy", "True")
+    ] * 3
+    await run(trio, "n1", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
+    await asyncio.sleep(5)
+    status = await trio.inspection.status(CLUSTER)
+    ill = status.nodes[1]
+    assert (ill.conditions[0].status, ill.conditions[0].reason) == ("False", "Panic")
+    assert ill.first_bad_event is not None
+    assert ill.first_bad_event.summary == "Kernel panic - not syncing: sysrq triggered crash"
+    assert [node.conditions[0].status for node in status.nodes if node is not ill] == ["True", "True"]
+
+
+async def test_the_console_is_shown_from_a_marker_on(trio: Session) -> None:
+    marker = (await trio.kernel_logs.mark(CLUSTER))["n0"]
+    await run(trio, "n0", "echo '<4>on the console' >/dev/kmsg; printf '\\033[2Jplain\\n' >/dev/ttyS0")
+    shown = await trio.consoles.show(CLUSTER, "n0", since_marker=marker, follow_s=1)
+    assert shown.marker is MarkerState.FOUND
+    assert shown.lines[0].endswith("] on the console")
+    assert "plain" in shown.lines
+    assert len((await trio.consoles.show(CLUSTER, "n0", tail=1)).lines) == 1
+
+
+async def test_trees_go_to_all_nodes_and_come_back(trio: Session, tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "tool").write_text("#!/bin/sh\necho $0\n")
+    (source / "sub" / "tool").chmod(0o755)
+    (source / "big").write_bytes(bytes(range(256)) * 40_000)
+    for number in range(500):
+        (source / "sub" / f"file{number}").write_text(str(number))
+    began = time.monotonic()
+    pushed = await trio.transfers.push(CLUSTER, source, "/opt/new/tree")
+    print(f"push of 10 MB in 502 files to three nodes: {time.monotonic() - began:.2f} s")
+    assert {node: of.files for node, of in pushed.per_node.items()} == dict.fromkeys(NODES, 502)
+    answer = await trio.nodes.run_all(
+        CLUSTER, "/opt/new/tree/sub/tool; ls -A /opt/new; stat -c %u:%a /opt/new/tree/big"
+    )
+    assert {of.stdout for of in answer.results.values()} == {"/opt/new/tree/sub/tool\ntree\n0:644\n"}
+    began = time.monotonic()
+    pulled = await trio.transfers.pull(CLUSTER, "n1", "/opt/new/tree", tmp_path / "back")
+    print(f"pull of the same: {time.monotonic() - began:.2f} s")
+    assert pulled.per_node["n1"].files == 502
+    assert (tmp_path / "back" / "big").read_bytes() == (source / "big").read_bytes()
+    assert (tmp_path / "back" / "sub" / "tool").stat().st_mode & 0o777 == 0o755
+
+
+async def test_a_push_that_does_not_fit_leaves_nothing_and_names_the_node(trio: Session, tmp_path: Path) -> None:
+    await run(trio, "n1", "mkdir -p /small && mount -t tmpfs -o size=1m none /small")
+    await trio.nodes.run_all(CLUSTER, "mkdir -p /small")
+    (tmp_path / "big").write_bytes(bytes(4_000_000))
+    with pytest.raises(PartialFailure, match="No space left on device") as caught:
+        await trio.transfers.push(CLUSTER, tmp_path / "big", "/small/big")
+    assert (caught.value.node, set(caught.value.partial)) == ("n1", {"n0", "n2"})
+    assert (await trio.nodes.run(CLUSTER, "n1", "ls -A /small")).stdout == ""
+
+
 async def test_nodes_that_are_off_are_read_from_their_consoles_and_take_no_marker(
-    guest_session: Session, guest_bed: Bed
+    trio: Session, guest_bed: Bed
 ) -> None:
-    await guest_session.clusters.crash(CLUSTER, "n2", restart_after=False)
+    await trio.clusters.crash(CLUSTER, "n2", restart_after=False)
     with pytest.raises(PartialFailure) as caught:
-        await guest_session.kernel_logs.mark(CLUSTER)
+        await trio.kernel_logs.mark(CLUSTER)
     assert (caught.value.node, set(caught.value.partial)) == ("n2", {"n0", "n1"})
-    result = (await guest_session.kernel_logs.collect(CLUSTER, nodes=["n2"]))["n2"]
+    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"]))["n2"]
     assert result.source is LogSource.CONSOLE
     assert "does not run" in (result.message or "")
     console = guest_bed.settings.overlay_dir / CLUSTER / "n2.console.log"
     kept = console.rename(console.with_suffix(".kept"))
     try:
         with pytest.raises(ClusterError, match="cannot be read") as error:
-            await guest_session.kernel_logs.collect(CLUSTER, nodes=["n2"])
+            await trio.kernel_logs.collect(CLUSTER, nodes=["n2"])
         assert error.value.node == "n2"
     finally:
         kept.rename(console)
