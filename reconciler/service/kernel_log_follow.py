@@ -51,7 +51,7 @@ class _Following:
         self._progress = progress
         self._follower = Follower(runtime.ssh, address, self._from_kernel)
         self._console = tail_console(record, address.node)
-        self._told: deque[tuple[int | None, str]] = deque(maxlen=_REMEMBERED)
+        self._over_ssh, self._only_console = _Remembered(), _Remembered()
         self._waiting: deque[tuple[float, LogLine]] = deque()
 
     async def over_ssh(self) -> None:
@@ -92,16 +92,28 @@ class _Following:
 
     def _tell_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
-        told = set(self._told) if self._waiting else set()
         while self._waiting and self._waiting[0][0] <= now:
             line = self._waiting.popleft()[1]
-            if (line.timestamp_us, line.text) not in told:
-                self._tell(line, LogSource.CONSOLE)
+            if not self._over_ssh.has(line):
+                self._only_console.add(line)
+                self._on_line(self._node, line, LogSource.CONSOLE)
 
     def _from_kernel(self, line: LogLine) -> None:
-        if (line.timestamp_us, line.text) not in self._told:
-            self._tell(line, LogSource.KMSG)
+        if not self._only_console.has(line):
+            self._over_ssh.add(line)
+            self._on_line(self._node, line, LogSource.KMSG)
 
-    def _tell(self, line: LogLine, source: LogSource) -> None:
-        self._told.append((line.timestamp_us, line.text))
-        self._on_line(self._node, line, source)
+
+class _Remembered:
+    """The newest lines of one source, known again by what both sources say of a line: its time and its text."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[int | None, str], None] = {}
+
+    def add(self, line: LogLine) -> None:
+        self._lines[line.timestamp_us, line.text] = None
+        if len(self._lines) > _REMEMBERED:
+            del self._lines[next(iter(self._lines))]
+
+    def has(self, line: LogLine) -> bool:
+        return (line.timestamp_us, line.text) in self._lines
