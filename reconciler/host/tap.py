@@ -71,6 +71,11 @@ async def plug_tap(tap: str, bridge: str, *, up: bool = True) -> None:
     await process.run(["ip", "link", "set", "dev", tap, "master", bridge, *(["up"] if up else [])])
 
 
+def exists(tap: str) -> bool:
+    """Whether the host has an interface of that name."""
+    return Path(f"/sys/class/net/{tap}").exists()
+
+
 def bridge_address(bridge: str) -> str | None:
     """The bridge's own MAC address, by which the host's packets are known; None where there is no such bridge."""
     try:

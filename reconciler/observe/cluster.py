@@ -14,7 +14,7 @@ from reconciler.host.links.driver import LinkDriver
 from reconciler.host.links.ports import ports_of
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Domain, Network, NodeLinks, Power, PowerState, Tap, Unknown
-from reconciler.model.links import HOST
+from reconciler.model.links import HOST, Ports
 from reconciler.model.record import ClusterRecord
 
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
@@ -106,10 +106,16 @@ async def _observe_links(record: ClusterRecord, links: LinkDriver) -> dict[str, 
     """The links of all nodes, or of the host as a whole why they could not be seen."""
     ports = ports_of(record)
     try:
-        found = read_links(await links.observe(record.cluster_name, ports), ports)
+        found = read_links(await links.observe(record.cluster_name, _plugged_in(ports)), ports)
     except ClusterError as error:
         return {HOST: _unseen_links(error)}
     return {node: NodeLinks(links=of.links, down=of.down) for node, of in found.items()}
+
+
+def _plugged_in(ports: Ports) -> Ports:
+    """The ports whose taps are there: where none is, nobody need be asked for their queues."""
+    there = {node: port for node, port in ports.nodes.items() if tap.exists(port.tap)}
+    return Ports(there, host_mac=ports.host_mac)
 
 
 def _unseen_links(error: ClusterError) -> Unknown:

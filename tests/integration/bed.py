@@ -15,6 +15,7 @@ from reconciler.act.outcome import Checkpoint
 from reconciler.guest.keys import generate_client_key
 from reconciler.service.clusters import Clusters
 from reconciler.service.consoles import Consoles
+from reconciler.service.faults import Faults
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import KernelLogs
 from reconciler.service.nodes import Nodes
@@ -113,6 +114,10 @@ class Session:
     @property
     def snapshots(self) -> Snapshots:
         return Snapshots(self.runtime, actor=ACTOR)
+
+    @property
+    def faults(self) -> Faults:
+        return Faults(self.runtime, actor=ACTOR)
 
     @property
     def nodes(self) -> Nodes:

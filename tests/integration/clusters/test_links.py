@@ -1,0 +1,226 @@
+"""Links on a real host: there before a node runs, whoever is killed meanwhile, and gone without a trace.
+
+What needs netem is tested inside a guest: cuts and rates work on every host.
+"""
+
+import json
+import subprocess
+
+import libvirt
+import pytest
+
+from reconciler.host.firewall.nftables_codec import table_name
+from reconciler.model import names
+from reconciler.model.faults import CutMode, Groups, ImpairRequest, One, PartitionRequest
+from reconciler.model.links import Impairment
+from reconciler.model.record import StopMode
+from reconciler.service import intent
+from tests.integration.bed import Bed, Session, audit, host_libvirt
+from tests.integration.kills import MOST_BOUNDARIES, Killer, kill_at_every_boundary, run, run_in_child, wait_for
+
+CLUSTER = "linked"
+TAPS = {node: names.tap_name(CLUSTER, node) for node in ("n0", "n1")}
+BOTH_WAYS = {(TAPS["n0"], TAPS["n1"]), (TAPS["n1"], TAPS["n0"])}
+CUT = PartitionRequest(shape=Groups(groups=(("n0",), ("n1",))))
+SLOW = ImpairRequest(source="n1", targets=("n0",), impairment=Impairment(rate_kbit=5000))
+
+
+async def define(session: Session) -> None:
+    await session.clusters.define(CLUSTER)
+
+
+async def start(session: Session) -> None:
+    await session.clusters.start(CLUSTER, wait_for_ssh=False)
+
+
+async def start_paused(session: Session) -> None:
+    await session.clusters.start(CLUSTER, paused=True)
+
+
+async def inject(session: Session) -> None:
+    await session.faults.partition(CLUSTER, CUT)
+    await session.faults.impair(CLUSTER, SLOW)
+
+
+async def heal(session: Session) -> None:
+    await session.faults.heal_all(CLUSTER)
+
+
+async def stop(session: Session) -> None:
+    await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
+
+
+async def destroy(session: Session) -> None:
+    await session.clusters.destroy(CLUSTER, remove_overlays=True)
+
+
+async def ask_for_power_cycle(session: Session) -> None:
+    record = await session.runtime.store.get(CLUSTER)
+    assert record is not None
+    cycled = intent.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
+    await session.runtime.store.put(cycled, expected_generation=record.generation, actor="test")
+
+
+async def carry_out(session: Session) -> None:
+    record = await session.runtime.store.get(CLUSTER)
+    assert record is not None
+    await session.runtime.controller.converge(record, timeout_s=30)
+
+
+# The host, seen with other eyes than the product's.
+
+
+def output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stdout
+
+
+def cuts() -> set[tuple[str, str]] | None:
+    """The pairs of taps that are cut; None where the cluster has no table."""
+    listed = output("nft", "-j", "list", "table", "bridge", table_name(CLUSTER))
+    if not listed:
+        return None
+    (pairs,) = [entry["set"]["elem"] for entry in json.loads(listed)["nftables"] if "set" in entry]
+    return {(pair["concat"][0], pair["concat"][1]) for pair in pairs}
+
+
+def root_queue(node: str) -> str | None:
+    """The kind of the root queue of a node's tap; None where there is no tap."""
+    shown = json.loads(output("tc", "-j", "qdisc", "show", "dev", TAPS[node]) or "[]")
+    return next((qdisc["kind"] for qdisc in shown if qdisc.get("root")), None)
+
+
+def is_slowed(node: str) -> bool:
+    return "rate 5Mbit" in output("tc", "class", "show", "dev", TAPS[node])
+
+
+def is_plugged_in(node: str) -> bool:
+    (link,) = json.loads(output("ip", "-json", "link", "show", "dev", TAPS[node]))
+    return "UP" in link["flags"]
+
+
+def state_of(node: str) -> tuple[int, int]:
+    """What libvirt says of the machine, and its running number: a new one for each boot."""
+    with host_libvirt() as handle:
+        domain = handle.lookupByName(f"{CLUSTER}.{node}")
+        return domain.state()[0], domain.ID()
+
+
+def assert_linked() -> None:
+    assert cuts() == BOTH_WAYS
+    assert is_slowed("n0")
+    assert root_queue("n1") == "noqueue"
+
+
+def assert_healed() -> None:
+    assert cuts() is None
+    assert {root_queue("n0"), root_queue("n1")} <= {"noqueue", None}
+
+
+@pytest.fixture
+def defined(bed: Bed) -> Bed:
+    bed.write_topology(CLUSTER)
+    run(bed, define)
+    return bed
+
+
+class Witness:
+    """Looks at the host each time that a node is about to run."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, name: str) -> None:
+        action, _, node = name.removeprefix("before ").partition(":")
+        if name.startswith("before ") and action == "Resume":
+            assert state_of(node)[0] == libvirt.VIR_DOMAIN_PAUSED
+            assert_linked()
+            self.seen.append(node)
+
+
+async def test_a_node_that_comes_up_or_is_power_cycled_has_its_links_before_it_runs(defined: Bed) -> None:
+    witness = Witness()
+    async with defined.runtime(witness) as runtime:
+        session = Session(runtime)
+        await inject(session)
+        assert cuts() == BOTH_WAYS, "a cut needs no tap"
+        await start(session)
+        assert witness.seen == ["n0"], "nothing on its own tap keeps n1 from running at once"
+        await session.clusters.crash(CLUSTER, "n0", wait_for_ssh=False)
+        assert witness.seen == ["n0", "n0"]
+        assert {state_of(node)[0] for node in TAPS} == {libvirt.VIR_DOMAIN_RUNNING}
+        await heal(session)
+        assert_healed()
+        await stop(session)
+
+
+async def test_what_others_flush_or_delete_is_put_back_and_what_is_theirs_stays(defined: Bed) -> None:
+    async with defined.runtime() as runtime:
+        session = Session(runtime)
+        await start_paused(session)
+        await inject(session)
+        output("nft", "add", "table", "bridge", "theirs")
+        output("nft", "delete", "table", "bridge", table_name(CLUSTER))
+        output("tc", "qdisc", "replace", "dev", TAPS["n0"], "root", "noqueue")
+        assert cuts() is None
+        await carry_out(session)
+        assert_linked()
+        await destroy(session)
+        assert_healed()
+        assert "theirs" in output("nft", "list", "tables", "bridge")
+        output("nft", "delete", "table", "bridge", "theirs")
+
+
+async def test_links_that_nobody_wants_are_healed(defined: Bed) -> None:
+    async with defined.runtime() as runtime:
+        await inject(Session(runtime))
+    for path in defined.settings.state_dir.glob("*.db*"):
+        path.unlink()
+    async with defined.runtime() as runtime:
+        await define(Session(runtime))
+        assert_healed()
+
+
+async def test_a_pulled_cable_stays_pulled_when_the_network_is_made_anew(defined: Bed) -> None:
+    async with defined.runtime() as runtime:
+        session = Session(runtime)
+        await start_paused(session)
+        await session.faults.partition(CLUSTER, PartitionRequest(shape=One(node="n0"), mode=CutMode.LINK_DOWN))
+        assert (is_plugged_in("n0"), is_plugged_in("n1")) == (False, True)
+        with host_libvirt() as handle:
+            handle.networkLookupByName(f"net-{CLUSTER}").destroy()
+        await carry_out(session)
+        assert (is_plugged_in("n0"), is_plugged_in("n1")) == (False, True)
+        await heal(session)
+        assert is_plugged_in("n0")
+
+
+def test_a_fault_injected_or_healed_and_killed_at_every_boundary_ends_in_exactly_what_is_wanted(defined: Bed) -> None:
+    run(defined, start_paused)
+    assert kill_at_every_boundary(defined, [heal], inject, inject, assert_linked) >= 4
+    assert kill_at_every_boundary(defined, [inject], heal, heal, assert_healed) >= 2
+    run(defined, destroy)
+    assert audit(defined).clean
+
+
+def test_a_power_cycle_under_faults_killed_at_every_boundary_happens_once_and_ends_running(defined: Bed) -> None:
+    run(defined, inject, start)
+    for boundary in range(MOST_BOUNDARIES):
+        before = state_of("n0")[1], state_of("n1")[1]
+        run(defined, ask_for_power_cycle)
+        survived = wait_for(run_in_child(defined, carry_out, Killer(boundary)))
+        run(defined, carry_out)
+        assert state_of("n0") == (libvirt.VIR_DOMAIN_RUNNING, max(before) + 1)
+        assert_linked()
+        if survived:
+            assert boundary >= 8
+            break
+    run(defined, destroy)
+    assert_healed()
+
+
+def test_deleting_a_cluster_under_faults_killed_at_every_boundary_leaves_nothing(defined: Bed) -> None:
+    def check() -> None:
+        assert_healed()
+        assert audit(defined).clean
+
+    assert kill_at_every_boundary(defined, [define, start_paused, inject], destroy, destroy, check) >= 20

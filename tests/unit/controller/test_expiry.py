@@ -1,0 +1,57 @@
+"""A fault whose time is over leaves the record, whatever else can be done in that round."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.controller.round import Rounds
+from reconciler.desired.compile import HostFacts
+from reconciler.errors import LibvirtUnavailable
+from reconciler.guest.pool import SshPool
+from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.links.driver import LinkDriver
+from reconciler.model.faults import Halves
+from reconciler.store.sqlite import SqliteStore
+from tests.simulation.worlds import running_record
+from tests.unit.faults.samples import impair, partition
+
+NODES = ("alpha", "beta")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = SqliteStore(tmp_path)
+    yield opened
+    await opened.close()
+
+
+def rounds_without_libvirt(store: SqliteStore) -> Rounds:
+    async def facts() -> HostFacts:
+        return HostFacts(kvm_usable=False)
+
+    return Rounds(store, Libvirt("test:///no/such/file"), LinkDriver(), SshPool(), facts)
+
+
+async def test_the_controller_takes_an_expired_fault_from_the_record_and_the_history_says_so(
+    store: SqliteStore,
+) -> None:
+    over = datetime.now(UTC) - timedelta(seconds=1)
+    faults = {
+        "over": partition(Halves(), NODES, name="over", expires_at=over),
+        "later": partition(Halves(), NODES, name="later", expires_at=over + timedelta(hours=1)),
+        "stays": impair("alpha", "beta", nodes=NODES, name="stays", delay_ms=10),
+    }
+    record = running_record(*NODES).model_copy(update={"faults": faults})
+    written = await store.put(record, expected_generation=0, actor="user")
+    result = await rounds_without_libvirt(store).run(written.cluster_name)
+    assert isinstance(result.error, LibvirtUnavailable)
+    kept = await store.get(written.cluster_name)
+    assert kept is not None
+    assert (list(kept.faults), kept.generation) == (["later", "stays"], written.generation + 1)
+    (_, entry) = await store.history(written.cluster_name)
+    assert entry.actor == "controller"
+    assert {(step["op"], step["path"]) for step in entry.patch} == {("remove", "/faults/over")}
+    await rounds_without_libvirt(store).run(written.cluster_name)
+    assert len(await store.history(written.cluster_name)) == 2
