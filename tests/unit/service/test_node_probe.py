@@ -1,0 +1,45 @@
+"""What one visit to a node tells of its modules and its kernel."""
+
+import pytest
+
+from reconciler.model.results import ExecResult
+from reconciler.model.status import ConditionStatus
+from reconciler.service.node_probe import Probe, _understood
+
+HEADER = "0f0e0d0c-0b0a-4908-8706-050403020100 100.00\n"
+ALL_READ = "dd: error reading '/dev/kmsg': Resource temporarily unavailable\n"
+WARN = "4,1,40000000,-;WARNING: CPU: 0 PID: 12 at drivers/test/provoke.c:41 f+0x1/0x2\n"
+
+
+def seen(log: str, stderr: str = ALL_READ, modules: str = "virtio_net\next4 1 2 - Live\n") -> Probe:
+    answer = ExecResult(exit_code=1, stdout=f"{modules}\n{log}", stderr=stderr, duration_s=0.1, timed_out=False)
+    return _understood(answer, "n0")
+
+
+def test_a_quiet_kernel_is_well_since_its_boot() -> None:
+    found = seen(HEADER + "6,0,1,-;Linux version\n")
+    assert found.modules == ("virtio_net", "ext4")
+    assert found.kernel.condition.status is ConditionStatus.TRUE
+    assert found.kernel.event is None
+
+
+def test_the_first_bad_event_makes_it_ill_since_then() -> None:
+    well, ill = seen(HEADER), seen(HEADER + "6,0,1,-;Linux version\n" + WARN)
+    assert ill.kernel.event is not None
+    assert (ill.kernel.condition.status, ill.kernel.condition.reason) == (ConditionStatus.FALSE, "Warn")
+    since_boot = ill.kernel.condition.last_transition - well.kernel.condition.last_transition
+    assert since_boot.total_seconds() == pytest.approx(40, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("log", "stderr"),
+    [
+        (HEADER, "dd: failed to open '/dev/kmsg': Permission denied\n"),
+        (HEADER, "dd: error reading '/dev/kmsg': Broken pipe\n"),
+        ("", "sh: 1: dd: not found\n"),
+    ],
+)
+def test_a_log_that_was_not_read_says_nothing_good_and_the_modules_are_known(log: str, stderr: str) -> None:
+    found = seen(log, stderr)
+    assert found.kernel.condition.status is ConditionStatus.UNKNOWN
+    assert found.modules == ("virtio_net", "ext4")
