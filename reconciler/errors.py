@@ -137,6 +137,13 @@ class SnapshotFailed(ClusterError):
     recoverable = True
 
 
+class RevertFailed(ClusterError):
+    """The cluster cannot be put back into the snapshot, and stays as it is; another one may do."""
+
+    code = ErrorCode.REVERT_FAILED
+    recoverable = True
+
+
 class FaultNotFound(ClusterError):
     """The cluster has never had a network fault of that handle."""
 

@@ -19,7 +19,6 @@ README = Path(__file__).parents[1] / "README.md"
 
 # Codes that no error class of their own carries: those of a cluster's obstacles, and those of features to come.
 _WITHOUT_CLASS: Mapping[ErrorCode, tuple[str, bool]] = {
-    ErrorCode.REVERT_FAILED: ("A revert could not be done on every node.", True),
     ErrorCode.GUEST_CRASHED: ("A node's kernel has crashed; it is kept as it is until somebody asks.", True),
     ErrorCode.GUEST_PAUSED: ("A node is paused, by an I/O error or by a person; it is left so.", True),
 }

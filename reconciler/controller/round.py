@@ -25,12 +25,13 @@ from reconciler.host.files import remove_empty_directory
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument
+from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
 from reconciler.model.status import RecordStatus
 from reconciler.observe.cluster import observe_cluster
+from reconciler.observe.verification import revert_obstacles
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
 
@@ -124,6 +125,10 @@ class Rounds:
         except ClusterError as error:
             return status_of_failed_round(record, obstacle_of(error), before, now)
         return status_after(record, difference.observed, difference.plan, (), before, now)
+
+    async def revert_obstacles(self, record: ClusterRecord, snapshot: Snapshot) -> list[str]:
+        """What keeps the cluster from being reverted as the record, not yet written, wants it; changes nothing."""
+        return await revert_obstacles(snapshot, (await self.compare(record)).desired, self._libvirt)
 
     def stop(self) -> None:
         """Begin no further action: this process is to end. What was begun is brought to its end."""

@@ -199,7 +199,7 @@ def plan_links(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
 
 def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
     """A snapshot that was asked for is taken, the oldest request first; one that is not wanted any more is deleted."""
-    for name in known_extra(desired.snapshots, observed.snapshots):
+    for name in [*known_extra(desired.snapshots, observed.snapshots), *_damaged_extra(desired, observed)]:
         yield DeleteSnapshot(name=name, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.LIVE)
     missing = [(want.request, name, want) for name, want in known(desired.snapshots) if name not in observed.snapshots]
     if not missing:
@@ -214,6 +214,13 @@ def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Itera
         change=Change.CREATE,
         disruption=Disruption.LIVE,
     )
+
+
+def _damaged_extra(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:
+    """Snapshots of ours of which only the name can be read, and that name is not wanted any more."""
+    for name, found in observed.snapshots.items():
+        if name not in desired.snapshots and isinstance(found, Unknown) and found.code is ErrorCode.SNAPSHOT_FAILED:
+            yield name
 
 
 def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from reconciler.errors import (
     ClusterError,
     InvalidArgument,
+    RevertFailed,
     SnapshotExists,
     SnapshotFailed,
     SnapshotLost,
@@ -65,7 +66,8 @@ class Snapshots:
         """One coherent snapshot of all disks, and with `include_memory` of the memory of all nodes that are up.
 
         Raises `SnapshotExists`, and `SnapshotFailed` where it could not be taken: it is then not wanted any more,
-        so that it is not taken at some later moment.
+        so that it is not taken at some later moment. Cancelled, it is the same, unless it is there by then: taking
+        it is brought to its end once the nodes stand still.
         """
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
@@ -78,6 +80,9 @@ class Snapshots:
         )
         try:
             await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        except asyncio.CancelledError:
+            await self._withdraw_unless_taken(record, name)
+            raise
         except ClusterError as error:
             await self._change(cluster, lambda before: intent.without_snapshot(before, name))
             raise SnapshotFailed(f"the snapshot {name!r} was not taken: {error}", node=error.node) from error
@@ -119,12 +124,15 @@ class Snapshots:
     ) -> ClusterStatus:
         """All nodes are back in the snapshot, or none has left where it was.
 
-        Raises `SnapshotNotFound`, `SnapshotLost`, and `InvalidArgument` where the cluster has other nodes now.
+        Raises `SnapshotNotFound`, `SnapshotLost`, `InvalidArgument` where the cluster has other nodes now, and
+        `RevertFailed` where a file of the snapshot is not whole or its memory does not fit the nodes any more: then
+        nothing was asked for and nobody was stopped.
         """
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
         snapshot = await self._found(record, name)
         _require_same_nodes(record, name, snapshot)
+        await self._require_possible(record, name, snapshot, restart_after=restart_after)
         record = await self._change(
             cluster, lambda before: intent.reverted(before, name, snapshot, restart_after=restart_after)
         )
@@ -151,6 +159,10 @@ class Snapshots:
             per_node={node: SnapshotNodeDeletion(node_name=node, deleted=True) for node in nodes},
         )
 
+    async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:
+        if all(manifest.snapshot_name != name for manifest in await self._manifests(record)):
+            await self._change(record.cluster_name, lambda before: intent.without_snapshot(before, name))
+
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Guests that go on from memory think that no time has passed."""
         command = f"date -u -s @{time.time():.3f} >/dev/null"
@@ -159,6 +171,16 @@ class Snapshots:
             if isinstance(answer, ClusterError) or answer.exit_code != 0:
                 cause = str(answer) if isinstance(answer, ClusterError) else answer.stderr.strip()
                 log.warning("clock_not_stepped", cluster=record.cluster_name, node=node, cause=cause)
+
+    async def _require_possible(
+        self, record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool
+    ) -> None:
+        wanted = intent.reverted(record, name, snapshot, restart_after=restart_after)
+        if problems := await self._runtime.rounds.revert_obstacles(wanted, snapshot):
+            raise RevertFailed(
+                f"the cluster stays as it is, for snapshot {name!r} cannot be gone back to: {'; '.join(problems)}",
+                hint="see `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
+            )
 
     async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
         return await change(self._runtime.store, cluster, edit, actor=self._actor)

@@ -21,7 +21,7 @@ app = typer.Typer()
 snapshot = typer.Typer(help="Take a whole cluster back to where it was.", no_args_is_help=True)
 app.add_typer(snapshot, name="snapshot")
 
-_STAYS_ASKED_FOR = "the snapshot stays asked for: `vmcluster snapshot delete` takes that back"
+_WITHDRAWN = "what was not taken by now is not taken any more: see `vmcluster snapshot list`"
 
 Name = Annotated[
     str,
@@ -52,7 +52,7 @@ def create(
     async def work(use: UseCases) -> "SnapshotInfo":
         return await use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce, progress=use.progress)
 
-    present(work, Manner(output=output, when_interrupted=_STAYS_ASKED_FOR), show_created)
+    present(work, Manner(output=output, when_interrupted=_WITHDRAWN), show_created)
 
 
 @snapshot.command("list")

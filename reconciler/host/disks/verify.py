@@ -52,6 +52,11 @@ async def verify_chains(tops: Mapping[Path, str]) -> dict[Path, list[str]]:
     }
 
 
+def broken_chains(tops: Mapping[Path, str]) -> list[str]:
+    """What is missing or of another format in the chains of these files; their content is not looked at. Blocking."""
+    return list(dict.fromkeys(problem for top in tops for problem in _walk(top, [], tops[top])))
+
+
 def _walk(path: Path, chain: list[tuple[Path, ImageFacts]], top_format: str = QCOW2) -> list[str]:
     """Fill `chain` from the top down to where it ends or breaks."""
     return list(_broken_links(path, chain, top_format))

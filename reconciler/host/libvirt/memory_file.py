@@ -10,11 +10,12 @@ from pathlib import Path
 
 from reconciler.errors import OperationFailed
 from reconciler.host.files import create_file
-from reconciler.host.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours
+from reconciler.host.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours, read_mark, write_mark
 
 MEMORY_MODE = 0o600
 """Memory holds every secret of the guest; libvirt reads and writes the file as root and passes it on open."""
 
+_SIZE_BYTES = "size_bytes"
 _COMPLETE = b"LibvirtQemudSave"
 
 
@@ -47,9 +48,11 @@ def publish_memory(path: Path, *, cluster: str) -> None:
         return
     if not is_complete(partial):
         raise OperationFailed(f"the memory in {partial} was not written to its end", hint="take the snapshot again")
-    if not is_owned(partial, cluster):
+    mark = read_mark(partial)
+    if mark is None or mark.cluster != cluster:
         raise not_ours(partial, cluster)
     try:
+        write_mark(partial, mark.model_copy(update={"facts": {**mark.facts, _SIZE_BYTES: str(partial.stat().st_size)}}))
         _sync(partial, os.O_RDONLY)
         partial.rename(path)
         _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -63,10 +66,14 @@ def memory_was_taken(path: Path) -> bool:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a file is there that libvirt has finished."""
+    """Whether a file is there that libvirt has finished, and, once it is published, none of it was cut off since."""
     try:
         with path.open("rb") as file:
-            return file.read(len(_COMPLETE)) == _COMPLETE
+            finished = file.read(len(_COMPLETE)) == _COMPLETE
+            size_bytes = os.fstat(file.fileno()).st_size
+        mark = read_mark(path)
+        published = mark.facts.get(_SIZE_BYTES) if mark is not None else None
+        return finished and published in {None, str(size_bytes)}
     except FileNotFoundError:
         return False
     except OSError as error:
