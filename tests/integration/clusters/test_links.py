@@ -144,9 +144,9 @@ async def test_a_node_that_comes_up_or_is_power_cycled_has_its_links_before_it_r
         await inject(session)
         assert cuts() == BOTH_WAYS, "a cut needs no tap"
         await start(session)
-        assert witness.seen == ["n0"], "nothing on its own tap keeps n1 from running at once"
+        assert sorted(witness.seen) == ["n0", "n1"], "who sends over a slow link waits for it too"
         await session.clusters.crash(CLUSTER, "n0", wait_for_ssh=False)
-        assert witness.seen == ["n0", "n0"]
+        assert witness.seen[2:] == ["n0"]
         assert {state_of(node)[0] for node in TAPS} == {libvirt.VIR_DOMAIN_RUNNING}
         await heal(session)
         assert_healed()
@@ -173,7 +173,7 @@ async def test_what_others_flush_or_delete_is_put_back_and_what_is_theirs_stays(
 async def test_links_that_nobody_wants_are_healed(defined: Bed) -> None:
     async with defined.runtime() as runtime:
         await inject(Session(runtime))
-    for path in defined.settings.state_dir.glob("*.db*"):
+    for path in defined.settings.state_dir.glob("records.sqlite*"):
         path.unlink()
     async with defined.runtime() as runtime:
         await define(Session(runtime))
@@ -185,13 +185,16 @@ async def test_a_pulled_cable_stays_pulled_when_the_network_is_made_anew(defined
         session = Session(runtime)
         await start_paused(session)
         await session.faults.partition(CLUSTER, PartitionRequest(shape=One(node="n0"), mode=CutMode.LINK_DOWN))
-        assert (is_plugged_in("n0"), is_plugged_in("n1")) == (False, True)
+        assert not is_plugged_in("n0")
+        assert not is_plugged_in("n1"), "of two nodes, each is cut off from all others"
         with host_libvirt() as handle:
             handle.networkLookupByName(f"net-{CLUSTER}").destroy()
         await carry_out(session)
-        assert (is_plugged_in("n0"), is_plugged_in("n1")) == (False, True)
+        assert not is_plugged_in("n0")
+        assert not is_plugged_in("n1"), "of two nodes, each is cut off from all others"
         await heal(session)
         assert is_plugged_in("n0")
+        assert is_plugged_in("n1")
 
 
 def test_a_fault_injected_or_healed_and_killed_at_every_boundary_ends_in_exactly_what_is_wanted(defined: Bed) -> None:
