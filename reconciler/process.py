@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +20,7 @@ from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 log = structlog.get_logger(__name__)
 
 _STDERR_TAIL_BYTES = 4096
+_CHUNK_BYTES = 64 * 1024
 _RESET_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
@@ -49,17 +50,22 @@ async def run(
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
     check: bool = True,
+    on_stdout: Callable[[bytes], None] | None = None,
 ) -> Completed:
     """Run `argv` (never through a shell) and return what it printed.
 
-    `env` is added to this process's environment. With `check`, a non-zero exit raises `HostCommandFailed`;
-    a time-out always does. A program that is not installed raises `HostCapabilityMissing`.
+    `env` is added to this process's environment. `on_stdout` is given the output as it comes, too. With `check`, a
+    non-zero exit raises `HostCommandFailed`; a time-out always does. A program that is not installed raises
+    `HostCapabilityMissing`.
     """
     started = time.monotonic()
     process = await _spawn(argv, stdin, env)
     try:
         async with asyncio.timeout(timeout_s):
-            stdout, stderr = await process.communicate(stdin)
+            if on_stdout is None:
+                stdout, stderr = await process.communicate(stdin)
+            else:
+                stdout, stderr = await _communicate(process, stdin, on_stdout)
     except TimeoutError:
         raise HostCommandFailed(f"no end after {timeout_s:g} s: {replay_line(argv)}") from None
     finally:
@@ -93,6 +99,32 @@ async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str
         raise HostCapabilityMissing(
             f"the program {argv[0]!r} is not installed", hint="`vmcluster doctor` names the package"
         ) from None
+
+
+async def _communicate(
+    process: asyncio.subprocess.Process, stdin: bytes | None, on_stdout: Callable[[bytes], None]
+) -> tuple[bytes, bytes]:
+    """As the method of that name, with somebody listening."""
+
+    async def listen(stream: asyncio.StreamReader) -> bytes:
+        chunks = []
+        while chunk := await stream.read(_CHUNK_BYTES):
+            on_stdout(chunk)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def feed() -> None:
+        if process.stdin is not None:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                process.stdin.write(stdin or b"")
+                await process.stdin.drain()
+            process.stdin.close()
+
+    assert process.stdout is not None
+    assert process.stderr is not None
+    stdout, stderr, _ = await asyncio.gather(listen(process.stdout), process.stderr.read(), feed())
+    await process.wait()
+    return stdout, stderr
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -1,8 +1,9 @@
 """The system's `ssh` for a person at a terminal: its command line, and the known_hosts file that it verifies by."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from types import MappingProxyType
 
 from reconciler.guest.address import GuestAddress
 
@@ -14,6 +15,13 @@ def render_ssh_command(address: GuestAddress, known_hosts_path: Path, extra_args
 
     Nothing of the user's own SSH set-up takes part: no configuration file, agent, other key or known host.
     """
+    return [*render_ssh_transport(address, known_hosts_path), "--", address.host, *extra_args]
+
+
+def render_ssh_transport(
+    address: GuestAddress, known_hosts_path: Path, more_options: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """The same up to the host, for programs that add it and their own command; ssh_config(5) has the options."""
     options = {
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
@@ -24,9 +32,9 @@ def render_ssh_command(address: GuestAddress, known_hosts_path: Path, extra_args
         "UpdateHostKeys": "no",
         "ConnectTimeout": str(max(1, round(address.connect_timeout_s))),
     }
-    rendered = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    rendered = [word for name, value in {**options, **more_options}.items() for word in ("-o", f"{name}={value}")]
     login = ["-i", str(address.key_path), "-p", str(address.port), "-l", address.user]
-    return ["ssh", "-F", "none", *rendered, *login, "--", address.host, *extra_args]
+    return ["ssh", "-F", "none", *rendered, *login]
 
 
 def render_known_hosts(addresses: Iterable[GuestAddress]) -> str:

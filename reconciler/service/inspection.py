@@ -2,6 +2,7 @@
 
 import asyncio
 
+from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout
 from reconciler.guest.address import GuestAddress
 from reconciler.host.libvirt.driver import FoundDomain
@@ -33,7 +34,12 @@ _DOMAIN_STATES = {
     PowerState.OFF: DomainState.SHUT_OFF,
 }
 
-_KERNEL_COMMAND = "exec uname -r"
+_HANDLE_COMMAND = f"""
+uname -r
+if [ -r {RECORD_PATH} ]; then {{ read -r i; read -r tree; }} <{RECORD_PATH}; else
+i=$(ls -1t {DEFAULT_BASE}/.complete 2>/dev/null | head -n 1); tree={DEFAULT_BASE}/$i; fi
+[ -n "$i" ] && [ -d "$tree" ] && echo "$tree"; true"""
+"""The kernel, and the tree that is installed, or else the one that was synced last."""
 
 
 class Inspection:
@@ -75,15 +81,17 @@ class Inspection:
         record = await existing(self._runtime.store, cluster)
         await self.require_running(record, list(record.spec.nodes))
         targets = addresses(record, record.spec.nodes)
-        answers = await self._runtime.ssh.run_all(targets, _KERNEL_COMMAND, timeout_s=record.spec.ssh.connect_timeout_s)
-        kernels = {}
+        answers = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=record.spec.ssh.connect_timeout_s)
+        kernels, trees = {}, {}
         for node, answer in answers.items():
             if isinstance(answer, ClusterError):
                 raise answer
-            kernels[node] = answer.stdout.strip()
+            kernels[node], *tree = answer.stdout.splitlines()
+            trees[node] = tree[0] if tree else None
         return ClusterHandle(
             cluster_name=cluster,
             nodes=tuple(_descriptor(record, address) for address in targets),
+            artifact_path=trees[targets[0].node],
             kernel_version=kernels[targets[0].node],
             kernel_versions=kernels,
         )
@@ -132,6 +140,7 @@ class Inspection:
             ip=str(record.spec.nodes[name].ip),
             domain_state=state,
             ssh_reachable=seen is not None,
+            artifact_id_installed=seen.artifact_id if seen else None,
             loaded_modules=seen.modules if seen else (),
             message="; ".join(messages) or None,
             conditions=(kernel.condition,) if kernel else (),

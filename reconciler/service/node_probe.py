@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from reconciler.artifacts.installed import parse_installed_id
+from reconciler.artifacts.node_scripts import RECORD_PATH
 from reconciler.errors import ClusterError
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import READ_COMMAND, parse_kernel_buffer
@@ -20,10 +22,14 @@ from reconciler.service.runtime import Runtime
 
 OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
 
+_INSTALLED = "="
+"""Before the id of what is installed, on a line of its own; no module's name begins so."""
+
 _COMMAND = f"""
 if [ -n "$BASH_VERSION" ]; then eval 'mapfile -t m </proc/modules; printf "%s\\n" "${{m[@]%% *}}"'
-else cat /proc/modules; fi; echo; {READ_COMMAND}"""
-"""Says that the login works, which modules are loaded and what the kernel said. bash needs no process for the modules,
+else cat /proc/modules; fi
+if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; echo "{_INSTALLED}$i"; fi; echo; {READ_COMMAND}"""
+"""Says that the login works, which modules are loaded, what is installed and what the kernel said. bash needs no process for the modules,
 and `dd` takes the place of the login shell: under emulation every process costs as much as that shell itself."""
 
 
@@ -41,6 +47,7 @@ class Probe:
 
     modules: tuple[str, ...]
     kernel: KernelState
+    artifact_id: str | None = None
 
 
 async def probe(runtime: Runtime, address: GuestAddress, timeout_s: float) -> Probe | None:
@@ -67,8 +74,10 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
 
 def _understood(answer: ExecResult, node: str) -> Probe:
     listed, _, log = answer.stdout.partition("\n\n")
-    modules = tuple(line.split()[0] for line in listed.splitlines() if line)
-    return Probe(modules, _buffer_state(answer.model_copy(update={"stdout": log}), node))
+    lines = [line for line in listed.splitlines() if line.strip()]
+    modules = tuple(line.split()[0] for line in lines if not line.startswith(_INSTALLED))
+    installed = (parse_installed_id(line.removeprefix(_INSTALLED)) for line in lines if line.startswith(_INSTALLED))
+    return Probe(modules, _buffer_state(answer.model_copy(update={"stdout": log}), node), next(installed, None))
 
 
 def _buffer_state(answer: ExecResult, node: str) -> KernelState:

@@ -7,10 +7,19 @@ import typer
 from reconciler.frontends.cli.snapshot_tables import size
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line, printable
-from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact
+from reconciler.model.results import (
+    ArtifactDiff,
+    ArtifactRemoval,
+    BuildArtifact,
+    InstallStatus,
+    NodeInstall,
+    NodeSync,
+    SyncStatus,
+)
 
 SHORT_ID_LENGTH = 12
 _SHOWN_PATHS = 20
+_STYLES = {"failed": "red", "complete": "green", "was complete": "green", "done": "green"}
 
 
 def show_artifacts(artifacts: Sequence[BuildArtifact]) -> None:
@@ -39,6 +48,17 @@ def show_diff(diff: ArtifactDiff) -> None:
 def show_removal(removal: ArtifactRemoval) -> None:
     """That an artifact is gone."""
     typer.echo(f"artifact {short(removal.artifact_id)} is gone; {size(removal.freed_bytes)} freed")
+
+
+def show_sync(status: SyncStatus) -> None:
+    """How a tree came to each node."""
+    typer.echo(printable(f"artifact {short(status.artifact_id)} at {status.path}\n"))
+    print_columns(["NODE", "STATE", "SENT", "TOOK", "BASIS"], map(_sync_row, status.per_node.values()), _STYLES)
+
+
+def show_install(status: InstallStatus) -> None:
+    """How an installation went on each node."""
+    print_columns(["NODE", "STATE", "MODULES", "DEPMOD"], map(_install_row, status.per_node.values()), _STYLES)
 
 
 def artifact_lines(artifact: BuildArtifact) -> Iterator[str]:
@@ -98,6 +118,22 @@ def _artifact_row(artifact: BuildArtifact) -> list[str]:
         artifact.git_branch or "-",
         artifact.source_path,
     ]
+
+
+def _sync_row(node: NodeSync) -> list[str]:
+    state = "failed" if node.error else "was complete" if node.skipped else "complete"
+    return [
+        node.node_name,
+        state,
+        "-" if node.skipped else size(node.bytes_transferred),
+        f"{node.duration_s:.1f} s",
+        short(node.basis) if node.basis else "-",
+    ]
+
+
+def _install_row(node: NodeInstall) -> list[str]:
+    state = "failed" if node.error else "done"
+    return [node.node_name, state, ", ".join(node.installed_module_paths) or "-", node.depmod_output or "-"]
 
 
 def _names(what: str, names: Sequence[str]) -> Iterator[str]:

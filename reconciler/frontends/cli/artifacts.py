@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.frontends.cli.completion import complete_artifact
-from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
+from reconciler.frontends.cli.completion import complete_artifact, complete_node
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.session import Manner, UseCases, present
 
 if TYPE_CHECKING:
-    from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact
+    from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, InstallStatus, SyncStatus
 
 app = typer.Typer()
 artifact = typer.Typer(help="Bring build trees to the nodes and install them there.", no_args_is_help=True)
@@ -29,6 +29,25 @@ class BuildTypeName(StrEnum):
     DEB = "deb"
 
 
+class InstallModeName(StrEnum):
+    """The ways to install, known here without the models."""
+
+    MODPROBE_PATH = "modprobe_path"
+    MAKE_INSTALL = "make_install"
+    RPM = "rpm"
+    DEB = "deb"
+
+
+DEFAULT_DEST = "/opt/vmcluster/artifacts"
+_GOES_ON = "run it again, and it goes on"
+
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option("--node", metavar="NODE", help="Only this node; repeatable.", autocompletion=complete_node),
+]
+DestBase = Annotated[
+    str, typer.Option("--dest", metavar="DIR", help="Directory on the nodes that holds the trees.", callback=valid_text)
+]
 Id = Annotated[
     str,
     typer.Argument(
@@ -110,6 +129,74 @@ def diff(
         return await use.artifacts.diff(a, b)
 
     present(work, Manner(output=output), show_diff)
+
+
+@artifact.command()
+def sync(
+    cluster: Cluster,
+    artifact_id: Id,
+    node: Nodes = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Make the tree exact again also where it is complete.")
+    ] = False,
+    dest: DestBase = DEFAULT_DEST,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 3600.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Bring an artifact's tree to the nodes; where an earlier one is there, only what differs travels."""
+    from reconciler.frontends.cli.artifact_tables import show_sync
+
+    async def work(use: UseCases) -> "SyncStatus":
+        return await use.deployment.sync(
+            cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout, progress=use.progress
+        )
+
+    present(work, Manner(output=output, when_interrupted=_GOES_ON), show_sync, partial=True)
+
+
+@artifact.command()
+def install(
+    cluster: Cluster,
+    artifact_id: Id,
+    node: Nodes = None,
+    mode: Annotated[
+        InstallModeName, typer.Option("--mode", metavar="MODE", help="modprobe_path, make_install, rpm or deb.")
+    ] = InstallModeName.MODPROBE_PATH,
+    dest: DestBase = DEFAULT_DEST,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Install a synced artifact on the nodes. Modules are put where modprobe finds them, and are not loaded."""
+    from reconciler.frontends.cli.artifact_tables import show_install
+
+    async def work(use: UseCases) -> "InstallStatus":
+        return await use.deployment.install(
+            cluster,
+            artifact_id,
+            nodes=node,
+            install_mode=mode.value,
+            dest_base=dest,
+            timeout_s=timeout,
+            progress=use.progress,
+        )
+
+    present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
+
+
+@artifact.command()
+def uninstall(
+    cluster: Cluster,
+    node: Nodes = None,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Take out what is installed on the nodes. Loaded modules stay loaded, and the trees stay there."""
+    from reconciler.frontends.cli.artifact_tables import show_install
+
+    async def work(use: UseCases) -> "InstallStatus":
+        return await use.deployment.uninstall(cluster, nodes=node, timeout_s=timeout, progress=use.progress)
+
+    present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
 
 
 @artifact.command()

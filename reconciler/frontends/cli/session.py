@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.service.artifacts import Artifacts
     from reconciler.service.clusters import Clusters
     from reconciler.service.consoles import Consoles
+    from reconciler.service.deployment import Deployment
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
     from reconciler.service.kernel_log import KernelLogs
@@ -52,6 +53,7 @@ class UseCases:
     upkeep: "SnapshotUpkeep"
     faults: "Faults"
     artifacts: "Artifacts"
+    deployment: "Deployment"
     progress: "Progress"
 
 
@@ -133,6 +135,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
     from reconciler.service.artifacts import Artifacts
     from reconciler.service.clusters import Clusters
     from reconciler.service.consoles import Consoles
+    from reconciler.service.deployment import Deployment
     from reconciler.service.faults import Faults
     from reconciler.service.inspection import Inspection
     from reconciler.service.kernel_log import KernelLogs
@@ -153,6 +156,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
         upkeep=SnapshotUpkeep(runtime),
         faults=Faults(runtime, actor=actor()),
         artifacts=Artifacts(runtime),
+        deployment=Deployment(runtime),
         progress=progress,
     )
 

@@ -118,3 +118,15 @@ BuildTypeName = Annotated[
     Field(description="How the tree was built, which says how to install it; recorded, not checked."),
 ]
 Metadata = Annotated[dict[str, str] | None, Field(description="Words of your own to keep with the artifact.")]
+DestBase = Annotated[
+    str,
+    Field(min_length=2, max_length=1024, description="Directory on the nodes that holds one directory per artifact."),
+]
+InstallModeName = Annotated[
+    Literal["modprobe_path", "make_install", "rpm", "deb"],
+    Field(
+        description="`modprobe_path`: modules where modprobe finds them; `make_install`: `make install` in the tree; "
+        "`rpm`, `deb`: the packages in the tree."
+    ),
+]
+TransferTimeout = Annotated[Seconds, Field(description="Seconds that each node gets.")]

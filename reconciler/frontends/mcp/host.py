@@ -17,6 +17,7 @@ from reconciler.service import envelope
 from reconciler.service.artifacts import Artifacts
 from reconciler.service.clusters import Approval, Clusters
 from reconciler.service.consoles import Consoles
+from reconciler.service.deployment import Deployment
 from reconciler.service.faults import Faults
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import KernelLogs
@@ -46,6 +47,7 @@ class UseCases:
     snapshots: Snapshots
     faults: Faults
     artifacts: Artifacts
+    deployment: Deployment
     progress: Progress
 
     @classmethod
@@ -61,6 +63,7 @@ class UseCases:
             snapshots=Snapshots(runtime, actor=actor),
             faults=Faults(runtime, actor=actor),
             artifacts=Artifacts(runtime),
+            deployment=Deployment(runtime),
             progress=Progress(report),
         )
 

@@ -15,7 +15,8 @@ snapshot_revert, which takes seconds and needs no boot. Snapshots may stand on e
 To test what a network can do to a system: net_partition cuts groups of nodes off from each other, net_impair delays or
 loses what a node sends; both hold over reboots until net_heal or net_heal_all, and node_exec works throughout.
 
-To try a build: artifact_register keeps a tree as it is now, and artifact_diff compares two of them.
+To try a build: artifact_register keeps a tree; artifact_sync brings it to the nodes, only what differs from an earlier
+one there; artifact_install makes the kernel find its modules, or installs its packages. Then take the snapshot.
 
 Every answer is {success, result, error}. Where success is false, error has a code, a message that says what failed, on
 which node and what to do, and `recoverable`: true means that the same call may succeed later or after the remedy in the
@@ -26,7 +27,7 @@ message; false means that the request itself has to change. `result` may then st
 - CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: cluster_start.
 - SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list; a lost one can only be deleted. SNAPSHOT_EXISTS: take another name.
 - FAULT_NOT_FOUND: net_fault_list. HOST_CAPABILITY_MISSING: the message names what the host needs; tell your user.
-- ARTIFACT_NOT_FOUND: artifact_list; artifact_register makes one.
+- ARTIFACT_NOT_FOUND: artifact_list; artifact_register makes one. ARTIFACT_NOT_SYNCED: artifact_sync, then again.
 - PARTIAL_FAILURE: `result` says of each node how it went; call again once the cause is gone, what is done is skipped.
 - LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a list of names; "all", an empty

@@ -16,7 +16,9 @@ from reconciler.frontends.mcp.arguments import (
     ClusterName,
     Command,
     CommandTimeout,
+    DestBase,
     Environment,
+    InstallModeName,
     Metadata,
     NodeName,
     Nodes,
@@ -29,6 +31,7 @@ from reconciler.frontends.mcp.arguments import (
     StopModeName,
     Topology,
     TopologyName,
+    TransferTimeout,
     WaitForSsh,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
@@ -45,9 +48,11 @@ from reconciler.model.results import (
     ClusterSummary,
     ExecAllResult,
     ExecResult,
+    InstallStatus,
     NodeStatus,
     SnapshotDeleteResult,
     SnapshotInfo,
+    SyncStatus,
     ToolResult,
 )
 from reconciler.service.plan_view import PlanView
@@ -350,6 +355,74 @@ async def artifact_diff(call: Call, artifact_id_a: ArtifactId, artifact_id_b: Ar
     return await ask(call, lambda use: use.artifacts.diff(artifact_id_a, artifact_id_b))
 
 
+async def artifact_sync(
+    call: Call,
+    cluster_name: ClusterName,
+    artifact_id: ArtifactId,
+    nodes: Nodes = "all",
+    force: Annotated[
+        bool, Field(description="Make the tree exact again also where it is complete: programs may have changed it.")
+    ] = False,
+    dest_base: DestBase = "/opt/vmcluster/artifacts",
+    timeout_s: TransferTimeout = 3600,
+) -> ToolResult[SyncStatus]:
+    """Bring an artifact's tree to `dest_base`/id on the nodes, all at once. Skipped where it is complete.
+
+    Where an earlier artifact is on a node, only what differs travels; `bytes_transferred` says how much did.
+    PARTIAL_FAILURE: `result` says of each node how it went; nothing half is taken for complete, so call again.
+    """
+    return await ask(
+        call,
+        lambda use: use.deployment.sync(
+            cluster_name,
+            artifact_id,
+            nodes=nodes,
+            force=force,
+            dest_base=dest_base,
+            timeout_s=timeout_s,
+            progress=use.progress,
+        ),
+    )
+
+
+async def artifact_install(
+    call: Call,
+    cluster_name: ClusterName,
+    artifact_id: ArtifactId,
+    nodes: Nodes = "all",
+    install_mode: InstallModeName = "modprobe_path",
+    dest_base: DestBase = "/opt/vmcluster/artifacts",
+    timeout_s: TransferTimeout = 600,
+) -> ToolResult[InstallStatus]:
+    """Install a synced artifact on the nodes. Modules are not loaded: use `modprobe` by node_exec_all.
+
+    `cluster_status` then shows it, and a revert to an earlier snapshot takes it back. ARTIFACT_NOT_SYNCED:
+    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than a node runs; nothing was installed.
+    """
+    return await ask(
+        call,
+        lambda use: use.deployment.install(
+            cluster_name,
+            artifact_id,
+            nodes=nodes,
+            install_mode=install_mode,
+            dest_base=dest_base,
+            timeout_s=timeout_s,
+            progress=use.progress,
+        ),
+    )
+
+
+async def artifact_uninstall(
+    call: Call, cluster_name: ClusterName, nodes: Nodes = "all", timeout_s: TransferTimeout = 600
+) -> ToolResult[InstallStatus]:
+    """Take out what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
+    return await ask(
+        call,
+        lambda use: use.deployment.uninstall(cluster_name, nodes=nodes, timeout_s=timeout_s, progress=use.progress),
+    )
+
+
 async def artifact_remove(call: Call, artifact_id: ArtifactId) -> ToolResult[ArtifactRemoval]:
     """Forget an artifact and free what only it needs on the host. Nodes keep what they have."""
     return await ask(call, lambda use: use.artifacts.remove(artifact_id))
@@ -385,6 +458,9 @@ TOOLS = (
     ToolDefinition(artifact_register, "Register a build", ADDS),
     ToolDefinition(artifact_list, "List builds", LOOKS),
     ToolDefinition(artifact_diff, "Compare two builds", LOOKS),
+    ToolDefinition(artifact_sync, "Bring a build to nodes", ADDS),
+    ToolDefinition(artifact_install, "Install a build", TAKES_AWAY),
+    ToolDefinition(artifact_uninstall, "Uninstall a build", TAKES_AWAY),
     ToolDefinition(artifact_remove, "Remove a build", TAKES_AWAY),
 )
 

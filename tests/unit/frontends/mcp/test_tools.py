@@ -52,6 +52,20 @@ CONTRACT: dict[str, dict[str, Any]] = {
     "artifact_register": {"source_path": ..., "build_type": "raw_tree", "kernel_version": None, "metadata": None},
     "artifact_list": {},
     "artifact_diff": {"artifact_id_a": ..., "artifact_id_b": ...},
+    "artifact_sync": {
+        "cluster_name": ...,
+        "artifact_id": ...,
+        "nodes": "all",
+        "force": False,
+        "dest_base": "/opt/vmcluster/artifacts",
+    },
+    "artifact_install": {
+        "cluster_name": ...,
+        "artifact_id": ...,
+        "nodes": "all",
+        "install_mode": "modprobe_path",
+        "dest_base": "/opt/vmcluster/artifacts",
+    },
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
@@ -69,7 +83,9 @@ READ_ONLY = {
 }
 FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
 HARMLESS = (
-    READ_ONLY | FAULTS | {"cluster_define", "cluster_start", "snapshot_create", "dmesg_mark", "artifact_register"}
+    READ_ONLY
+    | FAULTS
+    | {"cluster_define", "cluster_start", "snapshot_create", "dmesg_mark", "artifact_register", "artifact_sync"}
 )
 REPEATABLE = HARMLESS | {
     "cluster_apply",
@@ -78,6 +94,8 @@ REPEATABLE = HARMLESS | {
     "snapshot_delete",
     "artifact_remove",
     "node_pull",
+    "artifact_install",
+    "artifact_uninstall",
 }
 
 

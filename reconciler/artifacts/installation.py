@@ -1,0 +1,177 @@
+"""Installing a tree that is on a node, and taking it out again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from reconciler.artifacts import facts, node_scripts
+from reconciler.artifacts.entries import TreeEntry, shown
+from reconciler.artifacts.installed import InstalledRecord, parse_record, render_record
+from reconciler.artifacts.module_file import module_name
+from reconciler.artifacts.upload import NODE_STEP_TIMEOUT_S, NodePlace, run_script, tail
+from reconciler.errors import InvalidArgument, OperationFailed
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.pool import SshPool
+from reconciler.model.results import ExecResult, InstallMode, NodeInstall, ToolError
+
+_OUTPUT_LIMIT_BYTES = 8 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What decides whether an artifact fits a node; `vermagic` is empty where the node's kernel has no modules."""
+
+    synced: bool
+    release: str
+    vermagic: str
+
+
+async def examine(ssh: SshPool, place: NodePlace) -> Examined:
+    """Look at a node; changes nothing."""
+    said = await run_script(ssh, place.address, node_scripts.EXAMINE, [place.base, place.artifact_id])
+    state, release, *vermagic = said.splitlines()
+    return Examined(state == "complete", release, vermagic[0].strip() if vermagic else "")
+
+
+def payload_of(entries: Sequence[TreeEntry], mode: InstallMode) -> list[TreeEntry]:
+    """The files of a tree that are installed. Raises `InvalidArgument` where there are none, or too many of a name."""
+    match mode:
+        case InstallMode.MODPROBE_PATH:
+            found = _one_per_module(facts.modules(entries))
+        case InstallMode.DEB | InstallMode.RPM:
+            found = facts.packages(entries, f".{mode.value}".encode())
+        case InstallMode.MAKE_INSTALL:
+            return []
+        case _:
+            assert_never(mode)
+    if not found:
+        what = "kernel module" if mode is InstallMode.MODPROBE_PATH else f".{mode.value} package"
+        raise InvalidArgument(
+            f"there is no {what} in this artifact", hint="register a built tree, or take another mode"
+        )
+    return found
+
+
+def require_fit(payload: Sequence[TreeEntry], examined: Examined, node: str) -> None:
+    """Raise `InvalidArgument` where the node's kernel would refuse one of the modules for its version magic."""
+    for entry in payload:
+        theirs = examined.vermagic or examined.release
+        ours = entry.vermagic if examined.vermagic else facts.release_of(entry.vermagic)
+        if ours.split() != theirs.split():
+            raise InvalidArgument(
+                f"module {shown(entry.path)} is for kernel {entry.vermagic or 'unknown'!r}, "
+                f"and node {node} runs {theirs!r}; nothing was installed on any node",
+                node=node,
+                hint="build it against the kernel that the node runs, with the same configuration",
+            )
+
+
+async def install(
+    ssh: SshPool, place: NodePlace, mode: InstallMode, payload: Sequence[TreeEntry], release: str, *, timeout_s: float
+) -> NodeInstall:
+    """Install on one node, and write down there that it was done."""
+    command = node_scripts.render_call(_script_of(mode), [place.tree, release], user=place.address.user)
+    names = b"".join(b"./" + entry.path + b"\0" for entry in payload)
+    answer = await ssh.run(
+        place.address, command, timeout_s=timeout_s, stdin=names, output_limit_bytes=_OUTPUT_LIMIT_BYTES
+    )
+    if answer.exit_code != 0 or answer.timed_out:
+        return _failed(answer, place.address)
+    said = node_scripts.parse_installed(answer.stdout)
+    record = InstalledRecord(place.artifact_id, place.tree, mode, release, said.packages)
+    await _remember(ssh, place.address, record)
+    return _done(answer, place.address, said)
+
+
+async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> NodeInstall:
+    """Take out what the node says is installed; where nothing is, nothing is done."""
+    record = parse_record(await run_script(ssh, address, node_scripts.RECALL, []), node=address.node)
+    if record is None:
+        return NodeInstall(
+            node_name=address.node,
+            exit_code=0,
+            installed_module_paths=(),
+            depmod_output="",
+            output="nothing is installed",
+        )
+    command = node_scripts.render_call(_undo_of(record.mode), [record.tree, record.release], user=address.user)
+    names = b"".join(each.encode() + b"\0" for each in record.packages)
+    answer = await ssh.run(address, command, timeout_s=timeout_s, stdin=names)
+    if answer.exit_code != 0 or answer.timed_out:
+        return _failed(answer, address)
+    return _done(answer, address, node_scripts.parse_installed(answer.stdout))
+
+
+def _one_per_module(found: Sequence[TreeEntry]) -> list[TreeEntry]:
+    """Of copies of one module the first. Raises `InvalidArgument` where two modules of one name differ."""
+    by_name: dict[str | None, TreeEntry] = {}
+    for entry in found:
+        first = by_name.setdefault(module_name(entry.path), entry)
+        if first.content != entry.content:
+            raise InvalidArgument(
+                f"{shown(first.path)} and {shown(entry.path)} are different modules of one name",
+                hint="register the part of the tree that is to be installed",
+            )
+    return list(by_name.values())
+
+
+def _script_of(mode: InstallMode) -> str:
+    match mode:
+        case InstallMode.MODPROBE_PATH:
+            return node_scripts.MODPROBE_PATH
+        case InstallMode.MAKE_INSTALL:
+            return node_scripts.MAKE_INSTALL
+        case InstallMode.DEB:
+            return node_scripts.DEB
+        case InstallMode.RPM:
+            return node_scripts.RPM
+        case _:
+            assert_never(mode)
+
+
+def _undo_of(mode: InstallMode) -> str:
+    match mode:
+        case InstallMode.MODPROBE_PATH:
+            return node_scripts.UNINSTALL_MODPROBE_PATH
+        case InstallMode.MAKE_INSTALL:
+            return node_scripts.UNINSTALL_MAKE
+        case InstallMode.DEB:
+            return node_scripts.UNINSTALL_DEB
+        case InstallMode.RPM:
+            return node_scripts.UNINSTALL_RPM
+        case _:
+            assert_never(mode)
+
+
+async def _remember(ssh: SshPool, address: GuestAddress, record: InstalledRecord) -> None:
+    command = node_scripts.render_call(node_scripts.REMEMBER, [], user=address.user)
+    answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S, stdin=render_record(record))
+    if answer.exit_code != 0 or answer.timed_out:
+        raise OperationFailed(
+            f"installed, but the node could not write that down: {tail(answer.stderr)}",
+            node=address.node,
+            hint="free some space on the node, then install again",
+        )
+
+
+def _failed(answer: ExecResult, address: GuestAddress) -> NodeInstall:
+    how = "came to no end in time" if answer.timed_out else f"ended with {answer.exit_code}"
+    error = OperationFailed(f"the installation {how}: {tail(answer.stderr)}", node=address.node)
+    return NodeInstall(
+        node_name=address.node,
+        exit_code=answer.exit_code,
+        installed_module_paths=(),
+        depmod_output="",
+        output=tail(answer.stderr),
+        error=ToolError.of(error),
+    )
+
+
+def _done(answer: ExecResult, address: GuestAddress, said: node_scripts.Installed) -> NodeInstall:
+    return NodeInstall(
+        node_name=address.node,
+        exit_code=answer.exit_code,
+        installed_module_paths=said.module_paths,
+        depmod_output=said.depmod_output,
+        output=tail(answer.stderr),
+    )

@@ -1,0 +1,47 @@
+"""What a node says is installed on it; pure."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from reconciler.errors import OperationFailed
+from reconciler.model.results import InstallMode
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledRecord:
+    """Written last by an installation, so that half of one is none."""
+
+    artifact_id: str
+    tree: str
+    mode: InstallMode
+    release: str
+    packages: tuple[str, ...]
+
+
+def render_record(record: InstalledRecord) -> bytes:
+    """The id and the path of the tree on lines of their own, which are read without more than a shell."""
+    return f"{record.artifact_id}\n{record.tree}\n{json.dumps(asdict(record))}\n".encode()
+
+
+def parse_record(text: str, *, node: str) -> InstalledRecord | None:
+    """None where nothing is installed. Raises `OperationFailed` for what is no record of ours."""
+    if not text:
+        return None
+    try:
+        said = json.loads(text.splitlines()[2])
+        packages = tuple(map(str, said["packages"]))
+        return InstalledRecord(
+            str(said["artifact_id"]), str(said["tree"]), InstallMode(said["mode"]), str(said["release"]), packages
+        )
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise OperationFailed(
+            f"its record of what is installed is damaged: {error}", node=node, hint="install an artifact again"
+        ) from error
+
+
+def parse_installed_id(line: str) -> str | None:
+    """The id in the first line of a record."""
+    return line if _ID.fullmatch(line) else None

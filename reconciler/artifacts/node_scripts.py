@@ -1,0 +1,167 @@
+"""What is run on nodes, as POSIX shell, and what it prints; pure.
+
+Everything that varies is an argument or standard input, never part of a script.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.errors import InvalidArgument
+
+DEFAULT_BASE = "/opt/vmcluster/artifacts"
+RECORD_PATH = "/var/lib/vmcluster/installed"
+"""Says what is installed: the artifact's id, the path of its tree, and all the rest as JSON, a line each."""
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+PREPARE = """\
+set -eu
+umask 022
+base=$1 id=$2 force=$3
+command -v rsync >/dev/null || { echo 'rsync is not installed on the node' >&2; exit 127; }
+if [ "$force" = no ] && [ -f "$base/.complete/$id" ] && [ -d "$base/$id" ]; then echo complete; exit 0; fi
+mkdir -p -- "$base/.complete" "$base/$id"
+rm -f -- "$base/.complete/$id"
+sync -f "$base/.complete" 2>/dev/null || sync
+echo absent
+ls -1t -- "$base/.complete"
+"""
+"""Ready to be written to: says whether the tree is complete, else which others are, the newest first."""
+
+COMPLETE = """\
+set -eu
+base=$1 id=$2
+sync -f "$base/$id" 2>/dev/null || sync
+echo "$id" > "$base/.complete/.$id.new"
+mv -f -- "$base/.complete/.$id.new" "$base/.complete/$id"
+sync -f "$base/.complete" 2>/dev/null || sync
+"""
+"""The mark that a tree is complete stands beside it, and is written when everything in it is on disk."""
+
+EXAMINE = """\
+base=$1 id=$2
+if [ -f "$base/.complete/$id" ] && [ -d "$base/$id" ]; then echo complete; else echo absent; fi
+release=$(uname -r)
+echo "$release"
+sample=$(find "/lib/modules/$release/kernel" -type f -name '*.ko*' 2>/dev/null | head -n 1)
+if [ -n "$sample" ]; then modinfo -F vermagic "$sample"; fi
+true
+"""
+"""Whether a tree is there, which kernel runs, and the version magic that its own modules have."""
+
+_BEGIN = """\
+set -eu
+umask 022
+tree=$1 release=$2
+mkdir -p /var/lib/vmcluster
+rm -f /var/lib/vmcluster/installed
+"""
+
+MODPROBE_PATH = (
+    _BEGIN
+    + """\
+staged=/lib/modules/.vmcluster-$release.new
+place=/lib/modules/$release/extra/vmcluster
+rm -rf -- "$staged"
+mkdir -p -- "$staged" "/lib/modules/$release/extra"
+rsync -rt --chmod=D0755,F0644 --from0 --files-from=- -- "$tree/" "$staged/"
+rm -rf -- "$place"
+mv -- "$staged" "$place"
+mkdir -p /etc/depmod.d
+echo 'search extra/vmcluster updates extra built-in' > /etc/depmod.d/vmcluster.conf
+find "$place" -type f -name '*.ko*' -print0
+printf '\\0\\0'
+depmod "$release" 2>&1
+"""
+)
+"""depmod.d(5): what `search` names first is what modprobe takes where two modules have one name."""
+
+_NEW_MODULES = """\
+find /lib/modules -type f -name '*.ko*' -cnewer "$stamp" -print0
+printf '\\0'
+%s
+printf '\\0'
+if [ -n "$(find /lib/modules -type f -name '*.ko*' -cnewer "$stamp" | head -n 1)" ]; then depmod -a 2>&1; fi
+rm -f -- "$stamp"
+"""
+
+_STAMP = "stamp=/var/lib/vmcluster/.stamp; rm -f $stamp; touch $stamp; sleep 0.1\n"
+
+MAKE_INSTALL = _BEGIN + _STAMP + 'cd -- "$tree"\nmake install >&2\n' + _NEW_MODULES % ":"
+
+DEB = (
+    _BEGIN
+    + _STAMP
+    + 'cd -- "$tree"\nlist=/var/lib/vmcluster/.packages; cat > $list\n'
+    + "DEBIAN_FRONTEND=noninteractive xargs -0 dpkg --force-confdef --force-confold -i < $list >&2\n"
+    + _NEW_MODULES % "xargs -0 -n 1 dpkg-deb -W --showformat='${Package}\\n' < $list | tr '\\n' '\\0'"
+)
+
+RPM = (
+    _BEGIN
+    + _STAMP
+    + 'cd -- "$tree"\nlist=/var/lib/vmcluster/.packages; cat > $list\n'
+    + "xargs -0 rpm -U --oldpackage --replacepkgs < $list >&2\n"
+    + _NEW_MODULES % "xargs -0 rpm -qp --queryformat '%{NAME}\\n' < $list | tr '\\n' '\\0'"
+)
+
+REMEMBER = f"set -eu\numask 022\ncat > {RECORD_PATH}.new\nsync\nmv -f {RECORD_PATH}.new {RECORD_PATH}\nsync\n"
+
+RECALL = f"if [ -f {RECORD_PATH} ]; then cat {RECORD_PATH}; fi"
+
+_FORGET = f"rm -f {RECORD_PATH}\n"
+
+UNINSTALL_MODPROBE_PATH = (
+    "set -eu\n"
+    'rm -rf -- "/lib/modules/$2/extra/vmcluster"\nrm -f /etc/depmod.d/vmcluster.conf\n'
+    "printf '\\0\\0'\n"
+    'depmod "$2" 2>&1\n' + _FORGET
+)
+UNINSTALL_MAKE = 'set -eu\ncd -- "$1"\nmake uninstall >&2\n' + "printf '\\0\\0'\n" + "depmod -a 2>&1\n" + _FORGET
+UNINSTALL_DEB = "set -eu\nxargs -0 dpkg -r >&2\n" + "printf '\\0\\0'\n" + _FORGET
+UNINSTALL_RPM = "set -eu\nxargs -0 rpm -e >&2\n" + "printf '\\0\\0'\n" + _FORGET
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What an installation printed: the modules and packages that it put in place, and depmod's words."""
+
+    module_paths: tuple[str, ...]
+    packages: tuple[str, ...]
+    depmod_output: str
+
+
+def render_call(script: str, arguments: Sequence[str], *, user: str) -> str:
+    """The command line that runs a script as root."""
+    become_root = [] if user == "root" else ["sudo", "-n"]
+    return shlex.join([*become_root, "sh", "-c", script, "vmcluster", *arguments])
+
+
+def parse_installed(stdout: str) -> Installed:
+    """Two lists of which each item ends with NUL, each list with a NUL of its own, then text."""
+    paths, rest = _take_list(stdout)
+    packages, depmod_output = _take_list(rest)
+    return Installed(paths, packages, depmod_output.strip())
+
+
+def valid_ids(lines: Sequence[str]) -> list[str]:
+    """Those lines that are ids of artifacts."""
+    return [line for line in lines if _ID.fullmatch(line)]
+
+
+def require_base(dest_base: str) -> str:
+    """The directory for trees on nodes, without a slash at its end. Raises `InvalidArgument` for what is unfit."""
+    words = dest_base.split("/")
+    if not dest_base.startswith("/") or ".." in words or not any(words) or not dest_base.isprintable():
+        raise InvalidArgument(
+            f"dest_base {dest_base!r} must be an absolute path other than /, without `..` and control characters"
+        )
+    return "/" + "/".join(word for word in words if word not in ("", "."))
+
+
+def _take_list(text: str) -> tuple[tuple[str, ...], str]:
+    items = text.split("\0")
+    end = items.index("") if "" in items else len(items)
+    return tuple(items[:end]), "\0".join(items[end + 1 :])

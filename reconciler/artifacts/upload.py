@@ -1,0 +1,132 @@
+"""A registered tree on its way to one node."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.artifacts import node_scripts
+from reconciler.artifacts.entries import EntryKind, TreeEntry
+from reconciler.errors import ClusterError, OperationFailed
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.pool import SshPool
+from reconciler.guest.rsync import parse_bytes_sent, parse_percent, render_rsync_upload
+from reconciler.process import Completed, run
+
+NODE_STEP_TIMEOUT_S = 120.0
+"""For the short steps on a node, a `sync` of everything that was sent among them."""
+
+_REPORT_PERCENT = 20
+_OPTIONS = (
+    "-rlpt",
+    "--checksum",  # times say nothing here: of two builds, files of one size may well have one time
+    "--omit-dir-times",
+    "--omit-link-times",
+    "--delete",
+    "--timeout=60",
+)
+_STDERR_TAIL_CHARACTERS = 500
+_DISK_FULL = "No space left on device"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A node before a transfer; `others` are the complete trees there, the newest first."""
+
+    complete: bool
+    others: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """Where a tree belongs on a node."""
+
+    address: GuestAddress
+    base: str
+    artifact_id: str
+
+    @property
+    def tree(self) -> str:
+        return f"{self.base}/{self.artifact_id}"
+
+
+async def prepare(ssh: SshPool, place: NodePlace, *, force: bool) -> Prepared:
+    """Make room for a tree, unless it is there; with `force` it is not taken for complete any more."""
+    words = [place.base, place.artifact_id, "yes" if force else "no"]
+    state, *others = (await run_script(ssh, place.address, node_scripts.PREPARE, words)).splitlines()
+    return Prepared(state == "complete", node_scripts.valid_ids(others))
+
+
+async def send(
+    place: NodePlace,
+    view: Path,
+    known_hosts_path: Path,
+    *,
+    basis: str | None,
+    timeout_s: float,
+    report: Callable[[str], None],
+) -> Completed:
+    """Make the tree on the node like the view; its exit code is a result."""
+    options = [*_OPTIONS, *([f"--copy-dest=../{basis}"] if basis else [])]
+    argv = render_rsync_upload(place.address, known_hosts_path, view, place.tree, options)
+    node, last = place.address.node, 0
+
+    def listen(chunk: bytes) -> None:
+        nonlocal last
+        percent = parse_percent(chunk)
+        if percent is not None and percent >= last + _REPORT_PERCENT:
+            last = percent
+            report(f"{node}: {percent} % sent")
+
+    return await run(argv, timeout_s=timeout_s, env={"LC_ALL": "C"}, check=False, on_stdout=listen)
+
+
+async def mark_complete(ssh: SshPool, place: NodePlace) -> None:
+    """Say on the node that the tree is there as a whole."""
+    await run_script(ssh, place.address, node_scripts.COMPLETE, [place.base, place.artifact_id])
+
+
+async def run_script(ssh: SshPool, address: GuestAddress, script: str, arguments: Sequence[str]) -> str:
+    """What a short script printed that has to succeed. Raises `OperationFailed` with its last words."""
+    command = node_scripts.render_call(script, arguments, user=address.user)
+    answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S)
+    if answer.timed_out or answer.exit_code != 0:
+        raise OperationFailed(
+            f"exit code {answer.exit_code}: {tail(answer.stderr)}", node=address.node, hint=_remedy(answer.stderr)
+        )
+    return answer.stdout
+
+
+def failure_of(done: Completed, node: str) -> ClusterError:
+    """The error for an rsync that did not end well."""
+    words = done.stderr.decode(errors="backslashreplace")
+    return OperationFailed(f"rsync ended with {done.exit_code}: {tail(words)}", node=node, hint=_remedy(words))
+
+
+def bytes_sent(done: Completed) -> int:
+    """What went over the wire."""
+    return parse_bytes_sent(done.stdout)
+
+
+def best_basis(entries: Sequence[TreeEntry], candidates: Sequence[tuple[str, Sequence[TreeEntry]]]) -> str | None:
+    """The artifact with most in common, by paths, as rsync looks for them; None where none has anything."""
+    wanted = {entry.path: entry for entry in entries if entry.kind is EntryKind.FILE}
+
+    def common_bytes(other: Sequence[TreeEntry]) -> int:
+        """A file of another content counts half: parts of it may be the same."""
+        both = ((wanted[each.path], each) for each in other if each.path in wanted and each.kind is EntryKind.FILE)
+        return sum(mine.size_bytes * (2 if mine.content == theirs.content else 1) for mine, theirs in both)
+
+    scores = [(common_bytes(other), artifact_id) for artifact_id, other in candidates]
+    best = max(scores, key=lambda score: score[0], default=(0, None))
+    return best[1] if best[0] else None
+
+
+def tail(words: str) -> str:
+    """The end of what a program printed."""
+    return words.strip()[-_STDERR_TAIL_CHARACTERS:]
+
+
+def _remedy(words: str) -> str:
+    if _DISK_FULL in words:
+        return "free some space on the node, then call again"
+    return "call again once the cause is gone; what has arrived is used"
