@@ -29,8 +29,9 @@ _COMMAND = f"""
 if [ -n "$BASH_VERSION" ]; then eval 'mapfile -t m </proc/modules; printf "%s\\n" "${{m[@]%% *}}"'
 else cat /proc/modules; fi
 if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; echo "{_INSTALLED}$i"; fi; echo; {READ_COMMAND}"""
-"""Says that the login works, which modules are loaded, what is installed and what the kernel said. bash needs no process for the modules,
-and `dd` takes the place of the login shell: under emulation every process costs as much as that shell itself."""
+"""Says that the login works, which modules are loaded, what is installed and what the kernel said. bash needs no
+process for the first two, and `dd` takes the place of the login shell: under emulation every process costs as much as
+that shell itself."""
 
 
 @dataclass(frozen=True, slots=True)
