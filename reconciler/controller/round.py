@@ -32,6 +32,7 @@ from reconciler.model.snapshot import Manifest
 from reconciler.model.status import RecordStatus
 from reconciler.observe.cluster import observe_cluster
 from reconciler.observe.verification import revert_obstacles
+from reconciler.plan.drift import Drift, withhold
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
 
@@ -159,21 +160,16 @@ class Rounds:
 
     async def _act(self, view: "_View", difference: Difference, tell: OnEvent) -> RoundResult:
         record, retries = view.record, view.retries
-        todo = difference.plan
-        if retries is not None:
-            todo = replace(todo, actions=retries.allowed(todo))
-        journal = Journal(self._store, record, tell, drifted=view.settled and not difference.plan.converged)
+        drift = withhold(difference.plan, record.spec.drift) if view.is_left_alone else Drift(difference.plan)
+        todo = replace(drift.todo, actions=retries.allowed(drift.todo)) if retries else drift.todo
+        journal = Journal(self._store, record, tell, drifted=view.settled and not drift.todo.converged)
         journal.found(todo)
         outcomes = await carry_out(todo, self._context(record, journal))
-        if retries is not None:
-            retries.note(outcomes)
-            waiting = retries.obstacles(difference.plan)
-            todo = replace(todo, obstacles=(*todo.obstacles, *(of for of in waiting if of not in todo.obstacles)))
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
             await self._forget(record)
             return RoundResult(record.generation, difference.plan, gone=True)
-        await self._report(view, difference, todo, outcomes, journal)
-        return RoundResult(record.generation, difference.plan, tuple(outcomes), interfaces=_interfaces(record))
+        await self._report(view, difference, replace(drift, todo=todo), outcomes, journal)
+        return RoundResult(record.generation, drift.todo, tuple(outcomes), interfaces=_interfaces(record))
 
     async def _current_record(self, cluster: str) -> ClusterRecord | None:
         """The record without the faults whose time is over: those are gone for good, and the history says so."""
@@ -212,15 +208,22 @@ class Rounds:
         await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 
     async def _report(
-        self, view: "_View", difference: Difference, todo: Plan, outcomes: list[Outcome], journal: Journal
+        self, view: "_View", difference: Difference, drift: Drift, outcomes: list[Outcome], journal: Journal
     ) -> None:
-        status = status_after(view.record, difference.observed, todo, outcomes, view.before, datetime.now(UTC))
-        await self._write(view, view.marked(status, difference.plan), journal)
+        todo, said = drift.todo, outcomes
+        if view.retries is not None:
+            view.retries.note(outcomes)
+            todo = replace(todo, obstacles=(*todo.obstacles, *view.retries.obstacles(difference.plan)))
+            said = [outcome for outcome in outcomes if outcome.error is None]  # the others are waited with
+        now = datetime.now(UTC)
+        status = status_after(view.record, difference.observed, todo, said, view.before, now, drift.reported)
+        await self._write(view, view.marked(status, converged=difference.plan.converged), journal)
 
     async def _report_failure(self, view: "_View", error: ClusterError) -> None:
         log.warning("round_failed", cluster=view.record.cluster_name, code=error.code.value, cause=str(error))
         status = status_of_failed_round(view.record, obstacle_of(error), view.before, datetime.now(UTC))
-        await self._write(view, status, Journal(self._store, view.record, no_observer, drifted=False))
+        journal = Journal(self._store, view.record, no_observer, drifted=False)
+        await self._write(view, view.marked(status, converged=False), journal)
 
     async def _write(self, view: "_View", status: RecordStatus, journal: Journal) -> None:
         """Events first: who waits for the status has then seen them."""
@@ -244,14 +247,27 @@ class _View:
         """Whether the record was brought about whole before: what differs now is drift."""
         return self.before is not None and self.before.settled_generation == self.record.generation
 
-    def marked(self, status: RecordStatus, plan: Plan) -> RecordStatus:
-        """The status with what it answers. A round that was asked for answers whatever it finds, drift too."""
-        generation = self.record.generation
-        settled = self.before.settled_generation if self.before else 0
+    @property
+    def asked(self) -> bool:
+        """Whether somebody waits for the round: who asks wants everything as the record says."""
+        answered = self.before.round_request if self.before else 0
+        return self.retries is None or self.request > answered
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether the record's policy for drift decides what is done."""
+        return self.settled and not self.asked
+
+    def marked(self, status: RecordStatus, *, converged: bool) -> RecordStatus:
+        """The status with what it answers, and whether the record was brought about.
+
+        Who asked is answered until all is done: what differs then is not left to the policy in the midst of it.
+        """
+        settled = self.before.settled_generation if self.before and not self.asked else 0
         return status.model_copy(
             update={
                 "round_request": self.request,
-                "settled_generation": generation if plan.converged else settled,
+                "settled_generation": self.record.generation if converged else settled,
             }
         )
 

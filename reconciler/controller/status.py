@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
 from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot, Unknown
-from reconciler.model.plan import HealLinks, Plan, SetLinks
+from reconciler.model.plan import KIND_OF, Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
 
@@ -20,8 +20,12 @@ def status_after(
     outcomes: Sequence[Outcome],
     before: RecordStatus | None,
     now: datetime,
+    reported: Sequence[Action] = (),
 ) -> RecordStatus:
-    """The status of a round that observed the host, planned and acted."""
+    """The status of a round that observed the host, planned and acted.
+
+    `reported` are actions that nobody wants done although they would mend a difference.
+    """
     failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
     obstacles = (*plan.obstacles, *failures)
     made = _snapshots_made(record, observed, before)
@@ -30,7 +34,8 @@ def status_after(
         _running(record, observed),
         _snapshots_ready(record, observed, made),
         _faults_applied(record, observed, plan),
-        _ready(plan, obstacles),
+        _drifted(reported),
+        _ready(plan, obstacles, reported),
     )
     return RecordStatus(
         cluster_name=record.cluster_name,
@@ -147,11 +152,27 @@ def _runs(observed: ClusterDocument, node: str) -> bool:
     return isinstance(power, Power) and power.state is PowerState.RUNNING
 
 
-def _ready(plan: Plan, obstacles: tuple[Obstacle, ...]) -> Condition:
+def _drifted(reported: Sequence[Action]) -> Condition:
+    if reported:
+        return _verdict(ConditionType.DRIFTED, True, "Reported", differences(reported))
+    return _verdict(ConditionType.DRIFTED, False, "AsWanted", "")
+
+
+def differences(actions: Sequence[Action]) -> str:
+    """What differs, by the actions that would mend it."""
+    return "; ".join(
+        f"{KIND_OF[type(of)]}{f' of {of.node}' if of.node else ''}: {of.reason} ({type(of).__name__} would mend it)"
+        for of in actions
+    )
+
+
+def _ready(plan: Plan, obstacles: tuple[Obstacle, ...], reported: Sequence[Action]) -> Condition:
     if obstacles:
         return _verdict(ConditionType.READY, False, "Obstructed", "; ".join(obstacle.message for obstacle in obstacles))
     if not plan.converged:
         return _verdict(ConditionType.READY, False, "Converging", f"{len(plan.actions)} actions to go")
+    if reported:
+        return _verdict(ConditionType.READY, False, "Drifted", differences(reported))
     return _verdict(ConditionType.READY, True, "AsWanted", "")
 
 

@@ -19,6 +19,7 @@ def resolve(topology: Topology, survey: Survey, settings: Settings) -> ClusterSp
         nodes={node.name: _node(topology, node, survey) for node in topology.nodes},
         ssh=_ssh(topology, survey, settings),
         snapshot_names=topology.snapshots,
+        drift=topology.drift,
         faults=resolve_faults(topology.faults),
     )
 

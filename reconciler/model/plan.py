@@ -337,6 +337,33 @@ STAGE_OF: dict[type[Action], Stage] = {
     DeleteNetwork: Stage.REMOVE_NETWORK,
 }
 
+KIND_OF: dict[type[Action], str] = {
+    CreateNetwork: "networks",
+    StartNetwork: "networks",
+    DeleteNetwork: "networks",
+    CreateLayer: "layers",
+    DeleteLayer: "layers",
+    FlattenLayer: "layers",
+    WriteSeed: "seeds",
+    DeleteSeed: "seeds",
+    DefineDomain: "domains",
+    AttachDisk: "domains",
+    UndefineDomain: "domains",
+    ShutDown: "power",
+    CutPower: "power",
+    Start: "power",
+    Resume: "power",
+    Suspend: "power",
+    ResumeMemory: "power",
+    PlugTap: "taps",
+    SetLinks: "links",
+    HealLinks: "links",
+    TakeSnapshot: "snapshots",
+    SweepSnapshot: "snapshots",
+    DeleteSnapshot: "snapshots",
+}
+"""The field of the cluster document that each action brings about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.drift import DriftPolicy
 from reconciler.model.faults import DeclaredFault, WantedFault
 from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
 
@@ -97,6 +98,7 @@ class ClusterSpec(Frozen):
     nodes: dict[str, NodeSpec]
     ssh: SshSpec
     snapshot_names: dict[str, str] = Field(default={}, description="Logical name -> snapshot name.")
+    drift: DriftPolicy = DriftPolicy()
     faults: dict[str, DeclaredFault] = Field(default={}, description="By name in the topology; checked.")
 
 

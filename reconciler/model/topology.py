@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, JsonValue, StrictBool, StringConstraints, ValidationInfo
 
 from reconciler.model.base import Frozen
+from reconciler.model.drift import DriftPolicy, DriftSetting
 from reconciler.model.faults import CutMode, Direction, ShapeName
 from reconciler.model.links import Distribution
 from reconciler.model.names import (
@@ -310,6 +311,11 @@ class Topology(Frozen):
     snapshots: dict[SnapshotName, SnapshotName] = Field(
         default={},
         description="Logical name -> snapshot name; the logical name is usable wherever a snapshot is named.",
+    )
+    drift: DriftSetting = Field(
+        default=DriftPolicy(),
+        description="What `vmcluster watch` does about differences that nobody asked for: `repair`, `report` or"
+        " `ignore`, for all kinds of resources or for each.",
     )
     faults: tuple[FaultTopology, ...] = Field(
         default=(), description="Network faults that hold while they stand here; see the section on faults."

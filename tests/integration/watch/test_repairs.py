@@ -1,5 +1,6 @@
 """`vmcluster watch` on a real libvirtd: what is damaged by hand is repaired without a command."""
 
+import asyncio
 import signal
 import subprocess
 from collections.abc import Callable
@@ -8,9 +9,10 @@ from typing import Any
 import libvirt
 import pytest
 
-from tests.integration.bed import Audit, Bed, audit, host_libvirt
+from reconciler.model.event import Cause
+from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, destroy, start, stop
-from tests.integration.kills import run
+from tests.integration.kills import Verb, run
 from tests.integration.watch.conftest import WatchProcess, wait_until, watching
 
 Damage = Callable[[Any], None]
@@ -101,3 +103,52 @@ def test_what_was_damaged_while_it_was_killed_is_repaired_by_the_next_one(bed: B
         undefine_and_destroy(handle)
     with watching(bed):
         wait_until(lambda: whole(bed, expected))
+
+
+def conditions(bed: Bed) -> dict[str, str]:
+    """What the controller says: the status of each condition, with its reason."""
+    said: dict[str, str] = {}
+
+    async def read(session: Session) -> None:
+        status = await session.runtime.store.status(CLUSTER)
+        assert status is not None
+        said.update({of.type.value: f"{of.status.value}:{of.reason}" for of in status.conditions})
+
+    asyncio.run(in_session(bed, read))
+    return said
+
+
+async def in_session(bed: Bed, verb: Verb) -> None:
+    async with bed.runtime() as runtime:
+        await verb(Session(runtime))
+
+
+def test_drift_that_is_only_reported_is_left_alone_until_somebody_asks(bed: Bed) -> None:
+    bed.write_topology(CLUSTER, edit=lambda document: document.update(drift={"power": "report"}))
+    run(bed, define, start)
+    expected = audit(bed)
+    with watching(bed) as service, host_libvirt() as handle:
+        domain(handle).destroy()
+        wait_until(lambda: conditions(bed)["Drifted"] == "True:Reported")
+        assert conditions(bed)["Ready"] == "False:Drifted"
+        assert not service.logged("action")
+        domain(handle, "n1").undefine()  # its definition is of another kind
+        wait_until(lambda: bool(service.logged("action")))
+        assert {entry["action"] for entry in service.logged("action")} == {"DefineDomain"}
+        run(bed, start)
+        assert audit(bed).active == expected.active
+        wait_until(lambda: conditions(bed)["Drifted"] == "False:AsWanted")
+
+
+def test_a_repair_is_kept_as_an_event_with_its_cause(bed: Bed, expected: Audit, watch: WatchProcess) -> None:
+    async def causes(session: Session) -> None:
+        events = await session.runtime.store.events(CLUSTER)
+        assert {event.cause for event in events if event.subject == "DefineDomain"} == {Cause.CHANGE}
+        repairs = [(event.node, event.subject, event.cause) for event in events if event.kind == "DriftRepaired"]
+        assert repairs == [("n0", "Start", Cause.DRIFT)]
+
+    with host_libvirt() as handle:
+        domain(handle).destroy()
+    wait_until(lambda: bool(watch.logged("action")))
+    wait_until(lambda: whole(bed, expected))
+    asyncio.run(in_session(bed, causes))

@@ -1,0 +1,107 @@
+"""What keeps failing is tried ever more rarely, node by node."""
+
+from itertools import pairwise
+from random import Random
+
+from reconciler.act.outcome import Outcome
+from reconciler.controller.retries import FREE_REPAIRS, LONGEST_DELAY_S, SETTLED_S, Retries
+from reconciler.errors import OperationFailed
+from reconciler.model.plan import Action, Plan, ShutDown, Start, StartNetwork
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def start(node: str) -> Start:
+    return Start(node=node, paused=False, resume_epoch=0, reason="is off")
+
+
+def failed(action: Action) -> Outcome:
+    return Outcome(action, 0.1, OperationFailed("refused", node=action.node))
+
+
+def done(action: Action) -> Outcome:
+    return Outcome(action, 0.1)
+
+
+PLAN = Plan(actions=(start("alpha"), start("beta")))
+
+
+def test_a_node_that_failed_waits_and_the_others_do_not() -> None:
+    retries = Retries(Random(1), Clock())
+    retries.note([failed(start("alpha"))])
+    assert retries.allowed(PLAN) == (start("beta"),)
+    (obstacle,) = retries.obstacles(PLAN)
+    assert obstacle.node == "alpha"
+
+
+def test_each_failure_doubles_the_wait_up_to_a_longest_one() -> None:
+    clock = Clock()
+    retries = Retries(Random(1), clock)
+    waits = []
+    for _ in range(12):
+        retries.note([failed(start("alpha"))])
+        due_s = retries.due_in_s()
+        assert due_s is not None
+        waits.append(due_s)
+        clock.now_s += due_s + 0.01
+    assert all(later > earlier for earlier, later in pairwise(waits[:7]))
+    assert LONGEST_DELAY_S * 0.8 <= waits[-1] <= LONGEST_DELAY_S * 1.2
+    assert "failed 12 times in a row" in retries._troubles["alpha"].obstacle.message
+
+
+def test_a_repair_that_does_not_last_is_free_a_few_times_and_then_waited_with() -> None:
+    clock = Clock()
+    retries = Retries(Random(1), clock)
+    for _ in range(FREE_REPAIRS):
+        retries.note([done(start("alpha"))])
+        assert retries.allowed(PLAN) == PLAN.actions
+        clock.now_s += 1
+    retries.note([done(start("alpha"))])
+    assert retries.allowed(PLAN) == (start("beta"),)
+    (obstacle,) = retries.obstacles(PLAN)
+    assert "did not last" in obstacle.message
+
+
+def test_a_repair_that_has_lasted_is_not_counted_any_more() -> None:
+    clock = Clock()
+    retries = Retries(Random(1), clock)
+    for _ in range(3 * FREE_REPAIRS):
+        retries.note([done(start("alpha"))])
+        assert retries.allowed(PLAN) == PLAN.actions
+        clock.now_s += 2 * SETTLED_S
+
+
+def test_asking_a_node_to_shut_down_is_no_repair_that_does_not_last() -> None:
+    retries = Retries(Random(1), Clock())
+    for _ in range(3 * FREE_REPAIRS):
+        retries.note([done(ShutDown(node="alpha", reason="wanted off"))])
+    assert retries.due_in_s() is None
+
+
+def test_a_failure_of_the_whole_cluster_holds_every_node() -> None:
+    retries = Retries(Random(1), Clock())
+    retries.note([failed(StartNetwork(name="net", reason="is stopped"))])
+    assert retries.allowed(PLAN) == ()
+
+
+def test_a_change_of_the_record_and_a_request_wipe_the_memory_clean() -> None:
+    for wanted in ((2, 0), (1, 1)):
+        retries = Retries(Random(1), Clock())
+        retries.begin(1, 0)
+        retries.note([failed(start("alpha"))])
+        retries.begin(1, 0)
+        assert retries.allowed(PLAN) == (start("beta"),)
+        retries.begin(*wanted)
+        assert retries.allowed(PLAN) == PLAN.actions
+
+
+def test_nodes_that_are_put_back_together_wait_together() -> None:
+    retries = Retries(Random(1), Clock())
+    retries.note([failed(start("alpha"))])
+    assert retries.allowed(Plan(actions=PLAN.actions, all_or_nothing=True)) == ()

@@ -1,0 +1,44 @@
+"""What is left undone of a plan because it is for drift that nobody wants repaired."""
+
+from typing import get_args
+
+import pytest
+
+from reconciler.model.document import ClusterDocument
+from reconciler.model.drift import DriftMode, DriftPolicy
+from reconciler.model.plan import KIND_OF, Action, Plan, Start, StartNetwork, Suspend
+from reconciler.plan.drift import withhold
+
+NETWORK = StartNetwork(name="net", reason="is stopped")
+START = Start(node="alpha", paused=False, resume_epoch=0, reason="is off")
+OTHER = Suspend(node="beta", reason="runs")
+PLAN = Plan(actions=(NETWORK, START, OTHER))
+
+
+def test_every_action_is_of_a_kind_that_the_document_and_the_policy_know() -> None:
+    assert set(KIND_OF) == set(get_args(Action))
+    assert set(KIND_OF.values()) <= set(ClusterDocument.model_fields)
+    assert set(DriftPolicy.model_fields) == {"default", *ClusterDocument.model_fields}
+
+
+def test_by_default_everything_is_repaired() -> None:
+    drift = withhold(PLAN, DriftPolicy())
+    assert (drift.todo, drift.reported) == (PLAN, ())
+
+
+@pytest.mark.parametrize(("mode", "reported"), [(DriftMode.REPORT, PLAN.actions), (DriftMode.IGNORE, ())])
+def test_a_mode_for_all_leaves_nothing_to_do(mode: DriftMode, reported: tuple[Action, ...]) -> None:
+    drift = withhold(PLAN, DriftPolicy(default=mode))
+    assert drift.todo.converged
+    assert drift.reported == reported
+
+
+def test_what_builds_on_what_is_not_repaired_waits_with_it() -> None:
+    drift = withhold(PLAN, DriftPolicy(networks=DriftMode.REPORT))
+    assert drift.todo.actions == (OTHER,)  # suspending needs no network; starting does
+    assert drift.reported == (NETWORK,)
+
+
+def test_a_kind_of_its_own_mode_is_no_other_nodes_matter() -> None:
+    drift = withhold(Plan(actions=(START, OTHER)), DriftPolicy(default=DriftMode.IGNORE, power=DriftMode.REPAIR))
+    assert drift.todo.actions == (START, OTHER)
