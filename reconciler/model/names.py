@@ -7,6 +7,7 @@ without doubt.
 import hashlib
 import re
 import uuid
+from functools import lru_cache
 from pathlib import Path
 
 LABEL_PATTERN = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
@@ -33,6 +34,7 @@ def node_of_domain(cluster: str, domain: str) -> str | None:
     return node if prefix == cluster and dot and re.fullmatch(LABEL_PATTERN, node) else None
 
 
+@lru_cache(maxsize=16_384)  # asked for each node several times a round
 def domain_uuid(cluster: str, node: str) -> str:
     """The UUID of a node's domain, the same each time it is defined."""
     return str(uuid.uuid5(_UUID_NAMESPACE, domain_name(cluster, node)))
