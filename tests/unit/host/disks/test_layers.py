@@ -215,13 +215,15 @@ def test_a_directory_that_cannot_be_listed_is_an_error_and_not_an_empty_cluster(
 @pytest.fixture
 def unprivileged_dir() -> Iterator[Path]:
     """A directory of a user who may read only what modes allow, which this process is meanwhile."""
-    user = os.geteuid()
-    os.seteuid(user or 65534)
-    try:
-        with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-            yield Path(directory)
-    finally:
+    maker = os.geteuid()
+    user = maker or 65534
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.chown(directory, user, -1)
         os.seteuid(user)
+        try:
+            yield Path(directory)
+        finally:
+            os.seteuid(maker)
 
 
 def test_a_layer_that_cannot_be_read_is_unknown(unprivileged_dir: Path) -> None:
