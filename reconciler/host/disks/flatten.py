@@ -6,7 +6,8 @@ clusters or has a torn header, and it is the only copy of what the guest has wri
 on disk and renamed over the layer: at every moment the name stands for a whole layer with the same content.
 
 (`qemu-img convert -B` cannot do this: it copies the clusters of the topmost layer only, and leaves those of the
-layers in between out. Tried with QEMU 7.2.22: what only a layer in between held reads as zeroes from the result.)
+layers in between out. Tried with QEMU 7.2.22: where only a layer in between was written, the result reads as the
+base does.)
 """
 
 import asyncio
