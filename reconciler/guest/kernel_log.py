@@ -24,6 +24,9 @@ READ_COMMAND = (
 """One process, in place of the login shell. Each read(2) is one record, from the oldest that is there; at the end it
 fails with EAGAIN, and with EPIPE where the next record was overwritten meanwhile (printk.c, devkmsg_read)."""
 
+_KNOWN_LIMIT = 500_000
+"""Records of which a follower keeps the times: more than the largest ring buffers hold."""
+
 _FOLLOW_COMMAND = 'read -r boot </proc/sys/kernel/random/boot_id; echo "$boot 0"; export LC_ALL=C; exec cat /dev/kmsg'
 _HEADER = re.compile(r"([0-9a-f-]{36}) ([0-9.]+)\n")
 _HEADER_LIMIT_BYTES = 100
@@ -93,20 +96,24 @@ async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, time
 
 
 class Follower:
-    """Passes on each line of a kernel's log once, over any number of connections and boots."""
+    """Passes on each line of a kernel's log once, over any number of connections, boots and reverts.
+
+    A record is known again by its number and its time: a kernel that went on from a snapshot's memory gives the
+    numbers that came after it out once more.
+    """
 
     def __init__(self, ssh: SshPool, address: GuestAddress, on_line: Callable[[LogLine], None]) -> None:
         self._ssh = ssh
         self._address = address
         self._on_line = on_line
         self._boot_id = ""
-        self._sequence = -1
+        self._known: dict[int | None, int | None] = {}
 
     async def skip_present(self, *, timeout_s: float) -> None:
         """Pass over what is in the log already."""
         buffer = await read_kernel_buffer(self._ssh, self._address, timeout_s=timeout_s)
         self._boot_id = buffer.boot_id
-        self._sequence = max((line.sequence or 0 for line in buffer.lines), default=-1)
+        self._known = {line.sequence: line.timestamp_us for line in buffer.lines}
 
     async def follow(self, *, timeout_s: float) -> None:
         """Pass on what comes, until the time is up or the kernel overtakes the reader; raises what the pool raises."""
@@ -123,12 +130,17 @@ class Follower:
     def _take(self, output: bytes) -> None:
         header = _HEADER.match(output[:_HEADER_LIMIT_BYTES].decode(errors="replace"))
         if header and header[1] != self._boot_id:
-            self._boot_id, self._sequence = header[1], -1
-        last = self._sequence
-        for line in parse_kmsg(output):
-            if line.sequence is not None and line.sequence > last:
-                self._on_line(line)
-                self._sequence = line.sequence
+            self._boot_id, self._known = header[1], {}
+        new = [line for line in parse_kmsg(output) if self._known.get(line.sequence) != line.timestamp_us]
+        for line in new:
+            self._on_line(line)
+            self._know(line)
+
+    def _know(self, line: LogLine) -> None:
+        self._known.pop(line.sequence, None)
+        self._known[line.sequence] = line.timestamp_us
+        if len(self._known) > _KNOWN_LIMIT:
+            del self._known[next(iter(self._known))]
 
 
 def _cause(answer: ExecResult) -> str:

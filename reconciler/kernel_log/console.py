@@ -26,6 +26,12 @@ def parse_console(output: bytes) -> list[LogLine]:
     return [line for raw in _END_OF_LINE.split(output) for line in _lines(raw, timed=timed)]
 
 
+def take_whole_lines(output: bytes) -> tuple[list[LogLine], bytes]:
+    """The lines that have ended, and what stands after them: the beginning of a line that may still grow."""
+    whole, newline, rest = output.rpartition(b"\n")
+    return parse_console(whole + newline), rest
+
+
 def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
     """The lines since the kernel began anew: its clock went back, or it spoke again after a panic's last words."""
     start, last_us, dead = 0, 0, False

@@ -22,12 +22,16 @@ class LogSource(StrEnum):
 
 
 class MarkerState(StrEnum):
-    """Whether the marker that was asked for is there, and if not, why."""
+    """Whether the marker that was asked for is there, and if not, why.
+
+    `reverted`: the node went on from a snapshot's memory since, in which the marker is not.
+    """
 
     NOT_ASKED = "not_asked"
     FOUND = "found"
     OVERWRITTEN = "overwritten"
     NEW_BOOT = "new_boot"
+    REVERTED = "reverted"
     NOT_FOUND = "not_found"
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from reconciler.errors import InvalidArgument
-from reconciler.kernel_log.console import parse_console
+from reconciler.kernel_log.console import parse_console, take_whole_lines
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s
 from reconciler.model.kernel_log import ConsoleResult, MarkerState
@@ -65,10 +65,9 @@ class Consoles:
         rest = b""
         while True:
             await asyncio.sleep(_POLL_S)
-            whole, newline, rest = (rest + await asyncio.to_thread(log.read_new)).rpartition(b"\n")
-            if newline:
-                for line in parse_console(whole):
-                    yield shown(line)
+            lines, rest = take_whole_lines(rest + await asyncio.to_thread(log.read_new))
+            for line in lines:
+                yield shown(line)
 
     async def _record(self, cluster: str, node: str) -> ClusterRecord:
         record = await existing(self._runtime.store, cluster)

@@ -148,8 +148,7 @@ class Inspection:
         )
 
     async def _probe(self, record: ClusterRecord, node: str) -> Probe | None:
-        (address,) = addresses(record, [node])
-        return await probe(self._runtime, address, STATUS_TIMEOUT_S)
+        return await probe(self._runtime, record, node, STATUS_TIMEOUT_S)
 
     async def _summary(self, cluster: str) -> ClusterSummary:
         record, said = await asyncio.gather(self._runtime.store.get(cluster), self._runtime.store.status(cluster))

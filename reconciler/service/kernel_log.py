@@ -12,9 +12,12 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
 from reconciler.kernel_log.console import last_boot, parse_console
 from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.loss import REVERT_SLACK_S, Reading, since_revert, why_lost
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
 from reconciler.kernel_log.report import Origin, joined, report
+from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
+from reconciler.model.plan import Resume, ResumeMemory
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.console import observe_console
 from reconciler.service.access import addresses, existing, select_nodes
@@ -25,7 +28,6 @@ T = TypeVar("T")
 
 SSH_TIMEOUT_S = 15.0
 """How long a node that runs is given to answer before its console is read instead."""
-_CLOCK_SLACK_S = 1.0
 _CONSOLE_GAP = "the console shows only what the kernel's console level lets through"
 
 
@@ -117,23 +119,30 @@ class KernelLogs:
     async def _without_marker(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
         """The kernel's buffer begins after the marker: the console may know what came between."""
         assert ask.since_marker is not None
-        state = _lost(marked_at_s(ask.since_marker), buffer)
+        marked = marked_at_s(ask.since_marker)
+        reading = Reading(time.time(), buffer.uptime_s, buffer.wrapped, await self._resumed_at_s(record, node))
+        state = why_lost(marked, reading)
         if state is MarkerState.NOT_FOUND:
             raise OperationFailed(
                 "the marker is not in the kernel log, which is whole since the node's boot",
                 node=node,
-                hint="it was written on other nodes only, or before a revert; mark again",
+                hint="it was written on other nodes only; mark again",
             )
+        lines = since_revert(buffer.lines, reading) if state is MarkerState.REVERTED else buffer.lines
         gap = _GAPS[state]
         try:
             console = after_marker(parse_console((await observe_console(record, node)).content), ask.since_marker)
         except ClusterError as error:
             console, gap = None, f"{gap}; {error.message}"
         if console is None:
-            return await _report(buffer.lines, Origin(LogSource.KMSG, buffer.boot_id, state, f"{gap}: lost"), ask)
+            return await _report(lines, Origin(LogSource.KMSG, buffer.boot_id, state, f"{gap}: lost"), ask)
         message = f"{gap}: read from the console; {_CONSOLE_GAP}"
         origin = Origin(LogSource.CONSOLE_THEN_KMSG, buffer.boot_id, state, message)
-        return await _report(joined(console, buffer.lines), origin, ask)
+        return await _report(joined(console, lines), origin, ask)
+
+    async def _resumed_at_s(self, record: ClusterRecord, node: str) -> float | None:
+        """When the node last went on from a snapshot's memory, as its controller wrote it down."""
+        return resumed_at_s(await self._runtime.store.events(record.cluster_name), node)
 
     async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
         text = await observe_console(record, node)
@@ -151,15 +160,27 @@ class KernelLogs:
 
 _GAPS = {
     MarkerState.OVERWRITTEN: "the kernel's buffer has wrapped since the marker, and what came between",
-    MarkerState.NEW_BOOT: "the node was booted, or reverted, since the marker; what came before that",
+    MarkerState.NEW_BOOT: "the node was booted since the marker; what came before that",
+    MarkerState.REVERTED: "the node went on from a snapshot's memory since the marker, and its kernel's buffer is read "
+    f"from {REVERT_SLACK_S:g} s before that moment on; what came between",
 }
 
 
-def _lost(marked_s: float, buffer: KernelBuffer) -> MarkerState:
-    """Why a marker is not in the buffer."""
-    if time.time() - buffer.uptime_s > marked_s + _CLOCK_SLACK_S:
-        return MarkerState.NEW_BOOT
-    return MarkerState.OVERWRITTEN if buffer.wrapped else MarkerState.NOT_FOUND
+def resumed_at_s(events: Iterable[ClusterEvent], node: str) -> float | None:
+    """When a node last went on from memory (seconds since 1970), by its cluster's events; None where none tells."""
+    at: float | None = None
+    put_back = False
+    for event in events:
+        if event.node != node or event.kind not in _DONE:
+            continue
+        if event.subject == ResumeMemory.__name__:
+            at, put_back = event.at.timestamp(), True
+        elif event.subject == Resume.__name__ and put_back:
+            at, put_back = event.at.timestamp(), False
+    return at
+
+
+_DONE = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})
 
 
 async def _report(lines: Iterable[LogLine], origin: Origin, ask: Ask) -> DmesgResult:

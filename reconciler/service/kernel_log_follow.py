@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from reconciler.errors import ClusterError
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import Follower
-from reconciler.kernel_log.console import parse_console
+from reconciler.kernel_log.console import take_whole_lines
 from reconciler.kernel_log.line import LogLine
 from reconciler.model.kernel_log import LogSource
 from reconciler.model.record import ClusterRecord
@@ -84,10 +84,9 @@ class _Following:
 
     def _take(self, output: bytes) -> bytes:
         """Queue the kernel's lines; what follows the last line end comes back."""
-        whole, newline, rest = output.rpartition(b"\n")
+        lines, rest = take_whole_lines(output)
         due = asyncio.get_running_loop().time() + _GRACE_S
-        timed = [line for line in parse_console(whole) if line.timestamp_us is not None] if newline else []
-        self._waiting.extend((due, line) for line in timed)
+        self._waiting.extend((due, line) for line in lines if line.timestamp_us is not None)
         return rest
 
     def _tell_overdue(self) -> None:

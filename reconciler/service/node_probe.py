@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from reconciler.artifacts.installed import parse_installed_id
 from reconciler.artifacts.node_scripts import RECORD_PATH
 from reconciler.errors import ClusterError
-from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import READ_COMMAND, parse_kernel_buffer
 from reconciler.kernel_log.console import last_boot, parse_console
 from reconciler.kernel_log.line import LogLine
@@ -18,12 +17,16 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecResult
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.observe.console import observe_console
+from reconciler.service.access import addresses
 from reconciler.service.runtime import Runtime
 
 OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
 
 _INSTALLED = "="
 """Before the id of what is installed, on a line of its own; no module's name begins so."""
+
+_OVERWRITTEN = "LogOverwritten"
+_FIRST_WORDS = "Linux version "
 
 _COMMAND = f"""
 if [ -n "$BASH_VERSION" ]; then eval 'mapfile -t m </proc/modules; printf "%s\\n" "${{m[@]%% *}}"'
@@ -51,13 +54,17 @@ class Probe:
     artifact_id: str | None = None
 
 
-async def probe(runtime: Runtime, address: GuestAddress, timeout_s: float) -> Probe | None:
+async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: float) -> Probe | None:
     """Visit a node; None where it does not answer in time."""
+    (address,) = addresses(record, [node])
     try:
         answer = await runtime.ssh.run(address, _COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
     except ClusterError:
         return None
-    return await asyncio.to_thread(_understood, answer, address.node)
+    seen = await asyncio.to_thread(_understood, answer, node)
+    if seen.kernel.condition.reason != _OVERWRITTEN:
+        return seen
+    return replace(seen, kernel=await _with_console(record, node, seen.kernel))
 
 
 async def console_state(record: ClusterRecord, node: str) -> KernelState:
@@ -71,6 +78,34 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
         said = "no answer over SSH, and nothing bad on the console"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
     return _ill(event, text.written_at)
+
+
+async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -> KernelState:
+    """The condition of a kernel whose buffer is clean, but has lost its beginning."""
+    try:
+        text = await observe_console(record, node)
+    except ClusterError:
+        return kernel
+    return await asyncio.to_thread(judge_overwritten, kernel, parse_console(text.content))
+
+
+def judge_overwritten(kernel: KernelState, console: Sequence[LogLine]) -> KernelState:
+    """What the console adds to a buffer that has lost its beginning.
+
+    It clears the kernel only where it shows the boot from its first line on, which is a notice: a console set to
+    `quiet` shows neither that nor a WARN.
+    """
+    lines = last_boot(console)
+    event = first_bad_event(lines)
+    if event is not None:
+        booted = kernel.condition.last_transition
+        return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
+    first = next((line for line in lines if line.kernel and line.timestamp_us is not None), None)
+    if first is None or not first.text.startswith(_FIRST_WORDS):
+        return kernel
+    said = "older lines were overwritten in the kernel's buffer; the console shows nothing bad since the boot"
+    condition = _condition(ConditionStatus.TRUE, "NothingReported", said, kernel.condition.last_transition)
+    return KernelState(condition)
 
 
 def _understood(answer: ExecResult, node: str) -> Probe:
@@ -98,8 +133,10 @@ def _state_since(booted: datetime, lines: Sequence[LogLine], *, wrapped: bool) -
     event = first_bad_event(lines)
     if event is not None:
         return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
-    said = "older lines were overwritten" if wrapped else ""
-    return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", said, booted))
+    if wrapped:
+        said = "older lines were overwritten in the kernel's buffer before they were read; the rest is clean"
+        return KernelState(_condition(ConditionStatus.UNKNOWN, _OVERWRITTEN, said, booted))
+    return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", "", booted))
 
 
 def _ill(event: KernelEvent, since: datetime) -> KernelState:

@@ -72,6 +72,15 @@ def test_a_follower_passes_on_each_record_once_and_begins_anew_with_each_boot() 
     assert said == ["a", "b", "c", "new"]
 
 
+def test_a_follower_passes_on_what_a_kernel_says_with_numbers_that_it_has_given_out_before() -> None:
+    """Reverted to memory in which only `a` had been said; the boot is the same."""
+    said: list[str] = []
+    follower = Follower(None, None, lambda line: said.append(line.text))  # type: ignore[arg-type]
+    follower._take(HEADER.encode() + b"6,0,1,-;a\n6,1,20,-;b\n6,2,30,-;c\n")
+    follower._take(HEADER.encode() + b"6,0,1,-;a\n6,1,25,-;anew\\x0aits second line\n")
+    assert said == ["a", "b", "c", "anew", "its second line"]
+
+
 async def test_a_marker_that_is_not_taken_is_an_error(pool: SshPool, sshd: Sshd) -> None:
     address: GuestAddress = sshd.address
     with pytest.raises(OperationFailed, match="the marker was not written"):

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.kernel_log.console import last_boot, parse_console
+from reconciler.kernel_log.console import last_boot, parse_console, take_whole_lines
 from reconciler.kernel_log.line import TEXT_LIMIT, LogLine
 from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import Origin, report
@@ -92,6 +92,13 @@ def test_a_console_of_format_syslog_shows_levels() -> None:
     timed, untimed = parse_console(b"<4>[    1.000000] one\n"), parse_console(b"<11>two\n")
     assert (timed[0].text, timed[0].level, timed[0].kernel) == ("one", 4, True)
     assert (untimed[0].text, untimed[0].level, untimed[0].facility, untimed[0].kernel) == ("two", 3, "user", False)
+
+
+def test_a_line_that_comes_in_pieces_is_one_line_without_its_end() -> None:
+    first, rest = take_whole_lines(b"[    1.000000] one\r\n[    2.000000] t")
+    second, nothing = take_whole_lines(rest + b"wo\r\n")
+    assert [line.text for line in first + second] == ["one", "two"]
+    assert (take_whole_lines(b"[    3.0"), nothing) == (([], b"[    3.0"), b"")
 
 
 def test_the_last_boot_begins_where_the_clock_goes_back() -> None:

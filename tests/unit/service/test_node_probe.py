@@ -2,9 +2,10 @@
 
 import pytest
 
+from reconciler.kernel_log.console import parse_console
 from reconciler.model.results import ExecResult
 from reconciler.model.status import ConditionStatus
-from reconciler.service.node_probe import Probe, _understood
+from reconciler.service.node_probe import Probe, _understood, judge_overwritten
 
 HEADER = "0f0e0d0c-0b0a-4908-8706-050403020100 100.00\n"
 ALL_READ = "dd: error reading '/dev/kmsg': Resource temporarily unavailable\n"
@@ -29,6 +30,23 @@ def test_the_first_bad_event_makes_it_ill_since_then() -> None:
     assert (ill.kernel.condition.status, ill.kernel.condition.reason) == (ConditionStatus.FALSE, "Warn")
     since_boot = ill.kernel.condition.last_transition - well.kernel.condition.last_transition
     assert since_boot.total_seconds() == pytest.approx(40, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("console", "status", "reason"),
+    [
+        ("[    0.000000] Linux version 6\n[    1.000000] fine\n", ConditionStatus.TRUE, "NothingReported"),
+        ("[    0.000000] Linux version 6\n[   40.000000] BUG: KASAN: x\n", ConditionStatus.FALSE, "Kasan"),
+        ("login:\n[    7.000000] the beginning was rotated away\n", ConditionStatus.UNKNOWN, "LogOverwritten"),
+        ("[    9.000000] Linux version 6\n[    3.000000] reverted\n", ConditionStatus.UNKNOWN, "LogOverwritten"),
+        ("", ConditionStatus.UNKNOWN, "LogOverwritten"),
+    ],
+)
+def test_a_log_that_has_wrapped_is_as_good_as_its_console(console: str, status: ConditionStatus, reason: str) -> None:
+    wrapped = seen(HEADER + "6,7,50000000,-;later\n").kernel
+    assert wrapped.condition.status is ConditionStatus.UNKNOWN
+    judged = judge_overwritten(wrapped, parse_console(console.encode())).condition
+    assert (judged.status, judged.reason) == (status, reason)
 
 
 @pytest.mark.parametrize(

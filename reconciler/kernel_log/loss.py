@@ -1,0 +1,54 @@
+"""Why a marker is not in a kernel's buffer, and what in that buffer may be older than the marker."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.kernel_log.line import LogLine
+from reconciler.model.kernel_log import MarkerState
+
+CLOCK_SLACK_S = 1.0
+REVERT_SLACK_S = 2.0
+"""A resume is noted when the guest's clock has been asked to follow: that takes its agent about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """When a buffer was read and what was known then; times are seconds since 1970 by the host's clock.
+
+    `resumed_at_s` is when the node last went on from a snapshot's memory, None where it never did.
+    """
+
+    read_at_s: float
+    uptime_s: float
+    wrapped: bool
+    resumed_at_s: float | None = None
+
+    @property
+    def _booted_at_s(self) -> float:
+        return self.read_at_s - self.uptime_s
+
+    def reverted_since(self, marked_at_s: float) -> bool:
+        """Whether the kernel that was read has forgotten the marker: it is an earlier self of the one that took it."""
+        resumed = self.resumed_at_s
+        return resumed is not None and resumed > marked_at_s and self._booted_at_s + CLOCK_SLACK_S < resumed
+
+    def booted_since(self, marked_at_s: float) -> bool:
+        """Whether the kernel that was read booted after the marker."""
+        return self._booted_at_s > marked_at_s + CLOCK_SLACK_S
+
+
+def why_lost(marked_at_s: float, reading: Reading) -> MarkerState:
+    """Why a marker is not in the buffer; `NOT_FOUND` where it should be there, had it ever been written."""
+    if reading.reverted_since(marked_at_s):
+        return MarkerState.REVERTED
+    if reading.booted_since(marked_at_s):
+        return MarkerState.NEW_BOOT
+    return MarkerState.OVERWRITTEN if reading.wrapped else MarkerState.NOT_FOUND
+
+
+def since_revert(lines: Sequence[LogLine], reading: Reading) -> list[LogLine]:
+    """What the kernel said after it went on from memory, to within `REVERT_SLACK_S`: the rest is the snapshot's."""
+    assert reading.resumed_at_s is not None
+    uptime_then_s = reading.uptime_s - (reading.read_at_s - reading.resumed_at_s)
+    first_us = (uptime_then_s - REVERT_SLACK_S) * 1_000_000
+    return [line for line in lines if line.timestamp_us is None or line.timestamp_us >= first_us]
