@@ -31,6 +31,14 @@ async def test_a_revert_with_memory_goes_on_where_the_snapshot_was(trio: Session
     assert (await trio.clusters.plan(CLUSTER)).plan.converged
 
 
+async def test_the_agent_of_a_guest_steps_its_clock(untouched_trio: Session) -> None:
+    await say(untouched_trio, "date -s @1000000000")
+    assert await untouched_trio.runtime.libvirt.snapshots.set_guest_time(CLUSTER, "n0")
+    clocks = await say(untouched_trio, f"date +%s; date -s @{int(time.time())} >/dev/null")
+    assert abs(int(clocks["n0"]) - time.time()) < 5
+    assert int(clocks["n1"]) < 1000001000
+
+
 async def test_after_a_revert_a_power_cut_boots_from_the_reverted_disk(trio: Session) -> None:
     await say(trio, "echo kept > /root/file; sync")
     await trio.snapshots.create(CLUSTER, "mem2", include_memory=True)
