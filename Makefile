@@ -50,7 +50,7 @@ demo: host image ## Boot three machines that you can log in to; again: check tha
 test: setup ## Run all tests, beside a private libvirt that vanishes with them
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
-	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration $(PYTEST_ARGS)
+	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n auto --dist loadfile $(PYTEST_ARGS)
 	@$(SAY) "tests with a real libvirt, in the lab"
 	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration \
 	  --ignore=tests/integration/guests $(PYTEST_ARGS)

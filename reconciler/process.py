@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 
@@ -86,8 +87,8 @@ def replay_line(argv: Sequence[str]) -> str:
 
 
 async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str] | None) -> asyncio.subprocess.Process:
-    try:
-        return await asyncio.create_subprocess_exec(
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -95,6 +96,14 @@ async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str
             env=None if env is None else {**os.environ, **env},
             start_new_session=True,
         )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:  # asyncio itself would wait without end for a program it has half started
+        await asyncio.wait([starting])
+        if not starting.cancelled() and starting.exception() is None:
+            await _end(starting.result())
+        raise
     except FileNotFoundError:
         raise HostCapabilityMissing(
             f"the program {argv[0]!r} is not installed", hint="`vmcluster doctor` names the package"
@@ -122,7 +131,7 @@ async def _communicate(
 
     assert process.stdout is not None
     assert process.stderr is not None
-    stdout, stderr, _ = await asyncio.gather(listen(process.stdout), process.stderr.read(), feed())
+    stdout, stderr, _ = await together(listen(process.stdout), process.stderr.read(), feed())
     await process.wait()
     return stdout, stderr
 

@@ -1,6 +1,5 @@
 """Carrying out a plan: a stage at a time, all nodes of a stage at once, one node's failure on its own."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
+from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
         if context.stopping():
             break
         groups = [group for group in _by_node(stage) if not _held_back(group, failed)]
-        results = await asyncio.gather(*(_carry_out_in_turn(group, context, executor) for group in groups))
+        results = await together(*(_carry_out_in_turn(group, context, executor) for group in groups))
         finished = [outcome for result in results for outcome in result]
         failed |= {node for outcome in finished if outcome.error is not None for node in _concerned(outcome.action)}
         outcomes += finished

@@ -16,6 +16,7 @@ from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Domain, Network, NodeLinks, Power, PowerState, Tap, Unknown
 from reconciler.model.links import HOST, Ports
 from reconciler.model.record import ClusterRecord
+from reconciler.together import together
 
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
 """What nft, iptables and tc say to whoever has no CAP_NET_ADMIN."""
@@ -25,7 +26,7 @@ async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDr
     """What the host has of a cluster. Raises `LibvirtUnavailable` when libvirt cannot be asked."""
     cluster, spec = record.cluster_name, record.spec
     ours = [disk.path for node in spec.nodes.values() for disk in node.extra_disks.values() if not disk.existing]
-    domains, networks, layers, seeds, snapshots, inbound = await asyncio.gather(
+    domains, networks, layers, seeds, snapshots, inbound = await together(
         libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
         asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, ours),

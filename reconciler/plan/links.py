@@ -70,8 +70,9 @@ def _possible(desired: ClusterDocument, observed: ClusterDocument, coming_up: Co
 
 
 def _after(observed: ClusterDocument, coming_up: Collection[str]) -> Mapping[str, Inbound]:
-    """What is left of the links that are there when the others' taps are new."""
-    return {node: of.cuts_only if node in coming_up else of for node, of in known_links(observed).items()}
+    """What is left of the links that are there when the others' taps are new; of taps in doubt only the cuts count."""
+    new = {*coming_up, *(node for node, of in observed.power.items() if isinstance(of, Unknown))}
+    return {node: of.cuts_only if node in new else of for node, of in known_links(observed).items()}
 
 
 def _has_tap(observed: ClusterDocument, node: str) -> bool:

@@ -7,6 +7,7 @@ from reconciler.host import checks
 from reconciler.host.checks import CheckResult, Place, Repair, Verdict
 from reconciler.service.images import DEFAULT_TARGET
 from reconciler.settings import Settings
+from reconciler.together import together
 
 __all__ = ["CheckResult", "Repair", "Verdict", "apply_fixes", "run_checks"]
 
@@ -19,7 +20,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
 
     Takes up to 15 s where libvirt does not answer, and well under 1 s otherwise.
     """
-    libvirt, kvm, kernel = await asyncio.gather(
+    libvirt, kvm, kernel = await together(
         checks.check_libvirt(settings.libvirt_uri), checks.check_kvm(settings.state_dir), checks.check_kernel()
     )
     return [

@@ -1,7 +1,5 @@
 """Looking at clusters: status, handle, waiting for logins. Changes nothing."""
 
-import asyncio
-
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout
 from reconciler.guest.address import GuestAddress
@@ -21,6 +19,7 @@ from reconciler.service.access import addresses, existing
 from reconciler.service.node_probe import KernelState, Probe, console_state, probe
 from reconciler.service.progress import Progress
 from reconciler.service.runtime import Runtime
+from reconciler.together import together
 
 STATUS_TIMEOUT_S = 5.0
 """How long a node that runs is given to answer when its status is asked for."""
@@ -51,12 +50,12 @@ class Inspection:
     async def status(self, cluster: str) -> ClusterStatus:
         """A cluster as it is now; nodes that run are asked over SSH, all at once."""
         record = await existing(self._runtime.store, cluster)
-        domains, networks, said = await asyncio.gather(
+        domains, networks, said = await together(
             self._runtime.libvirt.find_domains(cluster),
             self._runtime.libvirt.find_networks(cluster, frozenset()),
             self._runtime.store.status(cluster),
         )
-        nodes = await asyncio.gather(*(self._node(record, name, domains.get(name), said) for name in record.spec.nodes))
+        nodes = await together(*(self._node(record, name, domains.get(name), said) for name in record.spec.nodes))
         return ClusterStatus(
             cluster_name=cluster,
             network_active=any(found.record is not None and found.record.network.active for found in networks),
@@ -109,7 +108,7 @@ class Inspection:
             progress.report(f"{address.node}: reachable over SSH")
             return None
 
-        outcomes = await asyncio.gather(*map(wait_for, addresses(record, nodes)))
+        outcomes = await together(*map(wait_for, addresses(record, nodes)))
         failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
         if failures:
             raise _unreachable(failures, timeout_s)
@@ -151,7 +150,7 @@ class Inspection:
         return await probe(self._runtime, record, node, STATUS_TIMEOUT_S)
 
     async def _summary(self, cluster: str) -> ClusterSummary:
-        record, said = await asyncio.gather(self._runtime.store.get(cluster), self._runtime.store.status(cluster))
+        record, said = await together(self._runtime.store.get(cluster), self._runtime.store.status(cluster))
         assert record is not None
         return ClusterSummary(
             cluster_name=cluster,

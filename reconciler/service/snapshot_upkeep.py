@@ -18,6 +18,7 @@ from reconciler.service.runtime import Runtime
 from reconciler.service.snapshot_tree import SnapshotTree, snapshot_tree
 from reconciler.service.snapshots import resolved_name, snapshot_not_found
 from reconciler.service.waiting import converge
+from reconciler.together import together
 
 COLLECT_TIMEOUT_S = 120.0
 
@@ -66,7 +67,7 @@ class SnapshotUpkeep:
     async def tree(self, cluster: str) -> SnapshotTree:
         """Which snapshot stands on which, and where each node is."""
         record = await existing(self._runtime.store, cluster)
-        difference, manifests = await asyncio.gather(
+        difference, manifests = await together(
             self._runtime.rounds.compare(record), self._runtime.rounds.manifests(record)
         )
         return snapshot_tree(

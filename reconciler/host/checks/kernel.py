@@ -1,6 +1,5 @@
 """What the host's kernel can do, and whether iptables sees what crosses a bridge."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from reconciler.errors import ClusterError
 from reconciler.host.checks.programs import find_program
 from reconciler.host.checks.result import CheckResult, ok, warning
 from reconciler.host.features import NETEM, NFT_BRIDGE, Feature, FeatureUntried, complaint_about, remedy
+from reconciler.together import together
 
 _BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
@@ -16,7 +16,7 @@ FEATURES: Sequence[Feature] = (NETEM, NFT_BRIDGE)
 
 async def check_kernel(features: Sequence[Feature] = FEATURES) -> list[CheckResult]:
     """A result per feature; a missing one is a warning, as clusters run without."""
-    results = await asyncio.gather(*map(_check_feature, features))
+    results = await together(*map(_check_feature, features))
     return [*results, check_bridge_netfilter()]
 
 

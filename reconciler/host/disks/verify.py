@@ -8,6 +8,7 @@ from pathlib import Path
 from reconciler import process
 from reconciler.errors import HostCommandFailed, ImageNotFound
 from reconciler.host.disks.qcow2 import QCOW2, ImageFacts, read_image_facts
+from reconciler.together import together
 
 _CHECK_TIMEOUT_S = 600.0
 _LEAKS_ONLY = 3  # qemu-img(1), "check": clusters that nothing uses waste space and endanger nothing
@@ -45,7 +46,7 @@ async def verify_chains(tops: Mapping[Path, str]) -> dict[Path, list[str]]:
         async with few:
             return await _check(file)
 
-    damage = dict(zip(files, await asyncio.gather(*map(check, files)), strict=True))
+    damage = dict(zip(files, await together(*map(check, files)), strict=True))
     return {
         top: broken[top] + [problem for file, _ in chain for problem in damage.get(file, ())]
         for top, chain in chains.items()

@@ -1,6 +1,5 @@
 """Cuts on a host, in the firewall that was chosen; what another one has of ours is removed."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from reconciler.host.firewall.iptables import Iptables
 from reconciler.host.firewall.nftables import Nftables
 from reconciler.model.links import FirewallChoice, FirewallState
 from reconciler.process import RunCommand
+from reconciler.together import together
 
 
 class NoFirewall(HostCapabilityMissing):
@@ -66,24 +66,24 @@ class FirewallDriver:
         chosen = await self.chosen()
         await self._firewalls[chosen].apply(cluster, wanted, found)
         if cluster not in self._only_in_chosen:
-            await asyncio.gather(
+            await together(
                 *(_clear(firewall, cluster) for choice, firewall in self._firewalls.items() if choice is not chosen)
             )
 
     async def clear(self, cluster: str) -> None:
         """Remove every cut of a cluster from every firewall."""
-        await asyncio.gather(*(_clear(firewall, cluster) for firewall in self._firewalls.values()))
+        await together(*(_clear(firewall, cluster) for firewall in self._firewalls.values()))
 
     async def clusters(self) -> frozenset[str]:
         """The clusters that have cuts in any firewall."""
-        found = await asyncio.gather(*(firewall.clusters() for firewall in self._firewalls.values()))
+        found = await together(*(firewall.clusters() for firewall in self._firewalls.values()))
         return frozenset().union(*found)
 
     async def _elsewhere(self, cluster: str, chosen: FirewallChoice) -> bool:
         if cluster in self._only_in_chosen:
             return False
         others = [firewall for choice, firewall in self._firewalls.items() if choice is not chosen]
-        found = await asyncio.gather(*(firewall.observe(cluster) for firewall in others))
+        found = await together(*(firewall.observe(cluster) for firewall in others))
         if any(one.firewall.cuts for one in found):
             return True
         self._only_in_chosen.add(cluster)

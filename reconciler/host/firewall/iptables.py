@@ -1,6 +1,5 @@
 """Cuts through `iptables` and `ip6tables`, where the kernel shows them the frames that cross a bridge."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from reconciler.host.firewall.backend import BROKEN, FoundCuts
 from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, parse_clusters, parse_save, render_restore
 from reconciler.model.links import FirewallState
 from reconciler.process import RunCommand, replay_line
+from reconciler.together import together
 
 _FEATURES = {"iptables": IPTABLES, "ip6tables": IP6TABLES}
 PROGRAMS = tuple(_FEATURES)
@@ -39,7 +39,7 @@ class Iptables:
         return _BLIND if await self._blind() else None
 
     async def observe(self, cluster: str) -> FoundCuts:
-        saved, blind = await asyncio.gather(asyncio.gather(*map(self._save, PROGRAMS)), self._blind())
+        saved, blind = await together(together(*map(self._save, PROGRAMS)), self._blind())
         chains = {program: parse_save(text, cluster) for program, text in zip(PROGRAMS, saved, strict=True)}
         return FoundCuts(_together(chains.values(), blind=blind), chains, blind=blind)
 
@@ -52,12 +52,12 @@ class Iptables:
         }
         restored = (self._restore(program, text) for program, text in inputs.items() if text)
         # Both are waited for: nothing of this round may still be at work when the next one looks.
-        for outcome in await asyncio.gather(*restored, return_exceptions=True):
+        for outcome in await together(*restored, return_exceptions=True):
             if outcome is not None:
                 raise outcome
 
     async def clusters(self) -> frozenset[str]:
-        saved = await asyncio.gather(*map(self._save, PROGRAMS))
+        saved = await together(*map(self._save, PROGRAMS))
         return frozenset(cluster for text in saved for cluster in parse_clusters(text))
 
     async def _save(self, program: str) -> bytes:

@@ -5,7 +5,6 @@ observed = await driver.observe(cluster, ports)
 await driver.apply(cluster, compile_host(links, ports), observed, ports)
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from reconciler.host.tc.codec import TapTree
 from reconciler.host.tc.driver import TapDriver
 from reconciler.model.links import FirewallChoice, HostLinks, Ports, TapQdisc, changed_taps, same_cuts
 from reconciler.process import RunCommand
+from reconciler.together import together
 
 
 def _now() -> datetime:
@@ -65,7 +65,7 @@ class LinkDriver:
         A host that lacks a program has nothing that the program would have made. Raises `HostCommandFailed`.
         """
         taps = [port.tap for port in ports.nodes.values()]
-        cuts, (cables, trees) = await asyncio.gather(self._firewall.observe(cluster), self._observe_taps(taps))
+        cuts, (cables, trees) = await together(self._firewall.observe(cluster), self._observe_taps(taps))
         return ObservedLinks(
             firewall=cuts.firewall,
             taps={tap: tree.shaping for tap, tree in trees.items() if tree.shaping.senders},

@@ -116,7 +116,7 @@ async def test_simulated_rounds_that_get_on_follow_each_other_without_a_pause(
     started_s = time.monotonic()
     await controller.converge(record, timeout_s=5)
     assert len(rounds.starts_s) == 6
-    assert time.monotonic() - started_s < 1
+    assert time.monotonic() - started_s < 3
 
 
 async def test_a_terminal_obstacle_of_a_simulated_round_ends_the_wait_at_once(

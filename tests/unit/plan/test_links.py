@@ -54,6 +54,13 @@ def test_a_node_that_boots_under_an_impairment_stands_still_until_its_tap_has_it
     assert (starts["gamma"].paused, starts["gamma"].resume_epoch) == (False, 0)
 
 
+def test_an_impairment_of_a_machine_that_cannot_be_seen_is_left_alone() -> None:
+    slow = NodeLinks(links={"beta": SLOW})
+    unseen = Unknown(unknown="its state cannot be read", code=ErrorCode.LIBVIRT_UNAVAILABLE)
+    observed = linked(REAL.model_copy(update={"power": {**REAL.power, "alpha": unseen}}), alpha=slow)
+    assert not [of for of in plan(linked(WANTED, alpha=slow), observed).actions if isinstance(of, SetLinks)]
+
+
 def test_a_node_whose_cuts_are_there_already_boots_at_once() -> None:
     cut = NodeLinks(links={"beta": CUT})
     assert kinds(plan(linked(WANTED, alpha=cut), linked(off(REAL, "alpha"), alpha=cut))) == [("Start", "alpha")]

@@ -50,7 +50,7 @@ async def test_other_requests_are_answered_during_a_long_call(
         await until_wanted(configuration, StopMode.DESTROY)
         began = time.monotonic()
         assert (await agent.call("cluster_list"))["success"]
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 3.5
         assert not long.done()
         assert not (await long)["success"]
 
@@ -99,4 +99,4 @@ async def test_the_server_ends_soon_though_a_change_is_on_its_way(configuration:
         long.cancel()
         await asyncio.wait([long])
         began = time.monotonic()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20

@@ -1,0 +1,37 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from reconciler.process import run
+from reconciler.together import together
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 4, 8])
+async def test_a_command_that_is_cancelled_while_it_starts_is_ended_and_not_waited_for(
+    tmp_path: Path, turns: int
+) -> None:
+    mark = tmp_path / "mark"
+    work = asyncio.create_task(run(["sh", "-c", f"sleep 1; touch {mark}"]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    work.cancel()
+    async with asyncio.timeout(20):
+        await asyncio.wait([work])
+    assert work.cancelled()
+    assert not mark.exists()
+
+
+async def test_of_several_things_none_is_left_behind_when_one_fails() -> None:
+    ended = []
+
+    async def fail() -> None:
+        raise ValueError("of its own")
+
+    async def go_on() -> None:
+        await asyncio.sleep(0.05)
+        ended.append(1)
+
+    with pytest.raises(ValueError, match="of its own"):
+        await together(fail(), go_on())
+    assert ended
