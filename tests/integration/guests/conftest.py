@@ -34,9 +34,10 @@ class SharedCluster:
     touched: bool = False
 
     async def rewind(self) -> None:
-        """Bring it back where a test may have left it otherwise: its topology, its machines, what is in them."""
+        """Bring it back where a test may have left it otherwise: its links, topology, machines, what is in them."""
         if self.touched:
             self.touched = False
+            await self.session.faults.heal_all(SHARED_CLUSTER)
             await self._put_topology_back()
             await self.session.snapshots.revert(SHARED_CLUSTER, FRESH, ssh_timeout_s=BOOT_TIMEOUT_S)
             for info in await self.session.snapshots.listing(SHARED_CLUSTER):
