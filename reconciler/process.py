@@ -150,20 +150,23 @@ def leave_behind(argv: Sequence[str], *, env: Mapping[str, str], stdin: int | No
     """Start a program that goes on when this process has ended, in a session of its own, with nothing of its terminal.
 
     `argv[0]` is an absolute path. The program has to fork and let its first process end, which is waited for: then no
-    one here has to reap it. `stdin` is a descriptor to read from, by default nothing.
+    one here has to reap it. `stdin` is a descriptor to read from, by default nothing. Raises `HostCommandFailed`.
     """
     nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
     source = nothing if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0)
     silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (1, 2)]
-    process = os.posix_spawn(
-        argv[0],
-        list(argv),
-        {**os.environ, **env},
-        file_actions=[source, *silent],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=_RESET_SIGNALS,
-    )
+    try:
+        process = os.posix_spawn(
+            argv[0],
+            list(argv),
+            {**os.environ, **env},
+            file_actions=[source, *silent],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=_RESET_SIGNALS,
+        )
+    except OSError as error:
+        raise HostCommandFailed(f"cannot start {replay_line(argv)}: {error.strerror}") from error
     _, status = os.waitpid(process, 0)
     if status != 0:
         code = os.waitstatus_to_exitcode(status)

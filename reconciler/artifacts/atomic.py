@@ -34,8 +34,8 @@ def reported(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file (0600) on disk before it has its name; its directory is made (0700) where missing."""
+def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write a file on disk before it has its name; its directory is made (0700) where missing."""
     with reported(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -43,6 +43,7 @@ def write_whole(path: Path, content: bytes) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
         except BaseException:

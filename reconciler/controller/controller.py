@@ -60,18 +60,13 @@ class Controller:
                 wait.raise_if_over(result)
                 await self._pause(changes, record.cluster_name, result.generation, wait.delay_s(result))
 
-    async def heal_by_marks(self, cluster: str, taps: Collection[str], *, timeout_s: float) -> int:
+    async def heal_by_marks(self, cluster: str, taps: Collection[str]) -> int:
         """Take away all links of a cluster without a record; in how many places there were some.
 
-        Raises `OperationTimeout` where another process keeps the lease.
+        Another process may have the lease: it acts on clusters that have a record, and on no other.
         """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            async with self._turn(cluster) as may_act:
-                if may_act:
-                    return await self.rounds.heal_by_marks(cluster, taps)
-            await asyncio.sleep(_LEASE_POLL_S)
-        raise OperationTimeout(f"another process kept the lease for {timeout_s:g} s", hint="stop it, then try again")
+        async with self._turn(cluster):
+            return await self.rounds.heal_by_marks(cluster, taps)
 
     async def _pause(self, changes: Watch, cluster: str, generation: int, delay_s: float) -> None:
         """Wait, unless the record is changed: the status that a round itself writes is no reason for another."""

@@ -5,15 +5,17 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
+from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import Journal, OnEvent, no_observer
 from reconciler.controller.retries import Retries
-from reconciler.controller.status import obstacle_of, same_word, status_after, status_of_failed_round
+from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
 from reconciler.errors import ClusterError, Conflict
@@ -81,6 +83,7 @@ class Rounds:
         links: LinkDriver,
         ssh: SshPool,
         host_facts: Callable[[], Awaitable[HostFacts]],
+        fault_registry: Path,
         checkpoint: Checkpoint = lambda _name: None,
     ) -> None:
         self._store = store
@@ -89,6 +92,7 @@ class Rounds:
         self._layers = LayerDriver()
         self._ssh = ssh
         self._host_facts = host_facts
+        self._export = FaultExport(fault_registry, store)
         self._checkpoint = checkpoint
         self._stopping = False
 
@@ -108,11 +112,12 @@ class Rounds:
     async def heal_by_marks(self, cluster: str, taps: Collection[str]) -> int:
         """Take away all links of a cluster that has no record, by the marks that they carry on the host.
 
-        Answers in how many places there were some: the firewall, and each tap. The caller holds the lease.
+        Answers in how many places there were some: the firewall, and each tap.
         """
         shaped = (await self._links.shaped_taps()) & frozenset(taps)
         cut = cluster in await self._links.clusters_with_leftovers()
         await self._links.clear(cluster, taps)
+        await self._export.forget(cluster)
         return len(shaped) + cut
 
     async def look(self, cluster: str) -> RecordStatus | None:
@@ -204,6 +209,7 @@ class Rounds:
     async def _forget(self, record: ClusterRecord) -> None:
         """The last step of a deletion: nothing is left but the record."""
         remove_empty_directory(names.cluster_dir(record.spec.overlay_dir, record.cluster_name))
+        await self._export.forget(record.cluster_name)
         self._checkpoint("before Forget")
         await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 
@@ -229,8 +235,7 @@ class Rounds:
         """Events first: who waits for the status has then seen them."""
         journal.said(view.before, status)
         await journal.close()
-        if not same_word(view.before, status):
-            await self._store.put_status(status)
+        await self._export.put_status(status, view.before)
 
 
 @dataclass(frozen=True, slots=True)

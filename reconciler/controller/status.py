@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
+from reconciler.faults.observed import active_faults
 from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot, Unknown
 from reconciler.model.plan import KIND_OF, Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
@@ -44,6 +45,7 @@ def status_after(
         conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
         obstacles=obstacles,
         snapshots_made=made,
+        faults=active_faults(record.faults.values(), tuple(record.spec.nodes), observed.links, now),
         updated_at=now,
     )
 
@@ -74,6 +76,7 @@ def status_of_failed_round(
         conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
         obstacles=(obstacle,),
         snapshots_made=before.snapshots_made if before else frozenset(),
+        faults=active_faults(record.faults.values(), tuple(record.spec.nodes), None, now),
         updated_at=now,
     )
 

@@ -1,12 +1,27 @@
 """What the host shows of one fault: whether it is there, and the values that the kernel took. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from reconciler.faults.combine import Fault, fold
-from reconciler.faults.explain import impairment_parameters
+from reconciler.faults.combine import Fault, fold, wanted_at
+from reconciler.faults.explain import impairment_parameters, info_of
+from reconciler.model.document import Unknown
 from reconciler.model.faults import NetFaultInfo
-from reconciler.model.links import Inbound, Link
+from reconciler.model.links import Inbound, Link, same_time
+
+
+def active_faults(
+    faults: Iterable[Fault], nodes: Sequence[str], links: Mapping[str, Inbound | Unknown] | None, now: datetime
+) -> tuple[NetFaultInfo, ...]:
+    """Of these faults those that are wanted now, the oldest first, with what is observed of the links.
+
+    None for the links, or one of them unknown: the host could not be looked at.
+    """
+    wanted = wanted_at(faults, now)
+    known = {node: of for node, of in (links or {}).items() if not isinstance(of, Unknown)}
+    observed = known if links is not None and len(known) == len(links) else None
+    return tuple(with_observed(info_of(fault, nodes), fault, wanted, nodes, observed) for fault in wanted)
 
 
 def with_observed(
@@ -22,7 +37,7 @@ def with_observed(
     hit, all_of_it = fold([fault], nodes), fold(wanted, nodes)
     nothing = Inbound()
     applied = all(_holds(inbound, all_of_it[node], observed.get(node, nothing)) for node, inbound in hit.items())
-    shown = {node: _shown(inbound, observed.get(node, nothing)) for node, inbound in hit.items()}
+    shown = {node: _shown(inbound, all_of_it[node], observed.get(node, nothing)) for node, inbound in hit.items()}
     return info.model_copy(
         update={"parameters": {**info.parameters, "applied": bool(hit) and applied, "observed": shown}}
     )
@@ -38,12 +53,17 @@ def _holds(hit: Inbound, wanted: Inbound, found: Inbound) -> bool:
     )
 
 
-def _shown(hit: Inbound, found: Inbound) -> dict[str, Any]:
-    links = {sender: _in_words(found.links[sender]) for sender in hit.links if sender in found.links}
+def _shown(hit: Inbound, wanted: Inbound, found: Inbound) -> dict[str, Any]:
+    links = {
+        sender: _in_words(found.links[sender], wanted.links[sender]) for sender in hit.links if sender in found.links
+    }
     return {**links, **({"down": True} if found.down else {})}
 
 
-def _in_words(link: Link) -> dict[str, Any]:
-    until = {"cut_expires_at": link.cut_expires_at.isoformat()} if link.cut_expires_at else {}
+def _in_words(link: Link, wanted: Link) -> dict[str, Any]:
+    """A host counts down to the end of a cut, so that each look computes it a little differently."""
+    as_wanted = same_time(link.cut_expires_at, wanted.cut_expires_at)
+    expires_at = wanted.cut_expires_at if as_wanted else link.cut_expires_at
+    until = {"cut_expires_at": expires_at.isoformat()} if expires_at else {}
     impairment = impairment_parameters(link.impairment) if link.impairment else {}
     return {"cut": link.cut, **until, **impairment}

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.faults import NetFaultInfo
 
 
 class ConditionType(StrEnum):
@@ -54,7 +55,8 @@ class RecordStatus(Frozen):
     `observed_generation` is the newest generation that a round has worked on; `converged` says whether that
     round left nothing to do. `settled_generation` is the newest one that was brought about whole: what differs
     from it later is drift. `round_request` is the newest request for a round that was answered. `snapshots_made`
-    are requests of the record: a snapshot of one that is not there is lost.
+    are requests of the record: a snapshot of one that is not there is lost. `faults` are the wanted ones with what the
+    round found of them, as they were last exported.
     """
 
     cluster_name: str
@@ -65,4 +67,5 @@ class RecordStatus(Frozen):
     conditions: tuple[Condition, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     snapshots_made: frozenset[int] = frozenset()
+    faults: tuple[NetFaultInfo, ...] = ()
     updated_at: datetime

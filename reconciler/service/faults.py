@@ -2,15 +2,15 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
 
 from reconciler.errors import ClusterError, FaultNotFound, NodeNotFound
 from reconciler.faults.combine import Fault, wanted_at
-from reconciler.faults.explain import explain, handle_of, info_of
-from reconciler.faults.observed import with_observed
+from reconciler.faults.explain import explain, handle_of
+from reconciler.faults.observed import active_faults
 from reconciler.model.base import Frozen
 from reconciler.model.document import Unknown
 from reconciler.model.faults import (
@@ -134,12 +134,16 @@ class Faults:
         await self._converge(record, no_progress)
 
     async def heal_when_gone(self, cluster: str, handle: str) -> int:
-        """A descriptor that keeps a fault: it is healed when the last copy of it is closed, by whatever end."""
+        """A descriptor that keeps a fault: it is healed when the last copy of it is closed, by whatever end.
+
+        Where nobody can be left behind to see to that, the fault is healed at once, and the error raised.
+        """
         end, lifeline = os.pipe()
         try:
             await self._runtime.leave_watcher(cluster, handle, end)
         except BaseException:
             os.close(lifeline)
+            await self._take_back(cluster, handle, no_progress)
             raise
         finally:
             os.close(end)
@@ -148,9 +152,8 @@ class Faults:
     async def listing(self, cluster: str) -> list[NetFaultInfo]:
         """The faults that are wanted now, the oldest first, with what the host shows of each."""
         record = await existing(self._runtime.store, cluster)
-        wanted, nodes = _wanted(record), tuple(record.spec.nodes)
-        observed = await self._observed(record) if wanted else None
-        return [with_observed(info_of(fault, nodes), fault, wanted, nodes, observed) for fault in wanted]
+        links = await self._observed(record) if _wanted(record) else None
+        return list(active_faults(record.faults.values(), tuple(record.spec.nodes), links, datetime.now(UTC)))
 
     async def explain(self, cluster: str, sender: str, receiver: str) -> LinkExplanation:
         """What packets from one node to another meet, and because of which faults; `@host` stands for the host."""
@@ -175,25 +178,34 @@ class Faults:
             made[:] = [fault]
             return after
 
+        if isinstance(request, ImpairRequest):
+            edit(await existing(self._runtime.store, cluster))  # what is wrong with the request itself is said first
+            await self._runtime.links.require(request.impairment)
         record = await self._change(cluster, edit)
         (fault,) = made
-        if fault.expires_at is not None:
-            await self._runtime.leave_healer(cluster)
-        try:
-            await self._converge(record, progress)
-        except ClusterError as error:
-            if error.terminal:
-                await self._take_back(cluster, fault, progress)
-            raise
+        await self._carry_out(record, fault, progress)
         return handle_of(fault, tuple(record.spec.nodes))
 
-    async def _take_back(self, cluster: str, fault: Fault, progress: Progress) -> None:
-        """Let a fault that cannot be made not stand in the way of everything else that is wanted."""
+    async def _carry_out(self, record: ClusterRecord, fault: Fault, progress: Progress) -> None:
+        """Wait until a new fault is made; it is taken back where it cannot be, or could not end in time."""
+        cared_for = fault.expires_at is None
         try:
-            record = await self._change(cluster, lambda before: intent.without_faults(before, [fault.handle_id]))
+            if fault.expires_at is not None:
+                await self._runtime.leave_healer(record.cluster_name)
+                cared_for = True
             await self._converge(record, progress)
         except ClusterError as error:
-            log.warning("fault_not_healed_yet", cluster=cluster, handle=fault.handle_id, cause=str(error))
+            if error.terminal or not cared_for:
+                await self._take_back(record.cluster_name, fault.handle_id, progress)
+            raise
+
+    async def _take_back(self, cluster: str, handle: str, progress: Progress) -> None:
+        """Let a fault that cannot be made, or kept as asked, not stand in the way of everything else that is wanted."""
+        try:
+            record = await self._change(cluster, lambda before: intent.without_faults(before, [handle]))
+            await self._converge(record, progress)
+        except ClusterError as error:
+            log.warning("fault_not_healed_yet", cluster=cluster, handle=handle, cause=str(error))
 
     async def _converge(self, record: ClusterRecord, progress: Progress) -> None:
         """Wait until the links are as wanted; what else stands in the cluster's way does not matter."""
@@ -213,20 +225,18 @@ class Faults:
     async def _heal_by_marks(self, cluster: str) -> int:
         domains = await self._runtime.libvirt.find_domains(cluster)
         taps = [tap_name(cluster, node) for node, found in domains.items() if found.record is not None]
-        healed = await self._runtime.controller.heal_by_marks(cluster, taps, timeout_s=FAULT_TIMEOUT_S)
+        healed = await self._runtime.controller.heal_by_marks(cluster, taps)
         if not (taps or healed):
             await existing(self._runtime.store, cluster)  # there is no such cluster, and nothing of it
         return healed
 
-    async def _observed(self, record: ClusterRecord) -> dict[str, Inbound] | None:
-        """The links as they are; None where the host cannot be looked at, whole or in part."""
+    async def _observed(self, record: ClusterRecord) -> Mapping[str, Inbound | Unknown] | None:
+        """The links as they are; None where the host cannot be looked at."""
         try:
-            links = (await self._runtime.rounds.compare(record)).observed.links
+            return (await self._runtime.rounds.compare(record)).observed.links
         except ClusterError as error:
             log.info("links_not_observed", cluster=record.cluster_name, cause=str(error))
             return None
-        known = {node: of for node, of in links.items() if not isinstance(of, Unknown)}
-        return dict(known) if len(known) == len(links) else None
 
     async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
         return await change(self._runtime.store, cluster, edit, actor=self._actor)

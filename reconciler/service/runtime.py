@@ -38,7 +38,9 @@ class Runtime:
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
         self.links = LinkDriver(settings.firewall)
-        self.rounds = Rounds(self.store, self.libvirt, self.links, self.ssh, self._host_facts, checkpoint)
+        self.rounds = Rounds(
+            self.store, self.libvirt, self.links, self.ssh, self._host_facts, settings.fault_registry, checkpoint
+        )
         self.controller = Controller(self.store, self.rounds, self.lease())
         self._facts: HostFacts | None = None
         self._probing = asyncio.Lock()

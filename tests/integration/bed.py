@@ -61,6 +61,7 @@ class Bed:
             "VMCLUSTER_TOPOLOGY_DIR": str(directory / "topologies"),
             "VMCLUSTER_OVERLAY_DIR": str(directory / "overlays"),
             "VMCLUSTER_STATE_DIR": str(directory / "state"),
+            "VMCLUSTER_FAULT_REGISTRY": str(directory / "faults" / "registry.json"),
             "VMCLUSTER_SSH_KEY_PATH": str(directory / "ssh" / "key"),
             "VMCLUSTER_LIBVIRT_URI": LIBVIRT_URI,
         }

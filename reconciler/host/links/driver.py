@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from reconciler import process
-from reconciler.errors import ClusterError, OperationFailed
-from reconciler.host.capabilities import Capabilities
+from reconciler.errors import ClusterError, HostCapabilityMissing, OperationFailed
+from reconciler.host.capabilities import Capabilities, missing
+from reconciler.host.features import NETEM
 from reconciler.host.firewall.backend import FoundCuts
 from reconciler.host.firewall.driver import FirewallDriver
 from reconciler.host.tap import Cable, observe_cables, set_cables
 from reconciler.host.tc.codec import TapTree
 from reconciler.host.tc.driver import TapDriver
-from reconciler.model.links import FirewallChoice, HostLinks, Ports, TapQdisc, changed_taps, same_cuts
+from reconciler.model.links import FirewallChoice, HostLinks, Impairment, Ports, TapQdisc, changed_taps, same_cuts
 from reconciler.process import RunCommand
 from reconciler.together import together
 
@@ -50,14 +51,28 @@ class LinkDriver:
         run: RunCommand = process.run,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        capabilities = Capabilities(run)
+        self._capabilities = Capabilities(run)
         self._run = run
-        self._firewall = FirewallDriver(firewall, run, capabilities, now)
-        self._taps = TapDriver(run, capabilities)
+        self._firewall = FirewallDriver(firewall, run, self._capabilities, now)
+        self._taps = TapDriver(run, self._capabilities)
 
     async def chosen_firewall(self) -> FirewallChoice:
         """The firewall that cuts, never `auto`. Raises `HostCapabilityMissing` where none works."""
         return await self._firewall.chosen()
+
+    async def require(self, impairment: Impairment) -> None:
+        """Raise `HostCapabilityMissing` where this host is known to lack what an impairment needs.
+
+        What this process may not try out, its user not being root, shows when the links are set.
+        """
+        if not impairment.needs_netem:
+            return
+        try:
+            complaint = await self._capabilities.complaint(NETEM)
+        except HostCapabilityMissing:
+            return
+        if complaint:
+            raise missing(NETEM, complaint)
 
     async def observe(self, cluster: str, ports: Ports) -> ObservedLinks:
         """The cluster's cuts, and the queues and state of those of its taps that are there.

@@ -1,5 +1,6 @@
 """The fault commands as a user runs them, on a real libvirtd and a real firewall; no machine boots here."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from tests.integration.bed import Bed
 from tests.integration.cli.conftest import COMMAND, Vmcluster
+from tests.integration.watch.conftest import watching
 
 CLUSTER = "cli"
 PATIENCE_S = 30.0
@@ -105,6 +107,21 @@ def test_faults_are_healed_without_the_store_and_nothing_else_is_touched(
     tables = subprocess.run(["nft", "list", "tables", "bridge"], capture_output=True, text=True, check=True).stdout
     assert tables.split() == ["table", "bridge", "theirs"]
     subprocess.run(["nft", "delete", "table", "bridge", "theirs"], check=True)
+
+
+def test_faults_without_a_record_are_healed_while_the_service_watches(
+    bed: Bed, vmcluster: Vmcluster, cluster: str
+) -> None:
+    """The service holds the lease, and knows nothing of a cluster whose record is lost."""
+    vmcluster("fault", "partition", cluster, "n0", "n1")
+    shutil.rmtree(bed.settings.state_dir)
+    with watching(bed) as service:
+        begin = time.monotonic()
+        assert vmcluster("fault", "heal", cluster, "--all").out == "1 healed\n"
+        assert time.monotonic() - begin < PATIENCE_S
+        assert service.process.poll() is None
+    assert rules() == ""
+    assert json.loads(bed.settings.fault_registry.read_text())["clusters"] == {}
 
 
 def test_faults_of_the_topology_come_and_go_with_apply(bed: Bed, vmcluster: Vmcluster, cluster: str) -> None:

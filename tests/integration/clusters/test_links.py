@@ -4,15 +4,20 @@ What needs netem is tested inside a guest: cuts and rates work on every host.
 """
 
 import json
+import re
 import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import libvirt
 import pytest
 
+from reconciler.host.firewall.iptables_codec import chain_name
 from reconciler.host.firewall.nftables_codec import table_name
 from reconciler.model import names
 from reconciler.model.faults import CutMode, Groups, ImpairRequest, One, PartitionRequest
-from reconciler.model.links import Impairment
+from reconciler.model.links import FirewallChoice, Impairment
 from reconciler.model.record import StopMode
 from reconciler.service import intent
 from tests.integration.bed import Bed, Session, audit, host_libvirt
@@ -83,6 +88,17 @@ def cuts() -> set[tuple[str, str]] | None:
     return {(pair["concat"][0], pair["concat"][1]) for pair in pairs}
 
 
+def filtered() -> set[tuple[str, str]] | None:
+    """The same as iptables has them, for IPv4 and IPv6 alike; None where no rule of either names us."""
+    four, six = (output(f"{program}-save", "-t", "filter") for program in ("iptables", "ip6tables"))
+    pairs, same = (set(re.findall(r"--physdev-in (\S+) --physdev-out (\S+) -j DROP", rules)) for rules in (four, six))
+    assert pairs == same
+    return pairs if "vmcluster" in four + six or chain_name(CLUSTER) in four + six else None
+
+
+CUTS_SEEN = {FirewallChoice.NFTABLES: cuts, FirewallChoice.IPTABLES: filtered}
+
+
 def root_queue(node: str) -> str | None:
     """The kind of the root queue of a node's tap; None where there is no tap."""
     shown = json.loads(output("tc", "-j", "qdisc", "show", "dev", TAPS[node]) or "[]")
@@ -105,14 +121,14 @@ def state_of(node: str) -> tuple[int, int]:
         return domain.state()[0], domain.ID()
 
 
-def assert_linked() -> None:
-    assert cuts() == BOTH_WAYS
+def assert_linked(firewall: FirewallChoice = FirewallChoice.NFTABLES) -> None:
+    assert CUTS_SEEN[firewall]() == BOTH_WAYS
     assert is_slowed("n0")
     assert root_queue("n1") == "noqueue"
 
 
 def assert_healed() -> None:
-    assert cuts() is None
+    assert (cuts(), filtered()) == (None, None)
     assert {root_queue("n0"), root_queue("n1")} <= {"noqueue", None}
 
 
@@ -197,12 +213,16 @@ async def test_a_pulled_cable_stays_pulled_when_the_network_is_made_anew(defined
         assert is_plugged_in("n1")
 
 
-def test_a_fault_injected_or_healed_and_killed_at_every_boundary_ends_in_exactly_what_is_wanted(defined: Bed) -> None:
-    run(defined, start_paused)
-    assert kill_at_every_boundary(defined, [heal], inject, inject, assert_linked) >= 4
-    assert kill_at_every_boundary(defined, [inject], heal, heal, assert_healed) >= 2
-    run(defined, destroy)
-    assert audit(defined).clean
+@pytest.mark.parametrize("firewall", CUTS_SEEN)
+def test_a_fault_injected_or_healed_and_killed_at_every_boundary_ends_in_exactly_what_is_wanted(
+    defined: Bed, firewall: FirewallChoice
+) -> None:
+    bed = replace(defined, settings=defined.settings.model_copy(update={"firewall": firewall}))
+    run(bed, start_paused)
+    assert kill_at_every_boundary(bed, [heal], inject, inject, lambda: assert_linked(firewall)) >= 4
+    assert kill_at_every_boundary(bed, [inject], heal, heal, assert_healed) >= 2
+    run(bed, destroy)
+    assert audit(bed).clean
 
 
 def test_a_power_cycle_under_faults_killed_at_every_boundary_happens_once_and_ends_running(defined: Bed) -> None:
@@ -227,3 +247,24 @@ def test_deleting_a_cluster_under_faults_killed_at_every_boundary_leaves_nothing
         assert audit(defined).clean
 
     assert kill_at_every_boundary(defined, [define, start_paused, inject], destroy, destroy, check) >= 20
+
+
+async def test_other_programs_find_in_the_registry_what_the_list_answers(defined: Bed) -> None:
+    registry = defined.settings.fault_registry
+    async with defined.runtime() as runtime:
+        session = Session(runtime)
+        await start_paused(session)
+        await session.faults.partition(CLUSTER, CUT, duration_s=60)
+        await session.faults.impair(CLUSTER, SLOW)
+        listed = await session.faults.listing(CLUSTER)
+        assert [of.parameters["applied"] for of in listed] == [True, True]
+        assert exported(registry) == {CLUSTER: [of.model_dump(mode="json") for of in listed]}
+        await session.faults.heal(CLUSTER, listed[0].handle_id)
+        assert [of["handle_id"] for of in exported(registry)[CLUSTER]] == [listed[1].handle_id]
+        await destroy(session)
+        assert exported(registry) == {}
+
+
+def exported(registry: Path) -> dict[str, Any]:
+    clusters: dict[str, Any] = json.loads(registry.read_text())["clusters"]
+    return clusters

@@ -1,5 +1,6 @@
 """A fault whose time is over leaves the record, whatever else can be done in that round."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,16 +28,17 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await opened.close()
 
 
-def rounds_without_libvirt(store: SqliteStore) -> Rounds:
+def rounds_without_libvirt(store: SqliteStore, export: Path) -> Rounds:
     async def facts() -> HostFacts:
         return HostFacts(kvm_usable=False)
 
-    return Rounds(store, Libvirt("test:///no/such/file"), LinkDriver(), SshPool(), facts)
+    return Rounds(store, Libvirt("test:///no/such/file"), LinkDriver(), SshPool(), facts, export)
 
 
 async def test_the_controller_takes_an_expired_fault_from_the_record_and_the_history_says_so(
-    store: SqliteStore,
+    store: SqliteStore, tmp_path: Path
 ) -> None:
+    export = tmp_path / "faults.json"
     over = datetime.now(UTC) - timedelta(seconds=1)
     faults = {
         "over": partition(Halves(), NODES, name="over", expires_at=over),
@@ -45,13 +47,15 @@ async def test_the_controller_takes_an_expired_fault_from_the_record_and_the_his
     }
     record = running_record(*NODES).model_copy(update={"faults": faults})
     written = await store.put(record, expected_generation=0, actor="user")
-    result = await rounds_without_libvirt(store).run(written.cluster_name)
+    result = await rounds_without_libvirt(store, export).run(written.cluster_name)
     assert isinstance(result.error, LibvirtUnavailable)
     kept = await store.get(written.cluster_name)
     assert kept is not None
     assert (list(kept.faults), kept.generation) == (["later", "stays"], written.generation + 1)
     (_, entry) = await store.history(written.cluster_name)
+    (exported,) = json.loads(export.read_text())["clusters"].values()
+    assert [of["handle_id"] for of in exported] == ["later", "stays"]
     assert entry.actor == "controller"
     assert {(step["op"], step["path"]) for step in entry.patch} == {("remove", "/faults/over")}
-    await rounds_without_libvirt(store).run(written.cluster_name)
+    await rounds_without_libvirt(store, export).run(written.cluster_name)
     assert len(await store.history(written.cluster_name)) == 2

@@ -1,5 +1,7 @@
 """What the host shows of a fault."""
 
+from datetime import UTC, datetime, timedelta
+
 from reconciler.faults.combine import fold
 from reconciler.faults.explain import info_of
 from reconciler.faults.observed import with_observed
@@ -45,3 +47,17 @@ def test_a_pulled_cable_is_seen_at_its_own_node() -> None:
 
 def test_a_host_that_cannot_be_looked_at_says_neither() -> None:
     assert shown(CUT, None)["applied"] is None
+
+
+def test_the_end_of_a_cut_is_told_as_wanted_however_the_host_counts_down_to_it() -> None:
+    until = datetime(2030, 1, 1, tzinfo=UTC)
+    timed = partition(One(node="n1"), expires_at=until)
+
+    def told(seen: datetime) -> object:
+        drifted = partition(One(node="n1"), expires_at=seen)
+        observed = shown(timed, fold([drifted], NODES))["observed"]
+        assert isinstance(observed, dict)
+        return observed["n1"]["n2"]["cut_expires_at"]
+
+    assert told(until + timedelta(seconds=0.4)) == until.isoformat()
+    assert told(until + timedelta(minutes=1)) == (until + timedelta(minutes=1)).isoformat()

@@ -15,8 +15,10 @@ import pytest
 
 from reconciler.controller import healers
 from reconciler.controller.round import RoundResult
+from reconciler.errors import HostCommandFailed
 from reconciler.model.faults import Halves, PartitionRequest
 from reconciler.service import intent
+from reconciler.service.faults import Faults
 from reconciler.service.healing import heal_in_time, heal_when_closed
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings
@@ -108,6 +110,26 @@ async def test_a_fault_ends_with_whoever_holds_its_lifeline(runtime: Runtime) ->
     await asyncio.wait_for(watching, PATIENCE_S)
     os.close(end)
     assert await faults(runtime.store) == ["partition-2"]
+
+
+async def test_a_fault_whose_holder_cannot_be_watched_is_not_left_wanted(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wanted(runtime.store, None, None)
+    monkeypatch.setattr(healers, "_PROGRAM", ("/no/such/program",))
+    with pytest.raises(HostCommandFailed, match="/no/such/program"):
+        await Faults(runtime, actor="test").heal_when_gone(CLUSTER, "partition-2")
+    assert await faults(runtime.store) == ["partition-1"]
+
+
+async def test_a_fault_that_nobody_would_end_in_time_is_not_left_wanted(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wanted(runtime.store, None)
+    monkeypatch.setattr(healers, "_PROGRAM", ("/no/such/program",))
+    with pytest.raises(HostCommandFailed):
+        await Faults(runtime, actor="test").partition(CLUSTER, SPLIT, duration_s=60, afresh=True)
+    assert await faults(runtime.store) == ["partition-1"]
 
 
 async def test_a_process_that_is_left_behind_goes_on_alone_and_takes_the_fault_out_of_the_record(

@@ -11,7 +11,7 @@ from .conftest import Invoke
 
 WORDS = {
     "partition": ["alpha", "zeta"],
-    "impair": ["alpha", "--delay", "10"],
+    "impair": ["alpha", "--rate", "100"],
     "heal": ["partition-1"],
     "list": [],
     "explain": ["alpha", "zeta"],

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import ErrorCode, HostCapabilityMissing, HostCommandFailed
 from reconciler.host.links.driver import LinkDriver
-from reconciler.model.links import FirewallChoice, FirewallState, HostLinks, Port, Ports, TapPair
+from reconciler.model.links import FirewallChoice, FirewallState, HostLinks, Impairment, Port, Ports, TapPair
 from reconciler.process import Completed
 
 PORTS = Ports({"n0": Port("vmc-a", "52:00:00:00:00:0a"), "n1": Port("vmc-b", "52:00:00:00:00:0b")})
@@ -94,3 +94,16 @@ async def test_a_kernel_without_iptables_does_not_keep_nftables_from_working() -
     links = LinkDriver(run=host)
     assert (await links.observe("lab", PORTS)).firewall == FirewallState()
     assert await links.chosen_firewall() is FirewallChoice.NFTABLES
+
+
+async def test_what_the_kernel_is_known_to_lack_is_refused_before_there_is_a_tap() -> None:
+    links, host = driver(unshare_tc=(2, "Error: Specified qdisc kind is unknown."))
+    await links.require(Impairment(rate_kbit=100))
+    assert host.commands == []
+    with pytest.raises(HostCapabilityMissing, match="sch_netem"):
+        await links.require(Impairment(delay_ms=10))
+
+
+async def test_what_may_not_be_tried_is_left_to_those_who_may() -> None:
+    links, _ = driver(unshare_tc=(1, "unshare: unshare failed: Operation not permitted"))
+    await links.require(Impairment(delay_ms=10))

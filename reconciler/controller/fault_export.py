@@ -1,0 +1,87 @@
+"""The export of active faults: one JSON file for other programs, that stands whole and that nothing of ours reads.
+
+It repeats what the statuses in the store say, so it is written before the status that it repeats: whoever is killed
+in between leaves a difference, and the next round writes again.
+"""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from reconciler.artifacts.atomic import locked, write_whole
+from reconciler.controller.status import same_word
+from reconciler.errors import ClusterError
+from reconciler.host.files import ensure_directory
+from reconciler.model.faults import NetFaultInfo
+from reconciler.model.status import RecordStatus
+from reconciler.store.protocol import Store
+
+log = structlog.get_logger(__name__)
+
+VERSION = 1
+_READABLE_BY_ALL = 0o644
+_DIRECTORY_MODE = 0o755
+_LONGEST_WAIT_S = 10.0
+
+Faults = dict[str, tuple[NetFaultInfo, ...]]
+"""By cluster, those that have some."""
+
+
+class FaultExport:
+    """Writes statuses, and the file with the faults of all of them; one writer at a time, of all processes.
+
+    What a status says must be in the store before another cluster's faults are written, as it is read from there.
+    """
+
+    def __init__(self, path: Path, store: Store) -> None:
+        self._path = path
+        self._store = store
+
+    async def put_status(self, status: RecordStatus, before: RecordStatus | None) -> None:
+        """Write what is new in a status, after the file where faults changed or the file is gone.
+
+        A file that cannot be written is logged, and tried again in the next round.
+        """
+        told = before.faults if before else ()
+        async with AsyncExitStack() as alone:
+            if self._lacks(status.faults, told) and not await self._write(status.cluster_name, status.faults, alone):
+                status = status.model_copy(update={"faults": told})
+            if not same_word(before, status):
+                await self._store.put_status(status)
+
+    async def forget(self, cluster: str) -> None:
+        """Leave out a cluster whose record is about to go, or is gone."""
+        async with AsyncExitStack() as alone:
+            if self._path.exists():
+                await self._write(cluster, (), alone)
+
+    def _lacks(self, faults: tuple[NetFaultInfo, ...], told: tuple[NetFaultInfo, ...]) -> bool:
+        return faults != told or (bool(told) and not self._path.exists())
+
+    async def _write(self, cluster: str, faults: tuple[NetFaultInfo, ...], alone: AsyncExitStack) -> bool:
+        """Write the file; nobody else does until `alone` ends. Whether it could be written."""
+        try:
+            await asyncio.to_thread(ensure_directory, self._path.parent, mode=_DIRECTORY_MODE)
+            lock = self._path.with_name(f".{self._path.name}.lock")
+            await alone.enter_async_context(locked(lock, timeout_s=_LONGEST_WAIT_S))
+            content = render_faults({**await self._told(), cluster: faults}, datetime.now(UTC))
+            await asyncio.to_thread(write_whole, self._path, content, mode=_READABLE_BY_ALL)
+        except ClusterError as error:
+            log.warning("faults_not_exported", path=str(self._path), cause=str(error))
+            return False
+        return True
+
+    async def _told(self) -> Faults:
+        statuses = [await self._store.status(name) for name in await self._store.names()]
+        return {status.cluster_name: status.faults for status in statuses if status is not None}
+
+
+def render_faults(faults: Faults, now: datetime) -> bytes:
+    """The file: `{version, written_at, clusters: {name: [NetFaultInfo]}}`; clusters without faults are left out."""
+    clusters = {name: [of.model_dump(mode="json") for of in faults[name]] for name in sorted(faults) if faults[name]}
+    document = {"version": VERSION, "written_at": now.isoformat(), "clusters": clusters}
+    return json.dumps(document, indent=2).encode() + b"\n"
