@@ -15,6 +15,7 @@ from reconciler.host import tap
 from reconciler.host.cloud_init.driver import delete_seed, write_seed
 from reconciler.host.console import delete_console_logs
 from reconciler.host.disks.layers import delete_layer
+from reconciler.host.disks.lent import give_back
 from reconciler.host.disks.manifests import remove_snapshot
 from reconciler.model import names
 from reconciler.model.plan import (
@@ -29,6 +30,7 @@ from reconciler.model.plan import (
     DeleteSeed,
     DeleteSnapshot,
     FlattenLayer,
+    GiveBack,
     HealLinks,
     PlugTap,
     Resume,
@@ -59,7 +61,7 @@ async def execute(action: Action, context: ActContext) -> None:
     match action:
         case CreateNetwork() | StartNetwork() | DeleteNetwork():
             await _execute_network(action, context)
-        case CreateLayer() | DeleteLayer() | FlattenLayer() | WriteSeed() | DeleteSeed():
+        case CreateLayer() | DeleteLayer() | FlattenLayer() | GiveBack() | WriteSeed() | DeleteSeed():
             await _execute_file(action, context)
         case DefineDomain() | AttachDisk() | UndefineDomain():
             await _execute_domain(action, context)
@@ -88,7 +90,7 @@ async def _execute_network(action: CreateNetwork | StartNetwork | DeleteNetwork,
 
 
 async def _execute_file(
-    action: CreateLayer | DeleteLayer | FlattenLayer | WriteSeed | DeleteSeed, context: ActContext
+    action: CreateLayer | DeleteLayer | FlattenLayer | GiveBack | WriteSeed | DeleteSeed, context: ActContext
 ) -> None:
     match action:
         case CreateLayer():
@@ -97,6 +99,8 @@ async def _execute_file(
             await asyncio.to_thread(delete_layer, action.path, context.cluster)
         case FlattenLayer():
             await flatten_layer(action, context)
+        case GiveBack():
+            await asyncio.to_thread(give_back, action.file)
         case WriteSeed():
             await _write_seed(action, context)
         case DeleteSeed():

@@ -37,6 +37,15 @@ class Network(Frozen):
     active: bool
 
 
+class LentFile(Frozen):
+    """A file of the user's below a layer of ours that QEMU's user has, and whose it was."""
+
+    path: Path
+    inode: int
+    uid: int
+    gid: int
+
+
 class Layer(Frozen):
     """A qcow2 file of ours: a node's overlay on an image, or an extra disk (then without backing)."""
 
@@ -48,6 +57,7 @@ class Layer(Frozen):
     base_changed: bool = Field(default=False, exclude=True, description="The image below it is another now.")
     resumed: bool = Field(default=False, exclude=True, description="A machine went on from memory on it.")
     flattening: bool = Field(default=False, exclude=True, description="It is taking up layers below it.")
+    lent: LentFile | None = Field(default=None, exclude=True, description="To be given back when nothing uses it.")
 
 
 class Seed(Frozen):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
-from reconciler.model.document import Domain, DomainDisk, Layer, Network, Snapshot
+from reconciler.model.document import Domain, DomainDisk, Layer, LentFile, Network, Snapshot
 from reconciler.model.links import Inbound
 from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotPower
@@ -27,8 +27,9 @@ class Stage(IntEnum):
     RUN = 10
     FLATTEN = 11
     SNAPSHOT = 12
-    REMOVE_FILES = 13
-    REMOVE_NETWORK = 14
+    GIVE_BACK = 13  # before the layers go that say whose files they are
+    REMOVE_FILES = 14
+    REMOVE_NETWORK = 15
 
 
 class Change(StrEnum):
@@ -117,6 +118,15 @@ class FlattenLayer(_Action):
     path: Path
     base: Path
     lowest: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack(_Action):
+    """Make a file of the user's its owner's again, which a machine had below the layer at `path` and is off now."""
+
+    node: str
+    path: Path
+    file: LentFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +302,7 @@ Action = (
     | CreateLayer
     | DeleteLayer
     | FlattenLayer
+    | GiveBack
     | WriteSeed
     | DeleteSeed
     | DefineDomain
@@ -325,6 +336,7 @@ STAGE_OF: dict[type[Action], Stage] = {
     ResumeMemory: Stage.POWER_UP,
     TakeSnapshot: Stage.SNAPSHOT,
     FlattenLayer: Stage.FLATTEN,
+    GiveBack: Stage.GIVE_BACK,
     DeleteSnapshot: Stage.REMOVE_FILES,
     DefineDomain: Stage.DEFINE,
     AttachDisk: Stage.DEFINE,
@@ -344,6 +356,7 @@ KIND_OF: dict[type[Action], str] = {
     CreateLayer: "layers",
     DeleteLayer: "layers",
     FlattenLayer: "layers",
+    GiveBack: "layers",
     WriteSeed: "seeds",
     DeleteSeed: "seeds",
     DefineDomain: "domains",

@@ -45,12 +45,14 @@ from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
 from reconciler.plan.flattening import flattening
+from reconciler.plan.lending import give_back
 from reconciler.plan.links import set_links, waits_for_links
 
 R = TypeVar("R", bound=Frozen)
 Step = Action | Obstacle
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
+_FOUND_ONLY = {"resumed", "flattening", "lent"}
 LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})  # what a running machine does not notice
 
 
@@ -84,7 +86,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
             )
         elif isinstance(have, Layer) and (step := flattening(path, have, want, observed)):
             yield step
-        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring={"resumed", "flattening"})):
+        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring=_FOUND_ONLY)):
             yield Obstacle(
                 code=ErrorCode.CONFLICT,
                 node=want.node,
@@ -92,6 +94,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 message=f"{path} differs from what is wanted ({in_words(changes)}) and holds data: "
                 "put the old value back, or recreate the node with --allow-data-loss",
             )
+    yield from give_back(desired, observed)
     for path in known_extra(desired.layers, observed.layers):
         have = observed.layers[path]
         assert isinstance(have, Layer)

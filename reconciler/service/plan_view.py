@@ -23,6 +23,7 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     Disruption,
     FlattenLayer,
+    GiveBack,
     HealLinks,
     PlugTap,
     Resume,
@@ -131,7 +132,7 @@ def resource_address(action: Action, observed: ClusterDocument) -> str:
             return "links"
         case CreateLayer():
             return f"layer/{action.layer.node}/{action.layer.disk}"
-        case DeleteLayer() | FlattenLayer():
+        case DeleteLayer() | FlattenLayer() | GiveBack():
             return f"layer/{action.node}/{_disk_of(action.path, observed)}"
         case _:
             return f"{_NODE_RESOURCES[type(action)]}/{action.node}"

@@ -45,6 +45,7 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     Epochs,
     FlattenLayer,
+    GiveBack,
     HealLinks,
     PlugTap,
     Resume,
@@ -159,7 +160,7 @@ class SimulatedHost:
         match action:
             case CreateNetwork() | StartNetwork() | DeleteNetwork():
                 return self._perform_on_network(action)
-            case CreateLayer() | DeleteLayer() | WriteSeed() | DeleteSeed():
+            case CreateLayer() | DeleteLayer() | GiveBack() | WriteSeed() | DeleteSeed():
                 return self._perform_on_file(action)
             case FlattenLayer():
                 return self._flatten_layer(action)
@@ -214,13 +215,15 @@ class SimulatedHost:
 
     # Files.
 
-    def _perform_on_file(self, action: CreateLayer | DeleteLayer | WriteSeed | DeleteSeed) -> Steps:
+    def _perform_on_file(self, action: CreateLayer | DeleteLayer | GiveBack | WriteSeed | DeleteSeed) -> Steps:
         match action:
             case CreateLayer():
                 there = self.layers.setdefault(str(action.path), action.layer)
                 assert there == action.layer, f"{action} would write over {there}"
             case DeleteLayer():
                 self._delete_layer(action)
+            case GiveBack():
+                self._give_back(action)
             case WriteSeed():
                 _assert_ours(self.seeds.get(action.node), action)
                 self.seeds[action.node] = Seed(digest=action.digest)
@@ -228,6 +231,13 @@ class SimulatedHost:
                 _assert_ours(self.seeds.get(action.node), action)
                 self.seeds.pop(action.node, None)
         yield
+
+    def _give_back(self, action: GiveBack) -> None:
+        held_by = [node for node, files in self._open.items() if str(action.file.path) in files]
+        assert not held_by, f"{action} takes the file away from {held_by}"
+        for path, layer in self.layers.items():
+            if isinstance(layer, Layer) and layer.lent == action.file:
+                self.layers[path] = layer.model_copy(update={"lent": None})
 
     def _delete_layer(self, action: DeleteLayer) -> None:
         path = str(action.path)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.host.disks.empty import EmptyImages, Shape
+from reconciler.host.disks.lent import lent_file, owner_facts, taken_over
 from reconciler.host.disks.qcow2 import QCOW2, image_identity, read_image_facts
 from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory, names_in
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
-from reconciler.model.names import cluster_dir, parse_layer_name
+from reconciler.model.names import ROOT_DISK, cluster_dir, parse_layer_name
 
 LAYER_MODE = 0o600
 FROZEN_MODE = 0o440
@@ -73,7 +74,15 @@ def begin_flattening(path: Path, lowest: Path, cluster: str) -> None:
     """
     mark, below = _our_mark(path, cluster), _our_mark(lowest, cluster).facts
     image = below.get(_BASE) or below.get(_FLATTENING, "")
-    write_mark(path, mark.model_copy(update={"facts": {**mark.facts, _FLATTENING: image}}))
+    write_mark(path, mark.model_copy(update={"facts": {**mark.facts, **taken_over(below), _FLATTENING: image}}))
+
+
+def abandon_flattening(path: Path, base: Path, cluster: str) -> None:
+    """Write down that the layer was not flattened after all, if it stands on as much as before, not yet on `base`."""
+    mark = _our_mark(path, cluster)
+    if _FLATTENING in mark.facts and read_image_facts(path).backing != str(base):
+        facts = {name: fact for name, fact in mark.facts.items() if name != _FLATTENING}
+        write_mark(path, mark.model_copy(update={"facts": facts}))
 
 
 def finish_flattening(path: Path, cluster: str) -> None:
@@ -108,18 +117,20 @@ class LayerDriver:
             return
         await asyncio.to_thread(_prepare, path, layer, cluster)
         image = await self._empty_images.image(Shape(layer.size_bytes, layer.backing, layer.backing_format))
-        mark = OwnerMark(cluster=cluster, node=layer.node, kind=OwnedKind.LAYER, facts=_facts_of(layer))
+        mark = OwnerMark(cluster=cluster, node=layer.node, kind=OwnedKind.LAYER, facts=_facts_of(path, layer))
         try:
             await asyncio.to_thread(create_file, path, image.write, mark, mode=LAYER_MODE)
         except FileExistsError:
             await asyncio.to_thread(_is_made, path, layer, cluster)
 
 
-def _facts_of(layer: Layer) -> dict[str, str]:
-    """What the mark says of a layer: its disk, and which image it was made on where that is the user's."""
+def _facts_of(path: Path, layer: Layer) -> dict[str, str]:
+    """What the mark says of a layer: its disk, and where it is made on a file of the user's, which one and whose."""
     facts = {"disk": layer.disk}
     if layer.backing is not None and read_mark(layer.backing) is None:
         facts[_BASE] = image_identity(layer.backing)
+        if layer.disk != ROOT_DISK:  # libvirt is told to leave base images alone
+            facts.update(owner_facts(layer.backing, path.parent))
     return facts
 
 
@@ -168,7 +179,7 @@ def _is_layer_name(name: str) -> bool:
     return name.endswith(".qcow2") and parse_layer_name(name) is not None
 
 
-def _layer(path: str, node: str, marked: Mapping[str, str]) -> Layer | Unknown:
+def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
     facts = read_image_facts(path)
     if facts.format != QCOW2:
         return _unknown(ImageNotFound(f"the layer {path} is no longer qcow2 but {facts.format}", hint="delete it"))
@@ -177,6 +188,7 @@ def _layer(path: str, node: str, marked: Mapping[str, str]) -> Layer | Unknown:
         disk=marked.get("disk", ""),
         resumed=_RESUMED in marked,
         flattening=_FLATTENING in marked,
+        lent=lent_file(marked),
         base_changed=_BASE in marked and marked[_BASE] != image_identity(facts.backing or ""),
         size_bytes=facts.size_bytes,
         backing=Path(facts.backing) if facts.backing else None,

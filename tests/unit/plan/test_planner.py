@@ -47,6 +47,7 @@ UNPLANNED = {
     ("networks", "active"),  # a network is wanted only to be active; an inactive one is drift, tested with the planner
     ("layers", "resumed"),  # only ever observed: a machine went on from memory on it
     ("layers", "flattening"),  # only ever observed: what was begun is finished
+    ("layers", "lent"),  # only ever observed: what is not used any more is given back
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
     ("power", "open_files"),  # only ever observed
