@@ -3,7 +3,9 @@
 import asyncio
 
 from reconciler.act.context import ActContext
-from reconciler.host.disks.layers import begin_flattening, finish_flattening
+from reconciler.errors import ClusterError, LibvirtUnavailable
+from reconciler.host.disks.flatten import require_room
+from reconciler.host.disks.layers import abandon_flattening, begin_flattening, finish_flattening
 from reconciler.model.plan import FlattenLayer
 
 
@@ -11,9 +13,21 @@ async def flatten_layer(action: FlattenLayer, context: ActContext) -> None:
     """Take up what is between the layer and its new base; until that is finished, nothing below it is deleted.
 
     The layer names its new base before a running QEMU has written all of it out, so the mark that it is unfinished
-    comes before, and goes after everything is in the file.
+    comes before, and goes after everything is in the file. It goes as well where nothing was changed.
     """
+    try:
+        await _flatten(action, context)
+    except LibvirtUnavailable:  # a job of QEMU's may go on
+        raise
+    except ClusterError:
+        await asyncio.to_thread(abandon_flattening, action.path, action.base, context.cluster)
+        raise
+
+
+async def _flatten(action: FlattenLayer, context: ActContext) -> None:
     if action.lowest is not None:
+        is_active = await context.libvirt.is_active(context.cluster, action.node)
+        await asyncio.to_thread(require_room, action.path, action.base, copied=not is_active)
         await asyncio.to_thread(begin_flattening, action.path, action.lowest, context.cluster)
     context.checkpoint(f"after begin:{action.node}")
     await context.snapshots.flatten(

@@ -10,7 +10,7 @@ from reconciler.act.outcome import Outcome
 from reconciler.controller.delay import growing_delay_s
 from reconciler.controller.status import obstacle_of
 from reconciler.errors import Conflict
-from reconciler.model.plan import Action, Plan, ShutDown
+from reconciler.model.plan import Action, FlattenLayer, Plan, ShutDown
 from reconciler.model.status import Obstacle
 
 LONGEST_DELAY_S = 60.0
@@ -47,6 +47,7 @@ class Retries:
         self._chance = chance
         self._clock = clock
         self._troubles: dict[str | None, _Trouble] = {}
+        self._upkeep: dict[str | None, _Trouble] = {}
         self._repairs: dict[tuple[str | None, type[Action]], _Repair] = {}
         self._wanted = (0, 0)
 
@@ -54,8 +55,14 @@ class Retries:
         """A round begins on what is now wanted; who asks anew is not kept waiting for old failures."""
         if self._wanted != (generation, request):
             self._troubles.clear()
+            self._upkeep.clear()
             self._repairs.clear()
         self._wanted = (generation, request)
+
+    def put_off(self) -> dict[str, Obstacle]:
+        """Why the upkeep of nodes has failed lately, which nothing else waits for."""
+        now_s = self._clock()
+        return {node: of.obstacle for node, of in self._upkeep.items() if node is not None and of.until_s > now_s}
 
     def allowed(self, plan: Plan) -> tuple[Action, ...]:
         """The actions that need not wait. Nodes that are put back together are not told apart."""
@@ -69,7 +76,7 @@ class Retries:
         failed = {outcome.action.node for outcome in ended if outcome.error is not None}
         for outcome in ended:
             if outcome.error is not None:
-                self._hold(outcome.action.node, obstacle_of(outcome.error))
+                self._hold(outcome.action, obstacle_of(outcome.error))
         done = {(of.action.node, type(of.action)): of.action for of in ended if of.action.node not in failed}
         for action in done.values():  # what one round does several times over, as for several disks, counts once
             self._note_success(action)
@@ -99,19 +106,22 @@ class Retries:
         lasted = last is None or now_s - last.last_s > SETTLED_S + growing_delay_s(last.count, LONGEST_DELAY_S)
         count = 1 if last is None or lasted else last.count + 1
         self._repairs[key] = _Repair(count, now_s)
-        if count > FREE_REPAIRS and not isinstance(action, ShutDown):
-            self._hold(action.node, _undone(action, count))
+        if isinstance(action, FlattenLayer):
+            self._upkeep.pop(action.node, None)
+        elif count > FREE_REPAIRS and not isinstance(action, ShutDown):
+            self._hold(action, _undone(action, count))
         elif lasted:
             self._troubles.pop(action.node, None)
 
-    def _hold(self, node: str | None, obstacle: Obstacle) -> None:
-        before = self._troubles.get(node)
+    def _hold(self, action: Action, obstacle: Obstacle) -> None:
+        troubles = self._upkeep if isinstance(action, FlattenLayer) else self._troubles
+        before = troubles.get(action.node)
         count = before.count + 1 if before else 1
         delay_s = growing_delay_s(count, LONGEST_DELAY_S, self._chance, _FIRST_DELAY_S)
         again = datetime.now(UTC) + timedelta(seconds=delay_s)
         said = f"{obstacle.message} (failed {count} times in a row; next try at {again:%H:%M:%S} UTC)"
         explained = obstacle if count == 1 else obstacle.model_copy(update={"message": said})
-        self._troubles[node] = _Trouble(count, self._clock() + delay_s, explained)
+        troubles[action.node] = _Trouble(count, self._clock() + delay_s, explained)
 
 
 def _undone(action: Action, count: int) -> Obstacle:

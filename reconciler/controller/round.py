@@ -1,7 +1,7 @@
 """One round: observe, compile what is wanted, plan, act, and say how it went."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,10 +28,10 @@ from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Snapshot
-from reconciler.model.plan import Plan
+from reconciler.model.plan import FlattenLayer, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
-from reconciler.model.status import RecordStatus
+from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.observe.cluster import observe_cluster
 from reconciler.observe.verification import revert_obstacles
 from reconciler.plan.drift import Drift, withhold
@@ -96,14 +96,19 @@ class Rounds:
         self._checkpoint = checkpoint
         self._stopping = False
 
-    async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> Difference:
-        """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
+    async def compare(
+        self, record: ClusterRecord, observed: ClusterDocument | None = None, put_off: Set[str] = frozenset()
+    ) -> Difference:
+        """Plan for a record, written or not, from what is observed now or was just now; changes nothing.
+
+        The upkeep of the nodes in `put_off` is left for later.
+        """
         facts = await self._host_facts()
         observed = observed or await observe_cluster(record, self._libvirt, self._links)
         status = await self._store.status(record.cluster_name)
         made = status.snapshots_made if status else frozenset()
         desired = compile_document(record, facts, observed, made, now=datetime.now(UTC))
-        return Difference(desired, observed, plan(desired, observed))
+        return Difference(desired, observed, plan(desired, observed, put_off))
 
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
         """The snapshots of a cluster as they are on disk, oldest first."""
@@ -149,8 +154,16 @@ class Rounds:
         if record is None:
             return RoundResult(gone=True)
         view = await self._begin(record, retries)
+        result = await self._work(view, tell)
+        while failed := _failed_upkeep(result.outcomes, view):
+            view = replace(view, put_off={**view.put_off, **failed})
+            result = await self._work(view, tell)
+        return result
+
+    async def _work(self, view: "_View", tell: OnEvent) -> RoundResult:
+        record = view.record
         try:
-            difference = await self.compare(record)
+            difference = await self.compare(record, put_off=view.put_off.keys())
         except ClusterError as error:
             await self._report_failure(view, error)
             return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
@@ -161,19 +174,22 @@ class Rounds:
         request = await self._store.requests(record.cluster_name)
         if retries is not None:
             retries.begin(record.generation, request)
-        return _View(record, before, request, retries)
+        return _View(record, before, request, retries, retries.put_off() if retries else {})
 
     async def _act(self, view: "_View", difference: Difference, tell: OnEvent) -> RoundResult:
         record, retries = view.record, view.retries
         drift = withhold(difference.plan, record.spec.drift) if view.is_left_alone else Drift(difference.plan)
         todo = replace(drift.todo, actions=retries.allowed(drift.todo)) if retries else drift.todo
-        journal = Journal(self._store, record, tell, drifted=view.settled and not drift.todo.converged)
+        journal = Journal(self._store, record, tell, drifted=view.settled and _is_drift(drift.todo))
         journal.found(todo)
         outcomes = await carry_out(todo, self._context(record, journal))
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
             await self._forget(record)
             return RoundResult(record.generation, difference.plan, gone=True)
-        await self._report(view, difference, replace(drift, todo=todo), outcomes, journal)
+        if _failed_upkeep(outcomes, view):
+            await self._put_off(view, outcomes, journal)
+        else:
+            await self._report(view, difference, replace(drift, todo=todo), outcomes, journal)
         return RoundResult(record.generation, drift.todo, tuple(outcomes), interfaces=_interfaces(record))
 
     async def _current_record(self, cluster: str) -> ClusterRecord | None:
@@ -222,8 +238,16 @@ class Rounds:
             todo = replace(todo, obstacles=(*todo.obstacles, *view.retries.obstacles(difference.plan)))
             said = [outcome for outcome in outcomes if outcome.error is None]  # the others are waited with
         now = datetime.now(UTC)
-        status = status_after(view.record, difference.observed, todo, said, view.before, now, drift.reported)
+        status = status_after(
+            view.record, difference.observed, todo, said, view.before, now, drift.reported, view.put_off
+        )
         await self._write(view, view.marked(status, converged=difference.plan.converged), journal)
+
+    async def _put_off(self, view: "_View", outcomes: list[Outcome], journal: Journal) -> None:
+        """Nothing is said of the cluster before what does not wait for its upkeep is done."""
+        if view.retries is not None:
+            view.retries.note(outcomes)
+        await journal.close()
 
     async def _report_failure(self, view: "_View", error: ClusterError) -> None:
         log.warning("round_failed", cluster=view.record.cluster_name, code=error.code.value, cause=str(error))
@@ -246,6 +270,7 @@ class _View:
     before: RecordStatus | None
     request: int
     retries: Retries | None
+    put_off: Mapping[str, Obstacle]
 
     @property
     def settled(self) -> bool:
@@ -275,6 +300,22 @@ class _View:
                 "settled_generation": self.record.generation if converged else settled,
             }
         )
+
+
+def _is_drift(todo: Plan) -> bool:
+    """Whether something differs from what was brought about; upkeep that is due is no difference."""
+    upkeep_only = bool(todo.actions) and all(isinstance(action, FlattenLayer) for action in todo.actions)
+    return not todo.converged and not upkeep_only
+
+
+def _failed_upkeep(outcomes: Iterable[Outcome], view: _View) -> dict[str, Obstacle]:
+    """Why upkeep failed, by node, that was not put off for it yet. A round has nothing else to do beside upkeep."""
+    failed = ((of.action, of.error) for of in outcomes if of.error is not None)
+    return {
+        action.node: obstacle_of(error)
+        for action, error in failed
+        if isinstance(action, FlattenLayer) and action.node not in view.put_off
+    }
 
 
 def _interfaces(record: ClusterRecord) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """What a round found, as conditions. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
@@ -22,10 +23,12 @@ def status_after(
     before: RecordStatus | None,
     now: datetime,
     reported: Sequence[Action] = (),
+    put_off: Mapping[str, Obstacle] = MappingProxyType({}),
 ) -> RecordStatus:
     """The status of a round that observed the host, planned and acted.
 
-    `reported` are actions that nobody wants done although they would mend a difference.
+    `reported` are actions that nobody wants done although they would mend a difference; `put_off` says why the
+    upkeep of nodes has failed, which nothing else waits for.
     """
     failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
     obstacles = (*plan.obstacles, *failures)
@@ -35,6 +38,7 @@ def status_after(
         _running(record, observed),
         _snapshots_ready(record, observed, made),
         _faults_applied(record, observed, plan),
+        _upkeep_done(put_off),
         _drifted(reported),
         _ready(plan, obstacles, reported),
     )
@@ -153,6 +157,12 @@ def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan
 def _runs(observed: ClusterDocument, node: str) -> bool:
     power = observed.power.get(node)
     return isinstance(power, Power) and power.state is PowerState.RUNNING
+
+
+def _upkeep_done(put_off: Mapping[str, Obstacle]) -> Condition:
+    if put_off:
+        return _verdict(ConditionType.UPKEEP_DONE, False, "PutOff", "; ".join(of.message for of in put_off.values()))
+    return _verdict(ConditionType.UPKEEP_DONE, True, "NothingPutOff", "")
 
 
 def _drifted(reported: Sequence[Action]) -> Condition:

@@ -16,6 +16,7 @@ class ConditionType(StrEnum):
     SSH_REACHABLE = "SSHReachable"
     SNAPSHOTS_READY = "SnapshotsReady"
     FAULTS_APPLIED = "FaultsApplied"
+    UPKEEP_DONE = "UpkeepDone"
     DRIFTED = "Drifted"
     READY = "Ready"
     KERNEL_HEALTHY = "KernelHealthy"

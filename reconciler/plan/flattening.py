@@ -2,8 +2,10 @@
 
 Flattening is upkeep: it is done to a settled cluster only, never to a machine that stands still, and before a
 snapshot freezes the layer. What it makes superfluous is deleted in a later round, once it is seen to be finished.
+Where it has failed before it changed anything it may be put off, and holds nothing up: a longer chain is no harm.
 """
 
+from collections.abc import Set
 from pathlib import Path
 
 from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, files_below
@@ -30,11 +32,11 @@ def flattening(path: str, have: Layer, want: Layer, observed: ClusterDocument) -
     )
 
 
-def in_its_turn(actions: list[Action], observed: ClusterDocument) -> list[Action]:
-    """The actions without the upkeep that has to wait, and without what would take its files away."""
+def in_its_turn(actions: list[Action], observed: ClusterDocument, put_off: Set[str]) -> list[Action]:
+    """The actions without the upkeep that has to wait, as that of the nodes in `put_off`, or that would harm it."""
     unfinished = {action.node for action in actions if isinstance(action, FlattenLayer)}
     kept = [action for action in actions if not (isinstance(action, DeleteLayer) and action.node in unfinished)]
-    return [action for action in kept if not isinstance(action, FlattenLayer) or _is_possible(action, observed)]
+    return [action for action in kept if not isinstance(action, FlattenLayer) or _is_due(action, observed, put_off)]
 
 
 def upkeep_last(actions: list[Action], *, settled: bool) -> list[Action]:
@@ -46,12 +48,14 @@ def upkeep_last(actions: list[Action], *, settled: bool) -> list[Action]:
     return flattened or actions
 
 
-def _is_possible(action: FlattenLayer, observed: ClusterDocument) -> bool:
-    power = observed.power.get(action.node)
-    return isinstance(power, Power) and power.state in _CAN_BE_FLATTENED
+def _is_due(action: FlattenLayer, observed: ClusterDocument, put_off: Set[str]) -> bool:
+    power, layer = observed.power.get(action.node), observed.layers.get(str(action.path))
+    is_possible = isinstance(power, Power) and power.state in _CAN_BE_FLATTENED
+    was_begun = isinstance(layer, Layer) and layer.flattening
+    return is_possible and (was_begun or action.node not in put_off)
 
 
 def _of_the_chain(layer: Layer) -> dict[str, object]:
     """Everything of a layer that has to do with what is below it, or that is never wanted."""
-    fields = ("backing", "backing_format", "base_changed", "resumed", "flattening")
+    fields = ("backing", "backing_format", "base_changed", "resumed", "flattening", "lent")
     return {field: getattr(layer, field) for field in fields}

@@ -1,6 +1,6 @@
 """The planner: every kind's difference, with what is unsafe withheld, as one plan."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, PowerState, Unknown
@@ -13,6 +13,7 @@ from reconciler.model.plan import (
     DefineDomain,
     DeleteLayer,
     FlattenLayer,
+    GiveBack,
     HealLinks,
     Plan,
     PlugTap,
@@ -49,6 +50,7 @@ _CHANGES_A_MACHINE = (
     DefineDomain,
     AttachDisk,
     FlattenLayer,
+    GiveBack,
     UndefineDomain,
     ShutDown,
     CutPower,
@@ -60,13 +62,16 @@ _CHANGES_A_MACHINE = (
 )
 
 
-def plan(desired: ClusterDocument, observed: ClusterDocument) -> Plan:
-    """The ordered actions from `observed` to `desired`, and the obstacles that hold others back."""
+def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] = frozenset()) -> Plan:
+    """The ordered actions from `observed` to `desired`, and the obstacles that hold others back.
+
+    The upkeep of the nodes in `put_off` is left for later.
+    """
     if half_made := _sweep(observed):
         return Plan(actions=half_made)
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
     obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
-    actions = in_its_turn([step for step in steps if not isinstance(step, Obstacle)], observed)
+    actions = in_its_turn([step for step in steps if not isinstance(step, Obstacle)], observed, put_off)
     waiting = _on_their_way_down(desired, observed)
     together = frozenset(node for node in desired.domains if _is_put_back(desired, observed, node))
     safe = _safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles), together)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import OperationFailed
-from reconciler.host.disks.layers import LAYER_MODE
+from reconciler.host.disks.layers import LAYER_MODE, RESERVE_BYTES, free_bytes
 from reconciler.host.disks.qcow2 import QCOW2, read_image_facts
 from reconciler.host.files import create_file, second_name
 from reconciler.host.ownership import OwnedKind, delete_owned, not_ours, read_mark
@@ -45,10 +45,38 @@ async def flatten_layer(path: Path, base: BackingFile | None, *, cluster: str) -
         await asyncio.to_thread(delete_owned, copy, cluster)
 
 
+def require_room(path: Path, base: Path, *, copied: bool) -> None:
+    """Raise `OperationFailed` where what the layer would take up may not leave the reserve free.
+
+    A running machine's layer only grows; that of one that is off is copied, too. Overlapping layers are counted whole.
+    """
+    needed = _allocated_bytes(path) if copied else 0
+    below = _file_below(path)
+    while below is not None and below != base:
+        needed += _allocated_bytes(below)
+        below = _file_below(below)
+    free = free_bytes(path.parent)
+    if free - needed < RESERVE_BYTES:
+        raise OperationFailed(
+            f"flattening {path} may take {needed >> 20} MiB, and of the {free >> 20} MiB that are free "
+            f"{RESERVE_BYTES >> 20} MiB are kept as a reserve",
+            hint="free some space on that file system; until then its chain stays long, which harms nothing",
+        )
+
+
 def rebase_command(layer: Path, base: BackingFile | None) -> list[str]:
     """The command that makes a layer stand on another file, or on none, with the same content."""
     below = ["-b", ""] if base is None else ["-b", str(base.path), "-F", base.format]
     return ["qemu-img", "rebase", "-q", "-f", QCOW2, *below, str(layer)]
+
+
+def _file_below(path: Path) -> Path | None:
+    backing = read_image_facts(path).backing
+    return None if backing is None else path.parent / backing
+
+
+def _allocated_bytes(path: Path) -> int:
+    return path.stat().st_blocks * 512
 
 
 def _stands_on(path: Path, base: BackingFile | None) -> bool:

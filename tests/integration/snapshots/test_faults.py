@@ -10,13 +10,17 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from reconciler.desired import chains
 from reconciler.errors import ClusterError, ErrorCode, RevertFailed, SnapshotFailed
+from reconciler.model.record import StopMode
+from reconciler.model.status import ConditionStatus, ConditionType
 from reconciler.service.clusters import Approval
 from reconciler.service.snapshot_upkeep import SnapshotUpkeep
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
+    chain_of,
     make_image,
     small_nodes,
     states,
@@ -127,6 +131,35 @@ def _fill_once_memory_is_begun(place: Path) -> None:
     while not list(place.glob(f"{CLUSTER}/snapshots/one/*.partial")):
         pass
     subprocess.run(["dd", "if=/dev/zero", f"of={place}/second", "bs=1M", "status=none"], check=False)
+
+
+async def test_a_chain_that_there_is_no_room_to_flatten_holds_no_other_verb_up(
+    bed: Bed, small_disk: Path, film: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node in NODES:
+        for block in range(1, 33):  # 2 MiB that cannot be taken up without using the reserve
+            write_block(CLUSTER, node, block, 2)
+    await film.snapshots.create(CLUSTER, "one")
+    monkeypatch.setattr(chains, "MOST_SPARE_LAYERS", 0)
+    filler = fill(small_disk, leave_mb=65)
+    await film.snapshots.delete(CLUSTER, "one")
+    assert await upkeep(film) == (ConditionStatus.FALSE, "PutOff")
+    await film.snapshots.create(CLUSTER, "two")
+    await film.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
+    await film.clusters.start(CLUSTER, wait_for_ssh=False)
+    assert states(CLUSTER) == RUNNING
+    filler.unlink()
+    await film.snapshots.delete(CLUSTER, "two")
+    assert await upkeep(film) == (ConditionStatus.TRUE, "NothingPutOff")
+    assert all(len(chain_of(top_layers(CLUSTER, node)["vda"])) == 2 for node in NODES)
+    assert_as_before(bed, 1)
+
+
+async def upkeep(session: Session) -> tuple[ConditionStatus, str]:
+    said = await session.runtime.store.status(CLUSTER)
+    assert said is not None
+    condition = next(of for of in said.conditions if of.type is ConditionType.UPKEEP_DONE)
+    return condition.status, condition.reason
 
 
 Damage = Callable[[Path], object]

@@ -1,12 +1,13 @@
 """What keeps failing is tried ever more rarely, node by node."""
 
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 from reconciler.act.outcome import Outcome
 from reconciler.controller.retries import FREE_REPAIRS, LONGEST_DELAY_S, SETTLED_S, Retries
 from reconciler.errors import OperationFailed
-from reconciler.model.plan import Action, Plan, ShutDown, Start, StartNetwork
+from reconciler.model.plan import Action, FlattenLayer, Plan, ShutDown, Start, StartNetwork
 
 
 class Clock:
@@ -105,3 +106,16 @@ def test_nodes_that_are_put_back_together_wait_together() -> None:
     retries = Retries(Random(1), Clock())
     retries.note([failed(start("alpha"))])
     assert retries.allowed(Plan(actions=PLAN.actions, all_or_nothing=True)) == ()
+
+
+def test_upkeep_that_failed_is_put_off_and_nothing_else_waits_for_it() -> None:
+    clock = Clock()
+    retries = Retries(Random(1), clock)
+    upkeep = FlattenLayer(node="alpha", target="vda", path=Path("/l"), base=Path("/b"), lowest=None, reason="long")
+    retries.note([failed(upkeep)])
+    assert retries.put_off().keys() == {"alpha"}
+    assert retries.allowed(PLAN) == PLAN.actions
+    assert retries.obstacles(PLAN) == ()
+    assert retries.due_in_s() is None
+    clock.now_s += LONGEST_DELAY_S
+    assert retries.put_off() == {}

@@ -128,3 +128,15 @@ def test_it_waits_until_the_cluster_is_settled() -> None:
 def test_it_comes_before_a_snapshot_which_would_freeze_the_long_chain() -> None:
     assert {type(action) for action in planned(with_spare(LONG), WANTING_IT).actions} == {FlattenLayer}
     assert {type(action) for action in planned(with_spare(1), WANTING_IT).actions} == {TakeSnapshot}
+
+
+def test_put_off_it_holds_nothing_up_and_nothing_below_is_deleted() -> None:
+    there = with_spare(LONG)
+    assert plan(compiled(RECORD, there), there, {"alpha"}) == Plan()
+    (action,) = plan(compiled(WANTING_IT, there), there, {"alpha"}).actions
+    assert isinstance(action, TakeSnapshot)
+
+
+def test_what_was_begun_is_not_put_off() -> None:
+    there = with_layer(with_spare(LONG), LONG, flattening=True)
+    assert {type(action) for action in plan(compiled(WANTING_IT, there), there, {"alpha"}).actions} == {FlattenLayer}
