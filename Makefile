@@ -54,6 +54,8 @@ test: setup ## Run all tests, beside a private libvirt that vanishes with them
 	@$(SAY) "tests with a real libvirt, in the lab"
 	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration \
 	  --ignore=tests/integration/guests $(PYTEST_ARGS)
+	@$(SAY) "what kernel modules for the test machines are built with"
+	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(SAY) "tests with machines that stay up, in a lab of their own"
 	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration/guests $(PYTEST_ARGS)
 

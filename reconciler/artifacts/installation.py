@@ -1,18 +1,22 @@
 """Installing a tree that is on a node, and taking it out again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
+
+import structlog
 
 from reconciler.artifacts import facts, node_scripts
 from reconciler.artifacts.entries import TreeEntry, shown
 from reconciler.artifacts.installed import InstalledRecord, parse_record, render_record
 from reconciler.artifacts.module_file import module_name
 from reconciler.artifacts.upload import NODE_STEP_TIMEOUT_S, NodePlace, run_script, tail
-from reconciler.errors import InvalidArgument, OperationFailed
+from reconciler.errors import Conflict, InvalidArgument, OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.model.results import ExecResult, InstallMode, NodeInstall, ToolError
+
+log = structlog.get_logger(__name__)
 
 _OUTPUT_LIMIT_BYTES = 8 * 1024**2
 
@@ -24,13 +28,14 @@ class Examined:
     synced: bool
     release: str
     vermagic: str
+    installed: InstalledRecord | None
 
 
 async def examine(ssh: SshPool, place: NodePlace) -> Examined:
     """Look at a node; changes nothing."""
     said = await run_script(ssh, place.address, node_scripts.EXAMINE, [place.base, place.artifact_id])
-    state, release, *vermagic = said.splitlines()
-    return Examined(state == "complete", release, vermagic[0].strip() if vermagic else "")
+    state, release, vermagic, record = said.split("\n", 3)
+    return Examined(state == "complete", release, vermagic.strip(), _known(record, place.address.node))
 
 
 def payload_of(entries: Sequence[TreeEntry], mode: InstallMode) -> list[TreeEntry]:
@@ -66,11 +71,32 @@ def require_fit(payload: Sequence[TreeEntry], examined: Examined, node: str) -> 
             )
 
 
+def require_same_mode(mode: InstallMode, examined: Examined, node: str) -> None:
+    """Raise `Conflict` where something is installed in another way, which this one would not undo."""
+    found = examined.installed
+    if found is not None and found.mode is not mode:
+        raise Conflict(
+            f"on node {node} artifact {found.artifact_id} is installed by {found.mode}, which installing by {mode} "
+            "does not undo; nothing was installed on any node",
+            node=node,
+            hint="`artifact_uninstall` or `vmcluster artifact uninstall` takes it out first",
+        )
+
+
 async def install(
-    ssh: SshPool, place: NodePlace, mode: InstallMode, payload: Sequence[TreeEntry], release: str, *, timeout_s: float
+    ssh: SshPool,
+    place: NodePlace,
+    mode: InstallMode,
+    payload: Sequence[TreeEntry],
+    found: Examined,
+    *,
+    timeout_s: float,
 ) -> NodeInstall:
     """Install on one node, and write down there that it was done."""
-    command = node_scripts.render_call(_script_of(mode), [place.tree, release], user=place.address.user)
+    earlier = found.installed.packages if found.installed else ()
+    begun = InstalledRecord(place.artifact_id, place.tree, mode, found.release, earlier, complete=False)
+    arguments = [place.tree, found.release, render_record(begun).decode()]
+    command = node_scripts.render_call(_script_of(mode), arguments, user=place.address.user)
     names = b"".join(b"./" + entry.path + b"\0" for entry in payload)
     answer = await ssh.run(
         place.address, command, timeout_s=timeout_s, stdin=names, output_limit_bytes=_OUTPUT_LIMIT_BYTES
@@ -78,8 +104,9 @@ async def install(
     if answer.exit_code != 0 or answer.timed_out:
         return _failed(answer, place.address)
     said = node_scripts.parse_installed(answer.stdout)
-    record = InstalledRecord(place.artifact_id, place.tree, mode, release, said.packages)
-    await _remember(ssh, place.address, record)
+    # Packages of an earlier artifact that are not in this one stay installed, and are to be taken out with it.
+    packages = tuple(sorted({*earlier, *said.packages}))
+    await _remember(ssh, place.address, replace(begun, packages=packages, complete=True))
     return _done(answer, place.address, said)
 
 
@@ -94,12 +121,31 @@ async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) ->
             depmod_output="",
             output="nothing is installed",
         )
+    _require_undoable(record, address.node)
     command = node_scripts.render_call(_undo_of(record.mode), [record.tree, record.release], user=address.user)
     names = b"".join(each.encode() + b"\0" for each in record.packages)
     answer = await ssh.run(address, command, timeout_s=timeout_s, stdin=names)
     if answer.exit_code != 0 or answer.timed_out:
         return _failed(answer, address)
     return _done(answer, address, node_scripts.parse_installed(answer.stdout))
+
+
+def _known(text: str, node: str) -> InstalledRecord | None:
+    try:
+        return parse_record(text, node=node)
+    except OperationFailed as error:  # installing writes a new one
+        log.warning("installed_record_damaged", node=node, cause=error.message)
+        return None
+
+
+def _require_undoable(record: InstalledRecord, node: str) -> None:
+    if not record.complete and record.mode in (InstallMode.DEB, InstallMode.RPM):
+        raise Conflict(
+            f"the installation of artifact {record.artifact_id} by {record.mode} was interrupted, "
+            "and which of its packages are installed is not known",
+            node=node,
+            hint="install it again, then take it out",
+        )
 
 
 def _one_per_module(found: Sequence[TreeEntry]) -> list[TreeEntry]:

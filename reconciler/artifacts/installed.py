@@ -12,18 +12,19 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class InstalledRecord:
-    """Written last by an installation, so that half of one is none."""
+    """Written before an installation begins, and again, as complete, when it is done: half of one is none."""
 
     artifact_id: str
     tree: str
     mode: InstallMode
     release: str
     packages: tuple[str, ...]
+    complete: bool = True
 
 
 def render_record(record: InstalledRecord) -> bytes:
     """The id and the path of the tree on lines of their own, which are read without more than a shell."""
-    return f"{record.artifact_id}\n{record.tree}\n{json.dumps(asdict(record))}\n".encode()
+    return f"{record.artifact_id if record.complete else '-'}\n{record.tree}\n{json.dumps(asdict(record))}\n".encode()
 
 
 def parse_record(text: str, *, node: str) -> InstalledRecord | None:
@@ -34,7 +35,12 @@ def parse_record(text: str, *, node: str) -> InstalledRecord | None:
         said = json.loads(text.splitlines()[2])
         packages = tuple(map(str, said["packages"]))
         return InstalledRecord(
-            str(said["artifact_id"]), str(said["tree"]), InstallMode(said["mode"]), str(said["release"]), packages
+            artifact_id=str(said["artifact_id"]),
+            tree=str(said["tree"]),
+            mode=InstallMode(said["mode"]),
+            release=str(said["release"]),
+            packages=packages,
+            complete=said["complete"] is True,
         )
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise OperationFailed(

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -30,12 +31,15 @@ Report = Callable[[str], None]
 
 
 class Library:
-    """The store of trees in `store_dir`, and the registry of what is known about them."""
+    """The store of trees in `store_dir`, and the registry of what is known about them.
 
-    def __init__(self, store_dir: Path, registry_path: Path) -> None:
+    `clock_ns` is that of the file systems, nanoseconds since 1970.
+    """
+
+    def __init__(self, store_dir: Path, registry_path: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self.store_dir = store_dir
         self.registry = ArtifactRegistry(registry_path)
-        self.objects = Objects(store_dir)
+        self.objects = Objects(store_dir, clock_ns)
 
     def entries(self, artifact_id: str) -> tuple[TreeEntry, ...]:
         """Everything in a registered tree."""

@@ -3,6 +3,7 @@
 Everything that varies is an argument or standard input, never part of a script.
 """
 
+import posixpath
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,7 +13,10 @@ from reconciler.errors import InvalidArgument
 
 DEFAULT_BASE = "/opt/vmcluster/artifacts"
 RECORD_PATH = "/var/lib/vmcluster/installed"
-"""Says what is installed: the artifact's id, the path of its tree, and all the rest as JSON, a line each."""
+"""Says what is installed: the artifact's id, the path of its tree, and all the rest as JSON, a line each.
+
+While an installation is under way `-` stands for the id, so that half of one counts as none and can still be undone.
+"""
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
@@ -40,34 +44,52 @@ sync -f "$base/.complete" 2>/dev/null || sync
 """
 """The mark that a tree is complete stands beside it, and is written when everything in it is on disk."""
 
-EXAMINE = """\
+RECALL = f"if [ -f {RECORD_PATH} ]; then cat {RECORD_PATH}; fi\n"
+
+EXAMINE = (
+    """\
 base=$1 id=$2
 if [ -f "$base/.complete/$id" ] && [ -d "$base/$id" ]; then echo complete; else echo absent; fi
 release=$(uname -r)
 echo "$release"
 sample=$(find "/lib/modules/$release/kernel" -type f -name '*.ko*' 2>/dev/null | head -n 1)
-if [ -n "$sample" ]; then modinfo -F vermagic "$sample"; fi
-true
+if [ -n "$sample" ]; then echo "$(modinfo -F vermagic "$sample")"; else echo; fi
 """
-"""Whether a tree is there, which kernel runs, and the version magic that its own modules have."""
+    + RECALL
+)
+"""A line each: whether a tree is there, which kernel runs, and the version magic that its own modules have; then the
+record of what is installed."""
 
 _BEGIN = """\
 set -eu
 umask 022
 tree=$1 release=$2
-mkdir -p /var/lib/vmcluster
-rm -f /var/lib/vmcluster/installed
 """
+
+_NOTE = f"""\
+mkdir -p {posixpath.dirname(RECORD_PATH)}
+printf %s "$3" > {RECORD_PATH}.new
+sync -f {RECORD_PATH}.new 2>/dev/null || sync
+mv -f {RECORD_PATH}.new {RECORD_PATH}
+sync -f {RECORD_PATH} 2>/dev/null || sync
+"""
+"""What is begun is on disk before anything of it is done: a power cut leaves nothing that nobody knows of."""
+
+_EVERY_PLACE = "/lib/modules/*/extra/vmcluster"
 
 MODPROBE_PATH = (
     _BEGIN
     + """\
-staged=/lib/modules/.vmcluster-$release.new
+staged=/lib/modules/.vmcluster.new
 place=/lib/modules/$release/extra/vmcluster
 rm -rf -- "$staged"
-mkdir -p -- "$staged" "/lib/modules/$release/extra"
+mkdir -p -- "$staged"
 rsync -rt --chmod=D0755,F0644 --from0 --files-from=- -- "$tree/" "$staged/"
-rm -rf -- "$place"
+"""
+    + _NOTE
+    + f"""\
+mkdir -p "/lib/modules/$release/extra"
+rm -rf {_EVERY_PLACE}
 mv -- "$staged" "$place"
 mkdir -p /etc/depmod.d
 echo 'search extra/vmcluster updates extra built-in' > /etc/depmod.d/vmcluster.conf
@@ -89,10 +111,11 @@ rm -f -- "$stamp"
 
 _STAMP = "stamp=/var/lib/vmcluster/.stamp; rm -f $stamp; touch $stamp; sleep 0.1\n"
 
-MAKE_INSTALL = _BEGIN + _STAMP + 'cd -- "$tree"\nmake install >&2\n' + _NEW_MODULES % ":"
+MAKE_INSTALL = _BEGIN + _NOTE + _STAMP + 'cd -- "$tree"\nmake install >&2\n' + _NEW_MODULES % ":"
 
 DEB = (
     _BEGIN
+    + _NOTE
     + _STAMP
     + 'cd -- "$tree"\nlist=/var/lib/vmcluster/.packages; cat > $list\n'
     + "DEBIAN_FRONTEND=noninteractive xargs -0 dpkg --force-confdef --force-confold -i < $list >&2\n"
@@ -101,6 +124,7 @@ DEB = (
 
 RPM = (
     _BEGIN
+    + _NOTE
     + _STAMP
     + 'cd -- "$tree"\nlist=/var/lib/vmcluster/.packages; cat > $list\n'
     + "xargs -0 rpm -U --oldpackage --replacepkgs < $list >&2\n"
@@ -109,13 +133,11 @@ RPM = (
 
 REMEMBER = f"set -eu\numask 022\ncat > {RECORD_PATH}.new\nsync\nmv -f {RECORD_PATH}.new {RECORD_PATH}\nsync\n"
 
-RECALL = f"if [ -f {RECORD_PATH} ]; then cat {RECORD_PATH}; fi"
-
 _FORGET = f"rm -f {RECORD_PATH}\n"
 
 UNINSTALL_MODPROBE_PATH = (
     "set -eu\n"
-    'rm -rf -- "/lib/modules/$2/extra/vmcluster"\nrm -f /etc/depmod.d/vmcluster.conf\n'
+    f"rm -rf /lib/modules/.vmcluster.new {_EVERY_PLACE}\nrm -f /etc/depmod.d/vmcluster.conf\n"
     "printf '\\0\\0'\n"
     'depmod "$2" 2>&1\n' + _FORGET
 )

@@ -30,7 +30,8 @@ _NO_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.EN
 class Objects:
     """The contents in one store directory; safe for many threads and processes, as a content is never changed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._clock_ns = clock_ns
         self.directory = directory / "objects"
         self.incoming = directory / "incoming"
         self._can_clone = True
@@ -72,7 +73,7 @@ class Objects:
         return freed_bytes
 
     def _copy(self, source: int, found: FoundFile, stopped: Callable[[], bool]) -> Reading:
-        read_at_ns = time.time_ns()
+        read_at_ns = self._clock_ns()
         size_bytes = found.signature[1]
         if size_bytes <= _CHUNK_BYTES and not self._can_clone:
             content = os.read(source, _CHUNK_BYTES + 1)

@@ -5,7 +5,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 from reconciler.artifacts.delivery import Delivery
-from reconciler.artifacts.installation import Examined, examine, install, payload_of, require_fit, uninstall
+from reconciler.artifacts.installation import (
+    Examined,
+    examine,
+    install,
+    payload_of,
+    require_fit,
+    require_same_mode,
+    uninstall,
+)
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
 from reconciler.artifacts.upload import NodePlace
@@ -80,8 +88,9 @@ class Deployment:
     ) -> InstallStatus:
         """Install a synced artifact on the nodes, in place of what was installed in the same way before.
 
-        Nothing is touched on any node unless it is complete on all of them and its modules fit their kernels; else
-        raises `ArtifactNotSynced` or `InvalidArgument`. Raises `PartialFailure` where it then fails on a node.
+        Nothing is touched on any node unless it is complete on all of them, its modules fit their kernels and nothing
+        is installed in another way; else raises `ArtifactNotSynced`, `InvalidArgument` or `Conflict`. Raises
+        `PartialFailure` where it then fails on a node.
         """
         base, mode = require_base(dest_base), _install_mode(install_mode)
         artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
@@ -93,13 +102,13 @@ class Deployment:
             zip(places, await asyncio.gather(*(examine(self._runtime.ssh, of) for of in places)), strict=True)
         )
         _require_synced(examined)
-        if mode is InstallMode.MODPROBE_PATH:
-            for place, found in examined.items():
+        for place, found in examined.items():
+            require_same_mode(mode, found, place.address.node)
+            if mode is InstallMode.MODPROBE_PATH:
                 require_fit(payload, found, place.address.node)
 
         async def work(place: NodePlace) -> NodeInstall:
-            release = examined[place].release
-            return await install(self._runtime.ssh, place, mode, payload, release, timeout_s=timeout_s)
+            return await install(self._runtime.ssh, place, mode, payload, examined[place], timeout_s=timeout_s)
 
         per_node = await _on_each({place.address.node: partial(work, place) for place in places}, progress)
         status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)

@@ -13,8 +13,10 @@ import yaml
 
 from reconciler.act.outcome import Checkpoint
 from reconciler.guest.keys import generate_client_key
+from reconciler.service.artifacts import Artifacts
 from reconciler.service.clusters import Clusters
 from reconciler.service.consoles import Consoles
+from reconciler.service.deployment import Deployment
 from reconciler.service.faults import Faults
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import KernelLogs
@@ -60,6 +62,8 @@ class Bed:
             "VMCLUSTER_CONFIG": str(directory / "config.yaml"),
             "VMCLUSTER_TOPOLOGY_DIR": str(directory / "topologies"),
             "VMCLUSTER_OVERLAY_DIR": str(directory / "overlays"),
+            "VMCLUSTER_ARTIFACT_REGISTRY": str(directory / "artifacts" / "registry.json"),
+            "VMCLUSTER_ARTIFACT_STORE_DIR": str(directory / "artifacts" / "trees"),
             "VMCLUSTER_STATE_DIR": str(directory / "state"),
             "VMCLUSTER_FAULT_REGISTRY": str(directory / "faults" / "registry.json"),
             "VMCLUSTER_SSH_KEY_PATH": str(directory / "ssh" / "key"),
@@ -135,6 +139,14 @@ class Session:
     @property
     def transfers(self) -> Transfers:
         return Transfers(self.runtime)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.runtime)
+
+    @property
+    def deployment(self) -> Deployment:
+        return Deployment(self.runtime)
 
     @property
     def inspection(self) -> Inspection:

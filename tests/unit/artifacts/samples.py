@@ -1,6 +1,7 @@
 """Kernel modules and programs small enough to be made here, byte by byte, after elf(5)."""
 
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,9 @@ def program(payload: bytes = b"") -> bytes:
     return elf({b".text": payload}, kind=3, program_types=(6, 3))
 
 
-def library(directory: Path) -> Library:
-    """A store and a registry of their own."""
-    return Library(directory / "trees", directory / "registry.json")
+def library(directory: Path, *, later_s: int = 0) -> Library:
+    """A store and a registry of their own, in the hands of somebody who comes that much later."""
+    return Library(directory / "trees", directory / "registry.json", lambda: time.time_ns() + later_s * 10**9)
 
 
 async def registered(shelf: Library, tree: Path) -> BuildArtifact:

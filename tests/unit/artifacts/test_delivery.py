@@ -118,7 +118,7 @@ async def test_a_broken_transfer_is_no_complete_tree_and_is_repeated_to_success(
     own_sshd: Sshd, shelf: Library, pool: SshPool, tree: Path, tmp_path: Path
 ) -> None:
     node = Node(shelf, pool, own_sshd, tmp_path)
-    (tree / "huge").write_bytes(os.urandom(100_000_000))
+    (tree / "huge").write_bytes(os.urandom(40_000_000))
     artifact = await registered(node.shelf, tree)
     place = node.base / artifact.artifact_id
     work = asyncio.create_task(node.sync(artifact.artifact_id))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -106,8 +107,8 @@ async def test_one_change_anywhere_changes_the_id(shelf: Library, tree: Path, ch
     assert (await registered(shelf, tree)).artifact_id != before.artifact_id
 
 
-async def test_an_unchanged_tree_is_not_read_again(shelf: Library, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    await asyncio.sleep(2.1)  # until the change time of the files is long enough ago to be trusted
+async def test_an_unchanged_tree_is_not_read_again(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = library(tmp_path / "shelf", later_s=3)  # the change time of the files is long enough ago to be trusted
     before = await registered(shelf, tree)
 
     def refuse(_self: Objects, _root: bytes, found: FoundFile, **_: object) -> None:
@@ -137,8 +138,8 @@ async def test_a_damaged_cache_only_costs_time(shelf: Library, tree: Path) -> No
         assert (await registered(shelf, tree)).artifact_id == before.artifact_id
 
 
-async def test_contents_that_were_removed_are_taken_in_again(shelf: Library, tree: Path) -> None:
-    await asyncio.sleep(2.1)
+async def test_contents_that_were_removed_are_taken_in_again(tree: Path, tmp_path: Path) -> None:
+    shelf = library(tmp_path / "shelf", later_s=3)
     before = await registered(shelf, tree)
     assert await shelf.remove(before.artifact_id) > 0
     assert kept(shelf).objects == 0
@@ -268,23 +269,16 @@ async def test_what_another_artifact_needs_stays_when_one_is_removed(shelf: Libr
 
 
 async def test_many_registrations_at_once_do_not_disturb_each_other(tree: Path, tmp_path: Path) -> None:
-    code = f"""
-import asyncio
-from pathlib import Path
-from tests.unit.artifacts.samples import library, registered
-print(asyncio.run(registered(library(Path({str(tmp_path / "shelf")!r})), Path({str(tree)!r}))).artifact_id)
-"""
-    command = [sys.executable, "-c", code]
-    running = [await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-3) for _ in range(3)]
-    ids = {(await process.communicate())[0].split()[-1] for process in running}
-    assert len(ids) == 1
+    shelves = [library(tmp_path / "shelf") for _ in range(3)]  # each opens its own locks, as processes do
+    made = await asyncio.gather(*(registered(shelf, tree) for shelf in shelves))
+    assert len({artifact.artifact_id for artifact in made}) == 1
     assert kept(library(tmp_path / "shelf")).objects == 3
 
 
 async def test_a_killed_registration_leaves_nothing_that_counts(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
-    for index in range(400):
+    for index in range(1000):
         (tree / str(index)).write_bytes(os.urandom(20_000))
     code = f"""
 import asyncio
@@ -294,14 +288,13 @@ print("go", flush=True)
 asyncio.run(registered(library(Path({str(tmp_path / "shelf")!r})), Path({str(tree)!r})))
 """
     shelf = library(tmp_path / "shelf")
-    for delay_s in (0.02, 0.1):
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=-1, stderr=-3)
-        assert process.stdout is not None
-        await process.stdout.readline()
-        await asyncio.sleep(delay_s)
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=-1, stderr=-3)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    while not list(shelf.objects.directory.glob("??/*")):
+        await asyncio.sleep(0.005)
+    process.kill()
+    assert await process.wait() == -signal.SIGKILL
     artifact = await registered(shelf, tree)
     with view_of(shelf.store_dir, shelf.objects, shelf.entries(artifact.artifact_id)) as view:
         assert (await registered(shelf, view)).artifact_id == artifact.artifact_id

@@ -69,3 +69,10 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
     assert parse_record(text, node="n0") == record
     assert parse_installed_id(text.splitlines()[0]) == ID
     assert parse_record("", node="n0") is None
+
+
+def test_what_is_only_begun_counts_as_nothing_and_is_known_all_the_same() -> None:
+    begun = InstalledRecord(ID, f"/opt/{ID}", InstallMode.MODPROBE_PATH, "6.1.0", (), complete=False)
+    text = render_record(begun).decode()
+    assert parse_record(text, node="n0") == begun
+    assert parse_installed_id(text.splitlines()[0]) is None

@@ -69,6 +69,8 @@ def environment(directory: Path) -> dict[str, str]:
     return {
         "VMCLUSTER_CONFIG": str(directory / "config.yaml"),
         "VMCLUSTER_STATE_DIR": str(directory / "state"),
+        "VMCLUSTER_ARTIFACT_REGISTRY": str(directory / "artifacts" / "registry.json"),
+        "VMCLUSTER_ARTIFACT_STORE_DIR": str(directory / "artifacts" / "trees"),
         "VMCLUSTER_TOPOLOGY_DIR": str(directory),
         "VMCLUSTER_LIBVIRT_URI": ABSENT_LIBVIRT,
         "NO_COLOR": "1",
