@@ -34,8 +34,10 @@ def flattening(path: str, have: Layer, want: Layer, observed: ClusterDocument) -
 
 def in_its_turn(actions: list[Action], observed: ClusterDocument, put_off: Set[str]) -> list[Action]:
     """The actions without the upkeep that has to wait, as that of the nodes in `put_off`, or that would harm it."""
-    unfinished = {action.node for action in actions if isinstance(action, FlattenLayer)}
-    kept = [action for action in actions if not (isinstance(action, DeleteLayer) and action.node in unfinished)]
+    unfinished = [action for action in actions if isinstance(action, FlattenLayer)]
+    kept = [
+        action for action in actions if not (isinstance(action, DeleteLayer) and _is_read(action, unfinished, observed))
+    ]
     return [action for action in kept if not isinstance(action, FlattenLayer) or _is_due(action, observed, put_off)]
 
 
@@ -46,6 +48,16 @@ def upkeep_last(actions: list[Action], *, settled: bool) -> list[Action]:
         return rest
     flattened: list[Action] = [action for action in actions if isinstance(action, FlattenLayer)]
     return flattened or actions
+
+
+def _is_read(deletion: DeleteLayer, unfinished: list[FlattenLayer], observed: ClusterDocument) -> bool:
+    """Whether flattening reads that file; once it is begun, the layer itself does not say any more what it reads."""
+    layers = (observed.layers[str(action.path)] for action in unfinished if action.node == deletion.node)
+    return any(
+        of.flattening or deletion.path in {file.path for file in files_below(of, observed.layers)}
+        for of in layers
+        if isinstance(of, Layer)
+    )
 
 
 def _is_due(action: FlattenLayer, observed: ClusterDocument, put_off: Set[str]) -> bool:

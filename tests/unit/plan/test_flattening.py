@@ -140,3 +140,13 @@ def test_put_off_it_holds_nothing_up_and_nothing_below_is_deleted() -> None:
 def test_what_was_begun_is_not_put_off() -> None:
     there = with_layer(with_spare(LONG), LONG, flattening=True)
     assert {type(action) for action in plan(compiled(WANTING_IT, there), there, {"alpha"}).actions} == {FlattenLayer}
+
+
+def test_put_off_or_not_what_it_does_not_read_is_deleted_which_makes_room_for_it() -> None:
+    there, aside = with_spare(LONG), names.layer_path(OVERLAY_DIR, CLUSTER, "alpha", "vda", 7, 0)
+    branch = there.layers[str(layer_at(1))]
+    there = there.model_copy(update={"layers": {**there.layers, str(aside): branch}})
+    for put_off in (frozenset[str](), frozenset({"alpha"})):
+        (action,) = plan(compiled(RECORD, there), there, put_off).actions
+        assert isinstance(action, DeleteLayer)
+        assert action.path == aside
