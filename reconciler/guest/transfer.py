@@ -1,7 +1,8 @@
 """Files and trees to and from a guest: one tar stream over one channel, never whole in memory.
 
 The side that receives unpacks beside the destination and renames to it, so a transfer that is broken off leaves the
-destination as it was.
+destination as it was. What goes to guests is packed once, into a file without a name: all of them get the same bytes,
+none waits for the slowest, and a source that cannot be read is found out before any guest is touched.
 """
 
 import asyncio
@@ -9,8 +10,8 @@ import fcntl
 import os
 import secrets
 import shlex
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -35,33 +36,86 @@ class _Ended:
     stderr: str
 
 
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A packed file or tree: the stream in a file that goes away with its descriptor, and what is in it."""
+
+    descriptor: int
+    stream_bytes: int
+    moved: Moved
+
+
+@asynccontextmanager
+async def packed(source: Path, directory: Path, on_bytes: OnBytes) -> AsyncIterator[Parcel]:
+    """A source as it goes to guests, below `directory` as long as the context is open. Raises `OperationFailed`."""
+    packing = asyncio.create_task(asyncio.to_thread(_pack, source, directory, on_bytes))
+    try:
+        parcel = await asyncio.shield(packing)
+    except asyncio.CancelledError:
+        packing.add_done_callback(_discard)
+        raise
+    try:
+        yield parcel
+    finally:
+        os.close(parcel.descriptor)
+
+
+def _pack(source: Path, directory: Path, on_bytes: OnBytes) -> Parcel:
+    try:
+        descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OperationFailed(f"cannot make a temporary file in {directory}: {error.strerror}") from error
+    try:
+        moved = tree.pack(source, os.dup(descriptor), on_bytes)
+        return Parcel(descriptor, os.fstat(descriptor).st_size, moved)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _discard(packing: asyncio.Task[Parcel]) -> None:
+    if not packing.cancelled() and packing.exception() is None:
+        os.close(packing.result().descriptor)
+
+
 async def push(
     ssh: SshPool,
     address: GuestAddress,
-    source: Path,
+    parcel: Parcel,
     destination: str,
     *,
     replace: bool,
     timeout_s: float,
     on_bytes: OnBytes,
-) -> Moved:
-    """Copy a file or a tree to exactly `destination` on a guest; directories above it are made.
+) -> None:
+    """Put what is in a parcel at exactly `destination` on a guest; directories above it are made.
 
-    A file there is replaced in one step. A directory is refused with `OperationFailed`, unless `replace`.
+    A file there is replaced in one step. A directory is refused with `OperationFailed`, unless `replace`. `on_bytes`
+    is told of bytes of the stream.
     """
     command = render_receive(_absolute(destination), secrets.token_hex(4), replace=replace)
     read_end, write_end = _pipe()
-    packing = asyncio.create_task(asyncio.to_thread(tree.pack, source, write_end, on_bytes))
+    feeding = asyncio.create_task(asyncio.to_thread(_feed, parcel, write_end, on_bytes))
     try:
         ended = await _run(ssh, address, command, timeout_s, stdin=read_end)
     finally:
-        _close(read_end)  # where the guest stopped early, the packing ends with a broken pipe
-        (packed,) = await asyncio.gather(packing, return_exceptions=True)
-    if isinstance(packed, BaseException) and not isinstance(packed, BrokenPipeError):
-        raise packed
-    if ended.exit_code != 0 or isinstance(packed, BaseException):
+        _close(read_end)  # where the guest stopped early, the feeding ends with a broken pipe
+        (fed,) = await asyncio.gather(feeding, return_exceptions=True)
+    if isinstance(fed, BaseException) and not isinstance(fed, BrokenPipeError):
+        raise fed
+    if ended.exit_code != 0 or fed is not None:
         raise _failed(address, f"{destination} was not written", ended)
-    return packed
+
+
+def _feed(parcel: Parcel, write_end: int, on_bytes: OnBytes) -> None:
+    """Pass the stream into a pipe, which is closed; offsets of its own let any number of pipes be fed at once."""
+    passed = 0
+    try:
+        while sent := os.sendfile(write_end, parcel.descriptor, passed, _PIPE_BYTES):
+            passed += sent
+            on_bytes(passed)
+    finally:
+        os.close(write_end)
 
 
 async def pull(

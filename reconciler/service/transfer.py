@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.errors import InvalidArgument
@@ -50,24 +50,24 @@ class Transfers:
             raise InvalidArgument(f"{source} is not there, or may not be read")
         targets = await self._targets(cluster, nodes)
         places = asyncio.Semaphore(_PARALLEL)
+        on_packed = _reporter("", "packed", progress)
+        async with transfer.packed(source, self._runtime.settings.state_dir, on_packed) as parcel:
 
-        async def push(address: GuestAddress) -> NodeTransfer:
-            async with places:
-                return await _timed(
-                    address.node,
-                    progress,
-                    lambda on_bytes: transfer.push(
+            async def push(address: GuestAddress) -> NodeTransfer:
+                async with places:
+                    began, told = time.monotonic(), _reporter(f"{address.node}: ", "sent", progress)
+                    await transfer.push(
                         self._runtime.ssh,
                         address,
-                        source,
+                        parcel,
                         destination,
                         replace=replace,
                         timeout_s=timeout_s,
-                        on_bytes=on_bytes,
-                    ),
-                )
+                        on_bytes=told,
+                    )
+                    return _said(address.node, parcel.moved, time.monotonic() - began)
 
-        outcomes = whole(await for_each(targets, push), f"{source} was not copied")
+            outcomes = whole(await for_each(targets, push), f"{source} was not copied")
         return TransferResult(per_node=outcomes)
 
     async def pull(
@@ -83,20 +83,17 @@ class Transfers:
     ) -> TransferResult:
         """Copy a file or a tree from a node to exactly `destination` on the host, whole or not at all."""
         (address,) = await self._targets(cluster, [node])
-        moved = await _timed(
-            node,
-            progress,
-            lambda on_bytes: transfer.pull(
-                self._runtime.ssh,
-                address,
-                source,
-                destination,
-                limit_bytes=limit_bytes,
-                timeout_s=timeout_s,
-                on_bytes=on_bytes,
-            ),
+        began = time.monotonic()
+        moved = await transfer.pull(
+            self._runtime.ssh,
+            address,
+            source,
+            destination,
+            limit_bytes=limit_bytes,
+            timeout_s=timeout_s,
+            on_bytes=_reporter(f"{node}: ", "copied", progress),
         )
-        return TransferResult(per_node={node: moved})
+        return TransferResult(per_node={node: _said(node, moved, time.monotonic() - began)})
 
     async def _targets(self, cluster: str, nodes: str | Iterable[str] | None) -> list[GuestAddress]:
         record = await existing(self._runtime.store, cluster)
@@ -105,25 +102,27 @@ class Transfers:
         return addresses(record, names)
 
 
-async def _timed(node: str, progress: Progress, copy: Callable[[transfer.OnBytes], Awaitable[Moved]]) -> NodeTransfer:
-    """Copy, and say from time to time how far it is."""
-    began = time.monotonic()
+def _reporter(who: str, done: str, progress: Progress) -> transfer.OnBytes:
+    """What says from time to time how far a copy is; called from another thread."""
     loop = asyncio.get_running_loop()
-    reported_at = began
+    reported_at = time.monotonic()
 
     def on_bytes(passed: int) -> None:
         nonlocal reported_at
         if (now := time.monotonic()) - reported_at >= _REPORT_INTERVAL_S:
             reported_at = now
-            loop.call_soon_threadsafe(progress.report, f"{node}: {passed / 1e6:.1f} MB copied")
+            loop.call_soon_threadsafe(progress.report, f"{who}{passed / 1e6:.1f} MB {done}")
 
-    moved = await copy(on_bytes)
+    return on_bytes
+
+
+def _said(node: str, moved: Moved, duration_s: float) -> NodeTransfer:
     return NodeTransfer(
         node_name=node,
         files=moved.files,
         directories=moved.directories,
         links=moved.links,
         size_bytes=moved.size_bytes,
-        duration_s=time.monotonic() - began,
+        duration_s=duration_s,
         skipped=tuple(moved.skipped[:_SHOWN_SKIPPED]),
     )

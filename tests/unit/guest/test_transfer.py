@@ -1,9 +1,11 @@
 """Files and trees to and from the other side of a real sshd, and streams that mean harm."""
 
+import asyncio
 import io
 import os
 import socket
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from hypothesis import strategies as st
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
 from reconciler.guest import transfer, tree
 from reconciler.guest.pool import SshPool
+from reconciler.guest.transfer import Parcel
 from reconciler.guest.tree import Moved
 from tests.sshd import Sshd
 
+SPOOL = Path(tempfile.gettempdir())
 LIMIT_BYTES = 64 * 1024 * 1024
 
 
@@ -25,16 +29,22 @@ class Copies:
     def __init__(self, pool: SshPool, sshd: Sshd) -> None:
         self._pool, self._sshd = pool, sshd
         self.told: list[int] = []
+        self.sent: list[int] = []
 
     async def push(self, source: Path, destination: Path, *, replace: bool = False) -> Moved:
-        return await transfer.push(
+        async with transfer.packed(source, SPOOL, self.told.append) as parcel:
+            await self.send(parcel, destination, replace=replace)
+            return parcel.moved
+
+    async def send(self, parcel: Parcel, destination: Path, *, replace: bool = False) -> None:
+        await transfer.push(
             self._pool,
             self._sshd.address,
-            source,
+            parcel,
             str(destination),
             replace=replace,
             timeout_s=20,
-            on_bytes=self.told.append,
+            on_bytes=self.sent.append,
         )
 
     async def pull(self, source: Path, destination: Path, *, limit_bytes: int = LIMIT_BYTES) -> Moved:
@@ -73,6 +83,10 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
+def open_descriptors() -> int:
+    return len(names(Path("/proc/self/fd")))
+
+
 def same(one: Path, other: Path) -> bool:
     return _listing(one) == _listing(other)
 
@@ -98,6 +112,27 @@ async def test_a_tree_comes_back_as_it_went(copies: Copies, here: Path, tmp_path
     assert same(here, tmp_path / "back")
     assert names(tmp_path) == ["back", "here", "new"]
     assert names(tmp_path / "new") == ["there"]
+
+
+async def test_one_parcel_goes_to_many_places_at_once_whatever_becomes_of_its_source(
+    copies: Copies, here: Path, tmp_path: Path
+) -> None:
+    descriptors = open_descriptors()
+    async with transfer.packed(here, SPOOL, copies.told.append) as parcel:
+        (here / "sub" / "big").write_bytes(b"changed meanwhile")
+        sends = [copies.send(parcel, tmp_path / f"there{number}") for number in range(3)]
+        refused = copies.send(parcel, here)
+        *_, failure = await asyncio.gather(*sends, refused, return_exceptions=True)
+    assert isinstance(failure, OperationFailed)
+    assert [(tmp_path / f"there{number}" / "sub" / "big").stat().st_size for number in range(3)] == [3_000_000] * 3
+    assert max(copies.sent) == parcel.stream_bytes
+    assert open_descriptors() <= descriptors + 1, "only the pooled connection may be new"
+
+
+async def test_a_place_for_the_parcel_that_is_not_there_is_named(copies: Copies, here: Path, tmp_path: Path) -> None:
+    with pytest.raises(OperationFailed, match="nowhere"):
+        async with transfer.packed(here, tmp_path / "nowhere", copies.told.append):
+            pass
 
 
 async def test_a_file_takes_the_place_of_a_file(copies: Copies, here: Path, tmp_path: Path) -> None:
