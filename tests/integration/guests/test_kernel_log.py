@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError, InvalidArgument, PartialFailure
+from reconciler.kernel_log.loss import REVERT_SLACK_S
+from reconciler.model.faults import CutMode, One, PartitionRequest
 from reconciler.model.kernel_log import DmesgResult, LogSource, MarkerState
 from reconciler.service.kernel_log_follow import follow
 from reconciler.service.progress import Progress
@@ -24,18 +26,18 @@ async def run(session: Session, node: str, command: str) -> None:
     assert answer.exit_code == 0, answer.stderr
 
 
-async def test_a_marker_divides_every_log_into_before_and_after(trio: Session) -> None:
+async def test_a_marker_divides_every_log_into_before_and_after(untouched_trio: Session) -> None:
     for node in NODES:
-        await run(trio, node, f"echo '<4>before on {node}' >/dev/kmsg")
+        await run(untouched_trio, node, f"echo '<4>before on {node}' >/dev/kmsg")
     began = time.monotonic()
-    marks = await trio.kernel_logs.mark(CLUSTER)
+    marks = await untouched_trio.kernel_logs.mark(CLUSTER)
     print(f"mark: {time.monotonic() - began:.3f} s")
     assert list(marks) == list(NODES)
     assert len(set(marks.values())) == 1
     for node in NODES:
-        await run(trio, node, f"echo '<4>after on {node}' >/dev/kmsg")
+        await run(untouched_trio, node, f"echo '<4>after on {node}' >/dev/kmsg")
     began = time.monotonic()
-    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marks["n0"])
+    collected = await untouched_trio.kernel_logs.collect(CLUSTER, since_marker=marks["n0"])
     print(f"collect: {time.monotonic() - began:.3f} s")
     for node, result in collected.items():
         assert texts(result) == [f"after on {node}"]
@@ -43,8 +45,8 @@ async def test_a_marker_divides_every_log_into_before_and_after(trio: Session) -
         assert (result.lines[0].level, result.lines[0].facility) == ("warning", "user")
 
 
-async def test_everything_since_the_boot_is_there_from_the_first_line_on(trio: Session) -> None:
-    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n1"]))["n1"]
+async def test_everything_since_the_boot_is_there_from_the_first_line_on(untouched_trio: Session) -> None:
+    result = (await untouched_trio.kernel_logs.collect(CLUSTER, nodes=["n1"]))["n1"]
     print(f"whole log: {len(result.lines)} lines")
     assert result.lines[0].sequence == 0
     assert result.lines[0].text.startswith("Linux version ")
@@ -52,17 +54,19 @@ async def test_everything_since_the_boot_is_there_from_the_first_line_on(trio: S
     assert [event.summary for event in result.events] == []
 
 
-async def test_a_thousand_lines_at_once_are_all_there_in_their_order(trio: Session) -> None:
-    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
-    await run(trio, "n2", 'i=0; while [ $i -lt 1000 ]; do echo "<6>line $i" >/dev/kmsg; i=$((i+1)); done')
-    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
+async def test_a_thousand_lines_at_once_are_all_there_in_their_order(untouched_trio: Session) -> None:
+    marker = (await untouched_trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
+    await run(untouched_trio, "n2", 'i=0; while [ $i -lt 1000 ]; do echo "<6>line $i" >/dev/kmsg; i=$((i+1)); done')
+    result = (await untouched_trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
     assert texts(result) == [f"line {number}" for number in range(1000)]
 
 
-async def test_hostile_lines_are_harmless(trio: Session) -> None:
-    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
-    await run(trio, "n2", r"printf '<3>\033[2J\033]0;owned\007\377 Kernel panic - not syncing: no\n' >/dev/kmsg")
-    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
+async def test_hostile_lines_are_harmless(untouched_trio: Session) -> None:
+    marker = (await untouched_trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
+    await run(
+        untouched_trio, "n2", r"printf '<3>\033[2J\033]0;owned\007\377 Kernel panic - not syncing: no\n' >/dev/kmsg"
+    )
+    result = (await untouched_trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
     (line,) = result.lines
     assert line.text.isprintable()
     assert not result.panic_detected
@@ -78,6 +82,8 @@ async def test_a_ring_that_wrapped_says_that_the_marker_is_lost(trio: Session) -
     assert "wrapped" in (result.message or "")
     assert texts(result)[0] == "soon overwritten"
     assert set(texts(result)[1:]) == {filler}
+    condition = (await trio.inspection.node_status(CLUSTER, "n0")).conditions[0]
+    assert (condition.status, condition.reason) == ("Unknown", "LogOverwritten")
 
 
 async def test_a_node_that_takes_no_marker_is_named_and_the_others_have_theirs(trio: Session) -> None:
@@ -91,15 +97,15 @@ async def test_a_node_that_takes_no_marker_is_named_and_the_others_have_theirs(t
     assert set(caught.value.partial) == {"n0", "n2"}
 
 
-async def test_what_is_no_marker_is_refused(trio: Session) -> None:
+async def test_what_is_no_marker_is_refused(untouched_trio: Session) -> None:
     with pytest.raises(InvalidArgument):
-        await trio.kernel_logs.collect(CLUSTER, since_marker="yesterday")
+        await untouched_trio.kernel_logs.collect(CLUSTER, since_marker="yesterday")
 
 
-async def test_a_marker_that_was_never_on_a_node_is_an_error_of_that_node(trio: Session) -> None:
-    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n1"]))["n1"]
+async def test_a_marker_that_was_never_on_a_node_is_an_error_of_that_node(untouched_trio: Session) -> None:
+    marker = (await untouched_trio.kernel_logs.mark(CLUSTER, nodes=["n1"]))["n1"]
     with pytest.raises(ClusterError, match="marker") as caught:
-        await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker)
+        await untouched_trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker)
     assert caught.value.node == "n2"
 
 
@@ -126,12 +132,55 @@ async def test_a_panic_is_read_from_the_console_while_ssh_is_dead_and_the_node_b
     assert after.panic_detected
     assert any(text.startswith("Linux version") for text in texts(after))
     assert not (await trio.kernel_logs.collect(CLUSTER, nodes=["n1"]))["n1"].panic_detected
+    again = await trio.inspection.node_status(CLUSTER, "n1")
+    assert (again.conditions[0].status, again.first_bad_event) == ("True", None)
 
 
-async def test_backtraces_that_somebody_asked_for_are_no_events(trio: Session) -> None:
-    marker = (await trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
-    await run(trio, "n2", "echo 1 >/proc/sys/kernel/sysrq; echo l >/proc/sysrq-trigger; echo w >/proc/sysrq-trigger")
-    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
+async def test_a_node_that_runs_and_does_not_answer_is_read_from_its_console_until_it_does(trio: Session) -> None:
+    """n1 lost its sshd, n2 its cable."""
+    marker = (await trio.kernel_logs.mark(CLUSTER))["n0"]
+    await trio.nodes.run_all(CLUSTER, "echo '<3>an error' >/dev/kmsg; echo '<6>some news' >/dev/kmsg")
+    await run(trio, "n1", "(sleep 0.5; systemctl stop ssh; pkill -x sshd) >/dev/null 2>&1 </dev/null &")
+    cut = PartitionRequest(shape=One(node="n2"), mode=CutMode.LINK_DOWN)
+    handle = await trio.faults.partition(CLUSTER, cut)
+    await asyncio.sleep(1.5)
+    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=4)
+    assert [of.source for of in collected.values()] == [LogSource.KMSG, LogSource.CONSOLE, LogSource.CONSOLE]
+    for node in ("n1", "n2"):
+        silent = collected[node]
+        assert (silent.marker, texts(silent)) == (MarkerState.FOUND, ["an error"])
+        assert "no log over SSH" in (silent.message or "")
+    status = await trio.inspection.status(CLUSTER)
+    assert [(node.domain_state, node.ssh_reachable) for node in status.nodes[1:]] == [("running", False)] * 2
+    assert [node.conditions[0].status for node in status.nodes] == ["True", "Unknown", "Unknown"]
+    await trio.faults.heal(CLUSTER, handle.handle_id)
+    healed = (await trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
+    assert healed.source is LogSource.KMSG
+    assert texts(healed)[:2] == ["an error", "some news"]
+
+
+async def test_a_marker_that_a_revert_took_is_said_to_be_lost_and_nothing_older_is_shown(trio: Session) -> None:
+    await trio.nodes.run_all(CLUSTER, "echo '<3>older' >/dev/kmsg")
+    await trio.snapshots.create(CLUSTER, "kept", include_memory=True)
+    await asyncio.sleep(REVERT_SLACK_S + 0.5)
+    marker = (await trio.kernel_logs.mark(CLUSTER))["n0"]
+    await run(trio, "n0", "echo '<3>undone' >/dev/kmsg; echo '<6>undone in silence' >/dev/kmsg")
+    await trio.snapshots.revert(CLUSTER, "kept")
+    await run(trio, "n0", "echo '<6>newest' >/dev/kmsg")
+    result = (await trio.kernel_logs.collect(CLUSTER, nodes=["n0"], since_marker=marker))["n0"]
+    assert (result.marker, result.source) == (MarkerState.REVERTED, LogSource.CONSOLE_THEN_KMSG)
+    assert "memory" in (result.message or "")
+    said = [text for text in texts(result) if text in {"older", "undone", "undone in silence", "newest"}]
+    assert said == ["undone", "newest"]
+    assert not any(text.startswith("Linux version") for text in texts(result))
+
+
+async def test_backtraces_that_somebody_asked_for_are_no_events(untouched_trio: Session) -> None:
+    marker = (await untouched_trio.kernel_logs.mark(CLUSTER, nodes=["n2"]))["n2"]
+    await run(
+        untouched_trio, "n2", "echo 1 >/proc/sys/kernel/sysrq; echo l >/proc/sysrq-trigger; echo w >/proc/sysrq-trigger"
+    )
+    result = (await untouched_trio.kernel_logs.collect(CLUSTER, nodes=["n2"], since_marker=marker))["n2"]
     assert any("Show backtrace" in text or "Show Blocked" in text for text in texts(result))
     assert result.events == ()
 
@@ -180,14 +229,14 @@ async def test_the_status_says_whose_kernel_is_not_well_and_since_when(trio: Ses
     assert [node.conditions[0].status for node in status.nodes if node is not ill] == ["True", "True"]
 
 
-async def test_the_console_is_shown_from_a_marker_on(trio: Session) -> None:
-    marker = (await trio.kernel_logs.mark(CLUSTER))["n0"]
-    await run(trio, "n0", "echo '<4>on the console' >/dev/kmsg; printf '\\033[2Jplain\\n' >/dev/ttyS0")
-    shown = await trio.consoles.show(CLUSTER, "n0", since_marker=marker, follow_s=1)
+async def test_the_console_is_shown_from_a_marker_on(untouched_trio: Session) -> None:
+    marker = (await untouched_trio.kernel_logs.mark(CLUSTER))["n0"]
+    await run(untouched_trio, "n0", "echo '<4>on the console' >/dev/kmsg; printf '\\033[2Jplain\\n' >/dev/ttyS0")
+    shown = await untouched_trio.consoles.show(CLUSTER, "n0", since_marker=marker, follow_s=1)
     assert shown.marker is MarkerState.FOUND
     assert shown.lines[0].endswith("] on the console")
     assert "plain" in shown.lines
-    assert len((await trio.consoles.show(CLUSTER, "n0", tail=1)).lines) == 1
+    assert len((await untouched_trio.consoles.show(CLUSTER, "n0", tail=1)).lines) == 1
 
 
 async def test_trees_go_to_all_nodes_and_come_back(trio: Session, tmp_path: Path) -> None:
