@@ -15,6 +15,7 @@ TEST_IMAGE := $(TEST_IMAGE_DIR)/base.qcow2
 TOPOLOGY := specs/topologies/example-3node.yaml
 CLUSTER := example-3node
 PYTEST_ARGS ?=
+FOR ?= 600
 
 # Byte code that root writes into somebody's checkout could not be removed by them.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo env PYTHONDONTWRITEBYTECODE=1)
@@ -27,7 +28,7 @@ define BUILD_IMAGE
 if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
 
-.PHONY: help setup host image demo test lint type arch generated check bench docs clean
+.PHONY: help setup host image demo test lint type arch generated check bench soak docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +87,9 @@ docs: setup ## Write the generated files: schemas, tables in README.md
 bench: setup ## Measure, beside the figures to beat; results also in bench.json
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m tests.bench
+
+soak: setup ## Ten minutes of random operations and damage (FOR=seconds, SEED=number to have a run again)
+	@$(PYTHON_IN) -m tests.lab -- $(PYTHON_IN) -m tests.soak --seconds $(FOR) $(if $(SEED),--seed $(SEED))
 
 host: setup
 	@$(SAY) "vmcluster doctor --fix"

@@ -72,19 +72,22 @@ class Snapshots:
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
         observed = await self._observed(record)
-        if name in record.snapshots or name in observed.snapshots:
-            raise SnapshotExists(f"cluster {cluster!r} has a snapshot {name!r}", hint="delete it, or take another name")
-        record = await self._change(
-            cluster,
-            lambda before: intent.with_snapshot(before, name, include_memory=include_memory, quiesce=quiesce),
-        )
+        if name in observed.snapshots:
+            raise _snapshot_exists(cluster, name)
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            if name in before.snapshots:
+                raise _snapshot_exists(cluster, name)
+            return intent.with_snapshot(before, name, include_memory=include_memory, quiesce=quiesce)
+
+        record = await self._change(cluster, edit)
         try:
             await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
         except asyncio.CancelledError:
             await self._withdraw_unless_taken(record, name)
             raise
         except ClusterError as error:
-            await self._change(cluster, lambda before: intent.without_snapshot(before, name))
+            await self._withdraw(record, name)
             raise SnapshotFailed(f"the snapshot {name!r} was not taken: {error}", node=error.node) from error
         return await self._info(record, name)
 
@@ -133,9 +136,15 @@ class Snapshots:
         snapshot = await self._found(record, name)
         _require_same_nodes(record, name, snapshot)
         await self._require_possible(record, name, snapshot, restart_after=restart_after)
-        record = await self._change(
-            cluster, lambda before: intent.reverted(before, name, snapshot, restart_after=restart_after)
-        )
+        asked = record.snapshots.get(name)
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            _require_same_nodes(before, name, snapshot)
+            if asked is not None and before.snapshots.get(name) != asked:
+                raise snapshot_not_found(before, name)  # another client has deleted it meanwhile
+            return intent.reverted(before, name, snapshot, restart_after=restart_after)
+
+        record = await self._change(cluster, edit)
         await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
         running = [node for node, part in snapshot.nodes.items() if part.power is SnapshotPower.RUNNING]
         if restart_after and wait:
@@ -161,7 +170,16 @@ class Snapshots:
 
     async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:
         if all(manifest.snapshot_name != name for manifest in await self._manifests(record)):
-            await self._change(record.cluster_name, lambda before: intent.without_snapshot(before, name))
+            await self._withdraw(record, name)
+
+    async def _withdraw(self, record: ClusterRecord, name: str) -> None:
+        """The snapshot is not wanted any more; one of that name that another client has asked for since is."""
+        ours = record.snapshots[name]
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
+
+        await self._change(record.cluster_name, edit)
 
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Guests that go on from memory think that no time has passed."""
@@ -220,6 +238,10 @@ def resolved_name(record: ClusterRecord, name: str) -> str:
         raise InvalidArgument(
             f"{resolved!r} is no snapshot name", hint="use letters, digits, `.`, `_` and `-`, at most 100 of them"
         ) from None
+
+
+def _snapshot_exists(cluster: str, name: str) -> SnapshotExists:
+    return SnapshotExists(f"cluster {cluster!r} has a snapshot {name!r}", hint="delete it, or take another name")
 
 
 def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) -> None:

@@ -1,0 +1,123 @@
+"""The steps of a soak, one by one, each followed by a look at everything."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import ClusterError
+from reconciler.model.record import ClusterRecord
+from tests.integration.bed import Bed, Session
+from tests.integration.snapshots.films import make_image
+from tests.soak.clients import CLUSTER, Answer, ask
+from tests.soak.damage import WatchedHost, inflict, wait_until_it_serves
+from tests.soak.disks import Disks
+from tests.soak.inspect import as_json, assert_as_wanted
+from tests.soak.script import MEMORIES_MIB, Apply, Step, steps
+
+SETTLE_TIMEOUT_S = 120.0
+_LOG_LINES = 60
+
+Say = Callable[[str], None]
+
+
+class SoakFailed(AssertionError):
+    """What was seen, in which step of which seed, and the end of the service's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """How much happened."""
+
+    seed: int
+    steps: int
+    done: int
+    refused: int
+
+
+async def soak(bed: Bed, *, seed: int, duration_s: float, say: Say) -> Soaked:
+    """Run steps until time is up, then check everything once more. Raises `SoakFailed` at the first thing amiss."""
+    service = WatchedHost(bed)
+    service.start()
+    try:
+        wait_until_it_serves(service)
+        async with AsyncExitStack() as stack:
+            clients = [Session(await stack.enter_async_context(bed.runtime())) for _ in range(2)]
+            return await _Soak(bed, service, clients, make_image(bed), say).run(seed, duration_s)
+    finally:
+        service.end(signal.SIGKILL)
+
+
+class _Soak:
+    def __init__(self, bed: Bed, service: WatchedHost, clients: list[Session], image: Path, say: Say) -> None:
+        self._bed = bed
+        self._service = service
+        self._clients = clients
+        self._image = image
+        self._say = say
+        self._disks = Disks()
+
+    async def run(self, seed: int, duration_s: float) -> Soaked:
+        answers: list[Answer] = []
+        first = await ask(self._bed, self._clients[0], self._image, Apply(2, MEMORIES_MIB[0]))
+        assert first.error is None, first
+        until_s = time.monotonic() + duration_s
+        for step in steps(seed):
+            if time.monotonic() > until_s:
+                self._disks.check_whole()
+                done = sum(answer.error is None for answer in answers)
+                return Soaked(seed, step.number - 1, done, len(answers) - done)
+            answers += await self._checked(seed, step)
+        raise AssertionError("the script has no end")
+
+    async def _checked(self, seed: int, step: Step) -> list[Answer]:
+        self._say(str(step))
+        try:
+            return await self._step(step)
+        except (AssertionError, ClusterError) as error:
+            record = await self._record()
+            log = "\n".join(self._service.log.read_text().splitlines()[-_LOG_LINES:])
+            raise SoakFailed(f"seed {seed}, {step}:\n{error}\nwanted: {as_json(record)}\n{log}") from error
+
+    async def _step(self, step: Step) -> list[Answer]:
+        await asyncio.to_thread(self._disks.write, step)
+        asking = [
+            ask(self._bed, client, self._image, operation)
+            for client, operation in zip(self._clients, step.operations, strict=False)
+        ]
+        *answers, _ = await asyncio.gather(*asking, asyncio.to_thread(inflict, step, self._service))
+        found = [answer for answer in answers if isinstance(answer, Answer)]
+        for answer in found:
+            self._say(f"    {answer}")
+        record = await self._settled()
+        await asyncio.to_thread(assert_as_wanted, self._bed, record)
+        snapshot_dir = self._bed.settings.overlay_dir / CLUSTER / "snapshots"
+        await asyncio.to_thread(self._disks.check, found, snapshot_dir)
+        assert self._disks.snapshots.keys() == record.snapshots.keys()
+        assert not self._service.complaints(), self._service.complaints()
+        return found
+
+    async def _settled(self) -> ClusterRecord:
+        """The record, once the host is as it wants; a second look then finds nothing to do."""
+        deadline_s = time.monotonic() + SETTLE_TIMEOUT_S
+        runtime = self._clients[0].runtime
+        while True:
+            record = await self._record()
+            try:
+                await runtime.controller.converge(record, timeout_s=SETTLE_TIMEOUT_S / 4)
+            except ClusterError:
+                if time.monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(0.2)
+                continue
+            again = (await runtime.rounds.compare(record)).plan
+            assert not again.actions, f"converged, and yet to do: {again.actions}"
+            return record
+
+    async def _record(self) -> ClusterRecord:
+        record = await self._clients[0].runtime.store.get(CLUSTER)
+        assert record is not None
+        return record
