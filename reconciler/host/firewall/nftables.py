@@ -8,6 +8,7 @@ from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NFT_BRIDGE
 from reconciler.host.firewall.backend import FoundCuts
 from reconciler.host.firewall.nftables_codec import parse_table, parse_tables, render_transaction, table_name
+from reconciler.host.shared_look import SharedLook
 from reconciler.model.links import FirewallState
 from reconciler.process import Completed, RunCommand, replay_line
 
@@ -21,11 +22,14 @@ class Nftables:
         self._run = run
         self._capabilities = capabilities
         self._now = now
+        self._clusters = SharedLook(self._list_clusters)
 
     async def refusal(self) -> str | None:
         return await self._capabilities.complaint(NFT_BRIDGE)
 
     async def observe(self, cluster: str) -> FoundCuts:
+        if cluster not in await self._clusters():
+            return FoundCuts()
         done = await self._list("-j", "list", "table", "bridge", table_name(cluster))
         return FoundCuts() if done is None else FoundCuts(parse_table(done.stdout, self._now()))
 
@@ -34,6 +38,9 @@ class Nftables:
         await self._run(["nft", "-f", "-"], stdin=transaction.encode())
 
     async def clusters(self) -> frozenset[str]:
+        return await self._clusters()
+
+    async def _list_clusters(self) -> frozenset[str]:
         done = await self._list("list", "tables", "bridge")
         return frozenset() if done is None else frozenset(parse_tables(done.stdout))
 

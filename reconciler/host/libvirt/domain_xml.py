@@ -5,6 +5,7 @@ libvirt adds much of its own to what it is given, so only the fields of `Domain`
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from reconciler.host.libvirt.mark import DomainMark, domain_mark_element, parse_domain_mark
@@ -64,6 +65,7 @@ def render_disk(target: str, disk: DomainDisk) -> str:
     return element_text(_disk_element(target, disk))
 
 
+@lru_cache(maxsize=2048)  # an idle host shows the same texts at each resync
 def parse_domain(xml: str) -> DomainRecord | None:
     """The fields that we own of a persistent definition; None where it does not carry our mark."""
     root = parse_element(xml)

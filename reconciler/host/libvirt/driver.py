@@ -4,19 +4,21 @@ Every method is idempotent: what is already as asked is a success. Every method 
 for our mark first and raises `Conflict` where it is missing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import libvirt
 
-from reconciler.errors import Conflict, OperationFailed
+from reconciler.errors import Conflict, LibvirtUnavailable, OperationFailed
 from reconciler.host.libvirt.connection import Connection
 from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
 from reconciler.host.libvirt.snapshots import Snapshots
+from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Network, PowerState
 from reconciler.model.plan import Epochs
@@ -65,6 +67,8 @@ class Libvirt:
 
     def __init__(self, uri: str) -> None:
         self.connection = Connection(uri)
+        self._domains = SharedLook(partial(self.connection.call, _list_domains))
+        self._networks = SharedLook(partial(self.connection.call, _list_networks))
         self.snapshots = Snapshots(self.connection)
 
     def close(self) -> None:
@@ -75,11 +79,24 @@ class Libvirt:
 
     async def find_domains(self, cluster: str) -> dict[str, FoundDomain]:
         """Every domain whose name is one of this cluster's, by node."""
-        return await self.connection.call(partial(_find_domains, cluster=cluster))
+        try:
+            return await self._look_at_domains(cluster)
+        except LibvirtUnavailable:  # a connection that is lost takes what was listed on it with it
+            return await self._look_at_domains(cluster)
 
     async def find_networks(self, cluster: str, wanted: frozenset[str]) -> list[FoundNetwork]:
         """The networks that carry this cluster's mark, and those with a wanted name, whosever they are."""
-        return await self.connection.call(partial(_find_networks, cluster=cluster, wanted=wanted))
+        found = await self._networks()
+        ours = {of.name for of in found if of.record is not None and of.record.mark.cluster == cluster}
+        return [
+            of if of.name in ours else FoundNetwork(of.name, None)
+            for of in found
+            if of.name in ours or of.name in wanted
+        ]
+
+    async def _look_at_domains(self, cluster: str) -> dict[str, FoundDomain]:
+        listed = (await self._domains()).get(cluster, {})
+        return await self.connection.call(lambda _: _look_at_each(listed))
 
     # Networks.
 
@@ -150,13 +167,19 @@ class Libvirt:
         await self.connection.call(lambda handle: our_domain(handle, cluster, node).suspend())
 
 
-def _find_domains(handle: Any, *, cluster: str) -> dict[str, FoundDomain]:
-    found = {}
+def _list_domains(handle: Any) -> dict[str, dict[str, Any]]:
+    """Every domain whose name could be one of ours, by cluster and node."""
+    listed: dict[str, dict[str, Any]] = {}
     for domain in handle.listAllDomains():
-        node = names.node_of_domain(cluster, domain.name())
-        if node is not None and (seen := _look_at(domain)) is not None:
-            found[node] = seen
-    return found
+        cluster = domain.name().partition(".")[0]
+        if (node := names.node_of_domain(cluster, domain.name())) is not None:
+            listed.setdefault(cluster, {})[node] = domain
+    return listed
+
+
+def _look_at_each(domains: Mapping[str, Any]) -> dict[str, FoundDomain]:
+    seen = {node: _look_at(domain) for node, domain in domains.items()}
+    return {node: found for node, found in seen.items() if found is not None}
 
 
 def _look_at(domain: Any) -> FoundDomain | None:
@@ -196,16 +219,21 @@ def _power_state(state: int, reason: int) -> PowerState:
         raise OperationFailed(f"libvirt reports the unknown domain state {state}") from None
 
 
-def _find_networks(handle: Any, *, cluster: str, wanted: frozenset[str]) -> list[FoundNetwork]:
-    found = []
-    for network in handle.listAllNetworks():
+def _list_networks(handle: Any) -> list[FoundNetwork]:
+    """Every network, whosever it is."""
+    seen = (_look_at_network(network) for network in handle.listAllNetworks())
+    return [found for found in seen if found is not None]
+
+
+def _look_at_network(network: Any) -> FoundNetwork | None:
+    try:
         active = bool(network.isActive())
         xml = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if active and network.isPersistent() else 0)
-        record = parse_network(xml, active=active)
-        ours = record is not None and record.mark.cluster == cluster
-        if ours or network.name() in wanted:
-            found.append(FoundNetwork(network.name(), record if ours else None))
-    return found
+        return FoundNetwork(network.name(), parse_network(xml, active=active))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # went between the listing and the look
+            return None
+        raise
 
 
 def _create_network(handle: Any, *, cluster: str, name: str, network: Network) -> None:

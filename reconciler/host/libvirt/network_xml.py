@@ -2,6 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.host.libvirt.mark import NetworkMark, network_mark_element, parse_network_mark
 from reconciler.host.libvirt.xml import element_text, parse_element
@@ -39,6 +40,7 @@ def render_network(cluster: str, name: str, network: Network) -> str:
     return element_text(root)
 
 
+@lru_cache(maxsize=512)  # an idle host shows the same texts at each resync
 def parse_network(xml: str, *, active: bool) -> NetworkRecord | None:
     """The fields that we own of a network's definition; None where it does not carry our mark."""
     root = parse_element(xml)

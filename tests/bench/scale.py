@@ -1,0 +1,92 @@
+"""A hundred clusters of ten nodes that are defined and off: what it costs to define them, and to watch them."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.bench.figure import Figure
+from tests.integration.bed import Bed, Session, temporary_bed
+from tests.integration.snapshots.films import make_image
+
+CLUSTERS = 100
+NODES = 10
+AT_ONCE = 4
+RESYNC_S = 10.0
+RESYNCS = 3
+
+
+async def measure() -> Sequence[Figure]:
+    """All figures."""
+    with temporary_bed() as bed:
+        image = make_image(bed)
+        async with bed.runtime() as runtime:
+            session = Session(runtime)
+            began_s = time.perf_counter()
+            await _for_all(lambda name, place: _define(bed, session, image, name, place))
+            defined_s = time.perf_counter() - began_s
+            watched = await asyncio.to_thread(_watch, bed)
+            await _for_all(lambda name, _: session.clusters.destroy(name, remove_overlays=True))
+        return [Figure(f"define {CLUSTERS} clusters of {NODES} nodes", defined_s), *watched]
+
+
+async def _for_all(verb: Callable[[str, int], Any]) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(place: int) -> None:
+        async with turns:
+            await verb(f"s{place}", place)
+
+    await asyncio.gather(*(one(place) for place in range(CLUSTERS)))
+
+
+async def _define(bed: Bed, session: Session, image: Path, name: str, place: int) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["base_image"] = str(image)
+        document["network"]["subnet"] = f"10.77.{place}.0/24"
+        for index, node in enumerate(document["nodes"]):
+            node["ip"] = f"10.77.{place}.{10 + index}"
+
+    bed.write_topology(name, nodes=NODES, edit=edit)
+    await session.clusters.define(name)
+
+
+def _watch(bed: Bed) -> list[Figure]:
+    """The service's own processor time and that of its children, over some resyncs and over the time between them."""
+    with _service(bed) as pid:
+        time.sleep(1.5 * RESYNC_S)  # the first round of each cluster is over
+        before_s = _cpu_s(pid)
+        time.sleep(RESYNCS * RESYNC_S)
+        resync_s = (_cpu_s(pid) - before_s) / RESYNCS
+        return [
+            Figure(f"resync of {CLUSTERS} clusters, processor time", resync_s, limit=1.0, samples=RESYNCS),
+            Figure("idle service at a resync each 30 s, of one core", resync_s / 30 * 100, unit="%", limit=1.0),
+            Figure("memory of the service", _memory_mib(pid), unit="MiB", limit=150.0),
+        ]
+
+
+@contextmanager
+def _service(bed: Bed) -> Iterator[int]:
+    command = [str(Path(sys.executable).parent / "vmcluster"), "watch", "--resync", str(RESYNC_S)]
+    process = subprocess.Popen(command, env=bed.environment, stderr=subprocess.DEVNULL)
+    try:
+        yield process.pid
+        assert process.poll() is None, "the service has ended by itself"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
