@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.bench.figure import Figure
 
-BENCHES = ("planning", "startup", "definitions", "links", "artifacts", "guests")
+BENCHES = ("planning", "startup", "definitions", "links", "scale", "repairs", "artifacts", "guests")
 
 
 def main() -> int:
