@@ -21,23 +21,27 @@ def active_faults(
     wanted = wanted_at(faults, now)
     known = {node: of for node, of in (links or {}).items() if not isinstance(of, Unknown)}
     observed = known if links is not None and len(known) == len(links) else None
-    return tuple(with_observed(info_of(fault, nodes), fault, wanted, nodes, observed) for fault in wanted)
+    all_of_it = fold(wanted, nodes)
+    return tuple(with_observed(info_of(fault, nodes), fault, all_of_it, nodes, observed) for fault in wanted)
 
 
 def with_observed(
     info: NetFaultInfo,
     fault: Fault,
-    wanted: Sequence[Fault],
+    wanted: Mapping[str, Inbound],
     nodes: Sequence[str],
     observed: Mapping[str, Inbound] | None,
 ) -> NetFaultInfo:
-    """The fault with what is observed of the links that it hits; None where the host could not be looked at."""
+    """The fault with what is observed of the links that it hits; None where the host could not be looked at.
+
+    `wanted` is what all wanted faults together make of the links.
+    """
     if observed is None:
         return info.model_copy(update={"parameters": {**info.parameters, "applied": None, "observed": {}}})
-    hit, all_of_it = fold([fault], nodes), fold(wanted, nodes)
+    hit = fold([fault], nodes)
     nothing = Inbound()
-    applied = all(_holds(inbound, all_of_it[node], observed.get(node, nothing)) for node, inbound in hit.items())
-    shown = {node: _shown(inbound, all_of_it[node], observed.get(node, nothing)) for node, inbound in hit.items()}
+    applied = all(_holds(inbound, wanted[node], observed.get(node, nothing)) for node, inbound in hit.items())
+    shown = {node: _shown(inbound, wanted[node], observed.get(node, nothing)) for node, inbound in hit.items()}
     return info.model_copy(
         update={"parameters": {**info.parameters, "applied": bool(hit) and applied, "observed": shown}}
     )

@@ -6,6 +6,7 @@ Each run is a forked child with a runtime of its own: nothing is shared but the 
 import asyncio
 import os
 import signal
+import traceback
 from collections.abc import Awaitable, Callable
 
 from tests.integration.bed import Bed, Session
@@ -36,6 +37,8 @@ def run_in_child(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None 
     try:
         asyncio.run(_in_session(bed, verb, checkpoint))
         code = 0
+    except Exception:
+        traceback.print_exc()  # nobody else would tell
     finally:
         os._exit(code)
 

@@ -34,5 +34,6 @@ async def test_a_topology_of_the_specs_boots_and_goes(path: Path, default_places
             status = await session.clusters.apply(path, timeout_s=BOOT_TIMEOUT_S)
             assert all(node.ssh_reachable for node in status.nodes)
             assert (await session.clusters.plan(path)).plan.converged
+            assert all(fault.parameters["applied"] for fault in await session.faults.listing(path.stem))
         finally:
             await session.clusters.destroy(path.stem, remove_overlays=True)

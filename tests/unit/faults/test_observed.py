@@ -18,7 +18,7 @@ MORE = impair("n1", "n2", delay_ms=8, loss_pct=1, name="more")
 def shown(fault: object, observed: dict[str, Inbound] | None, *beside: object) -> dict[str, object]:
     wanted = [fault, *beside]
     info = info_of(fault, NODES)  # type: ignore[arg-type]
-    return with_observed(info, fault, wanted, NODES, observed).parameters  # type: ignore[arg-type]
+    return with_observed(info, fault, fold(wanted, NODES), NODES, observed).parameters  # type: ignore[arg-type]
 
 
 def test_what_the_host_has_as_wanted_is_applied_and_shows_the_values_of_the_kernel() -> None:
