@@ -50,11 +50,8 @@ class Iptables:
         inputs = {
             program: render_restore(cluster, wanted, found.chains.get(program, Chains()), now) for program in PROGRAMS
         }
-        restored = (self._restore(program, text) for program, text in inputs.items() if text)
         # Both are waited for: nothing of this round may still be at work when the next one looks.
-        for outcome in await together(*restored, return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        await together(*(self._restore(program, text) for program, text in inputs.items() if text))
 
     async def clusters(self) -> frozenset[str]:
         saved = await together(*map(self._save, PROGRAMS))
