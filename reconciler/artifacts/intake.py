@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from reconciler.artifacts.cache import Reading, Readings
-from reconciler.artifacts.entries import EntryKind, TreeEntry
+from reconciler.artifacts.entries import EntryKind, TreeEntry, tree_id
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, scan_tree
 
@@ -20,6 +20,7 @@ _REPORT_BYTES = 256 * 1024**2
 class Intake:
     """A tree as it is in the store, and what was learnt for the next time."""
 
+    artifact_id: str
     entries: Sequence[TreeEntry]
     excluded: Sequence[Exclusion]
     readings: Readings
@@ -55,7 +56,7 @@ class TreeReader:
             readings |= self._read_all(unread)
             _require_same(scan, scan_tree(self._root))
         entries = [*scan.complete, *(_entry(found, readings[found.path]) for found in scan.files)]
-        return Intake(entries, scan.excluded, readings, len(unread), _total_bytes(unread))
+        return Intake(tree_id(entries), entries, scan.excluded, readings, len(unread), _total_bytes(unread))
 
     def _is_known(self, found: FoundFile, known: Readings) -> bool:
         reading = known.get(found.path)

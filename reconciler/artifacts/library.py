@@ -14,7 +14,7 @@ import structlog
 from reconciler.artifacts import facts
 from reconciler.artifacts.atomic import locked, reported, sync_file_system
 from reconciler.artifacts.cache import load_readings, save_readings
-from reconciler.artifacts.entries import EntryKind, TreeEntry, shown, tree_id
+from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
 from reconciler.artifacts.git import git_facts
 from reconciler.artifacts.intake import Intake, TreeReader
 from reconciler.artifacts.manifest import manifest_path, read_manifest, write_manifest
@@ -65,13 +65,15 @@ class Library:
         root = _root_of(source)
         async with self.in_use():
             intake = await self._take_in(os.fsencode(root), report)
-            artifact_id = await asyncio.to_thread(tree_id, intake.entries)
-            await asyncio.to_thread(self._keep, artifact_id, intake.entries)
+            await asyncio.to_thread(self._keep, intake)
             await asyncio.to_thread(save_if_read, self._cache_path(root), intake)
-            artifact = await self._describe(artifact_id, root, build_type, intake, kernel_version, metadata)
+            artifact = await self._describe(root, build_type, intake, kernel_version, metadata)
             await self.registry.change(lambda artifacts: _put(artifacts, artifact))
         log.info(
-            "artifact_registered", artifact=artifact_id, read_files=intake.read_files, read_bytes=intake.read_bytes
+            "artifact_registered",
+            artifact=intake.artifact_id,
+            read_files=intake.read_files,
+            read_bytes=intake.read_bytes,
         )
         return artifact
 
@@ -107,22 +109,21 @@ class Library:
 
     def _lacking(self, intake: Intake) -> set[bytes]:
         """Contents that were read once and are not in the store any more; a manifest says that none is."""
-        if manifest_path(self.store_dir, tree_id(intake.entries)).exists():
+        if manifest_path(self.store_dir, intake.artifact_id).exists():
             return set()
         return {content for content in _contents(intake.entries) if not self.objects.path(content.decode()).exists()}
 
-    def _keep(self, artifact_id: str, entries: Sequence[TreeEntry]) -> None:
-        path = manifest_path(self.store_dir, artifact_id)
+    def _keep(self, intake: Intake) -> None:
+        path = manifest_path(self.store_dir, intake.artifact_id)
         if not path.exists():
             sync_file_system(self.store_dir)
-            write_manifest(path, sorted(entries, key=lambda entry: entry.path))
+            write_manifest(path, sorted(intake.entries, key=lambda entry: entry.path))
 
     def _cache_path(self, root: Path) -> Path:
         return self.store_dir / "readings" / f"{hashlib.sha256(os.fsencode(root)).hexdigest()}.json"
 
     async def _describe(
         self,
-        artifact_id: str,
         root: Path,
         build_type: BuildType,
         intake: Intake,
@@ -132,7 +133,7 @@ class Library:
         git = await git_facts(root)
         release = kernel_version or facts.kernel_version(intake.entries, self._release_file(intake.entries))
         return BuildArtifact(
-            artifact_id=artifact_id,
+            artifact_id=intake.artifact_id,
             source_path=shown(os.fsencode(root)),
             build_type=build_type,
             kernel_version=release,

@@ -6,6 +6,8 @@ The node is an sshd on the loopback interface: what is measured is our part and 
 import asyncio
 import hashlib
 import os
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,7 +46,8 @@ async def _registering(place: Path) -> list[Figure]:
     tree = place / "tree"
     await asyncio.to_thread(make_tree, tree, FILES, TREE_BYTES)
     await asyncio.sleep(SETTLED_S)
-    plain_s, _ = await _timed(lambda: asyncio.to_thread(hash_all, tree))
+    hash_s, _ = await _timed(lambda: asyncio.to_thread(hash_all, tree))
+    copy_s, _ = await _timed(lambda: asyncio.to_thread(copy_all, tree, place / "copy"))
     library = Library(place / "trees", place / "registry.json")
     first_s, first = await _timed(lambda: _register(library, tree))
     again_s, again = await _timed(lambda: _register(library, tree))
@@ -58,9 +61,9 @@ async def _registering(place: Path) -> list[Figure]:
         Figure(
             f"register {what}, each content read and kept",
             first_s,
-            baseline=plain_s,
-            limit_ratio=3.0,
-            reference="sha256 of all files, nothing kept",
+            baseline=hash_s + copy_s,
+            limit_ratio=1.5,
+            reference=f"sha256 of all, {hash_s:.1f} s, then cp and sync",
         ),
         Figure(f"register {what} again, unchanged", again_s, limit=1.0),
         Figure(f"register {what} again, one byte changed", changed_s),
@@ -111,6 +114,13 @@ def hash_all(root: Path) -> int:
                 hashlib.file_digest(file, "sha256").hexdigest()
             count += 1
     return count
+
+
+def copy_all(source: Path, target: Path) -> None:
+    """What nobody can do without who keeps a tree: its files once more, on disk."""
+    subprocess.run(["cp", "-r", source, target], check=True)
+    subprocess.run(["sync", "-f", target], check=True)
+    shutil.rmtree(target)
 
 
 async def _register(library: Library, tree: Path) -> BuildArtifact:
