@@ -6,7 +6,7 @@ import typer
 
 from reconciler.frontends.cli.snapshot_tables import size
 from reconciler.frontends.cli.tables import at, print_columns
-from reconciler.frontends.cli.text import one_line, printable
+from reconciler.frontends.cli.text import one_line, printable, short_id
 from reconciler.model.results import (
     ArtifactDiff,
     ArtifactRemoval,
@@ -17,7 +17,6 @@ from reconciler.model.results import (
     SyncStatus,
 )
 
-SHORT_ID_LENGTH = 12
 _SHOWN_PATHS = 20
 _STYLES = {"failed": "red", "complete": "green", "was complete": "green", "done": "green"}
 
@@ -47,12 +46,12 @@ def show_diff(diff: ArtifactDiff) -> None:
 
 def show_removal(removal: ArtifactRemoval) -> None:
     """That an artifact is gone."""
-    typer.echo(f"artifact {short(removal.artifact_id)} is gone; {size(removal.freed_bytes)} freed")
+    typer.echo(f"artifact {short_id(removal.artifact_id)} is gone; {size(removal.freed_bytes)} freed")
 
 
 def show_sync(status: SyncStatus) -> None:
     """How a tree came to each node."""
-    typer.echo(printable(f"artifact {short(status.artifact_id)} at {status.path}\n"))
+    typer.echo(printable(f"artifact {short_id(status.artifact_id)} at {status.path}\n"))
     print_columns(["NODE", "STATE", "SENT", "TOOK", "BASIS"], map(_sync_row, status.per_node.values()), _STYLES)
 
 
@@ -102,14 +101,9 @@ def diff_lines(diff: ArtifactDiff) -> Iterator[str]:
     yield from (f"commit    {line}" for line in (diff.git_log or "").splitlines())
 
 
-def short(artifact_id: str) -> str:
-    """As much of an id as people need to tell artifacts apart."""
-    return artifact_id[:SHORT_ID_LENGTH]
-
-
 def _artifact_row(artifact: BuildArtifact) -> list[str]:
     return [
-        short(artifact.artifact_id),
+        short_id(artifact.artifact_id),
         at(artifact.registered_at),
         artifact.kernel_version or "-",
         str(len(artifact.modules)),
@@ -127,7 +121,7 @@ def _sync_row(node: NodeSync) -> list[str]:
         state,
         "-" if node.skipped else size(node.bytes_transferred),
         f"{node.duration_s:.1f} s",
-        short(node.basis) if node.basis else "-",
+        short_id(node.basis) if node.basis else "-",
     ]
 
 

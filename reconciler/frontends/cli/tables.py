@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reconciler.frontends.cli.text import one_line, printable
+from reconciler.frontends.cli.text import one_line, printable, short_id
 from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, NodeStatus
 from reconciler.model.status import Condition, ConditionStatus
 from reconciler.service.history import HistoryEntry
@@ -46,9 +46,7 @@ def show_status(status: ClusterStatus) -> None:
     behind = "" if status.observed_generation >= status.generation else f" (at work on {status.observed_generation})"
     _line(f"cluster {status.cluster_name}, network {network}, generation {status.generation}{behind}")
     _line()
-    print_columns(
-        ["NODE", "ROLE", "IP", "STATE", "SSH", "MESSAGE"], (_node_row(node) for node in status.nodes), STATE_STYLES
-    )
+    _show_nodes(status.nodes)
     if status.conditions:
         _line()
         _show_conditions(status.conditions)
@@ -56,7 +54,7 @@ def show_status(status: ClusterStatus) -> None:
 
 def show_node(node: NodeStatus) -> None:
     """One node as a table of one row."""
-    print_columns(["NODE", "ROLE", "IP", "STATE", "SSH", "MESSAGE"], [_node_row(node)], STATE_STYLES)
+    _show_nodes([node])
 
 
 def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
@@ -110,10 +108,18 @@ def _value(value: object) -> str:
     return text if len(text) <= _VALUE_MAX_LENGTH else f"{text[:_VALUE_MAX_LENGTH]}…"
 
 
-def _node_row(node: NodeStatus) -> list[str]:
+def _show_nodes(nodes: Sequence[NodeStatus]) -> None:
+    """A row for each; there is a column for what is installed where anything is."""
+    artifacts = any(node.artifact_id_installed for node in nodes)
+    headers = ["NODE", "ROLE", "IP", "STATE", "SSH", *(["ARTIFACT"] if artifacts else []), "MESSAGE"]
+    print_columns(headers, (_node_row(node, artifacts=artifacts) for node in nodes), STATE_STYLES)
+
+
+def _node_row(node: NodeStatus, *, artifacts: bool) -> list[str]:
     running = node.domain_state == "running"
     ssh = ("yes" if node.ssh_reachable else "no") if running else "-"
-    return [node.name, node.role, node.ip, node.domain_state.value, ssh, node.message or ""]
+    installed = [short_id(node.artifact_id_installed or "-")] if artifacts else []
+    return [node.name, node.role, node.ip, node.domain_state.value, ssh, *installed, node.message or ""]
 
 
 def _show_conditions(conditions: Iterable[Condition]) -> None:

@@ -1,5 +1,7 @@
 """Text that is safe on a terminal, whoever wrote it."""
 
+_SHORT_ID_LENGTH = 12
+
 
 def printable(text: str) -> str:
     """The text with everything but printable characters and line ends escaped.
@@ -17,3 +19,8 @@ def one_line(text: str) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def short_id(artifact_id: str) -> str:
+    """As much of an id as people need to tell artifacts apart."""
+    return artifact_id[:_SHORT_ID_LENGTH]

@@ -60,6 +60,17 @@ def test_a_status_is_a_table_of_nodes_and_one_of_conditions(capsys: Captured) ->
     )
 
 
+def test_what_is_installed_has_a_column_where_anything_is(capsys: Captured) -> None:
+    installed = node("a", DomainState.RUNNING, reachable=True).model_copy(update={"artifact_id_installed": "ab" * 32})
+    other = node("b", DomainState.SHUT_OFF)
+    show_status(ClusterStatus(cluster_name="lab", network_active=True, nodes=(installed, other)))
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "NODE   ROLE     IP         STATE      SSH   ARTIFACT       MESSAGE",
+        "a      wörker   10.0.0.1   running    yes   abababababab",
+        "b      wörker   10.0.0.1   shut off   -     -",
+    ]
+
+
 def test_a_cluster_without_nodes_is_gone(capsys: Captured) -> None:
     show_status(ClusterStatus(cluster_name="lab", network_active=False, nodes=()))
     assert capsys.readouterr().out == "cluster lab is gone\n"
