@@ -86,6 +86,19 @@ class Settings(Frozen):
         default=FirewallChoice.AUTO,
         description="What cuts links: `auto`, `nftables` or `iptables`; `auto` takes nftables where it works.",
     )
+    resync_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="How often `vmcluster watch` looks at every cluster without any cause, in seconds.",
+    )
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_535,
+        description="Where `vmcluster watch` serves Prometheus metrics on the loopback interface; 0: not at all.",
+    )
     state_dir: HostPath = Field(
         default=Path("/var/lib/vmcluster/state"), description="Where desired-state records are kept."
     )

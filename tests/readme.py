@@ -12,6 +12,7 @@ from pathlib import Path
 from reconciler import errors
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.frontends.mcp.tools import TOOLS
+from reconciler.service.metrics import MEASURES
 from reconciler.settings import Settings
 
 _END = "<!-- end -->"
@@ -46,9 +47,16 @@ def render_tool_table() -> str:
     return _table(("tool", "does"), rows)
 
 
+def render_metrics_table() -> str:
+    """Every metric of the service: its labels and what it says."""
+    rows = ((f"`{of.name}`", ", ".join(f"`{label}`" for label in of.labels), of.meaning) for of in MEASURES)
+    return _table(("metric", "labels", "says"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "config": render_config_table,
     "errors": render_error_table,
+    "metrics": render_metrics_table,
     "tools": render_tool_table,
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 
@@ -21,14 +22,18 @@ _STORM_FIRST_S = 0.02
 _STORM_LONGEST_S = 1.0
 _CALM_S = 2.0
 
+OnRound = Callable[[str, RoundResult, float], None]
+"""Told of each round on a cluster, and of how many seconds it took."""
+
 
 class Keeper:
     """Keeps a cluster as its record wants, until the record is gone. Wake-ups while a round runs are one more round."""
 
-    def __init__(self, cluster: str, rounds: Rounds, chance: Random) -> None:
+    def __init__(self, cluster: str, rounds: Rounds, chance: Random, observers: Sequence[OnRound] = ()) -> None:
         self.cluster = cluster
         self.interfaces: frozenset[str] = frozenset()
         self._rounds = rounds
+        self._observers = observers
         self._woken = asyncio.Event()
         self._at_work = asyncio.Lock()
         self._pace = Pace(LONGEST_DELAY_S, _LONGEST_ASK_S, chance)
@@ -47,7 +52,10 @@ class Keeper:
         while True:
             self._woken.clear()
             async with self._at_work:
+                began_s = time.monotonic()
                 result = await self._round()
+            for observe in self._observers:
+                observe(self.cluster, result, time.monotonic() - began_s)
             if result.gone:
                 return
             self.interfaces = result.interfaces or self.interfaces

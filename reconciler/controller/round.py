@@ -27,7 +27,7 @@ from reconciler.host.files import remove_empty_directory
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument, Snapshot
+from reconciler.model.document import ClusterDocument, Power, Snapshot, Unknown
 from reconciler.model.plan import FlattenLayer, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
@@ -51,10 +51,19 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a round saw before it acted: each node's state (`undefined` and `unknown` too), and how many faults are."""
+
+    nodes: Mapping[str, str]
+    faults: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundResult:
     """How a round on that generation of a record went. `gone` says that the cluster has no record any more.
 
-    `interfaces` are the names of the cluster's network and of its interfaces on the host.
+    `drifted` says that what was done repaired drift. `interfaces` are the names of the cluster's network and of its
+    interfaces on the host.
     """
 
     generation: int = 0
@@ -63,6 +72,8 @@ class RoundResult:
     error: ClusterError | None = None
     gone: bool = False
     interfaces: frozenset[str] = frozenset()
+    drifted: bool = False
+    sighting: Sighting | None = None
 
     @property
     def converged(self) -> bool:
@@ -180,7 +191,8 @@ class Rounds:
         record, retries = view.record, view.retries
         drift = withhold(difference.plan, record.spec.drift) if view.is_left_alone else Drift(difference.plan)
         todo = replace(drift.todo, actions=retries.allowed(drift.todo)) if retries else drift.todo
-        journal = Journal(self._store, record, tell, drifted=view.settled and _is_drift(drift.todo))
+        drifted = view.settled and _is_drift(drift.todo)
+        journal = Journal(self._store, record, tell, drifted=drifted)
         journal.found(todo)
         outcomes = await carry_out(todo, self._context(record, journal))
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
@@ -190,7 +202,14 @@ class Rounds:
             await self._put_off(view, outcomes, journal)
         else:
             await self._report(view, difference, replace(drift, todo=todo), outcomes, journal)
-        return RoundResult(record.generation, drift.todo, tuple(outcomes), interfaces=_interfaces(record))
+        return RoundResult(
+            record.generation,
+            drift.todo,
+            tuple(outcomes),
+            interfaces=_interfaces(record),
+            drifted=drifted,
+            sighting=_sighting(record, difference.observed),
+        )
 
     async def _current_record(self, cluster: str) -> ClusterRecord | None:
         """The record without the faults whose time is over: those are gone for good, and the history says so."""
@@ -321,3 +340,13 @@ def _failed_upkeep(outcomes: Iterable[Outcome], view: _View) -> dict[str, Obstac
 def _interfaces(record: ClusterRecord) -> frozenset[str]:
     network = record.spec.network
     return frozenset({network.name, network.bridge, *(node.tap for node in record.spec.nodes.values())})
+
+
+def _sighting(record: ClusterRecord, observed: ClusterDocument) -> Sighting:
+    return Sighting({node: _state_of(observed.power.get(node)) for node in record.spec.nodes}, len(record.faults))
+
+
+def _state_of(power: Power | Unknown | None) -> str:
+    if power is None:
+        return "undefined"
+    return "unknown" if isinstance(power, Unknown) else power.state.value

@@ -1,7 +1,7 @@
 """The controller as a service: it holds the lease, and keeps every cluster until it is told to end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
@@ -9,11 +9,11 @@ from random import Random
 import structlog
 
 from reconciler.controller.delay import growing_delay_s
-from reconciler.controller.keeper import Keeper
+from reconciler.controller.keeper import Keeper, OnRound
 from reconciler.controller.round import Rounds
 from reconciler.errors import ClusterError
+from reconciler.host.events import HostEvent, HostEventKind
 from reconciler.host.libvirt.connection import Connection
-from reconciler.host.libvirt.events import HostEvent, HostEventKind
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import Demand, Store, Watch
 
@@ -46,12 +46,21 @@ class Service:
     process can do that work meanwhile.
     """
 
-    def __init__(self, store: Store, rounds: Rounds, lease: Lease, connection: Connection, scope: Scope) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rounds: Rounds,
+        lease: Lease,
+        connection: Connection,
+        scope: Scope,
+        observers: Sequence[OnRound] = (),
+    ) -> None:
         self._store = store
         self._rounds = rounds
         self._lease = lease
         self._connection = connection
         self._scope = scope
+        self._observers = tuple(observers)
         self._chance = Random()  # noqa: S311  only delays are drawn
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -64,10 +73,18 @@ class Service:
         """How many clusters are kept."""
         return len(self._keepers)
 
-    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None] = _nothing, lease_wait_s: float) -> None:
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        on_ready: Callable[[], None] = _nothing,
+        on_stop: Callable[[], None] = _nothing,
+        lease_wait_s: float,
+    ) -> None:
         """Serve until `stop` is set; an action that has begun is brought to its end.
 
-        Raises `OperationTimeout` naming the holder where the lease is not free in time.
+        `on_ready` is called each time when all records were read, first when every cluster is kept; `on_stop` when
+        the end begins. Raises `OperationTimeout` naming the holder where the lease is not free in time.
         """
         await self._lease.acquire(lease_wait_s)
         self._reconnect()
@@ -79,6 +96,7 @@ class Service:
                 if task.done():
                     task.result()
         finally:
+            on_stop()
             await self._end([*work, stopping])
             self._lease.release()
 
@@ -91,7 +109,9 @@ class Service:
                 for keeper in self._keepers.values():
                     if event.name in keeper.interfaces:
                         self._wake(keeper.cluster)
-            case HostEventKind.CONNECTED:
+            case HostEventKind.FIREWALL:
+                self._wake(event.name)
+            case HostEventKind.CONNECTED | HostEventKind.MISSED:
                 self._wake_all()
             case HostEventKind.DISCONNECTED:
                 log.warning("libvirt_disconnected")
@@ -124,7 +144,7 @@ class Service:
             self._keepers[cluster].wake()  # it finds no record, and ends
 
     def _keep(self, cluster: str) -> None:
-        keeper = Keeper(cluster, self._rounds, self._chance)
+        keeper = Keeper(cluster, self._rounds, self._chance, self._observers)
         task = asyncio.create_task(keeper.run(), name=f"keeper-{cluster}")
         self._keepers[cluster], self._tasks[cluster] = keeper, task
         task.add_done_callback(lambda _: self._forget(cluster))

@@ -14,9 +14,10 @@ from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts
 from reconciler.errors import LibvirtUnavailable
 from reconciler.guest.pool import SshPool
+from reconciler.host.events import HostEvent, HostEventKind
 from reconciler.host.libvirt.driver import Libvirt
-from reconciler.host.libvirt.events import HostEvent, HostEventKind
 from reconciler.host.links.driver import LinkDriver
+from reconciler.host.netlink.listener import KernelListener
 from reconciler.host.virt_type import probe_kvm
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease
@@ -42,6 +43,7 @@ class Runtime:
             self.store, self.libvirt, self.links, self.ssh, self._host_facts, settings.fault_registry, checkpoint
         )
         self.controller = Controller(self.store, self.rounds, self.lease())
+        self._kernel: KernelListener | None = None
         self._facts: HostFacts | None = None
         self._probing = asyncio.Lock()
 
@@ -72,6 +74,11 @@ class Runtime:
         except LibvirtUnavailable as error:
             log.info("guests_not_followed_yet", cause=str(error))
 
+    def follow_kernel(self, listener: Callable[[HostEvent], None]) -> None:
+        """Tell `listener`, in this event loop, of what is done to this host's interfaces and firewall."""
+        self._kernel = KernelListener(listener)
+        self._kernel.open()
+
     async def leave_healer(self, cluster: str) -> None:
         """See to it that the cluster's faults end in time, whatever becomes of this process."""
         await asyncio.to_thread(leave_healer, self.settings, cluster)
@@ -86,6 +93,8 @@ class Runtime:
             self.ssh.drop(cluster, node)
 
     async def __aexit__(self, *_: object) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
         await self.ssh.close()
         self.libvirt.close()
         await self.store.close()

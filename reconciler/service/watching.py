@@ -1,34 +1,90 @@
 """The controller as a service in this process."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import structlog
 
+from reconciler.controller.keeper import OnRound
+from reconciler.controller.round import RoundResult
 from reconciler.controller.service import Scope, Service
 from reconciler.service.access import require_cluster_name
+from reconciler.service.metrics import Metrics, served
 from reconciler.service.runtime import Runtime
+from reconciler.service.service_manager import ServiceManager
 
 log = structlog.get_logger(__name__)
 
 LEASE_WAIT_S = 30.0
 """How long another controller may take to end; a command that acts by itself holds the lease for seconds."""
 
+_MOST_CLUSTERS_NAMED = 5
+
 
 async def watch(
-    runtime: Runtime, clusters: Sequence[str], stop: asyncio.Event, *, resync_s: float, on_ready: Callable[[], None]
+    runtime: Runtime, clusters: Sequence[str], stop: asyncio.Event, *, resync_s: float, metrics_port: int
 ) -> None:
     """Keep clusters as their records want until `stop` is set; all of them where none is named.
 
+    The service manager is told how it goes, where one listens; metrics are served where `metrics_port` is not 0.
     Raises `OperationTimeout` naming the other controller of this host where there is one.
     """
     for cluster in clusters:
         require_cluster_name(cluster)
     scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
-    lease = runtime.lease("vmcluster watch")
-    service = Service(runtime.store, runtime.rounds, lease, runtime.libvirt.connection, scope)
-    await runtime.follow_guests()
-    await runtime.follow_host(service.on_host_event)
-    log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s)
-    await service.run(stop, on_ready=on_ready, lease_wait_s=LEASE_WAIT_S)
+    manager = ServiceManager()
+    observers: list[OnRound] = [StatusLine(manager).on_round]
+    async with AsyncExitStack() as stack:
+        if metrics_port:
+            metrics = Metrics()
+            observers.append(metrics.on_round)
+            await stack.enter_async_context(served(metrics, metrics_port))
+        service = Service(
+            runtime.store,
+            runtime.rounds,
+            runtime.lease("vmcluster watch"),
+            runtime.libvirt.connection,
+            scope,
+            observers,
+        )
+        await runtime.follow_guests()
+        await runtime.follow_host(service.on_host_event)
+        runtime.follow_kernel(service.on_host_event)
+        log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
+        await _serve(service, stop, manager)
     log.info("ended")
+
+
+async def _serve(service: Service, stop: asyncio.Event, manager: ServiceManager) -> None:
+    alive = asyncio.create_task(manager.keep_alive())
+    try:
+        await service.run(stop, on_ready=manager.ready, on_stop=manager.stopping, lease_wait_s=LEASE_WAIT_S)
+    finally:
+        alive.cancel()
+        await asyncio.gather(alive, return_exceptions=True)
+
+
+class StatusLine:
+    """The service in one line, for `systemctl status`."""
+
+    def __init__(self, manager: ServiceManager) -> None:
+        self._manager = manager
+        self._converged: dict[str, bool] = {}
+
+    def on_round(self, cluster: str, result: RoundResult, _duration_s: float) -> None:
+        """Take up how a round went."""
+        if result.gone:
+            self._converged.pop(cluster, None)
+        else:
+            self._converged[cluster] = result.converged
+        self._manager.status(self._line())
+
+    def _line(self) -> str:
+        kept = len(self._converged)
+        open_ = sorted(cluster for cluster, converged in self._converged.items() if not converged)
+        if not open_:
+            return f"{kept} clusters, all as wanted"
+        named = ", ".join(open_[:_MOST_CLUSTERS_NAMED])
+        more = len(open_) - _MOST_CLUSTERS_NAMED
+        return f"{kept} clusters, not as wanted: {named}{f' and {more} more' if more > 0 else ''}"

@@ -10,7 +10,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 HOST_EXCEPTIONS = {
     "reconciler.service.runtime -> reconciler.host.libvirt.driver",  # the composition root
-    "reconciler.service.runtime -> reconciler.host.libvirt.events",
+    "reconciler.service.runtime -> reconciler.host.events",
+    "reconciler.service.runtime -> reconciler.host.netlink.listener",
     "reconciler.service.runtime -> reconciler.host.links.driver",
     "reconciler.service.runtime -> reconciler.host.virt_type",
     "reconciler.service.inspection -> reconciler.host.libvirt.driver",  # reads what `status` shows

@@ -20,6 +20,8 @@ CONTRACT = {
     "log_level": "INFO",
     "state_dir": "/var/lib/vmcluster/state",
     "firewall": "auto",
+    "resync_s": 30.0,
+    "metrics_port": 0,
 }
 
 
@@ -34,15 +36,18 @@ def test_without_file_and_environment_the_defaults_of_the_contract_hold(tmp_path
 
 @pytest.mark.parametrize("key", CONTRACT)
 def test_each_key_is_taken_from_the_environment_before_the_file_before_the_default(key: str, tmp_path: Path) -> None:
-    in_file, in_environment = {
+    values: dict[str, tuple[str | float, str | float]] = {
         "ssh_user": ("tester", "admin"),
         "libvirt_uri": ("qemu:///session", "qemu+ssh://host/system"),
         "log_level": ("DEBUG", "ERROR"),
         "firewall": ("iptables", "nftables"),
-    }.get(key, ("/from/file", "/from/environment"))
+        "resync_s": (5.0, 10.5),
+        "metrics_port": (9177, 9178),
+    }
+    in_file, in_environment = values.get(key, ("/from/file", "/from/environment"))
     (tmp_path / "default.yaml").write_text(f"{key}: {in_file}\n")
     assert load(tmp_path).model_dump(mode="json") == CONTRACT | {key: in_file}
-    variable = {f"VMCLUSTER_{key.upper()}": in_environment}
+    variable = {f"VMCLUSTER_{key.upper()}": str(in_environment)}
     assert load(tmp_path, **variable).model_dump(mode="json") == CONTRACT | {key: in_environment}
 
 

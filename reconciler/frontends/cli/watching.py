@@ -42,9 +42,26 @@ def watch(
         ),
     ] = None,
     resync_s: Annotated[
-        float,
-        typer.Option("--resync", metavar="SECONDS", min=1, max=86400, help="How often to look without any cause."),
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            "--resync",
+            metavar="SECONDS",
+            min=1,
+            max=86400,
+            help="How often to look without any cause; default: resync_s of the configuration.",
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve Prometheus metrics on this port of the loopback interface; 0: not at all. "
+            "Default: metrics_port of the configuration.",
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat, typer.Option("--log-format", help="auto: text on a terminal, else one JSON object per line.")
     ] = LogFormat.AUTO,
@@ -60,7 +77,14 @@ def watch(
     async def work(use: UseCases) -> None:
         from reconciler.service.watching import watch as keep_watch
 
-        await keep_watch(use.runtime, clusters or (), _stop_signal(), resync_s=resync_s, on_ready=lambda: None)
+        settings = use.runtime.settings
+        await keep_watch(
+            use.runtime,
+            clusters or (),
+            _stop_signal(),
+            resync_s=settings.resync_s if resync_s is None else resync_s,
+            metrics_port=settings.metrics_port if metrics_port is None else metrics_port,
+        )
 
     conduct(work)
 

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import libvirt
 
 from reconciler.errors import ClusterError, LibvirtUnavailable, OperationFailed
-from reconciler.host.libvirt.events import HostEvent, Listener, ensure_event_loop, register
+from reconciler.host.events import HostEvent, Listener
+from reconciler.host.libvirt.events import ensure_event_loop, register
 
 T = TypeVar("T")
 

@@ -4,35 +4,11 @@ They are lost when the connection is, so they are registered on each connection 
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any
 
 import libvirt
 
-
-class HostEventKind(Enum):
-    """What may have changed."""
-
-    MACHINE_ENDED = auto()  # or rebooted: whoever was logged in is not any more
-    DOMAIN = auto()
-    NETWORK = auto()
-    INTERFACE = auto()
-    CONNECTED = auto()  # everything: events before this one may have been lost
-    DISCONNECTED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class HostEvent:
-    """Something happened to the domain, network or interface of that name."""
-
-    kind: HostEventKind
-    name: str = ""
-
-
-Listener = Callable[[HostEvent], None]
-"""Told of each event, on a thread of its own."""
+from reconciler.host.events import HostEvent, HostEventKind, Listener
 
 _ENDS = frozenset({libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED})
 
@@ -54,7 +30,7 @@ def ensure_event_loop() -> None:
 
 
 def register(handle: Any, listener: Listener) -> None:
-    """Tell `listener` of what happens to machines and networks, for as long as the connection lives, and of its end."""
+    """Tell `listener`, on libvirt's thread, of machines and networks, while the connection lives, and of its end."""
 
     def on_lifecycle(_handle: Any, domain: Any, event: int, _detail: int, _opaque: None) -> None:
         kind = HostEventKind.MACHINE_ENDED if event in _ENDS else HostEventKind.DOMAIN

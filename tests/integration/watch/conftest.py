@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,14 @@ class WatchProcess:
 
 
 @contextmanager
-def watching(bed: Bed, *arguments: str, resync_s: float = RESYNC_S) -> Iterator[WatchProcess]:
+def watching(
+    bed: Bed, *arguments: str, resync_s: float = RESYNC_S, environment: Mapping[str, str] | None = None
+) -> Iterator[WatchProcess]:
     """Run the service; it is killed in the end where it has not ended by itself."""
     log = bed.directory / f"watch-{time.monotonic_ns()}.log"
     command = [str(Path(sys.executable).parent / "vmcluster"), "watch", "--resync", str(resync_s), *arguments]
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, env=bed.environment, stderr=stderr)
+        process = subprocess.Popen(command, env={**bed.environment, **(environment or {})}, stderr=stderr)
     service = WatchProcess(process, log)
     try:
         wait_until(lambda: bool(service.logged("watching")) or process.poll() is not None, timeout_s=20)
@@ -74,6 +77,34 @@ def wait_until(holds: Callable[[], bool], *, timeout_s: float = 15.0) -> float:
         assert time.monotonic() - started_s < timeout_s, "it did not come to hold in time"
         time.sleep(0.01)
     return time.monotonic() - started_s
+
+
+class Manager:
+    """A service manager's end of the socket, and what it heard so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.setblocking(False)
+        self.heard: list[str] = []
+
+    def has(self, message: str, times: int = 1) -> bool:
+        with suppress(BlockingIOError):
+            while True:
+                self.heard.append(self.socket.recv(4096).decode())
+        return self.heard.count(message) >= times
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"NOTIFY_SOCKET": str(self.path), "WATCHDOG_USEC": "400000"}
+
+
+@pytest.fixture
+def manager(bed: Bed) -> Iterator[Manager]:
+    made = Manager(bed.directory / "notify")
+    yield made
+    made.socket.close()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from reconciler.controller.retries import Retries
 from reconciler.controller.round import RoundResult, Rounds
 from reconciler.controller.service import Scope, Service
 from reconciler.errors import OperationTimeout
+from reconciler.host.events import HostEvent, HostEventKind
 from reconciler.host.libvirt.connection import Connection
-from reconciler.host.libvirt.events import HostEvent, HostEventKind
 from reconciler.model.plan import Plan, StartNetwork
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
@@ -145,7 +145,10 @@ async def test_a_new_cluster_is_kept_and_a_removed_one_is_forgotten(make: Make) 
         (HostEvent(HostEventKind.NETWORK, "net-lab"), True),
         (HostEvent(HostEventKind.INTERFACE, "tap-lab"), True),
         (HostEvent(HostEventKind.INTERFACE, "eth0"), False),
+        (HostEvent(HostEventKind.FIREWALL, "lab"), True),
+        (HostEvent(HostEventKind.FIREWALL, "other"), False),
         (HostEvent(HostEventKind.CONNECTED), True),
+        (HostEvent(HostEventKind.MISSED), True),
     ],
 )
 async def test_an_event_wakes_whom_it_concerns(make: Make, event: HostEvent, woken: bool) -> None:

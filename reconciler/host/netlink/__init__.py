@@ -1,0 +1,1 @@
+"""What the kernel tells by netlink: interfaces, their queues, and nftables, as soon as somebody changes them."""
