@@ -1,7 +1,7 @@
 """The events of one round: told at once to who waits in this process, and kept in the store for all others."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -58,12 +58,24 @@ class Journal:
         """The round's word on the cluster: what it says otherwise than the one before."""
         for message, subject in _changed_conditions(before, after):
             self._add(EventKind.CONDITION_CHANGED, message, subject=subject, caused=False)
+        self.faults(before, after.faults_in_force)
         old = {(of.code, of.node): of for of in before.obstacles} if before else {}
         new = {(of.code, of.node): of for of in after.obstacles}
         for key in new.keys() - old.keys():
             self._add(EventKind.OBSTACLE_MET, new[key].message, node=key[1], subject=key[0].value, caused=False)
         for key in old.keys() - new.keys():
             self._add(EventKind.OBSTACLE_GONE, old[key].message, node=key[1], subject=key[0].value, caused=False)
+
+    def faults(self, before: RecordStatus | None, now: Mapping[str, datetime | None]) -> None:
+        """The faults that came into force, and those that ended: by their time, or because somebody healed them."""
+        old = before.faults_in_force if before else {}
+        for handle in now.keys() - old.keys():
+            self._add(EventKind.FAULT_INJECTED, _until(now[handle]), subject=handle, caused=False)
+        for handle in old.keys() - now.keys():
+            ends = old[handle]
+            over = ends is not None and ends <= datetime.now(UTC)
+            kind = EventKind.FAULT_EXPIRED if over else EventKind.FAULT_HEALED
+            self._add(kind, "its time is over" if over else "healed", subject=handle, caused=False)
 
     async def close(self) -> None:
         """Wait until every event is in the store."""
@@ -103,6 +115,10 @@ class Journal:
             log.warning("events_lost", cluster=self._record.cluster_name, cause=str(error))
         finally:
             self._writing = None
+
+
+def _until(ends: datetime | None) -> str:
+    return "in force" if ends is None else f"in force until {ends:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _name(action: Action) -> str:

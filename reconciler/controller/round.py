@@ -196,6 +196,8 @@ class Rounds:
         journal.found(todo)
         outcomes = await carry_out(todo, self._context(record, journal))
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
+            journal.faults(view.before, {})
+            await journal.close()
             await self._forget(record)
             return RoundResult(record.generation, difference.plan, gone=True)
         if _failed_upkeep(outcomes, view):

@@ -33,11 +33,12 @@ def status_after(
     failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
     obstacles = (*plan.obstacles, *failures)
     made = _snapshots_made(record, observed, before)
+    faults = _faults_applied(record, observed, plan)
     verdicts = (
         _defined(record, observed),
         _running(record, observed),
         _snapshots_ready(record, observed, made),
-        _faults_applied(record, observed, plan),
+        faults,
         _upkeep_done(put_off),
         _drifted(reported),
         _ready(plan, obstacles, reported),
@@ -50,6 +51,7 @@ def status_after(
         obstacles=obstacles,
         snapshots_made=made,
         faults=active_faults(record.faults.values(), tuple(record.spec.nodes), observed.links, now),
+        faults_in_force=_faults_in_force(record, faults, before),
         updated_at=now,
     )
 
@@ -81,6 +83,7 @@ def status_of_failed_round(
         obstacles=(obstacle,),
         snapshots_made=before.snapshots_made if before else frozenset(),
         faults=active_faults(record.faults.values(), tuple(record.spec.nodes), None, now),
+        faults_in_force=before.faults_in_force if before else {},
         updated_at=now,
     )
 
@@ -152,6 +155,15 @@ def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan
     if not record.faults:
         return _verdict(ConditionType.FAULTS_APPLIED, True, "NoFaults", "")
     return _verdict(ConditionType.FAULTS_APPLIED, True, "AllApplied", ", ".join(sorted(record.faults)))
+
+
+def _faults_in_force(
+    record: ClusterRecord, applied: Condition, before: RecordStatus | None
+) -> dict[str, datetime | None]:
+    """The wanted faults once every link is as they make it; until then, those that were."""
+    if applied.status is ConditionStatus.TRUE:
+        return {handle: fault.expires_at for handle, fault in record.faults.items()}
+    return before.faults_in_force if before else {}
 
 
 def _runs(observed: ClusterDocument, node: str) -> bool:

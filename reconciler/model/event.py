@@ -17,6 +17,9 @@ class EventKind(StrEnum):
     CONDITION_CHANGED = "ConditionChanged"
     OBSTACLE_MET = "ObstacleMet"
     OBSTACLE_GONE = "ObstacleGone"
+    FAULT_INJECTED = "FaultInjected"
+    FAULT_HEALED = "FaultHealed"
+    FAULT_EXPIRED = "FaultExpired"
 
 
 class Cause(StrEnum):
@@ -27,7 +30,7 @@ class Cause(StrEnum):
 
 
 class ClusterEvent(Frozen):
-    """One thing that happened to `subject`: an action, a condition's type or an obstacle's code.
+    """One thing that happened to `subject`: an action, a condition's type, an obstacle's code or a fault's handle.
 
     `number` orders the events of a store, and is 0 until it is in one.
     """

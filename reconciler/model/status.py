@@ -57,7 +57,8 @@ class RecordStatus(Frozen):
     round left nothing to do. `settled_generation` is the newest one that was brought about whole: what differs
     from it later is drift. `round_request` is the newest request for a round that was answered. `snapshots_made`
     are requests of the record: a snapshot of one that is not there is lost. `faults` are the wanted ones with what the
-    round found of them, as they were last exported.
+    round found of them, as they were last exported. `faults_in_force` are the handles of those that were brought about
+    and not yet healed, with the end of those that have one.
     """
 
     cluster_name: str
@@ -69,4 +70,5 @@ class RecordStatus(Frozen):
     obstacles: tuple[Obstacle, ...] = ()
     snapshots_made: frozenset[int] = frozenset()
     faults: tuple[NetFaultInfo, ...] = ()
+    faults_in_force: dict[str, datetime | None] = {}
     updated_at: datetime

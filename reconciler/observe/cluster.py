@@ -21,6 +21,9 @@ from reconciler.together import together
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
 """What nft, iptables and tc say to whoever has no CAP_NET_ADMIN."""
 
+_LOOKS_AT_AN_END = 4
+_END_S = 0.05
+
 
 async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDriver) -> ClusterDocument:
     """What the host has of a cluster. Raises `LibvirtUnavailable` when libvirt cannot be asked."""
@@ -34,6 +37,7 @@ async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDr
         asyncio.to_thread(observe_snapshots, spec.overlay_dir, cluster),
         _observe_links(record, links),
     )
+    domains, taps = await _observe_taps(record, libvirt, domains)
     marked = _of_cluster(cluster, domains)
     return ClusterDocument(
         networks={network.name: _network(network) for network in networks},
@@ -43,7 +47,7 @@ async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDr
         snapshots=snapshots,
         domains=_domains(cluster, domains, marked),
         power=_power(marked),
-        taps=await _observe_taps(marked, spec.network.bridge),
+        taps=taps,
     )
 
 
@@ -95,11 +99,31 @@ def _power(ours: OurDomains) -> dict[str, Power | Unknown]:
     }
 
 
-async def _observe_taps(ours: OurDomains, bridge: str) -> dict[str, Tap | Unknown]:
-    active = {node: record.domain.tap for node, (domain, record) in ours.items() if domain.state is not PowerState.OFF}
-    if not active:
-        return {}
-    ports = await tap.observe_ports(bridge)
+async def _observe_taps(
+    record: ClusterRecord, libvirt: Libvirt, domains: dict[str, FoundDomain]
+) -> tuple[dict[str, FoundDomain], dict[str, Tap | Unknown]]:
+    """The taps of active machines, and the machines as they are then.
+
+    A machine that ends loses its tap before libvirt says that it is off, so one without a tap is looked at again.
+    """
+    for _ in range(_LOOKS_AT_AN_END):
+        active = _active_taps(record.cluster_name, domains)
+        taps = await _plugged(active, record.spec.network.bridge)
+        if all(tap.exists(name) for name in active.values()):
+            break
+        await asyncio.sleep(_END_S)
+        domains = await libvirt.find_domains(record.cluster_name)
+    still = _active_taps(record.cluster_name, domains)
+    return domains, {node: of for node, of in taps.items() if node in still}
+
+
+def _active_taps(cluster: str, domains: dict[str, FoundDomain]) -> dict[str, str]:
+    ours = _of_cluster(cluster, domains)
+    return {node: record.domain.tap for node, (domain, record) in ours.items() if domain.state is not PowerState.OFF}
+
+
+async def _plugged(active: dict[str, str], bridge: str) -> dict[str, Tap | Unknown]:
+    ports = await tap.observe_ports(bridge) if active else frozenset()
     return {node: Tap(bridge=bridge if name in ports else None) for node, name in active.items()}
 
 

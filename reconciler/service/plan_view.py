@@ -73,6 +73,7 @@ class ActionView(Frozen):
     node: str | None
     reason: str = Field(description="Why, with the old and the new value of changed fields.")
     disruption: Disruption
+    drift: bool = Field(default=False, description="Needed because somebody changed the host, not what is wanted.")
 
 
 class PlanSummary(Frozen):
@@ -105,7 +106,9 @@ def plan_view(preview: "Preview") -> PlanView:
     """The plan of a preview, in the order in which it would be carried out."""
     plan, documents = preview.plan, preview.difference
     planned = (action for stage in plan.stages() for action in stage)
-    actions = [view for action in planned for view in _action_views(action, documents.observed)]
+    drifted = {_key(view) for of in preview.drift.actions for view in _action_views(of, documents.observed)}
+    views = (view for action in planned for view in _action_views(action, documents.observed))
+    actions = [view.model_copy(update={"drift": True}) if _key(view) in drifted else view for view in views]
     record_patch = difference(_record(preview.before), _record(preview.after))
     return PlanView(
         cluster_name=preview.after.cluster_name,
@@ -166,6 +169,10 @@ def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionV
         reason=action.reason,
         disruption=action.disruption,
     )
+
+
+def _key(view: ActionView) -> tuple[str, str]:
+    return view.address, view.action
 
 
 def _summary(actions: Iterable[ActionView]) -> PlanSummary:

@@ -1,10 +1,11 @@
 """A change that is thought through before it is written: what it would do, and whether that was agreed to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.controller.controller import as_error
 from reconciler.controller.round import Difference
 from reconciler.errors import ApprovalRequired
+from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import nodes_to_restart
@@ -26,11 +27,15 @@ NOTHING_AGREED = Approval()
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A change that was thought through and not written: the record that it would make, and what would be done."""
+    """A change that was thought through and not written: the record that it would make, and what would be done.
+
+    `drift` is what would be done without the change, because the host was changed since the record was brought about.
+    """
 
     before: ClusterRecord | None
     after: ClusterRecord
     difference: Difference
+    drift: Plan = field(default_factory=Plan)
 
     @property
     def plan(self) -> Plan:
@@ -44,7 +49,16 @@ async def thought_through(runtime: Runtime, before: ClusterRecord | None, after:
         after = intent.on_kept_disks(after, difference.observed)
     elif restart := nodes_to_restart(difference.plan) - intent.recreated_nodes(before, after):
         after = intent.power_cycled(after, restart, StopMode.SHUTDOWN)
-    return Preview(before, after, await runtime.rounds.compare(after, difference.observed))
+    final = await runtime.rounds.compare(after, difference.observed)
+    return Preview(before, after, final, await _drift(runtime, before, difference.observed))
+
+
+async def _drift(runtime: Runtime, before: ClusterRecord | None, observed: ClusterDocument) -> Plan:
+    """What differs from a record that was brought about whole; nothing where it never was."""
+    status = await runtime.store.status(before.cluster_name) if before else None
+    if before is None or status is None or status.settled_generation != before.generation:
+        return Plan()
+    return (await runtime.rounds.compare(before, observed)).plan
 
 
 async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, actor: str) -> ClusterRecord:

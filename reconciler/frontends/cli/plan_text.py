@@ -65,6 +65,7 @@ def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterato
 
 def _action_line(action: ActionView, width: int) -> str:
     mark = "" if action.disruption is Disruption.NONE else f"  [{action.disruption}]"
+    mark += "  [drift]" if action.drift else ""
     reason = f"{_verb(action.action)}: {action.reason}" if action.address.startswith("power/") else action.reason
     return f"  {_SYMBOLS[action.change]} {one_line(action.address):<{width}}  {one_line(reason)}{mark}"
 

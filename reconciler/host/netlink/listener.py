@@ -1,7 +1,7 @@
 """The kernel's notices as host events, in the running event loop.
 
 A machine that ends takes its tap along: the kernel puts it down, unplugs and removes it, some milliseconds before
-libvirt knows. Nobody could mend that, and libvirt tells of it. So a tap that goes down is told of only when it has
+libvirt knows. Nobody can mend that, and libvirt tells of it. So a tap that goes down is told of only when it has
 been there for a moment longer, and one that goes is not told of at all.
 """
 
@@ -28,8 +28,8 @@ from reconciler.host.netlink.codec import (
 
 log = structlog.get_logger(__name__)
 
-GOING_S = 0.03
-"""So long a tap is left alone that went down."""
+GOING_S = 0.2
+"""So long a tap is left alone that went down; on a busy host its end takes that long."""
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1

@@ -32,6 +32,19 @@ def test_a_plan_exits_2_until_it_is_applied_and_0_afterwards(vmcluster: Vmcluste
     assert states(vmcluster) == {"shut off"}
 
 
+def test_a_plan_tells_drift_from_what_a_changed_topology_asks_for(
+    vmcluster: Vmcluster, bed: Bed, topology: Path
+) -> None:
+    vmcluster("apply", str(topology), "--no-start")
+    with host_libvirt() as handle:
+        handle.lookupByName("cli.n0").undefine()
+    bed.write_topology("cli", nodes=3)
+    planned = vmcluster("plan", "cli", "--no-start", "-o", "json", code=2).data["actions"]
+    assert {action["address"] for action in planned if action["drift"]} == {"domain/n0"}
+    assert "domain/n2" in {action["address"] for action in planned}
+    assert "[drift]" in vmcluster("plan", "cli", "--no-start", code=2).out
+
+
 def test_applying_again_has_nothing_to_do(vmcluster: Vmcluster, topology: Path) -> None:
     vmcluster("apply", "cli", "--no-start")
     again = vmcluster("apply", "cli", "--no-start")

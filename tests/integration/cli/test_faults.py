@@ -38,6 +38,12 @@ def rules() -> str:
     return found if "vmc" in found else ""
 
 
+def told(vmcluster: Vmcluster) -> list[tuple[str, str]]:
+    """The events about faults."""
+    events = vmcluster("events", CLUSTER, "-o", "json").data
+    return [(event["kind"], event["subject"]) for event in events if event["kind"].startswith("Fault")]
+
+
 def eventually(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
@@ -56,6 +62,13 @@ def test_a_partition_is_on_the_host_until_it_is_healed(vmcluster: Vmcluster, clu
     assert vmcluster("fault", "heal", cluster, "partition-1").out == "1 healed\n"
     assert (listed(vmcluster), rules()) == ([], "")
     assert vmcluster("fault", "heal", cluster, "partition-1").out == "nothing to heal\n"
+    assert told(vmcluster) == [("FaultInjected", "partition-1"), ("FaultHealed", "partition-1")]
+
+
+def test_a_fault_of_a_cluster_that_is_destroyed_ends_with_a_word(vmcluster: Vmcluster, cluster: str) -> None:
+    vmcluster("fault", "partition", cluster, "n0", "n1,n2")
+    vmcluster("destroy", cluster, "--remove-overlays", "--yes")
+    assert told(vmcluster) == [("FaultInjected", "partition-1"), ("FaultHealed", "partition-1")]
 
 
 def test_a_table_that_others_flush_is_put_back_by_the_next_round(vmcluster: Vmcluster, cluster: str) -> None:
@@ -73,6 +86,7 @@ def test_a_fault_with_a_duration_ends_when_all_processes_of_ours_are_gone(vmclus
     vmcluster("fault", "partition", cluster, "n0", "n1", "--duration", "6")
     assert rules()
     eventually(lambda: listed(vmcluster) == [] and rules() == "")
+    eventually(lambda: told(vmcluster) == [("FaultInjected", "partition-1"), ("FaultExpired", "partition-1")])
 
 
 def test_a_command_is_run_under_a_fault_which_ends_with_it(vmcluster: Vmcluster, cluster: str) -> None:

@@ -130,7 +130,7 @@ def test_drift_that_is_only_reported_is_left_alone_until_somebody_asks(bed: Bed)
     with watching(bed) as service, host_libvirt() as handle:
         domain(handle).destroy()
         wait_until(lambda: conditions(bed)["Drifted"] == "True:Reported")
-        assert conditions(bed)["Ready"] == "False:Drifted"
+        assert conditions(bed)["Ready"] == "False:Drifted", service.log.read_text()
         assert not service.logged("action")
         domain(handle, "n1").undefine()  # its definition is of another kind
         wait_until(lambda: bool(service.logged("action")))

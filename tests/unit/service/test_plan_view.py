@@ -54,6 +54,17 @@ def test_a_host_and_a_record_as_wanted_have_nothing_to_do() -> None:
     assert (same.actions, same.patch, same.record_patch) == ((), (), ())
 
 
+def test_what_differs_without_the_change_is_marked_as_drift() -> None:
+    record = running_record("alpha", "beta")
+    observed = as_wanted(record).model_copy(update={"networks": {}})
+    desired = compiled(record, observed)
+    there = Difference(desired, observed, plan(desired, observed))
+    changed = plan_view(Preview(record, record, there, drift=there.plan))
+    assert changed.actions
+    assert all(action.drift for action in changed.actions)
+    assert not any(action.drift for action in plan_view(Preview(record, record, there)).actions)
+
+
 def test_a_record_that_would_be_written_anew_is_a_change_although_the_host_stays() -> None:
     record = running_record("alpha")
     lost = view(record, as_wanted(record), before=None)
