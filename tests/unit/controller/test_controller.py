@@ -156,8 +156,7 @@ async def test_the_same_simulated_failure_is_answered_after_a_few_ever_rarer_rou
         await controller.converge(record, timeout_s=10)
     assert len(rounds.starts_s) == SAME_FAILURES
     pauses_s = [later - earlier for earlier, later in zip(rounds.starts_s, rounds.starts_s[1:], strict=False)]
-    assert pauses_s == sorted(pauses_s)
-    assert pauses_s[-1] > 0.06
+    assert all(pause_s >= 0.01 * 2**n for n, pause_s in enumerate(pauses_s)), pauses_s
 
 
 async def test_a_simulated_host_that_is_away_for_a_while_is_waited_for(
