@@ -48,6 +48,7 @@ async def _registering(place: Path) -> list[Figure]:
     await asyncio.sleep(SETTLED_S)
     hash_s, _ = await _timed(lambda: asyncio.to_thread(hash_all, tree))
     copy_s, _ = await _timed(lambda: asyncio.to_thread(copy_all, tree, place / "copy"))
+    await asyncio.to_thread(shutil.rmtree, place / "copy")
     library = Library(place / "trees", place / "registry.json")
     first_s, first = await _timed(lambda: _register(library, tree))
     again_s, again = await _timed(lambda: _register(library, tree))
@@ -120,7 +121,6 @@ def copy_all(source: Path, target: Path) -> None:
     """What nobody can do without who keeps a tree: its files once more, on disk."""
     subprocess.run(["cp", "-r", source, target], check=True)
     subprocess.run(["sync", "-f", target], check=True)
-    shutil.rmtree(target)
 
 
 async def _register(library: Library, tree: Path) -> BuildArtifact:
