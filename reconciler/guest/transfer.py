@@ -189,6 +189,12 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> 
 
 
 _TAKEN = "a directory is there already"
+_HINTS = {
+    _TAKEN: "`replace` takes its place",
+    "No space left on device": "make room on the node",
+    "Wrote only": "make room on the node",
+}
+"""By words in what the guest's side says; tar(1) of GNU has either of the last two for a full file system."""
 _IS_FILE = "a file is there already, and a directory would take its place"
 
 
@@ -223,7 +229,7 @@ async def _run(
 
 
 def _failed(address: GuestAddress, what: str, ended: _Ended) -> OperationFailed:
-    hint = "`replace` takes its place" if _TAKEN in ended.stderr else None
+    hint = next((hint for words, hint in _HINTS.items() if words in ended.stderr), None)
     return OperationFailed(f"{what}: {ended.stderr or f'exit code {ended.exit_code}'}", node=address.node, hint=hint)
 
 

@@ -7,15 +7,14 @@ from reconciler.kernel_log.line import LogLine
 from reconciler.model.kernel_log import MarkerState
 
 CLOCK_SLACK_S = 1.0
-REVERT_SLACK_S = 2.0
-"""A resume is noted when the guest's clock has been asked to follow: that takes its agent about a second."""
+_DRIFT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """When a buffer was read and what was known then; times are seconds since 1970 by the host's clock.
 
-    `resumed_at_s` is when the node last went on from a snapshot's memory, None where it never did.
+    `resumed_at_s` is when the node's memory was last put back, None where it never was; it went on a moment later.
     """
 
     read_at_s: float
@@ -47,8 +46,8 @@ def why_lost(marked_at_s: float, reading: Reading) -> MarkerState:
 
 
 def since_revert(lines: Sequence[LogLine], reading: Reading) -> list[LogLine]:
-    """What the kernel said after it went on from memory, to within `REVERT_SLACK_S`: the rest is the snapshot's."""
+    """What the kernel said after it went on from memory, and before it what fits into the moment it stood still."""
     assert reading.resumed_at_s is not None
     uptime_then_s = reading.uptime_s - (reading.read_at_s - reading.resumed_at_s)
-    first_us = (uptime_then_s - REVERT_SLACK_S) * 1_000_000
+    first_us = (uptime_then_s - _DRIFT_S) * 1_000_000
     return [line for line in lines if line.timestamp_us is None or line.timestamp_us >= first_us]

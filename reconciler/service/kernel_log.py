@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from reconciler.errors import ClusterError, InvalidArgument, LibvirtUnavailable, OperationFailed, PartialFailure
@@ -12,7 +12,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
 from reconciler.kernel_log.console import last_boot, parse_console
 from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.loss import REVERT_SLACK_S, Reading, since_revert, why_lost
+from reconciler.kernel_log.loss import Reading, since_revert, why_lost
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
 from reconciler.kernel_log.report import Origin, joined, report
 from reconciler.model.event import ClusterEvent, EventKind
@@ -38,6 +38,21 @@ class Ask:
     since_marker: str | None
     filter_level: FilterLevel
     timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A node's memory was put back, and by `ran_by_s` its CPUs ran again; seconds since 1970, None: nobody noted it."""
+
+    put_back_at_s: float
+    ran_by_s: float | None = None
+
+    @property
+    def imprecision(self) -> str:
+        """How much of what was said before the snapshot may pass for newer."""
+        if self.ran_by_s is None:
+            return "lines from shortly before the snapshot may be among those shown"
+        return f"lines from at most {self.ran_by_s - self.put_back_at_s + 1:.0f} s before the snapshot may be shown"
 
 
 class KernelLogs:
@@ -120,7 +135,8 @@ class KernelLogs:
         """The kernel's buffer begins after the marker: the console may know what came between."""
         assert ask.since_marker is not None
         marked = marked_at_s(ask.since_marker)
-        reading = Reading(time.time(), buffer.uptime_s, buffer.wrapped, await self._resumed_at_s(record, node))
+        read_at_s, resumed = time.time(), await self._resumed(record, node)
+        reading = Reading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
         state = why_lost(marked, reading)
         if state is MarkerState.NOT_FOUND:
             raise OperationFailed(
@@ -129,7 +145,7 @@ class KernelLogs:
                 hint="it was written on other nodes only; mark again",
             )
         lines = since_revert(buffer.lines, reading) if state is MarkerState.REVERTED else buffer.lines
-        gap = _GAPS[state]
+        gap = _GAPS[state] + (f" ({resumed.imprecision})" if resumed and state is MarkerState.REVERTED else "")
         try:
             console = after_marker(parse_console((await observe_console(record, node)).content), ask.since_marker)
         except ClusterError as error:
@@ -140,9 +156,8 @@ class KernelLogs:
         origin = Origin(LogSource.CONSOLE_THEN_KMSG, buffer.boot_id, state, message)
         return await _report(joined(console, lines), origin, ask)
 
-    async def _resumed_at_s(self, record: ClusterRecord, node: str) -> float | None:
-        """When the node last went on from a snapshot's memory, as its controller wrote it down."""
-        return resumed_at_s(await self._runtime.store.events(record.cluster_name), node)
+    async def _resumed(self, record: ClusterRecord, node: str) -> Resumed | None:
+        return last_resumed(await self._runtime.store.events(record.cluster_name), node)
 
     async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
         text = await observe_console(record, node)
@@ -161,23 +176,21 @@ class KernelLogs:
 _GAPS = {
     MarkerState.OVERWRITTEN: "the kernel's buffer has wrapped since the marker, and what came between",
     MarkerState.NEW_BOOT: "the node was booted since the marker; what came before that",
-    MarkerState.REVERTED: "the node went on from a snapshot's memory since the marker, and its kernel's buffer is read "
-    f"from {REVERT_SLACK_S:g} s before that moment on; what came between",
+    MarkerState.REVERTED: "the node went on from a snapshot's memory since the marker, and what came between",
 }
 
 
-def resumed_at_s(events: Iterable[ClusterEvent], node: str) -> float | None:
-    """When a node last went on from memory (seconds since 1970), by its cluster's events; None where none tells."""
-    at: float | None = None
-    put_back = False
+def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:
+    """When a node last went on from memory, by its cluster's events; None where none tells."""
+    found: Resumed | None = None
     for event in events:
         if event.node != node or event.kind not in _DONE:
             continue
         if event.subject == ResumeMemory.__name__:
-            at, put_back = event.at.timestamp(), True
-        elif event.subject == Resume.__name__ and put_back:
-            at, put_back = event.at.timestamp(), False
-    return at
+            found = Resumed(event.at.timestamp())
+        elif event.subject == Resume.__name__ and found is not None and found.ran_by_s is None:
+            found = replace(found, ran_by_s=event.at.timestamp())
+    return found
 
 
 _DONE = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})

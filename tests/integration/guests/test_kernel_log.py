@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError, InvalidArgument, PartialFailure
-from reconciler.kernel_log.loss import REVERT_SLACK_S
 from reconciler.model.faults import CutMode, One, PartitionRequest
 from reconciler.model.kernel_log import DmesgResult, LogSource, MarkerState
 from reconciler.service.kernel_log_follow import follow
@@ -161,8 +160,8 @@ async def test_a_node_that_runs_and_does_not_answer_is_read_from_its_console_unt
 
 async def test_a_marker_that_a_revert_took_is_said_to_be_lost_and_nothing_older_is_shown(trio: Session) -> None:
     await trio.nodes.run_all(CLUSTER, "echo '<3>older' >/dev/kmsg")
+    await asyncio.sleep(5)  # longer than a resume takes on a busy host
     await trio.snapshots.create(CLUSTER, "kept", include_memory=True)
-    await asyncio.sleep(REVERT_SLACK_S + 0.5)
     marker = (await trio.kernel_logs.mark(CLUSTER))["n0"]
     await run(trio, "n0", "echo '<3>undone' >/dev/kmsg; echo '<6>undone in silence' >/dev/kmsg")
     await trio.snapshots.revert(CLUSTER, "kept")
@@ -267,7 +266,7 @@ async def test_a_push_that_does_not_fit_leaves_nothing_and_names_the_node(trio: 
     await run(trio, "n1", "mkdir -p /small && mount -t tmpfs -o size=1m none /small")
     await trio.nodes.run_all(CLUSTER, "mkdir -p /small")
     (tmp_path / "big").write_bytes(bytes(4_000_000))
-    with pytest.raises(PartialFailure, match="No space left on device") as caught:
+    with pytest.raises(PartialFailure, match=r"No space left on device|Wrote only") as caught:
         await trio.transfers.push(CLUSTER, tmp_path / "big", "/small/big")
     assert (caught.value.node, set(caught.value.partial)) == ("n1", {"n0", "n2"})
     assert (await trio.nodes.run(CLUSTER, "n1", "ls -A /small")).stdout == ""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from reconciler.model.event import ClusterEvent, EventKind
-from reconciler.service.kernel_log import resumed_at_s
+from reconciler.service.kernel_log import Resumed, last_resumed
 
 
 def event(at_s: float, subject: str, node: str = "n0", kind: EventKind = EventKind.ACTION_DONE) -> ClusterEvent:
@@ -12,18 +12,18 @@ def event(at_s: float, subject: str, node: str = "n0", kind: EventKind = EventKi
     )
 
 
-def test_it_is_when_the_cpus_ran_again_after_the_memory_was_put_back() -> None:
+def test_it_is_between_putting_the_memory_back_and_letting_the_cpus_run() -> None:
     events = [event(10, "ResumeMemory"), event(12, "Resume"), event(20, "ResumeMemory", "n1"), event(30, "Resume")]
-    assert resumed_at_s(events, "n0") == 12
-    assert resumed_at_s(events, "n1") == 20
-    assert resumed_at_s(events, "n2") is None
+    assert last_resumed(events, "n0") == Resumed(10, 12)
+    assert last_resumed(events, "n1") == Resumed(20)
+    assert last_resumed(events, "n2") is None
 
 
 def test_what_failed_put_nothing_back_and_what_was_only_paused_neither() -> None:
     events = [event(10, "ResumeMemory", kind=EventKind.ACTION_FAILED), event(12, "Resume"), event(14, "Start")]
-    assert resumed_at_s(events, "n0") is None
+    assert last_resumed(events, "n0") is None
 
 
 def test_the_last_time_counts_also_where_a_controller_repaired_it() -> None:
     events = [event(10, "ResumeMemory"), event(12, "Resume"), event(20, "ResumeMemory", kind=EventKind.DRIFT_REPAIRED)]
-    assert resumed_at_s(events, "n0") == 20
+    assert last_resumed(events, "n0") == Resumed(20)
