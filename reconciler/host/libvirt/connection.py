@@ -31,6 +31,9 @@ _LOST = frozenset(
     }
 )
 
+_FLUSHED = "No chain/target/match by that name"  # iptables, of the chains that libvirt makes when it starts
+_FLUSHED_HINT = "somebody has flushed the firewall and libvirt's own chains with it: restart libvirtd, which makes them"
+
 
 class Connection:
     """One connection to a libvirt URI, shared by all threads of the pool."""
@@ -131,4 +134,6 @@ def as_cluster_error(error: libvirt.libvirtError, *, node: str | None = None) ->
     """A refusal by libvirt in our terms."""
     if error.get_error_code() in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC}:
         return LibvirtUnavailable(f"the connection to libvirt was lost: {error.get_error_message()}", node=node)
-    return OperationFailed(f"libvirt refused: {error.get_error_message()}", node=node)
+    message = error.get_error_message()
+    hint = _FLUSHED_HINT if _FLUSHED in message else None
+    return OperationFailed(f"libvirt refused: {message}", node=node, hint=hint)
