@@ -113,24 +113,18 @@ async def test_a_disk_that_is_too_full_for_layers_fails_the_snapshot_before_anyo
 async def test_a_disk_that_memory_does_not_fit_on_fails_the_snapshot_and_everyone_runs_on(
     bed: Bed, small_disk: Path, film: Session
 ) -> None:
-    filler = fill(small_disk, leave_mb=66)
-    memory = asyncio.to_thread(_fill_once_memory_is_begun, small_disk)
-    filling = asyncio.create_task(memory)
-    with pytest.raises(SnapshotFailed):
-        await film.snapshots.create(CLUSTER, "one", include_memory=True)
-    await filling
+    def crowd(moment: str) -> None:
+        if moment == "after Suspend":
+            subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=64K", "status=none"], check=False)
+
+    async with bed.runtime(crowd) as runtime:
+        with pytest.raises(SnapshotFailed):
+            await Session(runtime).snapshots.create(CLUSTER, "one", include_memory=True)
     assert await film.snapshots.listing(CLUSTER) == []
     assert states(CLUSTER) == RUNNING
-    filler.unlink()
-    (small_disk / "second").unlink()
+    (small_disk / "filler").unlink()
     await settle(film)
     assert_as_before(bed, 1)
-
-
-def _fill_once_memory_is_begun(place: Path) -> None:
-    while not list(place.glob(f"{CLUSTER}/snapshots/one/*.partial")):
-        pass
-    subprocess.run(["dd", "if=/dev/zero", f"of={place}/second", "bs=1M", "status=none"], check=False)
 
 
 async def test_a_chain_that_there_is_no_room_to_flatten_holds_no_other_verb_up(
