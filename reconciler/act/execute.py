@@ -191,6 +191,6 @@ async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:
 
 
 def _delete_node_files(node: str, context: ActContext) -> None:
-    directory = names.cluster_dir(context.record.spec.overlay_dir, context.cluster)
+    """The seed goes last: it is what a later round sees of a deletion that was interrupted."""
+    delete_console_logs(names.cluster_dir(context.record.spec.overlay_dir, context.cluster), node)
     delete_seed(context.record.spec.overlay_dir, context.cluster, node)
-    delete_console_logs(directory, node)

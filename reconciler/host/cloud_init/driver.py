@@ -46,9 +46,12 @@ def write_seed(overlay_dir: Path, inputs: SeedInputs, digest: str) -> None:
 
 
 def delete_seed(overlay_dir: Path, cluster: str, node: str) -> None:
-    """Delete a node's seed and then its host key; gone already is success. Raises `Conflict` where one is not ours."""
+    """Delete a node's host key and then its seed; gone already is success. Raises `Conflict` where one is not ours.
+
+    The seed is what is observed: as long as it is there, a deletion that was interrupted is finished later.
+    """
     private = host_key_path(overlay_dir, cluster, node)
-    for path in (seed_path(overlay_dir, cluster, node), public_key_path(private), private):
+    for path in (public_key_path(private), private, seed_path(overlay_dir, cluster, node)):
         delete_file(path, cluster)
 
 
