@@ -72,17 +72,18 @@ class Bed:
 
     def write_topology(self, cluster: str, *, nodes: int = 2, edit: Any = None) -> Path:
         """A topology file of small nodes `n0`, `n1`, …; `edit` may change the document before it is written."""
+        prefix = "192.168.151" if cluster == SHARED_CLUSTER else "192.168.150"  # it stands beside the others
         document: dict[str, Any] = {
             "cluster_name": cluster,
             "base_image": str(BASE_IMAGE),
             "network": {
                 "name": f"net-{cluster}",
                 "bridge": f"vb-{cluster}"[:15],
-                "subnet": "192.168.150.0/24",
+                "subnet": f"{prefix}.0/24",
                 "forward": "isolated",
             },
             "nodes": [
-                {"name": f"n{i}", "role": "node", "vcpus": 1, "memory_mb": 512, "ip": f"192.168.150.{10 + i}"}
+                {"name": f"n{i}", "role": "node", "vcpus": 1, "memory_mb": 512, "ip": f"{prefix}.{10 + i}"}
                 for i in range(nodes)
             ],
         }
