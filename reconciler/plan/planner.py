@@ -1,5 +1,6 @@
 """The planner: every kind's difference, with what is unsafe withheld, as one plan."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Set
 
 from reconciler.errors import ErrorCode
@@ -160,7 +161,14 @@ def _safe_actions(
     come_up = {action.node for action in actions if isinstance(action, Start | ResumeMemory)}
     stay_up = held | frozenset(node for node in blocked if node in come_up)
     safe = [action for action in actions if not _withheld(action, observed, blocked | held, stay_up)]
-    return [action for action in safe if not (isinstance(action, DeleteLayer) and _is_in_use(action, observed, safe))]
+    done_to: defaultdict[str | None, set[type[Action]]] = defaultdict(set)
+    for action in safe:
+        done_to[action.node].add(type(action))
+    return [
+        action
+        for action in safe
+        if not (isinstance(action, DeleteLayer) and _is_in_use(action, observed, done_to[action.node]))
+    ]
 
 
 def _withheld(action: Action, observed: ClusterDocument, blocked: frozenset[str], stay_up: frozenset[str]) -> bool:
@@ -171,15 +179,14 @@ def _withheld(action: Action, observed: ClusterDocument, blocked: frozenset[str]
     return isinstance(action, _BUILDS_ON_FILES) and action.node in blocked
 
 
-def _is_in_use(action: DeleteLayer, observed: ClusterDocument, safe: list[Action]) -> bool:
+def _is_in_use(action: DeleteLayer, observed: ClusterDocument, done_to_node: Set[type[Action]]) -> bool:
     """Whether a machine that goes on running may hold the layer's file open, or a definition that stays names it."""
     assert action.node is not None
     if _is_unclear(observed, action.node):
         return True
-    of_node = {type(other) for other in safe if other.node == action.node}
-    if CutPower not in of_node and kinds.may_be_open(observed, action.node, str(action.path)):
+    if CutPower not in done_to_node and kinds.may_be_open(observed, action.node, str(action.path)):
         return True
-    return kinds.is_named(observed, action.node, str(action.path)) and not of_node & {DefineDomain, UndefineDomain}
+    return kinds.is_named(observed, action.node, str(action.path)) and not done_to_node & {DefineDomain, UndefineDomain}
 
 
 def _is_unclear(observed: ClusterDocument, node: str) -> bool:

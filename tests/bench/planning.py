@@ -1,21 +1,43 @@
-"""How long compiling and planning take for large clusters; `python -m tests.bench.planning`.
-
-Aims: planning 1,000 nodes with nothing to do at most 0.1 s, and linear growth to 10,000.
-"""
+"""How long compiling and planning take for large clusters, and how that grows with them."""
 
 import gc
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
 from reconciler.model.document import ClusterDocument
 from reconciler.model.record import ClusterRecord, NodeIntent, StopMode, WantedPower
 from reconciler.plan.planner import plan
+from tests.bench.figure import Figure, median_figure
 from tests.simulation.worlds import CLUSTER, as_wanted, cluster_spec, compiled, node_spec
 
-SIZES = (1_000, 10_000)
+NODES = 1_000
+GROWTH = 10
 REPEATS = 5
+
+_NOTHING_TO_DO = "plan, nothing to do"
+_BOUND_S = 0.1
+_NOISE = 1.5
+"""How far from a straight line the growth may measure."""
+
+
+async def measure() -> Sequence[Figure]:
+    """What each costs for `NODES` nodes, and for `GROWTH` times as many beside that many times the smaller's cost."""
+    small, large = _samples(NODES), _samples(GROWTH * NODES)
+    figures = []
+    for name, samples in small.items():
+        limit = _BOUND_S if name == _NOTHING_TO_DO else None
+        figures.append(median_figure(f"{name}, {NODES:,} nodes", samples, limit=limit))
+        figures.append(
+            median_figure(
+                f"{name}, {GROWTH * NODES:,} nodes",
+                large[name],
+                baseline=[GROWTH * sample for sample in samples],
+                limit_ratio=_NOISE,
+                reference=f"{GROWTH} x the {NODES:,}",
+            )
+        )
+    return figures
 
 
 def large_record(nodes: int, power: WantedPower = WantedPower.RUNNING) -> ClusterRecord:
@@ -31,39 +53,26 @@ def large_record(nodes: int, power: WantedPower = WantedPower.RUNNING) -> Cluste
     return ClusterRecord(cluster_name=CLUSTER, spec=cluster_spec(specs), nodes=dict.fromkeys(specs, intent))
 
 
-def median_s(call: Callable[[], object]) -> float:
-    """The median duration of a few calls."""
-    durations_s = []
-    for _ in range(REPEATS):
-        gc.collect()
-        started_s = time.perf_counter()
-        call()
-        durations_s.append(time.perf_counter() - started_s)
-    return statistics.median(durations_s)
-
-
-def measure(nodes: int) -> dict[str, float]:
+def _samples(nodes: int) -> dict[str, list[float]]:
     """Seconds by what was done."""
     running, off = large_record(nodes), large_record(nodes, WantedPower.OFF)
     wanted, real = compiled(running), as_wanted(running)
     wanted_off, real_off = compiled(off), as_wanted(off)
     nothing = ClusterDocument()
     return {
-        "compile": median_s(lambda: compiled(running)),
-        "plan, nothing to do": median_s(lambda: plan(wanted, real)),
-        "plan, nothing to do, all off": median_s(lambda: plan(wanted_off, real_off)),
-        "plan, all to be made": median_s(lambda: plan(wanted, nothing)),
-        "plan, all to be removed": median_s(lambda: plan(nothing, real)),
+        "compile": _durations_s(lambda: compiled(running)),
+        _NOTHING_TO_DO: _durations_s(lambda: plan(wanted, real)),
+        "plan, nothing to do, all off": _durations_s(lambda: plan(wanted_off, real_off)),
+        "plan, all to be made": _durations_s(lambda: plan(wanted, nothing)),
+        "plan, all to be removed": _durations_s(lambda: plan(nothing, real)),
     }
 
 
-def main() -> None:
-    """Print the medians, and how they grow."""
-    small, large = (measure(nodes) for nodes in SIZES)
-    print(f"{'seconds':32}{SIZES[0]:>10,}{SIZES[1]:>10,}   growth for 10 times the nodes")
-    for name in small:
-        print(f"{name:32}{small[name]:10.4f}{large[name]:10.4f}{large[name] / small[name]:10.1f}")
-
-
-if __name__ == "__main__":
-    main()
+def _durations_s(call: Callable[[], object]) -> list[float]:
+    durations_s = []
+    for _ in range(REPEATS):
+        gc.collect()
+        started_s = time.perf_counter()
+        call()
+        durations_s.append(time.perf_counter() - started_s)
+    return durations_s
