@@ -15,6 +15,9 @@ TEST_IMAGE := $(TEST_IMAGE_DIR)/base.qcow2
 TOPOLOGY := specs/topologies/example-3node.yaml
 CLUSTER := example-3node
 PYTEST_ARGS ?=
+LAB = $(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) --
+# A lab waits half of its time, for machines that boot and for what shall not happen.
+LABS ?= 3
 FOR ?= 600
 
 # Byte code that root writes into somebody's checkout could not be removed by them.
@@ -52,13 +55,10 @@ test: setup ## Run all tests, beside a private libvirt that vanishes with them
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
 	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n auto --dist loadfile $(PYTEST_ARGS)
-	@$(SAY) "tests with a real libvirt, in the lab"
-	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration \
-	  --ignore=tests/integration/guests $(PYTEST_ARGS)
 	@$(SAY) "what kernel modules for the test machines are built with"
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
-	@$(SAY) "tests with machines that stay up, in a lab of their own"
-	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m pytest tests/integration/guests $(PYTEST_ARGS)
+	@$(SAY) "tests with a real libvirt, in $(LABS) labs side by side"
+	@$(PYTHON_IN) -m pytest tests/integration --dist loadgroup --tx "$(LABS)*popen//python=$(LAB) $(PYTHON_IN)" $(PYTEST_ARGS)
 
 check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
 
@@ -86,7 +86,7 @@ docs: setup ## Write the generated files: schemas, tables in README.md
 
 bench: setup ## Measure, beside the figures to beat; results also in bench.json
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
-	@$(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m tests.bench
+	@$(LAB) $(PYTHON_IN) -m tests.bench
 
 soak: setup ## Ten minutes of random operations and damage (FOR=seconds, SEED=number to have a run again)
 	@$(PYTHON_IN) -m tests.lab -- $(PYTHON_IN) -m tests.soak --seconds $(FOR) $(if $(SEED),--seed $(SEED))

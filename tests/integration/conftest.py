@@ -6,6 +6,22 @@ from pathlib import Path
 import pytest
 
 from tests.integration.bed import Bed, Session, sweep
+from tests.lab import inside_lab
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files stay in the lab, also where the run is spread over several labs from outside of them."""
+    if inside_lab():
+        config.option.basetemp = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a run that is spread over several labs keeps together: a module, and all that share the booted cluster."""
+    for item in items:
+        shared = "shared_cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("shared cluster" if shared else str(item.path)))
 
 
 @pytest.fixture
