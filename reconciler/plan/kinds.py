@@ -4,22 +4,17 @@ All share one signature. Each looks at its own field of the documents, and at th
 decides how a change is made. `Unknown` never yields an action: `reconciler.plan.planner` reports it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import TypeVar, assert_never
 
 from reconciler.errors import ErrorCode
-from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Layer, Network, NodeLinks, Power, PowerState, Unknown
-from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.plan import (
-    Action,
     AttachDisk,
     Change,
     CreateLayer,
     CreateNetwork,
-    CutPower,
     DefineDomain,
     DeleteLayer,
     DeleteNetwork,
@@ -29,27 +24,29 @@ from reconciler.model.plan import (
     Epochs,
     HealLinks,
     PlugTap,
-    Resume,
-    ResumeMemory,
     SetLinks,
-    ShutDown,
-    Start,
     StartNetwork,
-    Suspend,
     TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
-from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
+from reconciler.plan.documents import (
+    Step,
+    changed_fields,
+    in_words,
+    is_named,
+    is_running,
+    known,
+    known_extra,
+    stays_up,
+)
 from reconciler.plan.flattening import flattening
 from reconciler.plan.lending import give_back
-from reconciler.plan.links import set_links, waits_for_links
-
-R = TypeVar("R", bound=Frozen)
-Step = Action | Obstacle
+from reconciler.plan.links import set_links
+from reconciler.plan.power import plan_power
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
 _FOUND_ONLY = {"resumed", "flattening", "lent"}
@@ -137,41 +134,11 @@ def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterato
                 node=node, domain=want, carried_out=carried_out, reason="not defined yet", change=Change.CREATE
             )
         elif have != want:
-            yield from _redefine(node, have, want, _stays_up(desired, observed, node), carried_out)
+            yield from _redefine(node, have, want, stays_up(desired, observed, node), carried_out)
     for node in known_extra(desired.domains, observed.domains):
         yield UndefineDomain(
             node=node, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.RECREATE
         )
-
-
-def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Power follows the wanted state; a power cycle that was asked for is carried out exactly once."""
-    for node, want in known(desired.power):
-        match observed.power.get(node):
-            case Unknown():
-                continue
-            case None:
-                yield from _power_on(node, want, desired, observed)
-            case have if have.boot_epoch < want.boot_epoch:
-                yield _power_cycle(node, have, want)
-                yield from _power_on(node, want, desired, observed)
-            case have if have.state is not PowerState.OFF and begins_anew(desired, observed, node):
-                yield _cut_for_new_disks(node, have, want)
-                yield from _power_on(node, want, desired, observed)
-            case have if have.state is PowerState.OFF or _was_restored(node, have, want, desired, observed):
-                yield from _power_on(node, want, desired, observed)
-            case have:
-                yield from _match_state(node, have, want)
-    for node in known_extra(desired.power, observed.power):
-        have = observed.power[node]
-        assert isinstance(have, Power)
-        if have.state is not PowerState.OFF:
-            yield CutPower(
-                node=node,
-                boot_epoch=have.boot_epoch,
-                reason="not wanted any more",
-                disruption=Disruption.RECREATE,
-            )
 
 
 def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -182,7 +149,7 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
             continue
         if isinstance(observed.networks.get(domain.network), Unknown):  # somebody else's bridge
             continue
-        if not _stays_up(desired, observed, node):  # a machine that starts is plugged in by libvirt
+        if not stays_up(desired, observed, node):  # a machine that starts is plugged in by libvirt
             continue
         assert want.bridge is not None
         yield PlugTap(
@@ -226,69 +193,10 @@ def _damaged_extra(desired: ClusterDocument, observed: ClusterDocument) -> Itera
             yield name
 
 
-def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether a disk that the node has is replaced by another: it was reverted, or made anew."""
-    want, have = desired.domains.get(node), observed.domains.get(node)
-    if not isinstance(want, Domain) or not isinstance(have, Domain):
-        return False
-    shared = (target for target in want.disks.keys() & have.disks.keys() if not want.disks[target].read_only)
-    return any(want.disks[target].path != have.disks[target].path for target in shared)
-
-
 def _power_in_snapshot(power: Power) -> SnapshotPower:
     if power.state is PowerState.RUNNING:
         return SnapshotPower.RUNNING
     return SnapshotPower.OFF if power.state is PowerState.OFF else SnapshotPower.PAUSED
-
-
-# What the planners share.
-
-
-def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:
-    """The entries whose value is known."""
-    for name, value in resources.items():
-        if not isinstance(value, Unknown):
-            yield name, value
-
-
-def known_extra(desired: Mapping[str, R | Unknown], observed: Mapping[str, R | Unknown]) -> list[str]:
-    """What is there, known, and not wanted."""
-    return [name for name, value in observed.items() if name not in desired and not isinstance(value, Unknown)]
-
-
-def changed_fields(have: Frozen, want: Frozen, ignoring: set[str] = frozenset()) -> dict[str, tuple[object, object]]:  # type: ignore[assignment]
-    """The fields that differ, each with its old and its new value."""
-    names = type(want).model_fields.keys() - ignoring
-    pairs = {name: (getattr(have, name), getattr(want, name)) for name in sorted(names)}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def in_words(changes: Mapping[str, tuple[object, object]]) -> str:
-    """A change of fields as a plan prints it."""
-    return ", ".join(_change_in_words(name, old, new) for name, (old, new) in changes.items())
-
-
-def may_be_open(observed: ClusterDocument, node: str, path: str) -> bool:
-    """Whether the node's machine is up and has that file open, as far as is known."""
-    power = observed.power.get(node)
-    if not isinstance(power, Power) or power.state is PowerState.OFF:
-        return False
-    return power.open_files is None or path in power.open_files
-
-
-def is_named(observed: ClusterDocument, node: str, path: str) -> bool:
-    """Whether the node's definition names that file, for a disk or below one."""
-    domain = observed.domains.get(node)
-    if not isinstance(domain, Domain):
-        return False
-    files = (file for disk in domain.disks.values() for file in (disk.path, *(below.path for below in disk.backing)))
-    return any(str(file) == path for file in files)
-
-
-def is_running(observed: ClusterDocument, node: str) -> bool:
-    """Whether the node's CPUs run."""
-    power = observed.power.get(node)
-    return isinstance(power, Power) and power.state is PowerState.RUNNING
 
 
 def _make_network(name: str, have: Network | None, want: Network, in_the_way: tuple[str, ...]) -> Step:
@@ -320,15 +228,6 @@ def _addresses(network: Network) -> IPv4Network:
     return IPv4Interface(f"{network.gateway}/{network.prefix_length}").network
 
 
-def _change_in_words(name: str, old: object, new: object) -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        gone, come = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
-        edited = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
-        parts = [f"{sign}{key}" for sign, keys in (("+", come), ("-", gone), ("~", edited)) for key in keys]
-        return f"{name} {' '.join(parts)}"
-    return f"{name} {old} -> {new}"
-
-
 def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: str) -> Epochs:
     """What the definition says was carried out: as before, or, where there was no domain, all of it.
 
@@ -340,14 +239,6 @@ def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: 
         return Epochs()
     asked_for = want.boot_epoch if isinstance(want, Power) else 0
     return Epochs(boot=max(power.boot_epoch, asked_for), resume=power.resume_epoch)
-
-
-def _stays_up(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether the node's machine is up and no part of the plan brings it down."""
-    have, want = observed.power.get(node), desired.power.get(node)
-    if not isinstance(have, Power) or have.state in {PowerState.OFF, PowerState.STOPPING}:
-        return False
-    return not isinstance(want, Power) or (have.boot_epoch >= want.boot_epoch and want.state is not PowerState.OFF)
 
 
 def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epochs) -> Iterator[Step]:
@@ -371,134 +262,11 @@ def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epoc
     )
 
 
-def _power_cycle(node: str, have: Power, want: Power) -> CutPower:
-    return CutPower(
-        node=node,
-        boot_epoch=want.boot_epoch,
-        mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
-        reason=f"power cycle {want.boot_epoch} was asked for",
-        disruption=Disruption.NONE if have.state is PowerState.OFF else Disruption.RESTART,
-    )
-
-
-def _power_on(node: str, want: Power, desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    domain = desired.domains.get(node)
-    if want.state is PowerState.OFF or not isinstance(domain, Domain):
-        return
-    runs = want.state is PowerState.RUNNING
-    from_memory = want.memory is not None and _memory_is_due(domain, desired, observed, node)
-    waits = runs and (from_memory or waits_for_links(desired, observed, node))
-    met = want.resume_epoch - 1 if waits else want.resume_epoch  # it is due for a resume until it has run
-    if from_memory:
-        assert want.memory is not None
-        reason = f"goes on from {want.memory.name}"
-        yield ResumeMemory(node=node, domain=domain, memory=want.memory, resume_epoch=met, reason=reason)
-    else:
-        yield Start(node=node, paused=waits or not runs, resume_epoch=met, reason=f"wanted {want.state}")
-    if waits:
-        reason = "stands where its memory was put back" if from_memory else "its links are set"
-        yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
-
-
 def _cable_is_pulled(desired: ClusterDocument, node: str) -> bool:
     links = desired.links.get(node)
     return isinstance(links, NodeLinks) and links.down
 
 
-def _match_state(node: str, have: Power, want: Power) -> Iterator[Step]:
-    match have.state:
-        case PowerState.OFF:
-            return
-        case PowerState.RUNNING:
-            yield from _match_running(node, have, want)
-        case PowerState.STOPPING:
-            if want.state is PowerState.OFF and want.stop_mode is StopMode.DESTROY:
-                yield _cut(node, have)
-        case PowerState.PAUSED | PowerState.BLOCKED | PowerState.CRASHED:
-            yield from _match_stopped(node, have, want)
-        case _:
-            assert_never(have.state)
-
-
-def _match_running(node: str, have: Power, want: Power) -> Iterator[Step]:
-    if want.state is PowerState.PAUSED:
-        yield Suspend(node=node, reason="wanted paused", disruption=Disruption.LIVE)
-    elif want.state is PowerState.OFF and want.stop_mode is StopMode.SHUTDOWN:
-        yield ShutDown(node=node, reason="wanted off", disruption=Disruption.RESTART)
-    elif want.state is PowerState.OFF:
-        yield _cut(node, have)
-    elif have.resume_epoch < want.resume_epoch:
-        yield Resume(node=node, resume_epoch=want.resume_epoch, reason="runs already; the request is met")
-
-
-def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
-    """A node whose CPUs stand still is changed only on request: somebody may be looking at it."""
-    if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
-        yield _cut(node, have)
-    elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
-        yield Resume(node=node, resume_epoch=want.resume_epoch, reason=f"{have.state}; its resume was asked for")
-    elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED):
-        yield _stands_still(node, have.state)
-
-
-def _resume_was_asked_for(have: Power, want: Power) -> bool:
-    return have.state is not PowerState.CRASHED and have.resume_epoch < want.resume_epoch
-
-
-def _cut_for_new_disks(node: str, have: Power, want: Power) -> CutPower:
-    return CutPower(
-        node=node,
-        boot_epoch=want.boot_epoch,
-        mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
-        reason="its disks begin anew",
-        disruption=Disruption.RESTART,
-    )
-
-
-def _was_restored(node: str, have: Power, want: Power, desired: ClusterDocument, observed: ClusterDocument) -> bool:
-    """Whether the node stands where its memory was put back: that must be written down before it runs on."""
-    domain = desired.domains.get(node)
-    if have.state is not PowerState.PAUSED or want.memory is None or not isinstance(domain, Domain):
-        return False
-    return _memory_is_due(domain, desired, observed, node)
-
-
-def _memory_is_due(domain: Domain, desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether the node's root layer is as the memory knows it: no machine has gone on from memory, or run, on it.
-
-    A layer on top of the first of its revision was put there by a later snapshot: what is below has been written to.
-    """
-    path = domain.disks[ROOT_DISK].path
-    layer, parsed = observed.layers.get(str(path)), parse_layer_name(path.name)
-    if (isinstance(layer, Layer) and layer.resumed) or (parsed is not None and parsed[3] > 0):
-        return False
-    power = observed.power.get(node)
-    ran = isinstance(power, Power) and power.state not in {PowerState.OFF, PowerState.PAUSED}
-    return not ran or begins_anew(desired, observed, node)
-
-
 def _holds_what_a_node_has_now(path: str, layer: Layer, observed: ClusterDocument) -> bool:
     """Whether a node's newest state is in the layer; without a domain, any layer may hold it."""
     return not isinstance(observed.domains.get(layer.node), Domain) or is_named(observed, layer.node, path)
-
-
-def _cut(node: str, have: Power) -> CutPower:
-    return CutPower(node=node, boot_epoch=have.boot_epoch, reason="wanted off", disruption=Disruption.RESTART)
-
-
-def _stands_still(node: str, state: PowerState) -> Obstacle:
-    if state is PowerState.CRASHED:
-        return Obstacle(
-            code=ErrorCode.GUEST_CRASHED,
-            node=node,
-            terminal=True,
-            message="the guest has panicked and is kept as it is; `vmcluster crash` boots it again, "
-            "`vmcluster stop --mode destroy` turns it off",
-        )
-    cause = "was paused by an I/O error (is the disk full?)" if state is PowerState.BLOCKED else "is paused"
-    return Obstacle(
-        code=ErrorCode.GUEST_PAUSED,
-        node=node,
-        terminal=True,
-        message=f"the guest {cause}; `vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
-    )

@@ -30,16 +30,17 @@ from reconciler.model.plan import (
 )
 from reconciler.model.status import Obstacle
 from reconciler.plan import kinds
+from reconciler.plan.documents import Step, begins_anew, is_named, known, known_extra, may_be_open
 from reconciler.plan.flattening import in_its_turn, upkeep_last
-from reconciler.plan.kinds import Step
 from reconciler.plan.links import known_links, set_links
+from reconciler.plan.power import plan_power
 
 PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
     "networks": kinds.plan_networks,
     "layers": kinds.plan_layers,
     "seeds": kinds.plan_seeds,
     "domains": kinds.plan_domains,
-    "power": kinds.plan_power,
+    "power": plan_power,
     "taps": kinds.plan_taps,
     "links": kinds.plan_links,
     "snapshots": kinds.plan_snapshots,
@@ -91,7 +92,7 @@ def _sweep(observed: ClusterDocument) -> tuple[Action, ...]:
     """What an interrupted snapshot has left is cleared away before anything else: it has stopped nodes."""
     return tuple(
         SweepSnapshot(name=name, reason="was interrupted while it was taken", change=Change.DELETE)
-        for name, snapshot in kinds.known(observed.snapshots)
+        for name, snapshot in known(observed.snapshots)
         if snapshot.half_made
     )
 
@@ -122,7 +123,7 @@ def _matters(kind: str, name: str, value: Unknown, desired: ClusterDocument, obs
         return bool(wanted[name] != value)  # what is kept as it is may be anything
     if value.code is not ErrorCode.CONFLICT:
         return True
-    leftovers = (observed.layers[path] for path in kinds.known_extra(desired.layers, observed.layers))
+    leftovers = (observed.layers[path] for path in known_extra(desired.layers, observed.layers))
     return kind == "domains" and any(isinstance(layer, Layer) and layer.node == name for layer in leftovers)
 
 
@@ -150,7 +151,7 @@ def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacle
 
 def _is_put_back(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
     """Whether the node is to leave the disks that it has, for others: all such nodes do, or none."""
-    return isinstance(desired.domains[node], Unknown) or kinds.begins_anew(desired, observed, node)
+    return isinstance(desired.domains[node], Unknown) or begins_anew(desired, observed, node)
 
 
 def _safe_actions(
@@ -184,9 +185,9 @@ def _is_in_use(action: DeleteLayer, observed: ClusterDocument, done_to_node: Set
     assert action.node is not None
     if _is_unclear(observed, action.node):
         return True
-    if CutPower not in done_to_node and kinds.may_be_open(observed, action.node, str(action.path)):
+    if CutPower not in done_to_node and may_be_open(observed, action.node, str(action.path)):
         return True
-    return kinds.is_named(observed, action.node, str(action.path)) and not done_to_node & {DefineDomain, UndefineDomain}
+    return is_named(observed, action.node, str(action.path)) and not done_to_node & {DefineDomain, UndefineDomain}
 
 
 def _is_unclear(observed: ClusterDocument, node: str) -> bool:
@@ -196,7 +197,5 @@ def _is_unclear(observed: ClusterDocument, node: str) -> bool:
 
 def _on_their_way_down(desired: ClusterDocument, observed: ClusterDocument) -> frozenset[str]:
     return frozenset(
-        node
-        for node, power in kinds.known(observed.power)
-        if power.state is PowerState.STOPPING and node in desired.power
+        node for node, power in known(observed.power) if power.state is PowerState.STOPPING and node in desired.power
     )

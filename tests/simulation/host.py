@@ -62,7 +62,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
-from reconciler.plan.kinds import is_running, known
+from reconciler.plan.documents import is_running, known
 from reconciler.plan.links import known_links
 from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR, compiled
 

@@ -16,7 +16,7 @@ from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.plan import FlattenLayer
 from reconciler.model.record import ClusterSpec, StopMode
-from reconciler.plan.kinds import known
+from reconciler.plan.documents import known
 from reconciler.service import intent
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import Past, SimulatedHost

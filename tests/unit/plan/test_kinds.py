@@ -48,10 +48,10 @@ from reconciler.plan.kinds import (
     plan_domains,
     plan_layers,
     plan_networks,
-    plan_power,
     plan_seeds,
     plan_taps,
 )
+from reconciler.plan.power import plan_power
 
 R = TypeVar("R", bound=Frozen)
 

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model.document import ClusterDocument, DomainDisk, Layer, PowerState
 from reconciler.model.plan import Resume, ResumeMemory, Start
-from reconciler.plan.kinds import plan_power
+from reconciler.plan.power import plan_power
 
 from .test_kinds import DOMAIN, LAYER, RUNNING, altered
 

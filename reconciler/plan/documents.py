@@ -1,0 +1,85 @@
+"""What the planners ask of the desired and the observed document."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from reconciler.model.base import Frozen
+from reconciler.model.document import ClusterDocument, Domain, Power, PowerState, Unknown
+from reconciler.model.plan import Action
+from reconciler.model.status import Obstacle
+
+R = TypeVar("R", bound=Frozen)
+Step = Action | Obstacle
+
+
+def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:
+    """The entries whose value is known."""
+    for name, value in resources.items():
+        if not isinstance(value, Unknown):
+            yield name, value
+
+
+def known_extra(desired: Mapping[str, R | Unknown], observed: Mapping[str, R | Unknown]) -> list[str]:
+    """What is there, known, and not wanted."""
+    return [name for name, value in observed.items() if name not in desired and not isinstance(value, Unknown)]
+
+
+def changed_fields(have: Frozen, want: Frozen, ignoring: set[str] = frozenset()) -> dict[str, tuple[object, object]]:  # type: ignore[assignment]
+    """The fields that differ, each with its old and its new value."""
+    names = type(want).model_fields.keys() - ignoring
+    pairs = {name: (getattr(have, name), getattr(want, name)) for name in sorted(names)}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def in_words(changes: Mapping[str, tuple[object, object]]) -> str:
+    """A change of fields as a plan prints it."""
+    return ", ".join(_change_in_words(name, old, new) for name, (old, new) in changes.items())
+
+
+def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
+    """Whether a disk that the node has is replaced by another: it was reverted, or made anew."""
+    want, have = desired.domains.get(node), observed.domains.get(node)
+    if not isinstance(want, Domain) or not isinstance(have, Domain):
+        return False
+    shared = (target for target in want.disks.keys() & have.disks.keys() if not want.disks[target].read_only)
+    return any(want.disks[target].path != have.disks[target].path for target in shared)
+
+
+def may_be_open(observed: ClusterDocument, node: str, path: str) -> bool:
+    """Whether the node's machine is up and has that file open, as far as is known."""
+    power = observed.power.get(node)
+    if not isinstance(power, Power) or power.state is PowerState.OFF:
+        return False
+    return power.open_files is None or path in power.open_files
+
+
+def is_named(observed: ClusterDocument, node: str, path: str) -> bool:
+    """Whether the node's definition names that file, for a disk or below one."""
+    domain = observed.domains.get(node)
+    if not isinstance(domain, Domain):
+        return False
+    files = (file for disk in domain.disks.values() for file in (disk.path, *(below.path for below in disk.backing)))
+    return any(str(file) == path for file in files)
+
+
+def is_running(observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's CPUs run."""
+    power = observed.power.get(node)
+    return isinstance(power, Power) and power.state is PowerState.RUNNING
+
+
+def stays_up(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's machine is up and no part of the plan brings it down."""
+    have, want = observed.power.get(node), desired.power.get(node)
+    if not isinstance(have, Power) or have.state in {PowerState.OFF, PowerState.STOPPING}:
+        return False
+    return not isinstance(want, Power) or (have.boot_epoch >= want.boot_epoch and want.state is not PowerState.OFF)
+
+
+def _change_in_words(name: str, old: object, new: object) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        gone, come = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
+        edited = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
+        parts = [f"{sign}{key}" for sign, keys in (("+", come), ("-", gone), ("~", edited)) for key in keys]
+        return f"{name} {' '.join(parts)}"
+    return f"{name} {old} -> {new}"

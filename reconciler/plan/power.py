@@ -1,0 +1,166 @@
+"""From (desired, observed) power to what starts, stops, pauses and resumes the nodes' machines."""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from reconciler.errors import ErrorCode
+from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
+from reconciler.model.names import ROOT_DISK, parse_layer_name
+from reconciler.model.plan import CutPower, Disruption, Resume, ResumeMemory, ShutDown, Start, Suspend
+from reconciler.model.record import StopMode
+from reconciler.model.status import Obstacle
+from reconciler.plan.documents import Step, begins_anew, known, known_extra
+from reconciler.plan.links import waits_for_links
+
+
+def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Power follows the wanted state; a power cycle that was asked for is carried out exactly once."""
+    for node, want in known(desired.power):
+        match observed.power.get(node):
+            case Unknown():
+                continue
+            case None:
+                yield from _power_on(node, want, desired, observed)
+            case have if have.boot_epoch < want.boot_epoch:
+                yield _power_cycle(node, have, want)
+                yield from _power_on(node, want, desired, observed)
+            case have if have.state is not PowerState.OFF and begins_anew(desired, observed, node):
+                yield _cut_for_new_disks(node, have, want)
+                yield from _power_on(node, want, desired, observed)
+            case have if have.state is PowerState.OFF or _was_restored(node, have, want, desired, observed):
+                yield from _power_on(node, want, desired, observed)
+            case have:
+                yield from _match_state(node, have, want)
+    for node in known_extra(desired.power, observed.power):
+        have = observed.power[node]
+        assert isinstance(have, Power)
+        if have.state is not PowerState.OFF:
+            yield CutPower(
+                node=node,
+                boot_epoch=have.boot_epoch,
+                reason="not wanted any more",
+                disruption=Disruption.RECREATE,
+            )
+
+
+def _power_on(node: str, want: Power, desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    domain = desired.domains.get(node)
+    if want.state is PowerState.OFF or not isinstance(domain, Domain):
+        return
+    runs = want.state is PowerState.RUNNING
+    from_memory = want.memory is not None and _memory_is_due(domain, desired, observed, node)
+    waits = runs and (from_memory or waits_for_links(desired, observed, node))
+    met = want.resume_epoch - 1 if waits else want.resume_epoch  # it is due for a resume until it has run
+    if from_memory:
+        assert want.memory is not None
+        reason = f"goes on from {want.memory.name}"
+        yield ResumeMemory(node=node, domain=domain, memory=want.memory, resume_epoch=met, reason=reason)
+    else:
+        yield Start(node=node, paused=waits or not runs, resume_epoch=met, reason=f"wanted {want.state}")
+    if waits:
+        reason = "stands where its memory was put back" if from_memory else "its links are set"
+        yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
+
+
+def _power_cycle(node: str, have: Power, want: Power) -> CutPower:
+    return CutPower(
+        node=node,
+        boot_epoch=want.boot_epoch,
+        mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
+        reason=f"power cycle {want.boot_epoch} was asked for",
+        disruption=Disruption.NONE if have.state is PowerState.OFF else Disruption.RESTART,
+    )
+
+
+def _match_state(node: str, have: Power, want: Power) -> Iterator[Step]:
+    match have.state:
+        case PowerState.OFF:
+            return
+        case PowerState.RUNNING:
+            yield from _match_running(node, have, want)
+        case PowerState.STOPPING:
+            if want.state is PowerState.OFF and want.stop_mode is StopMode.DESTROY:
+                yield _cut(node, have)
+        case PowerState.PAUSED | PowerState.BLOCKED | PowerState.CRASHED:
+            yield from _match_stopped(node, have, want)
+        case _:
+            assert_never(have.state)
+
+
+def _match_running(node: str, have: Power, want: Power) -> Iterator[Step]:
+    if want.state is PowerState.PAUSED:
+        yield Suspend(node=node, reason="wanted paused", disruption=Disruption.LIVE)
+    elif want.state is PowerState.OFF and want.stop_mode is StopMode.SHUTDOWN:
+        yield ShutDown(node=node, reason="wanted off", disruption=Disruption.RESTART)
+    elif want.state is PowerState.OFF:
+        yield _cut(node, have)
+    elif have.resume_epoch < want.resume_epoch:
+        yield Resume(node=node, resume_epoch=want.resume_epoch, reason="runs already; the request is met")
+
+
+def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
+    """A node whose CPUs stand still is changed only on request: somebody may be looking at it."""
+    if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
+        yield _cut(node, have)
+    elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
+        yield Resume(node=node, resume_epoch=want.resume_epoch, reason=f"{have.state}; its resume was asked for")
+    elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED):
+        yield _stands_still(node, have.state)
+
+
+def _resume_was_asked_for(have: Power, want: Power) -> bool:
+    return have.state is not PowerState.CRASHED and have.resume_epoch < want.resume_epoch
+
+
+def _cut_for_new_disks(node: str, have: Power, want: Power) -> CutPower:
+    return CutPower(
+        node=node,
+        boot_epoch=want.boot_epoch,
+        mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
+        reason="its disks begin anew",
+        disruption=Disruption.RESTART,
+    )
+
+
+def _cut(node: str, have: Power) -> CutPower:
+    return CutPower(node=node, boot_epoch=have.boot_epoch, reason="wanted off", disruption=Disruption.RESTART)
+
+
+def _was_restored(node: str, have: Power, want: Power, desired: ClusterDocument, observed: ClusterDocument) -> bool:
+    """Whether the node stands where its memory was put back: that must be written down before it runs on."""
+    domain = desired.domains.get(node)
+    if have.state is not PowerState.PAUSED or want.memory is None or not isinstance(domain, Domain):
+        return False
+    return _memory_is_due(domain, desired, observed, node)
+
+
+def _memory_is_due(domain: Domain, desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
+    """Whether the node's root layer is as the memory knows it: no machine has gone on from memory, or run, on it.
+
+    A layer on top of the first of its revision was put there by a later snapshot: what is below has been written to.
+    """
+    path = domain.disks[ROOT_DISK].path
+    layer, parsed = observed.layers.get(str(path)), parse_layer_name(path.name)
+    if (isinstance(layer, Layer) and layer.resumed) or (parsed is not None and parsed[3] > 0):
+        return False
+    power = observed.power.get(node)
+    ran = isinstance(power, Power) and power.state not in {PowerState.OFF, PowerState.PAUSED}
+    return not ran or begins_anew(desired, observed, node)
+
+
+def _stands_still(node: str, state: PowerState) -> Obstacle:
+    if state is PowerState.CRASHED:
+        return Obstacle(
+            code=ErrorCode.GUEST_CRASHED,
+            node=node,
+            terminal=True,
+            message="the guest has panicked and is kept as it is; `vmcluster crash` boots it again, "
+            "`vmcluster stop --mode destroy` turns it off",
+        )
+    cause = "was paused by an I/O error (is the disk full?)" if state is PowerState.BLOCKED else "is paused"
+    return Obstacle(
+        code=ErrorCode.GUEST_PAUSED,
+        node=node,
+        terminal=True,
+        message=f"the guest {cause}; `vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
+    )
