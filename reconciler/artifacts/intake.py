@@ -24,8 +24,6 @@ class Intake:
     entries: Sequence[TreeEntry]
     excluded: Sequence[Exclusion]
     readings: Readings
-    read_files: int
-    read_bytes: int
 
 
 class TreeReader:
@@ -43,12 +41,16 @@ class TreeReader:
         """End the reading soon."""
         self._stop.set()
 
-    def take_in(self, known: Readings) -> Intake:
-        """Every entry of the tree, with each file's content in the store.
+    @property
+    def read_bytes(self) -> int:
+        """How much was read so far."""
+        return self._done_bytes
 
-        Raises `Conflict` where anything of the tree changed from the first look at it to the last.
+    def take_in(self, scan: Scan, known: Readings) -> Intake:
+        """Every entry of the tree as it was seen, with each file's content in the store.
+
+        Raises `Conflict` where anything of the tree changed from that look at it to the last.
         """
-        scan = scan_tree(self._root)
         readings = {found.path: known[found.path] for found in scan.files if self._is_known(found, known)}
         unread = [found for found in scan.files if found.path not in readings]
         if unread:
@@ -56,7 +58,7 @@ class TreeReader:
             readings |= self._read_all(unread)
             _require_same(scan, scan_tree(self._root))
         entries = [*scan.complete, *(_entry(found, readings[found.path]) for found in scan.files)]
-        return Intake(tree_id(entries), entries, scan.excluded, readings, len(unread), _total_bytes(unread))
+        return Intake(tree_id(entries), entries, scan.excluded, readings)
 
     def _is_known(self, found: FoundFile, known: Readings) -> bool:
         reading = known.get(found.path)

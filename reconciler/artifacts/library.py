@@ -15,15 +15,16 @@ from reconciler.artifacts import facts
 from reconciler.artifacts.atomic import locked, reported, sync_file_system
 from reconciler.artifacts.cache import load_readings, save_readings
 from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
-from reconciler.artifacts.git import git_facts
+from reconciler.artifacts.git import GitFacts, git_facts
 from reconciler.artifacts.intake import Intake, TreeReader
 from reconciler.artifacts.manifest import manifest_path, read_manifest, write_manifest
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.registry import ArtifactRegistry
-from reconciler.artifacts.scan import Exclusion
+from reconciler.artifacts.scan import Scan, fingerprint, scan_tree
+from reconciler.artifacts.summary import TreeSummary, load_summary, save_summary, summarise
 from reconciler.artifacts.views import sweep_views
 from reconciler.errors import InvalidArgument
-from reconciler.model.results import BuildArtifact, BuildType, ExcludedPath
+from reconciler.model.results import BuildArtifact, BuildType
 
 log = structlog.get_logger(__name__)
 
@@ -64,17 +65,11 @@ class Library:
         """
         root = _root_of(source)
         async with self.in_use():
-            intake = await self._take_in(os.fsencode(root), report)
-            await asyncio.to_thread(self._keep, intake)
-            await asyncio.to_thread(save_if_read, self._cache_path(root), intake)
-            artifact = await self._describe(root, build_type, intake, kernel_version, metadata)
+            reader = TreeReader(os.fsencode(root), self.objects, _from_thread(report))
+            summary = await self._take_in(root, reader)
+            artifact = _described(root, build_type, summary, await git_facts(root), kernel_version, metadata)
             await self.registry.change(lambda artifacts: _put(artifacts, artifact))
-        log.info(
-            "artifact_registered",
-            artifact=intake.artifact_id,
-            read_files=intake.read_files,
-            read_bytes=intake.read_bytes,
-        )
+        log.info("artifact_registered", artifact=artifact.artifact_id, read_bytes=reader.read_bytes)
         return artifact
 
     async def remove(self, artifact_id: str) -> int:
@@ -83,14 +78,8 @@ class Library:
             await self.registry.change(lambda artifacts: _drop(artifacts, artifact_id))
             return await asyncio.to_thread(self._collect)
 
-    async def _take_in(self, root: bytes, report: Report) -> Intake:
-        loop = asyncio.get_running_loop()
-
-        def report_from_thread(words: str) -> None:
-            loop.call_soon_threadsafe(report, words)
-
-        reader = TreeReader(root, self.objects, report_from_thread)
-        work = asyncio.create_task(asyncio.to_thread(self._read, reader, self._cache_path(Path(os.fsdecode(root)))))
+    async def _take_in(self, root: Path, reader: TreeReader) -> TreeSummary:
+        work = asyncio.create_task(asyncio.to_thread(self._read, root, reader))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -98,14 +87,30 @@ class Library:
             await asyncio.wait({work})
             raise
 
-    def _read(self, reader: TreeReader, cache_path: Path) -> Intake:
-        known = load_readings(cache_path)
+    def _read(self, root: Path, reader: TreeReader) -> TreeSummary:
+        """Have the tree in the store; one that looks as it did when all of it was taken in is not looked into."""
+        scan = scan_tree(os.fsencode(root))
+        looks = fingerprint(scan)
+        known = load_summary(self._path_for("summaries", root), looks)
+        if known is not None and manifest_path(self.store_dir, known.artifact_id).exists():
+            return known
+        intake = self._read_changed(root, reader, scan)
+        summary = summarise(intake.artifact_id, intake.entries, intake.excluded, self._release_file(intake.entries))
+        if all(reading.trusted for reading in intake.readings.values()):
+            save_summary(self._path_for("summaries", root), looks, summary)
+        return summary
+
+    def _read_changed(self, root: Path, reader: TreeReader, scan: Scan) -> Intake:
+        """Read what is not known; afterwards the store has everything, and its manifest says so."""
+        known = load_readings(self._path_for("readings", root))
         self.objects.prepare()
-        intake = reader.take_in(known)
-        lacking = self._lacking(intake)
-        if not lacking:
-            return intake
-        return reader.take_in({path: of for path, of in known.items() if of.sha256.encode() not in lacking})
+        intake = reader.take_in(scan, known)
+        if lacking := self._lacking(intake):
+            intake = reader.take_in(scan, {path: of for path, of in known.items() if of.sha256.encode() not in lacking})
+        self._keep(intake)
+        if intake.readings != known:
+            save_readings(self._path_for("readings", root), intake.readings)
+        return intake
 
     def _lacking(self, intake: Intake) -> set[bytes]:
         """Contents that were read once and are not in the store any more; a manifest says that none is."""
@@ -119,36 +124,9 @@ class Library:
             sync_file_system(self.store_dir)
             write_manifest(path, sorted(intake.entries, key=lambda entry: entry.path))
 
-    def _cache_path(self, root: Path) -> Path:
-        return self.store_dir / "readings" / f"{hashlib.sha256(os.fsencode(root)).hexdigest()}.json"
-
-    async def _describe(
-        self,
-        root: Path,
-        build_type: BuildType,
-        intake: Intake,
-        kernel_version: str | None,
-        metadata: Mapping[str, str],
-    ) -> BuildArtifact:
-        git = await git_facts(root)
-        release = kernel_version or facts.kernel_version(intake.entries, self._release_file(intake.entries))
-        return BuildArtifact(
-            artifact_id=intake.artifact_id,
-            source_path=shown(os.fsencode(root)),
-            build_type=build_type,
-            kernel_version=release,
-            modules=tuple(shown(entry.path) for entry in facts.modules(intake.entries)),
-            userspace_bins=tuple(shown(entry.path) for entry in facts.programs(intake.entries)),
-            test_framework_path=facts.test_directory(intake.entries),
-            git_sha=git.sha,
-            git_branch=git.branch,
-            build_timestamp=_built_at(intake.entries),
-            metadata=dict(metadata),
-            files=sum(entry.kind is EntryKind.FILE for entry in intake.entries),
-            size_bytes=sum(entry.size_bytes for entry in intake.entries),
-            excluded=_listed(intake.excluded),
-            registered_at=datetime.now(UTC),
-        )
+    def _path_for(self, what: str, root: Path) -> Path:
+        """Where something is kept about the tree at this place."""
+        return self.store_dir / what / f"{hashlib.sha256(os.fsencode(root)).hexdigest()}.json"
 
     def _release_file(self, entries: Sequence[TreeEntry]) -> bytes | None:
         by_path = {entry.path: entry for entry in entries if entry.kind is EntryKind.FILE}
@@ -169,10 +147,33 @@ class Library:
             return self.objects.delete_all_but(needed)
 
 
-def save_if_read(path: Path, intake: Intake) -> None:
-    """Keep what was learnt; where nothing had to be read, nothing new is known."""
-    if intake.read_files:
-        save_readings(path, intake.readings)
+def _from_thread(report: Report) -> Report:
+    """The same for use from other threads than this event loop's."""
+    loop = asyncio.get_running_loop()
+
+    def report_soon(words: str) -> None:
+        loop.call_soon_threadsafe(report, words)
+
+    return report_soon
+
+
+def _described(
+    root: Path,
+    build_type: BuildType,
+    summary: TreeSummary,
+    git: GitFacts,
+    kernel_version: str | None,
+    metadata: Mapping[str, str],
+) -> BuildArtifact:
+    return BuildArtifact(
+        **{**dict(summary), "kernel_version": kernel_version or summary.kernel_version},
+        source_path=shown(os.fsencode(root)),
+        build_type=build_type,
+        git_sha=git.sha,
+        git_branch=git.branch,
+        metadata=dict(metadata),
+        registered_at=datetime.now(UTC),
+    )
 
 
 def _root_of(source: Path) -> Path:
@@ -182,19 +183,8 @@ def _root_of(source: Path) -> Path:
     return Path(os.path.normpath(root))
 
 
-def _listed(excluded: Sequence[Exclusion]) -> tuple[ExcludedPath, ...]:
-    ordered = sorted(excluded, key=lambda each: each.path)
-    return tuple(ExcludedPath(path=shown(each.path), reason=each.reason) for each in ordered)
-
-
 def _contents(entries: Sequence[TreeEntry]) -> set[bytes]:
     return {entry.content for entry in entries if entry.kind is EntryKind.FILE}
-
-
-def _built_at(entries: Sequence[TreeEntry]) -> datetime:
-    """When the newest file was written."""
-    newest_ns = max((entry.mtime_ns for entry in entries), default=0)
-    return datetime.fromtimestamp(newest_ns // 1_000_000_000, UTC)
 
 
 def _put(artifacts: dict[str, BuildArtifact], artifact: BuildArtifact) -> None:

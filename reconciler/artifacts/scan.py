@@ -1,9 +1,11 @@
 """A look at every name in a tree, without reading any file."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
 from reconciler.errors import Conflict, InvalidArgument
@@ -20,9 +22,8 @@ Signature = tuple[int, int, int, int]
 """Inode, size, mtime_ns and ctime_ns: the content is the same where these are, but for very recent changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A regular file that is not read yet."""
+class FoundFile(NamedTuple):
+    """A regular file that is not read yet; a tuple, as a large tree has a hundred thousand of them."""
 
     path: bytes
     mode: int
@@ -62,12 +63,39 @@ def scan_tree(root: bytes) -> Scan:
     real_root = os.path.realpath(root)
     pending = [b""]
     while pending:
-        directory = pending.pop()
-        for entry in _listed(root, directory):
-            path = directory + b"/" + entry.name if directory else entry.name
-            if _take(scan, path, entry, real_root):
-                pending.append(path)
+        pending += _scan_directory(scan, root, pending.pop(), real_root)
     return scan
+
+
+def fingerprint(scan: Scan) -> str:
+    """The same for two looks that saw the same, in the same order; of no meaning beyond that."""
+    digest = hashlib.sha256()
+    for path, mode, (inode, size_bytes, mtime_ns, ctime_ns) in scan.files:
+        digest.update(b"%b\0%x %x %x %x %x\0" % (path, mode, inode, size_bytes, mtime_ns, ctime_ns))
+    digest.update(repr((scan.complete, scan.excluded)).encode())
+    return digest.hexdigest()
+
+
+def _scan_directory(scan: Scan, root: bytes, directory: bytes, real_root: bytes) -> list[bytes]:
+    """Put each name where it belongs; the directories to go into. Nearly all are files, and done with at once."""
+    prefix = directory + b"/" if directory else b""
+    directories = []
+    for entry in _listed(root, directory):
+        path = prefix + entry.name
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            raise changed(path) from None
+        if entry.name == _VERSION_CONTROL:
+            scan.excluded.append(Exclusion(path, "git's own data, no part of a build"))
+        elif stat.S_ISREG(status.st_mode):
+            scan.files.append(FoundFile(path, stat.S_IMODE(status.st_mode), signature_of(status)))
+        elif stat.S_ISDIR(status.st_mode):
+            scan.complete.append(TreeEntry(path, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode)))
+            directories.append(path)
+        else:
+            _take_other(scan, path, entry, stat.S_IFMT(status.st_mode), real_root)
+    return directories
 
 
 def _listed(root: bytes, directory: bytes) -> Iterator[os.DirEntry[bytes]]:
@@ -83,25 +111,11 @@ def _listed(root: bytes, directory: bytes) -> Iterator[os.DirEntry[bytes]]:
         ) from error
 
 
-def _take(scan: Scan, path: bytes, entry: os.DirEntry[bytes], real_root: bytes) -> bool:
-    """Put one name where it belongs; whether it is a directory to go into."""
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        raise changed(path) from None
-    kind, mode = stat.S_IFMT(status.st_mode), stat.S_IMODE(status.st_mode)
-    if entry.name == _VERSION_CONTROL:
-        scan.excluded.append(Exclusion(path, "git's own data, no part of a build"))
-        return False
-    if kind == stat.S_IFREG:
-        scan.files.append(FoundFile(path, mode, signature_of(status)))
-    elif kind == stat.S_IFDIR:
-        scan.complete.append(TreeEntry(path, EntryKind.DIRECTORY, mode))
-    elif kind == stat.S_IFLNK:
+def _take_other(scan: Scan, path: bytes, entry: os.DirEntry[bytes], kind: int, real_root: bytes) -> None:
+    if kind == stat.S_IFLNK:
         _take_link(scan, path, entry, real_root)
     else:
         scan.excluded.append(Exclusion(path, _SPECIAL.get(kind, "neither file, directory nor link")))
-    return kind == stat.S_IFDIR
 
 
 def _take_link(scan: Scan, path: bytes, entry: os.DirEntry[bytes], real_root: bytes) -> None:

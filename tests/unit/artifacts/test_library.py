@@ -18,6 +18,7 @@ from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.scan import FoundFile
 from reconciler.artifacts.views import view_of
 from reconciler.errors import ArtifactNotFound, Conflict, InvalidArgument, OperationFailed
+from reconciler.model.results import BuildType
 
 from .samples import kept, library, module, program, registered
 
@@ -118,6 +119,30 @@ async def test_an_unchanged_tree_is_not_read_again(tree: Path, tmp_path: Path, m
     assert (await registered(shelf, tree)).artifact_id == before.artifact_id
 
 
+async def test_one_look_tells_all_of_an_unchanged_tree_again(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tree / "pipe")
+    shelf = library(tmp_path / "shelf", later_s=3)
+    before = await registered(shelf, tree)
+
+    def refuse(_path: Path) -> None:
+        raise AssertionError("what is known of each file was asked for")
+
+    monkeypatch.setattr("reconciler.artifacts.library.load_readings", refuse)
+    again = await registered(shelf, tree)
+    assert again == before.model_copy(update={"registered_at": again.registered_at})
+
+
+async def test_a_kernel_version_that_was_given_once_is_not_taken_for_what_the_tree_says(
+    tree: Path, tmp_path: Path
+) -> None:
+    shelf = library(tmp_path / "shelf", later_s=3)
+    given = await shelf.register(tree, BuildType.RAW_TREE, kernel_version="6.6.6", metadata={}, report=print)
+    assert given.kernel_version == "6.6.6"
+    assert (await registered(shelf, tree)).kernel_version == "6.1.0-56-cloud-amd64"
+
+
 async def test_a_change_that_leaves_size_and_times_alike_is_noticed_where_it_was_recent(
     shelf: Library, tree: Path
 ) -> None:
@@ -125,14 +150,17 @@ async def test_a_change_that_leaves_size_and_times_alike_is_noticed_where_it_was
     path.write_text("one\n")
     before = await registered(shelf, tree)
     cache = next((shelf.store_dir / "readings").glob("*.json")).read_text()
+    assert not list(shelf.store_dir.glob("summaries/*"))
     assert "src/same" not in cache, "a file that was written just now may change within the same tick of the clock"
     path.write_text("two\n")
     assert (await registered(shelf, tree)).artifact_id != before.artifact_id
 
 
-async def test_a_damaged_cache_only_costs_time(shelf: Library, tree: Path) -> None:
+@pytest.mark.parametrize("what", ["readings", "summaries"])
+async def test_a_damaged_cache_only_costs_time(tree: Path, tmp_path: Path, what: str) -> None:
+    shelf = library(tmp_path / "shelf", later_s=3)
     before = await registered(shelf, tree)
-    (cache,) = (shelf.store_dir / "readings").glob("*.json")
+    (cache,) = (shelf.store_dir / what).glob("*.json")
     for content in (b"", b"[]", b'{"version": 1, "files": {"src/same": [1]}}', b"\xff"):
         cache.write_bytes(content)
         assert (await registered(shelf, tree)).artifact_id == before.artifact_id
