@@ -11,48 +11,43 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from reconciler.frontends.mcp.arguments import (
-    ArtifactId,
-    BuildTypeName,
     ClusterName,
     Command,
     CommandTimeout,
-    DestBase,
     Environment,
-    InstallModeName,
-    Metadata,
     NodeName,
     Nodes,
     ShutdownTimeout,
-    SnapshotName,
-    SourcePath,
     SshTimeout,
     StandardInput,
     Start,
     StopModeName,
     Topology,
     TopologyName,
-    TransferTimeout,
     WaitForSsh,
+)
+from reconciler.frontends.mcp.artifact_tools import (
+    artifact_diff,
+    artifact_install,
+    artifact_list,
+    artifact_register,
+    artifact_remove,
+    artifact_sync,
+    artifact_uninstall,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.fault_tools import net_fault_list, net_heal, net_heal_all, net_impair, net_partition
 from reconciler.frontends.mcp.file_tools import node_console, node_pull, node_push
 from reconciler.frontends.mcp.kernel_log_tools import dmesg_collect, dmesg_mark
+from reconciler.frontends.mcp.snapshot_tools import snapshot_create, snapshot_delete, snapshot_list, snapshot_revert
 from reconciler.model.record import StopMode
 from reconciler.model.results import (
-    ArtifactDiff,
-    ArtifactRemoval,
-    BuildArtifact,
     ClusterHandle,
     ClusterStatus,
     ClusterSummary,
     ExecAllResult,
     ExecResult,
-    InstallStatus,
     NodeStatus,
-    SnapshotDeleteResult,
-    SnapshotInfo,
-    SyncStatus,
     ToolResult,
 )
 from reconciler.service.plan_view import PlanView
@@ -238,194 +233,6 @@ async def node_exec_all(
             stdin=_encoded(stdin),
         ),
     )
-
-
-async def snapshot_create(
-    call: Call,
-    cluster_name: ClusterName,
-    snapshot_name: SnapshotName,
-    include_memory: Annotated[
-        bool,
-        Field(
-            description="Save the memory of running nodes too: a revert then goes on where they were, without a boot. "
-            "Takes up to the nodes' memory on disk, and stops them for as long as it takes to write it."
-        ),
-    ] = False,
-    quiesce: Annotated[
-        bool,
-        Field(
-            description="Freeze the nodes' file systems meanwhile, which needs the QEMU guest agent in each; without "
-            "it, disks are as after a power cut."
-        ),
-    ] = False,
-) -> ToolResult[SnapshotInfo]:
-    """Take a snapshot of all disks of all nodes at one moment, running or not, to come back to by `snapshot_revert`.
-
-    Nodes that run are paused together and run on by themselves: for some milliseconds without memory (`pause_s` says
-    how long). Without `include_memory`, a revert boots the nodes that ran. SNAPSHOT_EXISTS: the name is taken, delete
-    that snapshot or take another name. SNAPSHOT_FAILED: none was taken, and the nodes are as before.
-    """
-    return await settle(
-        call,
-        lambda use: use.snapshots.create(
-            cluster_name, snapshot_name, include_memory=include_memory, quiesce=quiesce, progress=use.progress
-        ),
-    )
-
-
-async def snapshot_list(call: Call, cluster_name: ClusterName) -> ToolResult[list[SnapshotInfo]]:
-    """List the snapshots of a cluster, the oldest first, with what each takes on disk. No node is asked anything.
-
-    `lost` ones were taken and are missing on the host: they cannot be reverted to, only deleted.
-    """
-    return await ask(call, lambda use: use.snapshots.listing(cluster_name))
-
-
-async def snapshot_revert(
-    call: Call,
-    cluster_name: ClusterName,
-    snapshot_name: SnapshotName,
-    restart_after: Annotated[
-        bool,
-        Field(description="Have each node run that ran in the snapshot; false leaves all of them off on its disks."),
-    ] = True,
-    wait_for_ssh: WaitForSsh = True,
-    ssh_timeout_s: SshTimeout = 120,
-) -> ToolResult[ClusterStatus]:
-    """Take all nodes back to a snapshot: all of them, or none. What was written since then is lost, so save it first.
-
-    From a snapshot with memory, nodes go on where they were, processes and all, within seconds and without a boot;
-    clocks are set, SSH connections are new. From one without, nodes that ran are booted. Other snapshots stay.
-    SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list says which there are. INVALID_ARGUMENT: the cluster has other nodes
-    than the snapshot; apply a topology that has the same first.
-    """
-    return await settle(
-        call,
-        lambda use: use.snapshots.revert(
-            cluster_name,
-            snapshot_name,
-            restart_after=restart_after,
-            wait=wait_for_ssh,
-            ssh_timeout_s=ssh_timeout_s,
-            progress=use.progress,
-        ),
-    )
-
-
-async def snapshot_delete(
-    call: Call, cluster_name: ClusterName, snapshot_name: SnapshotName
-) -> ToolResult[SnapshotDeleteResult]:
-    """Delete a snapshot on every node, to free its space. Nodes go on as they are, and all other snapshots stay exact.
-
-    SNAPSHOT_NOT_FOUND: it is gone already.
-    """
-    return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name, progress=use.progress))
-
-
-async def artifact_register(
-    call: Call,
-    source_path: SourcePath,
-    build_type: BuildTypeName = "raw_tree",
-    kernel_version: Annotated[
-        str | None,
-        Field(max_length=64, description="Kernel that it is for; left out: read from the tree or its modules."),
-    ] = None,
-    metadata: Metadata = None,
-) -> ToolResult[BuildArtifact]:
-    """Keep a built tree as it is now, under an id that its content decides. The same tree has the same id.
-
-    An unchanged tree is registered again within a second. What cannot be part of it is listed in `excluded`, with the
-    reason: links out of the tree, sockets. CONFLICT: the tree changed meanwhile, let the build end first.
-    """
-    return await ask(
-        call,
-        lambda use: use.artifacts.register(
-            source_path, build_type, kernel_version=kernel_version, metadata=metadata, progress=use.progress
-        ),
-    )
-
-
-async def artifact_list(call: Call) -> ToolResult[list[BuildArtifact]]:
-    """List the registered artifacts with their modules, programs, kernel version and commit. No node is asked."""
-    return await ask(call, lambda use: use.artifacts.listing())
-
-
-async def artifact_diff(call: Call, artifact_id_a: ArtifactId, artifact_id_b: ArtifactId) -> ToolResult[ArtifactDiff]:
-    """Compare two artifacts: modules and programs that were changed, added or removed, and the commits between."""
-    return await ask(call, lambda use: use.artifacts.diff(artifact_id_a, artifact_id_b))
-
-
-async def artifact_sync(
-    call: Call,
-    cluster_name: ClusterName,
-    artifact_id: ArtifactId,
-    nodes: Nodes = "all",
-    force: Annotated[
-        bool, Field(description="Make the tree exact again also where it is complete: programs may have changed it.")
-    ] = False,
-    dest_base: DestBase = "/opt/vmcluster/artifacts",
-    timeout_s: TransferTimeout = 3600,
-) -> ToolResult[SyncStatus]:
-    """Bring an artifact's tree to `dest_base`/id on the nodes, all at once. Skipped where it is complete.
-
-    Where an earlier artifact is on a node, only what differs travels; `bytes_transferred` says how much did.
-    PARTIAL_FAILURE: `result` says of each node how it went; nothing half is taken for complete, so call again.
-    """
-    return await ask(
-        call,
-        lambda use: use.deployment.sync(
-            cluster_name,
-            artifact_id,
-            nodes=nodes,
-            force=force,
-            dest_base=dest_base,
-            timeout_s=timeout_s,
-            progress=use.progress,
-        ),
-    )
-
-
-async def artifact_install(
-    call: Call,
-    cluster_name: ClusterName,
-    artifact_id: ArtifactId,
-    nodes: Nodes = "all",
-    install_mode: InstallModeName = "modprobe_path",
-    dest_base: DestBase = "/opt/vmcluster/artifacts",
-    timeout_s: TransferTimeout = 600,
-) -> ToolResult[InstallStatus]:
-    """Install a synced artifact on the nodes. Modules are not loaded: use `modprobe` by node_exec_all.
-
-    `cluster_status` then shows it, and a revert to an earlier snapshot takes it back. ARTIFACT_NOT_SYNCED:
-    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than a node runs; nothing was installed.
-    """
-    return await ask(
-        call,
-        lambda use: use.deployment.install(
-            cluster_name,
-            artifact_id,
-            nodes=nodes,
-            install_mode=install_mode,
-            dest_base=dest_base,
-            timeout_s=timeout_s,
-            progress=use.progress,
-        ),
-    )
-
-
-async def artifact_uninstall(
-    call: Call, cluster_name: ClusterName, nodes: Nodes = "all", timeout_s: TransferTimeout = 600
-) -> ToolResult[InstallStatus]:
-    """Take out what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
-    return await ask(
-        call,
-        lambda use: use.deployment.uninstall(cluster_name, nodes=nodes, timeout_s=timeout_s, progress=use.progress),
-    )
-
-
-async def artifact_remove(call: Call, artifact_id: ArtifactId) -> ToolResult[ArtifactRemoval]:
-    """Forget an artifact and free what only it needs on the host. Nodes keep what they have."""
-    return await ask(call, lambda use: use.artifacts.remove(artifact_id))
 
 
 TOOLS = (

@@ -1,0 +1,132 @@
+"""The tools for artifacts. As in `tools`, a docstring is a description for the agent that chooses among them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from reconciler.frontends.mcp.arguments import (
+    ArtifactId,
+    BuildTypeName,
+    ClusterName,
+    DestBase,
+    InstallModeName,
+    Metadata,
+    Nodes,
+    SourcePath,
+    TransferTimeout,
+)
+from reconciler.frontends.mcp.backend import Call, ask
+from reconciler.model.results import (
+    ArtifactDiff,
+    ArtifactRemoval,
+    BuildArtifact,
+    InstallStatus,
+    SyncStatus,
+    ToolResult,
+)
+
+
+async def artifact_register(
+    call: Call,
+    source_path: SourcePath,
+    build_type: BuildTypeName = "raw_tree",
+    kernel_version: Annotated[
+        str | None,
+        Field(max_length=64, description="Kernel that it is for; left out: read from the tree or its modules."),
+    ] = None,
+    metadata: Metadata = None,
+) -> ToolResult[BuildArtifact]:
+    """Keep a built tree as it is now, under an id that its content decides. The same tree has the same id.
+
+    An unchanged tree is registered again within a second. What cannot be part of it is listed in `excluded`, with the
+    reason: links out of the tree, sockets. CONFLICT: the tree changed meanwhile, let the build end first.
+    """
+    return await ask(
+        call,
+        lambda use: use.artifacts.register(
+            source_path, build_type, kernel_version=kernel_version, metadata=metadata, progress=use.progress
+        ),
+    )
+
+
+async def artifact_list(call: Call) -> ToolResult[list[BuildArtifact]]:
+    """List the registered artifacts with their modules, programs, kernel version and commit. No node is asked."""
+    return await ask(call, lambda use: use.artifacts.listing())
+
+
+async def artifact_diff(call: Call, artifact_id_a: ArtifactId, artifact_id_b: ArtifactId) -> ToolResult[ArtifactDiff]:
+    """Compare two artifacts: modules and programs that were changed, added or removed, and the commits between."""
+    return await ask(call, lambda use: use.artifacts.diff(artifact_id_a, artifact_id_b))
+
+
+async def artifact_sync(
+    call: Call,
+    cluster_name: ClusterName,
+    artifact_id: ArtifactId,
+    nodes: Nodes = "all",
+    force: Annotated[
+        bool, Field(description="Make the tree exact again also where it is complete: programs may have changed it.")
+    ] = False,
+    dest_base: DestBase = "/opt/vmcluster/artifacts",
+    timeout_s: TransferTimeout = 3600,
+) -> ToolResult[SyncStatus]:
+    """Bring an artifact's tree to `dest_base`/id on the nodes, all at once. Skipped where it is complete.
+
+    Where an earlier artifact is on a node, only what differs travels; `bytes_transferred` says how much did.
+    PARTIAL_FAILURE: `result` says of each node how it went; nothing half is taken for complete, so call again.
+    """
+    return await ask(
+        call,
+        lambda use: use.deployment.sync(
+            cluster_name,
+            artifact_id,
+            nodes=nodes,
+            force=force,
+            dest_base=dest_base,
+            timeout_s=timeout_s,
+            progress=use.progress,
+        ),
+    )
+
+
+async def artifact_install(
+    call: Call,
+    cluster_name: ClusterName,
+    artifact_id: ArtifactId,
+    nodes: Nodes = "all",
+    install_mode: InstallModeName = "modprobe_path",
+    dest_base: DestBase = "/opt/vmcluster/artifacts",
+    timeout_s: TransferTimeout = 600,
+) -> ToolResult[InstallStatus]:
+    """Install a synced artifact on the nodes. Modules are not loaded: use `modprobe` by node_exec_all.
+
+    `cluster_status` then shows it, and a revert to an earlier snapshot takes it back. ARTIFACT_NOT_SYNCED:
+    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than a node runs; nothing was installed.
+    """
+    return await ask(
+        call,
+        lambda use: use.deployment.install(
+            cluster_name,
+            artifact_id,
+            nodes=nodes,
+            install_mode=install_mode,
+            dest_base=dest_base,
+            timeout_s=timeout_s,
+            progress=use.progress,
+        ),
+    )
+
+
+async def artifact_uninstall(
+    call: Call, cluster_name: ClusterName, nodes: Nodes = "all", timeout_s: TransferTimeout = 600
+) -> ToolResult[InstallStatus]:
+    """Take out what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
+    return await ask(
+        call,
+        lambda use: use.deployment.uninstall(cluster_name, nodes=nodes, timeout_s=timeout_s, progress=use.progress),
+    )
+
+
+async def artifact_remove(call: Call, artifact_id: ArtifactId) -> ToolResult[ArtifactRemoval]:
+    """Forget an artifact and free what only it needs on the host. Nodes keep what they have."""
+    return await ask(call, lambda use: use.artifacts.remove(artifact_id))
