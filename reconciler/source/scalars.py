@@ -26,17 +26,17 @@ _NUMBER_MAX_LENGTH = 64  # what is longer is text; it also bounds the patterns' 
 
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9_]*)?"), "is a number in base 60 to YAML 1.1 and text to YAML 1.2"),
+    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"), "is a number in base 60 to YAML 1.1 and text to YAML 1.2"),
     (re.compile(r"[-+]?0b[01_]+"), "is a binary number to YAML 1.1 and text to YAML 1.2"),
     (re.compile(r"0o[0-7]+"), "is text to YAML 1.1 and an octal number to YAML 1.2"),
     (re.compile(r"[-+]?0[0-9]+"), "is text to YAML 1.1 and a decimal number to YAML 1.2"),
     (re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*"), "is a number to YAML 1.1 and text to YAML 1.2"),
     (
-        re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+"),
+        re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+"),
         "is text to YAML 1.1 and a number to YAML 1.2",
     ),
     (re.compile(r"[-+]?0x[0-9a-fA-F_]+"), "is a hexadecimal number of an uncommon form"),
-    (re.compile(r"[-+]?([0-9]+\.[0-9_]*|\.[0-9][0-9_]*)"), "is a number of an uncommon form"),
+    (re.compile(r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)"), "is a number of an uncommon form"),
     (re.compile(r"[-+]?[0-9]+"), "is a number too large to be kept exactly"),
 )
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")

@@ -32,7 +32,7 @@ def test_what_all_readers_agree_on_is_read(text: str, value: object) -> None:
         ("52:54:00:11:22:33", "base 60"), ("1e3", "text to YAML 1.1"), ("1.5e3", "text to YAML 1.1"),
         ("1_000", "text to YAML 1.2"), (".5", "uncommon form"), ("1.", "uncommon form"), (".inf", "quotes"),
         ("-.INF", "quotes"), (".nan", "quotes"), ("9" * 19, "too large"), ("1.0e+400", "text to YAML"),
-        ("0x_1", "uncommon form"),
+        ("0x_1", "uncommon form"), ("0_.", "uncommon form"), ("1_0.5e+3", "text to YAML 1.1"), ("1_0:30", "base 60"),
     ],
 )  # fmt: skip
 def test_what_readers_disagree_on_is_refused_with_a_remedy(text: str, words: str) -> None:

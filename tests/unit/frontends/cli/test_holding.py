@@ -8,7 +8,13 @@ import time
 
 import pytest
 
-RUN = "import sys; from reconciler.frontends.cli.holding import _run; sys.exit(_run(sys.argv[1:], []))"
+RUN = """
+import signal, sys
+from reconciler.frontends.cli.holding import _run
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)  # what this very run ignores, as under nohup, a shell could not trap
+sys.exit(_run(sys.argv[1:], []))
+"""
 PATIENCE_S = 20.0
 
 
