@@ -26,7 +26,10 @@ _NUMBER_MAX_LENGTH = 64  # what is longer is text; it also bounds the patterns' 
 
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"), "is a number in base 60 to YAML 1.1 and text to YAML 1.2"),
+    (
+        re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"),
+        "is a number in base 60 to YAML 1.1 and text to YAML 1.2",
+    ),
     (re.compile(r"[-+]?0b[01_]+"), "is a binary number to YAML 1.1 and text to YAML 1.2"),
     (re.compile(r"0o[0-7]+"), "is text to YAML 1.1 and an octal number to YAML 1.2"),
     (re.compile(r"[-+]?0[0-9]+"), "is text to YAML 1.1 and a decimal number to YAML 1.2"),
