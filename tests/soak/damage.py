@@ -28,24 +28,33 @@ class WatchedHost:
         self.log = bed.directory / "watch.log"
         self._bed = bed
         self._process: subprocess.Popen[bytes] | None = None
+        self._logged_before = 0
 
     def start(self) -> None:
         """Start the service where it does not run."""
         if self._process is not None and self._process.poll() is None:
             return
+        self._logged_before = self.log.stat().st_size if self.log.exists() else 0
         command = [str(Path(sys.executable).parent / "vmcluster"), "watch", "--resync", str(RESYNC_S)]
         with self.log.open("ab") as stderr:
             self._process = subprocess.Popen(command, env=self._bed.environment, stderr=stderr)
 
     def end(self, number: signal.Signals) -> None:
-        """End it with a signal. Told to end, it ends well."""
+        """End it with a signal. Told to end while it serves, it ends well; while it comes up, as any program does."""
         if self._process is None:
             return
-        assert self._process.poll() is None, f"the service has ended by itself with {self._process.returncode}"
-        self._process.send_signal(number)
-        code = self._process.wait(_END_TIMEOUT_S)
-        assert code == (0 if number is signal.SIGTERM else -number), f"the service ended with {code}"
-        self._process = None
+        process, self._process = self._process, None
+        assert process.poll() is None, f"the service has ended by itself with {process.returncode}"
+        served = self.serves
+        process.send_signal(number)
+        code = process.wait(_END_TIMEOUT_S)
+        ended_well = {0} if served else {0, -signal.SIGTERM}
+        assert code in (ended_well if number is signal.SIGTERM else {-number}), f"the service ended with {code}"
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has said that it watches since it was started last."""
+        return self.log.exists() and b'"watching"' in self.log.read_bytes()[self._logged_before :]
 
     def complaints(self) -> list[str]:
         """What the service has logged that can only be a defect in it."""
@@ -132,6 +141,6 @@ _WENT = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_NETWORK, libvir
 def wait_until_it_serves(service: WatchedHost) -> None:
     """Return when the service says that it watches."""
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while not (service.log.exists() and b'"watching"' in service.log.read_bytes()):
+    while not service.serves:
         assert time.monotonic() < deadline, "the service does not come up"
         time.sleep(0.05)
