@@ -1,4 +1,4 @@
-"""Taps and the bridges they are plugged into, as iproute2 shows and changes them."""
+"""Taps and the bridges they are plugged into, as sysfs and iproute2 show them, and iproute2 changes them."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from reconciler import process
-from reconciler.errors import HostCommandFailed
 from reconciler.process import RunCommand
 
-_NO_SUCH_DEVICE = 'Device "'  # iproute2 6.1: Device "br0" does not exist.
+_INTERFACES = Path("/sys/class/net")
+_IFF_UP = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,6 @@ class Cable:
     """Whether an interface that exists was put up; not whether anything is at its other end."""
 
     up: bool
-
-
-def parse_link_names(text: bytes) -> frozenset[str]:
-    """The interface names in the output of `ip -json link show`."""
-    links: list[dict[str, Any]] = json.loads(text or b"[]")
-    return frozenset(link["ifname"] for link in links if "ifname" in link)
 
 
 def parse_cables(text: bytes, taps: Collection[str]) -> dict[str, Cable]:
@@ -41,19 +35,22 @@ def render_cables(cables: Mapping[str, Cable], down: Collection[str]) -> str:
     )
 
 
-async def observe_ports(bridge: str) -> frozenset[str]:
+def observe_ports(bridge: str) -> frozenset[str]:
     """The interfaces plugged into a bridge; none where there is no such bridge."""
-    done = await process.run(["ip", "-json", "link", "show", "master", bridge], check=False)
-    if done.exit_code != 0:
-        message = done.stderr.decode(errors="replace").strip()
-        if _NO_SUCH_DEVICE in message or "argument" in message:
-            return frozenset()
-        raise HostCommandFailed(f"cannot list the ports of bridge {bridge}: {message}")
-    return parse_link_names(done.stdout)
+    try:
+        return frozenset(port.name for port in (_INTERFACES / bridge / "brif").iterdir())
+    except FileNotFoundError:
+        return frozenset()
 
 
-async def observe_cables(taps: Iterable[str], run: RunCommand = process.run) -> dict[str, Cable]:
-    """Those of the taps that exist."""
+def read_cables(taps: Iterable[str]) -> dict[str, Cable]:
+    """Those of the taps that exist on this host."""
+    seen = {tap: _flags(tap) for tap in taps}
+    return {tap: Cable(up=bool(flags & _IFF_UP)) for tap, flags in seen.items() if flags is not None}
+
+
+async def observe_cables(taps: Iterable[str], run: RunCommand) -> dict[str, Cable]:
+    """Those of the taps that exist on the host where `run` runs commands."""
     wanted = frozenset(taps)
     if not wanted:
         return {}
@@ -73,12 +70,19 @@ async def plug_tap(tap: str, bridge: str, *, up: bool = True) -> None:
 
 def exists(tap: str) -> bool:
     """Whether the host has an interface of that name."""
-    return Path(f"/sys/class/net/{tap}").exists()
+    return (_INTERFACES / tap).exists()
 
 
 def bridge_address(bridge: str) -> str | None:
     """The bridge's own MAC address, by which the host's packets are known; None where there is no such bridge."""
     try:
-        return Path(f"/sys/class/net/{bridge}/address").read_text().strip()
+        return (_INTERFACES / bridge / "address").read_text().strip()
     except OSError:
         return None
+
+
+def _flags(tap: str) -> int | None:
+    try:
+        return int((_INTERFACES / tap / "flags").read_text(), 16)
+    except OSError:
+        return None  # it is not there, or has just gone

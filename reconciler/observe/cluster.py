@@ -108,7 +108,7 @@ async def _observe_taps(
     """
     for _ in range(_LOOKS_AT_AN_END):
         active = _active_taps(record.cluster_name, domains)
-        taps = await _plugged(active, record.spec.network.bridge)
+        taps = _plugged(active, record.spec.network.bridge)
         if all(tap.exists(name) for name in active.values()):
             break
         await asyncio.sleep(_END_S)
@@ -122,8 +122,8 @@ def _active_taps(cluster: str, domains: dict[str, FoundDomain]) -> dict[str, str
     return {node: record.domain.tap for node, (domain, record) in ours.items() if domain.state is not PowerState.OFF}
 
 
-async def _plugged(active: dict[str, str], bridge: str) -> dict[str, Tap | Unknown]:
-    ports = await tap.observe_ports(bridge) if active else frozenset()
+def _plugged(active: dict[str, str], bridge: str) -> dict[str, Tap | Unknown]:
+    ports = tap.observe_ports(bridge) if active else frozenset()
     return {node: Tap(bridge=bridge if name in ports else None) for node, name in active.items()}
 
 

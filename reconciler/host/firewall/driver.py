@@ -8,6 +8,7 @@ from reconciler.host.capabilities import Capabilities
 from reconciler.host.firewall.backend import BROKEN, Firewall, FoundCuts
 from reconciler.host.firewall.iptables import Iptables
 from reconciler.host.firewall.nftables import Nftables
+from reconciler.host.netlink.dump import Kernel
 from reconciler.model.links import FirewallChoice, FirewallState
 from reconciler.process import RunCommand
 from reconciler.together import together
@@ -25,10 +26,15 @@ class FirewallDriver:
     """
 
     def __init__(
-        self, choice: FirewallChoice, run: RunCommand, capabilities: Capabilities, now: Callable[[], datetime]
+        self,
+        choice: FirewallChoice,
+        run: RunCommand,
+        capabilities: Capabilities,
+        now: Callable[[], datetime],
+        kernel: Kernel | None = None,
     ) -> None:
         self._firewalls: Mapping[FirewallChoice, Firewall] = {
-            FirewallChoice.NFTABLES: Nftables(run, capabilities, now),
+            FirewallChoice.NFTABLES: Nftables(run, capabilities, now, kernel),
             FirewallChoice.IPTABLES: Iptables(run, capabilities, now),
         }
         self._chosen: FirewallChoice | None = None if choice is FirewallChoice.AUTO else choice

@@ -7,7 +7,14 @@ from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NFT_BRIDGE
 from reconciler.host.firewall.backend import FoundCuts
-from reconciler.host.firewall.nftables_codec import parse_table, parse_tables, render_transaction, table_name
+from reconciler.host.firewall.nftables_codec import (
+    clusters_in,
+    parse_table,
+    parse_tables,
+    render_transaction,
+    table_name,
+)
+from reconciler.host.netlink.dump import Kernel
 from reconciler.host.shared_look import SharedLook
 from reconciler.model.links import FirewallState
 from reconciler.process import Completed, RunCommand, replay_line
@@ -18,10 +25,17 @@ _NO_TABLE = b"No such file or directory"
 class Nftables:
     """A `Firewall`: frames of every kind are cut, ARP and broadcast included."""
 
-    def __init__(self, run: RunCommand, capabilities: Capabilities, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        run: RunCommand,
+        capabilities: Capabilities,
+        now: Callable[[], datetime],
+        kernel: Kernel | None = None,
+    ) -> None:
         self._run = run
         self._capabilities = capabilities
         self._now = now
+        self._kernel = kernel
         self._clusters = SharedLook(self._list_clusters)
 
     async def refusal(self) -> str | None:
@@ -41,6 +55,8 @@ class Nftables:
         return await self._clusters()
 
     async def _list_clusters(self) -> frozenset[str]:
+        if self._kernel is not None and (tables := self._kernel.bridge_tables()) is not None:
+            return clusters_in(tables)
         done = await self._list("list", "tables", "bridge")
         return frozenset() if done is None else frozenset(parse_tables(done.stdout))
 

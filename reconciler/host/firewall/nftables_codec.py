@@ -9,7 +9,7 @@ Facts: nft(8) and libnftables-json(5) of nftables 1.0.6, on Linux 6.1 and 6.18.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -63,6 +63,11 @@ def parse_tables(listing: str | bytes) -> tuple[str, ...]:
     """
     text = listing.decode(errors="replace") if isinstance(listing, bytes) else listing
     return tuple(re.findall(rf"^table bridge {TABLE_PREFIX}(\S+)$", text, re.MULTILINE))
+
+
+def clusters_in(tables: Iterable[str]) -> frozenset[str]:
+    """The clusters that have one of these tables of the bridge family."""
+    return frozenset(name.removeprefix(TABLE_PREFIX) for name in tables if name.startswith(TABLE_PREFIX))
 
 
 def _table(table: str, elements: str) -> str:

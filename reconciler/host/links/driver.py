@@ -15,7 +15,8 @@ from reconciler.host.capabilities import Capabilities, missing
 from reconciler.host.features import NETEM
 from reconciler.host.firewall.backend import FoundCuts
 from reconciler.host.firewall.driver import FirewallDriver
-from reconciler.host.tap import Cable, observe_cables, set_cables
+from reconciler.host.netlink.dump import Kernel
+from reconciler.host.tap import Cable, observe_cables, read_cables, set_cables
 from reconciler.host.tc.codec import TapTree
 from reconciler.host.tc.driver import TapDriver
 from reconciler.model.links import FirewallChoice, HostLinks, Impairment, Ports, TapQdisc, changed_taps, same_cuts
@@ -53,8 +54,9 @@ class LinkDriver:
     ) -> None:
         self._capabilities = Capabilities(run)
         self._run = run
-        self._firewall = FirewallDriver(firewall, run, self._capabilities, now)
-        self._taps = TapDriver(run, self._capabilities)
+        self._kernel = Kernel() if run is process.run else None
+        self._firewall = FirewallDriver(firewall, run, self._capabilities, now, self._kernel)
+        self._taps = TapDriver(run, self._capabilities, self._kernel)
 
     async def chosen_firewall(self) -> FirewallChoice:
         """The firewall that cuts, never `auto`. Raises `HostCapabilityMissing` where none works."""
@@ -131,7 +133,7 @@ class LinkDriver:
         return await self._taps.marked_taps()
 
     async def _observe_taps(self, taps: Iterable[str]) -> tuple[dict[str, Cable], dict[str, TapTree]]:
-        cables = await observe_cables(taps, self._run)
+        cables = await observe_cables(taps, self._run) if self._kernel is None else read_cables(taps)
         trees = await self._taps.observe(cables.keys())
         return {tap: cable for tap, cable in cables.items() if tap in trees}, trees
 

@@ -1,4 +1,4 @@
-"""Netlink messages, as far as they say who is concerned. Pure.
+"""Netlink messages, and what notices say of who is concerned. Pure.
 
 netlink(7), rtnetlink(7); linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/netfilter/nf_tables.h of Linux 6.1.
 All numbers are in the byte order of the host.
@@ -8,10 +8,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+NETLINK_NETFILTER = 12
+DATAGRAM_BYTES = 65_536
+
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _LINK = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
-_QUEUE = struct.Struct("=BxxxiIII")  # family, index, handle, parent, info
+QUEUE = struct.Struct("=BxxxiIII")  # family, index, handle, parent, info
 _NFTABLES_HEADER_BYTES = 4
 _ALIGN = 4
 _TYPE_MASK = 0x3FFF
@@ -24,7 +27,7 @@ _IFLA_IFNAME, _IFLA_MASTER = 3, 10
 
 _NFNL_SUBSYS_NFTABLES = 10
 _NFT_OF_NO_TABLE = frozenset({15, 16, 17})  # NFT_MSG_{NEWGEN,GETGEN,TRACE}
-_NFTA_TABLE = 1  # in messages on tables, chains, rules, sets and elements alike
+NFTA_TABLE = 1  # in messages on tables, chains, rules, sets and elements alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +66,20 @@ Notice = LinkSeen | LinkGone | QueueChanged | TableChanged
 
 def parse_route_notices(datagram: bytes) -> Iterator[Notice]:
     """What a datagram of NETLINK_ROUTE says of interfaces and queues; everything else is left out."""
-    for kind, payload in _messages(datagram):
-        if kind in _QUEUE_TYPES and len(payload) >= _QUEUE.size:
-            yield QueueChanged(_QUEUE.unpack_from(payload)[1])
+    for kind, _, payload in messages(datagram):
+        if kind in _QUEUE_TYPES and len(payload) >= QUEUE.size:
+            yield QueueChanged(QUEUE.unpack_from(payload)[1])
         elif kind in {_RTM_NEWLINK, _RTM_DELLINK} and len(payload) >= _LINK.size:
             yield from _link_notice(kind, payload)
 
 
 def parse_firewall_notices(datagram: bytes) -> Iterator[Notice]:
     """The tables that a datagram of NETLINK_NETFILTER, group NFNLGRP_NFTABLES, is about."""
-    for kind, payload in _messages(datagram):
+    for kind, _, payload in messages(datagram):
         if kind >> 8 != _NFNL_SUBSYS_NFTABLES or kind & 0xFF in _NFT_OF_NO_TABLE:
             continue
-        if (name := _attributes(payload[_NFTABLES_HEADER_BYTES:]).get(_NFTA_TABLE)) is not None:
-            yield TableChanged(_text(name))
+        if (name := attributes(payload[_NFTABLES_HEADER_BYTES:]).get(NFTA_TABLE)) is not None:
+            yield TableChanged(name_in(name))
 
 
 def _link_notice(kind: int, payload: bytes) -> Iterator[Notice]:
@@ -86,28 +89,29 @@ def _link_notice(kind: int, payload: bytes) -> Iterator[Notice]:
     if kind == _RTM_DELLINK:
         yield LinkGone(index)
         return
-    attributes = _attributes(payload[_LINK.size :])
-    master = attributes.get(_IFLA_MASTER)
+    found = attributes(payload[_LINK.size :])
+    master = found.get(_IFLA_MASTER)
     yield LinkSeen(
         index=index,
-        name=_text(attributes.get(_IFLA_IFNAME, b"")),
+        name=name_in(found.get(_IFLA_IFNAME, b"")),
         master=int(struct.unpack("=I", master)[0]) if master is not None else None,
         up=bool(flags & _IFF_UP),
     )
 
 
-def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and payload of each message; what was cut off is left out."""
+def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Type, flags and payload of each message; what was cut off is left out."""
     at = 0
-    while at + _HEADER.size <= len(datagram):
-        length, kind, *_ = _HEADER.unpack_from(datagram, at)
-        if length < _HEADER.size or at + length > len(datagram):
+    while at + HEADER.size <= len(datagram):
+        length, kind, flags, *_ = HEADER.unpack_from(datagram, at)
+        if length < HEADER.size or at + length > len(datagram):
             return
-        yield kind, datagram[at + _HEADER.size : at + length]
+        yield kind, flags, datagram[at + HEADER.size : at + length]
         at += _aligned(length)
 
 
-def _attributes(payload: bytes) -> dict[int, bytes]:
+def attributes(payload: bytes) -> dict[int, bytes]:
+    """The attributes that follow a message's own fields, by type."""
     found, at = {}, 0
     while at + _ATTRIBUTE.size <= len(payload):
         length, kind = _ATTRIBUTE.unpack_from(payload, at)
@@ -122,5 +126,6 @@ def _aligned(length: int) -> int:
     return (length + _ALIGN - 1) & ~(_ALIGN - 1)
 
 
-def _text(value: bytes) -> str:
+def name_in(value: bytes) -> str:
+    """An attribute that is a name."""
     return value.rstrip(b"\0").decode(errors="replace")

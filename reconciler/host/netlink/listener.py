@@ -17,6 +17,8 @@ import structlog
 from reconciler.host.events import HostEvent, HostEventKind, Listener
 from reconciler.host.firewall.nftables_codec import TABLE_PREFIX
 from reconciler.host.netlink.codec import (
+    DATAGRAM_BYTES,
+    NETLINK_NETFILTER,
     LinkGone,
     LinkSeen,
     Notice,
@@ -31,11 +33,9 @@ log = structlog.get_logger(__name__)
 GOING_S = 0.2
 """So long a tap is left alone that went down; on a busy host its end takes that long."""
 
-_NETLINK_NETFILTER = 12
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _GROUPS_OF_ROUTE = (1, 4)  # RTNLGRP_LINK, RTNLGRP_TC
 _GROUPS_OF_NETFILTER = (7,)  # NFNLGRP_NFTABLES; needs CAP_NET_ADMIN
-_DATAGRAM_BYTES = 65_536
 _BUFFER_BYTES = 1_048_576
 _MOST_DATAGRAMS_AT_ONCE = 64
 
@@ -54,7 +54,7 @@ class KernelListener:
     def open(self) -> None:
         """Begin. What this process may not listen to is left to the resync, and logged."""
         self._open("interfaces", socket.NETLINK_ROUTE, _GROUPS_OF_ROUTE, parse_route_notices)
-        self._open("firewall", _NETLINK_NETFILTER, _GROUPS_OF_NETFILTER, parse_firewall_notices)
+        self._open("firewall", NETLINK_NETFILTER, _GROUPS_OF_NETFILTER, parse_firewall_notices)
 
     def close(self) -> None:
         """Tell of nothing more."""
@@ -85,7 +85,7 @@ class KernelListener:
         events: dict[HostEvent, None] = {}
         for _ in range(_MOST_DATAGRAMS_AT_ONCE):
             try:
-                datagram = source.recv(_DATAGRAM_BYTES)
+                datagram = source.recv(DATAGRAM_BYTES)
             except BlockingIOError:
                 break
             except OSError as error:  # ENOBUFS: netlink(7)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from reconciler.errors import ClusterError, Conflict, HostCapabilityMissing, HostCommandFailed, OperationFailed
 from reconciler.host.capabilities import Capabilities, missing
 from reconciler.host.features import NETEM
+from reconciler.host.netlink.dump import Kernel
 from reconciler.host.tc.codec import TapTree, render_batch
 from reconciler.host.tc.listing import (
     ListingChanged,
+    Qdiscs,
     failed_line,
     marked,
     parse_marked_taps,
     parse_qdiscs,
     parse_trees,
+    render_roots,
     render_show,
 )
 from reconciler.model.links import Impairment, TapQdisc
@@ -33,15 +36,16 @@ class _Line:
 class TapDriver:
     """Reads and changes the queues of taps on one host."""
 
-    def __init__(self, run: RunCommand, capabilities: Capabilities) -> None:
+    def __init__(self, run: RunCommand, capabilities: Capabilities, kernel: Kernel | None = None) -> None:
         self._run = run
         self._capabilities = capabilities
+        self._kernel = kernel
 
     async def observe(self, taps: Collection[str]) -> dict[str, TapTree]:
         """The trees of those taps, which exist; one that goes meanwhile is left out."""
         if not taps:
             return {}
-        qdiscs = parse_qdiscs((await self._run(["tc", "-j", "qdisc", "show"])).stdout, taps)
+        qdiscs = await self._list(taps)
         ours = marked(qdiscs)
         if not ours:
             return parse_trees(qdiscs)
@@ -51,6 +55,13 @@ class TapDriver:
             return parse_trees(qdiscs, shown.stdout, shown.stderr)
         except ListingChanged:
             raise OperationFailed("the queues of the taps changed while they were read") from None
+
+    async def _list(self, taps: Collection[str]) -> Qdiscs:
+        """All queues of those taps where one of them has ours, and at least their roots where none has."""
+        roots = self._kernel.root_queues(taps) if self._kernel is not None else None
+        if roots is not None and not marked(seen := render_roots(roots)):
+            return seen
+        return parse_qdiscs((await self._run(["tc", "-j", "qdisc", "show"])).stdout, taps)
 
     async def marked_taps(self) -> frozenset[str]:
         """The devices on the host whose queues are ours."""

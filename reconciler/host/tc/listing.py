@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from reconciler.host.netlink.dump_codec import RootQueue
 from reconciler.host.tc.codec import MARKS, TapTree, parse_tap
 
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")
@@ -30,6 +31,14 @@ def parse_qdiscs(shown: str | bytes, taps: Collection[str]) -> Qdiscs:
         if qdisc.get("dev") in found:
             found[qdisc["dev"]].append(qdisc)
     return found
+
+
+def render_roots(roots: Mapping[str, RootQueue | None]) -> Qdiscs:
+    """The roots of taps, as the kernel said them, in the form that `tc -j qdisc show` has."""
+    return {
+        tap: [{"kind": root.kind, "handle": f"{root.major:x}:", "dev": tap, "root": True}] if root else []
+        for tap, root in roots.items()
+    }
 
 
 def parse_marked_taps(shown: str | bytes) -> frozenset[str]:

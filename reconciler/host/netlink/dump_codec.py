@@ -1,0 +1,71 @@
+"""What is asked of the kernel by netlink, and its answers. Pure.
+
+A dump is answered by one message for each thing that there is, then by one that says that this was all. Sources as for
+the notices (`codec`), with linux/netfilter/nfnetlink.h and linux/netfilter.h of Linux 6.1.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reconciler.host.netlink.codec import HEADER, NFTA_TABLE, QUEUE, attributes, messages, name_in
+
+_NLM_F_DUMP_REQUEST = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_NLM_F_DUMP_INTR = 0x10
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+
+_RTM_NEWQDISC, _RTM_GETQDISC = 36, 38
+_TCA_KIND = 1
+_TC_H_ROOT = 0xFFFF_FFFF
+
+_NFT_MSG_NEWTABLE, _NFT_MSG_GETTABLE = 0x0A00, 0x0A01  # below NFNL_SUBSYS_NFTABLES
+_NFPROTO_BRIDGE = 7
+_NFGENMSG = struct.Struct("=BBH")  # family, version, resource
+
+
+@dataclass(frozen=True, slots=True)
+class RootQueue:
+    """The queue at the root of an interface; `major` is that of its handle."""
+
+    index: int
+    kind: str
+    major: int
+
+
+class DumpRefused(Exception):
+    """The kernel does not answer, or what it answers is not of one moment."""
+
+
+def _dump_request(kind: int, fields: bytes) -> bytes:
+    return HEADER.pack(HEADER.size + len(fields), kind, _NLM_F_DUMP_REQUEST, 0, 0) + fields
+
+
+BRIDGE_TABLES_REQUEST = _dump_request(_NFT_MSG_GETTABLE, _NFGENMSG.pack(_NFPROTO_BRIDGE, 0, 0))
+QUEUES_REQUEST = _dump_request(_RTM_GETQDISC, QUEUE.pack(0, 0, 0, 0, 0))
+
+
+def is_last(datagram: bytes) -> bool:
+    """Whether a dump has come to its end. Raises `DumpRefused`."""
+    ended = False
+    for kind, flags, _ in messages(datagram):
+        if kind == _NLMSG_ERROR or flags & _NLM_F_DUMP_INTR:
+            raise DumpRefused
+        ended = ended or kind == _NLMSG_DONE
+    return ended
+
+
+def parse_tables(datagram: bytes) -> Iterator[str]:
+    """The names of the tables in an answer to `BRIDGE_TABLES_REQUEST`."""
+    for kind, _, payload in messages(datagram):
+        if kind == _NFT_MSG_NEWTABLE and (name := attributes(payload[_NFGENMSG.size :]).get(NFTA_TABLE)) is not None:
+            yield name_in(name)
+
+
+def parse_root_queues(datagram: bytes) -> Iterator[RootQueue]:
+    """The roots in an answer to `QUEUES_REQUEST`."""
+    for kind, _, payload in messages(datagram):
+        if kind != _RTM_NEWQDISC or len(payload) < QUEUE.size:
+            continue
+        _, index, handle, parent, _ = QUEUE.unpack_from(payload)
+        if parent == _TC_H_ROOT:
+            yield RootQueue(index, name_in(attributes(payload[QUEUE.size :]).get(_TCA_KIND, b"")), handle >> 16)
