@@ -21,8 +21,8 @@ from reconciler.together import together
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
 """What nft, iptables and tc say to whoever has no CAP_NET_ADMIN."""
 
-_LOOKS_AT_AN_END = 4
-_END_S = 0.05
+_LOOKS_AT_AN_END = 11
+_END_S = 0.02
 
 
 async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDriver) -> ClusterDocument:

@@ -4,9 +4,10 @@ Every method is idempotent: what is already as asked is a success. Every method 
 for our mark first and raises `Conflict` where it is missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import libvirt
@@ -22,6 +23,7 @@ from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Network, PowerState
 from reconciler.model.plan import Epochs
+from reconciler.together import together
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
@@ -39,6 +41,9 @@ _UNDEFINE_ALL = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
+
+
+_LOOKED_AT_BY_ONE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,11 @@ class Libvirt:
 
     async def _look_at_domains(self, cluster: str) -> dict[str, FoundDomain]:
         listed = (await self._domains()).get(cluster, {})
-        return await self.connection.call(lambda _: _look_at_each(listed))
+        if not listed:
+            return {}
+        sight = await self.connection.call(partial(_see, domains=list(listed.values())))
+        looks = [self.connection.call(partial(_look_at_each, domains=few, sight=sight)) for few in _by_few(listed)]
+        return {node: found for seen in await together(*looks) for node, found in seen.items()}
 
     # Networks.
 
@@ -177,17 +186,43 @@ def _list_domains(handle: Any) -> dict[str, dict[str, Any]]:
     return listed
 
 
-def _look_at_each(domains: Mapping[str, Any]) -> dict[str, FoundDomain]:
-    seen = {node: _look_at(domain) for node, domain in domains.items()}
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What libvirt says of many domains in one answer, by UUID: their states, and which have no definition."""
+
+    states: Mapping[bytes, PowerState]
+    transient: frozenset[bytes]
+
+
+def _see(handle: Any, *, domains: list[Any]) -> _Sight:
+    """Those of the domains that are still there; a domain that has just gone is left out."""
+    seen = handle.domainListGetStats(domains, libvirt.VIR_DOMAIN_STATS_STATE)
+    transient = handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+    return _Sight(
+        {domain.UUID(): _power_state(stats["state.state"], stats["state.reason"]) for domain, stats in seen},
+        frozenset(domain.UUID() for domain in transient),
+    )
+
+
+def _by_few(domains: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Portions that are looked at at the same time: each look is several questions, and their answers take a while."""
+    nodes = iter(domains.items())
+    while few := dict(islice(nodes, _LOOKED_AT_BY_ONE)):
+        yield few
+
+
+def _look_at_each(_handle: Any, *, domains: Mapping[str, Any], sight: _Sight) -> dict[str, FoundDomain]:
+    seen = {node: _look_at(domain, sight) for node, domain in domains.items()}
     return {node: found for node, found in seen.items() if found is not None}
 
 
-def _look_at(domain: Any) -> FoundDomain | None:
+def _look_at(domain: Any, sight: _Sight) -> FoundDomain | None:
+    state = sight.states.get(domain.UUID())
+    if state is None:
+        return None
+    persistent = domain.UUID() not in sight.transient
     try:
-        state = _power_state(*domain.state())
-        persistent = state is PowerState.OFF or bool(domain.isPersistent())
-        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0
-        record = parse_domain(domain.XMLDesc(flags))
+        record = parse_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0))
         return FoundDomain(record, state, persistent, None if state is PowerState.OFF else _open_files(domain))
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # went between the listing and the look
