@@ -158,9 +158,11 @@ async def _cut_power(action: CutPower, context: ActContext) -> None:
 
 
 async def _resume(action: Resume, context: ActContext) -> None:
-    await context.libvirt.resume(context.cluster, action.node, resume_epoch=action.resume_epoch)
+    """The request is met once the clock is right: a round that is killed before is followed by one that steps it."""
+    await context.libvirt.resume_if_paused(context.cluster, action.node)
     if action.after_memory:
         await step_clock(action.node, context)
+    await context.libvirt.note_resume(context.cluster, action.node, resume_epoch=action.resume_epoch)
 
 
 async def _ask_and_wait(node: str, context: ActContext) -> None:

@@ -30,7 +30,8 @@ class Unreachable(Exception):
 class Connection(asyncssh.SSHClient):
     """An SSH connection with the number of commands that run on it.
 
-    `suspect`: it did not answer in good time; it is used no more unless it does answer after all.
+    `suspect`: it did not answer in good time; it is used no more unless it does answer after all. `readied`: what lets
+    us in was brought to disk since it was opened; `clock_set`: so was the guest's clock to ours.
     """
 
     transport: asyncssh.SSHClientConnection
@@ -40,6 +41,8 @@ class Connection(asyncssh.SSHClient):
         self.session_limit = _SESSION_LIMIT
         self.suspect = False
         self.lost = False
+        self.readied = False
+        self.clock_set = False
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self.transport = conn

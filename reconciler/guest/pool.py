@@ -28,6 +28,7 @@ _READY_COMMAND = "timeout 20 sync -f / || true"
 """sync(1) of coreutils and of busybox. What lets anybody in was written by cloud-init moments ago and is in the page
 cache for up to 30 s: power that is cut meanwhile leaves an empty host key and a mark that it was made (decision 0006).
 A disk that takes nothing does not keep a node from being reachable."""
+_SHORT_OUTPUT_BYTES = 4096
 
 
 class SshPool:
@@ -128,11 +129,27 @@ class SshPool:
         outcomes = await asyncio.gather(*map(run_one, targets))
         return {address.node: outcome for address, outcome in zip(targets, outcomes, strict=True)}
 
+    async def set_clock(self, address: GuestAddress, *, timeout_s: float) -> None:
+        """Set the guest's clock to this host's, once over a connection that stays open, and make the node ready too.
+
+        The time is taken when there is a guest that listens: a login may take longer than a clock may be off. Raises
+        `SshTimeout`, and `SshError` where the clock was not set.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_s
+        connection = await self._connections.ready(address, deadline)
+        if connection.clock_set:
+            return
+        command = f"date -u -s @{time.time():.3f} >/dev/null && {{ {_READY_COMMAND}; }}"
+        await self._run_short(address, command, max(deadline - clock(), 0.01))
+        connection.clock_set = connection.readied = True
+
     async def wait_until_reachable(self, address: GuestAddress, *, timeout_s: float) -> None:
         """Return as soon as the node takes a login, and would after a power cut too; the connection stays pooled.
 
-        A refused login or a wrong host key is borne for ten seconds, because cloud-init may not have put ours in
-        yet. Raises `SshTimeout` with the last cause, or the `SshError` that did not pass.
+        What makes sure of that is done once over a connection that stays open. A refused login or a wrong host key is
+        borne for ten seconds, because cloud-init may not have put ours in yet. Raises `SshTimeout` with the last cause,
+        or the `SshError` that did not pass.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
@@ -164,12 +181,25 @@ class SshPool:
         return True
 
     async def _log_in(self, address: GuestAddress, timeout_s: float) -> None:
-        result = await self._run(address, ExecRequest(_READY_COMMAND, {}, None, 4096), timeout_s, timeout_s)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_s
+        connection = await self._connections.ready(address, deadline)
+        if connection.readied:
+            if await answers(connection, min(_STALL_S, timeout_s)):
+                return
+            connection.suspect = True
+        await self._run_short(address, _READY_COMMAND, max(deadline - clock(), 0.01))
+        connection.readied = True
+
+    async def _run_short(self, address: GuestAddress, command: str, timeout_s: float) -> None:
+        """Run a command that ends at once and must succeed."""
+        request = ExecRequest(command, {}, None, _SHORT_OUTPUT_BYTES)
+        result = await self._run(address, request, timeout_s, timeout_s)
         if result.timed_out:
-            raise SshTimeout(f"{address} took the login, but `sync` did not end", node=address.node)
+            raise SshTimeout(f"{address} took the login, but a command did not end: {command}", node=address.node)
         if result.exit_code != 0:
             cause = (result.stderr or result.stdout).strip()
-            raise SshError(f"{address} runs no commands: exit code {result.exit_code}: {cause}", node=address.node)
+            raise SshError(f"{address}: exit code {result.exit_code} from `{command}`: {cause}", node=address.node)
 
     async def _run(
         self, address: GuestAddress, request: ExecRequest, timeout_s: float, connect_timeout_s: float

@@ -207,7 +207,7 @@ class Start(_Action):
 class Resume(_Action):
     """Let the CPUs of a node run that were stopped, and write down which request that was.
 
-    After memory was put back the guest's clock is stepped.
+    After memory was put back the guest's clock is stepped before that is written down.
     """
 
     node: str

@@ -95,7 +95,8 @@ def _match_running(node: str, have: Power, want: Power) -> Iterator[Step]:
     elif want.state is PowerState.OFF:
         yield _cut(node, have)
     elif have.resume_epoch < want.resume_epoch:
-        yield Resume(node=node, resume_epoch=want.resume_epoch, reason="runs already; the request is met")
+        reason = "runs already; the request is met"
+        yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=want.memory is not None, reason=reason)
 
 
 def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
@@ -103,7 +104,8 @@ def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
     if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
         yield _cut(node, have)
     elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
-        yield Resume(node=node, resume_epoch=want.resume_epoch, reason=f"{have.state}; its resume was asked for")
+        reason = f"{have.state}; its resume was asked for"
+        yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=want.memory is not None, reason=reason)
     elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED):
         yield _stands_still(node, have.state)
 

@@ -1,7 +1,6 @@
 """Snapshots of whole clusters: create, list, revert, delete."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from reconciler.errors import (
     SnapshotLost,
     SnapshotNotFound,
 )
+from reconciler.guest.address import GuestAddress
 from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.record import ClusterRecord
@@ -36,6 +36,7 @@ from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
 from reconciler.service.waiting import converge, wait_for_ssh
+from reconciler.together import together
 
 _SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
 
@@ -182,13 +183,15 @@ class Snapshots:
         await self._change(record.cluster_name, edit)
 
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
-        """Guests that go on from memory think that no time has passed."""
-        command = f"date -u -s @{time.time():.3f} >/dev/null"
-        answers = await self._runtime.ssh.run_all(addresses(record, nodes), command, timeout_s=_CLOCK_TIMEOUT_S)
-        for node, answer in answers.items():
-            if isinstance(answer, ClusterError) or answer.exit_code != 0:
-                cause = str(answer) if isinstance(answer, ClusterError) else answer.stderr.strip()
-                log.warning("clock_not_stepped", cluster=record.cluster_name, node=node, cause=cause)
+        """Guests that go on from memory think that no time has passed; who put them back may have told them already."""
+
+        async def step(address: GuestAddress) -> None:
+            try:
+                await self._runtime.ssh.set_clock(address, timeout_s=_CLOCK_TIMEOUT_S)
+            except ClusterError as error:
+                log.warning("clock_not_stepped", cluster=record.cluster_name, node=address.node, cause=str(error))
+
+        await together(*map(step, addresses(record, nodes)))
 
     async def _require_possible(
         self, record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool

@@ -153,10 +153,6 @@ class Libvirt:
         """Cut the power, then write down which power cycle that was."""
         await self.connection.call(partial(_cut_power, cluster=cluster, node=node, boot_epoch=boot_epoch))
 
-    async def resume(self, cluster: str, node: str, *, resume_epoch: int) -> None:
-        """Let the CPUs run, then write down which request that was."""
-        await self.connection.call(partial(_resume, cluster=cluster, node=node, resume_epoch=resume_epoch))
-
     async def note_resume(self, cluster: str, node: str, *, resume_epoch: int) -> None:
         """Write down the last request for a resume that was met; the CPUs stay as they are."""
         await self.connection.call(
@@ -164,7 +160,7 @@ class Libvirt:
         )
 
     async def resume_if_paused(self, cluster: str, node: str) -> None:
-        """Let the CPUs run where they stand still, as after a snapshot; no request is met by it."""
+        """Let the CPUs run where they stand still; no request is met by it."""
         await self.connection.call(partial(_resume_if_paused, cluster=cluster, node=node))
 
     async def carried_out(self, cluster: str, node: str) -> Epochs:
@@ -347,13 +343,6 @@ def _cut_power(handle: Any, *, cluster: str, node: str, boot_epoch: int) -> None
         domain.destroy()
     if domain.isPersistent():
         _write_epochs(domain, boot_epoch=boot_epoch)
-
-
-def _resume(handle: Any, *, cluster: str, node: str, resume_epoch: int) -> None:
-    domain = our_domain(handle, cluster, node)
-    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-        domain.resume()
-    _write_epochs(domain, resume_epoch=resume_epoch)
 
 
 def _resume_if_paused(handle: Any, *, cluster: str, node: str) -> None:

@@ -119,6 +119,16 @@ async def test_waiting_ends_as_soon_as_the_node_takes_a_login(pool: SshPool, own
     assert await pool.is_reachable(own_sshd.address, 1)
 
 
+async def test_a_node_that_was_reachable_is_asked_again(pool: SshPool, own_sshd: Sshd) -> None:
+    await pool.wait_until_reachable(own_sshd.address, timeout_s=10)
+    own_sshd.signal_sessions(signal.SIGSTOP)
+    await pool.wait_until_reachable(own_sshd.address, timeout_s=10)
+    own_sshd.signal_sessions(signal.SIGSTOP)
+    own_sshd.stop()
+    with pytest.raises(SshTimeout):
+        await pool.wait_until_reachable(own_sshd.address, timeout_s=2)
+
+
 async def test_waiting_bears_a_key_that_is_put_in_later(pool: SshPool, own_sshd: Sshd, tmp_path: Path) -> None:
     authorized = tmp_path / "authorized_keys"
     ours = authorized.read_text()

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Session, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, FRESH, NODES
@@ -37,6 +39,26 @@ async def test_the_agent_of_a_guest_steps_its_clock(untouched_trio: Session) -> 
     clocks = await say(untouched_trio, f"date +%s; date -s @{int(time.time())} >/dev/null")
     assert abs(int(clocks["n0"]) - time.time()) < 5
     assert int(clocks["n1"]) < 1000001000
+
+
+@pytest.mark.parametrize("service", ["qemu-guest-agent", "ssh.socket ssh"])
+async def test_a_revert_that_nobody_waits_for_sets_the_clock_whatever_is_dead_in_the_guest(
+    trio: Session, service: str
+) -> None:
+    await say(trio, f"systemctl stop {service}; date -s @1000000000")
+    await trio.snapshots.create(CLUSTER, "long-ago", include_memory=True)
+    await trio.snapshots.revert(CLUSTER, "long-ago", wait=False)
+    if service == "qemu-guest-agent":
+        clocks = {node: int(said) for node, said in (await say(trio, "date +%s")).items()}
+    else:
+        clocks = guest_times()
+    assert all(abs(clock - time.time()) < 10 for clock in clocks.values()), clocks
+
+
+def guest_times() -> dict[str, int]:
+    """What the agents say that time it is."""
+    with host_libvirt() as handle:
+        return {node: handle.lookupByName(f"{CLUSTER}.{node}").getTime()["seconds"] for node in NODES}
 
 
 async def test_after_a_revert_a_power_cut_boots_from_the_reverted_disk(trio: Session) -> None:

@@ -72,7 +72,7 @@ class Machine:
         await self.driver.suspend(CLUSTER, NODE)
 
     async def resume(self) -> None:
-        await self.driver.resume(CLUSTER, NODE, resume_epoch=0)
+        await self.driver.resume_if_paused(CLUSTER, NODE)
 
     async def define(self, domain: Domain) -> None:
         found = (await self.driver.find_domains(CLUSTER))[NODE].record

@@ -103,10 +103,11 @@ def make_image(bed: Bed) -> Path:
 
 
 def small_nodes(image: Path) -> Callable[[dict[str, Any]], None]:
-    """A topology's edit: nodes on that image with little memory."""
+    """A topology's edit: nodes on that image with little memory, where nobody waits for a login long."""
 
     def edit(document: dict[str, Any]) -> None:
         document["base_image"] = str(image)
+        document["ssh"] = {"connect_timeout_s": 0.1}
         for node in document["nodes"]:
             node["memory_mb"] = 64
 

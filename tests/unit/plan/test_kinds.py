@@ -471,6 +471,15 @@ class TestPower:
             Resume(node="a", resume_epoch=1, reason="runs already; the request is met")
         ]
 
+    @pytest.mark.parametrize("have", [RUNNING, PAUSED], ids=lambda power: power.state)
+    def test_a_machine_whose_revert_was_interrupted_has_its_clock_stepped_by_the_next_round(self, have: Power) -> None:
+        want = altered(RUNNING, resume_epoch=1, memory=Path("/overlays/c/memory"))
+        path = str(DOMAIN.disks["vda"].path)
+        restored = Layer(node="a", disk="vda", size_bytes=1, resumed=True)
+        (resume,) = plan_power(wanting(want), ClusterDocument(power={"a": have}, layers={path: restored}))
+        assert isinstance(resume, Resume)
+        assert resume.after_memory
+
     @pytest.mark.parametrize("have", [RUNNING, PAUSED, CRASHED, STOPPING], ids=lambda power: power.state)
     def test_a_machine_that_is_not_wanted_loses_its_power(self, have: Power) -> None:
         assert [*plan_power(EMPTY, ClusterDocument(power={"a": altered(have, boot_epoch=5)}))] == [
