@@ -18,12 +18,13 @@ COMMAND_LIMIT_BYTES = 128 * 1024 - 1  # MAX_ARG_STRLEN with its end mark, linux/
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READ_ONLY_NAMES = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})  # bash(1)
 _PID_SEARCH_BYTES = 64 * 1024
+_GROUP = re.compile(rb"vmcluster-group:(?P<token>[0-9a-f]+):(?P<group>[0-9]+)\n")
 
 
 def render_script(command: str, env: Mapping[str, str], token: str) -> str:
     """What the login shell gets; raises `InvalidArgument` for what no shell can be given."""
     exports = "".join(f" {_env_name(name)}={shlex.quote(value)}" for name, value in env.items())
-    prefix = f'echo "{_mark(token)}$$" >&2; ' + (f"export{exports}; " if exports else "")
+    prefix = f'echo "vmcluster-group:{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
     script = prefix + command
     try:
         encoded = script.encode()
@@ -47,10 +48,6 @@ def _env_name(name: str) -> str:
     if name in _READ_ONLY_NAMES:
         raise InvalidArgument(f"the shell does not let {name} be set")
     return name
-
-
-def _mark(token: str) -> str:
-    return f"vmcluster-group:{token}:"
 
 
 class OutputBuffer:
@@ -77,7 +74,7 @@ class ErrorBuffer:
 
     def __init__(self, limit_bytes: int, token: str) -> None:
         self._output = OutputBuffer(limit_bytes)
-        self._line = re.compile(re.escape(_mark(token).encode()) + rb"([0-9]+)\n")
+        self._token = token.encode()
         self._head: bytearray | None = bytearray()
         self.group: int | None = None
 
@@ -86,8 +83,8 @@ class ErrorBuffer:
             self._output.feed(data)
             return
         self._head += data
-        if found := self._line.search(self._head):
-            self.group = int(found[1])
+        if found := next((line for line in _GROUP.finditer(self._head) if line["token"] == self._token), None):
+            self.group = int(found["group"])
             del self._head[slice(*found.span())]
         if found or len(self._head) > _PID_SEARCH_BYTES:
             self.flush()

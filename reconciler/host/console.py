@@ -48,6 +48,40 @@ def read_console(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> ConsoleText
     return ConsoleText(b"".join(reversed(parts)), datetime.fromtimestamp(written_at, UTC), whole)
 
 
+@dataclass(frozen=True, slots=True)
+class ConsolePlace:
+    """A place in a console's log: which file, and how far into it."""
+
+    path: Path
+    inode: int
+    offset: int
+
+    @classmethod
+    def end_of(cls, path: Path) -> "ConsolePlace":
+        """Where a log ends now. Raises `OperationFailed` where there is none to be read."""
+        try:
+            with path.open("rb") as opened:
+                status = os.fstat(opened.fileno())
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return cls(path, status.st_ino, status.st_size)
+
+    def read_on(self, limit_bytes: int) -> bytes | None:
+        """What was written since; None where that is more than the limit, or the log was rotated or cut meanwhile.
+
+        Raises `OperationFailed` where there is none to be read.
+        """
+        try:
+            with self.path.open("rb") as opened:
+                status = os.fstat(opened.fileno())
+                if status.st_ino != self.inode or not 0 <= status.st_size - self.offset <= limit_bytes:
+                    return None
+                opened.seek(self.offset)
+                return opened.read(limit_bytes)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+
 class ConsoleTail:
     """What is written to a console's log from now on."""
 

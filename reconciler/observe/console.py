@@ -4,9 +4,11 @@ import asyncio
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
-from reconciler.host.console import ConsoleTail, ConsoleText, read_console
+from reconciler.host.console import ConsolePlace, ConsoleTail, ConsoleText, read_console
 from reconciler.model.names import console_path
 from reconciler.model.record import ClusterRecord
+
+__all__ = ["ConsolePlace", "console_end", "observe_console", "tail_console"]
 
 
 async def observe_console(record: ClusterRecord, node: str) -> ConsoleText:
@@ -24,6 +26,11 @@ async def observe_console(record: ClusterRecord, node: str) -> ConsoleText:
 def tail_console(record: ClusterRecord, node: str) -> ConsoleTail:
     """What a node's console shows from now on."""
     return ConsoleTail(_path(record, node))
+
+
+def console_end(record: ClusterRecord, node: str) -> ConsolePlace:
+    """Where a node's console log ends now. Raises `OperationFailed` where it cannot be read."""
+    return ConsolePlace.end_of(_path(record, node))
 
 
 def _path(record: ClusterRecord, node: str) -> Path:

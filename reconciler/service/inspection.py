@@ -16,8 +16,9 @@ from reconciler.model.results import (
 )
 from reconciler.model.status import RecordStatus
 from reconciler.service.access import addresses, existing
-from reconciler.service.node_probe import KernelState, Probe, console_state, probe
+from reconciler.service.node_probe import Probe, console_state, probe
 from reconciler.service.progress import Progress
+from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
 from reconciler.together import together
 

@@ -1,14 +1,14 @@
 """What one visit to a node over SSH tells of it: its modules, and whether its kernel is well."""
 
 import asyncio
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from reconciler.artifacts.installed import parse_installed_id
-from reconciler.artifacts.node_scripts import RECORD_PATH
-from reconciler.errors import ClusterError
-from reconciler.guest.kernel_log import READ_COMMAND, parse_kernel_buffer
+from reconciler.errors import ClusterError, OperationFailed
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.kernel_log import parse_kernel_buffer
 from reconciler.kernel_log.console import last_boot, parse_console
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.report import first_bad_event
@@ -16,33 +16,18 @@ from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecResult
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.observe.console import observe_console
+from reconciler.observe.console import ConsolePlace, console_end, observe_console
 from reconciler.service.access import addresses
+from reconciler.service.node_visit import LOOK_COMMAND, READING_COMMAND, Visit, parse_visit
+from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
 
 OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
-
-_INSTALLED = "="
-"""Before the id of what is installed, on a line of its own; no module's name begins so."""
+_LEAST_S = 0.1
+"""What is left for a reading, however long the look before it took: a node that let us look has answered."""
 
 _OVERWRITTEN = "LogOverwritten"
 _FIRST_WORDS = "Linux version "
-
-_COMMAND = f"""
-if [ -n "$BASH_VERSION" ]; then eval 'mapfile -t m </proc/modules; printf "%s\\n" "${{m[@]%% *}}"'
-else cat /proc/modules; fi
-if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; echo "{_INSTALLED}$i"; fi; echo; {READ_COMMAND}"""
-"""Says that the login works, which modules are loaded, what is installed and what the kernel said. bash needs no
-process for the first two, and `dd` takes the place of the login shell: under emulation every process costs as much as
-that shell itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class KernelState:
-    """The condition of a node's kernel, and the event that made it false."""
-
-    condition: Condition
-    event: KernelEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +40,21 @@ class Probe:
 
 
 async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: float) -> Probe | None:
-    """Visit a node; None where it does not answer in time."""
+    """Visit a node; None where it does not answer in time.
+
+    The kernel's whole log is read unless it was read a moment ago and nothing tells that there is news in it.
+    """
     (address,) = addresses(record, [node])
+    deadline_s = time.monotonic() + timeout_s
     try:
-        answer = await runtime.ssh.run(address, _COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
+        if runtime.quiet_kernels.has(address):
+            seen = await _visit(runtime, address, LOOK_COMMAND, timeout_s)
+            kernel = await runtime.quiet_kernels.still(address, seen.vitals)
+            if kernel is not None:
+                return Probe(seen.modules, kernel, seen.artifact_id)
+        return await _read(runtime, record, address, max(_LEAST_S, deadline_s - time.monotonic()))
     except ClusterError:
         return None
-    seen = await asyncio.to_thread(_understood, answer, node)
-    if seen.kernel.condition.reason != _OVERWRITTEN:
-        return seen
-    return replace(seen, kernel=await _with_console(record, node, seen.kernel))
 
 
 async def console_state(record: ClusterRecord, node: str) -> KernelState:
@@ -78,6 +68,29 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
         said = "no answer over SSH, and nothing bad on the console"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
     return _ill(event, text.written_at)
+
+
+async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> Visit:
+    answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
+    return parse_visit(answer)
+
+
+async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, timeout_s: float) -> Probe:
+    """A visit that reads the whole log; where the console's log ended is noted before, so that nothing is between."""
+    console = await asyncio.to_thread(_console_end, record, address.node)
+    seen = await _visit(runtime, address, READING_COMMAND, timeout_s)
+    kernel = await asyncio.to_thread(judge_buffer, seen.log, address.node)
+    if kernel.condition.reason == _OVERWRITTEN:
+        kernel = await _with_console(record, address.node, kernel)
+    runtime.quiet_kernels.learn(address, kernel, seen.vitals, console)
+    return Probe(seen.modules, kernel, seen.artifact_id)
+
+
+def _console_end(record: ClusterRecord, node: str) -> ConsolePlace | None:
+    try:
+        return console_end(record, node)
+    except OperationFailed:
+        return None
 
 
 async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -> KernelState:
@@ -108,15 +121,8 @@ def judge_overwritten(kernel: KernelState, console: Sequence[LogLine]) -> Kernel
     return KernelState(condition)
 
 
-def _understood(answer: ExecResult, node: str) -> Probe:
-    listed, _, log = answer.stdout.partition("\n\n")
-    lines = [line for line in listed.splitlines() if line.strip()]
-    modules = tuple(line.split()[0] for line in lines if not line.startswith(_INSTALLED))
-    installed = (parse_installed_id(line.removeprefix(_INSTALLED)) for line in lines if line.startswith(_INSTALLED))
-    return Probe(modules, _buffer_state(answer.model_copy(update={"stdout": log}), node), next(installed, None))
-
-
-def _buffer_state(answer: ExecResult, node: str) -> KernelState:
+def judge_buffer(answer: ExecResult, node: str) -> KernelState:
+    """What a reading of the kernel's buffer tells; unknown where it is none."""
     now = datetime.now(UTC)
     try:
         buffer = parse_kernel_buffer(answer, node)

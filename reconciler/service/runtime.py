@@ -19,6 +19,7 @@ from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
 from reconciler.host.netlink.listener import KernelListener
 from reconciler.host.virt_type import probe_kvm
+from reconciler.service.quiet_kernels import QuietKernels
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
@@ -38,6 +39,7 @@ class Runtime:
         self.store = SqliteStore(settings.state_dir)
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
+        self.quiet_kernels = QuietKernels()
         self.links = LinkDriver(settings.firewall)
         self.rounds = Rounds(
             self.store, self.libvirt, self.links, self.ssh, self._host_facts, settings.fault_registry, checkpoint

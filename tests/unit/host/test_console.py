@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import OperationFailed
-from reconciler.host.console import ConsoleTail, read_console
+from reconciler.host.console import ConsolePlace, ConsoleTail, read_console
 
 
 def rotate(path: Path) -> None:
@@ -73,3 +73,34 @@ def test_a_tail_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
     assert tail.read_new() == b""
     append(log, b"first\n")
     assert tail.read_new() == b"first\n"
+
+
+def test_from_a_place_on_a_log_is_read_as_often_as_wanted(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"before\n")
+    place = ConsolePlace.end_of(log)
+    assert place.read_on(10) == b""
+    append(log, b"one\n")
+    assert [place.read_on(10), place.read_on(10)] == [b"one\n"] * 2
+    append(log, b"x" * 10)
+    assert place.read_on(10) is None
+
+
+def test_from_a_place_in_a_log_that_was_rotated_nothing_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"before\n")
+    place = ConsolePlace.end_of(log)
+    rotate(log)
+    append(log, b"something longer\n")
+    assert place.read_on(100) is None
+
+
+def test_a_log_that_is_not_there_has_no_places(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    with pytest.raises(OperationFailed, match="cannot be read"):
+        ConsolePlace.end_of(log)
+    append(log, b"one\n")
+    place = ConsolePlace.end_of(log)
+    log.unlink()
+    with pytest.raises(OperationFailed, match="cannot be read"):
+        place.read_on(100)

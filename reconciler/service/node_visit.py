@@ -1,0 +1,81 @@
+"""What is run on a node for its status, and what it prints; pure.
+
+Under emulation a process costs as much as the login shell itself, so that bash, which is nearly every root's shell,
+gets by without one. Other shells read byte by byte, which the kernel's numbers do not bear: it ends them after the
+first digit (kernel/sysctl.c, do_proc_dointvec returns nothing from the second read on). They get `cat`.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from reconciler.artifacts.installed import parse_installed_id
+from reconciler.artifacts.node_scripts import RECORD_PATH
+from reconciler.guest.kernel_log import READ_COMMAND
+from reconciler.model.results import ExecResult
+
+_TAINT = "/proc/sys/kernel/tainted"
+_PRINTK = "/proc/sys/kernel/printk"
+_UPTIME = "/proc/uptime"
+_RULE = "--"
+_RULES = re.compile(rf"^{_RULE}\n", re.MULTILINE)
+
+LOOK_COMMAND = f"""
+i=; if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; fi; echo "$i"
+if [ -n "$BASH_VERSION" ]; then eval 'mapfile m </proc/modules; printf %s "${{m[@]}}"'
+read -r t <{_TAINT}; read -r l <{_PRINTK}; read -r u <{_UPTIME}; printf '%s\\n' {_RULE} "$t" "$l" "$u"
+else cat /proc/modules; echo {_RULE}; cat {_TAINT} {_PRINTK} {_UPTIME}; fi
+"""
+"""Says that the login works, what is installed, which modules are loaded and what the kernel says of itself."""
+
+READING_COMMAND = f"""{LOOK_COMMAND}
+while read -r c; do echo "$c"; done </proc/consoles; echo {_RULE}; {READ_COMMAND}"""
+"""The same and the whole kernel log: `dd` takes the place of the login shell."""
+
+_SERIAL = re.compile(r"ttyS0 .*\(E")
+"""A serial console that is enabled (fs/proc/consoles.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a kernel says of itself without its log.
+
+    `taint` is the sum of the flags of Documentation/admin-guide/tainted-kernels.rst. Lines with a level below
+    `console_level` are printed on consoles. Of the consoles only a reading tells.
+    """
+
+    taint: str
+    console_level: int
+    booted: datetime
+    on_serial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A visit, understood; `log` is the rest of the answer, and `vitals` is None where they could not be read."""
+
+    modules: tuple[str, ...]
+    artifact_id: str | None
+    vitals: Vitals | None
+    log: ExecResult
+
+
+def parse_visit(answer: ExecResult) -> Visit:
+    """What `LOOK_COMMAND` or `READING_COMMAND` printed."""
+    listed, vitals, log, *_ = [*_RULES.split(answer.stdout, maxsplit=2), "", ""]
+    installed, *modules = listed.split("\n")
+    return Visit(
+        modules=tuple(line.split()[0] for line in modules if line.strip()),
+        artifact_id=parse_installed_id(installed),
+        vitals=_vitals(vitals.splitlines()),
+        log=answer.model_copy(update={"stdout": log}),
+    )
+
+
+def _vitals(lines: list[str]) -> Vitals | None:
+    try:
+        taint, printk, uptime, *consoles = lines
+        booted = datetime.now(UTC) - timedelta(seconds=float(uptime.split()[0]))
+        return Vitals(str(int(taint)), int(printk.split()[0]), booted, any(map(_SERIAL.match, consoles)))
+    except (ValueError, IndexError, OverflowError):
+        return None
