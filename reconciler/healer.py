@@ -11,9 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
+
+
+LOG_MAX_BYTES = 1024 * 1024
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,9 +47,17 @@ def _log_to(path: Path) -> None:
     """Let what is logged be found: nobody sees this process's output."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    set_aside(path)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(log, stream.fileno())
+
+
+def set_aside(log: Path) -> None:
+    """Give a log that has grown long the place of the one before; one healer adds little, as its tries are bounded."""
+    with suppress(FileNotFoundError):  # the first, or another healer does the same
+        if log.stat().st_size > LOG_MAX_BYTES:
+            log.replace(log.with_suffix(".log.1"))
 
 
 if __name__ == "__main__":

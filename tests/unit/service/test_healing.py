@@ -16,6 +16,7 @@ import pytest
 from reconciler.controller import healers
 from reconciler.controller.round import RoundResult
 from reconciler.errors import HostCommandFailed
+from reconciler.healer import LOG_MAX_BYTES, set_aside
 from reconciler.model.faults import Halves, PartitionRequest
 from reconciler.service import intent
 from reconciler.service.faults import Faults
@@ -137,16 +138,31 @@ async def test_a_process_that_is_left_behind_goes_on_alone_and_takes_the_fault_o
 ) -> None:
     async with SqliteStore(settings.state_dir) as store:
         await wanted(store, 1.0, None)
-        began = time.monotonic()
-        await asyncio.to_thread(healers.leave_healer, settings, CLUSTER)
-        assert time.monotonic() - began < 5
-        await eventually(store, ["partition-2"])
-        # libvirt is away for good here: the process is still trying; without a cluster it has nothing to do.
-        record = await store.get(CLUSTER)
-        assert record is not None
-        await store.remove(CLUSTER, expected_generation=record.generation, actor="test")
+        try:
+            began = time.monotonic()
+            await asyncio.to_thread(healers.leave_healer, settings, CLUSTER)
+            assert time.monotonic() - began < 5
+            await eventually(store, ["partition-2"])
+        finally:
+            # libvirt is away for good here: the process is still trying; without a cluster it has nothing to do.
+            record = await store.get(CLUSTER)
+            assert record is not None
+            await store.remove(CLUSTER, expected_generation=record.generation, actor="test")
         lock = settings.state_dir / "healers" / f"{CLUSTER}.lock"
         await asyncio.wait_for(_free(lock), PATIENCE_S)
+
+
+def test_a_long_log_is_set_aside_and_never_more_than_one(tmp_path: Path) -> None:
+    log = tmp_path / "lab.log"
+    set_aside(log)
+    for first in (b"a", b"b"):
+        log.write_bytes(first * (LOG_MAX_BYTES + 1))
+        set_aside(log)
+    log.write_bytes(b"c")
+    set_aside(log)
+    assert log.read_bytes() == b"c"
+    assert (tmp_path / "lab.log.1").read_bytes().startswith(b"b")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 async def _free(lock: Path) -> None:
