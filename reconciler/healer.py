@@ -16,7 +16,6 @@ from pathlib import Path
 
 import structlog
 
-
 LOG_MAX_BYTES = 1024 * 1024
 
 
