@@ -18,10 +18,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a run that is spread over several labs keeps together: a module, and all that share the booted cluster."""
+    """What a run that is spread over several labs keeps together: a module, and all that share the booted cluster.
+
+    Modules that say themselves what they go together with share one of their own.
+    """
     for item in items:
-        shared = "shared_cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("shared cluster" if shared else str(item.path)))
+        if item.get_closest_marker("xdist_group") is None:
+            shared = "shared_cluster" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("shared cluster" if shared else str(item.path)))
 
 
 @pytest.fixture

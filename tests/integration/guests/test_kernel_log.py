@@ -15,6 +15,8 @@ from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
 
+pytestmark = pytest.mark.xdist_group("kernels")  # half of the work with machines: worth a boot of its own
+
 
 def texts(result: DmesgResult) -> list[str]:
     return [line.text for line in result.lines]

@@ -15,6 +15,8 @@ from tests.integration.cli.conftest import COMMAND, DEADLINE_S
 from tests.integration.guests.conftest import NODES
 from tests.integration.mcp.client import connected
 
+pytestmark = pytest.mark.xdist_group("kernels")  # half of the work with machines: worth a boot of its own
+
 
 @asynccontextmanager
 async def started(bed: Bed, *arguments: str) -> AsyncIterator[Process]:
