@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.cli.conftest import COMMAND, DEADLINE_S
