@@ -141,9 +141,17 @@ UNINSTALL_MODPROBE_PATH = (
     "printf '\\0\\0'\n"
     'depmod "$2" 2>&1\n' + _FORGET
 )
-UNINSTALL_MAKE = 'set -eu\ncd -- "$1"\nmake uninstall >&2\n' + "printf '\\0\\0'\n" + "depmod -a 2>&1\n" + _FORGET
-UNINSTALL_DEB = "set -eu\nxargs -0 dpkg -r >&2\n" + "printf '\\0\\0'\n" + _FORGET
-UNINSTALL_RPM = "set -eu\nxargs -0 rpm -e >&2\n" + "printf '\\0\\0'\n" + _FORGET
+_RENEW_INDEX = "printf '\\0\\0'\n" + "depmod -a 2>&1\n" + _FORGET
+UNINSTALL_MAKE = 'set -eu\ncd -- "$1"\nmake uninstall >&2\n' + _RENEW_INDEX
+UNINSTALL_DEB = "set -eu\nxargs -0 dpkg -r >&2\n" + _RENEW_INDEX
+UNINSTALL_RPM = (
+    """\
+set -eu
+xargs -0 -n 1 sh -c 'if rpm -q -- "$1" >/dev/null 2>&1; then printf "%s\\0" "$1"; fi' sh | xargs -0 -r rpm -e >&2
+"""
+    + _RENEW_INDEX
+)
+"""Unlike dpkg, rpm fails where one of them is gone already, as after an earlier try that came to no end."""
 
 
 @dataclass(frozen=True, slots=True)

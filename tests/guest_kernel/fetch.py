@@ -18,16 +18,25 @@ CODENAME = "bookworm"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _MMDEBSTRAP_MIRROR = re.compile(r"my \$(mirror|secmirror)\s*= '(https?://[^']+)';")
 
-FOR_GUESTS = ("make",)
+RPM = ("rpm", "rpm-common", "librpm9", "librpmio9", "liblua5.3-0")
+"""The program `rpm`, as far as the guest image lacks what it needs."""
+
+FOR_GUESTS = ("make", *RPM)
 """Packages that are kept as they are, to be installed on guests."""
+
+_FOR_RPMBUILD = ("librpmbuild9", "librpmsign9", "libmagic1", "libmagic-mgc", "libelf1", "libdw1", "libgomp1")
+"""What `rpmbuild`, which is in the package `rpm`, needs besides."""
+
+_LAYOUT = 2
+"""Another number for each change of what is in a kit: the one that is there is not what is wanted then."""
 
 _APT_DIR = Path("/etc/apt")
 _APT_TIMEOUT_S = 600.0
 
 
 def kit_dir(image_dir: Path, release: str) -> Path:
-    """Where the kit of a kernel is: `root/` is the unpacked headers, `packages/` are files for guests."""
-    return image_dir / "kits" / release
+    """Where the kit of a kernel is: `root/` is what is used here, unpacked, `packages/` are files for guests."""
+    return image_dir / "kits" / f"{release}-{_LAYOUT}"
 
 
 def guest_release(image_dir: Path) -> str:
@@ -70,7 +79,11 @@ async def _download(work: Path, release: str) -> None:
     # apt-get(8): `download` writes to the current directory, and `run` has none but this process's.
     download = ["env", f"--chdir={work / 'downloads'}", "apt-get", f"--config-file={conf}", "-q", "download"]
     try:
-        await run([*download, *header_packages(release), *FOR_GUESTS], timeout_s=_APT_TIMEOUT_S, env=environment)
+        await run(
+            [*download, *header_packages(release), *FOR_GUESTS, *_FOR_RPMBUILD],
+            timeout_s=_APT_TIMEOUT_S,
+            env=environment,
+        )
     except HostCommandFailed as error:
         error.hint = f"where kernel {release} has left the archive, a new image has the present one"
         raise
@@ -80,9 +93,8 @@ async def _unpacked(work: Path, kit: Path, release: str) -> Path:
     made = work / "kit"
     (made / "packages").mkdir(parents=True)
     for package in sorted((work / "downloads").glob("*.deb")):
-        if package.name.startswith("linux-"):
-            await run(["dpkg-deb", "--extract", str(package), str(made / "root")])
-        else:
+        await run(["dpkg-deb", "--extract", str(package), str(made / "root")])
+        if package.name.partition("_")[0] in FOR_GUESTS:
             shutil.move(package, made / "packages")
     # Debian's has the absolute path of an installed one.
     common = next(name for name in header_packages(release) if name.endswith("-common"))
