@@ -34,7 +34,8 @@ async def watch(
         require_cluster_name(cluster)
     scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
     manager = ServiceManager()
-    observers: list[OnRound] = [StatusLine(manager).on_round]
+    status = StatusLine(manager)
+    observers: list[OnRound] = [status.on_round]
     async with AsyncExitStack() as stack:
         if metrics_port:
             metrics = Metrics()
@@ -52,6 +53,7 @@ async def watch(
         await runtime.follow_host(service.on_host_event)
         runtime.follow_kernel(service.on_host_event)
         log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
+        status.tell()
         await _serve(service, stop, manager)
     log.info("ended")
 
@@ -78,9 +80,15 @@ class StatusLine:
             self._converged.pop(cluster, None)
         else:
             self._converged[cluster] = result.converged
+        self.tell()
+
+    def tell(self) -> None:
+        """Say the line as it is now."""
         self._manager.status(self._line())
 
     def _line(self) -> str:
+        if not self._converged:
+            return "no cluster was looked at yet"
         kept = len(self._converged)
         open_ = sorted(cluster for cluster, converged in self._converged.items() if not converged)
         if not open_:

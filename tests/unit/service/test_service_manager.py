@@ -90,10 +90,12 @@ def test_a_manager_that_is_gone_ends_nothing(tmp_path: Path) -> None:
 def test_the_status_line_names_what_is_not_as_wanted(listener: Listener) -> None:
     line = StatusLine(ServiceManager({"NOTIFY_SOCKET": listener.socket.getsockname()}))
     todo = Plan(actions=(StartNetwork(name="net", reason="is stopped"),))
+    line.tell()
     line.on_round("lab", RoundResult(1), 0.1)
     line.on_round("other", RoundResult(1, todo), 0.1)
     line.on_round("other", RoundResult(gone=True), 0.1)
     assert listener.heard() == [
+        "STATUS=no cluster was looked at yet",
         "STATUS=1 clusters, all as wanted",
         "STATUS=2 clusters, not as wanted: other",
         "STATUS=1 clusters, all as wanted",
