@@ -3,6 +3,7 @@
 Under emulation a process costs as much as the login shell itself, so that bash, which is nearly every root's shell,
 gets by without one. Other shells read byte by byte, which the kernel's numbers do not bear: it ends them after the
 first digit (kernel/sysctl.c, do_proc_dointvec returns nothing from the second read on). They get `cat`.
+What bash has read it says in one breath, since each write(2) becomes a packet that sshd encrypts and sends.
 """
 
 import re
@@ -21,10 +22,14 @@ _RULE = "--"
 _RULES = re.compile(rf"^{_RULE}\n", re.MULTILINE)
 
 LOOK_COMMAND = f"""
-i=; if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; fi; echo "$i"
-if [ -n "$BASH_VERSION" ]; then eval 'mapfile m </proc/modules; printf %s "${{m[@]}}"'
-read -r t <{_TAINT}; read -r l <{_PRINTK}; read -r u <{_UPTIME}; printf '%s\\n' {_RULE} "$t" "$l" "$u"
-else cat /proc/modules; echo {_RULE}; cat {_TAINT} {_PRINTK} {_UPTIME}; fi
+i=; if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; fi
+if [ -n "$BASH_VERSION" ]; then mapfile m </proc/modules
+read -r t <{_TAINT}; read -r l <{_PRINTK}; read -r u <{_UPTIME}; echo "$i
+${{m[*]}}{_RULE}
+$t
+$l
+$u"
+else echo "$i"; cat /proc/modules; echo {_RULE}; cat {_TAINT} {_PRINTK} {_UPTIME}; fi
 """
 """Says that the login works, what is installed, which modules are loaded and what the kernel says of itself."""
 
