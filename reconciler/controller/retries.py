@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from random import Random
 
 from reconciler.act.outcome import Outcome
 from reconciler.controller.delay import growing_delay_s
 from reconciler.controller.status import obstacle_of
 from reconciler.errors import Conflict
-from reconciler.model.plan import Action, FlattenLayer, Plan, ShutDown
+from reconciler.model.links import touched_nodes
+from reconciler.model.plan import Action, FlattenLayer, Plan, SetLinks, ShutDown
 from reconciler.model.status import Obstacle
 
 LONGEST_DELAY_S = 60.0
@@ -23,9 +25,20 @@ SETTLED_S = 60.0
 _FIRST_DELAY_S = 0.5
 
 
+class _Whole(Enum):
+    """What fails for a cluster as a whole: its links hold back only the nodes that have some."""
+
+    CLUSTER = auto()
+    LINKS = auto()
+
+
+_Held = str | _Whole
+"""A node, or what is of none."""
+
+
 @dataclass(slots=True)
 class _Trouble:
-    """One node's (None: the cluster's own) failures in a row; held back until `until_s` of the clock."""
+    """One holder's failures in a row; held back until `until_s` of the clock."""
 
     count: int
     until_s: float
@@ -46,8 +59,8 @@ class Retries:
     def __init__(self, chance: Random, clock: Callable[[], float] = time.monotonic) -> None:
         self._chance = chance
         self._clock = clock
-        self._troubles: dict[str | None, _Trouble] = {}
-        self._upkeep: dict[str | None, _Trouble] = {}
+        self._troubles: dict[_Held, _Trouble] = {}
+        self._upkeep: dict[_Held, _Trouble] = {}
         self._repairs: dict[tuple[str | None, type[Action]], _Repair] = {}
         self._wanted = (0, 0)
 
@@ -62,13 +75,16 @@ class Retries:
     def put_off(self) -> dict[str, Obstacle]:
         """Why the upkeep of nodes has failed lately, which nothing else waits for."""
         now_s = self._clock()
-        return {node: of.obstacle for node, of in self._upkeep.items() if node is not None and of.until_s > now_s}
+        return {node: of.obstacle for node, of in self._upkeep.items() if isinstance(node, str) and of.until_s > now_s}
 
     def allowed(self, plan: Plan) -> tuple[Action, ...]:
         """The actions that need not wait. Nodes that are put back together are not told apart."""
-        if plan.all_or_nothing and any(action.node in self._held() for action in plan.actions):
+        held = self._held()
+        if plan.all_or_nothing and any(_holder(action) in held for action in plan.actions):
             return ()
-        return tuple(action for action in plan.actions if not self._is_held(action))
+        if _Whole.LINKS in held:  # nobody comes to run whose links could not be set
+            held |= {node for action in plan.actions for node in _linked(action)}
+        return tuple(action for action in plan.actions if not held & {_holder(action), _Whole.CLUSTER})
 
     def note(self, outcomes: Iterable[Outcome]) -> None:
         """Remember how actions went."""
@@ -83,21 +99,20 @@ class Retries:
 
     def obstacles(self, plan: Plan) -> tuple[Obstacle, ...]:
         """What is waited with although the plan has work for it."""
-        nodes = {action.node for action in plan.actions}
-        return tuple(trouble.obstacle for node, trouble in self._held().items() if node in nodes)
+        due = {_holder(action) for action in plan.actions}
+        return tuple(trouble.obstacle for holder, trouble in self._troubles_now().items() if holder in due)
 
     def due_in_s(self) -> float | None:
         """The time until the next node may be tried again; None where none is waited with."""
-        until = [trouble.until_s for trouble in self._held().values()]
+        until = [trouble.until_s for trouble in self._troubles_now().values()]
         return max(0.0, min(until) - self._clock()) if until else None
 
-    def _held(self) -> dict[str | None, _Trouble]:
+    def _troubles_now(self) -> dict[_Held, _Trouble]:
         now_s = self._clock()
-        return {node: trouble for node, trouble in self._troubles.items() if trouble.until_s > now_s}
+        return {holder: trouble for holder, trouble in self._troubles.items() if trouble.until_s > now_s}
 
-    def _is_held(self, action: Action) -> bool:
-        held = self._held()
-        return action.node in held or None in held
+    def _held(self) -> set[_Held]:
+        return set(self._troubles_now())
 
     def _note_success(self, action: Action) -> None:
         now_s = self._clock()
@@ -107,21 +122,31 @@ class Retries:
         count = 1 if last is None or lasted else last.count + 1
         self._repairs[key] = _Repair(count, now_s)
         if isinstance(action, FlattenLayer):
-            self._upkeep.pop(action.node, None)
+            self._upkeep.pop(_holder(action), None)
         elif count > FREE_REPAIRS and not isinstance(action, ShutDown):
             self._hold(action, _undone(action, count))
         elif lasted:
-            self._troubles.pop(action.node, None)
+            self._troubles.pop(_holder(action), None)
 
     def _hold(self, action: Action, obstacle: Obstacle) -> None:
         troubles = self._upkeep if isinstance(action, FlattenLayer) else self._troubles
-        before = troubles.get(action.node)
+        before = troubles.get(_holder(action))
         count = before.count + 1 if before else 1
         delay_s = growing_delay_s(count, LONGEST_DELAY_S, self._chance, _FIRST_DELAY_S)
         again = datetime.now(UTC) + timedelta(seconds=delay_s)
         said = f"{obstacle.message} (failed {count} times in a row; next try at {again:%H:%M:%S} UTC)"
         explained = obstacle if count == 1 else obstacle.model_copy(update={"message": said})
-        troubles[action.node] = _Trouble(count, self._clock() + delay_s, explained)
+        troubles[_holder(action)] = _Trouble(count, self._clock() + delay_s, explained)
+
+
+def _holder(action: Action) -> _Held:
+    if isinstance(action, SetLinks):
+        return _Whole.LINKS
+    return _Whole.CLUSTER if action.node is None else action.node
+
+
+def _linked(action: Action) -> frozenset[str]:
+    return frozenset({*action.changes, *touched_nodes(action.links)}) if isinstance(action, SetLinks) else frozenset()
 
 
 def _undone(action: Action, count: int) -> Obstacle:

@@ -7,7 +7,8 @@ from random import Random
 from reconciler.act.outcome import Outcome
 from reconciler.controller.retries import FREE_REPAIRS, LONGEST_DELAY_S, SETTLED_S, Retries
 from reconciler.errors import OperationFailed
-from reconciler.model.plan import Action, FlattenLayer, Plan, ShutDown, Start, StartNetwork
+from reconciler.model.links import Inbound
+from reconciler.model.plan import Action, FlattenLayer, Plan, SetLinks, ShutDown, Start, StartNetwork
 
 
 class Clock:
@@ -89,6 +90,16 @@ def test_a_failure_of_the_whole_cluster_holds_every_node() -> None:
     retries = Retries(Random(1), Clock())
     retries.note([failed(StartNetwork(name="net", reason="is stopped"))])
     assert retries.allowed(PLAN) == ()
+
+
+def test_links_that_cannot_be_set_hold_back_the_nodes_that_have_some_and_no_others() -> None:
+    links = SetLinks(node=None, links={"alpha": Inbound()}, changes={}, reason="alpha: cut from beta")
+    retries = Retries(Random(1), Clock())
+    retries.note([failed(links)])
+    plan = Plan(actions=(start("alpha"), start("gamma"), links))
+    assert retries.allowed(plan) == (start("gamma"),)
+    assert len(retries.obstacles(plan)) == 1
+    assert not retries.obstacles(PLAN)
 
 
 def test_a_change_of_the_record_and_a_request_wipe_the_memory_clean() -> None:
