@@ -203,7 +203,7 @@ class Rounds:
         if _failed_upkeep(outcomes, view):
             await self._put_off(view, outcomes, journal)
         else:
-            await self._report(view, difference, replace(drift, todo=todo), outcomes, journal)
+            await self._report(view, difference, drift, todo, outcomes, journal)
         return RoundResult(
             record.generation,
             drift.todo,
@@ -251,12 +251,19 @@ class Rounds:
         await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 
     async def _report(
-        self, view: "_View", difference: Difference, drift: Drift, outcomes: list[Outcome], journal: Journal
+        self,
+        view: "_View",
+        difference: Difference,
+        drift: Drift,
+        todo: Plan,
+        outcomes: list[Outcome],
+        journal: Journal,
     ) -> None:
-        todo, said = drift.todo, outcomes
+        """`todo` is what of the drift's was to be done now: without what failed lately and is waited with."""
+        said = outcomes
         if view.retries is not None:
             view.retries.note(outcomes)
-            todo = replace(todo, obstacles=(*todo.obstacles, *view.retries.obstacles(difference.plan)))
+            todo = replace(todo, obstacles=(*todo.obstacles, *view.retries.obstacles(drift.todo)))
             said = [outcome for outcome in outcomes if outcome.error is None]  # the others are waited with
         now = datetime.now(UTC)
         status = status_after(
