@@ -177,7 +177,7 @@ class Service:
         tries = 0
         while True:
             with suppress(ClusterError):
-                await self._connection.call(lambda handle: handle.getLibVersion())
+                await self._connection.ask(lambda handle: handle.getLibVersion())
                 return
             tries += 1
             await asyncio.sleep(growing_delay_s(tries, _LONGEST_RECONNECT_S, self._chance))

@@ -77,6 +77,6 @@ async def _version(uri: str) -> int:
 
     connection = Connection(uri)
     try:
-        return int(await connection.call(lambda handle: handle.getLibVersion()))
+        return int(await connection.ask(lambda handle: handle.getLibVersion()))
     finally:
         connection.close()

@@ -7,7 +7,7 @@ restarts; the domains do not, so the next call opens a new one and everything is
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import libvirt
@@ -15,6 +15,7 @@ import libvirt
 from reconciler.errors import ClusterError, LibvirtUnavailable, OperationFailed
 from reconciler.host.events import HostEvent, Listener
 from reconciler.host.libvirt.events import ensure_event_loop, register
+from reconciler.host.libvirt.threads import DaemonThreads
 
 T = TypeVar("T")
 
@@ -35,15 +36,64 @@ _FLUSHED = "No chain/target/match by that name"  # iptables, of the chains that 
 _FLUSHED_HINT = "somebody has flushed the firewall and libvirt's own chains with it: restart libvirtd, which makes them"
 
 
+ANSWER_TIMEOUT_S = 15.0
+"""Lists and definitions come in milliseconds; a machine that is being started holds its own back for a few seconds."""
+
+
+class LibvirtSilent(LibvirtUnavailable):
+    """libvirtd is there and does not answer."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """An open connection, and how many calls are on it.
+
+    libvirt frees a connection that is closed under whoever is still in a call on it; so the last one to leave closes.
+    """
+
+    handle: Any
+    calls: int = 0
+    given_up: bool = False
+    counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, function: Callable[[Any], T]) -> T:
+        """One call."""
+        with self.counting:
+            self.calls += 1
+        try:
+            return function(self.handle)
+        finally:
+            with self.counting:
+                self.calls -= 1
+                closes = self.given_up and self.calls == 0
+            if closes:
+                self._close()
+
+    def give_up(self) -> None:
+        """Close it as soon as no call is on it."""
+        with self.counting:
+            closes, self.given_up = self.calls == 0 and not self.given_up, True
+        if closes:
+            self._close()
+
+    def _close(self) -> None:
+        try:
+            self.handle.close()
+        except libvirt.libvirtError:
+            return  # a lost connection cannot be closed; the object goes with its last reference
+
+
 class Connection:
     """One connection to a libvirt URI, shared by all threads of the pool."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._handle: Any = None
+        self._line: _Line | None = None
         self._listeners: tuple[Listener, ...] = ()
+        self._told: tuple[Listener, ...] = ()
         self._opening = threading.Lock()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="libvirt")
+        self._threads = DaemonThreads(_THREADS, "libvirt")
+        self._silent = False
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised; nothing to stderr
 
     async def call(self, function: Callable[[Any], T]) -> T:
@@ -52,7 +102,20 @@ class Connection:
         Raises `LibvirtUnavailable` when libvirtd does not answer and `OperationFailed` when it refuses. A call
         that met a connection lost since the last one is made once more on a fresh one.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, function)
+        return await asyncio.wrap_future(self._threads.submit(self._call, function))
+
+    async def ask(self, function: Callable[[Any], T]) -> T:
+        """As `call`, of a question that is answered at once. Raises `LibvirtSilent` where it is not: libvirtd hangs."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self.call(function)
+        except TimeoutError:
+            self._silent = True
+            raise LibvirtSilent(
+                f"libvirt at {self._uri} has not answered for {ANSWER_TIMEOUT_S:g} s",
+                hint="see what libvirtd does (is it stopped, or the machine overloaded?), and restart it if it hangs: "
+                "running machines are not affected",
+            ) from None
 
     async def follow(self, listener: Listener) -> None:
         """Tell `listener` of what happens on the host, on this connection and on those that follow it.
@@ -61,34 +124,38 @@ class Connection:
         """
         ensure_event_loop()
         self._listeners += (listener,)
-        with self._opening:
-            self._discard()
-        await self.call(lambda handle: handle.isAlive())
+        await self.ask(lambda handle: handle.isAlive())
 
     def close(self) -> None:
-        """Close the connection; a later call opens it again."""
-        with self._opening:
-            self._discard()
-        self._pool.shutdown(wait=False)
+        """Close the connection; where libvirt is silent, it is left to end with the process."""
+        if not self._silent:
+            with self._opening:
+                self._discard()
+        self._threads.shutdown()
 
     def _call(self, function: Callable[[Any], T]) -> T:
-        handle = self._open()
+        line = self._open()
         try:
-            return function(handle)
+            answer = line.run(function)
+            self._silent = False
+            return answer
         except libvirt.libvirtError as error:
-            if not self._was_lost(handle, error):
+            if not self._was_lost(line, error):
                 raise as_cluster_error(error) from error
-        self._forget(handle)
+        self._forget(line)
         try:
-            return function(self._open())
+            return self._open().run(function)
         except libvirt.libvirtError as error:
             raise as_cluster_error(error) from error
 
-    def _open(self) -> Any:
+    def _open(self) -> _Line:
         with self._opening:
-            if self._handle is None:
-                self._handle = self._connect()
-            return self._handle
+            if self._told != self._listeners:
+                self._discard()  # who is to be told is registered on a connection when it is opened
+            if self._line is None:
+                self._told = self._listeners
+                self._line = _Line(self._connect())
+            return self._line
 
     def _connect(self) -> Any:
         try:
@@ -107,27 +174,23 @@ class Connection:
         for listener in self._listeners:
             listener(event)
 
-    def _was_lost(self, handle: Any, error: libvirt.libvirtError) -> bool:
+    def _was_lost(self, line: _Line, error: libvirt.libvirtError) -> bool:
         if error.get_error_code() not in _LOST:
             return False
         try:
-            return not handle.isAlive() or handle.getLibVersion() == 0
+            return not line.run(lambda handle: handle.isAlive()) or line.run(lambda handle: handle.getLibVersion()) == 0
         except libvirt.libvirtError:
             return True
 
-    def _forget(self, handle: Any) -> None:
+    def _forget(self, line: _Line) -> None:
         with self._opening:
-            if self._handle is handle:
+            if self._line is line:
                 self._discard()
 
     def _discard(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is None:
-            return
-        try:
-            handle.close()
-        except libvirt.libvirtError:
-            return  # a lost connection cannot be closed; the object goes with its last reference
+        line, self._line = self._line, None
+        if line is not None:
+            line.give_up()
 
 
 def as_cluster_error(error: libvirt.libvirtError, *, node: str | None = None) -> ClusterError:

@@ -13,7 +13,7 @@ from typing import Any
 import libvirt
 
 from reconciler.errors import Conflict, LibvirtUnavailable, OperationFailed
-from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.connection import Connection, LibvirtSilent
 from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
@@ -72,8 +72,8 @@ class Libvirt:
 
     def __init__(self, uri: str) -> None:
         self.connection = Connection(uri)
-        self._domains = SharedLook(partial(self.connection.call, _list_domains))
-        self._networks = SharedLook(partial(self.connection.call, _list_networks))
+        self._domains = SharedLook(partial(self.connection.ask, _list_domains))
+        self._networks = SharedLook(partial(self.connection.ask, _list_networks))
         self.snapshots = Snapshots(self.connection)
 
     def close(self) -> None:
@@ -86,6 +86,8 @@ class Libvirt:
         """Every domain whose name is one of this cluster's, by node."""
         try:
             return await self._look_at_domains(cluster)
+        except LibvirtSilent:
+            raise
         except LibvirtUnavailable:  # a connection that is lost takes what was listed on it with it
             return await self._look_at_domains(cluster)
 
@@ -103,8 +105,8 @@ class Libvirt:
         listed = (await self._domains()).get(cluster, {})
         if not listed:
             return {}
-        sight = await self.connection.call(partial(_see, domains=list(listed.values())))
-        looks = [self.connection.call(partial(_look_at_each, domains=few, sight=sight)) for few in _by_few(listed)]
+        sight = await self.connection.ask(partial(_see, domains=list(listed.values())))
+        looks = [self.connection.ask(partial(_look_at_each, domains=few, sight=sight)) for few in _by_few(listed)]
         return {node: found for seen in await together(*looks) for node, found in seen.items()}
 
     # Networks.

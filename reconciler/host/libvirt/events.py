@@ -1,6 +1,8 @@
 """libvirt's events: only ever a reason to look again, never a fact to act on.
 
-They are lost when the connection is, so they are registered on each connection anew.
+They are lost when the connection is, so they are registered on each connection anew. No keep-alive is asked for: the
+socket of a libvirtd that ends is closed, and one that only hangs would lose its connections, with all calls on them;
+a process of libvirt 9.0 that has threads in such calls then dies of a segmentation fault.
 """
 
 import threading
@@ -11,9 +13,6 @@ import libvirt
 from reconciler.host.events import HostEvent, HostEventKind, Listener
 
 _ENDS = frozenset({libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED})
-
-_KEEPALIVE_INTERVAL_S = 5
-_KEEPALIVE_COUNT = 3
 
 _starting = threading.Lock()
 _loops: list[threading.Thread] = []
@@ -58,7 +57,6 @@ def register(handle: Any, listener: Listener) -> None:
         handle.domainEventRegisterAny(None, event, on_change, None)
     handle.networkEventRegisterAny(None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, on_network, None)
     handle.registerCloseCallback(on_close, None)
-    handle.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
     listener(HostEvent(HostEventKind.CONNECTED))
 
 

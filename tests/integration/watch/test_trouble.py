@@ -1,0 +1,219 @@
+"""`vmcluster watch` while guests, libvirtd or the store are in trouble: it is told clearly, and nothing made worse."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+import pytest
+
+from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
+from tests.integration.clusters.test_kills import CLUSTER, define, start, stop
+from tests.integration.kills import run
+from tests.integration.snapshots.films import make_image, small_nodes
+from tests.integration.watch.conftest import RESYNC_S, WatchProcess, wait_until, watching
+from tests.integration.watch.test_repairs import conditions, domain, in_session, whole
+from tests.lab.daemons import start_libvirtd, stop_libvirtd
+
+AWAY_S = 20.0
+LOCKED_S = 4.0
+HUNG_S = 20.0
+MOST_CPU_SHARE = 0.1
+MOST_THREADS = 24
+"""The pools of threads are full at some moment, whatever hangs; rounds that begin anew start no more of them."""
+
+SMALL_DISK_MIB = 96
+WRITES_EVERYWHERE = bytes.fromhex(
+    "31c0 8ed8 8ed0 bc007c"  # xor ax, ax; mov ds, ax; mov ss, ax; mov sp, 0x7c00
+    "b80043 be1e7c cd13"  # again: mov ax, 0x4300; mov si, packet; int 0x13 (write sectors, of the disk in dl)
+    "8106267c8000 8316287c00 ebeb"  # add word [lba], 128; adc word [lba + 2], 0; jmp again
+)
+WRITTEN_FIRST = "1000 0100 007c 0000 8000000000000000"  # packet: one sector from 0x7c00, to sector 128
+PANICKED = "o /1 0x505 1"  # what a guest's kernel writes to pvpanic's port: docs/specs/pvpanic.rst of QEMU
+
+
+@pytest.fixture
+def expected(bed: Bed) -> Audit:
+    bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    run(bed, define, start)
+    return audit(bed)
+
+
+def obstacles(bed: Bed) -> dict[str | None, str]:
+    """What is in the way, by node."""
+    said: dict[str | None, str] = {}
+
+    async def read(session: Session) -> None:
+        status = await session.runtime.store.status(CLUSTER)
+        assert status is not None
+        said.update({of.node: of.message for of in status.obstacles})
+
+    asyncio.run(in_session(bed, read))
+    return said
+
+
+def threads(service: WatchProcess) -> int:
+    return len(list(Path(f"/proc/{service.process.pid}/task").iterdir()))
+
+
+def stays_untouched(service: WatchProcess) -> bool:
+    """Whether some resyncs more bring no action."""
+    before = len(service.logged("action"))
+    time.sleep(2.5 * RESYNC_S)
+    return len(service.logged("action")) == before
+
+
+def test_a_panicked_guest_is_reported_with_its_remedy_and_kept_as_it_is(
+    bed: Bed, expected: Audit, watch: WatchProcess
+) -> None:
+    with host_libvirt() as handle:
+        command = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        libvirt_qemu.qemuMonitorCommand(domain(handle), PANICKED, command)
+        wait_until(lambda: "panicked" in obstacles(bed).get("n0", ""))
+        assert "vmcluster crash" in obstacles(bed)["n0"]
+        assert stays_untouched(watch)
+        assert domain(handle).state() == [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]
+        domain(handle, "n1").destroy()  # the other one's trouble is still mended
+        wait_until(lambda: audit(bed).active == expected.active)
+        wait_until(lambda: {entry["node"] for entry in watch.logged("action")} == {"n1"})
+
+
+@pytest.fixture
+def small_disk(bed: Bed) -> Iterator[Path]:
+    """A file system for the overlays of this bed that is soon full."""
+    place = bed.settings.overlay_dir
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MIB}m,mode=0755", "none", place], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def writing_image(bed: Bed) -> Path:
+    """A disk whose boot sector writes to all of it, a sector in each cluster, over and over."""
+    raw, image = bed.directory / "writing.raw", bed.directory / "writing.qcow2"
+    raw.write_bytes((WRITES_EVERYWHERE + bytes.fromhex(WRITTEN_FIRST)).ljust(510, b"\0") + b"\x55\xaa")
+    os.truncate(raw, 64 << 20)
+    subprocess.run(["qemu-img", "convert", "-q", "-O", "qcow2", raw, image], check=True)
+    image.chmod(0o644)
+    return image
+
+
+def test_a_guest_on_a_full_disk_is_reported_with_its_remedy_and_runs_on_when_asked(bed: Bed, small_disk: Path) -> None:
+    async def boot(session: Session) -> None:
+        await session.clusters.start(CLUSTER, wait_for_ssh=False)
+
+    def reason(handle: Any) -> list[int]:
+        return list(domain(handle).state())
+
+    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes(writing_image(bed)))
+    run(bed, define)
+    ballast = small_disk / "ballast"
+    subprocess.run(["fallocate", "-l", f"{SMALL_DISK_MIB - 8}M", ballast], check=True)
+    with watching(bed) as service, host_libvirt() as handle:
+        run(bed, boot)
+        wait_until(lambda: "I/O error" in obstacles(bed).get("n0", ""), timeout_s=60)
+        assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR]
+        assert "vmcluster start" in obstacles(bed)["n0"]
+        assert stays_untouched(service)
+        ballast.unlink()
+        run(bed, boot)
+        assert reason(handle)[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+def test_libvirtd_away_costs_no_processor_time_and_what_happened_meanwhile_is_repaired(
+    bed: Bed, expected: Audit, watch: WatchProcess
+) -> None:
+    with host_libvirt() as handle:
+        machine = next(int(path.read_text()) for path in Path("/run/libvirt/qemu").glob(f"{domain(handle).name()}.pid"))
+    stop_libvirtd()
+    try:
+        os.kill(machine, signal.SIGKILL)
+        before_s = watch.cpu_s()
+        time.sleep(AWAY_S)
+        share = (watch.cpu_s() - before_s) / AWAY_S
+        assert share < MOST_CPU_SHARE, f"{share:.1%} of a core while libvirtd was away"
+        assert threads(watch) <= MOST_THREADS
+        assert conditions(bed)["Ready"].startswith("Unknown:"), conditions(bed)
+    finally:
+        start_libvirtd()
+    wait_until(lambda: whole(bed, expected), timeout_s=30)
+    assert watch.process.poll() is None
+
+
+@contextmanager
+def locked_store(bed: Bed) -> Iterator[None]:
+    """Another program that keeps everybody from writing."""
+    with closing(sqlite3.connect(bed.settings.state_dir / "records.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_store_that_is_locked_for_a_while_keeps_nobody_from_repairing(
+    bed: Bed, expected: Audit, watch: WatchProcess
+) -> None:
+    with host_libvirt() as handle, locked_store(bed):
+        domain(handle).destroy()
+        wait_until(lambda: audit(bed).active == expected.active, timeout_s=LOCKED_S)
+        time.sleep(LOCKED_S)
+    wait_until(lambda: conditions(bed)["Ready"] == "True:AsWanted" or not obstacles(bed), timeout_s=15)
+    run(bed, stop, start)
+    assert whole(bed, expected)
+    assert watch.process.poll() is None
+
+
+def vmcluster(bed: Bed, *words: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "vmcluster"), *words]
+    return subprocess.run(command, env=bed.environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+@contextmanager
+def hung_libvirtd() -> Iterator[None]:
+    pid = int(Path("/run/libvirtd.pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_libvirtd_that_hangs_is_named_in_time_and_nothing_is_stuck_afterwards(
+    bed: Bed, expected: Audit, watch: WatchProcess
+) -> None:
+    with hung_libvirtd():
+        before_s = watch.cpu_s()
+        began_s = time.monotonic()
+        answer = vmcluster(bed, "status", CLUSTER, timeout_s=60)
+        assert answer.returncode != 0
+        assert "LIBVIRT_UNAVAILABLE" in answer.stderr, answer.stderr
+        time.sleep(max(0.0, HUNG_S - (time.monotonic() - began_s)))
+        assert watch.cpu_s() - before_s < MOST_CPU_SHARE * HUNG_S
+        assert threads(watch) <= MOST_THREADS
+    with host_libvirt() as handle:
+        domain(handle).destroy()
+    wait_until(lambda: whole(bed, expected), timeout_s=30)
+    assert watch.end() == 0
+
+
+def test_two_clients_that_ask_at_once_are_both_answered_and_the_host_is_as_the_last_record_says(
+    bed: Bed, expected: Audit, watch: WatchProcess
+) -> None:
+    async def both(session: Session) -> None:
+        async with bed.runtime() as other:
+            answers = await asyncio.gather(stop(session), start(Session(other)), return_exceptions=True)
+        assert all(answer is None or getattr(answer, "recoverable", False) for answer in answers), answers
+        assert sum(answer is None for answer in answers) >= 1
+
+    run(bed, both)
+    run(bed, start)
+    assert whole(bed, expected)
+    assert not watch.logged("internal_error")
