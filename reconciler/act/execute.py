@@ -10,11 +10,11 @@ from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
 from reconciler.act.links import apply_links
 from reconciler.act.snapshot import resume_memory, step_clock, sweep_snapshot, take_snapshot
+from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import delete_seed, write_seed
 from reconciler.host.console import delete_console_logs
-from reconciler.host.disks.layers import delete_layer
 from reconciler.host.disks.lent import give_back
 from reconciler.host.disks.manifests import remove_snapshot
 from reconciler.model import names
@@ -96,7 +96,7 @@ async def _execute_file(
         case CreateLayer():
             await context.layers.create_layer(action.path, action.layer, cluster=context.cluster)
         case DeleteLayer():
-            await asyncio.to_thread(delete_layer, action.path, context.cluster)
+            await delete_unneeded(action, context)
         case FlattenLayer():
             await flatten_layer(action, context)
         case GiveBack():

@@ -14,13 +14,14 @@ from pathlib import Path
 import structlog
 
 from reconciler.act.context import ActContext
+from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
 from reconciler.errors import ClusterError
 from reconciler.host.disks import manifests
 from reconciler.host.disks.layers import freeze_layer, mark_resumed
 from reconciler.host.disks.qcow2 import read_image_facts
 from reconciler.host.libvirt.memory_file import prepare_memory, publish_memory
 from reconciler.model import names
-from reconciler.model.document import BackingFile, Domain, DomainDisk, Layer
+from reconciler.model.document import BackingFile, Domain, Layer
 from reconciler.model.plan import ResumeMemory, SweepSnapshot, TakeSnapshot
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
 
@@ -35,6 +36,8 @@ async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
     overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
     stopped = tuple(node for node, power in action.power.items() if power is SnapshotPower.RUNNING)
     quiesced = stopped if action.snapshot.quiesce else ()
+    active = [node for node, power in action.power.items() if power is not SnapshotPower.OFF]
+    await _all_of(context.snapshots.require_known_files(cluster, node) for node in active)
     journal = manifests.Journal(snapshot_name=action.name, stopped_nodes=stopped, quiesced_nodes=quiesced)
     await asyncio.to_thread(manifests.begin_snapshot, overlay_dir, cluster, journal)
     await _to_its_end(_take_or_clear_away(action, context, journal))
@@ -60,6 +63,7 @@ async def _clear_away(journal: manifests.Journal, context: ActContext) -> None:
     await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in journal.stopped_nodes)
     for node in journal.quiesced_nodes:
         await _thaw(node, context)
+    await keep_what_is_written_to(context)
     await asyncio.to_thread(manifests.remove_snapshot, context.record.spec.overlay_dir, cluster, journal.snapshot_name)
 
 
@@ -95,7 +99,7 @@ async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Dom
     for target, disk in domain.disks.items():
         if disk.read_only:
             continue
-        path = _next_layer(node, target, disk, context)
+        path = next_layer(node, target, disk, context)
         facts = await asyncio.to_thread(read_image_facts, disk.path)
         layer = Layer(
             node=node, disk=target, size_bytes=facts.size_bytes, backing=disk.path, backing_format=disk.format
@@ -104,15 +108,6 @@ async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Dom
         below = BackingFile(path=disk.path, format=disk.format)
         disks[target] = disk.model_copy(update={"path": path, "format": "qcow2", "backing": (below, *disk.backing)})
     return domain.model_copy(update={"disks": disks})
-
-
-def _next_layer(node: str, target: str, disk: DomainDisk, context: ActContext) -> Path:
-    intent, overlay_dir = context.record.nodes[node], context.record.spec.overlay_dir
-    revision = intent.disk_revision if target == names.ROOT_DISK else intent.extra_revision
-    parsed = names.parse_layer_name(disk.path.name)
-    ours = parsed is not None and disk.path == names.layer_path(overlay_dir, context.cluster, *parsed)
-    depth = parsed[3] + 1 if parsed is not None and ours else 0
-    return names.layer_path(overlay_dir, context.cluster, node, target, revision, depth)
 
 
 def _prepare_memories(action: TakeSnapshot, context: ActContext) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.host.disks.empty import EmptyImages, Shape
+from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.disks.lent import lent_file, owner_facts, taken_over
 from reconciler.host.disks.qcow2 import QCOW2, image_identity, read_image_facts
 from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory, names_in
@@ -135,7 +136,15 @@ def _facts_of(path: Path, layer: Layer) -> dict[str, str]:
 
 
 def delete_layer(path: Path, cluster: str) -> bool:
-    """Delete the layer at `path`; whether there was one. Raises `Conflict` where it is not ours."""
+    """Delete the layer at `path`; whether there was one.
+
+    Raises `Conflict` where it is not ours, and where a machine writes to it that libvirt does not know to do so.
+    """
+    if is_written_to(path):
+        raise Conflict(
+            f"the layer {path} is not needed as far as libvirt knows, and a machine writes to it",
+            hint="let the machine's power be cut (`vmcluster crash`) before anything is done to its disks",
+        )
     return delete_file(path, cluster)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import libvirt
 
-from reconciler.errors import OperationFailed
+from reconciler.errors import Conflict, OperationFailed
+from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.libvirt.domain_xml import DomainRecord, parse_domain
 from reconciler.host.libvirt.snapshot_xml import replace_disks
 
@@ -31,6 +32,24 @@ def keep_live_disks(handle: Any, domain: Any, node: str, targets: Iterable[str])
     stale = {target: live[target] for target in targets if kept.get(target) != live[target]}
     if stale:
         handle.defineXML(replace_disks(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), stale))
+
+
+def require_same_files(domain: Any, node: str) -> None:
+    """Raise `Conflict` where libvirt is wrong about the files that QEMU has open, so that nothing may be done to them.
+
+    libvirtd writes down what QEMU has open after it has made QEMU change it. One that was killed between the two
+    names the older layer for good (seen with 9.0.0), and its next switch is refused, or put below the real one.
+    """
+    live, kept = read_live(domain, node).domain.disks, read_persistent(domain, node).domain.disks
+    for target in live.keys() & kept.keys():
+        if live[target].path != kept[target].path and is_written_to(kept[target].path):
+            raise Conflict(
+                f"libvirt takes {live[target].path} for what disk {target} writes to, and it writes to "
+                f"{kept[target].path}: libvirtd was killed while it put that layer on",
+                node=node,
+                hint="cut the node's power and boot it (`vmcluster crash`): it boots from the right layer, and libvirt "
+                "knows its files again",
+            )
 
 
 def _parse(xml: str, node: str) -> DomainRecord:

@@ -19,7 +19,7 @@ import libvirt
 from reconciler.errors import OperationFailed
 from reconciler.host.disks.flatten import flatten_layer
 from reconciler.host.libvirt.connection import Connection
-from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent
+from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.flush import flush
 from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.snapshot_xml import flattened, replace_disks
@@ -57,6 +57,7 @@ class _Flattening:
     def start_pull(self) -> None:
         """Start a pull, unless the chain is short already or a pull that was started before goes on."""
         disks = read_live(self.domain, self.node).domain.disks
+        require_same_files(self.domain, self.node)
         if self.wanted(disks) == disks[self.target] or self.pull_figures() is not None:
             return
         if self.domain.state()[0] not in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED}:

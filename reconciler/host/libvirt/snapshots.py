@@ -16,7 +16,7 @@ from reconciler.errors import Conflict, OperationFailed
 from reconciler.host.disks.qcow2 import read_image_facts
 from reconciler.host.libvirt import guest_agent
 from reconciler.host.libvirt.connection import Connection
-from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent
+from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.flatten import Progress, flatten_disk
 from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, prepare_memory
@@ -50,6 +50,10 @@ class Snapshots:
         afterwards. Raises `Conflict` where a layer is not ours or does not stand on the disk's top.
         """
         await self._connection.call(partial(_switch_disks, cluster=cluster, node=node, layers=layers, memory=memory))
+
+    async def require_known_files(self, cluster: str, node: str) -> None:
+        """Raise `Conflict` where libvirt is wrong about the files that an active machine has open."""
+        await self._connection.call(lambda handle: require_same_files(our_domain(handle, cluster, node), node))
 
     async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
         """What keeps that memory from being restored as `domain`; to be asked before anything is cut."""
