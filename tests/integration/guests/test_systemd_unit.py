@@ -21,7 +21,7 @@ Environment=LD_LIBRARY_PATH={PLACE}/lib VMCLUSTER_METRICS_PORT={METRICS_PORT}
 WatchdogSec={WATCHDOG_S}
 """
 PATIENCE_S = 150.0
-"""The guest is emulated: what takes a second elsewhere takes ten in it, and a minute where others are busy beside it."""
+"""The guest is emulated: what takes a second elsewhere takes ten in it, and a minute on a busy host."""
 
 pytestmark = pytest.mark.skipif(misfit() is not None, reason=misfit() or "")
 
