@@ -59,6 +59,13 @@ async def installed(session: Session) -> dict[str, str | None]:
     return {node.name: node.artifact_id_installed for node in status.nodes}
 
 
+async def kernel_reasons(session: Session) -> dict[str, str]:
+    began = time.monotonic()
+    status = await session.inspection.status(CLUSTER)
+    print(f"status {time.monotonic() - began:.2f} s")
+    return {node.name: node.conditions[0].reason for node in status.nodes}
+
+
 async def said(session: Session, marker: str) -> dict[str, list[str]]:
     collected = await session.kernel_logs.collect(CLUSTER, since_marker=marker)
     return {node: [line.text for line in result.lines] for node, result in collected.items()}
@@ -146,6 +153,24 @@ async def test_what_a_module_does_to_a_kernel_is_told_of_the_right_node(trio: Se
     await trio.clusters.crash(CLUSTER, "n0", ssh_timeout_s=BOOT_TIMEOUT_S)
     assert (await installed(trio))["n0"] == artifact.artifact_id
     assert await run(trio, f"modprobe {MODULE} && cat /sys/module/{MODULE}/version", "n0") == {"n0": "first"}
+
+
+async def test_trouble_that_taints_no_kernel_is_in_the_next_status(trio: Session, tree: Workshop) -> None:
+    """Though every log was read a moment ago and was clean: the console tells."""
+    artifact = await registered(trio, tree, "first")
+    await trio.deployment.sync(CLUSTER, artifact.artifact_id)
+    await run(trio, f"insmod /opt/vmcluster/artifacts/{artifact.artifact_id}/{MODULE}.ko")
+    await run(trio, "sysctl -q kernel.hung_task_timeout_secs=2")
+    taints = await run(trio, "cat /proc/sys/kernel/tainted")
+    assert await kernel_reasons(trio) == dict.fromkeys(NODES, "NothingReported")
+    for node in NODES:
+        assert trio.runtime.quiet_kernels.has(await trio.nodes.address(CLUSTER, node))
+
+    await run(trio, f"echo hang >{PROVOKE}", "n1")
+    await run(trio, "echo '<2>INFO: task nobody:1 blocked for more than 1 seconds' >/dev/kmsg", "n0")
+    await asyncio.sleep(9)
+    assert await kernel_reasons(trio) == {"n0": "NothingReported", "n1": "HungTask", "n2": "NothingReported"}
+    assert await run(trio, "cat /proc/sys/kernel/tainted") == taints
 
 
 async def test_a_transfer_that_breaks_is_told_per_node_and_repeated_to_success(trio: Session, tmp_path: Path) -> None:
