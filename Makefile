@@ -58,7 +58,7 @@ test: setup ## Run all tests, beside a private libvirt that vanishes with them
 	@$(SAY) "what kernel modules for the test machines are built with"
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(SAY) "tests with a real libvirt, in $(LABS) labs side by side"
-	@$(PYTHON_IN) -m pytest tests/integration --dist loadgroup --tx "$(LABS)*popen//python=$(LAB) $(PYTHON_IN)" $(PYTEST_ARGS)
+	@$(PYTHON_IN) -m pytest tests/integration --dist loadscope --tx "$(LABS)*popen//python=$(LAB) $(PYTHON_IN)" $(PYTEST_ARGS)
 
 check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
 

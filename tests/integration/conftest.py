@@ -4,9 +4,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.integration.bed import Bed, Session, sweep
 from tests.lab import inside_lab
+
+CLUSTERS = {
+    "kernels": {"test_artifacts", "test_kernel_log", "test_log_commands", "test_systemd_unit"},
+    "nodes": {"test_faults", "test_mcp", "test_snapshot_histories", "test_snapshots", "test_trio", "test_workflow"},
+}
+"""Modules of `guests` by the cluster that they share: two, of about as much work, so that they run side by side."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -16,16 +24,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a run that is spread over several labs keeps together: a module, and all that share the booted cluster.
+class SpreadOverLabs(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps together what shares a lab: a module, and modules that share a booted cluster."""
 
-    Modules that say themselves what they go together with share one of their own.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            shared = "shared_cluster" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("shared cluster" if shared else str(item.path)))
+    def _split_scope(self, nodeid: str) -> str:
+        path, *_ = nodeid.split("::")
+        module = path.removeprefix("tests/integration/guests/").removesuffix(".py")
+        return next((cluster for cluster, modules in CLUSTERS.items() if module in modules), path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SpreadOverLabs:
+    """Whatever `--dist` says: modules may not be torn apart."""
+    return SpreadOverLabs(config, log)
 
 
 @pytest.fixture

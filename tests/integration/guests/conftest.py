@@ -1,6 +1,7 @@
-"""One cluster of three real machines for the whole run: it is booted once, and rewound between tests.
+"""One cluster of three real machines for the tests in here: it is booted once, and rewound between tests.
 
-The product's own snapshots with memory do that: a test may crash nodes, fill them, change the topology.
+The product's own snapshots with memory do that: a test may crash nodes, fill them, change the topology. The cluster
+is gone before tests elsewhere run, who take all machines of their lab for their own.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ BOOT_TIMEOUT_S = 300.0
 """Three emulated machines that boot at once on two busy cores."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guest_bed() -> Iterator[Bed]:
     """The place of the shared cluster, which QEMU's user may enter."""
     with temporary_bed() as bed:
@@ -53,9 +54,9 @@ class SharedCluster:
             await self.session.clusters.apply(SHARED_CLUSTER, start=False, approval=approval)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def shared_cluster(guest_bed: Bed) -> AsyncIterator[SharedCluster]:
-    """The cluster, booted once for the whole run; it is destroyed with its client."""
+    """The cluster, booted once for all tests in here; it is destroyed with its client."""
     guest_bed.write_topology(SHARED_CLUSTER, nodes=len(NODES))
     async with guest_bed.runtime() as runtime:
         session = Session(runtime)

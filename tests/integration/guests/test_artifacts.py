@@ -20,8 +20,6 @@ from tests.integration.bed import BASE_IMAGE, Session
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
 
-pytestmark = pytest.mark.xdist_group("kernels")  # half of the work with machines: worth a boot of its own
-
 PROVOKE = f"/sys/module/{MODULE}/parameters/provoke"
 PATIENCE_S = 30.0
 

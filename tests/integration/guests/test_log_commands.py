@@ -9,15 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.cli.conftest import COMMAND, DEADLINE_S
 from tests.integration.guests.conftest import NODES
 from tests.integration.mcp.client import connected
-
-pytestmark = pytest.mark.xdist_group("kernels")  # half of the work with machines: worth a boot of its own
 
 
 @asynccontextmanager
