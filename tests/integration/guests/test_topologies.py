@@ -1,4 +1,4 @@
-"""Every topology in the specs boots as it stands, with the default paths that it names."""
+"""Every topology in the specs stands on the host as it is, with the default paths that it names."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.guest.keys import generate_client_key
+from reconciler.model.results import DomainState
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings, load_settings
 from tests.integration.bed import Session
@@ -13,6 +14,8 @@ from tests.integration.guests.conftest import BOOT_TIMEOUT_S
 
 TOPOLOGIES = sorted(Path("specs/topologies").glob("*.yaml"))
 DISKS = Path("/var/lib/vmcluster/disks")
+BOOTED = {"mixed-sizes", "direct-kernel"}
+"""Machines of another kind than those that other tests boot; `make demo` boots example-3node."""
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def default_places() -> Iterator[Settings]:
     assert not list(DISKS.iterdir())
 
 
-@pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in TOPOLOGIES if path.stem in BOOTED], ids=lambda path: path.stem)
 async def test_a_topology_of_the_specs_boots_and_goes(path: Path, default_places: Settings) -> None:
     async with Runtime(default_places) as runtime:
         session = Session(runtime)
@@ -34,6 +37,18 @@ async def test_a_topology_of_the_specs_boots_and_goes(path: Path, default_places
             status = await session.clusters.apply(path, timeout_s=BOOT_TIMEOUT_S)
             assert all(node.ssh_reachable for node in status.nodes)
             assert (await session.clusters.plan(path)).plan.converged
+        finally:
+            await session.clusters.destroy(path.stem, remove_overlays=True)
+
+
+@pytest.mark.parametrize("path", [path for path in TOPOLOGIES if path.stem not in BOOTED], ids=lambda path: path.stem)
+async def test_a_topology_of_the_specs_is_made_and_goes(path: Path, default_places: Settings) -> None:
+    async with Runtime(default_places) as runtime:
+        session = Session(runtime)
+        try:
+            await session.clusters.apply(path, start=False)
+            status = await session.clusters.start(path.stem, paused=True)
+            assert all(node.domain_state is DomainState.PAUSED for node in status.nodes)
             assert all(fault.parameters["applied"] for fault in await session.faults.listing(path.stem))
         finally:
             await session.clusters.destroy(path.stem, remove_overlays=True)
