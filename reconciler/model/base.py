@@ -4,6 +4,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """A value: immutable, compared by content, with no room for unknown keys."""
+    """A value: immutable, compared by content, with no room for unknown keys.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    Its validator is made when it is first needed: a command or a server that starts needs few of them.
+    """
+
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", protected_namespaces=())
