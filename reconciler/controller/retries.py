@@ -12,7 +12,7 @@ from reconciler.controller.delay import growing_delay_s
 from reconciler.controller.status import obstacle_of
 from reconciler.errors import Conflict
 from reconciler.model.links import touched_nodes
-from reconciler.model.plan import Action, FlattenLayer, Plan, SetLinks, ShutDown
+from reconciler.model.plan import Action, FlattenLayer, HealLinks, Plan, SetLinks, ShutDown
 from reconciler.model.status import Obstacle
 
 LONGEST_DELAY_S = 60.0
@@ -140,7 +140,7 @@ class Retries:
 
 
 def _holder(action: Action) -> _Held:
-    if isinstance(action, SetLinks):
+    if isinstance(action, SetLinks | HealLinks):
         return _Whole.LINKS
     return _Whole.CLUSTER if action.node is None else action.node
 

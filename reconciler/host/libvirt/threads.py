@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 _Job = Callable[[], None]
 
 
-class DaemonThreads(Executor):
+class DaemonThreads:
     """At most so many threads, each started when all others are at work.
 
     Unlike those of `ThreadPoolExecutor`, nobody waits for them when the interpreter ends.
@@ -36,10 +36,8 @@ class DaemonThreads(Executor):
         self._ensure_thread()
         return future
 
-    def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
-        """Let the threads end that come back. `wait` and `cancel_futures` are refused: both may last for ever."""
-        if wait or cancel_futures:
-            raise ValueError("these threads are not waited for")
+    def shutdown(self) -> None:
+        """Let the threads end that come back; none is waited for."""
         self._ended = True
         for _ in self._threads:
             self._jobs.put(None)
