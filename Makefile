@@ -53,7 +53,8 @@ demo: host image ## Boot three machines that you can log in to; again: check tha
 	@echo "and to remove all of it:"
 	@echo "  $(TYPED) destroy $(CLUSTER) --remove-overlays"
 
-test: setup ## Run all tests, beside a private libvirt that vanishes with them
+test: ## Run all tests, beside a private libvirt that vanishes with them
+	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
 	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n auto --dist loadfile $(PYTEST_ARGS)
@@ -88,7 +89,8 @@ docs: setup ## Write the generated files: schemas, tables in README.md
 	@$(PYTHON_IN) -m reconciler.desired.schemas
 	@$(PYTHON_IN) -m tests.readme
 
-bench: setup ## Measure, beside the figures to beat; results also in bench.json
+bench: ## Measure, beside the figures to beat; results also in bench.json
+	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(LAB) $(PYTHON_IN) -m tests.bench
 

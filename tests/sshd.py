@@ -172,7 +172,7 @@ def _sshd_program() -> str:
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     if program := shutil.which("sshd", path=path):
         return program
-    raise RuntimeError("these tests need OpenSSH's server program `sshd`: apt-get install openssh-server")
+    raise RuntimeError("these tests need OpenSSH's server program `sshd`: .ci/setup tests")
 
 
 def _free_port() -> int:
