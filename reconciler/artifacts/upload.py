@@ -65,8 +65,12 @@ async def send(
     timeout_s: float,
     report: Callable[[str], None],
 ) -> Completed:
-    """Make the tree on the node like the view; its exit code is a result."""
-    options = [*_OPTIONS, *([f"--copy-dest=../{basis}"] if basis else [])]
+    """Make the tree on the node like the view; its exit code is a result.
+
+    The basis has an absolute path: rsync opens no file below one that begins with `../` since its fix of
+    CVE-2026-43619, and then fails to verify what it made (exit code 23; seen with 3.2.7-1+deb12u6).
+    """
+    options = [*_OPTIONS, *([f"--copy-dest={place.base}/{basis}"] if basis else [])]
     argv = render_rsync_upload(place.address, known_hosts_path, view, place.tree, options)
     node, last = place.address.node, 0
 
