@@ -2,11 +2,16 @@
 
 libvirt-python is thread-safe and releases the interpreter lock during calls. A connection dies when libvirtd
 restarts; the domains do not, so the next call opens a new one and everything is simply observed again.
+
+A libvirtd that hangs ends no call. Questions have a time limit. What acts may rightly take minutes, and goes on for
+as long as libvirtd answers somebody else.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,10 +21,14 @@ from reconciler.errors import ClusterError, LibvirtUnavailable, OperationFailed
 from reconciler.host.events import HostEvent, Listener
 from reconciler.host.libvirt.events import ensure_event_loop, register
 from reconciler.host.libvirt.threads import DaemonThreads
+from reconciler.host.shared_look import SharedLook
 
 T = TypeVar("T")
 
 _THREADS = 8
+
+_PROBE_INTERVAL_S = 5.0
+_SETTLE_INTERVAL_S = 0.05
 
 _LOST = frozenset(
     {
@@ -94,28 +103,45 @@ class Connection:
         self._opening = threading.Lock()
         self._threads = DaemonThreads(_THREADS, "libvirt")
         self._silent = False
+        self._given_up: dict[str, set[Future[Any]]] = {}
+        self._prober = DaemonThreads(1, "libvirt-probe")
+        self._probe = SharedLook(self._require_answer)
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised; nothing to stderr
 
-    async def call(self, function: Callable[[Any], T]) -> T:
-        """Run `function(virConnect)` on the pool.
+    async def call(self, cluster: str, function: Callable[[Any], T]) -> T:
+        """Run `function(virConnect)`, which acts on a cluster, on the pool.
 
         Raises `LibvirtUnavailable` when libvirtd does not answer and `OperationFailed` when it refuses. A call
-        that met a connection lost since the last one is made once more on a fresh one.
+        that met a connection lost since the last one is made once more on a fresh one. Raises `LibvirtSilent` where
+        libvirtd hangs; the call may be carried out all the same when that is over: `settle` waits for its end.
         """
-        return await asyncio.wrap_future(self._threads.submit(self._call, function))
+        given_up = threading.Event()
+        future = self._threads.submit(self._call, function, given_up)
+        answer = asyncio.wrap_future(future)
+        try:
+            while not (await asyncio.wait([answer], timeout=_PROBE_INTERVAL_S))[0]:
+                await self._probe()
+            return answer.result()
+        finally:
+            answer.cancel()
+            given_up.set()
+            if not future.done() and not future.cancel():
+                self._given_up.setdefault(cluster, set()).add(future)
 
     async def ask(self, function: Callable[[Any], T]) -> T:
         """As `call`, of a question that is answered at once. Raises `LibvirtSilent` where it is not: libvirtd hangs."""
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await self.call(function)
-        except TimeoutError:
-            self._silent = True
-            raise LibvirtSilent(
-                f"libvirt at {self._uri} has not answered for {ANSWER_TIMEOUT_S:g} s",
-                hint="see what libvirtd does (is it stopped, or the machine overloaded?), and restart it if it hangs: "
-                "running machines are not affected",
-            ) from None
+        async with self._in_time():
+            return await asyncio.wrap_future(self._threads.submit(self._call, function, threading.Event()))
+
+    async def settle(self, cluster: str) -> None:
+        """Wait until no call of a cluster is at work that was given up, so that what is observed then stays as it is.
+
+        Raises `LibvirtSilent` where that takes longer than an answer.
+        """
+        async with self._in_time():
+            while any(not future.done() for future in self._given_up.get(cluster, ())):
+                await asyncio.sleep(_SETTLE_INTERVAL_S)
+        self._given_up.pop(cluster, None)
 
     async def follow(self, listener: Listener) -> None:
         """Tell `listener` of what happens on the host, on this connection and on those that follow it.
@@ -132,15 +158,38 @@ class Connection:
             with self._opening:
                 self._discard()
         self._threads.shutdown()
+        self._prober.shutdown()
 
-    def _call(self, function: Callable[[Any], T]) -> T:
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                yield
+        except TimeoutError:
+            self._silent = True
+            raise LibvirtSilent(
+                f"libvirt at {self._uri} has not answered for {ANSWER_TIMEOUT_S:g} s",
+                hint="see what libvirtd does (is it stopped, or the machine overloaded?), and restart it if it hangs: "
+                "running machines are not affected",
+            ) from None
+
+    async def _require_answer(self) -> None:
+        """One connection serves few calls at a time (`max_client_requests`, libvirtd.conf), so this is another one."""
+        async with self._in_time():
+            await asyncio.wrap_future(self._prober.submit(self._knock))
+
+    def _knock(self) -> None:
+        with suppress(libvirt.libvirtError):  # that is an answer, too
+            libvirt.open(self._uri).close()
+
+    def _call(self, function: Callable[[Any], T], given_up: threading.Event) -> T:
         line = self._open()
         try:
             answer = line.run(function)
             self._silent = False
             return answer
         except libvirt.libvirtError as error:
-            if not self._was_lost(line, error):
+            if given_up.is_set() or not self._was_lost(line, error):
                 raise as_cluster_error(error) from error
         self._forget(line)
         try:

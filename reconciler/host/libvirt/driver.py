@@ -84,6 +84,7 @@ class Libvirt:
 
     async def find_domains(self, cluster: str) -> dict[str, FoundDomain]:
         """Every domain whose name is one of this cluster's, by node."""
+        await self.connection.settle(cluster)
         try:
             return await self._look_at_domains(cluster)
         except LibvirtSilent:
@@ -93,6 +94,7 @@ class Libvirt:
 
     async def find_networks(self, cluster: str, wanted: frozenset[str]) -> list[FoundNetwork]:
         """The networks that carry this cluster's mark, and those with a wanted name, whosever they are."""
+        await self.connection.settle(cluster)
         found = await self._networks()
         ours = {of.name for of in found if of.record is not None and of.record.mark.cluster == cluster}
         return [
@@ -113,65 +115,67 @@ class Libvirt:
 
     async def create_network(self, cluster: str, name: str, network: Network) -> None:
         """Define a network and start it; one of ours with that name is taken away first when it differs."""
-        await self.connection.call(partial(_create_network, cluster=cluster, name=name, network=network))
+        await self.connection.call(cluster, partial(_create_network, cluster=cluster, name=name, network=network))
 
     async def start_network(self, cluster: str, name: str) -> None:
         """Start a defined network."""
-        await self.connection.call(partial(_start_network, cluster=cluster, name=name))
+        await self.connection.call(cluster, partial(_start_network, cluster=cluster, name=name))
 
     async def delete_network(self, cluster: str, name: str) -> None:
         """Stop and undefine a network."""
-        await self.connection.call(partial(_delete_network, cluster=cluster, name=name))
+        await self.connection.call(cluster, partial(_delete_network, cluster=cluster, name=name))
 
     # Domains.
 
     async def define_domain(self, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> None:
         """Write the persistent definition; a running machine is not touched."""
-        await self.connection.call(partial(_define_domain, cluster=cluster, node=node, domain=domain, done=carried_out))
+        await self.connection.call(
+            cluster, partial(_define_domain, cluster=cluster, node=node, domain=domain, done=carried_out)
+        )
 
     async def undefine_domain(self, cluster: str, node: str) -> None:
         """Remove a definition with managed saves, snapshot metadata and NVRAM."""
-        await self.connection.call(partial(_undefine_domain, cluster=cluster, node=node))
+        await self.connection.call(cluster, partial(_undefine_domain, cluster=cluster, node=node))
 
     async def attach_disk(self, cluster: str, node: str, target: str, disk: DomainDisk) -> None:
         """Plug a disk into a running machine and into its persistent definition."""
-        await self.connection.call(partial(_attach_disk, cluster=cluster, node=node, target=target, disk=disk))
+        await self.connection.call(cluster, partial(_attach_disk, cluster=cluster, node=node, target=target, disk=disk))
 
     async def start(self, cluster: str, node: str, *, paused: bool, resume_epoch: int) -> None:
         """Power on. The boot meets every resume asked for until now; that is written down first."""
         await self.connection.call(
-            partial(_start, cluster=cluster, node=node, paused=paused, resume_epoch=resume_epoch)
+            cluster, partial(_start, cluster=cluster, node=node, paused=paused, resume_epoch=resume_epoch)
         )
 
     async def shut_down(self, cluster: str, node: str) -> None:
         """Press the ACPI power button."""
-        await self.connection.call(partial(_shut_down, cluster=cluster, node=node))
+        await self.connection.call(cluster, partial(_shut_down, cluster=cluster, node=node))
 
     async def is_active(self, cluster: str, node: str) -> bool:
         """Whether the domain has a QEMU process."""
-        return await self.connection.call(lambda handle: bool(our_domain(handle, cluster, node).isActive()))
+        return await self.connection.call(cluster, lambda handle: bool(our_domain(handle, cluster, node).isActive()))
 
     async def cut_power(self, cluster: str, node: str, *, boot_epoch: int) -> None:
         """Cut the power, then write down which power cycle that was."""
-        await self.connection.call(partial(_cut_power, cluster=cluster, node=node, boot_epoch=boot_epoch))
+        await self.connection.call(cluster, partial(_cut_power, cluster=cluster, node=node, boot_epoch=boot_epoch))
 
     async def note_resume(self, cluster: str, node: str, *, resume_epoch: int) -> None:
         """Write down the last request for a resume that was met; the CPUs stay as they are."""
         await self.connection.call(
-            lambda handle: _write_epochs(our_domain(handle, cluster, node), resume_epoch=resume_epoch)
+            cluster, lambda handle: _write_epochs(our_domain(handle, cluster, node), resume_epoch=resume_epoch)
         )
 
     async def resume_if_paused(self, cluster: str, node: str) -> None:
         """Let the CPUs run where they stand still; no request is met by it."""
-        await self.connection.call(partial(_resume_if_paused, cluster=cluster, node=node))
+        await self.connection.call(cluster, partial(_resume_if_paused, cluster=cluster, node=node))
 
     async def carried_out(self, cluster: str, node: str) -> Epochs:
         """The requests that the persistent definition says were carried out."""
-        return await self.connection.call(partial(_carried_out, cluster=cluster, node=node))
+        return await self.connection.call(cluster, partial(_carried_out, cluster=cluster, node=node))
 
     async def suspend(self, cluster: str, node: str) -> None:
         """Stop the CPUs."""
-        await self.connection.call(lambda handle: our_domain(handle, cluster, node).suspend())
+        await self.connection.call(cluster, lambda handle: our_domain(handle, cluster, node).suspend())
 
 
 def _list_domains(handle: Any) -> dict[str, dict[str, Any]]:

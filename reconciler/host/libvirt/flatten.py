@@ -35,9 +35,9 @@ async def flatten_disk(
     connection: Connection, cluster: str, node: str, target: str, base: Path | None, progress: Progress | None
 ) -> None:
     """Flatten one disk; as `Snapshots.flatten` says."""
-    active = await connection.call(lambda handle: bool(our_domain(handle, cluster, node).isActive()))
+    active = await connection.call(cluster, lambda handle: bool(our_domain(handle, cluster, node).isActive()))
     work = partial(_Flattening, cluster=cluster, node=node, target=target, base=base)
-    await (_pull(connection, work, progress) if active else _rebase(connection, work))
+    await (_pull(connection, cluster, work, progress) if active else _rebase(connection, cluster, work))
 
 
 class _Flattening:
@@ -105,23 +105,23 @@ class _Flattening:
 _Work = Callable[[Any], _Flattening]
 
 
-async def _pull(connection: Connection, work: _Work, progress: Progress | None) -> None:
+async def _pull(connection: Connection, cluster: str, work: _Work, progress: Progress | None) -> None:
     try:
-        await connection.call(lambda handle: work(handle).start_pull())
-        while (figures := await connection.call(lambda handle: work(handle).pull_figures())) is not None:
+        await connection.call(cluster, lambda handle: work(handle).start_pull())
+        while (figures := await connection.call(cluster, lambda handle: work(handle).pull_figures())) is not None:
             if progress is not None:
                 progress(*figures)
             await asyncio.sleep(_LOOK_INTERVAL_S)
     except BaseException:
-        await asyncio.shield(connection.call(lambda handle: work(handle).abort_pull()))
+        await asyncio.shield(connection.call(cluster, lambda handle: work(handle).abort_pull()))
         raise
-    await connection.call(lambda handle: work(handle).finish_pull())
+    await connection.call(cluster, lambda handle: work(handle).finish_pull())
 
 
-async def _rebase(connection: Connection, work: _Work) -> None:
+async def _rebase(connection: Connection, cluster: str, work: _Work) -> None:
     """The file first: its definition may name files below it that it no longer needs, never fewer than it needs."""
-    plan = await connection.call(work)
-    layer = await connection.call(lambda handle: work(handle).layer_when_off())
+    plan = await connection.call(cluster, work)
+    layer = await connection.call(cluster, lambda handle: work(handle).layer_when_off())
     base = next((file for file in layer.backing if file.path == plan.base), None)
-    await flatten_layer(layer.path, base, cluster=plan.cluster)
-    await connection.call(lambda handle: work(handle).define_flattened())
+    await flatten_layer(layer.path, base, cluster=cluster)
+    await connection.call(cluster, lambda handle: work(handle).define_flattened())

@@ -49,15 +49,17 @@ class Snapshots:
         that path, for `publish_memory` to publish. The live and the persistent definition name the new layers
         afterwards. Raises `Conflict` where a layer is not ours or does not stand on the disk's top.
         """
-        await self._connection.call(partial(_switch_disks, cluster=cluster, node=node, layers=layers, memory=memory))
+        await self._connection.call(
+            cluster, partial(_switch_disks, cluster=cluster, node=node, layers=layers, memory=memory)
+        )
 
     async def require_known_files(self, cluster: str, node: str) -> None:
         """Raise `Conflict` where libvirt is wrong about the files that an active machine has open."""
-        await self._connection.call(lambda handle: require_same_files(our_domain(handle, cluster, node), node))
+        await self._connection.call(cluster, lambda handle: require_same_files(our_domain(handle, cluster, node), node))
 
     async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
         """What keeps that memory from being restored as `domain`; to be asked before anything is cut."""
-        return await self._connection.call(
+        return await self._connection.ask(
             lambda handle: restore_obstacles(handle.saveImageGetXMLDesc(str(memory), 0), domain)
         )
 
@@ -68,7 +70,7 @@ class Snapshots:
         read. A machine that is active on those disks was restored before.
         """
         await self._connection.call(
-            partial(_restore, cluster=cluster, node=node, memory=memory, wanted=domain, done=carried_out)
+            cluster, partial(_restore, cluster=cluster, node=node, memory=memory, wanted=domain, done=carried_out)
         )
 
     async def flatten(
@@ -87,18 +89,18 @@ class Snapshots:
 
         Raises `OperationFailed` where no agent answers; nothing stays frozen then.
         """
-        return await self._connection.call(partial(guest_agent.freeze_filesystems, cluster=cluster, node=node))
+        return await self._connection.call(cluster, partial(guest_agent.freeze_filesystems, cluster=cluster, node=node))
 
     async def thaw_filesystems(self, cluster: str, node: str) -> int:
         """Let the guest write again; how many file systems were frozen."""
-        return await self._connection.call(partial(guest_agent.thaw_filesystems, cluster=cluster, node=node))
+        return await self._connection.call(cluster, partial(guest_agent.thaw_filesystems, cluster=cluster, node=node))
 
     async def set_guest_time(self, cluster: str, node: str) -> bool:
         """Step the guest's clock to the host's; False where no agent answers within about 3 s.
 
         Where none has opened its port, libvirt says so at once.
         """
-        return await self._connection.call(partial(guest_agent.set_guest_time, cluster=cluster, node=node))
+        return await self._connection.call(cluster, partial(guest_agent.set_guest_time, cluster=cluster, node=node))
 
 
 def _switch_disks(handle: Any, *, cluster: str, node: str, layers: Mapping[str, Path], memory: Path | None) -> None:
