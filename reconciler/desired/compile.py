@@ -100,6 +100,7 @@ def _present(
     return ClusterDocument(
         networks={spec.network.name: _network(record)},
         layers={
+            **_former(record, observed),
             **_of_nodes({name for name, of_node in disks.items() if isinstance(of_node, Unknown)}, observed),
             **needed_layers(actives, observed),
             **{str(active.path): active.layer for active in actives if active.layer is not None},
@@ -161,6 +162,12 @@ def _all_disks(record: ClusterRecord, observed: ClusterDocument) -> dict[str, di
                 terminal=True,
             )
     return disks
+
+
+def _former(record: ClusterRecord, observed: ClusterDocument) -> dict[str, Layer | Unknown]:
+    """Files that hold what nodes once had: they stay as they are, whatever they are by now."""
+    there = map(str, record.former_files)
+    return {path: observed.layers[path] for path in there if path in observed.layers}
 
 
 def _of_nodes(nodes: Set[str], observed: ClusterDocument) -> dict[str, Layer]:

@@ -101,6 +101,12 @@ class ClusterSpec(Frozen):
     drift: DriftPolicy = DriftPolicy()
     faults: dict[str, DeclaredFault] = Field(default={}, description="By name in the topology; checked.")
 
+    @property
+    def extra_files(self) -> tuple[Path, ...]:
+        """The files of extra disks that are made here."""
+        disks = (disk for node in self.nodes.values() for disk in node.extra_disks.values())
+        return tuple(disk.path for disk in disks if not disk.existing)
+
 
 class NodeIntent(Frozen):
     """What was asked of one node beside its specification."""
@@ -146,4 +152,7 @@ class ClusterRecord(Frozen):
     snapshot_requests: int = Field(default=0, ge=0, description="Counts the snapshots ever asked for.")
     faults: dict[str, WantedFault] = Field(default={}, description="By handle.")
     fault_requests: int = Field(default=0, ge=0, description="Counts the faults ever asked for.")
+    former_files: tuple[Path, ...] = Field(
+        default=(), description="Files of extra disks that no node has any more: kept until the disks are removed."
+    )
     deletion: Deletion | None = None

@@ -28,11 +28,10 @@ _END_S = 0.02
 async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDriver) -> ClusterDocument:
     """What the host has of a cluster. Raises `LibvirtUnavailable` when libvirt cannot be asked."""
     cluster, spec = record.cluster_name, record.spec
-    ours = [disk.path for node in spec.nodes.values() for disk in node.extra_disks.values() if not disk.existing]
     domains, networks, layers, seeds, snapshots, inbound = await together(
         libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
-        asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, ours),
+        asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, (*spec.extra_files, *record.former_files)),
         asyncio.to_thread(observe_seeds, spec.overlay_dir, cluster),
         asyncio.to_thread(observe_snapshots, spec.overlay_dir, cluster),
         _observe_links(record, links),

@@ -20,13 +20,24 @@ from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, thought_through
-from reconciler.service.recovery import bare_record, discard_unreadable, record_at, require_same_cluster
+from reconciler.service.recovery import (
+    bare_record,
+    discard_unreadable,
+    record_at,
+    require_same_cluster,
+    with_found_files,
+)
 from reconciler.service.runtime import Runtime
 
 __all__ = ["Approval", "Clusters", "Preview"]
 
 CONVERGE_TIMEOUT_S = 60.0
 """How long a change of definitions may take, without any boot."""
+
+_MAY_BE_LEFT = (
+    "without a record, files of extra disks are found where a definition, a layer or a snapshot names them; others of "
+    "this cluster stay: `getfattr -n user.vmcluster FILE` tells whose a file is"
+)
 
 
 class Clusters:
@@ -106,7 +117,7 @@ class Clusters:
         readable = await discard_unreadable(self._runtime, cluster, actor=self._actor)
         if readable is not None:
             raise Conflict(f"cluster {cluster!r} has its record", hint="`vmcluster apply` converges it")
-        after = intent.with_spec(None, cluster, spec)
+        after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
         observed = (await self._runtime.rounds.compare(after)).observed
         after = intent.with_declared_faults(intent.as_found(after, observed), now=datetime.now(UTC))
         preview = await thought_through(self._runtime, None, after)
@@ -122,7 +133,10 @@ class Clusters:
         if readable is None:
             bare = await bare_record(self._runtime, cluster)
             await self._runtime.store.put(bare, expected_generation=0, actor=self._actor)
-        return await self.destroy(cluster, remove_overlays=remove_overlays, progress=progress)
+        status = await self.destroy(cluster, remove_overlays=remove_overlays, progress=progress)
+        if readable is None and remove_overlays:
+            progress.report(_MAY_BE_LEFT)
+        return status
 
     async def start(
         self,

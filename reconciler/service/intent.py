@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import assert_never
 
 from reconciler.faults.combine import Fault, wanted_at
@@ -39,8 +40,19 @@ def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> 
     gone = {name: _beyond(intent) for name, intent in before.nodes.items() if name not in nodes}
     first_revisions = {name: first for name, first in {**before.first_revisions, **gone}.items() if name not in nodes}
     return before.model_copy(
-        update={"spec": spec, "nodes": nodes, "first_revisions": first_revisions, "deletion": None}
+        update={
+            "spec": spec,
+            "nodes": nodes,
+            "first_revisions": first_revisions,
+            "former_files": _former_files(before, spec),
+            "deletion": None,
+        }
     )
+
+
+def _former_files(before: ClusterRecord, spec: ClusterSpec) -> tuple[Path, ...]:
+    had = dict.fromkeys((*before.former_files, *before.spec.extra_files))
+    return tuple(path for path in had if path not in spec.extra_files)
 
 
 def recreated_nodes(before: ClusterRecord | None, after: ClusterRecord) -> frozenset[str]:

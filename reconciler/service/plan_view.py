@@ -97,6 +97,9 @@ class PlanView(Frozen):
     actions: tuple[ActionView, ...]
     obstacles: tuple[Obstacle, ...]
     waiting: tuple[str, ...] = Field(description="Nodes on their way down, which is waited for.")
+    kept_files: tuple[Path, ...] = Field(
+        default=(), description="Files of extra disks that no node has any more: they stay."
+    )
     summary: PlanSummary
     patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the observed document to the desired one.")
     record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the present record to the new one.")
@@ -118,10 +121,18 @@ def plan_view(preview: "Preview") -> PlanView:
         actions=tuple(actions),
         obstacles=plan.obstacles,
         waiting=tuple(sorted(plan.waiting)),
+        kept_files=_kept_files(preview),
         summary=_summary(actions),
         patch=difference(canonical(documents.observed), canonical(documents.desired)),
         record_patch=record_patch,
     )
+
+
+def _kept_files(preview: "Preview") -> tuple[Path, ...]:
+    """Those that this very change leaves without a node."""
+    known = preview.before.former_files if preview.before else ()
+    there = preview.difference.observed.layers
+    return tuple(path for path in preview.after.former_files if path not in known and str(path) in there)
 
 
 def resource_address(action: Action, observed: ClusterDocument) -> str:

@@ -1,19 +1,22 @@
 """Records that were lost, cannot be read, or are wanted as they once were."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from reconciler.errors import ClusterNotFound, InvalidArgument, StoreUnavailable
+from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot, Unknown
 from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
 from reconciler.model.topology import Forward
 from reconciler.service.access import require_cluster_name
 from reconciler.service.runtime import Runtime
 from reconciler.store.patch import patched
 from reconciler.store.protocol import HistoryEntry
+
+R = TypeVar("R")
 
 
 async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> ClusterRecord:
@@ -98,9 +101,36 @@ async def bare_record(runtime: Runtime, cluster: str) -> ClusterRecord:
     overlay_dir = consoles[0].parent.parent if consoles else runtime.settings.overlay_dir
     if not (consoles or networks or (overlay_dir / cluster).is_dir()):
         raise ClusterNotFound(f"nothing on this host belongs to a cluster named {cluster!r}")
-    return ClusterRecord(
-        cluster_name=cluster, spec=_bare_spec(runtime, overlay_dir), nodes={}, deletion=Deletion(remove_overlays=False)
-    )
+    spec = _bare_spec(runtime, overlay_dir)
+    bare = ClusterRecord(cluster_name=cluster, spec=spec, nodes={}, deletion=Deletion(remove_overlays=False))
+    return await with_found_files(runtime, bare)
+
+
+async def with_found_files(runtime: Runtime, record: ClusterRecord) -> ClusterRecord:
+    """The record, which was lost, with the files of extra disks that it does not know and that carry our mark.
+
+    Found are those that a definition, a layer or a snapshot names.
+    """
+    named = _named_files((await runtime.rounds.compare(record)).observed)
+    looked_at = record.model_copy(update={"former_files": tuple(named)})
+    layers = (await runtime.rounds.compare(looked_at)).observed.layers
+    ours = sorted(path for path in named if isinstance(layers.get(str(path)), Layer))
+    return record.model_copy(update={"former_files": tuple(ours)})
+
+
+def _named_files(observed: ClusterDocument) -> frozenset[Path]:
+    """Every file that something of the cluster names and that was not looked at yet, base images too."""
+    named = {layer.backing for layer in _known(observed.layers, Layer) if layer.backing is not None}
+    for domain in _known(observed.domains, Domain):
+        disks = domain.disks.values()
+        named |= {disk.path for disk in disks} | {file.path for disk in disks for file in disk.backing}
+    for snapshot in _known(observed.snapshots, Snapshot):
+        named |= {disk.path for node in snapshot.nodes.values() for disk in node.disks.values()}
+    return frozenset(path for path in named if str(path) not in observed.layers)
+
+
+def _known(found: Mapping[str, R | Unknown], kind: type[R]) -> Iterator[R]:
+    return (of for of in found.values() if isinstance(of, kind))
 
 
 def _bare_spec(runtime: Runtime, overlay_dir: Path) -> ClusterSpec:

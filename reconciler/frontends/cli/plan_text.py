@@ -31,6 +31,8 @@ def plan_lines(view: PlanView, *, limit: int | None = None) -> Iterator[Line]:
     if view.actions:
         yield "", None
         yield from _action_lines(view.actions, limit)
+    for path in view.kept_files:
+        yield f"  = {printable(str(path))} is kept, no node has it any more; destroy --remove-overlays deletes it", None
     yield from _obstacle_lines(view)
     yield "", None
     yield summary_line(view), None

@@ -13,6 +13,7 @@ from reconciler.model.plan import Start
 from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.service.clusters import Approval
+from reconciler.service.plan_view import plan_view
 from tests.integration.bed import BASE_IMAGE, Bed, Session, audit, host_libvirt
 
 FILES_OF_A_NODE = ("{0}.vda.r0.0.qcow2", "{0}.seed.iso", "{0}.host_ed25519", "{0}.host_ed25519.pub")
@@ -226,6 +227,28 @@ async def test_an_extra_disk_is_made_where_the_topology_says_and_goes_with_the_o
     assert disk.exists()
     await session.clusters.destroy("alpha")
     assert disk.exists()
+    await session.clusters.destroy("alpha", remove_overlays=True)
+    assert not disk.exists()
+
+
+async def test_the_file_of_an_extra_disk_that_leaves_the_topology_is_kept_until_the_disks_are_removed(
+    bed: Bed, session: Session
+) -> None:
+    disk = bed.directory / "data.qcow2"
+
+    def edit(document: dict[str, Any]) -> None:
+        document["nodes"][0]["extra_disks"] = [{"path": str(disk), "size_gb": 1}]
+
+    bed.write_topology("alpha", edit=edit)
+    await session.clusters.define("alpha")
+    bed.write_topology("alpha")
+    preview = await session.clusters.plan("alpha", start=False)
+    assert plan_view(preview).kept_files == (disk,)
+    assert preview.plan.actions
+    await session.clusters.define("alpha")
+    assert disk.exists()
+    again = await session.clusters.plan("alpha", start=False)
+    assert plan_view(again).converged
     await session.clusters.destroy("alpha", remove_overlays=True)
     assert not disk.exists()
 

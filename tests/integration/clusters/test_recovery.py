@@ -1,5 +1,6 @@
 """Lost and damaged records, and what was wanted before: on a real libvirtd, with domains that are only powered on."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -18,10 +19,12 @@ from reconciler.errors import (
 )
 from reconciler.model.record import StopMode, WantedPower
 from reconciler.model.status import ConditionStatus
+from reconciler.service.progress import Progress
 from reconciler.service.proposal import Approval
 from reconciler.service.waiting_for import wait_for
-from tests.integration.bed import Bed, Session, audit
+from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import run
+from tests.integration.snapshots.films import make_image, small_nodes
 
 CLUSTER = "lost"
 
@@ -101,6 +104,32 @@ def test_a_cluster_without_a_readable_record_is_destroyed_by_its_marks(bed: Bed,
 
     run(bed, destroy)
     assert audit(bed).clean
+
+
+async def test_extra_disks_of_ours_are_found_by_what_names_them_and_others_are_left_alone(
+    bed: Bed, session: Session
+) -> None:
+    made, brought, second = (bed.directory / f"{name}.qcow2" for name in ("made", "brought", "second"))
+    shutil.copy(make_image(bed), brought)
+
+    def edit(document: dict[str, Any]) -> None:
+        small_nodes(make_image(bed))(document)
+        disks = [{"path": str(made), "size_gb": 1}, {"path": str(brought), "existing": True}]
+        document["nodes"][0]["extra_disks"] = disks
+        document["nodes"][1]["extra_disks"] = [{"path": str(second), "size_gb": 1}]
+
+    bed.write_topology(CLUSTER, edit=edit)
+    await session.clusters.define(CLUSTER)
+    await session.snapshots.create(CLUSTER, "below")
+    with host_libvirt() as handle:
+        handle.lookupByName(f"{CLUSTER}.n0").undefine()  # its layers still tell
+    with closing(sqlite3.connect(store_file(bed))) as connection, connection:
+        connection.execute("DELETE FROM record")
+    said: list[str] = []
+    await session.clusters.destroy_by_marks(CLUSTER, remove_overlays=True, progress=Progress(said.append))
+    assert audit(bed).clean
+    assert (made.exists(), second.exists(), brought.exists()) == (False, False, True)
+    assert "getfattr" in said[-1]
 
 
 async def test_nothing_is_destroyed_by_marks_that_nobody_carries(session: Session) -> None:

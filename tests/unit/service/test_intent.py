@@ -89,6 +89,14 @@ class TestSpecifications:
         assert after.nodes == {**RUNNING.nodes, "gamma": NodeIntent()}
         assert intent.recreated_nodes(RUNNING, after) == frozenset()
 
+    def test_files_of_disks_that_left_are_remembered_until_a_node_has_them_again(self) -> None:
+        disks = {"vdb": extra_disk("alpha"), "vdc": extra_disk("alpha", existing=True)}
+        before = intent.with_spec(None, CLUSTER, spec_with(extra_disks=disks))
+        left = intent.with_spec(before, CLUSTER, SPEC)
+        assert left.former_files == (disks["vdb"].path,)
+        assert intent.with_spec(left, CLUSTER, SPEC).former_files == left.former_files
+        assert intent.with_spec(left, CLUSTER, before.spec).former_files == ()
+
     def test_nodes_that_went_are_forgotten(self) -> None:
         after = intent.with_spec(RUNNING, CLUSTER, cluster_spec({"alpha": node_spec(0)}))
         assert after.nodes == {"alpha": only(RUNNING)}

@@ -81,6 +81,12 @@ def test_a_change_of_the_record_alone_is_told() -> None:
     assert printed(changed).endswith("Plan: only what is recorded changes")
 
 
+def test_the_files_of_disks_that_leave_are_said_to_be_kept() -> None:
+    left = view(action("domain/n", "disks changed", "update"), kept_files=("/disks/data.qcow2",))
+    line = "  = /disks/data.qcow2 is kept, no node has it any more; destroy --remove-overlays deletes it"
+    assert line in printed(left).splitlines()
+
+
 def test_a_short_plan_counts_what_it_leaves_out() -> None:
     actions = [action(f"seed/n{number}", "not there yet") for number in range(5)]
     lines = printed(view(*actions), limit=3).splitlines()
