@@ -131,7 +131,7 @@ class Rounds:
         Answers in how many places there were some: the firewall, and each tap.
         """
         shaped = (await self._links.shaped_taps()) & frozenset(taps)
-        cut = cluster in await self._links.clusters_with_leftovers()
+        cut = await self._links.has_cuts(cluster)
         await self._links.clear(cluster, taps)
         await self._export.forget(cluster)
         return len(shaped) + cut

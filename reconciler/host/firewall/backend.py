@@ -34,6 +34,3 @@ class Firewall(Protocol):
 
     async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
         """Replace what was found by exactly these cuts, in one transaction; none: no trace of ours remains."""
-
-    async def clusters(self) -> frozenset[str]:
-        """The clusters that have cuts here."""

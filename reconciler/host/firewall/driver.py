@@ -1,6 +1,6 @@
 """Cuts on a host, in the firewall that was chosen; what another one has of ours is removed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from reconciler.errors import HostCapabilityMissing
@@ -80,20 +80,23 @@ class FirewallDriver:
         """Remove every cut of a cluster from every firewall."""
         await together(*(_clear(firewall, cluster) for firewall in self._firewalls.values()))
 
-    async def clusters(self) -> frozenset[str]:
-        """The clusters that have cuts in any firewall."""
-        found = await together(*(firewall.clusters() for firewall in self._firewalls.values()))
-        return frozenset().union(*found)
+    async def has_any(self, cluster: str) -> bool:
+        """Whether something of a cluster is in any firewall, also what cuts nothing any more."""
+        return await _any_of(cluster, self._firewalls.values())
 
     async def _elsewhere(self, cluster: str, chosen: FirewallChoice) -> bool:
         if cluster in self._only_in_chosen:
             return False
         others = [firewall for choice, firewall in self._firewalls.items() if choice is not chosen]
-        found = await together(*(firewall.observe(cluster) for firewall in others))
-        if any(one.firewall.cuts for one in found):
+        if await _any_of(cluster, others):
             return True
         self._only_in_chosen.add(cluster)
         return False
+
+
+async def _any_of(cluster: str, firewalls: Iterable[Firewall]) -> bool:
+    found = await together(*(firewall.observe(cluster) for firewall in firewalls))
+    return any(of.firewall.cuts for of in found)
 
 
 async def _clear(firewall: Firewall, cluster: str) -> None:

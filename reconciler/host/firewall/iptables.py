@@ -7,7 +7,7 @@ from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import IP6TABLES, IPTABLES
 from reconciler.host.firewall.backend import BROKEN, FoundCuts
-from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, parse_clusters, parse_save, render_restore
+from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, parse_save, render_restore
 from reconciler.model.links import FirewallState
 from reconciler.process import RunCommand, replay_line
 from reconciler.together import together
@@ -52,10 +52,6 @@ class Iptables:
         }
         # Both are waited for: nothing of this round may still be at work when the next one looks.
         await together(*(self._restore(program, text) for program, text in inputs.items() if text))
-
-    async def clusters(self) -> frozenset[str]:
-        saved = await together(*map(self._save, PROGRAMS))
-        return frozenset(cluster for text in saved for cluster in parse_clusters(text))
 
     async def _save(self, program: str) -> bytes:
         """What stands in the table; nothing where the program is missing, or the kernel has no such table."""

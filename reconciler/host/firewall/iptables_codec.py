@@ -25,7 +25,7 @@ _RULE = re.compile(
     r"-A (?P<chain>\S+) -m physdev --physdev-in (?P<sender>\S+) --physdev-out (?P<receiver>\S+)"
     r"(?: -m time --datestop (?P<until>\S+))? -j DROP"
 )
-_ANY_JUMP = re.compile(rf'^-A {_HOOK} -m comment --comment "?{OWNER}-([a-z0-9-]+)"? -j VMC-', re.MULTILINE)
+_ANY_JUMP = re.compile(rf'^-A {_HOOK} -m comment --comment "?{OWNER}-[a-z0-9-]+"? -j VMC-')
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,6 @@ def parse_save(text: str | bytes, cluster: str) -> Chains:
     if not cuts and (exists or jumps):
         cuts = {TapPair(LEFTOVER, LEFTOVER): None}
     return Chains(firewall=FirewallState(cuts), exists=exists, jumps=len(jumps), jumps_first=first)
-
-
-def parse_clusters(text: str | bytes) -> tuple[str, ...]:
-    """The clusters that have a jump of ours, from `iptables-save -t filter`: what is to be healed without a record."""
-    content = text.decode(errors="replace") if isinstance(text, bytes) else text
-    return tuple(dict.fromkeys(_ANY_JUMP.findall(content)))
 
 
 def _jump(cluster: str) -> str:

@@ -51,9 +51,6 @@ class Nftables:
         transaction = render_transaction(cluster, wanted, self._now())
         await self._run(["nft", "-f", "-"], stdin=transaction.encode())
 
-    async def clusters(self) -> frozenset[str]:
-        return await self._clusters()
-
     async def _list_clusters(self) -> frozenset[str]:
         if self._kernel is not None and (tables := self._kernel.bridge_tables()) is not None:
             return clusters_in(tables)

@@ -124,9 +124,9 @@ class LinkDriver:
         ]
         _raise_first(errors)
 
-    async def clusters_with_leftovers(self) -> frozenset[str]:
-        """The clusters that have cuts on the host, in whichever firewall, whether or not somebody wants them."""
-        return await self._firewall.clusters()
+    async def has_cuts(self, cluster: str) -> bool:
+        """Whether a firewall of the host has something of a cluster, also what cuts nothing any more."""
+        return await self._firewall.has_any(cluster)
 
     async def shaped_taps(self) -> frozenset[str]:
         """The taps on the host that have a queue with our mark, of whatever cluster they are."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.errors import HostCapabilityMissing
+from reconciler.host.firewall.iptables_codec import chain_name
 from reconciler.host.links.driver import LinkDriver, ObservedLinks
 from reconciler.model.links import FirewallChoice, FirewallState, HostLinks, TapPair, changed_taps, same_cuts
 from reconciler.process import RunCommand
@@ -140,13 +141,28 @@ async def test_what_is_somebody_elses_is_never_touched(four: Segment, choice: Fi
     await reach(four, driver, both_ways(("n0", "n1")))
     with_cuts = (await ruleset(host)).splitlines()
     assert not [line for line in before.splitlines() if line not in with_cuts]
-    assert (await driver.clusters_with_leftovers()) == {CLUSTER, "neighbour"}
+    assert await driver.has_cuts(CLUSTER)
+    assert await driver.has_cuts("neighbour")
     await reach(four, driver, HostLinks())
     assert await ruleset(host) == before
     await reach(four, driver, both_ways(("n0", "n1")))
     await driver.clear(CLUSTER, [])
     assert await ruleset(host) == before
-    assert (await driver.clusters_with_leftovers()) == {"neighbour"}
+    assert not await driver.has_cuts(CLUSTER)
+    assert await driver.has_cuts("neighbour")
+
+
+@pytest.mark.parametrize("choice", BACK_ENDS)
+@pytest.mark.parametrize("program", ["iptables", "ip6tables"])
+async def test_a_chain_of_ours_that_nobody_jumps_to_is_seen_and_removed(
+    four: Segment, choice: FirewallChoice, program: str, host: OnHost
+) -> None:
+    await host([program, "-N", chain_name(CLUSTER)])
+    driver = LinkDriver(choice, host)
+    assert await driver.has_cuts(CLUSTER)
+    await reach(four, driver, HostLinks())
+    assert not await driver.has_cuts(CLUSTER)
+    assert chain_name(CLUSTER) not in await ruleset(host)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.firewall.iptables_codec import Chains, parse_clusters, parse_save, render_restore
+from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_restore
 from reconciler.model.links import LEFTOVER, FirewallState, TapPair
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -55,7 +55,6 @@ def test_chains_of_two_clusters_do_not_fight_for_the_first_place() -> None:
     other = "-A FORWARD -m comment --comment vmcluster-other -j VMC-0123456789abcdef\n"
     both = saved("cuts.iptables-1.8.9").replace("-A FORWARD -m comment", f"{other}-A FORWARD -m comment")
     assert parse_save(both, "lab").firewall == CUTS
-    assert parse_clusters(both) == ("other", "lab")
 
 
 @pytest.mark.parametrize("changed", ["unhooked", "returning"])
