@@ -1,7 +1,7 @@
 """From a topology file to a resolved specification, with every problem of file and host in one report."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ from reconciler.desired.claims import Claims, gather_claims
 from reconciler.desired.find import find_topology
 from reconciler.desired.resolve import resolve
 from reconciler.desired.survey import survey_host
-from reconciler.errors import ErrorCode, ImageNotFound, TopologyInvalid, TopologyNotFound
+from reconciler.errors import (
+    ClusterError,
+    ErrorCode,
+    HostCapabilityMissing,
+    ImageNotFound,
+    TopologyInvalid,
+    TopologyNotFound,
+)
 from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import PATTERN_WORDS, Topology
 from reconciler.settings import Settings
@@ -22,6 +29,12 @@ from reconciler.source.problems import Finding, Problem, in_order, report
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument
 from reconciler.source.words import explain
+
+_NOTHING: Mapping[str, str] = {}
+_ERRORS: Mapping[ErrorCode, type[ClusterError]] = {
+    ErrorCode.IMAGE_NOT_FOUND: ImageNotFound,
+    ErrorCode.HOST_CAPABILITY_MISSING: HostCapabilityMissing,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +59,19 @@ class LoadedTopology:
         return in_order(dict.fromkeys([*self.document.problems, *fresh]))
 
 
-def load_spec(name_or_path: str | Path, settings: Settings) -> tuple[str, ClusterSpec]:
+def load_spec(
+    name_or_path: str | Path, settings: Settings, impossible: Mapping[str, str] = _NOTHING
+) -> tuple[str, ClusterSpec]:
     """The cluster name and resolved specification of a topology, checked against itself and against the host.
 
-    Raises `TopologyNotFound`; `ImageNotFound` where images, kernels or initrds are all that is wrong; and
-    `TopologyInvalid` with every problem of whatever kind otherwise.
+    `impossible` are the faults, by name, that this host cannot make, and why. Raises `TopologyNotFound`;
+    `ImageNotFound` where images, kernels or initrds are all that is wrong, and `HostCapabilityMissing` where faults
+    are; and `TopologyInvalid` with every problem of whatever kind otherwise.
     """
     path = find_topology(name_or_path, settings)
     loaded = _load(path, settings.overlay_dir)
     survey = survey_host(loaded.claims, settings)
-    _refuse(path, loaded.problems(survey.findings))
+    _refuse(path, loaded.problems([*survey.findings, *_impossible_faults(loaded.topology, impossible)]))
     assert loaded.topology is not None, "a topology that is not valid has problems"
     return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
 
@@ -101,9 +117,15 @@ def _refuse(path: Path, problems: tuple[Problem, ...]) -> None:
     if not problems:
         return
     message = report(str(path), problems)
-    if all(problem.code is ErrorCode.IMAGE_NOT_FOUND for problem in problems):
-        raise ImageNotFound(message)
-    raise TopologyInvalid(message)
+    codes = {problem.code for problem in problems}
+    raise (_ERRORS.get(codes.pop(), TopologyInvalid) if len(codes) == 1 else TopologyInvalid)(message)
+
+
+def _impossible_faults(topology: Topology | None, impossible: Mapping[str, str]) -> Iterator[Finding]:
+    for index, fault in enumerate(topology.faults if topology else ()):
+        if fault.name in impossible:
+            block = "partition" if fault.impair is None else "impair"
+            yield Finding(("faults", index, block), impossible[fault.name], ErrorCode.HOST_CAPABILITY_MISSING)
 
 
 def _home() -> Path | None:

@@ -9,10 +9,12 @@ from reconciler.desired.load import load_spec
 from reconciler.errors import (
     ClusterError,
     Conflict,
+    HostCapabilityMissing,
     LibvirtUnavailable,
     OperationTimeout,
 )
 from reconciler.model.document import Power, PowerState
+from reconciler.model.faults import ImpairRequest
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.service import intent, waiting
@@ -215,7 +217,21 @@ class Clusters:
     # From here on: how the verbs are made.
 
     async def _load(self, topology: str | Path) -> tuple[str, ClusterSpec]:
-        return await asyncio.to_thread(load_spec, topology, self._runtime.settings)
+        """Nothing was touched where this raises; faults that the host cannot make are refused as other mistakes are."""
+        cluster, spec = await asyncio.to_thread(load_spec, topology, self._runtime.settings)
+        if impossible := await self._impossible_faults(spec):
+            await asyncio.to_thread(load_spec, topology, self._runtime.settings, impossible)
+        return cluster, spec
+
+    async def _impossible_faults(self, spec: ClusterSpec) -> dict[str, str]:
+        impossible: dict[str, str] = {}
+        for name, declared in spec.faults.items():
+            if isinstance(declared.request, ImpairRequest):
+                try:
+                    await self._runtime.links.require(declared.request.impairment)
+                except HostCapabilityMissing as error:
+                    impossible[name] = str(error)
+        return impossible
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotFound, Conflict, ErrorCode
+from reconciler.errors import (
+    ApprovalRequired,
+    ClusterError,
+    ClusterNotFound,
+    Conflict,
+    ErrorCode,
+    HostCapabilityMissing,
+)
+from reconciler.host.capabilities import Capabilities
+from reconciler.host.features import NETEM, Feature
 from reconciler.model.plan import Start
 from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
@@ -229,6 +238,29 @@ async def test_an_extra_disk_is_made_where_the_topology_says_and_goes_with_the_o
     assert disk.exists()
     await session.clusters.destroy("alpha", remove_overlays=True)
     assert not disk.exists()
+
+
+async def test_faults_that_the_host_cannot_make_are_refused_before_anything_is_touched(
+    bed: Bed, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def complain(_self: Capabilities, feature: Feature) -> str | None:
+        return "Specified qdisc kind is unknown." if feature is NETEM else None
+
+    def edit(document: dict[str, Any]) -> None:
+        slow = {"source": "n0", "delay_ms": 50}
+        narrow = {"source": "n0", "rate_kbit": 1000}
+        document["faults"] = [{"name": "narrow", "impair": narrow}, {"name": "slow", "impair": slow}]
+
+    monkeypatch.setattr(Capabilities, "complaint", complain)
+    path = bed.write_topology("alpha", edit=edit)
+    line = path.read_text().splitlines().index("    delay_ms: 50") + 1
+    for verb in (session.clusters.plan, session.clusters.apply, session.clusters.define):
+        with pytest.raises(HostCapabilityMissing, match="sch_netem") as refused:
+            await verb("alpha")
+        assert f"{path}:{line}:" in str(refused.value)
+        assert r"faults[1].impair: " in str(refused.value)
+    assert await session.runtime.store.names() == []
+    assert audit(bed).clean
 
 
 async def test_the_file_of_an_extra_disk_that_leaves_the_topology_is_kept_until_the_disks_are_removed(
