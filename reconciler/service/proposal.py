@@ -91,6 +91,5 @@ def require_approval(difference: Difference, approval: Approval) -> None:
     ]
     raise ApprovalRequired(
         "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
-        hint=f"`vmcluster plan` shows it whole; `vmcluster apply {'--allow-data-loss' if loses else '--allow-restart'}`"
-        " makes it",
+        hint=f"the same command with {'--allow-data-loss' if loses else '--allow-restart'} makes it",
     )
