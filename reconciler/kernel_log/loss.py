@@ -36,13 +36,19 @@ class Reading:
         return self._booted_at_s > marked_at_s + CLOCK_SLACK_S
 
 
-def why_lost(marked_at_s: float, reading: Reading) -> MarkerState:
-    """Why a marker is not in the buffer; `NOT_FOUND` where it should be there, had it ever been written."""
+def why_lost(marked_at_s: float, reading: Reading, *, shown: bool) -> MarkerState:
+    """Why a marker is not in the buffer; `NOT_FOUND` where it should be there, had it ever been written.
+
+    `shown` says that the node's console has it. Then an earlier boot took it, where the buffer is whole, whatever the
+    time of that boot seems to be: the clock of an emulated machine on a busy host is seconds off when it comes up.
+    """
     if reading.reverted_since(marked_at_s):
         return MarkerState.REVERTED
     if reading.booted_since(marked_at_s):
         return MarkerState.NEW_BOOT
-    return MarkerState.OVERWRITTEN if reading.wrapped else MarkerState.NOT_FOUND
+    if reading.wrapped:
+        return MarkerState.OVERWRITTEN
+    return MarkerState.NEW_BOOT if shown else MarkerState.NOT_FOUND
 
 
 def since_revert(lines: Sequence[LogLine], reading: Reading) -> list[LogLine]:

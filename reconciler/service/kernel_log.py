@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -134,10 +134,13 @@ class KernelLogs:
     async def _without_marker(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
         """The kernel's buffer begins after the marker: the console may know what came between."""
         assert ask.since_marker is not None
-        marked = marked_at_s(ask.since_marker)
         read_at_s, resumed = time.time(), await self._resumed(record, node)
         reading = Reading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
-        state = why_lost(marked, reading)
+        try:
+            console, trouble = after_marker(await _shown(record, node), ask.since_marker), ""
+        except ClusterError as error:
+            console, trouble = None, f"; {error.message}"
+        state = why_lost(marked_at_s(ask.since_marker), reading, shown=console is not None)
         if state is MarkerState.NOT_FOUND:
             raise OperationFailed(
                 "the marker is not in the kernel log, which is whole since the node's boot",
@@ -146,12 +149,8 @@ class KernelLogs:
             )
         lines = since_revert(buffer.lines, reading) if state is MarkerState.REVERTED else buffer.lines
         gap = _GAPS[state] + (f" ({resumed.imprecision})" if resumed and state is MarkerState.REVERTED else "")
-        try:
-            console = after_marker(parse_console((await observe_console(record, node)).content), ask.since_marker)
-        except ClusterError as error:
-            console, gap = None, f"{gap}; {error.message}"
         if console is None:
-            return await _report(lines, Origin(LogSource.KMSG, buffer.boot_id, state, f"{gap}: lost"), ask)
+            return await _report(lines, Origin(LogSource.KMSG, buffer.boot_id, state, f"{gap}{trouble}: lost"), ask)
         message = f"{gap}: read from the console; {_CONSOLE_GAP}"
         origin = Origin(LogSource.CONSOLE_THEN_KMSG, buffer.boot_id, state, message)
         return await _report(joined(console, lines), origin, ask)
@@ -194,6 +193,12 @@ def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:
 
 
 _DONE = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})
+
+
+async def _shown(record: ClusterRecord, node: str) -> Sequence[LogLine]:
+    """What the node's console shows. Raises `OperationFailed` where it cannot be read, or shows nothing."""
+    text = await observe_console(record, node)
+    return await asyncio.to_thread(parse_console, text.content)
 
 
 async def _report(lines: Iterable[LogLine], origin: Origin, ask: Ask) -> DmesgResult:

@@ -33,7 +33,13 @@ MARKED_S = 1110.0
     ],
 )
 def test_the_reason_is_told_by_the_clocks(reading: Reading, state: MarkerState) -> None:
-    assert why_lost(MARKED_S, reading) is state
+    assert why_lost(MARKED_S, reading, shown=False) is state
+
+
+def test_what_the_console_shows_was_written_before_the_boot_whose_log_is_whole() -> None:
+    """The guest's clock is ten seconds ahead: it seems to have booted before the marker was made."""
+    assert why_lost(MARKED_S, Reading(1150.0, 45.0, wrapped=False), shown=True) is MarkerState.NEW_BOOT
+    assert why_lost(MARKED_S, Reading(1150.0, 45.0, wrapped=True), shown=True) is MarkerState.OVERWRITTEN
 
 
 def test_what_was_said_before_the_snapshot_is_older_than_the_marker() -> None:
