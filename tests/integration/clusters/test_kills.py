@@ -1,7 +1,8 @@
 """SIGKILL at every action boundary of every verb, then once more: the same end, nothing left over, nothing lost.
 
 The domains are started paused and never boot, so that a kill costs a fraction of a second. Each run is a
-forked child with a runtime of its own: nothing is shared but the host and the store's file.
+forked child with a runtime of its own: nothing is shared but the host and the store's file. The deletion of a
+cluster is killed in `test_links.py`, where it has faults to heal as well.
 """
 
 import random
@@ -16,7 +17,7 @@ from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, end, kill_at_every_boundary, run, run_in_child, wait_for
 
 CLUSTER = "killed"
-RANDOM_KILLS = 12
+RANDOM_KILLS = 6
 
 
 async def define(session: Session) -> None:
@@ -90,14 +91,6 @@ def test_stop_killed_at_every_boundary_ends_the_same(bed: Bed, expected: Audit) 
         assert not audit(bed).active
 
     assert kill_at_every_boundary(bed, [define, start], stop, stop, check) >= 4
-
-
-def test_destroy_killed_at_every_boundary_leaves_nothing(bed: Bed, expected: Audit) -> None:
-    def check() -> None:
-        assert audit(bed).clean
-
-    assert expected.domains
-    assert kill_at_every_boundary(bed, [define, start], destroy, destroy, check) >= 18
 
 
 def test_a_power_cycle_killed_at_every_boundary_happens_once(bed: Bed, expected: Audit) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -18,6 +19,7 @@ from reconciler.host.cloud_init.iso import render_iso
 from reconciler.host.image.published import ImageFiles, read_description
 from reconciler.process import run
 from tests.integration.bed import BASE_IMAGE
+from tests.lab import WORK_DIR
 
 MAC = "52:54:00:77:00:01"
 LOGIN_WITHIN_S = 300.0
@@ -27,13 +29,6 @@ OFF_WITHIN_S = 60.0
 HOSTS = "127.0.0.1 localhost\n10.0.2.15 n0\n10.0.2.16 n1\n"
 
 FILES = ImageFiles.beside(BASE_IMAGE)
-FROM_DISK: tuple[str, ...] = ()
-
-
-def direct() -> tuple[str, ...]:
-    said = read_description(FILES)
-    assert said is not None, f"build the image first: vmcluster image build {BASE_IMAGE}"
-    return ("-kernel", str(FILES.kernel), "-initrd", str(FILES.initrd), "-append", said.cmdline)
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,32 @@ class Machine:
             writer.write(command)
         await reader.readline()
         writer.close()
+
+
+@pytest.fixture(scope="module")
+async def direct() -> AsyncIterator[Machine]:
+    """Booted from the kernel beside the image; its seed says what ours say, and no more."""
+    said = read_description(FILES)
+    assert said is not None, f"build the image first: vmcluster image build {BASE_IMAGE}"
+    boot = ("-kernel", str(FILES.kernel), "-initrd", str(FILES.initrd), "-append", said.cmdline)
+    with temporary_place() as place:
+        async with booted(place, boot) as guest:
+            yield guest
+
+
+@pytest.fixture(scope="module")
+async def from_disk() -> AsyncIterator[Machine]:
+    """Booted by the boot loader on its disk; a user's cloud-config is in its seed."""
+    user_data = {"runcmd": [["touch", "/ran"]], "write_files": [{"path": "/written", "content": "x"}]}
+    with temporary_place() as place:
+        async with booted(place, (), user_data) as guest:
+            yield guest
+
+
+@contextmanager
+def temporary_place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=WORK_DIR) as name:
+        yield Path(name)
 
 
 @asynccontextmanager
@@ -145,47 +166,44 @@ async def _greets(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    "boot", [pytest.param(lambda: FROM_DISK, id="from its disk"), pytest.param(direct, id="direct")]
-)
-async def test_the_image_boots_to_a_login_with_everything_as_declared(
-    lab_path: Path, boot: Callable[[], tuple[str, ...]]
-) -> None:
-    async with booted(lab_path, boot()) as guest:
-        assert await guest.sh("hostname") == "n0"
-        assert await guest.sh("cat /etc/hosts") + "\n" == HOSTS
-        assert "10.0.2.15/24" in await guest.sh("ip -br address show eth0")
-        assert await guest.sh("ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
-        assert await guest.sh("cloud-init status --wait") == "status: done"
-        assert await guest.sh("systemctl is-system-running --wait") == "running"
-        assert await guest.sh("systemctl is-active cloud-config.service || true") == "inactive"
-        await guest.press_power_button()
-        async with asyncio.timeout(OFF_WITHIN_S):
-            await guest.process.wait()
+async def assert_as_declared(guest: Machine) -> None:
+    assert await guest.sh("hostname") == "n0"
+    assert await guest.sh("cat /etc/hosts") + "\n" == HOSTS
+    assert "10.0.2.15/24" in await guest.sh("ip -br address show eth0")
+    assert await guest.sh("ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
+    assert (await guest.sh("cloud-init status --wait")).endswith("status: done")
+    assert await guest.sh("systemctl is-system-running --wait") == "running"
 
 
-async def test_what_the_fault_tests_and_the_kernel_log_need_is_in_the_guest(lab_path: Path) -> None:
-    async with booted(lab_path, direct()) as guest:
-        await guest.sh("modprobe -a sch_netem sch_htb cls_u32 cls_flower ifb nft_meta_bridge br_netfilter veth")
-        await guest.sh("command -v tc nft iptables rsync python3 sudo qemu-ga ping dhclient")
-        await guest.sh("echo '<3>image-test: said as an error' > /dev/kmsg")
-        await guest.sh("echo '<6>image-test: said in passing' > /dev/kmsg")
-        console = guest.console.read_text(errors="replace")
-        assert "image-test: said as an error" in console
-        assert "image-test: said in passing" not in console
+async def test_a_direct_boot_ends_in_a_login_with_everything_as_declared(direct: Machine) -> None:
+    await assert_as_declared(direct)
+    assert await direct.sh("systemctl is-active cloud-config.service || true") == "inactive"
 
 
-async def test_a_users_cloud_config_has_its_effect_and_leaves_the_connection_alone(lab_path: Path) -> None:
-    user_data = {"runcmd": [["touch", "/ran"]], "write_files": [{"path": "/written", "content": "x"}]}
-    async with booted(lab_path, direct(), user_data) as guest:
-        assert await guest.sh("cat /written") == "x"
-        assert await guest.sh("cloud-init status --wait | tail -1") == "status: done"
-        await guest.sh("test -e /ran")
+async def test_what_the_fault_tests_and_the_kernel_log_need_is_in_the_guest(direct: Machine) -> None:
+    await direct.sh("modprobe -a sch_netem sch_htb cls_u32 cls_flower ifb nft_meta_bridge br_netfilter veth")
+    await direct.sh("command -v tc nft iptables rsync python3 sudo qemu-ga ping dhclient")
+    await direct.sh("echo '<3>image-test: said as an error' > /dev/kmsg")
+    await direct.sh("echo '<6>image-test: said in passing' > /dev/kmsg")
+    console = direct.console.read_text(errors="replace")
+    assert "image-test: said as an error" in console
+    assert "image-test: said in passing" not in console
 
 
-async def test_the_kernel_installed_last_is_what_the_disk_boots(lab_path: Path) -> None:
-    async with booted(lab_path, direct()) as guest:
-        for name in ("vmlinuz", "initrd.img"):
-            await guest.sh(f"cp /boot/{name}-$(uname -r) /boot/{name}-9.9.9")
-        await guest.sh("/etc/kernel/postinst.d/zz-vmcluster-boot 9.9.9 /boot/vmlinuz-9.9.9")
-        assert await guest.sh("readlink /vmlinuz /initrd.img") == "boot/vmlinuz-9.9.9\nboot/initrd.img-9.9.9"
+async def test_the_kernel_installed_last_is_what_the_disk_boots(direct: Machine) -> None:
+    for name in ("vmlinuz", "initrd.img"):
+        await direct.sh(f"cp /boot/{name}-$(uname -r) /boot/{name}-9.9.9")
+    await direct.sh("/etc/kernel/postinst.d/zz-vmcluster-boot 9.9.9 /boot/vmlinuz-9.9.9")
+    assert await direct.sh("readlink /vmlinuz /initrd.img") == "boot/vmlinuz-9.9.9\nboot/initrd.img-9.9.9"
+
+
+async def test_a_users_cloud_config_has_its_effect_and_leaves_everything_else_as_declared(from_disk: Machine) -> None:
+    assert await from_disk.sh("cat /written") == "x"
+    await assert_as_declared(from_disk)
+    await from_disk.sh("test -e /ran")
+
+
+async def test_a_guest_goes_off_at_the_power_button(from_disk: Machine) -> None:
+    await from_disk.press_power_button()
+    async with asyncio.timeout(OFF_WITHIN_S):
+        await from_disk.process.wait()
