@@ -17,6 +17,9 @@ INTERFACE_NAME_MAX_LENGTH = 15  # IFNAMSIZ - 1, linux/if.h
 
 ROOT_DISK = "vda"
 
+_REMEMBERED = 16_384
+"""So many names of a kind are worked out once: each is asked for several times a round."""
+
 _UUID_NAMESPACE = uuid.UUID("6f1a3a5e-5f0b-5c39-9d0e-6a2f6c6b7d11")
 _LAYER_FILE = re.compile(
     rf"(?P<node>{LABEL_PATTERN})\.(?P<disk>[a-z]+)\.r(?P<revision>[0-9]+)\.(?P<depth>[0-9]+)\.qcow2"
@@ -34,7 +37,7 @@ def node_of_domain(cluster: str, domain: str) -> str | None:
     return node if prefix == cluster and dot and re.fullmatch(LABEL_PATTERN, node) else None
 
 
-@lru_cache(maxsize=16_384)  # asked for each node several times a round
+@lru_cache(maxsize=_REMEMBERED)
 def domain_uuid(cluster: str, node: str) -> str:
     """The UUID of a node's domain, the same each time it is defined."""
     return str(uuid.uuid5(_UUID_NAMESPACE, domain_name(cluster, node)))
@@ -55,32 +58,38 @@ def tap_name(cluster: str, node: str) -> str:
     return f"vmc-{_digest(cluster, node).hex()}"[:INTERFACE_NAME_MAX_LENGTH]
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def cluster_dir(overlay_dir: Path, cluster: str) -> Path:
     """Where everything that a cluster keeps on disk stands together."""
     return overlay_dir / cluster
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def layer_path(overlay_dir: Path, cluster: str, node: str, disk: str, revision: int, depth: int = 0) -> Path:
     """A layer's file. The disk revision is part of its name: that the file exists says that the revert was done."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.{disk}.r{revision}.{depth}.qcow2"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_layer_name(file_name: str) -> tuple[str, str, int, int] | None:
     """Node, disk, revision and depth of a layer's file name, or None where it is not one."""
     match = _LAYER_FILE.fullmatch(file_name)
     return match and (match["node"], match["disk"], int(match["revision"]), int(match["depth"]))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def seed_path(overlay_dir: Path, cluster: str, node: str) -> Path:
     """The NoCloud seed image of a node."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.seed.iso"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def host_key_path(overlay_dir: Path, cluster: str, node: str) -> Path:
     """The node's private SSH host key in OpenSSH form; the public half stands beside it with `.pub`."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.host_ed25519"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def console_path(overlay_dir: Path, cluster: str, node: str) -> Path:
     """The log of the node's serial console."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.console.log"
