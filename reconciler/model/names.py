@@ -31,10 +31,12 @@ def domain_name(cluster: str, node: str) -> str:
     return f"{cluster}.{node}"
 
 
-def node_of_domain(cluster: str, domain: str) -> str | None:
-    """The node that a libvirt domain name stands for, or None where it is not of this cluster."""
-    prefix, dot, node = domain.partition(".")
-    return node if prefix == cluster and dot and re.fullmatch(LABEL_PATTERN, node) else None
+@lru_cache(maxsize=_REMEMBERED)
+def parse_domain_name(domain: str) -> tuple[str, str] | None:
+    """The cluster and the node that a libvirt domain name stands for, or None where it is none of ours."""
+    cluster, _, node = domain.partition(".")
+    is_ours = re.fullmatch(LABEL_PATTERN, cluster) and re.fullmatch(LABEL_PATTERN, node)
+    return (cluster, node) if is_ours else None
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -4,7 +4,7 @@ Every method is idempotent: what is already as asked is a success. Every method 
 for our mark first and raises `Conflict` where it is missing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -43,7 +43,8 @@ _UNDEFINE_ALL = (
 )
 
 
-_LOOKED_AT_BY_ONE = 4
+_LOOKED_AT_AT_ONCE = 10
+"""A thread asks for so many definitions one after another: handing over to more threads would take longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,7 @@ class Libvirt:
 
     async def _look_at_domains(self, cluster: str) -> dict[str, FoundDomain]:
         listed = (await self._domains()).get(cluster, {})
-        if not listed:
-            return {}
-        sight = await self.connection.ask(partial(_see, domains=list(listed.values())))
-        looks = [self.connection.ask(partial(_look_at_each, domains=few, sight=sight)) for few in _by_few(listed)]
+        looks = [self.connection.ask(partial(_look_at_few, listed=few)) for few in _by_few(listed)]
         return {node: found for seen in await together(*looks) for node, found in seen.items()}
 
     # Networks.
@@ -178,56 +176,58 @@ class Libvirt:
         await self.connection.call(cluster, lambda handle: our_domain(handle, cluster, node).suspend())
 
 
-def _list_domains(handle: Any) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A domain that was listed; one that is not persistent runs without a definition."""
+
+    domain: Any
+    active: bool
+    persistent: bool
+
+
+def _list_domains(handle: Any) -> dict[str, dict[str, _Listed]]:
     """Every domain whose name could be one of ours, by cluster and node."""
-    listed: dict[str, dict[str, Any]] = {}
+    active = _names(handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
+    transient = _names(handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT))
+    listed: dict[str, dict[str, _Listed]] = {}
     for domain in handle.listAllDomains():
-        cluster = domain.name().partition(".")[0]
-        if (node := names.node_of_domain(cluster, domain.name())) is not None:
-            listed.setdefault(cluster, {})[node] = domain
+        name = domain.name()
+        if (place := names.parse_domain_name(name)) is not None:
+            cluster, node = place
+            listed.setdefault(cluster, {})[node] = _Listed(domain, name in active, name not in transient)
     return listed
 
 
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What libvirt says of many domains in one answer, by UUID: their states, and which have no definition."""
-
-    states: Mapping[bytes, PowerState]
-    transient: frozenset[bytes]
-
-
-def _see(handle: Any, *, domains: list[Any]) -> _Sight:
-    """Those of the domains that are still there; a domain that has just gone is left out."""
-    seen = handle.domainListGetStats(domains, libvirt.VIR_DOMAIN_STATS_STATE)
-    transient = handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
-    return _Sight(
-        {domain.UUID(): _power_state(stats["state.state"], stats["state.reason"]) for domain, stats in seen},
-        frozenset(domain.UUID() for domain in transient),
-    )
-
-
-def _by_few(domains: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Portions that are looked at at the same time: each look is several questions, and their answers take a while."""
-    nodes = iter(domains.items())
-    while few := dict(islice(nodes, _LOOKED_AT_BY_ONE)):
+def _by_few(listed: Mapping[str, _Listed]) -> Iterator[dict[str, _Listed]]:
+    """Portions that are looked at at the same time."""
+    nodes = iter(listed.items())
+    while few := dict(islice(nodes, _LOOKED_AT_AT_ONCE)):
         yield few
 
 
-def _look_at_each(_handle: Any, *, domains: Mapping[str, Any], sight: _Sight) -> dict[str, FoundDomain]:
-    seen = {node: _look_at(domain, sight) for node, domain in domains.items()}
-    return {node: found for node, found in seen.items() if found is not None}
+def _look_at_few(handle: Any, *, listed: Mapping[str, _Listed]) -> dict[str, FoundDomain]:
+    """Those of the domains that are still there."""
+    states = _states(handle, [of.domain for of in listed.values() if of.active])
+    off = PowerState.OFF
+    found = {node: _look_at(of, states.get(of.domain.name()) if of.active else off) for node, of in listed.items()}
+    return {node: of for node, of in found.items() if of is not None}
 
 
-def _look_at(domain: Any, sight: _Sight) -> FoundDomain | None:
-    state = sight.states.get(domain.UUID())
-    if state is None:
+def _states(handle: Any, active: list[Any]) -> dict[str, PowerState]:
+    """By name, in one answer; an empty list would be asked of all domains there are."""
+    seen = handle.domainListGetStats(active, libvirt.VIR_DOMAIN_STATS_STATE) if active else []
+    return {domain.name(): _power_state(stats["state.state"], stats["state.reason"]) for domain, stats in seen}
+
+
+def _look_at(listed: _Listed, state: PowerState | None) -> FoundDomain | None:
+    if state is None:  # went between the listing and the look
         return None
-    persistent = domain.UUID() not in sight.transient
+    domain, persistent = listed.domain, listed.persistent
     try:
         record = parse_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0))
         return FoundDomain(record, state, persistent, None if state is PowerState.OFF else _open_files(domain))
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # went between the listing and the look
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # the same, a little later
             return None
         raise
 
@@ -258,19 +258,27 @@ def _power_state(state: int, reason: int) -> PowerState:
 
 def _list_networks(handle: Any) -> list[FoundNetwork]:
     """Every network, whosever it is."""
-    seen = (_look_at_network(network) for network in handle.listAllNetworks())
+    active = _names(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE))
+    transient = _names(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_TRANSIENT))
+    seen = (
+        _look_at_network(network, active=network.name() in active, persistent=network.name() not in transient)
+        for network in handle.listAllNetworks()
+    )
     return [found for found in seen if found is not None]
 
 
-def _look_at_network(network: Any) -> FoundNetwork | None:
+def _look_at_network(network: Any, *, active: bool, persistent: bool) -> FoundNetwork | None:
     try:
-        active = bool(network.isActive())
-        xml = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if active and network.isPersistent() else 0)
+        xml = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if active and persistent else 0)
         return FoundNetwork(network.name(), parse_network(xml, active=active))
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # went between the listing and the look
             return None
         raise
+
+
+def _names(listed: Iterable[Any]) -> frozenset[str]:
+    return frozenset(of.name() for of in listed)
 
 
 def _create_network(handle: Any, *, cluster: str, name: str, network: Network) -> None:
