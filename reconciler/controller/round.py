@@ -36,7 +36,7 @@ from reconciler.observe.cluster import observe_cluster
 from reconciler.observe.verification import revert_obstacles
 from reconciler.plan.drift import Drift, withhold
 from reconciler.plan.planner import plan
-from reconciler.store.protocol import Store
+from reconciler.store.protocol import Standing, Store
 
 log = structlog.get_logger(__name__)
 
@@ -107,16 +107,21 @@ class Rounds:
         self._checkpoint = checkpoint
         self._stopping = False
 
-    async def compare(
-        self, record: ClusterRecord, observed: ClusterDocument | None = None, put_off: Set[str] = frozenset()
-    ) -> Difference:
-        """Plan for a record, written or not, from what is observed now or was just now; changes nothing.
+    async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> Difference:
+        """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
+        status = await self._store.status(record.cluster_name)
+        return await self._compare(record, status, observed)
 
-        The upkeep of the nodes in `put_off` is left for later.
-        """
+    async def _compare(
+        self,
+        record: ClusterRecord,
+        status: RecordStatus | None,
+        observed: ClusterDocument | None = None,
+        put_off: Set[str] = frozenset(),
+    ) -> Difference:
+        """The upkeep of the nodes in `put_off` is left for later."""
         facts = await self._host_facts()
         observed = observed or await observe_cluster(record, self._libvirt, self._links)
-        status = await self._store.status(record.cluster_name)
         made = status.snapshots_made if status else frozenset()
         desired = compile_document(record, facts, observed, made, now=datetime.now(UTC))
         return Difference(desired, observed, plan(desired, observed, put_off))
@@ -138,12 +143,12 @@ class Rounds:
 
     async def look(self, cluster: str) -> RecordStatus | None:
         """What a round would say of a cluster that does nothing; it is not written. None without a record."""
-        record = await self._store.get(cluster)
-        if record is None:
+        standing = await self._store.standing(cluster)
+        if standing is None:
             return None
-        before, now = await self._store.status(cluster), datetime.now(UTC)
+        record, before, now = standing.record, standing.status, datetime.now(UTC)
         try:
-            difference = await self.compare(record)
+            difference = await self._compare(record, before)
         except ClusterError as error:
             return status_of_failed_round(record, obstacle_of(error), before, now)
         return status_after(record, difference.observed, difference.plan, (), before, now)
@@ -161,10 +166,11 @@ class Rounds:
 
         With `retries`, nobody waits for the round: what failed lately is left alone for a while.
         """
-        record = await self._current_record(cluster)
-        if record is None:
+        standing = await self._store.standing(cluster)
+        record = None if standing is None else await self._without_expired_faults(standing.record)
+        if standing is None or record is None:
             return RoundResult(gone=True)
-        view = await self._begin(record, retries)
+        view = _view(replace(standing, record=record), retries)
         result = await self._work(view, tell)
         while failed := _failed_upkeep(result.outcomes, view):
             view = replace(view, put_off={**view.put_off, **failed})
@@ -174,18 +180,11 @@ class Rounds:
     async def _work(self, view: "_View", tell: OnEvent) -> RoundResult:
         record = view.record
         try:
-            difference = await self.compare(record, put_off=view.put_off.keys())
+            difference = await self._compare(record, view.before, put_off=view.put_off.keys())
         except ClusterError as error:
             await self._report_failure(view, error)
             return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
         return await self._act(view, difference, tell)
-
-    async def _begin(self, record: ClusterRecord, retries: Retries | None) -> "_View":
-        before = await self._store.status(record.cluster_name)
-        request = await self._store.requests(record.cluster_name)
-        if retries is not None:
-            retries.begin(record.generation, request)
-        return _View(record, before, request, retries, retries.put_off() if retries else {})
 
     async def _act(self, view: "_View", difference: Difference, tell: OnEvent) -> RoundResult:
         record, retries = view.record, view.retries
@@ -194,7 +193,7 @@ class Rounds:
         drifted = view.settled and _is_drift(drift.todo)
         journal = Journal(self._store, record, tell, drifted=drifted)
         journal.found(todo)
-        outcomes = await carry_out(todo, self._context(record, journal))
+        outcomes = await carry_out(todo, self._context(record, journal)) if todo.actions else []
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
             journal.faults(view.before, {})
             await journal.close()
@@ -213,11 +212,9 @@ class Rounds:
             sighting=_sighting(record, difference.observed),
         )
 
-    async def _current_record(self, cluster: str) -> ClusterRecord | None:
+    async def _without_expired_faults(self, record: ClusterRecord) -> ClusterRecord | None:
         """The record without the faults whose time is over: those are gone for good, and the history says so."""
-        record = await self._store.get(cluster)
-        if record is None:
-            return None
+        cluster = record.cluster_name
         wanted = {fault.handle_id: fault for fault in wanted_at(record.faults.values(), datetime.now(UTC))}
         if len(wanted) == len(record.faults):
             return record
@@ -328,6 +325,13 @@ class _View:
                 "settled_generation": self.record.generation if converged else settled,
             }
         )
+
+
+def _view(standing: Standing, retries: Retries | None) -> _View:
+    if retries is not None:
+        retries.begin(standing.record.generation, standing.request)
+    put_off = retries.put_off() if retries else {}
+    return _View(standing.record, standing.status, standing.request, retries, put_off)
 
 
 def _is_drift(todo: Plan) -> bool:

@@ -36,6 +36,18 @@ class Demand:
     request: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a cluster stands in the store at one moment: what is wanted, what was said last, and the last request.
+
+    `request` is the number of the last look that was asked for; 0 where there was none.
+    """
+
+    record: ClusterRecord
+    status: RecordStatus | None
+    request: int
+
+
 class Watch(Protocol):
     """One waiter's place in the changes of a store: each loop that waits has its own."""
 
@@ -87,16 +99,16 @@ class Store(Protocol):
         """Write the controller's word on a cluster; ignored where the cluster has no record any more."""
         ...
 
+    async def standing(self, cluster_name: str) -> Standing | None:
+        """All that a round begins with, or None where the cluster has no record."""
+        ...
+
     async def demands(self) -> dict[str, Demand]:
         """What is asked of each cluster that has a record: cheap enough to be read at every change."""
         ...
 
     async def request_round(self, cluster_name: str) -> int:
         """Ask whoever is the controller to look at a cluster; the number of the request."""
-        ...
-
-    async def requests(self, cluster_name: str) -> int:
-        """The number of the last request; 0 where there was none."""
         ...
 
     async def add_events(self, events: Sequence[ClusterEvent]) -> None:

@@ -24,7 +24,7 @@ from reconciler.model.status import RecordStatus
 from reconciler.store import tables
 from reconciler.store.database import DatabaseThread, transaction
 from reconciler.store.patch import Patch, difference
-from reconciler.store.protocol import Demand, HistoryEntry
+from reconciler.store.protocol import Demand, HistoryEntry, Standing
 from reconciler.store.watch import ChangeFeed, Watch, count_change
 
 T = TypeVar("T")
@@ -47,6 +47,7 @@ class SqliteStore:
         self._polls = DatabaseThread(file, "poll")
         self._feed = ChangeFeed(self._reads, self._polls)
         self._own_watch: Watch | None = None
+        self._last = _LastRecords()
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,7 +56,7 @@ class SqliteStore:
         await self.close()
 
     async def get(self, cluster_name: str) -> ClusterRecord | None:
-        return await self._read(lambda connection: _get(connection, cluster_name))
+        return await self._read(lambda connection: _get(connection, cluster_name, self._last))
 
     async def names(self) -> list[str]:
         return await self._read(_names)
@@ -65,9 +66,11 @@ class SqliteStore:
 
     async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
         await self._write(lambda connection: _remove(connection, cluster_name, expected_generation, actor))
+        self._last.drop(cluster_name)
 
     async def discard(self, cluster_name: str, *, actor: str) -> None:
         await self._write(lambda connection: _discard(connection, cluster_name, actor))
+        self._last.drop(cluster_name)
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
         return await self._read(lambda connection: _history(connection, cluster_name))
@@ -79,14 +82,14 @@ class SqliteStore:
         document = status.model_dump_json()
         await self._write(lambda connection: _put_status(connection, status.cluster_name, document))
 
+    async def standing(self, cluster_name: str) -> Standing | None:
+        return await self._read(lambda connection: _standing(connection, cluster_name, self._last))
+
     async def demands(self) -> dict[str, Demand]:
         return await self._read(_demands)
 
     async def request_round(self, cluster_name: str) -> int:
         return await self._write(lambda connection: _request_round(connection, cluster_name))
-
-    async def requests(self, cluster_name: str) -> int:
-        return await self._read(lambda connection: tables.requests(connection, cluster_name))
 
     async def add_events(self, events: Sequence[ClusterEvent]) -> None:
         documents = [(event.cluster_name, event.model_dump_json(exclude={"number"})) for event in events]
@@ -135,24 +138,46 @@ class _Stored:
     document: dict[str, Any]
 
 
-def _stored(connection: sqlite3.Connection, name: str) -> _Stored | None:
-    row = connection.execute("SELECT generation, document FROM record WHERE cluster_name = ?", (name,)).fetchone()
-    if row is None:
-        return None
+def _as_stored(name: str, generation: int, text: str) -> _Stored:
     what = f"record of cluster {name}"
-    document = _loaded(row[1], what)
+    document = _loaded(text, what)
     if not isinstance(document, dict):
         raise _unreadable(what, "it is not a mapping")
-    return _Stored(row[0], document)
+    return _Stored(generation, document)
+
+
+def _stored(connection: sqlite3.Connection, name: str) -> _Stored | None:
+    row = connection.execute("SELECT generation, document FROM record WHERE cluster_name = ?", (name,)).fetchone()
+    return None if row is None else _as_stored(name, *row)
 
 
 def _names(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT cluster_name FROM record ORDER BY cluster_name")]
 
 
-def _get(connection: sqlite3.Connection, name: str) -> ClusterRecord | None:
-    stored = _stored(connection, name)
-    return None if stored is None else _record(name, stored)
+class _LastRecords:
+    """The record that was read last of each cluster: the same text is not taken apart again."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, str, ClusterRecord]] = {}
+
+    def of(self, name: str, generation: int, text: str) -> ClusterRecord:
+        last = self._last.get(name)
+        if last is None or last[:2] != (generation, text):
+            last = self._last[name] = (generation, text, _record(name, _as_stored(name, generation, text)))
+        return last[2]
+
+    def drop(self, name: str) -> None:
+        """The cluster has no record any more."""
+        self._last.pop(name, None)
+
+
+def _get(connection: sqlite3.Connection, name: str, last: _LastRecords) -> ClusterRecord | None:
+    row = connection.execute("SELECT generation, document FROM record WHERE cluster_name = ?", (name,)).fetchone()
+    if row is None:
+        last.drop(name)
+        return None
+    return last.of(name, *row)
 
 
 def _put(connection: sqlite3.Connection, record: ClusterRecord, expected: int, actor: str) -> ClusterRecord:
@@ -242,8 +267,25 @@ def _history(connection: sqlite3.Connection, name: str) -> list[HistoryEntry]:
 
 def _status(connection: sqlite3.Connection, name: str) -> RecordStatus | None:
     row = connection.execute("SELECT document FROM status WHERE cluster_name = ?", (name,)).fetchone()
+    return _status_of(name, row and row[0])
+
+
+def _status_of(name: str, text: str | None) -> RecordStatus | None:
     what = f"status of cluster {name}"
-    return None if row is None else _parsed(RecordStatus, _loaded(row[0], what), what)
+    return None if text is None else _parsed(RecordStatus, _loaded(text, what), what)
+
+
+def _standing(connection: sqlite3.Connection, name: str, last: _LastRecords) -> Standing | None:
+    row = connection.execute(
+        "SELECT generation, record.document, status.document, coalesce(number, 0) FROM record"
+        " LEFT JOIN status USING (cluster_name) LEFT JOIN request USING (cluster_name) WHERE cluster_name = ?",
+        (name,),
+    ).fetchone()
+    if row is None:
+        last.drop(name)
+        return None
+    generation, record, status, request = row
+    return Standing(last.of(name, generation, record), _status_of(name, status), request)
 
 
 def _demands(connection: sqlite3.Connection) -> dict[str, Demand]:

@@ -47,9 +47,3 @@ def request_round(connection: sqlite3.Connection, name: str) -> int:
         (name,),
     ).fetchone()
     return int(row[0])
-
-
-def requests(connection: sqlite3.Connection, name: str) -> int:
-    """How often a round was asked for."""
-    row = connection.execute("SELECT number FROM request WHERE cluster_name = ?", (name,)).fetchone()
-    return int(row[0]) if row else 0

@@ -1,4 +1,6 @@
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,8 @@ import pytest
 from reconciler.errors import Conflict, InvalidArgument, StoreUnavailable
 from reconciler.model.record import ClusterRecord, NodeIntent
 from reconciler.store.patch import patched
-from reconciler.store.protocol import Store
-from reconciler.store.sqlite import SqliteStore
+from reconciler.store.protocol import Standing, Store
+from reconciler.store.sqlite import FILE_NAME, SqliteStore
 from tests.unit.store.samples import sample_record, sample_status, with_boots, with_user_data
 
 
@@ -221,3 +223,41 @@ async def test_the_event_loop_runs_on_while_another_process_holds_the_write_lock
     blocker.execute("ROLLBACK")
     blocker.close()
     assert (await change).generation == 2
+
+
+async def test_a_round_begins_with_record_status_and_the_last_request(store: SqliteStore) -> None:
+    assert await store.standing("lab") is None
+    record = await put_new(store)
+    assert await store.standing("lab") == Standing(record, None, 0)
+    await store.put_status(said := sample_status())
+    await store.request_round("lab")
+    assert await store.standing("lab") == Standing(record, said, 1)
+    await store.remove("lab", expected_generation=1, actor="test")
+    assert await store.standing("lab") is None
+
+
+async def test_a_record_that_was_read_before_is_read_anew_when_another_process_has_changed_it(
+    store: SqliteStore, state_dir: Path
+) -> None:
+    record = await put_new(store)
+    assert await store.get("lab") == record
+    async with SqliteStore(state_dir) as other:
+        changed = await other.put(with_boots(record, 1), expected_generation=1, actor="other")
+        assert await store.get("lab") == changed
+        await other.discard("lab", actor="other")
+        assert await store.get("lab") is None
+        again = await put_new(other)
+    assert await store.get("lab") == again
+
+
+async def test_a_record_that_was_read_before_and_is_damaged_since_cannot_be_read(
+    store: SqliteStore, state_dir: Path
+) -> None:
+    await put_new(store)
+    assert await store.get("lab") is not None
+    with closing(sqlite3.connect(state_dir / FILE_NAME)) as connection:
+        connection.execute("UPDATE record SET document = '{}'")
+        connection.commit()
+    for read in (store.get, store.standing):
+        with pytest.raises(StoreUnavailable, match="cannot be read"):
+            await read("lab")
