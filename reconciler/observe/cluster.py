@@ -1,6 +1,7 @@
 """The observed document of one cluster, read back from the host in one pass."""
 
 import asyncio
+from dataclasses import dataclass
 
 from reconciler.errors import ClusterError, ErrorCode, HostCommandFailed
 from reconciler.faults.compile import read_links
@@ -13,7 +14,19 @@ from reconciler.host.libvirt.driver import FoundDomain, FoundNetwork, Libvirt
 from reconciler.host.links.driver import LinkDriver
 from reconciler.host.links.ports import ports_of
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument, Domain, Network, NodeLinks, Power, PowerState, Tap, Unknown
+from reconciler.model.document import (
+    ClusterDocument,
+    Domain,
+    Layer,
+    Network,
+    NodeLinks,
+    Power,
+    PowerState,
+    Seed,
+    Snapshot,
+    Tap,
+    Unknown,
+)
 from reconciler.model.links import HOST, Ports
 from reconciler.model.record import ClusterRecord
 from reconciler.together import together
@@ -28,25 +41,40 @@ _END_S = 0.02
 async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDriver) -> ClusterDocument:
     """What the host has of a cluster. Raises `LibvirtUnavailable` when libvirt cannot be asked."""
     cluster, spec = record.cluster_name, record.spec
-    domains, networks, layers, seeds, snapshots, inbound = await together(
+    domains, networks, files, inbound = await together(
         libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
-        asyncio.to_thread(observe_layers, spec.overlay_dir, cluster, (*spec.extra_files, *record.former_files)),
-        asyncio.to_thread(observe_seeds, spec.overlay_dir, cluster),
-        asyncio.to_thread(observe_snapshots, spec.overlay_dir, cluster),
+        asyncio.to_thread(_observe_files, record),
         _observe_links(record, links),
     )
     domains, taps = await _observe_taps(record, libvirt, domains)
     marked = _of_cluster(cluster, domains)
     return ClusterDocument(
         networks={network.name: _network(network) for network in networks},
-        layers=layers,
-        seeds=seeds,
+        layers=files.layers,
+        seeds=files.seeds,
         links=inbound,
-        snapshots=snapshots,
+        snapshots=files.snapshots,
         domains=_domains(cluster, domains, marked),
         power=_power(marked),
         taps=taps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    layers: dict[str, Layer | Unknown]
+    seeds: dict[str, Seed | Unknown]
+    snapshots: dict[str, Snapshot | Unknown]
+
+
+def _observe_files(record: ClusterRecord) -> _Files:
+    """What the cluster has on disk. Blocking."""
+    cluster, spec = record.cluster_name, record.spec
+    return _Files(
+        layers=observe_layers(spec.overlay_dir, cluster, (*spec.extra_files, *record.former_files)),
+        seeds=observe_seeds(spec.overlay_dir, cluster),
+        snapshots=observe_snapshots(spec.overlay_dir, cluster),
     )
 
 
