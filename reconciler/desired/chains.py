@@ -187,7 +187,9 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
 
 def _flattened(place: _Place, there: Layer, backing: tuple[BackingFile, ...]) -> Layer:
     """The layer as it shall be: without those below it that nobody else needs, where there are too many of them."""
-    wanted = there.model_copy(update={"flattening": False, "base_changed": False})
+    wanted = there
+    if there.flattening or there.base_changed:
+        wanted = there.model_copy(update={"flattening": False, "base_changed": False})
     spare = sum(1 for _ in takewhile(place.is_spare, backing))
     if spare <= MOST_SPARE_LAYERS or spare == len(backing):
         return wanted

@@ -26,6 +26,8 @@ def known_extra(desired: Mapping[str, R | Unknown], observed: Mapping[str, R | U
 
 def changed_fields(have: Frozen, want: Frozen, ignoring: set[str] = frozenset()) -> dict[str, tuple[object, object]]:  # type: ignore[assignment]
     """The fields that differ, each with its old and its new value."""
+    if have == want:
+        return {}
     names = type(want).model_fields.keys() - ignoring
     pairs = {name: (getattr(have, name), getattr(want, name)) for name in sorted(names)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

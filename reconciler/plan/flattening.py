@@ -16,10 +16,10 @@ _CAN_BE_FLATTENED = frozenset({PowerState.RUNNING, PowerState.OFF})
 
 def flattening(path: str, have: Layer, want: Layer, observed: ClusterDocument) -> FlattenLayer | None:
     """The action that makes the layer stand on less, or that finishes one which was interrupted; None for neither."""
-    if want.backing is None or want.model_copy(update=_of_the_chain(have)) != have:
+    if want.backing is None or not (want.backing != have.backing or have.flattening):
         return None
     below = [file.path for file in files_below(have, observed.layers)]
-    if want.backing not in below or not (want.backing != have.backing or have.flattening):
+    if want.backing not in below or want.model_copy(update=_of_the_chain(have)) != have:
         return None
     above = below.index(want.backing)
     return FlattenLayer(

@@ -192,15 +192,16 @@ def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
     facts = read_image_facts(path)
     if facts.format != QCOW2:
         return _unknown(ImageNotFound(f"the layer {path} is no longer qcow2 but {facts.format}", hint="delete it"))
+    backing = Path(facts.backing) if facts.backing else None
     return Layer(
         node=node,
         disk=marked.get("disk", ""),
         resumed=_RESUMED in marked,
         flattening=_FLATTENING in marked,
         lent=lent_file(marked),
-        base_changed=_BASE in marked and marked[_BASE] != image_identity(facts.backing or ""),
+        base_changed=_BASE in marked and marked[_BASE] != image_identity(backing or Path()),
         size_bytes=facts.size_bytes,
-        backing=Path(facts.backing) if facts.backing else None,
+        backing=backing,
         backing_format=facts.backing_format,
     )
 

@@ -76,10 +76,10 @@ def read_image_facts(path: Path | str) -> ImageFacts:
         ) from error
 
 
-def image_identity(path: Path | str) -> str:
+def image_identity(path: Path) -> str:
     """Size and time of change of a file: kept by a faithful copy, changed by whoever writes to it; or `gone`."""
     try:
-        facts = Path(path).stat()
+        facts = path.stat()
     except OSError:
         return "gone"
     return f"{facts.st_size}:{facts.st_mtime_ns}"
