@@ -23,6 +23,8 @@ _OPTIONS = (
     "--omit-link-times",
     "--delete",
     "--timeout=60",
+    # No --compress: of 65 MiB of shared libraries it sends 24 MB instead of 67 MB, yet over the loopback takes 4.0 s
+    # instead of 2.4 s; it costs this host 0.43 s of CPU more, and spares an emulated node, which unpacks, 0.26 s.
 )
 _STDERR_TAIL_CHARACTERS = 500
 _DISK_FULL = "No space left on device"
