@@ -13,7 +13,7 @@ import structlog
 
 from reconciler.artifacts import facts
 from reconciler.artifacts.atomic import locked, reported, sync_file_system
-from reconciler.artifacts.cache import load_readings, save_readings
+from reconciler.artifacts.cache import Readings, load_readings, save_readings
 from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
 from reconciler.artifacts.git import GitFacts, git_facts
 from reconciler.artifacts.intake import Intake, TreeReader
@@ -105,18 +105,19 @@ class Library:
         known = load_readings(self._path_for("readings", root))
         self.objects.prepare()
         intake = reader.take_in(scan, known)
-        if lacking := self._lacking(intake):
-            intake = reader.take_in(scan, {path: of for path, of in known.items() if of.sha256.encode() not in lacking})
+        if lacking := self._lacking(intake, known):
+            intake = reader.take_in(scan, {path: of for path, of in known.items() if of.sha256 not in lacking})
         self._keep(intake)
         if intake.readings != known:
             save_readings(self._path_for("readings", root), intake.readings)
         return intake
 
-    def _lacking(self, intake: Intake) -> set[bytes]:
-        """Contents that were read once and are not in the store any more; a manifest says that none is."""
+    def _lacking(self, intake: Intake, known: Readings) -> set[str]:
+        """Contents that were read before and are not in the store any more; a manifest says that none is."""
         if manifest_path(self.store_dir, intake.artifact_id).exists():
             return set()
-        return {content for content in _contents(intake.entries) if not self.objects.path(content.decode()).exists()}
+        of_before = [reading for path, reading in intake.readings.items() if known.get(path) is reading]
+        return {of.sha256 for of in of_before if not self.objects.has(of.sha256, of.signature[1])}
 
     def _keep(self, intake: Intake) -> None:
         path = manifest_path(self.store_dir, intake.artifact_id)
@@ -134,7 +135,7 @@ class Library:
         return self.objects.path(found.content.decode()).read_bytes()[:4096] if found else None
 
     def _collect(self) -> int:
-        """Delete manifests that are not registered, contents that no manifest has, and what killed processes left."""
+        """Delete manifests that are not registered, what no manifest has, and what killed processes left."""
         with reported(self.store_dir):
             registered = self.registry.all()
             for path in (self.store_dir / "manifests").glob("*.json"):
@@ -142,8 +143,6 @@ class Library:
                     path.unlink()
             needed = {content.decode() for each in registered for content in _contents(self.entries(each))}
             sweep_views(self.store_dir)
-            for path in self.objects.incoming.glob("*"):
-                path.unlink()
             return self.objects.delete_all_but(needed)
 
 

@@ -8,10 +8,12 @@ import errno
 import fcntl
 import hashlib
 import os
-import tempfile
+import secrets
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from reconciler.artifacts.atomic import reported
@@ -27,24 +29,43 @@ _CHUNK_BYTES = 1024 * 1024
 _NO_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    sha256: str
+    head: bytes
+    vermagic: str | None
+    """None for what is no module."""
+
+
 class Objects:
-    """The contents in one store directory; safe for many threads and processes, as a content is never changed."""
+    """The contents in one store directory; safe for many threads and processes, as a content is never changed.
+
+    A file is made in one of 256 directories, where possible in that in which it stays: in a single one, writers would
+    stand in line for each name, and ext4 would search one group for inodes.
+    """
 
     def __init__(self, directory: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._clock_ns = clock_ns
         self.directory = directory / "objects"
-        self.incoming = directory / "incoming"
         self._can_clone = True
 
     def path(self, sha256: str) -> Path:
         """Where a content is, or would be."""
-        return self.directory / sha256[:2] / sha256[2:]
+        return Path(self._place(sha256))
+
+    def has(self, sha256: str, size_bytes: int) -> bool:
+        """Whether a content is here as a whole: a loss of power may leave a name with less than was written."""
+        with reported(self.directory):
+            try:
+                return os.stat(self._place(sha256)).st_size == size_bytes
+            except FileNotFoundError:
+                return False
 
     def prepare(self) -> None:
         """Make the directories."""
         with reported(self.directory):
-            for each in (self.incoming, *(self.directory / f"{byte:02x}" for byte in range(256))):
-                each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for byte in range(256):
+                (self.directory / f"{byte:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def take_in(self, root: bytes, found: FoundFile, *, stopped: Callable[[], bool]) -> Reading:
         """Read one file of a tree, with a copy of it kept here when this returns.
@@ -56,15 +77,19 @@ class Objects:
         try:
             if signature_of(os.fstat(source)) != found.signature:
                 raise changed(found.path)
-            reading = self._copy(source, found, stopped)
+            read_at_ns = self._clock_ns()
+            read = self._keep(source, found, stopped)
             if signature_of(os.fstat(source)) != found.signature:
                 raise changed(found.path)
-            return reading
+            return _reading(found.signature, read_at_ns, read, found.path)
         finally:
             os.close(source)
 
     def delete_all_but(self, needed: Container[str]) -> int:
-        """Delete contents that are not needed; how many bytes they had. Nobody may be taking anything in."""
+        """Delete contents that are not needed, and what killed processes left; how many bytes they had.
+
+        Nobody may be taking anything in.
+        """
         freed_bytes = 0
         for path in self.directory.glob("??/*"):
             if path.parent.name + path.name not in needed:
@@ -72,37 +97,35 @@ class Objects:
                 path.unlink()
         return freed_bytes
 
-    def _copy(self, source: int, found: FoundFile, stopped: Callable[[], bool]) -> Reading:
-        read_at_ns = self._clock_ns()
-        size_bytes = found.signature[1]
-        if size_bytes <= _CHUNK_BYTES and not self._can_clone:
-            content = os.read(source, _CHUNK_BYTES + 1)
-            if len(content) != size_bytes:
-                raise changed(found.path)
-            return self._keep_small(content, found, read_at_ns)
-        with reported(self.incoming):
-            descriptor, temporary = tempfile.mkstemp(dir=self.incoming)
-        try:
-            cloned = self._clone(source, descriptor)
-            read = _hashed(descriptor if cloned else source, None if cloned else descriptor, found, stopped)
-            self._publish(descriptor, temporary, read.sha256, found)
-        finally:
-            os.close(descriptor)
-            Path(temporary).unlink(missing_ok=True)
-        return _reading(found.signature, read_at_ns, read, found.path)
+    def _place(self, sha256: str) -> str:
+        return f"{self.directory}/{sha256[:2]}/{sha256[2:]}"
 
-    def _keep_small(self, content: bytes, found: FoundFile, read_at_ns: int) -> Reading:
+    def _keep(self, source: int, found: FoundFile, stopped: Callable[[], bool]) -> _Read:
+        if found.signature[1] <= _CHUNK_BYTES and not self._can_clone:
+            return self._keep_small(source, found)
+        inode = found.signature[0]
+        with _new_file(f"{self.directory}/{inode % 256:02x}") as (descriptor, temporary):
+            cloned = self._clone(source, descriptor)
+            write = None if cloned else partial(self._write, descriptor)
+            read = _hashed(descriptor if cloned else source, write, found, stopped)
+            if self.has(read.sha256, found.signature[1]):
+                os.unlink(temporary)
+            else:
+                self._publish(descriptor, temporary, read.sha256, found)
+        return read
+
+    def _keep_small(self, source: int, found: FoundFile) -> _Read:
+        """Nothing is written where the content is here already."""
+        size_bytes = found.signature[1]
+        content = os.read(source, size_bytes + 1)
+        if len(content) != size_bytes:
+            raise changed(found.path)
         read = _Read(hashlib.sha256(content).hexdigest(), content[:HEAD_BYTES], _module_vermagic(found.path, content))
-        if not self.path(read.sha256).exists():
-            with reported(self.incoming):
-                descriptor, temporary = tempfile.mkstemp(dir=self.incoming)
-                try:
-                    os.write(descriptor, content)
-                    self._publish(descriptor, temporary, read.sha256, found)
-                finally:
-                    os.close(descriptor)
-                    Path(temporary).unlink(missing_ok=True)
-        return _reading(found.signature, read_at_ns, read, found.path)
+        if not self.has(read.sha256, size_bytes):
+            with _new_file(f"{self.directory}/{read.sha256[:2]}") as (descriptor, temporary):
+                self._write(descriptor, content)
+                self._publish(descriptor, temporary, read.sha256, found)
+        return read
 
     def _clone(self, source: int, target: int) -> bool:
         if not self._can_clone:
@@ -115,22 +138,34 @@ class Objects:
             self._can_clone = False
         return self._can_clone
 
+    def _write(self, target: int, content: bytes) -> None:
+        view = memoryview(content)
+        with reported(self.directory):
+            while view:
+                view = view[os.write(target, view) :]
+
     def _publish(self, descriptor: int, temporary: str, sha256: str, found: FoundFile) -> None:
-        """Give a copy its name, unless the content is there; mode and time are those of the first file that had it."""
-        path = self.path(sha256)
-        with reported(path):
-            if not path.exists():
-                os.utime(descriptor, ns=(found.signature[2], found.signature[2]))
-                os.fchmod(descriptor, found.mode)
-                os.rename(temporary, path)
+        """Give a copy its name; mode and time are those of the first file that had the content."""
+        place = self._place(sha256)
+        with reported(place):
+            os.utime(descriptor, ns=(found.signature[2], found.signature[2]))
+            os.fchmod(descriptor, found.mode)
+            os.rename(temporary, place)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    sha256: str
-    head: bytes
-    vermagic: str | None
-    """None for what is no module."""
+@contextmanager
+def _new_file(directory: str) -> Iterator[tuple[int, str]]:
+    """An open file and its temporary name, at which nothing is left where the block does not end well."""
+    temporary = f"{directory}/.{secrets.token_hex(8)}"
+    with reported(directory):
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor, temporary
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _open_source(root: bytes, found: FoundFile) -> int:
@@ -147,28 +182,22 @@ def _open_source(root: bytes, found: FoundFile) -> int:
         ) from error
 
 
-def _hashed(source: int, target: int | None, found: FoundFile, stopped: Callable[[], bool]) -> _Read:
-    """Hash what `source` holds, writing it to `target` where there is one."""
+def _hashed(source: int, write: Callable[[bytes], None] | None, found: FoundFile, stopped: Callable[[], bool]) -> _Read:
+    """Hash what `source` holds, and write it where that is asked for."""
     digest, total_bytes, head = hashlib.sha256(), 0, b""
     kept: list[bytes] | None = [] if module_name(found.path) else None
     while chunk := os.pread(source, _CHUNK_BYTES, total_bytes):
         if stopped():
             raise InterruptedError
         digest.update(chunk)
-        if target is not None:
-            _write_all(target, chunk)
+        if write is not None:
+            write(chunk)
         if kept is not None:
             kept.append(chunk)
         head, total_bytes = head or chunk[:HEAD_BYTES], total_bytes + len(chunk)
     if total_bytes != found.signature[1]:
         raise changed(found.path)
     return _Read(digest.hexdigest(), head, None if kept is None else _module_vermagic(found.path, b"".join(kept)))
-
-
-def _write_all(target: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(target, view) :]
 
 
 def _module_vermagic(path: bytes, content: bytes) -> str | None:

@@ -61,5 +61,5 @@ def kept(shelf: Library) -> Kept:
     return Kept(
         objects=len(list(shelf.objects.directory.glob("??/*"))),
         manifests=len(list((shelf.store_dir / "manifests").glob("*"))),
-        others=len([*shelf.objects.incoming.glob("*"), *(shelf.store_dir / "views").glob("*")]),
+        others=len(list((shelf.store_dir / "views").glob("*"))),
     )

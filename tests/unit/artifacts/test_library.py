@@ -1,7 +1,9 @@
 """Registering real trees: what is taken, what is left out, what is noticed, and what a kill leaves."""
 
 import asyncio
+import hashlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -174,6 +176,39 @@ async def test_contents_that_were_removed_are_taken_in_again(tree: Path, tmp_pat
     again = await registered(shelf, tree)
     assert again.artifact_id == before.artifact_id
     assert kept(shelf).objects == 3
+
+
+@pytest.mark.parametrize("left_bytes", [0, 3])
+async def test_what_a_loss_of_power_left_of_a_content_is_made_whole(
+    shelf: Library, tree: Path, left_bytes: int
+) -> None:
+    artifact = await registered(shelf, tree)
+    files = [entry for entry in shelf.entries(artifact.artifact_id) if entry.kind is EntryKind.FILE]
+    contents = {entry.content.decode() for entry in files}
+    (manifest,) = (shelf.store_dir / "manifests").glob("*")
+    manifest.unlink()  # it is written once everything is on disk
+    for content in contents:
+        os.truncate(shelf.objects.path(content), left_bytes)
+    assert (await registered(shelf, tree)).artifact_id == artifact.artifact_id
+    for content in contents:
+        assert hashlib.sha256(shelf.objects.path(content).read_bytes()).hexdigest() == content
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 3_000_000])
+async def test_a_content_that_cannot_be_written_as_a_whole_is_a_clear_error(
+    shelf: Library, tree: Path, size_bytes: int
+) -> None:
+    shelf.objects._can_clone = False
+    (tree / "large").write_bytes(os.urandom(size_bytes))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))  # as a disk does that is nearly full
+    try:
+        with pytest.raises(OperationFailed, match=r"cannot use .*/objects: File too large"):
+            await registered(shelf, tree)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [path for path in shelf.objects.directory.glob("??/*") if path.stat().st_size >= 200_000]
+    assert kept(shelf).manifests == 0
 
 
 async def test_what_cannot_be_in_an_artifact_is_said(shelf: Library, tree: Path) -> None:
