@@ -11,7 +11,9 @@ from reconciler.artifacts.entries import EntryKind, TreeEntry, tree_id
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, scan_tree
 
-_WORKERS = min(8, (os.cpu_count() or 1) + 2)
+_WORKERS = max(2, min(8, os.cpu_count() or 1))
+"""More than processors are no faster, be the files in memory or not, and only hand the interpreter to and fro."""
+
 _BATCH = 64
 _REPORT_BYTES = 256 * 1024**2
 
