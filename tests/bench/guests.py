@@ -17,7 +17,7 @@ ROUNDS = 15
 async def measure() -> Sequence[Figure]:
     """All figures of one life of a cluster."""
     with temporary_bed() as bed:
-        bed.write_topology(CLUSTER, nodes=len(NODES))
+        bed.write_topology(CLUSTER, nodes=len(NODES), boots=True)
         async with bed.runtime() as runtime:
             return await _life(bed, Session(runtime))
 

@@ -11,7 +11,7 @@ from reconciler.host.events import HostEvent
 from reconciler.host.libvirt.connection import Connection
 from tests.bench.figure import Figure, median_figure
 from tests.integration.bed import LIBVIRT_URI, Bed, Session, host_libvirt, temporary_bed
-from tests.integration.snapshots.films import make_image, small_nodes
+from tests.integration.snapshots.films import small_nodes
 from tests.integration.watch.conftest import WatchProcess, wait_until, watching
 
 CLUSTER = "repaired"
@@ -31,7 +31,7 @@ _DAMAGES: tuple[tuple[str, Callable[[Any], object]], ...] = (
 async def measure() -> Sequence[Figure]:
     """The times of `NODES` x `ROUNDS` x 2 repairs, each node damaged seldom enough to be repaired at once."""
     with temporary_bed() as bed:
-        bed.write_topology(CLUSTER, nodes=NODES, edit=small_nodes(make_image(bed)))
+        bed.write_topology(CLUSTER, nodes=NODES, edit=small_nodes)
         async with bed.runtime() as runtime:
             session = Session(runtime)
             await session.clusters.define(CLUSTER)

@@ -12,7 +12,6 @@ from typing import Any
 
 from tests.bench.figure import Figure
 from tests.integration.bed import Bed, Session, temporary_bed
-from tests.integration.snapshots.films import make_image
 
 CLUSTERS = 100
 NODES = 10
@@ -28,11 +27,10 @@ FIRST_ROUNDS_S = 15.0
 async def measure() -> Sequence[Figure]:
     """All figures."""
     with temporary_bed() as bed:
-        image = make_image(bed)
         async with bed.runtime() as runtime:
             session = Session(runtime)
             began_s = time.perf_counter()
-            await _for_all(lambda name, place: _define(bed, session, image, name, place))
+            await _for_all(lambda name, place: _define(bed, session, name, place))
             defined_s = time.perf_counter() - began_s
             watched = await asyncio.to_thread(_watch, bed)
             await _for_all(lambda name, _: session.clusters.destroy(name, remove_overlays=True))
@@ -49,9 +47,8 @@ async def _for_all(verb: Callable[[str, int], Any]) -> None:
     await asyncio.gather(*(one(place) for place in range(CLUSTERS)))
 
 
-async def _define(bed: Bed, session: Session, image: Path, name: str, place: int) -> None:
+async def _define(bed: Bed, session: Session, name: str, place: int) -> None:
     def edit(document: dict[str, Any]) -> None:
-        document["base_image"] = str(image)
         document["network"]["subnet"] = f"10.77.{place}.0/24"
         for index, node in enumerate(document["nodes"]):
             node["ip"] = f"10.77.{place}.{10 + index}"

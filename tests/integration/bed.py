@@ -1,6 +1,7 @@
 """A place of its own for each test: settings, keys, topologies, and a look at everything on the host that is ours."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,12 +71,24 @@ class Bed:
             "VMCLUSTER_LIBVIRT_URI": LIBVIRT_URI,
         }
 
-    def write_topology(self, cluster: str, *, nodes: int = 2, edit: Any = None) -> Path:
-        """A topology file of small nodes `n0`, `n1`, …; `edit` may change the document before it is written."""
+    @property
+    def empty_image(self) -> Path:
+        """A disk with nothing on it: machines on it stay in their firmware, and wait there for next to nothing."""
+        image = self.directory / "empty.qcow2"
+        if not image.exists():
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "8M"], check=True)
+            image.chmod(0o644)
+        return image
+
+    def write_topology(self, cluster: str, *, nodes: int = 2, boots: bool = False, edit: Any = None) -> Path:
+        """A topology file of small nodes `n0`, `n1`, …, with a guest that boots only where that is asked for.
+
+        `edit` may change the document before it is written.
+        """
         prefix = "192.168.151" if cluster == SHARED_CLUSTER else "192.168.150"  # it stands beside the others
         document: dict[str, Any] = {
             "cluster_name": cluster,
-            "base_image": str(BASE_IMAGE),
+            "base_image": str(BASE_IMAGE if boots else self.empty_image),
             "network": {
                 "name": f"net-{cluster}",
                 "bridge": f"vb-{cluster}"[:15],

@@ -45,10 +45,10 @@ class Answer:
         return f"{self.operation!r}: {f'{self.error.code}: {self.error}' if self.error else 'done'}"
 
 
-async def ask(bed: Bed, session: Session, image: Path, operation: Operation) -> Answer:
+async def ask(bed: Bed, session: Session, operation: Operation) -> Answer:
     """Carry an operation out. A refusal is an answer; an error that no client should ever see is raised."""
     try:
-        await _carry_out(bed, session, image, operation)
+        await _carry_out(bed, session, operation)
     except ClusterError as error:
         if error.code in _NO_ANSWER_FOR_A_CLIENT:
             raise
@@ -56,10 +56,10 @@ async def ask(bed: Bed, session: Session, image: Path, operation: Operation) -> 
     return Answer(operation)
 
 
-async def _carry_out(bed: Bed, session: Session, image: Path, operation: Operation) -> None:
+async def _carry_out(bed: Bed, session: Session, operation: Operation) -> None:
     match operation:
         case Start() | Stop() | Crash() | Apply():
-            await _on_cluster(bed, session, image, operation)
+            await _on_cluster(bed, session, operation)
         case Create() | Revert() | Delete():
             await _on_snapshots(session, operation)
         case Partition() | Impair() | Heal():
@@ -68,7 +68,7 @@ async def _carry_out(bed: Bed, session: Session, image: Path, operation: Operati
             assert_never(operation)
 
 
-async def _on_cluster(bed: Bed, session: Session, image: Path, operation: Start | Stop | Crash | Apply) -> None:
+async def _on_cluster(bed: Bed, session: Session, operation: Start | Stop | Crash | Apply) -> None:
     match operation:
         case Start():
             await session.clusters.start(CLUSTER, wait_for_ssh=False)
@@ -77,7 +77,7 @@ async def _on_cluster(bed: Bed, session: Session, image: Path, operation: Start 
         case Crash():
             await session.clusters.crash(CLUSTER, operation.node, restart_after=operation.restart, wait_for_ssh=False)
         case Apply():
-            path = write_topology(bed, image, operation)
+            path = write_topology(bed, operation)
             await session.clusters.apply(path, start=False, approval=_ANYTHING)
 
 
@@ -106,15 +106,14 @@ async def _on_faults(session: Session, operation: Partition | Impair | Heal) -> 
                 await session.faults.heal(CLUSTER, fault.handle_id)
 
 
-def write_topology(bed: Bed, image: Path, wanted: Apply) -> Path:
+def write_topology(bed: Bed, wanted: Apply) -> Path:
     """The topology's file, one for each of the few that there are, so that clients do not write over each other's."""
-    written = bed.write_topology(CLUSTER, nodes=wanted.nodes, edit=_small(image, wanted.memory_mib))
+    written = bed.write_topology(CLUSTER, nodes=wanted.nodes, edit=_small(wanted.memory_mib))
     return written.rename(bed.directory / f"{CLUSTER}-{wanted.nodes}-{wanted.memory_mib}.yaml")
 
 
-def _small(image: Path, memory_mib: int) -> Callable[[dict[str, Any]], None]:
+def _small(memory_mib: int) -> Callable[[dict[str, Any]], None]:
     def edit(document: dict[str, Any]) -> None:
-        document["base_image"] = str(image)
         for node in document["nodes"]:
             node["memory_mb"] = 64
         document["nodes"][1]["memory_mb"] = memory_mib

@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from reconciler.errors import ClusterError
 from reconciler.model.record import ClusterRecord
 from tests.integration.bed import Bed, Session
-from tests.integration.snapshots.films import make_image
 from tests.soak.clients import CLUSTER, Answer, ask
 from tests.soak.damage import WatchedHost, inflict, wait_until_it_serves
 from tests.soak.disks import Disks
@@ -46,23 +44,22 @@ async def soak(bed: Bed, *, seed: int, duration_s: float, say: Say) -> Soaked:
         wait_until_it_serves(service)
         async with AsyncExitStack() as stack:
             clients = [Session(await stack.enter_async_context(bed.runtime())) for _ in range(2)]
-            return await _Soak(bed, service, clients, make_image(bed), say).run(seed, duration_s)
+            return await _Soak(bed, service, clients, say).run(seed, duration_s)
     finally:
         service.end(signal.SIGKILL)
 
 
 class _Soak:
-    def __init__(self, bed: Bed, service: WatchedHost, clients: list[Session], image: Path, say: Say) -> None:
+    def __init__(self, bed: Bed, service: WatchedHost, clients: list[Session], say: Say) -> None:
         self._bed = bed
         self._service = service
         self._clients = clients
-        self._image = image
         self._say = say
         self._disks = Disks()
 
     async def run(self, seed: int, duration_s: float) -> Soaked:
         answers: list[Answer] = []
-        first = await ask(self._bed, self._clients[0], self._image, Apply(2, MEMORIES_MIB[0]))
+        first = await ask(self._bed, self._clients[0], Apply(2, MEMORIES_MIB[0]))
         assert first.error is None, first
         until_s = time.monotonic() + duration_s
         for step in steps(seed):
@@ -85,8 +82,7 @@ class _Soak:
     async def _step(self, step: Step) -> list[Answer]:
         await asyncio.to_thread(self._disks.write, step)
         asking = [
-            ask(self._bed, client, self._image, operation)
-            for client, operation in zip(self._clients, step.operations, strict=False)
+            ask(self._bed, client, operation) for client, operation in zip(self._clients, step.operations, strict=False)
         ]
         *answers, _ = await asyncio.gather(*asking, asyncio.to_thread(inflict, step, self._service))
         found = [answer for answer in answers if isinstance(answer, Answer)]

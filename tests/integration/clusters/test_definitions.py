@@ -100,7 +100,7 @@ async def test_kept_disks_are_taken_up_again_when_the_store_is_lost(bed: Bed, se
 
 async def test_destroy_with_overlays_leaves_nothing_but_the_users_own_files(bed: Bed, session: Session) -> None:
     before = _traces_of(BASE_IMAGE)
-    topology = bed.write_topology("alpha")
+    topology = bed.write_topology("alpha", boots=True)
     await session.clusters.define("alpha")
     await session.clusters.destroy("alpha", remove_overlays=True)
     assert audit(bed).clean
@@ -329,7 +329,7 @@ async def test_a_base_image_that_was_replaced_is_never_put_below_disks_of_the_ol
     bed: Bed, session: Session
 ) -> None:
     image = bed.directory / "base.qcow2"
-    shutil.copy(BASE_IMAGE, image)
+    shutil.copy(bed.empty_image, image)
 
     def edit(document: dict[str, Any]) -> None:
         document["base_image"] = str(image)

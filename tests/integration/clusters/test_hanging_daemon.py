@@ -13,7 +13,7 @@ from reconciler.model.event import EventKind
 from tests.integration.bed import Bed, Session, audit
 from tests.integration.clusters.test_kills import CLUSTER, ask_for_power_cycle, carry_out, define, domain_ids, start
 from tests.integration.kills import run, run_in_child, wait_for
-from tests.integration.snapshots.films import assert_nothing_is_left_over, make_image, small_nodes, states
+from tests.integration.snapshots.films import assert_nothing_is_left_over, small_nodes, states
 
 LIMIT_S = 1.0
 HUNG_S = 2.5
@@ -67,7 +67,7 @@ def test_a_snapshot_during_which_libvirtd_hangs_is_taken_when_it_goes_on_and_not
         failed = [of for of in await session.runtime.store.events(CLUSTER) if of.kind is EventKind.ACTION_FAILED]
         assert "TakeSnapshot" in {of.subject for of in failed}
 
-    bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, edit=small_nodes)
     run(bed, define, boot)
     assert wait_for(run_in_child(bed, take, Hanging("after Suspend")))
     run(bed, tells)

@@ -24,7 +24,7 @@ from reconciler.service.proposal import Approval
 from reconciler.service.waiting_for import wait_for
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import run
-from tests.integration.snapshots.films import make_image, small_nodes
+from tests.integration.snapshots.films import small_nodes
 
 CLUSTER = "lost"
 
@@ -110,10 +110,10 @@ async def test_extra_disks_of_ours_are_found_by_what_names_them_and_others_are_l
     bed: Bed, session: Session
 ) -> None:
     made, brought, second = (bed.directory / f"{name}.qcow2" for name in ("made", "brought", "second"))
-    shutil.copy(make_image(bed), brought)
+    shutil.copy(bed.empty_image, brought)
 
     def edit(document: dict[str, Any]) -> None:
-        small_nodes(make_image(bed))(document)
+        small_nodes(document)
         disks = [{"path": str(made), "size_gb": 1}, {"path": str(brought), "existing": True}]
         document["nodes"][0]["extra_disks"] = disks
         document["nodes"][1]["extra_disks"] = [{"path": str(second), "size_gb": 1}]

@@ -47,7 +47,7 @@ class SharedCluster:
 
     async def _put_topology_back(self) -> None:
         """A machine with other memory or disks is off before, as it shall not boot only to be cut."""
-        self.bed.write_topology(SHARED_CLUSTER, nodes=len(NODES))
+        self.bed.write_topology(SHARED_CLUSTER, nodes=len(NODES), boots=True)
         if not (await self.session.clusters.plan(SHARED_CLUSTER, start=False)).plan.converged:
             await self.session.clusters.stop(SHARED_CLUSTER, mode=StopMode.DESTROY)
             approval = Approval(restart=True, data_loss=True)
@@ -57,7 +57,7 @@ class SharedCluster:
 @pytest.fixture(scope="package")
 async def shared_cluster(guest_bed: Bed) -> AsyncIterator[SharedCluster]:
     """The cluster, booted once for all tests in here; it is destroyed with its client."""
-    guest_bed.write_topology(SHARED_CLUSTER, nodes=len(NODES))
+    guest_bed.write_topology(SHARED_CLUSTER, nodes=len(NODES), boots=True)
     async with guest_bed.runtime() as runtime:
         session = Session(runtime)
         await session.clusters.apply(SHARED_CLUSTER, timeout_s=BOOT_TIMEOUT_S)

@@ -50,7 +50,7 @@ def layer_inode(bed: Bed) -> int:
 
 
 def test_every_verb_killed_once_on_a_real_machine_ends_as_asked(bed: Bed) -> None:
-    bed.write_topology(CLUSTER, nodes=1)
+    bed.write_topology(CLUSTER, nodes=1, boots=True)
     killed_in_the_middle(bed, define, 5, define)
     killed_in_the_middle(bed, start, 1, start)
     before, disk = machine_number(), layer_inode(bed)

@@ -100,7 +100,7 @@ async def test_a_disk_added_to_the_topology_appears_in_the_running_guest(trio: S
         document["nodes"][0]["extra_disks"] = [{"path": str(disk), "size_gb": 1}]
 
     before = await boot_id(trio, "n0")
-    guest_bed.write_topology(CLUSTER, nodes=len(NODES), edit=edit)
+    guest_bed.write_topology(CLUSTER, nodes=len(NODES), boots=True, edit=edit)
     await trio.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
     command = "for i in 1 2 3 4 5 6 7 8 9 10; do test -b /dev/disk/by-id/virtio-vdb && break; sleep 0.5; done; "
     answer = await trio.nodes.run(CLUSTER, "n0", f"{command} blockdev --getsize64 /dev/disk/by-id/virtio-vdb")
@@ -128,7 +128,7 @@ async def test_more_memory_takes_an_agreement_and_a_restart(trio: Session, guest
 
     await trio.nodes.run(CLUSTER, "n0", "echo kept > /root/kept; sync")
     before = {node: await boot_id(trio, node) for node in NODES}
-    guest_bed.write_topology(CLUSTER, nodes=len(NODES), edit=edit)
+    guest_bed.write_topology(CLUSTER, nodes=len(NODES), boots=True, edit=edit)
     with pytest.raises(ApprovalRequired, match="memory_mb 512 -> 576"):
         await trio.clusters.apply(CLUSTER)
     await trio.clusters.apply(CLUSTER, approval=Approval(restart=True), timeout_s=BOOT_TIMEOUT_S)

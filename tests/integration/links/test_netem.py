@@ -58,7 +58,7 @@ class OverSsh:
 async def playhost() -> AsyncIterator[Segment]:
     """Three nodes on a bridge of a guest."""
     with temporary_bed() as bed:
-        bed.write_topology(GUEST_CLUSTER, nodes=1)
+        bed.write_topology(GUEST_CLUSTER, nodes=1, boots=True)
         async with bed.runtime() as runtime:
             session = Session(runtime)
             await session.clusters.apply(GUEST_CLUSTER, timeout_s=BOOT_TIMEOUT_S)

@@ -14,7 +14,6 @@ from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
-    make_image,
     small_nodes,
     states,
     top_layers,
@@ -61,7 +60,7 @@ def restart(at: str, after_s: float) -> Iterator[DaemonRestart]:
 @pytest.fixture
 async def film(bed: Bed, session: Session) -> Session:
     """Two machines that run in their firmware, with a block written."""
-    bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, edit=small_nodes)
     await session.clusters.define(CLUSTER)
     await session.clusters.start(CLUSTER, wait_for_ssh=False)
     write(1)

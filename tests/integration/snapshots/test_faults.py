@@ -21,7 +21,6 @@ from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
     chain_of,
-    make_image,
     small_nodes,
     states,
     top_layers,
@@ -36,7 +35,7 @@ RUNNING = dict.fromkeys(NODES, libvirt.VIR_DOMAIN_RUNNING)
 @pytest.fixture
 async def film(bed: Bed, session: Session) -> Session:
     """Two machines that run in their firmware, with a block written."""
-    bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, edit=small_nodes)
     await session.clusters.define(CLUSTER)
     await session.clusters.start(CLUSTER, wait_for_ssh=False)
     write(1)
@@ -203,7 +202,7 @@ async def test_memory_of_another_machine_than_the_node_is_now_is_refused_before_
     await film.snapshots.create(CLUSTER, "one", include_memory=True)
 
     def grown(document: dict[str, list[dict[str, object]]]) -> None:
-        small_nodes(bed.directory / "empty.qcow2")(document)
+        small_nodes(document)
         document["nodes"][1]["memory_mb"] = 128
 
     bed.write_topology(CLUSTER, edit=grown)

@@ -10,7 +10,6 @@ from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
     chain_of,
-    make_image,
     small_nodes,
     states,
     top_layers,
@@ -57,7 +56,7 @@ async def carry_out(session: Session) -> None:
 @pytest.fixture
 def film(bed: Bed) -> Bed:
     """One node that is off, on an empty disk."""
-    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes)
     run(bed, define)
     return bed
 

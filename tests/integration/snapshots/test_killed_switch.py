@@ -15,7 +15,6 @@ from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
-    make_image,
     small_nodes,
     top_layers,
     write_block,
@@ -101,7 +100,7 @@ class KilledSwitch:
 async def test_what_is_written_after_a_switch_that_libvirt_does_not_know_of_is_kept(
     bed: Bed, session: Session, include_memory: bool, persistent: bool
 ) -> None:
-    bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, edit=small_nodes)
     await session.clusters.define(CLUSTER)
     await session.clusters.start(CLUSTER, wait_for_ssh=False)
     for node in NODES:

@@ -16,7 +16,6 @@ from tests.integration.kills import Verb, kill_at_every_boundary, run
 from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
-    make_image,
     small_nodes,
     states,
     top_layers,
@@ -102,7 +101,7 @@ def assert_pattern(pattern: int) -> None:
 @pytest.fixture
 def film(bed: Bed) -> Bed:
     """Two nodes that are off, with something on their disks."""
-    bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, edit=small_nodes)
     run(bed, define, writing(1))
     return bed
 
@@ -110,7 +109,7 @@ def film(bed: Bed) -> Bed:
 @pytest.fixture
 def short_film(bed: Bed) -> Bed:
     """The same with one node: each boundary of a node costs seconds here."""
-    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes)
     run(bed, define, writing(1))
     return bed
 

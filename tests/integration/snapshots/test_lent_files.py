@@ -14,7 +14,7 @@ from reconciler.host.virt_type.access import qemu_account
 from reconciler.model.record import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.kills import Verb, kill_at_every_boundary, run
-from tests.integration.snapshots.films import make_image, small_nodes, states
+from tests.integration.snapshots.films import small_nodes, states
 
 CLUSTER = "film"
 OWNER, GROUP, MODE = 4242, 4343, 0o640
@@ -37,7 +37,7 @@ def film(bed: Bed, disk: Path) -> Bed:
     """One node with that disk that is off, and a snapshot of it."""
 
     def edit(document: dict[str, Any]) -> None:
-        small_nodes(make_image(bed))(document)
+        small_nodes(document)
         document["nodes"][0]["extra_disks"] = [{"path": str(disk), "existing": True}]
 
     bed.write_topology(CLUSTER, nodes=1, edit=edit)

@@ -13,7 +13,6 @@ from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
-    make_image,
     small_nodes,
     top_layers,
     write_block,
@@ -87,7 +86,7 @@ async def test_every_disk_and_every_snapshot_holds_what_a_model_of_it_holds(
     bed: Bed, session: Session, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(chains, "MOST_SPARE_LAYERS", seed)  # with none, each deletion may flatten
-    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes)
     await session.clusters.define(CLUSTER)
     film = Film(bed, session, seed)
     for _ in range(STEPS):

@@ -19,7 +19,7 @@ import pytest
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, start, stop
 from tests.integration.kills import run
-from tests.integration.snapshots.films import make_image, small_nodes
+from tests.integration.snapshots.films import small_nodes
 from tests.integration.watch.conftest import RESYNC_S, WatchProcess, wait_until, watching
 from tests.integration.watch.test_repairs import conditions, domain, in_session, whole
 from tests.lab.daemons import start_libvirtd, stop_libvirtd
@@ -43,7 +43,7 @@ PANICKED = "o /1 0x505 1"  # what a guest's kernel writes to pvpanic's port: doc
 
 @pytest.fixture
 def expected(bed: Bed) -> Audit:
-    bed.write_topology(CLUSTER, edit=small_nodes(make_image(bed)))
+    bed.write_topology(CLUSTER, edit=small_nodes)
     run(bed, define, start)
     return audit(bed)
 
@@ -114,7 +114,11 @@ def test_a_guest_on_a_full_disk_is_reported_with_its_remedy_and_runs_on_when_ask
     def reason(handle: Any) -> list[int]:
         return list(domain(handle).state())
 
-    bed.write_topology(CLUSTER, nodes=1, edit=small_nodes(writing_image(bed)))
+    def writing(document: dict[str, Any]) -> None:
+        small_nodes(document)
+        document["base_image"] = str(writing_image(bed))
+
+    bed.write_topology(CLUSTER, nodes=1, edit=writing)
     run(bed, define)
     ballast = small_disk / "ballast"
     subprocess.run(["fallocate", "-l", f"{SMALL_DISK_MIB - 8}M", ballast], check=True)
