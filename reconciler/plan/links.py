@@ -21,14 +21,17 @@ _NOTHING = NodeLinks()
 
 
 def waits_for_links(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether the node, when it comes up, must not run before links are set: its own, or those of its packets."""
+    """Whether the node, when it comes up, must not run before links are set: its own, or those of its packets.
+
+    Where no links are wanted, those that are there are healed before anyone comes up.
+    """
     want, have = known_links(desired), known_links(observed)
     if node in want and want[node].needs_tap:
         return True
-    return any(
-        (receiver == node or node in of.links) and not same_inbound(have.get(receiver), of)
-        for receiver, of in want.items()
-    )
+    concerned = {receiver: of for receiver, of in want.items() if receiver == node or node in of.links}
+    if want:
+        concerned.setdefault(node, _NOTHING)
+    return any(not same_inbound(have.get(receiver), of) for receiver, of in concerned.items())
 
 
 def set_links(

@@ -71,6 +71,17 @@ def test_a_node_that_sends_waits_for_the_links_of_those_who_receive() -> None:
     assert kinds(plan(wanted, off(REAL, "beta"))) == [("Start", "beta"), ("SetLinks", None), ("Resume", "beta")]
 
 
+def test_a_node_waits_for_a_cut_of_its_own_to_be_healed_where_others_are_cut_off_otherwise() -> None:
+    """The old fault cut the link, the new one pulls the other end's cable: nothing is wanted at this end any more."""
+    cut = NodeLinks(links={"alpha": CUT})
+    wanted = linked(WANTED, alpha=NodeLinks(down=True))
+    assert kinds(plan(wanted, linked(off(REAL, "beta"), beta=cut))) == [
+        ("Start", "beta"),
+        ("SetLinks", None),
+        ("Resume", "beta"),
+    ]
+
+
 def test_a_node_that_was_left_standing_runs_on_after_its_links() -> None:
     wanted = linked(WANTED, alpha=NodeLinks(links={"beta": SLOW}))
     stands = Power(state=PowerState.PAUSED, resume_epoch=-1)
