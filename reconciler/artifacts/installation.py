@@ -19,23 +19,35 @@ from reconciler.model.results import ExecResult, InstallMode, NodeInstall, ToolE
 log = structlog.get_logger(__name__)
 
 _OUTPUT_LIMIT_BYTES = 8 * 1024**2
+_TOOL_OF = {
+    InstallMode.MODPROBE_PATH: "depmod",
+    InstallMode.MAKE_INSTALL: "make",
+    InstallMode.DEB: "dpkg",
+    InstallMode.RPM: "rpm",
+}
+_MAY_BE_FORGOTTEN = "with `forget` the node takes it for not installed, and what it put there stays"
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What decides whether an artifact fits a node; `vermagic` is empty where the node's kernel has no modules."""
+    """What decides whether an artifact fits a node; `vermagic` is empty where the node's kernel has no modules.
+
+    `lacking` are those of `node_scripts.TOOLS` that are not on the node.
+    """
 
     synced: bool
     release: str
     vermagic: str
     installed: InstalledRecord | None
+    lacking: frozenset[str] = frozenset()
 
 
 async def examine(ssh: SshPool, place: NodePlace) -> Examined:
     """Look at a node; changes nothing."""
     said = await run_script(ssh, place.address, node_scripts.EXAMINE, [place.base, place.artifact_id])
-    state, release, vermagic, record = said.split("\n", 3)
-    return Examined(state == "complete", release, vermagic.strip(), _known(record, place.address.node))
+    state, release, vermagic, lacking, record = said.split("\n", 4)
+    installed = _known(record, place.address.node)
+    return Examined(state == "complete", release, vermagic.strip(), installed, frozenset(lacking.split()))
 
 
 def payload_of(entries: Sequence[TreeEntry], mode: InstallMode) -> list[TreeEntry]:
@@ -71,12 +83,23 @@ def require_fit(payload: Sequence[TreeEntry], examined: Examined, node: str) -> 
             )
 
 
+def require_tool(mode: InstallMode, examined: Examined, node: str) -> None:
+    """Raise `InvalidArgument` where the node lacks the program that installs in this way."""
+    if (tool := _TOOL_OF[mode]) in examined.lacking:
+        raise InvalidArgument(
+            f"node {node} has no `{tool}`, which installing by {mode} needs; nothing was installed on any node",
+            node=node,
+            hint=f"install {tool} on the node, or take another mode",
+        )
+
+
 def require_same_mode(mode: InstallMode, examined: Examined, node: str) -> None:
     """Raise `Conflict` where something is installed in another way, which this one would not undo."""
     found = examined.installed
     if found is not None and found.mode is not mode:
+        state = "is installed" if found.complete else "is partly installed"
         raise Conflict(
-            f"on node {node} artifact {found.artifact_id} is installed by {found.mode}, which installing by {mode} "
+            f"on node {node} artifact {found.artifact_id} {state} by {found.mode}, which installing by {mode} "
             "does not undo; nothing was installed on any node",
             node=node,
             hint="`artifact_uninstall` or `vmcluster artifact uninstall` takes it out first",
@@ -102,7 +125,7 @@ async def install(
         place.address, command, timeout_s=timeout_s, stdin=names, output_limit_bytes=_OUTPUT_LIMIT_BYTES
     )
     if answer.exit_code != 0 or answer.timed_out:
-        return _failed(answer, place.address)
+        return _failed("the installation", answer, place.address)
     said = node_scripts.parse_installed(answer.stdout)
     # Packages of an earlier artifact that are not in this one stay installed, and are to be taken out with it.
     packages = tuple(sorted({*earlier, *said.packages}))
@@ -112,22 +135,30 @@ async def install(
 
 async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> NodeInstall:
     """Take out what the node says is installed; where nothing is, nothing is done."""
-    record = parse_record(await run_script(ssh, address, node_scripts.RECALL, []), node=address.node)
+    lacking, text = (await run_script(ssh, address, node_scripts.RECALL, [])).split("\n", 1)
+    record = parse_record(text, node=address.node)
     if record is None:
-        return NodeInstall(
-            node_name=address.node,
-            exit_code=0,
-            installed_module_paths=(),
-            depmod_output="",
-            output="nothing is installed",
-        )
+        return _nothing_done(address, "nothing is installed")
+    if (tool := _TOOL_OF[record.mode]) in lacking.split() and record.mode is not InstallMode.MODPROBE_PATH:
+        _require_never_done(record, tool, address.node)
+        return await forget(ssh, address, f"without {tool} on the node its installation cannot have got anywhere")
     _require_undoable(record, address.node)
     command = node_scripts.render_call(_undo_of(record.mode), [record.tree, record.release], user=address.user)
     names = b"".join(each.encode() + b"\0" for each in record.packages)
     answer = await ssh.run(address, command, timeout_s=timeout_s, stdin=names)
     if answer.exit_code != 0 or answer.timed_out:
-        return _failed(answer, address)
+        return _failed("taking it out", answer, address, hint=_MAY_BE_FORGOTTEN)
     return _done(answer, address, node_scripts.parse_installed(answer.stdout))
+
+
+async def forget(ssh: SshPool, address: GuestAddress, why: str = "forgotten; what was installed stays") -> NodeInstall:
+    """Have the node say that nothing is installed; nothing is taken out."""
+    await run_script(ssh, address, node_scripts.FORGET, [])
+    return _nothing_done(address, why)
+
+
+def _nothing_done(address: GuestAddress, why: str) -> NodeInstall:
+    return NodeInstall(node_name=address.node, exit_code=0, installed_module_paths=(), depmod_output="", output=why)
 
 
 def _known(text: str, node: str) -> InstalledRecord | None:
@@ -138,13 +169,24 @@ def _known(text: str, node: str) -> InstalledRecord | None:
         return None
 
 
+def _require_never_done(record: InstalledRecord, tool: str, node: str) -> None:
+    """Raise `Conflict` where something came to be installed by a tool that has gone since."""
+    if record.complete or record.packages:
+        raise Conflict(
+            f"artifact {record.artifact_id} is installed by {record.mode}, "
+            f"and node {node} has no `{tool}` to take it out",
+            node=node,
+            hint=f"install {tool} on the node; {_MAY_BE_FORGOTTEN}",
+        )
+
+
 def _require_undoable(record: InstalledRecord, node: str) -> None:
     if not record.complete and record.mode in (InstallMode.DEB, InstallMode.RPM):
         raise Conflict(
             f"the installation of artifact {record.artifact_id} by {record.mode} was interrupted, "
             "and which of its packages are installed is not known",
             node=node,
-            hint="install it again, then take it out",
+            hint=f"install it again, then take it out; {_MAY_BE_FORGOTTEN}",
         )
 
 
@@ -200,9 +242,9 @@ async def _remember(ssh: SshPool, address: GuestAddress, record: InstalledRecord
         )
 
 
-def _failed(answer: ExecResult, address: GuestAddress) -> NodeInstall:
+def _failed(what: str, answer: ExecResult, address: GuestAddress, hint: str | None = None) -> NodeInstall:
     how = "came to no end in time" if answer.timed_out else f"ended with {answer.exit_code}"
-    error = OperationFailed(f"the installation {how}: {tail(answer.stderr)}", node=address.node)
+    error = OperationFailed(f"{what} {how}: {tail(answer.stderr)}", node=address.node, hint=hint)
     return NodeInstall(
         node_name=address.node,
         exit_code=answer.exit_code,

@@ -44,7 +44,9 @@ def parse_record(text: str, *, node: str) -> InstalledRecord | None:
         )
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise OperationFailed(
-            f"its record of what is installed is damaged: {error}", node=node, hint="install an artifact again"
+            f"its record of what is installed is damaged: {error}",
+            node=node,
+            hint="install an artifact again, or uninstall with `forget`",
         ) from error
 
 

@@ -44,7 +44,14 @@ sync -f "$base/.complete" 2>/dev/null || sync
 """
 """The mark that a tree is complete stands beside it, and is written when everything in it is on disk."""
 
-RECALL = f"if [ -f {RECORD_PATH} ]; then cat {RECORD_PATH}; fi\n"
+TOOLS = ("depmod", "dpkg", "make", "rpm")
+
+RECALL = f"""\
+for tool in {" ".join(TOOLS)}; do command -v "$tool" >/dev/null || printf '%s ' "$tool"; done
+echo
+if [ -f {RECORD_PATH} ]; then cat {RECORD_PATH}; fi
+"""
+"""A line with those of the tools that the node lacks, then the record of what is installed."""
 
 EXAMINE = (
     """\
@@ -57,8 +64,8 @@ if [ -n "$sample" ]; then echo "$(modinfo -F vermagic "$sample")"; else echo; fi
 """
     + RECALL
 )
-"""A line each: whether a tree is there, which kernel runs, and the version magic that its own modules have; then the
-record of what is installed."""
+"""A line each: whether a tree is there, which kernel runs, and the version magic that its own modules have; then as
+`RECALL`."""
 
 _BEGIN = """\
 set -eu
@@ -133,15 +140,18 @@ RPM = (
 
 REMEMBER = f"set -eu\numask 022\ncat > {RECORD_PATH}.new\nsync\nmv -f {RECORD_PATH}.new {RECORD_PATH}\nsync\n"
 
-_FORGET = f"rm -f {RECORD_PATH}\n"
+FORGET = f"rm -f {RECORD_PATH}\n"
 
 UNINSTALL_MODPROBE_PATH = (
     "set -eu\n"
     f"rm -rf /lib/modules/.vmcluster.new {_EVERY_PLACE}\nrm -f /etc/depmod.d/vmcluster.conf\n"
     "printf '\\0\\0'\n"
-    'depmod "$2" 2>&1\n' + _FORGET
+    'if command -v depmod >/dev/null && [ -d "/lib/modules/$2" ]; then depmod "$2" 2>&1; fi\n' + FORGET
 )
-_RENEW_INDEX = "printf '\\0\\0'\n" + "depmod -a 2>&1\n" + _FORGET
+_RENEW_INDEX = (
+    "printf '\\0\\0'\n"
+    'if command -v depmod >/dev/null && [ -d "/lib/modules/$(uname -r)" ]; then depmod -a 2>&1; fi\n' + FORGET
+)
 UNINSTALL_MAKE = 'set -eu\ncd -- "$1"\nmake uninstall >&2\n' + _RENEW_INDEX
 UNINSTALL_DEB = "set -eu\nxargs -0 dpkg -r >&2\n" + _RENEW_INDEX
 UNINSTALL_RPM = (

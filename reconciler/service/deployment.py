@@ -8,10 +8,12 @@ from reconciler.artifacts.delivery import Delivery
 from reconciler.artifacts.installation import (
     Examined,
     examine,
+    forget,
     install,
     payload_of,
     require_fit,
     require_same_mode,
+    require_tool,
     uninstall,
 )
 from reconciler.artifacts.library import Library
@@ -88,9 +90,9 @@ class Deployment:
     ) -> InstallStatus:
         """Install a synced artifact on the nodes, in place of what was installed in the same way before.
 
-        Nothing is touched on any node unless it is complete on all of them, its modules fit their kernels and nothing
-        is installed in another way; else raises `ArtifactNotSynced`, `InvalidArgument` or `Conflict`. Raises
-        `PartialFailure` where it then fails on a node.
+        Nothing is touched on any node unless it is complete on all of them, its modules fit their kernels, what
+        installs it is there and nothing is installed in another way; else raises `ArtifactNotSynced`,
+        `InvalidArgument` or `Conflict`. Raises `PartialFailure` where it then fails on a node.
         """
         base, mode = require_base(dest_base), _install_mode(install_mode)
         artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
@@ -104,6 +106,7 @@ class Deployment:
         _require_synced(examined)
         for place, found in examined.items():
             require_same_mode(mode, found, place.address.node)
+            require_tool(mode, found, place.address.node)
             if mode is InstallMode.MODPROBE_PATH:
                 require_fit(payload, found, place.address.node)
 
@@ -120,12 +123,17 @@ class Deployment:
         cluster: str,
         *,
         nodes: str | Iterable[str] | None = "all",
+        forget_only: bool = False,
         timeout_s: float = INSTALL_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> InstallStatus:
-        """Take out what is installed on the nodes; loaded modules stay loaded, and synced trees stay there."""
+        """Take out what is installed on the nodes; loaded modules stay loaded, and synced trees stay there.
+
+        With `forget_only` nothing is taken out, and the nodes do not say any more that it is installed.
+        """
         targets = await self._running_targets(cluster, nodes)
-        work = {each.node: partial(uninstall, self._runtime.ssh, each, timeout_s=timeout_s) for each in targets}
+        step = forget if forget_only else partial(uninstall, timeout_s=timeout_s)
+        work = {each.node: partial(step, self._runtime.ssh, each) for each in targets}
         per_node = await _on_each(work, progress)
         status = InstallStatus(artifact_id=None, per_node=per_node)
         _require_all(status, {node: of.error for node, of in per_node.items()}, "was not taken out")

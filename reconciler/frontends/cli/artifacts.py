@@ -187,6 +187,9 @@ def install(
 def uninstall(
     cluster: Cluster,
     node: Nodes = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Take nothing out: only have it count as not installed.")
+    ] = False,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
@@ -194,7 +197,9 @@ def uninstall(
     from reconciler.frontends.cli.artifact_tables import show_install
 
     async def work(use: UseCases) -> "InstallStatus":
-        return await use.deployment.uninstall(cluster, nodes=node, timeout_s=timeout, progress=use.progress)
+        return await use.deployment.uninstall(
+            cluster, nodes=node, forget_only=forget, timeout_s=timeout, progress=use.progress
+        )
 
     present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
 

@@ -101,7 +101,8 @@ async def artifact_install(
     """Install a synced artifact on the nodes. Modules are not loaded: use `modprobe` by node_exec_all.
 
     `cluster_status` then shows it, and a revert to an earlier snapshot takes it back. ARTIFACT_NOT_SYNCED:
-    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than a node runs; nothing was installed.
+    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than a node runs, or a node lacks what
+    installs it; nothing was installed.
     """
     return await ask(
         call,
@@ -118,12 +119,18 @@ async def artifact_install(
 
 
 async def artifact_uninstall(
-    call: Call, cluster_name: ClusterName, nodes: Nodes = "all", timeout_s: TransferTimeout = 600
+    call: Call,
+    cluster_name: ClusterName,
+    nodes: Nodes = "all",
+    timeout_s: TransferTimeout = 600,
+    forget: Annotated[bool, Field(description="Take nothing out: only have it count as not installed.")] = False,
 ) -> ToolResult[InstallStatus]:
     """Take out what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
     return await ask(
         call,
-        lambda use: use.deployment.uninstall(cluster_name, nodes=nodes, timeout_s=timeout_s, progress=use.progress),
+        lambda use: use.deployment.uninstall(
+            cluster_name, nodes=nodes, forget_only=forget, timeout_s=timeout_s, progress=use.progress
+        ),
     )
 
 

@@ -3,7 +3,13 @@
 import pytest
 
 from reconciler.artifacts.entries import EntryKind, Role, TreeEntry
-from reconciler.artifacts.installation import Examined, payload_of, require_fit, require_same_mode
+from reconciler.artifacts.installation import (
+    Examined,
+    payload_of,
+    require_fit,
+    require_same_mode,
+    require_tool,
+)
 from reconciler.artifacts.installed import InstalledRecord
 from reconciler.errors import Conflict, InvalidArgument
 from reconciler.model.results import InstallMode
@@ -71,3 +77,11 @@ def test_what_is_installed_in_another_way_is_to_be_taken_out_first() -> None:
     with pytest.raises(Conflict, match=f"node n1 artifact {record.artifact_id} is installed by deb") as caught:
         require_same_mode(InstallMode.MODPROBE_PATH, a_node(installed=record), "n1")
     assert "uninstall" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("mode", "tool"), [("make_install", "make"), ("deb", "dpkg"), ("modprobe_path", "depmod")])
+def test_a_node_without_what_installs_is_refused_by_the_name_of_the_tool(mode: str, tool: str) -> None:
+    lacking = Examined(True, RELEASE, "", None, frozenset({tool}))
+    require_tool(InstallMode.RPM, lacking, "n1")
+    with pytest.raises(InvalidArgument, match=f"node n1 has no `{tool}`.* nothing was installed on any node"):
+        require_tool(InstallMode(mode), lacking, "n1")

@@ -1,0 +1,115 @@
+"""Taking out what is installed, by the real scripts in a shell that stands for a node of few programs."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from reconciler.artifacts.installation import examine, forget, uninstall
+from reconciler.artifacts.installed import InstalledRecord, render_record
+from reconciler.artifacts.node_scripts import RECORD_PATH
+from reconciler.artifacts.upload import NodePlace
+from reconciler.errors import Conflict
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.pool import SshPool
+from reconciler.model.results import ExecResult, InstallMode
+
+PROGRAMS = ("sh", "cat", "rm", "uname", "find", "head")
+
+
+class Node:
+    """Runs what a node would, with a record and programs of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.programs = directory, directory / "bin"
+        self.record = directory / Path(RECORD_PATH).name
+        self.address = GuestAddress(
+            cluster="c", node="n1", host="192.0.2.1", user="root", key_path=directory / "key", host_key=""
+        )
+        self.programs.mkdir()
+        for name in PROGRAMS:
+            (self.programs / name).symlink_to(shutil.which(name) or name)
+
+    @property
+    def ssh(self) -> SshPool:
+        return cast("SshPool", self)
+
+    def has(self, program: str, script: str) -> None:
+        (self.programs / program).write_text(f"#!/bin/sh\n{script}\n")
+        (self.programs / program).chmod(0o755)
+
+    def says(self, mode: InstallMode, *packages: str, complete: bool) -> None:
+        record = InstalledRecord("ab" * 32, str(self.directory), mode, "6.1.0", packages, complete)
+        self.record.write_bytes(render_record(record))
+
+    async def run(self, _address: GuestAddress, command: str, *, timeout_s: float, stdin: bytes = b"") -> ExecResult:
+        command = command.replace(RECORD_PATH, str(self.record))
+        shell = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", command), stdin=-1, stdout=-1, stderr=-1, env={"PATH": str(self.programs)}
+        )
+        stdout, stderr = await asyncio.wait_for(shell.communicate(stdin), timeout_s)
+        return ExecResult(
+            exit_code=shell.returncode or 0,
+            stdout=stdout.decode(),
+            stderr=stderr.decode(),
+            duration_s=0.0,
+            timed_out=False,
+        )
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+async def test_what_a_node_lacks_is_seen_before_anything_is_written_there(node: Node) -> None:
+    node.has("dpkg", "exit 1")
+    examined = await examine(node.ssh, NodePlace(node.address, "/opt/none", "ab" * 32))
+    assert (examined.synced, examined.installed) == (False, None)
+    assert examined.lacking == {"depmod", "make", "rpm"}
+
+
+@pytest.mark.parametrize("mode", [InstallMode.MAKE_INSTALL, InstallMode.DEB, InstallMode.RPM])
+async def test_an_installation_that_could_not_begin_for_want_of_a_tool_is_dropped(
+    node: Node, mode: InstallMode
+) -> None:
+    node.says(mode, complete=False)
+    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    assert outcome.error is None
+    assert "cannot have got anywhere" in outcome.output
+    assert not node.record.exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "tool", "packages", "complete"),
+    [(InstallMode.MAKE_INSTALL, "make", [], True), (InstallMode.DEB, "dpkg", ["of an earlier artifact"], False)],
+)
+async def test_what_is_installed_is_not_dropped_for_want_of_the_tool_but_when_told_to(
+    node: Node, mode: InstallMode, tool: str, packages: list[str], *, complete: bool
+) -> None:
+    node.says(mode, *packages, complete=complete)
+    with pytest.raises(Conflict, match=f"node n1 has no `{tool}` to take it out") as refused:
+        await uninstall(node.ssh, node.address, timeout_s=5)
+    assert "forget" in (refused.value.hint or "")
+    assert node.record.exists()
+    await forget(node.ssh, node.address)
+    assert not node.record.exists()
+
+
+async def test_a_tree_without_a_way_back_says_so_and_what_is_left_to_do(node: Node) -> None:
+    node.says(InstallMode.MAKE_INSTALL, complete=True)
+    node.has("make", "echo 'No rule to make target' >&2; exit 2")
+    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    assert outcome.error is not None
+    assert "taking it out ended with 2: No rule to make target" in outcome.error.message
+    assert "forget" in outcome.error.message
+    assert node.record.exists()
+
+
+async def test_an_index_that_nothing_can_renew_keeps_nothing_installed(node: Node) -> None:
+    node.says(InstallMode.MAKE_INSTALL, complete=True)
+    node.has("make", "exit 0")
+    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    assert (outcome.error, node.record.exists()) == (None, False)
