@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import OperationFailed, OperationTimeout
@@ -66,15 +66,12 @@ def sync_file_system(directory: Path) -> None:
 
 @asynccontextmanager
 async def locked(path: Path, *, shared: bool = False, timeout_s: float = 600.0) -> AsyncIterator[None]:
-    """Hold a `flock` on a file of its own, which stays; alone, or with others that share it.
+    """Hold a `flock` on a file of its own, which `remove_lock` may take away; alone, or with others that share it.
 
     Raises `OperationTimeout` where others hold it for longer.
     """
-    with reported(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = await _lock(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
     try:
-        await _lock(descriptor, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
         yield
     finally:
         os.close(descriptor)
@@ -89,15 +86,48 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-async def _lock(descriptor: int, path: Path, operation: int, timeout_s: float) -> None:
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while True:
+def is_named(descriptor: int, path: Path) -> bool:
+    """Whether an open file still is the one of that name; what was locked is worth nothing if it is not."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def remove_lock(path: Path) -> None:
+    """Delete the file of a lock, unless it is held: who takes locks sees to it that the file still has its name."""
+    with reported(path), suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            return fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if asyncio.get_running_loop().time() >= deadline:
-                raise OperationTimeout(f"another process held {path} for {timeout_s:g} s", hint="try again") from None
+            if try_lock(descriptor) and is_named(descriptor, path):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+async def _lock(path: Path, operation: int, timeout_s: float) -> int:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while (descriptor := _locked_now(path, operation)) is None:
+        if asyncio.get_running_loop().time() >= deadline:
+            raise OperationTimeout(f"another process held {path} for {timeout_s:g} s", hint="try again")
         await asyncio.sleep(_RETRY_S)
+    return descriptor
+
+
+def _locked_now(path: Path, operation: int) -> int | None:
+    """The open file, locked; None where it is held by others, or was removed meanwhile."""
+    with reported(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+    if is_named(descriptor, path):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _sync_directory(directory: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,18 +129,27 @@ class Library:
         """Where something is kept about the tree at this place."""
         return self.store_dir / what / f"{hashlib.sha256(os.fsencode(root)).hexdigest()}.json"
 
+    def _delete_knowledge_but(self, roots: Set[Path]) -> None:
+        """What is known of trees at other places only spares reading them."""
+        for what in ("summaries", "readings"):
+            kept = {self._path_for(what, root) for root in roots}
+            for path in (self.store_dir / what).glob("*.json"):
+                if path not in kept:
+                    path.unlink()
+
     def _release_file(self, entries: Sequence[TreeEntry]) -> bytes | None:
         by_path = {entry.path: entry for entry in entries if entry.kind is EntryKind.FILE}
         found = next((by_path[path] for path in facts.UTS_RELEASE_PATHS if path in by_path), None)
         return self.objects.path(found.content.decode()).read_bytes()[:4096] if found else None
 
     def _collect(self) -> int:
-        """Delete manifests that are not registered, what no manifest has, and what killed processes left."""
+        """Delete what is kept of no registered artifact, what no manifest has, and what killed processes left."""
         with reported(self.store_dir):
             registered = self.registry.all()
             for path in (self.store_dir / "manifests").glob("*.json"):
                 if path.stem not in registered:
                     path.unlink()
+            self._delete_knowledge_but({Path(each.source_path) for each in registered.values()})
             needed = {content.decode() for each in registered for content in _contents(self.entries(each))}
             sweep_views(self.store_dir)
             return self.objects.delete_all_but(needed)

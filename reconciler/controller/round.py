@@ -96,6 +96,7 @@ class Rounds:
         host_facts: Callable[[], Awaitable[HostFacts]],
         fault_registry: Path,
         checkpoint: Checkpoint = lambda _name: None,
+        remove_leavings: Callable[[str], None] = lambda _cluster: None,
     ) -> None:
         self._store = store
         self._libvirt = libvirt
@@ -105,6 +106,7 @@ class Rounds:
         self._host_facts = host_facts
         self._export = FaultExport(fault_registry, store)
         self._checkpoint = checkpoint
+        self._remove_leavings = remove_leavings
         self._stopping = False
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> Difference:
@@ -244,6 +246,7 @@ class Rounds:
         """The last step of a deletion: nothing is left but the record."""
         remove_empty_directory(names.cluster_dir(record.spec.overlay_dir, record.cluster_name))
         await self._export.forget(record.cluster_name)
+        await asyncio.to_thread(self._remove_leavings, record.cluster_name)
         self._checkpoint("before Forget")
         await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 

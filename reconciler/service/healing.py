@@ -31,7 +31,7 @@ async def heal_in_time(runtime: Runtime, cluster: str) -> None:
         try:
             await _heal_until_none_is_left(runtime, cluster)
         finally:
-            lock.release()
+            lock.release(remove=True)
 
 
 async def heal_when_closed(runtime: Runtime, cluster: str, handle: str, lifeline: int) -> None:

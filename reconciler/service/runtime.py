@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Self
 
 import structlog
@@ -10,6 +11,7 @@ import structlog
 from reconciler.act.outcome import Checkpoint
 from reconciler.controller.controller import Controller
 from reconciler.controller.healers import leave_healer, leave_watcher
+from reconciler.controller.leavings import remove_leavings
 from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts
 from reconciler.errors import LibvirtUnavailable
@@ -42,7 +44,14 @@ class Runtime:
         self.quiet_kernels = QuietKernels()
         self.links = LinkDriver(settings.firewall)
         self.rounds = Rounds(
-            self.store, self.libvirt, self.links, self.ssh, self._host_facts, settings.fault_registry, checkpoint
+            self.store,
+            self.libvirt,
+            self.links,
+            self.ssh,
+            self._host_facts,
+            settings.fault_registry,
+            checkpoint,
+            partial(remove_leavings, settings),
         )
         self.controller = Controller(self.store, self.rounds, self.lease())
         self._kernel: KernelListener | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from reconciler.artifacts.atomic import is_named
 from reconciler.errors import OperationTimeout
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
@@ -32,8 +33,8 @@ class Holder:
 class Lease:
     """Exclusive among all `Lease` objects on one path, of this process and others; not reentrant.
 
-    `async with` waits at most `timeout_s`. The file stays in place when the lease is released: removing it would let
-    two holders lock two files of the same name.
+    `async with` waits at most `timeout_s`. Only who holds the lease may remove its file, and a file that has lost its
+    name is not worth a lease: else two holders would lock two files of the same name.
     """
 
     def __init__(self, path: Path, *, purpose: str = "controller", timeout_s: float = 30.0) -> None:
@@ -61,6 +62,9 @@ class Lease:
             if error.errno == errno.EWOULDBLOCK:
                 return False
             raise directory_unusable(self._path.parent, error) from error
+        if not is_named(descriptor, self._path):
+            os.close(descriptor)
+            return self.try_acquire()
         self._descriptor = descriptor
         return True
 
@@ -74,12 +78,14 @@ class Lease:
                 )
             await asyncio.sleep(_RETRY_S)
 
-    def release(self) -> None:
-        """Give the lease back; nothing happens where it is not held."""
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lease back, and with `remove` its file away; nothing happens where it is not held."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             try:
                 os.ftruncate(descriptor, 0)
+                if remove:
+                    self._path.unlink(missing_ok=True)
             finally:
                 # Closing alone would leave the lock to a child that was forked and has not yet closed its copy.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)

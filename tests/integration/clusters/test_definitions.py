@@ -102,7 +102,11 @@ async def test_destroy_with_overlays_leaves_nothing_but_the_users_own_files(bed:
     before = _traces_of(BASE_IMAGE)
     topology = bed.write_topology("alpha", boots=True)
     await session.clusters.define("alpha")
+    hosts = bed.settings.state_dir / "known_hosts" / "alpha"
+    hosts.parent.mkdir()
+    hosts.touch()
     await session.clusters.destroy("alpha", remove_overlays=True)
+    assert not hosts.exists()
     assert audit(bed).clean
     assert _traces_of(BASE_IMAGE) == before
     assert topology.exists()

@@ -331,6 +331,21 @@ async def test_what_another_artifact_needs_stays_when_one_is_removed(shelf: Libr
         shelf.registry.find(first.artifact_id)
 
 
+async def test_what_is_known_of_a_tree_goes_with_its_last_artifact(tree: Path, tmp_path: Path) -> None:
+    shelf = library(tmp_path / "shelf", later_s=3)
+
+    def known() -> int:
+        return sum(len(list((shelf.store_dir / what).iterdir())) for what in ("summaries", "readings"))
+
+    first = await registered(shelf, tree)
+    (tree / "src" / "same").write_text("other\n")
+    second = await registered(shelf, tree)
+    await shelf.remove(first.artifact_id)
+    assert known() == 2, "the tree is still registered"
+    await shelf.remove(second.artifact_id)
+    assert known() == 0
+
+
 async def test_many_registrations_at_once_do_not_disturb_each_other(tree: Path, tmp_path: Path) -> None:
     shelves = [library(tmp_path / "shelf") for _ in range(3)]  # each opens its own locks, as processes do
     made = await asyncio.gather(*(registered(shelf, tree) for shelf in shelves))

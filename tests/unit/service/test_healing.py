@@ -81,6 +81,7 @@ async def test_faults_are_healed_as_their_times_come_and_others_stay(runtime: Ru
     assert not healing.done()
     await asyncio.wait_for(healing, PATIENCE_S)
     assert await faults(runtime.store) == ["partition-2"]
+    assert not list((runtime.settings.state_dir / "healers").iterdir())
 
 
 async def test_nothing_is_waited_for_where_nothing_ends(runtime: Runtime) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import fcntl
 import multiprocessing
 import os
 import subprocess
@@ -131,6 +132,25 @@ def test_the_lock_file_is_for_its_owner_alone_and_stays(path: Path) -> None:
     lease.release()
     assert path.stat().st_mode & 0o7777 == 0o600
     assert path.parent.stat().st_mode & 0o7777 == 0o700
+
+
+def test_a_lease_on_a_file_that_was_removed_meanwhile_is_taken_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, before = fcntl.flock, Lease(path)
+    before.try_acquire()
+
+    def flock_too_late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        before.release(remove=True)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_too_late)
+    late = Lease(path)
+    assert late.try_acquire()
+    assert not Lease(path).try_acquire()
+    late.release(remove=True)
+    assert not path.exists()
 
 
 def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
