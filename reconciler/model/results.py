@@ -224,6 +224,9 @@ class ArtifactDiff(Frozen):
     added_bins: tuple[str, ...] = ()
     removed_bins: tuple[str, ...] = ()
     other_changes: int = Field(default=0, description="How many other names were changed, added or removed.")
+    changed_others: tuple[str, ...] = Field(default=(), description="Of those, the first 200 that were changed.")
+    added_others: tuple[str, ...] = Field(default=(), description="The first 200 that were added.")
+    removed_others: tuple[str, ...] = Field(default=(), description="The first 200 that were removed.")
 
 
 class ArtifactRemoval(Frozen):

@@ -1,7 +1,7 @@
 """Build trees: registering, comparing, bringing them to nodes, installing them there."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from reconciler.artifacts.difference import Difference, differences
@@ -12,6 +12,9 @@ from reconciler.errors import InvalidArgument
 from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, BuildType
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
+
+_OTHERS_LIMIT = 200
+"""Two builds of a kernel differ in tens of thousands of names."""
 
 
 class Artifacts:
@@ -69,7 +72,7 @@ class Artifacts:
     def _compare(self, a: BuildArtifact, b: BuildArtifact, log: str | None) -> ArtifactDiff:
         entries = self._library.entries(a.artifact_id), self._library.entries(b.artifact_id)
         modules, bins = (differences(*entries, role) for role in (Role.MODULE, Role.EXECUTABLE))
-        plain = differences(*entries, Role.PLAIN)
+        others = _without(differences(*entries, Role.PLAIN), _named(modules, bins))
         return ArtifactDiff(
             artifact_id_a=a.artifact_id,
             artifact_id_b=b.artifact_id,
@@ -79,13 +82,21 @@ class Artifacts:
             changed_bins=bins.changed,
             added_bins=bins.added,
             removed_bins=bins.removed,
-            other_changes=len({*plain.changed, *plain.added, *plain.removed} - _named(modules, bins)),
+            other_changes=len(_named(others)),
+            changed_others=others.changed[:_OTHERS_LIMIT],
+            added_others=others.added[:_OTHERS_LIMIT],
+            removed_others=others.removed[:_OTHERS_LIMIT],
             git_log=log,
         )
 
 
 def _named(*parts: Difference) -> set[str]:
     return {path for part in parts for path in (*part.changed, *part.added, *part.removed)}
+
+
+def _without(part: Difference, named: Set[str]) -> Difference:
+    lists = (tuple(path for path in paths if path not in named) for paths in (part.changed, part.added, part.removed))
+    return Difference(*lists)
 
 
 def _build_type(build_type: str) -> BuildType:

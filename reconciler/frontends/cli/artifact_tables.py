@@ -83,7 +83,7 @@ def artifact_lines(artifact: BuildArtifact) -> Iterator[str]:
 
 
 def diff_lines(diff: ArtifactDiff) -> Iterator[str]:
-    """Signs as `git diff --name-status` would have them, then the commits."""
+    """Signs as `git diff --name-status` would have them, then the commits; of very many others the first ones."""
     parts = (
         ("~ module", diff.changed_modules),
         ("+ module", diff.added_modules),
@@ -95,10 +95,16 @@ def diff_lines(diff: ArtifactDiff) -> Iterator[str]:
     for sign, paths in parts:
         for path in paths:
             yield f"{sign:<9} {one_line(path)}"
+    yield from _other_lines(diff)[:_SHOWN_PATHS]
     others = diff.other_changes
     if others or not any(paths for _, paths in parts):
         yield f"{others} other {'change' if others == 1 else 'changes'}"
     yield from (f"commit    {line}" for line in (diff.git_log or "").splitlines())
+
+
+def _other_lines(diff: ArtifactDiff) -> list[str]:
+    parts = (("~ other", diff.changed_others), ("+ other", diff.added_others), ("- other", diff.removed_others))
+    return [f"{sign:<9} {one_line(path)}" for sign, paths in parts for path in paths]
 
 
 def _artifact_row(artifact: BuildArtifact) -> list[str]:

@@ -39,18 +39,32 @@ def test_a_tree_is_registered_listed_shown_compared_and_removed(invoke: Invoke, 
     assert (first["modules"], first["userspace_bins"], first["test_framework_path"]) == (["mod.ko"], ["tool"], "tests")
     (tree / "mod.ko").write_bytes(module(payload=b"changed"))
     (tree / "README").touch()
+    (tree / "out").unlink()
+    (tree / "tests").rmdir()
     second = registered(invoke, tree)
     assert [each["artifact_id"] for each in invoke("artifact", "list", "-o", "json").data] == [
         first["artifact_id"],
         second["artifact_id"],
     ]
     diff = invoke("artifact", "diff", first["artifact_id"][:10], second["artifact_id"][:10])
-    assert diff.out == "~ module  mod.ko\n1 other change\n"
+    assert diff.out == "~ module  mod.ko\n+ other   README\n- other   tests\n2 other changes\n"
     assert invoke("artifact", "diff", first["artifact_id"], first["artifact_id"]).out == "0 other changes\n"
     assert "freed" in invoke("artifact", "remove", first["artifact_id"]).out
     gone = invoke("artifact", "show", first["artifact_id"])
     assert (gone.code, gone.out) == (1, "")
     assert "error [ARTIFACT_NOT_FOUND]" in gone.err
+
+
+def test_of_very_many_other_changes_the_first_are_named(invoke: Invoke, tree: Path) -> None:
+    first = registered(invoke, tree)
+    for number in range(300):
+        (tree / f"{number:03}").touch()
+    second = registered(invoke, tree)
+    ids = first["artifact_id"], second["artifact_id"]
+    lines = invoke("artifact", "diff", *ids).out.splitlines()
+    assert lines == [*(f"+ other   {number:03}" for number in range(20)), "300 other changes"]
+    data = invoke("artifact", "diff", *ids, "-o", "json").data
+    assert (data["other_changes"], len(data["added_others"]), data["changed_others"]) == (300, 200, [])
 
 
 def test_what_is_left_out_of_an_artifact_is_said(invoke: Invoke, tree: Path) -> None:
