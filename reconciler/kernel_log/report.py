@@ -74,7 +74,10 @@ def _classes(lines: Sequence[LogLine], events: Sequence[Event]) -> list[Classifi
 
 
 def _passes(line: LogLine, classified: Classification | None, filter_level: FilterLevel) -> bool:
-    """What is bad passes every filter, with its trace; so does a line of the kernel's that does not say its level."""
+    """What is bad passes every filter, with its trace; so does a line of the kernel's that does not say its level.
+
+    Markers have a level only to get onto consoles, and say nothing of the kernel.
+    """
     match filter_level:
         case "all":
             return True
@@ -84,6 +87,8 @@ def _passes(line: LogLine, classified: Classification | None, filter_level: Filt
             highest = ERR
         case _:
             assert_never(filter_level)
+    if is_marker(line):
+        return False
     if classified is not Classification.NORMAL:
         return classified is not None
     return line.level is None or line.level <= highest

@@ -60,6 +60,8 @@ def test_a_line_that_does_not_say_its_level_passes_every_filter() -> None:
 def test_a_marker_is_no_error() -> None:
     marker = LogLine(MARKER, 1, 3, "user", 1, kernel=False)
     assert report([marker], KMSG).error_count == 0
+    for line in (marker, LogLine(MARKER, 1, kernel=True)):
+        assert [len(report([line], KMSG, filter_level=of).lines) for of in ("all", "warn+", "err+")] == [1, 0, 0]
 
 
 def test_after_a_marker_comes_everything_of_its_very_microsecond_and_nothing_before() -> None:
