@@ -4,7 +4,9 @@ A module's file proves nothing (it may not load, or be built in without a file):
 """
 
 import os
-from collections.abc import Sequence
+import platform
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler import process
@@ -12,6 +14,13 @@ from reconciler.errors import HostCapabilityMissing
 from reconciler.process import RunCommand
 
 _PROBE_TIMEOUT_S = 10.0
+_OPTIONS = {
+    "sch_netem": "CONFIG_NET_SCH_NETEM",
+    "nf_tables": "CONFIG_NF_TABLES_BRIDGE",
+    "xt_physdev": "CONFIG_NETFILTER_XT_MATCH_PHYSDEV",
+}
+_UBUNTU_RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+-[0-9]+-[a-z][a-z0-9-]*")
+"""Version, ABI number, flavour: for these there is a package of further modules."""
 
 _BRIDGE_TABLE = b"""\
 table bridge vmcluster_probe {
@@ -83,8 +92,22 @@ async def complaint_about(feature: Feature, run: RunCommand = process.run, progr
 
 
 def remedy(feature: Feature) -> str:
-    """What brings a feature that is missing, on Debian and Ubuntu."""
-    return (
-        f"`modprobe {feature.module}`; where there is no such module: on Debian boot the kernel of linux-image-amd64, "
-        f"on Ubuntu install linux-modules-extra-{os.uname().release}"
-    )
+    """What brings a feature that is missing."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError:
+        system = {}
+    return remedy_on(system, os.uname().release, feature.module)
+
+
+def remedy_on(system: Mapping[str, str], release: str, module: str) -> str:
+    """What brings a module to a system (os-release(5)) that runs a kernel of that release."""
+    kernel = f"boot a kernel with {_OPTIONS.get(module, module)}"
+    system_ids = {system.get("ID"), *system.get("ID_LIKE", "").split()}
+    if "ubuntu" in system_ids and _UBUNTU_RELEASE.fullmatch(release):
+        how = f"install linux-modules-extra-{release}"
+    elif system.get("ID") == "debian":
+        how = f"{kernel}, such as that of linux-image-amd64"
+    else:
+        how = kernel
+    return f"`modprobe {module}`; where there is no such module, {how}"

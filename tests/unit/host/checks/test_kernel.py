@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.host.checks.kernel import check_bridge_netfilter, check_kernel
 from reconciler.host.checks.result import Verdict
-from reconciler.host.features import Feature
+from reconciler.host.features import Feature, remedy_on
 
 WORKS = Feature("works", "no_module", "nothing", "true", ())
 REFUSED = Feature("refused", "sch_refused", "impairments", "sh", ("-c", "echo 'Error: unknown kind' >&2; exit 2"))
@@ -20,6 +20,27 @@ async def test_a_refused_feature_names_module_use_and_complaint() -> None:
     refused, _bridge = await check_kernel([REFUSED])
     assert refused.message == "the kernel refuses it, and impairments need it: Error: unknown kind"
     assert "modprobe sch_refused" in str(refused.remedy)
+
+
+@pytest.mark.parametrize(
+    ("system", "release", "how"),
+    [
+        ({"ID": "ubuntu"}, "6.8.0-45-generic", "install linux-modules-extra-6.8.0-45-generic"),
+        ({"ID": "mint", "ID_LIKE": "ubuntu debian"}, "6.8.0-1021-aws", "install linux-modules-extra-6.8.0-1021-aws"),
+        ({"ID": "ubuntu"}, "6.18.44-own", "boot a kernel with CONFIG_NET_SCH_NETEM"),
+        (
+            {"ID": "debian"},
+            "6.1.0-45-amd64",
+            "boot a kernel with CONFIG_NET_SCH_NETEM, such as that of linux-image-amd64",
+        ),
+        ({}, "6.8.0-45-generic", "boot a kernel with CONFIG_NET_SCH_NETEM"),
+    ],
+)
+def test_what_brings_a_module_is_a_package_only_where_there_is_one(
+    system: dict[str, str], release: str, how: str
+) -> None:
+    said = remedy_on(system, release, "sch_netem")
+    assert said == f"`modprobe sch_netem`; where there is no such module, {how}"
 
 
 async def test_a_feature_whose_program_is_missing_is_not_called_refused() -> None:
