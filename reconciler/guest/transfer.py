@@ -135,7 +135,7 @@ async def pull(
     path = _absolute(source)
     read_end, write_end = _pipe()
     unpacking = asyncio.create_task(
-        asyncio.to_thread(tree.unpack, read_end, path.name, destination, limit_bytes=limit_bytes, on_bytes=on_bytes)
+        asyncio.to_thread(tree.unpack, read_end, path, destination, limit_bytes=limit_bytes, on_bytes=on_bytes)
     )
     sending = asyncio.create_task(_run(ssh, address, render_send(path), timeout_s, stdout=write_end))
     sending.add_done_callback(lambda _: _close(write_end))

@@ -130,9 +130,9 @@ class Unpacked:
 
 
 def unpack(
-    descriptor: int, name: str, destination: Path, *, limit_bytes: int, on_bytes: Callable[[int], None]
+    descriptor: int, source: PurePosixPath, destination: Path, *, limit_bytes: int, on_bytes: Callable[[int], None]
 ) -> Unpacked:
-    """Unpack a stream of a file or tree called `name` from a descriptor, which is closed, beside `destination`.
+    """Unpack a stream of the guest's file or tree `source` from a descriptor, which is closed, beside `destination`.
 
     Raises `OperationFailed` for a stream that is no whole archive, names something twice or outside of itself, or
     holds more than `limit_bytes`.
@@ -146,7 +146,7 @@ def unpack(
         unpacked = Unpacked(workplace, Moved())
         try:
             with tarfile.open(fileobj=pipe, mode="r|", bufsize=_BLOCK_BYTES) as stream:
-                _Unpacking(workplace, name, unpacked.moved, limit_bytes, on_bytes).unpack(stream)
+                _Unpacking(workplace, source, unpacked.moved, limit_bytes, on_bytes).unpack(stream)
         except (OSError, tarfile.TarError, ValueError) as error:
             unpacked.discard()
             raise OperationFailed(f"what the node sent cannot be unpacked: {error}") from error
@@ -158,9 +158,9 @@ def unpack(
 
 class _Unpacking:
     def __init__(
-        self, workplace: Path, name: str, moved: Moved, limit_bytes: int, on_bytes: Callable[[int], None]
+        self, workplace: Path, source: PurePosixPath, moved: Moved, limit_bytes: int, on_bytes: Callable[[int], None]
     ) -> None:
-        self._workplace, self._name, self._moved = workplace, name, moved
+        self._workplace, self._source, self._moved = workplace, source, moved
         self._limit_bytes, self._on_bytes = limit_bytes, on_bytes
         self._links: list[tuple[Path, str]] = []
         self._directories: list[tuple[Path, int, float]] = []
@@ -194,7 +194,7 @@ class _Unpacking:
             self._moved.links += 1
         else:
             why = f"a link out of the tree, to {member.linkname!r}" if member.issym() else "no file, directory or link"
-            self._moved.skipped.append(f"{member.name!r}: {why}")
+            self._moved.skipped.append(f"{str(self._source.parent / member.name)!r}: {why}")
 
     def _unpack_file(self, stream: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
         content = stream.extractfile(member)
@@ -213,7 +213,7 @@ class _Unpacking:
     def _place(self, name: str) -> Path:
         """Where an entry goes. Raises `ValueError` for a name that would lead elsewhere."""
         parts = PurePosixPath(name).parts
-        if not parts or parts[0] != self._name or ".." in parts or "\0" in name:
+        if not parts or parts[0] != self._source.name or ".." in parts or "\0" in name:
             raise ValueError(f"an entry is called {name!r}")
         return self._workplace.joinpath(ROOT, *parts[1:])
 

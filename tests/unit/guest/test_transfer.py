@@ -6,7 +6,7 @@ import os
 import socket
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -193,6 +193,7 @@ async def test_sockets_and_links_out_of_the_tree_are_left_out_and_listed(copies:
     assert (tmp_path / "there" / "out").readlink() == Path("/etc/passwd")
     assert names(tmp_path / "back") == ["kept"]
     assert len(pulled.skipped) == 3
+    assert f"'{source}/out': a link out of the tree, to '/etc/passwd'" in pulled.skipped
 
 
 async def test_more_than_the_limit_is_not_taken(copies: Copies, here: Path, tmp_path: Path) -> None:
@@ -227,7 +228,9 @@ def unpacked(stream: bytes, directory: Path) -> tree.Unpacked:
             os._exit(0)
     os.close(write_end)
     try:
-        return tree.unpack(read_end, "t", directory / "back", limit_bytes=LIMIT_BYTES, on_bytes=lambda _: None)
+        return tree.unpack(
+            read_end, PurePosixPath("/t"), directory / "back", limit_bytes=LIMIT_BYTES, on_bytes=lambda _: None
+        )
     finally:
         os.wait()
 
