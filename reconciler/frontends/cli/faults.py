@@ -92,7 +92,12 @@ def partition(
     ] = Shape.GROUPS,
     node: Annotated[
         str | None,
-        typer.Option("--node", metavar="NODE", help="The node of the shapes one and bridge.", callback=valid_text),
+        typer.Option(
+            "--node",
+            metavar="NODE",
+            help="The node of the shapes one and bridge; left out: the first and the middle one, or by --seed.",
+            callback=valid_text,
+        ),
     ] = None,
     drop: Annotated[
         list[str] | None,

@@ -42,7 +42,8 @@ async def net_partition(
         list[Group] | None, Field(description="More than two sides, each of which hears only itself.")
     ] = None,
     node: Annotated[
-        Name | None, Field(description="For `one` and `bridge`: that node; left out: by order, or by `seed`.")
+        Name | None,
+        Field(description="For `one` and `bridge`: that node; left out: the first and the middle one, or by `seed`."),
     ] = None,
     grudge: Annotated[
         dict[Name, Group] | None,
