@@ -128,9 +128,9 @@ class Snapshots:
     ) -> ClusterStatus:
         """All nodes are back in the snapshot, or none has left where it was.
 
-        Raises `SnapshotNotFound`, `SnapshotLost`, `InvalidArgument` where the cluster has other nodes now, and
-        `RevertFailed` where a file of the snapshot is not whole or its memory does not fit the nodes any more: then
-        nothing was asked for and nobody was stopped.
+        Raises `SnapshotNotFound`, `SnapshotLost`, and `RevertFailed` where the cluster has other nodes now, a file of
+        the snapshot is not whole or its memory does not fit the nodes any more: then nothing was asked for and nobody
+        was stopped.
         """
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
@@ -251,9 +251,9 @@ def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) ->
     now, then = set(record.spec.nodes), set(snapshot.nodes)
     if now != then:
         added, removed = ", ".join(sorted(now - then)), ", ".join(sorted(then - now))
-        raise InvalidArgument(
+        raise RevertFailed(
             f"snapshot {name!r} is of other nodes: since then came {added or 'none'} and went {removed or 'none'}",
-            hint="apply a topology with the nodes of the snapshot first",
+            hint="apply a topology with the nodes of the snapshot first, or revert to another one",
         )
 
 

@@ -75,8 +75,8 @@ async def snapshot_revert(
 
     From a snapshot with memory, nodes go on where they were, processes and all, within seconds and without a boot;
     clocks are set, SSH connections are new. From one without, nodes that ran are booted. Other snapshots stay.
-    SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list says which there are. INVALID_ARGUMENT: the cluster has other nodes
-    than the snapshot; apply a topology that has the same first.
+    SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list says which there are. REVERT_FAILED: nothing was changed, as
+    the cluster has other nodes than the snapshot (apply a topology that has the same first) or a file is not whole.
     """
     return await settle(
         call,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import SnapshotExists, SnapshotLost, SnapshotNotFound
+from reconciler.errors import RevertFailed, SnapshotExists, SnapshotLost, SnapshotNotFound
+from reconciler.service.proposal import Approval
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 
 CLUSTER = "film"
@@ -104,6 +105,14 @@ async def test_a_snapshot_whose_manifest_is_gone_is_lost_and_not_made_again(bed:
         await film.snapshots.revert(CLUSTER, "one")
     (only,) = await film.snapshots.listing(CLUSTER)
     assert only.lost
+
+
+async def test_a_snapshot_of_other_nodes_is_no_way_back_and_says_which_they_are(bed: Bed, film: Session) -> None:
+    await film.snapshots.create(CLUSTER, "one")
+    bed.write_topology(CLUSTER, nodes=1)
+    await film.clusters.apply(CLUSTER, start=False, approval=Approval(restart=True, data_loss=True))
+    with pytest.raises(RevertFailed, match="is of other nodes: since then came none and went n1"):
+        await film.snapshots.revert(CLUSTER, "one")
 
 
 async def test_destroy_keeps_snapshots_with_the_disks_and_removes_them_when_asked(bed: Bed, film: Session) -> None:
