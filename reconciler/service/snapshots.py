@@ -31,7 +31,7 @@ from reconciler.model.results import (
 from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
 from reconciler.model.topology import SnapshotName
 from reconciler.service import intent
-from reconciler.service.access import addresses, change, existing
+from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
@@ -93,8 +93,11 @@ class Snapshots:
         return await self._info(record, name)
 
     async def listing(self, cluster: str) -> list[SnapshotInfo]:
-        """Every snapshot, the oldest first; lost ones, which have no time any more, come last."""
-        record = await existing(self._runtime.store, cluster)
+        """Every snapshot, the oldest first; lost ones, which have no time any more, come last.
+
+        Of a cluster that was destroyed, those that are kept with its disks. Raises `ClusterNotFound` where none is.
+        """
+        record = await recorded(self._runtime.store, cluster)
         manifests = await self._manifests(record)
         there = {manifest.snapshot_name for manifest in manifests}
         said = await self._runtime.store.status(cluster)
@@ -105,11 +108,15 @@ class Snapshots:
             SnapshotInfo(snapshot_name=name, cluster_name=cluster, created_at=None, per_node={}, lost=True)
             for name in lost
         ]
-        return [*infos, *gone]
+        return [*infos, *gone] or await self._none_of(cluster)
+
+    async def _none_of(self, cluster: str) -> list[SnapshotInfo]:
+        await existing(self._runtime.store, cluster)
+        return []
 
     async def info(self, cluster: str, name: str) -> SnapshotInfo:
         """One snapshot, a lost one too. Raises `SnapshotNotFound`."""
-        record = await existing(self._runtime.store, cluster)
+        record = await recorded(self._runtime.store, cluster)
         name = resolved_name(record, name)
         found = (info for info in await self.listing(cluster) if info.snapshot_name == name)
         if (info := next(found, None)) is None:

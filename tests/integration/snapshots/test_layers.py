@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import RevertFailed, SnapshotExists, SnapshotLost, SnapshotNotFound
+from reconciler.errors import ClusterNotFound, RevertFailed, SnapshotExists, SnapshotLost, SnapshotNotFound
 from reconciler.service.proposal import Approval
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 
@@ -120,10 +120,16 @@ async def test_destroy_keeps_snapshots_with_the_disks_and_removes_them_when_aske
     await film.snapshots.create(CLUSTER, "one")
     write_pattern("n0", 6)
     await film.clusters.destroy(CLUSTER)
+    assert [(info.snapshot_name, info.lost) for info in await film.snapshots.listing(CLUSTER)] == [("one", False)]
+    assert (await film.snapshots.info(CLUSTER, "one")).per_node.keys() == {"n0", "n1"}
     await film.clusters.define(CLUSTER)
     assert_pattern("n0", 6)
     await film.snapshots.revert(CLUSTER, "one")
     assert_pattern("n0", 5)
+    await film.snapshots.delete(CLUSTER, "one")
+    await film.clusters.destroy(CLUSTER)
+    with pytest.raises(ClusterNotFound, match="was destroyed"):
+        await film.snapshots.listing(CLUSTER)
     await film.clusters.destroy(CLUSTER, remove_overlays=True)
     assert audit(bed).clean
 
