@@ -45,7 +45,8 @@ class Node:
         self.record.write_bytes(render_record(record))
 
     async def run(self, _address: GuestAddress, command: str, *, timeout_s: float, stdin: bytes = b"") -> ExecResult:
-        command = command.replace(RECORD_PATH, str(self.record))
+        for path in (RECORD_PATH, "/lib/modules", "/etc/depmod.d"):
+            command = command.replace(path, str(self.directory / Path(path).name))
         shell = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", command), stdin=-1, stdout=-1, stderr=-1, env={"PATH": str(self.programs)}
         )
@@ -113,3 +114,28 @@ async def test_an_index_that_nothing_can_renew_keeps_nothing_installed(node: Nod
     node.has("make", "exit 0")
     outcome = await uninstall(node.ssh, node.address, timeout_s=5)
     assert (outcome.error, node.record.exists()) == (None, False)
+
+
+@pytest.mark.parametrize("depmod", ["exit 0", None])
+async def test_modules_of_an_interrupted_installation_are_taken_out_with_and_without_an_index(
+    node: Node, depmod: str | None
+) -> None:
+    node.says(InstallMode.MODPROBE_PATH, complete=False)
+    place = node.directory / "modules" / "6.1.0" / "extra" / "vmcluster"
+    place.mkdir(parents=True)
+    (place / "mod.ko").touch()
+    if depmod:
+        node.has("depmod", f'echo "$@" >{node.directory}/indexed; {depmod}')
+    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    assert (outcome.error, node.record.exists(), place.exists()) == (None, False, False)
+    if depmod:
+        assert (node.directory / "indexed").read_text() == "6.1.0\n"
+
+
+async def test_an_index_that_could_not_be_renewed_keeps_the_record_for_another_try(node: Node) -> None:
+    node.says(InstallMode.MODPROBE_PATH, complete=False)
+    (node.directory / "modules" / "6.1.0").mkdir(parents=True)
+    node.has("depmod", "exit 1")
+    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    assert outcome.error is not None
+    assert node.record.exists()
