@@ -80,7 +80,7 @@ def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[
     except KeyboardInterrupt:
         _interrupted(manner)
     if result.error is not None:
-        if show_partial is not None and result.result is not None and manner.output is OutputFormat.TABLE:
+        if show_partial is not None and result.result and manner.output is OutputFormat.TABLE:
             emit(result.result, manner.output, show_partial)
         _fail(result.error, cause, manner)
     return cast("T", result.result)
