@@ -67,14 +67,22 @@ def select_nodes(record: ClusterRecord, nodes: str | Iterable[str] | None) -> li
     wanted = [nodes] if isinstance(nodes, str) else list(nodes or ())
     if not wanted or wanted == ["all"]:
         return list(record.spec.nodes)
-    for node in wanted:
-        if node not in record.spec.nodes:
-            raise NodeNotFound(
-                f"cluster {record.cluster_name!r} has no node {node!r}",
-                node=node,
-                hint=f"it has {', '.join(record.spec.nodes)}",
-            )
-    return list(dict.fromkeys(wanted))
+    return list(dict.fromkeys(select_node(record, node) for node in wanted))
+
+
+def select_node(record: ClusterRecord, node: str, *, all_with: str = "") -> str:
+    """The one node that is meant, "all" being none. Raises `NodeNotFound`.
+
+    `all_with` says what does the same to all nodes.
+    """
+    if node not in record.spec.nodes:
+        remedy = f"; {all_with}" if all_with and node == "all" else ""
+        raise NodeNotFound(
+            f"cluster {record.cluster_name!r} has no node {node!r}",
+            node=node,
+            hint=f"it has {', '.join(record.spec.nodes)}{remedy}",
+        )
+    return node
 
 
 def addresses(record: ClusterRecord, nodes: Iterable[str]) -> list[GuestAddress]:

@@ -10,7 +10,7 @@ from reconciler.kernel_log.marker import after_marker, marked_at_s
 from reconciler.model.kernel_log import ConsoleResult, MarkerState
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.console import observe_console, tail_console
-from reconciler.service.access import existing, select_nodes
+from reconciler.service.access import existing, select_node
 from reconciler.service.runtime import Runtime
 
 TAIL_LIMIT = 20_000
@@ -71,7 +71,7 @@ class Consoles:
 
     async def _record(self, cluster: str, node: str) -> ClusterRecord:
         record = await existing(self._runtime.store, cluster)
-        select_nodes(record, [node])
+        select_node(record, node)
         return record
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.guest.openssh import render_ssh_command, write_known_hosts
-from reconciler.service.access import addresses, existing, select_nodes
+from reconciler.service.access import addresses, existing, select_node
 from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
 
@@ -30,7 +30,7 @@ async def login_command(
     With `terminal` a remote command gets one. Raises `ClusterNotRunning` where the node is not up.
     """
     record = await existing(runtime.store, cluster)
-    select_nodes(record, [node])
+    select_node(record, node)
     await Inspection(runtime).require_running(record, [node])
     program, *rest = (await login_commands(runtime, cluster))[node]
     return [program, *(["-t"] if terminal else []), *rest, *remote_command]

@@ -6,9 +6,11 @@ from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
-from reconciler.service.access import addresses, existing, select_nodes
+from reconciler.service.access import addresses, existing, select_node, select_nodes
 from reconciler.service.inspection import Inspection, not_running
 from reconciler.service.runtime import Runtime
+
+_EXEC_ALL = "`node_exec_all` or `vmcluster exec --all` runs a command on all of them"
 
 
 class Nodes:
@@ -21,7 +23,7 @@ class Nodes:
     async def address(self, cluster: str, node: str) -> GuestAddress:
         """How to log in to one node."""
         record = await existing(self._runtime.store, cluster)
-        (address,) = addresses(record, select_nodes(record, [node]))
+        (address,) = addresses(record, [select_node(record, node)])
         return address
 
     async def run(
@@ -39,7 +41,7 @@ class Nodes:
         Raises `ClusterNotRunning` where the node is not up, `SshTimeout` where it is but takes no login in time.
         """
         record = await existing(self._runtime.store, cluster)
-        (address,) = addresses(record, select_nodes(record, [node]))
+        (address,) = addresses(record, [select_node(record, node, all_with=_EXEC_ALL)])
         if await self._down(record, [address]):
             raise not_running(cluster, [node])
         return await self._runtime.ssh.run(address, command, timeout_s=timeout_s, env=env, stdin=stdin)

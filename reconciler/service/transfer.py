@@ -9,8 +9,9 @@ from reconciler.errors import InvalidArgument
 from reconciler.guest import transfer
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.tree import Moved
+from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
-from reconciler.service.access import addresses, existing, select_nodes
+from reconciler.service.access import addresses, existing, select_node, select_nodes
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import for_each, whole
 from reconciler.service.progress import Progress, no_progress
@@ -48,7 +49,8 @@ class Transfers:
         """
         if not await asyncio.to_thread(source.exists):
             raise InvalidArgument(f"{source} is not there, or may not be read")
-        targets = await self._targets(cluster, nodes)
+        record = await existing(self._runtime.store, cluster)
+        targets = await self._running(record, select_nodes(record, nodes))
         places = asyncio.Semaphore(_PARALLEL)
         on_packed = _reporter("", "packed", progress)
         async with transfer.packed(source, self._runtime.settings.state_dir, on_packed) as parcel:
@@ -82,7 +84,8 @@ class Transfers:
         progress: Progress = no_progress,
     ) -> TransferResult:
         """Copy a file or a tree from a node to exactly `destination` on the host, whole or not at all."""
-        (address,) = await self._targets(cluster, [node])
+        record = await existing(self._runtime.store, cluster)
+        (address,) = await self._running(record, [select_node(record, node)])
         began = time.monotonic()
         moved = await transfer.pull(
             self._runtime.ssh,
@@ -95,9 +98,7 @@ class Transfers:
         )
         return TransferResult(per_node={node: _said(node, moved, time.monotonic() - began)})
 
-    async def _targets(self, cluster: str, nodes: str | Iterable[str] | None) -> list[GuestAddress]:
-        record = await existing(self._runtime.store, cluster)
-        names = select_nodes(record, nodes)
+    async def _running(self, record: ClusterRecord, names: list[str]) -> list[GuestAddress]:
         await self._inspection.require_running(record, names)
         return addresses(record, names)
 

@@ -122,6 +122,16 @@ def test_a_command_in_a_node_that_could_not_be_run_exits_255(invoke: Invoke, lab
     assert "error [NODE_NOT_FOUND] nope: " in ended.err
 
 
+@pytest.mark.parametrize(
+    "words", ["exec lab all -- true", "ssh lab all", "console lab all", "crash lab all", "pull lab all /etc/motd motd"]
+)
+def test_all_is_not_the_name_of_a_node(invoke: Invoke, lab: ClusterRecord, words: str) -> None:
+    ended = invoke(*words.split())
+    assert ended.code != 0
+    assert "NODE_NOT_FOUND" in ended.err
+    assert ("--all" in ended.err) == words.startswith("exec")
+
+
 def test_the_history_of_a_cluster_names_who_changed_what(invoke: Invoke, lab: ClusterRecord) -> None:
     ended = invoke("history", "lab")
     generation, *_, actor, sign, what = ended.out.splitlines()[1].split(maxsplit=5)
