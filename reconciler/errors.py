@@ -8,6 +8,7 @@ what the controller branches on: a terminal error ends a wait at once, because t
 succeed either; any other error is retried with growing delay until the caller's time is up.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -52,7 +53,8 @@ class ClusterError(Exception):
 
     `recoverable` says whether trying again, or reverting, can help. `terminal` says whether the controller
     must stop trying by itself. `partial` is what can be answered all the same, such as the status of a cluster
-    of which one node did not come up.
+    of which one node did not come up. A hint names an option by its argument, such as `allow_restart`, which each
+    front end spells its own way.
     """
 
     code: ErrorCode
@@ -70,6 +72,11 @@ class ClusterError(Exception):
         where = f"node {self.node}: " if self.node and self.node not in self.message else ""
         remedy = f" ({self.hint})" if self.hint else ""
         return f"{where}{self.message}{remedy}"
+
+
+def hints_of(errors: Iterable[ClusterError]) -> str | None:
+    """The hints of several errors, each of them once."""
+    return "; ".join(dict.fromkeys(error.hint for error in errors if error.hint)) or None
 
 
 # What the caller asked for cannot be done as asked. Nothing was touched.

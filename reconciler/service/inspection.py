@@ -1,7 +1,7 @@
 """Looking at clusters: status, handle, waiting for logins. Changes nothing."""
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
-from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout
+from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.host.libvirt.driver import FoundDomain
 from reconciler.model.document import PowerState
@@ -201,4 +201,5 @@ def _unreachable(failures: dict[str, ClusterError], timeout_s: float) -> Cluster
         (error,) = failures.values()
         return error
     causes = "; ".join(f"{node}: {error.message}" for node, error in failures.items())
-    return SshTimeout(f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes}")
+    hint = hints_of(failures.values())
+    return SshTimeout(f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes}", hint=hint)

@@ -7,7 +7,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from reconciler.errors import ClusterError, InvalidArgument, LibvirtUnavailable, OperationFailed, PartialFailure
+from reconciler.errors import (
+    ClusterError,
+    InvalidArgument,
+    LibvirtUnavailable,
+    OperationFailed,
+    PartialFailure,
+    hints_of,
+)
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
 from reconciler.kernel_log.console import last_boot, parse_console
@@ -234,6 +241,7 @@ def whole(outcomes: Mapping[str, T | ClusterError], what_failed: str) -> dict[st
     failure = PartialFailure(
         f"{what_failed} on {len(failures)} of {len(outcomes)} nodes: {causes}",
         node=next(iter(failures)) if len(failures) == 1 else None,
+        hint=hints_of(failures.values()),
     )
     failure.partial = good
     raise failure

@@ -91,5 +91,5 @@ def require_approval(difference: Difference, approval: Approval) -> None:
     ]
     raise ApprovalRequired(
         "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
-        hint=f"the same command with {'--allow-data-loss' if loses else '--allow-restart'} makes it",
+        hint=f"`{'allow_data_loss' if loses else 'allow_restart'}` agrees to it",
     )

@@ -13,6 +13,7 @@ import typer
 from reconciler.errors import ClusterError
 from reconciler.frontends.cli.options import OutputFormat, log_options
 from reconciler.frontends.cli.output import complain, emit, narrate
+from reconciler.frontends.cli.wording import with_options
 
 if TYPE_CHECKING:
     from reconciler.model.results import ToolError, ToolResult
@@ -163,7 +164,8 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
 
 def _fail(error: "ToolError", cause: ClusterError | None, manner: Manner) -> NoReturn:
     message, hint = (cause.message, cause.hint) if cause else (error.message, None)
-    complain(error, manner.output, message=message, hint=hint)
+    told = error.model_copy(update={"message": with_options(error.message)})
+    complain(told, manner.output, message=message, hint=with_options(hint) if hint else None)
     raise typer.Exit(manner.failure_code)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from reconciler.errors import PartialFailure
+from reconciler.errors import ApprovalRequired, PartialFailure
+from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, conduct
 
 
@@ -21,3 +22,22 @@ def test_an_error_beside_which_nothing_can_be_said_is_shown_alone(
         conduct(work, Manner(), show_partial=lambda marks: typer.echo(next(iter(marks.values()))))
     assert ended.value.exit_code == FAILURE
     assert capfd.readouterr() == ("", "error [PARTIAL_FAILURE]: the marker was not written on 2 of 2 nodes\n")
+
+
+@pytest.mark.parametrize("output", OutputFormat)
+def test_a_hint_that_names_an_argument_names_the_option_of_the_command_that_runs(
+    state_dir: Path, capfd: pytest.CaptureFixture[str], output: OutputFormat
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def apply(allow_restart: bool = False) -> None:
+        async def work(_: UseCases) -> None:
+            raise ApprovalRequired("no", hint="`allow_restart` agrees to it, and `vmcluster plan` or `sh` do not")
+
+        conduct(work, Manner(output=output))
+
+    app([], standalone_mode=False)
+    printed = "".join(capfd.readouterr())
+    assert printed.count("`--allow-restart` agrees to it, and `vmcluster plan` or `sh` do not") >= 1
+    assert "`allow_restart`" not in printed
