@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 import asyncssh
 
-from reconciler.errors import InvalidArgument, OperationFailed, SshError, SshTimeout
+from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
 from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
@@ -93,10 +93,10 @@ async def push(
 ) -> None:
     """Put what is in a parcel at exactly `destination` on a guest; directories above it are made.
 
-    A file there is replaced in one step. A directory is refused with `OperationFailed`, unless `replace`. `on_bytes`
+    A file there is replaced in one step. A directory is refused with `InvalidArgument`, unless `replace`. `on_bytes`
     is told of bytes of the stream.
     """
-    command = render_receive(_absolute(destination), secrets.token_hex(4), replace=replace)
+    command = render_receive(absolute(destination), secrets.token_hex(4), replace=replace)
     read_end, write_end = _pipe()
     feeding = asyncio.create_task(asyncio.to_thread(_feed, parcel, write_end, on_bytes))
     try:
@@ -131,8 +131,12 @@ async def pull(
     timeout_s: float,
     on_bytes: OnBytes,
 ) -> Moved:
-    """Copy a file or a tree from a guest to exactly `destination`, where nothing may be, or a file."""
-    path = _absolute(source)
+    """Copy a file or a tree from a guest to exactly `destination`, where nothing may be, or a file.
+
+    Raises `InvalidArgument` for another destination, and for a source that is not there.
+    """
+    path = absolute(source)
+    await asyncio.to_thread(tree.require_room, destination, path.name)
     read_end, write_end = _pipe()
     unpacking = asyncio.create_task(
         asyncio.to_thread(tree.unpack, read_end, path, destination, limit_bytes=limit_bytes, on_bytes=on_bytes)
@@ -192,18 +196,23 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> 
 
 
 _TAKEN = "a directory is there already"
-_HINTS = {
-    _TAKEN: "`replace` takes its place",
-    "No space left on device": "make room on the node",
-    "Wrote only": "make room on the node",
-}
-"""By words in what the guest's side says; tar(1) of GNU has either of the last two for a full file system."""
 _IS_FILE = "a file is there already, and a directory would take its place"
+_MISSING = "it is not there, or may not be read"
+_REFUSALS = {
+    _TAKEN: "`replace` lets the copy take its place",
+    _IS_FILE: "name another place, or remove the file first",
+    _MISSING: "see what is there with `ls`",
+}
+"""What the guest's side says of its own where it was asked for what cannot be."""
+_HINTS = {"No space left on device": "make room on the node", "Wrote only": "make room on the node"}
+"""By words of tar(1) of GNU, which has either for a full file system."""
 
 
 def render_send(source: PurePosixPath) -> str:
     """The guest's side of a pull: links stay links."""
+    path = shlex.quote(str(source))
     return (
+        f'[ -e {path} ] || [ -L {path} ] || {{ echo "{_MISSING}" >&2; exit 2; }}; '
         f"cd -- {shlex.quote(str(source.parent))} && exec tar -cf - --format=posix -- {shlex.quote(f'./{source.name}')}"
     )
 
@@ -231,12 +240,15 @@ async def _run(
         raise SshError(f"the connection to {address} was lost during the copy: {error}", node=address.node) from error
 
 
-def _failed(address: GuestAddress, what: str, ended: _Ended) -> OperationFailed:
+def _failed(address: GuestAddress, what: str, ended: _Ended) -> ClusterError:
+    if ended.stderr in _REFUSALS:
+        return InvalidArgument(f"{what}: {ended.stderr}", node=address.node, hint=_REFUSALS[ended.stderr])
     hint = next((hint for words, hint in _HINTS.items() if words in ended.stderr), None)
     return OperationFailed(f"{what}: {ended.stderr or f'exit code {ended.exit_code}'}", node=address.node, hint=hint)
 
 
-def _absolute(path: str) -> PurePosixPath:
+def absolute(path: str) -> PurePosixPath:
+    """A path on a node. Raises `InvalidArgument` for what is none, or none that can be copied to or from."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or not pure.name or ".." in pure.parts or "\0" in path or "\n" in path:
         raise InvalidArgument(f"{path!r} is not the absolute path of a file or directory on a node")

@@ -5,6 +5,7 @@ symbolic link exists before all files are written, so no name can lead out of it
 tree, devices, sockets and pipes are left out and listed.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from reconciler.errors import OperationFailed
+from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
@@ -113,13 +114,11 @@ class Unpacked:
     moved: Moved
 
     def publish(self, destination: Path) -> Moved:
-        """Rename it to its destination. Raises `OperationFailed`; what was unpacked is gone then."""
+        """Rename it to its destination. Raises `InvalidArgument` where something else is; it is gone then."""
         try:
             (self.workplace / ROOT).rename(destination)
         except OSError as error:
-            raise OperationFailed(
-                f"cannot make {destination}: {error.strerror}", hint="it must not be there, or be a file"
-            ) from error
+            raise _unpublished(destination, error) from error
         finally:
             self.discard()
         return self.moved
@@ -127,6 +126,31 @@ class Unpacked:
     def discard(self) -> None:
         """Take it away."""
         shutil.rmtree(self.workplace, ignore_errors=True)
+
+
+def require_room(destination: Path, name: str) -> None:
+    """Raise `InvalidArgument` where a directory is that no copy of what is called `name` can take the place of."""
+    try:
+        taken = destination.is_dir() and not destination.is_symlink()
+        taken = taken and (not destination.name or any(destination.iterdir()))
+    except OSError:
+        return  # what it is shows when it is written
+    if taken:
+        raise InvalidArgument(
+            f"{destination} is a directory that is there already",
+            hint=f"say where exactly the copy goes, such as {destination / name}",
+        )
+
+
+def _unpublished(destination: Path, error: OSError) -> ClusterError:
+    message = f"cannot make {destination}: {error.strerror}"
+    if error.errno in _TAKEN:
+        return InvalidArgument(message, hint="name a place where nothing is")
+    return OperationFailed(message)
+
+
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR})
+"""By rename(2) for a place where a directory is, or a file in a directory's way."""
 
 
 def unpack(

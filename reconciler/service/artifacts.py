@@ -10,6 +10,7 @@ from reconciler.artifacts.git import git_log
 from reconciler.artifacts.library import Library
 from reconciler.errors import InvalidArgument
 from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, BuildType
+from reconciler.service.host_paths import absolute
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
 
@@ -36,13 +37,9 @@ class Artifacts:
 
         Raises `InvalidArgument` for what is no readable directory and `Conflict` where it changes meanwhile.
         """
-        if not source_path.startswith("/"):
-            raise InvalidArgument(
-                f"source_path {source_path!r} must be absolute",
-                hint="a relative path means another place for each process",
-            )
+        source = absolute("source_path", source_path)
         return await self._library.register(
-            Path(source_path),
+            source,
             _build_type(build_type),
             kernel_version=kernel_version,
             metadata=metadata or {},

@@ -47,6 +47,7 @@ class Transfers:
 
         Raises `PartialFailure` naming the nodes on which it failed; it carries the others' results.
         """
+        transfer.absolute(destination)
         if not await asyncio.to_thread(source.exists):
             raise InvalidArgument(f"{source} is not there, or may not be read")
         record = await existing(self._runtime.store, cluster)

@@ -1,6 +1,5 @@
 """The tools that copy files to and from nodes, and read their consoles."""
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -11,9 +10,10 @@ from reconciler.frontends.mcp.kernel_log_tools import Marker
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.results import ToolResult
 from reconciler.model.transfer import TransferResult
+from reconciler.service.host_paths import absolute
 
 HostPath = Annotated[
-    str, Field(min_length=1, max_length=4096, description="Path on the server's host, of a file or directory.")
+    str, Field(min_length=1, max_length=4096, description="Absolute path on the server's host, of a file or directory.")
 ]
 NodePath = Annotated[
     str, Field(min_length=1, max_length=4096, description="Absolute path on the node, of a file or directory.")
@@ -38,7 +38,7 @@ async def node_push(
         call,
         lambda use: use.transfers.push(
             cluster_name,
-            Path(source_path),
+            absolute("source_path", source_path),
             dest_path,
             nodes=nodes,
             replace=replace,
@@ -64,7 +64,12 @@ async def node_pull(
     return await ask(
         call,
         lambda use: use.transfers.pull(
-            cluster_name, node_name, source_path, Path(dest_path), timeout_s=timeout_s, progress=use.progress
+            cluster_name,
+            node_name,
+            source_path,
+            absolute("dest_path", dest_path),
+            timeout_s=timeout_s,
+            progress=use.progress,
         ),
     )
 

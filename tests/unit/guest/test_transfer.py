@@ -123,7 +123,7 @@ async def test_one_parcel_goes_to_many_places_at_once_whatever_becomes_of_its_so
         sends = [copies.send(parcel, tmp_path / f"there{number}") for number in range(3)]
         refused = copies.send(parcel, here)
         *_, failure = await asyncio.gather(*sends, refused, return_exceptions=True)
-    assert isinstance(failure, OperationFailed)
+    assert isinstance(failure, InvalidArgument)
     assert [(tmp_path / f"there{number}" / "sub" / "big").stat().st_size for number in range(3)] == [3_000_000] * 3
     assert max(copies.sent) == parcel.stream_bytes
     assert open_descriptors() <= descriptors + 1, "only the pooled connection may be new"
@@ -150,20 +150,36 @@ async def test_a_directory_is_replaced_only_when_asked_to(copies: Copies, here: 
     there = tmp_path / "there"
     there.mkdir()
     (there / "precious").touch()
-    with pytest.raises(OperationFailed, match="a directory is there already"):
+    with pytest.raises(InvalidArgument, match=r"a directory is there already \(`replace`"):
         await copies.push(here, there)
     assert names(there) == ["precious"]
     await copies.push(here, there, replace=True)
     assert same(here, there)
-    with pytest.raises(OperationFailed, match="cannot make"):
+    with pytest.raises(InvalidArgument, match=f"such as {here}/there"):
         await copies.pull(there, here)
+    with pytest.raises(InvalidArgument, match="such as there"):
+        await copies.pull(there, Path())
     assert names(tmp_path) == ["here", "there"]
+
+
+async def test_neither_a_file_nor_a_tree_comes_where_the_other_is(copies: Copies, here: Path, tmp_path: Path) -> None:
+    file, empty = tmp_path / "file", tmp_path / "empty"
+    file.write_text("kept")
+    empty.mkdir()
+    with pytest.raises(InvalidArgument, match="a file is there already"):
+        await copies.push(here, file)
+    with pytest.raises(InvalidArgument, match="cannot make"):
+        await copies.pull(here, file)
+    with pytest.raises(InvalidArgument, match="cannot make"):
+        await copies.pull(file, empty)
+    assert file.read_text() == "kept"
+    assert names(tmp_path) == ["empty", "file", "here"]
 
 
 async def test_what_is_missing_is_named(copies: Copies, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="nothing-here"):
         await copies.push(tmp_path / "nothing-here", tmp_path / "there")
-    with pytest.raises(ClusterError, match="nothing-there"):
+    with pytest.raises(InvalidArgument, match="nothing-there was not read: it is not there"):
         await copies.pull(tmp_path / "nothing-there", tmp_path / "back")
     assert names(tmp_path) == []
 

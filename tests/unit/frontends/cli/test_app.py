@@ -132,6 +132,12 @@ def test_all_is_not_the_name_of_a_node(invoke: Invoke, lab: ClusterRecord, words
     assert ("--all" in ended.err) == words.startswith("exec")
 
 
+def test_a_relative_place_on_nodes_is_refused_before_anything_is_looked_at(invoke: Invoke, tmp_path: Path) -> None:
+    ended = invoke("push", "lab", str(tmp_path), "relative")
+    assert ended.code == 1
+    assert "error [INVALID_ARGUMENT]: 'relative' is not the absolute path" in ended.err
+
+
 def test_the_history_of_a_cluster_names_who_changed_what(invoke: Invoke, lab: ClusterRecord) -> None:
     ended = invoke("history", "lab")
     generation, *_, actor, sign, what = ended.out.splitlines()[1].split(maxsplit=5)

@@ -117,3 +117,12 @@ async def test_a_handshake_of_the_older_revision_is_served_too(configuration: di
     async with Client(agent.client.server, mode="legacy") as older:
         answer = await older.call_tool("cluster_list", {})
     assert answer.structured_content == {"success": True, "result": [], "error": None}
+
+
+async def test_a_relative_path_on_the_servers_host_is_refused(agent: Agent) -> None:
+    paths = {"source_path": "/there", "dest_path": "here"}
+    pulled = await agent.call("node_pull", cluster_name="lab", node_name="zeta", **paths)
+    pushed = await agent.call("node_push", cluster_name="lab", source_path="here", dest_path="/there")
+    for answer, argument in ((pulled, "dest_path"), (pushed, "source_path")):
+        assert answer["error"]["code"] == "INVALID_ARGUMENT"
+        assert f"{argument} 'here' must be absolute" in answer["error"]["message"]
