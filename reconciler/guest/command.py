@@ -10,11 +10,15 @@ numbers in messages stay right.
 import codecs
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from reconciler.errors import InvalidArgument
 
 COMMAND_LIMIT_BYTES = 128 * 1024 - 1  # MAX_ARG_STRLEN with its end mark, linux/binfmts.h
+
+OnOutput = Callable[[bytes], None]
+"""Takes a stream as it comes. What it does before it returns keeps the stream, and the event loop, waiting."""
+
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READ_ONLY_NAMES = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})  # bash(1)
 _PID_SEARCH_BYTES = 64 * 1024
@@ -68,19 +72,32 @@ class OutputBuffer:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         return decoder.decode(bytes(self._kept), final=not self.truncated)
 
+    @property
+    def replaced(self) -> bool:
+        """Whether `text` shows U+FFFD for bytes that are not UTF-8."""
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(bytes(self._kept), final=not self.truncated)
+        except UnicodeDecodeError:
+            return True
+        return False
+
 
 class ErrorBuffer:
-    """Standard error: an output stream that the line with the process group is taken out of."""
+    """Standard error: an output stream that the line with the process group is taken out of.
 
-    def __init__(self, limit_bytes: int, token: str) -> None:
-        self._output = OutputBuffer(limit_bytes)
+    `on_output` gets the rest as it comes, in place of the buffer.
+    """
+
+    def __init__(self, limit_bytes: int, token: str, on_output: OnOutput | None = None) -> None:
+        self.output = OutputBuffer(limit_bytes)
+        self._pass_on = on_output or self.output.feed
         self._token = token.encode()
         self._head: bytearray | None = bytearray()
         self.group: int | None = None
 
     def feed(self, data: bytes) -> None:
         if self._head is None:
-            self._output.feed(data)
+            self._pass_on(data)
             return
         self._head += data
         if found := next((line for line in _GROUP.finditer(self._head) if line["token"] == self._token), None):
@@ -92,12 +109,6 @@ class ErrorBuffer:
     def flush(self) -> None:
         """Stop looking for the line: what was held back is output."""
         if self._head is not None:
-            self._output.feed(bytes(self._head))
-            self._head = None
-
-    @property
-    def truncated(self) -> bool:
-        return self._output.truncated
-
-    def text(self) -> str:
-        return self._output.text()
+            held, self._head = bytes(self._head), None
+            if held:
+                self._pass_on(held)

@@ -3,14 +3,14 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import asyncssh
 
 from reconciler.errors import SshError
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.command import ErrorBuffer, OutputBuffer, render_script
+from reconciler.guest.command import ErrorBuffer, OnOutput, OutputBuffer, render_script
 from reconciler.guest.connection import Connection
 from reconciler.model.results import ExecResult
 
@@ -32,14 +32,15 @@ class _Abandoned(Exception):
 class ExecRequest:
     """A validated command; `script` is what the login shell gets.
 
-    `on_stdout` gets standard output as it comes, in place of the result.
+    `on_stdout` and `on_stderr` get a stream as it comes, in place of the result.
     """
 
     command: str
     env: Mapping[str, str]
     stdin: bytes | None
     output_limit_bytes: int
-    on_stdout: Callable[[bytes], None] | None = None
+    on_stdout: OnOutput | None = None
+    on_stderr: OnOutput | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     script: str = field(init=False)
 
@@ -54,7 +55,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         loop = asyncio.get_running_loop()
         self._request = request
         self._stdout = OutputBuffer(request.output_limit_bytes)
-        self._stderr = ErrorBuffer(request.output_limit_bytes, request.token)
+        self._stderr = ErrorBuffer(request.output_limit_bytes, request.token, request.on_stderr)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._exit_code: int | None = None
         self._abandoned = False
@@ -151,14 +152,17 @@ class Execution(asyncssh.SSHClientSession[bytes]):
                 node=address.node,
                 hint="see what the command has done before you run it again",
             )
+        out, err = self._stdout, self._stderr.output
         return ExecResult(
             exit_code=TIMED_OUT_EXIT_CODE if timed_out or self._exit_code is None else self._exit_code,
-            stdout=self._stdout.text(),
-            stderr=self._stderr.text(),
+            stdout=out.text(),
+            stderr=err.text(),
             duration_s=duration_s,
             timed_out=timed_out,
-            stdout_truncated=self._stdout.truncated,
-            stderr_truncated=self._stderr.truncated,
+            stdout_truncated=out.truncated,
+            stderr_truncated=err.truncated,
+            stdout_replaced=out.replaced,
+            stderr_replaced=err.replaced,
         )
 
 

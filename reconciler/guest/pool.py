@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ import structlog
 
 from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeout
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.command import OnOutput
 from reconciler.guest.connection import Connection, Unreachable
 from reconciler.guest.connections import Connections
 from reconciler.guest.execution import ExecRequest, Execution, NotStarted, answers
@@ -69,7 +70,8 @@ class SshPool:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
-        on_stdout: Callable[[bytes], None] | None = None,
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
     ) -> ExecResult:
         """Run one command line in the remote user's login shell (a POSIX shell) and wait for its end.
 
@@ -77,14 +79,15 @@ class SshPool:
         it passes while the command runs, its process group is killed, and the result says `timed_out`, exit
         code 124 and what was printed until then. As with `ssh`, a command has ended when nobody holds its output
         open any more: send the output of a background process elsewhere. Of each stream the first `output_limit_bytes`
-        are kept; the rest is read and thrown away. `on_stdout` is handed standard output as it comes, and none is kept.
+        are kept; the rest is read and thrown away. `on_stdout` and `on_stderr` are handed a stream as it comes, whole,
+        and none of it is kept.
 
         Raises `InvalidArgument`, `SshTimeout` (no login in time, or the node went silent while the command
         ran) and `SshError` (refused, or the connection was lost while the command ran). Cancelling ends the command.
         """
         if timeout_s <= 0 or output_limit_bytes < 0:
             raise InvalidArgument("`timeout_s` must be positive and `output_limit_bytes` not negative")
-        request = ExecRequest(command, env or {}, stdin, output_limit_bytes, on_stdout)
+        request = ExecRequest(command, env or {}, stdin, output_limit_bytes, on_stdout, on_stderr)
         return await self._run(address, request, timeout_s, min(timeout_s, address.connect_timeout_s))
 
     @asynccontextmanager

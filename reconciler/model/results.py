@@ -97,7 +97,7 @@ class ClusterHandle(Frozen):
 
 
 class ExecResult(Frozen):
-    """One finished (or timed out) shell command; bytes that are not UTF-8 are shown as U+FFFD."""
+    """One finished (or timed out) shell command; bytes that are not UTF-8 are `replaced` by U+FFFD."""
 
     exit_code: int
     stdout: str
@@ -106,6 +106,8 @@ class ExecResult(Frozen):
     timed_out: bool
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    stdout_replaced: bool = False
+    stderr_replaced: bool = False
 
 
 class ExecAllResult(Frozen):

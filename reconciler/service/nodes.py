@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.command import OnOutput
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
 from reconciler.service.access import addresses, existing, select_node, select_nodes
@@ -35,16 +36,27 @@ class Nodes:
         timeout_s: float = 30.0,
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
     ) -> ExecResult:
         """Run one shell command on one node; a non-zero exit is a result.
 
+        Output that something listens to is passed on as it comes, and is not in the result.
         Raises `ClusterNotRunning` where the node is not up, `SshTimeout` where it is but takes no login in time.
         """
         record = await existing(self._runtime.store, cluster)
         (address,) = addresses(record, [select_node(record, node, all_with=_EXEC_ALL)])
         if await self._down(record, [address]):
             raise not_running(cluster, [node])
-        return await self._runtime.ssh.run(address, command, timeout_s=timeout_s, env=env, stdin=stdin)
+        return await self._runtime.ssh.run(
+            address,
+            command,
+            timeout_s=timeout_s,
+            env=env,
+            stdin=stdin,
+            on_stdout=on_stdout,
+            on_stderr=on_stderr,
+        )
 
     async def run_all(
         self,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
-from reconciler.frontends.cli.output import emit, narrate
+from reconciler.frontends.cli.outlet import Outlet, write_bytes
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate
 from reconciler.frontends.cli.session import Manner, UseCases, conduct
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def execute(
 ) -> None:
     """Run a shell command in a node, or in many at once.
 
-    Standard output and standard error are the command's own, and so is the exit code: 124 when its time was up,
-    255 when it could not be run. On many nodes each line begins with its node, and the code is the highest one.
+    Standard output and standard error are the command's own, byte for byte as they come, and so is the exit code: 124
+    when its time was up, 255 when it could not be run. On many nodes each line begins with its node, at the end, and
+    the code is the highest one.
     """
     target, command = split_words(words, everywhere=everywhere, nodes=nodes)
     variables = parse_environment(env or ())
@@ -129,11 +131,25 @@ def parse_environment(assignments: Iterable[str]) -> dict[str, str]:
 def _run_on_one(
     cluster: str, node: str, command: str, env: dict[str, str], manner: Manner, *, stdin: bytes | None, timeout_s: float
 ) -> None:
-    async def work(use: UseCases) -> "ExecResult":
-        return await use.nodes.run(cluster, node, command, timeout_s=timeout_s, env=env, stdin=stdin)
+    outlet = Outlet() if manner.output is OutputFormat.TABLE else None
+
+    async def work(use: UseCases) -> "ExecResult | None":
+        running = use.nodes.run(
+            cluster,
+            node,
+            command,
+            timeout_s=timeout_s,
+            env=env,
+            stdin=stdin,
+            on_stdout=outlet.on_stdout if outlet else None,
+            on_stderr=outlet.on_stderr if outlet else None,
+        )
+        return await (outlet.passing(running) if outlet else running)
 
     result = conduct(work, manner)
-    emit(result, manner.output, lambda shown: _pass_on(shown, node))
+    if result is None:
+        raise typer.Exit(BROKEN_PIPE_EXIT_CODE)
+    emit(result, manner.output, lambda shown: _remark(shown, node))
     raise typer.Exit(result.exit_code)
 
 
@@ -175,12 +191,6 @@ def standard_input() -> bytes:
     return data
 
 
-def _pass_on(result: "ExecResult", node: str) -> None:
-    """The command's output as it came."""
-    _write(result.stdout, result.stderr)
-    _remark(result, node)
-
-
 def _pass_on_all(result: "ExecAllResult") -> None:
     """Every line after its node's name."""
     for node, each in result.results.items():
@@ -194,8 +204,7 @@ def _write(out: str, err: str) -> None:
     """Pass text on as bytes: what it does to a terminal is the command's business."""
     for stream, text in ((sys.stdout, out), (sys.stderr, err)):
         stream.flush()
-        stream.buffer.write(text.encode())
-        stream.buffer.flush()
+        write_bytes(stream, text.encode())
 
 
 def with_prefix(prefix: str, text: str) -> str:
@@ -209,6 +218,8 @@ def _remark(result: "ExecResult", node: str) -> None:
     for stream, truncated in (("output", result.stdout_truncated), ("error output", result.stderr_truncated)):
         if truncated:
             narrate(f"{node}: the command's {stream} was cut after {_size(result, stream)} bytes")
+    if result.stdout_replaced or result.stderr_replaced:
+        narrate(f"{node}: the command's output is no text; on one node alone it is passed on as it is")
 
 
 def _size(result: "ExecResult", stream: str) -> int:

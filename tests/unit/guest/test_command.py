@@ -24,7 +24,7 @@ def test_the_shell_says_its_process_number_first_on_standard_error(shell: str) -
     buffer = ErrorBuffer(1000, TOKEN)
     buffer.feed(done.stderr)
     assert buffer.group == int(done.stdout)
-    assert buffer.text() == "problem\n"
+    assert buffer.output.text() == "problem\n"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -73,20 +73,20 @@ def test_the_group_line_is_found_in_pieces_and_behind_noise_of_start_up_files() 
     buffer = ErrorBuffer(1000, TOKEN)
     for piece in (b"warning: locale\nvmclus", b"ter-group:", TOKEN.encode(), b":42", b"\nreal error"):
         buffer.feed(piece)
-    assert (buffer.group, buffer.text()) == (42, "warning: locale\nreal error")
+    assert (buffer.group, buffer.output.text()) == (42, "warning: locale\nreal error")
 
 
 def test_a_group_line_with_another_token_is_output() -> None:
     buffer = ErrorBuffer(1000, TOKEN)
     buffer.feed(b"vmcluster-group:ffffffffffffffff:42\n")
     buffer.flush()
-    assert (buffer.group, buffer.text()) == (None, "vmcluster-group:ffffffffffffffff:42\n")
+    assert (buffer.group, buffer.output.text()) == (None, "vmcluster-group:ffffffffffffffff:42\n")
 
 
 def test_the_limit_does_not_count_the_group_line() -> None:
     buffer = ErrorBuffer(3, TOKEN)
     buffer.feed(f"vmcluster-group:{TOKEN}:42\nabc".encode())
-    assert (buffer.text(), buffer.truncated) == ("abc", False)
+    assert (buffer.output.text(), buffer.output.truncated) == ("abc", False)
 
 
 def test_output_of_exactly_the_limit_is_not_truncated_and_one_byte_more_is() -> None:
@@ -101,3 +101,20 @@ def test_a_character_cut_by_the_limit_is_left_out_and_other_broken_bytes_are_sho
     buffer = OutputBuffer(4)
     buffer.feed(b"\xffab" + "€".encode())
     assert buffer.text() == "\ufffdab"
+    assert buffer.replaced
+
+
+@pytest.mark.parametrize("text", ["", "plain", "\ufffd of the command's own", "ab€"])
+def test_only_what_was_not_text_counts_as_replaced(text: str) -> None:
+    buffer = OutputBuffer(4)
+    buffer.feed(text.encode())
+    assert not buffer.replaced
+
+
+def test_a_listener_gets_what_was_held_back_while_the_group_line_was_looked_for() -> None:
+    heard: list[bytes] = []
+    buffer = ErrorBuffer(0, TOKEN, heard.append)
+    for piece in (b"\xff noise\nvmcluster-", f"group:{TOKEN}:42\n".encode(), b"er", b"ror"):
+        buffer.feed(piece)
+    buffer.flush()
+    assert (heard, buffer.group) == ([b"\xff noise\n", b"er", b"ror"], 42)

@@ -73,6 +73,30 @@ async def test_a_name_that_is_no_variable_is_refused_before_anything_is_sent(poo
 async def test_bytes_that_are_not_utf8_are_shown_as_replacement_characters(pool: SshPool, sshd: Sshd) -> None:
     result = await pool.run(sshd.address, r"printf 'a\377\376b\000c'; printf '\200' >&2", timeout_s=5)
     assert (result.stdout, result.stderr) == ("a\ufffd\ufffdb\0c", "\ufffd")
+    assert result.stdout_replaced
+    assert result.stderr_replaced
+
+
+async def test_a_listener_gets_every_byte_of_both_streams_as_it_comes(
+    pool: SshPool, sshd: Sshd, tmp_path: Path
+) -> None:
+    out, err, came = bytearray(), bytearray(), asyncio.Event()
+
+    def on_stdout(data: bytes) -> None:
+        out.extend(data)
+        came.set()
+
+    wait = f"until [ -e {tmp_path}/go ]; do sleep 0.02; done"
+    command = f"printf 'a\\377\\000'; {wait}; head -c 3000000 /dev/zero; cat >&2; exit 3"
+    running = asyncio.create_task(
+        pool.run(sshd.address, command, timeout_s=20, stdin=b"\x80", on_stdout=on_stdout, on_stderr=err.extend)
+    )
+    await asyncio.wait_for(came.wait(), 10)
+    assert bytes(out) == b"a\xff\0"
+    (tmp_path / "go").touch()
+    result = await running
+    assert (bytes(out), bytes(err)) == (b"a\xff\0" + bytes(3_000_000), b"\x80")
+    assert (result.exit_code, result.stdout, result.stderr, result.stdout_truncated) == (3, "", "", False)
 
 
 async def test_fifty_megabytes_without_a_line_end_are_read_to_the_end_and_marked(pool: SshPool, sshd: Sshd) -> None:

@@ -1,14 +1,21 @@
 """What `exec` makes of its words, and how it passes output on."""
 
+import asyncio
 import io
+import json
 import sys
+from pathlib import Path
 
 import pytest
 import typer
 
 from reconciler.frontends.cli import nodes
+from reconciler.frontends.cli.app import run
 from reconciler.frontends.cli.nodes import Target, command_line, parse_environment, split_words, with_prefix
+from reconciler.frontends.cli.outlet import Outlet
+from reconciler.guest.command import OnOutput
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
+from reconciler.service.nodes import Nodes
 
 
 def result(stdout: str = "", stderr: str = "", **more: object) -> ExecResult:
@@ -51,13 +58,59 @@ def test_every_line_gets_its_prefix_and_an_end() -> None:
     assert with_prefix("n: ", "") == ""
 
 
-def test_output_of_one_node_is_passed_on_as_it_came(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    nodes._pass_on(result("\x1b[31mré\ufffd", "err"), "n")
-    assert capfdbinary.readouterr() == ("\x1b[31mré\ufffd".encode(), b"err")
+def test_output_of_one_node_is_passed_on_as_it_comes(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    seen: list[bytes] = []
+
+    async def talk(*_: object, on_stdout: OnOutput, on_stderr: OnOutput, **__: object) -> ExecResult:
+        on_stdout(b"\x1b[31mr\xff\0")
+        seen.append(capfdbinary.readouterr().out)
+        on_stderr(b"\xfeerr")
+        return result(exit_code=7)
+
+    monkeypatch.setattr(Nodes, "run", talk)
+    assert run(["exec", "lab", "n", "--", "true"]) == 7
+    assert seen == [b"\x1b[31mr\xff\0"]
+    assert capfdbinary.readouterr() == (b"", b"\xfeerr")
+
+
+def test_output_as_data_is_text_that_says_what_was_replaced(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def talk(*_: object, on_stdout: object, **__: object) -> ExecResult:
+        assert on_stdout is None
+        return result("a\ufffd", stdout_replaced=True)
+
+    monkeypatch.setattr(Nodes, "run", talk)
+    assert run(["exec", "lab", "n", "-o", "json", "--", "true"]) == 0
+    assert json.loads(capfd.readouterr().out).items() >= {"stdout": "a\ufffd", "stdout_replaced": True}.items()
+
+
+async def test_a_reader_that_goes_away_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[bool] = []
+
+    def broken(*_: object) -> None:
+        raise BrokenPipeError
+
+    async def talk(outlet: Outlet) -> int:
+        try:
+            outlet.on_stdout(b"x")
+            outlet.on_stdout(b"x")
+            await asyncio.sleep(10)
+            return 0
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr("reconciler.frontends.cli.outlet.write_bytes", broken)
+    monkeypatch.setattr("reconciler.frontends.cli.outlet.silence_stdout", lambda: None)
+    outlet = Outlet()
+    assert await outlet.passing(talk(outlet)) is None
+    assert ended == [True]
 
 
 def test_a_cut_or_timed_out_command_is_remarked_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    nodes._pass_on(result("abc", timed_out=True, exit_code=124, stdout_truncated=True), "n")
+    nodes._remark(result("abc", timed_out=True, exit_code=124, stdout_truncated=True), "n")
     assert capfd.readouterr().err == (
         "n: the time was up after 0.1 s; the command was ended\nn: the command's output was cut after 3 bytes\n"
     )
