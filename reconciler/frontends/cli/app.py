@@ -73,18 +73,23 @@ def remember_options(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return the exit code: 1 for every error, so that 2 is left for `plan`."""
+    """Run one command line and return the exit code: 1 for most errors, so that 2 is left for `plan`."""
     try:
         code = app(list(arguments), prog_name="vmcluster", standalone_mode=False)
     except _CommandLineError as error:
         cast("_Showable", error).show()
-        return FAILURE
+        return _failure_of(error)
     except typer.Abort:
         narrate("nothing was changed")
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _failure_of(error: Exception) -> int:
+    context: typer.Context | None = getattr(error, "ctx", None)
+    return nodes.OWN_FAILURE if context and context.command.name in nodes.PASSES_CODES_ON else FAILURE
 
 
 def main() -> None:

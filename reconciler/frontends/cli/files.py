@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
-from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
+from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import narrate, quiet_pipe
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 from reconciler.frontends.cli.text import one_line
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="For the whole copy, per node.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", callback=more_than_zero, help="For the whole copy, per node.")
+]
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.frontends.cli.options import Cluster, Output, OutputFormat
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def collect(
     ] = Level.ALL,
     timeout: Annotated[
         float,
-        typer.Option("--timeout", metavar="SECONDS", min=0, help="For SSH, before a node's console is read instead."),
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            callback=more_than_zero,
+            help="For SSH, before a node's console is read instead.",
+        ),
     ] = 15.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
+from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate
 from reconciler.frontends.cli.session import Manner, UseCases, conduct
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 OWN_FAILURE = 255
 """As ssh(1) does: the codes below it are the remote command's own."""
+
+PASSES_CODES_ON = frozenset({"exec", "ssh"})
+"""The commands that do so."""
 
 STDIN_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -52,7 +55,10 @@ def execute(
         bool, typer.Option("--stdin", "-i", help="Pass standard input on, whole, to the command.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="For the login and the command together.")
+        float,
+        typer.Option(
+            "--timeout", metavar="SECONDS", callback=more_than_zero, help="For the login and the command together."
+        ),
     ] = 30.0,
     env: Annotated[
         list[str] | None, typer.Option("--env", "-e", metavar="NAME=VALUE", help="Set in the command's environment.")
@@ -62,8 +68,8 @@ def execute(
     """Run a shell command in a node, or in many at once.
 
     Standard output and standard error are the command's own, byte for byte as they come, and so is the exit code: 124
-    when its time was up, 255 when it could not be run. On many nodes each line begins with its node, at the end, and
-    the code is the highest one.
+    when its time was up, 255 when it could not be run or was asked for wrongly. On many nodes each line begins with
+    its node, and the code is the highest one.
     """
     target, command = split_words(words, everywhere=everywhere, nodes=nodes)
     variables = parse_environment(env or ())

@@ -40,6 +40,13 @@ def valid_text(value: str | None) -> str | None:
     return value
 
 
+def more_than_zero(value: float) -> float:
+    """A time in which something can be done."""
+    if not value > 0:
+        raise typer.BadParameter(f"{value:g} is not more than 0")
+    return value
+
+
 Cluster = Annotated[
     str,
     typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=complete_cluster, callback=valid_text),

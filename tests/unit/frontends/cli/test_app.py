@@ -64,10 +64,8 @@ def test_a_libvirt_that_is_not_there_is_named_without_a_trace(invoke: Invoke, la
         ["status", "-o", "xml"],
         ["stop", "lab", "--mode", "gently"],
         ["start", "lab", "--timeout", "-1"],
-        ["exec", "lab", "alpha"],
-        ["exec", "lab", "--all", "--nodes", "alpha", "--", "true"],
-        ["exec", "lab", "--nodes", ",", "--", "true"],
-        ["exec", "lab", "alpha", "--env", "NAME", "--", "true"],
+        ["push", "lab", "/etc", "/there", "--timeout", "0"],
+        ["dmesg", "collect", "lab", "--timeout", "nan"],
     ],
 )
 def test_a_wrong_command_line_exits_1_because_2_says_that_a_plan_has_changes(
@@ -76,6 +74,28 @@ def test_a_wrong_command_line_exits_1_because_2_says_that_a_plan_has_changes(
     ended = invoke(*arguments)
     assert (ended.code, ended.out) == (1, "")
     assert "Error: " in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("exec", "Missing argument"),
+        ("exec lab alpha", "say which node"),
+        ("exec lab --all --nodes alpha -- true", "either --all or --nodes"),
+        ("exec lab --nodes , -- true", "names no node"),
+        ("exec lab alpha --env NAME -- true", "not NAME=VALUE"),
+        ("exec lab alpha --timeout abc -- true", "'--timeout'"),
+        ("exec lab alpha --timeout 0 -- true", "0 is not more than 0"),
+        ("exec lab alpha --bogus -- true", "--bogus"),
+        ("ssh lab", "Missing argument"),
+    ],
+)
+def test_a_wrong_command_line_exits_255_where_the_codes_below_are_a_remote_commands(
+    invoke: Invoke, words: str, problem: str
+) -> None:
+    ended = invoke(*words.split())
+    assert (ended.code, ended.out) == (255, "")
+    assert problem in ended.err
 
 
 def test_what_is_wrong_with_the_configuration_is_one_error(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
