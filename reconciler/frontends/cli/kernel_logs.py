@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.completion import complete_nodes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
@@ -27,7 +28,13 @@ class Level(StrEnum):
 
 
 Nodes = Annotated[
-    str | None, typer.Option("--nodes", metavar="A,B", help="Only these nodes; left out: all of the cluster's.")
+    str | None,
+    typer.Option(
+        "--nodes",
+        metavar="A,B",
+        help="Only these nodes; left out: all of the cluster's.",
+        autocompletion=complete_nodes,
+    ),
 ]
 SinceMarker = Annotated[
     str | None, typer.Option("--since", metavar="MARKER", help="Only what came after this marker of `dmesg mark`.")

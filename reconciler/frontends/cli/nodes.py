@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.completion import complete_nodes, complete_target
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate
@@ -47,10 +48,14 @@ def execute(
             metavar="[NODE] -- COMMAND...",
             help="A node (unless --all or --nodes is given), then the command. One word is a shell command line as it "
             "is; several words are quoted so that the node's shell sees the same words.",
+            autocompletion=complete_target,
         ),
     ],
     everywhere: Annotated[bool, typer.Option("--all", help="Run it on all nodes at once.")] = False,
-    nodes: Annotated[str | None, typer.Option("--nodes", metavar="A,B", help="Run it on these nodes at once.")] = None,
+    nodes: Annotated[
+        str | None,
+        typer.Option("--nodes", metavar="A,B", help="Run it on these nodes at once.", autocompletion=complete_nodes),
+    ] = None,
     stdin: Annotated[
         bool, typer.Option("--stdin", "-i", help="Pass standard input on, whole, to the command.")
     ] = False,

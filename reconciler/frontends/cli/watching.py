@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.frontends.cli.completion import complete_cluster
+from reconciler.frontends.cli.completion import complete_cluster, complete_condition
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, log_options, valid_text
 from reconciler.frontends.cli.output import narrate
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
@@ -147,6 +147,7 @@ def wait_for(
             "--for",
             metavar="CONDITION",
             help="Ready, Running, Defined, SSHReachable, … (condition=Ready and Ready=False work too), or delete.",
+            autocompletion=complete_condition,
         ),
     ] = "Ready",
     timeout: Annotated[

@@ -27,6 +27,37 @@ def test_clusters_and_nodes_are_offered_by_their_beginning(lab: ClusterRecord) -
     assert complete_node(context("nope"), "") == complete_node(context(None), "") == []
 
 
+def offered(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """What a bash gets for an unfinished command line."""
+    monkeypatch.setenv("_VMCLUSTER_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"vmcluster {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" "))))
+    with pytest.raises(SystemExit):
+        app([], prog_name="vmcluster")
+    return capfd.readouterr().out.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("exec lab ", ["alpha", "zeta"]),
+        ("exec lab z", ["zeta"]),
+        ("exec lab alpha ", []),
+        ("exec lab --nodes alpha,", ["alpha,zeta"]),
+        ("push lab --nodes a", ["alpha"]),
+        ("wait lab --for R", ["Running", "Ready"]),
+    ],
+)
+def test_a_shell_completes_nodes_wherever_they_are_named(
+    lab: ClusterRecord,
+    line: str,
+    names: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert offered(line, monkeypatch, capfd) == names
+
+
 async def test_snapshots_are_offered_by_their_own_and_by_the_topologys_names(
     state_dir: Path, lab: ClusterRecord
 ) -> None:
