@@ -89,9 +89,10 @@ class Clusters:
         approval: Approval = NOTHING_AGREED,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """The topology and the power of an earlier generation are wanted again; the one before, where none is named.
+        """The topology and the power of an earlier generation are wanted again.
 
-        Snapshots, and what was carried out once, stay as they are. Raises `ApprovalRequired` as `apply` does.
+        Where none is named it is the last in which they differ. Snapshots, and what was carried out once, stay as they
+        are. Raises `ApprovalRequired` as `apply` does.
         """
         before = await self._runtime.store.get(cluster)
         then = await record_at(self._runtime, cluster, to)

@@ -1,6 +1,6 @@
 """Records that were lost, cannot be read, or are wanted as they once were."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> ClusterRecord:
-    """What was wanted at a generation; for None, at the one before the newest.
+    """What was wanted at a generation; for None, at the last that wanted something else.
 
     Raises `ClusterNotFound`, and `InvalidArgument` for a generation without a cluster or that this version
     cannot read.
@@ -28,7 +28,7 @@ async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> C
     entries = await runtime.store.history(cluster)
     if not entries:
         raise ClusterNotFound(f"nothing is known of a cluster named {cluster!r}", hint="`vmcluster list` names them")
-    wanted = _earlier(entries) if generation is None else generation
+    wanted = last_other(entries) if generation is None else generation
     if wanted not in {entry.generation for entry in entries}:
         raise InvalidArgument(
             f"cluster {cluster!r} never had generation {wanted}", hint=f"`vmcluster history {cluster}` lists them"
@@ -36,20 +36,36 @@ async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> C
     return _readable(cluster, wanted, _document_at(entries, wanted))
 
 
-def _earlier(entries: Sequence[HistoryEntry]) -> int:
-    if len(entries) == 1:
+def last_other(entries: Sequence[HistoryEntry]) -> int:
+    """The newest generation that wanted another topology or power than the last one. Raises `InvalidArgument`."""
+    wanted = {generation: _restorable(document) for generation, document in _documents(entries)}
+    *earlier, newest = wanted
+    found = next((of for of in reversed(earlier) if wanted[of] not in (None, wanted[newest])), None)
+    if found is None:
         raise InvalidArgument(
-            f"cluster {entries[0].cluster_name!r} has only one generation", hint="there is nothing to go back to"
+            f"no earlier generation of cluster {entries[0].cluster_name!r} wants another topology or other power of its"
+            " nodes",
+            hint="there is nothing to go back to",
         )
-    return entries[-2].generation
+    return found
+
+
+def _restorable(document: Any) -> Any:
+    """What a rollback brings back of a record; None of a cluster that was to go."""
+    if document is None or document.get("deletion") is not None:
+        return None
+    return document["spec"], {node: intent["power"] for node, intent in document["nodes"].items()}
 
 
 def _document_at(entries: Sequence[HistoryEntry], generation: int) -> Any:
+    return next((of for number, of in _documents(entries) if number == generation), None)
+
+
+def _documents(entries: Iterable[HistoryEntry]) -> Iterator[tuple[int, Any]]:
     document = None
     for entry in entries:
-        if entry.generation <= generation:
-            document = patched(document, entry.patch)
-    return document
+        document = patched(document, entry.patch)
+        yield entry.generation, document
 
 
 def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:

@@ -93,7 +93,12 @@ def rollback(
     cluster: Cluster,
     to: Annotated[
         int | None,
-        typer.Option("--to", metavar="GENERATION", min=1, help="As `history` lists it; left out: the one before."),
+        typer.Option(
+            "--to",
+            metavar="GENERATION",
+            min=1,
+            help="As `history` lists it; left out: the last that wanted something else.",
+        ),
     ] = None,
     allow_restart: AllowRestart = False,
     allow_data_loss: AllowDataLoss = False,
