@@ -63,7 +63,7 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
     names = topology_names(settings)
     message = f"there is no topology {shown(text)!r} in {settings.topology_dir}"
     if not names:
-        return TopologyNotFound(message, hint="it holds none; put a file NAME.yaml there, or give a path with a slash")
+        return TopologyNotFound(message, hint="it holds none; put a file NAME.yaml there, or give the path of a file")
     close = suggestion(text.removesuffix(SUFFIX), names)
     listed = ", ".join(names[:_MAX_LISTED_NAMES]) + (", ..." if len(names) > _MAX_LISTED_NAMES else "")
     meant = f"did you mean {close}? " if close else ""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.errors import ApprovalRequired
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import narrate, unheard
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
@@ -194,17 +195,16 @@ def destroy(
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Take a cluster's machines and network away. Its disks stay and are taken up again by a later apply."""
+    manner = Manner(output=output, when_interrupted="the cluster stays to be destroyed: run it again")
     if remove_overlays and not yes:
-        _require_consent(cluster)
+        _require_consent(cluster, manner)
 
     async def work(use: UseCases) -> "ClusterStatus":
         if force:
             return await use.clusters.destroy_by_marks(cluster, remove_overlays=remove_overlays, progress=use.progress)
         return await use.clusters.destroy(cluster, remove_overlays=remove_overlays, progress=use.progress)
 
-    present(
-        work, Manner(output=output, when_interrupted="the cluster stays to be destroyed: run it again"), _show_status
-    )
+    present(work, manner, _show_status)
 
 
 @app.command()
@@ -227,10 +227,14 @@ def crash(
     present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_node)
 
 
-def _require_consent(cluster: str) -> None:
+def _require_consent(cluster: str, manner: Manner) -> None:
     """Ask a person; a script has to say --yes."""
+
+    async def refuse(_: UseCases) -> None:
+        raise ApprovalRequired(f"the disks of {cluster!r} would be deleted for good", hint="`yes` agrees to it")
+
     if not sys.stdin.isatty():
-        raise typer.BadParameter("deletes disks for good: say --yes as well", param_hint="--remove-overlays")
+        conduct(refuse, manner)
     question = f"Delete the disks, seeds, host keys and snapshots of {cluster!r} for good?"
     if not typer.confirm(question, err=True):
         narrate("nothing was changed")

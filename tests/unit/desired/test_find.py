@@ -58,3 +58,8 @@ def test_nothing_else_is_found(name: str, directory: Path) -> None:
 
 def test_an_absent_topology_directory_holds_no_names(directory: Path) -> None:
     assert topology_names(settings_in(directory / "absent")) == []
+
+
+def test_where_there_is_no_topology_at_all_any_file_may_be_named_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(TopologyNotFound, match=r"put a file NAME\.yaml there, or give the path of a file"):
+        find_topology("nope", settings_in(tmp_path))

@@ -132,7 +132,9 @@ def test_hostile_names_neither_break_a_command_nor_reach_the_terminal_raw(invoke
 def test_deleting_disks_needs_a_yes_where_nobody_can_be_asked(invoke: Invoke, lab: ClusterRecord) -> None:
     ended = invoke("destroy", "lab", "--remove-overlays")
     assert ended.code == 1
-    assert "--yes" in ended.err
+    assert (
+        ended.err == "error [APPROVAL_REQUIRED]: the disks of 'lab' would be deleted for good\n  `--yes` agrees to it\n"
+    )
     assert invoke("list", "-o", "json").data[0]["destroyed"] is False
 
 
