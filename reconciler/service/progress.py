@@ -1,7 +1,7 @@
 """What a front end may show while a verb is at work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.model.event import ClusterEvent, EventKind
 
@@ -13,12 +13,24 @@ class Progress:
     """Told in words of each action that ends and of each node that is reached."""
 
     report: Report
+    _last: dict[tuple[str, str | None], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def event(self, event: ClusterEvent) -> None:
-        """Something happened to the cluster that is waited for; what its status will say is not repeated here."""
-        if event.kind in _ACTIONS:
+        """Something happened to the cluster that is waited for; what its status will say is not repeated here.
+
+        Nor is that an action was done again on the same node, as a shutdown is asked for until it is heard.
+        """
+        if event.kind not in _ACTIONS:
+            return
+        what, said = (event.subject, event.node), event.kind if event.kind in _ENDED else event.message
+        if self._last.get(what) != said:
             where = f" {event.node}" if event.node else ""
             self.report(f"{event.subject}{where}: {event.message}")
+        self._last[what] = said
+
+
+_ENDED = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})
+"""They differ in nothing but their duration."""
 
 
 _ACTIONS = frozenset(
