@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from reconciler.model.event import ClusterEvent
 from reconciler.service.access import require_cluster_name
+from reconciler.service.history import history_of
 from reconciler.service.runtime import Runtime
 
 __all__ = ["ClusterEvent", "events_of", "follow_events"]
@@ -12,10 +13,16 @@ _WAIT_S = 60.0
 
 
 async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]:
-    """The events of a cluster, also of one that is gone, or of all; oldest first."""
+    """The events of a cluster, also of one that is gone, or of all; oldest first.
+
+    Raises `ClusterNotFound` for a name that never was.
+    """
     if cluster is not None:
         require_cluster_name(cluster)
-    return await runtime.store.events(cluster)
+    found = await runtime.store.events(cluster)
+    if cluster is not None and not found:
+        await history_of(runtime, cluster)
+    return found
 
 
 async def follow_events(runtime: Runtime, cluster: str | None, *, after: int) -> AsyncIterator[ClusterEvent]:

@@ -160,6 +160,16 @@ def test_a_relative_place_on_nodes_is_refused_before_anything_is_looked_at(invok
     assert "error [INVALID_ARGUMENT]: 'relative' is not the absolute path" in ended.err
 
 
+@pytest.mark.parametrize("command", ["history", "events", "events --follow"])
+def test_a_cluster_that_never_was_has_neither_a_history_nor_events(
+    invoke: Invoke, lab: ClusterRecord, command: str
+) -> None:
+    assert invoke("events", "lab").code == 0
+    ended = invoke(*command.split(), "nope")
+    assert ended.code == 1
+    assert "error [CLUSTER_NOT_FOUND]: no cluster named 'nope' is defined" in ended.err
+
+
 def test_the_history_of_a_cluster_names_who_changed_what(invoke: Invoke, lab: ClusterRecord) -> None:
     ended = invoke("history", "lab")
     generation, *_, actor, sign, what = ended.out.splitlines()[1].split(maxsplit=5)
