@@ -1,18 +1,20 @@
 """The controller as a service in this process."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 
 from reconciler.controller.keeper import OnRound
 from reconciler.controller.round import RoundResult
 from reconciler.controller.service import Scope, Service
+from reconciler.errors import StoreUnavailable
 from reconciler.service.access import require_cluster_name
 from reconciler.service.metrics import Metrics, served
 from reconciler.service.runtime import Runtime
 from reconciler.service.service_manager import ServiceManager
+from reconciler.store.lease import Lease
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +32,7 @@ async def watch(
     The service manager is told how it goes, where one listens; metrics are served where `metrics_port` is not 0.
     Raises `OperationTimeout` naming the other controller of this host where there is one.
     """
-    for cluster in clusters:
-        require_cluster_name(cluster)
+    await _require_names(runtime, clusters)
     scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
     manager = ServiceManager()
     status = StatusLine(manager)
@@ -41,10 +42,11 @@ async def watch(
             metrics = Metrics()
             observers.append(metrics.on_round)
             await stack.enter_async_context(served(metrics, metrics_port))
+        lease = runtime.lease("vmcluster watch")
         service = Service(
             runtime.store,
             runtime.rounds,
-            runtime.lease("vmcluster watch"),
+            lease,
             runtime.libvirt.connection,
             scope,
             observers,
@@ -52,15 +54,39 @@ async def watch(
         await runtime.follow_guests()
         await runtime.follow_host(service.on_host_event)
         runtime.follow_kernel(service.on_host_event)
-        log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
         status.tell()
-        await _serve(service, stop, manager)
+
+        async def begin() -> None:
+            await _take(lease)
+            log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
+
+        await _serve(service, begin, stop, manager)
     log.info("ended")
 
 
-async def _serve(service: Service, stop: asyncio.Event, manager: ServiceManager) -> None:
+async def _require_names(runtime: Runtime, clusters: Sequence[str]) -> None:
+    """Raise `ClusterNotFound` for what is no name; of a cluster that is not there, which may come later, warn."""
+    for cluster in clusters:
+        require_cluster_name(cluster)
+    with suppress(StoreUnavailable):  # which the service waits out
+        defined = await runtime.store.names() if clusters else []
+        for cluster in sorted(set(clusters).difference(defined)):
+            log.warning("cluster_not_defined", cluster=cluster, defined=defined, remedy="it is kept once it is applied")
+
+
+async def _take(lease: Lease) -> None:
+    """Hold the lease. Raises `OperationTimeout` where it is not free in time."""
+    if not lease.try_acquire():
+        log.warning("waiting_for_lease", cause=lease.occupied(), timeout_s=LEASE_WAIT_S)
+        await lease.acquire(LEASE_WAIT_S)
+
+
+async def _serve(
+    service: Service, begin: Callable[[], Awaitable[None]], stop: asyncio.Event, manager: ServiceManager
+) -> None:
     alive = asyncio.create_task(manager.keep_alive())
     try:
+        await begin()
         await service.run(stop, on_ready=manager.ready, on_stop=manager.stopping, lease_wait_s=LEASE_WAIT_S)
     finally:
         alive.cancel()

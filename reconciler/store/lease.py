@@ -73,9 +73,7 @@ class Lease:
         deadline = time.monotonic() + timeout_s
         while not self.try_acquire():
             if time.monotonic() >= deadline:
-                raise OperationTimeout(
-                    f"the lease {self._path} was not free within {timeout_s:g} s: {self._occupied()}"
-                )
+                raise OperationTimeout(f"the lease {self._path} was not free within {timeout_s:g} s: {self.occupied()}")
             await asyncio.sleep(_RETRY_S)
 
     def release(self, *, remove: bool = False) -> None:
@@ -99,6 +97,11 @@ class Lease:
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
+    def occupied(self) -> str:
+        """In words, who holds the lease."""
+        holder = self.holder()
+        return f"process {holder.process_id} ({holder.purpose}) holds it" if holder else "another process holds it"
+
     async def __aenter__(self) -> Self:
         await self.acquire(self._timeout_s)
         return self
@@ -119,10 +122,6 @@ class Lease:
         holder = json.dumps(asdict(Holder(os.getpid(), self._purpose))).encode()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder[:_HOLDER_MAX_BYTES], 0)
-
-    def _occupied(self) -> str:
-        holder = self.holder()
-        return f"process {holder.process_id} ({holder.purpose}) holds it" if holder else "another process holds it"
 
     def forget_in_child(self) -> None:
         """Close a forked child's copy of the descriptor, which would keep the lock alive beyond its holder."""
