@@ -15,7 +15,7 @@ from reconciler.act.runner import carry_out
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import Journal, OnEvent, no_observer
 from reconciler.controller.retries import Retries
-from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round
+from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round, status_of_look
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
 from reconciler.errors import ClusterError, Conflict
@@ -31,8 +31,8 @@ from reconciler.model.document import ClusterDocument, Power, Snapshot, Unknown
 from reconciler.model.plan import FlattenLayer, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
-from reconciler.model.status import Obstacle, RecordStatus
-from reconciler.observe.cluster import observe_cluster
+from reconciler.model.status import ConditionStatus, ConditionType, Obstacle, RecordStatus
+from reconciler.observe.cluster import FoundDomains, observe_cluster
 from reconciler.observe.verification import revert_obstacles
 from reconciler.plan.drift import Drift, withhold
 from reconciler.plan.planner import plan
@@ -56,6 +56,19 @@ class Sighting:
 
     nodes: Mapping[str, str]
     faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a cluster is like now, without anything done about it; the status is written nowhere.
+
+    `observed` is None, and `error` says why, where the host could not be observed.
+    """
+
+    record: ClusterRecord
+    status: RecordStatus
+    observed: ClusterDocument | None
+    error: ClusterError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +156,20 @@ class Rounds:
         await self._export.forget(cluster)
         return len(shaped) + cut
 
-    async def look(self, cluster: str) -> RecordStatus | None:
-        """What a round would say of a cluster that does nothing; it is not written. None without a record."""
+    async def look(self, cluster: str, found: FoundDomains | None = None) -> Look | None:
+        """A cluster as it is now; None without a record. `found` is as for `observe_cluster`."""
         standing = await self._store.standing(cluster)
         if standing is None:
             return None
-        record, before, now = standing.record, standing.status, datetime.now(UTC)
+        view, observed = _view(standing, None), None
         try:
-            difference = await self._compare(record, before)
+            observed = await observe_cluster(view.record, self._libvirt, self._links, found)
+            difference = await self._compare(view.record, view.before, observed, view.upkeep_put_off)
         except ClusterError as error:
-            return status_of_failed_round(record, obstacle_of(error), before, now)
-        return status_after(record, difference.observed, difference.plan, (), before, now)
+            now = datetime.now(UTC)
+            failed = status_of_failed_round(view.record, obstacle_of(error), view.before, now)
+            return Look(view.record, failed, observed, error)
+        return Look(view.record, _status_of_look(view, difference), observed)
 
     async def revert_obstacles(self, record: ClusterRecord, snapshot: Snapshot) -> list[str]:
         """What keeps the cluster from being reverted as the record, not yet written, wants it; changes nothing."""
@@ -260,14 +276,13 @@ class Rounds:
         journal: Journal,
     ) -> None:
         """`todo` is what of the drift's was to be done now: without what failed lately and is waited with."""
-        said = outcomes
+        failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
         if view.retries is not None:
             view.retries.note(outcomes)
-            todo = replace(todo, obstacles=(*todo.obstacles, *view.retries.obstacles(drift.todo)))
-            said = [outcome for outcome in outcomes if outcome.error is None]  # the others are waited with
+            failures = view.retries.obstacles(drift.todo)  # what failed is waited with
         now = datetime.now(UTC)
         status = status_after(
-            view.record, difference.observed, todo, said, view.before, now, drift.reported, view.put_off
+            view.record, difference.observed, todo, failures, view.before, now, drift.reported, view.put_off
         )
         await self._write(view, view.marked(status, converged=difference.plan.converged), journal)
 
@@ -316,6 +331,13 @@ class _View:
         """Whether the record's policy for drift decides what is done."""
         return self.settled and not self.asked
 
+    @property
+    def upkeep_put_off(self) -> Set[str]:
+        """The nodes whose upkeep the last round may have put off: it put off some."""
+        said = self.before.conditions if self.before else ()
+        put_off = any((of.type, of.status) == (ConditionType.UPKEEP_DONE, ConditionStatus.FALSE) for of in said)
+        return self.record.nodes.keys() if put_off else frozenset()
+
     def marked(self, status: RecordStatus, *, converged: bool) -> RecordStatus:
         """The status with what it answers, and whether the record was brought about.
 
@@ -335,6 +357,14 @@ def _view(standing: Standing, retries: Retries | None) -> _View:
         retries.begin(standing.record.generation, standing.request)
     put_off = retries.put_off() if retries else {}
     return _View(standing.record, standing.status, standing.request, retries, put_off)
+
+
+def _status_of_look(view: _View, difference: Difference) -> RecordStatus:
+    """What differs of a record that was brought about is drift, of which its policy says what matters."""
+    drift = withhold(difference.plan, view.record.spec.drift) if view.settled else Drift(difference.plan)
+    drifted = view.settled and _is_drift(drift.todo)
+    now = datetime.now(UTC)
+    return status_of_look(view.record, difference.observed, drift, view.before, now, drifted=drifted)
 
 
 def _is_drift(todo: Plan) -> bool:

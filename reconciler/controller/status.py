@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
 from reconciler.faults.observed import active_faults
 from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot, Unknown
 from reconciler.model.plan import KIND_OF, Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
+from reconciler.plan.drift import Drift
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -19,7 +19,7 @@ def status_after(
     record: ClusterRecord,
     observed: ClusterDocument,
     plan: Plan,
-    outcomes: Sequence[Outcome],
+    failures: tuple[Obstacle, ...],
     before: RecordStatus | None,
     now: datetime,
     reported: Sequence[Action] = (),
@@ -27,10 +27,9 @@ def status_after(
 ) -> RecordStatus:
     """The status of a round that observed the host, planned and acted.
 
-    `reported` are actions that nobody wants done although they would mend a difference; `put_off` says why the
-    upkeep of nodes has failed, which nothing else waits for.
+    `failures` are actions that came to nothing; `reported` are actions that nobody wants done although they would
+    mend a difference; `put_off` says why the upkeep of nodes has failed, which nothing else waits for.
     """
-    failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
     obstacles = (*plan.obstacles, *failures)
     made = _snapshots_made(record, observed, before)
     faults = _faults_applied(record, observed, plan)
@@ -41,19 +40,51 @@ def status_after(
         faults,
         _upkeep_done(put_off),
         _drifted(reported),
-        _ready(plan, obstacles, reported),
+        _ready(record, plan, obstacles, reported),
     )
     return RecordStatus(
         cluster_name=record.cluster_name,
         observed_generation=record.generation,
-        converged=plan.converged,
+        converged=plan.converged and not failures,
         conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
         obstacles=obstacles,
+        failures=failures,
         snapshots_made=made,
         faults=active_faults(record.faults.values(), tuple(record.spec.nodes), observed.links, now),
         faults_in_force=_faults_in_force(record, faults, before),
         updated_at=now,
     )
+
+
+def status_of_look(
+    record: ClusterRecord,
+    observed: ClusterDocument,
+    drift: Drift,
+    before: RecordStatus | None,
+    now: datetime,
+    *,
+    drifted: bool,
+) -> RecordStatus:
+    """The status of a cluster at which somebody only looks; `drifted` says that what is to be done is drift.
+
+    What only a round can know is from the one before: what came to nothing and is still to be done, what was put off.
+    """
+    status = status_after(record, observed, drift.todo, _still_due(drift.todo, before), before, now, drift.reported)
+    fresh = {of.type: of for of in status.conditions}
+    if drifted and not drift.reported:
+        said = "; ".join([differences(drift.todo.actions), *(of.message for of in drift.todo.obstacles)]).strip("; ")
+        verdict = _verdict(ConditionType.DRIFTED, True, "Found", said)
+        fresh[ConditionType.DRIFTED] = _with_transition(verdict, before, now)
+    earlier = before.conditions if before else ()
+    fresh.update({of.type: of for of in earlier if of.type is ConditionType.UPKEEP_DONE})
+    worked_on = before.observed_generation if before else 0
+    return status.model_copy(update={"conditions": tuple(fresh.values()), "observed_generation": worked_on})
+
+
+def _still_due(todo: Plan, before: RecordStatus | None) -> tuple[Obstacle, ...]:
+    """What the last round failed at, as far as there is still something to do there."""
+    due = {action.node for action in todo.actions}
+    return tuple(of for of in before.failures if of.node in due or of.node is None) if before and due else ()
 
 
 def status_of_failed_round(
@@ -191,13 +222,15 @@ def differences(actions: Sequence[Action]) -> str:
     )
 
 
-def _ready(plan: Plan, obstacles: tuple[Obstacle, ...], reported: Sequence[Action]) -> Condition:
+def _ready(record: ClusterRecord, plan: Plan, obstacles: tuple[Obstacle, ...], reported: Sequence[Action]) -> Condition:
     if obstacles:
         return _verdict(ConditionType.READY, False, "Obstructed", "; ".join(obstacle.message for obstacle in obstacles))
     if not plan.converged:
         return _verdict(ConditionType.READY, False, "Converging", f"{len(plan.actions)} actions to go")
     if reported:
         return _verdict(ConditionType.READY, False, "Drifted", differences(reported))
+    if record.deletion is not None:
+        return _verdict(ConditionType.READY, False, "Destroyed", "its disks are kept")
     return _verdict(ConditionType.READY, True, "AsWanted", "")
 
 

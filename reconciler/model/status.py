@@ -55,10 +55,11 @@ class RecordStatus(Frozen):
 
     `observed_generation` is the newest generation that a round has worked on; `converged` says whether that
     round left nothing to do. `settled_generation` is the newest one that was brought about whole: what differs
-    from it later is drift. `round_request` is the newest request for a round that was answered. `snapshots_made`
-    are requests of the record: a snapshot of one that is not there is lost. `faults` are the wanted ones with what the
-    round found of them, as they were last exported. `faults_in_force` are the handles of those that were brought about
-    and not yet healed, with the end of those that have one.
+    from it later is drift. `round_request` is the newest request for a round that was answered. `failures` are those
+    of the obstacles that are actions which came to nothing. `snapshots_made` are requests of the record: a snapshot of
+    one that is not there is lost. `faults` are the wanted ones with what the round found of them, as they were last
+    exported. `faults_in_force` are the handles of those that were brought about and not yet healed, with the end of
+    those that have one.
     """
 
     cluster_name: str
@@ -68,6 +69,7 @@ class RecordStatus(Frozen):
     round_request: int = 0
     conditions: tuple[Condition, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
+    failures: tuple[Obstacle, ...] = ()
     snapshots_made: frozenset[int] = frozenset()
     faults: tuple[NetFaultInfo, ...] = ()
     faults_in_force: dict[str, datetime | None] = {}

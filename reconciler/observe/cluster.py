@@ -1,6 +1,7 @@
 """The observed document of one cluster, read back from the host in one pass."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from reconciler.errors import ClusterError, ErrorCode, HostCommandFailed
@@ -38,11 +39,20 @@ _LOOKS_AT_AN_END = 11
 _END_S = 0.02
 
 
-async def observe_cluster(record: ClusterRecord, libvirt: Libvirt, links: LinkDriver) -> ClusterDocument:
-    """What the host has of a cluster. Raises `LibvirtUnavailable` when libvirt cannot be asked."""
+FoundDomains = Awaitable[dict[str, FoundDomain]]
+"""The domains of a cluster, by node, that are being looked for."""
+
+
+async def observe_cluster(
+    record: ClusterRecord, libvirt: Libvirt, links: LinkDriver, found: FoundDomains | None = None
+) -> ClusterDocument:
+    """What the host has of a cluster, with the domains `found` where the caller looks for them anyway.
+
+    Raises `LibvirtUnavailable` when libvirt cannot be asked.
+    """
     cluster, spec = record.cluster_name, record.spec
     domains, networks, files, inbound = await together(
-        libvirt.find_domains(cluster),
+        found if found is not None else libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
         asyncio.to_thread(_observe_files, record),
         _observe_links(record, links),

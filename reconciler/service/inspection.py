@@ -1,10 +1,14 @@
 """Looking at clusters: status, handle, waiting for logins. Changes nothing."""
 
+import asyncio
+from copy import copy
+
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
-from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout, hints_of
+from reconciler.controller.round import Look
+from reconciler.errors import ClusterError, ClusterNotFound, ClusterNotRunning, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.host.libvirt.driver import FoundDomain
-from reconciler.model.document import PowerState
+from reconciler.model.document import Network, Power, PowerState
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.results import (
     ClusterHandle,
@@ -14,7 +18,7 @@ from reconciler.model.results import (
     NodeDescriptor,
     NodeStatus,
 )
-from reconciler.model.status import RecordStatus
+from reconciler.observe.cluster import FoundDomains
 from reconciler.service.access import addresses, existing
 from reconciler.service.node_probe import Probe, console_state, probe
 from reconciler.service.progress import Progress
@@ -49,32 +53,22 @@ class Inspection:
         self._runtime = runtime
 
     async def status(self, cluster: str) -> ClusterStatus:
-        """A cluster as it is now; nodes that run are asked over SSH, all at once."""
+        """A cluster as it is now; nodes that run are asked over SSH, all at once.
+
+        Raises `LibvirtUnavailable`, with what can be said nevertheless as its partial result.
+        """
         record = await existing(self._runtime.store, cluster)
-        domains, networks, said = await together(
-            self._runtime.libvirt.find_domains(cluster),
-            self._runtime.libvirt.find_networks(cluster, frozenset()),
-            self._runtime.store.status(cluster),
-        )
-        nodes = await together(*(self._node(record, name, domains.get(name), said) for name in record.spec.nodes))
-        return ClusterStatus(
-            cluster_name=cluster,
-            network_active=any(found.record is not None and found.record.network.active for found in networks),
-            nodes=tuple(nodes),
-            generation=record.generation,
-            observed_generation=said.observed_generation if said else 0,
-            conditions=said.conditions if said else (),
-        )
+        return await self._status(record, tuple(record.spec.nodes))
 
     async def node_status(self, cluster: str, node: str) -> NodeStatus:
-        """One node as it is now."""
+        """One node as it is now. Raises as `status` does."""
         record = await existing(self._runtime.store, cluster)
-        domains = await self._runtime.libvirt.find_domains(cluster)
-        return await self._node(record, node, domains.get(node), await self._runtime.store.status(cluster))
+        return (await self._status(record, (node,))).nodes[0]
 
     async def clusters(self) -> list[ClusterSummary]:
         """Every cluster that has a record, destroyed ones with kept disks included, without asking any node."""
-        return [await self._summary(name) for name in await self._runtime.store.names()]
+        looks = await together(*map(self._runtime.rounds.look, await self._runtime.store.names()))
+        return [_summary(look) for look in looks if look is not None]
 
     async def handle(self, cluster: str) -> ClusterHandle:
         """How to log in to every node. Raises `ClusterNotRunning` unless all of them run and answer."""
@@ -124,43 +118,77 @@ class Inspection:
         if down := await self.not_running(record, nodes):
             raise not_running(record.cluster_name, down)
 
-    async def _node(
-        self, record: ClusterRecord, name: str, domain: FoundDomain | None, said: RecordStatus | None
-    ) -> NodeStatus:
-        state = _state(domain)
-        seen = await self._probe(record, name) if state is DomainState.RUNNING else None
-        kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state)
-        obstacles = said.obstacles if said else ()
-        messages = [obstacle.message for obstacle in obstacles if obstacle.node == name]
-        if kernel and kernel.event:
-            messages.append(f"the kernel reported: {kernel.event.summary}")
-        return NodeStatus(
-            name=name,
-            role=record.spec.nodes[name].role,
-            ip=str(record.spec.nodes[name].ip),
-            domain_state=state,
-            ssh_reachable=seen is not None,
-            artifact_id_installed=seen.artifact_id if seen else None,
-            loaded_modules=seen.modules if seen else (),
-            message="; ".join(messages) or None,
-            conditions=(kernel.condition,) if kernel else (),
-            first_bad_event=kernel.event if kernel else None,
-        )
+    async def _status(self, record: ClusterRecord, nodes: tuple[str, ...]) -> ClusterStatus:
+        """The nodes are asked as soon as it is known which of them run, while the rest of the host is looked at."""
+        cluster = record.cluster_name
+        found = asyncio.ensure_future(self._runtime.libvirt.find_domains(cluster))
+        look, probes = await together(self._runtime.rounds.look(cluster, found), self._probes(record, nodes, found))
+        if look is None:
+            raise ClusterNotFound(f"cluster {cluster!r} was destroyed by another client meanwhile")
+        shown = await together(*(_node(record, name, look, probes.get(name)) for name in nodes))
+        status = _status_of(look, tuple(shown))
+        if look.observed is None and look.error is not None:
+            error = copy(look.error)  # who asked at the same time got the same one
+            error.partial = status
+            raise error
+        return status
 
-    async def _probe(self, record: ClusterRecord, node: str) -> Probe | None:
-        return await probe(self._runtime, record, node, STATUS_TIMEOUT_S)
+    async def _probes(
+        self, record: ClusterRecord, nodes: tuple[str, ...], found: FoundDomains
+    ) -> dict[str, Probe | None]:
+        """What those of `nodes` tell that run."""
+        try:
+            domains = await found
+        except ClusterError:  # the look says so
+            return {}
+        up = [name for name in nodes if _state(domains.get(name)) is DomainState.RUNNING]
+        probes = await together(*(probe(self._runtime, record, name, STATUS_TIMEOUT_S) for name in up))
+        return dict(zip(up, probes, strict=True))
 
-    async def _summary(self, cluster: str) -> ClusterSummary:
-        record, said = await together(self._runtime.store.get(cluster), self._runtime.store.status(cluster))
-        assert record is not None
-        return ClusterSummary(
-            cluster_name=cluster,
-            nodes=len(record.spec.nodes),
-            wanted_running=sum(intent.power is WantedPower.RUNNING for intent in record.nodes.values()),
-            destroyed=record.deletion is not None,
-            generation=record.generation,
-            conditions=said.conditions if said else (),
-        )
+
+async def _node(record: ClusterRecord, name: str, look: Look, seen: Probe | None) -> NodeStatus:
+    power = look.observed.power.get(name) if look.observed else None
+    state = _DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
+    kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state)
+    messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
+    if kernel and kernel.event:
+        messages.append(f"the kernel reported: {kernel.event.summary}")
+    return NodeStatus(
+        name=name,
+        role=record.spec.nodes[name].role,
+        ip=str(record.spec.nodes[name].ip),
+        domain_state=state,
+        ssh_reachable=seen is not None,
+        artifact_id_installed=seen.artifact_id if seen else None,
+        loaded_modules=seen.modules if seen else (),
+        message="; ".join(messages) or None,
+        conditions=(kernel.condition,) if kernel else (),
+        first_bad_event=kernel.event if kernel else None,
+    )
+
+
+def _status_of(look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:
+    networks = look.observed.networks.values() if look.observed else ()
+    return ClusterStatus(
+        cluster_name=look.record.cluster_name,
+        network_active=any(isinstance(network, Network) and network.active for network in networks),
+        nodes=nodes,
+        generation=look.record.generation,
+        observed_generation=look.status.observed_generation,
+        conditions=look.status.conditions,
+    )
+
+
+def _summary(look: Look) -> ClusterSummary:
+    record = look.record
+    return ClusterSummary(
+        cluster_name=record.cluster_name,
+        nodes=len(record.spec.nodes),
+        wanted_running=sum(intent.power is WantedPower.RUNNING for intent in record.nodes.values()),
+        destroyed=record.deletion is not None,
+        generation=record.generation,
+        conditions=look.status.conditions,
+    )
 
 
 def not_running(cluster: str, down: list[str]) -> ClusterNotRunning:

@@ -65,8 +65,8 @@ async def _wait_until_said(
     changes = await runtime.store.watch()
     while True:
         await existing(runtime.store, cluster)
-        status_now = await runtime.rounds.look(cluster)
-        found = next((of for of in status_now.conditions if of.type is kind), None) if status_now else None
+        look = await runtime.rounds.look(cluster)
+        found = next((of for of in look.status.conditions if of.type is kind), None) if look else None
         if found is not None and found.status is status:
             return found
         said = f"is {found.status.value} ({found.reason}) {found.message}".strip() if found else "is not known"

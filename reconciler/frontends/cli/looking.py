@@ -39,7 +39,7 @@ def status(
         return
     from reconciler.frontends.cli.tables import show_status
 
-    present(lambda use: use.inspection.status(cluster), Manner(output=output), show_status)
+    present(lambda use: use.inspection.status(cluster), Manner(output=output), show_status, partial=True)
 
 
 @app.command("list")
