@@ -131,8 +131,13 @@ def judge_buffer(answer: ExecResult, node: str) -> KernelState:
     if buffer is None:
         said = "the kernel log was overwritten while it was read"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, now))
-    booted = now - timedelta(seconds=buffer.uptime_s)
+    booted = boot_moment(now, buffer.uptime_s)
     return _state_since(booted, buffer.lines, wrapped=buffer.wrapped)
+
+
+def boot_moment(read_at: datetime, uptime_s: float) -> datetime:
+    """When a kernel was booted that said so, to the second: how long the answer took makes no other moment of it."""
+    return (read_at - timedelta(seconds=uptime_s - 0.5)).replace(microsecond=0)
 
 
 def _state_since(booted: datetime, lines: Sequence[LogLine], *, wrapped: bool) -> KernelState:

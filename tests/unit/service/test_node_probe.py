@@ -1,11 +1,13 @@
 """What the kernel log that a visit read tells of the node's kernel."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from reconciler.kernel_log.console import parse_console
 from reconciler.model.results import ExecResult
 from reconciler.model.status import ConditionStatus
-from reconciler.service.node_probe import judge_buffer, judge_overwritten
+from reconciler.service.node_probe import boot_moment, judge_buffer, judge_overwritten
 from reconciler.service.quiet_kernels import KernelState
 
 HEADER = "0f0e0d0c-0b0a-4908-8706-050403020100 100.00\n"
@@ -59,3 +61,14 @@ def test_a_log_that_has_wrapped_is_as_good_as_its_console(console: str, status: 
 )
 def test_a_log_that_was_not_read_says_nothing_good(log: str, stderr: str) -> None:
     assert seen(log, stderr).condition.status is ConditionStatus.UNKNOWN
+
+
+def test_how_long_an_answer_takes_makes_no_other_boot_of_it() -> None:
+    booted = datetime(2026, 1, 1, tzinfo=UTC)
+    for late_s in (-0.02, 0.0, 0.02, 0.4):
+        for uptime_s in (1.0, 3600.25):
+            assert boot_moment(booted + timedelta(seconds=uptime_s + late_s), uptime_s) == booted
+
+
+def test_a_kernel_is_well_since_a_whole_second() -> None:
+    assert seen(HEADER).condition.last_transition.microsecond == 0
