@@ -11,6 +11,7 @@ from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
+from reconciler.model.action_names import action_name
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
 from reconciler.together import together
@@ -102,7 +103,7 @@ def _log_outcome(action: Action, context: ActContext, duration_s: float, error: 
         "action",
         cluster=context.cluster,
         node=action.node,
-        action=type(action).__name__,
+        action=action_name(action),
         reason=action.reason,
         duration_s=round(duration_s, 4),
         outcome="done" if error is None else "failed",

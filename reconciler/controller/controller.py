@@ -15,6 +15,7 @@ from reconciler.controller.pace import Pace
 from reconciler.controller.round import RoundResult, Rounds
 from reconciler.controller.status import obstacle_of
 from reconciler.errors import ClusterError, ErrorCode, Obstructed, OperationTimeout
+from reconciler.model.action_names import action_name
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
@@ -209,5 +210,5 @@ def _still_at_work(result: RoundResult) -> bool:
 def _in_words(plan: Plan | None) -> str:
     if plan is None:
         return "another process is at work on it"
-    pending = [f"{type(action).__name__} {action.node or ''}".strip() for action in plan.actions]
+    pending = [f"{action_name(action)} {action.node or ''}".strip() for action in plan.actions]
     return ", ".join([*pending, *sorted(f"{node} is on its way down" for node in plan.waiting)])

@@ -8,6 +8,7 @@ import structlog
 
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
+from reconciler.model.action_names import action_name
 from reconciler.model.event import Cause, ClusterEvent, EventKind
 from reconciler.model.plan import Action, Plan
 from reconciler.model.record import ClusterRecord
@@ -39,15 +40,15 @@ class Journal:
         """The round is about to carry out this plan."""
         if self._cause is Cause.DRIFT:
             for action in todo.actions:
-                self._add(EventKind.DRIFT_FOUND, action.reason, node=action.node, subject=_name(action))
+                self._add(EventKind.DRIFT_FOUND, action.reason, node=action.node, subject=action_name(action))
 
     def advanced(self, action: Action, share: float) -> None:
         """A long action has got so far, from 0 to 1."""
-        self._add(EventKind.ACTION_ADVANCED, f"{share:.0%} done", node=action.node, subject=_name(action))
+        self._add(EventKind.ACTION_ADVANCED, f"{share:.0%} done", node=action.node, subject=action_name(action))
 
     def ended(self, outcome: Outcome) -> None:
         """An action ended."""
-        action, name = outcome.action, _name(outcome.action)
+        action, name = outcome.action, action_name(outcome.action)
         if outcome.error is not None:
             self._add(EventKind.ACTION_FAILED, f"failed: {outcome.error}", node=action.node, subject=name)
             return
@@ -119,10 +120,6 @@ class Journal:
 
 def _until(ends: datetime | None) -> str:
     return "in force" if ends is None else f"in force until {ends:%Y-%m-%d %H:%M:%S}Z"
-
-
-def _name(action: Action) -> str:
-    return type(action).__name__
 
 
 def _changed_conditions(before: RecordStatus | None, after: RecordStatus) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from reconciler.errors import ClusterError
 from reconciler.faults.observed import active_faults
+from reconciler.model.action_names import action_name
 from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot, Unknown
 from reconciler.model.plan import KIND_OF, Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
@@ -217,7 +218,7 @@ def _drifted(reported: Sequence[Action]) -> Condition:
 def differences(actions: Sequence[Action]) -> str:
     """What differs, by the actions that would mend it."""
     return "; ".join(
-        f"{KIND_OF[type(of)]}{f' of {of.node}' if of.node else ''}: {of.reason} ({type(of).__name__} would mend it)"
+        f"{KIND_OF[type(of)]}{f' of {of.node}' if of.node else ''}: {of.reason} ({action_name(of)} would mend it)"
         for of in actions
     )
 

@@ -11,6 +11,9 @@ from reconciler.model.status import Obstacle
 R = TypeVar("R", bound=Frozen)
 Step = Action | Obstacle
 
+LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})
+"""What a running machine does not notice."""
+
 
 def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:
     """The entries whose value is known."""
@@ -36,6 +39,14 @@ def changed_fields(have: Frozen, want: Frozen, ignoring: set[str] = frozenset())
 def in_words(changes: Mapping[str, tuple[object, object]]) -> str:
     """A change of fields as a plan prints it."""
     return ", ".join(_change_in_words(name, old, new) for name, (old, new) in changes.items())
+
+
+def restart_causes(desired: ClusterDocument, observed: ClusterDocument, node: str) -> str:
+    """What of a node's definition changes that it takes up only when it boots next, as a plan prints it."""
+    want, have = desired.domains.get(node), observed.domains.get(node)
+    if not isinstance(want, Domain) or not isinstance(have, Domain):
+        return ""
+    return in_words(changed_fields(have, want, ignoring={*LIVE_DOMAIN_FIELDS}))
 
 
 def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:

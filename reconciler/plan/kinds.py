@@ -34,6 +34,7 @@ from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
 from reconciler.plan.documents import (
+    LIVE_DOMAIN_FIELDS,
     Step,
     changed_fields,
     in_words,
@@ -50,7 +51,6 @@ from reconciler.plan.power import plan_power
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
 _FOUND_ONLY = {"resumed", "flattening", "lent"}
-LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})  # what a running machine does not notice
 
 
 def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:

@@ -9,7 +9,7 @@ from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.plan import CutPower, Disruption, Resume, ResumeMemory, ShutDown, Start, Suspend
 from reconciler.model.record import StopMode
 from reconciler.model.status import Obstacle
-from reconciler.plan.documents import Step, begins_anew, known, known_extra
+from reconciler.plan.documents import Step, begins_anew, known, known_extra, restart_causes
 from reconciler.plan.links import waits_for_links
 
 
@@ -22,7 +22,7 @@ def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
             case None:
                 yield from _power_on(node, want, desired, observed)
             case have if have.boot_epoch < want.boot_epoch:
-                yield _power_cycle(node, have, want)
+                yield _power_cycle(node, have, want, restart_causes(desired, observed, node))
                 yield from _power_on(node, want, desired, observed)
             case have if have.state is not PowerState.OFF and begins_anew(desired, observed, node):
                 yield _cut_for_new_disks(node, have, want)
@@ -62,12 +62,14 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
 
 
-def _power_cycle(node: str, have: Power, want: Power) -> CutPower:
+def _power_cycle(node: str, have: Power, want: Power, causes: str) -> CutPower:
+    """One that is asked of the guest is for the change of its definition, where there is one."""
+    asked_for = f"power cycle {want.boot_epoch} was asked for"
     return CutPower(
         node=node,
         boot_epoch=want.boot_epoch,
         mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
-        reason=f"power cycle {want.boot_epoch} was asked for",
+        reason=(causes if want.stop_mode is StopMode.SHUTDOWN else "") or asked_for,
         disruption=Disruption.NONE if have.state is PowerState.OFF else Disruption.RESTART,
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from reconciler.model import names
+from reconciler.model.action_names import action_name
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Layer, canonical
 from reconciler.model.plan import (
@@ -165,7 +166,7 @@ def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionV
         for node, of in action.changes.items():
             yield ActionView(
                 address=f"links/{node.strip('<>')}",
-                action=type(action).__name__,
+                action=action_name(action),
                 change=_CHANGE_NAMES[of.change],
                 node=None if node.startswith("<") else node,
                 reason=of.reason,
@@ -174,7 +175,7 @@ def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionV
         return
     yield ActionView(
         address=resource_address(action, observed),
-        action=type(action).__name__,
+        action=action_name(action),
         change=_CHANGE_NAMES[action.change],
         node=action.node,
         reason=action.reason,

@@ -437,6 +437,16 @@ class TestPower:
             altered_start(resume_epoch=1),
         ]
 
+    @pytest.mark.parametrize(
+        ("mode", "reason"),
+        [(StopMode.SHUTDOWN, "memory_mb 512 -> 768"), (StopMode.DESTROY, "power cycle 1 was asked for")],
+    )
+    def test_a_power_cycle_for_a_change_names_it_and_a_crash_does_not(self, mode: StopMode, reason: str) -> None:
+        want = wanting(altered(RUNNING, boot_epoch=1, stop_mode=mode), altered(DOMAIN, memory_mb=768, role="other"))
+        have = ClusterDocument(power={"a": RUNNING}, domains={"a": altered(DOMAIN, memory_mb=512)})
+        cut, _ = plan_power(want, have)
+        assert cut.reason == reason  # type: ignore[union-attr]
+
     @pytest.mark.parametrize("have", [PAUSED, BLOCKED, CRASHED, STOPPING], ids=lambda power: power.state)
     def test_a_power_cycle_cuts_what_cannot_answer(self, have: Power) -> None:
         want = altered(RUNNING, boot_epoch=1)

@@ -2,14 +2,16 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.controller.round import Difference
 from reconciler.model.document import ClusterDocument, canonical
 from reconciler.model.plan import Disruption
-from reconciler.model.record import ClusterRecord
+from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import plan
+from reconciler.service import intent
 from reconciler.service.clusters import Preview
 from reconciler.service.plan_view import PlanView, plan_view
 from reconciler.store.patch import patched
@@ -82,6 +84,14 @@ def test_a_change_of_memory_names_the_node_that_needs_a_restart() -> None:
     assert (action.address, action.reason) == ("domain/beta", "memory_mb 512 -> 768")
     assert changed.summary.restarts == ("beta",)
     assert changed.patch == ({"op": "replace", "path": "/domains/beta/memory_mb", "value": 768},)
+
+
+@pytest.mark.parametrize(("mode", "action"), [(StopMode.SHUTDOWN, "ShutDown"), (StopMode.DESTROY, "CutPower")])
+def test_a_clean_shutdown_and_a_power_cut_are_told_apart(mode: StopMode, action: str) -> None:
+    before = running_record("alpha", "beta")
+    after = intent.power_cycled(before, frozenset({"beta"}), mode)
+    cycled = view(after, as_wanted(before), before=before)
+    assert [(of.address, of.action) for of in cycled.actions] == [("power/beta", action), ("power/beta", "Start")]
 
 
 def test_disks_that_go_are_data_loss_under_their_own_address() -> None:

@@ -45,7 +45,7 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
         create=1, change=2, delete=1, restarts=("worker-0",), recreates=(), data_loss=("layer/worker-1/vdb",)
     )
     plan = view(
-        action("power/worker-0", "power cycle 1 was asked for", "update", "restart", "CutPower"),
+        action("power/worker-0", "memory_mb 512 -> 768", "update", "restart", "ShutDown"),
         action("network/clusternet", "not there yet"),
         action("domain/worker-0", "memory_mb 512 -> 768", "update", "restart"),
         action("layer/worker-1/vdb", "not wanted any more", "delete", "data-loss"),
@@ -54,7 +54,7 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
     assert printed(plan) == (
         "cluster lab, generation 3\n"
         "\n"
-        "  ~ power/worker-0      cut power: power cycle 1 was asked for  [restart]\n"
+        "  ~ power/worker-0      shut down: memory_mb 512 -> 768  [restart]\n"
         "  + network/clusternet  not there yet\n"
         "  ~ domain/worker-0     memory_mb 512 -> 768  [restart]\n"
         "  - layer/worker-1/vdb  not wanted any more  [data-loss]\n"

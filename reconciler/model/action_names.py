@@ -1,0 +1,10 @@
+"""What an action is called by those who read of it."""
+
+from reconciler.model.plan import Action, CutPower, ShutDown
+from reconciler.model.record import StopMode
+
+
+def action_name(action: Action) -> str:
+    """The name of what is really done: a power cycle that asks the guest first shuts it down, and cuts no power."""
+    asks_first = isinstance(action, CutPower) and action.mode is StopMode.SHUTDOWN
+    return ShutDown.__name__ if asks_first else type(action).__name__
