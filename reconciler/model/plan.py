@@ -47,6 +47,7 @@ class Disruption(StrEnum):
     LIVE = "live"
     RESTART = "restart"
     RECREATE = "recreate"
+    REMOVE = "remove"
     DATA_LOSS = "data-loss"
 
 
@@ -385,7 +386,6 @@ class Plan:
     actions: tuple[Action, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     waiting: frozenset[str] = field(default=frozenset())  # nodes on their way down: nothing to do but look again
-
     all_or_nothing: bool = False  # nodes are put back together: what cannot be prepared for one is done to none
 
     def stages(self) -> Iterator[tuple[Action, ...]]:

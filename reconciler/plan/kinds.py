@@ -137,7 +137,7 @@ def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterato
             yield from _redefine(node, have, want, stays_up(desired, observed, node), carried_out)
     for node in known_extra(desired.domains, observed.domains):
         yield UndefineDomain(
-            node=node, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.RECREATE
+            node=node, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.REMOVE
         )
 
 

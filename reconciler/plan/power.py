@@ -39,7 +39,7 @@ def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
                 node=node,
                 boot_epoch=have.boot_epoch,
                 reason="not wanted any more",
-                disruption=Disruption.RECREATE,
+                disruption=Disruption.REMOVE,
             )
 
 

@@ -14,6 +14,7 @@ from reconciler.model.record import (
     ClusterRecord,
     ClusterSpec,
     Deletion,
+    ImageFile,
     NodeIntent,
     NodeSpec,
     SnapshotIntent,
@@ -61,6 +62,27 @@ def recreated_nodes(before: ClusterRecord | None, after: ClusterRecord) -> froze
         return frozenset()
     kept = before.nodes.keys() & after.nodes.keys()
     return frozenset(name for name in kept if after.nodes[name].disk_revision > before.nodes[name].disk_revision)
+
+
+def recreation_causes(before: ClusterRecord | None, after: ClusterRecord) -> dict[str, str]:
+    """What of its specification changes that makes each recreated node's root disk anew, in words."""
+    recreated = recreated_nodes(before, after)
+    return {name: _recreation_cause(before, after, name) for name in after.nodes if before and name in recreated}
+
+
+def _recreation_cause(before: ClusterRecord, after: ClusterRecord, name: str) -> str:
+    old, new = before.spec.nodes[name], after.spec.nodes[name]
+    changes = [
+        "user_data changed" if field == "user_data" else f"{field} {_shown(old, field)} -> {_shown(new, field)}"
+        for field in FIRST_BOOT_FIELDS
+        if getattr(old, field) != getattr(new, field)
+    ]
+    return ", ".join(changes) or "the login or the network changed"
+
+
+def _shown(node: NodeSpec, field: str) -> str:
+    value = getattr(node, field)
+    return str(value.path if isinstance(value, ImageFile) else value)
 
 
 def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:

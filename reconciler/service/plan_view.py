@@ -1,6 +1,6 @@
 """A preview as plain data: what `plan` prints and answers, the same for people, programs and agents. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,6 +41,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle
+from reconciler.service.intent import recreation_causes
 from reconciler.store.patch import difference
 
 if TYPE_CHECKING:  # the models are read by front ends that must start before libvirt is imported
@@ -65,6 +66,9 @@ _NODE_RESOURCES: dict[type[Action], str] = {
 }
 
 
+_BRINGS_DOWN = frozenset({ShutDown.__name__, CutPower.__name__})
+
+
 class ActionView(Frozen):
     """One action of a plan."""
 
@@ -84,7 +88,8 @@ class PlanSummary(Frozen):
     change: int
     delete: int
     restarts: tuple[str, ...] = Field(description="Nodes that are powered off or cycled.")
-    recreates: tuple[str, ...] = Field(description="Nodes that are taken away, or made anew.")
+    recreates: tuple[str, ...] = Field(description="Nodes that are made anew, with a fresh root disk.")
+    removes: tuple[str, ...] = Field(default=(), description="Nodes that are taken away.")
     data_loss: tuple[str, ...] = Field(description="Addresses of disks whose content is lost.")
 
 
@@ -111,7 +116,8 @@ def plan_view(preview: "Preview") -> PlanView:
     plan, documents = preview.plan, preview.difference
     planned = (action for stage in plan.stages() for action in stage)
     drifted = {_key(view) for of in preview.drift.actions for view in _action_views(of, documents.observed)}
-    views = (view for action in planned for view in _action_views(action, documents.observed))
+    views = [view for action in planned for view in _action_views(action, documents.observed)]
+    views = _with_recreations(views, recreation_causes(preview.before, preview.after))
     actions = [view.model_copy(update={"drift": True}) if _key(view) in drifted else view for view in views]
     record_patch = difference(_record(preview.before), _record(preview.after))
     return PlanView(
@@ -183,6 +189,18 @@ def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionV
     )
 
 
+def _with_recreations(views: list[ActionView], causes: Mapping[str, str]) -> list[ActionView]:
+    """What is done to a machine that is made anew says so, and why: the documents only tell that its disk differs."""
+    return [_recreating(view, causes[view.node]) if view.node and view.node in causes else view for view in views]
+
+
+def _recreating(view: ActionView, cause: str) -> ActionView:
+    if view.action not in _BRINGS_DOWN and view.action != DefineDomain.__name__:
+        return view
+    reason = f"recreated for {cause}" + (f" ({view.reason})" if view.action == DefineDomain.__name__ else "")
+    return view.model_copy(update={"reason": reason, "disruption": Disruption.RECREATE})
+
+
 def _key(view: ActionView) -> tuple[str, str]:
     return view.address, view.action
 
@@ -204,6 +222,7 @@ def _summary(actions: Iterable[ActionView]) -> PlanSummary:
         delete=count("delete"),
         restarts=nodes(Disruption.RESTART),
         recreates=nodes(Disruption.RECREATE),
+        removes=nodes(Disruption.REMOVE),
         data_loss=tuple(dict.fromkeys(lost)),
     )
 

@@ -63,7 +63,7 @@ async def _drift(runtime: Runtime, before: ClusterRecord | None, observed: Clust
 
 async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, actor: str) -> ClusterRecord:
     """Write the change. Raises `ApprovalRequired` where it costs more, and what stands in its way for good."""
-    require_approval(preview.difference, approval)
+    require_approval(preview, approval)
     if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
         raise as_error(terminal)
     generation = preview.before.generation if preview.before else 0
@@ -73,22 +73,24 @@ async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, acto
     return record
 
 
-def require_approval(difference: Difference, approval: Approval) -> None:
+def require_approval(preview: Preview, approval: Approval) -> None:
     """Raise `ApprovalRequired` naming every action that costs more than was agreed to."""
-    costs = {Disruption.RESTART: not approval.restart, Disruption.RECREATE: not approval.data_loss}
-    costs[Disruption.DATA_LOSS] = not approval.data_loss
-    actions = difference.plan.actions
+    costs = {Disruption.RESTART: not approval.restart}
+    costs |= dict.fromkeys((Disruption.RECREATE, Disruption.REMOVE, Disruption.DATA_LOSS), not approval.data_loss)
+    actions = preview.plan.actions
     refused = [action for action in actions if costs.get(action.disruption, False)]
     if not refused:
         return
     loses = any(action.disruption is not Disruption.RESTART for action in refused)
     nodes = {action.node for action in refused}
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
+    observed, recreated = preview.difference.observed, intent.recreation_causes(preview.before, preview.after)
     lines = [
-        f"{of.change} {resource_address(of, difference.observed)}: {of.reason} [{of.disruption}]"
+        f"{of.change} {resource_address(of, observed)}: {of.reason} [{of.disruption}]"
         for of in actions
         if of in refused or of in causes
     ]
+    lines += [f"{node} is recreated: {cause}" for node, cause in recreated.items() if node in nodes]
     raise ApprovalRequired(
         "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
         hint=f"`{'allow_data_loss' if loses else 'allow_restart'}` agrees to it",

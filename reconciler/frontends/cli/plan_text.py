@@ -47,6 +47,7 @@ def summary_line(view: PlanView) -> str:
         f"Plan: {summary.create} to create, {summary.change} to change, {summary.delete} to delete",
         f"restarts: {_names(summary.restarts)}",
         *([f"recreates: {_names(summary.recreates)}"] if summary.recreates else []),
+        *([f"removes: {_names(summary.removes)}"] if summary.removes else []),
         f"data loss: {_names(summary.data_loss)}",
     ]
     return "; ".join(parts)

@@ -336,7 +336,7 @@ class TestDomains:
     def test_one_that_is_not_wanted_is_undefined(self) -> None:
         have = ClusterDocument(domains={"a": DOMAIN, "b": UNKNOWN})
         assert [*plan_domains(EMPTY, have)] == [
-            UndefineDomain(node="a", reason="not wanted any more", change=Change.DELETE, disruption=Disruption.RECREATE)
+            UndefineDomain(node="a", reason="not wanted any more", change=Change.DELETE, disruption=Disruption.REMOVE)
         ]
 
 
@@ -493,7 +493,7 @@ class TestPower:
     @pytest.mark.parametrize("have", [RUNNING, PAUSED, CRASHED, STOPPING], ids=lambda power: power.state)
     def test_a_machine_that_is_not_wanted_loses_its_power(self, have: Power) -> None:
         assert [*plan_power(EMPTY, ClusterDocument(power={"a": altered(have, boot_epoch=5)}))] == [
-            CutPower(node="a", boot_epoch=5, reason="not wanted any more", disruption=Disruption.RECREATE)
+            CutPower(node="a", boot_epoch=5, reason="not wanted any more", disruption=Disruption.REMOVE)
         ]
 
     def test_a_machine_that_is_off_and_not_wanted_is_left_alone(self) -> None:

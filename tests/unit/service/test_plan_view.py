@@ -1,12 +1,14 @@
 """A preview as plain data."""
 
 import re
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.controller.round import Difference
+from reconciler.errors import ApprovalRequired
 from reconciler.model.document import ClusterDocument, canonical
 from reconciler.model.plan import Disruption
 from reconciler.model.record import ClusterRecord, StopMode
@@ -14,6 +16,7 @@ from reconciler.plan.planner import plan
 from reconciler.service import intent
 from reconciler.service.clusters import Preview
 from reconciler.service.plan_view import PlanView, plan_view
+from reconciler.service.proposal import Approval, require_approval
 from reconciler.store.patch import patched
 from tests.simulation.worlds import (
     NODES,
@@ -31,9 +34,13 @@ from tests.simulation.worlds import (
 ADDRESS = re.compile(r"network/[^/]+|layer/[^/]+/[^/]+|(seed|domain|power|tap|links|snapshot)/[^/]+")
 
 
-def view(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> PlanView:
+def preview(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> Preview:
     desired = compiled(after, observed)
-    return plan_view(Preview(before, after, Difference(desired, observed, plan(desired, observed))))
+    return Preview(before, after, Difference(desired, observed, plan(desired, observed)))
+
+
+def view(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> PlanView:
+    return plan_view(preview(after, observed, before))
 
 
 def test_a_new_cluster_is_created_in_the_order_of_its_stages() -> None:
@@ -92,6 +99,31 @@ def test_a_clean_shutdown_and_a_power_cut_are_told_apart(mode: StopMode, action:
     after = intent.power_cycled(before, frozenset({"beta"}), mode)
     cycled = view(after, as_wanted(before), before=before)
     assert [(of.address, of.action) for of in cycled.actions] == [("power/beta", action), ("power/beta", "Start")]
+
+
+def test_a_changed_address_recreates_its_node_and_is_named() -> None:
+    before = running_record("alpha", "beta")
+    beta = before.spec.nodes["beta"].model_copy(update={"ip": IPv4Address("192.168.77.99")})
+    after = intent.with_spec(
+        before, "lab", before.spec.model_copy(update={"nodes": {**before.spec.nodes, "beta": beta}})
+    )
+    changed = view(after, as_wanted(before), before=before)
+    cause = f"recreated for ip {before.spec.nodes['beta'].ip} -> 192.168.77.99"
+    marked = {of.address: of.reason for of in changed.actions if of.disruption is Disruption.RECREATE}
+    assert marked == {"power/beta": cause, "domain/beta": f"{cause} (disks ~vda)"}
+    assert (changed.summary.recreates, changed.summary.removes) == (("beta",), ())
+    with pytest.raises(ApprovalRequired, match="beta is recreated: ip "):
+        require_approval(preview(after, as_wanted(before), before=before), Approval(restart=True))
+
+
+def test_a_node_that_leaves_is_removed_and_not_recreated() -> None:
+    before = running_record("alpha", "beta")
+    left = {"alpha": before.spec.nodes["alpha"]}
+    after = intent.with_spec(before, "lab", before.spec.model_copy(update={"nodes": left}))
+    shrunk = view(after, as_wanted(before), before=before)
+    assert (shrunk.summary.removes, shrunk.summary.recreates) == (("beta",), ())
+    with pytest.raises(ApprovalRequired, match=r"not wanted any more \[remove\]"):
+        require_approval(preview(after, as_wanted(before), before=before), Approval(restart=True))
 
 
 def test_disks_that_go_are_data_loss_under_their_own_address() -> None:

@@ -64,6 +64,13 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
     assert [color for _, color in plan_lines(plan)] == [None, None, "yellow", "green", "yellow", "red", None, None]
 
 
+def test_nodes_that_are_made_anew_and_that_leave_are_named_apart() -> None:
+    costs = PlanSummary(create=0, change=1, delete=1, restarts=(), recreates=("n0",), removes=("n1",), data_loss=())
+    shown = printed(view(action("domain/n0", "recreated for ip 1 -> 2", "update", "recreate"), summary=costs))
+    assert "recreated for ip 1 -> 2  [recreate]" in shown
+    assert shown.endswith("recreates: n0; removes: n1; data loss: none")
+
+
 def test_obstacles_are_listed_with_their_codes_and_nodes_on_their_way_down_are_named() -> None:
     obstacle = Obstacle(code=ErrorCode.CONFLICT, message="not ours", node="worker-0", terminal=True)
     assert printed(view(generation=0, obstacles=(obstacle,), waiting=("worker-1",))) == (
