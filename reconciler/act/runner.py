@@ -2,8 +2,8 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from itertools import groupby
 
 import structlog
 
@@ -58,8 +58,10 @@ def _concerned(action: Action) -> frozenset[str | None]:
 
 
 def _by_node(actions: tuple[Action, ...]) -> list[list[Action]]:
-    ordered = sorted(actions, key=lambda action: action.node or "")
-    return [list(group) for _, group in groupby(ordered, key=lambda action: action.node)]
+    groups: defaultdict[str | None, list[Action]] = defaultdict(list)
+    for action in actions:
+        groups[action.node].append(action)
+    return list(groups.values())
 
 
 def _held_back(group: list[Action], failed: set[str | None]) -> bool:

@@ -1,11 +1,11 @@
 """What the planners ask of the desired and the observed document."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Power, PowerState, Unknown
-from reconciler.model.plan import Action
+from reconciler.model.plan import STAGE_OF, Action
 from reconciler.model.status import Obstacle
 
 R = TypeVar("R", bound=Frozen)
@@ -47,6 +47,32 @@ def restart_causes(desired: ClusterDocument, observed: ClusterDocument, node: st
     if not isinstance(want, Domain) or not isinstance(have, Domain):
         return ""
     return in_words(changed_fields(have, want, ignoring={*LIVE_DOMAIN_FIELDS}))
+
+
+def in_name_order(observed: ClusterDocument) -> ClusterDocument:
+    """The same document, whatever the order in which the host was seen."""
+    kinds = {kind: getattr(observed, kind) for kind in type(observed).model_fields}
+    return observed.model_copy(update={kind: dict(sorted(found.items())) for kind, found in kinds.items()})
+
+
+def with_layers_in_order(desired: ClusterDocument) -> ClusterDocument:
+    """The same document: those of its layers that stay as they are it has from what was seen of the host."""
+    return desired.model_copy(update={"layers": dict(sorted(desired.layers.items()))})
+
+
+def in_order(actions: Iterable[Action], desired: ClusterDocument) -> list[Action]:
+    """Actions as they are carried out: by stage, what is the whole cluster's first, then nodes as they are declared.
+
+    Nodes that are not wanted any more come last, by name.
+    """
+    rank = {node: number for number, node in enumerate(desired.domains)}
+
+    def place(action: Action) -> tuple[int, int, str]:
+        if action.node is None:
+            return STAGE_OF[type(action)], -1, ""
+        return STAGE_OF[type(action)], rank.get(action.node, len(rank)), action.node
+
+    return sorted(actions, key=place)
 
 
 def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:

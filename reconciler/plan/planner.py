@@ -30,7 +30,17 @@ from reconciler.model.plan import (
 )
 from reconciler.model.status import Obstacle
 from reconciler.plan import kinds
-from reconciler.plan.documents import Step, begins_anew, is_named, known, known_extra, may_be_open
+from reconciler.plan.documents import (
+    Step,
+    begins_anew,
+    in_name_order,
+    in_order,
+    is_named,
+    known,
+    known_extra,
+    may_be_open,
+    with_layers_in_order,
+)
 from reconciler.plan.flattening import in_its_turn, upkeep_last
 from reconciler.plan.links import known_links, set_links
 from reconciler.plan.power import plan_power
@@ -67,8 +77,9 @@ _CHANGES_A_MACHINE = (
 def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] = frozenset()) -> Plan:
     """The ordered actions from `observed` to `desired`, and the obstacles that hold others back.
 
-    The upkeep of the nodes in `put_off` is left for later.
+    The order of nodes is that of `desired`. The upkeep of the nodes in `put_off` is left for later.
     """
+    desired, observed = with_layers_in_order(desired), in_name_order(observed)
     if half_made := _sweep(observed):
         return Plan(actions=half_made)
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
@@ -79,6 +90,7 @@ def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] 
     safe = _safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles), together)
     safe = _with_links(safe, desired, observed)
     safe = upkeep_last(safe, settled=not (obstacles or waiting))
+    safe = in_order(safe, desired)
     return Plan(actions=tuple(safe), obstacles=tuple(obstacles), waiting=waiting, all_or_nothing=bool(together))
 
 

@@ -103,7 +103,7 @@ class Snapshots:
         said = await self._runtime.store.status(cluster)
         made = said.snapshots_made if said else frozenset()
         lost = sorted(name for name in record.snapshots.keys() - there if record.snapshots[name].request in made)
-        infos = [await asyncio.to_thread(_info_of, manifest) for manifest in manifests]
+        infos = [await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes)) for manifest in manifests]
         gone = [
             SnapshotInfo(snapshot_name=name, cluster_name=cluster, created_at=None, per_node={}, lost=True)
             for name in lost
@@ -236,7 +236,7 @@ class Snapshots:
         manifest = next((of for of in await self._manifests(record) if of.snapshot_name == name), None)
         if manifest is None:
             raise SnapshotFailed(f"the snapshot {name!r} is not there after it was taken")
-        return await asyncio.to_thread(_info_of, manifest)
+        return await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes))
 
 
 def resolved_name(record: ClusterRecord, name: str) -> str:
@@ -270,14 +270,16 @@ def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
     return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
 
 
-def _info_of(manifest: Manifest) -> SnapshotInfo:
+def info_of(manifest: Manifest, order: tuple[str, ...]) -> SnapshotInfo:
+    """A snapshot, its nodes in this order; others come last."""
+    parts = {node: manifest.nodes[node] for node in (*order, *sorted(manifest.nodes)) if node in manifest.nodes}
     return SnapshotInfo(
         snapshot_name=manifest.snapshot_name,
         cluster_name=manifest.cluster_name,
         created_at=manifest.created_at,
         include_memory=manifest.include_memory,
         pause_s=manifest.pause_s,
-        per_node={node: _node_info(node, part) for node, part in manifest.nodes.items()},
+        per_node={node: _node_info(node, part) for node, part in parts.items()},
     )
 
 
