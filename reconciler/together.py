@@ -13,10 +13,8 @@ else:
 
         `gather` alone raises at once and leaves the others running for nobody: at the end of the process they are
         cancelled wherever they are, and a program that is just being started is then waited for without end (seen
-        with Python 3.11).
+        with Python 3.11). An error that is returned is a result.
         """
-        results = await asyncio.gather(*work, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return results
+        tasks = [asyncio.ensure_future(each) for each in work]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return [task.result() for task in tasks]
