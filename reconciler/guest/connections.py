@@ -66,7 +66,7 @@ class Connections:
         timeout_s = max(0.0, deadline - asyncio.get_running_loop().time())
         await asyncio.wait({task}, timeout=timeout_s)
         if not task.done():
-            raise Unreachable("the login was still going on")
+            raise Unreachable("the last attempt had no answer yet")
         if task.cancelled():
             raise Unreachable("the login was broken off because the node's power state changed")
         if error := task.exception():

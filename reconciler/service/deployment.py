@@ -22,7 +22,15 @@ from reconciler.artifacts.upload import NodePlace
 from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.model.record import ClusterRecord
-from reconciler.model.results import InstallMode, InstallStatus, NodeInstall, NodeSync, SyncStatus, ToolError
+from reconciler.model.results import (
+    DomainState,
+    InstallMode,
+    InstallStatus,
+    NodeInstall,
+    NodeSync,
+    SyncStatus,
+    ToolError,
+)
 from reconciler.service.access import addresses, existing, select_nodes
 from reconciler.service.inspection import Inspection, not_running
 from reconciler.service.login import known_hosts_path
@@ -152,18 +160,20 @@ class Deployment:
             raise not_running(cluster, down)
         return targets
 
-    async def _apart(self, record: ClusterRecord, targets: list[GuestAddress]) -> tuple[list[GuestAddress], list[str]]:
+    async def _apart(
+        self, record: ClusterRecord, targets: list[GuestAddress]
+    ) -> tuple[list[GuestAddress], dict[str, DomainState]]:
         """Where to go, and which nodes do not run: a login to them would be waited for in vain."""
         try:
             down = await Inspection(self._runtime).not_running(record, [each.node for each in targets])
         except LibvirtUnavailable:
-            down = []  # the machines may well run while libvirtd is away
+            down = {}  # the machines may well run while libvirtd is away
         if len(down) == len(targets):
             raise not_running(record.cluster_name, down)
         return [each for each in targets if each.node not in down], down
 
 
-def down_nodes(cluster: str, down: list[str]) -> dict[str, NodeSync]:
+def down_nodes(cluster: str, down: Mapping[str, DomainState]) -> dict[str, NodeSync]:
     """The answer for nodes that do not run."""
     return {
         node: NodeSync(
@@ -172,9 +182,9 @@ def down_nodes(cluster: str, down: list[str]) -> dict[str, NodeSync]:
             duration_s=0.0,
             rsync_exit_code=None,
             skipped=False,
-            error=ToolError.of(not_running(cluster, [node])),
+            error=ToolError.of(not_running(cluster, {node: state})),
         )
-        for node in down
+        for node, state in down.items()
     }
 
 

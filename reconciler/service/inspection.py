@@ -1,11 +1,12 @@
 """Looking at clusters: status, handle, waiting for logins. Changes nothing."""
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.controller.round import Look
-from reconciler.errors import ClusterError, ClusterNotFound, ClusterNotRunning, SshTimeout, hints_of
+from reconciler.errors import ClusterError, ClusterNotFound, ClusterNotRunning, LibvirtUnavailable, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.host.libvirt.driver import FoundDomain
 from reconciler.model.document import Network, Power, PowerState
@@ -36,6 +37,14 @@ _DOMAIN_STATES = {
     PowerState.BLOCKED: DomainState.PAUSED,
     PowerState.CRASHED: DomainState.CRASHED,
     PowerState.OFF: DomainState.SHUT_OFF,
+}
+
+_STANDS = {
+    DomainState.RUNNING: "is running",
+    DomainState.PAUSED: "is not running, but paused",
+    DomainState.CRASHED: "is not running: its guest has panicked",
+    DomainState.SHUT_OFF: "is not running, but shut off",
+    DomainState.UNKNOWN: "is not running: it has no machine",
 }
 
 _HANDLE_COMMAND = f"""
@@ -106,12 +115,21 @@ class Inspection:
         outcomes = await together(*map(wait_for, addresses(record, nodes)))
         failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
         if failures:
-            raise _unreachable(failures, timeout_s)
+            raise _unreachable({**failures, **await self._dead(record, failures, timeout_s)}, timeout_s)
 
-    async def not_running(self, record: ClusterRecord, nodes: list[str]) -> list[str]:
-        """Which of `nodes` do not run."""
+    async def _dead(self, record: ClusterRecord, nodes: Iterable[str], timeout_s: float) -> dict[str, ClusterError]:
+        """Why no login came to those of `nodes` that do not even run."""
+        try:
+            down = await self.not_running(record, nodes)
+        except LibvirtUnavailable:
+            return {}
+        return {node: _dead_error(node, state, timeout_s) for node, state in down.items()}
+
+    async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, DomainState]:
+        """Those of `nodes` that do not run, and what they do instead."""
         domains = await self._runtime.libvirt.find_domains(record.cluster_name)
-        return [name for name in nodes if _state(domains.get(name)) is not DomainState.RUNNING]
+        states = {name: _state(domains.get(name)) for name in nodes}
+        return {name: state for name, state in states.items() if state is not DomainState.RUNNING}
 
     async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Raise `ClusterNotRunning` naming the nodes among `nodes` that do not run."""
@@ -191,14 +209,29 @@ def _summary(look: Look) -> ClusterSummary:
     )
 
 
-def not_running(cluster: str, down: list[str]) -> ClusterNotRunning:
-    """The error for nodes that would have to run."""
-    verb = "is" if len(down) == 1 else "are"
+def not_running(cluster: str, down: Mapping[str, DomainState]) -> ClusterNotRunning:
+    """The error for nodes that would have to run, with what they do instead."""
+    told = ", ".join(f"{node} {_STANDS[state]}" for node, state in down.items())
     return ClusterNotRunning(
-        f"cluster {cluster!r} does not run whole: {', '.join(down)} {verb} not running",
-        node=down[0] if len(down) == 1 else None,
-        hint="`cluster_start` or `vmcluster start` boots it",
+        f"cluster {cluster!r}: {told}",
+        node=next(iter(down)) if len(down) == 1 else None,
+        hint=_remedy(down),
     )
+
+
+def _dead_error(node: str, state: DomainState, timeout_s: float) -> SshTimeout:
+    told = f"no SSH login within {timeout_s:g} s: {node} {_STANDS[state]}"
+    return SshTimeout(told, node=node, hint=_remedy({node: state}))
+
+
+def _remedy(down: Mapping[str, DomainState]) -> str:
+    """A panicked guest is evidence, which a start leaves alone."""
+    crashed = [node for node, state in down.items() if state is DomainState.CRASHED]
+    others = [node for node in down if node not in crashed]
+    ways = [f"`node_crash` or `vmcluster crash` boots {', '.join(crashed)} again"] if crashed else []
+    if others:
+        ways.append(f"`cluster_start` or `vmcluster start` boots {'it' if len(others) == 1 else 'them'}")
+    return "; then ".join(ways)
 
 
 async def _kernel_beyond_reach(record: ClusterRecord, node: str, state: DomainState) -> KernelState | None:

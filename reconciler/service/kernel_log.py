@@ -26,6 +26,7 @@ from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
 from reconciler.model.plan import Resume, ResumeMemory
 from reconciler.model.record import ClusterRecord
+from reconciler.model.results import DomainState
 from reconciler.observe.console import observe_console
 from reconciler.service.access import addresses, existing, select_nodes
 from reconciler.service.inspection import Inspection, not_running
@@ -82,7 +83,7 @@ class KernelLogs:
 
         async def write(address: GuestAddress) -> str:
             if address.node in down:
-                raise not_running(cluster, [address.node])
+                raise not_running(cluster, {address.node: down[address.node]})
             await write_marker(self._runtime.ssh, address, marker, timeout_s=timeout_s)
             return marker
 
@@ -121,12 +122,12 @@ class KernelLogs:
 
         return whole(await for_each(targets, collect), "the kernel log was not read")
 
-    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> list[str]:
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, DomainState]:
         """The nodes that do not run, of which no login is waited for."""
         try:
             return await self._inspection.not_running(record, [address.node for address in targets])
         except LibvirtUnavailable:
-            return []
+            return {}
 
     async def _from_buffer(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
         if ask.since_marker is None:

@@ -6,7 +6,7 @@ from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.model.record import ClusterRecord
-from reconciler.model.results import ExecAllResult, ExecResult, ToolError
+from reconciler.model.results import DomainState, ExecAllResult, ExecResult, ToolError
 from reconciler.service.access import addresses, existing, select_node, select_nodes
 from reconciler.service.inspection import Inspection, not_running
 from reconciler.service.runtime import Runtime
@@ -46,8 +46,8 @@ class Nodes:
         """
         record = await existing(self._runtime.store, cluster)
         (address,) = addresses(record, [select_node(record, node, all_with=_EXEC_ALL)])
-        if await self._down(record, [address]):
-            raise not_running(cluster, [node])
+        if down := await self._down(record, [address]):
+            raise not_running(cluster, down)
         return await self._runtime.ssh.run(
             address,
             command,
@@ -80,7 +80,7 @@ class Nodes:
         if down and require_all:
             raise not_running(record.cluster_name, down)
         answers: dict[str, ExecResult | ClusterError] = {
-            node: not_running(record.cluster_name, [node]) for node in down
+            node: not_running(record.cluster_name, {node: state}) for node, state in down.items()
         }
         asked = [address for address in targets if address.node not in down]
         answers |= await self._runtime.ssh.run_all(asked, command, timeout_s=timeout_s, env=env, stdin=stdin)
@@ -89,14 +89,14 @@ class Nodes:
             raise _incomplete(result)
         return result
 
-    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> list[str]:
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, DomainState]:
         """The nodes that do not run: a login to them would be waited for in vain. Warm connections cost no look."""
         if all(self._runtime.ssh.is_connected(address) for address in targets):
-            return []
+            return {}
         try:
             return await self._inspection.not_running(record, [address.node for address in targets])
         except LibvirtUnavailable:
-            return []  # the machines may well run while libvirtd is away
+            return {}  # the machines may well run while libvirtd is away
 
 
 def _incomplete(result: ExecAllResult) -> PartialFailure:

@@ -24,7 +24,7 @@ message; false means that the request itself has to change. `result` may then st
 - SSH_TIMEOUT: nodes boot slowly under emulation; call cluster_start again with a larger ssh_timeout_s.
 - APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss.
 - CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.
-- CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: cluster_start.
+- CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: what its message says.
 - SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list; a lost one can only be deleted. SNAPSHOT_EXISTS: take another name.
 - FAULT_NOT_FOUND: net_fault_list. HOST_CAPABILITY_MISSING: the message names what the host needs; tell your user.
 - ARTIFACT_NOT_FOUND: artifact_list; artifact_register makes one. ARTIFACT_NOT_SYNCED: artifact_sync, then again.

@@ -122,7 +122,7 @@ def test_commands_that_need_a_running_node_name_the_node_and_the_remedy(vmcluste
     for arguments in (["handle", "cli"], ["ssh", "cli", "n0"], ["exec", "cli", "n0", "--timeout", "1", "--", "true"]):
         ended = vmcluster(*arguments, code=1 if arguments[0] == "handle" else 255)
         assert "error [CLUSTER_NOT_RUNNING]" in ended.err
-        assert "`vmcluster start` boots it" in ended.err
+        assert "`vmcluster start` boots" in ended.err
 
 
 def test_destroy_keeps_disks_until_their_deletion_is_agreed_to(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:

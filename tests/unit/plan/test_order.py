@@ -3,11 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.compile import compile_document
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import STAGE_OF
 from reconciler.plan.planner import plan
-from tests.simulation.worlds import EMULATED, NOTHING, NOW, compiled, hosts, records, running_record
+from tests.simulation.worlds import NOTHING, compiled, hosts, records, running_record
 
 
 def shuffled(document: ClusterDocument, data: st.DataObject) -> ClusterDocument:
@@ -25,7 +24,7 @@ def test_the_same_documents_have_the_same_plan(data: st.DataObject) -> None:
     other = shuffled(observed, data)
     assert other == observed
     one = plan(compiled(record, observed), observed)
-    assert plan(compile_document(record, EMULATED, other, now=NOW), other) == one
+    assert plan(compiled(record, other), other) == one
 
 
 def test_the_nodes_of_each_stage_are_in_the_order_of_the_topology() -> None:
