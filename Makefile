@@ -16,6 +16,8 @@ TOPOLOGY := specs/topologies/example-3node.yaml
 CLUSTER := example-3node
 PYTEST_ARGS ?=
 LAB = $(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) --
+# A test waits as well, for time to pass and for processes that start.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 # A lab waits much of its time, for machines that boot and for what shall not happen.
 LABS ?= 3
 IN_LABS = $(PYTHON_IN) -m pytest tests/integration --dist loadscope --no-loadscope-reorder
@@ -57,7 +59,7 @@ test: ## Run all tests, beside a private libvirt that vanishes with them
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
-	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 	@$(SAY) "what kernel modules for the test machines are built with"
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(SAY) "tests with a real libvirt, in $(LABS) labs side by side"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.lab import WORK_DIR, inside_lab
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "    python -m tests.lab -- pytest tests/integration\n"
             "and the unit tests anywhere: pytest tests/unit"
         )
+
+
+@pytest.fixture(autouse=True)
+def plain_log() -> Iterator[None]:
+    """A command that a test runs in this process sets the log up; the next test finds it as it was."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
