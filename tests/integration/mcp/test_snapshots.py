@@ -48,7 +48,7 @@ async def test_snapshots_that_cannot_be_have_codes_of_their_own(bed: Bed) -> Non
 
         bed.write_topology("alpha", nodes=2)
         assert (await agent.call("cluster_define", topology_name="alpha"))["success"]
-        assert await code("snapshot_revert", "base") == "INVALID_ARGUMENT"
+        assert await code("snapshot_revert", "base") == "REVERT_FAILED"
 
 
 async def test_a_revert_without_a_restart_leaves_a_machine_that_ran_off(bed: Bed) -> None:
