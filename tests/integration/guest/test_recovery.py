@@ -142,7 +142,7 @@ async def test_waiting_bears_a_key_that_is_put_in_later(pool: SshPool, own_sshd:
 async def test_waiting_in_vain_says_why(pool: SshPool, own_sshd: Sshd, tmp_path: Path) -> None:
     generate_client_key(tmp_path / "other")
     with pytest.raises(SshError, match="refuses the key"):
-        await pool.wait_until_reachable(replace(own_sshd.address, key_path=tmp_path / "other"), timeout_s=0.8)
+        await pool.wait_until_reachable(replace(own_sshd.address, key_path=tmp_path / "other"), timeout_s=2)
     own_sshd.stop()
     with pytest.raises(SshTimeout, match="last cause"):
         await pool.wait_until_reachable(own_sshd.address, timeout_s=0.3)
