@@ -94,7 +94,9 @@ async def test_a_node_that_went_down_unwatched_is_in_the_conditions_at_once(
     assert said(status.conditions) == said(summary.conditions)
     found = said(status.conditions)
     assert (found["Running"], found["Drifted"], found["Ready"]) == ("False:NodesDown", "True:Found", ready)
-    assert (await runtime.store.status(CLUSTER)).conditions[-1].status is ConditionStatus.TRUE  # type: ignore[union-attr]
+    stored = await runtime.store.status(CLUSTER)
+    assert stored is not None
+    assert stored.conditions[-1].status is ConditionStatus.TRUE, "a look writes nothing"
 
 
 @pytest.mark.parametrize(
