@@ -8,7 +8,7 @@ what the controller branches on: a terminal error ends a wait at once, because t
 succeed either; any other error is retried with growing delay until the caller's time is up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,7 @@ class ErrorCode(StrEnum):
     CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     HOST_COMMAND_FAILED = "HOST_COMMAND_FAILED"
+    OPERATION_FAILED = "OPERATION_FAILED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
@@ -235,9 +236,9 @@ class HostCommandFailed(ClusterError):
 
 
 class OperationFailed(ClusterError):
-    """Libvirt, QEMU or the file system refused one action; the cause may pass."""
+    """Libvirt, QEMU, a guest or the file system refused one action (a full disk, for example); the cause may pass."""
 
-    code = ErrorCode.INTERNAL_ERROR
+    code = ErrorCode.OPERATION_FAILED
     terminal = False
     recoverable = True
 
@@ -257,6 +258,20 @@ class SshError(ClusterError):
     """An SSH connection failed for a reason that waiting does not mend (host key, credentials, protocol)."""
 
     code = ErrorCode.SSH_ERROR
+    recoverable = True
+
+
+class GuestCrashed(ClusterError):
+    """A node's kernel has crashed; it is kept as it is until somebody asks."""
+
+    code = ErrorCode.GUEST_CRASHED
+    recoverable = True
+
+
+class GuestPaused(ClusterError):
+    """A node is paused, by an I/O error or by a person; it is left so."""
+
+    code = ErrorCode.GUEST_PAUSED
     recoverable = True
 
 
@@ -281,14 +296,38 @@ class OperationTimeout(ClusterError):
 class Obstructed(ClusterError):
     """What keeps a cluster from its desired state, as its controller reported it."""
 
-    def __init__(self, code: ErrorCode, message: str, *, node: str | None, terminal: bool, recoverable: bool) -> None:
+    def __init__(self, code: ErrorCode, message: str, *, node: str | None, terminal: bool) -> None:
         super().__init__(message, node=node)
         self.code = code
         self.terminal = terminal
-        self.recoverable = recoverable
+        self.recoverable = is_recoverable(code)
 
 
 class InternalError(ClusterError):
     """A defect in this program."""
 
     code = ErrorCode.INTERNAL_ERROR
+
+
+CLASSES: Mapping[ErrorCode, type[ClusterError]] = {
+    each.code: each for each in ClusterError.__subclasses__() if "code" in vars(each)
+}
+"""The class that explains each code."""
+
+
+def is_recoverable(code: ErrorCode) -> bool:
+    """Whether trying again, or reverting, can help where this code is answered."""
+    return CLASSES[code].recoverable
+
+
+def explained(error: Exception) -> ClusterError:
+    """What a caller is told of an exception. What the system refused is no defect, also where nobody foresaw it."""
+    if isinstance(error, ClusterError):
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        message = f"the system refused: {where}{error.strerror or error}"
+        return OperationFailed(message, hint="mend that, then try again")
+    return InternalError(
+        f"a defect in vmcluster: {type(error).__name__}: {error}", hint="please report it with the log on stderr"
+    )

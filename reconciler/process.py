@@ -108,6 +108,8 @@ async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str
         raise HostCapabilityMissing(
             f"the program {argv[0]!r} is not installed", hint="`vmcluster doctor` names the package"
         ) from None
+    except OSError as error:
+        raise HostCommandFailed(f"cannot start {replay_line(argv)}: {error.strerror}") from error
 
 
 async def _communicate(

@@ -9,20 +9,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from reconciler import errors
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.errors import CLASSES, ErrorCode, is_recoverable
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.service.metrics import MEASURES
 from reconciler.settings import Settings
 
 _END = "<!-- end -->"
 README = Path(__file__).parents[1] / "README.md"
-
-# Codes that no error class of their own carries: those of a cluster's obstacles, and those of features to come.
-_WITHOUT_CLASS: Mapping[ErrorCode, tuple[str, bool]] = {
-    ErrorCode.GUEST_CRASHED: ("A node's kernel has crashed; it is kept as it is until somebody asks.", True),
-    ErrorCode.GUEST_PAUSED: ("A node is paused, by an I/O error or by a person; it is left so.", True),
-}
 
 
 def render_config_table() -> str:
@@ -36,8 +29,7 @@ def render_config_table() -> str:
 
 def render_error_table() -> str:
     """Every error code: meaning, and whether trying again or reverting can help."""
-    meanings = {**_WITHOUT_CLASS, **_from_classes()}
-    rows = ((f"`{code}`", meanings[code][0], "yes" if meanings[code][1] else "no") for code in ErrorCode)
+    rows = ((f"`{code}`", _summary(CLASSES[code]), "yes" if is_recoverable(code) else "no") for code in ErrorCode)
     return _table(("code", "meaning", "recoverable"), rows)
 
 
@@ -73,11 +65,6 @@ def render(text: str) -> str:
     return text
 
 
-def described_twice() -> set[ErrorCode]:
-    """Codes whose meaning stands here although an error class says it by now."""
-    return _WITHOUT_CLASS.keys() & _from_classes().keys()
-
-
 def main(arguments: Sequence[str]) -> int:
     """Write the tables, or with `--check` only say whether they are current; the exit code is 1 where not."""
     before = README.read_text()
@@ -88,17 +75,6 @@ def main(arguments: Sequence[str]) -> int:
         return int(before != after)
     README.write_text(after)
     return 0
-
-
-def _from_classes() -> dict[ErrorCode, tuple[str, bool]]:
-    """Meaning by code; where classes share a code, the one that ends a wait speaks for it."""
-    classes = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, ClusterError)]
-    with_code = [each for each in classes if "code" in vars(each)]
-    return {each.code: (_summary(each), each.recoverable) for each in sorted(with_code, key=_is_terminal)}
-
-
-def _is_terminal(error: type[ClusterError]) -> bool:
-    return error.terminal
 
 
 def _arguments(function: Callable[..., object]) -> str:

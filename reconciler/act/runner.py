@@ -10,7 +10,7 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.act.outcome import Outcome
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, explained
 from reconciler.model.action_names import action_name
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
@@ -87,8 +87,8 @@ async def _carry_out_one(action: Action, context: ActContext, executor: Executor
     error = None
     try:
         await executor(action, context)
-    except ClusterError as caught:
-        error = caught
+    except (ClusterError, OSError) as caught:
+        error = explained(caught)
         error.node = error.node or action.node
     duration_s = time.monotonic() - started
     _log_outcome(action, context, duration_s, error)

@@ -184,7 +184,7 @@ def as_error(obstacles: Sequence[Obstacle]) -> ClusterError:
     codes = {obstacle.code for obstacle in obstacles}
     if len(obstacles) == 1:
         (only,) = obstacles
-        return Obstructed(only.code, only.message, node=only.node, terminal=only.terminal, recoverable=only.recoverable)
+        return Obstructed(only.code, only.message, node=only.node, terminal=only.terminal)
     return Obstructed(
         codes.pop() if len(codes) == 1 else ErrorCode.PARTIAL_FAILURE,
         "; ".join(
@@ -192,7 +192,6 @@ def as_error(obstacles: Sequence[Obstacle]) -> ClusterError:
         ),
         node=None,
         terminal=any(obstacle.terminal for obstacle in obstacles),
-        recoverable=all(obstacle.recoverable for obstacle in obstacles),
     )
 
 

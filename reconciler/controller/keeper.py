@@ -12,7 +12,7 @@ from reconciler.controller.delay import growing_delay_s
 from reconciler.controller.pace import Pace
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import RoundResult, Rounds
-from reconciler.errors import ClusterError, InternalError
+from reconciler.errors import ClusterError, explained
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +74,7 @@ class Keeper:
             return RoundResult(error=error)
         except Exception as error:
             log.exception("round_failed", cluster=self.cluster)
-            return RoundResult(error=InternalError(f"a defect in this program: {error}"))
+            return RoundResult(error=explained(error))
 
     async def _rest(self, result: RoundResult) -> None:
         """Until the next round: for as long as nothing happens where all is as wanted."""

@@ -18,7 +18,7 @@ from reconciler.controller.retries import Retries
 from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round, status_of_look
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
-from reconciler.errors import ClusterError, Conflict
+from reconciler.errors import ClusterError, Conflict, explained
 from reconciler.faults.combine import wanted_at
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
@@ -165,8 +165,8 @@ class Rounds:
         try:
             observed = await observe_cluster(view.record, self._libvirt, self._links, found)
             difference = await self._compare(view.record, view.before, observed, view.upkeep_put_off)
-        except ClusterError as error:
-            now = datetime.now(UTC)
+        except (ClusterError, OSError) as caught:
+            error, now = explained(caught), datetime.now(UTC)
             failed = status_of_failed_round(view.record, obstacle_of(error), view.before, now)
             return Look(view.record, failed, observed, error)
         return Look(view.record, _status_of_look(view, difference), observed)
@@ -199,7 +199,8 @@ class Rounds:
         record = view.record
         try:
             difference = await self._compare(record, view.before, put_off=view.put_off.keys())
-        except ClusterError as error:
+        except (ClusterError, OSError) as caught:
+            error = explained(caught)
             await self._report_failure(view, error)
             return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
         return await self._act(view, difference, tell)

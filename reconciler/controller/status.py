@@ -127,9 +127,7 @@ def same_word(one: RecordStatus | None, other: RecordStatus) -> bool:
 
 def obstacle_of(error: ClusterError) -> Obstacle:
     """An error as what stands in a cluster's way."""
-    return Obstacle(
-        code=error.code, message=str(error), node=error.node, terminal=error.terminal, recoverable=error.recoverable
-    )
+    return Obstacle(code=error.code, message=str(error), node=error.node, terminal=error.terminal)
 
 
 def _defined(record: ClusterRecord, observed: ClusterDocument) -> Condition:

@@ -3,7 +3,9 @@
 from datetime import datetime
 from enum import StrEnum
 
-from reconciler.errors import ErrorCode
+from pydantic import Field
+
+from reconciler.errors import ErrorCode, is_recoverable
 from reconciler.model.base import Frozen
 from reconciler.model.faults import NetFaultInfo
 
@@ -41,13 +43,13 @@ class Condition(Frozen):
 
 
 class Obstacle(Frozen):
-    """What keeps a cluster from its desired state, with the remedy in the message."""
+    """What keeps a cluster from its desired state, with the remedy in the message. Its code says if trying helps."""
 
     code: ErrorCode
     message: str
     node: str | None = None
     terminal: bool = False
-    recoverable: bool = True
+    recoverable: bool = Field(default_factory=lambda known: is_recoverable(known["code"]))
 
 
 class RecordStatus(Frozen):

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import structlog
 
-from reconciler.errors import ClusterError, InternalError
+from reconciler.errors import ClusterError, InternalError, explained
 from reconciler.model.results import ToolError, ToolResult
 
 T = TypeVar("T")
@@ -20,8 +20,6 @@ async def answer(work: Awaitable[T]) -> ToolResult[T]:
     except ClusterError as error:
         return ToolResult(success=False, result=error.partial, error=ToolError.of(error))
     except Exception as error:
-        log.exception("internal_error")
-        defect = InternalError(
-            f"a defect in vmcluster: {type(error).__name__}: {error}", hint="please report it with the log on stderr"
-        )
-        return ToolResult(success=False, error=ToolError.of(defect))
+        told = explained(error)
+        log.exception("internal_error" if isinstance(told, InternalError) else "operation_failed")
+        return ToolResult(success=False, error=ToolError.of(told))

@@ -64,7 +64,13 @@ def _document_at(entries: Sequence[HistoryEntry], generation: int) -> Any:
 def _documents(entries: Iterable[HistoryEntry]) -> Iterator[tuple[int, Any]]:
     document = None
     for entry in entries:
-        document = patched(document, entry.patch)
+        try:
+            document = patched(document, entry.patch)
+        except ValueError as error:
+            raise StoreUnavailable(
+                f"the history of cluster {entry.cluster_name} is damaged at generation {entry.generation}: {error}",
+                hint="apply a topology file instead",
+            ) from error
         yield entry.generation, document
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ T = TypeVar("T")
 _APPLICATION_ID = 0x766D636C  # "vmcl": tells our file from any other SQLite file
 _BUSY_TIMEOUT_S = 5.0
 _WAL_RETRY_S = 0.01
+_LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+_DAMAGE = re.compile(r"no such (table|column)|has no column named|Could not decode to UTF-8")
 
 _VERSIONS = (
     """
@@ -93,7 +96,7 @@ class DatabaseThread:
         try:
             return work(self._connected())
         except sqlite3.Error as error:
-            if not _name_of(error).startswith("SQLITE_BUSY"):
+            if not _name_of(error).startswith(_LOCKED):
                 self._disconnect()
             raise _unavailable(self._file, error) from error
 
@@ -183,7 +186,7 @@ def _enter_wal(connection: sqlite3.Connection, file: Path) -> None:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             break
         except sqlite3.OperationalError as error:
-            if not _name_of(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+            if not _name_of(error).startswith(_LOCKED) or time.monotonic() > deadline:
                 raise
         time.sleep(_WAL_RETRY_S)
     if mode != "wal":
@@ -222,11 +225,16 @@ def _name_of(error: sqlite3.Error) -> str:
     return str(getattr(error, "sqlite_errorname", ""))
 
 
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether somebody's hand was in the file: a table of ours is gone, or a text is none."""
+    return isinstance(error, sqlite3.OperationalError) and bool(_DAMAGE.search(str(error)))
+
+
 def _unavailable(file: Path, error: sqlite3.Error) -> StoreUnavailable | InternalError:
     name = _name_of(error)
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_FORMAT")) or _is_damage(error):
         return StoreUnavailable(f"the store {file} is damaged: {error}", hint=_move_aside(file))
-    if name.startswith("SQLITE_BUSY"):
+    if name.startswith(_LOCKED):
         return StoreUnavailable(
             f"the store {file} is locked by another process for more than {_BUSY_TIMEOUT_S:g} s", hint="try again"
         )
@@ -237,8 +245,10 @@ def _unavailable(file: Path, error: sqlite3.Error) -> StoreUnavailable | Interna
             f"the store {file} cannot be opened for writing: {error}",
             hint="run as the user who owns it, or set VMCLUSTER_STATE_DIR to another directory",
         )
-    if name.startswith("SQLITE_IOERR"):
-        return StoreUnavailable(f"reading or writing {file} failed: {error} ({name})", hint="check the disk")
+    if name.startswith(("SQLITE_IOERR", "SQLITE_NOMEM")):
+        return StoreUnavailable(
+            f"reading or writing {file} failed: {error} ({name})", hint="check the disk and what memory is free"
+        )
     return InternalError(f"the store {file} refused a statement: {error} ({name or type(error).__name__})")
 
 

@@ -24,8 +24,11 @@ def difference(before: Any, after: Any) -> Patch:
 
 
 def patched(document: Any, patch: Sequence[Operation]) -> Any:
-    """A copy of `document` with the patch applied; raises `jsonpatch.JsonPatchException` where it does not fit."""
-    return jsonpatch.apply_patch(document, list(patch))
+    """A copy of `document` with the patch applied; raises `ValueError` where it does not fit."""
+    try:
+        return jsonpatch.apply_patch(document, list(patch))
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
+        raise ValueError(f"a patch does not fit: {error}") from error
 
 
 def _changes(path: str, before: Any, after: Any) -> Iterator[Operation]:

@@ -253,15 +253,14 @@ def _history(connection: sqlite3.Connection, name: str) -> list[HistoryEntry]:
     rows = connection.execute(
         "SELECT generation, actor, at, patch FROM history WHERE cluster_name = ? ORDER BY generation", (name,)
     )
+    what = f"history of cluster {name}"
     return [
-        HistoryEntry(
-            cluster_name=name,
-            generation=generation,
-            actor=actor,
-            at=datetime.fromisoformat(at),
-            patch=tuple(_loaded(patch, f"history of cluster {name}")),
+        _parsed(
+            HistoryEntry,
+            {"cluster_name": name, "generation": number, "actor": actor, "at": at, "patch": _loaded(patch, what)},
+            what,
         )
-        for generation, actor, at, patch in rows
+        for number, actor, at, patch in rows
     ]
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.process import run
 from reconciler.together import together
 
@@ -35,3 +36,14 @@ async def test_of_several_things_none_is_left_behind_when_one_fails() -> None:
     with pytest.raises(ValueError, match="of its own"):
         await together(fail(), go_on())
     assert ended
+
+
+async def test_a_program_that_is_missing_or_cannot_be_started_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HostCapabilityMissing, match="no-such-program"):
+        await run(["no-such-program"])
+    nonsense = tmp_path / "nonsense"
+    nonsense.write_text("neither a script nor a binary")
+    nonsense.chmod(0o755)
+    with pytest.raises(HostCommandFailed, match="cannot start") as caught:
+        await run([str(nonsense)])
+    assert str(nonsense) in str(caught.value)

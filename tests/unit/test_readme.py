@@ -32,7 +32,3 @@ def test_every_key_code_and_tool_has_a_row() -> None:
     assert all(f"| `{key}` | `VMCLUSTER_{key.upper()}` |" in config for key in Settings.model_fields)
     assert all(f"| `{code}` |" in errors for code in ErrorCode)
     assert all(f"| `{tool.function.__name__}(" in tools for tool in TOOLS)
-
-
-def test_no_code_is_described_twice() -> None:
-    assert readme.described_twice() == set()

@@ -29,6 +29,7 @@ message; false means that the request itself has to change. `result` may then st
 - FAULT_NOT_FOUND: net_fault_list. HOST_CAPABILITY_MISSING: the message names what the host needs; tell your user.
 - ARTIFACT_NOT_FOUND: artifact_list; artifact_register makes one. ARTIFACT_NOT_SYNCED: artifact_sync, then again.
 - PARTIAL_FAILURE: `result` says of each node how it went; call again once the cause is gone, what is done is skipped.
+- OPERATION_FAILED: host or guest refused, as a full disk does: have mended what the message names, then call again.
 - LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a list of names; "all", an empty
 list or nothing means every node."""

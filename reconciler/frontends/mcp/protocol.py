@@ -13,7 +13,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, TextContent
 
 from reconciler import __version__
-from reconciler.errors import ClusterError, InternalError
+from reconciler.errors import ClusterError, explained
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.refusals import refusal
@@ -54,7 +54,8 @@ class ClusterServer(MCPServer[Backend]):
             return await super().call_tool(name, arguments, context)
         except CallFailed as failure:
             log.exception("%s failed", name)
-            return _failed(_defect(name, failure))
+            cause = failure.__cause__
+            return _failed(explained(cause if isinstance(cause, Exception) else failure))
 
 
 def offered_tools() -> dict[str, Tool]:
@@ -86,12 +87,6 @@ def _in_protocol(function: Callable[..., Awaitable[ToolResult[Any]]]) -> Callabl
         return _protocol_result(await function(**arguments))
 
     return call
-
-
-def _defect(tool: str, failure: CallFailed) -> InternalError:
-    return InternalError(
-        f"a defect in vmcluster: {tool}: {failure.__cause__!r}", hint="please report it with the log on stderr"
-    )
 
 
 def _failed(error: ClusterError) -> CallToolResult:

@@ -1,6 +1,7 @@
 """Carrying out a plan: stages in order, nodes on their own, and nothing built on what failed."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
 from reconciler.act.runner import carry_out
-from reconciler.errors import OperationFailed
+from reconciler.errors import ErrorCode, OperationFailed
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Action, DeleteLayer, DeleteNetwork, Plan, PlugTap, Start
 from reconciler.plan.planner import plan
@@ -59,6 +60,19 @@ async def test_a_stage_begins_when_the_one_before_it_has_ended_on_every_node() -
     last_file = max(index for index, event in enumerate(executor.events) if "WriteSeed" in event)
     assert last_file < executor.events.index("begin DefineDomain:alpha")
     assert executor.events.index("end DefineDomain:beta") < executor.events.index("begin Start:alpha")
+
+
+async def test_what_the_system_refuses_one_node_is_told_of_it_and_the_others_go_on() -> None:
+    async def executor(action: Action, _context: ActContext) -> None:
+        if named(action) == "CreateLayer:alpha":
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    outcomes = await carry_out(BUILD, bare_context(RECORD), executor)
+    failed = {named(of.action): of.error for of in outcomes if of.error is not None}
+    assert {name: (error.code, error.node) for name, error in failed.items()} == {
+        "CreateLayer:alpha": (ErrorCode.OPERATION_FAILED, "alpha")
+    }
+    assert "Start:beta" in {named(of.action) for of in outcomes}
 
 
 async def test_the_nodes_of_a_stage_are_worked_on_at_once() -> None:

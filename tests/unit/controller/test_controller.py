@@ -25,7 +25,7 @@ from tests.simulation.worlds import running_record
 START = Start(node="alpha", paused=False, resume_epoch=0, reason="wanted running")
 ASK = ShutDown(node="alpha", reason="wanted off")
 DONE = Plan()
-PASSING = Obstacle(code=ErrorCode.INTERNAL_ERROR, message="will pass", node="alpha")
+PASSING = Obstacle(code=ErrorCode.OPERATION_FAILED, message="will pass", node="alpha")
 TERMINAL = Obstacle(code=ErrorCode.CONFLICT, message="not ours", node="alpha", terminal=True)
 
 Round = Callable[[int], RoundResult]

@@ -34,7 +34,7 @@ def test_what_is_wanted_and_what_is_found_are_the_same_when_the_host_is_as_wante
 
 
 def test_what_is_unknown_keeps_its_reason() -> None:
-    document = ClusterDocument(seeds={"a": Unknown(unknown="not readable", code=ErrorCode.INTERNAL_ERROR)})
+    document = ClusterDocument(seeds={"a": Unknown(unknown="not readable", code=ErrorCode.OPERATION_FAILED)})
     assert ClusterDocument.model_validate(canonical(document)) == document
 
 

@@ -216,7 +216,7 @@ def test_a_network_that_is_not_ours_holds_back_everything_that_builds_on_it() ->
 
 @pytest.mark.parametrize("kind", ["seeds", "domains", "power"])
 def test_what_is_unknown_of_one_node_holds_back_that_node_alone(kind: str) -> None:
-    observed = with_entry(ClusterDocument(), kind, "alpha", theirs(ErrorCode.INTERNAL_ERROR))
+    observed = with_entry(ClusterDocument(), kind, "alpha", theirs(ErrorCode.OPERATION_FAILED))
     todo = plan(WANTED, observed)
     assert {action.node for action in todo.actions if not isinstance(action, CreateLayer)} == {None, "beta"}
     assert [obstacle.node for obstacle in todo.obstacles] == ["alpha"]

@@ -24,7 +24,7 @@ from tests.simulation.worlds import CLUSTER, NOW, as_wanted, running_record
 from tests.unit.plan.test_kinds import altered
 from tests.unit.service.test_login import record_with_host_keys
 
-FAILURE = Obstacle(code=ErrorCode.INTERNAL_ERROR, message="the disk is full", node="alpha")
+FAILURE = Obstacle(code=ErrorCode.OPERATION_FAILED, message="the disk is full", node="alpha")
 
 
 @pytest.fixture

@@ -159,6 +159,31 @@ async def test_an_unreadable_status_is_named(state_dir: Path) -> None:
             await store.status("lab")
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE status",
+        "ALTER TABLE record DROP COLUMN document",
+        "UPDATE status SET document = CAST(x'ff' AS TEXT)",
+        "UPDATE record SET document = CAST(x'ff' AS TEXT)",
+    ],
+)
+async def test_what_somebody_did_to_the_tables_is_damage_and_no_defect(state_dir: Path, statement: str) -> None:
+    altered(await written(state_dir, "lab"), statement)
+    async with SqliteStore(state_dir) as store:
+        with pytest.raises(StoreUnavailable):
+            await store.standing("lab")
+
+
+@pytest.mark.parametrize("column", ["at", "patch", "actor"])
+async def test_a_damaged_history_is_named_and_the_record_stays_readable(state_dir: Path, column: str) -> None:
+    altered(await written(state_dir, "lab"), f"UPDATE history SET {column} = x'ff'")
+    async with SqliteStore(state_dir) as store:
+        with pytest.raises(StoreUnavailable, match="history of cluster lab"):
+            await store.history("lab")
+        assert await store.get("lab") is not None
+
+
 async def test_a_record_without_a_field_that_came_later_is_equal_to_its_default(state_dir: Path) -> None:
     file = await written(state_dir, "lab")
     altered(file, "UPDATE record SET document = json_remove(document, '$.deletion')")
