@@ -17,7 +17,7 @@ from reconciler.controller.journal import Journal, OnEvent, no_observer
 from reconciler.controller.retries import Retries
 from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round, status_of_look
 from reconciler.desired.addresses import guest_address
-from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
+from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
 from reconciler.errors import ClusterError, Conflict, explained
 from reconciler.faults.combine import wanted_at
 from reconciler.guest.pool import SshPool
@@ -48,6 +48,7 @@ class Difference:
     desired: ClusterDocument
     observed: ClusterDocument
     plan: Plan
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Rounds:
         libvirt: Libvirt,
         links: LinkDriver,
         ssh: SshPool,
-        host_facts: Callable[[], Awaitable[HostFacts]],
+        host_facts: Callable[[ClusterRecord], Awaitable[HostFacts]],
         fault_registry: Path,
         checkpoint: Checkpoint = lambda _name: None,
         remove_leavings: Callable[[str], None] = lambda _cluster: None,
@@ -135,11 +136,11 @@ class Rounds:
         put_off: Set[str] = frozenset(),
     ) -> Difference:
         """The upkeep of the nodes in `put_off` is left for later."""
-        facts = await self._host_facts()
+        facts = await self._host_facts(record)
         observed = observed or await observe_cluster(record, self._libvirt, self._links)
         made = status.snapshots_made if status else frozenset()
         desired = compile_document(record, facts, observed, made, now=datetime.now(UTC))
-        return Difference(desired, observed, plan(desired, observed, put_off))
+        return Difference(desired, observed, plan(desired, observed, put_off), warnings_for(record, facts))
 
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
         """The snapshots of a cluster as they are on disk, oldest first."""

@@ -43,6 +43,25 @@ class HostFacts:
     """What the desired state depends on besides the record: facts about the host."""
 
     kvm_usable: bool
+    kvm_reason: str = ""
+
+
+def needs_kvm_verdict(record: ClusterRecord) -> bool:
+    """Whether any node depends on how well KVM works on the host: one that leaves the choice, or asks for KVM."""
+    return any(node.virt_type is not VirtType.QEMU for node in record.spec.nodes.values())
+
+
+def warnings_for(record: ClusterRecord, facts: HostFacts) -> tuple[str, ...]:
+    """What will work, but worse than its owner may expect, with the remedy."""
+    demanding = sorted(name for name, node in record.spec.nodes.items() if node.virt_type is VirtType.KVM)
+    if facts.kvm_usable or not demanding:
+        return ()
+    return (
+        (
+            f"{', '.join(demanding)}: `virt_type: kvm` where KVM is slower than emulation or does not work: "
+            f"nodes may never boot ({facts.kvm_reason}): `virt_type: auto` takes what is faster"
+        ),
+    )
 
 
 def compile_document(

@@ -102,6 +102,7 @@ class PlanView(Frozen):
     blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
     actions: tuple[ActionView, ...]
     obstacles: tuple[Obstacle, ...]
+    warnings: tuple[str, ...] = Field(default=(), description="What works, but worse than expected, with the remedy.")
     waiting: tuple[str, ...] = Field(description="Nodes on their way down, which is waited for.")
     kept_files: tuple[Path, ...] = Field(
         default=(), description="Files of extra disks that no node has any more: they stay."
@@ -127,6 +128,7 @@ def plan_view(preview: "Preview") -> PlanView:
         blocked=any(obstacle.terminal for obstacle in plan.obstacles),
         actions=tuple(actions),
         obstacles=plan.obstacles,
+        warnings=preview.difference.warnings,
         waiting=tuple(sorted(plan.waiting)),
         kept_files=_kept_files(preview),
         summary=_summary(actions),

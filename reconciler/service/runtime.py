@@ -13,7 +13,7 @@ from reconciler.controller.controller import Controller
 from reconciler.controller.healers import leave_healer, leave_watcher
 from reconciler.controller.leavings import remove_leavings
 from reconciler.controller.round import Rounds
-from reconciler.desired.compile import HostFacts
+from reconciler.desired.compile import HostFacts, needs_kvm_verdict
 from reconciler.errors import LibvirtUnavailable
 from reconciler.guest.pool import SshPool
 from reconciler.host.events import HostEvent, HostEventKind
@@ -21,6 +21,7 @@ from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
 from reconciler.host.netlink.listener import KernelListener
 from reconciler.host.virt_type import probe_kvm
+from reconciler.model.record import ClusterRecord
 from reconciler.service.quiet_kernels import QuietKernels
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease
@@ -110,9 +111,12 @@ class Runtime:
         self.libvirt.close()
         await self.store.close()
 
-    async def _host_facts(self) -> HostFacts:
+    async def _host_facts(self, record: ClusterRecord) -> HostFacts:
+        """Facts about this host that nodes of the record depend on; KVM is not tried for those that do not need it."""
+        if not needs_kvm_verdict(record):
+            return HostFacts(kvm_usable=False)
         async with self._probing:
             if self._facts is None:
                 verdict = await probe_kvm(self.settings.state_dir)
-                self._facts = HostFacts(kvm_usable=verdict.usable)
+                self._facts = HostFacts(kvm_usable=verdict.usable, kvm_reason=verdict.reason)
             return self._facts

@@ -25,6 +25,8 @@ def print_plan(view: PlanView, *, short: bool = False) -> None:
 def plan_lines(view: PlanView, *, limit: int | None = None) -> Iterator[Line]:
     """The lines of a plan: what changes and why, what stands in the way, and what it costs."""
     yield f"cluster {one_line(view.cluster_name)}, {_origin(view)}", None
+    for warning in view.warnings:
+        yield f"  warning: {printable(warning)}", "yellow"
     if view.converged:
         yield "nothing to do", "green"
         return

@@ -14,7 +14,7 @@ _FALLBACK = (
 
 
 async def check_kvm(state_dir: Path) -> list[CheckResult]:
-    """Access to the device, then a real try; the verdict of an earlier try is taken where one is remembered."""
+    """Access to the device, then a timed trial; the verdict of an earlier one is taken where it is remembered."""
     access = check_kvm_access()
     verdict = await probe_kvm(state_dir if state_dir.is_dir() else None)  # noqa: ASYNC240  one stat(2)
     if verdict.usable:

@@ -14,6 +14,7 @@ from reconciler.guest.pool import SshPool
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
 from reconciler.model.faults import Halves
+from reconciler.model.record import ClusterRecord
 from reconciler.store.sqlite import SqliteStore
 from tests.simulation.worlds import running_record
 from tests.unit.faults.samples import impair, partition
@@ -29,7 +30,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 def rounds_without_libvirt(store: SqliteStore, export: Path) -> Rounds:
-    async def facts() -> HostFacts:
+    async def facts(_record: ClusterRecord) -> HostFacts:
         return HostFacts(kvm_usable=False)
 
     return Rounds(store, Libvirt("test:///no/such/file"), LinkDriver(), SshPool(), facts, export)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hypothesis import given
 
-from reconciler.desired.compile import HostFacts, compile_document, seed_inputs
+from reconciler.desired.compile import HostFacts, compile_document, needs_kvm_verdict, seed_inputs, warnings_for
 from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Tap
 from reconciler.model.record import ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
 from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
@@ -168,3 +168,21 @@ def test_two_hundred_nodes_are_all_different() -> None:
     record = ClusterRecord(cluster_name="lab", spec=cluster_spec(nodes), nodes={name: NodeIntent() for name in nodes})
     seeds = {seed.digest for seed in compiled(record).seeds.values() if isinstance(seed, Seed)}
     assert len(seeds) == len(nodes)
+
+
+def test_kvm_is_looked_into_only_where_a_node_leaves_the_choice_or_asks_for_it() -> None:
+    emulated = {name: node.model_copy(update={"virt_type": VirtType.QEMU}) for name, node in RECORD.spec.nodes.items()}
+    record = RECORD.model_copy(update={"spec": RECORD.spec.model_copy(update={"nodes": emulated})})
+    assert not needs_kvm_verdict(record)
+    for choice in (VirtType.AUTO, VirtType.KVM):
+        nodes = {**emulated, "beta": emulated["beta"].model_copy(update={"virt_type": choice})}
+        assert needs_kvm_verdict(record.model_copy(update={"spec": record.spec.model_copy(update={"nodes": nodes})}))
+
+
+def test_a_demand_for_a_kvm_that_is_slower_than_emulation_is_warned_of() -> None:
+    slow = HostFacts(kvm_usable=False, kvm_reason="under /dev/kvm was still in long mode after 0.6 s")
+    (warning,) = warnings_for(with_node(virt_type=VirtType.KVM), slow)
+    assert warning.startswith("alpha: `virt_type: kvm`")
+    assert "still in long mode after 0.6 s" in warning
+    assert warnings_for(RECORD, slow) == ()
+    assert warnings_for(with_node(virt_type=VirtType.KVM), HostFacts(kvm_usable=True)) == ()
