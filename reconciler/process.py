@@ -1,6 +1,7 @@
 """The only door to host commands: an argument vector, a time limit, and a line that repeats the command.
 
-Cancelling the caller ends the command and every child that it has started.
+Programs are found by `reconciler.programs`, and started in `/` with a clean environment. Cancelling the caller ends
+the command and every child that it has started.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from typing import Protocol
 
 import structlog
 
-from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.errors import HostCommandFailed
+from reconciler.programs import clean_environment, require_program
 from reconciler.together import together
 
 log = structlog.get_logger(__name__)
@@ -55,9 +57,9 @@ async def run(
 ) -> Completed:
     """Run `argv` (never through a shell) and return what it printed.
 
-    `env` is added to this process's environment. `on_stdout` is given the output as it comes, too. With `check`, a
-    non-zero exit raises `HostCommandFailed`; a time-out always does. A program that is not installed raises
-    `HostCapabilityMissing`.
+    `env` is added to a clean environment; paths in `argv` are absolute. `on_stdout` is given the output as it comes,
+    too. With `check`, a non-zero exit raises `HostCommandFailed`; a time-out always does. A program that is not
+    installed raises `HostCapabilityMissing`.
     """
     started = time.monotonic()
     process = await _spawn(argv, stdin, env)
@@ -89,11 +91,13 @@ def replay_line(argv: Sequence[str]) -> str:
 async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str] | None) -> asyncio.subprocess.Process:
     starting = asyncio.create_task(
         asyncio.create_subprocess_exec(
-            *argv,
+            require_program(argv[0]),
+            *argv[1:],
             stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=None if env is None else {**os.environ, **env},
+            env=clean_environment(env),
+            cwd="/",
             start_new_session=True,
         )
     )
@@ -104,11 +108,7 @@ async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str
         if not starting.cancelled() and starting.exception() is None:
             await _end(starting.result())
         raise
-    except FileNotFoundError:
-        raise HostCapabilityMissing(
-            f"the program {argv[0]!r} is not installed", hint="`vmcluster doctor` names the package"
-        ) from None
-    except OSError as error:
+    except OSError as error:  # no program of this machine, or an interpreter that is missing
         raise HostCommandFailed(f"cannot start {replay_line(argv)}: {error.strerror}") from error
 
 
@@ -161,7 +161,7 @@ def leave_behind(argv: Sequence[str], *, env: Mapping[str, str], stdin: int | No
         process = os.posix_spawn(
             argv[0],
             list(argv),
-            {**os.environ, **env},
+            clean_environment(env),
             file_actions=[source, *silent],
             setsid=True,
             setsigmask=[],

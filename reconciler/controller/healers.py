@@ -3,13 +3,15 @@
 What is cut by nftables heals in the kernel; everything else needs somebody who is there when the time comes.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
 from reconciler.process import leave_behind
-from reconciler.settings import Settings
+from reconciler.settings import CONFIG_VARIABLE, Settings
 
-_PROGRAM = (sys.executable, "-m", "reconciler.healer")
+_PROGRAM = (sys.executable, "-P", "-m", "reconciler.healer")
+"""With -P the caller's directory is not on the path: no module is loaded from a client's project."""
 
 
 def leave_healer(settings: Settings, cluster: str) -> None:
@@ -27,4 +29,6 @@ def leave_watcher(settings: Settings, cluster: str, handle: str, lifeline: int) 
 
 def _leave(settings: Settings, arguments: Sequence[str], stdin: int | None = None) -> None:
     configuration = {f"VMCLUSTER_{key.upper()}": str(value) for key, value in settings.model_dump(mode="json").items()}
+    if chosen := os.environ.get(CONFIG_VARIABLE):
+        configuration[CONFIG_VARIABLE] = os.path.abspath(chosen)  # noqa: PTH100  keeps links
     leave_behind([*_PROGRAM, *arguments], env=configuration, stdin=stdin)

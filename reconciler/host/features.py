@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reconciler import process
 from reconciler.errors import HostCapabilityMissing
 from reconciler.process import RunCommand
+from reconciler.programs import find_program
 
 _PROBE_TIMEOUT_S = 10.0
 _OPTIONS = {
@@ -45,6 +46,7 @@ class Feature:
     module: str
     needed_for: str
     program: str
+    package: str
     arguments: Sequence[str]
     stdin: bytes = b""
 
@@ -54,23 +56,28 @@ NETEM = Feature(
     "sch_netem",
     "network impairments (delay, loss)",
     "tc",
+    "iproute2",
     ("qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"),
 )
-NFT_BRIDGE = Feature("nft bridge", "nf_tables", "network partitions", "nft", ("-f", "-"), _BRIDGE_TABLE)
-IPTABLES = Feature("iptables physdev", "xt_physdev", "network partitions", "iptables-restore", (), _PHYSDEV_RULE)
-IP6TABLES = Feature("ip6tables physdev", "xt_physdev", "network partitions", "ip6tables-restore", (), _PHYSDEV_RULE)
+NFT_BRIDGE = Feature("nft bridge", "nf_tables", "network partitions", "nft", "nftables", ("-f", "-"), _BRIDGE_TABLE)
+IPTABLES = Feature(
+    "iptables physdev", "xt_physdev", "network partitions", "iptables-restore", "iptables", (), _PHYSDEV_RULE
+)
+IP6TABLES = Feature(
+    "ip6tables physdev", "xt_physdev", "network partitions", "ip6tables-restore", "iptables", (), _PHYSDEV_RULE
+)
 
 
 class FeatureUntried(Exception):
     """This process may not make a namespace to try a feature in."""
 
 
-async def complaint_about(feature: Feature, run: RunCommand = process.run, program: str | None = None) -> str | None:
+async def complaint_about(feature: Feature, run: RunCommand = process.run) -> str | None:
     """What the host says when the feature is used, in one line; None where it works.
 
     Raises `FeatureUntried`, and `HostCommandFailed` where there is no answer.
     """
-    command = [program or feature.program, *feature.arguments]
+    command = [feature.program, *feature.arguments]
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     try:
         done = await run(
@@ -92,7 +99,9 @@ async def complaint_about(feature: Feature, run: RunCommand = process.run, progr
 
 
 def remedy(feature: Feature) -> str:
-    """What brings a feature that is missing."""
+    """What brings a feature that is missing: its program's package, or its kernel module."""
+    if find_program(feature.program) is None:
+        return f"install {feature.package}"
     try:
         system = platform.freedesktop_os_release()
     except OSError:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.guest.openssh import render_ssh_command, write_known_hosts
+from reconciler.programs import require_program
 from reconciler.service.access import addresses, existing, select_node
 from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
@@ -27,13 +28,14 @@ async def login_command(
 ) -> list[str]:
     """The argument vector that logs in to one running node, or runs one command line there.
 
-    With `terminal` a remote command gets one. Raises `ClusterNotRunning` where the node is not up.
+    With `terminal` a remote command gets one. Raises `ClusterNotRunning` where the node is not up, and
+    `HostCapabilityMissing` where there is no `ssh`.
     """
     record = await existing(runtime.store, cluster)
     select_node(record, node)
     await Inspection(runtime).require_running(record, [node])
     program, *rest = (await login_commands(runtime, cluster))[node]
-    return [program, *(["-t"] if terminal else []), *rest, *remote_command]
+    return [require_program(program), *(["-t"] if terminal else []), *rest, *remote_command]
 
 
 def known_hosts_path(state_dir: Path, cluster: str) -> Path:

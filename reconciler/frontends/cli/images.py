@@ -42,7 +42,9 @@ def build(
     async def work(_use: UseCases) -> "BuiltImage":
         from reconciler.service.images import DEFAULT_TARGET, build_image
 
-        return await build_image(target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir)
+        return await build_image(
+            target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
+        )
 
     manner = Manner(output=output, when_interrupted="run it again, and it goes on with the stages that are done")
     present(work, manner, _show)

@@ -16,6 +16,7 @@ from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate
 from reconciler.frontends.cli.session import Manner, UseCases, conduct
+from reconciler.programs import clean_environment
 
 if TYPE_CHECKING:
     from reconciler.model.results import ExecAllResult, ExecResult
@@ -105,9 +106,9 @@ def ssh(
 
     arguments = conduct(work, Manner(failure_code=OWN_FAILURE))
     try:
-        os.execvp(arguments[0], arguments)  # noqa: S606  an argument vector of ours
+        os.execve(arguments[0], arguments, clean_environment())  # noqa: S606  an argument vector of ours
     except OSError as error:
-        narrate(f"error: {arguments[0]} cannot be run: {error.strerror}; install an OpenSSH client")
+        narrate(f"error: {arguments[0]} cannot be run: {error.strerror}")
         raise typer.Exit(OWN_FAILURE) from None
 
 

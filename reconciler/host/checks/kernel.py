@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.errors import ClusterError
-from reconciler.host.checks.programs import find_program
 from reconciler.host.checks.result import CheckResult, ok, warning
 from reconciler.host.features import NETEM, NFT_BRIDGE, Feature, FeatureUntried, complaint_about, remedy
+from reconciler.programs import find_program
 from reconciler.together import together
 
 _BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
@@ -29,11 +29,10 @@ def check_bridge_netfilter(switch: Path = _BRIDGE_NETFILTER) -> CheckResult:
 
 
 async def _check_feature(feature: Feature) -> CheckResult:
-    program = find_program(feature.program)
-    if program is None:
+    if find_program(feature.program) is None:
         return warning(feature.name, f"cannot be tried without {feature.program}", "install the missing programs first")
     try:
-        complaint = await complaint_about(feature, program=program)
+        complaint = await complaint_about(feature)
     except (ClusterError, FeatureUntried) as error:
         return warning(feature.name, f"cannot be tried: {error}", "run the doctor as root")
     if complaint is None:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from reconciler.errors import ClusterError
-from reconciler.host.checks.programs import find_program
 from reconciler.host.checks.result import CheckResult, failed, ok
+from reconciler.programs import find_program
 
 MINIMUM_VERSION = (8, 0, 0)
 """Of libvirt; that of Ubuntu 22.04. Everything was measured with 9.0.0."""

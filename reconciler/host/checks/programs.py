@@ -1,14 +1,10 @@
 """The programs that are called, here or by libvirt, and the Debian and Ubuntu packages that bring them."""
 
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reconciler.host.checks.result import CheckResult, failed, ok, warning
-
-_SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/sbin:/sbin"
-"""Where daemons and network tools are; not on the path of an ordinary user."""
+from reconciler.programs import find_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +31,6 @@ PROGRAMS: Sequence[Program] = (
     Program("mmdebstrap", "mmdebstrap", "`vmcluster image build`"),
     Program("mke2fs", "e2fsprogs", "`vmcluster image build`"),
 )
-
-
-def find_program(name: str) -> str | None:
-    """Where a program is, looked for in the system's directories too."""
-    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), _SYSTEM_DIRECTORIES]))
 
 
 def check_programs(programs: Sequence[Program] = PROGRAMS) -> list[CheckResult]:

@@ -13,10 +13,10 @@ from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.keys import generate_client_key
 from reconciler.host.checks.directories import Place
 from reconciler.host.checks.libvirt_daemon import LOCAL_SYSTEM, check_libvirt, systemd_runs
-from reconciler.host.checks.programs import find_program
 from reconciler.host.checks.result import Repair, Verdict
 from reconciler.host.files import ensure_directory
 from reconciler.host.virt_type.access import KVM_DEVICE
+from reconciler.programs import find_program
 
 _KVM_GROUP = "kvm"
 _KVM_MODE = 0o660
@@ -118,7 +118,7 @@ async def _restart_by_hand() -> None:
 
 async def _start_by_hand(name: str) -> None:
     # With -d the call returns once the daemon listens (libvirtd(8), virtlogd(8)).
-    await process.run([find_program(name) or name, "-d"], timeout_s=_DAEMON_TIMEOUT_S)
+    await process.run([name, "-d"], timeout_s=_DAEMON_TIMEOUT_S)
 
 
 async def _end(pid: int) -> None:

@@ -6,7 +6,6 @@ so a build that was interrupted goes on where it was and one with nothing to do 
 
 import asyncio
 import os
-import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from reconciler.host.image.overlay import KERNEL_CMDLINE, overlay_files
 from reconciler.host.image.published import ImageFiles, describe, is_current, publish, read_description, refuse_foreign
 from reconciler.host.image.recipe import Recipe
 from reconciler.process import run
+from reconciler.programs import find_program, proxies
 
 DEFAULT_TARGET = Path("/var/lib/vmcluster/images/base.qcow2")
 
@@ -134,7 +134,7 @@ async def _run_mmdebstrap(cache: ImageCache, recipe: Recipe, work: Path) -> None
     )
     with _package_errors_explained():
         # No SOURCE_DATE_EPOCH: with it Python compares a hash of each source file at each start (PEP 552).
-        await run(argv, timeout_s=_MMDEBSTRAP_TIMEOUT_S, env={"TMPDIR": str(work), "LC_ALL": "C.UTF-8"})
+        await run(argv, timeout_s=_MMDEBSTRAP_TIMEOUT_S, env={**proxies(), "TMPDIR": str(work), "LC_ALL": "C.UTF-8"})
 
 
 async def _make_disk(files: ImageFiles, root_tar: Path, recipe: Recipe, work: Path) -> None:
@@ -193,7 +193,7 @@ def _host_debian_codename() -> str | None:
 
 async def _apt_options() -> list[str]:
     """What apt on this host needs to reach its archives: proxies, mostly."""
-    if shutil.which("apt-config") is None:
+    if find_program("apt-config") is None:
         return []
     return kept_acquire_options((await run(["apt-config", "dump"])).stdout.decode(errors="replace"))
 

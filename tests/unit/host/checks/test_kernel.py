@@ -6,8 +6,8 @@ from reconciler.host.checks.kernel import check_bridge_netfilter, check_kernel
 from reconciler.host.checks.result import Verdict
 from reconciler.host.features import Feature, remedy_on
 
-WORKS = Feature("works", "no_module", "nothing", "true", ())
-REFUSED = Feature("refused", "sch_refused", "impairments", "sh", ("-c", "echo 'Error: unknown kind' >&2; exit 2"))
+WORKS = Feature("works", "no_module", "nothing", "true", "coreutils", ())
+REFUSED = Feature("refused", "sch_refused", "impairments", "sh", "dash", ("-c", "echo Error: unknown kind >&2; exit 2"))
 
 
 async def test_a_feature_counts_when_it_can_be_used() -> None:
@@ -44,7 +44,9 @@ def test_what_brings_a_module_is_a_package_only_where_there_is_one(
 
 
 async def test_a_feature_whose_program_is_missing_is_not_called_refused() -> None:
-    result, _bridge = await check_kernel([Feature("netem", "sch_netem", "it", "vmcluster-no-such-program", ())])
+    result, _bridge = await check_kernel(
+        [Feature("netem", "sch_netem", "it", "vmcluster-no-such-program", "nothing", ())]
+    )
     assert result.message == "cannot be tried without vmcluster-no-such-program"
 
 

@@ -1,0 +1,61 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.controller.healers import leave_healer
+from reconciler.errors import HostCapabilityMissing
+from reconciler.process import run
+from reconciler.programs import find_program, require_program
+from reconciler.settings import Settings
+
+
+@pytest.mark.parametrize("path", ["", ".", ":/nowhere", "/nowhere:", "bin", "./bin:../bin"])
+async def test_programs_are_found_in_the_systems_directories_and_never_in_the_callers(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (tmp_path, tmp_path / "bin"):
+        place.mkdir(exist_ok=True)
+        for name in ("sh", "vmcluster-of-the-caller"):
+            (place / name).write_text("#!/bin/sh\necho caught\n")
+            (place / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", path)
+    assert find_program("vmcluster-of-the-caller") is None
+    assert find_program("./sh") is None
+    assert (await run(["sh", "-c", "echo found"])).stdout == b"found\n"
+    with pytest.raises(HostCapabilityMissing, match="'vmcluster-of-the-caller' is not installed"):
+        await run(["vmcluster-of-the-caller"])
+
+
+def test_a_directory_of_path_comes_before_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sh").write_text("#!/bin/true\n")
+    (tmp_path / "sh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert require_program("sh") == str(tmp_path / "sh")
+
+
+async def test_a_program_is_started_in_the_root_with_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSTARTUP", "GIT_DIR", "https_proxy", "BASH_ENV"):
+        monkeypatch.setenv(name, "/of/the/caller")
+    monkeypatch.setenv("LC_MESSAGES", "de_DE.UTF-8")
+    said = (await run(["sh", "-c", "pwd; env"], env={"ADDED": "yes"})).stdout.decode().splitlines()
+    assert said[0] == "/"
+    assert {"ADDED=yes", "LC_MESSAGES=de_DE.UTF-8", f"HOME={os.environ['HOME']}"} <= set(said)
+    assert not [line for line in said if line.endswith("/of/the/caller")]
+
+
+def test_no_module_of_the_callers_directory_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caught = tmp_path / "caught"
+    for module in ("structlog", "asyncssh", "pydantic", "yaml"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(caught)!r}, 'a').write('{module} ')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    state = tmp_path / "state"
+    leave_healer(Settings(state_dir=state), "no-such-cluster")
+    monkeypatch.delenv("PYTHONPATH")
+    server = [sys.executable, "-m", "reconciler"]
+    subprocess.run(server, stdin=subprocess.DEVNULL, check=True, env={**os.environ, "VMCLUSTER_STATE_DIR": str(state)})
+    assert not caught.exists()
