@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -65,6 +64,7 @@ class Service:
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._demands: dict[str, Demand] = {}
+        self._defects: asyncio.Queue[BaseException] = asyncio.Queue()
         self._ending = False
         self._reconnecting: asyncio.Task[None] | None = None
 
@@ -84,11 +84,13 @@ class Service:
         """Serve until `stop` is set; an action that has begun is brought to its end.
 
         `on_ready` is called each time when all records were read, first when every cluster is kept; `on_stop` when
-        the end begins. Raises `OperationTimeout` naming the holder where the lease is not free in time.
+        the end begins. Raises `OperationTimeout` naming the holder where the lease is not free in time, and whatever
+        ends one of its loops, which is a defect: a service manager starts the process again.
         """
         await self._lease.acquire(lease_wait_s)
         self._reconnect()
-        work = [asyncio.create_task(self._follow_records(on_ready)), asyncio.create_task(self._resync())]
+        loops = (self._follow_records(on_ready), self._resync(), self._raise_defects())
+        work = [asyncio.create_task(loop) for loop in loops]
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([*work, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -147,12 +149,19 @@ class Service:
         keeper = Keeper(cluster, self._rounds, self._chance, self._observers)
         task = asyncio.create_task(keeper.run(), name=f"keeper-{cluster}")
         self._keepers[cluster], self._tasks[cluster] = keeper, task
-        task.add_done_callback(lambda _: self._forget(cluster))
+        task.add_done_callback(lambda ended: self._forget(cluster, ended))
 
-    def _forget(self, cluster: str) -> None:
+    def _forget(self, cluster: str, ended: asyncio.Task[None]) -> None:
         del self._keepers[cluster], self._tasks[cluster]
-        if cluster in self._demands and not self._ending:
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            log.error("keeper_failed", cluster=cluster, exc_info=error)
+            self._defects.put_nowait(error)
+        elif cluster in self._demands and not self._ending:
             self._keep(cluster)  # a record of that name was made while the keeper of the last one came to its end
+
+    async def _raise_defects(self) -> None:
+        raise await self._defects.get()
 
     async def _resync(self) -> None:
         while True:
@@ -174,20 +183,26 @@ class Service:
             self._reconnecting = asyncio.create_task(self._until_connected())
 
     async def _until_connected(self) -> None:
+        """Return when libvirt has answered; a defect met on the way is told, and is no reason to give up."""
         tries = 0
         while True:
-            with suppress(ClusterError):
+            try:
                 await self._connection.ask(lambda handle: handle.getLibVersion())
                 return
+            except ClusterError as error:
+                log.debug("libvirt_away", cause=str(error))
+            except Exception:
+                log.exception("reconnect_failed")
             tries += 1
             await asyncio.sleep(growing_delay_s(tries, _LONGEST_RECONNECT_S, self._chance))
 
     async def _end(self, tasks: list[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
         self._ending = True
         self._rounds.stop()
-        for task in [*tasks, *([self._reconnecting] if self._reconnecting else [])]:
+        ending = [*tasks, *([self._reconnecting] if self._reconnecting else [])]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         await self._bring_rounds_to_their_end()
 
     async def _bring_rounds_to_their_end(self) -> None:
