@@ -20,8 +20,11 @@ LAB = $(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) --
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 # A lab waits much of its time, for machines that boot and for what shall not happen.
 LABS ?= 3
-IN_LABS = $(PYTHON_IN) -m pytest tests/integration --dist loadscope --no-loadscope-reorder
+SLOWEST := --durations=10 --durations-min=1
+IN_LABS = $(PYTHON_IN) -m pytest tests/integration --dist loadscope --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
 IN_A_LAB = popen//python=$(LAB) $(PYTHON_IN)
+# What was run twice, for `python -m tests.tries`.
+TRIES := build/tries
 FOR ?= 600
 
 # Byte code that root writes into somebody's checkout could not be removed by them.
@@ -59,13 +62,17 @@ test: ## Run all tests, beside a private libvirt that vanishes with them
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
-	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
 	@$(SAY) "what kernel modules for the test machines are built with"
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(SAY) "tests with a real libvirt, in $(LABS) labs side by side"
-	@$(IN_LABS) --tx "$(LABS)*$(IN_A_LAB)" $(PYTEST_ARGS) \
-	  || { [ $$? = 1 ]; $(SAY) "what failed beside others, on a machine that is busy: once more, alone"; \
-	       $(IN_LABS) --tx "1*$(IN_A_LAB)" --last-failed --last-failed-no-failures none $(PYTEST_ARGS); }
+	@rm -rf $(TRIES)
+	@$(IN_LABS) --tx "$(LABS)*$(IN_A_LAB)" --junitxml $(TRIES)/first.xml \
+	  || { [ $$? = 1 ]; $(SAY) "what failed beside others: once more, alone"; \
+	       code=0; $(IN_LABS) --tx "1*$(IN_A_LAB)" --junitxml $(TRIES)/alone.xml \
+	         --last-failed --last-failed-no-failures none || code=$$?; \
+	       $(SAY) "tests that were run twice"; \
+	       $(PYTHON_IN) -m tests.tries $(TRIES) || code=1; exit $$code; }
 
 check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
 

@@ -16,6 +16,16 @@ CLUSTERS = {
 }
 """Modules of `guests` by the cluster that they share: two, of about as much work, so that they run side by side."""
 
+TEST_TIMEOUT_S = 1200
+"""Of one test with its fixtures, one of which boots a cluster: minutes, where other work keeps the machine busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A time limit for each test of this directory that has none of its own; the limit of unit tests is shorter."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S))
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
