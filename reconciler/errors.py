@@ -227,6 +227,16 @@ class StoreUnavailable(ClusterError):
     recoverable = True
 
 
+class StoreLocked(StoreUnavailable):
+    """Another process holds the store's lock; it gives it back."""
+
+    terminal = False
+
+
+class RecordUnreadable(StoreUnavailable):
+    """What the store keeps of one cluster cannot be read; the rest of the store can."""
+
+
 class HostCommandFailed(ClusterError):
     """A host command ended with an error; the message carries a line that repeats it by hand."""
 

@@ -14,7 +14,7 @@ from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.pace import Pace
 from reconciler.controller.round import RoundResult, Rounds
 from reconciler.controller.status import obstacle_of
-from reconciler.errors import ClusterError, ErrorCode, Obstructed, OperationTimeout
+from reconciler.errors import ClusterError, ErrorCode, Obstructed, OperationTimeout, StoreLocked
 from reconciler.model.action_names import action_name
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
@@ -45,21 +45,31 @@ class Controller:
         Raises the obstacle where one ends the wait, and `OperationTimeout` with the last cause when time is up.
         """
         wait = _Wait(timeout_s)
-        changes = await self._store.watch()
-        elsewhere: _Elsewhere | None = None
+        elsewhere = _Elsewhere(self._store, record, tell)
+        changes: Watch | None = None
         while True:
-            async with self._turn(record.cluster_name) as may_act:
-                result = await self.rounds.run(record.cluster_name, tell) if may_act else None
-            if result is None:
-                elsewhere = elsewhere or await _Elsewhere.asked(self._store, record, tell)
-                if await elsewhere.is_done(wait):
+            try:
+                changes = changes or await self._store.watch()
+                if await self._is_done(record, wait, changes, elsewhere, tell):
                     return
-                await changes.wait(timeout_s=min(_LEASE_POLL_S, wait.left_s()))
-            elif result.converged:
-                return
-            else:
-                wait.raise_if_over(result)
-                await self._pause(changes, record.cluster_name, result.generation, wait.delay_s(result))
+            except StoreLocked as error:
+                wait.raise_if_late((obstacle_of(error),))
+                await asyncio.sleep(_LEASE_POLL_S)
+
+    async def _is_done(
+        self, record: ClusterRecord, wait: "_Wait", changes: Watch, elsewhere: "_Elsewhere", tell: OnEvent
+    ) -> bool:
+        """Whether the record holds after one more round, here or by who holds the lease; if not, after a pause."""
+        async with self._turn(record.cluster_name) as may_act:
+            result = await self.rounds.run(record.cluster_name, tell) if may_act else None
+        if result is None:
+            if await elsewhere.is_done(wait):
+                return True
+            await changes.wait(timeout_s=min(_LEASE_POLL_S, wait.left_s()))
+        elif not result.converged:
+            wait.raise_if_over(result)
+            await self._pause(changes, record.cluster_name, result.generation, wait.delay_s(result))
+        return result is not None and result.converged
 
     async def heal_by_marks(self, cluster: str, taps: Collection[str]) -> int:
         """Take away all links of a cluster without a record; in how many places there were some.
@@ -97,21 +107,21 @@ class Controller:
 class _Elsewhere:
     """The work of the process that holds the lease, as far as it concerns one record."""
 
-    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, request: int, last_event: int) -> None:
+    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent) -> None:
         self._store = store
         self._record = record
         self._tell = tell
-        self._request = request
-        self._last_event = last_event
-
-    @classmethod
-    async def asked(cls, store: Store, record: ClusterRecord, tell: OnEvent) -> "_Elsewhere":
-        """Ask for a round: what is said of the cluster until then may be older than what is on the host."""
-        last_event = await store.newest_event()
-        return cls(store, record, tell, await store.request_round(record.cluster_name), last_event)
+        self._request: int | None = None
+        self._last_event = 0
 
     async def is_done(self, wait: "_Wait") -> bool:
-        """Whether the record holds. Raises what stands in the way for good, or when the caller's time is up."""
+        """Whether the record holds. Raises what stands in the way for good, or when the caller's time is up.
+
+        The first call asks for a round: what was said of the cluster before may be older than what is on the host.
+        """
+        if self._request is None:
+            self._last_event = await self._store.newest_event()
+            self._request = await self._store.request_round(self._record.cluster_name)
         await self._pass_on_events()
         status = await self._store.status(self._record.cluster_name)
         if status is None and await self._store.get(self._record.cluster_name) is None:
@@ -125,6 +135,7 @@ class _Elsewhere:
         return status.converged
 
     def _is_answer(self, status: RecordStatus) -> bool:
+        assert self._request is not None
         return status.observed_generation >= self._record.generation and status.round_request >= self._request
 
     async def _pass_on_events(self) -> None:

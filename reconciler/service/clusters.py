@@ -18,13 +18,12 @@ from reconciler.model.faults import ImpairRequest
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.service import intent, waiting
-from reconciler.service.access import addresses, change, existing, recorded
+from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, thought_through
 from reconciler.service.recovery import (
     bare_record,
-    discard_unreadable,
     record_at,
     require_same_cluster,
     with_found_files,
@@ -113,26 +112,35 @@ class Clusters:
     ) -> ClusterStatus:
         """Make the record of a cluster anew whose record was lost or cannot be read: from its topology and the host.
 
-        Power, disks, snapshots and requests are taken as they are there. Raises `Conflict` where there is a record.
+        Power, disks, snapshots and requests are taken as they are there. Where only the status is damaged, the record
+        stays and a round writes the status again. Raises `Conflict` where there is nothing to mend.
         """
         name, spec = await self._load(topology or cluster)
         require_same_cluster(name, cluster)
-        readable = await discard_unreadable(self._runtime, cluster, actor=self._actor)
-        if readable is not None:
+        damage = await self._runtime.store.discard_damaged(cluster, actor=self._actor)
+        record = await self._runtime.store.get(cluster)
+        if record is not None and damage is None:
             raise Conflict(f"cluster {cluster!r} has its record", hint="`vmcluster apply` converges it")
+        if record is None:
+            record = await self._adopted(cluster, spec, approval)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        return await self._inspection.status(cluster)
+
+    async def _adopted(self, cluster: str, spec: ClusterSpec, approval: Approval) -> ClusterRecord:
+        """The new record of a cluster that is on the host already."""
         after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
         observed = (await self._runtime.rounds.compare(after)).observed
         after = intent.with_declared_faults(intent.as_found(after, observed), now=datetime.now(UTC))
         preview = await thought_through(self._runtime, None, after)
-        record = await agreed(self._runtime, preview, approval, actor=self._actor)
-        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
-        return await self._inspection.status(cluster)
+        return await agreed(self._runtime, preview, approval, actor=self._actor)
 
     async def destroy_by_marks(
         self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
     ) -> ClusterStatus:
-        """All on the host that carries the cluster's mark is gone, whatever its record says, or without one."""
-        readable = await discard_unreadable(self._runtime, cluster, actor=self._actor)
+        """All on the host that carries the cluster's mark is gone, also where its record is lost or damaged."""
+        require_cluster_name(cluster)
+        await self._runtime.store.discard_damaged(cluster, actor=self._actor)
+        readable = await self._runtime.store.get(cluster)
         if readable is None:
             bare = await bare_record(self._runtime, cluster)
             await self._runtime.store.put(bare, expected_generation=0, actor=self._actor)

@@ -11,7 +11,6 @@ from reconciler.errors import ClusterNotFound, InvalidArgument, StoreUnavailable
 from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot, Unknown
 from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
 from reconciler.model.topology import Forward
-from reconciler.service.access import require_cluster_name
 from reconciler.service.runtime import Runtime
 from reconciler.store.patch import patched
 from reconciler.store.protocol import HistoryEntry
@@ -88,20 +87,6 @@ def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
             " not know",
             hint="apply a topology file instead",
         ) from error
-
-
-async def discard_unreadable(runtime: Runtime, cluster: str, *, actor: str) -> ClusterRecord | None:
-    """The record, where there is one that can be read; one that cannot is removed, with its status."""
-    require_cluster_name(cluster)
-    if cluster not in await runtime.store.names():
-        return None
-    try:
-        record = await runtime.store.get(cluster)
-        await runtime.store.status(cluster)
-    except StoreUnavailable:
-        await runtime.store.discard(cluster, actor=actor)
-        return None
-    return record
 
 
 def require_same_cluster(found: str, wanted: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from reconciler.errors import InternalError, StoreUnavailable
+from reconciler.errors import InternalError, StoreLocked, StoreUnavailable
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ _APPLICATION_ID = 0x766D636C  # "vmcl": tells our file from any other SQLite fil
 _BUSY_TIMEOUT_S = 5.0
 _WAL_RETRY_S = 0.01
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
-_DAMAGE = re.compile(r"no such (table|column)|has no column named|Could not decode to UTF-8")
+_DAMAGE = re.compile(r"no such (table|column)|has no column named")
 
 _VERSIONS = (
     """
@@ -137,6 +137,7 @@ def open_database(file: Path) -> sqlite3.Connection:
     ensure_state_dir(file.parent)
     _create_private(file)
     connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    connection.text_factory = _text
     try:
         _refuse_what_is_not_ours(connection, file)
         _enter_wal(connection, file)
@@ -147,6 +148,11 @@ def open_database(file: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _text(content: bytes) -> str:
+    """Damaged text too, which is then refused by who knows what it should have been."""
+    return content.decode(errors="surrogateescape")
 
 
 def _create_private(file: Path) -> None:
@@ -226,7 +232,7 @@ def _name_of(error: sqlite3.Error) -> str:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether somebody's hand was in the file: a table of ours is gone, or a text is none."""
+    """Whether somebody's hand was in the file: a table of ours is gone, or another."""
     return isinstance(error, sqlite3.OperationalError) and bool(_DAMAGE.search(str(error)))
 
 
@@ -235,7 +241,7 @@ def _unavailable(file: Path, error: sqlite3.Error) -> StoreUnavailable | Interna
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_FORMAT")) or _is_damage(error):
         return StoreUnavailable(f"the store {file} is damaged: {error}", hint=_move_aside(file))
     if name.startswith(_LOCKED):
-        return StoreUnavailable(
+        return StoreLocked(
             f"the store {file} is locked by another process for more than {_BUSY_TIMEOUT_S:g} s", hint="try again"
         )
     if name.startswith("SQLITE_FULL"):

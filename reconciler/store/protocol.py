@@ -6,6 +6,7 @@ The embedded default is `reconciler.store.sqlite`; a distributed store can take 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from reconciler.model.base import Frozen
@@ -48,6 +49,13 @@ class Standing:
     request: int
 
 
+class Damage(StrEnum):
+    """What of a cluster cannot be read. A record takes its status with it."""
+
+    RECORD = "record"
+    STATUS = "status"
+
+
 class Watch(Protocol):
     """One waiter's place in the changes of a store: each loop that waits has its own."""
 
@@ -83,8 +91,8 @@ class Store(Protocol):
         """Remove a record and its status; the history stays. Raises `Conflict` as `put` does."""
         ...
 
-    async def discard(self, cluster_name: str, *, actor: str) -> None:
-        """Remove a record and its status whatever is in them, also what no program can read; the history stays."""
+    async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
+        """Remove what cannot be read, and nothing else; what that was. The history stays."""
         ...
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from reconciler.errors import Conflict, InvalidArgument, StoreUnavailable
+from reconciler.errors import Conflict, InvalidArgument, RecordUnreadable
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
 from reconciler.model.record import ClusterRecord
@@ -24,7 +24,7 @@ from reconciler.model.status import RecordStatus
 from reconciler.store import tables
 from reconciler.store.database import DatabaseThread, transaction
 from reconciler.store.patch import Patch, difference
-from reconciler.store.protocol import Demand, HistoryEntry, Standing
+from reconciler.store.protocol import Damage, Demand, HistoryEntry, Standing
 from reconciler.store.watch import ChangeFeed, Watch, count_change
 
 T = TypeVar("T")
@@ -68,9 +68,8 @@ class SqliteStore:
         await self._write(lambda connection: _remove(connection, cluster_name, expected_generation, actor))
         self._last.drop(cluster_name)
 
-    async def discard(self, cluster_name: str, *, actor: str) -> None:
-        await self._write(lambda connection: _discard(connection, cluster_name, actor))
-        self._last.drop(cluster_name)
+    async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
+        return await self._write(lambda connection: _discard_damaged(connection, cluster_name, actor))
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
         return await self._read(lambda connection: _history(connection, cluster_name))
@@ -215,10 +214,22 @@ def _remove(connection: sqlite3.Connection, name: str, expected: int, actor: str
             _delete(connection, name, actor)
 
 
-def _discard(connection: sqlite3.Connection, name: str, actor: str) -> None:
+def _discard_damaged(connection: sqlite3.Connection, name: str, actor: str) -> Damage | None:
     with transaction(connection):
-        if connection.execute("SELECT 1 FROM record WHERE cluster_name = ?", (name,)).fetchone():
+        try:
+            stored = _stored(connection, name)
+            if stored is not None:
+                _record(name, stored)
+        except RecordUnreadable:
             _delete(connection, name, actor)
+            return Damage.RECORD
+        try:
+            _status(connection, name)
+        except RecordUnreadable:
+            connection.execute("DELETE FROM status WHERE cluster_name = ?", (name,))
+            count_change(connection)
+            return Damage.STATUS
+    return None
 
 
 def _delete(connection: sqlite3.Connection, name: str, actor: str) -> None:
@@ -369,8 +380,8 @@ def _loaded(text: str, what: str) -> Any:
         raise _unreadable(what, str(error)) from error
 
 
-def _unreadable(what: str, why: str) -> StoreUnavailable:
-    return StoreUnavailable(
+def _unreadable(what: str, why: str) -> RecordUnreadable:
+    return RecordUnreadable(
         f"the {what} cannot be read: {why}",
         hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected. Otherwise "
         "`vmcluster adopt CLUSTER` makes it anew from the host, and `vmcluster destroy --force CLUSTER` takes all away",

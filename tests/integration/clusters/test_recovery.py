@@ -38,6 +38,11 @@ def damage_record(bed: Bed) -> None:
         connection.execute("UPDATE record SET document = '{\"spec\": 7}'")
 
 
+def damage_status(bed: Bed) -> None:
+    with closing(sqlite3.connect(store_file(bed))) as connection, connection:
+        connection.execute("UPDATE status SET document = '{\"mood\": 7}'")
+
+
 def lose_store(bed: Bed) -> None:
     for path in bed.settings.state_dir.glob("records.sqlite*"):
         path.unlink()
@@ -71,6 +76,37 @@ def test_a_cluster_without_a_readable_record_is_adopted_as_it_is(bed: Bed, damag
 
     run(bed, power, define)
     assert audit(bed) == before
+
+
+async def test_a_record_is_kept_where_only_its_status_is_damaged(bed: Bed, session: Session) -> None:
+    bed.write_topology(CLUSTER)
+    await session.clusters.define(CLUSTER)
+    await session.clusters.start(CLUSTER, paused=True)
+    store, before = session.runtime.store, audit(bed)
+    record, history = await store.get(CLUSTER), await store.history(CLUSTER)
+    damage_status(bed)
+    with pytest.raises(StoreUnavailable, match="status of cluster lost"):
+        await session.inspection.status(CLUSTER)
+    status = await session.clusters.adopt(CLUSTER)
+    assert {node.domain_state for node in status.nodes} == {"paused"}
+    assert (await store.get(CLUSTER), await store.history(CLUSTER), audit(bed)) == (record, history, before)
+    damage_status(bed)
+    await session.clusters.destroy_by_marks(CLUSTER, remove_overlays=True)
+    assert audit(bed).clean
+    assert [entry.actor for entry in await store.history(CLUSTER)][len(history) :] == ["test", "controller"]
+
+
+async def test_nothing_is_adopted_or_destroyed_while_the_store_is_locked(bed: Bed, session: Session) -> None:
+    bed.write_topology(CLUSTER)
+    await session.clusters.define(CLUSTER)
+    before, record = audit(bed), await session.runtime.store.get(CLUSTER)
+    with closing(sqlite3.connect(store_file(bed), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for attempt in (session.clusters.adopt, session.clusters.destroy_by_marks):
+            with pytest.raises(StoreUnavailable, match="locked by another process"):
+                await attempt(CLUSTER)
+        other.execute("ROLLBACK")
+    assert (audit(bed), await session.runtime.store.get(CLUSTER)) == (before, record)
 
 
 async def test_a_cluster_with_a_record_is_not_adopted(bed: Bed, session: Session) -> None:

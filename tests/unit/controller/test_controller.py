@@ -14,7 +14,14 @@ from reconciler.act.outcome import Outcome
 from reconciler.controller.controller import SAME_FAILURES, Controller, as_error
 from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.round import RoundResult, Rounds
-from reconciler.errors import ClusterError, ErrorCode, LibvirtUnavailable, OperationFailed, OperationTimeout
+from reconciler.errors import (
+    ClusterError,
+    ErrorCode,
+    LibvirtUnavailable,
+    OperationFailed,
+    OperationTimeout,
+    StoreLocked,
+)
 from reconciler.model.plan import Action, Plan, ShutDown, Start, Suspend
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
@@ -168,6 +175,22 @@ async def test_a_simulated_host_that_is_away_for_a_while_is_waited_for(
     await controller.converge(record, timeout_s=10)
     assert len(rounds.starts_s) == 3
     assert time.monotonic() - started_s > 0.2  # it was not asked again at once
+
+
+async def test_a_store_that_another_process_has_locked_is_waited_for_within_the_callers_time(
+    store: SqliteStore, tmp_path: Path, record: ClusterRecord
+) -> None:
+    def locked(_: int) -> RoundResult:
+        raise StoreLocked("locked by another process")
+
+    controller, rounds = simulated(store, tmp_path, lambda n: locked(n) if n < 2 else acted())
+    await controller.converge(record, timeout_s=10)
+    assert len(rounds.starts_s) == 3
+    controller, rounds = simulated(store, tmp_path, locked)
+    with pytest.raises(ClusterError, match="locked by another process") as caught:
+        await controller.converge(record, timeout_s=0.2)
+    assert caught.value.code is ErrorCode.STORE_UNAVAILABLE
+    assert len(rounds.starts_s) > 1
 
 
 async def test_a_simulated_obstacle_that_does_not_pass_is_the_answer_when_time_is_up(

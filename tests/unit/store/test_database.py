@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import InternalError, StoreUnavailable
+from reconciler.errors import ErrorCode, InternalError, StoreLocked, StoreUnavailable
 from reconciler.store import database
+from reconciler.store.protocol import Damage
 from reconciler.store.sqlite import SqliteStore
 from tests.unit.store.samples import sample_record, sample_status, with_boots
 
@@ -182,6 +183,47 @@ async def test_a_damaged_history_is_named_and_the_record_stays_readable(state_di
         with pytest.raises(StoreUnavailable, match="history of cluster lab"):
             await store.history("lab")
         assert await store.get("lab") is not None
+
+
+@pytest.mark.parametrize(
+    ("table", "document", "damage"),
+    [
+        ("record", "{}", Damage.RECORD),
+        ("record", b"\xff", Damage.RECORD),
+        ("status", '{"mood": "fine"}', Damage.STATUS),
+        ("status", "{", Damage.STATUS),
+        (None, "", None),
+    ],
+)
+async def test_only_what_is_damaged_is_discarded(
+    state_dir: Path, table: str | None, document: object, damage: Damage | None
+) -> None:
+    file = await written(state_dir, "lab", "other")
+    if table is not None:
+        altered(file, f"UPDATE {table} SET document = ? WHERE cluster_name = 'lab'", document)
+    async with SqliteStore(state_dir) as store:
+        other = await store.standing("other")
+        assert await store.discard_damaged("lab", actor="test") is damage
+        assert (await store.get("lab") is None) == (damage is Damage.RECORD)
+        assert (await store.status("lab") is None) == (damage is not None)
+        assert await store.standing("other") == other
+        assert [entry.generation for entry in await store.history("lab")] == [1, 2][: 1 + (damage is Damage.RECORD)]
+        assert await store.discard_damaged("never-was", actor="test") is None
+
+
+async def test_nothing_is_discarded_while_the_store_is_locked(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_S", 0.05)
+    file = await written(state_dir, "lab")
+    altered(file, "UPDATE record SET document = '{}'")
+    blocker = sqlite3.connect(file, isolation_level=None)
+    async with SqliteStore(state_dir) as store:
+        blocker.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreLocked) as caught:
+            await store.discard_damaged("lab", actor="test")
+        assert (caught.value.code, caught.value.terminal) == (ErrorCode.STORE_UNAVAILABLE, False)
+        blocker.execute("ROLLBACK")
+        assert await store.names() == ["lab"]
+    blocker.close()
 
 
 async def test_a_record_without_a_field_that_came_later_is_equal_to_its_default(state_dir: Path) -> None:

@@ -244,7 +244,7 @@ async def test_a_record_that_was_read_before_is_read_anew_when_another_process_h
     async with SqliteStore(state_dir) as other:
         changed = await other.put(with_boots(record, 1), expected_generation=1, actor="other")
         assert await store.get("lab") == changed
-        await other.discard("lab", actor="other")
+        await other.remove("lab", expected_generation=2, actor="other")
         assert await store.get("lab") is None
         again = await put_new(other)
     assert await store.get("lab") == again
