@@ -167,14 +167,14 @@ async def _try(command: list[str], limit_s: float) -> _Trial:
     try:
         done = await process.run(command, timeout_s=limit_s, check=False, on_stdout=marks.extend)
     except HostCommandFailed:
-        return _Trial(None, f"was still in {_mode(marks)} mode after {limit_s:.2g} s")
+        return _Trial(None, f"still in {_mode(marks)} mode after {limit_s:.2g} s")
     except HostCapabilityMissing as error:
         return _Trial(None, str(error))
     if done.exit_code == EXIT_CODE:
         return _Trial(time.monotonic() - began)
     complaint = done.stderr.decode(errors="replace").strip().partition("\n")[0]
     told = f": {complaint}" if complaint else ""
-    return _Trial(None, f"ended with {done.exit_code} in {_mode(marks)} mode{told}")
+    return _Trial(None, f"exit code {done.exit_code} in {_mode(marks)} mode{told}")
 
 
 def _mode(marks: bytearray) -> str:
@@ -187,7 +187,7 @@ def _verdict(kvm: _Trial, emulated: _Trial, device: Path) -> KvmVerdict:
     faster = kvm.duration_s is not None and (emulated.duration_s is None or kvm.duration_s < emulated.duration_s)
     return KvmVerdict(
         usable=faster,
-        reason=f"{INSTRUCTIONS // 10**6} million instructions: under {device} {_told(kvm)}, emulated {_told(emulated)}",
+        reason=f"{INSTRUCTIONS // 10**6} million instructions with {device}: {_told(kvm)}; emulated: {_told(emulated)}",
         kvm_s=kvm.duration_s,
         emulated_s=emulated.duration_s,
     )

@@ -69,7 +69,7 @@ async def test_kvm_is_usable_where_it_is_faster_than_emulation(host: Host) -> No
     assert verdict.kvm_s is not None
     assert verdict.emulated_s is not None
     assert verdict.kvm_s < verdict.emulated_s
-    assert f"{verdict.kvm_s:.2f} s, emulated {verdict.emulated_s:.2f} s" in verdict.reason
+    assert f"{verdict.kvm_s:.2f} s; emulated: {verdict.emulated_s:.2f} s" in verdict.reason
 
 
 async def test_a_kvm_that_answers_rightly_but_slower_than_emulation_is_not_usable(host: Host) -> None:
@@ -82,11 +82,11 @@ async def test_a_kvm_that_answers_rightly_but_slower_than_emulation_is_not_usabl
 @pytest.mark.parametrize(
     ("kvm", "told"),
     [
-        ("echo 'failed to set MSR 0x10a' >&2; exit 1", "ended with 1 in real mode: failed to set MSR 0x10a"),
-        (HANGS, "was still in real mode after"),
-        (f"printf r; {HANGS}", "was still in protected mode after"),
-        ("printf rp; exit 0", "ended with 0 in long mode"),
-        (f"printf rp; {HANGS}", "was still in long mode after"),
+        ("echo 'failed to set MSR 0x10a' >&2; exit 1", "exit code 1 in real mode: failed to set MSR 0x10a"),
+        (HANGS, "still in real mode after"),
+        (f"printf r; {HANGS}", "still in protected mode after"),
+        ("printf rp; exit 0", "exit code 0 in long mode"),
+        (f"printf rp; {HANGS}", "still in long mode after"),
     ],
 )
 async def test_a_kvm_that_does_not_end_the_program_is_not_usable(host: Host, kvm: str, told: str) -> None:
