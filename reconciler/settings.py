@@ -5,13 +5,14 @@ An environment variable that is set to nothing counts as not set. Paths are writ
 """
 
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from platformdirs import user_config_path
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 
 from reconciler.errors import ConfigurationInvalid, ErrorCode
 from reconciler.model.base import Frozen
@@ -27,6 +28,10 @@ CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
 DEFAULT_CONFIG_PATH = Path("/etc/vmcluster/config.yaml")
 
 _PREFIX = "VMCLUSTER_"
+
+_URI = r"^[a-z][a-z0-9.-]*(\+[a-z0-9]+)?://[^\x00-\x20\x7f]*$"
+_URI_PARTS = re.compile(r"[a-z][a-z0-9.-]*(?:\+([a-z0-9]+))?://([^/?#]*)([^?#]*)(.*)")
+_LOCAL_QUERY = re.compile(r"(\?(socket|mode)=[^&#]+(&(socket|mode)=[^&#]+)*)?")
 
 
 class LogLevel(StrEnum):
@@ -45,6 +50,21 @@ def _upper(value: Any) -> Any:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+def _of_this_host(uri: str) -> str:
+    """The URI, where it leads to the one libvirt that works: disks, taps and firewall rules are made by ourselves."""
+    transport, server, path, query = _URI_PARTS.fullmatch(uri).groups()  # type: ignore[union-attr]  # checked before
+    if server or transport not in {None, "unix"}:
+        raise ValueError(
+            f"{uri!r} is a libvirt of another host, and disks, taps and firewall rules are made on this one only "
+            "(run vmcluster on that host, with qemu:///system)"
+        )
+    if path == "/session":
+        raise ValueError(f"{uri!r} is a user's own libvirt, which may not make bridges and taps (use qemu:///system)")
+    if not uri.startswith(("qemu:", "qemu+unix:")) or path != "/system" or not _LOCAL_QUERY.fullmatch(query or ""):
+        raise ValueError(f"{uri!r} is not the system's libvirt for QEMU (use qemu:///system)")
+    return uri
 
 
 class Settings(Frozen):
@@ -76,8 +96,9 @@ class Settings(Frozen):
         description="Private SSH key for logging in to nodes, unless a topology says otherwise.",
     )
     ssh_user: UserName = Field(default="root", description="User to log in as, unless a topology says otherwise.")
-    libvirt_uri: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\x00-\x20\x7f]*$")] = Field(
-        default="qemu:///system", description="Connection URI of libvirt."
+    libvirt_uri: Annotated[str, StringConstraints(pattern=_URI), AfterValidator(_of_this_host)] = Field(
+        default="qemu:///system",
+        description="Connection URI of libvirt: the system's own on this host, by whatever socket.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
         default=LogLevel.INFO, description="How much is logged to stderr."
@@ -192,5 +213,5 @@ def _home(environment: Mapping[str, str]) -> Path | None:
 
 _PATTERN_WORDS = {
     **PATTERN_WORDS,
-    r"^[a-z][a-z0-9+.-]*://[^\x00-\x20\x7f]*$": "a libvirt connection URI such as qemu:///system",
+    _URI: "a libvirt connection URI such as qemu:///system",
 }

@@ -38,7 +38,7 @@ def test_without_file_and_environment_the_defaults_of_the_contract_hold(tmp_path
 def test_each_key_is_taken_from_the_environment_before_the_file_before_the_default(key: str, tmp_path: Path) -> None:
     values: dict[str, tuple[str | float, str | float]] = {
         "ssh_user": ("tester", "admin"),
-        "libvirt_uri": ("qemu:///session", "qemu+ssh://host/system"),
+        "libvirt_uri": ("qemu+unix:///system", "qemu:///system?socket=/run/other/libvirt-sock&mode=legacy"),
         "log_level": ("DEBUG", "ERROR"),
         "firewall": ("iptables", "nftables"),
         "resync_s": (5.0, 10.5),
@@ -99,6 +99,39 @@ def test_every_problem_of_file_and_environment_is_named_at_once(tmp_path: Path) 
         f"environment variable VMCLUSTER_OVERLAY_DIR: 'overlays' {absolute}",
         f"environment variable VMCLUSTER_LIBVIRT_URI: 'system' {libvirt} (correct the configuration and try again)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("qemu+ssh://root@other/system", "disks, taps and firewall rules are made on this one only"),
+        ("qemu+tcp://other/system", "is a libvirt of another host"),
+        ("qemu+tls:///system", "is a libvirt of another host"),
+        ("qemu+libssh2://other:2222/system?known_hosts=/x", "is a libvirt of another host"),
+        ("qemu+ext:///system?command=/usr/bin/nc", "is a libvirt of another host"),
+        ("qemu://other/system", "is a libvirt of another host"),
+        ("qemu://localhost/system", "is a libvirt of another host"),
+        ("qemu+unix://other/system", "is a libvirt of another host"),
+        ("test+ssh://other/default", "is a libvirt of another host"),
+        ("qemu:///session", "is a user's own libvirt"),
+        ("qemu+unix:///session", "is a user's own libvirt"),
+        ("qemu:///embed?root=/x", "is not the system's libvirt for QEMU"),
+        ("qemu:///system?name=test:///default", "is not the system's libvirt for QEMU"),
+        ("qemu:///system/", "is not the system's libvirt for QEMU"),
+        ("test:///default", "is not the system's libvirt for QEMU"),
+        ("xen:///system", "is not the system's libvirt for QEMU"),
+    ],
+)
+def test_a_libvirt_that_is_not_this_hosts_own_is_refused_with_the_reason(uri: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match="VMCLUSTER_LIBVIRT_URI: ") as in_environment:
+        load(tmp_path, VMCLUSTER_LIBVIRT_URI=uri)
+    (tmp_path / "default.yaml").write_text(f"libvirt_uri: {uri}\n")
+    with pytest.raises(ConfigurationInvalid, match=r"default\.yaml:1:14: libvirt_uri: ") as in_file:
+        load(tmp_path)
+    for refusal in (in_environment, in_file):
+        assert repr(uri) in str(refusal.value)
+        assert why in str(refusal.value)
+        assert "qemu:///system)" in str(refusal.value)
 
 
 @pytest.mark.parametrize("content", ["- a\n", "a: [\n", "\tx: 1\n", "a: 1\n---\nb: 2\n"])

@@ -29,7 +29,7 @@ FAILURE = Obstacle(code=ErrorCode.OPERATION_FAILED, message="the disk is full", 
 
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
-    async with Runtime(Settings(state_dir=tmp_path, libvirt_uri="test:///no/such/file")) as opened:
+    async with Runtime(Settings(state_dir=tmp_path, libvirt_uri="qemu+unix:///system?socket=/nonexistent")) as opened:
         yield opened
 
 

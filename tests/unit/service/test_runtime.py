@@ -25,7 +25,7 @@ async def test_kvm_is_tried_once_and_only_for_a_cluster_that_depends_on_it(
     undecided = running_record("alpha")
     nodes = {name: node.model_copy(update={"virt_type": VirtType.QEMU}) for name, node in undecided.spec.nodes.items()}
     emulated = undecided.model_copy(update={"spec": undecided.spec.model_copy(update={"nodes": nodes})})
-    async with Runtime(Settings(state_dir=tmp_path, libvirt_uri="test:///no/such/file")) as runtime:
+    async with Runtime(Settings(state_dir=tmp_path, libvirt_uri="qemu+unix:///system?socket=/nonexistent")) as runtime:
         assert not (await runtime._host_facts(emulated)).kvm_usable
         assert tried == []
         assert (await runtime._host_facts(undecided)).kvm_usable
