@@ -124,7 +124,7 @@ def _present(
             **needed_layers(actives, observed),
             **{str(active.path): active.layer for active in actives if active.layer is not None},
         },
-        seeds=_seeds(seed_inputs(record)),
+        seeds={**_seeds_for_snapshots(record, observed), **_seeds(seed_inputs(record))},
         domains={
             name: of_node if isinstance(of_node, Unknown) else _domain(record, name, facts, of_node)
             for name, of_node in disks.items()
@@ -213,6 +213,15 @@ def _seeds(inputs: Mapping[str, SeedInputs]) -> dict[str, Seed]:
         return {}
     hosts_digest = hashlib.sha256(next(iter(inputs.values())).hosts.encode()).hexdigest()
     return {node: Seed(digest=seed_digest(of_node, hosts_digest)) for node, of_node in inputs.items()}
+
+
+def _seeds_for_snapshots(record: ClusterRecord, observed: ClusterDocument) -> dict[str, Seed | Unknown]:
+    """Seeds of former nodes that a snapshot holds: with one goes its host key, which the disks in the snapshot have."""
+    snapshots = [observed.snapshots[name] for name in record.snapshots if name in observed.snapshots]
+    if any(isinstance(of, Unknown) for of in snapshots):
+        return dict(observed.seeds)
+    held = {node for of in snapshots if isinstance(of, Snapshot) for node in of.nodes}
+    return {node: of for node, of in observed.seeds.items() if node in held}
 
 
 def _domain(record: ClusterRecord, name: str, facts: HostFacts, disks: Mapping[str, ActiveDisk]) -> Domain:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterNotFound, RevertFailed, SnapshotExists, SnapshotLost, SnapshotNotFound
+from reconciler.host.cloud_init.driver import read_host_key
 from reconciler.service.proposal import Approval
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 
@@ -155,3 +156,23 @@ async def test_extra_disks_are_in_the_snapshot_and_their_own_files_stay_as_they_
     assert disk.read_bytes() == before
     with host_libvirt() as handle:
         assert ".vdb.r1.0.qcow2" in handle.lookupByName(f"{CLUSTER}.n0").XMLDesc()
+
+
+async def test_a_node_that_went_and_came_back_has_the_host_key_that_a_snapshot_knows(bed: Bed, film: Session) -> None:
+    def host_key() -> str | None:
+        return read_host_key(bed.settings.overlay_dir, CLUSTER, "n1")
+
+    async def apply(nodes: int) -> None:
+        bed.write_topology(CLUSTER, nodes=nodes)
+        await film.clusters.apply(CLUSTER, start=False, approval=Approval(restart=True, data_loss=True))
+
+    before = host_key()
+    await film.snapshots.create(CLUSTER, "both")
+    await apply(1)
+    await apply(2)
+    assert host_key() == before
+    await film.snapshots.revert(CLUSTER, "both")
+    assert host_key() == before
+    await apply(1)
+    await film.snapshots.delete(CLUSTER, "both")
+    assert host_key() is None
