@@ -4,10 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reconciler.frontends.mcp.values import AsNames, AsNumber, AsOneOrMoreNames, AsWords
+
 _LONGEST_S = 86400
+_LARGEST_COUNT = 2**32 - 1  # what netem counts in, linux/pkt_sched.h
 _COMMAND_MAX_LENGTH = 131072 - 1  # MAX_ARG_STRLEN on 4 KiB pages, linux/binfmts.h: the command is one argument of sh
 
-Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
+Seconds = Annotated[float, AsNumber, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 TopologyName = Annotated[
@@ -28,7 +31,8 @@ ClusterName = Annotated[
 NodeName = Annotated[str, Field(min_length=1, max_length=255, description="Name of a node of the cluster.")]
 Nodes = Annotated[
     Annotated[list[Name], Field(max_length=10000)] | Literal["all"] | None,
-    Field(description='Names of nodes; left out, null, empty or "all": every node.'),
+    AsNames,
+    Field(description='Names of nodes, as a list or with commas; left out, null, empty or "all": every node.'),
 ]
 Command = Annotated[
     str,
@@ -39,7 +43,9 @@ Command = Annotated[
     ),
 ]
 Environment = Annotated[
-    dict[str, str] | None, Field(description="Environment variables for the command, beside those of the login.")
+    dict[str, str] | None,
+    AsWords,
+    Field(description="Environment variables for the command, beside those of the login."),
 ]
 StandardInput = Annotated[
     str | None, Field(description="Text for the command's standard input; left out: it reads end of file at once.")
@@ -60,12 +66,13 @@ StopModeName = Annotated[
     Literal["shutdown", "destroy"],
     Field(description="`shutdown` asks by ACPI and waits; `destroy` cuts the power, as pulling the plug does."),
 ]
-Group = Annotated[list[Name], Field(max_length=10000)]
+Group = Annotated[list[Name], AsNames, Field(max_length=10000)]
 PartitionSide = Annotated[
     Group, Field(description="Names of nodes on one side; empty where `groups` or another `shape` says who is parted.")
 ]
 Targets = Annotated[
     Annotated[list[Name], Field(max_length=10000)] | Name,
+    AsOneOrMoreNames,
     Field(
         description='"all" for every other node, also later ones; one node; or a list. An empty list with '
         "`include_host`: only the host."
@@ -79,12 +86,12 @@ DirectionName = Annotated[
     ),
 ]
 Duration = Annotated[
-    Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
+    Annotated[float, AsNumber, Field(gt=0, allow_inf_nan=False)] | None,
     Field(description="Seconds after which the fault heals by itself, whoever watches; left out: never."),
 ]
-Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+Milliseconds = Annotated[float, AsNumber, Field(ge=0, allow_inf_nan=False)]
+Percentage = Annotated[float, AsNumber, Field(ge=0, le=100, allow_inf_nan=False)]
+Count = Annotated[int, AsNumber, Field(ge=0, le=_LARGEST_COUNT)]
 FaultHandle = Annotated[
     str,
     Field(
@@ -117,7 +124,7 @@ BuildTypeName = Annotated[
     Literal["raw_tree", "make_install", "rpm", "deb"],
     Field(description="How the tree was built, which says how to install it; recorded, not checked."),
 ]
-Metadata = Annotated[dict[str, str] | None, Field(description="Words of your own to keep with the artifact.")]
+Metadata = Annotated[dict[str, str] | None, AsWords, Field(description="Words of your own to keep with the artifact.")]
 DestBase = Annotated[
     str,
     Field(min_length=2, max_length=1024, description="Directory on the nodes that holds one directory per artifact."),

@@ -20,6 +20,7 @@ from reconciler.frontends.mcp.arguments import (
     Targets,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
+from reconciler.frontends.mcp.values import AsNumber, AsStructure
 from reconciler.model.faults import CutMode, Direction, NetFaultHandle, NetFaultInfo, ShapeName
 from reconciler.model.links import Distribution, Impairment
 from reconciler.model.results import ToolResult
@@ -39,7 +40,7 @@ async def net_partition(
         ),
     ] = "groups",
     groups: Annotated[
-        list[Group] | None, Field(description="More than two sides, each of which hears only itself.")
+        list[Group] | None, AsStructure, Field(description="More than two sides, each of which hears only itself.")
     ] = None,
     node: Annotated[
         Name | None,
@@ -47,6 +48,7 @@ async def net_partition(
     ] = None,
     grudge: Annotated[
         dict[Name, Group] | None,
+        AsStructure,
         Field(description="For `grudge`: receiving node -> the senders that it does not hear any more."),
     ] = None,
     direction: DirectionName = "both",
@@ -58,7 +60,13 @@ async def net_partition(
         ),
     ] = "drop",
     seed: Annotated[
-        int | None, Field(description="Shuffles the nodes before a shape is laid over them: same seed, same cuts.")
+        int | None,
+        AsNumber,
+        Field(
+            ge=-(2**63),
+            le=2**63 - 1,
+            description="Shuffles the nodes before a shape is laid over them: same seed, same cuts.",
+        ),
     ] = None,
     duration_s: Duration = None,
 ) -> ToolResult[NetFaultHandle]:

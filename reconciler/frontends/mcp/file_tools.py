@@ -7,6 +7,7 @@ from pydantic import Field
 from reconciler.frontends.mcp.arguments import ClusterName, NodeName, Nodes, Seconds
 from reconciler.frontends.mcp.backend import Call, ask
 from reconciler.frontends.mcp.kernel_log_tools import Marker
+from reconciler.frontends.mcp.values import AsNumber
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.results import ToolResult
 from reconciler.model.transfer import TransferResult
@@ -78,10 +79,10 @@ async def node_console(
     call: Call,
     cluster_name: ClusterName,
     node_name: NodeName,
-    tail: Annotated[int, Field(ge=1, le=20_000, description="How many lines, counted from the end.")] = 100,
+    tail: Annotated[int, AsNumber, Field(ge=1, le=20_000, description="How many lines, counted from the end.")] = 100,
     since_marker: Marker = None,
     follow_s: Annotated[
-        float, Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines first.")
+        float, AsNumber, Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines first.")
     ] = 0,
 ) -> ToolResult[ConsoleResult]:
     """Read the end of a node's serial console: boot loader, kernel, login. Also of a dead node, or one that is off."""

@@ -31,5 +31,5 @@ message; false means that the request itself has to change. `result` may then st
 - PARTIAL_FAILURE: `result` says of each node how it went; call again once the cause is gone, what is done is skipped.
 - OPERATION_FAILED: host or guest refused, as a full disk does: have mended what the message names, then call again.
 - LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
-A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a list of names; "all", an empty
-list or nothing means every node."""
+A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a name, names with commas,
+or a list; "all", an empty list or nothing means every node. null says no more than leaving an argument out."""

@@ -11,13 +11,15 @@ from mcp.server.mcpserver.exceptions import ToolError as CallFailed
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, TextContent
+from pydantic_core import to_json
 
 from reconciler import __version__
 from reconciler.errors import ClusterError, explained
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
-from reconciler.frontends.mcp.refusals import refusal
+from reconciler.frontends.mcp.refusals import ArgumentsAsSent, refusal
 from reconciler.frontends.mcp.tools import TOOLS, ToolDefinition
+from reconciler.frontends.mcp.wire import as_text, standard_wire
 from reconciler.model.results import ToolError, ToolResult
 
 _TOOLS_STAY_MS = 3_600_000
@@ -41,6 +43,12 @@ class ClusterServer(MCPServer[Backend]):
             log_level="WARNING",
             cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_STAY_MS, scope="public")},
         )
+
+    async def run_stdio_async(self) -> None:
+        """Serve over standard input and output until the input ends."""
+        async with standard_wire() as (incoming, outgoing):
+            options = self._lowlevel_server.create_initialization_options()
+            await self._lowlevel_server.run(incoming, outgoing, options)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Backend, Any] | None = None
@@ -70,7 +78,10 @@ def _offer(definition: ToolDefinition) -> Tool:
         annotations=definition.annotations,
         structured_output=False,  # the SDK would make the schema of one model anew for every tool that answers it
     )
-    tool.fn_metadata.output_schema = _output_schema(get_type_hints(definition.function)["return"])
+    tool.fn_metadata = ArgumentsAsSent(
+        arg_model=tool.fn_metadata.arg_model,
+        output_schema=_output_schema(get_type_hints(definition.function)["return"]),
+    )
     tool.parameters["additionalProperties"] = False
     return tool
 
@@ -95,6 +106,6 @@ def _failed(error: ClusterError) -> CallToolResult:
 
 def _protocol_result(answer: ToolResult[Any]) -> CallToolResult:
     """The envelope as structured content, and as text for clients that hand only text to their model."""
-    text = TextContent(type="text", text=answer.model_dump_json())
-    envelope = answer.model_dump(mode="json")
+    envelope = as_text(answer.model_dump(mode="json"))
+    text = TextContent(type="text", text=to_json(envelope).decode())
     return CallToolResult(content=[text], structured_content=envelope, is_error=not answer.success)

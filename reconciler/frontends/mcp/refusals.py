@@ -1,9 +1,11 @@
 """What is wrong with the arguments of a call, in words that name each argument and its remedy."""
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from pydantic import ValidationError
 
 from reconciler.errors import InvalidArgument
@@ -11,15 +13,33 @@ from reconciler.errors import InvalidArgument
 _SHOWN_LENGTH = 60
 
 
+class ArgumentsAsSent(FuncMetadata):
+    """A tool's arguments as the client sent them.
+
+    The SDK reads text as JSON wherever a parameter may be something else than text too, such as null: the standard
+    input `{"a": 1}` came as a mapping and `null` as nothing. Here each parameter's type says what it takes.
+    """
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that were given: null says no more than leaving out does."""
+        return {name: value for name, value in data.items() if value is not None}
+
+
 def refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:
     """Why these arguments cannot be taken, with every problem at once; None where they can.
 
-    An argument that the tool does not have is a problem too: nothing is accepted and ignored.
+    An argument that the tool does not have is a problem too: nothing is accepted and ignored. Tools that need no
+    argument let it pass, as clients make one up for them; unless it looks like one that they have.
     """
     parameters: dict[str, dict[str, Any]] = tool.parameters["properties"]
-    unknown = [name for name in arguments if name not in parameters]
+    unknown = {name: _alike(name, parameters) for name in arguments if name not in parameters}
+    if not tool.parameters.get("required"):
+        unknown = {name: alike for name, alike in unknown.items() if alike}
     wrong = dict(_wrong(tool, arguments))
-    problems = [f"the tool has no argument {_shown(name)}" for name in unknown] + list(wrong.values())
+    problems = [
+        *(f"the tool has no argument {_shown(name)}{alike}" for name, alike in unknown.items()),
+        *wrong.values(),
+    ]
     if not problems:
         return None
     takes = [f"it takes {', '.join(parameters) or 'none'}"] if unknown else []
@@ -27,14 +47,33 @@ def refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:
     return InvalidArgument("; ".join(problems), hint="; ".join(remedies))
 
 
+def _alike(name: str, parameters: Mapping[str, Any]) -> str:
+    """The question that a misspelt name deserves; nothing for one that is like no other."""
+    found = get_close_matches(name, parameters, n=1) or [of for of in parameters if name in of.split("_")]
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
 def _wrong(tool: Tool, arguments: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Each argument that does not fit, with the words for it; the first word on one is the one about its type."""
+    for name, value in arguments.items():
+        if name in tool.parameters["properties"] and not _is_text(value):
+            yield name, f"argument {name!r} holds half of a surrogate pair, which is no text: {_shown(value)}"
     try:
-        tool.fn_metadata.validate_arguments(arguments)
+        tool.fn_metadata.validate_arguments({name: of for name, of in arguments.items() if _is_text(of)})
     except ValidationError as error:
         for found in reversed(error.errors(include_url=False, include_context=False)):
             name = str(found["loc"][0])
-            yield name, _problem(name, found)
+            if _is_text(arguments.get(name)):
+                yield name, _problem(name, found)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all text in a value can be sent on as UTF-8."""
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+    if isinstance(value, dict):
+        return all(map(_is_text, value.values()))
+    return all(map(_is_text, value)) if isinstance(value, list) else True
 
 
 def _problem(name: str, found: Mapping[str, Any]) -> str:

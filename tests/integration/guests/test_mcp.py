@@ -39,6 +39,9 @@ async def test_environment_and_input_reach_the_command(guest_bed: Bed) -> None:
             stdin="ü",
         )
         assert answer["result"]["stdout"] == "a b ü\n"
+        target = {"cluster_name": CLUSTER, "node_name": NODES[0], "command": "cat"}
+        for text in ('{"a": [1, null]}', "null", "[]", "7", " x\r\n\0\u2028"):
+            assert (await agent.call("node_exec", **target, stdin=text))["result"]["stdout"] == text
 
 
 async def test_a_command_that_takes_too_long_is_a_result_that_says_so(guest_bed: Bed) -> None:

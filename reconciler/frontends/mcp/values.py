@@ -1,0 +1,67 @@
+"""What clients send for an argument, as it was meant: names with commas, numbers as text, JSON in a string.
+
+Only what can be meant in one way is understood. Text stays as it is, whatever it looks like.
+"""
+
+import json
+import math
+from typing import Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+
+def _names(value: Any) -> Any:
+    """A list of names from a list, from names with commas between them, or from a list as JSON text."""
+    if not isinstance(value, str):
+        return value
+    parsed = _parsed(value, list)
+    return [name for part in value.split(",") if (name := part.strip())] if parsed is None else parsed
+
+
+def _one_or_more(value: Any) -> Any:
+    """The same, but a single name stays one."""
+    names = _names(value)
+    return names[0] if isinstance(value, str) and len(names) == 1 else names
+
+
+def _words(value: Any) -> Any:
+    """A mapping to text from one with numbers and truth values, which are spelled as in JSON; or from JSON text."""
+    parsed = _parsed(value, dict) if isinstance(value, str) else value
+    if not isinstance(parsed, dict):
+        return value
+    return {name: _word(of) for name, of in parsed.items()}
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return value
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
+
+
+def _structure(value: Any) -> Any:
+    """A list or a mapping from itself, or from its JSON text."""
+    parsed = _parsed(value, (list, dict)) if isinstance(value, str) else None
+    return value if parsed is None else parsed
+
+
+def _number(value: Any) -> Any:
+    """A number, which a truth value is not."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a valid number")
+    return value
+
+
+def _parsed(text: str, wanted: type | tuple[type, ...]) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, wanted) else None
+
+
+AsNames = BeforeValidator(_names, json_schema_input_type=list[str] | str | None)
+AsOneOrMoreNames = BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str)
+AsWords = BeforeValidator(_words, json_schema_input_type=dict[str, str | float | bool] | None)
+AsStructure = BeforeValidator(_structure)
+AsNumber = BeforeValidator(_number)

@@ -1,0 +1,166 @@
+"""The protocol's messages on standard input and output: every request gets an answer, also one that cannot be read.
+
+The SDK's transport drops a line that its parser refuses, such as one with half of a surrogate pair or with a number
+of 5,000 digits, and its client waits for ever. Here such a line is read by the standard library's parser; what is
+wrong with an argument is then said where all arguments are looked at. The wire is taken away from descriptors 0 and 1,
+so that no child can read from it, and no stray `print` can write to it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TextIO
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
+from mcp_types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCRequest,
+    jsonrpc_message_adapter,
+)
+
+_DEEPEST = 200  # as the SDK's parser has it (jiter)
+
+Incoming = MemoryObjectReceiveStream[SessionMessage | Exception]
+Arrived = MemoryObjectSendStream[SessionMessage | Exception]
+Outgoing = MemoryObjectSendStream[SessionMessage]
+
+
+@asynccontextmanager
+async def standard_wire() -> AsyncIterator[tuple[Incoming, Outgoing]]:
+    """The streams of messages over this process's standard input and output, until the input ends."""
+    with _taken_input() as source, _taken_output() as target:
+        arrived, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        outgoing, leaving = anyio.create_memory_object_stream[SessionMessage](0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_read, source, arrived, outgoing.clone())
+            tasks.start_soon(_write, leaving, target)
+            yield incoming, outgoing
+
+
+def _taken_input() -> TextIO:
+    """What comes, bytes that are no UTF-8 as lone surrogates, which no argument may hold."""
+    descriptor = os.dup(0)
+    _point(0, os.open(os.devnull, os.O_RDONLY))
+    return os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=False)
+
+
+def _taken_output() -> TextIO:
+    descriptor = os.dup(1)
+    sys.stdout.flush()
+    _point(1, os.dup(2))
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
+
+
+def _point(standard: int, descriptor: int) -> None:
+    os.dup2(descriptor, standard)
+    os.close(descriptor)
+
+
+async def _read(source: TextIO, arrived: Arrived, refusals: Outgoing) -> None:
+    async with arrived, refusals:
+        async for line in anyio.wrap_file(source):
+            message = parse_message(line)
+            if isinstance(message, JSONRPCError):
+                await refusals.send(SessionMessage(message))
+            else:
+                await arrived.send(SessionMessage(message))
+
+
+async def _write(leaving: MemoryObjectReceiveStream[SessionMessage], target: TextIO) -> None:
+    wire = anyio.wrap_file(target)
+    async with leaving:
+        async for item in leaving:
+            await wire.write(item.message.model_dump_json(by_alias=True, exclude_unset=True) + "\n")
+            await wire.flush()
+
+
+def parse_message(line: str) -> JSONRPCMessage:
+    """The message on a line, or the error that answers a line without one; what a client sends as an error passes."""
+    try:
+        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError:
+        message = _parse_leniently(line)
+    if isinstance(message, JSONRPCRequest) and message.params and message.params.get("arguments") is not None:
+        message.params["arguments"] = _mapping(message.params["arguments"])
+    return message
+
+
+def _mapping(arguments: Any) -> dict[str, Any]:
+    """A tool's arguments, also those that came as JSON text; what is no mapping is an argument that no tool has."""
+    with suppress(ValueError, RecursionError):
+        parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
+        if isinstance(parsed, dict) and _within(parsed, _DEEPEST):
+            return parsed
+    return {"arguments": arguments}
+
+
+def _parse_leniently(line: str) -> JSONRPCMessage:
+    try:
+        said = json.loads(line, parse_int=_number)
+    except (ValueError, RecursionError) as error:
+        return _error(None, PARSE_ERROR, f"the line is no JSON: {error}")
+    if not _within(said, _DEEPEST):
+        return _error(said, INVALID_REQUEST, f"more than {_DEEPEST} brackets within each other")
+    frame, arguments = _taken_apart(said)
+    if frame != as_text(frame):
+        return _error(said, INVALID_REQUEST, "half of a surrogate pair is no text")
+    if arguments is not None:
+        frame["params"]["arguments"] = _with_names_of_text(arguments)
+    try:
+        return jsonrpc_message_adapter.validate_python(frame, by_name=False)
+    except ValueError:
+        return _error(said, INVALID_REQUEST, "the line is no message of JSON-RPC 2.0 as MCP has it")
+
+
+def _taken_apart(said: Any) -> tuple[Any, Any]:
+    """A message without a tool's arguments, and these."""
+    params = said.get("params") if isinstance(said, dict) else None
+    if not isinstance(params, dict):
+        return said, None
+    rest = dict(params)
+    arguments = rest.pop("arguments", None)
+    return {**said, "params": rest}, arguments
+
+
+def _number(digits: str) -> int | float:
+    """A whole number; one that is longer than Python reads is as good as infinite (sys.set_int_max_str_digits)."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
+
+
+def _within(value: Any, levels: int) -> bool:
+    """Whether a value has no more than so many levels: what looks at it calls itself for each of them."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_within(of, levels - 1) for of in inner)
+
+
+def _with_names_of_text(value: Any) -> Any:
+    """The same, with names that are no text escaped: no argument is called so, and the SDK refuses them unread."""
+    if isinstance(value, dict):
+        return {as_text(name): _with_names_of_text(of) for name, of in value.items()}
+    return [_with_names_of_text(of) for of in value] if isinstance(value, list) else value
+
+
+def as_text(value: Any) -> Any:
+    """The same data, with lone surrogates escaped: names of files that are not UTF-8 hold them, and JSON cannot."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {as_text(name): as_text(of) for name, of in value.items()}
+    return list(map(as_text, value)) if isinstance(value, list) else value
+
+
+def _error(said: Any, code: int, why: str) -> JSONRPCError:
+    identity = said.get("id") if isinstance(said, dict) else None
+    known = (isinstance(identity, str) and identity == as_text(identity)) or type(identity) is int
+    return JSONRPCError(jsonrpc="2.0", id=identity if known else None, error=ErrorData(code=code, message=as_text(why)))
