@@ -9,7 +9,7 @@ import structlog
 from reconciler.controller.keeper import OnRound
 from reconciler.controller.round import RoundResult
 from reconciler.controller.service import Scope, Service
-from reconciler.errors import StoreUnavailable
+from reconciler.errors import OperationTimeout, StoreUnavailable
 from reconciler.service.access import require_cluster_name
 from reconciler.service.metrics import Metrics, served
 from reconciler.service.runtime import Runtime
@@ -56,9 +56,11 @@ async def watch(
         runtime.follow_kernel(service.on_host_event)
         status.tell()
 
-        async def begin() -> None:
-            await _take(lease)
+        async def begin() -> bool:
+            if not await _take(lease, stop):
+                return False
             log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
+            return True
 
         await _serve(service, begin, stop, manager)
     log.info("ended")
@@ -74,20 +76,30 @@ async def _require_names(runtime: Runtime, clusters: Sequence[str]) -> None:
             log.warning("cluster_not_defined", cluster=cluster, defined=defined, remedy="it is kept once it is applied")
 
 
-async def _take(lease: Lease) -> None:
-    """Hold the lease. Raises `OperationTimeout` where it is not free in time."""
-    if not lease.try_acquire():
-        log.warning("waiting_for_lease", cause=lease.occupied(), timeout_s=LEASE_WAIT_S)
-        await lease.acquire(LEASE_WAIT_S)
+async def _take(lease: Lease, stop: asyncio.Event) -> bool:
+    """Hold the lease; False where `stop` was set first. Raises `OperationTimeout` where it is not free in time."""
+    if lease.try_acquire():
+        return True
+    log.warning("waiting_for_lease", cause=lease.occupied(), timeout_s=LEASE_WAIT_S)
+    waits = [asyncio.create_task(lease.acquire(LEASE_WAIT_S)), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        outcomes = await asyncio.gather(*waits, return_exceptions=True)
+    if isinstance(outcomes[0], OperationTimeout):
+        raise outcomes[0]
+    return lease.held
 
 
 async def _serve(
-    service: Service, begin: Callable[[], Awaitable[None]], stop: asyncio.Event, manager: ServiceManager
+    service: Service, begin: Callable[[], Awaitable[bool]], stop: asyncio.Event, manager: ServiceManager
 ) -> None:
     alive = asyncio.create_task(manager.keep_alive())
     try:
-        await begin()
-        await service.run(stop, on_ready=manager.ready, on_stop=manager.stopping, lease_wait_s=LEASE_WAIT_S)
+        if await begin():
+            await service.run(stop, on_ready=manager.ready, on_stop=manager.stopping, lease_wait_s=LEASE_WAIT_S)
     finally:
         alive.cancel()
         await asyncio.gather(alive, return_exceptions=True)
