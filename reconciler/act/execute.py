@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import assert_never
+from collections.abc import Coroutine
+from typing import Any, TypeVar, assert_never
 
 import structlog
 
@@ -11,7 +12,7 @@ from reconciler.act.flatten import flatten_layer
 from reconciler.act.links import apply_links
 from reconciler.act.snapshot import resume_memory, step_clock, sweep_snapshot, take_snapshot
 from reconciler.act.unknown_layers import delete_unneeded
-from reconciler.errors import ClusterError, OperationFailed
+from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import delete_seed, write_seed
 from reconciler.host.console import delete_console_logs
@@ -52,7 +53,10 @@ log = structlog.get_logger(__name__)
 GRACE_BEFORE_CUT_S = 30.0
 """How long a node that is power-cycled politely is given to shut down."""
 
+T = TypeVar("T")
+
 _GRACE_POLL_S = 0.1
+_UP_POLL_S = 0.25
 _HOSTS_UPDATE_TIMEOUT_S = 5.0
 
 
@@ -182,14 +186,28 @@ async def _write_seed(action: WriteSeed, context: ActContext) -> None:
 
 async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:
     """Bring a running guest's /etc/hosts up to date; a guest that cannot be reached reads it when it boots next."""
+    update = context.ssh.run(
+        context.address_of(node), "cat > /etc/hosts", stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S
+    )
     try:
-        done = await context.ssh.run(
-            context.address_of(node), "cat > /etc/hosts", stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S
-        )
+        done = await _while_up(node, update, context)
         if done.exit_code != 0:
             raise OperationFailed(f"/etc/hosts could not be written: {done.stderr.strip()}", node=node)
     except ClusterError as error:
         log.warning("hosts_update_deferred", cluster=context.cluster, node=node, until="next boot", cause=str(error))
+
+
+async def _while_up(node: str, work: Coroutine[Any, Any, T], context: ActContext) -> T:
+    """The result of `work`; raises `ClusterNotRunning` as soon as the node's machine has ended."""
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait([task], timeout=_UP_POLL_S))[0]:
+            if not await context.libvirt.is_active(context.cluster, node):
+                raise ClusterNotRunning("it was shut down in the meantime", node=node)
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _delete_node_files(node: str, context: ActContext) -> None:

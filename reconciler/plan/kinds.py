@@ -114,7 +114,7 @@ def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
             yield WriteSeed(
                 node=node,
                 digest=want.digest,
-                live=is_running(observed, node),
+                live=is_running(observed, node) and stays_up(desired, observed, node),
                 reason="addresses, names, keys or user data changed",
                 disruption=Disruption.LIVE,
             )

@@ -200,7 +200,7 @@ class TestLayers:
 
 
 class TestSeeds:
-    want = ClusterDocument(seeds={"a": SEED})
+    want = ClusterDocument(seeds={"a": SEED}, power={"a": RUNNING})
 
     def test_one_that_is_missing_is_written(self) -> None:
         assert [*plan_seeds(self.want, EMPTY)] == [
@@ -221,6 +221,13 @@ class TestSeeds:
                 disruption=Disruption.LIVE,
             )
         ]
+
+    def test_one_of_a_guest_that_is_about_to_end_is_not_told_to_it(self) -> None:
+        have = ClusterDocument(seeds={"a": Seed(digest="old")}, power={"a": RUNNING})
+        for power in (OFF, RUNNING.model_copy(update={"boot_epoch": RUNNING.boot_epoch + 1})):
+            (action,) = plan_seeds(ClusterDocument(seeds={"a": SEED}, power={"a": power}), have)
+            assert isinstance(action, WriteSeed)
+            assert not action.live
 
     @pytest.mark.parametrize("have", [SEED, UNKNOWN], ids=["as wanted", "unknown"])
     def test_one_that_is_as_wanted_or_unknown_is_left_alone(self, have: Seed | Unknown) -> None:
