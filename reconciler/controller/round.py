@@ -151,7 +151,7 @@ class Rounds:
 
         Answers in how many places there were some: the firewall, and each tap.
         """
-        shaped = (await self._links.shaped_taps()) & frozenset(taps)
+        shaped = await self._links.shaped_taps(taps)
         cut = await self._links.has_cuts(cluster)
         await self._links.clear(cluster, taps)
         await self._export.forget(cluster)

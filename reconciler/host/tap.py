@@ -1,17 +1,20 @@
 """Taps and the bridges they are plugged into, as sysfs and iproute2 show them, and iproute2 changes them."""
 
+import errno
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reconciler import process
+from reconciler.errors import OperationFailed
 from reconciler.process import RunCommand
 
 _INTERFACES = Path("/sys/class/net")
 _IFF_UP = 1
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.EINVAL})
+"""What sysfs says of an interface that is not there, or goes while it is looked at (net/core/net-sysfs.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +40,16 @@ def render_cables(cables: Mapping[str, Cable], down: Collection[str]) -> str:
 
 
 def observe_ports(bridge: str) -> frozenset[str]:
-    """The interfaces plugged into a bridge; none where there is no such bridge."""
+    """The interfaces plugged into a bridge; none where there is no such bridge. Raises `OperationFailed`."""
     try:
         return frozenset(port.name for port in (_INTERFACES / bridge / "brif").iterdir())
-    except FileNotFoundError:
+    except OSError as error:
+        _require_gone(error)
         return frozenset()
 
 
 def read_cables(taps: Iterable[str]) -> dict[str, Cable]:
-    """Those of the taps that exist on this host."""
+    """Those of the taps that exist on this host. Raises `OperationFailed` where it does not show its interfaces."""
     seen = {tap: _flags(tap) for tap in taps}
     return {tap: Cable(up=bool(flags & _IFF_UP)) for tap, flags in seen.items() if flags is not None}
 
@@ -70,20 +74,34 @@ async def plug_tap(tap: str, bridge: str, *, up: bool = True) -> None:
 
 
 def exists(tap: str) -> bool:
-    """Whether the host has an interface of that name."""
-    return os.access(f"{_INTERFACES}/{tap}", os.F_OK)
+    """Whether the host has an interface of that name. Raises `OperationFailed` where it does not show them."""
+    return _flags(tap) is not None
 
 
 def bridge_address(bridge: str) -> str | None:
-    """The bridge's own MAC address, by which the host's packets are known; None where there is no such bridge."""
+    """The bridge's own MAC address, by which the host's packets are known; None where there is no such bridge.
+
+    Raises `OperationFailed`.
+    """
     try:
         return (_INTERFACES / bridge / "address").read_text().strip()
-    except OSError:
+    except OSError as error:
+        _require_gone(error)
         return None
 
 
 def _flags(tap: str) -> int | None:
     try:
         return int((_INTERFACES / tap / "flags").read_text(), 16)
-    except OSError:
-        return None  # it is not there, or has just gone
+    except OSError as error:
+        _require_gone(error)
+        return None
+
+
+def _require_gone(error: OSError) -> None:
+    """Raise `OperationFailed` unless the interface that could not be read is not there, or has just gone."""
+    if error.errno not in _GONE or not _INTERFACES.is_dir():
+        raise OperationFailed(
+            f"cannot look at the host's interfaces in {_INTERFACES}: {error.filename}: {error.strerror}",
+            hint="mount sysfs on /sys",
+        ) from error

@@ -25,6 +25,9 @@ class Unknown(Frozen):
     unknown: str = Field(description="Why, and the remedy.")
     code: ErrorCode
     terminal: bool = False
+    unprivileged: bool = Field(
+        default=False, exclude=True, description="We lack the right to look, which making such a thing takes too."
+    )
 
 
 class Network(Frozen):

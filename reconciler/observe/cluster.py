@@ -1,10 +1,11 @@
 """The observed document of one cluster, read back from the host in one pass."""
 
 import asyncio
+import os
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-from reconciler.errors import ClusterError, ErrorCode, HostCommandFailed
+from reconciler.errors import ClusterError, ErrorCode, HostCapabilityMissing, OperationFailed
 from reconciler.faults.compile import read_links
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import observe_seeds
@@ -145,9 +146,12 @@ async def _observe_taps(
     """
     for _ in range(_LOOKS_AT_AN_END):
         active = _active_taps(record.cluster_name, domains)
-        taps = _plugged(active, record.spec.network.bridge)
-        if all(tap.exists(name) for name in active.values()):
-            break
+        try:
+            taps = _plugged(active, record.spec.network.bridge)
+            if all(tap.exists(name) for name in active.values()):
+                break
+        except OperationFailed as error:
+            return domains, dict.fromkeys(active, Unknown(unknown=str(error), code=error.code))
         await asyncio.sleep(_END_S)
         domains = await libvirt.find_domains(record.cluster_name)
     still = _active_taps(record.cluster_name, domains)
@@ -166,8 +170,8 @@ def _plugged(active: dict[str, str], bridge: str) -> dict[str, Tap | Unknown]:
 
 async def _observe_links(record: ClusterRecord, links: LinkDriver) -> dict[str, NodeLinks | Unknown]:
     """The links of all nodes, or of the host as a whole why they could not be seen."""
-    ports = ports_of(record)
     try:
+        ports = ports_of(record)
         found = read_links(await links.observe(record.cluster_name, _plugged_in(ports)), ports)
     except ClusterError as error:
         return {HOST: _unseen_links(error)}
@@ -182,9 +186,11 @@ def _plugged_in(ports: Ports) -> Ports:
 
 def _unseen_links(error: ClusterError) -> Unknown:
     """Who may not look at a firewall may not change it either, and lacks a capability."""
-    denied = isinstance(error, HostCommandFailed) and any(words in str(error) for words in _DENIED)
+    denied = any(words in str(error) for words in _DENIED)
+    lacking = isinstance(error, HostCapabilityMissing) and os.geteuid() != 0
     return Unknown(
         unknown=f"faults on links cannot be read: {error}",
         code=ErrorCode.HOST_CAPABILITY_MISSING if denied else error.code,
         terminal=denied or error.terminal,
+        unprivileged=denied or lacking,
     )

@@ -130,7 +130,7 @@ def _matters(kind: str, name: str, value: Unknown, desired: ClusterDocument, obs
     """Whether it is in the way. What others have made is not, where nothing of ours is wanted or to be removed."""
     wanted = getattr(desired, kind)
     if kind == "links":  # who may not look at them cannot have made any
-        return bool(wanted) or value.code is not ErrorCode.HOST_CAPABILITY_MISSING
+        return bool(wanted) or not value.unprivileged
     if name in wanted:
         return bool(wanted[name] != value)  # what is kept as it is may be anything
     if value.code is not ErrorCode.CONFLICT:

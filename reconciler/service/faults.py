@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from reconciler.errors import ClusterError, FaultNotFound, NodeNotFound
+from reconciler.errors import ClusterError, FaultNotFound, HostCapabilityMissing, NodeNotFound
 from reconciler.faults.combine import Fault, wanted_at
 from reconciler.faults.explain import explain, handle_of
 from reconciler.faults.observed import active_faults
@@ -24,7 +24,7 @@ from reconciler.model.faults import (
 from reconciler.model.links import HOST, Inbound
 from reconciler.model.names import tap_name
 from reconciler.model.record import ClusterRecord
-from reconciler.model.status import ConditionStatus, ConditionType
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.service import intent, waiting
 from reconciler.service.access import change, existing, require_cluster_name
 from reconciler.service.progress import Progress, no_progress
@@ -208,19 +208,34 @@ class Faults:
             log.warning("fault_not_healed_yet", cluster=cluster, handle=handle, cause=str(error))
 
     async def _converge(self, record: ClusterRecord, progress: Progress) -> None:
-        """Wait until the links are as wanted; what else stands in the cluster's way does not matter."""
+        """Wait until the links are as wanted; what else stands in the cluster's way does not matter.
+
+        Raises `HostCapabilityMissing`, too, where a cluster counts as it shall be although its links cannot be seen.
+        """
         try:
             await waiting.converge(self._runtime, record, FAULT_TIMEOUT_S, progress)
         except ClusterError:
             if not await self._links_hold(record):
                 raise
+        else:
+            await self._require_seen(record)
 
     async def _links_hold(self, record: ClusterRecord) -> bool:
+        applied = await self._said_of_links(record)
+        return applied is not None and applied.status is ConditionStatus.TRUE
+
+    async def _require_seen(self, record: ClusterRecord) -> None:
+        applied = await self._said_of_links(record)
+        if applied is not None and applied.status is ConditionStatus.UNKNOWN:
+            raise HostCapabilityMissing(
+                f"nobody knows whether the links are as wanted: {applied.message}", hint="run this as root"
+            )
+
+    async def _said_of_links(self, record: ClusterRecord) -> Condition | None:
         said = await self._runtime.store.status(record.cluster_name)
         if said is None or said.observed_generation < record.generation:
-            return False
-        applied = next((one for one in said.conditions if one.type is ConditionType.FAULTS_APPLIED), None)
-        return applied is not None and applied.status is ConditionStatus.TRUE
+            return None
+        return next((one for one in said.conditions if one.type is ConditionType.FAULTS_APPLIED), None)
 
     async def _heal_by_marks(self, cluster: str) -> int:
         domains = await self._runtime.libvirt.find_domains(cluster)

@@ -5,6 +5,7 @@ snapshot that memory moves to the new layer, and files further down are never gi
 and `virSecurityDACSetImageLabelInternal` in its source). So the layer that is put on such a file notes its owner.
 """
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from reconciler.host.virt_type.access import qemu_account
 from reconciler.model.document import LentFile
 
 _REMEMBERED = "trusted.libvirt.security.dac"  # libvirt, src/security/security_util.c; "+UID:+GID"
+_NOTHING_REMEMBERED = (errno.ENODATA, errno.ENOTSUP)
 _OWNER = "owner"
 
 
@@ -44,7 +46,7 @@ def lent_file(facts: dict[str, str]) -> LentFile | None:
         return None
     try:
         found = noted.path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     is_lent = (found.st_uid, found.st_gid) != (noted.uid, noted.gid) and found.st_uid == _qemu_uid()
     return noted if is_lent and found.st_ino == noted.inode and _remembered(noted.path) is None else None
@@ -81,8 +83,10 @@ def _remembered(file: Path) -> tuple[int, int] | None:
     """The owner that libvirt is going to give the file back to; None where it remembers none."""
     try:
         uid, _, gid = os.getxattr(file, _REMEMBERED).decode().rstrip("\0").partition(":")
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in _NOTHING_REMEMBERED:
+            return None
+        raise
     return int(uid), int(gid)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.errors import ErrorCode, OperationFailed
+from reconciler.errors import Conflict, ErrorCode, OperationFailed
 from reconciler.host.files import CLUSTER_DIR_MODE, delete_file, ensure_directory, names_in, read_owned, replace_file
-from reconciler.host.ownership import OwnedKind, OwnerMark
+from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours
 from reconciler.model import names
 from reconciler.model.base import Frozen
 from reconciler.model.document import Snapshot, Unknown
@@ -94,10 +94,15 @@ def remove_snapshot(overlay_dir: Path, cluster: str, name: str) -> None:
 
 
 def _observe(overlay_dir: Path, cluster: str, name: str) -> Snapshot | Unknown:
+    directory = snapshot_dir(overlay_dir, cluster, name)
     try:
-        manifest = _read_manifest(snapshot_dir(overlay_dir, cluster, name), cluster)
+        manifest = _read_manifest(directory, cluster)
+        if manifest is None:
+            _require_ours(directory, cluster)
     except OperationFailed as error:
         return Unknown(unknown=str(error), code=ErrorCode.SNAPSHOT_FAILED)
+    except (Conflict, OSError) as error:
+        return Unknown(unknown=str(error), code=ErrorCode.CONFLICT, terminal=True)
     if manifest is None:
         return Snapshot(request=0, include_memory=False, half_made=True)
     return Snapshot(request=manifest.request, include_memory=manifest.include_memory, nodes=manifest.nodes)
@@ -114,6 +119,15 @@ def _read_manifest(directory: Path, cluster: str) -> Manifest | None:
             f"the snapshot manifest {directory / _MANIFEST} is damaged: {error.error_count()} fields cannot be read",
             hint="restore the file, or delete the snapshot",
         ) from error
+
+
+def _require_ours(directory: Path, cluster: str) -> None:
+    """Raise `Conflict` unless all that stands there is what a snapshot of the cluster leaves when it is interrupted."""
+    if not directory.is_dir() or directory.is_symlink():
+        raise not_ours(directory, cluster)
+    for entry in sorted(directory.iterdir()):
+        if not is_owned(entry, cluster):
+            raise not_ours(entry, cluster)
 
 
 def _write(path: Path, content: Frozen, cluster: str) -> None:

@@ -77,10 +77,13 @@ def read_image_facts(path: Path | str) -> ImageFacts:
 
 
 def image_identity(path: Path) -> str:
-    """Size and time of change of a file: kept by a faithful copy, changed by whoever writes to it; or `gone`."""
+    """Size and time of change of a file: kept by a faithful copy, changed by whoever writes to it; or `gone`.
+
+    Raises `OSError` where it cannot be looked at.
+    """
     try:
         facts = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return "gone"
     return f"{facts.st_size}:{facts.st_mtime_ns}"
 

@@ -15,7 +15,7 @@ from reconciler.together import together
 
 
 class NoFirewall(HostCapabilityMissing):
-    """No firewall of this host can cut links, so none has any cuts of ours."""
+    """No firewall of this host can cut links."""
 
 
 class FirewallDriver:
@@ -35,7 +35,7 @@ class FirewallDriver:
     ) -> None:
         self._firewalls: Mapping[FirewallChoice, Firewall] = {
             FirewallChoice.NFTABLES: Nftables(run, capabilities, now, kernel),
-            FirewallChoice.IPTABLES: Iptables(run, capabilities, now),
+            FirewallChoice.IPTABLES: Iptables(run, capabilities, now, kernel),
         }
         self._chosen: FirewallChoice | None = None if choice is FirewallChoice.AUTO else choice
         self._only_in_chosen: set[str] = set()
@@ -57,11 +57,14 @@ class FirewallDriver:
         return self._chosen
 
     async def observe(self, cluster: str) -> FoundCuts:
-        """What the chosen firewall has of a cluster; `BROKEN` where another one has something too."""
+        """What the chosen firewall has of a cluster; `BROKEN` where another one has something too.
+
+        Raises `HostCapabilityMissing` and `HostCommandFailed` where one of them cannot be looked at.
+        """
         try:
             chosen = await self.chosen()
         except NoFirewall:
-            return FoundCuts()
+            return FoundCuts(BROKEN) if await self.has_any(cluster) else FoundCuts()
         found = await self._firewalls[chosen].observe(cluster)
         if await self._elsewhere(cluster, chosen):
             return FoundCuts(BROKEN, found.chains, found.blind)
@@ -69,7 +72,13 @@ class FirewallDriver:
 
     async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
         """Replace what was found by exactly these cuts, and remove what another firewall has."""
-        chosen = await self.chosen()
+        try:
+            chosen = await self.chosen()
+        except NoFirewall:
+            if wanted.cuts:
+                raise
+            await self.clear(cluster)
+            return
         await self._firewalls[chosen].apply(cluster, wanted, found)
         if cluster not in self._only_in_chosen:
             await together(

@@ -7,15 +7,19 @@ from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import IP6TABLES, IPTABLES
 from reconciler.host.firewall.backend import BROKEN, FoundCuts
-from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, parse_save, render_restore
+from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, chain_name, parse_save, render_restore
+from reconciler.host.netlink.dump import Kernel
+from reconciler.host.netlink.dump_codec import Family
 from reconciler.model.links import FirewallState
 from reconciler.process import RunCommand, replay_line
 from reconciler.together import together
 
 _FEATURES = {"iptables": IPTABLES, "ip6tables": IP6TABLES}
+_FAMILIES = {"iptables": Family.IPV4, "ip6tables": Family.IPV6}
 PROGRAMS = tuple(_FEATURES)
 
 _SWITCHES = tuple(f"/proc/sys/net/bridge/bridge-nf-call-{program}" for program in PROGRAMS)
+_NO_TABLE = b"Table does not exist"  # libiptc/libiptc.c 1.8.9, of a kernel without iptables
 _LOCK_WAIT_S = "10"  # others hold /run/xtables.lock; the nf_tables variant needs no lock and ignores this
 _BLIND = "iptables does not see what crosses a bridge: br_netfilter is not loaded or switched off"
 _OPEN_EYES = (
@@ -27,10 +31,17 @@ _OPEN_EYES = (
 class Iptables:
     """A `Firewall` for IPv4 and IPv6; ARP passes."""
 
-    def __init__(self, run: RunCommand, capabilities: Capabilities, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        run: RunCommand,
+        capabilities: Capabilities,
+        now: Callable[[], datetime],
+        kernel: Kernel | None = None,
+    ) -> None:
         self._run = run
         self._capabilities = capabilities
         self._now = now
+        self._kernel = kernel
 
     async def refusal(self) -> str | None:
         for feature in _FEATURES.values():
@@ -39,7 +50,8 @@ class Iptables:
         return _BLIND if await self._blind() else None
 
     async def observe(self, cluster: str) -> FoundCuts:
-        saved, blind = await together(together(*map(self._save, PROGRAMS)), self._blind())
+        saves = (self._save(program, cluster) for program in PROGRAMS)
+        saved, blind = await together(together(*saves), self._blind())
         chains = {program: parse_save(text, cluster) for program, text in zip(PROGRAMS, saved, strict=True)}
         return FoundCuts(_together(chains.values(), blind=blind), chains, blind=blind)
 
@@ -53,16 +65,25 @@ class Iptables:
         # Both are waited for: nothing of this round may still be at work when the next one looks.
         await together(*(self._restore(program, text) for program, text in inputs.items() if text))
 
-    async def _save(self, program: str) -> bytes:
-        """What stands in the table; nothing where the program is missing, or the kernel has no such table."""
+    async def _save(self, program: str, cluster: str) -> bytes:
+        """What stands in the table; nothing where the kernel says that it has nothing of the cluster."""
         try:
             done = await self._run([f"{program}-save", "-t", "filter"], check=False)
         except HostCapabilityMissing:
-            return b""
-        if done.exit_code == 0 or await self._capabilities.complaint(_FEATURES[program]):
+            if self._has_none(program, cluster):
+                return b""
+            raise
+        if done.exit_code == 0:
             return done.stdout
+        if _NO_TABLE in done.stderr or self._has_none(program, cluster):
+            return b""
         complaint = done.stderr.decode(errors="replace").strip()
         raise HostCommandFailed(f"exit code {done.exit_code} from: {replay_line(done.argv)}\n{complaint}")
+
+    def _has_none(self, program: str, cluster: str) -> bool:
+        """Whether the kernel itself says so; nothing leads to a chain that is not there."""
+        chains = None if self._kernel is None else self._kernel.iptables_chains(_FAMILIES[program])
+        return chains is not None and chain_name(cluster) not in chains
 
     async def _restore(self, program: str, text: str) -> None:
         await self._run([f"{program}-restore", "--noflush", "--wait", _LOCK_WAIT_S], stdin=text.encode())

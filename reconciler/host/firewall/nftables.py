@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.errors import HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NFT_BRIDGE
 from reconciler.host.firewall.backend import FoundCuts
@@ -17,9 +17,10 @@ from reconciler.host.firewall.nftables_codec import (
 from reconciler.host.netlink.dump import Kernel
 from reconciler.host.shared_look import SharedLook
 from reconciler.model.links import FirewallState
-from reconciler.process import Completed, RunCommand, replay_line
+from reconciler.process import RunCommand, replay_line
 
-_NO_TABLE = b"No such file or directory"
+_NOTHING = (b"Error: No such file or directory", b"Protocol not supported", b"Operation not supported")
+"""What nft 1.0.6 says of a table that is not there, and where the kernel has no nftables or none for bridges."""
 
 
 class Nftables:
@@ -44,8 +45,8 @@ class Nftables:
     async def observe(self, cluster: str) -> FoundCuts:
         if cluster not in await self._clusters():
             return FoundCuts()
-        done = await self._list("-j", "list", "table", "bridge", table_name(cluster))
-        return FoundCuts() if done is None else FoundCuts(parse_table(done.stdout, self._now()))
+        listed = await self._list("-j", "list", "table", "bridge", table_name(cluster))
+        return FoundCuts() if listed is None else FoundCuts(parse_table(listed, self._now()))
 
     async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
         transaction = render_transaction(cluster, wanted, self._now())
@@ -54,18 +55,15 @@ class Nftables:
     async def _list_clusters(self) -> frozenset[str]:
         if self._kernel is not None and (tables := self._kernel.bridge_tables()) is not None:
             return clusters_in(tables)
-        done = await self._list("list", "tables", "bridge")
-        return frozenset() if done is None else frozenset(parse_tables(done.stdout))
+        listed = await self._list("list", "tables", "bridge")
+        return frozenset() if listed is None else frozenset(parse_tables(listed))
 
-    async def _list(self, *arguments: str) -> Completed | None:
-        """What nft lists; None where there is nothing, or nothing that it could be in."""
-        try:
-            done = await self._run(["nft", *arguments], check=False)
-        except HostCapabilityMissing:
-            return None
+    async def _list(self, *arguments: str) -> bytes | None:
+        """What nft lists; None where it says that there is no such thing, or that the kernel cannot have any."""
+        done = await self._run(["nft", *arguments], check=False)
         if done.exit_code == 0:
-            return done
-        if _NO_TABLE in done.stderr or await self.refusal():
+            return done.stdout
+        if any(words in done.stderr for words in _NOTHING):
             return None
         complaint = done.stderr.decode(errors="replace").strip()
         raise HostCommandFailed(f"exit code {done.exit_code} from: {replay_line(done.argv)}\n{complaint}")

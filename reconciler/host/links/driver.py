@@ -43,7 +43,8 @@ class ObservedLinks(HostLinks):
 class LinkDriver:
     """Reads and changes the links of one host; holds nothing that cannot be read from it again.
 
-    `run` runs a command on the host whose links these are: `process.run` for this one.
+    `run` runs a command on the host whose links these are, and `kernel` is its kernel: `process.run` for this one,
+    whose kernel is known.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class LinkDriver:
         firewall: FirewallChoice = FirewallChoice.AUTO,
         run: RunCommand = process.run,
         now: Callable[[], datetime] = _now,
+        kernel: Kernel | None = None,
     ) -> None:
         self._capabilities = Capabilities(run)
         self._run = run
-        self._kernel = Kernel() if run is process.run else None
+        self._kernel = Kernel() if run is process.run else kernel
         self._firewall = FirewallDriver(firewall, run, self._capabilities, now, self._kernel)
         self._taps = TapDriver(run, self._capabilities, self._kernel)
 
@@ -79,7 +81,7 @@ class LinkDriver:
     async def observe(self, cluster: str, ports: Ports) -> ObservedLinks:
         """The cluster's cuts, and the queues and state of those of its taps that are there.
 
-        A host that lacks a program has nothing that the program would have made. Raises `HostCommandFailed`.
+        Raises `HostCapabilityMissing` and `HostCommandFailed` where something cannot be looked at.
         """
         taps = [port.tap for port in ports.nodes.values()]
         cuts, (cables, trees) = await together(self._firewall.observe(cluster), self._observe_taps(taps))
@@ -128,9 +130,10 @@ class LinkDriver:
         """Whether a firewall of the host has something of a cluster, also what cuts nothing any more."""
         return await self._firewall.has_any(cluster)
 
-    async def shaped_taps(self) -> frozenset[str]:
-        """The taps on the host that have a queue with our mark, of whatever cluster they are."""
-        return await self._taps.marked_taps()
+    async def shaped_taps(self, taps: Iterable[str]) -> frozenset[str]:
+        """Those of the taps that have a queue with our mark."""
+        _, trees = await self._observe_taps(taps)
+        return frozenset(tap for tap, tree in trees.items() if tree.ours)
 
     async def _observe_taps(self, taps: Iterable[str]) -> tuple[dict[str, Cable], dict[str, TapTree]]:
         cables = await observe_cables(taps, self._run) if self._kernel is None else read_cables(taps)

@@ -1,20 +1,27 @@
 """What the kernel has, asked by netlink: in a tenth of a millisecond, where a program takes ten or more to start."""
 
+import errno
 import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from reconciler.host.netlink.codec import DATAGRAM_BYTES, NETLINK_NETFILTER
 from reconciler.host.netlink.dump_codec import (
     BRIDGE_TABLES_REQUEST,
     QUEUES_REQUEST,
-    DumpRefused,
+    Family,
     RootQueue,
+    chains_request,
     is_last,
+    parse_chains,
     parse_root_queues,
     parse_tables,
 )
 
 _ANSWER_TIMEOUT_S = 1.0
+_NO_NFTABLES = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT})
+"""What a kernel without nftables says to who may ask (net/netfilter/nfnetlink.c asks for the capability first)."""
+_LEGACY_TABLES = {Family.IPV4: Path("/proc/net/ip_tables_names"), Family.IPV6: Path("/proc/net/ip6_tables_names")}
 
 
 class Kernel:
@@ -22,20 +29,38 @@ class Kernel:
 
     def bridge_tables(self) -> frozenset[str] | None:
         """The names of the nftables tables of family `bridge`; needs CAP_NET_ADMIN."""
+        return _nftables(BRIDGE_TABLES_REQUEST, parse_tables)
+
+    def iptables_chains(self, family: Family) -> frozenset[str] | None:
+        """The names of the chains of iptables or ip6tables, its rules being kept in nftables; needs CAP_NET_ADMIN.
+
+        None, too, where its older variant has a filter table: only the program can say what is in that.
+        """
         try:
-            answer = list(_dump(NETLINK_NETFILTER, BRIDGE_TABLES_REQUEST))
-        except (OSError, DumpRefused):
+            if "filter" in _LEGACY_TABLES[family].read_text().split():
+                return None
+        except FileNotFoundError:
+            pass  # the older variant's module is not loaded
+        except OSError:
             return None
-        return frozenset(name for datagram in answer for name in parse_tables(datagram))
+        return _nftables(chains_request(family), parse_chains)
 
     def root_queues(self, taps: Collection[str]) -> Mapping[str, RootQueue | None] | None:
         """The root of each of those taps; one without a queue, or that is not there, has None."""
         try:
             answer = list(_dump(socket.NETLINK_ROUTE, QUEUES_REQUEST))
-        except (OSError, DumpRefused):
+        except OSError:
             return None
         roots = {root.index: root for datagram in answer for root in parse_root_queues(datagram)}
         return {tap: roots.get(_index_of(tap)) for tap in taps}
+
+
+def _nftables(request: bytes, parse: Callable[[bytes], Iterable[str]]) -> frozenset[str] | None:
+    try:
+        answer = list(_dump(NETLINK_NETFILTER, request))
+    except OSError as error:
+        return frozenset() if error.errno in _NO_NFTABLES else None
+    return frozenset(name for datagram in answer for name in parse(datagram))
 
 
 def _dump(protocol: int, request: bytes) -> Iterator[bytes]:

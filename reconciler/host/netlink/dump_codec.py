@@ -4,9 +4,12 @@ A dump is answered by one message for each thing that there is, then by one that
 the notices (`codec`), with linux/netfilter/nfnetlink.h and linux/netfilter.h of Linux 6.1.
 """
 
+import errno
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 
 from reconciler.host.netlink.codec import HEADER, NFTA_TABLE, QUEUE, attributes, messages, name_in
 
@@ -19,7 +22,9 @@ _TCA_KIND = 1
 _TC_H_ROOT = 0xFFFF_FFFF
 
 _NFT_MSG_NEWTABLE, _NFT_MSG_GETTABLE = 0x0A00, 0x0A01  # below NFNL_SUBSYS_NFTABLES
-_NFPROTO_BRIDGE = 7
+_NFT_MSG_NEWCHAIN, _NFT_MSG_GETCHAIN = 0x0A03, 0x0A04
+_NFTA_CHAIN_NAME = 3
+_ERROR_CODE = struct.Struct("=i")
 _NFGENMSG = struct.Struct("=BBH")  # family, version, resource
 
 
@@ -32,26 +37,53 @@ class RootQueue:
     major: int
 
 
-class DumpRefused(Exception):
-    """The kernel does not answer, or what it answers is not of one moment."""
+class Family(IntEnum):
+    """Families of nftables (NFPROTO_*); iptables and ip6tables keep their rules in the first two of them."""
+
+    IPV4 = 2
+    BRIDGE = 7
+    IPV6 = 10
+
+
+class DumpRefused(OSError):
+    """The kernel does not answer, or what it answers is not of one moment (EINTR)."""
 
 
 def _dump_request(kind: int, fields: bytes) -> bytes:
     return HEADER.pack(HEADER.size + len(fields), kind, _NLM_F_DUMP_REQUEST, 0, 0) + fields
 
 
-BRIDGE_TABLES_REQUEST = _dump_request(_NFT_MSG_GETTABLE, _NFGENMSG.pack(_NFPROTO_BRIDGE, 0, 0))
+BRIDGE_TABLES_REQUEST = _dump_request(_NFT_MSG_GETTABLE, _NFGENMSG.pack(Family.BRIDGE, 0, 0))
 QUEUES_REQUEST = _dump_request(_RTM_GETQDISC, QUEUE.pack(0, 0, 0, 0, 0))
 
 
 def is_last(datagram: bytes) -> bool:
     """Whether a dump has come to its end. Raises `DumpRefused`."""
     ended = False
-    for kind, flags, _ in messages(datagram):
-        if kind == _NLMSG_ERROR or flags & _NLM_F_DUMP_INTR:
-            raise DumpRefused
+    for kind, flags, payload in messages(datagram):
+        if kind == _NLMSG_ERROR:
+            raise _refusal(payload)
+        if flags & _NLM_F_DUMP_INTR:
+            raise DumpRefused(errno.EINTR, os.strerror(errno.EINTR))
         ended = ended or kind == _NLMSG_DONE
     return ended
+
+
+def _refusal(payload: bytes) -> DumpRefused:
+    code = -_ERROR_CODE.unpack_from(payload)[0] if len(payload) >= _ERROR_CODE.size else errno.EPROTO
+    return DumpRefused(code, os.strerror(code))
+
+
+def chains_request(family: Family) -> bytes:
+    """What asks for all chains of a family."""
+    return _dump_request(_NFT_MSG_GETCHAIN, _NFGENMSG.pack(family, 0, 0))
+
+
+def parse_chains(datagram: bytes) -> Iterator[str]:
+    """The names of the chains in an answer to a `chains_request`."""
+    for kind, _, payload in messages(datagram):
+        if kind == _NFT_MSG_NEWCHAIN and (name := attributes(payload[_NFGENMSG.size :]).get(_NFTA_CHAIN_NAME)):
+            yield name_in(name)
 
 
 def parse_tables(datagram: bytes) -> Iterator[str]:

@@ -13,7 +13,6 @@ from reconciler.host.tc.listing import (
     Qdiscs,
     failed_line,
     marked,
-    parse_marked_taps,
     parse_qdiscs,
     parse_trees,
     render_roots,
@@ -62,14 +61,6 @@ class TapDriver:
         if roots is not None and not marked(seen := render_roots(roots)):
             return seen
         return parse_qdiscs((await self._run(["tc", "-j", "qdisc", "show"])).stdout, taps)
-
-    async def marked_taps(self) -> frozenset[str]:
-        """The devices on the host whose queues are ours."""
-        try:
-            done = await self._run(["tc", "-j", "qdisc", "show"])
-        except HostCapabilityMissing:
-            return frozenset()
-        return parse_marked_taps(done.stdout)
 
     async def apply(
         self, wanted: Mapping[str, TapQdisc], found: Mapping[str, TapTree], nodes: Mapping[str, str]

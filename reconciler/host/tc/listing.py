@@ -41,11 +41,6 @@ def render_roots(roots: Mapping[str, RootQueue | None]) -> Qdiscs:
     }
 
 
-def parse_marked_taps(shown: str | bytes) -> frozenset[str]:
-    """The devices whose root has a handle of ours, from `tc -j qdisc show`."""
-    return frozenset(qdisc["dev"] for qdisc in json.loads(shown or b"[]") if _is_ours(qdisc))
-
-
 def marked(qdiscs: Qdiscs) -> tuple[str, ...]:
     """The taps whose classes and filters must be known, sorted."""
     return tuple(sorted(tap for tap, shown in qdiscs.items() if any(map(_is_ours, shown))))

@@ -123,6 +123,28 @@ def test_faults_are_healed_without_the_store_and_nothing_else_is_touched(
     subprocess.run(["nft", "delete", "table", "bridge", "theirs"], check=True)
 
 
+def test_without_nft_nothing_is_called_healed_while_the_table_stays(
+    vmcluster: Vmcluster, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nft = shutil.which("nft")
+    assert nft is not None
+    with monkeypatch.context() as as_under_cron:
+        as_under_cron.setenv("PATH", "/usr/bin:/bin")
+        vmcluster("fault", "partition", cluster, "n0", "n1")
+    assert f"table bridge vmcluster-{CLUSTER}" in rules()
+    subprocess.run(["mount", "--bind", "/dev/null", nft], check=True)
+    try:
+        for command in (["fault", "heal", cluster, "--all"], ["fault", "heal", cluster, "--all"], ["destroy", cluster]):
+            refused = vmcluster(*command, code=1)
+            assert "'nft' is not installed" in refused.err
+            assert "healed" not in refused.out
+    finally:
+        subprocess.run(["umount", nft], check=True)
+    assert f"table bridge vmcluster-{CLUSTER}" in rules()
+    vmcluster("destroy", cluster)
+    assert rules() == ""
+
+
 def test_faults_without_a_record_are_healed_while_the_service_watches(
     bed: Bed, vmcluster: Vmcluster, cluster: str
 ) -> None:

@@ -74,7 +74,7 @@ async def driver(playhost: Segment) -> AsyncIterator[LinkDriver]:
     made = LinkDriver(run=playhost.run)
     yield made
     await reach(playhost, made, HostLinks())
-    assert await made.shaped_taps() == frozenset()
+    assert await made.shaped_taps(port.tap for port in playhost.ports.nodes.values()) == frozenset()
     healed = await playhost.stream("n0", "n1", packets=100, interval_s=INTERVAL_S)
     assert [arrival.number for arrival in healed] == list(range(100))
 

@@ -169,13 +169,13 @@ def test_where_links_cannot_be_seen_none_is_set_and_nobody_runs_who_waits_for_th
 
 
 def test_who_may_not_look_at_links_and_wants_none_is_not_hindered() -> None:
-    def seen(code: ErrorCode) -> Plan:
-        return plan(WANTED, REAL.model_copy(update={"links": {HOST: Unknown(unknown="not permitted", code=code)}}))
+    def seen(*, unprivileged: bool) -> Plan:
+        unseen = Unknown(unknown="no nft", code=ErrorCode.HOST_CAPABILITY_MISSING, unprivileged=unprivileged)
+        return plan(WANTED, REAL.model_copy(update={"links": {HOST: unseen}}))
 
-    assert seen(ErrorCode.HOST_CAPABILITY_MISSING) == Plan()
-    assert [obstacle.code for obstacle in seen(ErrorCode.HOST_COMMAND_FAILED).obstacles] == [
-        ErrorCode.HOST_COMMAND_FAILED
-    ]
+    assert seen(unprivileged=True) == Plan()
+    hindered = seen(unprivileged=False)
+    assert [obstacle.code for obstacle in hindered.obstacles] == [ErrorCode.HOST_CAPABILITY_MISSING]
 
 
 def test_a_tap_is_plugged_in_again_without_putting_up_a_pulled_cable() -> None:

@@ -1,8 +1,17 @@
 """Answers of the kernel, as Linux 6.18 sent them, for what `nft` and `tc` had made just before."""
 
+import errno
+
 import pytest
 
-from reconciler.host.netlink.dump_codec import DumpRefused, RootQueue, is_last, parse_root_queues, parse_tables
+from reconciler.host.netlink.dump_codec import (
+    DumpRefused,
+    RootQueue,
+    is_last,
+    parse_chains,
+    parse_root_queues,
+    parse_tables,
+)
 
 TABLES = bytes.fromhex(
     "44000000000a0200000000005b2d00000700000412000100766d636c75737465722d6c616200000008000300000000000c0004"
@@ -16,6 +25,10 @@ QUEUES = bytes.fromhex(
     "00000000000000001800030000000000000000000000000000000000000000002c000300000000000000000000000000000000"
     "000000000000000000000000000000000000000000"
 )
+CHAINS = bytes.fromhex(
+    "44000000030a0200000000000e230000020000020b00010066696c74657200000d000300564d432d303132330000"
+    "00000c00020000000000000000010800060000000000"
+)
 DONE = bytes.fromhex("1400000003000200000000005b2d000000000000")
 NOT_PERMITTED = bytes.fromhex("240000000200000000000000" + "5b2d0000" + "ffffffff" + "14000000010a01030000000000000000")
 INTERRUPTED = bytes.fromhex("1400000003001200000000005b2d000000000000")
@@ -23,6 +36,10 @@ INTERRUPTED = bytes.fromhex("1400000003001200000000005b2d000000000000")
 
 def test_tables_are_named() -> None:
     assert list(parse_tables(TABLES + DONE)) == ["vmcluster-lab", "other"]
+
+
+def test_chains_of_iptables_are_named_as_those_of_nftables() -> None:
+    assert list(parse_chains(CHAINS + DONE)) == ["VMC-0123"]
 
 
 def test_a_root_is_told_with_its_kind_and_handle() -> None:
@@ -40,7 +57,8 @@ def test_a_dump_goes_on_until_it_says_that_it_was_all() -> None:
     assert is_last(TABLES + DONE)
 
 
-@pytest.mark.parametrize("answer", [NOT_PERMITTED, INTERRUPTED])
-def test_an_error_and_a_dump_that_was_interrupted_are_no_answer(answer: bytes) -> None:
-    with pytest.raises(DumpRefused):
+@pytest.mark.parametrize(("answer", "code"), [(NOT_PERMITTED, errno.EPERM), (INTERRUPTED, errno.EINTR)])
+def test_an_error_and_a_dump_that_was_interrupted_are_no_answer(answer: bytes, code: int) -> None:
+    with pytest.raises(DumpRefused) as refused:
         is_last(answer)
+    assert refused.value.errno == code

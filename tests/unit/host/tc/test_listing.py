@@ -8,7 +8,6 @@ from reconciler.host.tc.listing import (
     ListingChanged,
     failed_line,
     marked,
-    parse_marked_taps,
     parse_qdiscs,
     parse_trees,
     render_show,
@@ -51,7 +50,6 @@ def shaped(mac: str, rate_kbit: int) -> TapQdisc:
 
 def test_only_taps_that_have_our_mark_are_asked_for_more() -> None:
     assert marked(parse_qdiscs(QDISCS, TAPS)) == ("vmc-a", "vmc-b")
-    assert parse_marked_taps(QDISCS) == {"vmc-a", "vmc-b"}
     assert render_show(["vmc-a"]) == "qdisc show dev vmc-a\nclass show dev vmc-a\nfilter show dev vmc-a\n"
 
 
