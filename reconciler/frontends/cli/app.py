@@ -84,6 +84,9 @@ def run(arguments: Sequence[str]) -> int:
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except SystemExit:  # Click ends so where nobody reads what it prints, and nowhere else
+        silence_stdout()
+        return BROKEN_PIPE_EXIT_CODE
     return code if isinstance(code, int) else 0
 
 

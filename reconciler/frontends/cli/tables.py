@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
@@ -24,16 +25,21 @@ _VALUE_MAX_LENGTH = 60
 
 def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}) -> None:
     """Print rows below headers; a cell whose text is a key of `styles` is coloured so."""
-    width = None if sys.stdout.isatty() else _UNLIMITED_COLUMNS
-    console = Console(file=sys.stdout, width=width, highlight=False)
+    people = sys.stdout.isatty()
+    text = StringIO()  # and not standard output: Rich ends the process itself where nobody reads its file
+    console = Console(
+        file=text,
+        force_terminal=True if people else None,
+        width=None if people else _UNLIMITED_COLUMNS,
+        highlight=False,
+    )
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
         table.add_row(*(Text(one_line(cell), styles.get(cell, "")) for cell in row))
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
+    console.print(table)
+    for line in text.getvalue().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
 
 

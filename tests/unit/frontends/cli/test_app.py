@@ -11,6 +11,7 @@ import yaml
 from reconciler.frontends.cli import clusters
 from reconciler.model import record
 from reconciler.model.record import ClusterRecord
+from tests.waiting import PATIENCE_S
 
 from .conftest import Invoke, environment
 
@@ -188,10 +189,13 @@ def test_the_version_is_the_packages(invoke: Invoke) -> None:
     assert invoke("--version").out == invoke("version").out == f"vmcluster {__version__}\n"
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("arguments", "unbuffered"), [(["list", "-o", "json"], ""), (["list", "--help"], "1")])
+def test_a_reader_that_goes_away_ends_the_command_quietly(
+    tmp_path: Path, arguments: list[str], unbuffered: str
+) -> None:
     with subprocess.Popen(
-        [*COMMAND, "list", "-o", "json"],
-        env=environment(tmp_path),
+        [*COMMAND, *arguments],
+        env={**environment(tmp_path), "PYTHONUNBUFFERED": unbuffered},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -199,7 +203,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=30) == 141
+        assert process.wait(timeout=PATIENCE_S) == 141
 
 
 def test_an_interrupted_change_says_that_it_stays_wanted(tmp_path: Path, lab: ClusterRecord) -> None:

@@ -1,10 +1,15 @@
 """Results as people read them, letter by letter."""
 
+import os
+import sys
 from datetime import UTC, datetime
 
 import pytest
+import typer
 
-from reconciler.frontends.cli.tables import patch_in_words, show_clusters, show_handle, show_status
+from reconciler.frontends.cli.options import OutputFormat
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit
+from reconciler.frontends.cli.tables import patch_in_words, show_clusters, show_handle, show_history, show_status
 from reconciler.model.results import (
     ClusterHandle,
     ClusterStatus,
@@ -141,3 +146,14 @@ def test_a_patch_in_words_has_a_sign_a_path_and_a_value(patch: list[dict[str, ob
 
 def test_a_long_value_of_a_patch_is_cut() -> None:
     assert len(patch_in_words([{"op": "add", "path": "/a", "value": "x" * 1000}])) < 80
+
+
+def test_a_table_below_lines_that_nobody_reads_ends_the_command_as_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        stdout.write("before\n")  # and not written out yet
+        with pytest.raises(typer.Exit) as ended:
+            emit((), OutputFormat.TABLE, lambda _: show_history(()))
+    assert ended.value.exit_code == BROKEN_PIPE_EXIT_CODE
