@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 _CLOCK_LOGIN_S = 6.0
 """A guest that was just put back, emulated beside others on busy cores, takes 1 s to 4 s for its first login."""
+_LATE_CLOCK_LOGIN_S = 30.0
+"""Where no agent answers, a slow login is all there is."""
 
 
 async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
@@ -211,15 +213,20 @@ def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Pat
 
 
 async def step_clock(node: str, context: ActContext) -> None:
-    """Set the guest's clock to the host's: over SSH, and by its agent where no login comes soon.
+    """Set the guest's clock to the host's: over SSH, by its agent where no login comes soon, or else when one comes.
 
     The login is what everybody waits for, so it comes first; the agent's hwclock(8) keeps an emulated CPU busy for a
     second. One after the other: an agent that is late would take back what SSH has set.
     """
     address = context.address_of(node)
     try:
-        await context.ssh.set_clock(address, timeout_s=min(_CLOCK_LOGIN_S, address.connect_timeout_s))
+        return await context.ssh.set_clock(address, timeout_s=min(_CLOCK_LOGIN_S, address.connect_timeout_s))
     except ClusterError as error:
-        if not await context.snapshots.set_guest_time(context.cluster, node):
-            cause = f"no guest agent answers, and over SSH: {error}"
-            log.warning("clock_not_stepped", cluster=context.cluster, node=node, cause=cause)
+        log.debug("no_login_for_clock_yet", cluster=context.cluster, node=node, cause=str(error))
+    if await context.snapshots.set_guest_time(context.cluster, node):
+        return None
+    try:
+        return await context.ssh.set_clock(address, timeout_s=_LATE_CLOCK_LOGIN_S)
+    except ClusterError as error:
+        cause = f"no guest agent answers, and over SSH: {error}"
+        log.warning("clock_not_stepped", cluster=context.cluster, node=node, cause=cause)

@@ -14,8 +14,8 @@ from reconciler.host.libvirt.lookup import our_domain
 
 FREEZE_TIMEOUT_S = 10
 """The guest writes out what it has cached before it answers."""
-CLOCK_TIMEOUT_S = 3
-"""An emulated guest takes 1 s to 2 s: its agent sets the hardware clock too, with a program of its own."""
+CLOCK_TIMEOUT_S = 10
+"""An emulated guest takes 1 s to 2 s on a machine of its own: its agent sets the hardware clock too, with a program."""
 
 _NO_ANSWER = frozenset(
     {libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED, libvirt.VIR_ERR_OPERATION_TIMEOUT}
