@@ -16,9 +16,9 @@ import pytest
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.keys import generate_client_key, generate_host_key
 from reconciler.guest.pool import SshPool
+from tests.waiting import PATIENCE_S
 
 _PRIVILEGE_SEPARATION_DIR = Path("/run/sshd")  # sshd(8), as Debian builds it; needed only when root runs it
-_START_S = 5.0
 
 
 class Sshd:
@@ -85,7 +85,7 @@ class Sshd:
             user=getpass.getuser(),
             key_path=key_path,
             host_key=public,
-            connect_timeout_s=5.0,
+            connect_timeout_s=PATIENCE_S,
         )
 
     def _render_config(self, host_key_path: Path) -> str:
@@ -107,7 +107,7 @@ class Sshd:
 
     def _wait_for_port(self) -> None:
         assert self._process is not None
-        for _ in range(int(_START_S / 0.02)):
+        for _ in range(int(PATIENCE_S / 0.02)):
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
@@ -154,7 +154,7 @@ async def pool() -> AsyncIterator[SshPool]:
         yield opened
 
 
-async def wait_until_gone(pid: int, timeout_s: float = 2.0) -> bool:
+async def wait_until_gone(pid: int, timeout_s: float = PATIENCE_S) -> bool:
     """Whether the process comes to its end in time; a zombie is gone."""
     for _ in range(int(timeout_s / 0.02)):
         if not is_alive(pid):

@@ -29,7 +29,8 @@ _CONFIGURATION_DIR = Path("/etc/libvirt")
 _LIBVIRTD_PID_FILE = Path("/run/libvirtd.pid")
 _LIBVIRTD_LOG = Path("/var/log/libvirt/libvirtd.log")
 _START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 90.0
+"""libvirtd gives calls that are at work 30 s to end before it ends without them (virnetdaemon.c, finishTimer)."""
 _LOG_TAIL_LINES = 20
 
 # The first look-up of an emulator's capabilities starts QEMU a few times; better here than in somebody's measurement.
