@@ -4,19 +4,16 @@ apt runs on state of its own: the host may have another release, old lists, or n
 """
 
 import getpass
-import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from reconciler.errors import HostCommandFailed, OperationFailed
-from reconciler.host.image.apt_sources import guest_sources, kept_acquire_options
 from reconciler.host.image.published import ImageFiles, read_description
 from reconciler.process import run
+from tests import archives
 
 CODENAME = "bookworm"
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_MMDEBSTRAP_MIRROR = re.compile(r"my \$(mirror|secmirror)\s*= '(https?://[^']+)';")
 
 RPM = ("rpm", "rpm-common", "librpm9", "librpmio9", "liblua5.3-0")
 """The program `rpm`, as far as the guest image lacks what it needs."""
@@ -24,13 +21,25 @@ RPM = ("rpm", "rpm-common", "librpm9", "librpmio9", "liblua5.3-0")
 FOR_GUESTS = ("make", *RPM)
 """Packages that are kept as they are, to be installed on guests."""
 
-_FOR_RPMBUILD = ("librpmbuild9", "librpmsign9", "libmagic1", "libmagic-mgc", "libelf1", "libdw1", "libgomp1")
-"""What `rpmbuild`, which is in the package `rpm`, needs besides."""
+_FOR_RPMBUILD = (
+    "librpmbuild9",
+    "librpmsign9",
+    "libmagic1",
+    "libmagic-mgc",
+    "libelf1",
+    "libdw1",
+    "libgomp1",
+    "libgcrypt20",
+    "libgpg-error0",
+)
+"""What `rpmbuild`, which is in the package `rpm`, needs besides, as far as not every host that builds modules has it.
 
-_LAYOUT = 2
+A library that every host has is left out: the host's own programs run beside `rpmbuild` and need their own edition.
+"""
+
+_LAYOUT = 3
 """Another number for each change of what is in a kit: the one that is there is not what is wanted then."""
 
-_APT_DIR = Path("/etc/apt")
 _APT_TIMEOUT_S = 600.0
 
 
@@ -47,12 +56,39 @@ def guest_release(image_dir: Path) -> str:
     return said.kernel_version
 
 
+def rpm_environment(kit: Path) -> dict[str, str]:
+    """What the kit's `rpmbuild` needs to find its own files."""
+    root = kit / "root"
+    return {
+        "LD_LIBRARY_PATH": ":".join(str(root / each / "x86_64-linux-gnu") for each in ("usr/lib", "lib")),
+        "RPM_CONFIGDIR": str(root / "usr" / "lib" / "rpm"),
+        "MAGIC": str(root / "usr" / "lib" / "file" / "magic.mgc"),
+    }
+
+
 async def ensure_kit(image_dir: Path) -> Path:
-    """The kit for the image's kernel, fetched where it is not there yet; `image_dir` is absolute."""
+    """The kit for the image's kernel, fetched where it is not there yet; `image_dir` is absolute.
+
+    Raises `OperationFailed` where its programs do not run on this host.
+    """
     release = guest_release(image_dir)
     kit = kit_dir(image_dir, release)
-    if kit.is_dir():
-        return kit
+    if not kit.is_dir():
+        await _make(kit, release)
+    await _require_rpmbuild(kit)
+    return kit
+
+
+async def _require_rpmbuild(kit: Path) -> None:
+    done = await run([str(kit / "root/usr/bin/rpmbuild"), "--version"], env=rpm_environment(kit), check=False)
+    if done.exit_code != 0:
+        raise OperationFailed(
+            f"the kit's rpmbuild does not run on this host: {done.stderr.decode(errors='replace').strip()}",
+            hint="add the package that has what is missing to _FOR_RPMBUILD, and one to _LAYOUT, in " + __file__,
+        )
+
+
+async def _make(kit: Path, release: str) -> None:
     kit.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kit.parent) as name:
         work = Path(name)
@@ -60,7 +96,6 @@ async def ensure_kit(image_dir: Path) -> Path:
         made = await _unpacked(work, kit, release)
         made.chmod(0o755)
         made.rename(kit)
-    return kit
 
 
 def header_packages(release: str) -> list[str]:
@@ -106,7 +141,7 @@ async def _unpacked(work: Path, kit: Path, release: str) -> Path:
 async def _write_apt_conf(work: Path) -> Path:
     """State of its own below `work`, and what apt on this host needs to reach its archives."""
     (work / "status").touch()
-    (work / "sources.list").write_text("\n".join(_sources()) + "\n")
+    (work / "sources.list").write_text("\n".join(archives.sources(CODENAME)) + "\n")
     settings = {
         "Dir::State": work,
         "Dir::State::Lists": work / "lists",
@@ -119,30 +154,7 @@ async def _write_apt_conf(work: Path) -> Path:
         "APT::Sandbox::User": getpass.getuser(),
         "Acquire::Languages": "none",
     }
-    kept = kept_acquire_options((await run(["apt-config", "dump"])).stdout.decode(errors="replace"))
     path = work / "apt.conf"
-    path.write_text("\n".join([*(f'{name} "{value}";' for name, value in settings.items()), *kept]) + "\n")
+    lines = [*(f'{name} "{value}";' for name, value in settings.items()), *await archives.acquire_options()]
+    path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def _sources() -> list[str]:
-    pairs = (line.partition("=") for line in Path("/etc/os-release").read_text().splitlines())
-    host = {name: value.strip('"') for name, _, value in pairs}
-    if host.get("ID") == "debian":
-        files = [_APT_DIR / "sources.list", *sorted((_APT_DIR / "sources.list.d").glob("*"))]
-        texts = [file.read_text() for file in files if file.suffix in (".list", ".sources") and file.is_file()]
-        if found := guest_sources(texts, host.get("VERSION_CODENAME", ""), CODENAME):
-            return found
-    return _public_sources(Path(shutil.which("mmdebstrap") or "/usr/bin/mmdebstrap").read_text())
-
-
-def _public_sources(mmdebstrap: str) -> list[str]:
-    """What the guest image was made from on a host without Debian archives: mmdebstrap's text knows where they are."""
-    hosts = dict(_MMDEBSTRAP_MIRROR.findall(mmdebstrap))
-    if hosts.keys() != {"mirror", "secmirror"}:
-        raise OperationFailed(
-            "this mmdebstrap does not say where Debian's archives are",
-            hint="add a Debian archive to the sources of apt, or run the tests on Debian",
-        )
-    suites = {"mirror": CODENAME, "secmirror": f"{CODENAME}-security"}
-    return [f"deb [signed-by={KEYRING}] {hosts[name]} {suite} main" for name, suite in suites.items()]

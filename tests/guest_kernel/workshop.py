@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.guest_kernel.fetch import guest_release, kit_dir
+from tests.guest_kernel.fetch import guest_release, kit_dir, rpm_environment
 
 SOURCES = Path(__file__).parent / "vmtrial"
 MODULE = "vmtrial"
@@ -45,16 +45,10 @@ class Workshop:
 
     def rpmbuild(self, spec: Path, made: Path) -> None:
         """Build the package that `spec` describes into the directory `made`."""
-        usr = self.kit / "root" / "usr"
-        environment = {
-            **os.environ,
-            "LD_LIBRARY_PATH": str(usr / "lib" / "x86_64-linux-gnu"),
-            "RPM_CONFIGDIR": str(usr / "lib" / "rpm"),
-            "MAGIC": str(usr / "lib" / "file" / "magic.mgc"),
-        }
+        environment = {**os.environ, **rpm_environment(self.kit)}
         places = {"_topdir": spec.parent / "rpmbuild", "_rpmdir": made, "_tmppath": spec.parent}
         defines = [word for name, place in places.items() for word in ("--define", f"{name} {place}")]
-        command = [str(usr / "bin" / "rpmbuild"), "-bb", *defines, str(spec)]
+        command = [str(self.kit / "root/usr/bin/rpmbuild"), "-bb", *defines, str(spec)]
         done = subprocess.run(command, env=environment, capture_output=True, timeout=_BUILD_TIMEOUT_S, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
