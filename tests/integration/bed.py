@@ -50,6 +50,11 @@ class Bed:
         generate_client_key(key)
         (directory / "topologies").mkdir()
         (directory / "config.yaml").write_text("{}\n")
+        return cls.found_in(directory)
+
+    @classmethod
+    def found_in(cls, directory: Path) -> "Bed":
+        """A bed that was made before."""
         return cls(directory, load_settings(cls._environment(directory)))
 
     @property

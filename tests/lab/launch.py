@@ -95,12 +95,7 @@ def lab_environment(outside: Mapping[str, str]) -> dict[str, str]:
 
     A variable for the code under test goes on the command line: `-- env VMCLUSTER_LOG_LEVEL=DEBUG pytest`.
     """
-    inside = {
-        name: value
-        for name, value in outside.items()
-        if not name.startswith("VMCLUSTER_") or name.startswith(_KEPT_OF_OURS)
-    }
-    inside |= {
+    inside = kept_environment(outside) | {
         "VMCLUSTER_LAB": "1",
         "VMCLUSTER_LAB_DIR": str(WORK_DIR),
         "LIBVIRT_DEFAULT_URI": "qemu:///system",
@@ -112,6 +107,15 @@ def lab_environment(outside: Mapping[str, str]) -> dict[str, str]:
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
         inside.pop(name, None)
     return inside | (_leave_no_root_owned_caches(inside) if "SUDO_UID" in outside else {})
+
+
+def kept_environment(outside: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without its own `VMCLUSTER_*` configuration."""
+    return {
+        name: value
+        for name, value in outside.items()
+        if not name.startswith("VMCLUSTER_") or name.startswith(_KEPT_OF_OURS)
+    }
 
 
 def sudo_command(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
@@ -132,11 +136,23 @@ def sudo_command(arguments: Sequence[str], environment: Mapping[str, str]) -> li
 
 
 def run_in_namespaces(options: argparse.Namespace) -> int:
-    """Start process 1 of new namespaces and wait for it, passing each signal on to it."""
+    """Start process 1 of a lab and wait for it."""
+    arguments = [options.size, str(options.image_dir.resolve()) if options.image_dir else "", *options.command]
+    return run_namespaces(("--net", "--mount", "--pid"), "tests.lab.init", arguments, lab_environment(os.environ))
+
+
+def run_namespaces(
+    namespaces: Sequence[str], module: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> int:
+    """Run `python -m MODULE LIFELINE ARGUMENTS` as process 1 of new namespaces, passing each signal on to it.
+
+    `namespaces` are options of unshare(1). The exit code is the module's, or `128 + n` for signal n.
+    """
     lifeline, control = os.pipe()
+    command = ["unshare", *namespaces, "--fork", "--kill-child", "--mount-proc", "--", sys.executable, "-m", module]
     process = subprocess.Popen(
-        _namespace_command(options, lifeline),
-        env=lab_environment(os.environ),
+        [*command, str(lifeline), *arguments],
+        env=environment,
         pass_fds=(lifeline,),
         # A terminal's Ctrl-C would reach the command directly and again through us: let there be one way only.
         start_new_session=True,
@@ -145,12 +161,6 @@ def run_in_namespaces(options: argparse.Namespace) -> int:
     _pass_signals_on(control)
     code = process.wait()
     return code if code >= 0 else 128 - code
-
-
-def _namespace_command(options: argparse.Namespace, lifeline: int) -> list[str]:
-    namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
-    init = [sys.executable, "-m", "tests.lab.init", str(lifeline), options.size]
-    return [*namespaces, *init, str(options.image_dir.resolve()) if options.image_dir else "", *options.command]
 
 
 def _pass_signals_on(control: int) -> None:
