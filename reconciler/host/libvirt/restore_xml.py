@@ -5,6 +5,7 @@ names of the host's side and our metadata are not hardware and follow the defini
 """
 
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 
 from reconciler.host.libvirt.domain_xml import domain_mark, parse_domain
 from reconciler.host.libvirt.mark import NAMESPACE, domain_mark_element
@@ -12,6 +13,16 @@ from reconciler.host.libvirt.snapshot_xml import replace_disk_elements
 from reconciler.host.libvirt.xml import element_text, parse_element
 from reconciler.model.document import DirectBoot, Domain, DomainDisk
 from reconciler.model.plan import Epochs
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMachine:
+    """What QEMU has to be for a memory: libvirt saves the machine type with its version, as in `pc-q35-7.2`."""
+
+    arch: str
+    machine: str
+    virt_type: str
+
 
 _HARDWARE = ("uuid", "vcpus", "memory_mb", "virt_type", "cpu", "mac")
 _BOOT_TAGS = ("kernel", "initrd", "cmdline")
@@ -29,6 +40,14 @@ def restore_obstacles(saved_xml: str, domain: Domain) -> list[str]:
         if getattr(saved, field) != getattr(domain, field)
     ]
     return [*changed, *_disk_obstacles(saved.disks, domain.disks), *_boot_obstacles(saved.boot, domain.boot)]
+
+
+def saved_machine(saved_xml: str) -> SavedMachine:
+    """What a memory saved under `saved_xml` needs of the emulator."""
+    root = parse_element(saved_xml)
+    of_os = root.find("os/type")
+    arch, machine = ("", "") if of_os is None else (of_os.get("arch", ""), of_os.get("machine", ""))
+    return SavedMachine(arch, machine, root.get("type", ""))
 
 
 def render_restore(saved_xml: str, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> str:

@@ -20,7 +20,7 @@ from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_
 from reconciler.host.libvirt.flatten import Progress, flatten_disk
 from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, prepare_memory
-from reconciler.host.libvirt.restore_xml import render_restore, restore_obstacles
+from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, restore_obstacles, saved_machine
 from reconciler.host.libvirt.snapshot_xml import render_switch, stacked
 from reconciler.host.ownership import is_owned, not_ours
 from reconciler.model.document import Domain, DomainDisk
@@ -60,7 +60,7 @@ class Snapshots:
     async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
         """What keeps that memory from being restored as `domain`; to be asked before anything is cut."""
         return await self._connection.ask(
-            lambda handle: restore_obstacles(handle.saveImageGetXMLDesc(str(memory), 0), domain)
+            lambda handle: _obstacles(handle, handle.saveImageGetXMLDesc(str(memory), 0), domain)
         )
 
     async def restore(self, cluster: str, node: str, memory: Path, domain: Domain, carried_out: Epochs) -> None:
@@ -172,7 +172,7 @@ def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Doma
     if not domain.isActive():
         _require_memory(memory, cluster, node)
         saved_xml = handle.saveImageGetXMLDesc(str(memory), 0)
-        if obstacles := restore_obstacles(saved_xml, wanted):
+        if obstacles := _obstacles(handle, saved_xml, wanted):
             raise Conflict(f"the memory {memory} cannot be restored: {'; '.join(obstacles)}", node=node)
         xml = render_restore(saved_xml, cluster, node, wanted, done)
         handle.restoreFlags(str(memory), xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
@@ -180,6 +180,22 @@ def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Doma
     if live != wanted:
         fields = [field for field in Domain.model_fields if getattr(live, field) != getattr(wanted, field)]
         raise OperationFailed(f"it is active with another {', '.join(fields)}", node=node, hint="cut its power first")
+
+
+def _obstacles(handle: Any, saved_xml: str, wanted: Domain) -> list[str]:
+    return [*restore_obstacles(saved_xml, wanted), *_emulator_obstacles(handle, saved_machine(saved_xml))]
+
+
+def _emulator_obstacles(handle: Any, saved: SavedMachine) -> list[str]:
+    """QEMU reads what an older one has saved as long as it has its machine type, and nothing of a newer one."""
+    try:
+        handle.getDomainCapabilities(None, saved.arch, saved.machine, saved.virt_type)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        missing = f"it was saved with machine type {saved.machine}, which this host's QEMU does not have"
+        return [f"{missing}: revert on a host with a QEMU as new as that, or to a snapshot without memory"]
+    return []
 
 
 def _require_memory(memory: Path, cluster: str, node: str) -> None:

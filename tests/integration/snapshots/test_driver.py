@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -184,6 +185,21 @@ async def test_memory_of_other_hardware_is_refused_by_name_before_anything_runs(
     assert await machine.snapshots.restore_obstacles(memory, grown) == ["memory_mb was 64 and is 128"]
     with pytest.raises(Conflict, match="memory_mb was 64 and is 128"):
         await machine.snapshots.restore(CLUSTER, NODE, memory, grown, Epochs())
+    assert not machine.domain_is_active()
+
+
+async def test_memory_of_a_newer_qemu_is_refused_by_name_before_anything_runs(machine: Machine) -> None:
+    await machine.start(paused=True)
+    memory = await snapshot_with_memory(machine)
+    wanted = machine.domain()
+    await machine.cut_power()
+    # As a newer QEMU would have saved it: the XML in the file's head, with another version of the same length.
+    version = re.compile(rb"(?<=machine='pc-q35-)[0-9.]+(?=')")
+    memory.write_bytes(version.sub(lambda found: re.sub(rb"[0-9]", b"9", found[0]), memory.read_bytes(), count=1))
+    (obstacle,) = await machine.snapshots.restore_obstacles(memory, wanted)
+    assert re.match(r"it was saved with machine type pc-q35-9[9.]+, which this host's QEMU does not have", obstacle)
+    with pytest.raises(Conflict, match="does not have"):
+        await machine.snapshots.restore(CLUSTER, NODE, memory, wanted, Epochs())
     assert not machine.domain_is_active()
 
 

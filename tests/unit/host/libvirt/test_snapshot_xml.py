@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.libvirt.domain_xml import DomainRecord, parse_domain, render_domain
-from reconciler.host.libvirt.restore_xml import render_restore, restore_obstacles
+from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, restore_obstacles, saved_machine
 from reconciler.host.libvirt.snapshot_xml import flattened, render_switch, replace_disks, stacked
 from reconciler.model.document import BackingFile, DirectBoot, Domain, DomainDisk
 from reconciler.model.plan import Epochs
@@ -147,6 +147,10 @@ def test_other_hardware_is_an_obstacle_with_a_name(change: dict[str, object], ob
 
 def test_memory_of_a_machine_that_is_not_ours_is_no_candidate() -> None:
     assert restore_obstacles("<domain/>", PLAIN) == ["the saved memory is not of a machine of ours"]
+
+
+def test_a_memory_names_the_machine_type_of_the_qemu_that_saved_it() -> None:
+    assert saved_machine(PLAIN_XML) == SavedMachine("x86_64", "pc-q35-7.2", "qemu")
 
 
 def test_what_we_render_ourselves_can_be_restored_as_it_is() -> None:
