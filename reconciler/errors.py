@@ -272,14 +272,14 @@ class SshError(ClusterError):
 
 
 class GuestCrashed(ClusterError):
-    """A node's kernel has crashed; it is kept as it is until somebody asks."""
+    """A node has panicked, or QEMU has stopped it by an internal error; it is kept as it is until somebody asks."""
 
     code = ErrorCode.GUEST_CRASHED
     recoverable = True
 
 
 class GuestPaused(ClusterError):
-    """A node is paused, by an I/O error or by a person; it is left so."""
+    """A node stands still: by a person, an I/O error, its own suspend, …; the message says why. It is left so."""
 
     code = ErrorCode.GUEST_PAUSED
     recoverable = True

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from reconciler.errors import ClusterError
 from reconciler.faults.observed import active_faults
 from reconciler.model.action_names import action_name
-from reconciler.model.document import ClusterDocument, Domain, Network, Power, PowerState, Snapshot, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Power, PowerState, Snapshot, Unknown
 from reconciler.model.plan import KIND_OF, Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
@@ -146,7 +146,8 @@ def _running(record: ClusterRecord, observed: ClusterDocument) -> Condition:
     if not wanted:
         return _verdict(ConditionType.RUNNING, False, "NotWanted", "no node is wanted running")
     if down:
-        return _verdict(ConditionType.RUNNING, False, "NodesDown", f"not running: {', '.join(down)}")
+        told = ", ".join(_with_cause(observed, node) for node in down)
+        return _verdict(ConditionType.RUNNING, False, "NodesDown", f"not running: {told}")
     return _verdict(ConditionType.RUNNING, True, "AllRunning", "")
 
 
@@ -199,6 +200,12 @@ def _faults_in_force(
 def _runs(observed: ClusterDocument, node: str) -> bool:
     power = observed.power.get(node)
     return isinstance(power, Power) and power.state is PowerState.RUNNING
+
+
+def _with_cause(observed: ClusterDocument, node: str) -> str:
+    power = observed.power.get(node)
+    halt = power.halt if isinstance(power, Power) else None
+    return f"{node} ({halt.reason.value})" if isinstance(halt, Halt) else node
 
 
 def _upkeep_done(put_off: Mapping[str, Obstacle]) -> Condition:

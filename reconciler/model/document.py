@@ -5,6 +5,7 @@ and their difference is a readable JSON patch. Each kind is planned by exactly o
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -118,9 +119,36 @@ class PowerState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     OFF = "off"
-    CRASHED = "crashed"
+    CRASHED = "crashed"  # panicked, or stopped by QEMU's internal error: it cannot run on
     BLOCKED = "blocked"  # paused by QEMU itself: an I/O error such as a full disk
     STOPPING = "stopping"
+
+
+class HaltReason(StrEnum):
+    """Why a machine does not run, as libvirt tells it, or QEMU where libvirt does not know."""
+
+    USER = "user"
+    PANIC = "panic"
+    IO_ERROR = "I/O error"
+    INTERNAL_ERROR = "internal error"
+    WATCHDOG = "watchdog"
+    DEBUGGER = "debugger"
+    SUSPENDED = "suspended"  # by the guest itself, to memory
+    STARTING = "starting up"
+    JOB = "job"  # of libvirt's: migration, save, dump, snapshot
+    JOB_FAILED = "failed job"
+    UNTOLD = "untold"
+    QEMU_ENDED = "QEMU ended"  # off, and nobody asked for it
+    START_FAILED = "failed start"
+
+
+class Halt(Frozen):
+    """Why a machine stands still or is off. `words` are QEMU's own of its present, or last, run."""
+
+    reason: HaltReason
+    words: str | Unknown = ""
+    since: datetime | None = None
+    disks: dict[str, str] = Field(default={}, description="By target: what came of the last access to it.")
 
 
 class Power(Frozen):
@@ -129,7 +157,7 @@ class Power(Frozen):
     `open_files` are the disk images that the machine has open, down to the base image; None where that is not known.
 
     `stop_mode` says how a node is brought down where that is wanted, and `memory` the file that it resumes from
-    instead of booting, once for the layer that it writes to; neither is ever observed.
+    instead of booting, once for the layer that it writes to; neither is ever observed. `halt` is only ever observed.
     """
 
     state: PowerState
@@ -138,6 +166,7 @@ class Power(Frozen):
     stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, exclude=True)
     memory: Path | None = Field(default=None, exclude=True)
     open_files: frozenset[str] | None = Field(default=None, exclude=True)
+    halt: Halt | Unknown | None = Field(default=None, exclude=True)
 
 
 class Tap(Frozen):

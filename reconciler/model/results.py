@@ -37,7 +37,10 @@ class ToolResult(Frozen, Generic[T]):
 
 
 class DomainState(StrEnum):
-    """A node's domain as `virsh domstate` names it; `unknown` also stands for a domain that is not defined."""
+    """A node's domain as `virsh domstate` names it; `unknown` also stands for a domain that is not defined.
+
+    One that QEMU stopped by an internal error, which libvirt calls paused, is `crashed`: it cannot run on.
+    """
 
     RUNNING = "running"
     SHUT_OFF = "shut off"

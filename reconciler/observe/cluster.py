@@ -132,6 +132,7 @@ def _power(ours: OurDomains) -> dict[str, Power | Unknown]:
             boot_epoch=record.carried_out.boot,
             resume_epoch=record.carried_out.resume,
             open_files=domain.open_files,
+            halt=domain.halt,
         )
         for node, (domain, record) in ours.items()
     }

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import assert_never
 
-from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
 from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.plan import CutPower, Disruption, Resume, ResumeMemory, ShutDown, Start, Suspend
 from reconciler.model.record import StopMode
-from reconciler.model.status import Obstacle
 from reconciler.plan.documents import Step, begins_anew, known, known_extra, restart_causes
 from reconciler.plan.links import waits_for_links
+from reconciler.plan.standstill import ended_unexpectedly, halt_of, stands_still
 
 
 def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -30,7 +29,7 @@ def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
             case have if have.state is PowerState.OFF or _was_restored(node, have, want, desired, observed):
                 yield from _power_on(node, want, desired, observed)
             case have:
-                yield from _match_state(node, have, want)
+                yield from _match_state(node, have, want, _virt_type(observed, node))
     for node in known_extra(desired.power, observed.power):
         have = observed.power[node]
         assert isinstance(have, Power)
@@ -56,7 +55,10 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
         reason = f"goes on from {want.memory.name}"
         yield ResumeMemory(node=node, domain=domain, memory=want.memory, resume_epoch=met, reason=reason)
     else:
-        yield Start(node=node, paused=waits or not runs, resume_epoch=met, reason=f"wanted {want.state}")
+        have = observed.power.get(node)
+        ended = ended_unexpectedly(have.halt) if isinstance(have, Power) else ""
+        reason = f"wanted {want.state}" + (f"; {ended}" if ended else "")
+        yield Start(node=node, paused=waits or not runs, resume_epoch=met, reason=reason)
     if waits:
         reason = "stands where its memory was put back" if from_memory else "its links are set"
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
@@ -74,7 +76,7 @@ def _power_cycle(node: str, have: Power, want: Power, causes: str) -> CutPower:
     )
 
 
-def _match_state(node: str, have: Power, want: Power) -> Iterator[Step]:
+def _match_state(node: str, have: Power, want: Power, virt_type: str) -> Iterator[Step]:
     match have.state:
         case PowerState.OFF:
             return
@@ -84,7 +86,7 @@ def _match_state(node: str, have: Power, want: Power) -> Iterator[Step]:
             if want.state is PowerState.OFF and want.stop_mode is StopMode.DESTROY:
                 yield _cut(node, have)
         case PowerState.PAUSED | PowerState.BLOCKED | PowerState.CRASHED:
-            yield from _match_stopped(node, have, want)
+            yield from _match_stopped(node, have, want, virt_type)
         case _:
             assert_never(have.state)
 
@@ -101,15 +103,15 @@ def _match_running(node: str, have: Power, want: Power) -> Iterator[Step]:
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=want.memory is not None, reason=reason)
 
 
-def _match_stopped(node: str, have: Power, want: Power) -> Iterator[Step]:
+def _match_stopped(node: str, have: Power, want: Power, virt_type: str) -> Iterator[Step]:
     """A node whose CPUs stand still is changed only on request: somebody may be looking at it."""
     if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
         yield _cut(node, have)
     elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
         reason = f"{have.state}; its resume was asked for"
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=want.memory is not None, reason=reason)
-    elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED):
-        yield _stands_still(node, have.state)
+    elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED) and (halt := halt_of(have)):
+        yield stands_still(node, halt, virt_type)
 
 
 def _resume_was_asked_for(have: Power, want: Power) -> bool:
@@ -152,19 +154,6 @@ def _memory_is_due(domain: Domain, desired: ClusterDocument, observed: ClusterDo
     return not ran or begins_anew(desired, observed, node)
 
 
-def _stands_still(node: str, state: PowerState) -> Obstacle:
-    if state is PowerState.CRASHED:
-        return Obstacle(
-            code=ErrorCode.GUEST_CRASHED,
-            node=node,
-            terminal=True,
-            message="the guest has panicked and is kept as it is; `vmcluster crash` boots it again, "
-            "`vmcluster stop --mode destroy` turns it off",
-        )
-    cause = "was paused by an I/O error (is the disk full?)" if state is PowerState.BLOCKED else "is paused"
-    return Obstacle(
-        code=ErrorCode.GUEST_PAUSED,
-        node=node,
-        terminal=True,
-        message=f"the guest {cause}; `vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
-    )
+def _virt_type(observed: ClusterDocument, node: str) -> str:
+    domain = observed.domains.get(node)
+    return domain.virt_type if isinstance(domain, Domain) else ""

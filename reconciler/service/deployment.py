@@ -23,7 +23,6 @@ from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, 
 from reconciler.guest.address import GuestAddress
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import (
-    DomainState,
     InstallMode,
     InstallStatus,
     NodeInstall,
@@ -32,10 +31,11 @@ from reconciler.model.results import (
     ToolError,
 )
 from reconciler.service.access import addresses, existing, select_nodes
-from reconciler.service.inspection import Inspection, not_running
+from reconciler.service.inspection import Inspection
 from reconciler.service.login import known_hosts_path
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
+from reconciler.service.standing import Standing, not_running
 
 SYNC_TIMEOUT_S = 3600.0
 INSTALL_TIMEOUT_S = 600.0
@@ -162,7 +162,7 @@ class Deployment:
 
     async def _apart(
         self, record: ClusterRecord, targets: list[GuestAddress]
-    ) -> tuple[list[GuestAddress], dict[str, DomainState]]:
+    ) -> tuple[list[GuestAddress], dict[str, Standing]]:
         """Where to go, and which nodes do not run: a login to them would be waited for in vain."""
         try:
             down = await Inspection(self._runtime).not_running(record, [each.node for each in targets])
@@ -173,7 +173,7 @@ class Deployment:
         return [each for each in targets if each.node not in down], down
 
 
-def down_nodes(cluster: str, down: Mapping[str, DomainState]) -> dict[str, NodeSync]:
+def down_nodes(cluster: str, down: Mapping[str, Standing]) -> dict[str, NodeSync]:
     """The answer for nodes that do not run."""
     return {
         node: NodeSync(

@@ -1,15 +1,14 @@
 """Looking at clusters: status, handle, waiting for logins. Changes nothing."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.controller.round import Look
-from reconciler.errors import ClusterError, ClusterNotFound, ClusterNotRunning, LibvirtUnavailable, SshTimeout, hints_of
+from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
-from reconciler.host.libvirt.driver import FoundDomain
-from reconciler.model.document import Network, Power, PowerState
+from reconciler.model.document import Network, Power
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.results import (
     ClusterHandle,
@@ -25,27 +24,11 @@ from reconciler.service.node_probe import Probe, console_state, probe
 from reconciler.service.progress import Progress
 from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
+from reconciler.service.standing import DOMAIN_STATES, Standing, no_login, not_running
 from reconciler.together import together
 
 STATUS_TIMEOUT_S = 5.0
 """How long a node that runs is given to answer when its status is asked for."""
-
-_DOMAIN_STATES = {
-    PowerState.RUNNING: DomainState.RUNNING,
-    PowerState.STOPPING: DomainState.RUNNING,
-    PowerState.PAUSED: DomainState.PAUSED,
-    PowerState.BLOCKED: DomainState.PAUSED,
-    PowerState.CRASHED: DomainState.CRASHED,
-    PowerState.OFF: DomainState.SHUT_OFF,
-}
-
-_STANDS = {
-    DomainState.RUNNING: "is running",
-    DomainState.PAUSED: "is not running, but paused",
-    DomainState.CRASHED: "is not running: its guest has panicked",
-    DomainState.SHUT_OFF: "is not running, but shut off",
-    DomainState.UNKNOWN: "is not running: it has no machine",
-}
 
 _HANDLE_COMMAND = f"""
 uname -r
@@ -123,13 +106,13 @@ class Inspection:
             down = await self.not_running(record, nodes)
         except LibvirtUnavailable:
             return {}
-        return {node: _dead_error(node, state, timeout_s) for node, state in down.items()}
+        return {node: no_login(node, standing, timeout_s) for node, standing in down.items()}
 
-    async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, DomainState]:
+    async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, Standing]:
         """Those of `nodes` that do not run, and what they do instead."""
         domains = await self._runtime.libvirt.find_domains(record.cluster_name)
-        states = {name: _state(domains.get(name)) for name in nodes}
-        return {name: state for name, state in states.items() if state is not DomainState.RUNNING}
+        found = {name: Standing.of(domains.get(name)) for name in nodes}
+        return {name: standing for name, standing in found.items() if standing.state is not DomainState.RUNNING}
 
     async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Raise `ClusterNotRunning` naming the nodes among `nodes` that do not run."""
@@ -159,14 +142,14 @@ class Inspection:
             domains = await found
         except ClusterError:  # the look says so
             return {}
-        up = [name for name in nodes if _state(domains.get(name)) is DomainState.RUNNING]
+        up = [name for name in nodes if Standing.of(domains.get(name)).state is DomainState.RUNNING]
         probes = await together(*(probe(self._runtime, record, name, STATUS_TIMEOUT_S) for name in up))
         return dict(zip(up, probes, strict=True))
 
 
 async def _node(record: ClusterRecord, name: str, look: Look, seen: Probe | None) -> NodeStatus:
     power = look.observed.power.get(name) if look.observed else None
-    state = _DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
+    state = DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
     kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state)
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
     if kernel and kernel.event:
@@ -209,40 +192,9 @@ def _summary(look: Look) -> ClusterSummary:
     )
 
 
-def not_running(cluster: str, down: Mapping[str, DomainState]) -> ClusterNotRunning:
-    """The error for nodes that would have to run, with what they do instead."""
-    told = ", ".join(f"{node} {_STANDS[state]}" for node, state in down.items())
-    return ClusterNotRunning(
-        f"cluster {cluster!r}: {told}",
-        node=next(iter(down)) if len(down) == 1 else None,
-        hint=_remedy(down),
-    )
-
-
-def _dead_error(node: str, state: DomainState, timeout_s: float) -> SshTimeout:
-    told = f"no SSH login within {timeout_s:g} s: {node} {_STANDS[state]}"
-    return SshTimeout(told, node=node, hint=_remedy({node: state}))
-
-
-def _remedy(down: Mapping[str, DomainState]) -> str:
-    """A panicked guest is evidence, which a start leaves alone."""
-    crashed = [node for node, state in down.items() if state is DomainState.CRASHED]
-    others = [node for node in down if node not in crashed]
-    ways = [f"`node_crash` or `vmcluster crash` boots {', '.join(crashed)} again"] if crashed else []
-    if others:
-        ways.append(f"`cluster_start` or `vmcluster start` boots {'it' if len(others) == 1 else 'them'}")
-    return "; then ".join(ways)
-
-
 async def _kernel_beyond_reach(record: ClusterRecord, node: str, state: DomainState) -> KernelState | None:
     """The kernel of a node that did not answer; None where none runs."""
     return None if state in {DomainState.SHUT_OFF, DomainState.UNKNOWN} else await console_state(record, node)
-
-
-def _state(domain: FoundDomain | None) -> DomainState:
-    if domain is None or domain.record is None:
-        return DomainState.UNKNOWN
-    return _DOMAIN_STATES[domain.state]
 
 
 def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:

@@ -26,11 +26,11 @@ from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
 from reconciler.model.plan import Resume, ResumeMemory
 from reconciler.model.record import ClusterRecord
-from reconciler.model.results import DomainState
 from reconciler.observe.console import observe_console
 from reconciler.service.access import addresses, existing, select_nodes
-from reconciler.service.inspection import Inspection, not_running
+from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
+from reconciler.service.standing import Standing, not_running
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class KernelLogs:
 
         return whole(await for_each(targets, collect), "the kernel log was not read")
 
-    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, DomainState]:
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, Standing]:
         """The nodes that do not run, of which no login is waited for."""
         try:
             return await self._inspection.not_running(record, [address.node for address in targets])

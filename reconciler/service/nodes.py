@@ -6,10 +6,11 @@ from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.model.record import ClusterRecord
-from reconciler.model.results import DomainState, ExecAllResult, ExecResult, ToolError
+from reconciler.model.results import ExecAllResult, ExecResult, ToolError
 from reconciler.service.access import addresses, existing, select_node, select_nodes
-from reconciler.service.inspection import Inspection, not_running
+from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
+from reconciler.service.standing import Standing, not_running
 
 _EXEC_ALL = "`node_exec_all` or `vmcluster exec --all` runs a command on all of them"
 
@@ -89,7 +90,7 @@ class Nodes:
             raise _incomplete(result)
         return result
 
-    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, DomainState]:
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, Standing]:
         """The nodes that do not run: a login to them would be waited for in vain. Warm connections cost no look."""
         if all(self._runtime.ssh.is_connected(address) for address in targets):
             return {}

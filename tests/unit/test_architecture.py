@@ -14,7 +14,7 @@ HOST_EXCEPTIONS = {
     "reconciler.service.runtime -> reconciler.host.netlink.listener",
     "reconciler.service.runtime -> reconciler.host.links.driver",
     "reconciler.service.runtime -> reconciler.host.virt_type",
-    "reconciler.service.inspection -> reconciler.host.libvirt.driver",  # reads what `status` shows
+    "reconciler.service.standing -> reconciler.host.libvirt.driver",  # reads what `status` shows
     "reconciler.service.images -> reconciler.host.image.build",  # images belong to no cluster
     "reconciler.service.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
 }

@@ -12,28 +12,19 @@ from typing import Any
 
 import libvirt
 
-from reconciler.errors import Conflict, LibvirtUnavailable, OperationFailed
+from reconciler.errors import Conflict, LibvirtUnavailable
 from reconciler.host.libvirt.connection import Connection, LibvirtSilent
 from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
+from reconciler.host.libvirt.power import read_power
 from reconciler.host.libvirt.snapshots import Snapshots
 from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
-from reconciler.model.document import Domain, DomainDisk, Network, PowerState
+from reconciler.model.document import Domain, DomainDisk, Halt, Network, PowerState, Unknown
 from reconciler.model.plan import Epochs
 from reconciler.together import together
-
-_STATES = {
-    libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
-    libvirt.VIR_DOMAIN_BLOCKED: PowerState.RUNNING,
-    libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
-    libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
-    libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.STOPPING,
-    libvirt.VIR_DOMAIN_SHUTOFF: PowerState.OFF,
-    libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
-}
 
 _UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -51,13 +42,15 @@ _LOOKED_AT_AT_ONCE = 10
 class FoundDomain:
     """A domain with a name of ours; `record` is None where it does not carry our mark.
 
-    `record` is of the persistent definition, where there is one; `open_files` are those of an active machine.
+    `record` is of the persistent definition, where there is one; `open_files` are those of an active machine; `halt` is
+    why it does not run.
     """
 
     record: DomainRecord | None
     state: PowerState
     persistent: bool
     open_files: frozenset[str] | None = None
+    halt: Halt | Unknown | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,20 +174,18 @@ class _Listed:
     """A domain that was listed; one that is not persistent runs without a definition."""
 
     domain: Any
-    active: bool
     persistent: bool
 
 
 def _list_domains(handle: Any) -> dict[str, dict[str, _Listed]]:
     """Every domain whose name could be one of ours, by cluster and node."""
-    active = _names(handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
     transient = _names(handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT))
     listed: dict[str, dict[str, _Listed]] = {}
     for domain in handle.listAllDomains():
         name = domain.name()
         if (place := names.parse_domain_name(name)) is not None:
             cluster, node = place
-            listed.setdefault(cluster, {})[node] = _Listed(domain, name in active, name not in transient)
+            listed.setdefault(cluster, {})[node] = _Listed(domain, name not in transient)
     return listed
 
 
@@ -207,25 +198,22 @@ def _by_few(listed: Mapping[str, _Listed]) -> Iterator[dict[str, _Listed]]:
 
 def _look_at_few(handle: Any, *, listed: Mapping[str, _Listed]) -> dict[str, FoundDomain]:
     """Those of the domains that are still there."""
-    states = _states(handle, [of.domain for of in listed.values() if of.active])
-    off = PowerState.OFF
-    found = {node: _look_at(of, states.get(of.domain.name()) if of.active else off) for node, of in listed.items()}
+    domains = [of.domain for of in listed.values()]
+    seen = handle.domainListGetStats(domains, libvirt.VIR_DOMAIN_STATS_STATE) if domains else []  # none: all there are
+    states = {domain.name(): (stats["state.state"], stats["state.reason"]) for domain, stats in seen}
+    found = {node: _look_at(of, states.get(of.domain.name())) for node, of in listed.items()}
     return {node: of for node, of in found.items() if of is not None}
 
 
-def _states(handle: Any, active: list[Any]) -> dict[str, PowerState]:
-    """By name, in one answer; an empty list would be asked of all domains there are."""
-    seen = handle.domainListGetStats(active, libvirt.VIR_DOMAIN_STATS_STATE) if active else []
-    return {domain.name(): _power_state(stats["state.state"], stats["state.reason"]) for domain, stats in seen}
-
-
-def _look_at(listed: _Listed, state: PowerState | None) -> FoundDomain | None:
+def _look_at(listed: _Listed, state: tuple[int, int] | None) -> FoundDomain | None:
     if state is None:  # went between the listing and the look
         return None
     domain, persistent = listed.domain, listed.persistent
     try:
         record = parse_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if persistent else 0))
-        return FoundDomain(record, state, persistent, None if state is PowerState.OFF else _open_files(domain))
+        power, halt = read_power(domain, *state)
+        open_files = None if power is PowerState.OFF else _open_files(domain)
+        return FoundDomain(record, power, persistent, open_files, halt)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # the same, a little later
             return None
@@ -241,19 +229,6 @@ def _open_files(domain: Any) -> frozenset[str] | None:
         for disk in live.domain.disks.values()
         for file in (disk.path, *(below.path for below in disk.backing))
     )
-
-
-def _power_state(state: int, reason: int) -> PowerState:
-    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
-        return PowerState.BLOCKED
-    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_CRASHED:
-        return PowerState.CRASHED
-    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
-        return PowerState.STOPPING
-    try:
-        return _STATES[state]
-    except KeyError:
-        raise OperationFailed(f"libvirt reports the unknown domain state {state}") from None
 
 
 def _list_networks(handle: Any) -> list[FoundNetwork]:
@@ -361,8 +336,11 @@ def _cut_power(handle: Any, *, cluster: str, node: str, boot_epoch: int) -> None
 
 def _resume_if_paused(handle: Any, *, cluster: str, node: str) -> None:
     domain = our_domain(handle, cluster, node)
-    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-        domain.resume()
+    match domain.state()[0]:
+        case libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
+        case libvirt.VIR_DOMAIN_PMSUSPENDED:
+            domain.pMWakeup(0)
 
 
 def _carried_out(handle: Any, *, cluster: str, node: str) -> Epochs:

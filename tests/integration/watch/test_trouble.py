@@ -16,6 +16,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
+from reconciler.errors import ClusterNotRunning
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, start, stop
 from tests.integration.kills import run
@@ -38,6 +39,13 @@ WRITES_EVERYWHERE = bytes.fromhex(
     "8106267c8000 8316287c00 ebeb"  # add word [lba], 128; adc word [lba + 2], 0; jmp again
 )
 WRITTEN_FIRST = "1000 0100 007c 0000 8000000000000000"  # packet: one sector from 0x7c00, to sector 128
+STOPS_KVM = bytes.fromhex("d9fe ea000000a0")
+"""fsin, which a KVM that emulates cannot; then a jump to what is no memory, which no other KVM can."""
+SUSPENDS_ONCE = bytes.fromhex(
+    "b060 e670 e471 3c5a 740f"  # once: a mark in the CMOS
+    "b060 e670 b05a e671 ba0406 b80024 ef"  # set it; out 0x604, 0x2400 (PM1a_CNT of Q35: SLP_EN, to S3)
+    "f4 ebfd"
+)
 PANICKED = "o /1 0x505 1"  # what a guest's kernel writes to pvpanic's port: docs/specs/pvpanic.rst of QEMU
 
 
@@ -97,35 +105,110 @@ def small_disk(bed: Bed) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def writing_image(bed: Bed) -> Path:
-    """A disk whose boot sector writes to all of it, a sector in each cluster, over and over."""
-    raw, image = bed.directory / "writing.raw", bed.directory / "writing.qcow2"
-    raw.write_bytes((WRITES_EVERYWHERE + bytes.fromhex(WRITTEN_FIRST)).ljust(510, b"\0") + b"\x55\xaa")
+def image_of(bed: Bed, sector: bytes) -> Path:
+    """A disk with that boot sector."""
+    raw, image = bed.directory / "sector.raw", bed.directory / "sector.qcow2"
+    raw.write_bytes(sector.ljust(510, b"\0") + b"\x55\xaa")
     os.truncate(raw, 64 << 20)
     subprocess.run(["qemu-img", "convert", "-q", "-O", "qcow2", raw, image], check=True)
     image.chmod(0o644)
     return image
 
 
-def test_a_guest_on_a_full_disk_is_reported_with_its_remedy_and_runs_on_when_asked(bed: Bed, small_disk: Path) -> None:
-    async def boot(session: Session) -> None:
-        await session.clusters.start(CLUSTER, wait_for_ssh=False)
+def one_node(bed: Bed, sector: bytes, **settings: Any) -> None:
+    """Define a cluster of one small node with that boot sector."""
 
-    def reason(handle: Any) -> list[int]:
-        return list(domain(handle).state())
-
-    def writing(document: dict[str, Any]) -> None:
+    def edit(document: dict[str, Any]) -> None:
         small_nodes(document)
-        document["base_image"] = str(writing_image(bed))
+        document["base_image"] = str(image_of(bed, sector))
+        document["nodes"][0] |= settings
 
-    bed.write_topology(CLUSTER, nodes=1, edit=writing)
+    bed.write_topology(CLUSTER, nodes=1, edit=edit)
     run(bed, define)
+
+
+async def boot(session: Session) -> None:
+    await session.clusters.start(CLUSTER, wait_for_ssh=False)
+
+
+def reason(handle: Any) -> list[int]:
+    return list(domain(handle).state())
+
+
+@pytest.mark.skipif(not Path("/dev/kvm").exists(), reason="only a KVM stops a guest by an internal error")
+def test_a_guest_that_kvm_cannot_run_is_reported_in_qemus_words_and_never_as_paused_by_somebody(bed: Bed) -> None:
+    one_node(bed, STOPS_KVM, virt_type="kvm", cpu="pentium3")
+    with watching(bed) as service, host_libvirt() as handle:
+        run(bed, boot)
+        wait_until(lambda: "stopped by QEMU itself" in obstacles(bed).get("n0", ""), timeout_s=120)
+        told = obstacles(bed)["n0"]
+        assert all(words in told for words in ("KVM internal error. Suberror: 1", "vmcluster crash", "virt_type: qemu"))
+        assert f" at {time.strftime('%Y-%m-%d', time.gmtime())} " in told
+        assert ("paused" in told, "vmcluster start" in told) == (False, False)
+        assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN]
+        shown = vmcluster(bed, "status", CLUSTER, timeout_s=60).stdout
+        assert ("crashed" in shown, "paused" in shown) == (True, False)
+        libvirt_qemu.qemuMonitorCommand(domain(handle), "info status", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+        assert stays_untouched(service)
+        assert "stopped by QEMU itself: internal error" in obstacles(bed)["n0"], "the log's time is another's now"
+    failed = vmcluster(bed, "start", CLUSTER, timeout_s=60)
+    assert "KVM internal error" in failed.stderr
+    assert failed.returncode == 1
+    run(bed, stop)
+    assert audit(bed).active == frozenset()
+
+
+def test_a_guest_that_suspended_itself_is_told_so_and_is_woken_when_asked(bed: Bed) -> None:
+    one_node(bed, SUSPENDS_ONCE)
+    with watching(bed), host_libvirt() as handle:
+        run(bed, boot)
+        wait_until(lambda: "has suspended itself to memory" in obstacles(bed).get("n0", ""), timeout_s=60)
+        assert reason(handle)[0] == libvirt.VIR_DOMAIN_PMSUSPENDED
+        run(bed, boot)
+        wait_until(lambda: reason(handle)[0] == libvirt.VIR_DOMAIN_RUNNING)
+
+
+def test_a_guest_that_was_stopped_through_qemus_own_monitor_is_paused_by_somebody(
+    bed: Bed, expected: Audit, watch: WatchProcess
+) -> None:
+    with host_libvirt() as handle:
+        run(bed, boot)
+        libvirt_qemu.qemuMonitorCommand(domain(handle), "stop", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+        assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN]
+        wait_until(lambda: obstacles(bed).get("n0", "").startswith("the guest is paused; `vmcluster start`"))
+        run(bed, boot)
+        assert reason(handle)[0] == libvirt.VIR_DOMAIN_RUNNING
+        assert whole(bed, expected)
+        assert watch.process.poll() is None
+
+
+def test_a_node_whose_qemu_was_killed_is_said_to_have_ended_unexpectedly_and_started_for_that_reason(
+    bed: Bed, expected: Audit
+) -> None:
+    async def asked(session: Session) -> None:
+        with pytest.raises(ClusterNotRunning, match="its QEMU ended unexpectedly at 2"):
+            await session.nodes.run(CLUSTER, "n0", "true")
+
+    with host_libvirt() as handle:
+        machine = int(Path(f"/run/libvirt/qemu/{domain(handle).name()}.pid").read_text())
+        os.kill(machine, signal.SIGKILL)
+        wait_until(lambda: reason(handle) == [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED])
+        run(bed, asked)
+    with watching(bed):
+        wait_until(lambda: audit(bed).active == expected.active)
+    history = vmcluster(bed, "events", CLUSTER, timeout_s=60)
+    assert "its QEMU ended unexpectedly" in history.stdout, history
+
+
+def test_a_guest_on_a_full_disk_is_reported_with_its_remedy_and_runs_on_when_asked(bed: Bed, small_disk: Path) -> None:
+    one_node(bed, WRITES_EVERYWHERE + bytes.fromhex(WRITTEN_FIRST))
     ballast = small_disk / "ballast"
     subprocess.run(["fallocate", "-l", f"{SMALL_DISK_MIB - 8}M", ballast], check=True)
     with watching(bed) as service, host_libvirt() as handle:
         run(bed, boot)
         wait_until(lambda: "I/O error" in obstacles(bed).get("n0", ""), timeout_s=60)
         assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR]
+        assert "on vda: no space left" in obstacles(bed)["n0"]
         assert "vmcluster start" in obstacles(bed)["n0"]
         assert stays_untouched(service)
         ballast.unlink()

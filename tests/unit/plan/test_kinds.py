@@ -12,6 +12,8 @@ from reconciler.model.document import (
     ClusterDocument,
     Domain,
     DomainDisk,
+    Halt,
+    HaltReason,
     Layer,
     Network,
     Power,
@@ -356,7 +358,7 @@ IS_CRASHED = Obstacle(
     code=ErrorCode.GUEST_CRASHED,
     node="a",
     terminal=True,
-    message="the guest has panicked and is kept as it is; `vmcluster crash` boots it again, "
+    message="the guest has panicked; it is kept as it is: `vmcluster crash` boots it again, "
     "`vmcluster stop --mode destroy` turns it off",
 )
 IS_PAUSED = Obstacle(
@@ -367,8 +369,8 @@ IS_PAUSED = Obstacle(
 )
 IS_BLOCKED = altered(
     IS_PAUSED,
-    message="the guest was paused by an I/O error (is the disk full?); "
-    "`vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
+    message="the guest was paused by an I/O error (is the disk full?); when the cause is removed, "
+    "`vmcluster start` lets it run on; `vmcluster stop --mode destroy` turns it off",
 )
 
 POWER_TABLE = [
@@ -418,6 +420,12 @@ class TestPower:
         wanted = [(RUNNING.state, StopMode.SHUTDOWN), (PAUSED.state, StopMode.SHUTDOWN)]
         wanted += [(OFF.state, mode) for mode in StopMode]
         assert pairs == {(have, *want) for have in PowerState for want in wanted}
+
+    def test_a_start_says_that_qemu_had_ended_by_itself(self) -> None:
+        ended = altered(OFF, halt=Halt(reason=HaltReason.QEMU_ENDED))
+        (start,) = plan_power(wanting(RUNNING), ClusterDocument(power={"a": ended}))
+        assert isinstance(start, Start)
+        assert start.reason == "wanted running; it is off since its QEMU ended unexpectedly"
 
     def test_a_new_machine_is_started(self) -> None:
         assert [*plan_power(wanting(RUNNING), EMPTY)] == [START]

@@ -51,6 +51,7 @@ UNPLANNED = {
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
     ("power", "open_files"),  # only ever observed
+    ("power", "halt"),  # only ever observed: why a machine does not run
     ("links", "causes"),  # only ever wanted: by whom, not what
     ("snapshots", "request"),  # a snapshot is made or it is not: what it was made with is not changed afterwards
     ("snapshots", "include_memory"),

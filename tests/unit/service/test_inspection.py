@@ -14,9 +14,8 @@ from reconciler.model.document import ClusterDocument, PowerState
 from reconciler.model.drift import DriftMode, DriftPolicy
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord, Deletion
-from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle
-from reconciler.service.inspection import Inspection, not_running
+from reconciler.service.inspection import Inspection
 from reconciler.service.progress import no_progress
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings
@@ -141,27 +140,6 @@ async def test_a_destroyed_cluster_is_not_ready(runtime: Runtime, monkeypatch: p
     sees(runtime, monkeypatch, kept)
     (summary,) = await Inspection(runtime).clusters()
     assert said(summary.conditions)["Ready"] == "False:Destroyed"
-
-
-@pytest.mark.parametrize(
-    ("down", "told", "remedy"),
-    [
-        ({"n0": DomainState.SHUT_OFF}, "n0 is not running, but shut off", "`vmcluster start` boots it"),
-        ({"n0": DomainState.CRASHED}, "n0 is not running: its guest has panicked", "`vmcluster crash` boots n0 again"),
-        (
-            {"n0": DomainState.CRASHED, "n1": DomainState.PAUSED, "n2": DomainState.SHUT_OFF},
-            "n1 is not running, but paused, n2 is not running",
-            "boots n0 again; then `cluster_start` or `vmcluster start` boots them",
-        ),
-    ],
-    ids=["off", "panicked", "several"],
-)
-def test_nodes_that_do_not_run_are_told_with_the_remedy_that_helps(
-    down: dict[str, DomainState], told: str, remedy: str
-) -> None:
-    error = not_running("lab", down)
-    assert (told in error.message, remedy in (error.hint or "")) == (True, True), error
-    assert ("start" in (error.hint or "")) == any(state is not DomainState.CRASHED for state in down.values())
 
 
 async def test_a_login_that_a_dead_node_owes_is_not_said_to_be_on_its_way(

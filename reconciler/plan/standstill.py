@@ -1,0 +1,106 @@
+"""A machine that does not run, in words: why, since when, and what helps. Pure."""
+
+from datetime import datetime
+
+from reconciler.errors import ErrorCode
+from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
+from reconciler.model.status import Obstacle
+
+_OFF = "`vmcluster stop --mode destroy` turns it off"
+_RUNS_ON = "`vmcluster start` lets it run on"
+_BOOTS = "`vmcluster crash` boots it again"
+_PASSES_BY = f"that ends by itself; where it does not, {_RUNS_ON}, {_OFF}"
+KVM_CANNOT = (
+    "; if it happens again, this host's KVM cannot run this guest: `virt_type: qemu` in the topology emulates it, and "
+    "`vmcluster doctor` tells what KVM is worth here"
+)
+
+_CAUSES = {
+    HaltReason.USER: "is paused",
+    HaltReason.PANIC: "has panicked",
+    HaltReason.IO_ERROR: "was paused by an I/O error{disks} (is the disk full?)",
+    HaltReason.INTERNAL_ERROR: "was stopped by QEMU itself{at}: internal error{words}",
+    HaltReason.WATCHDOG: "was paused by its watchdog device",
+    HaltReason.DEBUGGER: "is held by a debugger that is attached to QEMU",
+    HaltReason.SUSPENDED: "has suspended itself to memory",
+    HaltReason.STARTING: "is being started",
+    HaltReason.JOB: "stands still for a job of libvirt's (a save, dump, snapshot or migration)",
+    HaltReason.JOB_FAILED: "was left paused by an operation of libvirt's that failed",
+    HaltReason.UNTOLD: "is paused, and neither libvirt nor QEMU says why",
+    HaltReason.QEMU_ENDED: "is off since its QEMU ended unexpectedly{at}{words}",
+    HaltReason.START_FAILED: "is off since its QEMU failed to start{at}{words}",
+}
+"""For every reason there is."""
+
+_REMEDIES = {
+    HaltReason.PANIC: f"it is kept as it is: {_BOOTS}, {_OFF}",
+    HaltReason.INTERNAL_ERROR: f"it cannot run on, and is kept as it is: {_BOOTS}, {_OFF}",
+    HaltReason.IO_ERROR: f"when the cause is removed, {_RUNS_ON}; {_OFF}",
+    HaltReason.SUSPENDED: f"`vmcluster start` wakes it, {_OFF}",
+    HaltReason.STARTING: _PASSES_BY,
+    HaltReason.JOB: _PASSES_BY,
+}
+"""Others are let run on, or turned off."""
+
+_PASSES = frozenset({HaltReason.STARTING, HaltReason.JOB})
+"""What ends by itself."""
+
+NOT_RESUMABLE = frozenset({HaltReason.PANIC, HaltReason.INTERNAL_ERROR})
+_UNEXPECTED = frozenset({HaltReason.QEMU_ENDED, HaltReason.START_FAILED})
+
+_USUAL = {
+    PowerState.PAUSED: HaltReason.USER,
+    PowerState.BLOCKED: HaltReason.IO_ERROR,
+    PowerState.CRASHED: HaltReason.PANIC,
+}
+
+
+def halt_of(power: Power) -> Halt | Unknown | None:
+    """Why a machine does not run; None where it does, or was turned off as others are."""
+    usual = _USUAL.get(power.state)
+    return power.halt or (Halt(reason=usual) if usual else None)
+
+
+def why(halt: Halt | Unknown) -> str:
+    """Why it does not run, to be put after `the guest` or `it`."""
+    if isinstance(halt, Unknown):
+        return f"is paused, and why is not known: {halt.unknown}"
+    return _CAUSES[halt.reason].format(at=_at(halt.since), words=_words(halt), disks=_on_disks(halt))
+
+
+def remedy(halt: Halt | Unknown, virt_type: str) -> str:
+    """What can be done about a machine that stands still."""
+    reason = halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
+    cannot = KVM_CANNOT if reason is HaltReason.INTERNAL_ERROR and virt_type == "kvm" else ""
+    return _REMEDIES.get(reason, f"{_RUNS_ON}, {_OFF}") + cannot
+
+
+def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
+    """What stands in the way of a node that is not to stand still."""
+    reason = halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
+    return Obstacle(
+        code=ErrorCode.GUEST_CRASHED if reason in NOT_RESUMABLE else ErrorCode.GUEST_PAUSED,
+        node=node,
+        terminal=reason not in _PASSES,
+        message=f"the guest {why(halt)}; {remedy(halt, virt_type)}",
+    )
+
+
+def ended_unexpectedly(halt: Halt | Unknown | None) -> str:
+    """How a machine came to be off, as a clause; empty where it was turned off as others are."""
+    return f"it {why(halt)}" if isinstance(halt, Halt) and halt.reason in _UNEXPECTED else ""
+
+
+def _at(since: datetime | None) -> str:
+    return f" at {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+
+
+def _words(halt: Halt) -> str:
+    if isinstance(halt.words, Unknown):
+        return f" ({halt.words.unknown})"
+    return f"; QEMU said: {halt.words}" if halt.words else ""
+
+
+def _on_disks(halt: Halt) -> str:
+    told = ", ".join(f"{target}: {error}" for target, error in sorted(halt.disks.items()))
+    return f" on {told}" if told else ""
