@@ -9,6 +9,7 @@ from reconciler.model.faults import (
     CutMode,
     FaultEffect,
     Groups,
+    Grudge,
     ImpairFault,
     ImpairRequest,
     LinkExplanation,
@@ -98,6 +99,21 @@ def causes_of(
     return causes
 
 
+def sides_in_words(fault: PartitionFault) -> str:
+    """Who is parted from whom: `a,b | c, bridge d`; where only one way is cut, or sides overlap, `a,b -x> c`."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for receiver, senders in fault.grudge.items():
+        groups.setdefault(senders, []).append(receiver)
+    bridge = f", bridge {fault.bridge}" if fault.bridge else ""
+    if all(senders == _others(group, fault.grudge) for senders, group in groups.items()):
+        return " | ".join(",".join(group) for group in groups.values()) + bridge
+    return "; ".join(f"{','.join(senders)} -x> {','.join(group)}" for senders, group in groups.items()) + bridge
+
+
+def _others(group: Collection[str], grudge: Grudge) -> tuple[str, ...]:
+    return tuple(sorted(grudge.keys() - set(group)))
+
+
 def impairment_in_words(impairment: Impairment) -> str:
     """Everything that an impairment does, in one line."""
     return ", ".join(_impairment_words(impairment))
@@ -115,7 +131,7 @@ def _parameters_of_partition(fault: PartitionFault) -> dict[str, Any]:
     asked = request.model_dump(mode="json", exclude_none=True, exclude={"shape"})
     shape = request.shape.model_dump(mode="json", exclude_none=True, exclude={"grudge"})
     grudge = {receiver: list(senders) for receiver, senders in fault.grudge.items()}
-    return {**names, **shape, **asked, "grudge": grudge}
+    return {**names, **shape, **asked, "sides": sides_in_words(fault), "grudge": grudge}
 
 
 def _parameters_of_impairment(request: ImpairRequest) -> dict[str, Any]:
@@ -155,7 +171,7 @@ def _effect(fault: Fault, link: Link) -> str:
     match fault:
         case PartitionFault():
             how = "pulls the cable" if fault.request.mode is CutMode.LINK_DOWN else "drops every packet"
-            return f"partition ({fault.request.shape.shape}): {how}"
+            return f"partition ({fault.request.shape.shape}) {sides_in_words(fault)}: {how}"
         case ImpairFault():
             assert link.impairment is not None
             return f"impairment: {impairment_in_words(link.impairment)}"

@@ -71,14 +71,13 @@ def impair_request(
 def _shape(sides: Sides) -> PartitionShape:
     match sides.shape:
         case ShapeName.GROUPS:
-            groups = sides.groups if sides.groups is not None else (sides.partition_a, sides.partition_b)
-            return Groups(groups=tuple(map(tuple, groups)))
+            return Groups(groups=_named_groups(sides))
         case ShapeName.HALVES:
             return Halves()
         case ShapeName.ONE:
             return One(node=sides.node)
         case ShapeName.BRIDGE:
-            return Bridge(node=sides.node)
+            return Bridge(node=sides.node, groups=_named_groups(sides) if _names_groups(sides) else None)
         case ShapeName.MAJORITIES_RING:
             return MajoritiesRing()
         case ShapeName.GRUDGE:
@@ -87,13 +86,22 @@ def _shape(sides: Sides) -> PartitionShape:
             assert_never(sides.shape)
 
 
+def _named_groups(sides: Sides) -> tuple[tuple[str, ...], ...]:
+    groups = sides.groups if sides.groups is not None else (sides.partition_a, sides.partition_b)
+    return tuple(map(tuple, groups))
+
+
+def _names_groups(sides: Sides) -> bool:
+    return sides.groups is not None or bool(sides.partition_a or sides.partition_b)
+
+
 def _useless(sides: Sides) -> Iterator[str]:
-    shape = sides.shape
+    shape, takes_groups = sides.shape, sides.shape in (ShapeName.GROUPS, ShapeName.BRIDGE)
     two = bool(sides.partition_a or sides.partition_b)
-    if two and (shape is not ShapeName.GROUPS or sides.groups is not None):
-        other = "groups" if shape is ShapeName.GROUPS else f"shape {shape}"
+    if two and (not takes_groups or sides.groups is not None):
+        other = "groups" if takes_groups else f"shape {shape}"
         yield f"partition_a and partition_b say nothing beside {other} (leave them empty)"
-    if sides.groups is not None and shape is not ShapeName.GROUPS:
+    if sides.groups is not None and not takes_groups:
         yield f"groups say nothing to shape {shape} (leave one of the two out)"
     if sides.node is not None and shape not in (ShapeName.ONE, ShapeName.BRIDGE):
         yield f"node says nothing to shape {shape} (it is for the shapes one and bridge)"
@@ -104,6 +112,6 @@ def _useless(sides: Sides) -> Iterator[str]:
 
 
 def _useless_seed(sides: Sides, seed: int | None) -> Iterator[str]:
-    spelled_out = sides.shape in (ShapeName.GROUPS, ShapeName.GRUDGE)
+    spelled_out = sides.shape in (ShapeName.GROUPS, ShapeName.GRUDGE) or _names_groups(sides)
     if seed is not None and (spelled_out or (sides.shape is ShapeName.ONE and sides.node is not None)):
         yield f"seed says nothing to shape {sides.shape} with its nodes named (there is nothing to shuffle)"

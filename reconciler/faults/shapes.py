@@ -32,7 +32,7 @@ def resolve(request: PartitionRequest, nodes: Sequence[str]) -> Grudge:
         case Groups() | Halves() | One():
             return directed_grudge(_groups(shape, order), request.direction)
         case Bridge():
-            return bridge(order, shape.node)
+            return complete_grudge(shape.groups) if shape.groups else bridge(order, bridging_node(shape, order))
         case MajoritiesRing():
             return majorities_ring(order)
         case ExplicitGrudge():
@@ -84,12 +84,16 @@ def directed_grudge(groups: Sequence[Sequence[str]], direction: Direction) -> Gr
             assert_never(direction)
 
 
-def bridge(nodes: Sequence[str], between: str | None = None) -> Grudge:
-    """Two halves that do not hear each other, and one node, by default the middle one, that both hear."""
+def bridge(nodes: Sequence[str], between: str) -> Grudge:
+    """Two halves that do not hear each other, and one node that both hear."""
     half = len(nodes) // 2
-    middle = nodes[half] if between is None else between
-    others = [node for node in nodes if node != middle]
+    others = [node for node in nodes if node != between]
     return complete_grudge((others[:half], others[half:]))
+
+
+def bridging_node(shape: Bridge, order: Sequence[str]) -> str:
+    """The node that both sides of a bridge hear, by default the middle one."""
+    return shape.node or order[len(order) // 2]
 
 
 def majorities_ring(nodes: Sequence[str]) -> Grudge:

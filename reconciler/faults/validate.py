@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
-from reconciler.faults.shapes import resolve
+from reconciler.faults.shapes import bridging_node, resolve, shuffled
 from reconciler.model.faults import (
     Bridge,
     CutMode,
@@ -78,7 +78,14 @@ def partition_fault(
     if request.mode is CutMode.LINK_DOWN:
         _refuse(_problems_of_link_down(grudge, nodes))
     return PartitionFault(
-        handle_id=handle_id, created_at=created_at, expires_at=expires_at, request=request, grudge=grudge
+        handle_id=handle_id,
+        created_at=created_at,
+        expires_at=expires_at,
+        request=request,
+        grudge=grudge,
+        bridge=bridging_node(request.shape, shuffled(nodes, request.seed))
+        if isinstance(request.shape, Bridge)
+        else None,
     )
 
 
@@ -139,8 +146,11 @@ def _nodes_of_shape(shape: PartitionShape) -> tuple[str, ...]:
     match shape:
         case Groups():
             return tuple(node for group in shape.groups for node in group)
-        case One() | Bridge():
+        case One():
             return () if shape.node is None else (shape.node,)
+        case Bridge():
+            between = () if shape.node is None else (shape.node,)
+            return (*between, *(node for group in shape.groups or () for node in group))
         case ExplicitGrudge():
             return (*shape.grudge, *(sender for senders in shape.grudge.values() for sender in senders))
         case Halves() | MajoritiesRing():
@@ -155,6 +165,8 @@ def _problems_of_shape(shape: PartitionShape, nodes: Sequence[str]) -> Iterator[
         yield f"shape {shape.shape} needs at least {needed} nodes, and this cluster has {len(nodes)}"
     if isinstance(shape, Groups):
         yield from _problems_of_groups(shape.groups)
+    if isinstance(shape, Bridge) and shape.groups is not None:
+        yield from _problems_of_bridge(shape.node, shape.groups)
     if isinstance(shape, ExplicitGrudge):
         yield from _problems_of_grudge(shape.grudge)
 
@@ -168,6 +180,16 @@ def _problems_of_groups(groups: Sequence[Sequence[str]]) -> Iterator[str]:
     seen = Counter(node for group in groups for node in group)
     for node in sorted(node for node, times in seen.items() if times > 1):
         yield f"node {node!r} is named {seen[node]} times (a node stands in one group, once)"
+
+
+def _problems_of_bridge(between: str | None, groups: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield from _problems_of_groups(groups)
+    if len(groups) > 2:  # noqa: PLR2004 a bridge has two ends
+        yield f"shape bridge has two sides, and {len(groups)} groups were given"
+    if between is None:
+        yield "shape bridge between named groups needs its node (set node to the one that both sides hear)"
+    elif any(between in group for group in groups):
+        yield f"node {between!r} is the bridge and stands in a group (leave it out of both)"
 
 
 def _problems_of_grudge(grudge: Grudge) -> Iterator[str]:

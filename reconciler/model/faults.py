@@ -73,10 +73,13 @@ class One(Frozen):
 
 
 class Bridge(Frozen):
-    """Two halves with one node between them that both hear."""
+    """Two sides that do not hear each other, with one node between them that both hear."""
 
     shape: Literal["bridge"] = "bridge"
     node: str | None = Field(default=None, description="The node between; left out: the middle one.")
+    groups: tuple[tuple[str, ...], ...] | None = Field(
+        default=None, description="The two sides; left out: two halves of all other nodes."
+    )
 
 
 class MajoritiesRing(Frozen):
@@ -149,6 +152,7 @@ class PartitionFault(_Wanted):
     fault_type: Literal[FaultType.PARTITION] = FaultType.PARTITION
     request: PartitionRequest
     grudge: Grudge
+    bridge: str | None = Field(default=None, description="The node of the shape `bridge` that both sides hear.")
 
 
 class ImpairFault(_Wanted):

@@ -217,7 +217,8 @@ class PartitionTopology(Frozen):
         description="`groups` as named; over all nodes `halves`, `one`, `bridge`, `majorities-ring`; or a `grudge`.",
     )
     groups: tuple[tuple[NodeName, ...], ...] | None = Field(
-        default=None, description="Two or more groups of nodes, each of which hears only itself."
+        default=None,
+        description="Two or more groups of nodes, each of which hears only itself; for `bridge` two, with its `node`.",
     )
     node: NodeName | None = Field(default=None, description="The node of the shapes `one` and `bridge`.")
     grudge: dict[NodeName, tuple[NodeName, ...]] | None = Field(

@@ -15,7 +15,7 @@ from reconciler.service.faults import Healed
 _VERDICT_STYLES = {"confirmed": "green", "mismatch": "red", "inconclusive": "yellow"}
 _STYLES = {"yes": "green", "no": "yellow"}
 _APPLIED = {True: "yes", False: "no", None: "unknown"}
-_IN_GRUDGE = ("grudge", "groups", "partition_a", "partition_b")
+_IN_GRUDGE = ("grudge", "groups", "partition_a", "partition_b", "sides", "node")
 _SHOWN_APART = ("source_node", "target_node", "direction", "include_host", "applied", "observed", *_IN_GRUDGE)
 
 
@@ -84,8 +84,8 @@ def _fault_row(fault: NetFaultInfo) -> list[str]:
 
 def _hits(fault: NetFaultInfo) -> str:
     parameters = fault.parameters
-    if "grudge" in parameters:
-        return "; ".join(f"{','.join(senders)} -x> {to}" for to, senders in parameters["grudge"].items())
+    if "sides" in parameters:
+        return str(parameters["sides"])
     target = parameters["target_node"]
     named = target if isinstance(target, str) else ",".join(target) or "nobody"
     arrow = {"to": "->", "from": "<-", "both": "<->"}[parameters["direction"]]

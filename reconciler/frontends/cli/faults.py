@@ -88,7 +88,10 @@ def partition(
         ),
     ] = None,
     shape: Annotated[
-        Shape, typer.Option("--shape", help="Laid over all nodes, in place of named groups.", show_default=False)
+        Shape,
+        typer.Option(
+            "--shape", help="Laid over all nodes, in place of named groups; bridge takes two.", show_default=False
+        ),
     ] = Shape.GROUPS,
     node: Annotated[
         str | None,

@@ -35,8 +35,8 @@ async def net_partition(
         Literal["groups", "halves", "one", "bridge", "majorities-ring", "grudge"],
         Field(
             description="`groups`: as named. Over all nodes: `halves`, `one` (one node against all others), `bridge` "
-            "(two halves, one node hears both), `majorities-ring` (each node hears another majority). `grudge`: cut "
-            "by cut."
+            "(two halves, or the two sides named; `node` hears both), `majorities-ring` (each node hears another "
+            "majority). `grudge`: cut by cut."
         ),
     ] = "groups",
     groups: Annotated[
@@ -44,7 +44,10 @@ async def net_partition(
     ] = None,
     node: Annotated[
         Name | None,
-        Field(description="For `one` and `bridge`: that node; left out: the first and the middle one, or by `seed`."),
+        Field(
+            description="For `one` and `bridge`: that node; left out: the first and the middle one, or by `seed`. "
+            "Needed for `bridge` between named sides."
+        ),
     ] = None,
     grudge: Annotated[
         dict[Name, Group] | None,
@@ -73,8 +76,8 @@ async def net_partition(
     """Cut the network between groups of nodes: IPv4, IPv6, ARP and broadcast, established connections too.
 
     Within a group nothing changes, and node_exec reaches all nodes throughout. It holds over reboots until net_heal;
-    nodes that are off get it before they run. The same call again is the same fault. For a shape other than two groups
-    leave both sides empty.
+    nodes that are off get it before they run. The same call again is the same fault. For a shape over all
+    nodes leave both sides empty.
     """
     sides = Sides(
         partition_a=partition_a,

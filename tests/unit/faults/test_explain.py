@@ -6,8 +6,20 @@ import pytest
 from pydantic import TypeAdapter
 
 from reconciler.faults.combine import Fault
-from reconciler.faults.explain import explain, handle_of, info_of
-from reconciler.model.faults import CutMode, Direction, FaultType, Groups, Halves, One, WantedFault
+from reconciler.faults.explain import explain, handle_of, info_of, sides_in_words
+from reconciler.model.faults import (
+    Bridge,
+    CutMode,
+    Direction,
+    ExplicitGrudge,
+    FaultType,
+    Groups,
+    Halves,
+    MajoritiesRing,
+    One,
+    PartitionFault,
+    WantedFault,
+)
 from reconciler.model.links import HOST, Distribution
 from tests.unit.faults.samples import NODES, NOW, impair, partition
 
@@ -40,14 +52,17 @@ def test_a_cut_says_by_whom_and_until_when() -> None:
     assert explained.added_rtt_ms is None
     assert explained.summary == "nothing arrives"
     assert explained.impairment is not None
-    assert explained.faults[0].effect == "partition (halves): drops every packet, until 2026-01-01T00:01:30+00:00"
+    assert (
+        explained.faults[0].effect
+        == "partition (halves) n1,n2 | n3,n4,n5: drops every packet, until 2026-01-01T00:01:30+00:00"
+    )
 
 
 @pytest.mark.parametrize(("sender", "receiver"), [("n5", "n1"), ("n1", "n5"), (HOST, "n5")])
 def test_a_pulled_cable_cuts_both_ways_and_from_the_host(sender: str, receiver: str) -> None:
     explained = explain([PULLED], NODES, sender, receiver)
     assert explained.cut
-    assert explained.faults[0].effect == "partition (one): pulls the cable"
+    assert explained.faults[0].effect == "partition (one) n1,n2,n3,n4 | n5: pulls the cable"
 
 
 def test_a_one_way_cut_leaves_no_round_trip() -> None:
@@ -73,6 +88,7 @@ def test_a_listed_partition_shows_what_it_came_to() -> None:
         "direction": "both",
         "mode": "drop",
         "seed": 4,
+        "sides": "n1 | n2",
         "grudge": {"n1": ["n2"], "n2": ["n1"]},
     }
 
@@ -100,3 +116,20 @@ def test_a_listed_fault_is_in_the_words_of_the_tool_that_takes_it() -> None:
 def test_a_wanted_fault_survives_the_store(fault: Fault) -> None:
     adapter: TypeAdapter[Fault] = TypeAdapter(WantedFault)
     assert adapter.validate_json(adapter.dump_json(fault)) == fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (partition(Groups(groups=(("n1", "n4"), ("n3",)))), "n1,n4 | n3"),
+        (partition(Groups(groups=(("n5",), ("n2",), ("n1", "n3")))), "n1,n3 | n2 | n5"),
+        (partition(Bridge(node="n2", groups=(("n1", "n4"), ("n3",)))), "n1,n4 | n3, bridge n2"),
+        (partition(Bridge()), "n1,n2 | n4,n5, bridge n3"),
+        (partition(One(node="n2"), direction=Direction.TO), "n2 -x> n1,n3,n4,n5"),
+        (partition(ExplicitGrudge(grudge={"n1": ("n2",), "n2": ("n1", "n3")})), "n2 -x> n1; n1,n3 -x> n2"),
+        (partition(MajoritiesRing(), NODES[:3]), "n2 -x> n1; n3 -x> n2; n1 -x> n3"),
+    ],
+)
+def test_a_partition_says_who_is_parted_from_whom(fault: PartitionFault, words: str) -> None:
+    assert sides_in_words(fault) == words
+    assert info_of(fault, NODES).parameters["sides"] == words

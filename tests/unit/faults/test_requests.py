@@ -28,6 +28,14 @@ from reconciler.model.links import Impairment
         (Sides(shape=ShapeName.HALVES), Halves()),
         (Sides(shape=ShapeName.ONE, node="a"), One(node="a")),
         (Sides(shape=ShapeName.BRIDGE), Bridge()),
+        (
+            Sides(shape=ShapeName.BRIDGE, node="c", partition_a=["a"], partition_b=["b"]),
+            Bridge(node="c", groups=(("a",), ("b",))),
+        ),
+        (
+            Sides(shape=ShapeName.BRIDGE, node="c", groups=[["a"], ["b"]]),
+            Bridge(node="c", groups=(("a",), ("b",))),
+        ),
         (Sides(shape=ShapeName.MAJORITIES_RING), MajoritiesRing()),
         (Sides(shape=ShapeName.GRUDGE, grudge={"a": ["b"]}), ExplicitGrudge(grudge={"a": ("b",)})),
     ],

@@ -34,8 +34,8 @@ def test_groups_do_not_hear_each_other() -> None:
 
 
 def test_a_bridge_is_heard_by_both_halves() -> None:
-    assert bridge(FIVE) == {"1": ("4", "5"), "2": ("4", "5"), "4": ("1", "2"), "5": ("1", "2")}
-    assert bridge(FIVE[:4]) == {"1": ("4",), "2": ("4",), "4": ("1", "2")}
+    assert bridge(FIVE, "3") == {"1": ("4", "5"), "2": ("4", "5"), "4": ("1", "2"), "5": ("1", "2")}
+    assert bridge(FIVE[:4], "3") == {"1": ("4",), "2": ("4",), "4": ("1", "2")}
     assert bridge(FIVE, "1") == {"2": ("4", "5"), "3": ("4", "5"), "4": ("2", "3"), "5": ("2", "3")}
 
 
@@ -86,3 +86,16 @@ def test_a_seed_decides_the_order_for_good() -> None:
     assert shuffled(NODES, None) == NODES
     assert shuffled(NODES, 7) == shuffled(tuple(reversed(NODES)), 7) == ("n2", "n4", "n1", "n3", "n5")
     assert {shuffled(NODES, seed)[0] for seed in range(60)} == set(NODES)
+
+
+def test_a_bridge_between_named_sides_leaves_everyone_else_alone() -> None:
+    fault = partition(Bridge(node="n2", groups=(("n1", "n4"), ("n3",))))
+    assert fault.grudge == {"n1": ("n3",), "n3": ("n1", "n4"), "n4": ("n3",)}
+    assert fault.bridge == "n2"
+
+
+def test_a_bridge_over_all_nodes_knows_which_node_it_came_to() -> None:
+    fault = partition(Bridge(), seed=3)
+    assert fault.bridge is not None
+    assert {fault.bridge, *fault.grudge} == set(NODES)
+    assert partition(Halves()).bridge is None
