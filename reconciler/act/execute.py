@@ -15,6 +15,7 @@ from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
 from reconciler.host import tap
 from reconciler.host.cloud_init.driver import delete_seed, write_seed
+from reconciler.host.cloud_init.hosts import hosts_command
 from reconciler.host.console import delete_console_logs
 from reconciler.host.disks.lent import give_back
 from reconciler.host.disks.manifests import remove_snapshot
@@ -186,8 +187,9 @@ async def _write_seed(action: WriteSeed, context: ActContext) -> None:
 
 async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:
     """Bring a running guest's /etc/hosts up to date; a guest that cannot be reached reads it when it boots next."""
+    address = context.address_of(node)
     update = context.ssh.run(
-        context.address_of(node), "cat > /etc/hosts", stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S
+        address, hosts_command(address.user), stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S
     )
     try:
         done = await _while_up(node, update, context)

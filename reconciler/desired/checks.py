@@ -1,20 +1,25 @@
 """What only shows by comparing several fields of a topology: small pure checks, listed at the end."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from reconciler.desired.claims import Claim, Claims
 from reconciler.desired.faults import check_fault
+from reconciler.host.cloud_init.cloud_config import required_values, shape_problems, value_problems
 from reconciler.model.names import cluster_dir, mac_address, tap_name
 from reconciler.source.problems import Finding, Location, yaml_path
+from reconciler.source.tree import SourceDocument
 
 MAX_EXTRA_DISKS = 24  # vdb to vdy; vdz is the seed
 MAX_USER_DATA_TOTAL_BYTES = 16 * 1024 * 1024
 
 _SMALLEST_PREFIX = 30
 _OCTET_PREFIX = 24
+_ANY_ACCESS = 0o777
+_OCTAL_MODE, _OCTAL_DIGITS = re.compile("0[0-7]+"), re.compile("[0-7]{1,4}")
 _RESERVED_NODE_NAMES = frozenset({"localhost"})  # /etc/hosts of every guest has it already
 _RESERVED_BRIDGES = frozenset({"all", "default", "lo"})  # net.ipv4.conf.* of the kernel, and the loopback
 
@@ -79,7 +84,8 @@ def check_extra_disks(claims: Claims) -> Iterator[Finding]:
 
 
 def check_user_data(claims: Claims) -> Iterator[Finding]:
-    """The cloud-configs of all nodes together stay small enough to be kept in every record."""
+    """The cloud-configs can stand beside ours, and together stay small enough to be kept in every record."""
+    yield from _cloud_config_problems(claims)
     shared = len(json.dumps(claims.user_data.value))
     total = shared * len(claims.node_names) + sum(len(json.dumps(own.value)) for own in claims.node_user_data)
     if total > MAX_USER_DATA_TOTAL_BYTES:
@@ -93,6 +99,27 @@ def check_faults(claims: Claims) -> Iterator[Finding]:
     nodes = tuple(dict.fromkeys(claim.value for claim in claims.node_names))
     for fault in claims.faults:
         yield from check_fault(fault.value, fault.location, nodes)
+
+
+def check_modes(claims: Claims, document: SourceDocument) -> Iterator[Finding]:
+    """The modes of files are what they look like: unquoted, 644 is the mode 1204 to cloud-init."""
+    for part in (claims.user_data, *claims.node_user_data):
+        files = part.value.get("write_files")
+        for index, file in enumerate(files if isinstance(files, list) else ()):
+            mode = file.get("permissions") if isinstance(file, dict) else None
+            location = (*part.location, "write_files", index, "permissions")
+            if isinstance(mode, int) and (remedy := _mode_remedy(mode, document.text(location) or str(mode))):
+                yield Finding(location, f"{mode} is the mode {mode:04o} to cloud-init (write {remedy} in quotes)")
+
+
+def _mode_remedy(mode: int, text: str) -> str | None:
+    """What to write for a mode that is written as a number; None where the number is octal, or cannot be meant so."""
+    if _OCTAL_MODE.fullmatch(text):
+        return None
+    is_access = 0 <= mode <= _ANY_ACCESS
+    if not _OCTAL_DIGITS.fullmatch(text):
+        return None if is_access else "the octal mode"
+    return " or ".join([*([f'"{mode:04o}"'] if is_access else []), f'"{text.zfill(4)}"'])
 
 
 CHECKS: tuple[Callable[[Claims], Iterator[Finding]], ...] = (
@@ -109,6 +136,22 @@ CHECKS: tuple[Callable[[Claims], Iterator[Finding]], ...] = (
 def check_claims(claims: Claims) -> list[Finding]:
     """Everything that contradicts itself in a topology."""
     return [finding for check in CHECKS for finding in check(claims)]
+
+
+def _cloud_config_problems(claims: Claims) -> Iterator[Finding]:
+    for part in (claims.user_data, *claims.node_user_data):
+        for place, message in shape_problems(part.value, claims.ssh_user):
+            yield Finding((*part.location, *place), message, about_key=len(place) == 1)
+    own = {claim.location[1]: claim for claim in claims.node_user_data}
+    found: dict[Location, Finding] = {}
+    for name in claims.node_names:
+        required = required_values(name.value, claims.ssh_user or "")
+        part = own.get(name.location[1], Claim((), {}))
+        inherited = {key: value for key, value in claims.user_data.value.items() if key not in part.value}
+        for location, said in ((claims.user_data.location, inherited), (part.location, part.value)):
+            for place, message in value_problems(said, required):
+                found.setdefault((*location, *place), Finding((*location, *place), message, about_key=True))
+    yield from found.values()
 
 
 def _repeated(claims: Iterable[Claim[object]], message: str, depth: int = 2) -> Iterator[Finding]:

@@ -12,7 +12,17 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.model.topology import Address, ClusterName, FaultTopology, HostPath, InterfaceName, NodeName, Subnet
+from reconciler.model.topology import (
+    Address,
+    CloudConfig,
+    ClusterName,
+    FaultTopology,
+    HostPath,
+    InterfaceName,
+    NodeName,
+    Subnet,
+    UserName,
+)
 from reconciler.source.problems import Location
 
 T_co = TypeVar("T_co", covariant=True)
@@ -53,6 +63,7 @@ class Claims:
     disks: tuple[DiskClaim, ...]
     disk_counts: tuple[Claim[int], ...]
     key_path: Claim[Path] | None
+    ssh_user: str | None
     user_data: Claim[dict[str, Any]]
     node_user_data: tuple[Claim[dict[str, Any]], ...]
     fault_names: tuple[Claim[str], ...]
@@ -84,8 +95,9 @@ class _Gatherer:
             disks=tuple(disk for node in self._nodes for disk in self._disks(node)),
             disk_counts=tuple(self._disk_counts()),
             key_path=self._one(HostPath, ("ssh", "key_path")),
-            user_data=self._one(dict, ("user_data",)) or Claim(("user_data",), {}),
-            node_user_data=self._of_nodes(dict, "user_data"),
+            ssh_user=self._value(UserName, ("ssh", "user")),
+            user_data=self._one(CloudConfig, ("user_data",)) or Claim(("user_data",), {}),
+            node_user_data=self._of_nodes(CloudConfig, "user_data"),
             fault_names=self._of_faults(NodeName, "name"),
             faults=self._of_faults(FaultTopology),
         )

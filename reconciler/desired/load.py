@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reconciler.desired.checks import check_claims
+from reconciler.desired.checks import check_claims, check_modes
 from reconciler.desired.claims import Claims, gather_claims
 from reconciler.desired.find import find_topology
 from reconciler.desired.resolve import resolve
@@ -22,10 +22,10 @@ from reconciler.errors import (
     TopologyNotFound,
 )
 from reconciler.model.record import ClusterSpec
-from reconciler.model.topology import PATTERN_WORDS, Topology
+from reconciler.model.topology import FREE_KEY_PREFIX, PATTERN_WORDS, Topology
 from reconciler.settings import Settings
 from reconciler.source.composer import parse_source
-from reconciler.source.problems import Finding, Problem, in_order, report
+from reconciler.source.problems import Finding, Location, Problem, in_order, report
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument
 from reconciler.source.words import explain
@@ -69,7 +69,7 @@ def load_spec(
     are; and `TopologyInvalid` with every problem of whatever kind otherwise.
     """
     path = find_topology(name_or_path, settings)
-    loaded = _load(path, settings.overlay_dir)
+    loaded = _load(path, settings)
     survey = survey_host(loaded.claims, settings)
     _refuse(path, loaded.problems([*survey.findings, *_impossible_faults(loaded.topology, impossible)]))
     assert loaded.topology is not None, "a topology that is not valid has problems"
@@ -84,24 +84,38 @@ def load_topology(path: Path) -> Topology:
     return loaded.topology
 
 
-def parse_topology(content: bytes, base_dir: Path, overlay_dir: Path | None = None) -> LoadedTopology:
-    """Read and check a topology; relative paths in it start at `base_dir`. Touches no file, never raises."""
-    document = parse_source(content)
+def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = None) -> LoadedTopology:
+    """Read and check a topology; relative paths in it start at `base_dir`. Touches no file, never raises.
+
+    What the topology leaves out is taken from `settings`; without them it is not checked.
+    """
+    document = parse_source(content, _takes_octal)
     context = {"base_dir": base_dir, "home": _home()}
     data = document.root.value if document.root else None
     topology, findings = _validate(document, data, context)
     claims = gather_claims(data, context)
-    claims = replace(claims, overlay_dir=claims.overlay_dir or overlay_dir)
-    return LoadedTopology(document, topology, claims, (*findings, *check_claims(claims)))
+    if settings is not None:
+        overlay_dir, ssh_user = claims.overlay_dir or settings.overlay_dir, claims.ssh_user or settings.ssh_user
+        claims = replace(claims, overlay_dir=overlay_dir, ssh_user=ssh_user)
+    return LoadedTopology(
+        document, topology, claims, (*findings, *check_claims(claims), *check_modes(claims, document))
+    )
 
 
-def _load(path: Path, overlay_dir: Path | None) -> LoadedTopology:
+def _takes_octal(location: Location) -> bool:
+    """Whether a value goes to cloud-init, which reads YAML 1.1, or is only kept for such places (`x-...` keys)."""
+    first = str(location[0]) if location else ""
+    is_in_node = first == "nodes" and location[2:3] == ("user_data",)
+    return first == "user_data" or first.startswith(FREE_KEY_PREFIX) or is_in_node
+
+
+def _load(path: Path, settings: Settings | None) -> LoadedTopology:
     try:
         content = read_source_file(path)
     except SourceUnreadable as error:
         message = f"the topology file {path} cannot be read: {error}"
         raise TopologyNotFound(message, hint="name a file that this user can read") from error
-    return parse_topology(content, Path(os.path.abspath(path)).parent, overlay_dir)  # noqa: PTH100 keeps symlinks
+    return parse_topology(content, Path(os.path.abspath(path)).parent, settings)  # noqa: PTH100 keeps symlinks
 
 
 def _validate(document: SourceDocument, data: Any, context: Mapping[str, Any]) -> tuple[Topology | None, list[Finding]]:

@@ -1,8 +1,8 @@
 """Topology and what was found on the host -> the resolved specification of a cluster. Pure."""
 
-from reconciler.desired.cloud_config import merge_cloud_config
 from reconciler.desired.faults import resolve_faults
 from reconciler.desired.survey import Survey
+from reconciler.host.cloud_init.cloud_config import merge_cloud_config
 from reconciler.model.names import extra_disk_target, mac_address, tap_name
 from reconciler.model.record import ClusterSpec, ExtraDiskSpec, NetworkSpec, NodeSpec, SshSpec
 from reconciler.model.topology import Boot, ExtraDisk, NodeTopology, Topology

@@ -10,7 +10,16 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, JsonValue, StrictBool, StringConstraints, ValidationInfo
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
 
 from reconciler.model.base import Frozen
 from reconciler.model.drift import DriftPolicy, DriftSetting
@@ -31,6 +40,21 @@ _WORD = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _CPU = r"^[A-Za-z0-9_.-]+$"
 _USER = r"^[a-z_][a-z0-9_-]*[$]?$"
 _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+
+FREE_KEY_PREFIX = "x-"
+"""Begins the keys at the top of a topology that are only there to be named by anchors, as in Compose files."""
+
+_INTO_RUNCMD = "write it as `write_files` with its path and `permissions`, and run that path in `runcmd`"
+_TEXT_REMEDIES = {
+    "#cloud-config-archive": "is an archive, but cloud-config is a mapping (merge its parts into one)",
+    "#cloud-config": "is cloud-config as text (remove the `|` and the first line: its keys belong right here)",
+    "#cloud-boothook": "is a boot hook (write its commands under `bootcmd`, which run at every boot)",
+    "#!": f"is a script, but cloud-config is a mapping ({_INTO_RUNCMD})",
+    "#include": "names files to be fetched (write what they hold right here)",
+    "## template: jinja": "is a template (write it out, a node's own values in the node's `user_data`)",
+    "Content-Type:": "is a MIME archive, but cloud-config is a mapping (merge its parts into one)",
+    "MIME-Version:": "is a MIME archive, but cloud-config is a mapping (merge its parts into one)",
+}
 
 PATTERN_WORDS = {
     _LABEL: "lower-case letters, digits and '-', with a letter or digit at both ends",
@@ -86,9 +110,26 @@ def _subnet(value: Any) -> IPv4Network:
     return network
 
 
+def _cloud_config(value: Any) -> Any:
+    """Say what to write in place of the other forms of user data that cloud-init takes."""
+    if isinstance(value, str):
+        raise ValueError(_text_remedy(value.lstrip()))
+    if isinstance(value, list | tuple):
+        raise ValueError("is a list, but cloud-config is a mapping (merge its parts into one: `packages:`, `runcmd:`)")
+    return value
+
+
+def _text_remedy(text: str) -> str:
+    for start, remedy in _TEXT_REMEDIES.items():
+        if text.startswith(start):
+            return remedy
+    return "is text, but cloud-config is a mapping (write its `key: value` lines here, not the name of a file)"
+
+
 HostPath = Annotated[Path, BeforeValidator(_plain_path)]
 Address = Annotated[IPv4Address, BeforeValidator(_address)]
 Subnet = Annotated[IPv4Network, BeforeValidator(_subnet)]
+CloudConfig = Annotated[dict[str, JsonValue], BeforeValidator(_cloud_config)]
 ClusterName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=CLUSTER_NAME_MAX_LENGTH)]
 NodeName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=NODE_NAME_MAX_LENGTH)]
 NetworkName = Annotated[str, StringConstraints(pattern=_WORD, max_length=63)]
@@ -203,7 +244,7 @@ class NodeTopology(Frozen):
     cpu: CpuModel | None = Field(
         default=None, description="`cpu` of this node instead of the cluster's; null: chosen by virt_type."
     )
-    user_data: dict[str, JsonValue] | None = Field(
+    user_data: CloudConfig | None = Field(
         default=None,
         description="cloud-config merged over the cluster's: mappings merge, lists append, single values win.",
     )
@@ -291,8 +332,17 @@ class Topology(Frozen):
     """A cluster of virtual machines: a vmcluster topology file.
 
     Relative paths are relative to the directory of the topology file; `~/` is the home directory of the user
-    who runs the command.
+    who runs the command. Keys that begin with `x-` are left alone: a place for anchors.
     """
+
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {f"^{FREE_KEY_PREFIX}": {}}})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_free_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if not str(key).startswith(FREE_KEY_PREFIX)}
 
     cluster_name: ClusterName = Field(
         description="Name of the cluster; lower-case letters, digits and '-', at most 40 characters.",
@@ -329,6 +379,6 @@ class Topology(Frozen):
         default=None,
         description="CPU model: `host`, `maximum`, or a model's name as libvirt knows it; left out: by virt_type.",
     )
-    user_data: dict[str, JsonValue] = Field(
+    user_data: CloudConfig = Field(
         default={}, description="cloud-config for all nodes, merged with what this program needs."
     )

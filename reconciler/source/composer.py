@@ -5,7 +5,7 @@ they name; what they would expand to is counted and bounded.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,26 +13,36 @@ import yaml
 
 from reconciler.source.problems import Location, Mark, Problem, in_order, shown, yaml_path
 from reconciler.source.reading import Unparsable, decode
-from reconciler.source.scalars import Ambiguous, Scalar, read_plain
-from reconciler.source.tree import NODE_SIZE, START, SourceDocument, SourceNode
+from reconciler.source.scalars import Ambiguous, Scalar, read_octal, read_plain
+from reconciler.source.tree import NODE_SIZE, START, Doubt, SourceDocument, SourceNode
 
 MAX_DEPTH = 50
 MAX_EXPANDED_SIZE = 4 * 1024 * 1024
 
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_SCALAR_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
-_COLLECTION_TAGS = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+_CORE = "tag:yaml.org,2002:"
+_SCALAR_TAGS = frozenset({None, "!", f"{_CORE}str"})
+_COLLECTION_TAGS = frozenset({None, "!", f"{_CORE}map", f"{_CORE}seq"})
+_TAG_REMEDIES = {
+    "binary": "write the base64 text without the tag; in write_files, put `encoding: b64` beside it",
+    **dict.fromkeys(("int", "float", "bool", "null"), "write the plain value, without tag and quotes"),
+    "timestamp": "write it as text, in quotes",
+    "set": "write a list",
+    **dict.fromkeys(("omap", "pairs"), "write a list of mappings"),
+}
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep (flatten it)"
 
 
-def parse_source(content: bytes) -> SourceDocument:
+def parse_source(content: bytes, takes_octal: Callable[[Location], bool] = lambda _: False) -> SourceDocument:
     """Read one YAML document; never raises for anything that `content` may hold.
+
+    What two versions of YAML read in two ways is refused, except for octal numbers where `takes_octal` is true.
 
     A file with nothing in it, or only comments, has neither a root nor problems.
     """
     try:
-        return _Composer(decode(content)).document()
+        return _Composer(decode(content), takes_octal).document()
     except Unparsable as stop:
         return SourceDocument(None, (stop.problem,))
 
@@ -62,12 +72,14 @@ class _Frame:
             key_marks=self.key_marks,
             size=NODE_SIZE + sum(NODE_SIZE + len(str(key)) + child.size for key, child in children.items()),
             height=1 + max((child.height for child in children.values()), default=0),
+            doubt=next((child.doubt for child in children.values() if child.doubt), None),
         )
 
 
 class _Composer:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, takes_octal: Callable[[Location], bool]) -> None:
         self._text = text
+        self._takes_octal = takes_octal
         self._frames: list[_Frame] = []
         self._anchors: dict[str, SourceNode] = {}
         self._problems: list[Problem] = []
@@ -111,21 +123,32 @@ class _Composer:
             self._read_key(event, mark)
             return
         plain = bool(event.implicit[0])
-        value = self._plain(event.value, mark) if plain else self._quoted(event, mark)
-        self._add(
-            SourceNode(value, mark, event.value if plain else None, size=NODE_SIZE + len(event.value)), event.anchor
-        )
+        size = NODE_SIZE + len(event.value)
+        if plain:
+            value, doubt = self._plain(event.value, mark)
+            self._add(SourceNode(value, mark, event.value, size=size, doubt=doubt), event.anchor)
+        else:
+            self._add(SourceNode(self._quoted(event, mark), mark, size=size), event.anchor)
 
-    def _plain(self, text: str, mark: Mark) -> Scalar:
+    def _plain(self, text: str, mark: Mark) -> tuple[Scalar, Doubt | None]:
         try:
-            return read_plain(text)
+            return read_plain(text), None
         except Ambiguous as trap:
-            self._say(mark, f"{shown(text)} {trap}")
-            return text
+            doubt = Doubt(mark, f"{shown(text)} {trap}")
+        octal = read_octal(text) if self._takes_octal(self._location()) else None
+        if octal is not None:
+            return octal, doubt
+        self._say(mark, doubt.message)
+        return text, None
+
+    def _require_sure(self, node: SourceNode, location: Location) -> None:
+        """Refuse an octal number that an alias brings to where none is taken."""
+        if node.doubt is not None and not self._takes_octal(location):
+            self._say(node.doubt.mark, node.doubt.message, location)
 
     def _quoted(self, event: Any, mark: Mark) -> str:
         if event.tag not in _SCALAR_TAGS:
-            self._say(mark, f"the tag {shown(event.tag)} is not supported (remove it)")
+            self._say(mark, _unsupported(event.tag))
         if _SURROGATE.search(event.value):
             self._say(mark, "holds half of a UTF-16 surrogate pair (write the character itself)")
         return _SURROGATE.sub("?", event.value)
@@ -159,6 +182,8 @@ class _Composer:
         if len(self._frames) + node.height > MAX_DEPTH:
             raise Unparsable(mark, _TOO_DEEP)
         self._count(node.size, mark)
+        if not any(frame.merging for frame in self._frames[-2:]):  # of what is merged, only what is used counts
+            self._require_sure(node, self._location())
         self._add(node, None)
 
     def _open(self, event: Any) -> None:
@@ -169,7 +194,7 @@ class _Composer:
         if len(self._frames) >= MAX_DEPTH:
             raise Unparsable(mark, _TOO_DEEP)
         if event.tag not in _COLLECTION_TAGS:
-            self._say(mark, f"the tag {shown(event.tag)} is not supported (remove it)")
+            self._say(mark, _unsupported(event.tag))
         self._frames.append(_Frame(mark, event.anchor, isinstance(event, yaml.MappingStartEvent), self._location()))
 
     def _close(self) -> None:
@@ -187,6 +212,7 @@ class _Composer:
             for key, child in part.children.items():
                 if key not in frame.children:
                     self._count(child.size, mark)
+                    self._require_sure(child, (*frame.location, key))
                     frame.children[key] = child
                     frame.key_marks[str(key)] = part.key_marks[str(key)]
 
@@ -228,6 +254,13 @@ class _Composer:
                 f"the values, with aliases written out, exceed {MAX_EXPANDED_SIZE // (1024 * 1024)} MiB (use fewer)"
             )
             raise Unparsable(mark, message)
+
+
+def _unsupported(tag: str) -> str:
+    short = tag.removeprefix(_CORE)
+    name = shown(f"!!{short}" if short != tag else tag)
+    remedy = _TAG_REMEDIES.get(short, "write the value itself: what the tag stands for is not known here")
+    return f"the tag {name} is not supported ({remedy})"
 
 
 def _value_or_none(text: str) -> Scalar:

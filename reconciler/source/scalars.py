@@ -24,14 +24,15 @@ _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+][0-9]{1,3})?")
 
 _NUMBER_MAX_LENGTH = 64  # what is longer is text; it also bounds the patterns' backtracking
 
-_OCTAL = re.compile(r"[-+]?0[0-7_]+")
+_OCTAL, _NEW_OCTAL = re.compile(r"[-+]?0[0-7_]+"), re.compile(r"0o[0-7]+")
+_OCTAL_MAX_LENGTH = len("+0777777777")
 _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"),
         "is a number in base 60 to YAML 1.1 and text to YAML 1.2",
     ),
     (re.compile(r"[-+]?0b[01_]+"), "is a binary number to YAML 1.1 and text to YAML 1.2"),
-    (re.compile(r"0o[0-7]+"), "is text to YAML 1.1 and an octal number to YAML 1.2"),
+    (_NEW_OCTAL, "is text to YAML 1.1 and an octal number to YAML 1.2"),
     (re.compile(r"[-+]?0[0-9]+"), "is text to YAML 1.1 and a decimal number to YAML 1.2"),
     (re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*"), "is a number to YAML 1.1 and text to YAML 1.2"),
     (
@@ -63,12 +64,19 @@ def read_plain(text: str) -> Scalar:
     return text
 
 
+def read_octal(text: str) -> Scalar:
+    """The value of an octal number as YAML 1.1 has it, to which `0o644` is text; None where it is none."""
+    if _OCTAL.fullmatch(text) and len(text) <= _OCTAL_MAX_LENGTH:
+        return int(text.replace("_", ""), 8)
+    return text if _NEW_OCTAL.fullmatch(text) else None
+
+
 def _refuse_traps(text: str) -> None:
     if not (text[0].isdigit() or text[0] in "+-."):
         return
     if _NOT_FINITE.fullmatch(text):
         raise Ambiguous('is not a number that can be used (put it in quotes if text is meant: "...")')
-    if _OCTAL.fullmatch(text) and len(text) <= len("+0777777777"):
+    if _OCTAL.fullmatch(text) and len(text) <= _OCTAL_MAX_LENGTH:
         value = int(text.replace("_", ""), 8)
         raise Ambiguous(f'is the octal number {value} to YAML 1.1 (write {value}, or "{text}" in quotes for text)')
     for pattern, why in _TRAPS:

@@ -11,8 +11,19 @@ START = Mark(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A number that two versions of YAML read in two ways: where it is written, and the message with its remedy."""
+
+    mark: Mark
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceNode:
-    """A value of the file. `text` is a scalar as written without quotes; `size` and `height` include aliases."""
+    """A value of the file. `text` is a scalar as written without quotes; `size` and `height` include aliases.
+
+    `doubt` is the first octal number in it, which is taken where it stands and not everywhere.
+    """
 
     value: Any
     mark: Mark
@@ -21,6 +32,7 @@ class SourceNode:
     key_marks: Mapping[str, Mark] = field(default_factory=dict)
     size: int = NODE_SIZE
     height: int = 1
+    doubt: "Doubt | None" = None
 
 
 @dataclass(frozen=True, slots=True)

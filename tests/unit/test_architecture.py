@@ -1,5 +1,6 @@
 """The contracts between the layers hold, and cannot be made to hold by adding exceptions."""
 
+import ast
 import configparser
 from pathlib import Path
 
@@ -50,3 +51,18 @@ def test_every_codec_and_everything_that_decides_is_held_pure() -> None:
     assert modules
     assert modules <= pure
     assert {"reconciler.plan", "reconciler.model", "reconciler.desired.compile", "reconciler.service.intent"} <= pure
+
+
+def test_a_topology_is_refused_where_it_is_read_and_nowhere_later() -> None:
+    """What plans, acts and renders seeds or XML cannot say that a topology is wrong: something was touched by then."""
+    of_input = {"TopologyInvalid", "InvalidArgument", "ImageNotFound"}
+    later = ("act", "controller", "observe", "plan", "host/cloud_init", "host/libvirt")
+    modules = [path for folder in later for path in (REPOSITORY / "reconciler" / folder).rglob("*.py")]
+    assert modules
+    refusing = {
+        path
+        for path in modules
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name | ast.alias) and of_input & {getattr(node, "id", ""), getattr(node, "name", "")}
+    }
+    assert refusing == set()

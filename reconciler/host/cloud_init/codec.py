@@ -14,38 +14,29 @@ from typing import Any
 
 import yaml
 
-from reconciler.errors import InvalidArgument
+from reconciler.host.cloud_init.cloud_config import required_values, with_login
+from reconciler.host.cloud_init.hosts import MERGE_HOSTS
 
-SEED_VERSION = 1
+SEED_VERSION = 2
 """Part of every digest: raised when the text that we render changes, so that seeds are written again."""
 
 VOLUME_LABEL = "cidata"
 HOSTS_FILE = "hosts"
 
-PROTECTED_KEYS = {
-    "hostname": "the node's name is its host name",
-    "preserve_hostname": "the node's name is its host name",
-    "manage_etc_hosts": "/etc/hosts lists the cluster's nodes",
-    "network": "the node's address is `ip`",
-    "ssh_keys": "host keys are made and verified by the system",
-    "ssh_deletekeys": "host keys are made and verified by the system",
-    "disable_root": "the system logs in as `ssh.user`",
-}
-"""Top-level cloud-config keys that a user cannot set, with the reason: without ours no login would be possible."""
-
-_LISTS = ("bootcmd", "ssh_authorized_keys", "users")
+_CARD = "eth0"
 
 # `mount` fails where the seed was taken away: the guest then boots with the file it has.
-_UPDATE_HOSTS = (
-    "mkdir -p /run/vmcluster-seed; "
-    f"if mount -o ro LABEL={VOLUME_LABEL} /run/vmcluster-seed; then "
-    f"cat /run/vmcluster-seed/{HOSTS_FILE} > /etc/hosts; umount /run/vmcluster-seed; fi"
-)
+_UPDATE_HOSTS = f"""mkdir -p /run/vmcluster-seed
+if mount -o ro LABEL={VOLUME_LABEL} /run/vmcluster-seed; then
+{{ {MERGE_HOSTS}
+}} </run/vmcluster-seed/{HOSTS_FILE}
+umount /run/vmcluster-seed
+fi"""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedInputs:
-    """Everything that a node's seed says, the host key excepted; `hosts` is the whole text of /etc/hosts.
+    """Everything that a node's seed says, the host key excepted; `hosts` are our lines of /etc/hosts.
 
     `gateway` is None where the network leads nowhere: the guest then has no default route and no name server.
     """
@@ -82,18 +73,6 @@ class SeedFiles:
         }
 
 
-def render_hosts(nodes: Mapping[str, IPv4Address], cluster: str) -> str:
-    """The /etc/hosts that all nodes of a cluster share; the order of `nodes` does not matter."""
-    by_address = sorted(nodes.items(), key=lambda node: (int(node[1]), node[0]))
-    lines = [
-        f"# The nodes of cluster {cluster}; written again at every boot.",
-        "127.0.0.1 localhost",
-        "::1 localhost ip6-localhost ip6-loopback",
-        *(f"{ip} {name}" for name, ip in by_address),
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def seed_digest(inputs: SeedInputs, hosts_digest: str) -> str:
     """What a seed made from `inputs` is marked with; `hosts_digest` stands for `inputs.hosts`, which is large."""
     asked = (
@@ -113,25 +92,14 @@ def seed_digest(inputs: SeedInputs, hosts_digest: str) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def user_data_problems(user_data: Mapping[str, Any]) -> dict[str, str]:
-    """What stands against merging a user's cloud-config into ours: top-level key -> reason."""
-    problems = {key: reason for key, reason in PROTECTED_KEYS.items() if key in user_data}
-    not_lists = {
-        key: "must be a list" for key in _LISTS if key in user_data and not isinstance(user_data[key], list | tuple)
-    }
-    return problems | not_lists
-
-
 def render_seed(inputs: SeedInputs, host_key_private: str, host_key_public: str) -> SeedFiles:
-    """The seed's files. Raises `InvalidArgument` where `user_data` asks for what it cannot have."""
-    problems = user_data_problems(inputs.user_data)
-    if problems:
-        listed = "; ".join(f"{key}: {reason}" for key, reason in problems.items())
-        raise InvalidArgument(f"user_data cannot be merged: {listed}", node=inputs.node, hint="remove those keys")
+    """The seed's files, whatever `user_data` asks for: what cannot be was refused when the topology was read."""
     ours = _our_cloud_config(inputs, host_key_private, host_key_public)
+    required = required_values(inputs.node, inputs.ssh_user)
+    merged = with_login(ours, inputs.user_data, required, inputs.ssh_user, inputs.ssh_public_key)
     return SeedFiles(
         meta_data=_yaml({"instance-id": inputs.instance_id, "local-hostname": inputs.node}),
-        user_data="#cloud-config\n" + _yaml(merge(ours, inputs.user_data)),
+        user_data="#cloud-config\n" + _yaml(merged),
         network_config=_yaml(_network_config(inputs)),
         hosts=inputs.hosts,
     )
@@ -146,27 +114,10 @@ def parse_host_key(user_data: str) -> tuple[str, str]:
         raise ValueError("the seed carries no host key") from error
 
 
-def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """`theirs` laid over `ours`: mappings are merged, lists appended to ours, everything else is theirs."""
-    merged = dict(ours)
-    for key, value in theirs.items():
-        mine = merged.get(key)
-        if isinstance(mine, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(mine, value)
-        elif isinstance(mine, list) and isinstance(value, list | tuple):
-            merged[key] = [*mine, *value]
-        else:
-            merged[key] = value
-    return merged
-
-
 def _our_cloud_config(inputs: SeedInputs, host_key_private: str, host_key_public: str) -> dict[str, Any]:
     return {
-        "hostname": inputs.node,
-        "preserve_hostname": False,
-        "manage_etc_hosts": False,
+        **required_values(inputs.node, inputs.ssh_user),
         "ssh_pwauth": False,
-        "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": host_key_private, "ed25519_public": host_key_public},
         **_login(inputs.ssh_user, inputs.ssh_public_key),
         "bootcmd": [_UPDATE_HOSTS],
@@ -176,7 +127,7 @@ def _our_cloud_config(inputs: SeedInputs, host_key_private: str, host_key_public
 def _login(user: str, public_key: str) -> dict[str, Any]:
     """The keys that let `user` in; naming `users` leaves out the image's own default user."""
     if user == "root":
-        return {"disable_root": False, "users": [], "ssh_authorized_keys": [public_key]}
+        return {"users": [], "ssh_authorized_keys": [public_key]}
     account = {
         "name": user,
         "shell": "/bin/bash",
@@ -188,13 +139,15 @@ def _login(user: str, public_key: str) -> dict[str, Any]:
 
 
 def _network_config(inputs: SeedInputs) -> dict[str, Any]:
-    """Version 2; the card is found by its address and keeps its name.
+    """Version 2; the card is found by its address and named, as before 22.3 cloud-init took the key here for its name
+    (<https://github.com/canonical/cloud-init/issues/3516>).
 
     The default route is spelled out because not every renderer of cloud-init 22.4 knows `to: default`. Without
     `accept-ra: false` a guest can wait for a router's advertisement that never comes.
     """
     card: dict[str, Any] = {
         "match": {"macaddress": inputs.mac},
+        "set-name": _CARD,
         "dhcp4": False,
         "dhcp6": False,
         "accept-ra": False,
@@ -203,7 +156,7 @@ def _network_config(inputs: SeedInputs) -> dict[str, Any]:
     if inputs.gateway is not None:
         card["routes"] = [{"to": "0.0.0.0/0", "via": str(inputs.gateway)}]
         card["nameservers"] = {"addresses": [str(inputs.gateway)]}
-    return {"version": 2, "ethernets": {"cluster": card}}
+    return {"version": 2, "ethernets": {_CARD: card}}
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

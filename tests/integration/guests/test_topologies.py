@@ -52,3 +52,33 @@ async def test_a_topology_of_the_specs_is_made_and_goes(path: Path, default_plac
             assert all(fault.parameters["applied"] for fault in await session.faults.listing(path.stem))
         finally:
             await session.clusters.destroy(path.stem, remove_overlays=True)
+
+
+async def test_a_users_cloud_config_holds_beside_ours_and_over_a_power_cut(default_places: Settings) -> None:
+    cluster = "cloud-config"
+    async with Runtime(default_places) as runtime:
+        session = Session(runtime)
+
+        async def said(node: str, command: str) -> str:
+            done = await session.nodes.run(cluster, node, command)
+            assert done.exit_code == 0, done.stderr
+            return done.stdout.strip()
+
+        try:
+            await session.clusters.apply(Path(f"specs/topologies/{cluster}.yaml"), timeout_s=BOOT_TIMEOUT_S)
+            await said("web", "cloud-init status --wait")
+            assert await said("web", "id -u; getent passwd tester | cut -d: -f5,7") == "2000\nTest runner:/bin/sh"
+            assert await said("web", "sudo -n id -u; getent passwd alice | cut -d: -f5,7") == "0\nAlice:/bin/sh"
+            assert await said("db", "getent passwd alice | cut -d: -f5") == "Alice"
+            assert await said("web", "ready; stat -c %a /usr/local/bin/ready /etc/secret") == "ready\n755\n600"
+            assert await said("web", "sudo -n cat /etc/secret") == "hello"
+            assert await said("web", "ip -br address show eth0 | tr -s ' ' | cut -d' ' -f3") == "192.168.105.10/24"
+            await said("web", "echo 192.0.2.2 mirror | sudo -n tee -a /etc/hosts; sync")
+            before = await said("web", "cat /etc/hosts")
+            await session.clusters.crash(cluster, "web", ssh_timeout_s=BOOT_TIMEOUT_S)
+            assert await said("web", "cat /etc/hosts") == before
+            resolved = await said("web", "getent hosts db registry mirror | tr -s ' '")
+            assert resolved == "192.168.105.11 db\n192.0.2.1 registry\n192.0.2.2 mirror"
+            assert await said("web", "wc -l < /var/log/boots") == "2"
+        finally:
+            await session.clusters.destroy(cluster, remove_overlays=True)

@@ -30,7 +30,7 @@ empty:
 
 def test_values_are_those_of_the_safe_loader() -> None:
     for content in (SAMPLE, *(path.read_bytes() for path in SPECS.glob("*.yaml"))):
-        document = parse_source(content)
+        document = parse_source(content, lambda _: True)
         assert document.problems == ()
         assert document.root is not None
         assert document.root.value == yaml.safe_load(content)
@@ -128,3 +128,22 @@ def test_what_is_shown_of_a_file_cannot_drive_a_terminal() -> None:
     document = parse_source(b'"k\\e[2J": 1\n"k\\e[2J": 2\n')
     assert "\x1b" not in document.problems[0].at("f")
     assert "\\x1b[2J" in document.problems[0].message
+
+
+def test_octal_numbers_are_taken_where_they_may_stand_and_no_alias_brings_them_elsewhere() -> None:
+    text = b"free: {a: &a 0644, b: 0o644, l: &l [1, 0755], m: &m {x: 010, y: 1}}\n"
+    uses = {
+        "strict: *a\n": ["0644 is the octal number 420"],
+        "strict: *l\n": ["0755 is the octal number 493"],
+        "strict: {<<: *m}\n": ["010 is the octal number 8"],
+        "strict: {<<: *m, x: 8}\n": [],
+        "strict: 0644\n": ["0644 is the octal number 420"],
+        "strict: 0o644\n": ["0o644 is text to YAML 1.1"],
+    }
+    for use, messages in uses.items():
+        document = parse_source(text + use.encode(), lambda location: location[:1] == ("free",))
+        assert document.root is not None
+        assert document.root.value["free"] == {"a": 420, "b": "0o644", "l": [1, 493], "m": {"x": 8, "y": 1}}
+        assert len(document.problems) == len(messages)
+        assert all(problem.message.startswith(said) for problem, said in zip(document.problems, messages, strict=True))
+        assert all(problem.path.startswith("strict") for problem in document.problems)

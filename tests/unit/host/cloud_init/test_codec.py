@@ -8,17 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import InvalidArgument
-from reconciler.host.cloud_init.codec import (
-    PROTECTED_KEYS,
-    SeedInputs,
-    merge,
-    parse_host_key,
-    render_hosts,
-    render_seed,
-    seed_digest,
-    user_data_problems,
-)
+from reconciler.host.cloud_init.cloud_config import required_values, shape_problems, value_problems
+from reconciler.host.cloud_init.codec import SeedInputs, parse_host_key, render_seed, seed_digest
+from reconciler.host.cloud_init.hosts import render_hosts
 
 GOLDEN = Path(__file__).parent / "golden"
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nbm90IGEga2V5\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -57,10 +49,6 @@ def test_a_seed_is_rendered_to_the_letter(name: str, inputs: SeedInputs) -> None
     assert rendered == expected
 
 
-def test_hosts_are_the_same_in_whatever_order_the_nodes_come() -> None:
-    assert render_hosts(NODES, "demo") == render_hosts(dict(reversed(NODES.items())), "demo")
-
-
 def test_the_host_key_is_read_back_from_the_user_data() -> None:
     assert parse_host_key(render_seed(ROOT_ON_NAT, PRIVATE, PUBLIC).user_data) == (PRIVATE, PUBLIC)
 
@@ -96,43 +84,24 @@ def test_the_digest_changes_with_the_hosts_and_with_nothing_else() -> None:
     assert seed_digest(reordered, "h") == seed_digest(replace(reordered, user_data={"a": 2, "b": 1}), "h")
 
 
-@pytest.mark.parametrize("key", PROTECTED_KEYS)
-def test_a_key_that_would_lock_us_out_is_refused_with_its_reason(key: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"{key}: {PROTECTED_KEYS[key]}"):
-        render_seed(replace(ROOT_ON_NAT, user_data={key: True}), PRIVATE, PUBLIC)
-
-
-def test_every_problem_of_user_data_is_listed_at_once() -> None:
-    problems = user_data_problems({"users": "default", "network": {}, "bootcmd": {"a": 1}, "runcmd": "anything"})
-    assert set(problems) == {"users", "network", "bootcmd"}
-
-
-user_data = st.dictionaries(
-    st.text(max_size=8).filter(lambda key: key not in PROTECTED_KEYS and key not in {"users", "bootcmd"}),
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=40),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=8,
-    ),
-    max_size=4,
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
 )
+keys = st.sampled_from(["users", "user", "bootcmd", "ssh_authorized_keys", "hostname", "network", "ssh_keys", "runcmd"])
+user_data = st.dictionaries(keys | st.text(max_size=8), values, max_size=4)
 
 
-@given(user_data)
-def test_any_user_data_arrives_whole_beside_ours(user_data: dict[str, Any]) -> None:
-    user_data.pop("ssh_authorized_keys", None)
-    rendered = yaml.safe_load(render_seed(replace(ROOT_ON_NAT, user_data=user_data), PRIVATE, PUBLIC).user_data)
-    assert rendered.items() >= user_data.items()
-    assert rendered["ssh_keys"]["ed25519_private"] == PRIVATE
-
-
-def test_merging_appends_lists_merges_mappings_and_lets_the_user_have_the_rest() -> None:
-    ours = {"list": [1], "mapping": {"a": 1, "deep": {"x": 1}}, "scalar": 1, "kept": True}
-    theirs = {"list": [2], "mapping": {"b": 2, "deep": {"y": 2}}, "scalar": 2, "new": None}
-    assert merge(ours, theirs) == {
-        "list": [1, 2],
-        "mapping": {"a": 1, "deep": {"x": 1, "y": 2}, "b": 2},
-        "scalar": 2,
-        "kept": True,
-        "new": None,
-    }
+@given(user_data, st.sampled_from(["root", "tester"]))
+def test_any_user_data_makes_a_seed_that_lets_us_in(user_data: dict[str, Any], ssh_user: str) -> None:
+    inputs = replace(ROOT_ON_NAT, user_data=user_data, ssh_user=ssh_user)
+    rendered = yaml.safe_load(render_seed(inputs, PRIVATE, PUBLIC).user_data)
+    required = required_values("n1", ssh_user)
+    assert rendered.items() >= required.items()
+    assert rendered["ssh_keys"] == {"ed25519_private": PRIVATE, "ed25519_public": PUBLIC}
+    assert inputs.ssh_public_key in str(rendered["ssh_authorized_keys" if ssh_user == "root" else "users"])
+    assert "network" not in rendered
+    if not [*shape_problems(user_data, ssh_user), *value_problems(user_data, required)]:
+        taken_up = {"users", "user", "bootcmd", "ssh_authorized_keys", *required}
+        assert rendered.items() >= {key: of for key, of in user_data.items() if key not in taken_up and of}.items()

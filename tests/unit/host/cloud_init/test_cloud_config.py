@@ -1,0 +1,127 @@
+"""What of a user's cloud-config can stand beside ours, and how two become one."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.host.cloud_init.cloud_config import (
+    merge_cloud_config,
+    required_values,
+    shape_problems,
+    value_problems,
+)
+from reconciler.host.cloud_init.codec import render_seed
+
+from .test_codec import ROOT_ON_NAT
+
+KEY = ROOT_ON_NAT.ssh_public_key
+OURS = {
+    "name": "tester",
+    "shell": "/bin/bash",
+    "lock_passwd": True,
+    "sudo": "ALL=(ALL) NOPASSWD:ALL",
+    "ssh_authorized_keys": [KEY],
+}
+
+
+def seed_of(user_data: dict[str, Any], ssh_user: str = "tester") -> dict[str, Any]:
+    inputs = replace(ROOT_ON_NAT, ssh_user=ssh_user, user_data=user_data)
+    rendered: dict[str, Any] = yaml.safe_load(render_seed(inputs, "private", "public").user_data)
+    return rendered
+
+
+def test_mappings_merge_lists_append_and_single_values_are_replaced() -> None:
+    base = {"a": {"x": 1, "l": [1]}, "b": [1], "c": 1, "d": 1, "k": [1], "m": {"x": 1}}
+    over = {"a": {"l": [2], "y": 2}, "b": [2], "c": 2, "e": 2, "k": {"x": 1}, "m": None}
+    before = yaml.safe_dump([base, over])
+    assert merge_cloud_config(base, over) == {
+        "a": {"x": 1, "l": [1, 2], "y": 2},
+        "b": [1, 2],
+        "c": 2,
+        "d": 1,
+        "e": 2,
+        "k": {"x": 1},
+        "m": None,
+    }
+    assert yaml.safe_dump([base, over]) == before
+
+
+@pytest.mark.parametrize(
+    ("users", "same"),
+    [
+        ("default, alice", ["default", "alice"]),
+        (["default,alice", ["bob"]], ["default", "alice", "bob"]),
+        ({"default": True, "alice": {"uid": 7}, "bob": False}, ["default", {"uid": 7, "name": "alice"}]),
+        ([{"name": "alice", "uid": 7}, "alice", {"name": "alice", "shell": "/bin/sh"}],
+         [{"name": "alice", "uid": 7, "shell": "/bin/sh"}]),
+        (None, []),
+    ],
+)  # fmt: skip
+def test_accounts_in_every_form_become_a_list_with_each_name_once(users: Any, same: list[Any]) -> None:
+    assert merge_cloud_config({"users": users}, {})["users"] == same
+    assert seed_of({"users": users})["users"] == [OURS, *same]
+    assert seed_of({"users": users}, "root")["users"] == same
+
+
+def test_a_nodes_account_is_merged_into_the_clusters_of_that_name() -> None:
+    cluster = {"users": [{"name": "bob", "shell": "/bin/sh", "ssh-authorized-keys": "one"}]}
+    node = {"users": {"bob": {"shell": "/bin/zsh", "ssh_authorized_keys": ["two"]}}}
+    assert merge_cloud_config(cluster, node)["users"] == [
+        {"name": "bob", "shell": "/bin/zsh", "ssh_authorized_keys": ["one", "two"]}
+    ]
+
+
+def test_what_a_user_says_of_the_account_that_we_log_in_to_is_kept_beside_our_key() -> None:
+    theirs = {"name": "tester", "shell": "/bin/zsh", "uid": 2000, "ssh-authorized-keys": "ssh-ed25519 theirs"}
+    merged = {**OURS, "shell": "/bin/zsh", "uid": 2000, "ssh_authorized_keys": [KEY, "ssh-ed25519 theirs"]}
+    assert seed_of({"users": [theirs, "tester"]})["users"] == [merged]
+
+
+@pytest.mark.parametrize("entry", [{"name": "default"}, {}])
+def test_the_images_own_user_has_our_key_too_where_keys_are_given_it(entry: dict[str, Any]) -> None:
+    entry = {**entry, "ssh_authorized_keys": ["theirs"]}
+    assert seed_of({"users": [entry]})["users"][1]["ssh_authorized_keys"] == [KEY, "theirs"]
+    assert seed_of({"user": entry})["user"]["ssh_authorized_keys"] == [KEY, "theirs"]
+    assert seed_of({"users": [entry]}, "root")["users"] == [entry]
+
+
+def test_keys_as_text_are_one_key_a_line() -> None:
+    text = "ssh-ed25519 one\nssh-ed25519 two\n"
+    assert seed_of({"ssh_authorized_keys": text}, "root")["ssh_authorized_keys"] == [
+        KEY,
+        "ssh-ed25519 one",
+        "ssh-ed25519 two",
+    ]
+
+
+def test_an_empty_value_takes_nothing_of_ours_away() -> None:
+    empty = dict.fromkeys(["hostname", "bootcmd", "ssh_authorized_keys", "users", "ssh_keys"])
+    assert seed_of(empty, "root") == seed_of({}, "root")
+
+
+@pytest.mark.parametrize(
+    ("said", "ssh_user", "refused"),
+    [
+        ({"hostname": "n1", "preserve_hostname": False, "manage_etc_hosts": "no", "ssh_deletekeys": 1}, "root", []),
+        ({"disable_root": False}, "root", []),
+        ({"disable_root": True}, "tester", []),
+        ({"disable_root": True, "hostname": "n2"}, "root", ["hostname", "disable_root"]),
+        ({"manage_etc_hosts": "localhost", "preserve_hostname": 1}, "root", ["preserve_hostname", "manage_etc_hosts"]),
+        (dict.fromkeys(["hostname", "disable_root"]), "root", []),
+    ],
+)
+def test_values_equal_to_those_needed_may_be_said(said: dict[str, Any], ssh_user: str, refused: list[str]) -> None:
+    found = value_problems(said, required_values("n1", ssh_user))
+    assert [place for place, _ in found] == [(key,) for key in refused]
+
+
+def test_an_account_of_another_name_may_be_what_ours_may_not() -> None:
+    closed = {"name": "bob", "shell": "/usr/sbin/nologin", "ssh_redirect_user": True}
+    assert list(shape_problems({"users": [closed]}, "tester")) == []
+    assert [place for place, _ in shape_problems({"users": [closed]}, "bob")] == [
+        ("users", 0, "ssh_redirect_user"),
+        ("users", 0, "shell"),
+    ]
+    assert list(shape_problems({"users": {"bob": closed}}, None)) == []
