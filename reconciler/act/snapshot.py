@@ -17,8 +17,8 @@ from reconciler.act.context import ActContext
 from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
 from reconciler.errors import ClusterError
 from reconciler.host.disks import manifests
+from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import freeze_layer, mark_resumed
-from reconciler.host.disks.qcow2 import read_image_facts
 from reconciler.host.libvirt.memory_file import prepare_memory, publish_memory
 from reconciler.model import names
 from reconciler.model.document import BackingFile, Domain, Layer

@@ -1,7 +1,7 @@
 """Topology and what was found on the host -> the resolved specification of a cluster. Pure."""
 
 from reconciler.desired.faults import resolve_faults
-from reconciler.desired.survey import Survey
+from reconciler.desired.found import Survey
 from reconciler.host.cloud_init.cloud_config import merge_cloud_config
 from reconciler.model.names import extra_disk_target, mac_address, tap_name
 from reconciler.model.record import ClusterSpec, ExtraDiskSpec, NetworkSpec, NodeSpec, SshSpec

@@ -3,29 +3,20 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.desired.claims import Claim, Claims, DiskClaim
+from reconciler.desired.found import Survey
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
-from reconciler.host.disks.qcow2 import QCOW2, RAW, ImageFacts, image_identity, read_image_facts
+from reconciler.host.disks.image_file import image_identity, read_image_facts
+from reconciler.host.disks.qcow2 import QCOW2, RAW, ImageFacts
 from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.record import ImageFile
 from reconciler.settings import Settings
 from reconciler.source.problems import Finding, Location
 
 _BYTES_PER_GB = 1024**3
-
-
-@dataclass(slots=True)
-class Survey:
-    """What was found: the images by path, existing extra disks by path, the public key, and what is wrong."""
-
-    images: dict[Path, ImageFile] = field(default_factory=dict)
-    disks: dict[Path, ImageFile] = field(default_factory=dict)
-    public_key: str | None = None
-    findings: list[Finding] = field(default_factory=list)
 
 
 def survey_host(claims: Claims, settings: Settings) -> Survey:

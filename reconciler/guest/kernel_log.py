@@ -9,20 +9,12 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import PRIORITY
-from reconciler.kernel_log.records import parse_kmsg
+from reconciler.kernel_log.records import READ_COMMAND, parse_kmsg
 from reconciler.model.results import ExecResult
 
 OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
 """More than any ring buffer in use (CONFIG_LOG_BUF_SHIFT is at most 25, 32 MiB, without `log_buf_len`)."""
 _READINGS = 5
-_RECORDS_LIMIT = 2_000_000
-
-READ_COMMAND = (
-    'read -r boot </proc/sys/kernel/random/boot_id; read -r up _ </proc/uptime; echo "$boot $up"; export LC_ALL=C; '
-    f"exec dd if=/dev/kmsg ibs=8192 obs=65536 iflag=nonblock count={_RECORDS_LIMIT}"
-)
-"""One process, in place of the login shell. Each read(2) is one record, from the oldest that is there; at the end it
-fails with EAGAIN, and with EPIPE where the next record was overwritten meanwhile (printk.c, devkmsg_read)."""
 
 _KNOWN_LIMIT = 500_000
 """Records of which a follower keeps the times: more than the largest ring buffers hold."""

@@ -15,6 +15,14 @@ from reconciler.kernel_log.line import LogLine, harmless, logged
 
 _HEADER = re.compile(rb"([0-9]{1,10}),([0-9]{1,20}),([0-9]{1,20}),[^;,\n]{1,8}(?:,[^;\n]{0,256})?;")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+_RECORDS_LIMIT = 2_000_000
+
+READ_COMMAND = (
+    'read -r boot </proc/sys/kernel/random/boot_id; read -r up _ </proc/uptime; echo "$boot $up"; export LC_ALL=C; '
+    f"exec dd if=/dev/kmsg ibs=8192 obs=65536 iflag=nonblock count={_RECORDS_LIMIT}"
+)
+"""One process, in place of the login shell. Each read(2) is one record, from the oldest that is there; at the end it
+fails with EAGAIN, and with EPIPE where the next record was overwritten meanwhile (printk.c, devkmsg_read)."""
 
 
 def parse_kmsg(output: bytes) -> list[LogLine]:

@@ -4,7 +4,7 @@ The models hold what a file may say; what only shows by comparing several fields
 checked in `reconciler.desired`. Descriptions are for people: they become the JSON Schema that editors show.
 """
 
-import os
+import posixpath
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from pathlib import Path
@@ -76,7 +76,7 @@ def _plain_path(value: Any, info: ValidationInfo) -> str:
         text = _in_home(text, (info.context or {}).get("home"))
     if not text.startswith("/") and base_dir is None:
         raise ValueError(f"{text!r} is a relative path (write it from the root, with a leading '/')")
-    return os.path.normpath(os.path.join(base_dir or "/", text))  # noqa: PTH118 lexical, touches no file
+    return posixpath.normpath(posixpath.join(base_dir or "/", text))
 
 
 def _in_home(text: str, home: Path | None) -> str:

@@ -72,7 +72,7 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
 
 async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> Visit:
     answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
-    return parse_visit(answer)
+    return parse_visit(answer, datetime.now(UTC))
 
 
 async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, timeout_s: float) -> Probe:

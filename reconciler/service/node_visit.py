@@ -8,11 +8,11 @@ What bash has read it says in one breath, since each write(2) becomes a packet t
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from reconciler.artifacts.installed import parse_installed_id
 from reconciler.artifacts.node_scripts import RECORD_PATH
-from reconciler.guest.kernel_log import READ_COMMAND
+from reconciler.kernel_log.records import READ_COMMAND
 from reconciler.model.results import ExecResult
 
 _TAINT = "/proc/sys/kernel/tainted"
@@ -65,22 +65,22 @@ class Visit:
     log: ExecResult
 
 
-def parse_visit(answer: ExecResult) -> Visit:
-    """What `LOOK_COMMAND` or `READING_COMMAND` printed."""
+def parse_visit(answer: ExecResult, now: datetime) -> Visit:
+    """What `LOOK_COMMAND` or `READING_COMMAND` has printed just now."""
     listed, vitals, log, *_ = [*_RULES.split(answer.stdout, maxsplit=2), "", ""]
     installed, *modules = listed.split("\n")
     return Visit(
         modules=tuple(line.split()[0] for line in modules if line.strip()),
         artifact_id=parse_installed_id(installed),
-        vitals=_vitals(vitals.splitlines()),
+        vitals=_vitals(vitals.splitlines(), now),
         log=answer.model_copy(update={"stdout": log}),
     )
 
 
-def _vitals(lines: list[str]) -> Vitals | None:
+def _vitals(lines: list[str], now: datetime) -> Vitals | None:
     try:
         taint, printk, uptime, *consoles = lines
-        booted = datetime.now(UTC) - timedelta(seconds=float(uptime.split()[0]))
+        booted = now - timedelta(seconds=float(uptime.split()[0]))
         return Vitals(str(int(taint)), int(printk.split()[0]), booted, any(map(_SERIAL.match, consoles)))
     except (ValueError, IndexError, OverflowError):
         return None

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from reconciler.source.decoding import Unparsable, decode
 from reconciler.source.problems import Location, Mark, Problem, in_order, shown, yaml_path
-from reconciler.source.reading import Unparsable, decode
 from reconciler.source.scalars import Ambiguous, Scalar, read_octal, read_plain
 from reconciler.source.tree import NODE_SIZE, START, Doubt, SourceDocument, SourceNode
 

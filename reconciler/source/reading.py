@@ -1,28 +1,14 @@
-"""The bytes of a file that a person wrote -> text: bounded, UTF-8, without control characters."""
+"""Reading a file that a person wrote: bounded, and without waiting."""
 
 import os
-import re
 import stat
 from pathlib import Path
 
-from reconciler.source.problems import Location, Mark, Problem, yaml_path
-from reconciler.source.tree import START
-
-MAX_FILE_BYTES = 1024 * 1024
-
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # YAML 1.2.2, production 1 (c-printable)
+from reconciler.source.decoding import MAX_FILE_BYTES
 
 
 class SourceUnreadable(Exception):
     """The file is not there or cannot be read; the message is the reason in plain words."""
-
-
-class Unparsable(Exception):
-    """The text cannot be read to its end; `problem` says where and why."""
-
-    def __init__(self, mark: Mark, message: str, location: Location = ()) -> None:
-        super().__init__(message)
-        self.problem = Problem(yaml_path(location), mark.line, mark.column, message)
 
 
 def read_source_file(path: Path) -> bytes:
@@ -38,20 +24,3 @@ def read_source_file(path: Path) -> bytes:
 
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would wait for its writer
-
-
-def decode(content: bytes) -> str:
-    """The text of the file; raises `Unparsable`."""
-    if len(content) > MAX_FILE_BYTES:
-        raise Unparsable(START, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB (split it, or remove data)")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        mark = Mark(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
-        raise Unparsable(mark, f"byte 0x{content[error.start]:02x} is not UTF-8 (save the file as UTF-8)") from error
-    if match := _FORBIDDEN.search(text):
-        start = match.start()
-        mark = Mark(text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
-        raise Unparsable(mark, f"the control character U+{ord(match[0]):04X} is not allowed in YAML (remove it)")
-    return text

@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,20 @@ HOST_EXCEPTIONS = {
     "reconciler.service.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
 }
 
+PURE_EXCEPTIONS = {
+    "reconciler.desired.resolve -> reconciler.settings",  # values that somebody else has read
+    "reconciler.host.image.recipe -> io",  # an archive in memory
+    "reconciler.service.plan_view -> reconciler.service.clusters",  # a type, which is not imported when it runs
+}
+FUNCTIONS_WITH_EFFECTS = {"open", "input", "print", "exec", "eval", "compile", "__import__"}
+METHODS_WITH_EFFECTS = {
+    *("chmod", "cwd", "exists", "expanduser", "glob", "group", "hardlink_to", "home", "is_dir", "is_file", "is_mount"),
+    *("is_symlink", "iterdir", "lchmod", "lstat", "mkdir", "open", "owner", "read_bytes", "read_text", "readlink"),
+    *("rename", "resolve", "rglob", "rmdir", "samefile", "stat", "symlink_to", "touch", "unlink", "walk"),
+    *("write_bytes", "write_text", "now", "today", "utcnow"),
+}
+"""Those of paths that touch files, and those of `datetime` that look at the clock; `Path` itself is only a name."""
+
 
 def contracts() -> dict[str, configparser.SectionProxy]:
     parser = configparser.ConfigParser()
@@ -36,16 +52,34 @@ def test_every_contract_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lint_imports(config_filename=str(REPOSITORY / ".importlinter"), no_cache=True) == 0
 
 
+def pure_files() -> set[Path]:
+    """The source of everything that the contract holds pure, packages with all that is in them."""
+    places = [REPOSITORY / name.replace(".", "/") for name in lines(contracts()["pure"], "source_modules")]
+    return {
+        file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")])
+    }
+
+
+def effects(source: str) -> Iterator[tuple[int, str]]:
+    """The calls in a module that no import betrays, with their lines."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS_WITH_EFFECTS:
+                yield node.lineno, name
+            case ast.Call(func=ast.Attribute(attr=name)) if name in METHODS_WITH_EFFECTS:
+                yield node.lineno, name
+
+
 def test_only_the_known_exceptions_are_made() -> None:
     made = {exception for section in contracts().values() for exception in lines(section, "ignore_imports")}
-    assert made <= HOST_EXCEPTIONS
+    assert made <= HOST_EXCEPTIONS | PURE_EXCEPTIONS
 
 
 def test_every_codec_and_everything_that_decides_is_held_pure() -> None:
     pure = lines(contracts()["pure"], "source_modules")
     modules = {
         ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
-        for pattern in ("host/*/*_xml.py", "host/*/codec.py", "host/*/mark.py")
+        for pattern in ("host/*/*_xml.py", "host/*/*codec.py", "host/*/mark.py")
         for path in (REPOSITORY / "reconciler").glob(pattern)
     }
     assert modules
@@ -66,3 +100,21 @@ def test_a_topology_is_refused_where_it_is_read_and_nowhere_later() -> None:
         if isinstance(node, ast.Name | ast.alias) and of_input & {getattr(node, "id", ""), getattr(node, "name", "")}
     }
     assert refusing == set()
+
+
+def test_what_calls_itself_pure_is_held_pure() -> None:
+    held = pure_files()
+    for file in (REPOSITORY / "reconciler").rglob("*.py"):
+        docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
+        if file.name != "__init__.py" and re.search(r"\bpure\b", docstring, re.IGNORECASE):
+            assert file in held, f"{file} says that it is pure, and .importlinter does not hold it to that"
+
+
+def test_what_is_pure_opens_nothing_and_looks_at_no_file_and_no_clock() -> None:
+    found = {f"{file}:{line}: {name}" for file in pure_files() for line, name in effects(file.read_text())}
+    assert not found
+
+
+@pytest.mark.parametrize("source", ["open('x')", "path.read_text()", "Path.cwd()", "datetime.now(UTC)", "a.b().stat()"])
+def test_an_effect_is_seen(source: str) -> None:
+    assert list(effects(source))

@@ -1,4 +1,4 @@
-"""A plan as people read it; pure, apart from printing its lines."""
+"""A plan as people read it."""
 
 from collections.abc import Iterator
 

@@ -2,16 +2,11 @@
 
 The layout is QEMU's `docs/interop/qcow2.txt`: all integers big-endian; a header of 72 bytes in version 2, and
 of `header_length` bytes in version 3; then extensions of (type, length, data padded to 8 bytes) up to the
-backing file's name, which ends within the first cluster.
+backing file's name, which ends within the first cluster. Pure.
 """
 
-import os
-import stat
 import struct
 from dataclasses import dataclass
-from pathlib import Path
-
-from reconciler.errors import ImageNotFound
 
 QCOW2 = "qcow2"
 RAW = "raw"
@@ -26,7 +21,6 @@ _BACKING_FORMAT = 0xE2792ACA
 _BACKING_NAME_MAX_BYTES = 1023
 _CLUSTER_BITS = range(9, 22)
 
-_FIRST_READ_BYTES = 4096
 _OTHER_FORMATS = (
     (0, b"KDMV", "vmdk"),
     (0, b"COWD", "vmdk"),
@@ -59,35 +53,6 @@ class ImageFacts:
     backing_format: str | None = None
 
 
-def read_image_facts(path: Path | str) -> ImageFacts:
-    """The facts of an image file or block device, without qemu-img and without following its backing file.
-
-    Raises `ImageNotFound` where it is missing, unreadable, no file, or has a damaged header.
-    """
-    try:
-        head, size_bytes = _read_head(path)
-    except OSError as error:
-        raise ImageNotFound(f"cannot read the disk image {path}: {error.strerror}", hint=_read_remedy(error)) from error
-    try:
-        return parse_header(head, size_bytes)
-    except ValueError as error:
-        raise ImageNotFound(
-            f"the disk image {path} is damaged: {error}", hint=f"`qemu-img check {path}` says more"
-        ) from error
-
-
-def image_identity(path: Path) -> str:
-    """Size and time of change of a file: kept by a faithful copy, changed by whoever writes to it; or `gone`.
-
-    Raises `OSError` where it cannot be looked at.
-    """
-    try:
-        facts = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return "gone"
-    return f"{facts.st_size}:{facts.st_mtime_ns}"
-
-
 def parse_header(head: bytes, file_size_bytes: int) -> ImageFacts:
     """The facts in the first `header_span(head)` bytes of an image.
 
@@ -116,28 +81,6 @@ def header_span(head: bytes) -> int:
     if cluster_bits not in _CLUSTER_BITS:
         return len(head)
     return min(backing_offset + backing_length, 1 << cluster_bits)
-
-
-def _read_head(path: Path | str) -> tuple[bytes, int]:
-    # O_NONBLOCK: opening a FIFO must not wait for its writer.
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        kind = os.fstat(file).st_mode
-        if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
-            raise OSError(0, "it is neither a file nor a block device")
-        head = os.pread(file, _FIRST_READ_BYTES, 0)
-        span = header_span(head)
-        if span > len(head):
-            head = os.pread(file, span, 0)
-        return head, os.lseek(file, 0, os.SEEK_END)
-    finally:
-        os.close(file)
-
-
-def _read_remedy(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "correct the path, or make the image: `vmcluster image build`"
-    return "correct the path, or let this user read it"
 
 
 def _format_by_magic(head: bytes) -> str:

@@ -125,7 +125,7 @@ def image_digest(recipe: Recipe) -> str:
 def render_overlay(files: Sequence[OverlayFile]) -> bytes:
     """The overlay as a tar archive with its directories, all owned by root."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+    with tarfile.TarFile(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for directory in sorted({str(parent) for file in files for parent in Path(file.path).parents} - {"."}):
             archive.addfile(_member(directory, tarfile.DIRTYPE, 0o755))
         for file in files:

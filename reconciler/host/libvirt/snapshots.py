@@ -13,7 +13,7 @@ from typing import Any
 import libvirt
 
 from reconciler.errors import Conflict, OperationFailed
-from reconciler.host.disks.qcow2 import read_image_facts
+from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.libvirt import guest_agent
 from reconciler.host.libvirt.connection import Connection
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files

@@ -5,7 +5,6 @@ the notices (`codec`), with linux/netfilter/nfnetlink.h and linux/netfilter.h of
 """
 
 import errno
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,14 +63,14 @@ def is_last(datagram: bytes) -> bool:
         if kind == _NLMSG_ERROR:
             raise _refusal(payload)
         if flags & _NLM_F_DUMP_INTR:
-            raise DumpRefused(errno.EINTR, os.strerror(errno.EINTR))
+            raise DumpRefused(errno.EINTR, "what is listed has changed meanwhile")
         ended = ended or kind == _NLMSG_DONE
     return ended
 
 
 def _refusal(payload: bytes) -> DumpRefused:
     code = -_ERROR_CODE.unpack_from(payload)[0] if len(payload) >= _ERROR_CODE.size else errno.EPROTO
-    return DumpRefused(code, os.strerror(code))
+    return DumpRefused(code, errno.errorcode.get(code, "refused"))
 
 
 def chains_request(family: Family) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.host.disks.flatten import flatten_layer
-from reconciler.host.disks.qcow2 import read_image_facts
+from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.verify import verify_chain
 from reconciler.host.files import second_name
 from reconciler.host.libvirt.guest_agent import FREEZE_TIMEOUT_S

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.desired.load import load_spec, load_topology
 from reconciler.errors import ImageNotFound, TopologyInvalid, TopologyNotFound
-from reconciler.host.disks.qcow2 import image_identity
+from reconciler.host.disks.image_file import image_identity
 from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.names import mac_address, tap_name
 from reconciler.model.record import ClusterSpec, ExtraDiskSpec, ImageFile

@@ -8,8 +8,8 @@ import yaml
 
 from reconciler.source import composer
 from reconciler.source.composer import parse_source
+from reconciler.source.decoding import MAX_FILE_BYTES
 from reconciler.source.problems import Mark
-from reconciler.source.reading import MAX_FILE_BYTES
 
 SPECS = Path(__file__).parents[3] / "specs" / "topologies"
 

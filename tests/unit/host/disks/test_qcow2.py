@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.errors import ImageNotFound
-from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header, read_image_facts
+from reconciler.host.disks.image_file import read_image_facts
+from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header
 
 MIB = 1 << 20
 
