@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.desired.claims import Claim, Claims
 from reconciler.desired.faults import check_fault
 from reconciler.host.cloud_init.cloud_config import required_values, shape_problems, value_problems
-from reconciler.model.names import cluster_dir, mac_address, tap_name
+from reconciler.model.names import ALL_NODES, LOOPBACK_NAMES, cluster_dir, mac_address, tap_name
 from reconciler.source.problems import Finding, Location, yaml_path
 from reconciler.source.tree import SourceDocument
 
@@ -20,7 +20,9 @@ _SMALLEST_PREFIX = 30
 _OCTET_PREFIX = 24
 _ANY_ACCESS = 0o777
 _OCTAL_MODE, _OCTAL_DIGITS = re.compile("0[0-7]+"), re.compile("[0-7]{1,4}")
-_RESERVED_NODE_NAMES = frozenset({"localhost"})  # /etc/hosts of every guest has it already
+_LOOPBACKS = frozenset({name for names in LOOPBACK_NAMES.values() for name in names} | {"localhost4", "localhost6"})
+_MULTICAST = frozenset({"ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts"})
+_ADDRESS = re.compile("0x[0-9a-f]+|[0-9]+")  # what inet_aton(3) takes of that which a host name can be
 _RESERVED_BRIDGES = frozenset({"all", "default", "lo"})  # net.ipv4.conf.* of the kernel, and the loopback
 
 
@@ -28,8 +30,8 @@ def check_node_names(claims: Claims) -> Iterator[Finding]:
     """Node names are unique, and not names that every machine has for itself."""
     yield from _repeated(claims.node_names, "is the name of {first} too (give each node a name of its own)")
     for name in claims.node_names:
-        if name.value in _RESERVED_NODE_NAMES:
-            yield Finding(name.location, f"{name.value} means the machine itself everywhere (choose another name)")
+        if why := _why_no_host_name(name.value):
+            yield Finding(name.location, f"{name.value} {why}")
 
 
 def check_subnet(claims: Claims) -> Iterator[Finding]:
@@ -173,6 +175,16 @@ def _disks_in_the_way(claims: Claims, paths: Iterable[Claim[Path]]) -> Iterator[
             yield Finding(
                 path.location, f"{path.value} lies among this cluster's own files in {ours} (use another place)"
             )
+
+
+def _why_no_host_name(name: str) -> str | None:
+    if _ADDRESS.fullmatch(name):
+        return f"is an address wherever a host is named (begin it with a letter, as in n{name})"
+    if name == ALL_NODES:
+        return "means every node wherever nodes are named (choose another name)"
+    if name in _LOOPBACKS:
+        return "means the machine itself everywhere (choose another name)"
+    return "means other addresses in many images' /etc/hosts (choose another name)" if name in _MULTICAST else None
 
 
 def _is_special(subnet: IPv4Network) -> bool:

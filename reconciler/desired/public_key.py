@@ -2,11 +2,19 @@
 
 import base64
 import binascii
+import os
+import re
+import stat
 from pathlib import Path
 
 from reconciler.source.reading import SourceUnreadable, read_source_file
 
 _MAX_PRIVATE_KEY_BYTES = 64 * 1024
+_OPENSSH = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*")
+_MAGIC = b"openssh-key-v1\0"
+_ENCRYPTED = (b"Proc-Type: 4,ENCRYPTED", b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+_TOUCHED = "sk-"
+_OTHERS = 0o077
 
 
 class PublicKeyUnusable(Exception):
@@ -16,18 +24,33 @@ class PublicKeyUnusable(Exception):
 def read_public_key(key_path: Path) -> str:
     """The public key of the private key at `key_path`, as one line `TYPE BASE64 [COMMENT]`.
 
-    It is read from the file beside it with `.pub`, or derived where there is none. Raises `PublicKeyUnusable`.
+    The file beside it with `.pub` gives the comment, and has to be of this key. Raises `PublicKeyUnusable` for what
+    no login without a person succeeds with, in this program or in the ssh that it starts.
     """
-    private = _read(key_path, f"make one: `ssh-keygen -t ed25519 -N '' -f {key_path}`")
+    private = _read(key_path, _make_one(key_path))
+    public = _public_half(private, key_path)
+    _require_private(key_path)
+    if public.startswith(_TOUCHED):
+        raise PublicKeyUnusable(f"{key_path} needs a hardware token at each login ({_make_another(key_path)})")
     public_path = key_path.with_name(f"{key_path.name}.pub")
     if not public_path.exists():
-        return _derived(private, key_path)
+        return public
     line = _read(public_path, "let this user read it").decode(errors="replace").strip()
     if not _is_public_key(line):
-        raise PublicKeyUnusable(
-            f"{public_path} is not one public SSH key (write it anew: `ssh-keygen -y -f {key_path} > {public_path}`)"
-        )
+        raise PublicKeyUnusable(f"{public_path} is not one public SSH key ({_write_again(key_path)})")
+    if line.split()[:2] != public.split()[:2]:
+        raise PublicKeyUnusable(f"{public_path} is not of the key {key_path} ({_write_again(key_path)})")
     return line
+
+
+def _require_private(path: Path) -> None:
+    """Ssh refuses a key of this user that others may read (`sshkey_perm_ok` of OpenSSH), and expands `${...}`."""
+    status = path.stat()
+    if status.st_uid == os.getuid() and status.st_mode & _OTHERS:
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        raise PublicKeyUnusable(f"{path} can be read by others (mode {mode}), so ssh refuses it (`chmod 600 {path}`)")
+    if "${" in str(path):
+        raise PublicKeyUnusable(f"{path} holds `${{`, which ssh takes for a variable (move the key to another path)")
 
 
 def _read(path: Path, remedy: str) -> bytes:
@@ -51,11 +74,65 @@ def _is_public_key(line: str) -> bool:
     return line.isprintable() and blob.startswith(len(kind).to_bytes(4, "big") + kind.encode()) and bool(kind)
 
 
+def _public_half(private: bytes, path: Path) -> str:
+    if any(mark in private for mark in _ENCRYPTED):
+        raise _has_passphrase(path)
+    if _is_public_key(private.decode(errors="replace").strip()):
+        name = path.with_suffix("") if path.suffix == ".pub" else "the private one"
+        raise PublicKeyUnusable(f"{path} is a public key (name {name}; its public half is found beside it)")
+    match = _OPENSSH.fullmatch(private)
+    return _openssh_public_half(match[1], path) if match else _derived(private, path)
+
+
+def _openssh_public_half(armored: bytes, path: Path) -> str:
+    """As OpenSSH's PROTOCOL.key has it: a cipher, how its key is derived, and the public key in clear."""
+    try:
+        content = base64.b64decode(b"".join(armored.split()), validate=True).removeprefix(_MAGIC)
+        cipher, rest = _field(content)
+        for _ in ("derivation", "its options"):
+            _, rest = _field(rest)
+        public, _ = _field(rest[4:])  # after the number of keys, which is one
+        kind, _ = _field(public)
+    except (binascii.Error, ValueError) as error:
+        raise _not_a_key(path, "it is damaged") from error
+    if cipher != b"none":
+        raise _has_passphrase(path)
+    return f"{kind.decode(errors='replace')} {base64.b64encode(public).decode()}"
+
+
+def _field(content: bytes) -> tuple[bytes, bytes]:
+    """A string of RFC 4251, section 5, and what follows it."""
+    end = 4 + int.from_bytes(content[:4], "big")
+    if len(content) < max(4, end):
+        raise ValueError("cut short")
+    return content[4:end], content[end:]
+
+
 def _derived(private: bytes, path: Path) -> str:
     import asyncssh  # noqa: PLC0415 a third of a second that most topologies do without
 
     try:
         return asyncssh.import_private_key(private).export_public_key().decode().strip()
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
-        remedy = f"write {path.name}.pub beside it, or make a key: `ssh-keygen -t ed25519 -N '' -f {path}`"
-        raise PublicKeyUnusable(f"{path} is not an SSH private key without a passphrase: {error} ({remedy})") from error
+        raise _not_a_key(path, str(error)) from error
+
+
+def _has_passphrase(path: Path) -> PublicKeyUnusable:
+    remedy = f"take it away: `ssh-keygen -p -N '' -f {path}`, or name another key"
+    return PublicKeyUnusable(f"{path} has a passphrase, which nobody could be asked for ({remedy})")
+
+
+def _not_a_key(path: Path, why: str) -> PublicKeyUnusable:
+    return PublicKeyUnusable(f"{path} is not an SSH private key: {why} ({_make_another(path)})")
+
+
+def _make_one(path: Path) -> str:
+    return f"make one: `ssh-keygen -t ed25519 -N '' -f {path}`"
+
+
+def _make_another(path: Path) -> str:
+    return f"name another key, or make one: `ssh-keygen -t ed25519 -N '' -f {path.with_name('id_vmcluster')}`"
+
+
+def _write_again(path: Path) -> str:
+    return f"write it again: `ssh-keygen -y -f {path} > {path}.pub`"

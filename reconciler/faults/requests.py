@@ -23,8 +23,7 @@ from reconciler.model.faults import (
     ShapeName,
 )
 from reconciler.model.links import Impairment
-
-ALL = "all"
+from reconciler.model.names import ALL_NODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def impair_request(
     include_host: bool = False,
 ) -> ImpairRequest:
     """The request for an impairment; `targets` is one node, a list of them, or "all" (as None) for all others."""
-    everyone = targets is None or targets == ALL or list(targets) == [ALL]
+    everyone = targets is None or targets == ALL_NODES or list(targets) == [ALL_NODES]
     named = None if everyone or targets is None else (targets,) if isinstance(targets, str) else tuple(targets)
     return ImpairRequest(
         source=source, targets=named, direction=direction, impairment=impairment, include_host=include_host

@@ -27,13 +27,14 @@ def render_ssh_transport(
         "IdentityAgent": "none",
         "PreferredAuthentications": "publickey",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": f'"{known_hosts_path}"',  # ssh_config(5): quotes keep a path with spaces whole
+        "IdentityFile": _as_value(address.key_path),  # `-i` looks for the file before tokens are replaced
+        "UserKnownHostsFile": _as_value(known_hosts_path),
         "GlobalKnownHostsFile": "none",
         "UpdateHostKeys": "no",
         "ConnectTimeout": str(max(1, round(address.connect_timeout_s))),
     }
     rendered = [word for name, value in {**options, **more_options}.items() for word in ("-o", f"{name}={value}")]
-    login = ["-i", str(address.key_path), "-p", str(address.port), "-l", address.user]
+    login = ["-p", str(address.port), "-l", address.user]
     return ["ssh", "-F", "none", *rendered, *login]
 
 
@@ -49,6 +50,12 @@ def write_known_hosts(path: Path, addresses: Iterable[GuestAddress]) -> None:
         temporary = Path(file.name)
         file.write(render_known_hosts(addresses))
     temporary.replace(path)
+
+
+def _as_value(path: Path) -> str:
+    """A path for ssh_config(5): quotes keep one with spaces whole, and `%` begins a token."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
 
 
 def _host_pattern(address: GuestAddress) -> str:

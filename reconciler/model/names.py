@@ -17,6 +17,9 @@ INTERFACE_NAME_MAX_LENGTH = 15  # IFNAMSIZ - 1, linux/if.h
 
 ROOT_DISK = "vda"
 
+ALL_NODES = "all"
+"""What means every node where nodes are named."""
+
 LOOPBACK_NAMES = {"127.0.0.1": ("localhost",), "::1": ("localhost", "ip6-localhost", "ip6-loopback")}
 """What every guest's /etc/hosts has beside its nodes."""
 

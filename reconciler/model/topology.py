@@ -126,12 +126,19 @@ def _text_remedy(text: str) -> str:
     return "is text, but cloud-config is a mapping (write its `key: value` lines here, not the name of a file)"
 
 
+def _host_name(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("is a number, and an address wherever a host is named (begin it with a letter, as in n1)")
+    return value
+
+
 HostPath = Annotated[Path, BeforeValidator(_plain_path)]
 Address = Annotated[IPv4Address, BeforeValidator(_address)]
 Subnet = Annotated[IPv4Network, BeforeValidator(_subnet)]
 CloudConfig = Annotated[dict[str, JsonValue], BeforeValidator(_cloud_config)]
 ClusterName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=CLUSTER_NAME_MAX_LENGTH)]
 NodeName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=NODE_NAME_MAX_LENGTH)]
+HostName = Annotated[NodeName, BeforeValidator(_host_name)]
 NetworkName = Annotated[str, StringConstraints(pattern=_WORD, max_length=63)]
 InterfaceName = Annotated[str, StringConstraints(pattern=_WORD, max_length=INTERFACE_NAME_MAX_LENGTH)]
 SnapshotName = Annotated[str, StringConstraints(pattern=_WORD, max_length=100)]
@@ -220,7 +227,7 @@ class Boot(Frozen):
 class NodeTopology(Frozen):
     """One machine. What it leaves out is taken from the cluster."""
 
-    name: NodeName = Field(description="Host name; unique in the cluster.", examples=["worker-0"])
+    name: HostName = Field(description="Host name; unique in the cluster.", examples=["worker-0"])
     role: RoleText = Field(default="node", description="Free text, passed on to consumers.")
     vcpus: Annotated[int, Field(ge=1, le=512, strict=True)] = Field(description="Number of virtual CPUs.", examples=[2])
     memory_mb: Annotated[int, Field(ge=64, le=16 * 1024 * 1024, strict=True)] = Field(

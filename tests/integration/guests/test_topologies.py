@@ -60,7 +60,7 @@ async def test_a_users_cloud_config_holds_beside_ours_and_over_a_power_cut(defau
         session = Session(runtime)
 
         async def said(node: str, command: str) -> str:
-            done = await session.nodes.run(cluster, node, command)
+            done = await session.nodes.run(cluster, node, command, timeout_s=BOOT_TIMEOUT_S)
             assert done.exit_code == 0, done.stderr
             return done.stdout.strip()
 

@@ -1,6 +1,9 @@
 """A directory of the files that topologies under test name."""
 
 import struct
+import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import asyncssh
@@ -27,9 +30,34 @@ def write_host_files(directory: Path) -> None:
     (directory / "raw.img").write_bytes(bytes(GIB // 1024))
     (directory / "base.vmlinuz").write_bytes(b"kernel")
     (directory / "base.initrd").write_bytes(b"initrd")
+    write_key(directory / KEY_NAME)
+    write_key(directory / "id_open").chmod(0o644)
+    write_key(directory / "id_of_another")
+    (directory / "id_of_another.pub").write_bytes((directory / f"{KEY_NAME}.pub").read_bytes())
+    (directory / "id_locked").write_bytes(locked_key())
+    (directory / "id_locked").chmod(0o600)
+
+
+def write_key(path: Path) -> Path:
+    """An SSH key pair."""
     key = asyncssh.generate_private_key("ssh-ed25519", comment="test")
-    key.write_private_key(directory / KEY_NAME)
-    key.write_public_key(directory / f"{KEY_NAME}.pub")
+    key.write_private_key(path)
+    path.chmod(0o600)
+    key.write_public_key(path.with_name(f"{path.name}.pub"))
+    return path
+
+
+@cache
+def locked_key() -> bytes:
+    """A private key with a passphrase, as OpenSSH makes it."""
+    return make_key("-t", "ed25519", "-N", "secret")
+
+
+def make_key(*options: str) -> bytes:
+    """A private key made by ssh-keygen(1)."""
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run(["ssh-keygen", "-q", *options, "-f", f"{directory}/key"], check=True)
+        return Path(f"{directory}/key").read_bytes()
 
 
 def settings_in(directory: Path) -> Settings:

@@ -23,6 +23,20 @@ def test_ssh_logs_in_with_our_command_line_and_nothing_else(sshd: Sshd, tmp_path
     assert (done.returncode, done.stdout, done.stderr) == (0, "42\n", "")
 
 
+def test_no_character_of_a_path_means_anything_to_ssh(sshd: Sshd, tmp_path: Path) -> None:
+    place = tmp_path / """%h 100% 'a' "b" \\ $HOME ~"""
+    place.mkdir()
+    key = place / "key"
+    key.write_bytes(sshd.address.key_path.read_bytes())
+    key.chmod(0o600)
+    address = replace(sshd.address, key_path=key)
+    write_known_hosts(place / "known_hosts", [address])
+    done = subprocess.run(
+        render_ssh_command(address, place / "known_hosts", ["true"]), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ssh_refuses_another_host_key(sshd: Sshd, tmp_path: Path) -> None:
     write_known_hosts(tmp_path / "known_hosts", [replace(sshd.address, host_key=generate_host_key()[1])])
     done = subprocess.run(

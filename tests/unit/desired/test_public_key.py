@@ -1,0 +1,63 @@
+"""The key that nodes accept is one that every login of ours succeeds with."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
+
+from .files import locked_key, make_key, write_key
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(PublicKeyUnusable) as refused:
+        read_public_key(path)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-t", "ed25519"), ("-t", "ecdsa"), ("-t", "rsa", "-b", "2048"), ("-t", "rsa", "-b", "2048", "-m", "PEM"),
+     ("-t", "ecdsa", "-m", "PKCS8")],
+    ids=" ".join,
+)  # fmt: skip
+def test_the_public_half_is_in_the_private_key_of_every_kind(options: tuple[str, ...], tmp_path: Path) -> None:
+    from asyncssh import import_private_key
+
+    private = make_key(*options, "-N", "")
+    expected = import_private_key(private).export_public_key().decode().split()[:2]
+    assert read_public_key(written(tmp_path / "key", private)).split()[:2] == expected
+
+
+@pytest.mark.parametrize("options", [(), ("-t", "rsa", "-m", "PEM"), ("-t", "rsa", "-m", "PKCS8")], ids=" ".join)
+def test_a_key_with_a_passphrase_is_refused_in_every_form(options: tuple[str, ...], tmp_path: Path) -> None:
+    private = make_key(*options, "-b", "2048", "-N", "secret") if options else locked_key()
+    path = written(tmp_path / "key", private)
+    assert f"{path} has a passphrase" in refusal(path)
+
+
+def test_a_key_that_ssh_would_refuse_is_refused_with_what_helps(tmp_path: Path) -> None:
+    key, other = write_key(tmp_path / "key"), write_key(tmp_path / "other")
+    assert "is a public key (name" in refusal(tmp_path / "key.pub")
+    (tmp_path / "key.pub").write_bytes((tmp_path / "other.pub").read_bytes())
+    assert f"ssh-keygen -y -f {key}" in refusal(key)
+    for mode in (0o640, 0o604, 0o620):
+        other.chmod(mode)
+        assert f"(mode {mode:04o}), so ssh refuses it (`chmod 600 {other}`)" in refusal(other)
+    (tmp_path / "a${HOME}").mkdir()
+    assert "takes for a variable" in refusal(write_key(tmp_path / "a${HOME}" / "key"))
+    damaged = written(tmp_path / "damaged", key.read_bytes().replace(b"b3BlbnNz", b"AAAAAAAA", 1))
+    assert "is not an SSH private key: it is damaged" in refusal(damaged)
+
+
+def test_a_key_of_another_user_may_be_as_open_as_they_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = write_key(tmp_path / "key")
+    key.chmod(0o644)
+    monkeypatch.setattr("os.getuid", lambda: key.stat().st_uid + 1)
+    assert read_public_key(key) == (tmp_path / "key.pub").read_text().strip()
