@@ -10,6 +10,10 @@ _FIRST_RETRY_S = 0.05
 _LONGEST_RETRY_S = 0.5
 
 
+class NoLogin(SshTimeout):
+    """The node took no login at all in time; others were logged in to and went silent later."""
+
+
 class Connections:
     """At most one idle connection per node; more only while commands fill those there are.
 
@@ -36,7 +40,7 @@ class Connections:
     async def ready(self, address: GuestAddress, deadline: float) -> Connection:
         """Wait until there is a usable connection, logging in as often as it takes.
 
-        Raises `SshTimeout` with the last cause, and `SshError` when the node refuses us.
+        Raises `NoLogin` with the last cause, and `SshError` when the node refuses us.
         """
         delay_s = _FIRST_RETRY_S
         cause = "no answer yet"
@@ -47,7 +51,7 @@ class Connections:
             except Unreachable as error:
                 cause = str(error)
             if asyncio.get_running_loop().time() + delay_s > deadline:
-                raise SshTimeout(
+                raise NoLogin(
                     f"no SSH login to {address} in time; last cause: {cause}",
                     node=address.node,
                     hint="`vmcluster status` says whether the node runs; its console log says what it does",

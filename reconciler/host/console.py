@@ -120,6 +120,17 @@ class ConsoleTail:
         return content
 
 
+def console_written_ns(path: Path) -> int:
+    """When a log was last written to; it is made when its machine is started. Raises `OperationFailed`.
+
+    A file that was rotated away has been written to before the one that took its place was made.
+    """
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def delete_console_logs(directory: Path, node: str) -> None:
     """Delete a node's console log and its rotated parts (`.0`, `.1`, …; virtlogd.conf(5), max_backups)."""
     pattern = re.compile(rf"{re.escape(node)}\.console\.log(\.[0-9]+)?")

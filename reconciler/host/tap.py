@@ -78,6 +78,14 @@ def exists(tap: str) -> bool:
     return _flags(tap) is not None
 
 
+def packets_from_guest(tap: str) -> int | None:
+    """How many packets the guest has sent since its tap was made; None where there is no such tap."""
+    try:
+        return int((_INTERFACES / tap / "statistics" / "rx_packets").read_text())
+    except OSError:
+        return None
+
+
 def bridge_address(bridge: str) -> str | None:
     """The bridge's own MAC address, by which the host's packets are known; None where there is no such bridge.
 

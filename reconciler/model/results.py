@@ -61,7 +61,9 @@ class NodeStatus(Frozen):
     loaded_modules: tuple[str, ...] = ()
     message: str | None = Field(default=None, description="What stands in the way of this node, with its remedy.")
     conditions: tuple[Condition, ...] = Field(
-        default=(), description="KernelHealthy: false from the first bad event that the kernel reported since its boot."
+        default=(),
+        description="KernelHealthy: false from the first bad event that the kernel reported since its boot; unknown, "
+        "for the reason NoSignOfLife, where the node has shown none for a minute.",
     )
     first_bad_event: KernelEvent | None = Field(default=None, description="That event, with its trace.")
 

@@ -1,14 +1,15 @@
 """Looking at clusters: status, handle, waiting for logins. Changes nothing."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.controller.round import Look
 from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
-from reconciler.model.document import Network, Power
+from reconciler.guest.connections import NoLogin
+from reconciler.model.document import Domain, Network, Power
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.results import (
     ClusterHandle,
@@ -19,12 +20,14 @@ from reconciler.model.results import (
     NodeStatus,
 )
 from reconciler.observe.cluster import FoundDomains
+from reconciler.observe.life_signs import observe_life_signs
 from reconciler.service.access import addresses, existing
-from reconciler.service.node_probe import Probe, console_state, probe
+from reconciler.service.node_probe import Probe, console_state, probe, silent_state
 from reconciler.service.progress import Progress
 from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
-from reconciler.service.standing import DOMAIN_STATES, Standing, no_login, not_running
+from reconciler.service.sign_of_life import Quiet, quiet
+from reconciler.service.standing import DOMAIN_STATES, Standing, no_login, not_running, with_life_signs
 from reconciler.together import together
 
 STATUS_TIMEOUT_S = 5.0
@@ -98,7 +101,8 @@ class Inspection:
         outcomes = await together(*map(wait_for, addresses(record, nodes)))
         failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
         if failures:
-            raise _unreachable({**failures, **await self._dead(record, failures, timeout_s)}, timeout_s)
+            dead = await self._dead(record, failures, timeout_s)
+            raise _unreachable(await self.explained(record, {**failures, **dead}), timeout_s)
 
     async def _dead(self, record: ClusterRecord, nodes: Iterable[str], timeout_s: float) -> dict[str, ClusterError]:
         """Why no login came to those of `nodes` that do not even run."""
@@ -107,6 +111,16 @@ class Inspection:
         except LibvirtUnavailable:
             return {}
         return {node: no_login(node, standing, timeout_s) for node, standing in down.items()}
+
+    async def explained(self, record: ClusterRecord, failures: Mapping[str, ClusterError]) -> dict[str, ClusterError]:
+        """The same errors, by node; those of nodes that took no login say what else the host has seen of them."""
+        without = {node: error for node, error in failures.items() if isinstance(error, NoLogin)}
+        try:
+            domains = await self._runtime.libvirt.find_domains(record.cluster_name) if without else {}
+        except LibvirtUnavailable:
+            return {**failures}
+        told = await together(*(with_life_signs(record, error, domains.get(node)) for node, error in without.items()))
+        return {**failures, **dict(zip(without, told, strict=True))}
 
     async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, Standing]:
         """Those of `nodes` that do not run, and what they do instead."""
@@ -150,8 +164,10 @@ class Inspection:
 async def _node(record: ClusterRecord, name: str, look: Look, seen: Probe | None) -> NodeStatus:
     power = look.observed.power.get(name) if look.observed else None
     state = DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
-    kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state)
+    silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
+    kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
+    messages += [str(silence)] if silence else []
     if kernel and kernel.event:
         messages.append(f"the kernel reported: {kernel.event.summary}")
     return NodeStatus(
@@ -192,8 +208,19 @@ def _summary(look: Look) -> ClusterSummary:
     )
 
 
-async def _kernel_beyond_reach(record: ClusterRecord, node: str, state: DomainState) -> KernelState | None:
+async def _silence(record: ClusterRecord, node: str, look: Look) -> Quiet | None:
+    """That of a node that runs and did not answer; None where it has shown a sign of life, or may yet."""
+    domain = look.observed.domains.get(node) if look.observed else None
+    found = quiet(await observe_life_signs(record, node), domain) if isinstance(domain, Domain) else None
+    return found if found and found.silent else None
+
+
+async def _kernel_beyond_reach(
+    record: ClusterRecord, node: str, state: DomainState, silence: Quiet | None
+) -> KernelState | None:
     """The kernel of a node that did not answer; None where none runs."""
+    if silence is not None:
+        return silent_state(silence)
     return None if state in {DomainState.SHUT_OFF, DomainState.UNKNOWN} else await console_state(record, node)
 
 

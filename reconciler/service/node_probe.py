@@ -21,6 +21,7 @@ from reconciler.service.access import addresses
 from reconciler.service.node_visit import LOOK_COMMAND, READING_COMMAND, Visit, parse_visit
 from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
+from reconciler.service.sign_of_life import Quiet
 
 OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
 _LEAST_S = 0.1
@@ -68,6 +69,11 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
         said = "no answer over SSH, and nothing bad on the console"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
     return _ill(event, text.written_at)
+
+
+def silent_state(found: Quiet) -> KernelState:
+    """The condition of a kernel of which nothing was ever seen: what its console shows is of an earlier run."""
+    return KernelState(_condition(ConditionStatus.UNKNOWN, "NoSignOfLife", found.told, found.since))
 
 
 async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> Visit:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
+from reconciler.guest.connections import NoLogin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
 from reconciler.service.access import addresses, existing, select_node, select_nodes
@@ -49,15 +50,18 @@ class Nodes:
         (address,) = addresses(record, [select_node(record, node, all_with=_EXEC_ALL)])
         if down := await self._down(record, [address]):
             raise not_running(cluster, down)
-        return await self._runtime.ssh.run(
-            address,
-            command,
-            timeout_s=timeout_s,
-            env=env,
-            stdin=stdin,
-            on_stdout=on_stdout,
-            on_stderr=on_stderr,
-        )
+        try:
+            return await self._runtime.ssh.run(
+                address,
+                command,
+                timeout_s=timeout_s,
+                env=env,
+                stdin=stdin,
+                on_stdout=on_stdout,
+                on_stderr=on_stderr,
+            )
+        except NoLogin as error:
+            raise (await self._inspection.explained(record, {address.node: error}))[address.node] from error
 
     async def run_all(
         self,
@@ -84,7 +88,9 @@ class Nodes:
             node: not_running(record.cluster_name, {node: state}) for node, state in down.items()
         }
         asked = [address for address in targets if address.node not in down]
-        answers |= await self._runtime.ssh.run_all(asked, command, timeout_s=timeout_s, env=env, stdin=stdin)
+        heard = await self._runtime.ssh.run_all(asked, command, timeout_s=timeout_s, env=env, stdin=stdin)
+        failed = {node: answer for node, answer in heard.items() if isinstance(answer, ClusterError)}
+        answers |= {**heard, **await self._inspection.explained(record, failed)}
         result = _collect(answers)
         if require_all and result.errors:
             raise _incomplete(result)

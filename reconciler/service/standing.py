@@ -1,13 +1,17 @@
-"""Nodes that do not run, as errors for those who would have them work: what each does instead, why, and what helps."""
+"""Nodes that do not run or take no login, as errors: what each does instead, why, and what helps."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.errors import ClusterNotRunning, SshTimeout
+from reconciler.guest.connections import NoLogin
 from reconciler.host.libvirt.driver import FoundDomain
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
+from reconciler.model.record import ClusterRecord
 from reconciler.model.results import DomainState
+from reconciler.observe.life_signs import observe_life_signs
 from reconciler.plan.standstill import KVM_CANNOT, NOT_RESUMABLE, ended_unexpectedly, halt_of, why
+from reconciler.service.sign_of_life import quiet
 
 DOMAIN_STATES = {
     PowerState.RUNNING: DomainState.RUNNING,
@@ -69,6 +73,14 @@ def no_login(node: str, standing: Standing, timeout_s: float) -> SshTimeout:
     """The error for a node that was to take a login and does not even run."""
     told = f"no SSH login within {timeout_s:g} s: {node} {standing.told}"
     return SshTimeout(told, node=node, hint=_remedy({node: standing}))
+
+
+async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDomain | None) -> SshTimeout:
+    """The same error, with what the host has seen of the node where that runs."""
+    if domain is None or domain.record is None or domain.state is not PowerState.RUNNING:
+        return error
+    found = quiet(await observe_life_signs(record, domain.record.mark.node), domain.record.domain)
+    return SshTimeout(f"{error.message}; {found.told}", node=error.node, hint=found.hint) if found else error
 
 
 def _remedy(down: Mapping[str, Standing]) -> str:

@@ -85,6 +85,15 @@ class Bed:
             image.chmod(0o644)
         return image
 
+    def sector_image(self, sector: bytes, name: str = "sector") -> Path:
+        """A disk with that boot sector, which is all that its machine ever runs."""
+        raw, image = self.directory / f"{name}.raw", self.directory / f"{name}.qcow2"
+        raw.write_bytes(sector.ljust(510, b"\0") + b"\x55\xaa")
+        os.truncate(raw, 64 << 20)
+        subprocess.run(["qemu-img", "convert", "-q", "-O", "qcow2", raw, image], check=True)
+        image.chmod(0o644)
+        return image
+
     def write_topology(self, cluster: str, *, nodes: int = 2, boots: bool = False, edit: Any = None) -> Path:
         """A topology file of small nodes `n0`, `n1`, …, with a guest that boots only where that is asked for.
 

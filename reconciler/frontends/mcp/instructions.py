@@ -21,7 +21,8 @@ one there; artifact_install makes the kernel find its modules, or installs its p
 Every answer is {success, result, error}. Where success is false, error has a code, a message that says what failed, on
 which node and what to do, and `recoverable`: true means that the same call may succeed later or after the remedy in the
 message; false means that the request itself has to change. `result` may then still hold what is known.
-- SSH_TIMEOUT: nodes boot slowly under emulation; call cluster_start again with a larger ssh_timeout_s.
+- SSH_TIMEOUT: nodes boot slowly under emulation; call cluster_start again with a larger ssh_timeout_s. Of a node with
+  "no sign of life since its start" waiting mends nothing: look at what the message names.
 - APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss.
 - CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.
 - CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: what its message says.

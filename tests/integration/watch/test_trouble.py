@@ -105,22 +105,12 @@ def small_disk(bed: Bed) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def image_of(bed: Bed, sector: bytes) -> Path:
-    """A disk with that boot sector."""
-    raw, image = bed.directory / "sector.raw", bed.directory / "sector.qcow2"
-    raw.write_bytes(sector.ljust(510, b"\0") + b"\x55\xaa")
-    os.truncate(raw, 64 << 20)
-    subprocess.run(["qemu-img", "convert", "-q", "-O", "qcow2", raw, image], check=True)
-    image.chmod(0o644)
-    return image
-
-
 def one_node(bed: Bed, sector: bytes, **settings: Any) -> None:
     """Define a cluster of one small node with that boot sector."""
 
     def edit(document: dict[str, Any]) -> None:
         small_nodes(document)
-        document["base_image"] = str(image_of(bed, sector))
+        document["base_image"] = str(bed.sector_image(sector))
         document["nodes"][0] |= settings
 
     bed.write_topology(CLUSTER, nodes=1, edit=edit)

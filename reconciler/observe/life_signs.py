@@ -1,0 +1,35 @@
+"""What the host sees of a machine that takes no login: its age, its console's log, its packets."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+from reconciler.errors import OperationFailed
+from reconciler.host import tap
+from reconciler.host.console import console_written_ns
+from reconciler.host.machine_start import read_machine_start
+from reconciler.model.document import Unknown
+from reconciler.model.life_signs import LifeSigns
+from reconciler.model.names import console_path, domain_name
+from reconciler.model.record import ClusterRecord
+
+
+async def observe_life_signs(record: ClusterRecord, node: str) -> LifeSigns | Unknown:
+    """What a node that runs has shown since its start; unknown where a part of it cannot be seen."""
+    return await asyncio.to_thread(_look, record, node)
+
+
+def _look(record: ClusterRecord, node: str) -> LifeSigns | Unknown:
+    start = read_machine_start(domain_name(record.cluster_name, node))
+    if isinstance(start, Unknown):
+        return start
+    try:
+        written_ns = console_written_ns(console_path(record.spec.overlay_dir, record.cluster_name, node))
+    except OperationFailed as error:
+        return Unknown(unknown=str(error), code=error.code)
+    packets = tap.packets_from_guest(record.spec.nodes[node].tap)
+    if packets is None:
+        return Unknown(unknown="its network card is not there", code=OperationFailed.code)
+    idle_s = max(0.0, time.time() - written_ns / 1e9) if written_ns > start.started_ns else None
+    started_at = datetime.fromtimestamp(start.started_ns / 1e9, UTC)
+    return LifeSigns(started_at, start.age_s, start.restored, idle_s, packets)
