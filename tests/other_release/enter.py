@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     pivot(Path(root))
     os.chdir(CHECKOUT)
     os.environ.update(_ENVIRONMENT)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would be for the checkout's sake, which is safe
     return init.run(rest[split + 1 :])
 
 

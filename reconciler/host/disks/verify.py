@@ -92,10 +92,11 @@ async def _check(path: Path) -> list[str]:
         return [str(error)]
     if done.exit_code in {0, _LEAKS_ONLY}:
         return []
-    return [f"{path} is damaged: {_finding(done)}"]
+    return [f"{path} is damaged: {finding(done)}"]
 
 
-def _finding(done: process.Completed) -> str:
+def finding(done: process.Completed) -> str:
+    """What is wrong with an image, from what `qemu-img check --output=json` printed of it."""
     try:
         report = json.loads(done.stdout)
     except ValueError:

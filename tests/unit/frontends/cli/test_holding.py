@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -56,8 +55,9 @@ def test_a_signal_for_this_process_alone_reaches_the_command(number: signal.Sign
 
 
 def test_what_the_command_does_with_signals_is_not_ours_to_change() -> None:
-    process = started("sleep", "30")
-    time.sleep(1)
+    process = started("sh", "-c", "echo ready; exec sleep 30")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal.SIGTERM

@@ -149,8 +149,10 @@ def test_memory_of_a_machine_that_is_not_ours_is_no_candidate() -> None:
     assert restore_obstacles("<domain/>", PLAIN) == ["the saved memory is not of a machine of ours"]
 
 
-def test_a_memory_names_the_machine_type_of_the_qemu_that_saved_it() -> None:
-    assert saved_machine(PLAIN_XML) == SavedMachine("x86_64", "pc-q35-7.2", "qemu")
+@pytest.mark.parametrize(("version", "machine"), [("9.0.0", "pc-q35-7.2"), ("11.3.0", "pc-q35-10.0")])
+def test_a_memory_names_the_machine_type_of_the_qemu_that_saved_it(version: str, machine: str) -> None:
+    xml = (GOLDEN / f"domain-plain.libvirt-{version}.xml").read_text()
+    assert saved_machine(xml) == SavedMachine("x86_64", machine, "qemu")
 
 
 def test_what_we_render_ourselves_can_be_restored_as_it_is() -> None:
