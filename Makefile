@@ -38,10 +38,10 @@ define BUILD_IMAGE
 if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
 
-.PHONY: help setup host image demo test lint type arch generated check bench soak docs clean
+.PHONY: help setup host image demo test other-release lint type arch generated check bench soak docs clean
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: host image ## Boot three machines that you can log in to; again: check that they are as declared
 	@$(SAY) "applying $(TOPOLOGY)"
@@ -73,6 +73,12 @@ test: ## Run all tests, beside a private libvirt that vanishes with them
 	         --last-failed --last-failed-no-failures none || code=$$?; \
 	       $(SAY) "tests that were run twice"; \
 	       $(PYTHON_IN) -m tests.tries $(TRIES) || code=1; exit $$code; }
+
+other-release: ## Tests of what depends on the host's release, on the other Debian release (LONG=1: all tests)
+	@.ci/setup tests
+	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
+	@$(AS_ROOT) $(PYTHON_IN) -m tests.other_release --image-dir $(TEST_IMAGE_DIR) $(if $(LONG),--long)
 
 check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
 

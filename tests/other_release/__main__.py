@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,9 +27,9 @@ from tests.other_release.root import (
     root_dir,
     say,
 )
-from tests.other_release.short import EARLIER, in_a_lab, makes_earlier, short_form
+from tests.other_release.short import EARLIER, GUEST_STAGE, HOST_STAGE, in_a_lab, makes_earlier
 
-_PROGRAMS = ("mmdebstrap", "pivot_root", "unshare")
+_PROGRAMS = ("mmdebstrap", "pivot_root", "setpriv", "unshare")
 _IMAGE_DIR = Path("/var/lib/vmcluster/images")
 
 
@@ -66,20 +66,46 @@ def _run_asked(root: Path, options: argparse.Namespace) -> int:
         return _run(root, options.command, images)
     if options.long:
         return _run(root, ["make", "test"], images)
+    return _run_short(root, images)
+
+
+def _run_short(root: Path, images: Path) -> int:
     with tempfile.TemporaryDirectory(dir=CACHE) as directory:
-        kept = Path(directory) / "earlier.tar"
-        say("on this release: a cluster with a snapshot of its memory, for the other one to take up")
-        code = subprocess.run(
-            in_a_lab(sys.executable, images, makes_earlier(sys.executable, kept)), check=False
-        ).returncode
-        if code != 0:
-            return code
-        for name, command in short_form(VENV / "bin" / "python", images):
-            say(f"on {root.name.partition('-')[0]}: {name}")
-            code = _run(root, command, images, read_only=[kept], environment={EARLIER: str(kept)})
-            if code != 0:
-                return code
-    return 0
+        archive = Path(directory) / "earlier.tar"
+        with _made_meanwhile(images, archive) as made:
+            code = _run(root, _short(HOST_STAGE, images), images)
+            if code == 0 and (code := made()) == 0:
+                environment = {EARLIER: str(archive)}
+                code = _run(root, _short(GUEST_STAGE, images), images, read_only=[archive], environment=environment)
+    return code
+
+
+def _short(stage: str, images: Path) -> list[str]:
+    return [str(VENV / "bin" / "python"), "-m", "tests.other_release.short", stage, str(images)]
+
+
+@contextmanager
+def _made_meanwhile(images: Path, archive: Path) -> Iterator[Callable[[], int]]:
+    """Make the cluster to take up, on this release; what is given waits for it, and says how that ended."""
+    command = in_a_lab(sys.executable, images, makes_earlier(sys.executable, archive))
+    log = archive.with_suffix(".log")
+    with log.open("w") as output:
+        # It does not outlive this process, however that ends.
+        making = subprocess.Popen(
+            ["setpriv", "--pdeathsig=TERM", "--", *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+
+    def wait() -> int:
+        say("on this release: waiting for a cluster with a snapshot of its memory, for the other one to take up")
+        if code := making.wait():
+            print(log.read_text(), file=sys.stderr)
+        return code
+
+    try:
+        yield wait
+    finally:
+        making.terminate()
+        making.wait()
 
 
 @contextmanager
