@@ -30,7 +30,7 @@ from reconciler.model.document import (
     Unknown,
 )
 from reconciler.model.links import Inbound
-from reconciler.model.record import ClusterRecord, NodeIntent, WantedPower
+from reconciler.model.record import ClusterRecord, NodeIntent, NodeSpec, WantedPower
 from reconciler.model.topology import DiskBus, Forward, VirtType
 
 DOMAIN_TEMPLATE_VERSION = 1
@@ -127,7 +127,7 @@ def _present(
         },
         seeds={**_seeds_for_snapshots(record, observed), **_seeds(seed_inputs(record))},
         domains={
-            name: of_node if isinstance(of_node, Unknown) else _domain(record, name, facts, of_node)
+            name: of_node if isinstance(of_node, Unknown) else _domain(record, name, facts, of_node, observed)
             for name, of_node in disks.items()
         },
         power={name: _power(record.nodes[name], name, observed) for name in spec.nodes},
@@ -225,7 +225,9 @@ def _seeds_for_snapshots(record: ClusterRecord, observed: ClusterDocument) -> di
     return {node: of for node, of in observed.seeds.items() if node in held}
 
 
-def _domain(record: ClusterRecord, name: str, facts: HostFacts, disks: Mapping[str, ActiveDisk]) -> Domain:
+def _domain(
+    record: ClusterRecord, name: str, facts: HostFacts, disks: Mapping[str, ActiveDisk], observed: ClusterDocument
+) -> Domain:
     node = record.spec.nodes[name]
     cluster, overlay_dir = record.cluster_name, record.spec.overlay_dir
     virt_type = _virt_type(node.virt_type, facts)
@@ -242,8 +244,16 @@ def _domain(record: ClusterRecord, name: str, facts: HostFacts, disks: Mapping[s
         tap=node.tap,
         console=names.console_path(overlay_dir, cluster, name),
         boot=node.boot and DirectBoot(kernel=node.boot.kernel, initrd=node.boot.initrd, cmdline=node.boot.cmdline),
+        boot_files=_boot_files(node, observed.domains.get(name)),
         template=DOMAIN_TEMPLATE_VERSION,
     )
+
+
+def _boot_files(node: NodeSpec, there: Domain | Unknown | None) -> str:
+    """Those that the record names; one of before they were told apart is content with what is there."""
+    if node.boot is None or node.boot.identity:
+        return node.boot.identity if node.boot else ""
+    return there.boot_files if isinstance(there, Domain) else ""
 
 
 def _virt_type(wanted: VirtType, facts: HostFacts) -> str:

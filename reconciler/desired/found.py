@@ -9,9 +9,10 @@ from reconciler.source.problems import Finding
 
 @dataclass(slots=True)
 class Survey:
-    """What was found: the images by path, existing extra disks by path, the public key, and what is wrong."""
+    """What was found, by path, with the identities of kernels and initrds; the public key; and what is wrong."""
 
     images: dict[Path, ImageFile] = field(default_factory=dict)
     disks: dict[Path, ImageFile] = field(default_factory=dict)
+    boot_files: dict[Path, str] = field(default_factory=dict)
     public_key: str | None = None
     findings: list[Finding] = field(default_factory=list)

@@ -4,8 +4,8 @@ from reconciler.desired.faults import resolve_faults
 from reconciler.desired.found import Survey
 from reconciler.host.cloud_init.cloud_config import merge_cloud_config
 from reconciler.model.names import extra_disk_target, mac_address, tap_name
-from reconciler.model.record import ClusterSpec, ExtraDiskSpec, NetworkSpec, NodeSpec, SshSpec
-from reconciler.model.topology import Boot, ExtraDisk, NodeTopology, Topology
+from reconciler.model.record import BootSpec, ClusterSpec, ExtraDiskSpec, NetworkSpec, NodeSpec, SshSpec
+from reconciler.model.topology import ExtraDisk, NodeTopology, Topology
 from reconciler.settings import Settings
 
 _BYTES_PER_GB = 1024**3
@@ -56,16 +56,20 @@ def _node(topology: Topology, node: NodeTopology, survey: Survey) -> NodeSpec:
         tap=tap_name(topology.cluster_name, node.name),
         base_image=survey.images[node.base_image or topology.base_image],
         extra_disks={extra_disk_target(index): _extra_disk(disk, survey) for index, disk in disks},
-        boot=_boot(topology, node),
+        boot=_boot(topology, node, survey),
         virt_type=node.virt_type or topology.virt_type,
         cpu=node.cpu if "cpu" in node.model_fields_set else topology.cpu,
         user_data=merge_cloud_config(topology.user_data, node.user_data or {}),
     )
 
 
-def _boot(topology: Topology, node: NodeTopology) -> Boot | None:
+def _boot(topology: Topology, node: NodeTopology, survey: Survey) -> BootSpec | None:
     # `boot: null` written in a node opts it out of the cluster's; left out, it inherits.
-    return node.boot if "boot" in node.model_fields_set else topology.boot
+    boot = node.boot if "boot" in node.model_fields_set else topology.boot
+    if boot is None:
+        return None
+    files = [path for path in (boot.kernel, boot.initrd) if path is not None]
+    return BootSpec(**dict(boot), identity=" ".join(survey.boot_files[path] for path in files))
 
 
 def _extra_disk(disk: ExtraDisk, survey: Survey) -> ExtraDiskSpec:

@@ -1,16 +1,16 @@
 """What a topology needs of the host: images, kernels, keys and disks that are looked at, never touched."""
 
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler.desired.boot_files import why_not_booted
 from reconciler.desired.claims import Claim, Claims, DiskClaim
 from reconciler.desired.found import Survey
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
 from reconciler.host.disks.image_file import image_identity, read_image_facts
-from reconciler.host.disks.qcow2 import QCOW2, RAW, ImageFacts
+from reconciler.host.disks.qcow2 import ImageFacts
+from reconciler.host.magic import ARCHIVES, NO_DISKS, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.record import ImageFile
 from reconciler.settings import Settings
@@ -25,7 +25,7 @@ def survey_host(claims: Claims, settings: Settings) -> Survey:
     for image in claims.images:
         survey.findings.extend(_survey_image(image, survey.images))
     for file in claims.boot_files:
-        survey.findings.extend(_survey_boot_file(file))
+        survey.findings.extend(_survey_boot_file(file, survey.boot_files))
     for disk in claims.disks:
         survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks))
     _survey_key(claims.key_path, settings, survey)
@@ -53,31 +53,37 @@ def _image_facts(path: Path) -> tuple[ImageFacts | None, str]:
         facts = read_image_facts(path)
     except ImageNotFound as error:
         return None, str(error)
+    trouble = _why_unusable(path, facts)
+    return (None, f"the disk image {path} {trouble}") if trouble else (facts, "")
+
+
+def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
     convert = f"qemu-img convert -O qcow2 {path} NEW.qcow2"
     if facts.format not in {QCOW2, RAW}:
-        return None, f"the disk image {path} is {facts.format}, not qcow2 or raw (convert it: `{convert}`)"
+        return f"is {facts.format}, not qcow2 or raw ({_remedy(path, facts.format) or f'convert it: `{convert}`'})"
+    if facts.unusable is not None:
+        return facts.unusable.format(path=path)
     if facts.backing is not None:
-        return None, f"the disk image {path} stands on another, {facts.backing} (make one file of both: `{convert}`)"
-    if facts.size_bytes == 0:
-        return None, f"the disk image {path} is empty (make it anew: `vmcluster image build`)"
-    return facts, ""
+        return f"stands on another, {facts.backing} (make one file of both: `{convert}`)"
+    return "is empty (make it: `vmcluster image build`)" if facts.size_bytes == 0 else None
 
 
-def _survey_boot_file(claim: Claim[Path]) -> Iterator[Finding]:
-    if trouble := _why_unreadable(claim.value):
-        yield Finding(claim.location, f"{claim.value} {trouble} (correct the path)", ErrorCode.IMAGE_NOT_FOUND)
+def _remedy(path: Path, found: str) -> str | None:
+    """What helps with a file that is no disk image, or holds one."""
+    if unpacker := UNPACKERS.get(found):
+        return f"unpack it: `{unpacker} {path}`"
+    if found in ARCHIVES:
+        return "unpack it, and name the image that it holds"
+    if found in NO_DISKS:
+        return "name a disk image that a machine boots from"
+    return None
 
 
-def _why_unreadable(path: Path) -> str | None:
-    try:
-        status = path.stat()
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a file"
-    if status.st_size == 0:
-        return "is empty"
-    return None if os.access(path, os.R_OK) else "cannot be read by this user"
+def _survey_boot_file(claim: Claim[Path], identities: dict[Path, str]) -> Iterator[Finding]:
+    if trouble := why_not_booted(claim.value, is_kernel=claim.location[-1] == "kernel"):
+        yield Finding(claim.location, f"{claim.value} {trouble}", ErrorCode.IMAGE_NOT_FOUND)
+    else:
+        identities[claim.value] = image_identity(claim.value)
 
 
 def _survey_key(claim: Claim[Path] | None, settings: Settings, survey: Survey) -> None:

@@ -110,6 +110,7 @@ class Domain(Frozen):
     tap: str
     console: Path
     boot: DirectBoot | None = None
+    boot_files: str = Field(default="", description="Which files the names in `boot` stand for; empty: not known.")
     template: int = Field(description="The version of the XML that we render; a newer one redefines the domain.")
 
 

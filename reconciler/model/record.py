@@ -64,6 +64,12 @@ class ExtraDiskSpec(Frozen):
     format: str = "qcow2"
 
 
+class BootSpec(Boot):
+    """Direct kernel boot; `identity` is that of kernel and initrd: with another one, other files have their names."""
+
+    identity: str = ""
+
+
 class NodeSpec(Frozen):
     """A resolved node: every inherited value is filled in."""
 
@@ -75,7 +81,7 @@ class NodeSpec(Frozen):
     tap: str
     base_image: ImageFile
     extra_disks: dict[str, ExtraDiskSpec] = Field(default={}, description="By target: vdb, vdc, …")
-    boot: Boot | None = None
+    boot: BootSpec | None = None
     virt_type: VirtType = VirtType.AUTO
     cpu: str | None = None
     user_data: dict[str, Any] = {}

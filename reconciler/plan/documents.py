@@ -14,6 +14,8 @@ Step = Action | Obstacle
 LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})
 """What a running machine does not notice."""
 
+_WORDS = {"boot_files": "the kernel or initrd of that name is another file now"}
+
 
 def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:
     """The entries whose value is known."""
@@ -36,6 +38,11 @@ def changed_fields(have: Frozen, want: Frozen, ignoring: set[str] = frozenset())
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def live_fields(have: Domain) -> frozenset[str]:
+    """What a running machine that is defined so does not notice: to write down its boot files, too, if none were."""
+    return LIVE_DOMAIN_FIELDS if have.boot_files else LIVE_DOMAIN_FIELDS | {"boot_files"}
+
+
 def in_words(changes: Mapping[str, tuple[object, object]]) -> str:
     """A change of fields as a plan prints it."""
     return ", ".join(_change_in_words(name, old, new) for name, (old, new) in changes.items())
@@ -46,7 +53,7 @@ def restart_causes(desired: ClusterDocument, observed: ClusterDocument, node: st
     want, have = desired.domains.get(node), observed.domains.get(node)
     if not isinstance(want, Domain) or not isinstance(have, Domain):
         return ""
-    return in_words(changed_fields(have, want, ignoring={*LIVE_DOMAIN_FIELDS}))
+    return in_words(changed_fields(have, want, ignoring={*live_fields(have)}))
 
 
 def in_name_order(observed: ClusterDocument) -> ClusterDocument:
@@ -121,4 +128,4 @@ def _change_in_words(name: str, old: object, new: object) -> str:
         edited = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
         parts = [f"{sign}{key}" for sign, keys in (("+", come), ("-", gone), ("~", edited)) for key in keys]
         return f"{name} {' '.join(parts)}"
-    return f"{name} {old} -> {new}"
+    return _WORDS.get(name) or f"{name} {old} -> {new}"

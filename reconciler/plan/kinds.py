@@ -34,7 +34,6 @@ from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
 from reconciler.plan.documents import (
-    LIVE_DOMAIN_FIELDS,
     Step,
     changed_fields,
     in_words,
@@ -42,6 +41,7 @@ from reconciler.plan.documents import (
     is_running,
     known,
     known_extra,
+    live_fields,
     stays_up,
 )
 from reconciler.plan.flattening import flattening
@@ -251,7 +251,7 @@ def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epoc
                 node=node, target=target, disk=disk, reason=f"disk {target} added", disruption=Disruption.LIVE
             )
         return
-    needs_restart = up and not changes.keys() <= LIVE_DOMAIN_FIELDS
+    needs_restart = up and not changes.keys() <= live_fields(have)
     yield DefineDomain(
         node=node,
         domain=want,

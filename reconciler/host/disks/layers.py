@@ -15,8 +15,8 @@ from reconciler.host.disks.empty import EmptyImages, Shape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.disks.lent import lent_file, owner_facts, taken_over
-from reconciler.host.disks.qcow2 import QCOW2
 from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory, names_in
+from reconciler.host.magic import QCOW2
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import ROOT_DISK, cluster_dir, parse_layer_name

@@ -8,8 +8,7 @@ backing file's name, which ends within the first cluster. Pure.
 import struct
 from dataclasses import dataclass
 
-QCOW2 = "qcow2"
-RAW = "raw"
+from reconciler.host.magic import ENOUGH_BYTES, GUEST_FORMATS, QCOW2, RAW, what_it_is
 
 _QCOW_MAGIC = b"QFI\xfb"
 _FIXED_PART = struct.Struct(">4sIQIIQ")  # magic, version, backing offset, backing length, cluster bits, size
@@ -21,22 +20,14 @@ _BACKING_FORMAT = 0xE2792ACA
 _BACKING_NAME_MAX_BYTES = 1023
 _CLUSTER_BITS = range(9, 22)
 
-_OTHER_FORMATS = (
-    (0, b"KDMV", "vmdk"),
-    (0, b"COWD", "vmdk"),
-    (0, b"# Disk DescriptorFile", "vmdk"),
-    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
-    (0, b"vhdxfile", "vhdx"),
-    (0, b"conectix", "vpc"),
-    (0, b"QED\0", "qed"),
-    (0, b"LUKS\xba\xbe", "luks"),
-    (0, b"WithoutFreeSpace", "parallels"),
-    (0, b"WithouFreSpacExt", "parallels"),
-    (0, b"\x1f\x8b", "gzip"),
-    (0, b"\xfd7zXZ\0", "xz"),
-    (0, b"\x28\xb5\x2f\xfd", "zstd"),
-)
-"""Offset, magic and name of what must not pass for a raw disk; as QEMU's `block/*.c` probe them."""
+_CRYPT_METHOD = struct.Struct(">32xI")
+_L1_TABLE = struct.Struct(">36xIQ")  # entries, offset
+_L1_ENTRY_BYTES = 8
+_INCOMPATIBLE_FEATURES = struct.Struct(">72xQ")
+_CORRUPT, _EXTERNAL_DATA_FILE = 1 << 1, 1 << 2
+_KNOWN_FEATURES = 0b11111  # dirty, corrupt, external data file, compression type, extended L2 entries: QEMU 7.2
+_SECTOR_BYTES = 512
+_PAD = "is it cut off? else fill it up: `truncate -s %512 {path}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +35,14 @@ class ImageFacts:
     """What an image's header says; `size_bytes` is the size that a guest sees, and the file's for other formats.
 
     `format` is `qcow2`, `raw`, or the name of a format that we recognise only to refuse it. `backing` is the name
-    as it is written in the header.
+    as it is written in the header. `unusable` is why a guest could not use the image, and what helps.
     """
 
     format: str
     size_bytes: int
     backing: str | None = None
     backing_format: str | None = None
+    unusable: str | None = None
 
 
 def parse_header(head: bytes, file_size_bytes: int) -> ImageFacts:
@@ -59,7 +51,7 @@ def parse_header(head: bytes, file_size_bytes: int) -> ImageFacts:
     Raises `ValueError` where they contradict themselves.
     """
     if not head.startswith(_QCOW_MAGIC):
-        return ImageFacts(_format_by_magic(head), file_size_bytes)
+        return _other_facts(what_it_is(head), file_size_bytes)
     version, backing_offset, backing_length, cluster_bits, size_bytes = _fixed_part(head)
     if version == 1:
         return ImageFacts("qcow", file_size_bytes)
@@ -67,15 +59,20 @@ def parse_header(head: bytes, file_size_bytes: int) -> ImageFacts:
         raise ValueError(f"qcow2 version {version} is unknown")
     if cluster_bits not in _CLUSTER_BITS:
         raise ValueError(f"2^{cluster_bits} bytes is no size for a cluster")
+    length = _header_length(head, version)
+    unusable = _obstacle(head, version, file_size_bytes)
     if backing_offset == 0:
-        return ImageFacts(QCOW2, size_bytes)
+        return ImageFacts(QCOW2, size_bytes, unusable=unusable)
     backing = _backing_name(head, backing_offset, backing_length)
-    return ImageFacts(QCOW2, size_bytes, backing, _backing_format(head, _header_length(head, version), backing_offset))
+    backing_format = _backing_format(head, length, backing_offset)
+    return ImageFacts(QCOW2, size_bytes, backing, backing_format, unusable)
 
 
 def header_span(head: bytes) -> int:
     """How many of an image's first bytes `parse_header` needs, as far as `head` can tell."""
-    if not head.startswith(_QCOW_MAGIC) or len(head) < _V2_LENGTH:
+    if not head.startswith(_QCOW_MAGIC):
+        return max(len(head), ENOUGH_BYTES)
+    if len(head) < _V2_LENGTH:
         return len(head)
     _, backing_offset, backing_length, cluster_bits, _ = _fixed_part(head)
     if cluster_bits not in _CLUSTER_BITS:
@@ -83,11 +80,29 @@ def header_span(head: bytes) -> int:
     return min(backing_offset + backing_length, 1 << cluster_bits)
 
 
-def _format_by_magic(head: bytes) -> str:
-    for offset, magic, name in _OTHER_FORMATS:
-        if head.startswith(magic, offset):
-            return name
-    return RAW
+def _other_facts(found: str, size_bytes: int) -> ImageFacts:
+    name = RAW if found in GUEST_FORMATS else found
+    if name != RAW or size_bytes % _SECTOR_BYTES == 0:
+        return ImageFacts(name, size_bytes)
+    return ImageFacts(RAW, size_bytes, unusable=f"has {size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({_PAD})")
+
+
+def _obstacle(head: bytes, version: int, file_size_bytes: int) -> str | None:
+    """What of an image's header says that it cannot stand by itself, or is not whole."""
+    features = _INCOMPATIBLE_FEATURES.unpack_from(head)[0] if version > 2 else 0  # noqa: PLR2004
+    entries, offset = _L1_TABLE.unpack_from(head)
+    if _CRYPT_METHOD.unpack_from(head)[0]:
+        return "is encrypted (write a plain copy with its secret: qemu-img(1), `convert`)"
+    if features & _EXTERNAL_DATA_FILE:
+        return "keeps its data in another file (make one file of both: `qemu-img convert -O qcow2 {path} NEW.qcow2`)"
+    if features & _CORRUPT:
+        return "is marked corrupt (see `qemu-img check {path}`, and take a copy that is whole)"
+    if unknown := [bit for bit in range(64) if features & ~_KNOWN_FEATURES & 1 << bit]:
+        bits = ", ".join(map(str, unknown))
+        return f"needs features that are not known here: bit {bits} (convert it with the QEMU that made it)"
+    if offset + entries * _L1_ENTRY_BYTES > file_size_bytes:
+        return "ends before its own tables, so it is cut off (copy it again)"
+    return None
 
 
 def _fixed_part(head: bytes) -> tuple[int, int, int, int, int]:

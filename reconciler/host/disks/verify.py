@@ -8,7 +8,8 @@ from pathlib import Path
 from reconciler import process
 from reconciler.errors import HostCommandFailed, ImageNotFound
 from reconciler.host.disks.image_file import read_image_facts
-from reconciler.host.disks.qcow2 import QCOW2, ImageFacts
+from reconciler.host.disks.qcow2 import ImageFacts
+from reconciler.host.magic import QCOW2
 from reconciler.together import together
 
 _CHECK_TIMEOUT_S = 600.0

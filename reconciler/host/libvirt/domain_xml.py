@@ -37,7 +37,9 @@ class DomainRecord:
 
 def domain_mark(cluster: str, node: str, domain: Domain, carried_out: Epochs) -> DomainMark:
     """The mark of a domain of ours."""
-    return DomainMark(cluster, node, domain.role, domain.template, carried_out.boot, carried_out.resume)
+    return DomainMark(
+        cluster, node, domain.role, domain.template, carried_out.boot, carried_out.resume, domain.boot_files
+    )
 
 
 def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs) -> str:
@@ -87,6 +89,7 @@ def parse_domain(xml: str) -> DomainRecord | None:
         tap=_attribute(interface, "target", "dev"),
         console=Path(_attribute(devices.find("serial"), "log", "file")),
         boot=_parse_boot(root.find("os")),
+        boot_files=mark.boot_files,
         template=mark.template,
     )
     return DomainRecord(domain, mark)

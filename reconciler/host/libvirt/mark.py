@@ -25,6 +25,7 @@ class DomainMark:
     template: int
     boot_epoch: int
     resume_epoch: int
+    boot_files: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ def parse_domain_mark(parent: ET.Element | None) -> DomainMark | None:
             template=int(element.attrib["template"]),
             boot_epoch=int(element.attrib["boot-epoch"]),
             resume_epoch=int(element.attrib["resume-epoch"]),
+            boot_files=element.get("boot-files", ""),
         )
     except (KeyError, ValueError):
         return None
@@ -70,6 +72,7 @@ def _attributes(mark: DomainMark) -> dict[str, str]:
         "template": str(mark.template),
         "boot-epoch": str(mark.boot_epoch),
         "resume-epoch": str(mark.resume_epoch),
+        **({"boot-files": mark.boot_files} if mark.boot_files else {}),
     }
 
 

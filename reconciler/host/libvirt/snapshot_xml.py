@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from reconciler.host.disks.qcow2 import QCOW2
 from reconciler.host.libvirt.domain_xml import render_disk
 from reconciler.host.libvirt.xml import element_text, parse_element
+from reconciler.host.magic import QCOW2
 from reconciler.model.document import BackingFile, DomainDisk
 
 _CHAIN_ELEMENTS = ("source", "backingStore")

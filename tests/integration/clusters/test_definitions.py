@@ -18,7 +18,7 @@ from reconciler.errors import (
 )
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NETEM, Feature
-from reconciler.model.plan import Start
+from reconciler.model.plan import DefineDomain, Start
 from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.service.clusters import Approval
@@ -351,3 +351,28 @@ async def test_a_base_image_that_was_replaced_is_never_put_below_disks_of_the_ol
     await session.clusters.apply(path, start=False, approval=Approval(data_loss=True))
     assert "alpha/n0.vda.r1.0.qcow2" in audit(bed).files
     assert (await session.clusters.plan(path, start=False)).plan.converged
+
+
+async def test_a_kernel_that_was_built_again_under_its_name_is_the_one_that_boots_next(
+    bed: Bed, session: Session
+) -> None:
+    kernel = bed.directory / "bzImage"
+    shutil.copyfile(BASE_IMAGE.with_suffix(".vmlinuz"), kernel)
+    boot = {"kernel": str(kernel)}
+    bed.write_topology("alpha", edit=lambda document: document.update(boot=boot))
+    await session.clusters.define("alpha")
+    assert (await session.clusters.plan("alpha", start=False)).plan.converged
+    shutil.copyfile(BASE_IMAGE.with_suffix(".vmlinuz"), kernel)
+    assert await _reasons_to_define(session) == {"the kernel or initrd of that name is another file now"}
+    await session.clusters.apply("alpha", start=False)
+    assert await _reasons_to_define(session) == set()
+    await session.clusters.start("alpha", wait_for_ssh=False)
+    os.utime(kernel, ns=(0, 0))
+    assert await _reasons_to_define(session) == {"the kernel or initrd of that name is another file now"}
+    with pytest.raises(ApprovalRequired, match="is another file now"):
+        await session.clusters.apply("alpha")
+
+
+async def _reasons_to_define(session: Session) -> set[str]:
+    plan = (await session.clusters.plan("alpha", start=False)).plan
+    return {action.reason for action in plan.actions if isinstance(action, DefineDomain)}

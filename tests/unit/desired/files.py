@@ -1,5 +1,6 @@
 """A directory of the files that topologies under test name."""
 
+import os
 import struct
 import subprocess
 import tempfile
@@ -14,11 +15,34 @@ GIB = 1024**3
 KEY_NAME = "id_ed25519"
 
 
-def qcow2_header(size_bytes: int, backing: bytes = b"") -> bytes:
-    """The header of an empty qcow2 image of version 2; see QEMU's docs/interop/qcow2.txt."""
-    offset = 72 if backing else 0
-    head = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, offset, len(backing), 16, size_bytes, 0, 0, 0, 0, 0, 0, 0)
-    return (head + backing).ljust(65536, b"\0")
+SPOILT = {
+    "encrypted.qcow2": {35: b"\2"},
+    "corrupt.qcow2": {79: b"\2"},
+    "external.qcow2": {79: b"\4"},
+    "future.qcow2": {78: b"\1"},
+    "cut-off.qcow2": {39: b"\1", 44: b"\1"},
+}
+"""Images that a header makes unusable: what it says, by offset."""
+
+
+def qcow2_header(size_bytes: int, backing: bytes = b"", version: int = 2) -> bytes:
+    """The header of an empty qcow2 image; see QEMU's docs/interop/qcow2.txt."""
+    length = 72 if version == 2 else 104
+    offset = length if backing else 0
+    fields = (b"QFI\xfb", version, offset, len(backing), 16, size_bytes, 0, 0, 0, 0, 0, 0, 0)
+    head = bytearray(struct.pack(">4sIQIIQIIQQIIQ", *fields).ljust(length, b"\0"))
+    if version > 2:
+        head[100:104] = struct.pack(">I", length)
+    return (bytes(head) + backing).ljust(65536, b"\0")
+
+
+def bzimage(size_bytes: int = 4096) -> bytes:
+    """What says of itself that it is a kernel of that size."""
+    head = bytearray(size_bytes)
+    head[0x1F1] = 1
+    head[0x1F4:0x1F8] = struct.pack("<I", (size_bytes - 1024) // 16)
+    head[0x202:0x206] = b"HdrS"
+    return bytes(head)
 
 
 def write_host_files(directory: Path) -> None:
@@ -28,8 +52,20 @@ def write_host_files(directory: Path) -> None:
     (directory / "stacked.qcow2").write_bytes(qcow2_header(GIB, b"base.qcow2"))
     (directory / "image.vmdk").write_bytes(b"KDMV".ljust(512, b"\0"))
     (directory / "raw.img").write_bytes(bytes(GIB // 1024))
-    (directory / "base.vmlinuz").write_bytes(b"kernel")
-    (directory / "base.initrd").write_bytes(b"initrd")
+    (directory / "base.vmlinuz").write_bytes(bzimage())
+    (directory / "base.initrd").write_bytes(b"\x1f\x8b\x08".ljust(512, b"\0"))
+    (directory / "vmlinux").write_bytes(b"\x7fELF\x02".ljust(512, b"\0"))
+    (directory / "notes.txt").write_text("remember the milk\n")
+    (directory / "odd.img").write_bytes(bytes(1000))
+    for name, fields in SPOILT.items():
+        image = bytearray(qcow2_header(GIB, version=3))
+        for offset, value in fields.items():
+            image[offset : offset + len(value)] = value
+        (directory / name).write_bytes(image)
+    (directory / "image.iso").write_bytes(bytes(0x8001) + b"CD001".ljust(2048, b"\0"))
+    (directory / "image.qcow2.xz").write_bytes(b"\xfd7zXZ\0".ljust(512, b"\0"))
+    (directory / "images").mkdir()
+    os.mkfifo(directory / "fifo")
     write_key(directory / KEY_NAME)
     write_key(directory / "id_open").chmod(0o644)
     write_key(directory / "id_of_another")

@@ -6,8 +6,8 @@ from hypothesis import given
 
 from reconciler.desired.compile import HostFacts, compile_document, needs_kvm_verdict, seed_inputs, warnings_for
 from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Tap
-from reconciler.model.record import ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
-from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
+from reconciler.model.record import BootSpec, ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
+from reconciler.model.topology import DiskBus, Forward, VirtType
 from tests.simulation.worlds import (
     NOTHING,
     NOW,
@@ -113,9 +113,17 @@ def test_what_a_topology_says_of_the_processor_wins() -> None:
 
 
 def test_a_direct_kernel_boot_is_part_of_the_domain() -> None:
-    boot = domain_of(with_node(boot=Boot(kernel=Path("/k"), initrd=None, cmdline="quiet"))).boot
+    boot = domain_of(with_node(boot=BootSpec(kernel=Path("/k"), initrd=None, cmdline="quiet"))).boot
     assert boot is not None
     assert (boot.kernel, boot.initrd, boot.cmdline) == (Path("/k"), None, "quiet")
+
+
+def test_a_record_that_does_not_tell_boot_files_apart_is_content_with_those_that_are_there() -> None:
+    old, new = (with_node(boot=BootSpec(kernel=Path("/k"), identity=identity)) for identity in ("", "2:2"))
+    there = domain_of(with_node(boot=BootSpec(kernel=Path("/k"), identity="1:1")))
+    observed = ClusterDocument(domains={"alpha": there})
+    found = [compiled(record, observed=observed).domains["alpha"] for record in (old, new)]
+    assert [domain.boot_files for domain in found if isinstance(domain, Domain)] == ["1:1", "2:2"]
 
 
 def test_what_was_asked_of_a_node_is_its_power() -> None:

@@ -1,6 +1,7 @@
 """A valid topology resolves to a specification in which nothing is left open."""
 
 import os
+import shutil
 import subprocess
 import time
 from ipaddress import IPv4Address, IPv4Network
@@ -13,8 +14,8 @@ from reconciler.errors import ImageNotFound, TopologyInvalid, TopologyNotFound
 from reconciler.host.disks.image_file import image_identity
 from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.names import mac_address, tap_name
-from reconciler.model.record import ClusterSpec, ExtraDiskSpec, ImageFile
-from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
+from reconciler.model.record import BootSpec, ClusterSpec, ExtraDiskSpec, ImageFile
+from reconciler.model.topology import DiskBus, Forward, VirtType
 
 from .conftest import TOPOLOGY, Load
 from .files import GIB, KEY_NAME, settings_in
@@ -54,22 +55,27 @@ def test_relative_paths_start_at_the_topology_file_and_tilde_at_home(
         assert load(TOPOLOGY.replace("base.qcow2", f'"{written}"')).nodes["a"].base_image.path == host / "base.qcow2"
 
 
+def boot(kernel: Path, **more: str) -> BootSpec:
+    return BootSpec(kernel=kernel, identity=image_identity(kernel), **more)
+
+
 def test_a_node_overrides_what_the_cluster_says(load: Load, host: Path) -> None:
     cluster = "cpu: maximum\nvirt_type: kvm\nboot: {kernel: base.vmlinuz}\nuser_data: {a: [1], b: {c: 1}, d: 1}\n"
     node = """\
     cpu: Haswell-noTSX
     virt_type: qemu
     base_image: raw.img
-    boot: {kernel: base.initrd, cmdline: quiet}
+    boot: {kernel: own.vmlinuz, cmdline: quiet}
     user_data: {a: [2], b: {e: 2}, d: 2}
 """
+    shutil.copy(host / "base.vmlinuz", host / "own.vmlinuz")
     inherited = load(cluster + TOPOLOGY).nodes["a"]
     own = load(with_node_keys(node, cluster)).nodes["a"]
     assert (inherited.cpu, inherited.virt_type, inherited.user_data["d"]) == ("maximum", VirtType.KVM, 1)
-    assert inherited.boot == Boot(kernel=host / "base.vmlinuz")
+    assert inherited.boot == boot(host / "base.vmlinuz")
     assert (own.cpu, own.virt_type) == ("Haswell-noTSX", VirtType.QEMU)
     assert own.base_image.path == host / "raw.img"
-    assert own.boot == Boot(kernel=host / "base.initrd", cmdline="quiet")
+    assert own.boot == boot(host / "own.vmlinuz", cmdline="quiet")
     assert own.user_data == {"a": [1, 2], "b": {"c": 1, "e": 2}, "d": 2}
 
 

@@ -288,6 +288,14 @@ class TestDomains:
         assert isinstance(action, DefineDomain)
         assert (action.needs_restart, action.disruption) == (False, Disruption.NONE)
 
+    @pytest.mark.parametrize(("had", "restarts"), [("1:1", True), ("", False)], ids=["another", "never told apart"])
+    def test_a_kernel_that_is_another_file_now_is_taken_up_by_a_restart(self, had: str, restarts: bool) -> None:
+        want = ClusterDocument(domains={"a": altered(DOMAIN, boot_files="2:2")}, power={"a": RUNNING})
+        (action,) = plan_domains(want, self.have(altered(DOMAIN, boot_files=had)))
+        assert isinstance(action, DefineDomain)
+        assert action.needs_restart is restarts
+        assert action.reason == "the kernel or initrd of that name is another file now"
+
     @pytest.mark.parametrize("have", [OFF, STOPPING], ids=["off", "stopping"])
     def test_one_that_is_off_or_goes_off_is_redefined_without_a_restart(self, have: Power) -> None:
         (action,) = plan_domains(self.want, self.have(altered(DOMAIN, vcpus=2), have))

@@ -39,6 +39,7 @@ domains = st.builds(
     tap=names_,
     console=paths,
     boot=st.none() | st.builds(DirectBoot, kernel=paths, initrd=st.none() | paths, cmdline=words),
+    boot_files=st.sampled_from(["", "1:2 3:4"]),
     template=st.integers(0, 99),
 )
 epochs = st.builds(Epochs, boot=st.integers(0, 2**31), resume=st.integers(0, 2**31))

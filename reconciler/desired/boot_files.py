@@ -1,0 +1,57 @@
+"""Whether what `boot` names is a kernel and an initrd that QEMU can load."""
+
+from pathlib import Path
+
+from reconciler.host.head import NoFile, read_head
+from reconciler.host.magic import (
+    BZIMAGE,
+    DISK_FORMATS,
+    ELF,
+    ENOUGH_BYTES,
+    ISO,
+    RAW,
+    TEXT,
+    UNPACKERS,
+    bzimage_bytes,
+    what_it_is,
+)
+
+_INITRDS = frozenset({*UNPACKERS, "cpio"})
+_NO_INITRDS = DISK_FORMATS | {ISO, TEXT, ELF, "zip", "7z", "tar", "arm64 kernel"}
+"""An initrd may be a file system without a header that is known here; these it cannot be."""
+
+_WORDS = {RAW: "nothing that is known here", ELF: "an ELF file", ISO: "an ISO 9660 image"}
+
+
+def why_not_booted(path: Path, *, is_kernel: bool) -> str | None:
+    """What is wrong with a kernel or else initrd, and what helps; None where nothing is. Blocking."""
+    try:
+        head, size_bytes = read_head(path, lambda head: max(len(head), ENOUGH_BYTES))
+    except OSError as error:
+        return f"cannot be read: {error.strerror} (correct the path)"
+    except NoFile as error:
+        return f"is {error}, not a file (correct the path)"
+    if size_bytes == 0:
+        return "is empty (correct the path)"
+    return _why_no_kernel(head, size_bytes) if is_kernel else _why_no_initrd(head)
+
+
+def _why_no_kernel(head: bytes, size_bytes: int) -> str | None:
+    found = what_it_is(head)
+    if found == BZIMAGE:
+        whole = bzimage_bytes(head)
+        return f"is cut off: {size_bytes} bytes of {whole} (copy it again)" if size_bytes < whole else None
+    if found == ELF:
+        return "is an ELF file, as vmlinux is, not a bzImage (name arch/x86/boot/bzImage of the build tree)"
+    if found in _INITRDS:
+        return f"is {found}, as an initrd is, not a bzImage (name the kernel; are kernel and initrd exchanged?)"
+    return f"is {_WORDS.get(found, found)}, not a bzImage (name a kernel, such as arch/x86/boot/bzImage)"
+
+
+def _why_no_initrd(head: bytes) -> str | None:
+    found = what_it_is(head)
+    if found == BZIMAGE:
+        return "is a bzImage, not an initrd (name the initrd; are kernel and initrd exchanged?)"
+    if found in _NO_INITRDS:
+        return f"is {_WORDS.get(found, found)}, not an initrd (name a cpio archive, compressed or not)"
+    return None

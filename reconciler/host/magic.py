@@ -1,0 +1,81 @@
+"""What a file is, from its first bytes, whatever its name says. Pure.
+
+Sources: QEMU's `block/*.c` for disk images; file(1)'s magic; Linux, Documentation/arch/x86/boot.rst and
+Documentation/driver-api/early-userspace/buffer-format.rst.
+"""
+
+import struct
+
+QCOW2 = "qcow2"
+RAW = "raw"
+BZIMAGE = "bzImage"
+ELF = "ELF"
+TEXT = "text"
+ISO = "ISO 9660"
+
+ENOUGH_BYTES = 0x8006
+"""So many first bytes tell everything that is told apart here; an ISO 9660 image says so last."""
+
+_MAGICS = (
+    (0, b"QFI\xfb", QCOW2),
+    (0, b"KDMV", "vmdk"),
+    (0, b"COWD", "vmdk"),
+    (0, b"# Disk DescriptorFile", "vmdk"),
+    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
+    (0, b"vhdxfile", "vhdx"),
+    (0, b"conectix", "vpc"),
+    (0, b"QED\0", "qed"),
+    (0, b"LUKS\xba\xbe", "luks"),
+    (0, b"WithoutFreeSpace", "parallels"),
+    (0, b"WithouFreSpacExt", "parallels"),
+    (0, b"Bochs Virtual HD Image", "bochs"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"\xfd7zXZ\0", "xz"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd"),
+    (0, b"BZh", "bzip2"),
+    (0, b"\x04\x22\x4d\x18", "lz4"),
+    (0, b"\x02\x21\x4c\x18", "lz4"),
+    (0, b"PK\x03\x04", "zip"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
+    (257, b"ustar", "tar"),
+    (0x8001, b"CD001", ISO),
+    (0, b"hsqs", "squashfs"),
+    (0, b"070701", "cpio"),
+    (0, b"070702", "cpio"),
+    (0x202, b"HdrS", BZIMAGE),
+    (0, b"\x7fELF", ELF),
+    (0x38, b"ARM\x64", "arm64 kernel"),
+)
+_TEXT_SAMPLE_BYTES = 512
+_TEXT = frozenset(b"\t\n\r\f\b\x1b") | frozenset(range(0x20, 0x7F)) | frozenset(range(0x80, 0x100))
+
+_SETUP_SECTORS, _SYSTEM_UNITS = 0x1F1, struct.Struct("<I")
+_SYSTEM_UNITS_AT, _SECTOR_BYTES, _UNIT_BYTES, _DEFAULT_SECTORS = 0x1F4, 512, 16, 4
+
+UNPACKERS = {"gzip": "gunzip", "xz": "unxz", "zstd": "unzstd", "bzip2": "bunzip2", "lz4": "unlz4"}
+"""What unpacks files of one compressed file each."""
+
+DISK_FORMATS = frozenset({QCOW2, "vmdk", "vdi", "vhdx", "vpc", "qed", "luks", "parallels", "bochs"})
+NO_DISKS = frozenset({ISO, TEXT, BZIMAGE, ELF, "arm64 kernel"})
+"""What is taken for a disk image by mistake only."""
+
+ARCHIVES = frozenset({"zip", "7z"})
+
+GUEST_FORMATS = frozenset({"tar", "cpio", "squashfs"})
+"""What a guest may well read from a raw disk, without any partition or a writable file system."""
+
+
+def what_it_is(head: bytes) -> str:
+    """The name of a file's format; `raw` for what has none that is known here."""
+    for offset, magic, name in _MAGICS:
+        if head.startswith(magic, offset):
+            return name
+    sample = head[:_TEXT_SAMPLE_BYTES]
+    return TEXT if sample and _TEXT.issuperset(sample) else RAW
+
+
+def bzimage_bytes(head: bytes) -> int:
+    """How long a bzImage is at least, as its header says: real-mode sectors, then the system in units of 16 bytes."""
+    (units,) = _SYSTEM_UNITS.unpack_from(head, _SYSTEM_UNITS_AT)
+    sectors = head[_SETUP_SECTORS] or _DEFAULT_SECTORS
+    return (sectors + 1) * _SECTOR_BYTES + (int(units) - 1) * _UNIT_BYTES
