@@ -8,7 +8,7 @@ from reconciler.errors import TopologyNotFound
 from reconciler.settings import Settings
 from reconciler.source.problems import shown, suggestion
 
-SUFFIX = ".yaml"
+SUFFIXES = (".yaml", ".yml")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _MAX_LISTED_NAMES = 20
@@ -16,9 +16,9 @@ _MAX_DIRECTORY_ENTRIES = 10_000
 
 
 def find_topology(name_or_path: str | Path, settings: Settings) -> Path:
-    """The topology file meant: a path where it has a slash, or a name (with or without `.yaml`) in `topology_dir`.
+    """The topology file meant: a path where it has a slash, or a name (with or without its ending) in `topology_dir`.
 
-    What ends with `.yaml` and has no slash is looked for in the current directory first. Raises
+    What ends with `.yaml` or `.yml` and has no slash is looked for in the current directory first. Raises
     `TopologyNotFound`, naming what there is.
     """
     text = str(name_or_path)
@@ -33,21 +33,18 @@ def find_topology(name_or_path: str | Path, settings: Settings) -> Path:
 
 def topology_names(settings: Settings) -> list[str]:
     """The names that `find_topology` knows in `topology_dir`, sorted; none where it cannot be listed."""
-    try:
-        files = [path for _, path in zip(range(_MAX_DIRECTORY_ENTRIES), settings.topology_dir.iterdir(), strict=False)]
-    except OSError:
-        return []
-    return sorted(path.stem for path in files if path.suffix == SUFFIX and _NAME.fullmatch(path.stem))
+    return sorted({_stem(name) for name in _files_in(settings.topology_dir) if _NAME.fullmatch(_stem(name))})
 
 
 def _candidates(text: str, settings: Settings) -> Iterable[Path]:
     if "/" in text:
         yield _without_home(text)
         return
-    if text.endswith(SUFFIX):
+    if text.endswith(SUFFIXES):
         yield Path(text)
     if _NAME.fullmatch(text):
-        yield settings.topology_dir / f"{text.removesuffix(SUFFIX)}{SUFFIX}"
+        endings = ("",) if text.endswith(SUFFIXES) else SUFFIXES
+        yield from (settings.topology_dir / f"{text}{ending}" for ending in endings)
 
 
 def _without_home(text: str) -> Path:
@@ -59,12 +56,39 @@ def _without_home(text: str) -> Path:
 
 def _not_found(text: str, settings: Settings) -> TopologyNotFound:
     if "/" in text:
-        return TopologyNotFound(f"there is no topology file {shown(text)}", hint="correct the path")
+        path = _without_home(text)
+        close = _close_to(path.name, path.parent)
+        meant = f"did you mean {path.parent / close}?" if close else "correct the path"
+        return TopologyNotFound(f"there is no topology file {shown(text)}", hint=meant)
     names = topology_names(settings)
     message = f"there is no topology {shown(text)!r} in {settings.topology_dir}"
-    if not names:
-        return TopologyNotFound(message, hint="it holds none; put a file NAME.yaml there, or give the path of a file")
-    close = suggestion(text.removesuffix(SUFFIX), names)
-    listed = ", ".join(names[:_MAX_LISTED_NAMES]) + (", ..." if len(names) > _MAX_LISTED_NAMES else "")
+    if text.endswith(SUFFIXES):
+        message = f"there is no file {shown(text)} here, and no topology of that name in {settings.topology_dir}"
+    here = _close_to(text, Path())
+    close = f"{here}, a file here" if here else suggestion(_stem(text), names)
     meant = f"did you mean {close}? " if close else ""
+    if not names:
+        hint = f"{meant}it holds none; put a file NAME.yaml there, or give the path of a file"
+        return TopologyNotFound(message, hint=hint)
+    listed = ", ".join(names[:_MAX_LISTED_NAMES]) + (", ..." if len(names) > _MAX_LISTED_NAMES else "")
     return TopologyNotFound(message, hint=f"{meant}it holds: {listed}")
+
+
+def _close_to(name: str, directory: Path) -> str | None:
+    """The topology file in a directory that was most likely meant: the same name with another ending, or nearly so."""
+    by_stem = {_stem(file): file for file in reversed(_files_in(directory))}
+    stem = _stem(name) if _stem(name) in by_stem else suggestion(_stem(name), by_stem)
+    return by_stem[stem] if stem else None
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(SUFFIXES[0]).removesuffix(SUFFIXES[1])
+
+
+def _files_in(directory: Path) -> list[str]:
+    """The names of topology files in a directory, sorted; none where it cannot be listed."""
+    try:
+        entries = [path.name for path, _ in zip(directory.iterdir(), range(_MAX_DIRECTORY_ENTRIES), strict=False)]
+    except (OSError, ValueError):
+        return []
+    return sorted(name for name in entries if name.endswith(SUFFIXES))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from reconciler.desired.checks import check_claims, check_modes
 from reconciler.desired.claims import Claims, gather_claims
 from reconciler.desired.find import find_topology
+from reconciler.desired.given import TopologyText
 from reconciler.desired.resolve import resolve
 from reconciler.desired.survey import survey_host
 from reconciler.errors import (
@@ -60,7 +61,7 @@ class LoadedTopology:
 
 
 def load_spec(
-    name_or_path: str | Path, settings: Settings, impossible: Mapping[str, str] = _NOTHING
+    topology: str | Path | TopologyText, settings: Settings, impossible: Mapping[str, str] = _NOTHING
 ) -> tuple[str, ClusterSpec]:
     """The cluster name and resolved specification of a topology, checked against itself and against the host.
 
@@ -68,18 +69,17 @@ def load_spec(
     `ImageNotFound` where images, kernels or initrds are all that is wrong, and `HostCapabilityMissing` where faults
     are; and `TopologyInvalid` with every problem of whatever kind otherwise.
     """
-    path = find_topology(name_or_path, settings)
-    loaded = _load(path, settings)
+    name, loaded = _load(topology, settings)
     survey = survey_host(loaded.claims, settings)
-    _refuse(path, loaded.problems([*survey.findings, *_impossible_faults(loaded.topology, impossible)]))
+    _refuse(name, loaded.problems([*survey.findings, *_impossible_faults(loaded.topology, impossible)]))
     assert loaded.topology is not None, "a topology that is not valid has problems"
     return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
 
 
 def load_topology(path: Path) -> Topology:
     """The topology in a file, checked against itself only; raises `TopologyInvalid` and `TopologyNotFound`."""
-    loaded = _load(path, None)
-    _refuse(path, loaded.problems())
+    loaded = _load_file(path, None)
+    _refuse(str(path), loaded.problems())
     assert loaded.topology is not None, "a topology that is not valid has problems"
     return loaded.topology
 
@@ -109,7 +109,15 @@ def _takes_octal(location: Location) -> bool:
     return first == "user_data" or first.startswith(FREE_KEY_PREFIX) or is_in_node
 
 
-def _load(path: Path, settings: Settings | None) -> LoadedTopology:
+def _load(topology: str | Path | TopologyText, settings: Settings) -> tuple[str, LoadedTopology]:
+    """The topology, and what its problems are told of."""
+    if isinstance(topology, TopologyText):
+        return topology.name, parse_topology(topology.content, topology.base_dir, settings)
+    path = find_topology(topology, settings)
+    return str(path), _load_file(path, settings)
+
+
+def _load_file(path: Path, settings: Settings | None) -> LoadedTopology:
     try:
         content = read_source_file(path)
     except SourceUnreadable as error:
@@ -127,10 +135,10 @@ def _validate(document: SourceDocument, data: Any, context: Mapping[str, Any]) -
         return None, explain(error, Topology, document, PATTERN_WORDS)
 
 
-def _refuse(path: Path, problems: tuple[Problem, ...]) -> None:
+def _refuse(name: str, problems: tuple[Problem, ...]) -> None:
     if not problems:
         return
-    message = report(str(path), problems)
+    message = report(name, problems)
     codes = {problem.code for problem in problems}
     raise (_ERRORS.get(codes.pop(), TopologyInvalid) if len(codes) == 1 else TopologyInvalid)(message)
 

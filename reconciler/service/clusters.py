@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler.desired.given import TopologyText
 from reconciler.desired.load import load_spec
 from reconciler.errors import (
     ClusterError,
@@ -49,14 +50,14 @@ class Clusters:
         self._actor = actor
         self._inspection = Inspection(runtime)
 
-    async def plan(self, topology: str | Path, *, start: bool = True) -> Preview:
+    async def plan(self, topology: str | Path | TopologyText, *, start: bool = True) -> Preview:
         """What `apply` of a topology would do now. Changes nothing."""
         cluster, spec = await self._load(topology)
         return await self._preview(cluster, spec, start=start)
 
     async def apply(
         self,
-        topology: str | Path,
+        topology: str | Path | TopologyText,
         *,
         start: bool = True,
         wait_for_ssh: bool = True,
@@ -105,7 +106,7 @@ class Clusters:
     async def adopt(
         self,
         cluster: str,
-        topology: str | Path | None = None,
+        topology: str | Path | TopologyText | None = None,
         *,
         approval: Approval = NOTHING_AGREED,
         progress: Progress = no_progress,
@@ -225,7 +226,7 @@ class Clusters:
 
     # From here on: how the verbs are made.
 
-    async def _load(self, topology: str | Path) -> tuple[str, ClusterSpec]:
+    async def _load(self, topology: str | Path | TopologyText) -> tuple[str, ClusterSpec]:
         """Nothing was touched where this raises; faults that the host cannot make are refused as other mistakes are."""
         cluster, spec = await asyncio.to_thread(load_spec, topology, self._runtime.settings)
         if impossible := await self._impossible_faults(spec):

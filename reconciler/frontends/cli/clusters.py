@@ -11,7 +11,7 @@ import typer
 from reconciler.errors import ApprovalRequired
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import narrate, unheard
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, given, present
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
@@ -48,6 +48,8 @@ def apply(
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Converge the host to a topology file."""
+    manner = Manner(output=output, when_interrupted=STAYS_WANTED)
+    wanted = given(topology, manner)
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.frontends.cli.plan_text import print_plan
@@ -55,11 +57,11 @@ def apply(
         from reconciler.service.plan_view import plan_view
 
         if output is OutputFormat.TABLE:
-            view = plan_view(await use.clusters.plan(topology, start=start))
+            view = plan_view(await use.clusters.plan(wanted, start=start))
             with unheard():
                 print_plan(view, short=True)
         return await use.clusters.apply(
-            topology,
+            wanted,
             start=start,
             wait_for_ssh=wait,
             approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
@@ -67,7 +69,7 @@ def apply(
             progress=use.progress,
         )
 
-    status = present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    status = present(work, manner, _show_status, partial=True)
     if output is OutputFormat.TABLE:
         _say_what_next(status)
 
@@ -79,13 +81,15 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
     Exits 0 when there is nothing to do, 2 when there are changes, and 1 when there is an error or something stands
     in the way.
     """
+    manner = Manner(output=output)
+    wanted = given(topology, manner)
 
     async def work(use: UseCases) -> "PlanView":
         from reconciler.service.plan_view import plan_view
 
-        return plan_view(await use.clusters.plan(topology, start=start))
+        return plan_view(await use.clusters.plan(wanted, start=start))
 
-    view = present(work, Manner(output=output), _show_plan)
+    view = present(work, manner, _show_plan)
     raise typer.Exit(FAILURE if view.blocked else 0 if view.converged else CHANGES)
 
 
@@ -130,14 +134,16 @@ def adopt(
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Make the lost record of a cluster anew, from its topology and from what is there on the host."""
+    manner = Manner(output=output)
+    wanted = given(topology, manner) if topology is not None else None
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.service.proposal import Approval
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
-        return await use.clusters.adopt(cluster, topology, approval=approval, progress=use.progress)
+        return await use.clusters.adopt(cluster, wanted, approval=approval, progress=use.progress)
 
-    present(work, Manner(output=output), _show_status, partial=True)
+    present(work, manner, _show_status, partial=True)
 
 
 @app.command()

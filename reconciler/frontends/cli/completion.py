@@ -84,8 +84,10 @@ def complete_artifact(incomplete: str) -> list[str]:
 def complete_topology(incomplete: str) -> list[str]:
     """The topologies in topology_dir whose names begin so; files are the shell's own to complete."""
 
+    from reconciler.desired.find import topology_names
+
     async def topologies(runtime: "Runtime") -> list[str]:
-        return [path.stem for path in runtime.settings.topology_dir.glob("*.yaml")]
+        return topology_names(runtime.settings)
 
     return _beginning(incomplete, topologies)
 

@@ -56,7 +56,7 @@ Topology = Annotated[
     str,
     typer.Argument(
         metavar="TOPOLOGY",
-        help="Path of a topology file, or its name in topology_dir.",
+        help="Path of a topology file, its name in topology_dir, or - for standard input.",
         autocompletion=complete_topology,
     ),
 ]

@@ -16,6 +16,7 @@ from reconciler.frontends.cli.output import complain, emit, narrate
 from reconciler.frontends.cli.wording import with_options
 
 if TYPE_CHECKING:
+    from reconciler.desired.given import TopologyText
     from reconciler.model.results import ToolError, ToolResult
     from reconciler.service.artifacts import Artifacts
     from reconciler.service.clusters import Clusters
@@ -85,6 +86,21 @@ def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[
             emit(result.result, manner.output, show_partial)
         _fail(result.error, cause, manner)
     return cast("T", result.result)
+
+
+def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
+    """What a command was given as its topology; where that is a pipe or standard input, its text, read once."""
+    from reconciler.desired.given import read_given
+
+    try:
+        return read_given(topology)
+    except ClusterError as error:
+        cause = error
+
+    async def refuse(_: UseCases) -> NoReturn:
+        raise cause
+
+    return conduct(refuse, manner)
 
 
 def present(work: Work[T], manner: Manner, show: Callable[[T], None], *, partial: bool = False) -> T:
