@@ -1,12 +1,12 @@
 """A real sshd on the loopback interface, for tests: own keys, own port, nothing of the system's configuration."""
 
-import asyncio
 import getpass
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,13 +154,11 @@ async def pool() -> AsyncIterator[SshPool]:
         yield opened
 
 
-async def wait_until_gone(pid: int, timeout_s: float = PATIENCE_S) -> bool:
-    """Whether the process comes to its end in time; a zombie is gone."""
-    for _ in range(int(timeout_s / 0.02)):
-        if not is_alive(pid):
-            return True
-        await asyncio.sleep(0.02)
-    return False
+async def moments_s(pool: SshPool, sshd: Sshd) -> float:
+    """A time in which a command on a connection that is there begins for sure, by what a login takes here and now."""
+    started = time.monotonic()
+    await pool.run(sshd.address, "true", timeout_s=PATIENCE_S)
+    return 0.3 + 3 * (time.monotonic() - started)
 
 
 def is_alive(pid: int) -> bool:

@@ -66,8 +66,9 @@ class ClusterServer(MCPServer[Backend]):
             return _failed(explained(cause if isinstance(cause, Exception) else failure))
 
 
+@cache
 def offered_tools() -> dict[str, Tool]:
-    """The tools by name, in the order in which clients list them."""
+    """The tools by name, in the order in which clients list them; the same ones for every server of this process."""
     return {tool.name: tool for tool in map(_offer, TOOLS)}
 
 

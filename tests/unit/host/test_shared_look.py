@@ -48,7 +48,8 @@ async def test_who_stops_waiting_does_not_end_it_for_the_others() -> None:
     host = Host()
     look = SharedLook(host.look)
     impatient, patient = asyncio.create_task(look()), asyncio.create_task(look())
-    await asyncio.sleep(0.01)
+    while host.looks == 0:
+        await asyncio.sleep(0)
     impatient.cancel()
     host.go.set()
     assert await patient == 1

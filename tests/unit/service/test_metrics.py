@@ -11,6 +11,7 @@ from reconciler.controller.round import RoundResult, Sighting
 from reconciler.errors import ConfigurationInvalid, OperationFailed
 from reconciler.model.plan import Plan, Start, StartNetwork
 from reconciler.service.metrics import LOOPBACK, MEASURES, Metrics, served
+from tests.waiting import PATIENCE_S
 
 NETWORK = StartNetwork(name="net", reason="is stopped")
 START = Start(node="alpha", paused=False, resume_epoch=0, reason="is off")
@@ -65,7 +66,7 @@ def free_port() -> int:
 
 
 def scraped(port: int) -> str:
-    with urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=5) as answer:
+    with urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=PATIENCE_S) as answer:
         return str(answer.read().decode())
 
 

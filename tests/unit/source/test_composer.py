@@ -92,9 +92,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_soon_at_a_line(name: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     document = parse_source(HOSTILE[name])
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     assert document.root is None
     assert len(document.problems) == 1
 
@@ -112,9 +112,9 @@ def test_a_hostile_file_is_refused_soon_at_a_line(name: str) -> None:
     ids=["digits", "underscores", "zeros", "colons", "keys", "stars"],
 )
 def test_no_pattern_is_slow_on_a_long_scalar(content: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     parse_source(content)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_several_problems_are_reported_together_and_the_rest_is_read() -> None:

@@ -41,7 +41,7 @@ def test_what_readers_disagree_on_is_refused_with_a_remedy(text: str, words: str
     assert "quotes" in str(refusal.value)
 
 
-@given(st.from_regex(r"\A[-+.0-9eE_xob:]{1,12}\Z"))
+@given(st.text("-+.0123456789eE_xob:", min_size=1, max_size=12))
 def test_what_is_read_as_a_number_is_that_number_to_pyyaml_too(text: str) -> None:
     try:
         value = read_plain(text)

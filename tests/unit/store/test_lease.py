@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import OperationTimeout, StoreUnavailable
 from reconciler.store.lease import Holder, Lease
 from tests.unit.store.conftest import Spawn
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_the_holder_is_named_while_it_holds(path: Path) -> None:
 async def test_waiting_ends_when_the_holder_releases(path: Path) -> None:
     first, second = Lease(path), Lease(path)
     first.try_acquire()
-    waiter = asyncio.create_task(second.acquire(5))
+    waiter = asyncio.create_task(second.acquire(PATIENCE_S))
     await asyncio.sleep(0.1)
     assert not waiter.done()
     first.release()
@@ -77,7 +78,7 @@ async def test_a_context_holds_and_releases(path: Path) -> None:
 async def test_a_cancelled_wait_holds_nothing(path: Path) -> None:
     first, second = Lease(path), Lease(path)
     first.try_acquire()
-    waiter = asyncio.create_task(second.acquire(5))
+    waiter = asyncio.create_task(second.acquire(PATIENCE_S))
     await asyncio.sleep(0.1)
     waiter.cancel()
     await asyncio.wait({waiter})

@@ -13,6 +13,7 @@ from reconciler.store.patch import patched
 from reconciler.store.protocol import Standing, Store
 from reconciler.store.sqlite import FILE_NAME, SqliteStore
 from tests.unit.store.samples import sample_record, sample_status, with_boots, with_user_data
+from tests.waiting import PATIENCE_S
 
 
 async def put_new(store: Store, name: str = "lab") -> ClusterRecord:
@@ -216,7 +217,7 @@ async def test_the_event_loop_runs_on_while_another_process_holds_the_write_lock
     blocker = sqlite3.connect(state_dir / "records.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     change = asyncio.create_task(store.put(with_boots(record, 1), expected_generation=1, actor="test"))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.sleep(0.2)
         assert await store.get("lab") == record
     assert not change.done()

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 RUN = """
 import signal, sys
 from reconciler.frontends.cli.holding import _run
@@ -14,7 +16,6 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)  # what this very run ignores, as under nohup, a shell could not trap
 sys.exit(_run(sys.argv[1:], []))
 """
-PATIENCE_S = 20.0
 
 
 def started(*words: str) -> subprocess.Popen[str]:
