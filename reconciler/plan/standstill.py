@@ -8,8 +8,7 @@ from reconciler.model.status import Obstacle
 
 _OFF = "`vmcluster stop --mode destroy` turns it off"
 _RUNS_ON = "`vmcluster start` lets it run on"
-_BOOTS = "`vmcluster crash` boots it again"
-_PASSES_BY = f"that ends by itself; where it does not, {_RUNS_ON}, {_OFF}"
+_PASSES_BY = f"; that ends by itself; where it does not, {_RUNS_ON}, {_OFF}"
 KVM_CANNOT = (
     "; if it happens again, this host's KVM cannot run this guest: `virt_type: qemu` in the topology emulates it, and "
     "`vmcluster doctor` tells what KVM is worth here"
@@ -33,10 +32,10 @@ _CAUSES = {
 """For every reason there is."""
 
 _REMEDIES = {
-    HaltReason.PANIC: f"it is kept as it is: {_BOOTS}, {_OFF}",
-    HaltReason.INTERNAL_ERROR: f"it cannot run on, and is kept as it is: {_BOOTS}, {_OFF}",
-    HaltReason.IO_ERROR: f"when the cause is removed, {_RUNS_ON}; {_OFF}",
-    HaltReason.SUSPENDED: f"`vmcluster start` wakes it, {_OFF}",
+    HaltReason.PANIC: f" and is kept as it is; `vmcluster crash` boots it again, {_OFF}",
+    HaltReason.INTERNAL_ERROR: "; it cannot run on and is kept as it is; "
+    f"`node_crash` or `vmcluster crash` boots it again, {_OFF}",
+    HaltReason.SUSPENDED: f"; `vmcluster start` wakes it, {_OFF}",
     HaltReason.STARTING: _PASSES_BY,
     HaltReason.JOB: _PASSES_BY,
 }
@@ -69,10 +68,10 @@ def why(halt: Halt | Unknown) -> str:
 
 
 def remedy(halt: Halt | Unknown, virt_type: str) -> str:
-    """What can be done about a machine that stands still."""
+    """What can be done about a machine that stands still, to be put right after why it does."""
     reason = halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
     cannot = KVM_CANNOT if reason is HaltReason.INTERNAL_ERROR and virt_type == "kvm" else ""
-    return _REMEDIES.get(reason, f"{_RUNS_ON}, {_OFF}") + cannot
+    return _REMEDIES.get(reason, f"; {_RUNS_ON}, {_OFF}") + cannot
 
 
 def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
@@ -82,7 +81,7 @@ def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
         code=ErrorCode.GUEST_CRASHED if reason in NOT_RESUMABLE else ErrorCode.GUEST_PAUSED,
         node=node,
         terminal=reason not in _PASSES,
-        message=f"the guest {why(halt)}; {remedy(halt, virt_type)}",
+        message=f"the guest {why(halt)}{remedy(halt, virt_type)}",
     )
 
 

@@ -366,7 +366,7 @@ IS_CRASHED = Obstacle(
     code=ErrorCode.GUEST_CRASHED,
     node="a",
     terminal=True,
-    message="the guest has panicked; it is kept as it is: `vmcluster crash` boots it again, "
+    message="the guest has panicked and is kept as it is; `vmcluster crash` boots it again, "
     "`vmcluster stop --mode destroy` turns it off",
 )
 IS_PAUSED = Obstacle(
@@ -377,8 +377,8 @@ IS_PAUSED = Obstacle(
 )
 IS_BLOCKED = altered(
     IS_PAUSED,
-    message="the guest was paused by an I/O error (is the disk full?); when the cause is removed, "
-    "`vmcluster start` lets it run on; `vmcluster stop --mode destroy` turns it off",
+    message="the guest was paused by an I/O error (is the disk full?); "
+    "`vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
 )
 
 POWER_TABLE = [
