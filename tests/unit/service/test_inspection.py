@@ -10,10 +10,11 @@ from reconciler.controller import round as rounds
 from reconciler.controller.status import status_after
 from reconciler.errors import ErrorCode, LibvirtUnavailable, SshTimeout
 from reconciler.guest.address import GuestAddress
-from reconciler.model.document import ClusterDocument, PowerState
+from reconciler.model.document import ClusterDocument, Halt, HaltReason, PowerState
 from reconciler.model.drift import DriftMode, DriftPolicy
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord, Deletion
+from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import no_progress
@@ -119,6 +120,23 @@ async def test_why_a_round_failed_is_said_while_its_work_is_still_to_be_done(
     sees(runtime, monkeypatch, powered(record, state))
     alpha, beta = (await Inspection(runtime).status(CLUSTER)).nodes
     assert (alpha.message, beta.message) == (message, None)
+
+
+async def test_a_node_that_qemu_stopped_is_reported_as_that_by_its_status_and_every_condition(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await brought_about(runtime)
+    there = powered(record, PowerState.CRASHED)
+    halt = Halt(reason=HaltReason.INTERNAL_ERROR, words="emulation failure")
+    stopped = there.model_copy(update={"power": {**there.power, "alpha": altered(there.power["alpha"], halt=halt)}})
+    sees(runtime, monkeypatch, stopped)
+    status = await Inspection(runtime).status(CLUSTER)
+    messages = {of.type: of.message for of in status.conditions}
+    assert messages[ConditionType.RUNNING] == "not running: alpha (internal error)"
+    for told in (status.nodes[0].message or "", messages[ConditionType.READY]):
+        assert "stopped by QEMU itself: internal error; QEMU said: emulation failure" in told
+        assert "paused" not in told
+    assert status.nodes[0].domain_state is DomainState.CRASHED
 
 
 async def test_without_libvirt_nothing_is_known_and_the_error_carries_what_can_be_said(runtime: Runtime) -> None:
