@@ -7,12 +7,13 @@ generation at least as new as its own was worked on and nothing is left to do.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.pace import Pace
-from reconciler.controller.round import RoundResult, Rounds
+from reconciler.controller.round import Foreseen, Look, RoundResult, Rounds
 from reconciler.controller.status import obstacle_of
 from reconciler.errors import ClusterError, ErrorCode, Obstructed, OperationTimeout, StoreLocked
 from reconciler.model.action_names import action_name
@@ -27,6 +28,18 @@ _LEASE_POLL_S = 0.05
 
 SAME_FAILURES = 5
 """A failure that comes back this often without a change is answered; the controller's next round may still mend it."""
+
+
+Decide = Callable[[], Awaitable[Foreseen]]
+"""Finds what a change would do, and writes the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What is wanted now and holds; `look` is what was seen of it where there was nothing to do at all."""
+
+    record: ClusterRecord
+    look: Look | None
 
 
 class Controller:
@@ -44,24 +57,65 @@ class Controller:
 
         Raises the obstacle where one ends the wait, and `OperationTimeout` with the last cause when time is up.
         """
-        wait = _Wait(timeout_s)
+        await self._converge(record, _Wait(timeout_s), tell)
+
+    async def carry_out(
+        self, cluster: str, decide: Decide, *, timeout_s: float, tell: OnEvent = no_observer
+    ) -> CarriedOut:
+        """Have done what `decide` finds to be done and writes, as it was found: nobody else acts in between.
+
+        Where another process is the controller, that one finds and does the same. Waits and raises as `converge` does.
+        """
+        first: RoundResult | None = None
+        async with self._turn(cluster) as may_act:
+            foreseen = await decide()
+            wait = _Wait(timeout_s)
+            if may_act:
+                with suppress(StoreLocked):  # the next round finds it to do
+                    first = await self.rounds.run(cluster, tell, foreseen=foreseen)
+        look = await self._settled(foreseen) if first is None else first.look if first.converged else None
+        if look is None:
+            await self._converge(foreseen.record, wait, tell, first)
+        return CarriedOut(foreseen.record, look)
+
+    async def _settled(self, foreseen: Foreseen) -> Look | None:
+        """What was seen of a cluster where that leaves nothing to do, and its controller has said so before."""
+        status = await self._store.status(foreseen.record.cluster_name)
+        if status is None or not (status.converged and foreseen.difference.plan.converged):
+            return None
+        said = status.observed_generation >= foreseen.record.generation
+        return Look(foreseen.record, status, foreseen.difference.observed) if said else None
+
+    async def _converge(
+        self, record: ClusterRecord, wait: "_Wait", tell: OnEvent, first: RoundResult | None = None
+    ) -> None:
+        """`first` is how the first round went, where there was one already."""
         elsewhere = _Elsewhere(self._store, record, tell)
         changes: Watch | None = None
         while True:
             try:
                 changes = changes or await self._store.watch()
-                if await self._is_done(record, wait, changes, elsewhere, tell):
+                result, first = first or await self._round(record, tell), None
+                if await self._is_done(record, result, wait, changes, elsewhere):
                     return
             except StoreLocked as error:
                 wait.raise_if_late((obstacle_of(error),))
                 await asyncio.sleep(_LEASE_POLL_S)
 
-    async def _is_done(
-        self, record: ClusterRecord, wait: "_Wait", changes: Watch, elsewhere: "_Elsewhere", tell: OnEvent
-    ) -> bool:
-        """Whether the record holds after one more round, here or by who holds the lease; if not, after a pause."""
+    async def _round(self, record: ClusterRecord, tell: OnEvent) -> RoundResult | None:
+        """A round of this process; None where another one is the controller."""
         async with self._turn(record.cluster_name) as may_act:
-            result = await self.rounds.run(record.cluster_name, tell) if may_act else None
+            return await self.rounds.run(record.cluster_name, tell) if may_act else None
+
+    async def _is_done(
+        self,
+        record: ClusterRecord,
+        result: RoundResult | None,
+        wait: "_Wait",
+        changes: Watch,
+        elsewhere: "_Elsewhere",
+    ) -> bool:
+        """Whether the record holds after this round, or by who holds the lease; where it does not, after a pause."""
         if result is None:
             if await elsewhere.is_done(wait):
                 return True

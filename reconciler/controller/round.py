@@ -16,6 +16,7 @@ from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import Journal, OnEvent, no_observer
 from reconciler.controller.retries import Retries
 from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round, status_of_look
+from reconciler.controller.view import View, view_of
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
 from reconciler.errors import ClusterError, Conflict, explained
@@ -31,12 +32,12 @@ from reconciler.model.document import ClusterDocument, Power, Snapshot, Unknown
 from reconciler.model.plan import FlattenLayer, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
-from reconciler.model.status import ConditionStatus, ConditionType, Obstacle, RecordStatus
+from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.observe.cluster import FoundDomains, observe_cluster
 from reconciler.observe.verification import revert_obstacles
 from reconciler.plan.drift import Drift, withhold
 from reconciler.plan.planner import plan
-from reconciler.store.protocol import Standing, Store
+from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,14 @@ class Difference:
     observed: ClusterDocument
     plan: Plan
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A record that is written, and what was found to be done for it just before, by who may act since then."""
+
+    record: ClusterRecord
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +85,8 @@ class Look:
 class RoundResult:
     """How a round on that generation of a record went. `gone` says that the cluster has no record any more.
 
-    `drifted` says that what was done repaired drift. `interfaces` are the names of the cluster's network and of its
-    interfaces on the host.
+    `drifted` says that what was done repaired drift. `look` is what it saw, and said. `interfaces` are the names of the
+    cluster's network and of its interfaces on the host.
     """
 
     generation: int = 0
@@ -88,6 +97,7 @@ class RoundResult:
     interfaces: frozenset[str] = frozenset()
     drifted: bool = False
     sighting: Sighting | None = None
+    look: Look | None = None
 
     @property
     def converged(self) -> bool:
@@ -162,7 +172,7 @@ class Rounds:
         standing = await self._store.standing(cluster)
         if standing is None:
             return None
-        view, observed = _view(standing, None), None
+        view, observed = view_of(standing, None), None
         try:
             observed = await observe_cluster(view.record, self._libvirt, self._links, found)
             difference = await self._compare(view.record, view.before, observed, view.upkeep_put_off)
@@ -180,33 +190,41 @@ class Rounds:
         """Begin no further action: this process is to end. What was begun is brought to its end."""
         self._stopping = True
 
-    async def run(self, cluster: str, tell: OnEvent = no_observer, retries: Retries | None = None) -> RoundResult:
+    async def run(
+        self,
+        cluster: str,
+        tell: OnEvent = no_observer,
+        retries: Retries | None = None,
+        foreseen: Foreseen | None = None,
+    ) -> RoundResult:
         """One round on a cluster. A host that cannot be observed ends it with an error and without an action.
 
-        With `retries`, nobody waits for the round: what failed lately is left alone for a while.
+        With `retries`, nobody waits for the round: what failed lately is left alone for a while. What was `foreseen` is
+        done as it was found, unless the record has changed since.
         """
         standing = await self._store.standing(cluster)
         record = None if standing is None else await self._without_expired_faults(standing.record)
         if standing is None or record is None:
             return RoundResult(gone=True)
-        view = _view(replace(standing, record=record), retries)
-        result = await self._work(view, tell)
+        view = view_of(replace(standing, record=record), retries)
+        same = foreseen is not None and foreseen.record.generation == record.generation
+        result = await self._work(view, tell, foreseen.difference if foreseen and same else None)
         while failed := _failed_upkeep(result.outcomes, view):
             view = replace(view, put_off={**view.put_off, **failed})
             result = await self._work(view, tell)
         return result
 
-    async def _work(self, view: "_View", tell: OnEvent) -> RoundResult:
+    async def _work(self, view: View, tell: OnEvent, difference: Difference | None = None) -> RoundResult:
         record = view.record
         try:
-            difference = await self._compare(record, view.before, put_off=view.put_off.keys())
+            difference = difference or await self._compare(record, view.before, put_off=view.put_off.keys())
         except (ClusterError, OSError) as caught:
             error = explained(caught)
             await self._report_failure(view, error)
             return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
         return await self._act(view, difference, tell)
 
-    async def _act(self, view: "_View", difference: Difference, tell: OnEvent) -> RoundResult:
+    async def _act(self, view: View, difference: Difference, tell: OnEvent) -> RoundResult:
         record, retries = view.record, view.retries
         drift = withhold(difference.plan, record.spec.drift) if view.is_left_alone else Drift(difference.plan)
         todo = replace(drift.todo, actions=retries.allowed(drift.todo)) if retries else drift.todo
@@ -219,10 +237,11 @@ class Rounds:
             await journal.close()
             await self._forget(record)
             return RoundResult(record.generation, difference.plan, gone=True)
+        look = None
         if _failed_upkeep(outcomes, view):
             await self._put_off(view, outcomes, journal)
         else:
-            await self._report(view, difference, drift, todo, outcomes, journal)
+            look = await self._report(view, difference, drift, todo, outcomes, journal)
         return RoundResult(
             record.generation,
             drift.todo,
@@ -230,6 +249,7 @@ class Rounds:
             interfaces=_interfaces(record),
             drifted=drifted,
             sighting=_sighting(record, difference.observed),
+            look=look,
         )
 
     async def _without_expired_faults(self, record: ClusterRecord) -> ClusterRecord | None:
@@ -270,13 +290,13 @@ class Rounds:
 
     async def _report(
         self,
-        view: "_View",
+        view: View,
         difference: Difference,
         drift: Drift,
         todo: Plan,
         outcomes: list[Outcome],
         journal: Journal,
-    ) -> None:
+    ) -> Look:
         """`todo` is what of the drift's was to be done now: without what failed lately and is waited with."""
         failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
         if view.retries is not None:
@@ -286,82 +306,30 @@ class Rounds:
         status = status_after(
             view.record, difference.observed, todo, failures, view.before, now, drift.reported, view.put_off
         )
-        await self._write(view, view.marked(status, converged=difference.plan.converged), journal)
+        status = view.marked(status, converged=difference.plan.converged)
+        await self._write(view, status, journal)
+        return Look(view.record, status, difference.observed)
 
-    async def _put_off(self, view: "_View", outcomes: list[Outcome], journal: Journal) -> None:
+    async def _put_off(self, view: View, outcomes: list[Outcome], journal: Journal) -> None:
         """Nothing is said of the cluster before what does not wait for its upkeep is done."""
         if view.retries is not None:
             view.retries.note(outcomes)
         await journal.close()
 
-    async def _report_failure(self, view: "_View", error: ClusterError) -> None:
+    async def _report_failure(self, view: View, error: ClusterError) -> None:
         log.warning("round_failed", cluster=view.record.cluster_name, code=error.code.value, cause=str(error))
         status = status_of_failed_round(view.record, obstacle_of(error), view.before, datetime.now(UTC))
         journal = Journal(self._store, view.record, no_observer, drifted=False)
         await self._write(view, view.marked(status, converged=False), journal)
 
-    async def _write(self, view: "_View", status: RecordStatus, journal: Journal) -> None:
+    async def _write(self, view: View, status: RecordStatus, journal: Journal) -> None:
         """Events first: who waits for the status has then seen them."""
         journal.said(view.before, status)
         await journal.close()
         await self._export.put_status(status, view.before)
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What a round knows before it looks at the host."""
-
-    record: ClusterRecord
-    before: RecordStatus | None
-    request: int
-    retries: Retries | None
-    put_off: Mapping[str, Obstacle]
-
-    @property
-    def settled(self) -> bool:
-        """Whether the record was brought about whole before: what differs now is drift."""
-        return self.before is not None and self.before.settled_generation == self.record.generation
-
-    @property
-    def asked(self) -> bool:
-        """Whether somebody waits for the round: who asks wants everything as the record says."""
-        answered = self.before.round_request if self.before else 0
-        return self.retries is None or self.request > answered
-
-    @property
-    def is_left_alone(self) -> bool:
-        """Whether the record's policy for drift decides what is done."""
-        return self.settled and not self.asked
-
-    @property
-    def upkeep_put_off(self) -> Set[str]:
-        """The nodes whose upkeep the last round may have put off: it put off some."""
-        said = self.before.conditions if self.before else ()
-        put_off = any((of.type, of.status) == (ConditionType.UPKEEP_DONE, ConditionStatus.FALSE) for of in said)
-        return self.record.nodes.keys() if put_off else frozenset()
-
-    def marked(self, status: RecordStatus, *, converged: bool) -> RecordStatus:
-        """The status with what it answers, and whether the record was brought about.
-
-        Who asked is answered until all is done: what differs then is not left to the policy in the midst of it.
-        """
-        settled = self.before.settled_generation if self.before and not self.asked else 0
-        return status.model_copy(
-            update={
-                "round_request": self.request,
-                "settled_generation": self.record.generation if converged else settled,
-            }
-        )
-
-
-def _view(standing: Standing, retries: Retries | None) -> _View:
-    if retries is not None:
-        retries.begin(standing.record.generation, standing.request)
-    put_off = retries.put_off() if retries else {}
-    return _View(standing.record, standing.status, standing.request, retries, put_off)
-
-
-def _status_of_look(view: _View, difference: Difference) -> RecordStatus:
+def _status_of_look(view: View, difference: Difference) -> RecordStatus:
     """What differs of a record that was brought about is drift, of which its policy says what matters."""
     drift = withhold(difference.plan, view.record.spec.drift) if view.settled else Drift(difference.plan)
     drifted = view.settled and _is_drift(drift.todo)
@@ -375,7 +343,7 @@ def _is_drift(todo: Plan) -> bool:
     return not todo.converged and not upkeep_only
 
 
-def _failed_upkeep(outcomes: Iterable[Outcome], view: _View) -> dict[str, Obstacle]:
+def _failed_upkeep(outcomes: Iterable[Outcome], view: View) -> dict[str, Obstacle]:
     """Why upkeep failed, by node, that was not put off for it yet. A round has nothing else to do beside upkeep."""
     failed = ((of.action, of.error) for of in outcomes if of.error is not None)
     return {

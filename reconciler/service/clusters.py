@@ -1,10 +1,12 @@
 """Whole clusters: define, apply, plan, start, stop, destroy."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler.controller.controller import CarriedOut
+from reconciler.controller.round import Foreseen
 from reconciler.desired.given import TopologyText
 from reconciler.desired.load import load_spec
 from reconciler.errors import (
@@ -22,7 +24,7 @@ from reconciler.service import intent, waiting
 from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
-from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, thought_through
+from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, require_plan, thought_through
 from reconciler.service.recovery import (
     bare_record,
     record_at,
@@ -35,6 +37,14 @@ __all__ = ["Approval", "Clusters", "Preview"]
 
 CONVERGE_TIMEOUT_S = 60.0
 """How long a change of definitions may take, without any boot."""
+
+Shown = Callable[[Preview], None]
+"""Told of a change before it is made."""
+
+
+def unseen(_preview: Preview) -> None:
+    """Nobody is shown it."""
+
 
 _MAY_BE_LEFT = (
     "without a record, files of extra disks are found where a definition, a layer or a snapshot names them; others of "
@@ -62,20 +72,28 @@ class Clusters:
         start: bool = True,
         wait_for_ssh: bool = True,
         approval: Approval = NOTHING_AGREED,
+        plan_hash: str | None = None,
+        shown: Shown = unseen,
         timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """Converge the host to a topology.
+        """Converge the host to a topology; what `shown` is told beforehand is what is done.
 
-        Raises `ApprovalRequired`, having changed nothing, where that would restart nodes or lose data and the
-        caller has not agreed.
+        Raises, having changed nothing, `ApprovalRequired` where that would restart nodes or lose data and the caller
+        has not agreed, and `Conflict` where it is not what `plan_hash` names.
         """
         cluster, spec = await self._load(topology)
-        record = await self._write(cluster, spec, start=start, approval=approval)
-        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+
+        async def think() -> Preview:
+            preview = await self._preview(cluster, spec, start=start)
+            require_plan(preview, plan_hash)
+            shown(preview)
+            return preview
+
+        done = await self._carry_out(cluster, think, approval, progress)
         if start and wait_for_ssh:
-            await waiting.wait_for_ssh(self._runtime, record, list(spec.nodes), timeout_s, progress)
-        return await self._inspection.status(cluster)
+            await waiting.wait_for_ssh(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
+        return await self._inspection.status(cluster, done.look)
 
     async def define(self, topology: str, *, progress: Progress = no_progress) -> ClusterStatus:
         """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
@@ -94,14 +112,15 @@ class Clusters:
         Where none is named it is the last in which they differ. Snapshots, and what was carried out once, stay as they
         are. Raises `ApprovalRequired` as `apply` does.
         """
-        before = await self._runtime.store.get(cluster)
-        then = await record_at(self._runtime, cluster, to)
-        preview = await thought_through(
-            self._runtime, before, intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
-        )
-        record = await agreed(self._runtime, preview, approval, actor=self._actor)
-        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
-        return await self._inspection.status(cluster)
+
+        async def think() -> Preview:
+            before = await self._runtime.store.get(cluster)
+            then = await record_at(self._runtime, cluster, to)
+            after = intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
+            return await thought_through(self._runtime, before, after)
+
+        done = await self._carry_out(cluster, think, approval, progress)
+        return await self._inspection.status(cluster, done.look)
 
     async def adopt(
         self,
@@ -120,20 +139,20 @@ class Clusters:
         require_same_cluster(name, cluster)
         damage = await self._runtime.store.discard_damaged(cluster, actor=self._actor)
         record = await self._runtime.store.get(cluster)
-        if record is not None and damage is None:
-            raise Conflict(f"cluster {cluster!r} has its record", hint="`vmcluster apply` converges it")
         if record is None:
-            record = await self._adopted(cluster, spec, approval)
-        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+            await self._carry_out(cluster, lambda: self._as_found(cluster, spec), approval, progress)
+        elif damage is not None:
+            await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        else:
+            raise Conflict(f"cluster {cluster!r} has its record", hint="`vmcluster apply` converges it")
         return await self._inspection.status(cluster)
 
-    async def _adopted(self, cluster: str, spec: ClusterSpec, approval: Approval) -> ClusterRecord:
+    async def _as_found(self, cluster: str, spec: ClusterSpec) -> Preview:
         """The new record of a cluster that is on the host already."""
         after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
         observed = (await self._runtime.rounds.compare(after)).observed
         after = intent.with_declared_faults(intent.as_found(after, observed), now=datetime.now(UTC))
-        preview = await thought_through(self._runtime, None, after)
-        return await agreed(self._runtime, preview, approval, actor=self._actor)
+        return await thought_through(self._runtime, None, after)
 
     async def destroy_by_marks(
         self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
@@ -250,9 +269,16 @@ class Clusters:
             after = intent.started(after)
         return await thought_through(self._runtime, before, after)
 
-    async def _write(self, cluster: str, spec: ClusterSpec, *, start: bool, approval: Approval) -> ClusterRecord:
-        preview = await self._preview(cluster, spec, start=start)
-        return await agreed(self._runtime, preview, approval, actor=self._actor)
+    async def _carry_out(
+        self, cluster: str, think: Callable[[], Awaitable[Preview]], approval: Approval, progress: Progress
+    ) -> CarriedOut:
+        """Write the change that was thought through, where it is agreed to, and have that done."""
+
+        async def decide() -> Foreseen:
+            preview = await think()
+            return Foreseen(await agreed(self._runtime, preview, approval, actor=self._actor), preview.difference)
+
+        return await waiting.carry_out(self._runtime, cluster, decide, CONVERGE_TIMEOUT_S, progress)
 
     async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
         return await change(self._runtime.store, cluster, edit, actor=self._actor)

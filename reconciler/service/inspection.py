@@ -47,13 +47,20 @@ class Inspection:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def status(self, cluster: str) -> ClusterStatus:
+    async def status(self, cluster: str, look: Look | None = None) -> ClusterStatus:
         """A cluster as it is now; nodes that run are asked over SSH, all at once.
 
-        Raises `LibvirtUnavailable`, with what can be said nevertheless as its partial result.
+        With the `look` of a moment ago the host is not looked at again. Raises `LibvirtUnavailable`, with what can be
+        said nevertheless as its partial result.
         """
-        record = await existing(self._runtime.store, cluster)
-        return await self._status(record, tuple(record.spec.nodes))
+        if look is None:
+            record = await existing(self._runtime.store, cluster)
+            return await self._status(record, tuple(record.spec.nodes))
+        nodes = tuple(look.record.spec.nodes)
+        probes = await self._asked(
+            look.record, [name for name in nodes if _state_in(look, name) is DomainState.RUNNING]
+        )
+        return await _shown(look.record, look, nodes, probes)
 
     async def node_status(self, cluster: str, node: str) -> NodeStatus:
         """One node as it is now. Raises as `status` does."""
@@ -140,8 +147,7 @@ class Inspection:
         look, probes = await together(self._runtime.rounds.look(cluster, found), self._probes(record, nodes, found))
         if look is None:
             raise ClusterNotFound(f"cluster {cluster!r} was destroyed by another client meanwhile")
-        shown = await together(*(_node(record, name, look, probes.get(name)) for name in nodes))
-        status = _status_of(look, tuple(shown))
+        status = await _shown(record, look, nodes, probes)
         if look.observed is None and look.error is not None:
             error = copy(look.error)  # who asked at the same time got the same one
             error.partial = status
@@ -157,13 +163,28 @@ class Inspection:
         except ClusterError:  # the look says so
             return {}
         up = [name for name in nodes if Standing.of(domains.get(name)).state is DomainState.RUNNING]
+        return await self._asked(record, up)
+
+    async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | None]:
+        """What these nodes tell over SSH."""
         probes = await together(*(probe(self._runtime, record, name, STATUS_TIMEOUT_S) for name in up))
         return dict(zip(up, probes, strict=True))
 
 
+async def _shown(
+    record: ClusterRecord, look: Look, nodes: tuple[str, ...], probes: Mapping[str, Probe | None]
+) -> ClusterStatus:
+    shown = await together(*(_node(record, name, look, probes.get(name)) for name in nodes))
+    return _status_of(look, tuple(shown))
+
+
+def _state_in(look: Look, node: str) -> DomainState:
+    power = look.observed.power.get(node) if look.observed else None
+    return DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
+
+
 async def _node(record: ClusterRecord, name: str, look: Look, seen: Probe | None) -> NodeStatus:
-    power = look.observed.power.get(name) if look.observed else None
-    state = DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
+    state = _state_in(look, name)
     silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
     kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]

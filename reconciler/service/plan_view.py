@@ -9,7 +9,7 @@ from pydantic import Field
 from reconciler.model import names
 from reconciler.model.action_names import action_name
 from reconciler.model.base import Frozen
-from reconciler.model.document import ClusterDocument, Layer, canonical
+from reconciler.model.document import ClusterDocument, Layer
 from reconciler.model.plan import (
     Action,
     AttachDisk,
@@ -98,6 +98,7 @@ class PlanView(Frozen):
 
     cluster_name: str
     generation: int
+    plan_hash: str = Field(description="Names this plan: an apply with it does exactly this, or is a CONFLICT.")
     converged: bool = Field(description="Nothing is to be done: host and record are as the topology says.")
     blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
     actions: tuple[ActionView, ...]
@@ -124,6 +125,7 @@ def plan_view(preview: "Preview") -> PlanView:
     return PlanView(
         cluster_name=preview.after.cluster_name,
         generation=preview.before.generation if preview.before else 0,
+        plan_hash=preview.hash,
         converged=plan.converged and not record_patch,
         blocked=any(obstacle.terminal for obstacle in plan.obstacles),
         actions=tuple(actions),
@@ -132,7 +134,7 @@ def plan_view(preview: "Preview") -> PlanView:
         waiting=tuple(sorted(plan.waiting)),
         kept_files=_kept_files(preview),
         summary=_summary(actions),
-        patch=difference(canonical(documents.observed), canonical(documents.desired)),
+        patch=preview.patch,
         record_patch=record_patch,
     )
 

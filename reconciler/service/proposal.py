@@ -1,17 +1,19 @@
 """A change that is thought through before it is written: what it would do, and whether that was agreed to."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.controller.controller import as_error
 from reconciler.controller.round import Difference
-from reconciler.errors import ApprovalRequired
-from reconciler.model.document import ClusterDocument
+from reconciler.errors import ApprovalRequired, Conflict
+from reconciler.model.document import canonical
 from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.service import intent
+from reconciler.service.plan_hash import plan_hash
 from reconciler.service.plan_view import resource_address
 from reconciler.service.runtime import Runtime
+from reconciler.store.patch import Patch, difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Approval:
 
 
 NOTHING_AGREED = Approval()
+
+_SHOWN_LENGTH = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +45,55 @@ class Preview:
     def plan(self) -> Plan:
         return self.difference.plan
 
+    @property
+    def patch(self) -> Patch:
+        """What differs on the host, as RFC 6902."""
+        return difference(canonical(self.difference.observed), canonical(self.difference.desired))
+
+    @property
+    def hash(self) -> str:
+        """What names the change and all that it would do; the same wherever and whenever the same would be done."""
+        return plan_hash(self.before.generation if self.before else 0, self.after, self.plan, self.patch)
+
 
 async def thought_through(runtime: Runtime, before: ClusterRecord | None, after: ClusterRecord) -> Preview:
-    """What writing `after` over `before` would do; nodes that have to restart for it get a power cycle."""
-    difference = await runtime.rounds.compare(after)
+    """What writing `after` over `before` would do; nodes that have to restart for it get a power cycle.
+
+    The host is looked at once.
+    """
+    first = await runtime.rounds.compare(after)
+    whole = _with_consequences(before, after, first)
+    final = first if whole == after else await runtime.rounds.compare(whole, first.observed)
+    preview = Preview(before, whole, final)
+    return replace(preview, drift=await _drift(runtime, preview)) if final.plan.actions else preview
+
+
+def _with_consequences(before: ClusterRecord | None, after: ClusterRecord, found: Difference) -> ClusterRecord:
     if before is None:
-        after = intent.on_kept_disks(after, difference.observed)
-    elif restart := nodes_to_restart(difference.plan) - intent.recreated_nodes(before, after):
-        after = intent.power_cycled(after, restart, StopMode.SHUTDOWN)
-    final = await runtime.rounds.compare(after, difference.observed)
-    return Preview(before, after, final, await _drift(runtime, before, difference.observed))
+        return intent.on_kept_disks(after, found.observed)
+    restart = nodes_to_restart(found.plan) - intent.recreated_nodes(before, after)
+    return intent.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
 
 
-async def _drift(runtime: Runtime, before: ClusterRecord | None, observed: ClusterDocument) -> Plan:
+async def _drift(runtime: Runtime, preview: Preview) -> Plan:
     """What differs from a record that was brought about whole; nothing where it never was."""
+    before = preview.before
     status = await runtime.store.status(before.cluster_name) if before else None
     if before is None or status is None or status.settled_generation != before.generation:
         return Plan()
-    return (await runtime.rounds.compare(before, observed)).plan
+    if before == preview.after:
+        return preview.plan
+    return (await runtime.rounds.compare(before, preview.difference.observed)).plan
+
+
+def require_plan(preview: Preview, wanted: str | None) -> None:
+    """Raise `Conflict` where what would be done is not what the caller was shown."""
+    if wanted is not None and wanted != preview.hash:
+        raise Conflict(
+            f"the plan {wanted[:_SHOWN_LENGTH]!r} is not what would be done to cluster {preview.after.cluster_name!r} "
+            "now: the topology, the record or the host has changed since it was shown; nothing was done",
+            hint="`cluster_plan` or `vmcluster plan` shows the present plan and its hash, for `plan_hash`",
+        )
 
 
 async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, actor: str) -> ClusterRecord:

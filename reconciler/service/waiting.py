@@ -1,5 +1,6 @@
 """Waiting until a record holds on the host, and until its nodes let us log in."""
 
+from reconciler.controller.controller import CarriedOut, Decide
 from reconciler.errors import ClusterError, ClusterNotFound, Conflict
 from reconciler.model.record import ClusterRecord
 from reconciler.service.inspection import Inspection
@@ -10,6 +11,17 @@ from reconciler.service.runtime import Runtime
 async def converge(runtime: Runtime, record: ClusterRecord, timeout_s: float, progress: Progress) -> None:
     """Wait until the record holds, and say so where another client has meanwhile asked for something else."""
     await runtime.controller.converge(record, timeout_s=timeout_s, tell=progress.event)
+    await _require_still_wanted(runtime, record)
+
+
+async def carry_out(runtime: Runtime, cluster: str, decide: Decide, timeout_s: float, progress: Progress) -> CarriedOut:
+    """Have a change done as it was found, and wait until it holds; raises as `converge` does."""
+    done = await runtime.controller.carry_out(cluster, decide, timeout_s=timeout_s, tell=progress.event)
+    await _require_still_wanted(runtime, done.record)
+    return done
+
+
+async def _require_still_wanted(runtime: Runtime, record: ClusterRecord) -> None:
     now = await runtime.store.get(record.cluster_name)
     if now is None or now.deletion is not None:
         raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")

@@ -15,6 +15,7 @@ from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseC
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
+    from reconciler.service.clusters import Preview
     from reconciler.service.plan_view import PlanView
 
 CHANGES = 2
@@ -44,6 +45,12 @@ def apply(
     wait: Wait = True,
     allow_restart: AllowRestart = False,
     allow_data_loss: AllowDataLoss = False,
+    plan_hash: Annotated[
+        str | None,
+        typer.Option(
+            "--plan-hash", metavar="HASH", help="Do what `plan` showed under this hash, or nothing where it changed."
+        ),
+    ] = None,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
@@ -52,19 +59,15 @@ def apply(
     wanted = given(topology, manner)
 
     async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.frontends.cli.plan_text import print_plan
-        from reconciler.service.clusters import Approval
-        from reconciler.service.plan_view import plan_view
+        from reconciler.service.clusters import Approval, unseen
 
-        if output is OutputFormat.TABLE:
-            view = plan_view(await use.clusters.plan(wanted, start=start))
-            with unheard():
-                print_plan(view, short=True)
         return await use.clusters.apply(
             wanted,
             start=start,
             wait_for_ssh=wait,
             approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
+            plan_hash=plan_hash,
+            shown=_show_preview if output is OutputFormat.TABLE else unseen,
             timeout_s=timeout,
             progress=use.progress,
         )
@@ -269,7 +272,17 @@ def _show_node(node: "NodeStatus") -> None:
     show_node(node)
 
 
+def _show_preview(preview: "Preview") -> None:
+    from reconciler.frontends.cli.plan_text import print_plan
+    from reconciler.service.plan_view import plan_view
+
+    with unheard():
+        print_plan(plan_view(preview), short=True)
+
+
 def _show_plan(view: "PlanView") -> None:
     from reconciler.frontends.cli.plan_text import print_plan
 
     print_plan(view)
+    if not view.converged:
+        typer.echo(f"plan hash: {view.plan_hash}")

@@ -23,7 +23,8 @@ which node and what to do, and `recoverable`: true means that the same call may 
 message; false means that the request itself has to change. `result` may then still hold what is known.
 - SSH_TIMEOUT: nodes boot slowly under emulation; call cluster_start again with a larger ssh_timeout_s. Of a node with
   "no sign of life since its start" waiting mends nothing: look at what the message names.
-- APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss.
+- APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss, and
+  with the plan_hash that cluster_plan answered, so that what they agreed to is what is done.
 - CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.
 - CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: what its message says.
 - SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list; a lost one can only be deleted. SNAPSHOT_EXISTS: take another name.

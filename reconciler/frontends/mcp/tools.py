@@ -78,7 +78,8 @@ async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
 async def cluster_plan(call: Call, topology: Topology, start: Start = True) -> ToolResult[PlanView]:
     """Show what `cluster_apply` of a topology would do now, with a reason and a price for each action.
 
-    Changes nothing. `disruption` says what an action costs: none, live, restart, recreate, data-loss.
+    Changes nothing. `disruption` says what an action costs: none, live, restart, recreate, data-loss. `plan_hash` names
+    the plan for `cluster_apply`.
     """
     return await ask(call, lambda use: use.plan(topology, start=start))
 
@@ -100,6 +101,10 @@ async def cluster_apply(
     allow_data_loss: Annotated[
         bool, Field(description="Agree to the loss of disks that the change takes away.")
     ] = False,
+    plan_hash: Annotated[
+        str | None,
+        Field(description="Do exactly what `cluster_plan` answered with this hash, or answer CONFLICT."),
+    ] = None,
     timeout_s: SshTimeout = 120,
 ) -> ToolResult[ClusterStatus]:
     """Converge a cluster to its topology and, with `start`, boot it: define and start in one. Repeat it freely.
@@ -114,6 +119,7 @@ async def cluster_apply(
             start=start,
             wait_for_ssh=wait_for_ssh,
             approval=use.approval(restart=allow_restart, data_loss=allow_data_loss),
+            plan_hash=plan_hash,
             timeout_s=timeout_s,
             progress=use.progress,
         ),

@@ -53,6 +53,25 @@ def test_applying_again_has_nothing_to_do(vmcluster: Vmcluster, topology: Path) 
     assert len(vmcluster("history", "cli", "-o", "json").data) == 1
 
 
+def test_a_plan_is_applied_by_its_hash_while_nothing_has_changed(
+    vmcluster: Vmcluster, bed: Bed, topology: Path
+) -> None:
+    name = vmcluster("plan", "cli", "--no-start", "-o", "json", code=2).data["plan_hash"]
+    assert vmcluster("plan", "cli", "--no-start", code=2).out.endswith(f"plan hash: {name}\n")
+    bed.write_topology("cli", nodes=3)
+    refused = vmcluster("apply", "cli", "--no-start", "--plan-hash", name, "-o", "json", code=1)
+    assert (refused.data["code"], refused.data["recoverable"]) == ("CONFLICT", True)
+    assert "`vmcluster plan`" in refused.err
+    assert vmcluster("list", "-o", "json").data == []
+    bed.write_topology("cli")
+    vmcluster("apply", "cli", "--no-start", "--plan-hash", name)
+    with host_libvirt() as handle:
+        name = vmcluster("plan", "cli", "--no-start", "-o", "json").data["plan_hash"]
+        handle.lookupByName("cli.n0").undefine()
+        assert "CONFLICT" in vmcluster("apply", "cli", "--no-start", "--plan-hash", name, code=1).err
+        assert [domain.name() for domain in handle.listAllDomains()] == ["cli.n1"]
+
+
 def test_a_plan_as_data_carries_actions_and_a_patch(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:
     vmcluster("apply", "cli", "--no-start", "--output", "json")
     bed.write_topology("cli", edit=lambda document: document["nodes"][0].update(memory_mb=600))

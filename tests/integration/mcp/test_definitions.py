@@ -75,7 +75,11 @@ async def test_an_edit_that_restarts_nodes_needs_a_word(bed: Bed) -> None:
         refused = await agent.call("cluster_apply", topology="alpha", wait_for_ssh=False)
         assert refused["error"]["code"] == "APPROVAL_REQUIRED"
         assert (await agent.call("cluster_stop", cluster_name="alpha", mode="destroy"))["success"]
-        assert (await agent.call("cluster_apply", topology="alpha", start=False))["success"]
+        shown = (await agent.call("cluster_plan", topology="alpha", start=False))["result"]["plan_hash"]
+        stale = await agent.call("cluster_apply", topology="alpha", start=True, plan_hash=shown)
+        assert (stale["error"]["code"], stale["error"]["recoverable"]) == ("CONFLICT", True)
+        assert audit(bed).active == frozenset()
+        assert (await agent.call("cluster_apply", topology="alpha", start=False, plan_hash=shown))["success"]
 
 
 async def test_the_server_works_again_when_libvirt_is_back(bed: Bed) -> None:

@@ -22,6 +22,7 @@ def view(*actions: ActionView, summary: PlanSummary = NOTHING, **more: object) -
     fields = {
         "cluster_name": "lab",
         "generation": 3,
+        "plan_hash": "0123456789abcdef",
         "converged": False,
         "blocked": False,
         "obstacles": (),

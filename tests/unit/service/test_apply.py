@@ -1,0 +1,193 @@
+"""Applying a topology: the real controller, rounds, store and lease, and a host that is seen and not touched."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.act.context import ActContext
+from reconciler.act.outcome import Outcome
+from reconciler.controller import round as rounds
+from reconciler.errors import Conflict
+from reconciler.model.document import ClusterDocument
+from reconciler.model.plan import CreateNetwork, Plan
+from reconciler.model.status import ConditionStatus, ConditionType
+from reconciler.model.topology import VirtType
+from reconciler.plan import planner
+from reconciler.service import clusters, intent
+from reconciler.service.clusters import Clusters, Preview
+from reconciler.service.runtime import Runtime
+from reconciler.settings import Settings
+from reconciler.store.lease import Lease
+from tests.simulation.worlds import CLUSTER, NODES, as_wanted, cluster_spec, node_spec
+from tests.unit.store.samples import sample_status
+
+EMULATED = {"virt_type": VirtType.QEMU}
+SPEC = cluster_spec({name: node_spec(index).model_copy(update=EMULATED) for index, name in enumerate(NODES[:2])})
+
+
+class SeenHost:
+    """What each look at the host finds. Carrying out a plan makes everything as wanted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks = 0
+        self.plans: list[Plan] = []
+        self.done: list[Plan] = []
+        self.record = intent.with_spec(None, CLUSTER, SPEC)
+        self.find: Callable[[], ClusterDocument] = lambda: as_wanted(self.record)
+
+        async def observe(*_: Any) -> ClusterDocument:
+            self.looks += 1
+            return self.find()
+
+        def counted(*arguments: Any) -> Plan:
+            self.plans.append(planner.plan(*arguments))
+            return self.plans[-1]
+
+        async def carry_out(todo: Plan, context: ActContext) -> list[Outcome]:
+            self.done.append(todo)
+            self.find = lambda: as_wanted(context.record)
+            return [Outcome(action, 0.0) for action in todo.actions]
+
+        monkeypatch.setattr(rounds, "observe_cluster", observe)
+        monkeypatch.setattr(rounds, "plan", counted)
+        monkeypatch.setattr(rounds, "carry_out", carry_out)
+        monkeypatch.setattr(clusters, "load_spec", lambda *_: (CLUSTER, SPEC))
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self.looks = 0
+        self.plans.clear()
+        self.done.clear()
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> SeenHost:
+    return SeenHost(monkeypatch)
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
+    settings = Settings(
+        state_dir=tmp_path,
+        fault_registry=tmp_path / "faults.json",
+        libvirt_uri="qemu+unix:///system?socket=/nonexistent",
+    )
+    async with Runtime(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def applied(runtime: Runtime, host: SeenHost) -> Clusters:
+    """The verbs on a cluster that was applied, and is as wanted."""
+    host.find = ClusterDocument
+    verbs = Clusters(runtime, actor="test")
+    await verbs.apply("lab", start=False)
+    host.forget()
+    return verbs
+
+
+async def test_applying_what_holds_already_looks_once_and_plans_once(applied: Clusters, host: SeenHost) -> None:
+    status = await applied.apply("lab", start=False)
+    assert (host.looks, host.plans, host.done) == (1, [Plan()], [])
+    assert [(node.name, node.domain_state) for node in status.nodes] == [("alpha", "shut off"), ("beta", "shut off")]
+    assert (status.generation, status.observed_generation, status.network_active) == (1, 1, True)
+    assert {of.type: of.status for of in status.conditions}[ConditionType.READY] is ConditionStatus.TRUE
+
+
+async def test_it_does_so_too_where_another_process_is_the_controller(
+    applied: Clusters, host: SeenHost, tmp_path: Path
+) -> None:
+    elsewhere = Lease(tmp_path / "controller.lock")
+    assert elsewhere.try_acquire()
+    await applied.apply("lab", start=False)
+    assert (host.looks, host.plans, host.done) == (1, [Plan()], [])
+    elsewhere.release()
+
+
+async def test_what_the_controller_elsewhere_has_not_said_yet_is_waited_for(
+    applied: Clusters, host: SeenHost, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "CONVERGE_TIMEOUT_S", 0.2)
+    await runtime.store.put_status(sample_status(CLUSTER).model_copy(update={"converged": False}))
+    elsewhere = Lease(tmp_path / "controller.lock")
+    assert elsewhere.try_acquire()
+    with pytest.raises(Exception, match="another process is at work on it"):
+        await applied.apply("lab", start=False)
+    elsewhere.release()
+    assert host.done == []
+
+
+async def test_what_is_shown_is_what_is_done_and_the_host_is_not_looked_at_in_between(
+    applied: Clusters, host: SeenHost
+) -> None:
+    host.find = lambda: as_wanted(host.record).model_copy(update={"networks": {}})
+    shown: list[Preview] = []
+    looks: list[int] = []
+
+    def show(preview: Preview) -> None:
+        shown.append(preview)
+        looks.append(host.looks)
+        host.find = ClusterDocument  # nobody sees that any more
+
+    await applied.apply("lab", start=False, shown=show)
+    assert host.done[0] == shown[0].plan
+    assert [type(action) for action in host.done[0].actions if action.node is None] == [CreateNetwork]
+    assert (looks, len(host.done)) == ([1], 1)
+
+
+async def test_a_plan_is_done_by_its_hash_and_by_no_other(applied: Clusters, host: SeenHost, runtime: Runtime) -> None:
+    host.find = lambda: as_wanted(host.record).model_copy(update={"networks": {}})
+    before = await runtime.store.get(CLUSTER)
+    name = (await applied.plan("lab", start=False)).hash
+    assert (await applied.plan("lab", start=False)).hash == name
+    for other in ("", "0" * 16, name.upper() + "x"):
+        with pytest.raises(Conflict, match="nothing was done"):
+            await applied.apply("lab", start=False, plan_hash=other)
+    with pytest.raises(Conflict, match="nothing was done"):
+        await applied.apply("lab", start=True, plan_hash=name)
+    assert (host.done, await runtime.store.get(CLUSTER)) == ([], before)
+    await applied.apply("lab", start=False, plan_hash=name)
+    assert len(host.done) == 1
+
+
+async def test_a_plan_whose_host_or_record_has_changed_since_is_a_conflict(
+    applied: Clusters, host: SeenHost, runtime: Runtime
+) -> None:
+    name = (await applied.plan("lab", start=False)).hash
+    wanted = host.find
+    host.find = lambda: wanted().model_copy(update={"seeds": {}})
+    with pytest.raises(Conflict):
+        await applied.apply("lab", start=False, plan_hash=name)
+    host.find = wanted
+    record = await runtime.store.get(CLUSTER)
+    assert record is not None
+    changed = record.model_copy(update={"snapshot_requests": 1})
+    await runtime.store.put(changed, expected_generation=1, actor="another client")
+    with pytest.raises(Conflict):
+        await applied.apply("lab", start=False, plan_hash=name)
+    assert host.done == []
+
+
+async def test_a_client_that_writes_between_showing_and_doing_wins(
+    applied: Clusters, host: SeenHost, runtime: Runtime
+) -> None:
+    host.find = lambda: as_wanted(host.record).model_copy(update={"networks": {}})
+    record = await runtime.store.get(CLUSTER)
+    assert record is not None
+    changed = record.model_copy(update={"snapshot_requests": 1})
+
+    async def write() -> None:
+        async with Runtime(runtime.settings) as other:
+            await other.store.put(changed, expected_generation=1, actor="another client")
+
+    def meanwhile(_: Preview) -> None:
+        with ThreadPoolExecutor() as another_client:
+            another_client.submit(asyncio.run, write()).result()
+
+    with pytest.raises(Conflict, match="another client was first"):
+        await applied.apply("lab", start=True, wait_for_ssh=False, shown=meanwhile)
+    assert host.done == []
