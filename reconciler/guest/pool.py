@@ -157,11 +157,17 @@ class SshPool:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
         refused_at: float | None = None
+        refusal: SshError | None = None
         while True:
             remaining_s = deadline - clock()
             try:
                 return await self._log_in(address, max(remaining_s, 0.01))
+            except SshTimeout as late:
+                if refusal is None:
+                    raise
+                raise _after(refusal, late) from late
             except SshError as error:
+                refusal = error
                 refused_at = refused_at or clock()
                 now = clock()
                 if now - refused_at > _REFUSAL_SETTLES_S or now + _REFUSED_RETRY_S > deadline:
@@ -303,3 +309,12 @@ class SshPool:
         """A live connection that opens no more channels is full: sshd's MaxSessions is lower than we assumed."""
         if not (connection.lost or connection.suspect):
             connection.session_limit = connection.running - 1
+
+
+def _after(refusal: SshError, late: SshTimeout) -> SshError:
+    """What to say of a node that refused us first and took no connection at all then.
+
+    OpenSSH since 9.8 does that by itself, for 15 s and more after a few refused logins (sshd_config(5),
+    `PerSourcePenalties`).
+    """
+    return SshError(f"{refusal.message}; since then: {late.message}", node=refusal.node, hint=refusal.hint)

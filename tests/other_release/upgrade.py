@@ -12,10 +12,15 @@ import libvirt
 import pytest
 
 from reconciler.model.plan import StartNetwork
+from reconciler.model.results import DomainState
+from reconciler.service.snapshot_upkeep import SnapshotUpkeep
 from tests.integration.bed import Bed, Session, host_libvirt
+from tests.integration.conftest import TEST_TIMEOUT_S
 from tests.lab.daemons import start_libvirtd, stop_libvirtd
 from tests.other_release.earlier import CLUSTER, DIRECTORY, DISKS, IN_MEMORY, MEMORY, ON_DISK, TIMEOUT_S, unpack
 from tests.other_release.short import EARLIER
+
+pytestmark = pytest.mark.timeout(TEST_TIMEOUT_S)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +67,8 @@ async def test_what_it_saves_there_it_takes_up_again(taken_up: Session) -> None:
     assert (await taken_up.nodes.run(CLUSTER, "n0", f"cat {IN_MEMORY}", timeout_s=60)).stdout.split() == ["later"]
 
 
-async def test_disks_without_memory_boot_there(taken_up: Session) -> None:
-    await taken_up.snapshots.revert(CLUSTER, DISKS, ssh_timeout_s=TIMEOUT_S)
-    assert (await taken_up.nodes.run(CLUSTER, "n0", f"cat {ON_DISK}", timeout_s=60)).stdout.split() == ["kept"]
-    assert (await taken_up.clusters.plan(CLUSTER)).plan.converged
+async def test_disks_are_whole_and_are_gone_back_to(taken_up: Session) -> None:
+    status = await taken_up.snapshots.revert(CLUSTER, DISKS, restart_after=False)
+    assert [node.domain_state for node in status.nodes] == [DomainState.SHUT_OFF]
+    assert (await SnapshotUpkeep(taken_up.runtime).verify(CLUSTER)).sound
+    assert (await taken_up.clusters.plan(CLUSTER, start=False)).plan.converged
