@@ -12,6 +12,7 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
+from reconciler.controller.amendments import with_ended_nodes, without_expired_faults
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import Journal, OnEvent, no_observer
 from reconciler.controller.retries import Retries
@@ -19,8 +20,7 @@ from reconciler.controller.status import obstacle_of, status_after, status_of_fa
 from reconciler.controller.view import View, view_of
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
-from reconciler.errors import ClusterError, Conflict, explained
-from reconciler.faults.combine import wanted_at
+from reconciler.errors import ClusterError, explained
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.manifests import read_manifests
@@ -203,7 +203,7 @@ class Rounds:
         done as it was found, unless the record has changed since.
         """
         standing = await self._store.standing(cluster)
-        record = None if standing is None else await self._without_expired_faults(standing.record)
+        record = None if standing is None else await without_expired_faults(self._store, standing.record)
         if standing is None or record is None:
             return RoundResult(gone=True)
         view = view_of(replace(standing, record=record), retries)
@@ -222,6 +222,9 @@ class Rounds:
             error = explained(caught)
             await self._report_failure(view, error)
             return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
+        now = await with_ended_nodes(self._store, record, difference.observed)
+        if now is not record:
+            return RoundResult(gone=True) if now is None else await self._work(replace(view, record=now), tell)
         return await self._act(view, difference, tell)
 
     async def _act(self, view: View, difference: Difference, tell: OnEvent) -> RoundResult:
@@ -251,19 +254,6 @@ class Rounds:
             sighting=_sighting(record, difference.observed),
             look=look,
         )
-
-    async def _without_expired_faults(self, record: ClusterRecord) -> ClusterRecord | None:
-        """The record without the faults whose time is over: those are gone for good, and the history says so."""
-        cluster = record.cluster_name
-        wanted = {fault.handle_id: fault for fault in wanted_at(record.faults.values(), datetime.now(UTC))}
-        if len(wanted) == len(record.faults):
-            return record
-        log.info("faults_expired", cluster=cluster, handles=sorted(record.faults.keys() - wanted.keys()))
-        healed = record.model_copy(update={"faults": wanted})
-        try:
-            return await self._store.put(healed, expected_generation=record.generation, actor="controller")
-        except Conflict:  # somebody changed it meanwhile: the next round looks again
-            return await self._store.get(cluster)
 
     def _context(self, record: ClusterRecord, journal: Journal) -> ActContext:
         return ActContext(

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.desired.chains import ActiveDisk, SnapshotMissing, active_disks, found_in, needed_layers
+from reconciler.desired.left_off import with_left_off
 from reconciler.errors import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile import same_inbound, without_lapsing_cuts
@@ -81,6 +82,7 @@ def compile_document(
     A cluster that goes and keeps its disks wants of them exactly what is there: `observed` says what that is.
     """
     if record.deletion is None:
+        record = with_left_off(record, observed)
         links = _links(record, observed, now)
         return _present(record, facts, observed, made).model_copy(update={"links": links})
     if record.deletion.remove_overlays:

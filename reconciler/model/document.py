@@ -141,6 +141,7 @@ class HaltReason(StrEnum):
     UNTOLD = "untold"
     QEMU_ENDED = "QEMU ended"  # off, and nobody asked for it
     START_FAILED = "failed start"
+    SHUT_DOWN = "shut down"  # by the guest: on its own, or asked to
 
 
 class Halt(Frozen):

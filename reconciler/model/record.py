@@ -14,7 +14,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.drift import DriftPolicy
 from reconciler.model.faults import DeclaredFault, WantedFault
-from reconciler.model.topology import Boot, DiskBus, Forward, VirtType
+from reconciler.model.topology import Boot, DiskBus, Forward, RestartPolicy, VirtType
 
 
 class WantedPower(StrEnum):
@@ -83,6 +83,7 @@ class NodeSpec(Frozen):
     extra_disks: dict[str, ExtraDiskSpec] = Field(default={}, description="By target: vdb, vdc, …")
     boot: BootSpec | None = None
     virt_type: VirtType = VirtType.AUTO
+    restart: RestartPolicy = RestartPolicy.ALWAYS
     cpu: str | None = None
     user_data: dict[str, Any] = {}
 
@@ -120,7 +121,7 @@ class NodeIntent(Frozen):
     power: WantedPower = WantedPower.OFF
     boot_epoch: int = Field(default=0, ge=0, description="Power cycles asked for; carried out when the host says so.")
     stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, description="How it is brought down, off or for a cycle.")
-    resume_epoch: int = Field(default=0, ge=0, description="Resumes asked for of a node that was paused by others.")
+    resume_epoch: int = Field(default=0, ge=0, description="Resumes asked for, and starts of a node that may stay off.")
     disk_revision: int = Field(default=0, ge=0, description="Counts fresh root disks: reverts and recreations.")
     instance: int = Field(default=0, ge=0, description="Counts recreations: to cloud-init a new machine.")
     based_on: str | None = Field(default=None, description="The snapshot that the root disk stands on.")

@@ -160,6 +160,17 @@ class VirtType(StrEnum):
     QEMU = "qemu"
 
 
+class RestartPolicy(StrEnum):
+    """Whether a node that ends without being asked to is started again.
+
+    A guest that shuts itself down stays off under `on-crash` and `never`; one whose QEMU ends, only under `never`.
+    """
+
+    ALWAYS = "always"
+    ON_CRASH = "on-crash"
+    NEVER = "never"
+
+
 class Forward(StrEnum):
     """Whether guests reach the outside through the host (`nat`) or only the host and each other (`isolated`)."""
 
@@ -248,6 +259,7 @@ class NodeTopology(Frozen):
         description="Direct kernel boot of this node, in place of the cluster's `boot`; null: boot from disk.",
     )
     virt_type: VirtType | None = Field(default=None, description="`virt_type` of this node instead of the cluster's.")
+    restart: RestartPolicy | None = Field(default=None, description="`restart` of this node instead of the cluster's.")
     cpu: CpuModel | None = Field(
         default=None, description="`cpu` of this node instead of the cluster's; null: chosen by virt_type."
     )
@@ -381,6 +393,11 @@ class Topology(Frozen):
     boot: Boot | None = Field(default=None, description="Direct kernel boot of all nodes; left out: boot from disk.")
     virt_type: VirtType = Field(
         default=VirtType.AUTO, description="`auto` takes KVM where it truly works, and emulation (`qemu`) elsewhere."
+    )
+    restart: RestartPolicy = Field(
+        default=RestartPolicy.ALWAYS,
+        description="What becomes of a node that turns itself off: `always` starts it again, under `on-crash` and "
+        "`never` it stays off until it is started by a command. A node that ends by a failure stays off under `never`.",
     )
     cpu: CpuModel | None = Field(
         default=None,

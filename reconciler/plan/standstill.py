@@ -28,6 +28,7 @@ _CAUSES = {
     HaltReason.UNTOLD: "is paused, and neither libvirt nor QEMU says why",
     HaltReason.QEMU_ENDED: "is off since its QEMU ended unexpectedly{at}{words}",
     HaltReason.START_FAILED: "is off since its QEMU failed to start{at}{words}",
+    HaltReason.SHUT_DOWN: "is off since it shut down",
 }
 """For every reason there is."""
 

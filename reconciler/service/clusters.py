@@ -1,13 +1,14 @@
 """Whole clusters: define, apply, plan, start, stop, destroy."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.controller.controller import CarriedOut
 from reconciler.controller.round import Foreseen
 from reconciler.desired.given import TopologyText
+from reconciler.desired.left_off import left_off, may_be_left_off
 from reconciler.desired.load import load_spec
 from reconciler.errors import (
     ClusterError,
@@ -21,7 +22,7 @@ from reconciler.model.faults import ImpairRequest
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.service import intent, waiting
-from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name
+from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, require_plan, thought_through
@@ -32,6 +33,9 @@ from reconciler.service.recovery import (
     with_found_files,
 )
 from reconciler.service.runtime import Runtime
+
+Nodes = str | Sequence[str] | None
+"""Names of nodes; None, nothing or "all" for every node."""
 
 __all__ = ["Approval", "Clusters", "Preview"]
 
@@ -176,18 +180,49 @@ class Clusters:
         wait_for_ssh: bool = True,
         ssh_timeout_s: float = 120.0,
         paused: bool = False,
+        nodes: Nodes = None,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """All nodes run; with `wait_for_ssh`, all of them let us log in, or `SshTimeout` is raised.
+        """The nodes, by default all, run; with `wait_for_ssh`, all of them let us log in, or `SshTimeout` is raised.
 
         With `paused` they are powered on with their CPUs stopped.
         """
         record = await existing(self._runtime.store, cluster)
+        chosen = select_nodes(record, nodes)
         still = frozenset() if paused else await self._standing_still(record)
-        record = await self._change(cluster, lambda before: intent.started(before, resume=still, paused=paused))
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
+
+        record = await self._change(cluster, edit)
         await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
         if wait_for_ssh and not paused:
-            await waiting.wait_for_ssh(self._runtime, record, list(record.spec.nodes), ssh_timeout_s, progress)
+            await waiting.wait_for_ssh(self._runtime, record, chosen, ssh_timeout_s, progress)
+        return await self._inspection.status(cluster)
+
+    async def restart(
+        self,
+        cluster: str,
+        *,
+        nodes: Nodes = None,
+        mode: StopMode = StopMode.SHUTDOWN,
+        wait_for_ssh: bool = True,
+        ssh_timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """The nodes, by default all, are brought down and boot; one that is off boots.
+
+        A node that does not shut down in time has its power cut.
+        """
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            chosen = frozenset(select_nodes(before, nodes))
+            return intent.power_cycled(before, chosen, mode, power=dict.fromkeys(chosen, WantedPower.RUNNING))
+
+        record = await self._change(cluster, edit)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        if wait_for_ssh:
+            await waiting.wait_for_ssh(self._runtime, record, select_nodes(record, nodes), ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
     async def stop(
@@ -196,17 +231,22 @@ class Clusters:
         *,
         mode: StopMode = StopMode.SHUTDOWN,
         timeout_s: float = 60.0,
+        nodes: Nodes = None,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """All nodes are off. Raises `OperationTimeout` naming the nodes that are still up.
+        """The nodes, by default all, are off, and stay so. Raises `OperationTimeout` naming those that are still up.
 
-        What else stands in a cluster's way does not matter where its nodes are off.
+        What else stands in a cluster's way does not matter where they are off.
         """
-        record = await self._change(cluster, lambda before: intent.stopped(before, mode))
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.stopped(before, mode, nodes=select_nodes(before, nodes))
+
+        record = await self._change(cluster, edit)
         try:
             await waiting.converge(self._runtime, record, timeout_s, progress)
         except ClusterError as error:
-            await self._raise_if_up(record, timeout_s, error)
+            await self._raise_if_up(record, select_nodes(record, nodes), timeout_s, error)
         return await self._inspection.status(cluster)
 
     async def destroy(
@@ -266,7 +306,8 @@ class Clusters:
         before = await self._runtime.store.get(cluster)
         after = intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
         if start:
-            after = intent.started(after)
+            left = await self._left_off(before) if before else frozenset[str]()
+            after = intent.started(after, resume=left)
         return await thought_through(self._runtime, before, after)
 
     async def _carry_out(
@@ -294,18 +335,27 @@ class Clusters:
 
         return await change(store, cluster, edit, actor=self._actor, read=recorded)
 
+    async def _left_off(self, record: ClusterRecord) -> frozenset[str]:
+        """Nodes that turned themselves off for good; a look at the host only where the topology lets any do so."""
+        if not may_be_left_off(record):
+            return frozenset()
+        return left_off(record, (await self._runtime.rounds.compare(record)).observed)
+
     async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
-        """Nodes whose CPUs are stopped, which a start lets run on; none that we know of while libvirt is away."""
+        """Nodes that only a request lets run again: paused, or left off; none that we know of while libvirt is away."""
         try:
-            power = (await self._runtime.rounds.compare(record)).observed.power
+            observed = (await self._runtime.rounds.compare(record)).observed
         except LibvirtUnavailable:
             return frozenset()
         stopped = {PowerState.PAUSED, PowerState.BLOCKED}
-        return frozenset(name for name, of in power.items() if isinstance(of, Power) and of.state in stopped)
+        paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
+        return left_off(record, observed) | paused
 
-    async def _raise_if_up(self, record: ClusterRecord, timeout_s: float, error: ClusterError) -> None:
+    async def _raise_if_up(
+        self, record: ClusterRecord, nodes: Sequence[str], timeout_s: float, error: ClusterError
+    ) -> None:
         status = await self._inspection.status(record.cluster_name)
-        up = [node.name for node in status.nodes if node.domain_state != "shut off"]
+        up = [node.name for node in status.nodes if node.name in nodes and node.domain_state != "shut off"]
         if not up:
             return
         if not isinstance(error, OperationTimeout):

@@ -21,6 +21,7 @@ from reconciler.model.record import (
     StopMode,
     WantedPower,
 )
+from reconciler.model.topology import RestartPolicy
 
 FaultRequest = PartitionRequest | ImpairRequest
 
@@ -146,27 +147,40 @@ def rolled_back(before: ClusterRecord | None, then: ClusterRecord) -> ClusterRec
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
         earlier = then.nodes[name]
-        resumed = earlier.power is WantedPower.RUNNING and intent.power is WantedPower.PAUSED
+        stood_still = intent.power is WantedPower.PAUSED or (
+            intent.power is WantedPower.OFF and _may_stay_off(after.spec, name)
+        )
+        resumed = earlier.power is WantedPower.RUNNING and stood_still
         update = {"power": earlier.power, "stop_mode": earlier.stop_mode}
         return intent.model_copy(update={**update, "resume_epoch": intent.resume_epoch + resumed})
 
     return _each(after, change)
 
 
-def started(record: ClusterRecord, *, resume: frozenset[str] = frozenset(), paused: bool = False) -> ClusterRecord:
-    """All nodes run; those in `resume` stand still and are let run on."""
+def started(
+    record: ClusterRecord,
+    *,
+    nodes: Collection[str] | None = None,
+    resume: frozenset[str] = frozenset(),
+    paused: bool = False,
+) -> ClusterRecord:
+    """These nodes run, by default all; those in `resume` stand still and are let run on."""
     power = WantedPower.PAUSED if paused else WantedPower.RUNNING
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
         stood_still = name in resume or (intent.power is WantedPower.PAUSED and not paused)
-        return intent.model_copy(update={"power": power, "resume_epoch": intent.resume_epoch + stood_still})
+        was_off = intent.power is WantedPower.OFF and _may_stay_off(record.spec, name)
+        return intent.model_copy(
+            update={"power": power, "resume_epoch": intent.resume_epoch + (stood_still or was_off)}
+        )
 
-    return _each(record, change)
+    return _each(record, change, nodes)
 
 
-def stopped(record: ClusterRecord, mode: StopMode) -> ClusterRecord:
-    """All nodes are off."""
-    return _each(record, lambda _, intent: intent.model_copy(update={"power": WantedPower.OFF, "stop_mode": mode}))
+def stopped(record: ClusterRecord, mode: StopMode, *, nodes: Collection[str] | None = None) -> ClusterRecord:
+    """These nodes are off, by default all."""
+    off = {"power": WantedPower.OFF, "stop_mode": mode}
+    return _each(record, lambda _, intent: intent.model_copy(update=off), nodes)
 
 
 def power_cycled(
@@ -175,12 +189,14 @@ def power_cycled(
     """One more power cycle of each of `nodes`; `power` says in which state they shall end."""
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
-        if name not in nodes:
-            return intent
         wanted = intent.power if power is None else power[name]
-        return intent.model_copy(update={"boot_epoch": intent.boot_epoch + 1, "stop_mode": mode, "power": wanted})
+        epochs = {
+            "boot_epoch": intent.boot_epoch + 1,
+            "resume_epoch": intent.resume_epoch + _may_stay_off(record.spec, name),
+        }
+        return intent.model_copy(update={**epochs, "stop_mode": mode, "power": wanted})
 
-    return _each(record, change)
+    return _each(record, change, nodes)
 
 
 def deleted(record: ClusterRecord, *, remove_overlays: bool) -> ClusterRecord:
@@ -339,9 +355,15 @@ def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
             "based_on": None,
             "resumes_memory": False,
             "boot_epoch": intent.boot_epoch + 1,
+            "resume_epoch": intent.resume_epoch + _may_stay_off(spec, name),
             "stop_mode": StopMode.DESTROY,
         }
     )
+
+
+def _may_stay_off(spec: ClusterSpec, node: str) -> bool:
+    """Whether each start of the node is counted, to tell one that is still to come from one that has ended."""
+    return spec.nodes[node].restart is not RestartPolicy.ALWAYS
 
 
 def _beyond(intent: NodeIntent) -> int:
@@ -358,5 +380,9 @@ def _login(spec: ClusterSpec) -> tuple[object, ...]:
     return (spec.ssh.user, spec.ssh.public_key, network.subnet, network.forward)
 
 
-def _each(record: ClusterRecord, change: Callable[[str, NodeIntent], NodeIntent]) -> ClusterRecord:
-    return record.model_copy(update={"nodes": {name: change(name, intent) for name, intent in record.nodes.items()}})
+def _each(
+    record: ClusterRecord, change: Callable[[str, NodeIntent], NodeIntent], nodes: Collection[str] | None = None
+) -> ClusterRecord:
+    """The record with these nodes changed, by default all."""
+    changed = {name: change(name, of) for name, of in record.nodes.items() if nodes is None or name in nodes}
+    return record.model_copy(update={"nodes": {**record.nodes, **changed}})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.errors import ApprovalRequired
-from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, SshTimeout, Topology, Wait
+from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import narrate, unheard
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, given, present
 
@@ -30,6 +30,7 @@ class StopMode(StrEnum):
     DESTROY = "destroy"
 
 
+Mode = Annotated[StopMode, typer.Option("--mode", help="shutdown asks by ACPI and waits; destroy cuts the power.")]
 Start = Annotated[bool, typer.Option("--start/--no-start", help="Have all nodes run, or leave their power as it is.")]
 
 AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Agree to nodes being restarted for the change.")]
@@ -152,6 +153,7 @@ def adopt(
 @app.command()
 def start(
     cluster: Cluster,
+    nodes: Nodes = None,
     wait: Wait = True,
     paused: Annotated[
         bool, typer.Option("--paused", help="Power the nodes on with their CPUs stopped, for a debugger.")
@@ -159,11 +161,37 @@ def start(
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Have all nodes of a cluster run."""
+    """Start nodes of a cluster, and let paused ones run on."""
 
     async def work(use: UseCases) -> "ClusterStatus":
         return await use.clusters.start(
-            cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, progress=use.progress
+            cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes, progress=use.progress
+        )
+
+    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+
+
+@app.command()
+def restart(
+    cluster: Cluster,
+    nodes: Nodes = None,
+    mode: Mode = StopMode.SHUTDOWN,
+    wait: Wait = True,
+    timeout: SshTimeout = 120.0,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Bring nodes of a cluster down and boot them again."""
+
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.model import record
+
+        return await use.clusters.restart(
+            cluster,
+            nodes=nodes,
+            mode=record.StopMode(mode),
+            wait_for_ssh=wait,
+            ssh_timeout_s=timeout,
+            progress=use.progress,
         )
 
     present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
@@ -172,20 +200,21 @@ def start(
 @app.command()
 def stop(
     cluster: Cluster,
-    mode: Annotated[
-        StopMode, typer.Option("--mode", help="shutdown asks by ACPI and waits; destroy cuts the power.")
-    ] = StopMode.SHUTDOWN,
+    nodes: Nodes = None,
+    mode: Mode = StopMode.SHUTDOWN,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long the nodes may take to go down.")
     ] = 60.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Turn all nodes of a cluster off, and wait until they are."""
+    """Turn nodes of a cluster off, and wait until they are; they stay off until they are started."""
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.model import record
 
-        return await use.clusters.stop(cluster, mode=record.StopMode(mode), timeout_s=timeout, progress=use.progress)
+        return await use.clusters.stop(
+            cluster, mode=record.StopMode(mode), timeout_s=timeout, nodes=nodes, progress=use.progress
+        )
 
     present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 

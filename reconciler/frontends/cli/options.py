@@ -52,6 +52,10 @@ Cluster = Annotated[
     typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=complete_cluster, callback=valid_text),
 ]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="Name of a node.", autocompletion=complete_node)]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NODE]...", help="Names of nodes; left out: every node.", autocompletion=complete_node),
+]
 Topology = Annotated[
     str,
     typer.Argument(

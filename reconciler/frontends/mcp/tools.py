@@ -127,16 +127,46 @@ async def cluster_apply(
 
 
 async def cluster_start(
-    call: Call, cluster_name: ClusterName, wait_for_ssh: WaitForSsh = True, ssh_timeout_s: SshTimeout = 120
+    call: Call,
+    cluster_name: ClusterName,
+    wait_for_ssh: WaitForSsh = True,
+    ssh_timeout_s: SshTimeout = 120,
+    nodes: Nodes = None,
 ) -> ToolResult[ClusterStatus]:
-    """Boot all nodes of a defined cluster, and wait until each takes SSH logins. Nodes that run are left alone.
+    """Boot nodes of a defined cluster, and wait until each takes SSH logins. Nodes that run are left alone.
 
-    One node without SSH in time is an error, SSH_TIMEOUT; calling again goes on waiting.
+    Paused nodes run on. Without `nodes`, every node. One node without SSH in time is an error, SSH_TIMEOUT; calling
+    again goes on waiting.
     """
     return await settle(
         call,
         lambda use: use.clusters.start(
-            cluster_name, wait_for_ssh=wait_for_ssh, ssh_timeout_s=ssh_timeout_s, progress=use.progress
+            cluster_name, wait_for_ssh=wait_for_ssh, ssh_timeout_s=ssh_timeout_s, nodes=nodes, progress=use.progress
+        ),
+    )
+
+
+async def cluster_restart(
+    call: Call,
+    cluster_name: ClusterName,
+    nodes: Nodes = None,
+    mode: StopModeName = "shutdown",
+    wait_for_ssh: WaitForSsh = True,
+    ssh_timeout_s: SshTimeout = 120,
+) -> ToolResult[ClusterStatus]:
+    """Bring nodes down and boot them again; without `nodes`, every node. A node that is off boots.
+
+    With `shutdown`, a node that does not go down in time has its power cut.
+    """
+    return await settle(
+        call,
+        lambda use: use.clusters.restart(
+            cluster_name,
+            nodes=nodes,
+            mode=StopMode(mode),
+            wait_for_ssh=wait_for_ssh,
+            ssh_timeout_s=ssh_timeout_s,
+            progress=use.progress,
         ),
     )
 
@@ -152,15 +182,22 @@ async def cluster_handle(call: Call, cluster_name: ClusterName) -> ToolResult[Cl
 
 
 async def cluster_stop(
-    call: Call, cluster_name: ClusterName, mode: StopModeName = "shutdown", timeout_s: ShutdownTimeout = 60
+    call: Call,
+    cluster_name: ClusterName,
+    mode: StopModeName = "shutdown",
+    timeout_s: ShutdownTimeout = 60,
+    nodes: Nodes = None,
 ) -> ToolResult[ClusterStatus]:
-    """Power all nodes off; they are off when it answers. Disks and definitions stay.
+    """Power nodes off; they are off when it answers, and stay off until they are started. Disks stay.
 
-    With `shutdown`, nodes that are still up in the end are named in the error; `destroy` never waits for them.
+    Without `nodes`, every node. With `shutdown`, nodes that are still up in the end are named in the error; `destroy`
+    never waits for them.
     """
     return await settle(
         call,
-        lambda use: use.clusters.stop(cluster_name, mode=StopMode(mode), timeout_s=timeout_s, progress=use.progress),
+        lambda use: use.clusters.stop(
+            cluster_name, mode=StopMode(mode), timeout_s=timeout_s, nodes=nodes, progress=use.progress
+        ),
     )
 
 
@@ -247,6 +284,7 @@ TOOLS = (
     ToolDefinition(cluster_define, "Define a cluster", ADDS),
     ToolDefinition(cluster_apply, "Apply a topology", TAKES_AWAY),
     ToolDefinition(cluster_start, "Start a cluster", ADDS),
+    ToolDefinition(cluster_restart, "Restart nodes", INTERRUPTS),
     ToolDefinition(cluster_status, "Cluster status", LOOKS),
     ToolDefinition(cluster_handle, "SSH access to a cluster", LOOKS),
     ToolDefinition(cluster_stop, "Stop a cluster", TAKES_AWAY),

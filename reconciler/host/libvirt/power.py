@@ -107,6 +107,8 @@ def _halt(domain: Any, state: int, reason: int) -> Halt | Unknown | None:
             return Halt(reason=HaltReason.SUSPENDED)
         case libvirt.VIR_DOMAIN_CRASHED:
             return Halt(reason=HaltReason.PANIC)
+        case libvirt.VIR_DOMAIN_SHUTOFF if reason == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN:
+            return Halt(reason=HaltReason.SHUT_DOWN)
         case libvirt.VIR_DOMAIN_SHUTOFF if reason in _OFF:
             return _with_words(_OFF[reason], read_words(domain.name()))
         case _:

@@ -35,6 +35,16 @@ class TestVerbs:
         assert NEW.nodes == {"alpha": NodeIntent(), "beta": NodeIntent()}
         assert NEW.deletion is None
 
+    def test_single_nodes_are_started_and_stopped_and_others_stay_as_they_are(self) -> None:
+        one = intent.started(NEW, nodes=["beta"])
+        assert {name: of.power for name, of in one.nodes.items()} == {
+            "alpha": WantedPower.OFF,
+            "beta": WantedPower.RUNNING,
+        }
+        other = intent.stopped(RUNNING, StopMode.DESTROY, nodes=["beta"])
+        assert other.nodes["alpha"] == RUNNING.nodes["alpha"]
+        assert (only(other, "beta").power, only(other, "beta").stop_mode) == (WantedPower.OFF, StopMode.DESTROY)
+
     def test_a_start_makes_all_run(self) -> None:
         assert {node.power for node in RUNNING.nodes.values()} == {WantedPower.RUNNING}
         assert {node.resume_epoch for node in RUNNING.nodes.values()} == {0}

@@ -1,0 +1,43 @@
+"""What the controller itself changes in a record: what time and the guests have decided."""
+
+from datetime import UTC, datetime
+
+import structlog
+
+from reconciler.desired.left_off import with_left_off
+from reconciler.errors import Conflict
+from reconciler.faults.combine import wanted_at
+from reconciler.model.document import ClusterDocument
+from reconciler.model.record import ClusterRecord
+from reconciler.store.protocol import Store
+
+log = structlog.get_logger(__name__)
+
+_ACTOR = "controller"
+
+
+async def without_expired_faults(store: Store, record: ClusterRecord) -> ClusterRecord | None:
+    """The record without the faults whose time is over: those are gone for good, and the history says so."""
+    wanted = {fault.handle_id: fault for fault in wanted_at(record.faults.values(), datetime.now(UTC))}
+    if len(wanted) == len(record.faults):
+        return record
+    log.info("faults_expired", cluster=record.cluster_name, handles=sorted(record.faults.keys() - wanted.keys()))
+    return await _put(store, record, record.model_copy(update={"faults": wanted}))
+
+
+async def with_ended_nodes(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord | None:
+    """The record in which nodes that ended and stay off, by their topology, are to be off."""
+    after = with_left_off(record, observed)
+    if after is record:
+        return record
+    left = sorted(name for name, intent in after.nodes.items() if intent != record.nodes[name])
+    log.info("nodes_left_off", cluster=record.cluster_name, nodes=left)
+    return await _put(store, record, after)
+
+
+async def _put(store: Store, before: ClusterRecord, after: ClusterRecord) -> ClusterRecord | None:
+    """The record as it is now; None where it is gone."""
+    try:
+        return await store.put(after, expected_generation=before.generation, actor=_ACTOR)
+    except Conflict:  # somebody changed it meanwhile: what they left counts
+        return await store.get(before.cluster_name)

@@ -1,0 +1,45 @@
+"""Nodes that ended without being asked to, and stay off because their topology says so. Pure.
+
+That they are off becomes part of the record: libvirt forgets how a machine ended when its daemon restarts.
+"""
+
+from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
+from reconciler.model.record import ClusterRecord, NodeIntent, WantedPower
+from reconciler.model.topology import RestartPolicy
+
+_STAYS_OFF = {
+    RestartPolicy.ALWAYS: frozenset[HaltReason](),
+    RestartPolicy.ON_CRASH: frozenset({HaltReason.SHUT_DOWN}),
+    RestartPolicy.NEVER: frozenset({HaltReason.SHUT_DOWN, HaltReason.QEMU_ENDED}),
+}
+
+
+def may_be_left_off(record: ClusterRecord) -> bool:
+    """Whether any node of the record may stay off by itself."""
+    return record.deletion is None and any(
+        node.restart is not RestartPolicy.ALWAYS for node in record.spec.nodes.values()
+    )
+
+
+def with_left_off(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """The record in which nodes that stay off are to be off; the same object where there is none of them."""
+    left = left_off(record, observed)
+    off = {name: record.nodes[name].model_copy(update={"power": WantedPower.OFF}) for name in left}
+    return record.model_copy(update={"nodes": {**record.nodes, **off}}) if off else record
+
+
+def left_off(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
+    """The nodes that are to run by the record, ended, and are not started again by themselves."""
+    if not may_be_left_off(record):
+        return frozenset()
+    return frozenset(name for name, intent in record.nodes.items() if _stays_off(record, name, intent, observed))
+
+
+def _stays_off(record: ClusterRecord, name: str, intent: NodeIntent, observed: ClusterDocument) -> bool:
+    """A start, power cycle or revert that was asked for since is not met yet, and is carried out."""
+    have = observed.power.get(name)
+    if intent.power is WantedPower.OFF or not isinstance(have, Power) or have.state is not PowerState.OFF:
+        return False
+    asked = have.resume_epoch < intent.resume_epoch or have.boot_epoch < intent.boot_epoch
+    ended = have.halt.reason if isinstance(have.halt, Halt) else None
+    return not asked and ended in _STAYS_OFF[record.spec.nodes[name].restart]
