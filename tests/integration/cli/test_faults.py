@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import pytest
 from tests.integration.bed import Bed
 from tests.integration.cli.conftest import COMMAND, Vmcluster
 from tests.integration.watch.conftest import watching
+from tests.waiting import PATIENCE_S, wait_until
 
 CLUSTER = "cli"
-PATIENCE_S = 30.0
 
 
 @pytest.fixture
@@ -42,13 +41,6 @@ def told(vmcluster: Vmcluster) -> list[tuple[str, str]]:
     """The events about faults."""
     events = vmcluster("events", CLUSTER, "-o", "json").data
     return [(event["kind"], event["subject"]) for event in events if event["kind"].startswith("Fault")]
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_a_partition_is_on_the_host_until_it_is_healed(vmcluster: Vmcluster, cluster: str) -> None:
@@ -85,8 +77,8 @@ def test_a_table_that_others_flush_is_put_back_by_the_next_round(vmcluster: Vmcl
 def test_a_fault_with_a_duration_ends_when_all_processes_of_ours_are_gone(vmcluster: Vmcluster, cluster: str) -> None:
     vmcluster("fault", "partition", cluster, "n0", "n1", "--duration", "6")
     assert rules()
-    eventually(lambda: listed(vmcluster) == [] and rules() == "")
-    eventually(lambda: told(vmcluster) == [("FaultInjected", "partition-1"), ("FaultExpired", "partition-1")])
+    wait_until(lambda: listed(vmcluster) == [] and rules() == "")
+    wait_until(lambda: told(vmcluster) == [("FaultInjected", "partition-1"), ("FaultExpired", "partition-1")])
 
 
 def test_a_command_is_run_under_a_fault_which_ends_with_it(vmcluster: Vmcluster, cluster: str) -> None:
@@ -103,11 +95,11 @@ def test_a_held_fault_ends_however_its_holder_ends(
 ) -> None:
     words = [*COMMAND, "fault", "partition", cluster, "n0", "n1", "--while", "sleep", "60"]
     holder = subprocess.Popen(words, env=bed.environment, start_new_session=True, stderr=subprocess.DEVNULL)
-    eventually(lambda: rules() != "")
-    eventually(lambda: _holds(holder.pid))
+    wait_until(lambda: rules() != "")
+    wait_until(lambda: _holds(holder.pid))
     os.kill(holder.pid, number)
     holder.wait(timeout=PATIENCE_S)
-    eventually(lambda: listed(vmcluster) == [] and rules() == "")
+    wait_until(lambda: listed(vmcluster) == [] and rules() == "")
     _end_group(holder.pid)
 
 

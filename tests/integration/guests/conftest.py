@@ -12,11 +12,25 @@ import pytest
 from reconciler.model.record import StopMode
 from reconciler.service.clusters import Approval
 from tests.integration.bed import SHARED_CLUSTER, Bed, Session, temporary_bed
+from tests.waiting import PATIENCE_S, eventually
 
 NODES = ("n0", "n1", "n2")
 FRESH = "fresh"
 BOOT_TIMEOUT_S = 300.0
 """Three emulated machines that boot at once on two busy cores."""
+
+
+def on_console(session: Session, node: str, words: str) -> int:
+    """How often a node's console has said something, ever since its cluster was made."""
+    console = session.runtime.settings.overlay_dir / SHARED_CLUSTER / f"{node}.console.log"
+    return console.read_bytes().count(words.encode())
+
+
+async def provoked(session: Session, node: str, command: str, words: str) -> None:
+    """Run a command in the background of a node, and wait until the console says what it must come to."""
+    before = on_console(session, node, words)
+    await session.nodes.run(SHARED_CLUSTER, node, f"({command}) >/dev/null 2>&1 </dev/null &", timeout_s=PATIENCE_S)
+    await eventually(lambda: on_console(session, node, words) > before)
 
 
 @pytest.fixture(scope="package")

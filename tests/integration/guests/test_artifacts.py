@@ -18,10 +18,10 @@ from tests.guest_kernel.fetch import RPM
 from tests.guest_kernel.workshop import MODULE, Workshop
 from tests.integration.bed import BASE_IMAGE, Session
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
+from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES, provoked
+from tests.waiting import eventually
 
 PROVOKE = f"/sys/module/{MODULE}/parameters/provoke"
-PATIENCE_S = 30.0
 
 
 @pytest.fixture(scope="session")
@@ -72,13 +72,14 @@ async def said(session: Session, marker: str) -> dict[str, list[str]]:
 async def collected_when(
     session: Session, marker: str, holds: Callable[[dict[str, DmesgResult]], bool]
 ) -> dict[str, DmesgResult]:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        collected = await session.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=10)
-        if holds(collected):
-            return collected
-        assert time.monotonic() < deadline, collected
-        await asyncio.sleep(0.5)
+    collected: dict[str, DmesgResult] = {}
+
+    async def came() -> bool:
+        collected.update(await session.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=20))
+        return holds(collected)
+
+    await eventually(came)
+    return collected
 
 
 def kinds(result: DmesgResult) -> set[str]:
@@ -164,9 +165,8 @@ async def test_trouble_that_taints_no_kernel_is_in_the_next_status(trio: Session
     for node in NODES:
         assert trio.runtime.quiet_kernels.has(await trio.nodes.address(CLUSTER, node))
 
-    await run(trio, f"echo hang >{PROVOKE}", "n1")
     await run(trio, "echo '<2>INFO: task nobody:1 blocked for more than 1 seconds' >/dev/kmsg", "n0")
-    await asyncio.sleep(9)
+    await provoked(trio, "n1", f"echo hang >{PROVOKE}", "blocked for more than")
     assert await kernel_reasons(trio) == {"n0": "NothingReported", "n1": "HungTask", "n2": "NothingReported"}
     assert await run(trio, "cat /proc/sys/kernel/tainted") == taints
 

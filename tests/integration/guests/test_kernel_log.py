@@ -13,7 +13,12 @@ from reconciler.service.kernel_log_follow import follow
 from reconciler.service.progress import Progress
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
+from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES, provoked
+from tests.waiting import eventually
+
+PANICKED = "Kernel panic - not syncing: sysrq triggered crash"
+PANIC = ("sleep 1; echo c >/proc/sysrq-trigger", f"end {PANICKED}")
+FOLLOWED = "is this followed?"
 
 
 def texts(result: DmesgResult) -> list[str]:
@@ -112,10 +117,9 @@ async def test_a_marker_that_was_never_on_a_node_is_an_error_of_that_node(untouc
 async def test_a_panic_is_read_from_the_console_while_ssh_is_dead_and_the_node_boots_again(trio: Session) -> None:
     marker = (await trio.kernel_logs.mark(CLUSTER))["n1"]
     await run(trio, "n1", "echo 0 >/proc/sys/kernel/panic; echo '<4>last words' >/dev/kmsg")
-    await run(trio, "n1", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
-    await asyncio.sleep(4)
+    await provoked(trio, "n1", *PANIC)
     began = time.monotonic()
-    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=10)
+    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=20)
     print(f"collect beside a dead node: {time.monotonic() - began:.2f} s")
     dead = collected["n1"]
     print("\n".join(texts(dead)))
@@ -143,8 +147,12 @@ async def test_a_node_that_runs_and_does_not_answer_is_read_from_its_console_unt
     await run(trio, "n1", "(sleep 0.5; systemctl stop ssh; pkill -x sshd) >/dev/null 2>&1 </dev/null &")
     cut = PartitionRequest(shape=One(node="n2"), mode=CutMode.LINK_DOWN)
     handle = await trio.faults.partition(CLUSTER, cut)
-    await asyncio.sleep(1.5)
-    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=4)
+
+    async def silent_nodes() -> bool:
+        return [node.ssh_reachable for node in (await trio.inspection.status(CLUSTER)).nodes] == [True, False, False]
+
+    await eventually(silent_nodes)
+    collected = await trio.kernel_logs.collect(CLUSTER, since_marker=marker, timeout_s=15)
     assert [of.source for of in collected.values()] == [LogSource.KMSG, LogSource.CONSOLE, LogSource.CONSOLE]
     for node in ("n1", "n2"):
         silent = collected[node]
@@ -197,19 +205,26 @@ async def test_what_a_dying_kernel_says_is_followed_each_line_once(trio: Session
             Progress(notes.append),
         )
     )
+
+    async def is_followed(node: str) -> bool:
+        await run(trio, node, f"echo '<6>{FOLLOWED}' >/dev/kmsg")
+        return any(who == node for who, _, _ in said)
+
     try:
-        await asyncio.sleep(4)
+        for node in ("n0", "n1"):
+            await eventually(lambda node=node: is_followed(node))  # type: ignore[misc]
+        said.clear()
         await run(trio, "n0", "echo '<4>a warning' >/dev/kmsg; echo '<6>some news' >/dev/kmsg")
-        await asyncio.sleep(4)
-        assert said == [("n0", "a warning", LogSource.KMSG), ("n0", "some news", LogSource.KMSG)]
-        await run(trio, "n1", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
-        await asyncio.sleep(8)
+        news = [("n0", "a warning", LogSource.KMSG), ("n0", "some news", LogSource.KMSG)]
+        await eventually(lambda: said[-1:] == news[-1:])
+        assert [line for line in said if line[1] != FOLLOWED] == news
+        await provoked(trio, "n1", *PANIC)
+        await eventually(lambda: ("n1", PANICKED, LogSource.CONSOLE) in said)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
     heads = [(node, text) for node, text, _ in said if text.startswith("Kernel panic - not syncing")]
-    assert heads == [("n1", "Kernel panic - not syncing: sysrq triggered crash")]
-    assert ("n1", "Kernel panic - not syncing: sysrq triggered crash", LogSource.CONSOLE) in said
+    assert heads == [("n1", PANICKED)]
 
 
 async def test_the_status_says_whose_kernel_is_not_well_and_since_when(trio: Session) -> None:
@@ -219,13 +234,12 @@ async def test_the_status_says_whose_kernel_is_not_well_and_since_when(trio: Ses
     assert [(node.conditions[0].type, node.conditions[0].status) for node in status.nodes] == [
         ("KernelHealthy", "True")
     ] * 3
-    await run(trio, "n1", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 </dev/null &")
-    await asyncio.sleep(5)
+    await provoked(trio, "n1", *PANIC)
     status = await trio.inspection.status(CLUSTER)
     ill = status.nodes[1]
     assert (ill.conditions[0].status, ill.conditions[0].reason) == ("False", "Panic")
     assert ill.first_bad_event is not None
-    assert ill.first_bad_event.summary == "Kernel panic - not syncing: sysrq triggered crash"
+    assert ill.first_bad_event.summary == PANICKED
     assert [node.conditions[0].status for node in status.nodes if node is not ill] == ["True", "True"]
 
 

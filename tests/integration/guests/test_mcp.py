@@ -8,6 +8,7 @@ from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
 from tests.integration.mcp.client import connected
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("untouched_trio")
 
@@ -68,7 +69,7 @@ async def test_a_crashed_node_comes_back_while_others_are_spoken_to(guest_bed: B
                 ssh_timeout_s=BOOT_TIMEOUT_S,
             )
         )
-        await asyncio.sleep(2)
+        await eventually(lambda: bool(said))
         assert (await agent.call("node_exec", cluster_name=CLUSTER, node_name=last, command="true"))["success"]
         assert not crash.done()
         crashed = await crash

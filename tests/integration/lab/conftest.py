@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.lab.residue import TOKEN, processes_with
+from tests.waiting import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[3]
 LAB_TIMEOUT_S = 90.0
@@ -42,9 +43,9 @@ class Labs:
         """A lab that runs a Python program."""
         return self.run(sys.executable, "-c", program)
 
-    def wait_until_all_ended(self, timeout_s: float = 10.0) -> None:
+    def wait_until_all_ended(self) -> None:
         """Every process of every lab started here is gone; fails naming those that are not."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + PATIENCE_S
         while left := self.processes():
             assert time.monotonic() < deadline, f"still alive: {left}"
             time.sleep(0.02)

@@ -121,7 +121,9 @@ async def test_a_cut_ends_at_its_time_with_nobody_there_to_end_it(
     four: Segment, choice: FirewallChoice, host: OnHost
 ) -> None:
     driver = LinkDriver(choice, host)
-    ends = datetime.now(UTC) + timedelta(seconds=4)
+    began = datetime.now(UTC)
+    assert (await four.between_nodes())["ipv4"] == four.pairs
+    ends = datetime.now(UTC) + timedelta(seconds=2) + 3 * (datetime.now(UTC) - began)  # it must be seen before
     await reach(four, driver, cuts(("n0", "n1"), until=ends))
     host.commands.clear()
     assert (await four.between_nodes())["ipv4"] == four.pairs - {("n0", "n1")}

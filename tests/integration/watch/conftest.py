@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.integration.bed import Bed
+from tests.waiting import wait_until
 
 RESYNC_S = 2.0
 
@@ -61,22 +62,13 @@ def watching(
         process = subprocess.Popen(command, env={**bed.environment, **(environment or {})}, stderr=stderr)
     service = WatchProcess(process, log)
     try:
-        wait_until(lambda: bool(service.logged("watching")) or process.poll() is not None, timeout_s=20)
+        wait_until(lambda: bool(service.logged("watching")) or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield service
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def wait_until(holds: Callable[[], bool], *, timeout_s: float = 15.0) -> float:
-    """How long it took until it held."""
-    started_s = time.monotonic()
-    while not holds():
-        assert time.monotonic() - started_s < timeout_s, "it did not come to hold in time"
-        time.sleep(0.01)
-    return time.monotonic() - started_s
 
 
 class Manager:

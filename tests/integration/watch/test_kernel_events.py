@@ -9,8 +9,9 @@ from reconciler.model.faults import Groups, PartitionRequest
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, start
 from tests.integration.kills import run
-from tests.integration.watch.conftest import Manager, WatchProcess, wait_until, watching
+from tests.integration.watch.conftest import Manager, WatchProcess, watching
 from tests.integration.watch.test_repairs import domain, whole
+from tests.waiting import wait_until
 
 NO_RESYNC_S = 3600
 

@@ -13,7 +13,8 @@ from reconciler.model.event import Cause
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, destroy, start, stop
 from tests.integration.kills import Verb, run
-from tests.integration.watch.conftest import WatchProcess, wait_until, watching
+from tests.integration.watch.conftest import WatchProcess, watching
+from tests.waiting import wait_until
 
 Damage = Callable[[Any], None]
 

@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.bed import Audit, Bed, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, start
 from tests.integration.kills import run
-from tests.integration.watch.conftest import Manager, wait_until, watching
+from tests.integration.watch.conftest import Manager, watching
 from tests.integration.watch.test_repairs import domain, whole
+from tests.waiting import wait_until
 
 UNIT = Path("specs/systemd/vmcluster.service")
 PORT = 9177

@@ -21,9 +21,10 @@ from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, start, stop
 from tests.integration.kills import run
 from tests.integration.snapshots.films import small_nodes
-from tests.integration.watch.conftest import RESYNC_S, WatchProcess, wait_until, watching
+from tests.integration.watch.conftest import RESYNC_S, WatchProcess, watching
 from tests.integration.watch.test_repairs import conditions, domain, in_session, whole
 from tests.lab.daemons import start_libvirtd, stop_libvirtd
+from tests.waiting import wait_until
 
 AWAY_S = 20.0
 LOCKED_S = 4.0
@@ -152,7 +153,7 @@ def test_a_guest_that_suspended_itself_is_told_so_and_is_woken_when_asked(bed: B
     one_node(bed, SUSPENDS_ONCE)
     with watching(bed), host_libvirt() as handle:
         run(bed, boot)
-        wait_until(lambda: "has suspended itself to memory" in obstacles(bed).get("n0", ""), timeout_s=60)
+        wait_until(lambda: "has suspended itself to memory" in obstacles(bed).get("n0", ""))
         assert reason(handle)[0] == libvirt.VIR_DOMAIN_PMSUSPENDED
         run(bed, boot)
         wait_until(lambda: reason(handle)[0] == libvirt.VIR_DOMAIN_RUNNING)
@@ -196,7 +197,7 @@ def test_a_guest_on_a_full_disk_is_reported_with_its_remedy_and_runs_on_when_ask
     subprocess.run(["fallocate", "-l", f"{SMALL_DISK_MIB - 8}M", ballast], check=True)
     with watching(bed) as service, host_libvirt() as handle:
         run(bed, boot)
-        wait_until(lambda: "I/O error" in obstacles(bed).get("n0", ""), timeout_s=60)
+        wait_until(lambda: "I/O error" in obstacles(bed).get("n0", ""))
         assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR]
         assert "on vda: no space left" in obstacles(bed)["n0"]
         assert "vmcluster start" in obstacles(bed)["n0"]
@@ -222,7 +223,7 @@ def test_libvirtd_away_costs_no_processor_time_and_what_happened_meanwhile_is_re
         assert conditions(bed)["Ready"].startswith("Unknown:"), conditions(bed)
     finally:
         start_libvirtd()
-    wait_until(lambda: whole(bed, expected), timeout_s=30)
+    wait_until(lambda: whole(bed, expected))
     assert watch.process.poll() is None
 
 
@@ -242,7 +243,7 @@ def test_a_store_that_is_locked_for_a_while_keeps_nobody_from_repairing(
         domain(handle).destroy()
         wait_until(lambda: audit(bed).active == expected.active, timeout_s=LOCKED_S)
         time.sleep(LOCKED_S)
-    wait_until(lambda: conditions(bed)["Ready"] == "True:AsWanted" or not obstacles(bed), timeout_s=15)
+    wait_until(lambda: conditions(bed)["Ready"] == "True:AsWanted" or not obstacles(bed))
     run(bed, stop, start)
     assert whole(bed, expected)
     assert watch.process.poll() is None
@@ -277,7 +278,7 @@ def test_a_libvirtd_that_hangs_is_named_in_time_and_nothing_is_stuck_afterwards(
         assert threads(watch) <= MOST_THREADS
     with host_libvirt() as handle:
         domain(handle).destroy()
-    wait_until(lambda: whole(bed, expected), timeout_s=30)
+    wait_until(lambda: whole(bed, expected))
     assert watch.end() == 0
 
 
