@@ -12,7 +12,8 @@ from reconciler.host.libvirt.connection import Connection
 from tests.bench.figure import Figure, median_figure
 from tests.integration.bed import LIBVIRT_URI, Bed, Session, host_libvirt, temporary_bed
 from tests.integration.snapshots.films import small_nodes
-from tests.integration.watch.conftest import WatchProcess, wait_until, watching
+from tests.integration.watch.conftest import WatchProcess, watching
+from tests.waiting import wait_until
 
 CLUSTER = "repaired"
 NODES = 13

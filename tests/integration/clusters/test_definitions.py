@@ -325,7 +325,7 @@ async def test_two_clients_at_once_both_hold_or_one_is_told_of_the_conflict(bed:
     if isinstance(started, ClusterStatus):
         assert audit(bed).active == {"alpha.n0", "alpha.n1"}
     assert isinstance(defined, ClusterStatus) or isinstance(started, ClusterStatus)
-    await session.runtime.controller.converge(record, timeout_s=30)
+    await session.runtime.controller.converge(record, timeout_s=120)
     assert (await session.runtime.rounds.run("alpha")).converged
 
 

@@ -47,7 +47,7 @@ async def ask_for_power_cycle(session: Session) -> None:
 async def carry_out(session: Session) -> None:
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    await session.runtime.controller.converge(record, timeout_s=30)
+    await session.runtime.controller.converge(record, timeout_s=120)
 
 
 def domain_ids() -> dict[str, int]:

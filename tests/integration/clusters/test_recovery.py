@@ -217,7 +217,7 @@ async def test_a_rollback_that_loses_disks_needs_consent(bed: Bed, session: Sess
 async def test_waiting_for_a_condition(bed: Bed, session: Session) -> None:
     bed.write_topology(CLUSTER)
     await session.clusters.define(CLUSTER)
-    ready = await wait_for(session.runtime, CLUSTER, "condition=Ready", timeout_s=5)
+    ready = await wait_for(session.runtime, CLUSTER, "condition=Ready", timeout_s=60)
     assert ready is not None
     assert ready.status is ConditionStatus.TRUE
     with pytest.raises(OperationTimeout, match="NotWanted"):
@@ -228,7 +228,7 @@ async def test_waiting_for_a_condition(bed: Bed, session: Session) -> None:
         await wait_for(session.runtime, CLUSTER, "delete", timeout_s=0.1)
     await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
     await session.clusters.destroy(CLUSTER)
-    await wait_for(session.runtime, CLUSTER, "delete", timeout_s=5)
+    await wait_for(session.runtime, CLUSTER, "delete", timeout_s=60)
 
 
 async def test_what_happened_is_kept_and_can_be_read(bed: Bed, session: Session) -> None:

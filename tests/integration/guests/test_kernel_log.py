@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -212,11 +213,11 @@ async def test_what_a_dying_kernel_says_is_followed_each_line_once(trio: Session
 
     try:
         for node in ("n0", "n1"):
-            await eventually(lambda node=node: is_followed(node))  # type: ignore[misc]
+            await eventually(partial(is_followed, node))
         said.clear()
         await run(trio, "n0", "echo '<4>a warning' >/dev/kmsg; echo '<6>some news' >/dev/kmsg")
         news = [("n0", "a warning", LogSource.KMSG), ("n0", "some news", LogSource.KMSG)]
-        await eventually(lambda: said[-1:] == news[-1:])
+        await eventually(lambda: news[-1] in said)
         assert [line for line in said if line[1] != FOLLOWED] == news
         await provoked(trio, "n1", *PANIC)
         await eventually(lambda: ("n1", PANICKED, LogSource.CONSOLE) in said)

@@ -80,7 +80,7 @@ async def settle(session: Session) -> None:
     """What the next controller does with what was left to it."""
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    await session.runtime.controller.converge(record, timeout_s=60)
+    await session.runtime.controller.converge(record, timeout_s=120)
 
 
 async def listed(session: Session) -> list[str]:

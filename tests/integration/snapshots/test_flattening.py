@@ -50,7 +50,7 @@ async def forget(session: Session) -> None:
 async def carry_out(session: Session) -> None:
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    await session.runtime.controller.converge(record, timeout_s=30)
+    await session.runtime.controller.converge(record, timeout_s=120)
 
 
 @pytest.fixture

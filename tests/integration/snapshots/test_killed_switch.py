@@ -117,7 +117,7 @@ async def test_what_is_written_after_a_switch_that_libvirt_does_not_know_of_is_k
 async def assert_kept(bed: Bed, session: Session) -> None:
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    await session.runtime.controller.converge(record, timeout_s=30)
+    await session.runtime.controller.converge(record, timeout_s=120)
     for node in NODES:
         write_block(CLUSTER, node, 1, 2)
     with pytest.raises(SnapshotFailed, match="libvirtd was killed while it put that layer on"):

@@ -73,7 +73,7 @@ async def carry_out(session: Session) -> None:
     """What the next controller does with what the killed one has left."""
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    await session.runtime.controller.converge(record, timeout_s=30)
+    await session.runtime.controller.converge(record, timeout_s=120)
 
 
 def listed(*expected: str) -> Verb:

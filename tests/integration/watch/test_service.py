@@ -15,7 +15,7 @@ from tests.integration.clusters.test_kills import CLUSTER, define, start
 from tests.integration.kills import run
 from tests.integration.watch.conftest import Manager, watching
 from tests.integration.watch.test_repairs import domain, whole
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 UNIT = Path("specs/systemd/vmcluster.service")
 PORT = 9177
@@ -65,7 +65,7 @@ def test_systemd_takes_the_unit_file(tmp_path: Path) -> None:
 
 
 def metrics() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    with urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=5) as answer:
+    with urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=PATIENCE_S) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
     return {(of.name, frozenset(of.labels.items())): of.value for family in families for of in family.samples}
 

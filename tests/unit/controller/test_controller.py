@@ -353,7 +353,7 @@ async def test_the_work_of_a_process_that_was_killed_is_taken_over_with_a_simula
     await asyncio.sleep(0.1)
     assert rounds.starts_s == []
     other_process.kill()
-    await asyncio.wait_for(waiting, 2)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     assert len(rounds.starts_s) == 1
 
 
