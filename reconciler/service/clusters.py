@@ -146,7 +146,7 @@ class Clusters:
         if record is None:
             await self._carry_out(cluster, lambda: self._as_found(cluster, spec), approval, progress)
         elif damage is not None:
-            await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
         else:
             raise Conflict(f"cluster {cluster!r} has its record", hint="`vmcluster apply` converges it")
         return await self._inspection.status(cluster)
