@@ -1,5 +1,6 @@
 """A guest's own kernel log, /dev/kmsg: reading all of it, following it, and writing a marker into it."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import PRIORITY
-from reconciler.kernel_log.records import READ_COMMAND, parse_kmsg
+from reconciler.kernel_log.records import READ_COMMAND, RECORD_LIMIT_BYTES, parse_kmsg
 from reconciler.model.results import ExecResult
 
 OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
@@ -48,7 +49,8 @@ async def read_kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: 
     """
     for _ in range(_READINGS):
         answer = await ssh.run(address, READ_COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
-        if (buffer := parse_kernel_buffer(answer, address.node)) is not None:
+        buffer = await asyncio.to_thread(parse_kernel_buffer, answer, address.node)
+        if buffer is not None:
             return buffer
     raise OperationFailed(
         f"the kernel log is overwritten faster than it can be read, {_READINGS} times", node=address.node
@@ -109,12 +111,12 @@ class Follower:
 
     async def follow(self, *, timeout_s: float) -> None:
         """Pass on what comes, until the time is up or the kernel overtakes the reader; raises what the pool raises."""
-        pending = bytearray()
+        pending = b""
 
         def take(data: bytes) -> None:
-            pending.extend(data)
-            whole, newline, rest = bytes(pending).rpartition(b"\n")
-            pending[:] = rest[-OUTPUT_LIMIT_BYTES:]
+            nonlocal pending
+            whole, newline, rest = (pending + data).rpartition(b"\n")
+            pending = rest[:RECORD_LIMIT_BYTES]
             self._take(whole + newline)
 
         await self._ssh.run(self._address, _FOLLOW_COMMAND, timeout_s=timeout_s, on_stdout=take)

@@ -1,70 +1,182 @@
 """A serial console's text: what the kernel printed there, among what everybody else did.
 
 The kernel begins each line with `[    1.234567] ` where `printk.time` is set, with `[    1.234567][    T1] ` where it
-knows callers (CONFIG_PRINTK_CALLER), and with `<6>` before both where the console's format is `syslog` (printk.c,
-print_prefix). Boot loaders, init and login programs write to the same wire, also in the middle of a line.
+knows callers (CONFIG_PRINTK_CALLER), with `[    T1] ` where it knows those only, and with `<6>` before all that where
+the console's format is `syslog` (printk.c, print_prefix; `console_msg_format` in kernel-parameters.txt). Some vendors'
+kernels put blanks before the closing brackets. Boot loaders, init and login programs write to the same wire, also in
+the middle of a line. Without the `<6>` nothing tells what a program wrote into /dev/kmsg from the kernel's own words.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from itertools import chain, islice
 
-from reconciler.kernel_log.line import LogLine, harmless, logged
+from reconciler.kernel_log.boots import last_boot
+from reconciler.kernel_log.line import LogLine, logged, readable
 
-_PREFIX = re.compile(
-    rb"(?:<(?P<priority>[0-9]{1,5})>)?\[(?P<s>(?=[ 0-9]{5})[ ]{0,4}[0-9]{1,10})\.(?P<us>[0-9]{6})\]"
-    rb"(?:\[[ ]{0,8}[TC][0-9]{1,10}\])? ?"
-)
-_UNTIMED = re.compile(rb"<(?P<priority>[0-9]{1,5})>")
-_END_OF_LINE = re.compile(rb"\r*\n\r*|\r+(?=\[[ 0-9])")
-_BACKWARDS_US = 1_000_000
-_DEAD = "---[ end Kernel panic - not syncing"
+__all__ = ["ConsoleStream", "Style", "dropped_messages", "dropped_notice", "last_boot", "parse_console", "style_of"]
+
+LINES_LIMIT = 250_000
+"""Lines of a console that are kept, the newest: as many as 16 MiB of an ordinary log hold."""
+
+_PRIORITY = rb"(?:<(?P<priority>[0-9]{1,5})>)?"
+_CALLER = rb"\[[ ]{0,8}(?P<caller>[TC][0-9]{1,10})[ ]{0,8}\]"
+_TIMED = rb"\[(?=[ 0-9]{5})[ ]{0,12}(?P<s>[0-9]{1,20})\.(?P<us>[0-9]{6})[ ]?\](?:" + _CALLER + rb")? ?"
+_STAMP = re.compile(_TIMED)
+_PREFIX = re.compile(_PRIORITY + _TIMED)
+_CALLED = re.compile(_PRIORITY + _CALLER + rb" ?")
+_BARE = re.compile(rb"<(?P<priority>[0-9]{1,5})>")
+_PRIORITY_BEFORE = re.compile(rb"<(?P<priority>[0-9]{1,5})>\Z")
+_PRIORITY_BYTES = 7
+_SOME_CALLER = re.compile(rb"(?:\A|\n)(?:<[0-9]{1,5}>)?\[[ ]{0,8}[TC][0-9]{1,10}[ ]{0,8}\] ")
+_END_OF_LINE = re.compile(rb"\n[\r\n]*+|\r(?<!\r\r)\r*+(?=\[[ 0-9])")
+_DROPPED = re.compile(r"\*\* ([0-9]{1,20}) printk messages dropped \*\* ?$")
+
+_BLOCK_BYTES = 256 * 1024
+_LONGEST_LINE_BYTES = 1024 * 1024
+_PARTS_LIMIT = 1_000
+_SAMPLE_BYTES = 1024 * 1024
+_UNFINISHED_LIMIT_BYTES = 64 * 1024
+
+
+class Style(Enum):
+    """What the kernel begins its lines with on a console."""
+
+    TIMED = "time stamps"
+    CALLERS = "callers"
+    BARE = "nothing: any line may be the kernel's"
+
+
+def style_of(output: bytes) -> Style:
+    """How the kernel marks its lines, as the beginning and the end of a log show."""
+    parts = (output[:_SAMPLE_BYTES], output[max(_SAMPLE_BYTES, len(output) - _SAMPLE_BYTES) :])
+    if any(_STAMP.search(part) for part in parts):
+        return Style.TIMED
+    return Style.CALLERS if any(_SOME_CALLER.search(part) for part in parts) else Style.BARE
 
 
 def parse_console(output: bytes) -> list[LogLine]:
-    """The lines of a console's log. Only lines with a time stamp are the kernel's, where there is one at all."""
-    timed = _PREFIX.search(output) is not None
-    return [line for raw in _END_OF_LINE.split(output) for line in _lines(raw, timed=timed)]
+    """The newest `LINES_LIMIT` lines of a console's log.
+
+    Only lines with the kernel's mark are its own, where there is one at all. Works from the end, in blocks, so that no
+    log costs more than its newest lines.
+    """
+    style = style_of(output)
+    blocks: list[list[LogLine]] = []
+    end, room = len(output), LINES_LIMIT
+    while end > 0 and room > 0:
+        start = _block_start(output, end)
+        blocks.append(_parse_block(output[start:end], style)[-room:])
+        end, room = start, room - len(blocks[-1])
+    return list(chain.from_iterable(reversed(blocks)))
 
 
-def take_whole_lines(output: bytes) -> tuple[list[LogLine], bytes]:
-    """The lines that have ended, and what stands after them: the beginning of a line that may still grow."""
-    whole, newline, rest = output.rpartition(b"\n")
-    return parse_console(whole + newline), rest
+class ConsoleStream:
+    """The lines of a console's log that comes in pieces. What has not ended is kept, up to a limit."""
+
+    def __init__(self, style: Style = Style.BARE) -> None:
+        self.style = style
+        self._unfinished = b""
+
+    def take(self, output: bytes) -> list[LogLine]:
+        """The lines that have ended. A line that does not end in time is taken for as many as it fills."""
+        whole, newline, rest = (self._unfinished + output).rpartition(b"\n")
+        if len(rest) > _UNFINISHED_LIMIT_BYTES:
+            whole, newline, rest = whole + newline + rest, b"", b""
+        self._unfinished = rest
+        complete = whole + newline
+        if self.style is Style.BARE:
+            self.style = style_of(complete)
+        return _parse_block(complete, self.style)[-LINES_LIMIT:]
 
 
-def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
-    """The lines since the kernel began anew: its clock went back, or it spoke again after a panic's last words."""
-    start, last_us, dead = 0, 0, False
-    for index, line in enumerate(lines):
-        if line.timestamp_us is None:
-            continue
-        if dead or line.timestamp_us + _BACKWARDS_US < last_us:
-            start, dead = index, False
-        last_us = line.timestamp_us
-        dead = dead or line.text.startswith(_DEAD)
-    return lines[start:]
+def dropped_messages(lines: Sequence[LogLine]) -> int:
+    """How many of the kernel's messages a console says it has left out (printk.c, console_prepend_dropped)."""
+    return sum(int(found[1]) for line in lines if line.kernel and (found := _DROPPED.search(line.text)))
 
 
-def _lines(raw: bytes, *, timed: bool) -> Iterator[LogLine]:
-    """The parts of one line on the wire: whatever stands before the kernel's prefix was somebody else's."""
-    prefixes = list(_PREFIX.finditer(raw)) if timed else []
-    foreign = raw[: prefixes[0].start()] if prefixes else raw
-    if foreign.strip() and (text := _text(foreign)).strip():
-        yield _untimed(foreign) if not timed else LogLine(text=text, kernel=False)
-    ends = [*(found.start() for found in prefixes[1:]), len(raw)]
-    for found, end in zip(prefixes, ends, strict=False):
-        timestamp_us = int(found["s"]) * 1_000_000 + int(found["us"])
-        yield logged(_text(raw[found.end() : end]), _priority(found), timestamp_us)
+def dropped_notice(lines: Sequence[LogLine]) -> str:
+    """What to tell of messages that are missing on a console; empty where none are."""
+    count = dropped_messages(lines)
+    return f"the console was too slow for {count} of the kernel's messages, which are not on it" if count else ""
 
 
-def _untimed(raw: bytes) -> LogLine:
-    found = _UNTIMED.match(raw)
-    return logged(_text(raw[found.end() :]), _priority(found)) if found else LogLine(_text(raw))
+def _block_start(output: bytes, end: int) -> int:
+    """Where a block begins that ends at `end`: where a line begins, but for a line that is longer than any."""
+    wanted = end - _BLOCK_BYTES
+    if wanted <= 0:
+        return 0
+    if (newline := output.find(b"\n", wanted, end - 1)) >= 0:
+        return newline + 1
+    furthest = max(0, end - _LONGEST_LINE_BYTES)
+    return max(furthest, output.rfind(b"\n", furthest, wanted) + 1)
 
 
-def _priority(found: re.Match[bytes]) -> int | None:
-    return None if found["priority"] is None else int(found["priority"])
+def _parse_block(block: bytes, style: Style) -> list[LogLine]:
+    wire = (raw.rstrip(b"\r") for raw in _END_OF_LINE.split(block))
+    match style:
+        case Style.TIMED:
+            return _timed(wire)
+        case Style.CALLERS:
+            return _called(wire)
+        case Style.BARE:
+            return [_bare(raw) for raw in wire if raw.strip()]
 
 
-def _text(raw: bytes) -> str:
-    return harmless(raw.decode(errors="replace"))
+def _timed(wire: Iterable[bytes]) -> list[LogLine]:
+    """The lines of each line on the wire, which as a rule is one, of the kernel's."""
+    lines: list[LogLine] = []
+    for raw in wire:
+        found = _PREFIX.match(raw)
+        if _STAMP.search(raw, 0 if found is None else found.end()) is not None:
+            lines += _glued(raw)
+        elif found is not None:
+            lines.append(_line(raw[found.end() :], found, found["priority"]))
+        else:
+            lines += _foreign(raw)
+    return lines
+
+
+def _glued(raw: bytes) -> Iterator[LogLine]:
+    """A line on the wire that holds several: whatever stands before the kernel's mark was somebody else's."""
+    stamps = list(islice(_STAMP.finditer(raw), _PARTS_LIMIT))
+    befores = [_PRIORITY_BEFORE.search(raw, max(0, at.start() - _PRIORITY_BYTES), at.start()) for at in stamps]
+    starts = [(before or at).start() for at, before in zip(stamps, befores, strict=True)]
+    yield from _foreign(raw[: starts[0]])
+    for stamp, before, start, end in zip(stamps, befores, starts, [*starts[1:], len(raw)], strict=True):
+        text = raw[stamp.end() : end].rstrip(b"\r")
+        yield _line(text, stamp, before and before["priority"], inline=start > 0)
+
+
+def _line(text: bytes, stamp: re.Match[bytes], priority: bytes | None, *, inline: bool = False) -> LogLine:
+    seconds, micros, caller = stamp["s"], stamp["us"], stamp["caller"]
+    timestamp_us = int(seconds) * 1_000_000 + int(micros)
+    who = None if caller is None else str(caller, "ascii")
+    if priority is None:
+        return LogLine(readable(text), timestamp_us, None, None, None, True, who, inline)
+    return logged(readable(text), priority, timestamp_us, None, who, inline=inline)
+
+
+def _called(wire: Iterable[bytes]) -> list[LogLine]:
+    """The lines on a console whose only mark is the caller's."""
+    lines: list[LogLine] = []
+    for raw in wire:
+        found = _CALLED.match(raw)
+        if found is None:
+            lines += _foreign(raw)
+        else:
+            who = str(found["caller"], "ascii")
+            lines.append(logged(readable(raw[found.end() :]), found["priority"], caller=who))
+    return lines
+
+
+def _foreign(raw: bytes) -> list[LogLine]:
+    """What has no mark, and so is not the kernel's, but for its word on messages that were dropped."""
+    text = readable(raw)
+    return [LogLine(text, kernel=_DROPPED.search(text) is not None)] if text.strip() else []
+
+
+def _bare(raw: bytes) -> LogLine:
+    found = _BARE.match(raw)
+    return logged(readable(raw[found.end() :]), found["priority"]) if found else LogLine(readable(raw))

@@ -1,33 +1,40 @@
-"""Lines that belong together: an event is its announcement with the trace that the kernel prints after it."""
+"""Lines that belong together: an event is its announcement with the report that the kernel prints with it.
 
-import re
+A report ends with a line of its own (`---[ end trace`, a rule of `=`), or with its trace. Where lines name their caller
+(CONFIG_PRINTK_CALLER), each caller's are put together apart from all others', as CPUs speak at once; where not, a few
+lines of somebody else may stand in a report's middle.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from reconciler.kernel_log.kinds import OOPSES, EventKind, kind_of
+from reconciler.kernel_log.announcements import announcement
+from reconciler.kernel_log.kinds import OOPSES, EventKind
 from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
 
 EVENT_LINES_LIMIT = 400
+"""Lines of an event that are kept in its place; more of them are known to be its own, and no more."""
 _LEAD_LIMIT = 8
-_FOREIGN_LIMIT = 12
+_FOREIGN_LIMIT = 24
+_FOREIGN_AFTER_TRACE = 3
+_WAITING_LIMIT = 200
+_PAUSE_US = 30_000_000
+"""A report is printed in one go; an NMI for another CPU's trace is waited for 10 s (lib/nmi_backtrace.c)."""
+_COMM_LINES = 15
+"""A task's name has at most 15 characters, each of which may end a line (TASK_COMM_LEN)."""
 
-_CUT = "------------[ cut here ]------------"
-_RULE = re.compile(r"={20,120}$")
-_END = re.compile(r"---\[ end (?:trace |Kernel panic)|stack backtrace:")
-"""After this only what is a trace for certain still belongs to the event: registers, or lockdep's own stack."""
 _FENCED = frozenset({EventKind.KASAN, EventKind.KFENCE, EventKind.KMSAN, EventKind.UBSAN, EventKind.KCSAN})
-_CLOSED = frozenset({*OOPSES, EventKind.WARN, EventKind.PANIC, EventKind.LOCKDEP})
+_ENDED = frozenset({*OOPSES, EventKind.WARN, EventKind.PANIC, EventKind.UBSAN})
 """Events that the kernel ends with a line of their own; all others end with the last line of their trace."""
-
-_TRACE = re.compile(
-    r"\s|$|Call [Tt]race:|CPU: |RIP: |EIP: |RSP: |R[A-DS][XIP]: |RBP: |R(?:08|11|14): |[FC]S: |CR[02]: |DR[03]: |"
-    r"PKRU: |EFLAGS: |ESP: |E[AS][XI]: |Code: |Modules linked in:|Unloaded tainted modules:|Hardware name: |"
-    r"Workqueue: |Tainted: |PGD |\*pde|#PF: |task:|Stack:|Comm: |pc : |lr : |sp : |pstate: |x[0-9]{1,2} ?: |"
-    r"</?(?:TASK|IRQ|NMI|SOFTIRQ)>|NMI backtrace |Sending NMI |rcu: |Task dump for |\"echo 0 > |"
-    r"INFO: lockdep|Kernel Offset: |Rebooting in |"
-    r"irq event stamp|(?:hard|soft)irqs last|note: |Showing all locks|INFO: task .{1,64} is blocked|"
-    r"Future hung task|[A-Za-z_][\w.]{1,200}\+0x[0-9a-f]"
-)
+_MORE_OF = {
+    EventKind.RCU_STALL: frozenset({EventKind.RCU_STALL}),
+    EventKind.SLAB: frozenset({EventKind.SLAB}),
+    EventKind.KASAN: frozenset({EventKind.SLAB}),
+    EventKind.MEMORY_LEAK: frozenset({EventKind.MEMORY_LEAK}),
+    **dict.fromkeys(OOPSES, frozenset({*OOPSES, EventKind.KASAN})),
+}
+"""Announcements that only say more of the event that is open."""
 
 
 @dataclass(slots=True)
@@ -37,73 +44,165 @@ class Event:
     kind: EventKind
     head: int
     members: list[int]
+    beyond: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class _Grouping:
-    lines: Sequence[LogLine]
-    events: list[Event] = field(default_factory=list)
-    open: Event | None = None
-    ending: bool = False
-    foreign: list[int] = field(default_factory=list)
+class _Report:
+    """What one caller is saying: an event, or what may lead to one.
+
+    `waiting` are lines that are the event's if its trace goes on after them, `strangers` those of them that no report
+    is known to have. `resumed` is the report that goes on after a rule if nothing is announced.
+    """
+
+    event: Event | None = None
+    fenced: bool = False
+    traced: bool = False
+    ended: bool = False
+    spoke_us: int | None = None
+    waiting: list[int] = field(default_factory=list)
+    strangers: int = 0
+    resumed: "_Report | None" = None
     lead: list[int] = field(default_factory=list)
+    lead_means: str = ""
 
-    def add(self, index: int) -> None:
-        text = self.lines[index].text
-        kind = kind_of(text)
-        if kind is not None:
-            self._announce(index, kind)
-        elif text == _CUT or _RULE.match(text):
-            self._rule(index, fence=text != _CUT)
-        elif self.open is not None:
-            self._follow(index, text)
-        elif self.lead:
-            self.lead = [*self.lead, index] if len(self.lead) < _LEAD_LIMIT else []
+    def says_more(self, kind: EventKind) -> bool:
+        """Whether an announcement of that kind is part of the report that is open."""
+        return self.event is not None and not self.ended and kind in _MORE_OF.get(self.event.kind, ())
 
-    def _announce(self, index: int, kind: EventKind) -> None:
-        if self.open is not None and _absorbs(self.open.kind, kind):
-            self._keep(index)
+    def keep(self, index: int) -> None:
+        assert self.event is not None
+        for member in (*self.waiting, index):
+            kept = self.event.members if len(self.event.members) < EVENT_LINES_LIMIT else self.event.beyond
+            kept.append(member)
+        self.waiting, self.strangers = [], 0
+
+    def take(self, index: int, text: str) -> bool:
+        """Whether the report that is open goes on with a line, or may go on after it."""
+        assert self.event is not None
+        strong = is_strong(text)
+        if ends_report(text):
+            self.ended = True
+        elif strong:
+            self.traced = self.traced or self.event.kind is not EventKind.LOCKDEP
+        elif self.ended or self.waiting or not is_weak(text):
+            return self._bear(index, stranger=not is_weak(text))
+        elif text.startswith("stack backtrace"):
+            self.traced = True
+        self.keep(index)
+        return True
+
+    def _bear(self, index: int, *, stranger: bool) -> bool:
+        """A line of somebody else, or of a report in words that we do not know."""
+        assert self.event is not None
+        closed = self.fenced or self.event.kind in _ENDED
+        limit = 0 if self.ended else _FOREIGN_LIMIT if closed or not self.traced else _FOREIGN_AFTER_TRACE
+        self.waiting.append(index)
+        self.strangers += stranger
+        return self.strangers <= limit and len(self.waiting) <= _WAITING_LIMIT
+
+
+class _Grouping:
+    def __init__(self, lines: Sequence[LogLine]) -> None:
+        self.events: list[Event] = []
+        self._lines = lines
+        self._reports: dict[str | None, _Report] = {}
+        self._all_cpus: _Report | None = None
+
+    def add(self, index: int, line: LogLine) -> None:
+        """Put the next line where it belongs."""
+        text = line.text
+        found = announcement(text)
+        if found is None and text.startswith("INFO: task "):
+            found = self._over_lines(index, line)
+        report = self._reports.get(line.caller)
+        if report is not None and self._paused(report, line):
+            self._close(line.caller)
+            report = None
+        if isinstance(found, EventKind):
+            self._announce(index, line, found)
+        elif found is not None:
+            self._lead(index, line, found)
+        elif report is not None:
+            self._follow(index, line, report)
+        elif self._all_cpus is not None and line.caller is not None and is_strong(text):
+            self._all_cpus.keep(index)
+
+    def _over_lines(self, index: int, line: LogLine) -> EventKind | str | None:
+        """What a record announces whose task has a name of several lines: they have one time, caller and number."""
+        text = line.text
+        for more in self._lines[index + 1 : index + 1 + _COMM_LINES]:
+            if (more.timestamp_us, more.caller, more.sequence) != (line.timestamp_us, line.caller, line.sequence):
+                break
+            text = f"{text}\n{more.text[:200]}"
+            if " for more than " in more.text:
+                return announcement(text)
+        return None
+
+    def _paused(self, report: _Report, line: LogLine) -> bool:
+        before_us, report.spoke_us = report.spoke_us, line.timestamp_us
+        return before_us is not None and line.timestamp_us is not None and line.timestamp_us > before_us + _PAUSE_US
+
+    def _announce(self, index: int, line: LogLine, kind: EventKind) -> None:
+        report = self._reports.get(line.caller)
+        if report is not None and report.says_more(kind):
+            report.keep(index)
             return
-        members = [*self.lead, index]
-        self.close()
-        self.open = Event(kind, index, members)
-        self.events.append(self.open)
+        lead = report.lead if report is not None else []
+        self._open(Event(kind, index, [*lead, index]), line)
 
-    def _rule(self, index: int, *, fence: bool) -> None:
-        if fence and self.open is not None and self.open.kind in _FENCED:
-            self._keep(index)
-            self.close()
+    def _open(self, event: Event, line: LogLine) -> None:
+        report = self._reports.get(line.caller)
+        fenced = report is not None and report.lead_means == "fence" and event.kind in _FENCED
+        self._close(line.caller)
+        opened = self._reports[line.caller] = _Report(event, fenced=fenced, spoke_us=line.timestamp_us)
+        self.events.append(event)
+        if event.kind is EventKind.PANIC:
+            self._all_cpus = opened
+
+    def _lead(self, index: int, line: LogLine, means: str) -> None:
+        report = self._reports.get(line.caller)
+        if means == "fence" and report is not None and report.event is not None and report.event.kind in _FENCED:
+            report.keep(index)
+            self._close(line.caller)
             return
-        self.close()
-        self.lead = [index]
+        if means in {"omen", "plain"} and report is not None:
+            self._follow(index, line, report)
+            return
+        resumed = report if means == "fence" and report is not None and report.event is not None else None
+        self._close(line.caller)
+        self._reports[line.caller] = _Report(
+            lead=[index], lead_means=means, spoke_us=line.timestamp_us, resumed=resumed
+        )
 
-    def _follow(self, index: int, text: str) -> None:
-        assert self.open is not None
-        if _END.match(text):
-            self.ending = True
-            self._keep(index)
-        elif _TRACE.match(text) or (self.open.kind in _FENCED and not self.ending):
-            self._keep(index)
+    def _follow(self, index: int, line: LogLine, report: _Report) -> None:
+        if report.event is not None:
+            if line.text.startswith("Sending NMI "):
+                self._all_cpus = report
+            if not report.take(index, line.text):
+                self._close(line.caller)
+        elif report.lead_means in {"cut", "plain"} and begins_dump(line.text):
+            head = report.lead[1] if len(report.lead) > 1 and report.lead_means == "cut" else report.lead[0]
+            self._open(Event(EventKind.WARN, head, [*report.lead, index]), line)
+        elif report.resumed is not None and is_strong(line.text):
+            self._resume(index, line, report, report.resumed)
+        elif len(report.lead) < _LEAD_LIMIT:
+            report.lead.append(index)
         else:
-            self._bear(index)
+            self._close(line.caller)
 
-    def _bear(self, index: int) -> None:
-        """A line of somebody else, or of a trace in words that we do not know."""
-        assert self.open is not None
-        if self.ending or self.open.kind not in _CLOSED or len(self.foreign) >= _FOREIGN_LIMIT:
-            self.close()
-        else:
-            self.foreign.append(index)
+    def _resume(self, index: int, line: LogLine, lead: _Report, report: _Report) -> None:
+        """The rule stood in the middle of a report (lockdep.c, debug_show_all_locks), whose trace goes on."""
+        self._reports[line.caller] = report
+        report.spoke_us = line.timestamp_us
+        for before in lead.lead:
+            report.keep(before)
+        self._follow(index, line, report)
 
-    def _keep(self, index: int) -> None:
-        assert self.open is not None
-        self.open.members += [*self.foreign, index]
-        self.foreign = []
-        if len(self.open.members) >= EVENT_LINES_LIMIT:
-            self.close()
-
-    def close(self) -> None:
-        self.open, self.ending, self.foreign, self.lead = None, False, [], []
+    def _close(self, caller: str | None) -> None:
+        report = self._reports.pop(caller, None)
+        if report is not None and report is self._all_cpus:
+            self._all_cpus = None
 
 
 def find_events(lines: Sequence[LogLine]) -> list[Event]:
@@ -111,12 +210,5 @@ def find_events(lines: Sequence[LogLine]) -> list[Event]:
     grouping = _Grouping(lines)
     for index, line in enumerate(lines):
         if line.kernel:
-            grouping.add(index)
+            grouping.add(index, line)
     return grouping.events
-
-
-def _absorbs(open_kind: EventKind, kind: EventKind) -> bool:
-    """Whether an announcement only says more of the event that is open."""
-    if open_kind in OOPSES:
-        return kind in OOPSES or kind is EventKind.KASAN
-    return open_kind is kind is EventKind.RCU_STALL

@@ -1,7 +1,7 @@
 """One line of a kernel's log, wherever it was read, with nothing in it that could harm a terminal."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from reconciler.model.kernel_log import Level
 
@@ -28,18 +28,25 @@ _NAMED_FACILITIES = (
 TEXT_LIMIT = 8192
 """Characters of a line that are kept; a record of the kernel is shorter (printk.c, PRINTK_MESSAGE_MAX is 2048)."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TERMINAL = re.compile(
     r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78cDEHMNOZ])"
 )
+_CONTROL = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))
+_SHOWN = {code: f"\\x{code:02x}" for code in _CONTROL}
+_CONTROL_BYTES = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
+_BLURRED = bytes.maketrans(_CONTROL_BYTES, b"?" * len(_CONTROL_BYTES))
+_SHOWN_LIMIT = 1024
+"""Control characters of one line that are looked at one by one; a line of more is no text, and they become `?`."""
+_RAW_LIMIT = 4 * TEXT_LIMIT
+"""Bytes that are looked at for a text of `TEXT_LIMIT`: no UTF-8 character has more than four."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of text; what its source did not say is None.
+class LogLine(NamedTuple):
+    """A line of text; what its source did not say is None. A tuple, as there are hundreds of thousands of them.
 
     `timestamp_us` counts from the boot. `level` indexes `LEVELS`. `kernel` says whether the kernel itself may have
-    said it: what programs write to the kernel's log or to the console means nothing.
+    said it: what programs write to the kernel's log or to the console means nothing. `caller` is the task or CPU that
+    spoke, as `T12` or `C1` (CONFIG_PRINTK_CALLER). `inline` says that it stood behind other text on the wire.
     """
 
     text: str
@@ -48,21 +55,42 @@ class LogLine:
     facility: str | None = None
     sequence: int | None = None
     kernel: bool = True
+    caller: str | None = None
+    inline: bool = False
 
 
-def logged(text: str, priority: int | None, timestamp_us: int | None = None, sequence: int | None = None) -> LogLine:
+def logged(
+    text: str,
+    priority: int | bytes | None,
+    timestamp_us: int | None = None,
+    sequence: int | None = None,
+    caller: str | None = None,
+    *,
+    inline: bool = False,
+) -> LogLine:
     """A line with a priority as syslog(3) packs it: facility times eight, and level."""
     if priority is None:
-        return LogLine(text, timestamp_us, sequence=sequence)
-    facility, level = divmod(priority, 8)
+        return LogLine(text, timestamp_us, None, None, sequence, True, caller, inline)
+    facility, level = divmod(int(priority), 8)
     named = facility < len(_NAMED_FACILITIES)
     name = _NAMED_FACILITIES[facility] if named else f"facility{facility}"
-    return LogLine(text, timestamp_us, level, name, sequence, kernel=facility == 0)
+    return LogLine(text, timestamp_us, level, name, sequence, facility == 0, caller, inline)
 
 
-def harmless(text: str) -> str:
+def readable(raw: bytes) -> str:
+    """The text of a line's bytes, harmless and cut at the limit; what is far beyond it is not even looked at."""
+    kept = raw[:_RAW_LIMIT]
+    if len(kept) > _SHOWN_LIMIT and len(kept) - len(kept.translate(None, _CONTROL_BYTES)) > _SHOWN_LIMIT:
+        kept = kept.translate(_BLURRED)
+    return harmless(kept.decode(errors="replace"), unseen=len(raw) - len(kept))
+
+
+def harmless(text: str, unseen: int = 0) -> str:
     """The text without terminal sequences, other control characters but tabs shown as `\\x1b`, and cut at the limit."""
+    if text.isprintable() and len(text) <= TEXT_LIMIT and not unseen:
+        return text
     if "\x1b" in text:
         text = _TERMINAL.sub("", text)
-    kept = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text[:TEXT_LIMIT])
-    return kept if len(text) <= TEXT_LIMIT else f"{kept} […{len(text) - TEXT_LIMIT} more]"
+    kept = text[:TEXT_LIMIT].translate(_SHOWN)
+    more = max(0, len(text) - TEXT_LIMIT) + unseen
+    return f"{kept} […{more} more]" if more else kept

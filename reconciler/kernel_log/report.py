@@ -8,6 +8,7 @@ from reconciler.kernel_log.events import Event, find_events
 from reconciler.kernel_log.kinds import OOPSES, WARNINGS, Classification, EventKind, classification_of
 from reconciler.kernel_log.line import ERR, LEVELS, WARNING, LogLine
 from reconciler.kernel_log.marker import is_marker
+from reconciler.kernel_log.traces import is_strong
 from reconciler.model.kernel_log import (
     DmesgLine,
     DmesgResult,
@@ -68,7 +69,7 @@ def joined(console: Sequence[LogLine], kmsg: Sequence[LogLine]) -> list[LogLine]
 def _classes(lines: Sequence[LogLine], events: Sequence[Event]) -> list[Classification | None]:
     classes = [Classification.NORMAL if line.kernel or line.facility else None for line in lines]
     for event in events:
-        for index in event.members:
+        for index in (*event.members, *event.beyond):
             classes[index] = classification_of(event.kind)
     return classes
 
@@ -95,12 +96,16 @@ def _passes(line: LogLine, classified: Classification | None, filter_level: Filt
 
 
 def _counts(lines: Sequence[LogLine], events: Sequence[Event]) -> tuple[int, int]:
-    """Warnings and errors."""
-    members = {index for event in events for index in event.members}
+    """Warnings and errors. A stack frame is neither, also where the kernel prints a trace without an event."""
+    members = {index for event in events for index in (*event.members, *event.beyond)}
     levels = [
         line.level
         for index, line in enumerate(lines)
-        if line.level is not None and index not in members and not is_marker(line)
+        if line.level is not None
+        and line.level <= WARNING
+        and index not in members
+        and not is_marker(line)
+        and not (line.kernel and is_strong(line.text))
     ]
     warnings = sum(event.kind in WARNINGS for event in events)
     return (
@@ -128,8 +133,12 @@ def _kernel_event(lines: Sequence[LogLine], event: Event) -> KernelEvent:
         summary=head.text,
         timestamp=_seconds(head),
         sequence=head.sequence,
-        lines=tuple(lines[index].text for index in event.members),
+        lines=(*(lines[index].text for index in event.members), *_left_out(event)),
     )
+
+
+def _left_out(event: Event) -> list[str]:
+    return [f"[… {len(event.beyond)} more lines of this report]"] if event.beyond else []
 
 
 def _seconds(line: LogLine) -> float | None:

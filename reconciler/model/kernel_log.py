@@ -51,7 +51,8 @@ class KernelEvent(Frozen):
 
     kind: str = Field(
         description="panic, null_pointer, oops, bug_on, warn, kasan, kfence, kmsan, ubsan, kcsan, lockdep, hung_task, "
-        "soft_lockup, hard_lockup, rcu_stall or bug."
+        "soft_lockup, hard_lockup, rcu_stall, slab (SLUB and SLAB debugging), memory_leak (kmemleak), reference_leak "
+        "(a device or file system that cannot go away) or bug."
     )
     classified_as: Classified
     summary: str = Field(description="The line that announces it.")
@@ -63,7 +64,8 @@ class KernelEvent(Frozen):
 class DmesgResult(Frozen):
     """A node's kernel log; counts are of everything since the marker, before `filter_level`.
 
-    An event counts once: as a warning what the kernel goes on after (WARN, UBSAN, lockdep, KCSAN), else as an error.
+    An event counts once: as a warning what the kernel goes on after (WARN, UBSAN, lockdep, KCSAN, memory leaks), else
+    as an error.
     """
 
     lines: tuple[DmesgLine, ...]

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from reconciler.errors import OperationFailed
 from reconciler.host.console import ConsolePlace, ConsoleTail, ConsoleText, read_console
+from reconciler.kernel_log.console import Style, style_of
 from reconciler.model.names import console_path
 from reconciler.model.record import ClusterRecord
 
-__all__ = ["ConsolePlace", "console_end", "observe_console", "tail_console"]
+__all__ = ["ConsolePlace", "console_end", "console_style", "observe_console", "tail_console"]
+
+_SAMPLE_BYTES = 256 * 1024
 
 
 async def observe_console(record: ClusterRecord, node: str) -> ConsoleText:
@@ -26,6 +29,14 @@ async def observe_console(record: ClusterRecord, node: str) -> ConsoleText:
 def tail_console(record: ClusterRecord, node: str) -> ConsoleTail:
     """What a node's console shows from now on."""
     return ConsoleTail(_path(record, node))
+
+
+def console_style(record: ClusterRecord, node: str) -> Style:
+    """How the node's kernel marks its lines on the console, as far as that shows yet."""
+    try:
+        return style_of(read_console(_path(record, node), _SAMPLE_BYTES).content)
+    except OperationFailed:
+        return Style.BARE
 
 
 def console_end(record: ClusterRecord, node: str) -> ConsolePlace:

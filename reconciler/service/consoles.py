@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from reconciler.errors import InvalidArgument
-from reconciler.kernel_log.console import parse_console, take_whole_lines
+from reconciler.kernel_log.console import ConsoleStream, parse_console
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s
 from reconciler.model.kernel_log import ConsoleResult, MarkerState
@@ -62,11 +62,10 @@ class Consoles:
     async def follow(self, cluster: str, node: str) -> AsyncIterator[str]:
         """Every line that comes on a console from now on, without an end."""
         log = tail_console(await self._record(cluster, node), node)
-        rest = b""
+        stream = ConsoleStream()
         while True:
             await asyncio.sleep(_POLL_S)
-            lines, rest = take_whole_lines(rest + await asyncio.to_thread(log.read_new))
-            for line in lines:
+            for line in await asyncio.to_thread(lambda: stream.take(log.read_new())):
                 yield shown(line)
 
     async def _record(self, cluster: str, node: str) -> ClusterRecord:

@@ -17,7 +17,7 @@ from reconciler.errors import (
 )
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
-from reconciler.kernel_log.console import last_boot, parse_console
+from reconciler.kernel_log.console import LINES_LIMIT, dropped_notice, last_boot, parse_console
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.loss import Reading, since_revert, why_lost
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
@@ -161,7 +161,7 @@ class KernelLogs:
             return await _report(lines, Origin(LogSource.KMSG, buffer.boot_id, state, f"{gap}{trouble}: lost"), ask)
         message = f"{gap}: read from the console; {_CONSOLE_GAP}"
         origin = Origin(LogSource.CONSOLE_THEN_KMSG, buffer.boot_id, state, message)
-        return await _report(joined(console, lines), origin, ask)
+        return await _report_console(await asyncio.to_thread(joined, console, lines), origin, ask)
 
     async def _resumed(self, record: ClusterRecord, node: str) -> Resumed | None:
         return last_resumed(await self._runtime.store.events(record.cluster_name), node)
@@ -171,13 +171,15 @@ class KernelLogs:
         lines = await asyncio.to_thread(parse_console, text.content)
         message = f"{cause}; {_CONSOLE_GAP}"
         if ask.since_marker is None:
-            return await _report(last_boot(lines), Origin(LogSource.CONSOLE, message=message), ask)
+            return await _report_boot(lines, Origin(LogSource.CONSOLE, message=message), ask)
         since = after_marker(lines, ask.since_marker)
         if since is not None:
-            return await _report(since, Origin(LogSource.CONSOLE, None, MarkerState.FOUND, message), ask)
-        where = "is not on the console" if text.whole else "is not on the console, of which older parts are gone"
+            return await _report_console(since, Origin(LogSource.CONSOLE, None, MarkerState.FOUND, message), ask)
+        whole = text.whole and len(lines) < LINES_LIMIT
+        where = "is not on the console" if whole else "is not on the console, of which older parts are gone"
         message = f"{message}; the marker {where}: this is everything since the last boot"
-        return await _report(last_boot(lines), Origin(LogSource.CONSOLE, None, MarkerState.NOT_FOUND, message), ask)
+        origin = Origin(LogSource.CONSOLE, None, MarkerState.NOT_FOUND, message)
+        return await _report_boot(lines, origin, ask)
 
 
 _GAPS = {
@@ -212,6 +214,15 @@ async def _shown(record: ClusterRecord, node: str) -> Sequence[LogLine]:
 async def _report(lines: Iterable[LogLine], origin: Origin, ask: Ask) -> DmesgResult:
     """Away from the event loop: a log may be long."""
     return await asyncio.to_thread(report, list(lines), origin, filter_level=ask.filter_level)
+
+
+async def _report_boot(lines: Sequence[LogLine], origin: Origin, ask: Ask) -> DmesgResult:
+    return await _report_console(await asyncio.to_thread(last_boot, lines), origin, ask)
+
+
+async def _report_console(lines: Sequence[LogLine], origin: Origin, ask: Ask) -> DmesgResult:
+    message = "; ".join(filter(None, (origin.message, dropped_notice(lines))))
+    return await _report(lines, replace(origin, message=message), ask)
 
 
 async def for_each(

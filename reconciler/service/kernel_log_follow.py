@@ -1,17 +1,17 @@
 """Following kernel logs: over SSH as long as that answers, and on the console what SSH has not told."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 
 from reconciler.errors import ClusterError
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import Follower
-from reconciler.kernel_log.console import take_whole_lines
+from reconciler.kernel_log.console import ConsoleStream, Style
 from reconciler.kernel_log.line import LogLine
 from reconciler.model.kernel_log import LogSource
 from reconciler.model.record import ClusterRecord
-from reconciler.observe.console import tail_console
+from reconciler.observe.console import console_style, tail_console
 from reconciler.service.access import addresses, existing, select_nodes
 from reconciler.service.progress import Progress
 from reconciler.service.runtime import Runtime
@@ -50,6 +50,7 @@ class _Following:
         self._on_line = on_line
         self._progress = progress
         self._follower = Follower(runtime.ssh, address, self._from_kernel)
+        self._record = record
         self._console = tail_console(record, address.node)
         self._over_ssh, self._only_console = _Remembered(), _Remembered()
         self._waiting: deque[tuple[float, LogLine]] = deque()
@@ -63,14 +64,15 @@ class _Following:
 
     async def on_console(self) -> None:
         """Follow the console, and pass on what SSH does not bring in time."""
-        rest = b""
+        stream = ConsoleStream(await asyncio.to_thread(console_style, self._record, self._node))
         while True:
             await asyncio.sleep(_POLL_S)
             try:
-                rest = self._take(rest + await asyncio.to_thread(self._console.read_new))
+                lines = await asyncio.to_thread(lambda: stream.take(self._console.read_new()))
             except ClusterError as error:
                 self._progress.report(f"{self._node}: {error}")
                 return
+            self._queue(lines, stream.style)
             self._tell_overdue()
 
     async def _try(self, work: Awaitable[None], told: str | None) -> str | None:
@@ -82,12 +84,11 @@ class _Following:
             return error.message
         return None
 
-    def _take(self, output: bytes) -> bytes:
-        """Queue the kernel's lines; what follows the last line end comes back."""
-        lines, rest = take_whole_lines(output)
+    def _queue(self, lines: list[LogLine], style: Style) -> None:
+        """Let the kernel's lines wait. Where it marks none, any line may be its own."""
         due = asyncio.get_running_loop().time() + _GRACE_S
-        self._waiting.extend((due, line) for line in lines if line.timestamp_us is not None)
-        return rest
+        unmarked = style is Style.BARE
+        self._waiting.extend((due, line) for line in lines if line.kernel and (line.text or not unmarked))
 
     def _tell_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -104,15 +105,31 @@ class _Following:
 
 
 class _Remembered:
-    """The newest lines of one source, known again by what both sources say of a line: its time and its text."""
+    """The newest lines of one source, known again by what both sources say of a line: its text, and its time if any."""
 
     def __init__(self) -> None:
         self._lines: dict[tuple[int | None, str], None] = {}
+        self._texts: Counter[str] = Counter()
 
     def add(self, line: LogLine) -> None:
-        self._lines[line.timestamp_us, line.text] = None
+        key = (line.timestamp_us, line.text)
+        if key not in self._lines:
+            self._texts[line.text] += 1
+        self._lines[key] = None
         if len(self._lines) > _REMEMBERED:
-            del self._lines[next(iter(self._lines))]
+            self._forget(next(iter(self._lines)))
 
     def has(self, line: LogLine) -> bool:
-        return (line.timestamp_us, line.text) in self._lines
+        """Whether a line was told; one without a time stands for one with its text, which is used up by it."""
+        if line.timestamp_us is not None:
+            return (line.timestamp_us, line.text) in self._lines
+        if not self._texts[line.text]:
+            return False
+        self._texts[line.text] -= 1
+        return True
+
+    def _forget(self, key: tuple[int | None, str]) -> None:
+        del self._lines[key]
+        self._texts[key[1]] -= 1
+        if self._texts[key[1]] <= 0:
+            del self._texts[key[1]]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import parse_kernel_buffer
-from reconciler.kernel_log.console import last_boot, parse_console
+from reconciler.kernel_log.console import dropped_messages, last_boot, parse_console
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.report import first_bad_event
 from reconciler.model.kernel_log import KernelEvent
@@ -105,14 +105,14 @@ async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -
         text = await observe_console(record, node)
     except ClusterError:
         return kernel
-    return await asyncio.to_thread(judge_overwritten, kernel, parse_console(text.content))
+    return await asyncio.to_thread(lambda: judge_overwritten(kernel, parse_console(text.content)))
 
 
 def judge_overwritten(kernel: KernelState, console: Sequence[LogLine]) -> KernelState:
     """What the console adds to a buffer that has lost its beginning.
 
     It clears the kernel only where it shows the boot from its first line on, which is a notice: a console set to
-    `quiet` shows neither that nor a WARN.
+    `quiet` shows neither that nor a WARN. Nor does one that was too slow for all of the kernel's messages.
     """
     lines = last_boot(console)
     event = first_bad_event(lines)
@@ -120,7 +120,7 @@ def judge_overwritten(kernel: KernelState, console: Sequence[LogLine]) -> Kernel
         booted = kernel.condition.last_transition
         return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
     first = next((line for line in lines if line.kernel and line.timestamp_us is not None), None)
-    if first is None or not first.text.startswith(_FIRST_WORDS):
+    if first is None or not first.text.startswith(_FIRST_WORDS) or dropped_messages(lines):
         return kernel
     said = "older lines were overwritten in the kernel's buffer; the console shows nothing bad since the boot"
     condition = _condition(ConditionStatus.TRUE, "NothingReported", said, kernel.condition.last_transition)

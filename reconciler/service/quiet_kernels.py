@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from reconciler.errors import OperationFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.kernel_log.console import parse_console
-from reconciler.kernel_log.kinds import kind_of
-from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.console import dropped_messages, parse_console
+from reconciler.kernel_log.events import find_events
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.status import Condition, ConditionStatus
 from reconciler.observe.console import ConsolePlace
@@ -27,7 +26,6 @@ TRUSTED_S = 60.0
 _SHOWS_WARNINGS = 5
 _NEWS_LIMIT_BYTES = 256 * 1024
 _CLOCK_SLACK_S = 1.0
-_DROPPED = "printk messages dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,8 @@ class QuietKernels:
             news = await asyncio.to_thread(reading.console.read_on, _NEWS_LIMIT_BYTES)
         except OperationFailed:
             return None
-        return None if news is None or tells_of_trouble(news) else reading.state
+        troubled = news is None or await asyncio.to_thread(tells_of_trouble, news)
+        return None if troubled else reading.state
 
     def _fresh(self, reading: _Reading) -> bool:
         return self._clock() - reading.read_at_s < TRUSTED_S
@@ -100,8 +99,5 @@ def same_kernel(before: Vitals, now: Vitals) -> bool:
 
 def tells_of_trouble(console: bytes) -> bool:
     """Whether a console announces anything bad, or that lines are missing."""
-    return any(_bad(line) for line in parse_console(console))
-
-
-def _bad(line: LogLine) -> bool:
-    return line.kernel and (kind_of(line.text) is not None or _DROPPED in line.text)
+    lines = parse_console(console)
+    return bool(find_events(lines)) or dropped_messages(lines) > 0

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from reconciler.frontends.cli.logs import configure_logs
 from reconciler.frontends.cli.options import LogOptions
-from tests.bench import artifacts, definitions, guests, links, planning, repairs, scale, startup
+from tests.bench import artifacts, definitions, guests, kernel_logs, links, planning, repairs, scale, startup
 from tests.bench.figure import Figure
 
 BENCHES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
@@ -24,6 +24,7 @@ BENCHES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "startup": startup.measure,
     "definitions": definitions.measure,
     "links": links.measure,
+    "kernel_logs": kernel_logs.measure,
     "scale": scale.measure,
     "repairs": repairs.measure,
     "artifacts": artifacts.measure,

@@ -7,7 +7,7 @@ import typer
 from reconciler.frontends.cli.output import quiet_pipe
 from reconciler.frontends.cli.tables import print_columns
 from reconciler.frontends.cli.text import one_line
-from reconciler.kernel_log.kinds import kind_of
+from reconciler.kernel_log.announcements import kind_of
 from reconciler.kernel_log.line import LEVELS, LogLine
 from reconciler.model.kernel_log import DmesgLine, DmesgResult, LogSource
 

@@ -3,10 +3,12 @@
 import pytest
 
 from reconciler.errors import OperationFailed
+from reconciler.guest import kernel_log
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import Follower, parse_kernel_buffer, write_marker
 from reconciler.guest.pool import SshPool
 from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.records import parse_kmsg
 from reconciler.model.results import ExecResult
 from tests.sshd import Sshd
 
@@ -79,6 +81,25 @@ def test_a_follower_passes_on_what_a_kernel_says_with_numbers_that_it_has_given_
     follower._take(HEADER.encode() + b"6,0,1,-;a\n6,1,20,-;b\n6,2,30,-;c\n")
     follower._take(HEADER.encode() + b"6,0,1,-;a\n6,1,25,-;anew\\x0aits second line\n")
     assert said == ["a", "b", "c", "anew", "its second line"]
+
+
+async def test_a_record_that_never_ends_is_not_kept_and_what_follows_it_is_passed_on(
+    pool: SshPool, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = "echo; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo '6,1,1,-;next'"
+    monkeypatch.setattr(kernel_log, "_FOLLOW_COMMAND", f"echo {HEADER[:36]} 0; {hostile}")
+    said: list[str] = []
+    longest = 0
+
+    def parsed(output: bytes) -> list[LogLine]:
+        nonlocal longest
+        longest = max(longest, len(output))
+        return parse_kmsg(output)
+
+    monkeypatch.setattr(kernel_log, "parse_kmsg", parsed)
+    await Follower(pool, sshd.address, lambda line: said.append(line.text)).follow(timeout_s=30)
+    assert said == ["next"]
+    assert longest < 1_000_000
 
 
 async def test_a_marker_that_is_not_taken_is_an_error(pool: SshPool, sshd: Sshd) -> None:

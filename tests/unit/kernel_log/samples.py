@@ -123,6 +123,37 @@ invalid opcode: 0000 [#1] PREEMPT SMP
 CPU: 0 PID: 9 Comm: sh Not tainted 6.1.0-test #1
 ---[ end trace 0000000000000000 ]---"""
 
+SLAB = """\
+=============================================================================
+BUG kmalloc-96 (Tainted: G    B             ): Redzone overwritten
+-----------------------------------------------------------------------------
+
+0xffff000000001060-0xffff000000001067 @offset=96. First byte 0x0 instead of 0xcc
+Allocated in provoke_store+0x2a/0x40 age=12 cpu=1 pid=31
+ __kmalloc+0x1c0/0x2f0
+Freed in provoke_free+0x1a/0x30 age=15 cpu=0 pid=30
+Slab 0xffff0000000f0000 objects=42 used=3 fp=0xffff000000001180 flags=0x200
+Object   ffff000000001000: 6b 6b 6b 6b 6b 6b 6b 6b  kkkkkkkk
+Redzone  ffff000000001060: 00 00 00 00 00 00 00 00  ........
+CPU: 1 PID: 31 Comm: sh Tainted: G    B              6.1.0-test #1
+Call Trace:
+ dump_stack_lvl+0x49/0x63
+FIX kmalloc-96: Restoring Redzone 0xffff000000001060-0xffff000000001067=0xcc"""
+
+MEMORY_LEAK = """\
+kmemleak: unreferenced object 0xffff000000002000 (size 128):
+kmemleak:   comm "insmod", pid 77, jiffies 4294900000
+kmemleak:   hex dump (first 32 bytes):
+kmemleak:     00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f  ................
+kmemleak:   backtrace (crc 0):
+kmemleak:     [<0000000000001234>] provoke_leak+0x20/0x40 [provoke]"""
+
+REFERENCE_LEAK = """\
+unregister_netdevice: waiting for veth7 to become free. Usage count = 3
+ref_tracker: netdev@ffff000000003000 has 1/2 users at
+     provoke_hold+0x30/0x50
+     process_one_work+0x1d0/0x3d0"""
+
 EVENTS = {
     "null_pointer": NULL_POINTER,
     "warn": WARN,
@@ -136,6 +167,9 @@ EVENTS = {
     "hard_lockup": HARD_LOCKUP,
     "rcu_stall": RCU_STALL,
     "bug_on": BUG_ON,
+    "slab": SLAB,
+    "memory_leak": MEMORY_LEAK,
+    "reference_leak": REFERENCE_LEAK,
 }
 
 HEADS = {
@@ -158,6 +192,62 @@ HEADS = {
     "NMI watchdog: Watchdog detected hard LOCKUP on cpu 2": "hard_lockup",
     "INFO: rcu_sched detected stalls on CPUs/tasks: { 2} (detected by 0, t=60002 jiffies)": "rcu_stall",
     "rcu: INFO: rcu_sched detected expedited stalls on CPUs/tasks: { 1-... } 21 jiffies s: 9": "rcu_stall",
+    'WARNING: [index >= limit && "odd ] text"] fs/test.c:12 at test_it+0x4/0x9 [test], CPU#2: sh/99': "warn",
+    "WARNING: CPU: 0 PID: -17 at kernel/test.c:1 test_it+0x4/0x9": "warn",
+    "WARNING: at kernel/test.c:12 test_it+0x4/0x9()": "warn",
+    "WARNING: kernel stack frame pointer at 00000000aabbccdd in sh:12 has bad value 0000000000000001": "warn",
+    "WARNING: can't access registers at test_entry+0x4/0x9": "warn",
+    "WARNING: stack recursion on stack type 4": "warn",
+    "BUG: unable to handle kernel ": "oops",
+    "BUG: TASK stack guard page was hit at 00000000aabbccdd (stack is 0000000011223344..0000000055667788)": "oops",
+    "Oops: stack guard page: 0000 [#1] SMP NOPTI": "oops",
+    "stack guard page: 0000 [#1] PREEMPT SMP": "oops",
+    "kernel stack overflow (double-fault): 0000 [#1] SMP": "oops",
+    "segment-related general protection fault: a000 [#1] SMP": "oops",
+    "divide_error: 0000 [#1]": "oops",
+    "fpu exception: 0000 [#1] SMP": "oops",
+    "simd exception: 0000 [#1] SMP": "oops",
+    "iret exception: 0000 [#3] PREEMPT SMP": "oops",
+    "a trap of tomorrow: 0000 [#1] PREEMPT SMP": "oops",
+    "traps: PANIC: double fault, error_code: 0x0": "oops",
+    "PANIC: early exception 0x0e IP 10:ffffffff81000000 error 0 cr2 0x8": "panic",
+    "Unable to handle kernel write to read-only memory at virtual address ffff800008000000": "oops",
+    "Unable to handle kernel NULL pointer dereference at virtual address 00000004 when read": "null_pointer",
+    "Internal error: Oops - undefined instruction: 0 [#1] SMP ARM": "oops",
+    "Internal error: : 1008 [#2] PREEMPT ARM": "oops",
+    "Bad mode in Error handler detected on CPU1, code 0xbf000002 -- SError": "oops",
+    "Insufficient stack space to handle exception!": "oops",
+    "Oops [#1]": "oops",
+    "Oops - load access fault [#2]": "oops",
+    "Kernel BUG [#1]": "bug_on",
+    "Oops[#1]:": "oops",
+    "Kernel bug detected[#1]:": "bug_on",
+    "CPU 1 Unable to handle kernel paging request at virtual address 00000010, epc == 80112233, ra == 80112244": "oops",
+    "BUG: Kernel NULL pointer dereference on read at 0x00000010": "null_pointer",
+    "BUG: Unable to handle kernel data access on write at 0xc00800000f000000": "oops",
+    "Oops: Kernel access of bad area, sig: 11 [#1]": "oops",
+    "Unable to handle kernel pointer dereference in virtual kernel address space": "oops",
+    "Oops: 0004 ilc:2 [#1] SMP": "oops",
+    "illegal operation: 0001 ilc:1 [#1] SMP": "oops",
+    "sh(41): Oops [#1]": "oops",
+    "Kernel BUG at test_it+0x4/0x9 [verbose debug info unavailable]": "bug_on",
+    "[ INFO: possible circular locking dependency detected ]": "lockdep",
+    "[ INFO: suspicious RCU usage. ]": "lockdep",
+    "[ INFO: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected ]": "lockdep",
+    "[ BUG: held lock freed! ]": "lockdep",
+    "[ BUG: sh/41 still has locks held! ]": "lockdep",
+    "INFO: task sh:41 can't die for more than 143 seconds.": "hung_task",
+    "INFO: task sh:-41 blocked for more than 143 seconds.": "hung_task",
+    "INFO: task sh:41 blocked in I/O wait for more than 120 seconds.": "hung_task",
+    "INFO: rcu_tasks detected stalls on tasks:": "rcu_stall",
+    "rcu: INFO: rcu_tasks_trace detected stalls on tasks:": "rcu_stall",
+    "INFO: rcu_sched_state detected stall on CPU 1 (t=2100 jiffies)": "rcu_stall",
+    "watchdog: CPU 4 self-detected hard LOCKUP @ test_it+0x4/0x9": "hard_lockup",
+    "BUG test-cache: Object already free": "slab",
+    "slab error in test_redzone_free(): cache `size-64': memory outside object was overwritten": "slab",
+    "unreferenced object 0xffff000000002000 (size 128):": "memory_leak",
+    "VFS: Busy inodes after unmount of vdb (ext4)": "reference_leak",
+    "CFI failure at test_it+0x4/0x9 (target: test_other+0x0/0x9; expected type: 0x12345678)": "bug",
     "BUG: scheduling while atomic: sh/1/0x00000002": "bug",
     "BUG: sleeping function called from invalid context at kernel/test.c:5": "bug",
 }
@@ -188,5 +278,19 @@ LOOK_ALIKES = (
     "oops: 0000 [#1]",
     "invalid opcode: 0000",
     "DEBUG: KASAN: nothing",
+    "BUG:",
+    "INFO: task",
+    "INFO: Stall ended before state dump start",
+    "INFO: NMI handler (test_handler) took too long to run: 1.2 msecs",
+    "WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks, data leaks possible!",
+    "BUG test (Not tainted): kasan: bad access detected",
+    "Kernel panic-on-warn is on",
+    "rcu: srcu_init: Setting srcu_struct sizes based on contention.",
+    "unregister_netdevice: veth7 is gone",
+    "VFS: Mounted root (ext4 filesystem) readonly on device 254:1.",
+    "kmemleak: Kernel memory leak detector initialized (mem pool available: 15679)",
+    "Kernel Offset: disabled",
+    "divide error handling enabled",
+    "sh(41): Opened [#1]",
     "EXT4-fs (vda1): mounted filesystem with ordered data mode",
 )

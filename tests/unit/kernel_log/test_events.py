@@ -2,8 +2,9 @@
 
 import pytest
 
+from reconciler.kernel_log.announcements import kind_of
 from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events
-from reconciler.kernel_log.kinds import EventKind, classification_of, kind_of
+from reconciler.kernel_log.kinds import EventKind, classification_of
 from reconciler.kernel_log.line import LogLine
 from tests.unit.kernel_log.samples import EVENTS, HEADS, LOOK_ALIKES, NULL_POINTER, PANIC, WARN
 

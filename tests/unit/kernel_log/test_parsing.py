@@ -3,12 +3,13 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.kernel_log.console import last_boot, parse_console, take_whole_lines
+from reconciler.kernel_log.console import ConsoleStream, dropped_messages, last_boot, parse_console
 from reconciler.kernel_log.line import TEXT_LIMIT, LogLine
 from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import Origin, report
 from reconciler.model.kernel_log import LogSource
 
+CONSOLE = Origin(LogSource.CONSOLE)
 PIECES = st.sampled_from(
     [
         *(
@@ -88,6 +89,52 @@ def test_a_console_without_times_may_be_the_kernels_altogether() -> None:
     assert (line.kernel, line.level) == (True, None)
 
 
+def test_a_console_with_callers_and_no_times_has_the_kernels_lines_too() -> None:
+    one, two, three = parse_console(b"[    T1] one\r\nlogin: [    T1] two\r\n<12>[   C11] three\r\n")
+    assert (one.text, one.caller, one.kernel) == ("one", "T1", True)
+    assert (two.text, two.kernel) == ("login: [    T1] two", False)
+    assert (three.text, three.caller, three.facility, three.kernel) == ("three", "C11", "user", False)
+
+
+def test_odd_stamps_are_understood() -> None:
+    lines = parse_console(
+        b"[12345678901.000001] a\n[    1.000002 ][ T7 ] b\n<6>[    1.000003][    C0] c\n[1.000000] d\n"
+    )
+    assert [(line.text, line.timestamp_us, line.caller, line.kernel) for line in lines] == [
+        ("a", 12_345_678_901_000_001, None, True),
+        ("b", 1_000_002, "T7", True),
+        ("c", 1_000_003, "C0", True),
+        ("[1.000000] d", None, None, False),
+    ]
+
+
+def test_messages_that_the_console_dropped_are_noticed_on_a_line_of_their_own_and_in_front_of_another() -> None:
+    lines = parse_console(
+        b"[    1.000000] a\n** 12 printk messages dropped **\n** 3 printk messages dropped ** [    2.000000] b\n"
+    )
+    assert [(line.text.strip(), line.kernel) for line in lines] == [
+        ("a", True),
+        ("** 12 printk messages dropped **", True),
+        ("** 3 printk messages dropped **", True),
+        ("b", True),
+    ]
+    assert dropped_messages(lines) == 15
+    assert dropped_messages(parse_console(b"[    1.000000] a\ncut sho** 4 printk messages dropped **\n")) == 4
+    assert dropped_messages(parse_console(b"[    1.000000] a\nsays ** 12 printk messages dropped ** now\n")) == 0
+
+
+def test_carriage_returns_before_and_after_a_line_are_none_of_it() -> None:
+    output = b"\r\r[    1.000000] one\r\r\n\r\n[    2.000000] two\r\r[    3.000000] three\r"
+    assert [line.text for line in parse_console(output)] == ["one", "two", "three"]
+
+
+def test_what_a_program_wrote_is_told_apart_where_the_console_says_who_wrote() -> None:
+    echoed = "BUG: unable to handle page fault for address: 0000000000000001"
+    syslog, plain = f"<12>[    1.000000] {echoed}\n".encode(), f"[    1.000000] {echoed}\n".encode()
+    assert report(parse_console(syslog), CONSOLE).events == ()
+    assert len(report(parse_console(plain), CONSOLE).events) == 1  # nothing tells: README says so
+
+
 def test_a_console_of_format_syslog_shows_levels() -> None:
     timed, untimed = parse_console(b"<4>[    1.000000] one\n"), parse_console(b"<11>two\n")
     assert (timed[0].text, timed[0].level, timed[0].kernel) == ("one", 4, True)
@@ -95,31 +142,22 @@ def test_a_console_of_format_syslog_shows_levels() -> None:
 
 
 def test_a_line_that_comes_in_pieces_is_one_line_without_its_end() -> None:
-    first, rest = take_whole_lines(b"[    1.000000] one\r\n[    2.000000] t")
-    second, nothing = take_whole_lines(rest + b"wo\r\n")
-    assert [line.text for line in first + second] == ["one", "two"]
-    assert (take_whole_lines(b"[    3.0"), nothing) == (([], b"[    3.0"), b"")
+    stream = ConsoleStream()
+    pieces = (b"[    1.000000] one\r\n[    2.000000] t", b"wo\r\n[    3.0", b"login:")
+    assert [[line.text for line in stream.take(piece)] for piece in pieces] == [["one"], ["two"], []]
 
 
-def test_the_last_boot_begins_where_the_clock_goes_back() -> None:
-    lines = parse_console(b"[    5.000000] old\n[   90.000000] old\nBIOS\n[    0.000000] new\n[    0.500000] new\n")
-    assert [line.text for line in last_boot(lines)] == ["new", "new"]
-
-
-def test_the_last_boot_begins_after_a_panics_last_words() -> None:
-    lines = parse_console(b"[    5.000000] ---[ end Kernel panic - not syncing: x ]---\n[    9.000000] new\n")
-    assert [line.text for line in last_boot(lines)] == ["new"]
-
-
-def test_a_small_disorder_of_times_is_no_new_boot() -> None:
-    lines = parse_console(b"[    5.000000] a\n[    4.900000] b\n")
-    assert len(last_boot(lines)) == 2
+def test_a_line_that_never_ends_is_told_in_parts_and_not_kept() -> None:
+    stream = ConsoleStream()
+    told = [line for _ in range(200) for line in stream.take(b"x" * 10_000)]
+    assert 20 < len(told) < 40
+    assert [line.text for line in stream.take(b"\n[    1.000000] next\n")][-1] == "next"
 
 
 def test_a_megabyte_on_one_line_is_cut_and_what_follows_is_found() -> None:
     lines = parse_console(b"[    1.000000] " + b"x" * (1 << 20) + b"[    2.000000] Kernel panic - not syncing: x\n")
     assert len(lines[0].text) < TEXT_LIMIT + 40
-    assert report(lines, Origin(LogSource.CONSOLE)).panic_detected
+    assert report(lines, CONSOLE).panic_detected
 
 
 @given(HOSTILE)
@@ -127,7 +165,7 @@ def test_a_megabyte_on_one_line_is_cut_and_what_follows_is_found() -> None:
 def test_a_hostile_console_is_harmless(output: bytes) -> None:
     lines = parse_console(output)
     assert all(is_harmless(line.text) for line in lines)
-    answer = report(lines, Origin(LogSource.CONSOLE), filter_level="err+")
+    answer = report(lines, CONSOLE, filter_level="err+")
     assert answer.model_dump_json()
     assert len(last_boot(lines)) <= len(lines)
 

@@ -1,0 +1,214 @@
+"""The words by which the kernel announces each kind of event: patterns that begin where the line begins, so that a
+quotation is none.
+
+Texts as of Linux 2.6.32 to 6.19: kernel/{panic,watchdog,hung_task,cfi}.c, kernel/rcu/{tree_stall,tasks}.h,
+kernel/locking/lockdep.c, kernel/kcsan/report.c, lib/{bug,ubsan}.c, mm/{slub,slab,kmemleak}.c,
+mm/{kasan,kfence,kmsan}/report.c, net/core/dev.c, fs/super.c, and of each architecture what its `die` says and what its
+page faults begin with: x86, arm, arm64, riscv, powerpc, s390, mips, loongarch, sparc, parisc.
+
+Every repetition is bounded and no two of them can share a text, so that a line costs no more than its length.
+"""
+
+import re
+
+from reconciler.kernel_log.kinds import EventKind
+
+_N = "[0-9]{1,10}"
+_SYMBOL = r"[^, ]{1,400}+(?: \[[^], ]{1,64}\])?"
+_DIE = r"\[#[0-9]{1,6}\]"
+
+_TRAPS = (
+    "general protection fault[^\\[:]{0,100}|segment-related general protection fault|invalid opcode|divide[ _]error|"
+    "overflow|bounds|stack segment|double fault|int3|debug|invalid TSS|segment not present|alignment check|"
+    "control protection(?: fault)?|coprocessor (?:segment overrun|error)|(?:fpu|simd|iret|FPU|SIMD) exception|"
+    "stack guard page|SMP kernel stack overflow|kernel stack overflow \\([a-z -]{1,30}\\)|machine check|VE fault|"
+    "unexpected #[A-Z]{2} exception|virtualization exception|device not available|Bad pagetable|trace trap"
+)
+"""x86: what `die` is called with (traps.c, fault.c, dumpstack.c)."""
+_TRAP_OF_ANY_NAME = rf"[a-z#][A-Za-z0-9#_ ,()/-]{{2,100}}+: [0-9a-f]{{4}} {_DIE} (?:PREEMPT|SMP|DEBUG|KASAN|PTI|NOPTI)"
+_KERNEL_CODE = (
+    "Break instruction in kernel code|Trap instruction in kernel code|Reserved instruction in kernel code|"
+    "Unhandled kernel unaligned (?:access|or invalid instruction)|Kernel (?:ade|ale|unaligned instruction) access|"
+    "FP exception in kernel code|(?:Data|Instruction) bus error|Machine check|Illegal instruction"
+)
+"""mips, loongarch, riscv."""
+
+_LOCKDEP = (
+    "possible circular locking dependency detected|possible recursive locking detected|"
+    "possible irq lock inversion dependency detected|inconsistent lock state|bad unlock balance detected!|"
+    "bad contention detected!|held lock freed!|[Nn]ested lock was not taken|suspicious RCU usage|"
+    "lock held when returning to user space!|lock held at task exit time!|Invalid wait context|"
+    "circular locking deadlock detected!|[A-Za-z_-]{3,40}-safe -> [A-Za-z_-]{3,40}-unsafe lock order detected|"
+    rf"(?s:.{{1,64}})/-?{_N} still has locks held!"
+)
+
+_ORC = (
+    "kernel stack (?:regs|frame pointer) at |can't (?:access|dereference) (?:iret )?registers|"
+    "unknown (?:SP|FP) base reg|missing [A-Z0-9]{2,3} value|stack (?:recursion on|going in the wrong direction)|"
+    "unrecognized unwind stack type|unknown \\.orc_unwind entry type"
+)
+"""x86: unwind_orc.c and unwind_frame.c."""
+
+_HANGS = "(?:blocked(?: in I/O wait)?|can't die)"
+
+_TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
+    (
+        EventKind.PANIC,
+        (r"Kernel panic - not syncing(?:: |$)", r"(?:traps: )?PANIC: early exception "),
+    ),
+    (
+        EventKind.NULL_POINTER,
+        (
+            r"BUG: (?:[uU]nable to handle )?[kK]ernel NULL pointer dereference",
+            rf"(?:CPU {_N} )?Unable to handle kernel NULL pointer dereference",
+        ),
+    ),
+    (
+        EventKind.BUG_ON,
+        (r"[kK]ernel BUG at \S", rf"(?:Kernel bug detected|Kernel BUG) ?{_DIE}"),
+    ),
+    (
+        EventKind.OOPS,
+        (
+            r"BUG: [uU]nable to handle ",
+            r"BUG: corrupted kernel stack",
+            r"(?:traps: )?BUG: (?:[A-Z0-9#]{2,8} )?stack guard page was hit",
+            rf"(?:CPU {_N} )?Unable to handle kernel ",
+            r"(?:traps: )?PANIC: double fault",
+            rf"(?:Oops: )?(?:{_TRAPS}): [0-9a-f]{{4}} {_DIE}",
+            _TRAP_OF_ANY_NAME,
+            rf"Oops[^\[]{{0,160}}+{_DIE}",
+            rf"Internal error: [^\[]{{0,120}}+{_DIE}",
+            rf"(?:{_KERNEL_CODE}) ?{_DIE}",
+            rf"[a-z][a-z -]{{2,60}}: [0-9a-f]{{4}} ilc:[0-9] {_DIE}",
+            rf"[^ (]{{1,16}}\({_N}\): Oops ",
+            rf"Bad mode in [A-Za-z ]{{1,60}} handler detected on CPU{_N}",
+            r"Insufficient stack space to handle exception!",
+            r"Kernel stack overflow(?: in process|\.$)",
+            r"Kernel Fault: Code=",
+        ),
+    ),
+    (
+        EventKind.WARN,
+        (
+            rf"WARNING: CPU: {_N} PID: -?{_N} at ",
+            rf"WARNING: (?:\[.{{0,1024}}?\] )?(?:[^ ]{{1,400}}:{_N} )?at {_SYMBOL}, CPU#[0-9]",
+            rf"WARNING: at [^ ]{{1,400}}:{_N} ",
+            rf"WARNING: (?:{_ORC})",
+        ),
+    ),
+    (EventKind.KASAN, (r"BUG: KASAN: ", r"KASAN: (?:null-ptr-deref|maybe wild-memory|probably user-memory)")),
+    (EventKind.KFENCE, (r"BUG: KFENCE: ",)),
+    (EventKind.KMSAN, (r"BUG: KMSAN: ",)),
+    (EventKind.KCSAN, (r"BUG: KCSAN: ",)),
+    (
+        EventKind.UBSAN,
+        (
+            rf"UBSAN: [a-z][a-z0-9 -]{{1,60}} in [^ ]{{1,400}}:{_N}(?::{_N})?(?: |$)",
+            rf"UBSAN: Undefined behaviour in [^ ]{{1,400}}:{_N}",
+        ),
+    ),
+    (
+        EventKind.LOCKDEP,
+        (
+            rf"(?:WARNING|BUG|INFO|\[ (?:INFO|BUG|WARNING)): (?:{_LOCKDEP})",
+            r"BUG: MAX_(?:LOCKDEP|LOCK|STACK)_",
+            r"INFO: trying to register non-static key\.",
+        ),
+    ),
+    (
+        EventKind.HUNG_TASK,
+        (rf"INFO: task (?s:.{{1,64}}?):-?{_N} (?:<[a-z]{{1,16}}> )?{_HANGS} for more than {_N} seconds",),
+    ),
+    (EventKind.SOFT_LOCKUP, (r"(?:NMI )?(?:watchdog: )?BUG: soft lockup",)),
+    (
+        EventKind.HARD_LOCKUP,
+        (
+            rf"(?:NMI )?(?:watchdog: )?(?:CPU{_N}: )?Watchdog detected hard LOCKUP on cpu ?{_N}",
+            rf"watchdog: CPU {_N} (?:self-detected hard|detected hard|Hard) LOCKUP",
+            r"(?:BUG: )?NMI Watchdog detected LOCKUP",
+        ),
+    ),
+    (
+        EventKind.RCU_STALL,
+        (
+            r"(?:rcu: )?INFO: [a-z_]{1,40} (?:self-detected stall |detected (?:expedited )?stalls? )on ",
+            rf"(?:rcu: )?rcu_[a-z_]{{1,36}} kthread (?:starved for|timer wakeup didn't happen for) {_N} jiffies",
+        ),
+    ),
+    (
+        EventKind.SLAB,
+        (
+            r"BUG [^ ].{0,100}? \((?:Not tainted|Tainted: [^)]{1,80})\): (?!kasan: )",
+            r"BUG [\w.:-]{1,64}: [A-Z]",
+            r"slab error in [a-z_]{1,60}\(\): ",
+            r"Slab corruption(?: \([^)]{1,80}\))?: ",
+            rf"(?:INFO: )?(?:Allocated|Freed) in .{{1,200}}? age=[0-9]{{1,20}} cpu={_N} pid=-?{_N}",
+            r"kmem_cache_destroy .{1,64}?: Slab cache still has objects",
+            r"pagealloc: (?:single bit error|memory corruption)",
+        ),
+    ),
+    (
+        EventKind.MEMORY_LEAK,
+        (
+            r"BUG: memory leak",
+            r"(?:kmemleak: )?unreferenced object (?:\(percpu\) )?0x[0-9a-f]{4,16} \(size [0-9]{1,20}\)",
+        ),
+    ),
+    (
+        EventKind.REFERENCE_LEAK,
+        (
+            r"unregister_netdevice: waiting for .{1,64}? to become free",
+            r"VFS: Busy inodes after unmount of ",
+            r"VFS: Close: file count is (?:0|zero)",
+        ),
+    ),
+    (EventKind.BUG, (r"BUG: \S", r"\[ BUG: ", r"CFI failure ")),
+)
+
+LEADS = {
+    "cut": (r"-{12} ?\[ cut here \] ?-{12}$", r"8<--- cut here ---$"),
+    "fence": (r"={20,120}$",),
+    "omen": (
+        r"kasan: (?:GPF could be caused|CONFIG_KASAN_INLINE enabled)",
+        r"kernel tried to (?:execute|access) ",
+        r"Kernel attempted to (?:read|write|access|execute) user page",
+    ),
+    "plain": (r"WARNING: ",),
+}
+"""What may stand before an announcement: a rule, and words on the cause. `plain` is a warning in words that nobody
+knows; a trace that follows tells that the kernel means it."""
+
+
+def _joined() -> str:
+    texts = [(kind.value, texts) for kind, texts in _TEXTS] + list(LEADS.items())
+    return "|".join(f"(?P<{name}>{'|'.join(f'(?:{text})' for text in texts)})" for name, texts in texts)
+
+
+_ALL = re.compile(_joined())
+_BEGINNINGS = frozenset(
+    {
+        *("[ ", "--", "==", "8<", "Al", "BU", "Ba", "CF", "CP", "Fr", "IN", "In", "KA", "Ke", "NM", "Oo", "PA", "Sl"),
+        *("UB", "Un", "VF", "WA", "ka", "ke", "km", "pa", "rc", "sl", "tr", "un", "wa"),
+    }
+)
+_DYING = ("[#", "): Oops ")
+"""What every announcement begins with, but for those of `die`, which hold one of these."""
+_KINDS = {kind.value: kind for kind in EventKind}
+
+
+def announcement(text: str) -> EventKind | str | None:
+    """What a line announces: a kind of event, the name of a lead, or nothing."""
+    if text[:2] not in _BEGINNINGS and _DYING[0] not in text and _DYING[1] not in text:
+        return None
+    found = _ALL.match(text)
+    if found is None:
+        return None
+    assert found.lastgroup is not None
+    return _KINDS.get(found.lastgroup, found.lastgroup)
+
+
+def kind_of(text: str) -> EventKind | None:
+    """The kind of event that a line announces; None for a line that announces none by itself."""
+    found = announcement(text)
+    return found if isinstance(found, EventKind) else None

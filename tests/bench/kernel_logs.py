@@ -1,0 +1,56 @@
+"""What it costs to understand a kernel's log of the longest size that is read, ordinary and hostile."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from reconciler.host.console import READ_LIMIT_BYTES
+from reconciler.kernel_log.console import last_boot, parse_console
+from reconciler.kernel_log.records import parse_kmsg
+from reconciler.kernel_log.report import Origin, report
+from reconciler.model.kernel_log import LogSource
+from tests.bench.figure import Figure, median_figure
+
+REPEATS = 3
+_BOUND_S = 1.0
+"""CPU seconds that the interpreter's lock is held for one node's log, all in all."""
+
+_TEXT = b"usb 1-1: New USB device found, idVendor=0000, idProduct=%04x, bcdDevice= 0.00\n"
+_CONSOLE = b"".join(b"[%12.6f][ %6s] " % (n / 50, b"T%d" % (n % 900)) + _TEXT % n for n in range(2000))
+_RECORDS = b"".join(b"6,%d,%d,-,caller=T%d;" % (n, n * 20000, n % 900) + _TEXT % n for n in range(2000))
+_STAMP = b"[    1.000000] "
+_HOSTILE = {
+    "carriage returns": b"\r",
+    "stamps": _STAMP,
+    "escape sequences": b"\x1b[31m",
+    "one character": b"x",
+    "open brackets": b"[",
+    "announcements that fail late": _STAMP + b"INFO: task :1 b" * 200 + b"\n",
+}
+
+
+async def measure() -> Sequence[Figure]:
+    """CPU seconds for each log of `READ_LIMIT_BYTES`."""
+    size = f"{READ_LIMIT_BYTES // 2**20} MiB"
+    return [
+        _figure(f"console log, {size}", _on_console, _CONSOLE),
+        _figure(f"kernel buffer, {size}", _as_records, _RECORDS),
+        *(_figure(f"console log, {size} of {name}", _on_console, unit) for name, unit in _HOSTILE.items()),
+    ]
+
+
+def _on_console(output: bytes) -> None:
+    report(last_boot(parse_console(output)), Origin(LogSource.CONSOLE))
+
+
+def _as_records(output: bytes) -> None:
+    report(parse_kmsg(output), Origin(LogSource.KMSG))
+
+
+def _figure(name: str, work: Callable[[bytes], None], unit: bytes) -> Figure:
+    output = (unit * (READ_LIMIT_BYTES // len(unit) + 1))[:READ_LIMIT_BYTES]
+    samples = []
+    for _ in range(REPEATS):
+        started_s = time.process_time()
+        work(output)
+        samples.append(time.process_time() - started_s)
+    return median_figure(f"{name} (CPU)", samples, limit=_BOUND_S)

@@ -1,0 +1,192 @@
+"""Where a report begins and ends, whatever the machine, and whoever else speaks meanwhile."""
+
+import pytest
+
+from reconciler.kernel_log.console import parse_console
+from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events
+from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.records import parse_kmsg
+from reconciler.kernel_log.report import Origin, report
+from reconciler.model.kernel_log import LogSource
+from tests.unit.kernel_log.architectures import ARM64, REPORTS, X86_SOFT_LOCKUP
+from tests.unit.kernel_log.samples import EVENTS, LOCKDEP, WARN
+
+BEFORE, AFTER = "virtio_net virtio0: before", "virtio_net virtio0: after"
+KMSG = Origin(LogSource.KMSG)
+
+SLEEPING = """\
+BUG: sleeping function called from invalid context at kernel/test.c:5
+in_atomic(): 1, irqs_disabled(): 0, non_block: 0, pid: 41, name: sh
+preempt_count: 1, expected: 0
+RCU nest depth: 0, expected: 0
+1 lock held by sh/41:
+ #0: ffff000000000001 (&test->lock){+.+.}-{3:3}, at: provoke_store+0x2a/0x40
+Preemption disabled at:
+[<ffffffff81000001>] provoke_store+0x1a/0x40
+CPU: 0 PID: 41 Comm: sh Not tainted 6.1.0-test #1
+Call Trace:
+ <TASK>
+ dump_stack_lvl+0x49/0x63
+ </TASK>"""
+
+BAD_PAGE = """\
+BUG: Bad page state in process sh  pfn:01234
+page:ffffea0000001000 refcount:0 mapcount:-1 mapping:0000000000000000 index:0x0 pfn:0x1234
+flags: 0x100000000000000(node=0|zone=1)
+raw: 0100000000000000 dead000000000100 dead000000000122 0000000000000000
+page dumped because: nonzero mapcount
+Modules linked in: provoke(OE)
+CPU: 0 PID: 41 Comm: sh Tainted: G    B      OE      6.1.0-test #1
+Call Trace:
+ bad_page+0x7a/0xa0
+Disabling lock debugging due to kernel taint"""
+
+HUNG_WITH_LOCKS = """\
+INFO: task provoke:77 blocked for more than 143 seconds.
+      Not tainted 6.1.0-test #1
+"echo 0 > /proc/sys/kernel/hung_task_timeout_secs" disables this message.
+task:provoke         state:D stack:0     pid:77    ppid:1      flags:0x00004000
+Call Trace:
+ schedule+0x5a/0xd0
+
+Showing all locks held in the system:
+1 lock held by khungtaskd/30:
+ #0: ffffffff82000000 (rcu_read_lock){....}-{1:2}, at: debug_show_all_locks+0x10/0x100
+
+=============================================
+
+NMI backtrace for cpu 1
+CPU: 1 PID: 30 Comm: khungtaskd Not tainted 6.1.0-test #1
+Call Trace:
+ dump_stack_lvl+0x49/0x63
+Sending NMI from CPU 1 to CPUs 0:
+NMI backtrace for cpu 0 skipped: idling at default_idle+0xb/0x10"""
+
+PANIC = """\
+Kernel panic - not syncing: Fatal exception
+SMP: stopping secondary CPUs
+Kernel Offset: disabled
+CPU features: 0x00000,02070084,26017203
+Memory Limit: none
+Rebooting in 5 seconds.."""
+
+TASKS = """\
+INFO: rcu_tasks detected stalls on tasks:
+00000000aabbccdd: .. nvcsw: 3/3 holdout: 1 idle_cpu: -1/1
+task:provoke         state:R  running task     stack:0     pid:77    ppid:1      flags:0x00004000
+Call Trace:
+ schedule+0x5a/0xd0"""
+
+OTHERS = {
+    "sleeping in atomic context": ("bug", SLEEPING),
+    "bad page": ("bug", BAD_PAGE),
+    "all locks and all CPUs": ("hung_task", HUNG_WITH_LOCKS),
+    "a panic without a trace": ("panic", PANIC),
+    "tasks that RCU waits for": ("rcu_stall", TASKS),
+}
+ALL = {**REPORTS, **OTHERS}
+
+
+def said(text: str, caller: str | None = None) -> list[LogLine]:
+    return [LogLine(line, caller=caller) for line in text.split("\n")]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_report_is_one_event_from_its_first_line_to_its_last(name: str) -> None:
+    kind, text = ALL[name]
+    (event,) = find_events(said(f"{BEFORE}\n{text}\n{AFTER}\n{AFTER}"))
+    assert event.kind.value == kind
+    assert event.members == list(range(1, 1 + len(text.split("\n"))))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_report_counts_once_whatever_the_levels_of_its_lines(name: str) -> None:
+    kind, text = ALL[name]
+    lines = [LogLine(line, level=4, facility="kern") for line in text.split("\n")]
+    answer = report([*lines, LogLine("slow", level=4, facility="kern")], KMSG)
+    assert answer.warning_count + answer.error_count == 2
+    assert [event.kind for event in answer.events] == [kind]
+
+
+def test_a_trace_without_an_event_is_no_warning_for_each_of_its_frames() -> None:
+    refused = "sh: page allocation failure: order:9\nCPU: 0 PID: 41 Comm: sh\nCall Trace:\n f+0x1/0x2\n g+0x1/0x2"
+    answer = report([LogLine(line, level=4, facility="kern") for line in refused.split("\n")], KMSG)
+    assert (answer.warning_count, answer.events) == (1, ())
+
+
+def test_cpus_that_speak_at_once_are_told_apart_by_their_callers() -> None:
+    first, second, noise = said(ARM64, "T41"), said(X86_SOFT_LOCKUP, "C1"), said("\n".join([BEFORE] * 40), "T7")
+    mixed = [line for lines in zip(first, second[: len(first)], noise, strict=False) for line in lines]
+    mixed += second[len(first) :]
+    events = find_events(mixed)
+    assert [event.kind.value for event in events] == ["null_pointer", "soft_lockup"]
+    for event, lines in zip(events, (first, second), strict=True):
+        assert [mixed[index] for index in event.members] == lines
+
+
+def test_what_other_cpus_say_when_asked_belongs_to_the_one_that_asked() -> None:
+    asked = said("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\nSending NMI from CPU 0 to CPUs 1:", "C0")
+    answered = said("NMI backtrace for cpu 1\nCPU: 1 PID: 9 Comm: sh\nRIP: 0010:spin+0x1/0x2", "C1")
+    (event,) = find_events([*asked, *answered, *said(BEFORE, "C1")])
+    assert event.members == list(range(5))
+
+
+def test_a_few_lines_of_somebody_else_do_not_end_a_report_where_no_caller_is_named() -> None:
+    lines = said(LOCKDEP)
+    mixed = [*lines[:3], *said(BEFORE), *lines[3:], *said(AFTER)]
+    (event,) = find_events(mixed)
+    assert event.members == list(range(len(lines) + 1))
+
+
+def test_a_second_oops_after_the_end_of_the_first_is_another_event() -> None:
+    assert [event.kind.value for event in find_events(said(f"{ARM64}\n{ARM64}"))] == ["null_pointer"] * 2
+
+
+def test_a_line_long_after_a_report_is_not_its_own() -> None:
+    lines = parse_console(b"[    1.000000] BUG: test\n[    1.000001]  f+0x1/0x2\n[   99.000000]  vda: vda1\n")
+    (event,) = find_events(lines)
+    assert event.members == [0, 1]
+
+
+def test_a_cut_with_a_trace_is_a_warning_also_where_its_announcement_is_lost() -> None:
+    lines = [line for line in WARN.split("\n") if not line.startswith("WARNING")]
+    (event,) = find_events(said("\n".join([BEFORE, *lines, AFTER])))
+    assert (event.kind.value, event.head, event.members) == ("warn", 2, list(range(1, 1 + len(lines))))
+
+
+def test_a_warning_in_words_that_nobody_knows_is_one_where_the_kernel_traces_it() -> None:
+    known_by_trace = "WARNING: something odd\nCPU: 0 PID: 41 Comm: sh Not tainted\nCall Trace:\n f+0x1/0x2"
+    assert [event.kind.value for event in find_events(said(known_by_trace))] == ["warn"]
+    assert find_events(said(f"WARNING: something odd\n{BEFORE}\n{AFTER}")) == []
+
+
+def test_a_task_whose_name_has_several_lines_is_recognised() -> None:
+    console = b"[   99.000000][   T30] INFO: task a\n[   99.000000][   T30] b:c:77 blocked for more than 143 seconds.\n"
+    kmsg = rb"3,9,99000000,-,caller=T30;INFO: task a\x0ab\x0a:77 blocked for more than 143 seconds." + b"\n"
+    for lines in (parse_console(console), parse_kmsg(kmsg)):
+        assert [event.kind.value for event in find_events(lines)] == ["hung_task"]
+    apart = b"[   99.000000] INFO: task a\n[   99.500000] b:77 blocked for more than 143 seconds.\n"
+    assert find_events(parse_console(apart)) == []
+
+
+def test_of_a_very_long_report_all_lines_are_its_own_and_the_first_are_shown() -> None:
+    lines = [LogLine(line, level=4) for line in ["WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2", *[" f+0x1/0x2"] * 1000]]
+    answer = report(lines, KMSG)
+    assert answer.warning_count == 1
+    assert len(answer.events[0].lines) == EVENT_LINES_LIMIT + 1
+    assert answer.events[0].lines[-1] == "[… 601 more lines of this report]"
+
+
+def test_every_sample_is_recognised_on_consoles_of_all_styles() -> None:
+    for name, text in [*((kind, text) for kind, text in EVENTS.items()), *ALL.values()]:
+        for stamp in (
+            "",
+            "<4>",
+            "[    1.000000] ",
+            "[    1.000000][  T41] ",
+            "[  T41] ",
+            "<4>[12345678901.000000 ][ C1 ] ",
+        ):
+            console = "".join(f"{stamp}{line}\r\n" for line in text.split("\n")).encode()
+            kinds = [event.kind.value for event in find_events(parse_console(console))]
+            assert kinds == [name], (name, stamp)
