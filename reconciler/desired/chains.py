@@ -72,7 +72,7 @@ def active_disks(record: ClusterRecord, node: str, found: Found) -> dict[str, Ac
     image = FrozenDisk(path=spec.base_image.path, format=spec.base_image.format)
     base = _frozen(intent.based_on, node, names.ROOT_DISK, found.observed) if intent.based_on else image
     place = _Place(record, node, names.ROOT_DISK, intent.disk_revision, found)
-    disks = {names.ROOT_DISK: _on_layers(place, base, spec.base_image.size_bytes)}
+    disks = {names.ROOT_DISK: _on_layers(place, base, spec.root_disk_bytes)}
     for target, disk in spec.extra_disks.items():
         place = _Place(record, node, target, intent.extra_revision, found)
         disks[target] = _extra(place, disk, intent.extra_based_on)
@@ -170,19 +170,29 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
     there = place.observed.layers.get(str(path))
     if isinstance(there, Layer) and (depth > 0 or _stands_on_layers(place, there, base)):
         backing = files_below(there, place.observed.layers)
-        return ActiveDisk(path, "qcow2", backing, _flattened(place, there, backing))  # its name says what it is
+        wanted = there if depth else _of_size(place, there, base, size_bytes)
+        return ActiveDisk(path, "qcow2", backing, _flattened(place, wanted, backing))  # its name says what it is
     if depth > in_use:
         base = FrozenDisk(path=place.layer_path(depth - 1), format="qcow2")
     if base is None:
         raise SnapshotMissing(place.node)
+    below = place.observed.layers.get(str(base.path))
     layer = Layer(
         node=place.node,
         disk=place.target,
-        size_bytes=size_bytes,
+        size_bytes=max(size_bytes, below.size_bytes) if isinstance(below, Layer) else size_bytes,
         backing=base.path,
         backing_format=base.format,
     )
     return ActiveDisk(path, "qcow2", files_below(layer, place.observed.layers), layer)
+
+
+def _of_size(place: _Place, there: Layer, base: FrozenDisk | None, size_bytes: int) -> Layer:
+    """A root disk that began on the image has the size that is wanted; others have that of what they stand on."""
+    began_here = base is not None and there.backing == base.path and str(base.path) not in place.observed.layers
+    if place.target != names.ROOT_DISK or not began_here:
+        return there
+    return there.model_copy(update={"size_bytes": size_bytes})
 
 
 def _flattened(place: _Place, there: Layer, backing: tuple[BackingFile, ...]) -> Layer:

@@ -16,6 +16,7 @@ from reconciler.model.topology import (
     Address,
     CloudConfig,
     ClusterName,
+    DiskGb,
     FaultTopology,
     HostPath,
     InterfaceName,
@@ -49,6 +50,15 @@ class DiskClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class RootDiskClaim:
+    """A root disk of a size of its own, and the image that it starts from."""
+
+    location: Location
+    size_gb: int
+    image: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """All that is compared with something else, or looked up on the host."""
 
@@ -60,6 +70,7 @@ class Claims:
     addresses: tuple[Claim[IPv4Address], ...]
     images: tuple[Claim[Path], ...]
     boot_files: tuple[Claim[Path], ...]
+    root_disks: tuple[RootDiskClaim, ...]
     disks: tuple[DiskClaim, ...]
     disk_counts: tuple[Claim[int], ...]
     key_path: Claim[Path] | None
@@ -92,6 +103,7 @@ class _Gatherer:
             addresses=self._of_nodes(Address, "ip"),
             images=self._of_all(HostPath, "base_image"),
             boot_files=(*self._of_all(HostPath, "boot", "kernel"), *self._of_all(HostPath, "boot", "initrd")),
+            root_disks=tuple(self._root_disks()),
             disks=tuple(disk for node in self._nodes for disk in self._disks(node)),
             disk_counts=tuple(self._disk_counts()),
             key_path=self._one(HostPath, ("ssh", "key_path")),
@@ -101,6 +113,13 @@ class _Gatherer:
             fault_names=self._of_faults(NodeName, "name"),
             faults=self._of_faults(FaultTopology),
         )
+
+    def _root_disks(self) -> Iterator[RootDiskClaim]:
+        for node in self._nodes:
+            size = self._one(DiskGb, (*node, "disk_gb")) or self._one(DiskGb, ("disk_gb",))
+            image = self._one(HostPath, (*node, "base_image")) or self._one(HostPath, ("base_image",))
+            if size is not None and image is not None:
+                yield RootDiskClaim(size.location, size.value, image.value)
 
     def _disks(self, node: Location) -> Iterator[DiskClaim]:
         disks = self._raw((*node, "extra_disks"))

@@ -108,6 +108,7 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
             ssh_user=spec.ssh.user,
             ssh_public_key=spec.ssh.public_key,
             user_data=node.user_data,
+            grows=node.disk_gb is not None,
         )
         for name, node in spec.nodes.items()
     }

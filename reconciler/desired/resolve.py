@@ -4,11 +4,18 @@ from reconciler.desired.faults import resolve_faults
 from reconciler.desired.found import Survey
 from reconciler.host.cloud_init.cloud_config import merge_cloud_config
 from reconciler.model.names import extra_disk_target, mac_address, tap_name
-from reconciler.model.record import BootSpec, ClusterSpec, ExtraDiskSpec, NetworkSpec, NodeSpec, SshSpec
+from reconciler.model.record import (
+    BYTES_PER_GB,
+    BootSpec,
+    ClusterSpec,
+    ExtraDiskSpec,
+    ImageFile,
+    NetworkSpec,
+    NodeSpec,
+    SshSpec,
+)
 from reconciler.model.topology import ExtraDisk, NodeTopology, Topology
 from reconciler.settings import Settings
-
-_BYTES_PER_GB = 1024**3
 
 
 def resolve(topology: Topology, survey: Survey, settings: Settings) -> ClusterSpec:
@@ -47,6 +54,7 @@ def _ssh(topology: Topology, survey: Survey, settings: Settings) -> SshSpec:
 
 def _node(topology: Topology, node: NodeTopology, survey: Survey) -> NodeSpec:
     disks = enumerate(node.extra_disks)
+    image = survey.images[node.base_image or topology.base_image]
     return NodeSpec(
         role=node.role,
         vcpus=node.vcpus,
@@ -54,7 +62,8 @@ def _node(topology: Topology, node: NodeTopology, survey: Survey) -> NodeSpec:
         ip=node.ip,
         mac=mac_address(topology.cluster_name, node.name),
         tap=tap_name(topology.cluster_name, node.name),
-        base_image=survey.images[node.base_image or topology.base_image],
+        base_image=image,
+        disk_gb=_grown(node.disk_gb or topology.disk_gb, image),
         extra_disks={extra_disk_target(index): _extra_disk(disk, survey) for index, disk in disks},
         boot=_boot(topology, node, survey),
         virt_type=node.virt_type or topology.virt_type,
@@ -62,6 +71,11 @@ def _node(topology: Topology, node: NodeTopology, survey: Survey) -> NodeSpec:
         cpu=node.cpu if "cpu" in node.model_fields_set else topology.cpu,
         user_data=merge_cloud_config(topology.user_data, node.user_data or {}),
     )
+
+
+def _grown(disk_gb: int | None, image: ImageFile) -> int | None:
+    """None where the size that is asked for is that of the image anyway."""
+    return None if disk_gb is None or disk_gb * BYTES_PER_GB == image.size_bytes else disk_gb
 
 
 def _boot(topology: Topology, node: NodeTopology, survey: Survey) -> BootSpec | None:
@@ -80,4 +94,4 @@ def _extra_disk(disk: ExtraDisk, survey: Survey) -> ExtraDiskSpec:
             path=disk.path, size_bytes=found.size_bytes, bus=disk.bus, existing=True, format=found.format
         )
     assert disk.size_gb is not None, "a checked topology gives every disk that is to be made a size"
-    return ExtraDiskSpec(path=disk.path, size_bytes=disk.size_gb * _BYTES_PER_GB, bus=disk.bus, existing=False)
+    return ExtraDiskSpec(path=disk.path, size_bytes=disk.size_gb * BYTES_PER_GB, bus=disk.bus, existing=False)

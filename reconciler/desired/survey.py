@@ -12,11 +12,9 @@ from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.magic import ARCHIVES, NO_DISKS, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, read_mark
-from reconciler.model.record import ImageFile
+from reconciler.model.record import BYTES_PER_GB, ImageFile
 from reconciler.settings import Settings
 from reconciler.source.problems import Finding, Location
-
-_BYTES_PER_GB = 1024**3
 
 
 def survey_host(claims: Claims, settings: Settings) -> Survey:
@@ -24,12 +22,22 @@ def survey_host(claims: Claims, settings: Settings) -> Survey:
     survey = Survey()
     for image in claims.images:
         survey.findings.extend(_survey_image(image, survey.images))
+    survey.findings.extend(_survey_root_disks(claims, survey.images))
     for file in claims.boot_files:
         survey.findings.extend(_survey_boot_file(file, survey.boot_files))
     for disk in claims.disks:
         survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks))
     _survey_key(claims.key_path, settings, survey)
     return survey
+
+
+def _survey_root_disks(claims: Claims, images: dict[Path, ImageFile]) -> Iterator[Finding]:
+    for disk in dict.fromkeys(claims.root_disks):
+        image = images.get(disk.image)
+        if image is not None and image.size_bytes > disk.size_gb * BYTES_PER_GB:
+            least = -(-image.size_bytes // BYTES_PER_GB)
+            message = f"{disk.size_gb} is less than {disk.image} has, and disks never shrink (use at least {least})"
+            yield Finding(disk.location, message)
 
 
 def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator[Finding]:
@@ -144,6 +152,6 @@ def _survey_existing(
         yield Finding((*disk.location, "path"), trouble)
         return
     disks[path] = ImageFile(path=path, format=facts.format, size_bytes=facts.size_bytes)
-    if disk.size_gb is not None and disk.size_gb * _BYTES_PER_GB != facts.size_bytes:
-        size = f"{facts.size_bytes / _BYTES_PER_GB:.3g} GiB"
+    if disk.size_gb is not None and disk.size_gb * BYTES_PER_GB != facts.size_bytes:
+        size = f"{facts.size_bytes / BYTES_PER_GB:.3g} GiB"
         yield Finding((*disk.location, "size_gb"), f"the existing disk {path} has {size} (leave size_gb out)")

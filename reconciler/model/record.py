@@ -16,6 +16,8 @@ from reconciler.model.drift import DriftPolicy
 from reconciler.model.faults import DeclaredFault, WantedFault
 from reconciler.model.topology import Boot, DiskBus, Forward, RestartPolicy, VirtType
 
+BYTES_PER_GB = 1024**3
+
 
 class WantedPower(StrEnum):
     """The power state that a node shall be in; `paused` starts it with its CPUs stopped, for a debugger."""
@@ -80,12 +82,18 @@ class NodeSpec(Frozen):
     mac: str
     tap: str
     base_image: ImageFile
+    disk_gb: int | None = Field(default=None, description="Size of the root disk, where it is not that of the image.")
     extra_disks: dict[str, ExtraDiskSpec] = Field(default={}, description="By target: vdb, vdc, …")
     boot: BootSpec | None = None
     virt_type: VirtType = VirtType.AUTO
     restart: RestartPolicy = RestartPolicy.ALWAYS
     cpu: str | None = None
     user_data: dict[str, Any] = {}
+
+    @property
+    def root_disk_bytes(self) -> int:
+        """The size of a new root disk."""
+        return self.base_image.size_bytes if self.disk_gb is None else self.disk_gb * BYTES_PER_GB
 
 
 class SshSpec(Frozen):

@@ -133,6 +133,7 @@ def _host_name(value: Any) -> Any:
 
 
 HostPath = Annotated[Path, BeforeValidator(_plain_path)]
+DiskGb = Annotated[int, Field(ge=1, le=65536, strict=True)]
 Address = Annotated[IPv4Address, BeforeValidator(_address)]
 Subnet = Annotated[IPv4Network, BeforeValidator(_subnet)]
 CloudConfig = Annotated[dict[str, JsonValue], BeforeValidator(_cloud_config)]
@@ -210,7 +211,7 @@ class ExtraDisk(Frozen):
         description="Where the disk's file is or will be; relative to the topology file.",
         examples=["/var/lib/vmcluster/disks/data0.qcow2"],
     )
-    size_gb: Annotated[int, Field(ge=1, le=65536, strict=True)] | None = Field(
+    size_gb: DiskGb | None = Field(
         default=None,
         description="Size in GiB. Needed unless `existing` is true, when the file's own size counts.",
         examples=[20],
@@ -254,6 +255,7 @@ class NodeTopology(Frozen):
     base_image: HostPath | None = Field(
         default=None, description="Disk image of this node instead of the cluster's; never written to."
     )
+    disk_gb: DiskGb | None = Field(default=None, description="`disk_gb` of this node instead of the cluster's.")
     boot: Boot | None = Field(
         default=None,
         description="Direct kernel boot of this node, in place of the cluster's `boot`; null: boot from disk.",
@@ -389,6 +391,12 @@ class Topology(Frozen):
     )
     faults: tuple[FaultTopology, ...] = Field(
         default=(), description="Network faults that hold while they stand here; see the section on faults."
+    )
+    disk_gb: DiskGb | None = Field(
+        default=None,
+        description="Size of the root disks in GiB, at least that of the image; left out: that of the image. The root"
+        " file system grows to it at first boot.",
+        examples=[20],
     )
     boot: Boot | None = Field(default=None, description="Direct kernel boot of all nodes; left out: boot from disk.")
     virt_type: VirtType = Field(

@@ -25,8 +25,8 @@ from reconciler.model.topology import RestartPolicy
 
 FaultRequest = PartitionRequest | ImpairRequest
 
-FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "user_data")
-"""What cloud-init does once in a machine's life: a change takes a new root disk."""
+FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "disk_gb", "user_data")
+"""What a machine gets at its first boot: a change takes a new root disk."""
 
 
 def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> ClusterRecord:
@@ -83,7 +83,7 @@ def _recreation_cause(before: ClusterRecord, after: ClusterRecord, name: str) ->
 
 def _shown(node: NodeSpec, field: str) -> str:
     value = getattr(node, field)
-    return str(value.path if isinstance(value, ImageFile) else value)
+    return str(value.path if isinstance(value, ImageFile) else "that of the image" if value is None else value)
 
 
 def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from reconciler.host.cloud_init.cloud_config import required_values, with_login
+from reconciler.host.cloud_init.growth import GROW_ROOT
 from reconciler.host.cloud_init.hosts import MERGE_HOSTS
 
 SEED_VERSION = 2
@@ -38,6 +39,7 @@ fi"""
 class SeedInputs:
     """Everything that a node's seed says, the host key excepted; `hosts` are our lines of /etc/hosts.
 
+    `grows` says that the root disk is larger than its image.
     `gateway` is None where the network leads nowhere: the guest then has no default route and no name server.
     """
 
@@ -52,6 +54,7 @@ class SeedInputs:
     ssh_user: str
     ssh_public_key: str
     user_data: Mapping[str, Any] = field(default_factory=dict)
+    grows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def seed_digest(inputs: SeedInputs, hosts_digest: str) -> str:
         inputs.ssh_user,
         inputs.ssh_public_key,
         inputs.user_data,
+        inputs.grows,
     )
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -120,7 +124,7 @@ def _our_cloud_config(inputs: SeedInputs, host_key_private: str, host_key_public
         "ssh_pwauth": False,
         "ssh_keys": {"ed25519_private": host_key_private, "ed25519_public": host_key_public},
         **_login(inputs.ssh_user, inputs.ssh_public_key),
-        "bootcmd": [_UPDATE_HOSTS],
+        "bootcmd": [_UPDATE_HOSTS, *([GROW_ROOT] if inputs.grows else [])],
     }
 
 

@@ -73,6 +73,8 @@ async def test_a_users_cloud_config_holds_beside_ours_and_over_a_power_cut(defau
             assert await said("web", "ready; stat -c %a /usr/local/bin/ready /etc/secret") == "ready\n755\n600"
             assert await said("web", "sudo -n cat /etc/secret") == "hello"
             assert await said("web", "ip -br address show eth0 | tr -s ' ' | cut -d' ' -f3") == "192.168.105.10/24"
+            assert await said("db", "df --output=size -BG / | tail -n 1 | tr -d ' '") == "12G"
+            assert await said("web", "df --output=size -BG / | tail -n 1 | tr -d ' '") == "8G"
             await said("web", "echo 192.0.2.2 mirror | sudo -n tee -a /etc/hosts; sync")
             before = await said("web", "cat /etc/hosts")
             await session.clusters.crash(cluster, "web", ssh_timeout_s=BOOT_TIMEOUT_S)

@@ -5,8 +5,9 @@ from pathlib import Path
 from hypothesis import given
 
 from reconciler.desired.compile import HostFacts, compile_document, needs_kvm_verdict, seed_inputs, warnings_for
-from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Tap
+from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Snapshot, Tap
 from reconciler.model.record import BootSpec, ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
+from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.model.topology import DiskBus, Forward, VirtType
 from tests.simulation.worlds import (
     NOTHING,
@@ -80,6 +81,28 @@ def test_a_root_disk_is_a_layer_on_the_image_and_its_revision_is_in_its_name() -
         node="alpha", disk="vda", size_bytes=2**30, backing=Path("/images/base.qcow2"), backing_format="qcow2"
     )
     assert "/overlays/lab/beta.vda.r0.0.qcow2" in layers
+
+
+def test_a_root_disk_has_the_size_that_is_wanted_unless_it_stands_on_a_larger_one() -> None:
+    path, frozen = "/overlays/lab/alpha.vda.r0.0.qcow2", "/overlays/lab/alpha.vda.r7.0.qcow2"
+    record = with_node(disk_gb=3)
+    wanted = compiled(record).layers[path]
+    assert isinstance(wanted, Layer)
+    assert wanted.size_bytes == 3 * 2**30
+    assert seed_inputs(record)["alpha"].grows
+    assert not seed_inputs(RECORD)["alpha"].grows
+
+    smaller = ClusterDocument(layers={path: wanted.model_copy(update={"size_bytes": 2**30})})
+    assert compiled(record, smaller).layers[path] == wanted
+
+    part = SnapshotNode(disks={"vda": FrozenDisk(path=Path(frozen), format="qcow2")}, power=SnapshotPower.OFF)
+    there = {frozen: wanted.model_copy(update={"size_bytes": 5 * 2**30})}
+    snapshot = Snapshot(request=1, include_memory=False, nodes={"alpha": part})
+    intent = record.nodes["alpha"].model_copy(update={"based_on": "s"})
+    reverted = record.model_copy(update={"nodes": {**record.nodes, "alpha": intent}})
+    begun = compiled(reverted, ClusterDocument(layers=there, snapshots={"s": snapshot})).layers[path]
+    assert isinstance(begun, Layer)
+    assert (begun.backing, begun.size_bytes) == (Path(frozen), 5 * 2**30)
 
 
 def test_an_extra_disk_of_ours_is_a_layer_and_one_of_the_users_is_only_used() -> None:

@@ -206,3 +206,16 @@ def test_the_header_that_these_tests_write_is_what_qemu_writes(host: Path) -> No
 
 def _image(path: Path, image_format: str, size_bytes: int) -> ImageFile:
     return ImageFile(path=path, format=image_format, size_bytes=size_bytes, identity=image_identity(path))
+
+
+def test_a_root_disk_has_a_size_of_its_own_where_it_is_not_that_of_the_image(load: Load) -> None:
+    sizes = {
+        ("disk_gb: 20\n", ""): 20,
+        ("disk_gb: 20\n", "    disk_gb: 30\n"): 30,
+        ("", "    disk_gb: 2\n"): None,  # as much as the image
+        ("disk_gb: 1\n", "    disk_gb: 3\n"): 3,
+        ("", ""): None,
+    }
+    for (cluster, node), size in sizes.items():
+        found = load(with_node_keys(node, cluster)).nodes["a"]
+        assert (found.disk_gb, found.root_disk_bytes) == (size, (size or 2) * GIB)

@@ -118,6 +118,7 @@ class TestSpecifications:
             {"mac": "52:00:00:00:00:99"},
             {"user_data": {"packages": ["x"]}},
             {"base_image": ImageFile(path=Path("/images/other.qcow2"), format="qcow2", size_bytes=2**30)},
+            {"disk_gb": 20},
         ],
         ids=lambda change: next(iter(change)),
     )
