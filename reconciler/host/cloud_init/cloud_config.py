@@ -4,6 +4,7 @@ Facts are from the source of cloud-init 22.4. Of two accounts of one name it kee
 `users` as text it makes names, and of `ssh_authorized_keys` as text one key for each character.
 """
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -233,12 +234,16 @@ def _file_problems(files: Any) -> Iterator[tuple[Place, str]]:
             continue
         if "permissions" in file and (why := mode_problem(file["permissions"])):
             yield ("write_files", number, "permissions"), why
-        path = file.get("path")
-        if path == _HOSTS_PATH and not _means(file.get("append", False), ours=True):
+        if _plain(file.get("path")) == _HOSTS_PATH and not _means(file.get("append", False), ours=True):
             yield (
                 ("write_files", number, "path"),
                 f"{_HOSTS_PATH} would lose the cluster's nodes (add `append: true`: your lines are kept at every boot)",
             )
+
+
+def _plain(path: Any) -> str:
+    """A path as cloud-init takes it (`os.path.abspath`)."""
+    return posixpath.normpath(f"/{path.lstrip('/')}") if isinstance(path, str) else ""
 
 
 def mode_problem(permissions: Any) -> str | None:
