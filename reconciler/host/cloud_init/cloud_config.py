@@ -134,8 +134,8 @@ def _accounts(users: Any) -> list[Any]:
     if isinstance(users, str):
         return [name.strip() for name in users.split(",") if name.strip()]
     if isinstance(users, Mapping):
-        accounts = [{**of, "name": name} if isinstance(of, Mapping) else of and name for name, of in users.items()]
-        return [account for account in accounts if account]
+        wanted = {name: of for name, of in users.items() if isinstance(of, Mapping) or _means(of, ours=True)}
+        return [{**of, "name": name} if isinstance(of, Mapping) else name for name, of in wanted.items()]
     entries = users if isinstance(users, list | tuple) else ()
     return [
         account

@@ -53,7 +53,7 @@ def test_mappings_merge_lists_append_and_single_values_are_replaced() -> None:
     [
         ("default, alice", ["default", "alice"]),
         (["default,alice", ["bob"]], ["default", "alice", "bob"]),
-        ({"default": True, "alice": {"uid": 7}, "bob": False}, ["default", {"uid": 7, "name": "alice"}]),
+        ({"default": True, "alice": {"uid": 7}, "bob": False, "carol": "no"}, ["default", {"uid": 7, "name": "alice"}]),
         ([{"name": "alice", "uid": 7}, "alice", {"name": "alice", "shell": "/bin/sh"}],
          [{"name": "alice", "uid": 7, "shell": "/bin/sh"}]),
         (None, []),
