@@ -23,6 +23,19 @@ class Approval:
     restart: bool = False
     data_loss: bool = False
 
+    def covers(self, disruption: Disruption) -> bool:
+        """Whether what costs that much may be done."""
+        agreed_to = {None: True, "allow_restart": self.restart, "allow_data_loss": self.data_loss}
+        return agreed_to[_AGREED_TO_BY.get(disruption)]
+
+
+_AGREED_TO_BY = {
+    Disruption.RESTART: "allow_restart",
+    Disruption.RECREATE: "allow_data_loss",
+    Disruption.REMOVE: "allow_data_loss",
+    Disruption.DATA_LOSS: "allow_data_loss",
+}
+"""The argument by which a caller agrees to what a change costs."""
 
 NOTHING_AGREED = Approval()
 
@@ -110,13 +123,11 @@ async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, acto
 
 def require_approval(preview: Preview, approval: Approval) -> None:
     """Raise `ApprovalRequired` naming every action that costs more than was agreed to."""
-    costs = {Disruption.RESTART: not approval.restart}
-    costs |= dict.fromkeys((Disruption.RECREATE, Disruption.REMOVE, Disruption.DATA_LOSS), not approval.data_loss)
     actions = preview.plan.actions
-    refused = [action for action in actions if costs.get(action.disruption, False)]
+    refused = [action for action in actions if not approval.covers(action.disruption)]
     if not refused:
         return
-    loses = any(action.disruption is not Disruption.RESTART for action in refused)
+    lacking = sorted({_AGREED_TO_BY[action.disruption] for action in refused}, reverse=True)
     nodes = {action.node for action in refused}
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
     observed, recreated = preview.difference.observed, intent.recreation_causes(preview.before, preview.after)
@@ -128,5 +139,6 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     lines += [f"{node} is recreated: {cause}" for node, cause in recreated.items() if node in nodes]
     raise ApprovalRequired(
         "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
-        hint=f"`{'allow_data_loss' if loses else 'allow_restart'}` agrees to it",
+        hint=" and ".join(f"`{argument}`" for argument in lacking)
+        + (" agrees to it" if len(lacking) == 1 else " agree to it, both together"),
     )

@@ -11,13 +11,14 @@ from reconciler.service.plan_view import ActionView, PlanView
 _SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
 _COLORS = {"create": "green", "update": "yellow", "delete": "red"}
 _SHORT_PLAN_ACTIONS = 12
+_FREE = frozenset({Disruption.NONE, Disruption.LIVE})
 
 Line = tuple[str, str | None]
 """A line and its colour."""
 
 
 def print_plan(view: PlanView, *, short: bool = False) -> None:
-    """Print a plan; a `short` one leaves out most actions of a long one."""
+    """Print a plan; a `short` one leaves out most of a long one, but nothing that has a price."""
     for text, color in plan_lines(view, limit=_SHORT_PLAN_ACTIONS if short else None):
         typer.secho(text, fg=color)
 
@@ -60,12 +61,20 @@ def _origin(view: PlanView) -> str:
 
 
 def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterator[Line]:
-    shown = actions if limit is None or len(actions) <= limit else actions[: limit - 1]
+    shown = actions if limit is None or len(actions) <= limit else _shortened(actions, limit - 1)
     width = max(len(action.address) for action in shown)
     for action in shown:
         yield _action_line(action, width), _COLORS[action.change]
     if more := len(actions) - len(shown):
-        yield f"  … and {more} more (`vmcluster plan` shows them)", None
+        yield f"  … and {more} more that cost nothing (`vmcluster plan` shows them)", None
+
+
+def _shortened(actions: tuple[ActionView, ...], length: int) -> tuple[ActionView, ...]:
+    """The first actions, and all that have a price, wherever they stand."""
+    costly = {number for number, action in enumerate(actions) if action.disruption not in _FREE}
+    free = [number for number in range(len(actions)) if number not in costly]
+    kept = costly.union(free[: max(0, length - len(costly))])
+    return tuple(action for number, action in enumerate(actions) if number in kept)
 
 
 def _action_line(action: ActionView, width: int) -> str:

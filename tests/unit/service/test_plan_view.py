@@ -126,6 +126,24 @@ def test_a_node_that_leaves_is_removed_and_not_recreated() -> None:
         require_approval(preview(after, as_wanted(before), before=before), Approval(restart=True))
 
 
+@pytest.mark.parametrize(
+    ("given_already", "asked_for"),
+    [
+        (Approval(), "`allow_restart` and `allow_data_loss` agree to it, both together"),
+        (Approval(restart=True), "`allow_data_loss` agrees to it"),
+        (Approval(data_loss=True), "`allow_restart` agrees to it"),
+    ],
+)
+def test_a_refusal_names_at_once_all_that_has_to_be_agreed_to(given_already: Approval, asked_for: str) -> None:
+    before = running_record("alpha", "beta")
+    nodes = {"alpha": node_spec(NODES.index("alpha"), memory_mb=768)}
+    after = intent.with_spec(before, "lab", before.spec.model_copy(update={"nodes": nodes}))
+    with pytest.raises(ApprovalRequired) as refusal:
+        require_approval(preview(after, as_wanted(before), before=before), given_already)
+    assert refusal.value.hint == asked_for
+    require_approval(preview(after, as_wanted(before), before=before), Approval(restart=True, data_loss=True))
+
+
 def test_disks_that_go_are_data_loss_under_their_own_address() -> None:
     spec = cluster_spec({"alpha": node_spec(0, extra_disks={"vdb": extra_disk("alpha")})})
     before = running_record("alpha").model_copy(update={"spec": spec})

@@ -101,9 +101,19 @@ def test_a_short_plan_counts_what_it_leaves_out() -> None:
     assert lines[2:5] == [
         "  + seed/n0  not there yet",
         "  + seed/n1  not there yet",
-        "  … and 3 more (`vmcluster plan` shows them)",
+        "  … and 3 more that cost nothing (`vmcluster plan` shows them)",
     ]
     assert "more" not in printed(view(*actions), limit=5)
+
+
+def test_a_short_plan_never_leaves_out_what_has_a_price() -> None:
+    free = [action(f"seed/n{number}", "not there yet") for number in range(5)]
+    prices = ["restart", "recreate", "remove", "data-loss"]
+    costly = [action(f"domain/{price}", "changed", "update", price) for price in prices]
+    shown = printed(view(*free, *costly), limit=3)
+    assert all(f"[{price}]" in shown for price in prices)
+    assert "… and 5 more that cost nothing" in shown
+    assert "more" not in printed(view(*costly), limit=3)
 
 
 def test_hostile_reasons_stay_on_their_line() -> None:
