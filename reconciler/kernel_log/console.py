@@ -30,6 +30,7 @@ _BARE = re.compile(rb"<(?P<priority>[0-9]{1,5})>")
 _PRIORITY_BEFORE = re.compile(rb"<(?P<priority>[0-9]{1,5})>\Z")
 _PRIORITY_BYTES = 7
 _SOME_CALLER = re.compile(rb"(?:\A|\n)(?:<[0-9]{1,5}>)?\[[ ]{0,8}[TC][0-9]{1,10}[ ]{0,8}\] ")
+_PROMPT = re.compile(rb"[\w.-]{1,64} login: (?=.)", re.DOTALL)
 _END_OF_LINE = re.compile(rb"\n[\r\n]*+|\r(?<!\r\r)\r*+(?=\[[ 0-9])")
 _DROPPED = re.compile(r"\*\* ([0-9]{1,20}) printk messages dropped \*\* ?$")
 
@@ -119,9 +120,18 @@ def _parse_block(block: bytes, style: Style) -> list[LogLine]:
         case Style.TIMED:
             return _timed(wire)
         case Style.CALLERS:
-            return _called(wire)
+            return _called(_unprompted(wire))
         case Style.BARE:
-            return [_bare(raw) for raw in wire if raw.strip()]
+            return [_bare(raw) for raw in _unprompted(wire) if raw.strip()]
+
+
+def _unprompted(wire: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines apart from the prompt of getty(8), which waits on the line on which the kernel then speaks."""
+    for raw in wire:
+        prompt = _PROMPT.match(raw)
+        if prompt is not None:
+            yield raw[: prompt.end()]
+        yield raw if prompt is None else raw[prompt.end() :]
 
 
 def _timed(wire: Iterable[bytes]) -> list[LogLine]:

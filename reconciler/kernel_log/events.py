@@ -14,8 +14,11 @@ from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
 
 EVENT_LINES_LIMIT = 400
-"""Lines of an event that are kept in its place; more of them are known to be its own, and no more."""
+"""Lines of an event that are shown with it; those beyond are only known to be its own."""
 _LEAD_LIMIT = 8
+"""Lines from a rule to its announcement: a WARN's own text, which may have several."""
+_PLAIN_LINES = 2
+"""Lines from a warning in unknown words to the trace that makes it an event; a later one is of something else."""
 _FOREIGN_LIMIT = 24
 _FOREIGN_AFTER_TRACE = 3
 _WAITING_LIMIT = 200
@@ -46,6 +49,10 @@ class Event:
     members: list[int]
     beyond: list[int] = field(default_factory=list)
 
+    def add(self, index: int) -> None:
+        """Take a line as the event's own."""
+        (self.members if len(self.members) < EVENT_LINES_LIMIT else self.beyond).append(index)
+
 
 @dataclass(slots=True)
 class _Report:
@@ -70,11 +77,14 @@ class _Report:
         """Whether an announcement of that kind is part of the report that is open."""
         return self.event is not None and not self.ended and kind in _MORE_OF.get(self.event.kind, ())
 
+    def tells_of_warning(self) -> bool:
+        """Whether a trace that begins now is a warning's, whose announcement is unknown, or lost after its cut."""
+        return self.lead_means == "cut" or (self.lead_means == "plain" and len(self.lead) <= _PLAIN_LINES)
+
     def keep(self, index: int) -> None:
         assert self.event is not None
         for member in (*self.waiting, index):
-            kept = self.event.members if len(self.event.members) < EVENT_LINES_LIMIT else self.event.beyond
-            kept.append(member)
+            self.event.add(member)
         self.waiting, self.strangers = [], 0
 
     def take(self, index: int, text: str) -> bool:
@@ -107,7 +117,7 @@ class _Grouping:
         self.events: list[Event] = []
         self._lines = lines
         self._reports: dict[str | None, _Report] = {}
-        self._all_cpus: _Report | None = None
+        self._all_cpus: Event | None = None
 
     def add(self, index: int, line: LogLine) -> None:
         """Put the next line where it belongs."""
@@ -126,7 +136,7 @@ class _Grouping:
         elif report is not None:
             self._follow(index, line, report)
         elif self._all_cpus is not None and line.caller is not None and is_strong(text):
-            self._all_cpus.keep(index)
+            self._all_cpus.add(index)
 
     def _over_lines(self, index: int, line: LogLine) -> EventKind | str | None:
         """What a record announces whose task has a name of several lines: they have one time, caller and number."""
@@ -155,10 +165,10 @@ class _Grouping:
         report = self._reports.get(line.caller)
         fenced = report is not None and report.lead_means == "fence" and event.kind in _FENCED
         self._close(line.caller)
-        opened = self._reports[line.caller] = _Report(event, fenced=fenced, spoke_us=line.timestamp_us)
+        self._reports[line.caller] = _Report(event, fenced=fenced, spoke_us=line.timestamp_us)
         self.events.append(event)
         if event.kind is EventKind.PANIC:
-            self._all_cpus = opened
+            self._all_cpus = event
 
     def _lead(self, index: int, line: LogLine, means: str) -> None:
         report = self._reports.get(line.caller)
@@ -166,7 +176,7 @@ class _Grouping:
             report.keep(index)
             self._close(line.caller)
             return
-        if means in {"omen", "plain"} and report is not None:
+        if means in {"omen", "plain"} and report is not None and not report.ended:
             self._follow(index, line, report)
             return
         resumed = report if means == "fence" and report is not None and report.event is not None else None
@@ -178,10 +188,10 @@ class _Grouping:
     def _follow(self, index: int, line: LogLine, report: _Report) -> None:
         if report.event is not None:
             if line.text.startswith("Sending NMI "):
-                self._all_cpus = report
+                self._all_cpus = report.event
             if not report.take(index, line.text):
                 self._close(line.caller)
-        elif report.lead_means in {"cut", "plain"} and begins_dump(line.text):
+        elif report.tells_of_warning() and begins_dump(line.text):
             head = report.lead[1] if len(report.lead) > 1 and report.lead_means == "cut" else report.lead[0]
             self._open(Event(EventKind.WARN, head, [*report.lead, index]), line)
         elif report.resumed is not None and is_strong(line.text):
@@ -201,7 +211,7 @@ class _Grouping:
 
     def _close(self, caller: str | None) -> None:
         report = self._reports.pop(caller, None)
-        if report is not None and report is self._all_cpus:
+        if report is not None and report.event is self._all_cpus:
             self._all_cpus = None
 
 

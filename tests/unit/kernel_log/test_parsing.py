@@ -90,10 +90,19 @@ def test_a_console_without_times_may_be_the_kernels_altogether() -> None:
 
 
 def test_a_console_with_callers_and_no_times_has_the_kernels_lines_too() -> None:
-    one, two, three = parse_console(b"[    T1] one\r\nlogin: [    T1] two\r\n<12>[   C11] three\r\n")
-    assert (one.text, one.caller, one.kernel) == ("one", "T1", True)
-    assert (two.text, two.kernel) == ("login: [    T1] two", False)
-    assert (three.text, three.caller, three.facility, three.kernel) == ("three", "C11", "user", False)
+    console = b"[    T1] one\r\nsays [    T1] what\r\nn0 login: [    T2] two\r\n<12>[   C11] three\r\n"
+    assert [(line.text, line.caller, line.facility, line.kernel) for line in parse_console(console)] == [
+        ("one", "T1", None, True),
+        ("says [    T1] what", None, None, False),
+        ("n0 login: ", None, None, False),
+        ("two", "T2", None, True),
+        ("three", "C11", "user", False),
+    ]
+
+
+def test_a_kernel_without_times_that_speaks_behind_a_login_prompt_is_heard() -> None:
+    lines = parse_console(b"booting\nn0 login: Kernel panic - not syncing: x\n")
+    assert [event.kind for event in report(lines, CONSOLE).events] == ["panic"]
 
 
 def test_odd_stamps_are_understood() -> None:

@@ -142,6 +142,13 @@ def test_a_second_oops_after_the_end_of_the_first_is_another_event() -> None:
     assert [event.kind.value for event in find_events(said(f"{ARM64}\n{ARM64}"))] == ["null_pointer"] * 2
 
 
+def test_words_on_the_cause_stand_before_the_announcement_also_right_after_another_report() -> None:
+    omen = "kernel tried to execute NX-protected page - exploit attempt? (uid: 0)"
+    first, second = WARN.split("\n"), [omen, "BUG: unable to handle page fault for address: ffffdead00000000"]
+    events = find_events(said("\n".join([*first, *second])))
+    assert [len(event.members) for event in events] == [len(first), len(second)]
+
+
 def test_a_line_long_after_a_report_is_not_its_own() -> None:
     lines = parse_console(b"[    1.000000] BUG: test\n[    1.000001]  f+0x1/0x2\n[   99.000000]  vda: vda1\n")
     (event,) = find_events(lines)
@@ -158,6 +165,8 @@ def test_a_warning_in_words_that_nobody_knows_is_one_where_the_kernel_traces_it(
     known_by_trace = "WARNING: something odd\nCPU: 0 PID: 41 Comm: sh Not tainted\nCall Trace:\n f+0x1/0x2"
     assert [event.kind.value for event in find_events(said(known_by_trace))] == ["warn"]
     assert find_events(said(f"WARNING: something odd\n{BEFORE}\n{AFTER}")) == []
+    elsewhere = "sh: page allocation failure: order:9\nCPU: 0 PID: 41 Comm: sh\nCall Trace:\n f+0x1/0x2"
+    assert find_events(said(f"WARNING: something odd\n{BEFORE}\n{elsewhere}")) == []
 
 
 def test_a_task_whose_name_has_several_lines_is_recognised() -> None:
