@@ -189,7 +189,7 @@ async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:
     """Bring a running guest's /etc/hosts up to date; a guest that cannot be reached reads it when it boots next."""
     address = context.address_of(node)
     update = context.ssh.run(
-        address, hosts_command(address.user), stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S
+        address, hosts_command(address.user), stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S, own=True
     )
     try:
         done = await _while_up(node, update, context)

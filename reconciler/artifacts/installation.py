@@ -122,7 +122,7 @@ async def install(
     command = node_scripts.render_call(_script_of(mode), arguments, user=place.address.user)
     names = b"".join(b"./" + entry.path + b"\0" for entry in payload)
     answer = await ssh.run(
-        place.address, command, timeout_s=timeout_s, stdin=names, output_limit_bytes=_OUTPUT_LIMIT_BYTES
+        place.address, command, timeout_s=timeout_s, stdin=names, output_limit_bytes=_OUTPUT_LIMIT_BYTES, own=True
     )
     if answer.exit_code != 0 or answer.timed_out:
         return _failed("the installation", answer, place.address)
@@ -145,7 +145,7 @@ async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) ->
     _require_undoable(record, address.node)
     command = node_scripts.render_call(_undo_of(record.mode), [record.tree, record.release], user=address.user)
     names = b"".join(each.encode() + b"\0" for each in record.packages)
-    answer = await ssh.run(address, command, timeout_s=timeout_s, stdin=names)
+    answer = await ssh.run(address, command, timeout_s=timeout_s, stdin=names, own=True)
     if answer.exit_code != 0 or answer.timed_out:
         return _failed("taking it out", answer, address, hint=_MAY_BE_FORGOTTEN)
     return _done(answer, address, node_scripts.parse_installed(answer.stdout))
@@ -233,7 +233,7 @@ def _undo_of(mode: InstallMode) -> str:
 
 async def _remember(ssh: SshPool, address: GuestAddress, record: InstalledRecord) -> None:
     command = node_scripts.render_call(node_scripts.REMEMBER, [], user=address.user)
-    answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S, stdin=render_record(record))
+    answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S, stdin=render_record(record), own=True)
     if answer.exit_code != 0 or answer.timed_out:
         raise OperationFailed(
             f"installed, but the node could not write that down: {tail(answer.stderr)}",

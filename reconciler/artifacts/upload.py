@@ -94,7 +94,7 @@ async def mark_complete(ssh: SshPool, place: NodePlace) -> None:
 async def run_script(ssh: SshPool, address: GuestAddress, script: str, arguments: Sequence[str]) -> str:
     """What a short script printed that has to succeed. Raises `OperationFailed` with its last words."""
     command = node_scripts.render_call(script, arguments, user=address.user)
-    answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S)
+    answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S, own=True)
     if answer.timed_out or answer.exit_code != 0:
         raise OperationFailed(
             f"exit code {answer.exit_code}: {tail(answer.stderr)}", node=address.node, hint=_remedy(answer.stderr)

@@ -1,10 +1,13 @@
 """A shell command as it is sent to a guest, and its output as it comes back; pure.
 
-A command runs in the remote user's login shell, which sshd makes the leader of a session and a process group
+A command of a user's runs in the remote login shell, which sshd makes the leader of a session and a process group
 of its own (openssh-9.2 session.c, do_exec_no_pty). The text that is put before it tells us the number of that
 group on the first line of standard error, and exports variables; it consists of shell builtins only, because
 every process counts under emulation, and it ends on the line on which the command begins, so that line
 numbers in messages stay right.
+
+A script of the program's own must mean the same on every node, whatever the login shell is and whatever its start-up
+files print: `render_own` hands it to `/bin/sh` in words that every shell takes alike.
 """
 
 import codecs
@@ -21,14 +24,17 @@ OnOutput = Callable[[bytes], None]
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READ_ONLY_NAMES = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})  # bash(1)
-_PID_SEARCH_BYTES = 64 * 1024
-_GROUP = re.compile(rb"vmcluster-group:(?P<token>[0-9a-f]+):(?P<group>[0-9]+)\n")
+_CUT_CHARACTER = re.compile(rb"^[\x80-\xbf]{1,3}")
+"""What a cut may leave of a character of UTF-8, behind it."""
+_SEARCHED_BYTES = 64 * 1024
+_GROUP = "vmcluster-group:"
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:,=+@")
 
 
 def render_script(command: str, env: Mapping[str, str], token: str) -> str:
     """What the login shell gets; raises `InvalidArgument` for what no shell can be given."""
     exports = "".join(f" {_env_name(name)}={shlex.quote(value)}" for name, value in env.items())
-    prefix = f'echo "vmcluster-group:{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
+    prefix = f'echo "{_GROUP}{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
     script = prefix + command
     try:
         encoded = script.encode()
@@ -44,6 +50,36 @@ def render_script(command: str, env: Mapping[str, str], token: str) -> str:
     return script
 
 
+def render_own(script: str, token: str) -> str:
+    """What any login shell gets to have `/bin/sh` run a script of the program's own, in a group that it says."""
+    return render_begin(f'echo "{_GROUP}{token}:$$" >&2; {script}', token)
+
+
+def render_begin(script: str, token: str) -> str:
+    """What any login shell gets to have `/bin/sh` run a script with `"$@"` from what follows.
+
+    It says `begin_line` on standard output first, behind all that start-up files print there. The text has no
+    character that means something between single quotes to bash, zsh, csh or fish: these are octal, for `printf %b`.
+    Functions that bash exports are no part of it.
+    """
+    whole = f"echo {begin_line(token)}; {_FORGET}{script}"
+    text = "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in whole.encode())
+    return f'exec /bin/sh -c \'eval "$(printf %b "{text}")"\' vmcluster'
+
+
+_FORGET = "unset -f cat cd cp date dd echo kill mkdir mv printf read rm rsync sudo sync tar test; "
+
+
+def begin_line(token: str) -> str:
+    """The line on standard output behind which the output of a script of the program's own begins."""
+    return f"vmcluster-begin:{token}"
+
+
+def begin_mark(token: str) -> re.Pattern[bytes]:
+    """The same, as it is looked for."""
+    return re.compile(f"{begin_line(token)}\n".encode())
+
+
 def _env_name(name: str) -> str:
     if not _ENV_NAME.fullmatch(name):
         raise InvalidArgument(
@@ -55,60 +91,109 @@ def _env_name(name: str) -> str:
 
 
 class OutputBuffer:
-    """One output stream: keeps the first `limit_bytes`, counts the rest as truncated."""
+    """One output stream: keeps as much of its beginning and of its end as fits into `limit_bytes`, half of each.
+
+    `omitted_bytes` were left out between the two.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._kept = bytearray()
-        self.truncated = False
+        self._head_bytes = limit_bytes - limit_bytes // 2
+        self._tail_bytes = limit_bytes // 2
+        self._head, self._tail = bytearray(), bytearray()
+        self.omitted_bytes = 0
 
     def feed(self, data: bytes) -> None:
-        room = self._limit_bytes - len(self._kept)
-        self._kept += data[:room] if room > 0 else b""
-        self.truncated = self.truncated or len(data) > room
+        room = self._head_bytes - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        self._tail += data
+        if len(self._tail) > 2 * self._tail_bytes:  # cut now and then, as each cut moves what stays
+            self._cut()
+
+    def _cut(self) -> None:
+        surplus = max(0, len(self._tail) - self._tail_bytes)
+        del self._tail[:surplus]
+        self.omitted_bytes += surplus
+
+    @property
+    def truncated(self) -> bool:
+        self._cut()
+        return self.omitted_bytes > 0
 
     def text(self) -> str:
-        """The kept bytes as text, U+FFFD for what is not UTF-8; a character cut by the limit is left out."""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        return decoder.decode(bytes(self._kept), final=not self.truncated)
+        """The kept bytes as text, U+FFFD for what is not UTF-8; a character that was cut is left out.
+
+        Where something was left out, a line says how much.
+        """
+        return self._decoded("replace")
 
     @property
     def replaced(self) -> bool:
         """Whether `text` shows U+FFFD for bytes that are not UTF-8."""
         try:
-            codecs.getincrementaldecoder("utf-8")().decode(bytes(self._kept), final=not self.truncated)
+            self._decoded("strict")
         except UnicodeDecodeError:
             return True
         return False
 
+    def _decoded(self, errors: str) -> str:
+        if not self.truncated:
+            return bytes(self._head + self._tail).decode("utf-8", errors)
+        head = codecs.getincrementaldecoder("utf-8")(errors).decode(bytes(self._head))
+        tail = _CUT_CHARACTER.sub(b"", bytes(self._tail))
+        return f"{head}{omission(self.omitted_bytes)}{tail.decode('utf-8', errors)}"
 
-class ErrorBuffer:
-    """Standard error: an output stream that the line with the process group is taken out of.
 
-    `on_output` gets the rest as it comes, in place of the buffer.
+def omission(count: int, unit: str = "bytes") -> str:
+    """The line that stands for what was left out."""
+    return f"\n[… {count} {unit} left out …]\n"
+
+
+class MarkedStream:
+    """An output stream that a mark, if any, is taken out of; `on_output` gets the rest in place of the buffer.
+
+    What came before the mark is output as well, or, with `drop_before`, what a start-up file printed: not ours.
     """
 
-    def __init__(self, limit_bytes: int, token: str, on_output: OnOutput | None = None) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        mark: re.Pattern[bytes] | None,
+        on_output: OnOutput | None = None,
+        *,
+        drop_before: bool = False,
+    ) -> None:
         self.output = OutputBuffer(limit_bytes)
         self._pass_on = on_output or self.output.feed
-        self._token = token.encode()
-        self._head: bytearray | None = bytearray()
-        self.group: int | None = None
+        self._mark = mark
+        self._drop_before = drop_before
+        self._head = None if mark is None else bytearray()
+        self.found: re.Match[bytes] | None = None
 
     def feed(self, data: bytes) -> None:
-        if self._head is None:
+        if self._head is None or self._mark is None:
             self._pass_on(data)
             return
         self._head += data
-        if found := next((line for line in _GROUP.finditer(self._head) if line["token"] == self._token), None):
-            self.group = int(found["group"])
-            del self._head[slice(*found.span())]
-        if found or len(self._head) > _PID_SEARCH_BYTES:
+        if found := self._mark.search(bytes(self._head)):
+            self.found = found
+            del self._head[slice(0 if self._drop_before else found.start(), found.end())]
             self.flush()
+        elif len(self._head) > _SEARCHED_BYTES:
+            if self._drop_before:
+                del self._head[: -_SEARCHED_BYTES // 2]
+            else:
+                self.flush()
 
     def flush(self) -> None:
-        """Stop looking for the line: what was held back is output."""
+        """Stop looking for the mark: what was held back is output."""
         if self._head is not None:
             held, self._head = bytes(self._head), None
             if held:
                 self._pass_on(held)
+
+
+def group_mark(token: str) -> re.Pattern[bytes]:
+    """The line on standard error with the number of the command's process group, as group 1."""
+    return re.compile(f"{_GROUP}{token}:([0-9]+)\n".encode())

@@ -10,7 +10,14 @@ import asyncssh
 
 from reconciler.errors import SshError
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.command import ErrorBuffer, OnOutput, OutputBuffer, render_script
+from reconciler.guest.command import (
+    MarkedStream,
+    OnOutput,
+    begin_mark,
+    group_mark,
+    render_own,
+    render_script,
+)
 from reconciler.guest.connection import Connection
 from reconciler.model.results import ExecResult
 
@@ -18,6 +25,7 @@ TIMED_OUT_EXIT_CODE = 124  # as timeout(1) of coreutils
 _SIGNAL_EXIT_BASE = 128  # as every shell
 _KILL_S = 3.0
 _DRAIN_S = 0.5
+_SAID_CHARACTERS = 500
 
 
 class NotStarted(Exception):
@@ -32,7 +40,8 @@ class _Abandoned(Exception):
 class ExecRequest:
     """A validated command; `script` is what the login shell gets.
 
-    `on_stdout` and `on_stderr` get a stream as it comes, in place of the result.
+    `on_stdout` and `on_stderr` get a stream as it comes, in place of the result. With `own` the command is a script of
+    the program's own, for `/bin/sh`, of which no start-up file changes the meaning or the output.
     """
 
     command: str
@@ -41,11 +50,13 @@ class ExecRequest:
     output_limit_bytes: int
     on_stdout: OnOutput | None = None
     on_stderr: OnOutput | None = None
+    own: bool = False
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     script: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "script", render_script(self.command, self.env, self.token))
+        script = render_script(self.command, self.env, self.token)
+        object.__setattr__(self, "script", render_own(self.command, self.token) if self.own else script)
 
 
 class Execution(asyncssh.SSHClientSession[bytes]):
@@ -54,15 +65,19 @@ class Execution(asyncssh.SSHClientSession[bytes]):
     def __init__(self, request: ExecRequest) -> None:
         loop = asyncio.get_running_loop()
         self._request = request
-        self._stdout = OutputBuffer(request.output_limit_bytes)
-        self._stderr = ErrorBuffer(request.output_limit_bytes, request.token, request.on_stderr)
+        limit, token, own = request.output_limit_bytes, request.token, request.own
+        self._stdout = MarkedStream(limit, begin_mark(token) if own else None, request.on_stdout, drop_before=True)
+        self._stderr = MarkedStream(limit, group_mark(token), request.on_stderr, drop_before=own)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._exit_code: int | None = None
         self._abandoned = False
         self._severed = False
         self.requested: asyncio.Future[None] = loop.create_future()
         self.grouped: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
+        self.let_go = False
+        self.received_bytes = 0
 
     def open_on(self, connection: Connection) -> asyncio.Task[None]:
         """Ask for the channel and the command; the task ends when the command has been accepted or refused."""
@@ -98,23 +113,26 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         self._channel.write_eof()
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        if datatype is None:
-            (self._request.on_stdout or self._stdout.feed)(data)
+        if self.let_go:
             return
-        self._stderr.feed(data)
-        if self._stderr.group is not None:
+        self.received_bytes += len(data)
+        (self._stdout if datatype is None else self._stderr).feed(data)
+        if self._stderr.found:
             _settle(self.grouped)
 
     def exit_status_received(self, status: int) -> None:
         self._exit_code = status
+        _settle(self.exited)
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         self._exit_code = _SIGNAL_EXIT_BASE + _signal_number(signal)
+        _settle(self.exited)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._severed = exc is not None or self._exit_code is None
-        self._stderr.flush()
+        self._flush()
         _settle(self.grouped)
+        _settle(self.exited)
         _settle(self.ended)
 
     # Called by the pool.
@@ -130,15 +148,29 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         confirmed = killed or (self.ended.done() and not self._severed)
         if self._channel is not None and not self.ended.done():
             self._channel.abort()
-        self._stderr.flush()
+        self._flush()
         return confirmed
 
+    def leave_running(self) -> None:
+        """Take no more output, of processes that the shell has left behind: a closed channel would end them.
+
+        sshd reads what they print for as long as the connection lasts.
+        """
+        self._flush()
+        self.let_go = True
+
+    def _flush(self) -> None:
+        self._stdout.flush()
+        self._stderr.flush()
+
     async def _kill(self, connection: Connection) -> bool:
-        if self._stderr.group is None:
+        if self._stderr.found is None:
             assert self._channel is not None
             self._channel.kill()  # not a POSIX shell; sshd honours this for a login that is not root's
             return False
-        killer = Execution(ExecRequest(f"kill -KILL -{self._stderr.group}", {}, None, 0))  # dash and bash take this
+        killer = Execution(
+            ExecRequest(f"kill -KILL -{int(self._stderr.found[1])}", {}, None, 0)
+        )  # dash and bash take this
         killer.open_on(connection)
         await asyncio.wait({killer.ended, self.ended}, timeout=_KILL_S, return_when=asyncio.FIRST_COMPLETED)
         killer.abandon()
@@ -152,7 +184,9 @@ class Execution(asyncssh.SSHClientSession[bytes]):
                 node=address.node,
                 hint="see what the command has done before you run it again",
             )
-        out, err = self._stdout, self._stderr.output
+        if self._request.own and not self._stdout.found and not timed_out:
+            raise unstarted(address, self._exit_code, self._stderr.output.text() or self._stdout.output.text())
+        out, err = self._stdout.output, self._stderr.output
         return ExecResult(
             exit_code=TIMED_OUT_EXIT_CODE if timed_out or self._exit_code is None else self._exit_code,
             stdout=out.text(),
@@ -161,9 +195,22 @@ class Execution(asyncssh.SSHClientSession[bytes]):
             timed_out=timed_out,
             stdout_truncated=out.truncated,
             stderr_truncated=err.truncated,
+            stdout_omitted_bytes=out.omitted_bytes,
+            stderr_omitted_bytes=err.omitted_bytes,
             stdout_replaced=out.replaced,
             stderr_replaced=err.replaced,
         )
+
+
+def unstarted(address: GuestAddress, exit_code: int | None, said: str) -> SshError:
+    """The error for a script of the program's own that the login shell never came to."""
+    words = f"; it printed: {said.strip()[-_SAID_CHARACTERS:]}" if said.strip() else ""
+    return SshError(
+        f"the login shell of {address.user} ended with {exit_code} before it ran anything{words}",
+        node=address.node,
+        hint="a start-up file such as ~/.bashrc, ~/.zshenv, ~/.cshrc or config.fish ends it: let it do nothing where"
+        " the shell is not interactive",
+    )
 
 
 class _Probe(asyncssh.SSHClientSession[bytes]):

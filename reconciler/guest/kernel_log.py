@@ -48,7 +48,9 @@ async def read_kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: 
     can be read: a part is never taken for the whole.
     """
     for _ in range(_READINGS):
-        answer = await ssh.run(address, READ_COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
+        answer = await ssh.run(
+            address, READ_COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES, own=True
+        )
         buffer = await asyncio.to_thread(parse_kernel_buffer, answer, address.node)
         if buffer is not None:
             return buffer
@@ -80,7 +82,7 @@ async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, time
         '[ "$state" != off ] || { echo "printk.devkmsg=off, so the kernel takes nothing" >&2; exit 1; }; '
         f"printf '%s\\n' '<{PRIORITY}>{marker}' >/dev/kmsg"
     )
-    answer = await ssh.run(address, command, timeout_s=timeout_s)
+    answer = await ssh.run(address, command, timeout_s=timeout_s, own=True)
     if answer.exit_code != 0:
         raise OperationFailed(
             f"the marker was not written to /dev/kmsg: {_cause(answer)}",
@@ -119,7 +121,7 @@ class Follower:
             pending = rest[:RECORD_LIMIT_BYTES]
             self._take(whole + newline)
 
-        await self._ssh.run(self._address, _FOLLOW_COMMAND, timeout_s=timeout_s, on_stdout=take)
+        await self._ssh.run(self._address, _FOLLOW_COMMAND, timeout_s=timeout_s, on_stdout=take, own=True)
 
     def _take(self, output: bytes) -> None:
         header = _HEADER.match(output[:_HEADER_LIMIT_BYTES].decode(errors="replace"))

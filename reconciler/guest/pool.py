@@ -24,6 +24,9 @@ _STALL_S = 1.0  # a warm guest opens a channel in milliseconds, also under emula
 _STARTS = 4  # a dropped connection may be replaced by one that is dropped as well, but not for ever
 _REFUSAL_SETTLES_S = 10.0
 _REFUSED_RETRY_S = 0.5
+_QUIET_S = 0.5
+_QUIET_LOOKS = 20
+"""How often nothing comes from a node that does not answer either before it is not waited for any more."""
 
 _READY_COMMAND = "timeout 20 sync -f / || true"
 """sync(1) of coreutils and of busybox. What lets anybody in was written by cloud-init moments ago and is in the page
@@ -72,22 +75,23 @@ class SshPool:
         output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
         on_stdout: OnOutput | None = None,
         on_stderr: OnOutput | None = None,
+        own: bool = False,
     ) -> ExecResult:
         """Run one command line in the remote user's login shell (a POSIX shell) and wait for its end.
 
+        With `own`, which goes without `env`, `/bin/sh` runs it, and nothing that start-up files print is in the answer.
         A non-zero exit is a result, an end by signal N is exit code 128 + N. The time-out covers the login too. When
         it passes while the command runs, its process group is killed, and the result says `timed_out`, exit
-        code 124 and what was printed until then. As with `ssh`, a command has ended when nobody holds its output
-        open any more: send the output of a background process elsewhere. Of each stream the first `output_limit_bytes`
-        are kept; the rest is read and thrown away. `on_stdout` and `on_stderr` are handed a stream as it comes, whole,
-        and none of it is kept.
+        code 124 and what was printed until then. When the shell has ended and nothing comes for a moment, that is the
+        answer, and what it has left running goes on. Of each stream the first and the last of `output_limit_bytes` are
+        kept. `on_stdout` and `on_stderr` are handed a stream as it comes, whole, and none of it is kept.
 
         Raises `InvalidArgument`, `SshTimeout` (no login in time, or the node went silent while the command
         ran) and `SshError` (refused, or the connection was lost while the command ran). Cancelling ends the command.
         """
         if timeout_s <= 0 or output_limit_bytes < 0:
             raise InvalidArgument("`timeout_s` must be positive and `output_limit_bytes` not negative")
-        request = ExecRequest(command, env or {}, stdin, output_limit_bytes, on_stdout, on_stderr)
+        request = ExecRequest(command, env or {}, stdin, output_limit_bytes, on_stdout, on_stderr, own=own)
         return await self._run(address, request, timeout_s, min(timeout_s, address.connect_timeout_s))
 
     @asynccontextmanager
@@ -110,6 +114,7 @@ class SshPool:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
+        own: bool = False,
     ) -> dict[str, ExecResult | ClusterError]:
         """Run the same command on many nodes at once; the answer is by node, an error standing for its own node."""
 
@@ -122,6 +127,7 @@ class SshPool:
                     env=env,
                     stdin=stdin,
                     output_limit_bytes=output_limit_bytes,
+                    own=own,
                 )
             except InvalidArgument:
                 raise
@@ -202,7 +208,7 @@ class SshPool:
 
     async def _run_short(self, address: GuestAddress, command: str, timeout_s: float) -> None:
         """Run a command that ends at once and must succeed."""
-        request = ExecRequest(command, {}, None, _SHORT_OUTPUT_BYTES)
+        request = ExecRequest(command, {}, None, _SHORT_OUTPUT_BYTES, own=True)
         result = await self._run(address, request, timeout_s, timeout_s)
         if result.timed_out:
             raise SshTimeout(f"{address} took the login, but a command did not end: {command}", node=address.node)
@@ -220,21 +226,25 @@ class SshPool:
         try:
             timed_out = not await self._ended(execution, connection, deadline, address)
         finally:
-            self._connections.release(address, connection)
+            if execution.let_go:
+                execution.ended.add_done_callback(lambda _: self._connections.release(address, connection))
+            else:
+                self._connections.release(address, connection)
         return execution.result(time.monotonic() - started, timed_out=timed_out, address=address)
 
     async def _ended(
         self, execution: Execution, connection: Connection, deadline: float, address: GuestAddress
     ) -> bool:
         """Wait for the command's end, and force it at the deadline; says whether it ended by itself."""
-        remaining_s = max(0.0, deadline - asyncio.get_running_loop().time())
+        clock = asyncio.get_running_loop().time
         try:
-            await asyncio.wait({execution.ended}, timeout=remaining_s)
+            await asyncio.wait({execution.exited}, timeout=max(0.0, deadline - clock()))
+            if execution.exited.done():
+                await self._drain(execution, connection, deadline)
+                return True
         except asyncio.CancelledError:
             await execution.end_group(connection)
             raise
-        if execution.ended.done():
-            return True
         if not await execution.end_group(connection):
             connection.suspect = True
             raise SshTimeout(
@@ -243,6 +253,25 @@ class SshPool:
                 hint="the command may still run there; `vmcluster status` says whether the node answers",
             )
         return False
+
+    async def _drain(self, execution: Execution, connection: Connection, deadline: float) -> None:
+        """Take what the shell, which has ended, has printed, and leave alone what it has started.
+
+        The output has ended where sshd says so; or where nothing comes although the node answers, which it does after
+        it has looked at what the shell printed.
+        """
+        clock = asyncio.get_running_loop().time
+        quiet = 0
+        while not execution.ended.done() and clock() < deadline and quiet < _QUIET_LOOKS:
+            before = execution.received_bytes
+            await asyncio.wait({execution.ended}, timeout=min(_QUIET_S, deadline - clock()))
+            if execution.ended.done() or execution.received_bytes != before:
+                quiet = 0
+                continue
+            answered = await answers(connection, _QUIET_S)
+            quiet = 0 if execution.received_bytes != before else _QUIET_LOOKS if answered else quiet + 1
+        if not execution.ended.done():
+            execution.leave_running()
 
     async def _start(
         self, address: GuestAddress, request: ExecRequest, deadline: float

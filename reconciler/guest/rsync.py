@@ -1,14 +1,22 @@
 """rsync to a guest over the system's `ssh`, with our keys and the guest's host key verified strictly."""
 
 import re
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.command import begin_line, render_begin
 from reconciler.guest.openssh import render_ssh_transport
 
 _SENT = re.compile(rb"^Total bytes sent: ([0-9]+)$", re.MULTILINE)
 _PERCENT = re.compile(rb" ([0-9]{1,3})% ")
+
+_FROM_BEGIN = (
+    'exec 3>&1; exit "$({ { "$@" 3>&- 4>&-; echo "$?" >&4; } | '
+    '{ while IFS= read -r line; do case $line in *"$0") exec cat >&3 4>&-; esac; done; }; } 4>&1)"'
+)
+"""For sh(1): run the words that follow, pass on what they print behind the line `$0`, and end as they do."""
 
 # A node that lost its power sends nothing, not even an end: ask every five seconds, give up after six silences.
 _LIVELINESS = {"BatchMode": "yes", "ServerAliveInterval": "5", "ServerAliveCountMax": "6"}
@@ -19,18 +27,20 @@ def render_rsync_upload(
 ) -> list[str]:
     """The argument vector that makes the directory `target` on a guest like the directory `source`.
 
-    File names go through the protocol and not through the guest's shell. A user other than root becomes root by
-    `sudo`, as cloud-init sets it up.
+    File names go through the protocol and not through the guest's shell, and the protocol begins behind whatever the
+    shell's start-up files print. A user other than root becomes root by `sudo`, as cloud-init sets it up.
     """
-    transport = render_ssh_transport(address, known_hosts_path, _LIVELINESS)
-    become_root = [] if address.user == "root" else ["--rsync-path=sudo -n rsync"]
+    token = secrets.token_hex(8)
+    transport = ["sh", "-c", _FROM_BEGIN, begin_line(token)]
+    transport += render_ssh_transport(address, known_hosts_path, _LIVELINESS)
+    program = f'exec {"" if address.user == "root" else "sudo -n "}rsync "$@"'
     report = ["--stats", "--info=progress2", "--no-human-readable"]
     return [
         "rsync",
         *options,
         "--secluded-args",
         *report,
-        *become_root,
+        f"--rsync-path={render_begin(program, token)}",
         f"--rsh={' '.join(map(_quoted, transport))}",
         "--",
         f"{source}/",

@@ -23,6 +23,8 @@ import asyncssh
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
 from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_own
+from reconciler.guest.execution import unstarted
 from reconciler.guest.pool import SshPool
 from reconciler.guest.tree import Moved
 
@@ -96,11 +98,11 @@ async def push(
     A file there is replaced in one step. A directory is refused with `InvalidArgument`, unless `replace`. `on_bytes`
     is told of bytes of the stream.
     """
-    command = render_receive(absolute(destination), secrets.token_hex(4), replace=replace)
+    script = render_receive(absolute(destination), secrets.token_hex(4), replace=replace)
     read_end, write_end = _pipe()
     feeding = asyncio.create_task(asyncio.to_thread(_feed, parcel, write_end, on_bytes))
     try:
-        ended = await _run(ssh, address, command, timeout_s, stdin=read_end)
+        ended = await _run(ssh, address, script, secrets.token_hex(8), timeout_s, stdin=read_end)
     finally:
         _close(read_end)  # where the guest stopped early, the feeding ends with a broken pipe
         (fed,) = await asyncio.gather(feeding, return_exceptions=True)
@@ -137,11 +139,20 @@ async def pull(
     """
     path = absolute(source)
     await asyncio.to_thread(tree.require_room, destination, path.name)
+    token = secrets.token_hex(8)
     read_end, write_end = _pipe()
     unpacking = asyncio.create_task(
-        asyncio.to_thread(tree.unpack, read_end, path, destination, limit_bytes=limit_bytes, on_bytes=on_bytes)
+        asyncio.to_thread(
+            tree.unpack,
+            read_end,
+            path,
+            destination,
+            limit_bytes=limit_bytes,
+            on_bytes=on_bytes,
+            begin=begin_mark(token),
+        )
     )
-    sending = asyncio.create_task(_run(ssh, address, render_send(path), timeout_s, stdout=write_end))
+    sending = asyncio.create_task(_run(ssh, address, render_send(path), token, timeout_s, stdout=write_end))
     sending.add_done_callback(lambda _: _close(write_end))
     try:
         await asyncio.wait({unpacking, sending}, return_when=asyncio.FIRST_COMPLETED)
@@ -170,6 +181,8 @@ def _pulled(
     """What came of it; the cause on the guest's side, where it has one, counts before ours."""
     if isinstance(ended, _Ended) and ended.exit_code is not None and ended.exit_code not in _READ and ended.stderr:
         raise _failed(address, f"{source} was not read", ended)
+    if isinstance(ended, ClusterError):
+        raise ended
     if isinstance(unpacked, BaseException):
         raise unpacked
     if isinstance(ended, BaseException):
@@ -218,22 +231,26 @@ def render_send(source: PurePosixPath) -> str:
 
 
 async def _run(
-    ssh: SshPool, address: GuestAddress, command: str, timeout_s: float, *, stdin: int = -1, stdout: int = -1
+    ssh: SshPool, address: GuestAddress, script: str, token: str, timeout_s: float, *, stdin: int = -1, stdout: int = -1
 ) -> _Ended:
-    stderr = bytearray()
+    """Run a script of our own with its streams from and to descriptors; standard output begins behind its mark."""
+    stderr = MarkedStream(_STDERR_LIMIT_BYTES, group_mark(token), drop_before=True)
     try:
         async with asyncio.timeout(timeout_s), ssh.channel(address, timeout_s) as connection:
             process = await connection.create_process(
-                command,
+                render_own(script, token),
                 stdin=os.dup(stdin) if stdin >= 0 else asyncssh.DEVNULL,
                 stdout=os.dup(stdout) if stdout >= 0 else asyncssh.DEVNULL,
                 encoding=None,
             )
             async with process:
                 while block := await process.stderr.read(4096):
-                    stderr += block[: max(0, _STDERR_LIMIT_BYTES - len(stderr))]
+                    stderr.feed(block)
                 await process.wait_closed()
-            return _Ended(process.exit_status, stderr.decode(errors="replace").strip())
+            stderr.flush()
+            if not stderr.found and process.exit_status is not None:
+                raise unstarted(address, process.exit_status, stderr.output.text())
+            return _Ended(process.exit_status, stderr.output.text().strip())
     except TimeoutError:
         raise SshTimeout(f"the copy did not end within {timeout_s:g} s", node=address.node) from None
     except (OSError, asyncssh.Error) as error:

@@ -7,6 +7,7 @@ tree, devices, sockets and pipes are left out and listed.
 
 import errno
 import os
+import re
 import shutil
 import stat
 import tarfile
@@ -24,6 +25,7 @@ ROOT = "x"
 COMPLETE = "complete"
 """The last entry of a stream of ours: tar(1) takes a stream that was cut between two entries for a whole one."""
 _BLOCK_BYTES = 256 * 1024
+_LINE_BYTES = 4096
 _MODE_BITS = 0o7777
 
 
@@ -154,12 +156,18 @@ _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR})
 
 
 def unpack(
-    descriptor: int, source: PurePosixPath, destination: Path, *, limit_bytes: int, on_bytes: Callable[[int], None]
+    descriptor: int,
+    source: PurePosixPath,
+    destination: Path,
+    *,
+    limit_bytes: int,
+    on_bytes: Callable[[int], None],
+    begin: re.Pattern[bytes] | None = None,
 ) -> Unpacked:
     """Unpack a stream of the guest's file or tree `source` from a descriptor, which is closed, beside `destination`.
 
-    Raises `OperationFailed` for a stream that is no whole archive, names something twice or outside of itself, or
-    holds more than `limit_bytes`.
+    It begins behind the line `begin`, where that is given. Raises `OperationFailed` for a stream that is no whole
+    archive, names something twice or outside of itself, or holds more than `limit_bytes`.
     """
     with os.fdopen(descriptor, "rb") as pipe:
         try:
@@ -169,6 +177,7 @@ def unpack(
             raise OperationFailed(f"cannot write beside {destination}: {error.strerror}") from error
         unpacked = Unpacked(workplace, Moved())
         try:
+            _skip_to(begin, pipe)
             with tarfile.open(fileobj=pipe, mode="r|", bufsize=_BLOCK_BYTES) as stream:
                 _Unpacking(workplace, source, unpacked.moved, limit_bytes, on_bytes).unpack(stream)
         except (OSError, tarfile.TarError, ValueError) as error:
@@ -178,6 +187,16 @@ def unpack(
             unpacked.discard()
             raise
         return unpacked
+
+
+def _skip_to(begin: re.Pattern[bytes] | None, pipe: IO[bytes]) -> None:
+    """Pass over what start-up files of the guest's shell print."""
+    line = b""
+    while begin and not begin.search(line):
+        line = line[-_LINE_BYTES:] if not line.endswith(b"\n") else b""
+        if not (more := pipe.readline(_LINE_BYTES)):
+            raise ValueError("there is nothing in it")
+        line += more
 
 
 class _Unpacking:

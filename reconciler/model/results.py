@@ -113,6 +113,8 @@ class ExecResult(Frozen):
     stderr_truncated: bool = False
     stdout_replaced: bool = False
     stderr_replaced: bool = False
+    stdout_omitted_bytes: int = Field(default=0, description="What was left out between beginning and end.")
+    stderr_omitted_bytes: int = 0
 
 
 class ExecAllResult(Frozen):

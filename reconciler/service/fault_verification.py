@@ -90,7 +90,7 @@ class FaultVerifier:
     ) -> dict[str, str]:
         """What each node printed; a node that fails is moved to `troubles`."""
         command = f"python3 - {shlex.join(map(str, words))}"
-        answers = await self._runtime.ssh.run_all(able, command, timeout_s=timeout_s, stdin=self._script)
+        answers = await self._runtime.ssh.run_all(able, command, timeout_s=timeout_s, stdin=self._script, own=True)
         printed = {}
         for node, answer in answers.items():
             if isinstance(answer, ClusterError):

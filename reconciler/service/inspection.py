@@ -77,7 +77,8 @@ class Inspection:
         record = await existing(self._runtime.store, cluster)
         await self.require_running(record, list(record.spec.nodes))
         targets = addresses(record, record.spec.nodes)
-        answers = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=record.spec.ssh.connect_timeout_s)
+        timeout_s = record.spec.ssh.connect_timeout_s
+        answers = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=timeout_s, own=True)
         kernels, trees = {}, {}
         for node, answer in answers.items():
             if isinstance(answer, ClusterError):

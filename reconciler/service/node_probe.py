@@ -77,7 +77,8 @@ def silent_state(found: Quiet) -> KernelState:
 
 
 async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> Visit:
-    answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES)
+    limit = OUTPUT_LIMIT_BYTES
+    answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=limit, own=True)
     return parse_visit(answer, datetime.now(UTC))
 
 

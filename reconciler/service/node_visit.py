@@ -29,7 +29,10 @@ ${{m[*]}}{_RULE}
 $t
 $l
 $u"
-else echo "$i"; cat /proc/modules; echo {_RULE}; cat {_TAINT} {_PRINTK} {_UPTIME}; fi
+else echo "$i"; cat /proc/modules - {_TAINT} {_PRINTK} {_UPTIME} <<RULE
+{_RULE}
+RULE
+fi; true
 """
 """Says that the login works, what is installed, which modules are loaded and what the kernel says of itself."""
 

@@ -6,6 +6,7 @@ from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.guest.connections import NoLogin
+from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
 from reconciler.service.access import addresses, existing, select_node, select_nodes
@@ -40,10 +41,12 @@ class Nodes:
         stdin: bytes | None = None,
         on_stdout: OnOutput | None = None,
         on_stderr: OnOutput | None = None,
+        output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
     ) -> ExecResult:
         """Run one shell command on one node; a non-zero exit is a result.
 
-        Output that something listens to is passed on as it comes, and is not in the result.
+        Of longer output beginning and end are kept, `output_limit_bytes` of each stream. Output that something listens
+        to is passed on as it comes, and is not in the result.
         Raises `ClusterNotRunning` where the node is not up, `SshTimeout` where it is but takes no login in time.
         """
         record = await existing(self._runtime.store, cluster)
@@ -59,6 +62,7 @@ class Nodes:
                 stdin=stdin,
                 on_stdout=on_stdout,
                 on_stderr=on_stderr,
+                output_limit_bytes=output_limit_bytes,
             )
         except NoLogin as error:
             raise (await self._inspection.explained(record, {address.node: error}))[address.node] from error
@@ -73,6 +77,7 @@ class Nodes:
         timeout_s: float = 30.0,
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
+        output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
     ) -> ExecAllResult:
         """Run the same command on many nodes at once.
 
@@ -88,7 +93,9 @@ class Nodes:
             node: not_running(record.cluster_name, {node: state}) for node, state in down.items()
         }
         asked = [address for address in targets if address.node not in down]
-        heard = await self._runtime.ssh.run_all(asked, command, timeout_s=timeout_s, env=env, stdin=stdin)
+        heard = await self._runtime.ssh.run_all(
+            asked, command, timeout_s=timeout_s, env=env, stdin=stdin, output_limit_bytes=output_limit_bytes
+        )
         failed = {node: answer for node, answer in heard.items() if isinstance(answer, ClusterError)}
         answers |= {**heard, **await self._inspection.explained(record, failed)}
         result = _collect(answers)

@@ -28,6 +28,7 @@ PASSES_CODES_ON = frozenset({"exec", "ssh"})
 """The commands that do so."""
 
 STDIN_LIMIT_BYTES = 64 * 1024 * 1024
+_WHOLE_BYTES = 1024**3  # of a stream that is not passed on as it comes
 
 app = typer.Typer()
 
@@ -155,6 +156,7 @@ def _run_on_one(
             stdin=stdin,
             on_stdout=outlet.on_stdout if outlet else None,
             on_stderr=outlet.on_stderr if outlet else None,
+            output_limit_bytes=_WHOLE_BYTES,
         )
         return await (outlet.passing(running) if outlet else running)
 
@@ -184,6 +186,7 @@ def _run_on_many(
             timeout_s=timeout_s,
             env=env,
             stdin=stdin,
+            output_limit_bytes=_WHOLE_BYTES,
         )
 
     result = conduct(work, manner)
@@ -227,12 +230,8 @@ def with_prefix(prefix: str, text: str) -> str:
 def _remark(result: "ExecResult", node: str) -> None:
     if result.timed_out:
         narrate(f"{node}: the time was up after {result.duration_s:.1f} s; the command was ended")
-    for stream, truncated in (("output", result.stdout_truncated), ("error output", result.stderr_truncated)):
-        if truncated:
-            narrate(f"{node}: the command's {stream} was cut after {_size(result, stream)} bytes")
+    for stream, omitted in (("output", result.stdout_omitted_bytes), ("error output", result.stderr_omitted_bytes)):
+        if omitted:
+            narrate(f"{node}: {omitted} bytes of the command's {stream} were left out")
     if result.stdout_replaced or result.stderr_replaced:
         narrate(f"{node}: the command's output is no text; on one node alone it is passed on as it is")
-
-
-def _size(result: "ExecResult", stream: str) -> int:
-    return len((result.stdout if stream == "output" else result.stderr).encode())

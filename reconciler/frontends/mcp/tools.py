@@ -242,7 +242,11 @@ async def node_exec(
     env: Environment = None,
     stdin: StandardInput = None,
 ) -> ToolResult[ExecResult]:
-    """Run one shell command on one node. A command that fails is a success of the tool: look at `exit_code`."""
+    """Run one shell command on one node. A command that fails is a success of the tool: look at `exit_code`.
+
+    The answer comes when the shell has ended; what it leaves running goes on. For what takes longer than you can wait,
+    run `(make test; echo $? >/tmp/job.exit) >/tmp/job.log 2>&1 &`, then poll: `tail /tmp/job.log; cat /tmp/job.exit`.
+    """
     return await ask(
         call,
         lambda use: use.nodes.run(

@@ -44,7 +44,9 @@ class Node:
         record = InstalledRecord("ab" * 32, str(self.directory), mode, "6.1.0", packages, complete)
         self.record.write_bytes(render_record(record))
 
-    async def run(self, _address: GuestAddress, command: str, *, timeout_s: float, stdin: bytes = b"") -> ExecResult:
+    async def run(
+        self, _address: GuestAddress, command: str, *, timeout_s: float, own: bool, stdin: bytes = b""
+    ) -> ExecResult:
         for path in (RECORD_PATH, "/lib/modules", "/etc/depmod.d"):
             command = command.replace(path, str(self.directory / Path(path).name))
         shell = await asyncio.create_subprocess_exec(

@@ -6,12 +6,13 @@ import signal
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
 from reconciler.errors import InvalidArgument, SshError, SshTimeout
 from reconciler.guest.keys import generate_client_key, generate_host_key
-from reconciler.guest.pool import SshPool
+from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES, SshPool
 from reconciler.model.results import ExecResult
 from tests.sshd import Sshd, is_alive, moments_s, running_sshd
 from tests.waiting import PATIENCE_S, eventually
@@ -107,7 +108,8 @@ async def test_a_listener_gets_every_byte_of_both_streams_as_it_comes(
 async def test_fifty_megabytes_without_a_line_end_are_read_to_the_end_and_marked(pool: SshPool, sshd: Sshd) -> None:
     command = "head -c 50000000 /dev/zero | tr '\\0' x; echo done >&2"
     result = await pool.run(sshd.address, command, timeout_s=30, output_limit_bytes=1000)
-    assert result.stdout == "x" * 1000
+    assert result.stdout == f"{'x' * 500}\n[… 49999000 bytes left out …]\n{'x' * 500}"
+    assert result.stdout_omitted_bytes == 49_999_000
     assert (result.stdout_truncated, result.stderr_truncated) == (True, False)
     assert (result.exit_code, result.stderr) == (0, "done\n")
 
@@ -121,12 +123,39 @@ async def test_a_time_out_keeps_the_output_and_kills_the_whole_group(pool: SshPo
     await all_gone(await read_pids(tmp_path / "pids", 2))
 
 
-async def test_a_child_that_outlives_its_shell_is_killed_when_the_time_is_up(
-    pool: SshPool, sshd: Sshd, tmp_path: Path
+@pytest.mark.parametrize(
+    "background",
+    [
+        "cd / && nohup sh -c 'echo $$ >{pids}; sleep 1000' >{log} 2>&1 &",
+        "(echo $BASHPID >{pids}; while sleep 0.05; do echo still here; echo and here >&2; done) &",
+        "setsid -f sh -c 'echo $$ >{pids}; exec sleep 1000'",
+        "{{ echo $BASHPID >{pids}; sleep 0.3; echo late; exec sleep 1000; }} & wait_for=",
+    ],
+)
+async def test_a_shell_that_has_ended_is_the_answer_and_what_it_started_lives_on(
+    pool: SshPool, sshd: Sshd, tmp_path: Path, background: str
 ) -> None:
-    command = f"sleep 1000 & echo $! >{tmp_path}/pids"
-    assert (await pool.run(sshd.address, command, timeout_s=await moments_s(pool, sshd))).timed_out
-    await all_gone(await read_pids(tmp_path / "pids", 1))
+    command = f"bash -c {quote(background.format(pids=tmp_path / 'pids', log=tmp_path / 'log'))}; echo said; exit 3"
+    chatty = "still here" in background  # it is listened to until the time is up
+    patience_s = await moments_s(pool, sshd) if chatty else PATIENCE_S
+    result = await pool.run(sshd.address, command, timeout_s=patience_s)
+    assert (result.exit_code, result.timed_out, result.stdout[:5]) == (3, False, "said\n")
+    (pid,) = await read_pids(tmp_path / "pids", 1)
+    again = await pool.run(sshd.address, "sleep 0.3; echo more", timeout_s=PATIENCE_S)
+    assert (again.stdout, is_alive(pid)) == ("more\n", True)
+    os.kill(pid, signal.SIGKILL)
+
+
+async def test_all_that_a_shell_printed_is_there_though_somebody_holds_its_output(pool: SshPool, sshd: Sshd) -> None:
+    result = await pool.run(sshd.address, "sleep 60 & head -c 9000000 /dev/zero; echo end", timeout_s=PATIENCE_S)
+    assert result.stdout.endswith("\0end\n")
+    assert result.stdout_omitted_bytes == 9_000_004 - DEFAULT_OUTPUT_LIMIT_BYTES
+
+
+async def test_many_commands_that_leave_something_running_take_no_room_from_others(pool: SshPool, sshd: Sshd) -> None:
+    for _ in range(2):
+        runs = [pool.run(sshd.address, f"sleep 600 & echo {number}", timeout_s=PATIENCE_S) for number in range(12)]
+        assert [result.stdout for result in await asyncio.gather(*runs)] == [f"{number}\n" for number in range(12)]
 
 
 async def test_a_process_that_has_left_the_group_does_not_hold_up_the_answer(

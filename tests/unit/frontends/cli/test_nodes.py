@@ -110,9 +110,9 @@ async def test_a_reader_that_goes_away_ends_the_command(monkeypatch: pytest.Monk
 
 
 def test_a_cut_or_timed_out_command_is_remarked_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    nodes._remark(result("abc", timed_out=True, exit_code=124, stdout_truncated=True), "n")
+    nodes._remark(result("abc", timed_out=True, exit_code=124, stdout_truncated=True, stdout_omitted_bytes=3), "n")
     assert capfd.readouterr().err == (
-        "n: the time was up after 0.1 s; the command was ended\nn: the command's output was cut after 3 bytes\n"
+        "n: the time was up after 0.1 s; the command was ended\nn: 3 bytes of the command's output were left out\n"
     )
 
 
