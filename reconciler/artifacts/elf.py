@@ -49,7 +49,7 @@ def read_section(image: bytes, name: bytes) -> bytes | None:
     try:
         sections = [_read_section_header(image, header, index) for index in range(header.section_count)]
         names_at = sections[header.names_index][1]
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):  # the last for an offset beyond what Python addresses
         return None
     for name_offset, offset, size in sections:
         start = names_at + name_offset
