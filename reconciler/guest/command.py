@@ -62,8 +62,8 @@ def render_begin(script: str, token: str) -> str:
     character that means something between single quotes to bash, zsh, csh or fish: these are octal, for `printf %b`.
     Functions that bash exports are no part of it.
     """
-    whole = f"echo {begin_line(token)}; {_FORGET}{script}"
-    text = "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in whole.encode())
+    whole = f"echo {begin_line(token)}; {_FORGET}{script}".encode("utf-8", "surrogateescape")
+    text = "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in whole)
     return f'exec /bin/sh -c \'eval "$(printf %b "{text}")"\' vmcluster'
 
 

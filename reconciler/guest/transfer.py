@@ -25,8 +25,8 @@ from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_own
 from reconciler.guest.execution import unstarted
+from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
-from reconciler.guest.tree import Moved
 
 _STDERR_LIMIT_BYTES = 4000
 _PIPE_BYTES = 1024 * 1024
@@ -211,10 +211,14 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> 
 _TAKEN = "a directory is there already"
 _IS_FILE = "a file is there already, and a directory would take its place"
 _MISSING = "it is not there, or may not be read"
+_LINK = "it is a symbolic link"
+_SPECIAL = "it is a device, a socket or a pipe"
 _REFUSALS = {
     _TAKEN: "`replace` lets the copy take its place",
     _IS_FILE: "name another place, or remove the file first",
     _MISSING: "see what is there with `ls`",
+    _LINK: "name what it leads to, as `readlink -f` tells",
+    _SPECIAL: "only files and directories are copied: read it into a file first",
 }
 """What the guest's side says of its own where it was asked for what cannot be."""
 _HINTS = {"No space left on device": "make room on the node", "Wrote only": "make room on the node"}
@@ -222,12 +226,33 @@ _HINTS = {"No space left on device": "make room on the node", "Wrote only": "mak
 
 
 def render_send(source: PurePosixPath) -> str:
-    """The guest's side of a pull: links stay links."""
-    path = shlex.quote(str(source))
+    """The guest's side of a pull: links stay links, holes stay holes.
+
+    What is in /proc, /sys and their like has a size that says nothing, by which tar(1) would go: it is read into an
+    ordinary file first.
+    """
+    path, name = shlex.quote(str(source)), shlex.quote(f"./{source.name}")
+    send = f"tar -cSf - --format=posix -- {name}"
     return (
-        f'[ -e {path} ] || [ -L {path} ] || {{ echo "{_MISSING}" >&2; exit 2; }}; '
-        f"cd -- {shlex.quote(str(source.parent))} && exec tar -cf - --format=posix -- {shlex.quote(f'./{source.name}')}"
+        f'if [ -L {path} ]; then echo "{_LINK}" >&2; exit 2; elif [ ! -e {path} ]; then echo "{_MISSING}" >&2; exit 2; '
+        f'elif [ ! -f {path} ] && [ ! -d {path} ]; then echo "{_SPECIAL}" >&2; exit 2; fi; '
+        f"case $(stat -f -c %T -- {path} 2>/dev/null) in {'|'.join(_UNSIZED)}) "
+        "t=$(mktemp -d /tmp/.vmcluster-pull.XXXXXX) || exit 2; trap 'rm -rf -- \"$t\"' EXIT; "
+        "trap 'exit 2' HUP INT TERM PIPE; "
+        f"(ulimit -f {_UNSIZED_LIMIT_BLOCKS}; "
+        f'exec cp -dR --preserve=mode,timestamps -- {path} "$t/") && code=0 || code=1; '
+        f'cd -- "$t" && {send} && exit $code; exit ;; esac; '
+        f"cd -- {shlex.quote(str(source.parent))} && exec {send}"
     )
+
+
+_UNSIZED = (
+    *("proc", "sysfs", "debugfs", "tracefs", "configfs", "securityfs", "cgroupfs", "cgroup2fs"),
+    *("bpf_fs", "pstorefs", "efivarfs", "selinux", "binfmt_misc", "fusectl"),
+)
+"""As stat(1) of coreutils calls the file systems whose files have their content made when they are read."""
+_UNSIZED_LIMIT_BLOCKS = 2 * 1024**2
+"""Of 512 bytes (sh(1), ulimit -f): what a node's /tmp has to bear of one file, such as /proc/kcore."""
 
 
 async def _run(

@@ -13,11 +13,12 @@ import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
+from reconciler.guest.packing import Moved, Packing, kind_of
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
@@ -29,47 +30,32 @@ _LINE_BYTES = 4096
 _MODE_BITS = 0o7777
 
 
-@dataclass(slots=True)
-class Moved:
-    """What was copied: numbers, bytes of content, and what was left out, with the reason."""
-
-    files: int = 0
-    directories: int = 0
-    links: int = 0
-    size_bytes: int = 0
-    skipped: list[str] = field(default_factory=list)
-
-
-class _Counted:
-    """A file that tells how many bytes were read of it and of those before it."""
-
-    def __init__(self, file: IO[bytes], moved: Moved, on_bytes: Callable[[int], None]) -> None:
-        self._file, self._moved, self._on_bytes = file, moved, on_bytes
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._moved.size_bytes += len(data)
-        self._on_bytes(self._moved.size_bytes)
-        return data
-
-
 def pack(source: Path, descriptor: int, on_bytes: Callable[[int], None]) -> Moved:
-    """Write a file or a tree as a stream to a descriptor, which is closed. Raises `OperationFailed`.
+    """Write a file or a tree as a stream to a descriptor of a file, which is closed.
 
-    Symbolic links below `source` are packed as links. What is no file, directory or link is left out.
+    Symbolic links below `source` are packed as links. What is no file, directory or link is left out. Raises
+    `OperationFailed`, and `InvalidArgument` where `source` itself is none of these.
     """
     moved = Moved()
-    with os.fdopen(descriptor, "wb") as pipe:
+    with os.fdopen(descriptor, "wb") as target:
+        packing = Packing(target, moved, on_bytes)
         try:
-            with tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BLOCK_BYTES) as stream:
-                for path, name in _walk(source.resolve(strict=True)):
-                    _pack_one(stream, path, name, moved, on_bytes)
-                stream.addfile(tarfile.TarInfo(COMPLETE))
-        except BrokenPipeError:
-            raise
+            _require_copyable(source)
+            for path, name in _walk(source.resolve(strict=True)):
+                packing.add(path, name)
+            packing.end(COMPLETE)
         except OSError as error:
             raise OperationFailed(f"cannot read {error.filename or source}: {error.strerror or error}") from error
     return moved
+
+
+def _require_copyable(source: Path) -> None:
+    mode = source.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InvalidArgument(
+            f"{source} is a {kind_of(mode)}: only files and directories are copied",
+            hint="read it into a file first, then copy that",
+        )
 
 
 def _walk(source: Path) -> Iterator[tuple[Path, str]]:
@@ -84,28 +70,6 @@ def _walk(source: Path) -> Iterator[tuple[Path, str]]:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _pack_one(stream: tarfile.TarFile, path: Path, name: str, moved: Moved, on_bytes: Callable[[int], None]) -> None:
-    status = path.lstat()
-    member = tarfile.TarInfo(name)
-    member.mode, member.mtime = stat.S_IMODE(status.st_mode), status.st_mtime
-    if stat.S_ISDIR(status.st_mode):
-        member.type = tarfile.DIRTYPE
-        moved.directories += 1
-    elif stat.S_ISLNK(status.st_mode):
-        member.type, member.linkname = tarfile.SYMTYPE, str(path.readlink())
-        moved.links += 1
-    elif stat.S_ISREG(status.st_mode):
-        with path.open("rb") as file:
-            member.size = os.fstat(file.fileno()).st_size
-            stream.addfile(member, _Counted(file, moved, on_bytes))
-        moved.files += 1
-        return
-    else:
-        moved.skipped.append(f"{path}: neither file, directory nor link")
-        return
-    stream.addfile(member)
 
 
 @dataclass(slots=True)
@@ -205,7 +169,8 @@ class _Unpacking:
     ) -> None:
         self._workplace, self._source, self._moved = workplace, source, moved
         self._limit_bytes, self._on_bytes = limit_bytes, on_bytes
-        self._links: list[tuple[Path, str]] = []
+        self._links: dict[Path, str] = {}
+        self._left_out: set[Path] = set()
         self._directories: list[tuple[Path, int, float]] = []
 
     def unpack(self, stream: tarfile.TarFile) -> None:
@@ -215,13 +180,15 @@ class _Unpacking:
             self._unpack_one(stream, member)
         if not os.path.lexists(self._workplace / ROOT) and not self._links:
             raise ValueError("there is nothing in it")
-        for path, target in self._links:
+        for path, target in self._links.items():
             path.symlink_to(target)
         for path, mode, mtime in reversed(self._directories):
             path.chmod(mode)
-            os.utime(path, (mtime, mtime))
+            self._set_date(path, mtime)
 
     def _unpack_one(self, stream: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        # a file with holes has a name made up beside its own; of two long ones the library may take the former
+        member.name = member.pax_headers.get("GNU.sparse.name", member.name)
         path = self._place(member.name)
         if member.isdir():
             path.mkdir(mode=0o700)
@@ -230,28 +197,66 @@ class _Unpacking:
         elif member.isreg():
             self._unpack_file(stream, member, path)
         elif member.islnk():
-            os.link(self._place(member.linkname), path, follow_symlinks=False)
-            self._moved.files += 1
-        elif member.issym() and self._stays_inside(path, member.linkname):
-            self._links.append((path, member.linkname))
-            self._moved.links += 1
+            self._unpack_hard_link(member, path)
+        elif member.issym():
+            self._unpack_link(member, path, member.linkname)
         else:
-            why = f"a link out of the tree, to {member.linkname!r}" if member.issym() else "no file, directory or link"
-            self._moved.skipped.append(f"{str(self._source.parent / member.name)!r}: {why}")
+            self._leave_out(member, path, "no file, directory or link")
+
+    def _unpack_hard_link(self, member: tarfile.TarInfo, path: Path) -> None:
+        """Another name of what came before: of a file, of a symbolic link, or of what was left out."""
+        target = self._place(member.linkname)
+        if target in self._left_out:
+            self._leave_out(member, path, f"the same as {member.linkname!r}")
+        elif target in self._links:
+            self._unpack_link(member, path, self._links[target])
+        else:
+            os.link(target, path, follow_symlinks=False)
+            self._moved.files += 1
+
+    def _unpack_link(self, member: tarfile.TarInfo, path: Path, target: str) -> None:
+        if not self._stays_inside(path, target):
+            self._leave_out(member, path, f"a link out of the tree, to {target!r}")
+            return
+        if path in self._links:
+            raise ValueError(f"an entry is twice in it: {member.name!r}")
+        self._links[path] = target
+        self._moved.links += 1
+
+    def _leave_out(self, member: tarfile.TarInfo, path: Path, why: str) -> None:
+        self._left_out.add(path)
+        self._moved.skipped.append(f"{str(self._source.parent / member.name)!r}: {why}")
 
     def _unpack_file(self, stream: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-        content = stream.extractfile(member)
-        assert content is not None
+        """The content of a file, which is read as it comes: what is a hole in it becomes one, of whatever length."""
+        content = cast("IO[bytes]", stream.fileobj)
+        content.seek(member.offset_data)
+        whole = [(0, member.size if member.sparse is None else 0)]
         with path.open("xb") as file:
-            while block := content.read(_BLOCK_BYTES):
-                self._moved.size_bytes += len(block)
-                if self._moved.size_bytes > self._limit_bytes:
-                    raise ValueError(f"it holds more than {self._limit_bytes} bytes")
-                file.write(block)
-                self._on_bytes(self._moved.size_bytes)
+            for offset, size in cast("list[tuple[int, int]] | None", member.sparse) or whole:
+                file.seek(offset)
+                self._copy(content, file, size)
+            file.truncate(member.size)
             os.fchmod(file.fileno(), member.mode & _MODE_BITS & ~(stat.S_ISUID | stat.S_ISGID))
-        os.utime(path, (member.mtime, member.mtime))
+        self._set_date(path, member.mtime)
         self._moved.files += 1
+
+    def _copy(self, content: IO[bytes], file: IO[bytes], size: int) -> None:
+        while size > 0 and (block := content.read(min(size, _BLOCK_BYTES))):
+            size -= len(block)
+            self._moved.size_bytes += len(block)
+            if self._moved.size_bytes > self._limit_bytes:
+                raise ValueError(f"it holds more than {self._limit_bytes} bytes")
+            file.write(block)
+            self._on_bytes(self._moved.size_bytes)
+        if size > 0:
+            raise ValueError("a file in it was cut")
+
+    def _set_date(self, path: Path, mtime: float) -> None:
+        try:
+            os.utime(path, (mtime, mtime))
+        except (OverflowError, ValueError):  # a guest may say anything
+            self._moved.skipped.append(f"{path.name!r}: its date, which this host has no room for")
 
     def _place(self, name: str) -> Path:
         """Where an entry goes. Raises `ValueError` for a name that would lead elsewhere."""

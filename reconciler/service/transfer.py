@@ -8,7 +8,7 @@ from pathlib import Path
 from reconciler.errors import InvalidArgument
 from reconciler.guest import transfer
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.tree import Moved
+from reconciler.guest.packing import Moved
 from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
 from reconciler.service.access import addresses, existing, select_node, select_nodes

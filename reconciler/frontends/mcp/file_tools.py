@@ -33,7 +33,8 @@ async def node_push(
 ) -> ToolResult[TransferResult]:
     """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times.
 
-    It appears whole or not at all. PARTIAL_FAILURE names nodes on which it failed.
+    It appears whole or not at all, holes and hidden content (/proc, /sys) as they are. `skipped`: sockets, pipes,
+    devices, and what changed meanwhile. PARTIAL_FAILURE names nodes on which it failed.
     """
     return await ask(
         call,

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
 from reconciler.guest import transfer, tree
+from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
 from reconciler.guest.transfer import Parcel
-from reconciler.guest.tree import Moved
 from tests.sshd import Sshd
 
 SPOOL = Path(tempfile.gettempdir())
