@@ -14,6 +14,7 @@ from reconciler.guest.rsync import parse_bytes_sent, render_rsync_upload
 from reconciler.process import run
 from reconciler.service.node_visit import LOOK_COMMAND, parse_visit
 from tests.sshd import Sshd
+from tests.waiting import PATIENCE_S
 
 NOISE = {
     "words": "echo Welcome; echo 'and beware' >&2",
@@ -32,16 +33,16 @@ def noisy(own_sshd: Sshd, tmp_path: Path, request: pytest.FixtureRequest) -> Ssh
 
 async def test_a_script_of_our_own_answers_with_its_own_output_only(pool: SshPool, noisy: Sshd) -> None:
     script = "echo out; echo err >&2; cat; exit 3"
-    result = await pool.run(noisy.address, script, timeout_s=10, stdin=b"given", own=True)
+    result = await pool.run(noisy.address, script, timeout_s=PATIENCE_S, stdin=b"given", own=True)
     assert (result.exit_code, result.stdout, result.stderr) == (3, "out\ngiven", "err\n")
     heard = bytearray()
-    await pool.run(noisy.address, script, timeout_s=10, on_stdout=heard.extend, own=True)
+    await pool.run(noisy.address, script, timeout_s=PATIENCE_S, on_stdout=heard.extend, own=True)
     assert heard == b"out\n"
-    await pool.wait_until_reachable(noisy.address, timeout_s=10)
+    await pool.wait_until_reachable(noisy.address, timeout_s=PATIENCE_S)
 
 
 async def test_what_a_node_says_of_itself_is_understood(pool: SshPool, noisy: Sshd) -> None:
-    seen = parse_visit(await pool.run(noisy.address, LOOK_COMMAND, timeout_s=10, own=True), datetime.now(UTC))
+    seen = parse_visit(await pool.run(noisy.address, LOOK_COMMAND, timeout_s=PATIENCE_S, own=True), datetime.now(UTC))
     assert seen.vitals is not None
     assert all(name.isprintable() and " " not in name for name in seen.modules)
     assert seen.artifact_id == parse_installed_id("")
@@ -54,10 +55,10 @@ async def test_files_are_copied_both_ways(pool: SshPool, noisy: Sshd, tmp_path: 
     async with transfer.packed(source, tmp_path, lambda _: None) as parcel:
         there, back = tmp_path / "there", tmp_path / "back"
         await transfer.push(
-            pool, noisy.address, parcel, str(there), replace=False, timeout_s=10, on_bytes=lambda _: None
+            pool, noisy.address, parcel, str(there), replace=False, timeout_s=PATIENCE_S, on_bytes=lambda _: None
         )
     moved = await transfer.pull(
-        pool, noisy.address, str(there), back, limit_bytes=10**9, timeout_s=10, on_bytes=lambda _: None
+        pool, noisy.address, str(there), back, limit_bytes=10**9, timeout_s=PATIENCE_S, on_bytes=lambda _: None
     )
     assert (back / "file").read_bytes() == (source / "file").read_bytes()
     assert moved.skipped == []
@@ -70,10 +71,10 @@ async def test_rsync_speaks_its_protocol_behind_the_noise(noisy: Sshd, tmp_path:
     argv = render_rsync_upload(
         noisy.address, tmp_path / "known_hosts", tmp_path / "tree", str(tmp_path / "copy"), ["-rlpt"]
     )
-    done = await run(argv, timeout_s=20, check=False)
+    done = await run(argv, timeout_s=PATIENCE_S, check=False)
     assert (done.exit_code, parse_bytes_sent(done.stdout) > 2_560_000) == (0, True)
     assert (tmp_path / "copy" / "file").read_bytes() == (tmp_path / "tree" / "file").read_bytes()
-    gone = await run([*argv[:-1], f"{noisy.address.host}:/proc/none/"], timeout_s=20, check=False)
+    gone = await run([*argv[:-1], f"{noisy.address.host}:/proc/none/"], timeout_s=PATIENCE_S, check=False)
     assert gone.exit_code not in (0, None)
 
 
@@ -82,7 +83,7 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
 ) -> None:
     (tmp_path / ".bashrc").write_text("echo not today >&2; exit 5\n")
     with pytest.raises(SshError, match=r"ended with 5 before .*: not today \(a start-up file such as ~/.bashrc"):
-        await pool.run(own_sshd.address, "echo out", timeout_s=10, own=True)
+        await pool.run(own_sshd.address, "echo out", timeout_s=PATIENCE_S, own=True)
     with pytest.raises(SshError, match="start-up file"):
         await transfer.pull(
             pool,
@@ -90,7 +91,7 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
             str(tmp_path / ".bashrc"),
             tmp_path / "back",
             limit_bytes=100,
-            timeout_s=10,
+            timeout_s=PATIENCE_S,
             on_bytes=lambda _: None,
         )
     async with transfer.packed(tmp_path / ".bashrc", tmp_path, lambda _: None) as parcel:
@@ -101,6 +102,6 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
                 parcel,
                 str(tmp_path / "there"),
                 replace=False,
-                timeout_s=10,
+                timeout_s=PATIENCE_S,
                 on_bytes=lambda _: None,
             )
