@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Callable, Mapping
 
 from reconciler.errors import InvalidArgument
+from reconciler.model.omission import omission
 
 COMMAND_LIMIT_BYTES = 128 * 1024 - 1  # MAX_ARG_STRLEN with its end mark, linux/binfmts.h
 
@@ -143,11 +144,6 @@ class OutputBuffer:
         head = codecs.getincrementaldecoder("utf-8")(errors).decode(bytes(self._head))
         tail = _CUT_CHARACTER.sub(b"", bytes(self._tail))
         return f"{head}{omission(self.omitted_bytes)}{tail.decode('utf-8', errors)}"
-
-
-def omission(count: int, unit: str = "bytes") -> str:
-    """The line that stands for what was left out."""
-    return f"\n[… {count} {unit} left out …]\n"
 
 
 class MarkedStream:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.links import Impairment
+from reconciler.model.omission import Abridgeable
 
 Grudge = dict[str, tuple[str, ...]]
 """Receiving node -> the senders whose packets it never gets. The term is Jepsen's."""
@@ -168,7 +169,7 @@ WantedFault = Annotated[PartitionFault | ImpairFault, Field(discriminator="fault
 # Faults as the tools answer: contract, section 5.
 
 
-class NetFaultHandle(Frozen):
+class NetFaultHandle(Abridgeable):
     """A fault that was made, and the handle that heals it."""
 
     handle_id: str

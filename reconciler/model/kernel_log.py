@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.omission import Abridgeable
 
 FilterLevel = Literal["all", "warn+", "err+"]
 Level = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]
@@ -46,7 +47,7 @@ class DmesgLine(Frozen):
     sequence: int | None = Field(default=None, description="The record's number since the boot.")
 
 
-class KernelEvent(Frozen):
+class KernelEvent(Abridgeable):
     """Something bad that a kernel said, with its trace, whatever `filter_level` leaves out of `lines`."""
 
     kind: str = Field(
@@ -61,7 +62,7 @@ class KernelEvent(Frozen):
     lines: tuple[str, ...]
 
 
-class DmesgResult(Frozen):
+class DmesgResult(Abridgeable):
     """A node's kernel log; counts are of everything since the marker, before `filter_level`.
 
     An event counts once: as a warning what the kernel goes on after (WARN, UBSAN, lockdep, KCSAN, memory leaks), else
@@ -78,10 +79,10 @@ class DmesgResult(Frozen):
     boot_id: str | None = Field(default=None, description="Of the boot that was read; null from a console.")
     marker: MarkerState = MarkerState.NOT_ASKED
     message: str | None = Field(default=None, description="What is missing from this log, and why.")
-    omitted_lines: int = Field(default=0, description="Older lines and lines of events left out of a very long answer.")
+    omitted_lines: int = Field(default=0, description="Lines and lines of events left out of a very long answer.")
 
 
-class ConsoleResult(Frozen):
+class ConsoleResult(Abridgeable):
     """The end of a node's serial console, as its log on the host has it, control characters made harmless."""
 
     node_name: str

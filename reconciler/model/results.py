@@ -9,6 +9,7 @@ from pydantic import Field
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.kernel_log import KernelEvent
+from reconciler.model.omission import Abridgeable
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Condition
 
@@ -49,7 +50,7 @@ class DomainState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class NodeStatus(Frozen):
+class NodeStatus(Abridgeable):
     """One node as observed just now."""
 
     name: str
@@ -68,7 +69,7 @@ class NodeStatus(Frozen):
     first_bad_event: KernelEvent | None = Field(default=None, description="That event, with its trace.")
 
 
-class ClusterStatus(Frozen):
+class ClusterStatus(Abridgeable):
     """A cluster as observed just now; `generation` is what is wanted, `observed_generation` what was last worked on."""
 
     cluster_name: str
@@ -91,7 +92,7 @@ class NodeDescriptor(Frozen):
     host_key: str = Field(description="The node's public SSH host key, as a known_hosts file carries it.")
 
 
-class ClusterHandle(Frozen):
+class ClusterHandle(Abridgeable):
     """What a consumer needs to use a running cluster by itself."""
 
     cluster_name: str
@@ -117,7 +118,7 @@ class ExecResult(Frozen):
     stderr_omitted_bytes: int = 0
 
 
-class ExecAllResult(Frozen):
+class ExecAllResult(Abridgeable):
     """The same command on many nodes; `failed_nodes` are those with a non-zero exit, a time-out or no answer."""
 
     results: dict[str, ExecResult]
@@ -126,7 +127,7 @@ class ExecAllResult(Frozen):
     errors: dict[str, ToolError] = {}
 
 
-class ClusterSummary(Frozen):
+class ClusterSummary(Abridgeable):
     """One line of a list of clusters; `destroyed` ones have left their disks behind."""
 
     cluster_name: str
@@ -156,7 +157,7 @@ class SnapshotNodeInfo(Frozen):
     memory_bytes: int = 0
 
 
-class SnapshotInfo(Frozen):
+class SnapshotInfo(Abridgeable):
     """A snapshot of a whole cluster. `lost` ones were made and are not there any more."""
 
     snapshot_name: str
@@ -176,7 +177,7 @@ class SnapshotNodeDeletion(Frozen):
     error: str | None = None
 
 
-class SnapshotDeleteResult(Frozen):
+class SnapshotDeleteResult(Abridgeable):
     """A snapshot's name is gone on every node; layers that others need stay."""
 
     snapshot_name: str
@@ -200,7 +201,7 @@ class ExcludedPath(Frozen):
     reason: str
 
 
-class BuildArtifact(Frozen):
+class BuildArtifact(Abridgeable):
     """A registered build tree. Paths are relative to it; in them, bytes that are not UTF-8 are escaped."""
 
     artifact_id: str = Field(description="SHA-256 over all paths, modes, contents and link targets of the tree.")
@@ -220,7 +221,7 @@ class BuildArtifact(Frozen):
     registered_at: datetime
 
 
-class ArtifactDiff(Frozen):
+class ArtifactDiff(Abridgeable):
     """What differs from artifact a to artifact b."""
 
     artifact_id_a: str
@@ -257,7 +258,7 @@ class NodeSync(Frozen):
     error: ToolError | None = None
 
 
-class SyncStatus(Frozen):
+class SyncStatus(Abridgeable):
     """How a tree came to each node."""
 
     artifact_id: str
@@ -274,7 +275,7 @@ class InstallMode(StrEnum):
     DEB = "deb"
 
 
-class NodeInstall(Frozen):
+class NodeInstall(Abridgeable):
     """How an installation went on one node."""
 
     node_name: str
@@ -285,7 +286,7 @@ class NodeInstall(Frozen):
     error: ToolError | None = None
 
 
-class InstallStatus(Frozen):
+class InstallStatus(Abridgeable):
     """How an installation went on each node."""
 
     artifact_id: str | None = Field(description="What is installed there now; null after an uninstallation.")

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from reconciler.model.base import Frozen
+from reconciler.model.omission import Abridgeable
 
 
-class NodeTransfer(Frozen):
+class NodeTransfer(Abridgeable):
     """What was copied to or from one node."""
 
     node_name: str
@@ -17,7 +17,7 @@ class NodeTransfer(Frozen):
     skipped: tuple[str, ...] = Field(default=(), description="What was left out, and why.")
 
 
-class TransferResult(Frozen):
+class TransferResult(Abridgeable):
     """A file or a tree is at its destination on every node, or, of a pull, on the host."""
 
     per_node: dict[str, NodeTransfer]

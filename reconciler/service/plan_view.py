@@ -10,6 +10,7 @@ from reconciler.model import names
 from reconciler.model.action_names import action_name
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Layer
+from reconciler.model.omission import Abridgeable
 from reconciler.model.plan import (
     Action,
     AttachDisk,
@@ -81,7 +82,7 @@ class ActionView(Frozen):
     drift: bool = Field(default=False, description="Needed because somebody changed the host, not what is wanted.")
 
 
-class PlanSummary(Frozen):
+class PlanSummary(Abridgeable):
     """A plan in figures (resources, not actions), and the nodes that pay for it."""
 
     create: int
@@ -93,7 +94,7 @@ class PlanSummary(Frozen):
     data_loss: tuple[str, ...] = Field(description="Addresses of disks whose content is lost.")
 
 
-class PlanView(Frozen):
+class PlanView(Abridgeable):
     """What applying a topology would do. `generation` is that of the record it starts from, 0 where there is none."""
 
     cluster_name: str

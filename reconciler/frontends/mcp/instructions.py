@@ -34,4 +34,6 @@ message; false means that the request itself has to change. `result` may then st
 - OPERATION_FAILED: host or guest refused, as a full disk does: have mended what the message names, then call again.
 - LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a name, names with commas,
-or a list; "all", an empty list or nothing means every node. null says no more than leaving an argument out."""
+or a list; "all", an empty list or nothing means every node. null says no more than leaving an argument out.
+Answers are kept below 40 kB. `omitted` and `…_omitted_bytes` say what was left out between beginning and end, or, as
+`following`, after the last item; `offset`, `limit` and `answer_bytes` get the rest where a tool has them."""

@@ -1,5 +1,6 @@
 """The tools as the MCP SDK serves them: one envelope in, one protocol result out."""
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cache, wraps
@@ -16,6 +17,8 @@ from pydantic_core import to_json
 from reconciler import __version__
 from reconciler.errors import ClusterError, explained
 from reconciler.frontends.mcp.backend import Backend, lifespan
+from reconciler.frontends.mcp.brevity import Extent, abridged
+from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.refusals import ArgumentsAsSent, refusal
 from reconciler.frontends.mcp.tools import TOOLS, ToolDefinition
@@ -23,6 +26,7 @@ from reconciler.frontends.mcp.wire import as_text, standard_wire
 from reconciler.model.results import ToolError, ToolResult
 
 _TOOLS_STAY_MS = 3_600_000
+_DEFAULT_EXTENT = Extent()
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +78,7 @@ def offered_tools() -> dict[str, Tool]:
 
 def _offer(definition: ToolDefinition) -> Tool:
     tool = Tool.from_function(
-        _in_protocol(definition.function),
+        _in_protocol(definition),
         title=definition.title,
         annotations=definition.annotations,
         structured_output=False,  # the SDK would make the schema of one model anew for every tool that answers it
@@ -93,11 +97,17 @@ def _output_schema(answer: type[ToolResult[Any]]) -> dict[str, Any]:
     return {**schema, "required": list(schema["properties"])}  # null where there is nothing to say, but never left out
 
 
-def _in_protocol(function: Callable[..., Awaitable[ToolResult[Any]]]) -> Callable[..., Awaitable[CallToolResult]]:
-    @wraps(function)
-    async def call(**arguments: Any) -> CallToolResult:
-        return _protocol_result(await function(**arguments))
+def _in_protocol(definition: ToolDefinition) -> Callable[..., Awaitable[CallToolResult]]:
+    """The tool, with parameters for how much of its answer is wanted where that may be long."""
+    more = extent_parameters(definition)
 
+    @wraps(definition.function)
+    async def call(**arguments: Any) -> CallToolResult:
+        said = {parameter.name: arguments.pop(parameter.name) for parameter in more}
+        return _protocol_result(await definition.function(**arguments), extent_of(definition, said))
+
+    own = inspect.signature(definition.function)
+    call.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]
     return call
 
 
@@ -105,8 +115,8 @@ def _failed(error: ClusterError) -> CallToolResult:
     return _protocol_result(ToolResult[None](success=False, error=ToolError.of(error)))
 
 
-def _protocol_result(answer: ToolResult[Any]) -> CallToolResult:
+def _protocol_result(answer: ToolResult[Any], extent: Extent = _DEFAULT_EXTENT) -> CallToolResult:
     """The envelope as structured content, and as text for clients that hand only text to their model."""
-    envelope = as_text(answer.model_dump(mode="json"))
-    text = TextContent(type="text", text=to_json(envelope).decode())
+    envelope = abridged(as_text(answer.model_dump(mode="json")), extent)
+    text = TextContent(type="text", text=to_json(envelope, inf_nan_mode="null").decode())
     return CallToolResult(content=[text], structured_content=envelope, is_error=not answer.success)

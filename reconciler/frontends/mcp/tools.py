@@ -36,6 +36,7 @@ from reconciler.frontends.mcp.artifact_tools import (
     artifact_uninstall,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
+from reconciler.frontends.mcp.brevity import EACH
 from reconciler.frontends.mcp.fault_tools import net_fault_list, net_heal, net_heal_all, net_impair, net_partition
 from reconciler.frontends.mcp.file_tools import node_console, node_pull, node_push
 from reconciler.frontends.mcp.kernel_log_tools import dmesg_collect, dmesg_mark
@@ -63,11 +64,19 @@ RUNS_ANYTHING = ToolAnnotations(
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
-    """One tool: what it does, what it is called for people, and what it may do to the world."""
+    """One tool: what it does, what it is called for people, and what it may do to the world.
+
+    `place` says where the list of `items` is that `offset` and `limit` count in, by the names on the way from the
+    result; () for the result itself, None where there is no such list. With `measured` a client may say how long the
+    answer may be.
+    """
 
     function: Callable[..., Any]
     title: str
     annotations: ToolAnnotations
+    place: tuple[str, ...] | None = None
+    items: str = ""
+    measured: bool = False
 
 
 async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
@@ -283,36 +292,36 @@ async def node_exec_all(
 
 
 TOOLS = (
-    ToolDefinition(cluster_list, "List clusters", LOOKS),
-    ToolDefinition(cluster_plan, "Preview a change", LOOKS),
+    ToolDefinition(cluster_list, "List clusters", LOOKS, (), "clusters"),
+    ToolDefinition(cluster_plan, "Preview a change", LOOKS, ("actions",), "actions", measured=True),
     ToolDefinition(cluster_define, "Define a cluster", ADDS),
     ToolDefinition(cluster_apply, "Apply a topology", TAKES_AWAY),
     ToolDefinition(cluster_start, "Start a cluster", ADDS),
     ToolDefinition(cluster_restart, "Restart nodes", INTERRUPTS),
-    ToolDefinition(cluster_status, "Cluster status", LOOKS),
-    ToolDefinition(cluster_handle, "SSH access to a cluster", LOOKS),
+    ToolDefinition(cluster_status, "Cluster status", LOOKS, ("nodes",), "nodes", measured=True),
+    ToolDefinition(cluster_handle, "SSH access to a cluster", LOOKS, ("nodes",), "nodes"),
     ToolDefinition(cluster_stop, "Stop a cluster", TAKES_AWAY),
     ToolDefinition(cluster_destroy, "Destroy a cluster", TAKES_AWAY),
     ToolDefinition(node_crash, "Crash a node", INTERRUPTS),
-    ToolDefinition(node_exec, "Run a command on a node", RUNS_ANYTHING),
-    ToolDefinition(node_exec_all, "Run a command on many nodes", RUNS_ANYTHING),
+    ToolDefinition(node_exec, "Run a command on a node", RUNS_ANYTHING, measured=True),
+    ToolDefinition(node_exec_all, "Run a command on many nodes", RUNS_ANYTHING, measured=True),
     ToolDefinition(snapshot_create, "Take a snapshot", ADDS),
-    ToolDefinition(snapshot_list, "List snapshots", LOOKS),
+    ToolDefinition(snapshot_list, "List snapshots", LOOKS, (), "snapshots", measured=True),
     ToolDefinition(snapshot_revert, "Revert to a snapshot", INTERRUPTS),
     ToolDefinition(snapshot_delete, "Delete a snapshot", TAKES_AWAY),
     ToolDefinition(net_partition, "Partition the network", ADDS),
     ToolDefinition(net_impair, "Impair the network", ADDS),
     ToolDefinition(net_heal, "Heal a network fault", ADDS),
     ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
-    ToolDefinition(net_fault_list, "List network faults", LOOKS),
-    ToolDefinition(node_console, "Read a console", LOOKS),
+    ToolDefinition(net_fault_list, "List network faults", LOOKS, (), "faults", measured=True),
+    ToolDefinition(node_console, "Read a console", LOOKS, measured=True),
     ToolDefinition(node_push, "Copy files to nodes", RUNS_ANYTHING),
     ToolDefinition(node_pull, "Copy files from a node", TAKES_AWAY),
     ToolDefinition(dmesg_mark, "Mark kernel logs", ADDS),
-    ToolDefinition(dmesg_collect, "Collect kernel logs", LOOKS),
+    ToolDefinition(dmesg_collect, "Collect kernel logs", LOOKS, (EACH, "lines"), "lines of each node", measured=True),
     ToolDefinition(artifact_register, "Register a build", ADDS),
-    ToolDefinition(artifact_list, "List builds", LOOKS),
-    ToolDefinition(artifact_diff, "Compare two builds", LOOKS),
+    ToolDefinition(artifact_list, "List builds", LOOKS, (), "builds", measured=True),
+    ToolDefinition(artifact_diff, "Compare two builds", LOOKS, measured=True),
     ToolDefinition(artifact_sync, "Bring a build to nodes", ADDS),
     ToolDefinition(artifact_install, "Install a build", TAKES_AWAY),
     ToolDefinition(artifact_uninstall, "Uninstall a build", TAKES_AWAY),

@@ -25,7 +25,7 @@ from tests.unit.frontends.mcp.conftest import Agent
         ("cluster_stop", {"cluster_name": "lab", "mode": "gently"}, ["'mode'", "'shutdown' or 'destroy'", "'gently'"]),
         ("cluster_stop", {"cluster_name": "lab", "timeout": 5}, ["no argument 'timeout'", "did you mean 'timeout_s'?"]),
         ("cluster_start", {"cluster": "lab"}, ["no argument 'cluster', did you mean 'cluster_name'?", "it takes"]),
-        ("cluster_status", {"cluster_name": "lab", "xyz": 1}, ["no argument 'xyz' (it takes cluster_name)"]),
+        ("cluster_status", {"cluster_name": "lab", "xyz": 1}, ["no argument 'xyz' (it takes cluster_name, "]),
         ("cluster_start", {"cluster_name": "lab", "ssh_timeout_s": True}, ["'ssh_timeout_s'", "number, not True"]),
         ("node_console", {"cluster_name": "lab", "node_name": "a", "tail": False}, ["'tail'", "number, not False"]),
         ("node_exec", {"cluster_name": "lab", "node_name": "a", "command": None}, ["'command' is missing"]),
