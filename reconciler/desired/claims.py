@@ -16,13 +16,16 @@ from reconciler.model.topology import (
     Address,
     CloudConfig,
     ClusterName,
+    CpuModel,
     DiskGb,
     FaultTopology,
     HostPath,
     InterfaceName,
+    NetworkName,
     NodeName,
     Subnet,
     UserName,
+    VirtType,
 )
 from reconciler.source.problems import Location
 
@@ -59,13 +62,24 @@ class RootDiskClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineClaim:
+    """What a node's machine shall be, each part where it is said: for the node, or for the whole cluster."""
+
+    virt_type: Claim[VirtType]
+    cpu: Claim[str] | None
+    vcpus: Claim[int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """All that is compared with something else, or looked up on the host."""
 
     cluster_name: str | None
     overlay_dir: Path | None
+    network_name: Claim[str] | None
     subnet: Claim[IPv4Network] | None
     bridge: Claim[str] | None
+    machines: tuple[MachineClaim, ...]
     node_names: tuple[Claim[str], ...]
     addresses: tuple[Claim[IPv4Address], ...]
     images: tuple[Claim[Path], ...]
@@ -97,8 +111,10 @@ class _Gatherer:
         return Claims(
             cluster_name=self._value(ClusterName, ("cluster_name",)),
             overlay_dir=self._value(HostPath, ("overlay_dir",)),
+            network_name=self._one(NetworkName, ("network", "name")),
             subnet=self._one(Subnet, ("network", "subnet")),
             bridge=self._one(InterfaceName, ("network", "bridge")),
+            machines=tuple(map(self._machine, self._nodes)),
             node_names=self._of_nodes(NodeName, "name"),
             addresses=self._of_nodes(Address, "ip"),
             images=self._of_all(HostPath, "base_image"),
@@ -120,6 +136,16 @@ class _Gatherer:
             image = self._one(HostPath, (*node, "base_image")) or self._one(HostPath, ("base_image",))
             if size is not None and image is not None:
                 yield RootDiskClaim(size.location, size.value, image.value)
+
+    def _machine(self, node: Location) -> MachineClaim:
+        virt_type = self._one(VirtType, (*node, "virt_type")) or self._one(VirtType, ("virt_type",))
+        own = self._raw(node)
+        cpu: Location = (*node, "cpu") if isinstance(own, dict) and "cpu" in own else ("cpu",)
+        return MachineClaim(
+            virt_type=virt_type or Claim((*node, "virt_type"), VirtType.AUTO),
+            cpu=self._one(CpuModel, cpu),
+            vcpus=self._one(int, (*node, "vcpus")),
+        )
 
     def _disks(self, node: Location) -> Iterator[DiskClaim]:
         disks = self._raw((*node, "extra_disks"))

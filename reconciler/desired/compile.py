@@ -1,7 +1,7 @@
 """From a record to the desired cluster document. Pure."""
 
 import hashlib
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from reconciler.model.links import Inbound
 from reconciler.model.record import ClusterRecord, NodeIntent, NodeSpec, WantedPower
 from reconciler.model.topology import DiskBus, Forward, VirtType
 
-DOMAIN_TEMPLATE_VERSION = 1
+DOMAIN_TEMPLATE_VERSION = 2
 """Raised when the XML that we render changes: every domain is then defined anew, without a restart."""
 
 SEED_TARGET = "vdz"
@@ -46,6 +46,7 @@ class HostFacts:
 
     kvm_usable: bool
     kvm_reason: str = ""
+    memory_mb: int | None = None
 
 
 def needs_kvm_verdict(record: ClusterRecord) -> bool:
@@ -55,15 +56,25 @@ def needs_kvm_verdict(record: ClusterRecord) -> bool:
 
 def warnings_for(record: ClusterRecord, facts: HostFacts) -> tuple[str, ...]:
     """What will work, but worse than its owner may expect, with the remedy."""
+    return (*_warnings_of_kvm(record, facts), *_warnings_of_memory(record, facts))
+
+
+def _warnings_of_kvm(record: ClusterRecord, facts: HostFacts) -> Iterator[str]:
     demanding = sorted(name for name, node in record.spec.nodes.items() if node.virt_type is VirtType.KVM)
-    if facts.kvm_usable or not demanding:
-        return ()
-    return (
-        (
+    if demanding and not facts.kvm_usable:
+        yield (
             f"{', '.join(demanding)}: `virt_type: kvm` where KVM is slower than emulation or does not work: "
             f"nodes may never boot ({facts.kvm_reason}): `virt_type: auto` takes what is faster"
-        ),
-    )
+        )
+
+
+def _warnings_of_memory(record: ClusterRecord, facts: HostFacts) -> Iterator[str]:
+    wanted_mb = sum(node.memory_mb for node in record.spec.nodes.values())
+    if facts.memory_mb is not None and wanted_mb > facts.memory_mb:
+        yield (
+            f"the nodes have {wanted_mb} MiB of memory together and the host {facts.memory_mb} MiB: it may end "
+            "their machines when they use it: lower `memory_mb`"
+        )
 
 
 def compile_document(

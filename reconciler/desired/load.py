@@ -12,16 +12,19 @@ from reconciler.desired.checks import check_claims, check_modes
 from reconciler.desired.claims import Claims, gather_claims
 from reconciler.desired.find import find_topology
 from reconciler.desired.given import TopologyText
+from reconciler.desired.host_checks import check_host
 from reconciler.desired.resolve import resolve
 from reconciler.desired.survey import survey_host
 from reconciler.errors import (
     ClusterError,
+    Conflict,
     ErrorCode,
     HostCapabilityMissing,
     ImageNotFound,
     TopologyInvalid,
     TopologyNotFound,
 )
+from reconciler.model.host_view import HostView
 from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import FREE_KEY_PREFIX, PATTERN_WORDS, Topology
 from reconciler.settings import Settings
@@ -35,6 +38,7 @@ _NOTHING: Mapping[str, str] = {}
 _ERRORS: Mapping[ErrorCode, type[ClusterError]] = {
     ErrorCode.IMAGE_NOT_FOUND: ImageNotFound,
     ErrorCode.HOST_CAPABILITY_MISSING: HostCapabilityMissing,
+    ErrorCode.CONFLICT: Conflict,
 }
 
 
@@ -61,17 +65,23 @@ class LoadedTopology:
 
 
 def load_spec(
-    topology: str | Path | TopologyText, settings: Settings, impossible: Mapping[str, str] = _NOTHING
+    topology: str | Path | TopologyText,
+    settings: Settings,
+    impossible: Mapping[str, str] = _NOTHING,
+    seen: HostView | None = None,
 ) -> tuple[str, ClusterSpec]:
     """The cluster name and resolved specification of a topology, checked against itself and against the host.
 
-    `impossible` are the faults, by name, that this host cannot make, and why. Raises `TopologyNotFound`;
-    `ImageNotFound` where images, kernels or initrds are all that is wrong, and `HostCapabilityMissing` where faults
-    are; and `TopologyInvalid` with every problem of whatever kind otherwise.
+    `impossible` are the faults, by name, that this host cannot make, and why; `seen` is the host where it could be
+    looked at. Raises `TopologyNotFound`; `ImageNotFound` where images, kernels or initrds are all that is wrong,
+    `HostCapabilityMissing` where faults or KVM are, `Conflict` where others have a network in the way; and
+    `TopologyInvalid` with every problem of whatever kind otherwise.
     """
     name, loaded = _load(topology, settings)
     survey = survey_host(loaded.claims, settings)
-    _refuse(name, loaded.problems([*survey.findings, *_impossible_faults(loaded.topology, impossible)]))
+    of_host = check_host(loaded.claims, seen) if seen is not None else ()
+    found = [*survey.findings, *of_host, *_impossible_faults(loaded.topology, impossible)]
+    _refuse(name, loaded.problems(found))
     assert loaded.topology is not None, "a topology that is not valid has problems"
     return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
 

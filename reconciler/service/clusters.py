@@ -1,6 +1,5 @@
 """Whole clusters: define, apply, plan, start, stop, destroy."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,21 +8,19 @@ from reconciler.controller.controller import CarriedOut
 from reconciler.controller.round import Foreseen
 from reconciler.desired.given import TopologyText
 from reconciler.desired.left_off import left_off, may_be_left_off
-from reconciler.desired.load import load_spec
 from reconciler.errors import (
     ClusterError,
     Conflict,
-    HostCapabilityMissing,
     LibvirtUnavailable,
     OperationTimeout,
 )
 from reconciler.model.document import Power, PowerState
-from reconciler.model.faults import ImpairRequest
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.service import intent, waiting
 from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.service.inspection import Inspection
+from reconciler.service.loading import load_for_host
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, require_plan, thought_through
 from reconciler.service.recovery import (
@@ -286,21 +283,7 @@ class Clusters:
     # From here on: how the verbs are made.
 
     async def _load(self, topology: str | Path | TopologyText) -> tuple[str, ClusterSpec]:
-        """Nothing was touched where this raises; faults that the host cannot make are refused as other mistakes are."""
-        cluster, spec = await asyncio.to_thread(load_spec, topology, self._runtime.settings)
-        if impossible := await self._impossible_faults(spec):
-            await asyncio.to_thread(load_spec, topology, self._runtime.settings, impossible)
-        return cluster, spec
-
-    async def _impossible_faults(self, spec: ClusterSpec) -> dict[str, str]:
-        impossible: dict[str, str] = {}
-        for name, declared in spec.faults.items():
-            if isinstance(declared.request, ImpairRequest):
-                try:
-                    await self._runtime.links.require(declared.request.impairment)
-                except HostCapabilityMissing as error:
-                    impossible[name] = str(error)
-        return impossible
+        return await load_for_host(self._runtime, topology)
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)

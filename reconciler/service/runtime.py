@@ -1,8 +1,10 @@
 """What one process needs to serve: settings, store, drivers, SSH connections and the inline controller."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -32,6 +34,10 @@ log = structlog.get_logger(__name__)
 
 def _no_checkpoint(_name: str) -> None:
     """Outside the tests nothing happens at an action's boundary."""
+
+
+def _host_memory_mb() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
 
 
 class Runtime:
@@ -113,8 +119,13 @@ class Runtime:
 
     async def _host_facts(self, record: ClusterRecord) -> HostFacts:
         """Facts about this host that nodes of the record depend on; KVM is not tried for those that do not need it."""
+        memory_mb = _host_memory_mb()
         if not needs_kvm_verdict(record):
-            return HostFacts(kvm_usable=False)
+            return HostFacts(kvm_usable=False, memory_mb=memory_mb)
+        return replace(await self.kvm_verdict(), memory_mb=memory_mb)
+
+    async def kvm_verdict(self) -> HostFacts:
+        """Whether KVM is worth it on this host; tried once."""
         async with self._probing:
             if self._facts is None:
                 verdict = await probe_kvm(self.settings.state_dir)

@@ -4,6 +4,7 @@ libvirt adds much of its own to what it is given, so only the fields of `Domain`
 """
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from reconciler.model.topology import DiskBus
 SPARE_PCIE_PORTS = 10
 """Root ports beyond those of the devices we render: each disk that is plugged in later takes one."""
 
+_DISKS_PER_SATA_CONTROLLER = 6  # libvirt adds the controllers; the first one is part of the machine
 _CPU_MODES = {"host": "host-passthrough", "maximum": "maximum"}
 _BUSES: dict[str, DiskBus] = {bus.value: bus for bus in DiskBus}
 _CPU_OF_MODE = {mode: cpu for cpu, mode in _CPU_MODES.items()}
@@ -65,6 +67,16 @@ def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs) 
 def render_disk(target: str, disk: DomainDisk) -> str:
     """One disk, as it is plugged into a running machine."""
     return element_text(_disk_element(target, disk))
+
+
+def render_scsi_controller() -> str:
+    """The controller of all SCSI disks, as it is plugged into a running machine that has had none."""
+    return element_text(_scsi_controller())
+
+
+def has_scsi(xml: str) -> bool:
+    """Whether a machine has a controller for SCSI disks."""
+    return parse_element(xml).find("devices/controller[@type='scsi']") is not None
 
 
 @lru_cache(maxsize=2048)  # an idle host shows the same texts at each resync
@@ -119,7 +131,7 @@ def _render_devices(devices: ET.Element, domain: Domain) -> None:
         devices.append(_disk_element(target, disk))
     _child(devices, "controller", type="usb", model="none")
     if any(disk.bus is DiskBus.SCSI for disk in domain.disks.values()):
-        _child(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+        devices.append(_scsi_controller())
     _child(devices, "controller", type="pci", index="0", model="pcie-root")
     for index in range(1, _pcie_devices(domain) + SPARE_PCIE_PORTS + 1):
         _child(devices, "controller", type="pci", index=str(index), model="pcie-root-port")
@@ -136,9 +148,14 @@ def _render_devices(devices: ET.Element, domain: Domain) -> None:
     _child(devices, "panic", model="isa")
 
 
+def _scsi_controller() -> ET.Element:
+    return ET.Element("controller", type="scsi", index="0", model="virtio-scsi")
+
+
 def _pcie_devices(domain: Domain) -> int:
-    """Devices that take a root port: virtio disks, network card, serial controller, random numbers, SCSI."""
-    return sum(disk.bus is DiskBus.VIRTIO for disk in domain.disks.values()) + 4
+    """Devices that take a root port: virtio disks, network card, serial controller, random numbers, SCSI, more SATA."""
+    of_bus = Counter(disk.bus for disk in domain.disks.values())
+    return of_bus[DiskBus.VIRTIO] + 4 + of_bus[DiskBus.SATA] // _DISKS_PER_SATA_CONTROLLER
 
 
 def _render_console(devices: ET.Element, log: Path) -> None:
@@ -154,10 +171,17 @@ def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
     _child(element, "source", file=str(disk.path))
     _append_backing(element, disk.backing, kept=_image_below(target, disk))
     _child(element, "target", dev=target, bus=disk.bus.value)
+    if disk.bus is DiskBus.SCSI:
+        _child(element, "address", type="drive", controller="0", bus="0", target="0", unit=str(_unit(target)))
     if disk.read_only:
         _child(element, "readonly")
     _text(element, "serial", target)
     return element
+
+
+def _unit(target: str) -> int:
+    """A unit of its own on the one controller: libvirt puts seven on each, and makes the next ones lsilogic (9.0.0)."""
+    return ord(target[-1]) - ord("a")
 
 
 def _image_below(target: str, disk: DomainDisk) -> BackingFile | None:

@@ -14,7 +14,15 @@ import libvirt
 
 from reconciler.errors import Conflict, LibvirtUnavailable
 from reconciler.host.libvirt.connection import Connection, LibvirtSilent
-from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
+from reconciler.host.libvirt.domain_xml import (
+    DomainRecord,
+    domain_mark,
+    has_scsi,
+    parse_domain,
+    render_disk,
+    render_domain,
+    render_scsi_controller,
+)
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
@@ -24,6 +32,7 @@ from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Halt, Network, PowerState, Unknown
 from reconciler.model.plan import Epochs
+from reconciler.model.topology import DiskBus
 from reconciler.together import together
 
 _UNDEFINE_ALL = (
@@ -258,7 +267,12 @@ def _names(listed: Iterable[Any]) -> frozenset[str]:
 
 def _create_network(handle: Any, *, cluster: str, name: str, network: Network) -> None:
     _delete_network(handle, cluster=cluster, name=name)
-    handle.networkDefineXML(render_network(cluster, name, network)).create()
+    made = handle.networkDefineXML(render_network(cluster, name, network))
+    try:
+        made.create()
+    except libvirt.libvirtError:
+        made.undefine()  # one that cannot be started would stand in the way of others
+        raise
 
 
 def _start_network(handle: Any, *, cluster: str, name: str) -> None:
@@ -309,7 +323,10 @@ def _undefine_domain(handle: Any, *, cluster: str, node: str) -> None:
 
 def _attach_disk(handle: Any, *, cluster: str, node: str, target: str, disk: DomainDisk) -> None:
     both = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
-    our_domain(handle, cluster, node).attachDeviceFlags(render_disk(target, disk), both)
+    domain = our_domain(handle, cluster, node)
+    if disk.bus is DiskBus.SCSI and not has_scsi(domain.XMLDesc(0)):
+        domain.attachDeviceFlags(render_scsi_controller(), both)  # libvirt itself would take an lsilogic
+    domain.attachDeviceFlags(render_disk(target, disk), both)
 
 
 def _start(handle: Any, *, cluster: str, node: str, paused: bool, resume_epoch: int) -> None:

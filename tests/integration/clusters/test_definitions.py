@@ -3,11 +3,14 @@
 import asyncio
 import os
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 
+from reconciler import process
 from reconciler.errors import (
     ApprovalRequired,
     ClusterError,
@@ -15,12 +18,16 @@ from reconciler.errors import (
     Conflict,
     ErrorCode,
     HostCapabilityMissing,
+    OperationFailed,
+    TopologyInvalid,
 )
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NETEM, Feature
+from reconciler.model.document import Network
 from reconciler.model.plan import DefineDomain, Start
 from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
+from reconciler.model.topology import Forward
 from reconciler.service.clusters import Approval
 from reconciler.service.plan_view import plan_view
 from tests.integration.bed import BASE_IMAGE, Bed, Session, audit, host_libvirt
@@ -376,3 +383,99 @@ async def test_a_kernel_that_was_built_again_under_its_name_is_the_one_that_boot
 async def _reasons_to_define(session: Session) -> set[str]:
     plan = (await session.clusters.plan("alpha", start=False)).plan
     return {action.reason for action in plan.actions if isinstance(action, DefineDomain)}
+
+
+async def test_what_libvirt_or_the_host_would_refuse_is_known_before_anything_is_made(
+    bed: Bed, session: Session
+) -> None:
+    def spoil(document: dict[str, Any]) -> None:
+        document["cpu"] = "host-passthrough"
+        document["virt_type"] = "qemu"
+        document["nodes"][0]["vcpus"] = 256
+        document["network"]["name"] = "theirs"
+
+    theirs = (
+        "<network><name>theirs</name><bridge name='vb-alpha'/><ip address='192.168.150.129' prefix='25'/></network>"
+    )
+    before = audit(bed)
+    with host_libvirt() as host:
+        foreign = host.networkDefineXML(theirs)
+    try:
+        bed.write_topology("alpha", edit=spoil)
+        with pytest.raises(TopologyInvalid, match="5 problems in ") as refused:
+            await session.clusters.plan("alpha")
+        for said in (
+            "cpu: host-passthrough is no CPU that libvirt knows",
+            "nodes[0].vcpus: 256 is more than a machine can have (at most 255)",
+            "network.name: a libvirt network named 'theirs' is there",
+            "network.bridge: vb-alpha is the bridge of the libvirt network theirs",
+            "network.subnet: 192.168.150.0/24 overlaps 192.168.150.128/25 of the libvirt network theirs",
+        ):
+            assert said in str(refused.value)
+        bed.write_topology("alpha")
+        with pytest.raises(Conflict, match="2 problems in "):
+            await session.clusters.define("alpha")
+    finally:
+        foreign.undefine()
+    assert audit(bed) == before
+
+
+async def test_a_subnet_that_the_host_has_already_is_refused_and_leaves_no_dead_network(
+    bed: Bed, session: Session
+) -> None:
+    bed.write_topology("alpha")
+    await process.run(["ip", "link", "add", "dmy0", "up", "type", "dummy"])
+    await process.run(["ip", "address", "add", "192.168.150.200/28", "dev", "dmy0"])
+    try:
+        with pytest.raises(Conflict, match=r"overlaps 192\.168\.150\.192/28, which this host has at dmy0"):
+            await session.clusters.define("alpha")
+        await process.run(["ip", "address", "add", "192.168.150.2/24", "dev", "dmy0"])
+        network = Network(
+            bridge="vb-alpha", gateway="192.168.150.1", prefix_length=24, forward=Forward.ISOLATED, active=True
+        )
+        with pytest.raises(OperationFailed):
+            await session.runtime.libvirt.create_network("alpha", "net-alpha", network)
+    finally:
+        await process.run(["ip", "link", "del", "dmy0"])
+    assert not audit(bed).networks
+    await session.clusters.define("alpha")
+    await process.run(["ip", "link", "add", "dmy0", "up", "type", "dummy"])
+    try:  # what is there already is not made, so nothing stands in its way
+        await process.run(["ip", "address", "add", "192.168.150.200/28", "dev", "dmy0"])
+        assert (await session.clusters.plan("alpha", start=False)).plan.converged
+    finally:
+        await process.run(["ip", "link", "del", "dmy0"])
+
+
+@pytest.mark.parametrize("bus", ["scsi", "sata", "virtio"])
+async def test_as_many_disks_as_a_topology_may_have_are_on_controllers_that_guests_know(
+    bed: Bed, session: Session, bus: str
+) -> None:
+    def add_disks(document: dict[str, Any]) -> None:
+        document["nodes"][0]["extra_disks"] = [
+            {"path": str(bed.directory / f"{number}.qcow2"), "size_gb": 1, "bus": bus} for number in range(24)
+        ]
+
+    bed.write_topology("alpha", nodes=1, edit=add_disks)
+    await session.clusters.apply("alpha", wait_for_ssh=False)
+    with host_libvirt() as host:
+        devices = ET.fromstring(host.lookupByName("alpha.n0").XMLDesc(0)).iterfind("devices/controller")
+        scsi = [device.get("model") for device in devices if device.get("type") == "scsi"]
+    assert scsi == (["virtio-scsi"] if bus == "scsi" else [])
+    assert (await session.clusters.plan("alpha")).plan.converged
+
+
+async def test_a_first_scsi_disk_is_plugged_in_with_a_controller_that_guests_know(bed: Bed, session: Session) -> None:
+    def add_disk(document: dict[str, Any]) -> None:
+        disk = {"path": str(bed.directory / "0.qcow2"), "size_gb": 1, "bus": "scsi"}
+        document["nodes"][0]["extra_disks"] = [disk]
+
+    bed.write_topology("alpha", nodes=1)
+    await session.clusters.apply("alpha", wait_for_ssh=False)
+    bed.write_topology("alpha", nodes=1, edit=add_disk)
+    await session.clusters.apply("alpha", wait_for_ssh=False)
+    with host_libvirt() as host:
+        for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+            devices = ET.fromstring(host.lookupByName("alpha.n0").XMLDesc(flags)).iterfind("devices/controller")
+            assert [of.get("model") for of in devices if of.get("type") == "scsi"] == ["virtio-scsi"]
+    assert (await session.clusters.plan("alpha")).plan.converged

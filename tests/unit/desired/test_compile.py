@@ -216,4 +216,7 @@ def test_a_demand_for_a_kvm_that_is_slower_than_emulation_is_warned_of() -> None
     assert warning.startswith("alpha: `virt_type: kvm`")
     assert "still in long mode after 0.6 s" in warning
     assert warnings_for(RECORD, slow) == ()
+    (warning,) = warnings_for(RECORD, HostFacts(kvm_usable=False, memory_mb=600))
+    assert "1024 MiB" in warning
+    assert warnings_for(RECORD, HostFacts(kvm_usable=False, memory_mb=1024)) == ()
     assert warnings_for(with_node(virt_type=VirtType.KVM), HostFacts(kvm_usable=True)) == ()

@@ -14,6 +14,7 @@ from reconciler.controller import round as rounds
 from reconciler.errors import Conflict
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import CreateNetwork, Plan
+from reconciler.model.record import ClusterSpec
 from reconciler.model.status import ConditionStatus, ConditionType
 from reconciler.model.topology import VirtType
 from reconciler.plan import planner
@@ -52,10 +53,13 @@ class SeenHost:
             self.find = lambda: as_wanted(context.record)
             return [Outcome(action, 0.0) for action in todo.actions]
 
+        async def load(*_: object) -> tuple[str, ClusterSpec]:
+            return CLUSTER, SPEC
+
         monkeypatch.setattr(rounds, "observe_cluster", observe)
         monkeypatch.setattr(rounds, "plan", counted)
         monkeypatch.setattr(rounds, "carry_out", carry_out)
-        monkeypatch.setattr(clusters, "load_spec", lambda *_: (CLUSTER, SPEC))
+        monkeypatch.setattr(clusters, "load_for_host", load)
 
     def forget(self) -> None:
         """Count from here on."""

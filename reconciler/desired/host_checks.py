@@ -1,0 +1,131 @@
+"""What of a topology this host refuses: machines that libvirt cannot make, and networks that are in the way. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from ipaddress import IPv4Network
+
+from reconciler.desired.claims import Claim, Claims, MachineClaim
+from reconciler.errors import ErrorCode
+from reconciler.model.host_view import HostView, KnownNetwork, Offer
+from reconciler.model.topology import VirtType
+from reconciler.source.problems import Finding
+
+_OTHER_WORDS = {"host-passthrough": "host", "host-model": "host", "max": "maximum"}
+"""What QEMU and libvirt call what `cpu` has another word for."""
+
+
+def check_host(claims: Claims, seen: HostView) -> Iterator[Finding]:
+    """Everything that this host would refuse, or that somebody else has there."""
+    for machine in claims.machines:
+        yield from _check_machine(machine, seen)
+    yield from _check_names(claims, seen)
+    yield from _check_subnet(claims, seen)
+
+
+def _check_machine(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
+    wanted = machine.virt_type.value
+    if wanted is VirtType.KVM and seen.offers and VirtType.KVM not in seen.offers:
+        message = "libvirt has no KVM on this host (write `auto`, or see `vmcluster doctor`)"
+        yield Finding(machine.virt_type.location, message, ErrorCode.HOST_CAPABILITY_MISSING)
+        return
+    offers = _offers(wanted, seen)
+    if not offers:
+        return
+    most = max(offer.max_vcpus for offer in offers.values())
+    if machine.vcpus is not None and machine.vcpus.value > most:
+        yield Finding(machine.vcpus.location, f"{machine.vcpus.value} is more than a machine can have (at most {most})")
+    if machine.cpu is not None and (trouble := _cpu_trouble(machine.cpu.value, offers)):
+        yield Finding(machine.cpu.location, trouble)
+
+
+def _offers(virt_type: VirtType, seen: HostView) -> Mapping[str, Offer]:
+    """Those that a machine may get: of `auto` both, where it is not known which."""
+    if virt_type is VirtType.AUTO and seen.kvm_usable is not None:
+        virt_type = VirtType.KVM if seen.kvm_usable else VirtType.QEMU
+    return {name: offer for name, offer in seen.offers.items() if virt_type in {VirtType.AUTO, name}}
+
+
+def _cpu_trouble(cpu: str, offers: Mapping[str, Offer]) -> str | None:
+    if any(offer.cpus.get(cpu, False) for offer in offers.values()):
+        return None
+    known = sorted({name for offer in offers.values() for name, works in offer.cpus.items() if works})
+    if not any(cpu in offer.cpus for offer in offers.values()):
+        return f"{cpu} is no CPU that libvirt knows ({_another(cpu, known)})"
+    if VirtType.QEMU in offers:
+        return f"{cpu} needs KVM, and this node is emulated (write `maximum`, or leave `cpu` out)"
+    return f"this host's processor cannot be {cpu} (leave `cpu` out, or write `virt_type: qemu`)"
+
+
+def _another(cpu: str, known: list[str]) -> str:
+    word = _OTHER_WORDS.get(cpu)
+    if word in known:
+        return f"write `{word}`"
+    if cpu in _OTHER_WORDS:
+        return "leave `cpu` out: everything that can be emulated is the default"
+    by_case = {name.casefold(): name for name in known}
+    close = get_close_matches(cpu.casefold(), by_case, n=1)
+    return f"did you mean {by_case[close[0]]}?" if close else "`virsh cpu-models x86_64` lists them"
+
+
+def _check_names(claims: Claims, seen: HostView) -> Iterator[Finding]:
+    own, others = _own(claims, seen), _others(claims, seen)
+    if claims.network_name and any(of.name == claims.network_name.value for of in others):
+        message = (
+            f"a libvirt network named {claims.network_name.value!r} is there that is not of this cluster "
+            "(choose another name)"
+        )
+        yield Finding(claims.network_name.location, message, ErrorCode.CONFLICT)
+    bridge = claims.bridge
+    if bridge is None or any(of.bridge == bridge.value for of in own):
+        return
+    if (other := next((of for of in others if of.bridge == bridge.value), None)) is not None:
+        message = f"{bridge.value} is the bridge of {_whose(other)} (choose another name)"
+        yield Finding(bridge.location, message, ErrorCode.CONFLICT)
+    elif bridge.value in seen.interfaces:
+        message = f"{bridge.value} is an interface of this host already (choose another name)"
+        yield Finding(bridge.location, message, ErrorCode.CONFLICT)
+
+
+def _check_subnet(claims: Claims, seen: HostView) -> Iterator[Finding]:
+    """A network that is there as it is wanted is not made, so nothing is in its way."""
+    subnet = claims.subnet
+    if subnet is None or any(of.active and subnet.value in of.subnets for of in _own(claims, seen)):
+        return
+    if (whose := _whose_addresses(subnet, claims, seen)) is not None:
+        free = _free(subnet.value, seen.taken)
+        choose = f"choose a free one, such as {free}" if free else "choose a free one"
+        yield Finding(subnet.location, f"{subnet.value} overlaps {whose} ({choose})", ErrorCode.CONFLICT)
+
+
+def _whose_addresses(subnet: Claim[IPv4Network], claims: Claims, seen: HostView) -> str | None:
+    for network in _others(claims, seen):
+        for taken in network.subnets:
+            if taken.overlaps(subnet.value):
+                return f"{taken} of {_whose(network)}"
+    bridges = {network.bridge for network in seen.networks}
+    for route in seen.routes:
+        if route.interface not in bridges and route.subnet.overlaps(subnet.value):
+            return f"{route.subnet}, which this host has at {route.interface or 'no interface'}"
+    return None
+
+
+def _whose(network: KnownNetwork) -> str:
+    of_cluster = f" of cluster {network.cluster}" if network.cluster else ""
+    return f"the libvirt network {network.name}{of_cluster}"
+
+
+def _own(claims: Claims, seen: HostView) -> list[KnownNetwork]:
+    return [of for of in seen.networks if of.cluster is not None and of.cluster == claims.cluster_name]
+
+
+def _others(claims: Claims, seen: HostView) -> list[KnownNetwork]:
+    return [of for of in seen.networks if of.cluster is None or of.cluster != claims.cluster_name]
+
+
+def _free(like: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network | None:
+    """A private subnet of the same size that nobody has."""
+    private, used = IPv4Network("192.168.0.0/16"), list(taken)
+    if like.prefixlen < private.prefixlen:
+        return None
+    candidates = private.subnets(new_prefix=like.prefixlen)
+    return next((of for of in candidates if not any(of.overlaps(other) for other in used)), None)

@@ -1,0 +1,49 @@
+"""What a topology meets on a host besides files: what libvirt offers to machines, and what networks are there."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What machines of one `virt_type` can have; `cpus` has every word that `cpu` may be, and whether it works here."""
+
+    max_vcpus: int
+    cpus: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNetwork:
+    """A libvirt network, whosever it is; `cluster` is that of its mark."""
+
+    name: str
+    bridge: str | None
+    subnets: tuple[IPv4Network, ...]
+    cluster: str | None
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Addresses that the host reaches, or has, through an interface."""
+
+    subnet: IPv4Network
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One look at a host. `offers` are by `virt_type`; `kvm_usable` says what `auto` stands for, None: not known."""
+
+    offers: Mapping[str, Offer]
+    networks: tuple[KnownNetwork, ...]
+    routes: tuple[Route, ...]
+    interfaces: frozenset[str]
+    kvm_usable: bool | None = None
+
+    @property
+    def taken(self) -> Iterable[IPv4Network]:
+        """All addresses that are somebody's."""
+        yield from (subnet for network in self.networks for subnet in network.subnets)
+        yield from (route.subnet for route in self.routes)

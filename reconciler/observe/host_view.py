@@ -1,0 +1,18 @@
+"""One look at what a topology meets on the host besides files."""
+
+from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.libvirt.offers import networks_of, offers_of
+from reconciler.host.routes import observe_routes
+from reconciler.model.host_view import HostView
+from reconciler.together import together
+
+
+async def observe_host(libvirt: Libvirt) -> HostView:
+    """What libvirt offers and has, and the host's own network.
+
+    Raises `LibvirtUnavailable`, and `HostCapabilityMissing` or `HostCommandFailed` where `ip` does not say.
+    """
+    offers, networks, (routes, interfaces) = await together(
+        libvirt.connection.ask(offers_of), libvirt.connection.ask(networks_of), observe_routes()
+    )
+    return HostView(offers, networks, routes, interfaces)

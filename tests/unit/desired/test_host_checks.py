@@ -1,0 +1,127 @@
+"""What a host refuses of a topology, from one look at it."""
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired.load import load_spec
+from reconciler.errors import Conflict, ErrorCode, TopologyInvalid
+from reconciler.model.host_view import HostView, KnownNetwork, Offer, Route
+
+from .conftest import TOPOLOGY
+from .files import settings_in
+
+NET = IPv4Network("10.7.0.0/24")
+OWN = KnownNetwork("labnet", "virbr-lab", (NET,), "lab", active=True)
+THEIRS = KnownNetwork("default", "virbr0", (IPv4Network("192.168.122.0/24"),), None, active=True)
+EMULATED = Offer(255, {"host": False, "maximum": True, "qemu64": True, "Haswell-noTSX": True})
+BY_KVM = Offer(240, {"host": True, "maximum": True, "qemu64": False, "Haswell-noTSX": True})
+SEEN = HostView(
+    {"qemu": EMULATED, "kvm": BY_KVM},
+    (THEIRS,),
+    (Route(IPv4Network("10.1.0.0/16"), "eth0"),),
+    frozenset({"lo", "eth0", "virbr0"}),
+    kvm_usable=False,
+)
+
+
+def refusal(host: Path, text: str, seen: HostView) -> str:
+    """What is said of a topology, without the place of its file; empty where it is accepted."""
+    path = host / "lab.yaml"
+    path.write_text(text)
+    try:
+        load_spec(path, settings_in(host), seen=seen)
+    except (TopologyInvalid, Conflict) as error:
+        return str(error).replace(f"{path}:", "")
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("cpu", "virt_type", "kvm_usable", "said"),
+    [
+        ("host-passthrough", "qemu", None, "no CPU that libvirt knows (leave `cpu` out"),
+        ("host-passthrough", "kvm", None, "no CPU that libvirt knows (write `host`)"),
+        ("host-model", "auto", True, "no CPU that libvirt knows (write `host`)"),
+        ("max", "auto", None, "no CPU that libvirt knows (write `maximum`)"),
+        ("haswell-notsx", "auto", None, "did you mean Haswell-noTSX?"),
+        ("Z80", "auto", None, "`virsh cpu-models x86_64` lists them"),
+        ("host", "qemu", None, "host needs KVM, and this node is emulated (write `maximum`"),
+        ("host", "auto", False, "host needs KVM"),
+        ("qemu64", "kvm", None, "this host's processor cannot be qemu64"),
+        ("host", "auto", True, ""),
+        ("host", "auto", None, ""),
+        ("qemu64", "auto", None, ""),
+        ("maximum", "qemu", None, ""),
+        ("Haswell-noTSX", "kvm", None, ""),
+    ],
+)
+def test_a_cpu_is_one_that_machines_of_that_kind_can_have(
+    host: Path, cpu: str, virt_type: str, kvm_usable: bool | None, said: str
+) -> None:
+    seen = replace(SEEN, kvm_usable=kvm_usable)
+    for_all = refusal(host, f"cpu: {cpu}\nvirt_type: {virt_type}\n{TOPOLOGY}", seen)
+    its_own = f"ip: 10.7.0.10, cpu: {cpu}, virt_type: {virt_type}"
+    of_node = refusal(host, TOPOLOGY.replace("ip: 10.7.0.10", its_own), seen)
+    assert said in for_all
+    assert bool(for_all) is bool(said)
+    assert not said or for_all.startswith("1:6: cpu:")
+    assert of_node == for_all.replace("1:6: cpu:", "5:61: nodes[0].cpu:")
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "virt_type", "most"),
+    [(255, "qemu", None), (256, "qemu", 255), (241, "kvm", 240), (241, "auto", None), (512, "auto", 255)],
+)
+def test_a_machine_has_no_more_cpus_than_libvirt_can_give_it(
+    host: Path, vcpus: int, virt_type: str, most: int | None
+) -> None:
+    said = refusal(host, f"virt_type: {virt_type}\n{TOPOLOGY}".replace("vcpus: 1", f"vcpus: {vcpus}"), SEEN)
+    assert said == (f"6:22: nodes[0].vcpus: {vcpus} is more than a machine can have (at most {most})" if most else "")
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (replace(SEEN, networks=(THEIRS, OWN)), ""),
+        (
+            replace(SEEN, networks=(replace(OWN, name="other", bridge="virbr9", cluster="other"),)),
+            "3:52: network.subnet: 10.7.0.0/24 overlaps 10.7.0.0/24 of the libvirt network other of cluster other",
+        ),
+        (
+            replace(SEEN, networks=(replace(THEIRS, subnets=(IPv4Network("10.7.0.128/25"),), active=False),)),
+            "network.subnet: 10.7.0.0/24 overlaps 10.7.0.128/25 of the libvirt network default (",
+        ),
+        (
+            replace(SEEN, routes=(Route(IPv4Network("10.0.0.0/8"), "wg0"),)),
+            "10.0.0.0/8, which this host has at wg0 (choose a free one, such as 192.168.0.0/24)",
+        ),
+        (replace(SEEN, networks=(OWN,), routes=(Route(NET, "virbr-lab"),), interfaces=frozenset({"virbr-lab"})), ""),
+        (replace(SEEN, interfaces=frozenset({"virbr-lab"})), "network.bridge: virbr-lab is an interface of this host"),
+        (
+            replace(SEEN, networks=(replace(THEIRS, bridge="virbr-lab"),)),
+            "network.bridge: virbr-lab is the bridge of the libvirt network default (choose",
+        ),
+        (
+            replace(SEEN, networks=(replace(THEIRS, name="labnet"),)),
+            "network.name: a libvirt network named 'labnet' is there that is not of this cluster",
+        ),
+    ],
+)
+def test_names_and_addresses_of_others_are_left_to_them(host: Path, seen: HostView, said: str) -> None:
+    assert said in refusal(host, TOPOLOGY, seen)
+    assert bool(refusal(host, TOPOLOGY, seen)) is bool(said)
+
+
+def test_what_others_have_is_a_conflict_and_all_is_said_at_once(host: Path) -> None:
+    path = host / "lab.yaml"
+    path.write_text(TOPOLOGY)
+    taken = replace(OWN, cluster=None)
+    with pytest.raises(Conflict) as refused:
+        load_spec(path, settings_in(host), seen=replace(SEEN, networks=(taken,)))
+    assert str(refused.value).startswith("3 problems in ")
+    path.write_text(TOPOLOGY.replace("vcpus: 1", "vcpus: 400"))
+    with pytest.raises(TopologyInvalid, match="4 problems in ") as mixed:
+        load_spec(path, settings_in(host), seen=replace(SEEN, networks=(taken,)))
+    assert mixed.value.code is ErrorCode.TOPOLOGY_INVALID

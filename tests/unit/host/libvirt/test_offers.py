@@ -1,0 +1,43 @@
+"""What libvirt offers, and networks of anybody's. Samples: libvirt 9.0.0 with QEMU 7.2, shortened."""
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from reconciler.host.libvirt.mark import NetworkMark, network_mark_element
+from reconciler.host.libvirt.offers import parse_known_network, parse_offer
+from reconciler.host.libvirt.xml import element_text
+from reconciler.model.host_view import KnownNetwork, Offer
+
+CAPABILITIES = """\
+<domainCapabilities>
+  <machine>pc-q35-7.2</machine>
+  <vcpu max='288'/>
+  <cpu>
+    <mode name='host-passthrough' supported='no'/>
+    <mode name='maximum' supported='yes'><enum name='maximumMigratable'/></mode>
+    <mode name='host-model' supported='yes'><model fallback='forbid'>Nehalem</model></mode>
+    <mode name='custom' supported='yes'>
+      <model usable='yes' vendor='unknown'>qemu64</model>
+      <model usable='no' vendor='AMD'>EPYC</model>
+    </mode>
+  </cpu>
+</domainCapabilities>
+"""
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_a_model_that_lacks_features_can_be_emulated_only(emulated: bool) -> None:
+    cpus = {"host": False, "maximum": True, "qemu64": True, "EPYC": emulated}
+    assert parse_offer(CAPABILITIES, emulated=emulated) == Offer(255, cpus)
+
+
+def test_a_network_is_told_with_all_its_addresses_and_whose_it_is() -> None:
+    mark = element_text(network_mark_element(NetworkMark("lab")))
+    xml = f"""<network><name>net</name><metadata>{mark}</metadata><bridge name='virbr5'/>
+      <ip address='10.0.0.1' netmask='255.255.255.0'/><ip family='ipv4' address='10.1.0.1' prefix='20'/>
+      <ip family='ipv6' address='fd00::1' prefix='64'/></network>"""
+    subnets = (IPv4Network("10.0.0.0/24"), IPv4Network("10.1.0.0/20"))
+    assert parse_known_network(xml, active=True) == KnownNetwork("net", "virbr5", subnets, "lab", active=True)
+    bridged = "<network><name>br</name><forward mode='bridge'/><bridge name='br0'/></network>"
+    assert parse_known_network(bridged, active=False) == KnownNetwork("br", "br0", (), None, active=False)
