@@ -39,6 +39,7 @@ __all__ = ["Approval", "Clusters", "Preview"]
 CONVERGE_TIMEOUT_S = 60.0
 """How long a change of definitions may take, without any boot."""
 
+Think = Callable[[], Awaitable[Preview]]
 Shown = Callable[[Preview], None]
 """Told of a change before it is made."""
 
@@ -84,13 +85,7 @@ class Clusters:
         has not agreed, and `Conflict` where it is not what `plan_hash` names.
         """
         cluster, spec = await self._load(topology)
-
-        async def think() -> Preview:
-            preview = await self._preview(cluster, spec, start=start)
-            require_plan(preview, plan_hash)
-            shown(preview)
-            return preview
-
+        think = _telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
         if start and wait_for_ssh:
             await waiting.wait_for_ssh(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
@@ -100,27 +95,35 @@ class Clusters:
         """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
         return await self.apply(topology, start=False, progress=progress)
 
+    async def plan_rollback(self, cluster: str, *, to: int | None = None) -> Preview:
+        """What `rollback` would do now. Changes nothing."""
+        before = await self._runtime.store.get(cluster)
+        then = await record_at(self._runtime, cluster, to)
+        after = intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
+        return await thought_through(self._runtime, before, after)
+
     async def rollback(
         self,
         cluster: str,
         *,
         to: int | None = None,
+        wait_for_ssh: bool = True,
         approval: Approval = NOTHING_AGREED,
+        plan_hash: str | None = None,
+        shown: Shown = unseen,
+        timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
         """The topology and the power of an earlier generation are wanted again.
 
         Where none is named it is the last in which they differ. Snapshots, and what was carried out once, stay as they
-        are. Raises `ApprovalRequired` as `apply` does.
+        are. Shows, raises and waits as `apply` does; waited for are the nodes that are to run.
         """
-
-        async def think() -> Preview:
-            before = await self._runtime.store.get(cluster)
-            then = await record_at(self._runtime, cluster, to)
-            after = intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
-            return await thought_through(self._runtime, before, after)
-
+        think = _telling(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
+        if wait_for_ssh:
+            running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
+            await waiting.wait_for_ssh(self._runtime, done.record, running, timeout_s, progress)
         return await self._inspection.status(cluster, done.look)
 
     async def adopt(
@@ -293,9 +296,7 @@ class Clusters:
             after = intent.started(after, resume=left)
         return await thought_through(self._runtime, before, after)
 
-    async def _carry_out(
-        self, cluster: str, think: Callable[[], Awaitable[Preview]], approval: Approval, progress: Progress
-    ) -> CarriedOut:
+    async def _carry_out(self, cluster: str, think: Think, approval: Approval, progress: Progress) -> CarriedOut:
         """Write the change that was thought through, where it is agreed to, and have that done."""
 
         async def decide() -> Foreseen:
@@ -350,3 +351,15 @@ class Clusters:
         )
         late.partial = status
         raise late from error
+
+
+def _telling(think: Think, plan_hash: str | None, shown: Shown) -> Think:
+    """A change is thought through, is the one that `plan_hash` names, and `shown` is told of it."""
+
+    async def told() -> Preview:
+        preview = await think()
+        require_plan(preview, plan_hash)
+        shown(preview)
+        return preview
+
+    return told

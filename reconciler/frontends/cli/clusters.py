@@ -4,14 +4,14 @@
 
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from reconciler.errors import ApprovalRequired
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import narrate, unheard
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, given, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, Work, conduct, given, present
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
@@ -37,6 +37,12 @@ AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Agree to no
 AllowDataLoss = Annotated[
     bool, typer.Option("--allow-data-loss", help="Agree to nodes being made anew and disks being deleted.")
 ]
+PlanHash = Annotated[
+    str | None,
+    typer.Option(
+        "--plan-hash", metavar="HASH", help="Do what was shown under this hash, or nothing where that changed."
+    ),
+]
 
 
 @app.command()
@@ -46,12 +52,7 @@ def apply(
     wait: Wait = True,
     allow_restart: AllowRestart = False,
     allow_data_loss: AllowDataLoss = False,
-    plan_hash: Annotated[
-        str | None,
-        typer.Option(
-            "--plan-hash", metavar="HASH", help="Do what `plan` showed under this hash, or nothing where it changed."
-        ),
-    ] = None,
+    plan_hash: PlanHash = None,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
@@ -87,14 +88,7 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
     """
     manner = Manner(output=output)
     wanted = given(topology, manner)
-
-    async def work(use: UseCases) -> "PlanView":
-        from reconciler.service.plan_view import plan_view
-
-        return plan_view(await use.clusters.plan(wanted, start=start))
-
-    view = present(work, manner, _show_plan)
-    raise typer.Exit(FAILURE if view.blocked else 0 if view.converged else CHANGES)
+    _present_plan(lambda use: use.clusters.plan(wanted, start=start), manner)
 
 
 @app.command()
@@ -109,17 +103,33 @@ def rollback(
             help="As `history` lists it; left out: the last that wanted something else.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be done, as `plan` does, with its exit codes.")
+    ] = False,
+    wait: Wait = True,
     allow_restart: AllowRestart = False,
     allow_data_loss: AllowDataLoss = False,
+    plan_hash: PlanHash = None,
+    timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Want of a cluster again what was wanted before: its topology and the power of its nodes."""
+    if dry_run:
+        _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
     async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.service.proposal import Approval
+        from reconciler.service.clusters import Approval, unseen
 
-        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
-        return await use.clusters.rollback(cluster, to=to, approval=approval, progress=use.progress)
+        return await use.clusters.rollback(
+            cluster,
+            to=to,
+            wait_for_ssh=wait,
+            approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
+            plan_hash=plan_hash,
+            shown=_show_preview if output is OutputFormat.TABLE else unseen,
+            timeout_s=timeout,
+            progress=use.progress,
+        )
 
     present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
@@ -263,6 +273,18 @@ def crash(
         return next(each for each in status.nodes if each.name == node)
 
     present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_node)
+
+
+def _present_plan(think: "Work[Preview]", manner: Manner) -> NoReturn:
+    """Print what would be done, and end with the exit code that says whether there is anything."""
+
+    async def work(use: UseCases) -> "PlanView":
+        from reconciler.service.plan_view import plan_view
+
+        return plan_view(await think(use))
+
+    view = present(work, manner, _show_plan)
+    raise typer.Exit(FAILURE if view.blocked else 0 if view.converged else CHANGES)
 
 
 def _require_consent(cluster: str, manner: Manner) -> None:

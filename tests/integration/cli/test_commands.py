@@ -45,6 +45,37 @@ def test_a_plan_tells_drift_from_what_a_changed_topology_asks_for(
     assert "[drift]" in vmcluster("plan", "cli", "--no-start", code=2).out
 
 
+def test_a_rollback_shows_its_plan_and_asks_as_apply_does(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:
+    vmcluster("apply", str(topology), "--no-start")
+    bed.write_topology("cli", nodes=3)
+    vmcluster("apply", "cli", "--no-start")
+    previewed = vmcluster("rollback", "cli", "--dry-run", code=2).out
+    assert "  - domain/n2" in previewed
+    plan_hash = vmcluster("rollback", "cli", "--dry-run", "-o", "json", code=2).data["plan_hash"]
+    assert f"plan hash: {plan_hash}" in previewed
+    refused = vmcluster("rollback", "cli", code=1)
+    assert "  - domain/n2" in refused.out
+    assert "`--allow-data-loss` agrees to it" in refused.err
+    assert len(vmcluster("status", "cli", "-o", "json").data["nodes"]) == 3
+    assert "CONFLICT" in vmcluster("rollback", "cli", "--plan-hash", "0", "--allow-data-loss", code=1).err
+    gone_back = vmcluster("rollback", "cli", "--plan-hash", plan_hash, "--allow-data-loss")
+    assert "  - domain/n2" in gone_back.out
+    assert len(vmcluster("status", "cli", "-o", "json").data["nodes"]) == 2
+
+
+def test_a_rollback_waits_for_the_logins_of_the_nodes_that_are_to_run(
+    vmcluster: Vmcluster, bed: Bed, topology: Path
+) -> None:
+    vmcluster("apply", str(topology), "--no-wait")
+    vmcluster("stop", "cli", "n1", "--mode", "destroy")
+    refused = vmcluster("rollback", "cli", "--timeout", "1", code=1)
+    assert "SSH_TIMEOUT" in refused.err
+    assert states(vmcluster) == {"running"}
+    vmcluster("stop", "cli", "--mode", "destroy")
+    vmcluster("rollback", "cli", "--to", "1", "--no-wait")
+    assert states(vmcluster) == {"running"}
+
+
 def test_applying_again_has_nothing_to_do(vmcluster: Vmcluster, topology: Path) -> None:
     vmcluster("apply", "cli", "--no-start")
     again = vmcluster("apply", "cli", "--no-start")
