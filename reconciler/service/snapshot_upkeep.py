@@ -14,6 +14,7 @@ from reconciler.model.record import ClusterRecord
 from reconciler.observe.verification import verify_snapshots
 from reconciler.service.access import existing
 from reconciler.service.progress import Progress, no_progress
+from reconciler.service.revert_losses import allocated_bytes
 from reconciler.service.runtime import Runtime
 from reconciler.service.snapshot_tree import SnapshotTree, snapshot_tree
 from reconciler.service.snapshots import resolved_name, snapshot_not_found
@@ -134,7 +135,7 @@ def _unneeded(cluster: str, desired: ClusterDocument, observed: ClusterDocument,
                 path=Path(path),
                 node=layer.node,
                 disk=layer.disk,
-                size_bytes=_allocated_bytes(Path(path)),
+                size_bytes=allocated_bytes(Path(path)),
                 held=not half_made and Path(path) not in goes_now,  # those are swept first, alone
             )
             for path, layer in observed.layers.items()
@@ -142,7 +143,3 @@ def _unneeded(cluster: str, desired: ClusterDocument, observed: ClusterDocument,
         ),
         half_made=half_made,
     )
-
-
-def _allocated_bytes(path: Path) -> int:
-    return path.stat().st_blocks * 512 if path.exists() else 0

@@ -34,7 +34,9 @@ from reconciler.service import intent
 from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
+from reconciler.service.revert_losses import RevertLosses, allocated_bytes, losses_of
 from reconciler.service.runtime import Runtime
+from reconciler.service.snapshot_tree import snapshot_tree
 from reconciler.service.waiting import converge, wait_for_ssh
 from reconciler.together import together
 
@@ -122,6 +124,14 @@ class Snapshots:
         if (info := next(found, None)) is None:
             raise snapshot_not_found(record, name)
         return info
+
+    async def revert_losses(self, cluster: str, name: str) -> RevertLosses:
+        """What a revert would take away now. Changes nothing; raises as `revert` does where the names do not fit."""
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        _require_same_nodes(record, name, await self._found(record, name))
+        observed, manifests = await together(self._observed(record), self._manifests(record))
+        return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests), name)
 
     async def revert(
         self,
@@ -298,4 +308,4 @@ def _node_info(node: str, part: SnapshotNode) -> SnapshotNodeInfo:
 
 
 def _file_info(path: Path) -> SnapshotFile:
-    return SnapshotFile(path=str(path), size_bytes=path.stat().st_blocks * 512 if path.exists() else 0)
+    return SnapshotFile(path=str(path), size_bytes=allocated_bytes(path))

@@ -2,13 +2,13 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
-import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from reconciler.errors import ApprovalRequired
+from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import narrate, unheard
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, Work, conduct, given, present
@@ -293,12 +293,9 @@ def _require_consent(cluster: str, manner: Manner) -> None:
     async def refuse(_: UseCases) -> None:
         raise ApprovalRequired(f"the disks of {cluster!r} would be deleted for good", hint="`yes` agrees to it")
 
-    if not sys.stdin.isatty():
+    if not can_be_asked():
         conduct(refuse, manner)
-    question = f"Delete the disks, seeds, host keys and snapshots of {cluster!r} for good?"
-    if not typer.confirm(question, err=True):
-        narrate("nothing was changed")
-        raise typer.Exit(FAILURE)
+    require_a_yes(f"Delete the disks, seeds, host keys and snapshots of {cluster!r} for good?")
 
 
 def _say_what_next(status: "ClusterStatus") -> None:

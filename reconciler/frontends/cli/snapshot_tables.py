@@ -7,6 +7,7 @@ import typer
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.results import SnapshotDeleteResult, SnapshotInfo
+from reconciler.service.revert_losses import NodeLoss, RevertLosses
 from reconciler.service.snapshot_tree import SnapshotPlace, SnapshotTree
 from reconciler.service.snapshot_upkeep import Unneeded, UnneededLayer, Verification
 
@@ -44,6 +45,25 @@ def show_deleted(result: SnapshotDeleteResult) -> None:
     for node in result.per_node.values():
         if not node.deleted:
             typer.echo(printable(f"  {node.node_name}: {node.error}"))
+
+
+def loss_lines(losses: RevertLosses) -> Iterator[str]:
+    """What a revert takes away, node by node, and what keeps it."""
+    since = f", as of {at(losses.created_at)}" if losses.created_at else ""
+    yield f"going back to snapshot {one_line(losses.snapshot_name)}{since}; lost is what has come since:"
+    width = max((len(node) for node in losses.per_node), default=0)
+    for node, loss in losses.per_node.items():
+        yield f"  {one_line(node):<{width}}  {_loss(loss)}"
+    yield f"`vmcluster snapshot create {one_line(losses.cluster_name)} NAME --memory` would keep all of it"
+
+
+def _loss(loss: NodeLoss) -> str:
+    memory = {True: "its memory and ", False: "", None: "its memory, if it runs, and "}[loss.memory]
+    written = "what it wrote" if loss.written_bytes is None else f"{size(loss.written_bytes)} on its disks"
+    if loss.kept_by is None:
+        return f"{memory}{written}; no snapshot keeps any of it"
+    until = f" ({at(loss.kept_until)})" if loss.kept_until else ""
+    return f"{memory}{written}; up to {one_line(loss.kept_by)}{until} that snapshot keeps it"
 
 
 def show_tree(tree: SnapshotTree) -> None:

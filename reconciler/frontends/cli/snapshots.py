@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.completion import complete_snapshot
+from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
 from reconciler.frontends.cli.output import narrate
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, SnapshotDeleteResult, SnapshotInfo
+    from reconciler.service.revert_losses import RevertLosses
     from reconciler.service.snapshot_tree import SnapshotTree
     from reconciler.service.snapshot_upkeep import Unneeded, Verification
 
@@ -85,17 +87,29 @@ def revert(
         bool, typer.Option("--restart/--no-restart", help="Have nodes do what they did then, or leave all of them off.")
     ] = True,
     wait: Wait = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a terminal, before it is done.")] = False,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Take all nodes back to a snapshot. What was written since then is lost, unless another snapshot has it."""
+    """Take all nodes back to a snapshot. What was written since then is lost, unless another snapshot has it.
+
+    It says what will be lost. On a terminal it asks first; where nobody can be asked, it is done as it was asked for.
+    """
+    from reconciler.frontends.cli.snapshot_tables import loss_lines
     from reconciler.frontends.cli.tables import show_status
+
+    async def look(use: UseCases) -> "RevertLosses":
+        return await use.snapshots.revert_losses(cluster, name)
 
     async def work(use: UseCases) -> "ClusterStatus":
         return await use.snapshots.revert(
             cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout, progress=use.progress
         )
 
+    for line in loss_lines(conduct(look, Manner(output=output))):
+        narrate(line)
+    if can_be_asked() and not yes:
+        require_a_yes(f"Take all nodes of {cluster!r} back to {name!r}?")
     began = time.monotonic()
     present(work, Manner(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
     narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")

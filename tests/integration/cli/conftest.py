@@ -1,6 +1,8 @@
 """The command as a user runs it: a process of its own on a test's bed."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,3 +49,21 @@ def vmcluster(bed: Bed) -> Vmcluster:
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return run
+
+
+def answered_on_a_terminal(bed: Bed, words: list[str], answer: str) -> Ended:
+    """How a command ends whose standard input is a terminal at which somebody types the answer."""
+    person, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, *words],
+        env=bed.environment,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.write(person, answer.encode())
+        out, asked = process.communicate(timeout=DEADLINE_S)
+    os.close(person)
+    os.close(terminal)
+    return Ended(process.returncode, out, asked)

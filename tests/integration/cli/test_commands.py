@@ -1,7 +1,5 @@
 """The command as a user runs it, on a real libvirtd; no machine boots here."""
 
-import os
-import pty
 import signal
 import subprocess
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.bed import Bed, host_libvirt
-from tests.integration.cli.conftest import COMMAND, DEADLINE_S, Vmcluster
+from tests.integration.cli.conftest import COMMAND, DEADLINE_S, Vmcluster, answered_on_a_terminal
 
 
 @pytest.fixture
@@ -193,21 +191,9 @@ def test_a_person_is_asked_before_disks_are_deleted(
     vmcluster: Vmcluster, bed: Bed, topology: Path, answer: str, code: int, kept: bool
 ) -> None:
     vmcluster("apply", "cli", "--no-start")
-    person, terminal = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, "destroy", "cli", "--remove-overlays"],
-        env=bed.environment,
-        stdin=terminal,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        os.write(person, answer.encode())
-        _, asked = process.communicate(timeout=DEADLINE_S)
-    os.close(person)
-    os.close(terminal)
-    assert "Delete the disks, seeds, host keys and snapshots of 'cli' for good? [y/N]" in asked
-    assert process.returncode == code
+    ended = answered_on_a_terminal(bed, ["destroy", "cli", "--remove-overlays"], answer)
+    assert "Delete the disks, seeds, host keys and snapshots of 'cli' for good? [y/N]" in ended.err
+    assert ended.code == code
     assert (bed.settings.overlay_dir / "cli").exists() is kept
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.bed import Bed
-from tests.integration.cli.conftest import Vmcluster
+from tests.integration.cli.conftest import Vmcluster, answered_on_a_terminal
 
 CLUSTER = "cli"
 
@@ -41,8 +41,29 @@ def test_a_snapshot_is_taken_shown_reverted_to_and_deleted(vmcluster: Vmcluster,
     reverted = vmcluster("snapshot", "revert", cluster, "first")
     assert "shut off" in reverted.out
     assert "reverted to first in " in reverted.err
+    assert "lost is what has come since:\n  n0  " in reverted.err
     assert vmcluster("snapshot", "delete", cluster, "first").out == "snapshot first is gone\n"
     assert shown(vmcluster, "list", cluster) == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0)])
+def test_a_person_is_told_what_a_revert_loses_and_asked(
+    vmcluster: Vmcluster, bed: Bed, cluster: str, answer: str, code: int
+) -> None:
+    vmcluster("snapshot", "create", cluster, "first")
+    before = vmcluster("history", cluster, "-o", "json").data
+    ended = answered_on_a_terminal(bed, ["snapshot", "revert", cluster, "baseline"], answer)
+    assert "  n0  " in ended.err
+    assert "up to first" in ended.err
+    assert "Take all nodes of 'cli' back to 'baseline'? [y/N]" in ended.err
+    assert ended.code == code
+    assert len(vmcluster("history", cluster, "-o", "json").data) == len(before) + (code == 0)
+
+
+def test_a_yes_on_the_command_line_is_not_asked_for_again(vmcluster: Vmcluster, bed: Bed, cluster: str) -> None:
+    vmcluster("snapshot", "create", cluster, "first")
+    ended = answered_on_a_terminal(bed, ["snapshot", "revert", cluster, "first", "--yes"], "")
+    assert (ended.code, "[y/N]" in ended.err) == (0, False)
 
 
 def test_the_topologys_own_name_stands_for_a_snapshot_everywhere(vmcluster: Vmcluster, cluster: str) -> None:

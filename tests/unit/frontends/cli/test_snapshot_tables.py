@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.frontends.cli.snapshot_tables import (
+    loss_lines,
     show_created,
     show_deleted,
     show_snapshot,
@@ -23,6 +24,7 @@ from reconciler.model.results import (
     SnapshotNodeInfo,
 )
 from reconciler.model.snapshot import SnapshotPower
+from reconciler.service.revert_losses import NodeLoss, RevertLosses
 from reconciler.service.snapshot_tree import SnapshotPlace, SnapshotTree
 from reconciler.service.snapshot_upkeep import SnapshotCheck, Unneeded, UnneededLayer, Verification
 
@@ -104,6 +106,26 @@ def test_what_was_taken_and_what_was_deleted_is_a_line(capsys: Captured) -> None
         "snapshot base takes 231 MiB\n"
         "snapshot base is gone\n"
     )
+
+
+def test_what_a_revert_loses_is_told_node_by_node_with_what_keeps_it() -> None:
+    losses = RevertLosses(
+        cluster_name="lab",
+        snapshot_name="a",
+        created_at=TAKEN,
+        per_node={
+            "n0": NodeLoss(memory=True, written_bytes=3 * MIB, kept_by="b", kept_until=TAKEN),
+            "node": NodeLoss(memory=False, written_bytes=0, kept_by=None, kept_until=None),
+            "n2": NodeLoss(memory=None, written_bytes=None, kept_by="a", kept_until=None),
+        },
+    )
+    assert list(loss_lines(losses)) == [
+        "going back to snapshot a, as of 2026-01-02 03:04:05Z; lost is what has come since:",
+        "  n0    its memory and 3.0 MiB on its disks; up to b (2026-01-02 03:04:05Z) that snapshot keeps it",
+        "  node  0 B on its disks; no snapshot keeps any of it",
+        "  n2    its memory, if it runs, and what it wrote; up to a that snapshot keeps it",
+        "`vmcluster snapshot create lab NAME --memory` would keep all of it",
+    ]
 
 
 def test_a_tree_shows_what_stands_on_what_and_where_the_nodes_are() -> None:

@@ -1,0 +1,20 @@
+"""Asking a person before something is lost."""
+
+import sys
+
+import typer
+
+from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.session import FAILURE
+
+
+def can_be_asked() -> bool:
+    """Whether somebody sits at a terminal."""
+    return sys.stdin.isatty()
+
+
+def require_a_yes(question: str) -> None:
+    """Ask; end the command, which has changed nothing, unless the answer is yes."""
+    if not typer.confirm(question, err=True):
+        narrate("nothing was changed")
+        raise typer.Exit(FAILURE)
