@@ -15,7 +15,14 @@ from reconciler.kernel_log.traces import continues_report
 _BACKWARDS_US = 1_000_000
 _STRAY_LINES = 16
 """Lines in a row with an older time that may still be stray ones, when the clock jumps forward again after them."""
-_DEAD = "---[ end Kernel panic - not syncing"
+_FEW_LINES = 2
+"""Lines with an older time at the end of a log that are a boot: one alone is rather a stray one."""
+_DISORDER_US = 50_000
+"""How far the lines of CPUs that speak at once may be out of order."""
+_LAST_WORDS = re.compile(
+    r"---\[ end Kernel panic - not syncing|reboot: (?:Restarting system|Power down|System halted|Power off)"
+)
+"""kernel/panic.c and kernel/reboot.c; whatever has an older time after that is of another boot."""
 _BANNER = re.compile(r"Linux version [0-9]|Booting Linux on physical CPU |Booting Linux on hartid ")
 """init/main.c, start_kernel: the first line of every boot; arm, arm64 and RISC-V say on which CPU before it."""
 _FIRMWARE = re.compile(r"SeaBIOS|iPXE|GNU GRUB|GRUB loading|UEFI|BdsDxe|EFI stub|Decompressing Linux|U-Boot |OpenSBI ")
@@ -34,10 +41,14 @@ def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
 
 @dataclass(slots=True)
 class _Run:
-    """Lines in a row whose time goes forward; `weight` counts those that only a kernel that has booted would say."""
+    """Lines in a row whose time goes forward.
+
+    `weight` counts those that only a kernel that has booted would say, of which it takes `enough` to believe it.
+    """
 
     start: int
     newest_us: int
+    enough: int = 1
     weight: int = 0
 
 
@@ -52,11 +63,12 @@ class _Clock:
     @property
     def boot(self) -> int:
         """Where the last boot begins if nothing follows: what stayed behind was one."""
-        return next((run.start for run in reversed(self._runs) if run.weight), self._runs[0].start)
+        believed = (run.start for run in reversed(self._runs[1:]) if run.weight >= run.enough)
+        return next(believed, self._runs[0].start)
 
     def tell(self, index: int, line: LogLine, time_us: int) -> None:
         """Take the time of the next line that has one."""
-        slack_us = 0 if self._dead or self.rebooting else _BACKWARDS_US
+        slack_us = _DISORDER_US if self._dead or self.rebooting else _BACKWARDS_US
         while len(self._runs) > 1 and time_us + slack_us >= self._runs[-2].newest_us:
             self._runs.pop()
         top = self._runs[-1]
@@ -66,10 +78,11 @@ class _Clock:
         elif time_us + slack_us >= top.newest_us or (len(self._runs) == 1 and continues_report(line.text)):
             top.newest_us = time_us
         else:
-            self._runs.append(top := _Run(index, time_us))
+            enough = 1 if self._dead or line.inline else _FEW_LINES
+            self._runs.append(top := _Run(index, time_us, enough))
         if len(self._runs) > 1:
             self._weigh(top, line)
-        self._dead = self._dead or line.text.startswith(_DEAD)
+        self._dead = self._dead or _LAST_WORDS.match(line.text) is not None
 
     def _weigh(self, run: _Run, line: LogLine) -> None:
         if not line.inline and not continues_report(line.text):

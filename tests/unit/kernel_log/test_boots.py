@@ -39,8 +39,17 @@ OLD = ["at 90", "at 91"]
         ["[   40.000000]  stuck_function+0x1/0x2", "[   40.000001]  its_caller+0x1/0x2"],
         ["[   40.000000] RIP: 0010:stuck+0x1/0x2", *stamped(92), "[   41.000000] </NMI>", *stamped(93)],
         stamped(90.5),
+        stamped(5),
     ],
-    ids=["one stray line", "some", "a stamp behind other text", "a stuck CPU's trace", "and again", "a small disorder"],
+    ids=[
+        "one stray line",
+        "some",
+        "a stamp behind other text",
+        "a stuck CPU's trace",
+        "and again",
+        "a small disorder",
+        "one at the end",
+    ],
 )
 def test_an_old_time_that_does_not_last_is_no_boot(after: list[str]) -> None:
     assert since_boot(*stamped(90, 91), *after)[:2] == OLD
@@ -64,4 +73,10 @@ def test_a_boot_that_begins_behind_a_login_prompt_is_one_as_more_follows() -> No
 
 def test_each_boot_counts_from_the_one_before() -> None:
     assert since_boot(*stamped(90), *stamped(0, 1, 30), *stamped(0, 1)) == ["at 0", "at 1"]
-    assert since_boot(*stamped(90), *stamped(0, 1, 30), *stamped(0)) == ["at 0"]
+    assert since_boot(*stamped(90), *stamped(0, 1, 30), *stamped(0)) == ["at 0", "at 1", "at 30", "at 0"]
+
+
+def test_after_the_last_words_of_a_shutdown_one_line_is_enough() -> None:
+    last = ["[   91.000000] reboot: Restarting system"]
+    assert since_boot(*stamped(90), *last, *stamped(0.5)) == ["at 0.5"]
+    assert since_boot(*stamped(90), *last, "[   90.999000] still here")[0] == "at 90"
