@@ -97,7 +97,9 @@ class _Fitting:
         if isinstance(value, str):
             return _cut_text(value, room)[0]
         if _is_of_results(value):
-            return _with_following(*self._cut(value, room, from_start=True, keep_one=True))
+            items, behind = _without_following(value)
+            kept, left_out = self._cut(items, room, from_start=True, first=_in_trouble(items), keep_one=True)
+            return _with_following(kept, left_out + behind)
         if isinstance(value, dict):
             return self._fit_fields(value, room, free=free)
         share = max(_ITEM_BYTES, room // len(value)) if isinstance(value, list) else 0
@@ -123,7 +125,7 @@ class _Fitting:
                 value,
                 room,
                 from_start=key in self.from_start,
-                first=frozenset(record.get("failed_nodes") or ()),
+                first=_in_trouble(value).union(record.get("failed_nodes") or ()),
             )
             return _counted({**record, key: kept}, key, left_out, free=free)
         return {**record, key: self.fit(value, room, free=key == "parameters")}
@@ -158,6 +160,12 @@ def _is_of_results(value: Any) -> bool:
     """Whether these are results of which the last can count those behind it."""
     items = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
     return bool(items) and all(isinstance(item, dict) and "omitted" in item for item in items)
+
+
+def _in_trouble(items: Any) -> frozenset[str]:
+    """Those of several nodes on which something went wrong: of them a client wants to know first."""
+    pairs = items.items() if isinstance(items, dict) else ()
+    return frozenset(key for key, of in pairs if isinstance(of, dict) and (of.get("error") or of.get("error_count")))
 
 
 def _is_collection(value: Any, key: str, *, free: bool) -> bool:
@@ -223,6 +231,17 @@ def _with_following(items: Any, left_out: int) -> Any:
     copied = items.copy()
     copied[last] = _counted(items[last], FOLLOWING, left_out)
     return copied
+
+
+def _without_following(items: Any) -> tuple[Any, int]:
+    """The items without the count of those behind them, and that count: its item may be left out itself."""
+    pairs = [*items.items()] if isinstance(items, dict) else [*enumerate(items)]
+    key, last = pairs[-1]
+    if not (behind := last["omitted"].get(FOLLOWING, 0)):
+        return items, 0
+    copied = items.copy()
+    copied[key] = {**last, "omitted": {of: count for of, count in last["omitted"].items() if of != FOLLOWING}}
+    return copied, behind
 
 
 def _length_bytes(text: str) -> int:

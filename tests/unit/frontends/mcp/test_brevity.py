@@ -156,6 +156,12 @@ def test_the_rest_of_a_list_can_be_asked_for_until_everything_was_there() -> Non
     assert seen == [item["name"] for item in items]
 
 
+def test_a_page_that_does_not_fit_counts_all_that_follows() -> None:
+    items = [{"name": f"item {number}", "text": "x" * 300, "omitted": {}} for number in range(500)]
+    page = cut(items, place=(), offset=100, limit=300)
+    assert page[-1]["omitted"]["following"] == 400 - len(page) > 100
+
+
 def test_the_rest_of_each_nodes_lines_can_be_asked_for() -> None:
     logs = {node: {"lines": [f"{node} {n}" for n in range(9000)], "omitted_lines": 0, "omitted": {}} for node in "ab"}
     page = cut(logs, place=("*", "lines"), offset=4000, limit=10)
@@ -172,6 +178,16 @@ def test_nodes_on_which_a_command_failed_are_shown_before_others() -> None:
     shown = cut({"results": results, "failed_nodes": ["n299", "n150"], "omitted": {}})
     assert {"n299", "n150"} < set(shown["results"])
     assert shown["omitted"] == {"results": 300 - len(shown["results"])}
+
+
+def test_nodes_whose_kernels_are_in_trouble_are_shown_before_others() -> None:
+    lines = [f"line {number}" for number in range(50)]
+    logs = {
+        f"n{n}": {"lines": lines, "error_count": int(n == 200), "omitted_lines": 0, "omitted": {}} for n in range(300)
+    }
+    shown = cut(logs, place=("*", "lines"))
+    assert "n200" in shown
+    assert [*shown.values()][-1]["omitted"]["following"] == 300 - len(shown) > 0
 
 
 def test_an_error_of_many_nodes_is_cut_as_well() -> None:
