@@ -15,6 +15,7 @@ from reconciler.frontends.cli.completion import complete_nodes, complete_target
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate
+from reconciler.frontends.cli.remote_words import RemoteCommand
 from reconciler.frontends.cli.session import Manner, UseCases, conduct
 from reconciler.programs import clean_environment
 
@@ -41,13 +42,13 @@ class Target:
     nodes: tuple[str, ...] | None
 
 
-@app.command("exec")
+@app.command("exec", cls=RemoteCommand)
 def execute(
     cluster: Cluster,
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NODE] -- COMMAND...",
+            metavar="[NODE] [--] COMMAND...",
             help="A node (unless --all or --nodes is given), then the command. One word is a shell command line as it "
             "is; several words are quoted so that the node's shell sees the same words.",
             autocompletion=complete_target,
@@ -76,7 +77,7 @@ def execute(
 
     Standard output and standard error are the command's own, byte for byte as they come, and so is the exit code: 124
     when its time was up, 255 when it could not be run or was asked for wrongly. On many nodes each line begins with
-    its node, and the code is the highest one.
+    its node, the nodes that failed are named last, and the code is the highest one.
     """
     target, command = split_words(words, everywhere=everywhere, nodes=nodes)
     variables = parse_environment(env or ())
@@ -88,12 +89,12 @@ def execute(
         _run_on_many(cluster, target.nodes, command, variables, manner, stdin=given, timeout_s=timeout)
 
 
-@app.command(context_settings={"ignore_unknown_options": False})
+@app.command(cls=RemoteCommand)
 def ssh(
     cluster: Cluster,
     node: Node,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="A command; left out: a login shell.")
+        list[str] | None, typer.Argument(metavar="[[--] COMMAND...]", help="A command; left out: a login shell.")
     ] = None,
     terminal: Annotated[bool, typer.Option("--tty", "-t", help="Give the command a terminal.")] = False,
 ) -> None:
@@ -213,6 +214,17 @@ def _pass_on_all(result: "ExecAllResult") -> None:
         _remark(each, node)
     for node, error in result.errors.items():
         narrate(f"{node}: error [{error.code}] {error.message.removeprefix(f'node {node}: ')}")
+    if result.failed_nodes:
+        asked = len(result.results.keys() | result.errors.keys())
+        causes = ", ".join(f"{node} ({_cause(node, result)})" for node in result.failed_nodes)
+        narrate(f"failed on {len(result.failed_nodes)} of {asked} nodes: {causes}")
+
+
+def _cause(node: str, result: "ExecAllResult") -> str:
+    if node in result.errors:
+        return result.errors[node].code
+    ended = result.results[node]
+    return "time was up" if ended.timed_out else f"exit {ended.exit_code}"
 
 
 def _write(out: str, err: str) -> None:

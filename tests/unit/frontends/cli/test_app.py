@@ -89,6 +89,8 @@ def test_a_wrong_command_line_exits_1_because_2_says_that_a_plan_has_changes(
         ("exec lab alpha --timeout abc -- true", "'--timeout'"),
         ("exec lab alpha --timeout 0 -- true", "0 is not more than 0"),
         ("exec lab alpha --bogus -- true", "--bogus"),
+        ("exec lab alpha ls --all", "write -- before the command"),
+        ("ssh lab alpha top -t", "write -- before the command"),
         ("ssh lab", "Missing argument"),
     ],
 )
@@ -144,6 +146,11 @@ def test_a_command_in_a_node_that_could_not_be_run_exits_255(invoke: Invoke, lab
     ended = invoke("exec", "lab", "nope", "--", "true")
     assert ended.code == 255
     assert "error [NODE_NOT_FOUND] nope: " in ended.err
+
+
+@pytest.mark.parametrize("words", ["exec lab nope uname -r", "ssh lab nope ls -la", "exec lab nope df -h"])
+def test_a_remote_command_keeps_its_options_without_two_dashes(invoke: Invoke, lab: ClusterRecord, words: str) -> None:
+    assert "error [NODE_NOT_FOUND] nope: " in invoke(*words.split()).err
 
 
 @pytest.mark.parametrize(

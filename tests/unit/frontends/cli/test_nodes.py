@@ -123,10 +123,21 @@ def test_output_of_many_nodes_is_told_apart_and_nodes_without_an_answer_are_name
         {"code": "SSH_TIMEOUT", "message": "node b: no login", "node": "b", "recoverable": True}
     )
     answers = ExecAllResult(
-        results={"a": result("1\n2\n", "w\n")}, all_succeeded=False, failed_nodes=("b",), errors={"b": error}
+        results={
+            "a": result("1\n2\n", "w\n"),
+            "c": result(exit_code=3),
+            "d": result(exit_code=124, timed_out=True),
+        },
+        all_succeeded=False,
+        failed_nodes=("b", "c", "d"),
+        errors={"b": error},
     )
     nodes._pass_on_all(answers)
-    assert capfd.readouterr() == ("a: 1\na: 2\n", "a: w\nb: error [SSH_TIMEOUT] no login\n")
+    out, err = capfd.readouterr()
+    assert out == "a: 1\na: 2\n"
+    assert err.startswith("a: w\n")
+    assert "\nb: error [SSH_TIMEOUT] no login\n" in err
+    assert err.endswith("\nfailed on 3 of 4 nodes: b (SSH_TIMEOUT), c (exit 3), d (time was up)\n")
 
 
 def test_standard_input_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
