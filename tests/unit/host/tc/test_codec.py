@@ -14,9 +14,13 @@ from reconciler.model.links import LEFTOVER, Distribution, Impairment, TapQdisc
 from tests.unit.faults.samples import impairments
 from tests.unit.host.tc.simulated import SimulatedTap
 
-GOLDEN = Path(__file__).parent / "golden" / "steps.iproute2-6.1.0.linux-6.1.json"
-STEPS: list[dict[str, Any]] = json.loads(GOLDEN.read_text())
-"""What a real kernel with netem showed after each batch of ours, one after the other on one tap."""
+Step = dict[str, Any]
+SAMPLES: dict[str, list[Step]] = {
+    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "golden").glob("steps.*.json"))
+}
+"""What a real kernel with netem showed after each batch of ours, one after the other on one tap, by program."""
+
+STEPS = [step for steps in SAMPLES.values() for step in steps]
 
 A, B, C = "52:54:00:11:22:33", "52:54:00:11:22:44", "52:aa:bb:cc:dd:ee"
 SLOW = as_shown(Impairment(rate_kbit=1000))
@@ -42,32 +46,34 @@ def shaped(**senders: Impairment) -> tuple[SimulatedTap, TapQdisc]:
     return tap, want
 
 
-def wanted(step: dict[str, Any]) -> TapQdisc:
+def wanted(step: Step) -> TapQdisc:
     return TapQdisc({mac: Impairment(**values) for mac, values in step["wanted"].items()})
 
 
-def tree_of(step: dict[str, Any]) -> TapTree:
+def tree_of(step: Step) -> TapTree:
     return parse_tap(json.dumps(step["qdiscs"]), "\n".join(step["classes"]), "\n".join(step["filters"]))
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{len(step['wanted'])}-senders")
-def test_what_the_kernel_shows_is_what_was_wanted(step: dict[str, Any]) -> None:
+def test_what_the_kernel_shows_is_what_was_wanted(step: Step) -> None:
     tree = tree_of(step)
     assert tree.shaping == wanted(step)
     assert not tree.damaged
     assert render_batch("tapa", tree, wanted(step)) == ""
 
 
-def test_each_golden_batch_is_rendered_from_what_the_kernel_showed_before() -> None:
+@pytest.mark.parametrize("steps", SAMPLES.values(), ids=SAMPLES)
+def test_each_golden_batch_is_rendered_from_what_the_kernel_showed_before(steps: list[Step]) -> None:
     before = parse_tap('[{"kind":"noqueue","handle":"8001:","root":true,"options":{}}]', "", "")
-    for step in STEPS:
+    for step in steps:
         assert render_batch("tapa", before, wanted(step)).splitlines() == step["batch"]
         before = tree_of(step)
 
 
-def test_the_simulated_tc_shows_what_the_real_one_showed() -> None:
+@pytest.mark.parametrize("steps", SAMPLES.values(), ids=SAMPLES)
+def test_the_simulated_tc_shows_what_the_real_one_showed(steps: list[Step]) -> None:
     tap = SimulatedTap()
-    for step in STEPS:
+    for step in steps:
         tap.batch("\n".join(step["batch"]))
         assert parse_tap(*tap.show()).senders == tree_of(step).senders
 
