@@ -60,17 +60,9 @@ def style_of(output: bytes) -> Style:
 def parse_console(output: bytes) -> list[LogLine]:
     """The newest `LINES_LIMIT` lines of a console's log.
 
-    Only lines with the kernel's mark are its own, where there is one at all. Works from the end, in blocks, so that no
-    log costs more than its newest lines.
+    Only lines with the kernel's mark are its own, where there is one at all.
     """
-    style = style_of(output)
-    blocks: list[list[LogLine]] = []
-    end, room = len(output), LINES_LIMIT
-    while end > 0 and room > 0:
-        start = _block_start(output, end)
-        blocks.append(_parse_block(output[start:end], style)[-room:])
-        end, room = start, room - len(blocks[-1])
-    return list(chain.from_iterable(reversed(blocks)))
+    return _newest(output, style_of(output))
 
 
 class ConsoleStream:
@@ -89,7 +81,7 @@ class ConsoleStream:
         complete = whole + newline
         if self.style is Style.BARE:
             self.style = style_of(complete)
-        return _parse_block(complete, self.style)[-LINES_LIMIT:]
+        return _newest(complete, self.style)
 
 
 def dropped_messages(lines: Sequence[LogLine]) -> int:
@@ -101,6 +93,17 @@ def dropped_notice(lines: Sequence[LogLine]) -> str:
     """What to tell of messages that are missing on a console; empty where none are."""
     count = dropped_messages(lines)
     return f"the console was too slow for {count} of the kernel's messages, which are not on it" if count else ""
+
+
+def _newest(output: bytes, style: Style) -> list[LogLine]:
+    """The newest lines: from the end, in blocks, so that no log costs more than those."""
+    blocks: list[list[LogLine]] = []
+    end, room = len(output), LINES_LIMIT
+    while end > 0 and room > 0:
+        start = _block_start(output, end)
+        blocks.append(_parse_block(output[start:end], style)[-room:])
+        end, room = start, room - len(blocks[-1])
+    return list(chain.from_iterable(reversed(blocks)))
 
 
 def _block_start(output: bytes, end: int) -> int:

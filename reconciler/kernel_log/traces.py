@@ -22,7 +22,7 @@ _NAMED = "|".join(
         r"task:.{1,64}? (?:state|stack)[:.]|note: .{1,64}?\[[0-9]{1,10}\] exited with |Dumping ftrace buffer",
         r"Process .{1,64}? \(pid: |Stack ?: ?\(?|Exception stack\(|--- (?:interrupt|Exception): ",
         # x86
-        r"RIP[: ]|E?IP: |PGD |\*pde|#PF: |PKRU: |EFLAGS: |ORIG_[RE]AX: ",
+        r"RIP[: ]|EIP: |IP: (?:\[<|\(null\)|[A-Za-z_][\w.]{0,200}+\+0x)|PGD |\*pde|#PF: |PKRU: |EFLAGS: |ORIG_[RE]AX: ",
         # arm64, arm
         r"Mem abort info|Data abort info|(?:swapper|user) pgtable: |pstate: |pmr_save: |PC is at |LR is at |pgd = ",
         r"\[[0-9a-f]{8,16}\] (?:\*?pgd=|address between)|Flags: [nN][zZ][cC][vV] |Control: [0-9a-f]{8} ",

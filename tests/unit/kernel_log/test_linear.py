@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.kernel_log import console, records
-from reconciler.kernel_log.console import last_boot, parse_console
+from reconciler.kernel_log.console import ConsoleStream, last_boot, parse_console
 from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import Origin, report
 from reconciler.model.kernel_log import LogSource
@@ -104,9 +104,10 @@ def test_a_line_that_nearly_announces_something_costs_no_more_than_its_length(ne
 @pytest.mark.parametrize("unit", [STAMP, STAMP + b"\n", b"\r[ ", b"a\n", b"[    1.000000] a\n"])
 def test_of_any_log_no_more_than_the_newest_lines_are_kept(unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "LINES_LIMIT", 1000)
-    lines = parse_console(filled(unit, 128 * KIB) + b"\n[    2.000000] the last\n")
-    assert len(lines) <= 1000
-    assert lines[-1].text == "the last"
+    output = filled(unit, 128 * KIB) + b"\n[    2.000000] the last\n"
+    for lines in (parse_console(output), ConsoleStream().take(output)):
+        assert len(lines) <= 1000
+        assert lines[-1].text == "the last"
 
 
 def test_of_any_records_no_more_than_the_newest_lines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

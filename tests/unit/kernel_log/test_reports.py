@@ -114,6 +114,13 @@ def test_a_trace_without_an_event_is_no_warning_for_each_of_its_frames() -> None
     assert (answer.warning_count, answer.events) == (1, ())
 
 
+@pytest.mark.parametrize(
+    "text", ["IP: routing cache hash table of 1024 buckets", "e1000: 00:00 up", "raid6: avx2x4 gen()"]
+)
+def test_what_only_looks_like_a_trace_is_counted_by_its_level(text: str) -> None:
+    assert report([LogLine(text, level=4, facility="kern")], KMSG).warning_count == 1
+
+
 def test_cpus_that_speak_at_once_are_told_apart_by_their_callers() -> None:
     first, second, noise = said(ARM64, "T41"), said(X86_SOFT_LOCKUP, "C1"), said("\n".join([BEFORE] * 40), "T7")
     mixed = [line for lines in zip(first, second[: len(first)], noise, strict=False) for line in lines]
