@@ -105,31 +105,43 @@ class _Following:
 
 
 class _Remembered:
-    """The newest lines of one source, known again by what both sources say of a line: its text, and its time if any."""
+    """The newest lines of one source, known again by what both sources say of a line: its text, and its time if any.
+
+    Where only one of the sources knows times, a line of the one stands for a line of the other, and is used up by it.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[int | None, str], None] = {}
-        self._texts: Counter[str] = Counter()
+        self._lines: dict[tuple[int, str], None] = {}
+        self._timed: Counter[str] = Counter()
+        self._untimed: Counter[str] = Counter()
+        self._added = 0
 
     def add(self, line: LogLine) -> None:
-        key = (line.timestamp_us, line.text)
+        self._added += 1
+        key = (-self._added if line.timestamp_us is None else line.timestamp_us, line.text)
         if key not in self._lines:
-            self._texts[line.text] += 1
+            self._texts(key)[line.text] += 1
         self._lines[key] = None
         if len(self._lines) > _REMEMBERED:
-            self._forget(next(iter(self._lines)))
+            oldest = next(iter(self._lines))
+            del self._lines[oldest]
+            _use(self._texts(oldest), oldest[1])
 
     def has(self, line: LogLine) -> bool:
-        """Whether a line was told; one without a time stands for one with its text, which is used up by it."""
-        if line.timestamp_us is not None:
-            return (line.timestamp_us, line.text) in self._lines
-        if not self._texts[line.text]:
-            return False
-        self._texts[line.text] -= 1
-        return True
+        """Whether a line was told."""
+        if line.timestamp_us is None:
+            return _use(self._timed, line.text)
+        return (line.timestamp_us, line.text) in self._lines or _use(self._untimed, line.text)
 
-    def _forget(self, key: tuple[int | None, str]) -> None:
-        del self._lines[key]
-        self._texts[key[1]] -= 1
-        if self._texts[key[1]] <= 0:
-            del self._texts[key[1]]
+    def _texts(self, key: tuple[int, str]) -> Counter[str]:
+        return self._untimed if key[0] < 0 else self._timed
+
+
+def _use(texts: Counter[str], text: str) -> bool:
+    """Take one of a text away, if there is one."""
+    if text not in texts:
+        return False
+    texts[text] -= 1
+    if not texts[text]:
+        del texts[text]
+    return True

@@ -20,6 +20,13 @@ def test_a_line_without_a_time_is_known_again_as_often_as_it_was_told() -> None:
     assert [told.has(LogLine("slow")) for _ in range(3)] == [True, True, False]
 
 
+def test_a_line_that_was_told_without_a_time_is_known_again_by_its_text() -> None:
+    told = _Remembered()
+    told.add(LogLine("slow"))
+    told.add(LogLine("slow"))
+    assert [told.has(LogLine("slow", time_us)) for time_us in (5, 6, 7)] == [True, True, False]
+
+
 def test_of_very_many_lines_the_oldest_are_forgotten() -> None:
     told = _Remembered()
     for number in range(_REMEMBERED + 1):
