@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from reconciler.model.event import ClusterEvent
 from reconciler.service.access import require_cluster_name
-from reconciler.service.history import history_of
+from reconciler.service.history import entries_of
 from reconciler.service.runtime import Runtime
 
 __all__ = ["ClusterEvent", "events_of", "follow_events"]
@@ -21,7 +21,7 @@ async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]
         require_cluster_name(cluster)
     found = await runtime.store.events(cluster)
     if cluster is not None and not found:
-        await history_of(runtime, cluster)
+        await entries_of(runtime, cluster)
     return found
 
 

@@ -37,7 +37,7 @@ async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> C
 
 def last_other(entries: Sequence[HistoryEntry]) -> int:
     """The newest generation that wanted another topology or power than the last one. Raises `InvalidArgument`."""
-    wanted = {generation: _restorable(document) for generation, document in _documents(entries)}
+    wanted = {generation: _restorable(document) for generation, document in documents(entries)}
     *earlier, newest = wanted
     found = next((of for of in reversed(earlier) if wanted[of] not in (None, wanted[newest])), None)
     if found is None:
@@ -57,10 +57,11 @@ def _restorable(document: Any) -> Any:
 
 
 def _document_at(entries: Sequence[HistoryEntry], generation: int) -> Any:
-    return next((of for number, of in _documents(entries) if number == generation), None)
+    return next((of for number, of in documents(entries) if number == generation), None)
 
 
-def _documents(entries: Iterable[HistoryEntry]) -> Iterator[tuple[int, Any]]:
+def documents(entries: Iterable[HistoryEntry]) -> Iterator[tuple[int, Any]]:
+    """Each generation, and the record as it was then. Raises `StoreUnavailable` where a patch does not fit."""
     document = None
     for entry in entries:
         try:

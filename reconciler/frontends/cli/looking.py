@@ -15,7 +15,7 @@ from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterHandle, ClusterSummary
-    from reconciler.service.history import HistoryEntry
+    from reconciler.service.history import Change
 
 app = typer.Typer()
 
@@ -73,7 +73,7 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
     """List every change of what was wanted of a cluster: when, by whom, and what."""
     from reconciler.frontends.cli.tables import show_history
 
-    async def work(use: UseCases) -> "list[HistoryEntry]":
+    async def work(use: UseCases) -> "list[Change]":
         from reconciler.service.history import history_of
 
         return await history_of(use.runtime, cluster)

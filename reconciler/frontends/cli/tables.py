@@ -1,6 +1,5 @@
 """Results as people read them: columns without lines, as kubectl prints them."""
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,14 +12,13 @@ from rich.text import Text
 from reconciler.frontends.cli.text import one_line, printable, short_id
 from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, NodeStatus
 from reconciler.model.status import Condition, ConditionStatus
-from reconciler.service.history import HistoryEntry
+from reconciler.service.history import Change
 
 _UNLIMITED_COLUMNS = 10_000
 """Where output is not a terminal, lines are as long as they are."""
 
 STATE_STYLES = {"running": "green", "crashed": "red", "paused": "yellow", "True": "green", "False": "yellow"}
-_SHOWN_OPERATIONS = 3
-_VALUE_MAX_LENGTH = 60
+_SHOWN_CHANGES = 6
 
 
 def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}) -> None:
@@ -81,37 +79,23 @@ def show_handle(handle: ClusterHandle, commands: Sequence[str]) -> None:
     print_columns(["NODE", "ROLE", "KERNEL", "LOGIN"], rows)
 
 
-def show_history(entries: Sequence[HistoryEntry]) -> None:
+def show_history(entries: Sequence[Change]) -> None:
     """The changes of a record, oldest first."""
     print_columns(
         ["GENERATION", "AT", "BY", "CHANGE"],
-        ([str(e.generation), at(e.at), e.actor, patch_in_words(e.patch)] for e in entries),
+        ([str(e.generation), at(e.at), e.actor, _first(e.changes)] for e in entries),
     )
 
 
-def patch_in_words(patch: Sequence[Mapping[str, object]]) -> str:
-    """The first operations of a patch, and how many more there are."""
-    shown = [_operation(operation) for operation in patch[:_SHOWN_OPERATIONS]]
-    more = len(patch) - len(shown)
-    return "; ".join([*shown, f"{more} more"] if more else shown) or "nothing"
+def _first(changes: Sequence[str]) -> str:
+    """The first parts of a change, and how many more there are."""
+    more = len(changes) - _SHOWN_CHANGES
+    return "; ".join([*changes[:_SHOWN_CHANGES], *([f"{more} more"] if more > 0 else [])])
 
 
 def at(moment: datetime) -> str:
     """A moment to the second, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S}Z"
-
-
-def _operation(operation: Mapping[str, object]) -> str:
-    path, value = operation["path"], operation.get("value")
-    if not path:
-        return "- the record" if value is None else "+ the record"
-    sign = {"add": "+", "remove": "-"}.get(str(operation["op"]), "~")
-    return f"{sign} {path}" + ("" if value is None else f" = {_value(value)}")
-
-
-def _value(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _VALUE_MAX_LENGTH else f"{text[:_VALUE_MAX_LENGTH]}…"
 
 
 def _show_nodes(nodes: Sequence[NodeStatus]) -> None:

@@ -182,8 +182,9 @@ def test_a_cluster_that_never_was_has_neither_a_history_nor_events(
 def test_the_history_of_a_cluster_names_who_changed_what(invoke: Invoke, lab: ClusterRecord) -> None:
     ended = invoke("history", "lab")
     generation, *_, actor, sign, what = ended.out.splitlines()[1].split(maxsplit=5)
-    assert (generation, actor, f"{sign} {what}") == ("1", "test", "+ the record")
-    assert invoke("history", "lab", "-o", "json").data[0]["patch"][0]["op"] == "replace"
+    assert (generation, actor, f"{sign} {what}") == ("1", "test", "+ cluster of 2 nodes")
+    (change,) = invoke("history", "lab", "-o", "json").data
+    assert (change["patch"][0]["op"], change["changes"]) == ("replace", ["+ cluster of 2 nodes"])
 
 
 def test_the_ways_to_stop_are_those_of_the_model() -> None:

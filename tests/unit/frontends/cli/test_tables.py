@@ -9,7 +9,7 @@ import typer
 
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit
-from reconciler.frontends.cli.tables import patch_in_words, show_clusters, show_handle, show_history, show_status
+from reconciler.frontends.cli.tables import show_clusters, show_handle, show_history, show_status
 from reconciler.model.results import (
     ClusterHandle,
     ClusterStatus,
@@ -19,6 +19,7 @@ from reconciler.model.results import (
     NodeStatus,
 )
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.service.history import Change
 
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 READY = Condition(
@@ -28,6 +29,7 @@ READY = Condition(
     message="disk full",
     last_transition=SINCE,
 )
+
 Captured = pytest.CaptureFixture[str]
 
 
@@ -126,26 +128,18 @@ def test_a_handle_is_a_command_per_node(capsys: Captured) -> None:
     assert capsys.readouterr().out == ("NODE   ROLE   KERNEL   LOGIN\na      r      6.1.0    ssh -i /k root@10.0.0.1\n")
 
 
-@pytest.mark.parametrize(
-    ("patch", "words"),
-    [
-        ([], "nothing"),
-        ([{"op": "replace", "path": "", "value": {"a": 1}}], "+ the record"),
-        ([{"op": "replace", "path": "", "value": None}], "- the record"),
-        ([{"op": "add", "path": "/a", "value": {"b": True}}], '+ /a = {"b": true}'),
-        ([{"op": "remove", "path": "/a"}], "- /a"),
-        (
-            [{"op": "replace", "path": "/n", "value": number} for number in range(5)],
-            "~ /n = 0; ~ /n = 1; ~ /n = 2; 2 more",
-        ),
-    ],
-)
-def test_a_patch_in_words_has_a_sign_a_path_and_a_value(patch: list[dict[str, object]], words: str) -> None:
-    assert patch_in_words(patch) == words
-
-
-def test_a_long_value_of_a_patch_is_cut() -> None:
-    assert len(patch_in_words([{"op": "add", "path": "/a", "value": "x" * 1000}])) < 80
+def test_a_history_shows_the_first_parts_of_each_change(capsys: Captured) -> None:
+    fields = {"cluster_name": "lab", "actor": "vmcluster:eve", "at": SINCE, "patch": ()}
+    changes = [
+        {**fields, "generation": 2, "changes": tuple("abcdefgh")},
+        {**fields, "generation": 3, "changes": ("i",)},
+    ]
+    show_history([Change.model_validate(change) for change in changes])
+    assert capsys.readouterr().out.splitlines() == [
+        "GENERATION   AT                     BY              CHANGE",
+        "2            2026-01-02 03:04:05Z   vmcluster:eve   a; b; c; d; e; f; 2 more",
+        "3            2026-01-02 03:04:05Z   vmcluster:eve   i",
+    ]
 
 
 def test_a_table_below_lines_that_nobody_reads_ends_the_command_as_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
