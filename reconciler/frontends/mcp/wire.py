@@ -25,6 +25,7 @@ from mcp_types import (
     JSONRPCRequest,
     jsonrpc_message_adapter,
 )
+from pydantic_core import to_json
 
 _DEEPEST = 200  # as the SDK's parser has it (jiter)
 
@@ -78,8 +79,14 @@ async def _write(leaving: MemoryObjectReceiveStream[SessionMessage], target: Tex
     wire = anyio.wrap_file(target)
     async with leaving:
         async for item in leaving:
-            await wire.write(item.message.model_dump_json(by_alias=True, exclude_unset=True) + "\n")
+            await wire.write(render_message(item.message) + "\n")
             await wire.flush()
+
+
+def render_message(message: JSONRPCMessage) -> str:
+    """A message as a line without its end; whatever text came into it, it is one that can be read."""
+    said = as_text(message.model_dump(mode="json", by_alias=True, exclude_unset=True))
+    return to_json(said, inf_nan_mode="null").decode()
 
 
 def parse_message(line: str) -> JSONRPCMessage:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from mcp_types import JSONRPCNotification, JSONRPCResponse
 
+from reconciler.frontends.mcp.wire import render_message
 from tests.unit.frontends.mcp.test_process import INITIALIZE
 
 HUGE = "1" + "0" * 5000
@@ -118,3 +120,11 @@ def test_a_line_that_is_no_message_is_answered_too(wire: Wire, line: bytes, code
     answer = wire.ask(line)
     assert (answer["error"]["code"], answer["id"]) == (code, identity)
     assert wire.call("cluster_list", "{}")["success"]
+
+
+def test_what_a_guest_or_a_file_is_called_never_breaks_the_line() -> None:
+    said = {"names": ["a\ud800b", float("nan")], "text": "ü\n"}
+    response = json.loads(render_message(JSONRPCResponse(jsonrpc="2.0", id=1, result=said)))
+    assert response["result"] == {"names": ["a\\ud800b", None], "text": "ü\n"}
+    told = JSONRPCNotification(jsonrpc="2.0", method="notifications/progress", params={"message": "\udc80"})
+    assert json.loads(render_message(told))["params"]["message"] == "\\udc80"
