@@ -1,6 +1,7 @@
 """Bringing a guest's /etc/hosts up to date, with a stand-in for a guest that ends meanwhile."""
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 
 from reconciler.act import execute
 from reconciler.act.context import ActContext
+from reconciler.guest.address import GuestAddress
 
 
 async def test_a_machine_that_has_ended_is_not_waited_for() -> None:
@@ -17,11 +19,14 @@ async def test_a_machine_that_has_ended_is_not_waited_for() -> None:
     async def is_active(_cluster: str, _node: str) -> bool:
         return False
 
+    address = GuestAddress(
+        cluster="lab", node="n0", host="127.0.0.1", user="root", key_path=Path("/no/key"), host_key="ssh-ed25519 AAAA"
+    )
     context = SimpleNamespace(
         cluster="lab",
         ssh=SimpleNamespace(run=never),
         libvirt=SimpleNamespace(is_active=is_active),
-        address_of=lambda node: node,
+        address_of=lambda _node: address,
     )
     with capture_logs() as logs:
         async with asyncio.timeout(30):
