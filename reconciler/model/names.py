@@ -108,5 +108,14 @@ def extra_disk_target(index: int) -> str:
     return f"vd{chr(ord('b') + index)}"
 
 
+def guest_disk_path(bus: str, target: str) -> str:
+    """Where udev in the guest shows a disk by the serial number that it has from us, its target.
+
+    `/dev/vdb` and the like are given out in the order in which the guest's kernel finds its disks.
+    """
+    model = {"virtio": "virtio-", "scsi": "scsi-0QEMU_QEMU_HARDDISK_", "sata": "ata-QEMU_HARDDISK_"}[bus]
+    return f"/dev/disk/by-id/{model}{target}"
+
+
 def _digest(cluster: str, node: str) -> bytes:
     return hashlib.sha256(domain_name(cluster, node).encode()).digest()

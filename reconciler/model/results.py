@@ -80,6 +80,14 @@ class ClusterStatus(Abridgeable):
     conditions: tuple[Condition, ...] = ()
 
 
+class GuestDisk(Frozen):
+    """An extra disk of a node: the file on the host, and where it is in the guest."""
+
+    path: str
+    guest_path: str = Field(description="The name that stays, whatever else the guest's kernel calls the disk.")
+    size_bytes: int
+
+
 class NodeDescriptor(Frozen):
     """What it takes to log in to one node."""
 
@@ -90,6 +98,7 @@ class NodeDescriptor(Frozen):
     ssh_user: str
     ssh_key_path: str
     host_key: str = Field(description="The node's public SSH host key, as a known_hosts file carries it.")
+    extra_disks: tuple[GuestDisk, ...] = Field(default=(), description="In the order of the topology.")
 
 
 class ClusterHandle(Abridgeable):

@@ -216,7 +216,9 @@ class ExtraDisk(Frozen):
         description="Size in GiB. Needed unless `existing` is true, when the file's own size counts.",
         examples=[20],
     )
-    bus: DiskBus = Field(default=DiskBus.VIRTIO, description="What the guest sees the disk on.")
+    bus: DiskBus = Field(
+        default=DiskBus.VIRTIO, description="What the guest sees the disk on; `handle` tells under which name."
+    )
     existing: StrictBool = Field(
         default=False,
         description="The file is yours: it is used as it is (qcow2 or raw), and never deleted.",

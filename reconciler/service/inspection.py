@@ -9,6 +9,7 @@ from reconciler.controller.round import Look
 from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.connections import NoLogin
+from reconciler.model import names
 from reconciler.model.document import Domain, Network, Power
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.results import (
@@ -16,6 +17,7 @@ from reconciler.model.results import (
     ClusterStatus,
     ClusterSummary,
     DomainState,
+    GuestDisk,
     NodeDescriptor,
     NodeStatus,
 )
@@ -255,6 +257,14 @@ def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:
         ssh_user=address.user,
         ssh_key_path=str(address.key_path),
         host_key=address.host_key,
+        extra_disks=tuple(
+            GuestDisk(
+                path=str(disk.path),
+                guest_path=names.guest_disk_path(disk.bus.value, target),
+                size_bytes=disk.size_bytes,
+            )
+            for target, disk in record.spec.nodes[address.node].extra_disks.items()
+        ),
     )
 
 

@@ -77,6 +77,9 @@ def show_handle(handle: ClusterHandle, commands: Sequence[str]) -> None:
     """How to log in to each node, as commands that can be pasted."""
     rows = ([n.name, n.role, handle.kernel_versions[n.name], c] for n, c in zip(handle.nodes, commands, strict=True))
     print_columns(["NODE", "ROLE", "KERNEL", "LOGIN"], rows)
+    if disks := [[node.name, disk.guest_path, disk.path] for node in handle.nodes for disk in node.extra_disks]:
+        _line()
+        print_columns(["NODE", "DISK IN THE GUEST", "FILE"], disks)
 
 
 def show_history(entries: Sequence[Change]) -> None:

@@ -37,6 +37,10 @@ async def test_a_topology_of_the_specs_boots_and_goes(path: Path, default_places
             status = await session.clusters.apply(path, timeout_s=BOOT_TIMEOUT_S)
             assert all(node.ssh_reachable for node in status.nodes)
             assert (await session.clusters.plan(path)).plan.converged
+            for node in (await session.inspection.handle(path.stem)).nodes:
+                for disk in (disk for disk in node.extra_disks if "/ata-" not in disk.guest_path):
+                    size = await session.nodes.run(path.stem, node.name, f"blockdev --getsize64 {disk.guest_path}")
+                    assert size.stdout.strip() == str(disk.size_bytes), size.stderr
         finally:
             await session.clusters.destroy(path.stem, remove_overlays=True)
 

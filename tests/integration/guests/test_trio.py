@@ -108,8 +108,10 @@ async def test_a_disk_added_to_the_topology_appears_in_the_running_guest(trio: S
     before = await boot_id(trio, "n0")
     guest_bed.write_topology(CLUSTER, nodes=len(NODES), boots=True, edit=edit)
     await trio.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
-    command = "until test -b /dev/disk/by-id/virtio-vdb; do sleep 0.2; done; "
-    answer = await trio.nodes.run(CLUSTER, "n0", f"{command} blockdev --getsize64 /dev/disk/by-id/virtio-vdb")
+    ((told,), *_) = [node.extra_disks for node in (await trio.inspection.handle(CLUSTER)).nodes]
+    assert told.path == str(disk)
+    command = f"until test -b {told.guest_path}; do sleep 0.2; done; blockdev --getsize64 {told.guest_path}"
+    answer = await trio.nodes.run(CLUSTER, "n0", command)
     assert answer.stdout.strip() == str(1 << 30)
     assert await boot_id(trio, "n0") == before
     assert (await trio.clusters.plan(CLUSTER)).plan.converged

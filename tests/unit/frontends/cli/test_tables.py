@@ -10,11 +10,13 @@ import typer
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit
 from reconciler.frontends.cli.tables import show_clusters, show_handle, show_history, show_status
+from reconciler.model.names import guest_disk_path
 from reconciler.model.results import (
     ClusterHandle,
     ClusterStatus,
     ClusterSummary,
     DomainState,
+    GuestDisk,
     NodeDescriptor,
     NodeStatus,
 )
@@ -126,6 +128,24 @@ def test_a_handle_is_a_command_per_node(capsys: Captured) -> None:
     )
     show_handle(handle, ["ssh -i /k root@10.0.0.1"])
     assert capsys.readouterr().out == ("NODE   ROLE   KERNEL   LOGIN\na      r      6.1.0    ssh -i /k root@10.0.0.1\n")
+
+
+def test_a_handle_tells_where_extra_disks_are_in_the_guest(capsys: Captured) -> None:
+    disks = [
+        GuestDisk(path=f"/d/{bus}.qcow2", guest_path=guest_disk_path(bus, target), size_bytes=1)
+        for bus, target in (("virtio", "vdb"), ("scsi", "vdc"), ("sata", "vdd"))
+    ]
+    descriptor = NodeDescriptor(
+        name="a", role="r", ip="10.0.0.1", ssh_user="root", ssh_key_path="/k", host_key="k", extra_disks=tuple(disks)
+    )
+    handle = ClusterHandle(cluster_name="lab", nodes=(descriptor,), kernel_version="6", kernel_versions={"a": "6"})
+    show_handle(handle, ["ssh"])
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        f"NODE   {'DISK IN THE GUEST':<44}   FILE",
+        f"a      {'/dev/disk/by-id/virtio-vdb':<44}   /d/virtio.qcow2",
+        f"a      {'/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_vdc':<44}   /d/scsi.qcow2",
+        f"a      {'/dev/disk/by-id/ata-QEMU_HARDDISK_vdd':<44}   /d/sata.qcow2",
+    ]
 
 
 def test_a_history_shows_the_first_parts_of_each_change(capsys: Captured) -> None:
