@@ -86,6 +86,17 @@ def load_spec(
     return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
 
 
+def find_problems(
+    topology: str | Path | TopologyText, settings: Settings, *, with_files: bool
+) -> tuple[str, tuple[Problem, ...]]:
+    """What a topology's problems are told of, and all of them, without a look at libvirt.
+
+    With files, also those of the images, disks and keys that it names. Raises `TopologyNotFound`.
+    """
+    name, loaded = _load(topology, settings)
+    return name, loaded.problems(survey_host(loaded.claims, settings).findings if with_files else ())
+
+
 def load_topology(path: Path) -> Topology:
     """The topology in a file, checked against itself only; raises `TopologyInvalid` and `TopologyNotFound`."""
     loaded = _load_file(path, None)

@@ -9,13 +9,15 @@ import typer
 
 import reconciler
 from reconciler.frontends.cli.completion import complete_cluster
-from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
+from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import emit
-from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
+from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, conduct, given, present
+from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterHandle, ClusterSummary
     from reconciler.service.history import Change
+    from reconciler.service.validation import Validation
 
 app = typer.Typer()
 
@@ -79,6 +81,39 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
         return await history_of(use.runtime, cluster)
 
     present(work, Manner(output=output), show_history)
+
+
+@app.command()
+def validate(
+    topology: Topology,
+    file_only: Annotated[
+        bool,
+        typer.Option("--file-only", help="Check the file alone, and not the images, disks and keys that it names."),
+    ] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Check a topology file, and print all its problems with path and line; exits 1 where it has any.
+
+    Neither libvirt nor a record is needed: what other clusters and this host's networks say to it, `plan` tells.
+    """
+    manner = Manner(output=output)
+    wanted = given(topology, manner)
+
+    async def work(use: UseCases) -> "Validation":
+        from reconciler.service.validation import validate as check
+
+        return await check(wanted, use.runtime.settings, with_files=not file_only)
+
+    found = present(work, manner, _show_validation)
+    raise typer.Exit(0 if found.valid else FAILURE)
+
+
+def _show_validation(found: "Validation") -> None:
+    for of in found.problems:
+        where = f"{of.path}: " if of.path else ""
+        typer.echo(printable(f"{found.file}:{of.line}:{of.column}: {where}{of.message}"))
+    if found.valid:
+        typer.echo(printable(f"{found.file}: valid"))
 
 
 @app.command()

@@ -124,6 +124,27 @@ def test_every_problem_of_a_topology_is_shown_on_its_line(invoke: Invoke, tmp_pa
     assert len([line for line in ended.err.splitlines() if "broken.yaml" in line or "line" in line]) >= 3
 
 
+def test_a_file_is_validated_whole_without_libvirt_and_without_its_images(invoke: Invoke, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("cluster_name: UPPER\nbase_image: /nope\nnodes: []\nbogus: 1\n")
+    ended = invoke("validate", str(broken))
+    assert (ended.code, ended.err) == (1, "")
+    assert {line.split(":")[1] for line in ended.out.splitlines() if line.startswith(f"{broken}:")} >= {"1", "2", "4"}
+    found = invoke("validate", "broken", "-o", "json").data
+    assert (found["file"], found["valid"]) == (str(broken), False)
+    assert {"cluster_name": 1, "base_image": 2, "bogus": 4}.items() <= {
+        problem["path"]: problem["line"] for problem in found["problems"]
+    }.items()
+    assert invoke("validate", "nope").err.startswith("error [TOPOLOGY_NOT_FOUND]")
+    whole = tmp_path / "whole.yaml"
+    text = Path("specs/topologies/minimal.yaml").read_text()
+    whole.write_text(text.replace("/var/lib/vmcluster/images/base.qcow2", str(tmp_path / "nowhere.qcow2")))
+    assert invoke("validate", str(whole), "--file-only").out == f"{whole}: valid\n"
+    of_host = invoke("validate", str(whole), "-o", "json")
+    assert of_host.code == 1
+    assert "IMAGE_NOT_FOUND" in {problem["code"] for problem in of_host.data["problems"]}
+
+
 @pytest.mark.parametrize("command", ["status", "start", "stop", "destroy", "handle", "history", "plan", "apply"])
 def test_hostile_names_neither_break_a_command_nor_reach_the_terminal_raw(invoke: Invoke, command: str) -> None:
     for name in (HOSTILE, "\udcff", "a" * 5000, "", "'; DROP TABLE records; --"):
