@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.desired.given import TopologyText
 from reconciler.guest.keys import generate_client_key
 from reconciler.model.results import DomainState
 from reconciler.service.runtime import Runtime
@@ -58,6 +59,13 @@ async def test_a_topology_of_the_specs_is_made_and_goes(path: Path, default_plac
             await session.clusters.destroy(path.stem, remove_overlays=True)
 
 
+def _with_one_more(cluster: str) -> TopologyText:
+    """The topology with another node, which the others learn of while they run."""
+    path = Path(f"specs/topologies/{cluster}.yaml")
+    node = "nodes:\n  - {name: cache, vcpus: 1, memory_mb: 512, ip: 192.168.105.12}\n"
+    return TopologyText("more", path.read_text().replace("nodes:\n", node).encode(), path.parent)
+
+
 async def test_a_users_cloud_config_holds_beside_ours_and_over_a_power_cut(default_places: Settings) -> None:
     cluster = "cloud-config"
     async with Runtime(default_places) as runtime:
@@ -80,11 +88,12 @@ async def test_a_users_cloud_config_holds_beside_ours_and_over_a_power_cut(defau
             assert await said("db", "df --output=size -BG / | tail -n 1 | tr -d ' '") == "12G"
             assert await said("web", "df --output=size -BG / | tail -n 1 | tr -d ' '") == "8G"
             await said("web", "echo 192.0.2.2 mirror | sudo -n tee -a /etc/hosts; sync")
+            await session.clusters.apply(_with_one_more(cluster), start=False)
             before = await said("web", "cat /etc/hosts")
             await session.clusters.crash(cluster, "web", ssh_timeout_s=BOOT_TIMEOUT_S)
             assert await said("web", "cat /etc/hosts") == before
-            resolved = await said("web", "getent hosts db registry mirror | tr -s ' '")
-            assert resolved == "192.168.105.11 db\n192.0.2.1 registry\n192.0.2.2 mirror"
+            resolved = await said("web", "getent hosts db cache registry mirror | tr -s ' '")
+            assert resolved == "192.168.105.11 db\n192.168.105.12 cache\n192.0.2.1 registry\n192.0.2.2 mirror"
             assert await said("web", "wc -l < /var/log/boots") == "2"
         finally:
             await session.clusters.destroy(cluster, remove_overlays=True)
