@@ -8,7 +8,7 @@ mounted, however a run ends. The checkout is seen through an overlay: nothing in
     root      makes the root and what Python needs in it, kept between runs
     enter     process 1 inside: mounts, pivot_root, then the command
     short     the tests of the short form
-    earlier   a cluster that was made on the host's release, for `upgrade` to take up on the other
+    earlier   a cluster that was made on the host's release, for `upgrade` or `downgrade` to take up on the other
 """
 
 from pathlib import Path

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import archives
+from tests.other_release.releases import is_newer
+
 EARLIER = "VMCLUSTER_TEST_EARLIER"
 """In the environment inside: the archive with the cluster that was made on the host's release."""
 
@@ -44,6 +47,7 @@ GUEST_TESTS = (
 
 
 UPGRADE_TESTS = ("tests/other_release/upgrade.py",)
+DOWNGRADE_TESTS = ("tests/other_release/downgrade.py",)
 
 HOST_STAGE, GUEST_STAGE = "host", "guests"
 """What can be done while the cluster to take up is made, and what is done then."""
@@ -60,7 +64,8 @@ def makes_earlier(python: str, archive: Path) -> list[str]:
 
 
 def stages(python: str, images: Path) -> dict[str, list[tuple[str, list[str]]]]:
-    """The commands of each stage, with what they are about."""
+    """The commands of each stage, with what they are about, as seen from inside."""
+    taken_up = UPGRADE_TESTS if is_newer(archives.os_release()) else DOWNGRADE_TESTS
     pytest = [python, "-m", "pytest", "-q", "-x", "--durations=5", "--durations-min=1"]
     return {
         HOST_STAGE: [
@@ -69,7 +74,7 @@ def stages(python: str, images: Path) -> dict[str, list[tuple[str, list[str]]]]:
             ("drivers", in_a_lab(python, images, [*pytest, *HOST_TESTS])),
         ],
         GUEST_STAGE: [
-            ("an upgraded cluster", in_a_lab(python, images, [*pytest, *UPGRADE_TESTS])),
+            ("a cluster of the host's release", in_a_lab(python, images, [*pytest, *taken_up])),
             ("three nodes that boot", in_a_lab(python, images, [*pytest, *GUEST_TESTS])),
         ],
     }

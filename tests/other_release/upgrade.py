@@ -3,10 +3,7 @@
 Not found by its name, as it needs `earlier`'s archive: `python -m tests.other_release` runs it.
 """
 
-import os
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import libvirt
 import pytest
@@ -14,24 +11,11 @@ import pytest
 from reconciler.model.plan import StartNetwork
 from reconciler.model.results import DomainState
 from reconciler.service.snapshot_upkeep import SnapshotUpkeep
-from tests.integration.bed import Bed, Session, host_libvirt
+from tests.integration.bed import Session, host_libvirt
 from tests.integration.conftest import TEST_TIMEOUT_S
-from tests.lab.daemons import start_libvirtd, stop_libvirtd
-from tests.other_release.earlier import CLUSTER, DIRECTORY, DISKS, IN_MEMORY, MEMORY, ON_DISK, TIMEOUT_S, unpack
-from tests.other_release.short import EARLIER
+from tests.other_release.earlier import CLUSTER, DISKS, IN_MEMORY, MEMORY, ON_DISK, TIMEOUT_S
 
 pytestmark = pytest.mark.timeout(TEST_TIMEOUT_S)
-
-
-@pytest.fixture(scope="module")
-async def taken_up() -> AsyncIterator[Session]:
-    """The product as it starts on a host whose libvirt was replaced."""
-    stop_libvirtd()
-    unpack(Path(os.environ[EARLIER]))
-    start_libvirtd()
-    bed = Bed.found_in(DIRECTORY)
-    async with bed.runtime() as runtime:
-        yield Session(runtime)
 
 
 def machine_type(*, live: bool) -> str:

@@ -7,7 +7,7 @@ import pytest
 from tests.other_release.pip_files import pip_files
 from tests.other_release.releases import other_release
 from tests.other_release.root import FOR_TESTS, packages
-from tests.other_release.short import CODEC_TESTS, GUEST_TESTS, HOST_TESTS, UPGRADE_TESTS
+from tests.other_release.short import CODEC_TESTS, DOWNGRADE_TESTS, GUEST_TESTS, HOST_TESTS, UPGRADE_TESTS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ def test_the_other_release_is_the_one_that_the_host_does_not_have(host: dict[str
     assert other_release(host) == other
 
 
-@pytest.mark.parametrize("test", [*CODEC_TESTS, *HOST_TESTS, *GUEST_TESTS, *UPGRADE_TESTS])
+@pytest.mark.parametrize("test", [*CODEC_TESTS, *HOST_TESTS, *GUEST_TESTS, *UPGRADE_TESTS, *DOWNGRADE_TESTS])
 def test_each_test_of_the_short_form_exists(test: str) -> None:
     path, _, name = test.partition("::")
     assert (REPOSITORY / path).exists()
