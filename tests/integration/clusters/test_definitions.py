@@ -424,27 +424,27 @@ async def test_a_subnet_that_the_host_has_already_is_refused_and_leaves_no_dead_
     bed: Bed, session: Session
 ) -> None:
     bed.write_topology("alpha")
-    await process.run(["ip", "link", "add", "dmy0", "up", "type", "dummy"])
-    await process.run(["ip", "address", "add", "192.168.150.200/28", "dev", "dmy0"])
+    await process.run(["ip", "link", "add", "vb-theirs", "up", "type", "bridge"])
+    await process.run(["ip", "address", "add", "192.168.150.200/28", "dev", "vb-theirs"])
     try:
-        with pytest.raises(Conflict, match=r"overlaps 192\.168\.150\.192/28, which this host has at dmy0"):
+        with pytest.raises(Conflict, match=r"overlaps 192\.168\.150\.192/28, which this host has at vb-theirs"):
             await session.clusters.define("alpha")
-        await process.run(["ip", "address", "add", "192.168.150.2/24", "dev", "dmy0"])
+        await process.run(["ip", "address", "add", "192.168.150.2/24", "dev", "vb-theirs"])
         network = Network(
             bridge="vb-alpha", gateway="192.168.150.1", prefix_length=24, forward=Forward.ISOLATED, active=True
         )
         with pytest.raises(OperationFailed):
             await session.runtime.libvirt.create_network("alpha", "net-alpha", network)
     finally:
-        await process.run(["ip", "link", "del", "dmy0"])
+        await process.run(["ip", "link", "del", "vb-theirs"])
     assert not audit(bed).networks
     await session.clusters.define("alpha")
-    await process.run(["ip", "link", "add", "dmy0", "up", "type", "dummy"])
+    await process.run(["ip", "link", "add", "vb-theirs", "up", "type", "bridge"])
     try:  # what is there already is not made, so nothing stands in its way
-        await process.run(["ip", "address", "add", "192.168.150.200/28", "dev", "dmy0"])
+        await process.run(["ip", "address", "add", "192.168.150.200/28", "dev", "vb-theirs"])
         assert (await session.clusters.plan("alpha", start=False)).plan.converged
     finally:
-        await process.run(["ip", "link", "del", "dmy0"])
+        await process.run(["ip", "link", "del", "vb-theirs"])
 
 
 @pytest.mark.parametrize("bus", ["scsi", "sata", "virtio"])
