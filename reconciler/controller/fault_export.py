@@ -17,6 +17,7 @@ from reconciler.controller.status import same_word
 from reconciler.errors import ClusterError
 from reconciler.host.files import ensure_directory
 from reconciler.model.faults import NetFaultInfo
+from reconciler.model.moments import utc_text
 from reconciler.model.status import RecordStatus
 from reconciler.store.protocol import Store
 
@@ -83,5 +84,5 @@ class FaultExport:
 def render_faults(faults: Faults, now: datetime) -> bytes:
     """The file: `{version, written_at, clusters: {name: [NetFaultInfo]}}`; clusters without faults are left out."""
     clusters = {name: [of.model_dump(mode="json") for of in faults[name]] for name in sorted(faults) if faults[name]}
-    document = {"version": VERSION, "written_at": now.isoformat(), "clusters": clusters}
+    document = {"version": VERSION, "written_at": utc_text(now), "clusters": clusters}
     return json.dumps(document, indent=2).encode() + b"\n"

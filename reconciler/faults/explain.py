@@ -18,6 +18,7 @@ from reconciler.model.faults import (
     PartitionFault,
 )
 from reconciler.model.links import Distribution, Impairment, Inbound, Link
+from reconciler.model.moments import utc_text
 
 _CONTRACT_NAMES = {
     "delay_ms": "latency_ms",
@@ -82,7 +83,7 @@ def info_of(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
             parameters = _parameters_of_impairment(fault.request)
         case _:
             assert_never(fault)
-    return NetFaultInfo(**handle_of(fault, nodes).model_dump(), parameters=parameters)
+    return NetFaultInfo(**handle_of(fault, nodes).model_dump(), parameters=parameters, requested=parameters)
 
 
 def causes_of(
@@ -180,7 +181,7 @@ def _effect(fault: Fault, link: Link) -> str:
 
 
 def _until(fault: Fault) -> str:
-    return f", until {fault.expires_at.isoformat(timespec='seconds')}" if fault.expires_at else ""
+    return f", until {utc_text(fault.expires_at.replace(microsecond=0))}" if fault.expires_at else ""
 
 
 def _summary(link: Link) -> str:

@@ -9,6 +9,7 @@ from reconciler.faults.explain import impairment_parameters, info_of
 from reconciler.model.document import Unknown
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.links import Inbound, Link, same_time
+from reconciler.model.moments import utc_text
 
 
 def active_faults(
@@ -37,14 +38,18 @@ def with_observed(
     `wanted` is what all wanted faults together make of the links.
     """
     if observed is None:
-        return info.model_copy(update={"parameters": {**info.parameters, "applied": None, "observed": {}}})
+        return _with(info, applied=None, observed={})
     hit = fold([fault], nodes)
     nothing = Inbound()
     applied = all(_holds(inbound, wanted[node], observed.get(node, nothing)) for node, inbound in hit.items())
     shown = {node: _shown(inbound, wanted[node], observed.get(node, nothing)) for node, inbound in hit.items()}
-    return info.model_copy(
-        update={"parameters": {**info.parameters, "applied": bool(hit) and applied, "observed": shown}}
-    )
+    return _with(info, applied=bool(hit) and applied, observed=shown)
+
+
+def _with(info: NetFaultInfo, *, applied: bool | None, observed: dict[str, Any]) -> NetFaultInfo:
+    """Told apart from what was asked for, and among the parameters, where it was first."""
+    parameters = {**info.parameters, "applied": applied, "observed": observed}
+    return info.model_copy(update={"parameters": parameters, "applied": applied, "observed": observed})
 
 
 def _holds(hit: Inbound, wanted: Inbound, found: Inbound) -> bool:
@@ -68,6 +73,6 @@ def _in_words(link: Link, wanted: Link) -> dict[str, Any]:
     """A host counts down to the end of a cut, so that each look computes it a little differently."""
     as_wanted = same_time(link.cut_expires_at, wanted.cut_expires_at)
     expires_at = wanted.cut_expires_at if as_wanted else link.cut_expires_at
-    until = {"cut_expires_at": expires_at.isoformat()} if expires_at else {}
+    until = {"cut_expires_at": utc_text(expires_at)} if expires_at else {}
     impairment = impairment_parameters(link.impairment) if link.impairment else {}
     return {"cut": link.cut, **until, **impairment}

@@ -183,11 +183,15 @@ class NetFaultHandle(Abridgeable):
 class NetFaultInfo(NetFaultHandle):
     """A fault that is wanted now.
 
-    `parameters` is what was asked for, in the words of the tool that takes it, and beside it `applied` (None where
-    the host could not be looked at) and `observed`: by receiver and sender, what the kernel says of each link.
+    `parameters` is `requested`, and beside it `applied` and `observed`.
     """
 
     parameters: dict[str, Any]
+    requested: dict[str, Any] = Field(default={}, description="What was asked for, in the words of the tool.")
+    applied: bool | None = Field(default=None, description="It holds; null where the host could not be looked at.")
+    observed: dict[str, Any] = Field(
+        default={}, description="By receiver and sender: what the kernel says of each link that the fault hits."
+    )
 
 
 class FaultEffect(Frozen):

@@ -136,12 +136,21 @@ class ExecAllResult(Abridgeable):
     errors: dict[str, ToolError] = {}
 
 
+class NodeSummary(Frozen):
+    """One node in a list of clusters: what is known of it without a look at the host."""
+
+    name: str
+    role: str
+    ip: str
+
+
 class ClusterSummary(Abridgeable):
     """One line of a list of clusters; `destroyed` ones have left their disks behind."""
 
     cluster_name: str
-    nodes: int
-    wanted_running: int
+    nodes: tuple[NodeSummary, ...]
+    node_count: int
+    wanted_running: int = Field(description="How many of them are to run.")
     destroyed: bool
     generation: int
     conditions: tuple[Condition, ...] = ()
@@ -159,11 +168,11 @@ class SnapshotNodeInfo(Frozen):
 
     node_name: str
     disk_path: str = Field(description="The frozen layer of the root disk.")
-    size_bytes: int
+    size_bytes: int = Field(description="What all its files take on disk: `disks` and, in it already, `memory_bytes`.")
     memory_path: str | None = None
     power: SnapshotPower = Field(description="What the node did then, which a revert brings back.")
     disks: dict[str, SnapshotFile] = Field(description="The frozen layer of every disk, by target: vda, vdb, …")
-    memory_bytes: int = 0
+    memory_bytes: int = Field(default=0, description="The part of `size_bytes` that is memory.")
 
 
 class SnapshotInfo(Abridgeable):

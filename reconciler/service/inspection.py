@@ -20,6 +20,7 @@ from reconciler.model.results import (
     GuestDisk,
     NodeDescriptor,
     NodeStatus,
+    NodeSummary,
 )
 from reconciler.observe.cluster import FoundDomains
 from reconciler.observe.life_signs import observe_life_signs
@@ -224,7 +225,8 @@ def _summary(look: Look) -> ClusterSummary:
     record = look.record
     return ClusterSummary(
         cluster_name=record.cluster_name,
-        nodes=len(record.spec.nodes),
+        nodes=tuple(NodeSummary(name=name, role=of.role, ip=str(of.ip)) for name, of in record.spec.nodes.items()),
+        node_count=len(record.spec.nodes),
         wanted_running=sum(intent.power is WantedPower.RUNNING for intent in record.nodes.values()),
         destroyed=record.deletion is not None,
         generation=record.generation,

@@ -100,7 +100,9 @@ class PlanView(Abridgeable):
     cluster_name: str
     generation: int
     plan_hash: str = Field(description="Names this plan: an apply with it does exactly this, or is a CONFLICT.")
-    converged: bool = Field(description="Nothing is to be done: host and record are as the topology says.")
+    converged: bool = Field(
+        description="Nothing is to be done: host and record are as the topology says, and both patches are empty."
+    )
     blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
     actions: tuple[ActionView, ...]
     obstacles: tuple[Obstacle, ...]
@@ -110,7 +112,9 @@ class PlanView(Abridgeable):
         default=(), description="Files of extra disks that no node has any more: they stay."
     )
     summary: PlanSummary
-    patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the observed document to the desired one.")
+    patch: tuple[dict[str, Any], ...] = Field(
+        description="RFC 6902, from the observed document to the desired one; empty where nothing is done about it."
+    )
     record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the present record to the new one.")
 
 
@@ -123,11 +127,12 @@ def plan_view(preview: "Preview") -> PlanView:
     views = _with_recreations(views, recreation_causes(preview.before, preview.after))
     actions = [view.model_copy(update={"drift": True}) if _key(view) in drifted else view for view in views]
     record_patch = difference(_record(preview.before), _record(preview.after))
+    converged = plan.converged and not record_patch
     return PlanView(
         cluster_name=preview.after.cluster_name,
         generation=preview.before.generation if preview.before else 0,
         plan_hash=preview.hash,
-        converged=plan.converged and not record_patch,
+        converged=converged,
         blocked=any(obstacle.terminal for obstacle in plan.obstacles),
         actions=tuple(actions),
         obstacles=plan.obstacles,
@@ -135,7 +140,7 @@ def plan_view(preview: "Preview") -> PlanView:
         waiting=tuple(sorted(plan.waiting)),
         kept_files=_kept_files(preview),
         summary=_summary(actions),
-        patch=preview.patch,
+        patch=() if converged else preview.patch,
         record_patch=record_patch,
     )
 

@@ -68,7 +68,7 @@ def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
         return
     print_columns(
         ["CLUSTER", "NODES", "WANTED", "READY", "GENERATION"],
-        ([c.cluster_name, str(c.nodes), _wanted(c), _ready(c.conditions), str(c.generation)] for c in clusters),
+        ([c.cluster_name, str(c.node_count), _wanted(c), _ready(c.conditions), str(c.generation)] for c in clusters),
         STATE_STYLES,
     )
 

@@ -54,7 +54,7 @@ def test_a_cut_says_by_whom_and_until_when() -> None:
     assert explained.impairment is not None
     assert (
         explained.faults[0].effect
-        == "partition (halves) n1,n2 | n3,n4,n5: drops every packet, until 2026-01-01T00:01:30+00:00"
+        == "partition (halves) n1,n2 | n3,n4,n5: drops every packet, until 2026-01-01T00:01:30Z"
     )
 
 

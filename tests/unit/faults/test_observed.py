@@ -59,5 +59,13 @@ def test_the_end_of_a_cut_is_told_as_wanted_however_the_host_counts_down_to_it()
         assert isinstance(observed, dict)
         return observed["n1"]["n2"]["cut_expires_at"]
 
-    assert told(until + timedelta(seconds=0.4)) == until.isoformat()
-    assert told(until + timedelta(minutes=1)) == (until + timedelta(minutes=1)).isoformat()
+    assert told(until + timedelta(seconds=0.4)) == "2030-01-01T00:00:00Z"
+    assert told(until + timedelta(minutes=1)) == "2030-01-01T00:01:00Z"
+
+
+def test_what_was_asked_for_is_told_apart_from_what_is_observed() -> None:
+    links = fold([CUT], NODES)
+    info = with_observed(info_of(CUT, NODES), CUT, links, NODES, links)
+    assert not {"applied", "observed"} & info.requested.keys()
+    assert info.applied is True
+    assert info.parameters == {**info.requested, "applied": info.applied, "observed": info.observed}

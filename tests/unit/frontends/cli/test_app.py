@@ -26,6 +26,8 @@ def test_no_clusters_say_how_to_make_one(invoke: Invoke) -> None:
 
 def test_a_list_as_data_is_the_result_itself(invoke: Invoke, lab: ClusterRecord) -> None:
     (cluster,) = invoke("list", "-o", "json").data
+    assert [node["name"] for node in cluster["nodes"]] == ["zeta", "alpha"]
+    assert cluster["node_count"] == 2
     assert (cluster["cluster_name"], cluster["generation"], cluster["destroyed"]) == ("lab", 1, False)
     (other,) = yaml.safe_load(invoke("status", "-o", "yaml").out)
     assert {**other, "conditions": None} == {**cluster, "conditions": None}

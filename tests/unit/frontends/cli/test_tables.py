@@ -107,7 +107,7 @@ def test_square_brackets_are_text_and_no_markup(capsys: Captured) -> None:
 
 
 def test_a_list_tells_clusters_that_only_left_their_disks(capsys: Captured) -> None:
-    common = {"nodes": 3, "wanted_running": 2, "generation": 7}
+    common = {"nodes": (), "node_count": 3, "wanted_running": 2, "generation": 7}
     show_clusters(
         [
             ClusterSummary(cluster_name="lab", destroyed=False, conditions=(READY,), **common),
