@@ -24,7 +24,7 @@ async def test_an_empty_store_lists_no_cluster(agent: Agent) -> None:
 async def test_clusters_are_listed_without_libvirt(agent: Agent, configuration: dict[str, str]) -> None:
     await stored(configuration)
     (summary,) = (await agent.call("cluster_list"))["result"]
-    assert (summary["cluster_name"], summary["nodes"], summary["wanted_running"]) == ("lab", 2, 0)
+    assert (summary["cluster_name"], summary["node_count"], summary["wanted_running"]) == ("lab", 2, 0)
 
 
 @pytest.mark.parametrize(
