@@ -35,6 +35,14 @@ def left_off(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]
     return frozenset(name for name, intent in record.nodes.items() if _stays_off(record, name, intent, observed))
 
 
+def ending(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
+    """The nodes that may stay off and are on their way down: a start that is asked for now comes after that."""
+    down = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state is PowerState.STOPPING}
+    return frozenset(
+        name for name in down & record.spec.nodes.keys() if record.spec.nodes[name].restart is not RestartPolicy.ALWAYS
+    )
+
+
 def _stays_off(record: ClusterRecord, name: str, intent: NodeIntent, observed: ClusterDocument) -> bool:
     """A start, power cycle or revert that was asked for since is not met yet, and is carried out."""
     have = observed.power.get(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from reconciler.controller.controller import CarriedOut
 from reconciler.controller.round import Foreseen
 from reconciler.desired.given import TopologyText
-from reconciler.desired.left_off import left_off, may_be_left_off
+from reconciler.desired.left_off import ending, left_off, may_be_left_off
 from reconciler.errors import (
     ClusterError,
     Conflict,
@@ -323,7 +323,8 @@ class Clusters:
         """Nodes that turned themselves off for good; a look at the host only where the topology lets any do so."""
         if not may_be_left_off(record):
             return frozenset()
-        return left_off(record, (await self._runtime.rounds.compare(record)).observed)
+        observed = (await self._runtime.rounds.compare(record)).observed
+        return left_off(record, observed) | ending(record, observed)
 
     async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
         """Nodes that only a request lets run again: paused, or left off; none that we know of while libvirt is away."""
@@ -333,7 +334,7 @@ class Clusters:
             return frozenset()
         stopped = {PowerState.PAUSED, PowerState.BLOCKED}
         paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
-        return left_off(record, observed) | paused
+        return left_off(record, observed) | ending(record, observed) | paused
 
     async def _raise_if_up(
         self, record: ClusterRecord, nodes: Sequence[str], timeout_s: float, error: ClusterError

@@ -149,8 +149,9 @@ def test_what_is_not_ours_stands_in_the_way_and_a_plan_says_so(vmcluster: Vmclus
     with host_libvirt() as libvirt:
         foreign = libvirt.networkDefineXML("<network><name>net-cli</name></network>")
         try:
-            planned = vmcluster("plan", "cli", "--no-start", code=1).out
-            assert "  ! [CONFLICT]" in planned
+            refused = vmcluster("plan", "cli", "--no-start", code=1).err
+            assert "error [CONFLICT]" in refused
+            assert "network.name" in refused
             assert vmcluster("apply", "cli", "--no-start", "-o", "json", code=1).data["code"] == "CONFLICT"
         finally:
             foreign.undefine()

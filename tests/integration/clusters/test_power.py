@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ async def something_else(session: Session) -> None:
 
 
 @pytest.fixture
-async def up(bed: Bed, session: Session) -> Session:
+async def up(bed: Bed, session: Session) -> AsyncIterator[Session]:
     """n0 always runs, n1 stays off however it ends, n2 when it shuts down."""
 
     def edit(document: Any) -> None:
@@ -45,7 +46,8 @@ async def up(bed: Bed, session: Session) -> Session:
 
     bed.write_topology(CLUSTER, nodes=3, edit=edit)
     await session.clusters.apply(CLUSTER, wait_for_ssh=False)
-    return session
+    yield session
+    await session.faults.heal_all(CLUSTER)
 
 
 async def test_a_node_that_turns_itself_off_stays_off_where_the_topology_says_so(up: Session) -> None:

@@ -18,7 +18,7 @@ from tests.integration.snapshots.films import small_nodes, states
 
 CLUSTER = "film"
 OWNER, GROUP, MODE = 4242, 4343, 0o640
-CONTENT = b"mine" * (256 << 10)
+CONTENT = b"\0mine\xff\xfe\1" * (128 << 10)  # what is text is taken for no disk
 RUNNING = {"n0": libvirt.VIR_DOMAIN_RUNNING}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.desired.left_off import left_off, with_left_off
+from reconciler.desired.left_off import ending, left_off, with_left_off
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.record import ClusterRecord, Deletion, StopMode, WantedPower
 from reconciler.model.topology import RestartPolicy
@@ -75,3 +75,11 @@ def test_a_cluster_that_goes_leaves_nobody_off() -> None:
     host = ended(record, HaltReason.SHUT_DOWN)
     assert not left_off(record.model_copy(update={"deletion": Deletion(remove_overlays=False)}), host)
     assert not left_off(record, ended(record, HaltReason.SHUT_DOWN, PowerState.RUNNING))
+
+
+def test_a_node_on_its_way_down_is_due_for_a_start_only_where_it_would_stay_off() -> None:
+    for policy in RestartPolicy:
+        record = record_with(policy)
+        host = ended(record, None, PowerState.STOPPING)
+        assert not left_off(record, host)
+        assert bool(ending(record, host)) is (policy is not RestartPolicy.ALWAYS)

@@ -40,7 +40,11 @@ def test_the_first_bad_event_makes_it_ill_since_then() -> None:
         ("[    0.000000] Linux version 6\n[    1.000000] fine\n", ConditionStatus.TRUE, "NothingReported"),
         ("[    0.000000] Linux version 6\n[   40.000000] BUG: KASAN: x\n", ConditionStatus.FALSE, "Kasan"),
         ("login:\n[    7.000000] the beginning was rotated away\n", ConditionStatus.UNKNOWN, "LogOverwritten"),
-        ("[    9.000000] Linux version 6\n[    3.000000] reverted\n", ConditionStatus.UNKNOWN, "LogOverwritten"),
+        (
+            "[    9.000000] Linux version 6\n[    3.000000] reverted\n[    4.000000] on\n",
+            ConditionStatus.UNKNOWN,
+            "LogOverwritten",
+        ),
         ("", ConditionStatus.UNKNOWN, "LogOverwritten"),
     ],
 )

@@ -85,7 +85,10 @@ def test_a_format_that_cannot_carry_layers_is_named(tmp_path: Path, made_by_qemu
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s"], "is encrypted"),
+        (
+            ["--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"],
+            "is encrypted",
+        ),
         (["--object", "secret,id=s,data=abc", "-o", "encrypt.format=aes,encrypt.key-secret=s"], "is encrypted"),
         (["-o", "data_file={}/data"], "keeps its data in another file"),
         (["-o", "compression_type=zstd,extended_l2=on,lazy_refcounts=on"], None),
