@@ -85,10 +85,6 @@ def test_a_format_that_cannot_carry_layers_is_named(tmp_path: Path, made_by_qemu
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (
-            ["--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"],
-            "is encrypted",
-        ),
         (["--object", "secret,id=s,data=abc", "-o", "encrypt.format=aes,encrypt.key-secret=s"], "is encrypted"),
         (["-o", "data_file={}/data"], "keeps its data in another file"),
         (["-o", "compression_type=zstd,extended_l2=on,lazy_refcounts=on"], None),
@@ -102,6 +98,16 @@ def test_an_image_that_does_not_stand_by_itself_says_so(tmp_path: Path, options:
     facts = read_image_facts(image)
     assert (facts.format, facts.size_bytes) == ("qcow2", 8 * MIB)
     assert facts.unusable is None if why is None else str(facts.unusable).startswith(why)
+
+
+def test_an_image_with_luks_in_its_header_is_encrypted(tmp_path: Path) -> None:
+    """The header alone: to make such an image, QEMU first measures the processor, and on a busy one it gives up."""
+    image = tmp_path / "disk.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "8M"], check=True)
+    with image.open("r+b") as file:
+        file.seek(32)  # crypt_method in docs/interop/qcow2.txt
+        file.write((2).to_bytes(4, "big"))
+    assert str(read_image_facts(image).unusable).startswith("is encrypted")
 
 
 def test_an_absent_image_is_named_with_its_remedy(tmp_path: Path) -> None:
