@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import narrate, quiet_pipe
-from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, conduct, present
+from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 from reconciler.frontends.cli.text import one_line
 
 if TYPE_CHECKING:
@@ -78,22 +77,13 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what co
 def console(
     cluster: Cluster,
     node: Node,
-    attach: Annotated[
-        bool, typer.Option("--attach", "-a", help="Type on the serial line and see what it shows; Ctrl-] leaves it.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --attach: throw somebody else off the line.")] = False,
     tail: Tail = 100,
     since: SinceMarker = None,
     follow: Follow = False,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Show a node's serial console, also of a dead node or one that is off; with --attach, type on it."""
-    if force and not attach:
-        raise typer.BadParameter("is for --attach", param_hint="--force")
-    if attach:
-        _attach(cluster, node, force=force)
-    else:
-        _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
+    """Show a node's serial console, also of a dead node or one that is off."""
+    _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
 
 @app.command()
@@ -123,31 +113,6 @@ def _show_log(cluster: str, node: str, *, tail: int, since: str | None, follow: 
                 typer.echo(one_line(line))
 
     conduct(go_on)
-
-
-def _attach(cluster: str, node: str, *, force: bool) -> None:
-    """Hand the terminal to the serial line, and take it back."""
-    from reconciler.frontends.cli.terminal import is_terminal, raw_terminal, show_bytes, typed_keys
-
-    if not is_terminal():
-        raise typer.BadParameter(
-            "needs a terminal; `logs` shows what the console has shown, and `exec` runs a command",
-            param_hint="--attach",
-        )
-
-    async def work(use: UseCases) -> bool:
-        with ExitStack() as terminal:
-
-            def attached() -> None:
-                narrate(f"attached to the serial line of {node}; Ctrl-] leaves it")
-                terminal.enter_context(raw_terminal())
-
-            return await use.consoles.attach(cluster, node, typed_keys(), show_bytes, force=force, on_attached=attached)
-
-    left = conduct(work)
-    narrate("")
-    narrate(f"left the serial line of {node}" if left else f"the serial line of {node} has ended: see `status`")
-    raise typer.Exit(0 if left else FAILURE)
 
 
 def _show_console(result: "ConsoleResult") -> None:

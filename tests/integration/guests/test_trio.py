@@ -1,22 +1,16 @@
 """Three real machines: what a user does with them."""
 
 import asyncio
-import os
-import pty
-import shlex
 import subprocess
-import termios
-from collections.abc import AsyncIterator
 
 import libvirt
 import pytest
 
-from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, Conflict, ErrorCode, OperationTimeout
+from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, ErrorCode, OperationTimeout
 from reconciler.model.record import StopMode
 from reconciler.service.clusters import Approval
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
-from tests.integration.cli.conftest import COMMAND
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
 from tests.waiting import eventually
 
@@ -177,41 +171,3 @@ async def test_a_cluster_shuts_down_when_asked_and_is_off_when_the_answer_comes(
     assert {node.domain_state for node in status.nodes} == {"shut off"}
     with host_libvirt() as handle:
         assert not handle.lookupByName(f"{CLUSTER}.n0").isActive()
-
-
-async def test_a_person_types_on_a_serial_line_and_leaves_it(trio: Session, guest_bed: Bed) -> None:
-    script = "stty -F /dev/ttyS0 sane; read word </dev/ttyS0; echo heard $word >/dev/ttyS0"
-    await trio.nodes.run(CLUSTER, "n0", f"nohup sh -c {shlex.quote(script)} >/dev/null 2>&1 </dev/null &")
-    person, terminal = pty.openpty()
-    before = termios.tcgetattr(terminal)
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, "console", CLUSTER, "n0", "--attach", env=guest_bed.environment,
-        stdin=terminal, stdout=terminal, stderr=terminal,
-    )  # fmt: skip
-    try:
-        assert b"Ctrl-] leaves it" in await shown_until(person, b"leaves it")
-        with pytest.raises(Conflict, match="somebody else is on the node's serial line"):
-            await trio.consoles.attach(CLUSTER, "n0", nothing(), lambda _: None, on_attached=lambda: None)
-        os.write(person, b"word\r")
-        assert b"heard word" in await shown_until(person, b"heard word")
-        os.write(person, b"\x1d")
-        assert await process.wait() == 0
-        assert termios.tcgetattr(terminal) == before
-    finally:
-        if process.returncode is None:
-            process.kill()
-        os.close(terminal)
-        os.close(person)
-    assert "heard word" in "\n".join((await trio.consoles.show(CLUSTER, "n0")).lines)
-
-
-async def shown_until(terminal: int, awaited: bytes) -> bytes:
-    shown = b""
-    while awaited not in shown:
-        shown += await asyncio.to_thread(os.read, terminal, 4096)
-    return shown
-
-
-async def nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
