@@ -58,6 +58,7 @@ class NodeStatus(Abridgeable):
     ip: str
     domain_state: DomainState
     ssh_reachable: bool
+    ssh_error: ToolError | None = Field(default=None, description="Why it takes no login; null where it takes one.")
     artifact_id_installed: str | None = None
     loaded_modules: tuple[str, ...] = ()
     message: str | None = Field(default=None, description="What stands in the way of this node, with its remedy.")
@@ -109,6 +110,9 @@ class ClusterHandle(Abridgeable):
     artifact_path: str | None = None
     kernel_version: str
     kernel_versions: dict[str, str]
+    unreachable: dict[str, ToolError] = Field(
+        default={}, description="With `partial`: the nodes that are not in `nodes`, and why they did not answer."
+    )
 
 
 class ExecResult(Frozen):

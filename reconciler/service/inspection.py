@@ -21,9 +21,11 @@ from reconciler.model.results import (
     NodeDescriptor,
     NodeStatus,
     NodeSummary,
+    ToolError,
 )
 from reconciler.observe.cluster import FoundDomains
 from reconciler.observe.life_signs import observe_life_signs
+from reconciler.plan.standstill import halt_of
 from reconciler.service.access import addresses, existing
 from reconciler.service.node_probe import Probe, console_state, probe, silent_state
 from reconciler.service.progress import Progress
@@ -75,26 +77,38 @@ class Inspection:
         looks = await together(*map(self._runtime.rounds.look, await self._runtime.store.names()))
         return [_summary(look) for look in looks if look is not None]
 
-    async def handle(self, cluster: str) -> ClusterHandle:
-        """How to log in to every node. Raises `ClusterNotRunning` unless all of them run and answer."""
+    async def handle(self, cluster: str, *, partial: bool = False) -> ClusterHandle:
+        """How to log in to every node, or with `partial` to those that answer.
+
+        Raises `ClusterNotRunning` unless all of them, or with `partial` one of them, run and answer.
+        """
         record = await existing(self._runtime.store, cluster)
-        await self.require_running(record, list(record.spec.nodes))
-        targets = addresses(record, record.spec.nodes)
-        timeout_s = record.spec.ssh.connect_timeout_s
-        answers = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=timeout_s, own=True)
-        kernels, trees = {}, {}
-        for node, answer in answers.items():
-            if isinstance(answer, ClusterError):
-                raise answer
-            kernels[node], *tree = answer.stdout.splitlines()
-            trees[node] = tree[0] if tree else None
+        down = await self.not_running(record, list(record.spec.nodes))
+        if down and (not partial or len(down) == len(record.spec.nodes)):
+            raise _not_whole(cluster, down)
+        targets = addresses(record, [node for node in record.spec.nodes if node not in down])
+        answers, failures = await self._kernels(record, targets)
+        if failures and (not partial or not answers):
+            raise next(iter(failures.values()))
+        failures |= {node: not_running(cluster, {node: standing}) for node, standing in down.items()}
+        reached = [target for target in targets if target.node in answers]
         return ClusterHandle(
             cluster_name=cluster,
-            nodes=tuple(_descriptor(record, address) for address in targets),
-            artifact_path=trees[targets[0].node],
-            kernel_version=kernels[targets[0].node],
-            kernel_versions=kernels,
+            nodes=tuple(_descriptor(record, address) for address in reached),
+            artifact_path=next(iter(answers[reached[0].node][1:]), None),
+            kernel_version=answers[reached[0].node][0],
+            kernel_versions={target.node: answers[target.node][0] for target in reached},
+            unreachable={node: ToolError.of(failures[node]) for node in record.spec.nodes if node in failures},
         )
+
+    async def _kernels(
+        self, record: ClusterRecord, targets: list[GuestAddress]
+    ) -> tuple[dict[str, list[str]], dict[str, ClusterError]]:
+        """What each node says of its kernel and its tree; and which did not answer."""
+        timeout_s = record.spec.ssh.connect_timeout_s
+        found = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=timeout_s, own=True)
+        answers = {node: of.stdout.splitlines() for node, of in found.items() if not isinstance(of, ClusterError)}
+        return answers, {node: of for node, of in found.items() if isinstance(of, ClusterError)}
 
     async def wait_for_ssh(
         self, record: ClusterRecord, nodes: list[str], *, timeout_s: float, progress: Progress
@@ -160,7 +174,7 @@ class Inspection:
 
     async def _probes(
         self, record: ClusterRecord, nodes: tuple[str, ...], found: FoundDomains
-    ) -> dict[str, Probe | None]:
+    ) -> dict[str, Probe | ClusterError]:
         """What those of `nodes` tell that run."""
         try:
             domains = await found
@@ -169,14 +183,14 @@ class Inspection:
         up = [name for name in nodes if Standing.of(domains.get(name)).state is DomainState.RUNNING]
         return await self._asked(record, up)
 
-    async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | None]:
+    async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
         """What these nodes tell over SSH."""
         probes = await together(*(probe(self._runtime, record, name, STATUS_TIMEOUT_S) for name in up))
         return dict(zip(up, probes, strict=True))
 
 
 async def _shown(
-    record: ClusterRecord, look: Look, nodes: tuple[str, ...], probes: Mapping[str, Probe | None]
+    record: ClusterRecord, look: Look, nodes: tuple[str, ...], probes: Mapping[str, Probe | ClusterError]
 ) -> ClusterStatus:
     shown = await together(*(_node(record, name, look, probes.get(name)) for name in nodes))
     return _status_of(look, tuple(shown))
@@ -187,8 +201,9 @@ def _state_in(look: Look, node: str) -> DomainState:
     return DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
 
 
-async def _node(record: ClusterRecord, name: str, look: Look, seen: Probe | None) -> NodeStatus:
+async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | ClusterError | None) -> NodeStatus:
     state = _state_in(look, name)
+    seen = visit if isinstance(visit, Probe) else None
     silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
     kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
@@ -201,12 +216,29 @@ async def _node(record: ClusterRecord, name: str, look: Look, seen: Probe | None
         ip=str(record.spec.nodes[name].ip),
         domain_state=state,
         ssh_reachable=seen is not None,
+        ssh_error=None
+        if seen
+        else ToolError.of(visit if isinstance(visit, ClusterError) else _why_not_asked(look, name)),
         artifact_id_installed=seen.artifact_id if seen else None,
         loaded_modules=seen.modules if seen else (),
         message="; ".join(messages) or None,
         conditions=(kernel.condition,) if kernel else (),
         first_bad_event=kernel.event if kernel else None,
     )
+
+
+def _why_not_asked(look: Look, node: str) -> ClusterError:
+    """Why a node was not asked at all."""
+    power = look.observed.power.get(node) if look.observed else None
+    if not isinstance(power, Power):
+        return look.error or not_running(look.record.cluster_name, {node: Standing(DomainState.UNKNOWN)})
+    return not_running(look.record.cluster_name, {node: Standing(DOMAIN_STATES[power.state], halt_of(power))})
+
+
+def _not_whole(cluster: str, down: Mapping[str, Standing]) -> ClusterError:
+    error = not_running(cluster, down)
+    error.hint = f"{error.hint}; `partial` answers for the nodes that run"
+    return error
 
 
 def _status_of(look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:

@@ -40,8 +40,8 @@ class Probe:
     artifact_id: str | None = None
 
 
-async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: float) -> Probe | None:
-    """Visit a node; None where it does not answer in time.
+async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: float) -> Probe | ClusterError:
+    """Visit a node; the error where it does not answer in time.
 
     The kernel's whole log is read unless it was read a moment ago and nothing tells that there is news in it.
     """
@@ -54,8 +54,8 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
             if kernel is not None:
                 return Probe(seen.modules, kernel, seen.artifact_id)
         return await _read(runtime, record, address, max(_LEAST_S, deadline_s - time.monotonic()))
-    except ClusterError:
-        return None
+    except ClusterError as error:
+        return error
 
 
 async def console_state(record: ClusterRecord, node: str) -> KernelState:

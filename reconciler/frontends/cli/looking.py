@@ -57,14 +57,20 @@ def list_clusters(output: Output = OutputFormat.TABLE) -> None:
 
 
 @app.command()
-def handle(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+def handle(
+    cluster: Cluster,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Answer for the nodes that run and answer, and say which do not.")
+    ] = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
     """Print what it takes to log in to every node of a running cluster: commands, or all of it as data."""
     from reconciler.frontends.cli.tables import show_handle
 
     async def work(use: UseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
         from reconciler.service.login import login_commands
 
-        return await use.inspection.handle(cluster), await login_commands(use.runtime, cluster)
+        return await use.inspection.handle(cluster, partial=partial), await login_commands(use.runtime, cluster)
 
     found, commands = conduct(work, Manner(output=output))
     emit(found, output, lambda shown: show_handle(shown, [shlex.join(commands[node.name]) for node in shown.nodes]))

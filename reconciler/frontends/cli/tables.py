@@ -77,6 +77,8 @@ def show_handle(handle: ClusterHandle, commands: Sequence[str]) -> None:
     """How to log in to each node, as commands that can be pasted."""
     rows = ([n.name, n.role, handle.kernel_versions[n.name], c] for n, c in zip(handle.nodes, commands, strict=True))
     print_columns(["NODE", "ROLE", "KERNEL", "LOGIN"], rows)
+    for name, error in handle.unreachable.items():
+        _line(f"{name} is left out: {error.message}")
     if disks := [[node.name, disk.guest_path, disk.path] for node in handle.nodes for disk in node.extra_disks]:
         _line()
         print_columns(["NODE", "DISK IN THE GUEST", "FILE"], disks)
@@ -112,7 +114,13 @@ def _node_row(node: NodeStatus, *, artifacts: bool) -> list[str]:
     running = node.domain_state == "running"
     ssh = ("yes" if node.ssh_reachable else "no") if running else "-"
     installed = [short_id(node.artifact_id_installed or "-")] if artifacts else []
-    return [node.name, node.role, node.ip, node.domain_state.value, ssh, *installed, node.message or ""]
+    return [node.name, node.role, node.ip, node.domain_state.value, ssh, *installed, _why(node)]
+
+
+def _why(node: NodeStatus) -> str:
+    """What stands in a node's way; of one that runs and takes no login, the cause of that as well."""
+    silent = node.ssh_error.message if node.ssh_error and node.domain_state == "running" else ""
+    return node.message or silent
 
 
 def _show_conditions(conditions: Iterable[Condition]) -> None:

@@ -185,9 +185,13 @@ async def cluster_status(call: Call, cluster_name: ClusterName) -> ToolResult[Cl
     return await ask(call, lambda use: use.inspection.status(cluster_name))
 
 
-async def cluster_handle(call: Call, cluster_name: ClusterName) -> ToolResult[ClusterHandle]:
-    """Get what it takes to log in to every node by SSH without these tools. The cluster must run whole."""
-    return await ask(call, lambda use: use.inspection.handle(cluster_name))
+async def cluster_handle(
+    call: Call,
+    cluster_name: ClusterName,
+    partial: Annotated[bool, Field(description="Answer for the nodes that run, and name the others.")] = False,
+) -> ToolResult[ClusterHandle]:
+    """Get what it takes to log in to every node by SSH without these tools. Without `partial` all of them must run."""
+    return await ask(call, lambda use: use.inspection.handle(cluster_name, partial=partial))
 
 
 async def cluster_stop(

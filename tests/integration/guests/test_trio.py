@@ -162,8 +162,24 @@ async def test_commands_on_a_stopped_cluster_say_that_it_is_stopped(trio: Sessio
     await trio.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
     with pytest.raises(ClusterNotRunning, match="n0"):
         await trio.nodes.run(CLUSTER, "n0", "true", timeout_s=3)
-    with pytest.raises(ClusterNotRunning):
+    for partial in (False, True):
+        with pytest.raises(ClusterNotRunning):
+            await trio.inspection.handle(CLUSTER, partial=partial)
+
+
+async def test_a_partial_handle_is_of_the_nodes_that_run_and_names_the_others(trio: Session) -> None:
+    await trio.clusters.stop(CLUSTER, mode=StopMode.DESTROY, nodes=["n0"])
+    with pytest.raises(ClusterNotRunning, match="n0 is not running") as refused:
         await trio.inspection.handle(CLUSTER)
+    assert refused.value.hint is not None
+    assert "`partial`" in refused.value.hint
+    handle = await trio.inspection.handle(CLUSTER, partial=True)
+    assert [node.name for node in handle.nodes] == ["n1", "n2"] == list(handle.kernel_versions)
+    assert {node: error.code for node, error in handle.unreachable.items()} == {"n0": ErrorCode.CLUSTER_NOT_RUNNING}
+    off, *others = (await trio.inspection.status(CLUSTER)).nodes
+    assert off.ssh_error is not None
+    assert "n0 is not running" in off.ssh_error.message
+    assert all(node.ssh_reachable and node.ssh_error is None for node in others)
 
 
 async def test_a_cluster_shuts_down_when_asked_and_is_off_when_the_answer_comes(trio: Session) -> None:

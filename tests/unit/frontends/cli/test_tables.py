@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import typer
 
+from reconciler.errors import ErrorCode
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit
 from reconciler.frontends.cli.tables import show_clusters, show_handle, show_history, show_status
@@ -19,6 +20,7 @@ from reconciler.model.results import (
     GuestDisk,
     NodeDescriptor,
     NodeStatus,
+    ToolError,
 )
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.service.history import Change
@@ -67,6 +69,17 @@ def test_a_status_is_a_table_of_nodes_and_one_of_conditions(capsys: Captured) ->
         "CONDITION   STATUS   REASON       SINCE                  MESSAGE\n"
         "Ready       False    Obstructed   2026-01-02 03:04:05Z   disk full\n"
     )
+
+
+def test_a_node_that_runs_and_takes_no_login_says_why(capsys: Captured) -> None:
+    cause = ToolError(code=ErrorCode.SSH_TIMEOUT, message="no SSH login within 5 s", recoverable=True)
+    silent, off = node("a", DomainState.RUNNING), node("b", DomainState.SHUT_OFF)
+    nodes = tuple(of.model_copy(update={"ssh_error": cause}) for of in (silent, off))
+    show_status(ClusterStatus(cluster_name="lab", network_active=True, nodes=nodes))
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "a      wörker   10.0.0.1   running    no    no SSH login within 5 s",
+        "b      wörker   10.0.0.1   shut off   -",
+    ]
 
 
 def test_what_is_installed_has_a_column_where_anything_is(capsys: Captured) -> None:
