@@ -6,7 +6,7 @@ from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.controller.round import Look
-from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshTimeout, hints_of
+from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.connections import NoLogin
 from reconciler.model import names
@@ -17,6 +17,7 @@ from reconciler.model.results import (
     ClusterStatus,
     ClusterSummary,
     DomainState,
+    ExecResult,
     GuestDisk,
     NodeDescriptor,
     NodeStatus,
@@ -107,8 +108,16 @@ class Inspection:
         """What each node says of its kernel and its tree; and which did not answer."""
         timeout_s = record.spec.ssh.connect_timeout_s
         found = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=timeout_s, own=True)
-        answers = {node: of.stdout.splitlines() for node, of in found.items() if not isinstance(of, ClusterError)}
-        return answers, {node: of for node, of in found.items() if isinstance(of, ClusterError)}
+        answers: dict[str, list[str]] = {}
+        failures: dict[str, ClusterError] = {}
+        for node, answer in found.items():
+            if isinstance(answer, ClusterError):
+                failures[node] = answer
+            elif lines := answer.stdout.splitlines():
+                answers[node] = lines
+            else:
+                failures[node] = _says_nothing(node, answer, timeout_s)
+        return answers, failures
 
     async def wait_for_ssh(
         self, record: ClusterRecord, nodes: list[str], *, timeout_s: float, progress: Progress
@@ -203,7 +212,7 @@ def _state_in(look: Look, node: str) -> DomainState:
 
 async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | ClusterError | None) -> NodeStatus:
     state = _state_in(look, name)
-    seen = visit if isinstance(visit, Probe) else None
+    seen, error = (visit, None) if isinstance(visit, Probe) else (None, visit or _why_not_asked(look, name))
     silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
     kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
@@ -216,9 +225,7 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
         ip=str(record.spec.nodes[name].ip),
         domain_state=state,
         ssh_reachable=seen is not None,
-        ssh_error=None
-        if seen
-        else ToolError.of(visit if isinstance(visit, ClusterError) else _why_not_asked(look, name)),
+        ssh_error=ToolError.of(error) if error else None,
         artifact_id_installed=seen.artifact_id if seen else None,
         loaded_modules=seen.modules if seen else (),
         message="; ".join(messages) or None,
@@ -233,6 +240,14 @@ def _why_not_asked(look: Look, node: str) -> ClusterError:
     if not isinstance(power, Power):
         return look.error or not_running(look.record.cluster_name, {node: Standing(DomainState.UNKNOWN)})
     return not_running(look.record.cluster_name, {node: Standing(DOMAIN_STATES[power.state], halt_of(power))})
+
+
+def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:
+    """The error for a node that let us in and did not say which kernel it runs."""
+    how = f"did not answer within {timeout_s:g} s" if answer.timed_out else f"ended with {answer.exit_code}"
+    said = f": {answer.stderr.strip()[:200]}" if answer.stderr.strip() else ""
+    message = f"the question for its kernel {how}{said}"
+    return SshError(message, node=node, hint="`node_exec` or `vmcluster exec` tells more")
 
 
 def _not_whole(cluster: str, down: Mapping[str, Standing]) -> ClusterError:
