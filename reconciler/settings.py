@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from reconciler.errors import ConfigurationInvalid, ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.fields import PATTERN_WORDS, HostPath, UserName
 from reconciler.model.links import FirewallChoice
-from reconciler.model.topology import PATTERN_WORDS, HostPath, UserName
 from reconciler.source.composer import parse_source
 from reconciler.source.problems import Finding, in_order, report
 from reconciler.source.reading import SourceUnreadable, read_source_file

@@ -12,21 +12,20 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.model.topology import (
+from reconciler.model.fields import (
     Address,
     CloudConfig,
     ClusterName,
     CpuModel,
     DiskGb,
-    FaultTopology,
     HostPath,
     InterfaceName,
     NetworkName,
     NodeName,
     Subnet,
     UserName,
-    VirtType,
 )
+from reconciler.model.topology import FaultTopology, VirtType
 from reconciler.source.problems import Location
 
 T_co = TypeVar("T_co", covariant=True)

@@ -24,9 +24,10 @@ from reconciler.errors import (
     TopologyInvalid,
     TopologyNotFound,
 )
+from reconciler.model.fields import PATTERN_WORDS
 from reconciler.model.host_view import HostView
 from reconciler.model.record import ClusterSpec
-from reconciler.model.topology import FREE_KEY_PREFIX, PATTERN_WORDS, Topology
+from reconciler.model.topology import FREE_KEY_PREFIX, Topology
 from reconciler.settings import Settings
 from reconciler.source.composer import parse_source
 from reconciler.source.problems import Finding, Location, Problem, in_order, report

@@ -4,153 +4,37 @@ The models hold what a file may say; what only shows by comparing several fields
 checked in `reconciler.desired`. Descriptions are for people: they become the JSON Schema that editors show.
 """
 
-import posixpath
 from enum import StrEnum
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StrictBool,
-    StringConstraints,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from reconciler.model.base import Frozen
 from reconciler.model.drift import DriftPolicy, DriftSetting
 from reconciler.model.faults import CutMode, Direction, ShapeName
-from reconciler.model.links import Distribution
-from reconciler.model.names import (
-    CLUSTER_NAME_MAX_LENGTH,
-    INTERFACE_NAME_MAX_LENGTH,
-    LABEL_PATTERN,
-    NODE_NAME_MAX_LENGTH,
+from reconciler.model.fields import (
+    Address,
+    Amount,
+    CloudConfig,
+    ClusterName,
+    Count,
+    CpuModel,
+    DiskGb,
+    HostName,
+    HostPath,
+    InterfaceName,
+    KernelCmdline,
+    NetworkName,
+    NodeName,
+    RoleText,
+    SnapshotName,
+    Subnet,
+    UserName,
 )
-
-CMDLINE_MAX_LENGTH = 2047  # COMMAND_LINE_SIZE - 1 on x86, arch/x86/include/asm/setup.h
-USER_NAME_MAX_LENGTH = 32  # useradd(8)
-
-_LABEL = rf"^{LABEL_PATTERN}$"
-_WORD = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-_CPU = r"^[A-Za-z0-9_.-]+$"
-_USER = r"^[a-z_][a-z0-9_-]*[$]?$"
-_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+from reconciler.model.links import Distribution
 
 FREE_KEY_PREFIX = "x-"
 """Begins the keys at the top of a topology that are only there to be named by anchors, as in Compose files."""
-
-_INTO_RUNCMD = "write it as `write_files` with its path and `permissions`, and run that path in `runcmd`"
-_TEXT_REMEDIES = {
-    "#cloud-config-archive": "is an archive, but cloud-config is a mapping (merge its parts into one)",
-    "#cloud-config": "is cloud-config as text (remove the `|` and the first line: its keys belong right here)",
-    "#cloud-boothook": "is a boot hook (write its commands under `bootcmd`, which run at every boot)",
-    "#!": f"is a script, but cloud-config is a mapping ({_INTO_RUNCMD})",
-    "#include": "names files to be fetched (write what they hold right here)",
-    "## template: jinja": "is a template (write it out, a node's own values in the node's `user_data`)",
-    "Content-Type:": "is a MIME archive, but cloud-config is a mapping (merge its parts into one)",
-    "MIME-Version:": "is a MIME archive, but cloud-config is a mapping (merge its parts into one)",
-}
-
-PATTERN_WORDS = {
-    _LABEL: "lower-case letters, digits and '-', with a letter or digit at both ends",
-    _WORD: "letters, digits, '_', '.' and '-', beginning with a letter or digit",
-    _CPU: "letters, digits, '_', '.' and '-'",
-    _USER: "lower-case letters, digits, '_' and '-', not beginning with a digit or '-'",
-    _ONE_LINE: "one line of text without control characters",
-}
-
-
-def _plain_path(value: Any, info: ValidationInfo) -> str:
-    if not isinstance(value, str | Path):
-        raise ValueError("is not a path (write it as text, in quotes where needed)")
-    text = str(value)
-    if not text or not text.isprintable():
-        raise ValueError("is empty or holds control characters (write a plain file name)")
-    base_dir: Path | None = (info.context or {}).get("base_dir")
-    if text.startswith("~"):
-        text = _in_home(text, (info.context or {}).get("home"))
-    if not text.startswith("/") and base_dir is None:
-        raise ValueError(f"{text!r} is a relative path (write it from the root, with a leading '/')")
-    return posixpath.normpath(posixpath.join(base_dir or "/", text))
-
-
-def _in_home(text: str, home: Path | None) -> str:
-    if home is None or not (text == "~" or text.startswith("~/")):
-        raise ValueError(f"{text!r} begins with a home directory that is not known (write the whole path)")
-    return f"{home}{text[1:]}"
-
-
-def _address(value: Any) -> IPv4Address:
-    if isinstance(value, IPv4Address):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"{str(value)[:40]} is not an IPv4 address (write it as 192.168.100.10)")
-    try:
-        return IPv4Address(value)
-    except AddressValueError:
-        raise ValueError(f"{value[:40]!r} is not an IPv4 address (write it as 192.168.100.10)") from None
-
-
-def _subnet(value: Any) -> IPv4Network:
-    if isinstance(value, IPv4Network):
-        return value
-    if not isinstance(value, str) or "/" not in value:
-        raise ValueError(f"{str(value)[:40]!r} is not an IPv4 subnet (write it as 192.168.100.0/24)")
-    try:
-        network = IPv4Network(value, strict=False)
-    except (AddressValueError, NetmaskValueError):
-        raise ValueError(f"{value[:40]!r} is not an IPv4 subnet (write it as 192.168.100.0/24)") from None
-    if str(network.network_address) != value.partition("/")[0]:
-        raise ValueError(f"{value!r} is an address inside a subnet (write the subnet itself: {network})")
-    return network
-
-
-def _cloud_config(value: Any) -> Any:
-    """Say what to write in place of the other forms of user data that cloud-init takes."""
-    if isinstance(value, str):
-        raise ValueError(_text_remedy(value.lstrip()))
-    if isinstance(value, list | tuple):
-        raise ValueError("is a list, but cloud-config is a mapping (merge its parts into one: `packages:`, `runcmd:`)")
-    return value
-
-
-def _text_remedy(text: str) -> str:
-    for start, remedy in _TEXT_REMEDIES.items():
-        if text.startswith(start):
-            return remedy
-    return "is text, but cloud-config is a mapping (write its `key: value` lines here, not the name of a file)"
-
-
-def _host_name(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError("is a number, and an address wherever a host is named (begin it with a letter, as in n1)")
-    return value
-
-
-HostPath = Annotated[Path, BeforeValidator(_plain_path)]
-DiskGb = Annotated[int, Field(ge=1, le=65536, strict=True)]
-Address = Annotated[IPv4Address, BeforeValidator(_address)]
-Subnet = Annotated[IPv4Network, BeforeValidator(_subnet)]
-CloudConfig = Annotated[dict[str, JsonValue], BeforeValidator(_cloud_config)]
-ClusterName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=CLUSTER_NAME_MAX_LENGTH)]
-NodeName = Annotated[str, StringConstraints(pattern=_LABEL, max_length=NODE_NAME_MAX_LENGTH)]
-HostName = Annotated[NodeName, BeforeValidator(_host_name)]
-NetworkName = Annotated[str, StringConstraints(pattern=_WORD, max_length=63)]
-InterfaceName = Annotated[str, StringConstraints(pattern=_WORD, max_length=INTERFACE_NAME_MAX_LENGTH)]
-SnapshotName = Annotated[str, StringConstraints(pattern=_WORD, max_length=100)]
-CpuModel = Annotated[str, StringConstraints(pattern=_CPU, max_length=64)]
-UserName = Annotated[str, StringConstraints(pattern=_USER, max_length=USER_NAME_MAX_LENGTH)]
-RoleText = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=200)]
-KernelCmdline = Annotated[str, StringConstraints(pattern=_ONE_LINE, max_length=CMDLINE_MAX_LENGTH)]
-
-
-_Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-_Count = Annotated[int, Field(strict=True)]
 
 
 class VirtType(StrEnum):
@@ -308,21 +192,21 @@ class ImpairTopology(Frozen):
         default=Direction.TO, description="`to` hits what the source sends, `from` what is sent to it."
     )
     include_host: StrictBool = Field(default=False, description="Traffic with the host too, by which SSH goes.")
-    delay_ms: _Amount = Field(default=0, description="Milliseconds added to each packet's way.")
-    jitter_ms: _Amount = Field(default=0, description="Milliseconds by which the delay varies.")
-    delay_correlation_pct: _Amount = Field(default=0, description="How much a packet's delay is like the last one's.")
+    delay_ms: Amount = Field(default=0, description="Milliseconds added to each packet's way.")
+    jitter_ms: Amount = Field(default=0, description="Milliseconds by which the delay varies.")
+    delay_correlation_pct: Amount = Field(default=0, description="How much a packet's delay is like the last one's.")
     distribution: Distribution = Field(
         default=Distribution.UNIFORM, description="How the delay varies within its jitter."
     )
-    loss_pct: _Amount = Field(default=0, description="Percent of packets that never arrive.")
-    loss_correlation_pct: _Amount = Field(default=0, description="How much a packet's fate is like the last one's.")
-    duplicate_pct: _Amount = Field(default=0, description="Percent of packets that arrive twice.")
-    corrupt_pct: _Amount = Field(default=0, description="Percent of packets that arrive with one bit flipped.")
-    reorder_pct: _Amount = Field(default=0, description="Percent of packets that overtake the delayed ones.")
-    reorder_correlation_pct: _Amount = Field(default=0, description="How much overtaking comes in bursts.")
-    reorder_gap: _Count = Field(default=0, description="Only each packet of this number may overtake.")
-    rate_kbit: _Count = Field(default=0, description="Bits that pass per second, in thousands.")
-    limit_packets: _Count = Field(default=0, description="Packets that may wait; more are dropped.")
+    loss_pct: Amount = Field(default=0, description="Percent of packets that never arrive.")
+    loss_correlation_pct: Amount = Field(default=0, description="How much a packet's fate is like the last one's.")
+    duplicate_pct: Amount = Field(default=0, description="Percent of packets that arrive twice.")
+    corrupt_pct: Amount = Field(default=0, description="Percent of packets that arrive with one bit flipped.")
+    reorder_pct: Amount = Field(default=0, description="Percent of packets that overtake the delayed ones.")
+    reorder_correlation_pct: Amount = Field(default=0, description="How much overtaking comes in bursts.")
+    reorder_gap: Count = Field(default=0, description="Only each packet of this number may overtake.")
+    rate_kbit: Count = Field(default=0, description="Bits that pass per second, in thousands.")
+    limit_packets: Count = Field(default=0, description="Packets that may wait; more are dropped.")
 
 
 class FaultTopology(Frozen):
@@ -331,7 +215,7 @@ class FaultTopology(Frozen):
     name: NodeName = Field(description="What the fault is called; unique in the cluster.", examples=["split"])
     partition: PartitionTopology | None = Field(default=None, description="Nothing passes between groups of nodes.")
     impair: ImpairTopology | None = Field(default=None, description="What is done to packets that do get through.")
-    duration_s: _Amount | None = Field(
+    duration_s: Amount | None = Field(
         default=None, description="Seconds after which it heals by itself; left out: when it leaves the file."
     )
 

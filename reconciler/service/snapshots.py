@@ -18,6 +18,7 @@ from reconciler.errors import (
 )
 from reconciler.guest.address import GuestAddress
 from reconciler.model.document import ClusterDocument, Snapshot
+from reconciler.model.fields import SnapshotName
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import (
@@ -29,7 +30,6 @@ from reconciler.model.results import (
     SnapshotNodeInfo,
 )
 from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
-from reconciler.model.topology import SnapshotName
 from reconciler.service import intent
 from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.model.topology import (
+from reconciler.model.fields import (
     Address,
     ClusterName,
     CpuModel,
@@ -18,9 +18,9 @@ from reconciler.model.topology import (
     RoleText,
     SnapshotName,
     Subnet,
-    Topology,
     UserName,
 )
+from reconciler.model.topology import Topology
 
 ACCEPTED: list[tuple[Any, Any]] = [
     (ClusterName, "a"), (ClusterName, "a" * 40), (ClusterName, "0-9"),
