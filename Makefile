@@ -98,10 +98,12 @@ arch: setup ## Check that imports keep to the layers
 generated: setup
 	@$(SAY) "generated files"
 	@$(PYTHON_IN) -m reconciler.desired.schemas --check
+	@$(PYTHON_IN) -m reconciler.frontends.schemas --check
 	@$(PYTHON_IN) -m tests.readme --check
 
 docs: setup ## Write the generated files: schemas, tables in README.md
 	@$(PYTHON_IN) -m reconciler.desired.schemas
+	@$(PYTHON_IN) -m reconciler.frontends.schemas
 	@$(PYTHON_IN) -m tests.readme
 
 bench: ## Measure, beside the figures to beat; results also in bench.json

@@ -1,4 +1,4 @@
-"""JSON Schemas made from the models: `python -m reconciler.desired.schemas [--check] [DIRECTORY]`.
+"""JSON Schemas of the files that users write: `python -m reconciler.desired.schemas [--check] [DIRECTORY]`.
 
 An editor uses one through the first line of a file: `# yaml-language-server: $schema=PATH`.
 """
@@ -9,46 +9,58 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from reconciler.model.topology import Topology
 from reconciler.settings import Settings
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SUFFIX = ".schema.json"
 DEFAULT_DIRECTORY = Path("specs/schemas")
-MODELS: Mapping[str, Any] = {"topology": Topology, "config": Settings}
 
 
-def render_schema(model: type[BaseModel] | Any) -> str:
-    """The JSON Schema of a model, or of any type that pydantic understands, as the text of a file."""
-    schema = TypeAdapter(model).json_schema()
+def input_schemas() -> dict[str, str]:
+    """The schemas by the names of their files, as the text of these."""
+    models: Mapping[str, Any] = {"topology": Topology, "config": Settings}
+    return {f"{name}{SUFFIX}": schema_text(TypeAdapter(model).json_schema()) for name, model in models.items()}
+
+
+def schema_text(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema as the text of a file."""
     return json.dumps({"$schema": SCHEMA_DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
-def write_schemas(directory: Path, models: Mapping[str, Any] = MODELS) -> list[Path]:
-    """Write `NAME.schema.json` for each model and return the files that were not current."""
-    stale = stale_schemas(directory, models)
+def stale_files(directory: Path, texts: Mapping[str, str]) -> list[Path]:
+    """The files of `directory` that are missing or have another text, and the schemas there that nothing makes."""
+    paths = {directory / name: text for name, text in texts.items()}
+    folders = {path.parent for path in paths}
+    others = (path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}")) if path not in paths)
+    return [*(path for path, text in paths.items() if not path.exists() or path.read_text() != text), *others]
+
+
+def write_files(directory: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Bring `directory` up to date and return the files that were not."""
+    stale = stale_files(directory, texts)
     for path in stale:
+        text = texts.get(str(path.relative_to(directory)))
+        if text is None:
+            path.unlink()
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_schema(models[path.name.removesuffix(".schema.json")]))
+        path.write_text(text)
     return stale
 
 
-def stale_schemas(directory: Path, models: Mapping[str, Any] = MODELS) -> list[Path]:
-    """The files of `directory` that are missing or differ from what the models say."""
-    paths = {directory / f"{name}.schema.json": model for name, model in models.items()}
-    return [path for path, model in paths.items() if not path.exists() or path.read_text() != render_schema(model)]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Write the schemas, or with `--check` only say which are not current; the exit code is 1 where one is not."""
+def generate(texts: Mapping[str, str], default: Path, arguments: Sequence[str]) -> int:
+    """Write schemas, or with `--check` only say which are not current; the exit code is 1 where one is not."""
     check = "--check" in arguments
-    directories = [Path(argument) for argument in arguments if argument != "--check"] or [DEFAULT_DIRECTORY]
-    stale = [path for directory in directories for path in (stale_schemas if check else write_schemas)(directory)]
+    directories = [Path(argument) for argument in arguments if argument != "--check"] or [default]
+    act = stale_files if check else write_files
+    stale = [path for directory in directories for path in act(directory, texts)]
     for path in stale:
-        sys.stderr.write(f"{path}: {'not current (run: make docs)' if check else 'written'}\n")
+        sys.stderr.write(f"{path}: {'not current (run: make docs)' if check else 'brought up to date'}\n")
     return 1 if check and stale else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generate(input_schemas(), DEFAULT_DIRECTORY, sys.argv[1:]))

@@ -47,13 +47,13 @@ class Measured:
 class LinkVerdict(Frozen):
     """One directed pair: what was expected, what was measured, and whether they agree."""
 
-    sender: str
-    receiver: str
-    verdict: Verdict
-    reason: str
-    expected: str
-    sent: int = 0
-    arrived: int = 0
+    sender: str = Field(description="The node that sent.")
+    receiver: str = Field(description="The node that was to hear it.")
+    verdict: Verdict = Field(description="Whether what was measured agrees with the faults.")
+    reason: str = Field(description="Why, in words.")
+    expected: str = Field(description="What the faults say.")
+    sent: int = Field(default=0, description="How many probes.")
+    arrived: int = Field(default=0, description="How many of them.")
     loss_pct: float | None = Field(default=None, description="Of the probes of this direction alone.")
     rtt_ms: float | None = Field(default=None, description="Median of the round trips that came back.")
 

@@ -1,9 +1,11 @@
 """What happened to a cluster: actions, drift, conditions that changed, obstacles that came and went."""
 
-from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from reconciler.model.base import Frozen
+from reconciler.model.moments import Moment
 
 
 class EventKind(StrEnum):
@@ -35,12 +37,12 @@ class ClusterEvent(Frozen):
     `number` orders the events of a store, and is 0 until it is in one.
     """
 
-    number: int = 0
-    cluster_name: str
-    at: datetime
-    kind: EventKind
-    subject: str
-    message: str
-    node: str | None = None
-    cause: Cause | None = None
-    generation: int = 0
+    number: int = Field(default=0, description="Its place in the order of all events.")
+    cluster_name: str = Field(description="Name of the cluster.")
+    at: Moment = Field(description="When it happened.")
+    kind: EventKind = Field(description="What it tells of.")
+    subject: str = Field(description="An action, a condition's type, an obstacle's code or a fault's handle.")
+    message: str = Field(description="What happened, in words.")
+    node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
+    cause: Cause | None = Field(default=None, description="Why it was done; null where nothing was.")
+    generation: int = Field(default=0, description="Of what was wanted then.")

@@ -1,6 +1,5 @@
 """Network faults: as they are asked for, as a record keeps them, and as the tools answer."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -8,6 +7,7 @@ from pydantic import Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.links import Impairment
+from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
 
 Grudge = dict[str, tuple[str, ...]]
@@ -142,8 +142,8 @@ class _Wanted(Frozen):
     """What every wanted fault has. Times are absolute, so that a fault ends when it shall whoever watches."""
 
     handle_id: str
-    created_at: datetime
-    expires_at: datetime | None = None
+    created_at: Moment
+    expires_at: Moment | None = None
     declared_as: str | None = Field(default=None, description="Its name in the topology; None where asked for by hand.")
 
 
@@ -172,12 +172,14 @@ WantedFault = Annotated[PartitionFault | ImpairFault, Field(discriminator="fault
 class NetFaultHandle(Abridgeable):
     """A fault that was made, and the handle that heals it."""
 
-    handle_id: str
-    fault_type: FaultType
-    affected_nodes: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None = None
-    declared_as: str | None = None
+    handle_id: str = Field(description="Names the fault, for healing it.")
+    fault_type: FaultType = Field(description="Whether links are cut or impaired.")
+    affected_nodes: tuple[str, ...] = Field(description="At either end of a link that it hits.")
+    created_at: Moment = Field(description="When it was asked for.")
+    expires_at: Moment | None = Field(default=None, description="When it heals by itself; null: never.")
+    declared_as: str | None = Field(
+        default=None, description="Its name in the topology; null where it was asked for by hand."
+    )
 
 
 class NetFaultInfo(NetFaultHandle):
@@ -186,7 +188,7 @@ class NetFaultInfo(NetFaultHandle):
     `parameters` is `requested`, and beside it `applied` and `observed`.
     """
 
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = Field(description="`requested`, and beside it `applied` and `observed`.")
     requested: dict[str, Any] = Field(default={}, description="What was asked for, in the words of the tool.")
     applied: bool | None = Field(default=None, description="It holds; null where the host could not be looked at.")
     observed: dict[str, Any] = Field(
@@ -197,17 +199,17 @@ class NetFaultInfo(NetFaultHandle):
 class FaultEffect(Frozen):
     """What one fault does to the packets of one link, in words."""
 
-    handle_id: str
-    effect: str
+    handle_id: str = Field(description="Which fault.")
+    effect: str = Field(description="What it does, in words.")
 
 
 class LinkExplanation(Frozen):
     """What packets from one node to another meet, and because of which faults."""
 
-    sender: str
-    receiver: str
-    cut: bool
+    sender: str = Field(description="A node, or `@host`.")
+    receiver: str = Field(description="A node, or `@host`.")
+    cut: bool = Field(description="Nothing gets through.")
     impairment: Impairment | None = Field(default=None, description="All impairments of the link, combined.")
     added_rtt_ms: float | None = Field(description="There and back again; None where either way is cut.")
-    faults: tuple[FaultEffect, ...]
-    summary: str
+    faults: tuple[FaultEffect, ...] = Field(description="Those that hit the link.")
+    summary: str = Field(description="All of it in words.")

@@ -1,12 +1,12 @@
 """What the tools answer about a node's kernel log and console."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
 
 FilterLevel = Literal["all", "warn+", "err+"]
@@ -40,9 +40,9 @@ class DmesgLine(Frozen):
     """One line of a kernel's log. What the source does not say is null: a console shows no levels."""
 
     timestamp: float | None = Field(description="Seconds since the node's boot.")
-    level: Level | None
+    level: Level | None = Field(description="Null where the source does not say.")
     facility: str | None = Field(description="`kern`: the kernel itself; all others are programs.")
-    text: str
+    text: str = Field(description="Without stamp and level.")
     classified_as: Classified | None = Field(description="Null: not a line of the kernel's.")
     sequence: int | None = Field(default=None, description="The record's number since the boot.")
 
@@ -55,11 +55,13 @@ class KernelEvent(Abridgeable):
         "soft_lockup, hard_lockup, rcu_stall, slab (SLUB and SLAB debugging), memory_leak (kmemleak), reference_leak "
         "(a device or file system that cannot go away) or bug."
     )
-    classified_as: Classified
+    classified_as: Classified = Field(description="The class of its first line.")
     summary: str = Field(description="The line that announces it.")
-    timestamp: float | None
-    sequence: int | None = None
-    lines: tuple[str, ...]
+    timestamp: float | None = Field(description="Seconds since the node's boot; null where the source does not say.")
+    sequence: int | None = Field(
+        default=None, description="The first record's number since the boot; null from a console."
+    )
+    lines: tuple[str, ...] = Field(description="All of the report, as text.")
 
 
 class DmesgResult(Abridgeable):
@@ -69,15 +71,17 @@ class DmesgResult(Abridgeable):
     as an error.
     """
 
-    lines: tuple[DmesgLine, ...]
-    oops_detected: bool
-    panic_detected: bool
-    warning_count: int
-    error_count: int
-    events: tuple[KernelEvent, ...] = ()
-    source: LogSource = LogSource.KMSG
+    lines: tuple[DmesgLine, ...] = Field(description="Since the marker, of the level that was asked for.")
+    oops_detected: bool = Field(description="The kernel met an error that it may have gone on after.")
+    panic_detected: bool = Field(description="The kernel died.")
+    warning_count: int = Field(description="Warnings and events that the kernel goes on after.")
+    error_count: int = Field(description="Errors and all other events.")
+    events: tuple[KernelEvent, ...] = Field(default=(), description="What was bad, the oldest first.")
+    source: LogSource = Field(default=LogSource.KMSG, description="Where it was read.")
     boot_id: str | None = Field(default=None, description="Of the boot that was read; null from a console.")
-    marker: MarkerState = MarkerState.NOT_ASKED
+    marker: MarkerState = Field(
+        default=MarkerState.NOT_ASKED, description="Whether the marker that was asked for is there."
+    )
     message: str | None = Field(default=None, description="What is missing from this log, and why.")
     omitted_lines: int = Field(default=0, description="Lines and lines of events left out of a very long answer.")
 
@@ -85,9 +89,11 @@ class DmesgResult(Abridgeable):
 class ConsoleResult(Abridgeable):
     """The end of a node's serial console, as its log on the host has it, control characters made harmless."""
 
-    node_name: str
-    lines: tuple[str, ...]
-    marker: MarkerState = MarkerState.NOT_ASKED
-    message: str | None = None
-    written_at: datetime | None = Field(default=None, description="When the node last wrote to it.")
-    omitted_lines: int = 0
+    node_name: str = Field(description="Name of the node.")
+    lines: tuple[str, ...] = Field(description="The oldest first.")
+    marker: MarkerState = Field(
+        default=MarkerState.NOT_ASKED, description="Whether the marker that was asked for is there."
+    )
+    message: str | None = Field(default=None, description="What is missing, and why; null where nothing is.")
+    written_at: Moment | None = Field(default=None, description="When the node last wrote to it.")
+    omitted_lines: int = Field(default=0, description="How many were left out of a very long answer.")

@@ -49,11 +49,11 @@ class Impairment(Frozen):
     delay_correlation_pct: float = Field(default=0, description="How much a packet's delay is like the last one's.")
     distribution: Distribution = Field(default=Distribution.UNIFORM, description="How the delay varies.")
     loss_pct: float = Field(default=0, description="Packets that are lost; at least 0.0001.")
-    loss_correlation_pct: float = 0
+    loss_correlation_pct: float = Field(default=0, description="How much a packet's fate is like the last one's.")
     duplicate_pct: float = Field(default=0, description="Packets that arrive twice.")
     corrupt_pct: float = Field(default=0, description="Packets that arrive with one bit flipped.")
     reorder_pct: float = Field(default=0, description="Packets that are sent at once and overtake delayed ones.")
-    reorder_correlation_pct: float = 0
+    reorder_correlation_pct: float = Field(default=0, description="How much a packet's fate is like the last one's.")
     reorder_gap: int = Field(default=0, description="Only each packet of this number may overtake.")
     rate_kbit: int = Field(default=0, description="Bits that pass per second, in thousands.")
     limit_packets: int = Field(default=0, description="Packets that may wait; more are dropped.")

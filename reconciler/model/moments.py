@@ -1,6 +1,24 @@
 """Moments as the data that programs read: in UTC, with a `Z`."""
 
 from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC, which Pydantic writes with a `Z`. Raises `ValueError` where no time zone is said."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[
+    datetime,
+    AfterValidator(in_utc),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "Z$"}),
+]
+"""The type of every time in what we answer."""
 
 
 def utc_text(moment: datetime) -> str:

@@ -3,13 +3,13 @@
 A manifest makes a snapshot exist: it is written last, whole or not at all. Frozen layers are never written again.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.moments import Moment
 
 
 class SnapshotPower(StrEnum):
@@ -41,7 +41,7 @@ class Manifest(Frozen):
     snapshot_name: str
     cluster_name: str
     request: int = Field(description="Which request of the record it answers.")
-    created_at: datetime
+    created_at: Moment
     include_memory: bool
     pause_s: float = Field(description="How long running nodes stood still for it.")
     nodes: dict[str, SnapshotNode]

@@ -1,6 +1,5 @@
 """What a controller says of a cluster after each round: Kubernetes-style conditions beside the generation."""
 
-from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -8,6 +7,7 @@ from pydantic import Field
 from reconciler.errors import ErrorCode, is_recoverable
 from reconciler.model.base import Frozen
 from reconciler.model.faults import NetFaultInfo
+from reconciler.model.moments import Moment
 
 
 class ConditionType(StrEnum):
@@ -35,21 +35,23 @@ class ConditionStatus(StrEnum):
 class Condition(Frozen):
     """One condition with the reason (CamelCase, for programs) and the message (for people) of its status."""
 
-    type: ConditionType
-    status: ConditionStatus
-    reason: str
-    message: str = ""
-    last_transition: datetime
+    type: ConditionType = Field(description="What it is about.")
+    status: ConditionStatus = Field(description="Whether it holds; `Unknown` where it could not be observed.")
+    reason: str = Field(description="Why, as one CamelCase word for programs.")
+    message: str = Field(default="", description="Why, in words; empty where there is nothing to add.")
+    last_transition: Moment = Field(description="When `status` last changed.")
 
 
 class Obstacle(Frozen):
     """What keeps a cluster from its desired state, with the remedy in the message. Its code says if trying helps."""
 
-    code: ErrorCode
-    message: str
-    node: str | None = None
-    terminal: bool = False
-    recoverable: bool = Field(default_factory=lambda known: is_recoverable(known["code"]))
+    code: ErrorCode = Field(description="What kind of failure it is: see the table of error codes.")
+    message: str = Field(description="What is in the way, and its remedy.")
+    node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
+    terminal: bool = Field(default=False, description="Nothing goes on until somebody removes it.")
+    recoverable: bool = Field(
+        description="Trying again, or reverting, can help.", default_factory=lambda known: is_recoverable(known["code"])
+    )
 
 
 class RecordStatus(Frozen):
@@ -74,5 +76,5 @@ class RecordStatus(Frozen):
     failures: tuple[Obstacle, ...] = ()
     snapshots_made: frozenset[int] = frozenset()
     faults: tuple[NetFaultInfo, ...] = ()
-    faults_in_force: dict[str, datetime | None] = {}
-    updated_at: datetime
+    faults_in_force: dict[str, Moment | None] = {}
+    updated_at: Moment

@@ -3,16 +3,42 @@
 import asyncio
 from pathlib import Path
 
+from pydantic import Field
+
 from reconciler.host import checks
 from reconciler.host.checks import CheckResult, Place, Repair, Verdict
+from reconciler.model.base import Frozen
 from reconciler.service.images import DEFAULT_TARGET
 from reconciler.settings import Settings
 from reconciler.together import together
 
-__all__ = ["CheckResult", "Repair", "Verdict", "apply_fixes", "run_checks"]
+__all__ = ["CheckResult", "Examination", "Repair", "Verdict", "apply_fixes", "examine", "run_checks"]
 
 _DISK_DIR = Path("/var/lib/vmcluster/disks")
 """Where the example topologies keep their extra disks."""
+
+
+class Examination(Frozen):
+    """How a host is, after what was repaired on it."""
+
+    checks: tuple[CheckResult, ...] = Field(description="In the order in which to mend what they find.")
+    repairs: tuple[Repair, ...] = Field(default=(), description="What `--fix` did, or could not; empty without it.")
+
+    @property
+    def failures(self) -> int:
+        """How many checks keep clusters from running."""
+        return sum(check.verdict is Verdict.FAILED for check in self.checks)
+
+    @property
+    def fixable(self) -> int:
+        """How many shortcomings have a safe repair."""
+        return sum(check.fixable and check.verdict is not Verdict.OK for check in self.checks)
+
+
+async def examine(settings: Settings, *, fix: bool) -> Examination:
+    """Check the host; with `fix`, put right before what is safe to."""
+    repairs = await apply_fixes(settings) if fix else []
+    return Examination(checks=tuple(await run_checks(settings)), repairs=tuple(repairs))
 
 
 async def run_checks(settings: Settings) -> list[CheckResult]:

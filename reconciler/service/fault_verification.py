@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
+from pydantic import Field
+
 from reconciler.errors import ClusterError
 from reconciler.faults.combine import wanted_at
 from reconciler.faults.explain import explain
@@ -34,8 +36,8 @@ PATIENCE_S = 60.0
 class FaultVerification(Frozen):
     """The verdict on every directed pair of nodes."""
 
-    cluster_name: str
-    links: tuple[LinkVerdict, ...]
+    cluster_name: str = Field(description="Name of the cluster.")
+    links: tuple[LinkVerdict, ...] = Field(description="One for every directed pair of nodes.")
 
     @property
     def sound(self) -> bool:

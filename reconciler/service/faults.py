@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
+from pydantic import Field
 
 from reconciler.errors import ClusterError, FaultNotFound, HostCapabilityMissing, NodeNotFound
 from reconciler.faults.combine import Fault, wanted_at
@@ -42,8 +43,8 @@ log = structlog.get_logger(__name__)
 class Healed(Frozen):
     """How many faults were healed; those that were gone already do not count."""
 
-    cluster_name: str
-    healed: int
+    cluster_name: str = Field(description="Name of the cluster.")
+    healed: int = Field(description="How many; those that were gone already do not count.")
 
 
 class Faults:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from platformdirs import site_cache_path, user_cache_path
+from pydantic import Field
 
 from reconciler.errors import HostCapabilityMissing
 from reconciler.host.image.build import DEFAULT_TARGET
@@ -17,15 +18,15 @@ __all__ = ["DEFAULT_TARGET", "BuiltImage", "build_image", "default_cache_dir"]
 class BuiltImage(Frozen):
     """An image that is ready: its files, and whether they were there already."""
 
-    disk: Path
-    kernel: Path
-    initrd: Path
-    description: Path
-    kernel_version: str
-    cmdline: str
-    recipe_digest: str
-    size_bytes: int
-    reused: bool
+    disk: Path = Field(description="The image.")
+    kernel: Path = Field(description="Its kernel, for direct boot.")
+    initrd: Path = Field(description="Its initrd, for direct boot.")
+    description: Path = Field(description="The file that says what it was made from.")
+    kernel_version: str = Field(description="As `uname -r` says in the guest.")
+    cmdline: str = Field(description="Kernel command line for direct boot.")
+    recipe_digest: str = Field(description="Of all that decides its content.")
+    size_bytes: int = Field(description="What the image takes on disk.")
+    reused: bool = Field(description="It was there and current; nothing was made.")
 
 
 async def build_image(

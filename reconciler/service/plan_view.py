@@ -75,19 +75,19 @@ class ActionView(Frozen):
 
     address: str = Field(description="The resource: `network/NAME`, `layer/NODE/DISK`, `snapshot/NAME`, `KIND/NODE`.")
     action: str = Field(description="What is done to it, such as `DefineDomain`.")
-    change: ChangeName
-    node: str | None
+    change: ChangeName = Field(description="What becomes of the resource.")
+    node: str | None = Field(description="The node that it concerns; null where it is no single one.")
     reason: str = Field(description="Why, with the old and the new value of changed fields.")
-    disruption: Disruption
+    disruption: Disruption = Field(description="What it costs: none, live, restart, recreate, remove or data-loss.")
     drift: bool = Field(default=False, description="Needed because somebody changed the host, not what is wanted.")
 
 
 class PlanSummary(Abridgeable):
     """A plan in figures (resources, not actions), and the nodes that pay for it."""
 
-    create: int
-    change: int
-    delete: int
+    create: int = Field(description="How many resources come to be.")
+    update: int = Field(description="How many are changed.")
+    delete: int = Field(description="How many go.")
     restarts: tuple[str, ...] = Field(description="Nodes that are powered off or cycled.")
     recreates: tuple[str, ...] = Field(description="Nodes that are made anew, with a fresh root disk.")
     removes: tuple[str, ...] = Field(default=(), description="Nodes that are taken away.")
@@ -97,21 +97,21 @@ class PlanSummary(Abridgeable):
 class PlanView(Abridgeable):
     """What applying a topology would do. `generation` is that of the record it starts from, 0 where there is none."""
 
-    cluster_name: str
-    generation: int
+    cluster_name: str = Field(description="Name of the cluster.")
+    generation: int = Field(description="Of the record that it starts from; 0 where there is none.")
     plan_hash: str = Field(description="Names this plan: an apply with it does exactly this, or is a CONFLICT.")
     converged: bool = Field(
         description="Nothing is to be done: host and record are as the topology says, and both patches are empty."
     )
     blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
-    actions: tuple[ActionView, ...]
-    obstacles: tuple[Obstacle, ...]
+    actions: tuple[ActionView, ...] = Field(description="In the order in which they would be carried out.")
+    obstacles: tuple[Obstacle, ...] = Field(description="What keeps it from being done, with the remedy.")
     warnings: tuple[str, ...] = Field(default=(), description="What works, but worse than expected, with the remedy.")
     waiting: tuple[str, ...] = Field(description="Nodes on their way down, which is waited for.")
     kept_files: tuple[Path, ...] = Field(
         default=(), description="Files of extra disks that no node has any more: they stay."
     )
-    summary: PlanSummary
+    summary: PlanSummary = Field(description="The plan in figures.")
     patch: tuple[dict[str, Any], ...] = Field(
         description="RFC 6902, from the observed document to the desired one; empty where nothing is done about it."
     )
@@ -228,7 +228,7 @@ def _summary(actions: Iterable[ActionView]) -> PlanSummary:
     lost = (action.address for action in actions if action.disruption is Disruption.DATA_LOSS)
     return PlanSummary(
         create=count("create"),
-        change=count("update"),
+        update=count("update"),
         delete=count("delete"),
         restarts=nodes(Disruption.RESTART),
         recreates=nodes(Disruption.RECREATE),

@@ -42,7 +42,7 @@ def losses_of(observed: ClusterDocument, tree: SnapshotTree, snapshot: str) -> R
                 kept_by=kept_by,
                 kept_until=taken.get(kept_by) if kept_by else None,
             )
-            for node, kept_by in tree.nodes.items()
+            for node, kept_by in tree.standing_on.items()
         },
     )
 

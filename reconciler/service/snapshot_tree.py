@@ -1,13 +1,13 @@
 """Which snapshot stands on which, and where each node is now: read from the chains of layers. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from pydantic import Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Layer
+from reconciler.model.moments import Moment
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
@@ -16,19 +16,23 @@ from reconciler.model.snapshot import Manifest
 class SnapshotPlace(Frozen):
     """One snapshot in the tree; `parent` is the one that its disks stand on, None where that is the base image."""
 
-    snapshot_name: str
-    parent: str | None
-    created_at: datetime
-    include_memory: bool
+    snapshot_name: str = Field(description="Its name.")
+    parent: str | None = Field(description="The snapshot that its disks stand on; null where that is the base image.")
+    created_at: Moment = Field(description="When it was taken.")
+    include_memory: bool = Field(description="The nodes' memory was taken too.")
 
 
 class SnapshotTree(Frozen):
     """The snapshots of a cluster, the oldest first, so that a parent comes before what stands on it."""
 
-    cluster_name: str
-    snapshots: tuple[SnapshotPlace, ...]
-    nodes: dict[str, str | None] = Field(description="By node: the snapshot that it stands on now, None for none.")
-    lost: tuple[str, ...] = Field(default=(), description="Snapshots that were made and are not there any more.")
+    cluster_name: str = Field(description="Name of the cluster.")
+    snapshots: tuple[SnapshotPlace, ...] = Field(description="The oldest first.")
+    standing_on: dict[str, str | None] = Field(
+        description="By node: the snapshot that it stands on now; null for none."
+    )
+    lost_snapshots: tuple[str, ...] = Field(
+        default=(), description="Snapshots that were made and are not there any more."
+    )
 
 
 Owners = Mapping[Path, str]
@@ -47,8 +51,8 @@ def snapshot_tree(
     return SnapshotTree(
         cluster_name=record.cluster_name,
         snapshots=tuple(_place(of, owners, observed) for of in manifests),
-        nodes={node: _stands_on(node, record, owners, observed) for node in record.spec.nodes},
-        lost=tuple(lost),
+        standing_on={node: _stands_on(node, record, owners, observed) for node in record.spec.nodes},
+        lost_snapshots=tuple(lost),
     )
 
 

@@ -27,34 +27,34 @@ COLLECT_TIMEOUT_S = 120.0
 class SnapshotCheck(Frozen):
     """What was found of one snapshot; without problems it is whole."""
 
-    snapshot_name: str
-    problems: tuple[str, ...]
+    snapshot_name: str = Field(description="Its name.")
+    findings: tuple[str, ...] = Field(description="What is wrong with it; empty where it is whole.")
 
 
 class Verification(Frozen):
     """What was found of a cluster's snapshots."""
 
-    cluster_name: str
-    sound: bool
-    snapshots: tuple[SnapshotCheck, ...]
+    cluster_name: str = Field(description="Name of the cluster.")
+    sound: bool = Field(description="No snapshot has a problem.")
+    snapshots: tuple[SnapshotCheck, ...] = Field(description="Those that were checked.")
 
 
 class UnneededLayer(Frozen):
     """A layer below nothing that is wanted: no node writes to it or reads it, and no snapshot has it."""
 
-    path: Path
-    node: str
-    disk: str
+    path: Path = Field(description="The file on the host.")
+    node: str = Field(description="The node that it belonged to.")
+    disk: str = Field(description="The disk of that node: vda, vdb, …")
     size_bytes: int = Field(description="What it takes on disk.")
     held: bool = Field(description="It stays until its node is off, whose machine may still have it open.")
-    removed: bool = False
+    removed: bool = Field(default=False, description="It is gone now.")
 
 
 class Unneeded(Frozen):
     """What of a cluster's disks can go: layers, and what interrupted snapshots have left."""
 
-    cluster_name: str
-    layers: tuple[UnneededLayer, ...]
+    cluster_name: str = Field(description="Name of the cluster.")
+    layers: tuple[UnneededLayer, ...] = Field(description="Those that nothing stands on.")
     half_made: tuple[str, ...] = Field(description="Snapshots that were interrupted while they were taken.")
     removed: bool = Field(default=False, description="A round was run; `removed` of each layer says what it did.")
 
@@ -91,7 +91,7 @@ class SnapshotUpkeep:
         return Verification(
             cluster_name=cluster,
             sound=not any(problems.values()),
-            snapshots=tuple(SnapshotCheck(snapshot_name=name, problems=found) for name, found in problems.items()),
+            snapshots=tuple(SnapshotCheck(snapshot_name=name, findings=found) for name, found in problems.items()),
         )
 
     async def unneeded(self, cluster: str) -> Unneeded:

@@ -123,8 +123,8 @@ def _said(node: str, moved: Moved, duration_s: float) -> NodeTransfer:
         node_name=node,
         files=moved.files,
         directories=moved.directories,
-        links=moved.links,
+        symlinks=moved.links,
         size_bytes=moved.size_bytes,
         duration_s=duration_s,
-        skipped=tuple(moved.skipped[:_SHOWN_SKIPPED]),
+        left_out=tuple(moved.skipped[:_SHOWN_SKIPPED]),
     )

@@ -16,7 +16,7 @@ class FileProblem(Frozen):
 
     path: str = Field(description="The YAML path, such as `nodes[1].ip`; empty for the file as a whole.")
     line: int = Field(description="Counts from 1.")
-    column: int
+    column: int = Field(description="Counts from 1.")
     message: str = Field(description="What is wrong, with its remedy.")
     code: ErrorCode = Field(description="With which `plan` and `apply` refuse the file for this alone.")
 
@@ -24,9 +24,9 @@ class FileProblem(Frozen):
 class Validation(Frozen):
     """What is wrong with a topology, from the top of the file to its end."""
 
-    file: str
-    valid: bool
-    problems: tuple[FileProblem, ...]
+    file: str = Field(description="The file that was checked.")
+    valid: bool = Field(description="It has no problem.")
+    problems: tuple[FileProblem, ...] = Field(description="In the order of the file.")
 
 
 async def validate(topology: str | TopologyText, settings: Settings, *, with_files: bool = True) -> Validation:

@@ -5,12 +5,14 @@ The embedded default is `reconciler.store.sqlite`; a distributed store can take 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from pydantic import Field
+
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
+from reconciler.model.moments import Moment
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 
@@ -22,11 +24,11 @@ class HistoryEntry(Frozen):
     patches up to a generation, applied in order to `null`, give the record as it was then.
     """
 
-    cluster_name: str
-    generation: int
-    actor: str
-    at: datetime
-    patch: tuple[dict[str, Any], ...]
+    cluster_name: str = Field(description="Name of the cluster.")
+    generation: int = Field(description="What the change made; `rollback --to` takes it.")
+    actor: str = Field(description="Who made it.")
+    at: Moment = Field(description="When.")
+    patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, on the record as it was before.")
 
 
 @dataclass(frozen=True, slots=True)

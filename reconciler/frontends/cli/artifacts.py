@@ -10,6 +10,7 @@ import typer
 
 from reconciler.frontends.cli.completion import complete_artifact, complete_node
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
+from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.session import Manner, UseCases, present
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ Id = Annotated[
 
 
 @artifact.command()
+@prints
 def register(
     tree: Annotated[Path, typer.Argument(metavar="TREE", help="Directory of the built tree.")],
     build_type: Annotated[
@@ -73,7 +75,7 @@ def register(
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Words to keep with it; repeatable.")
     ] = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "BuildArtifact":
     """Keep a tree as it is now, under an id that its content decides."""
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
@@ -85,32 +87,35 @@ def register(
             source, build_type.value, kernel_version=kernel, metadata=metadata, progress=use.progress
         )
 
-    present(work, Manner(output=output, when_interrupted="nothing was registered"), show_artifact)
+    return present(work, Manner(output=output, when_interrupted="nothing was registered"), show_artifact)
 
 
 @artifact.command("list")
-def list_artifacts(output: Output = OutputFormat.TABLE) -> None:
+@prints
+def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]":
     """List the registered artifacts."""
     from reconciler.frontends.cli.artifact_tables import show_artifacts
 
     async def work(use: UseCases) -> "list[BuildArtifact]":
         return await use.artifacts.listing()
 
-    present(work, Manner(output=output), show_artifacts)
+    return present(work, Manner(output=output), show_artifacts)
 
 
 @artifact.command()
-def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact":
     """Show what is known of an artifact: modules, programs, kernel, commit, and what was left out."""
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
     async def work(use: UseCases) -> "BuildArtifact":
         return await use.artifacts.show(artifact_id)
 
-    present(work, Manner(output=output), show_artifact)
+    return present(work, Manner(output=output), show_artifact)
 
 
 @artifact.command()
+@prints
 def diff(
     a: Annotated[
         str,
@@ -121,17 +126,18 @@ def diff(
         typer.Argument(metavar="B", help="The newer one.", autocompletion=complete_artifact, callback=valid_text),
     ],
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ArtifactDiff":
     """Show which modules and programs differ between two artifacts, and the commits between them."""
     from reconciler.frontends.cli.artifact_tables import show_diff
 
     async def work(use: UseCases) -> "ArtifactDiff":
         return await use.artifacts.diff(a, b)
 
-    present(work, Manner(output=output), show_diff)
+    return present(work, Manner(output=output), show_diff)
 
 
 @artifact.command()
+@prints
 def sync(
     cluster: Cluster,
     artifact_id: Id,
@@ -142,7 +148,7 @@ def sync(
     dest: DestBase = DEFAULT_DEST,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 3600.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "SyncStatus":
     """Bring an artifact's tree to the nodes; where an earlier one is there, only what differs travels."""
     from reconciler.frontends.cli.artifact_tables import show_sync
 
@@ -151,10 +157,11 @@ def sync(
             cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout, progress=use.progress
         )
 
-    present(work, Manner(output=output, when_interrupted=_GOES_ON), show_sync, partial=True)
+    return present(work, Manner(output=output, when_interrupted=_GOES_ON), show_sync, partial=True)
 
 
 @artifact.command()
+@prints
 def install(
     cluster: Cluster,
     artifact_id: Id,
@@ -165,7 +172,7 @@ def install(
     dest: DestBase = DEFAULT_DEST,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "InstallStatus":
     """Install a synced artifact on the nodes. Modules are put where modprobe finds them, and are not loaded."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
@@ -180,10 +187,11 @@ def install(
             progress=use.progress,
         )
 
-    present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
+    return present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
 
 
 @artifact.command()
+@prints
 def uninstall(
     cluster: Cluster,
     node: Nodes = None,
@@ -192,7 +200,7 @@ def uninstall(
     ] = False,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "InstallStatus":
     """Take out what is installed on the nodes. Loaded modules stay loaded, and the trees stay there."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
@@ -201,18 +209,19 @@ def uninstall(
             cluster, nodes=node, forget_only=forget, timeout_s=timeout, progress=use.progress
         )
 
-    present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
+    return present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
 
 
 @artifact.command()
-def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRemoval":
     """Forget an artifact, and free what only it needs on this host. Nodes keep what they have."""
     from reconciler.frontends.cli.artifact_tables import show_removal
 
     async def work(use: UseCases) -> "ArtifactRemoval":
         return await use.artifacts.remove(artifact_id)
 
-    present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_removal)
+    return present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_removal)
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -3,14 +3,14 @@
 # ruff: noqa: PLC0415  imports wait until a command runs
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.errors import ApprovalRequired
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
-from reconciler.frontends.cli.output import narrate, unheard
+from reconciler.frontends.cli.output import ending, narrate, prints, unheard
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, Work, conduct, given, present
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ PlanHash = Annotated[
 
 
 @app.command()
+@prints
 def apply(
     topology: Topology,
     start: Start = True,
@@ -55,7 +56,7 @@ def apply(
     plan_hash: PlanHash = None,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus":
     """Converge the host to a topology file."""
     manner = Manner(output=output, when_interrupted=STAYS_WANTED)
     wanted = given(topology, manner)
@@ -77,10 +78,12 @@ def apply(
     status = present(work, manner, _show_status, partial=True)
     if output is OutputFormat.TABLE:
         _say_what_next(status)
+    return status
 
 
 @app.command()
-def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.TABLE) -> "PlanView":
     """Print what applying a topology file would do, and why.
 
     Exits 0 when there is nothing to do, 2 when there are changes, and 1 when there is an error or something stands
@@ -88,10 +91,11 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
     """
     manner = Manner(output=output)
     wanted = given(topology, manner)
-    _present_plan(lambda use: use.clusters.plan(wanted, start=start), manner)
+    return _present_plan(lambda use: use.clusters.plan(wanted, start=start), manner)
 
 
 @app.command()
+@prints
 def rollback(
     cluster: Cluster,
     to: Annotated[
@@ -112,10 +116,10 @@ def rollback(
     plan_hash: PlanHash = None,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus | PlanView":
     """Want of a cluster again what was wanted before: its topology and the power of its nodes."""
     if dry_run:
-        _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
+        return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.service.clusters import Approval, unseen
@@ -131,10 +135,11 @@ def rollback(
             progress=use.progress,
         )
 
-    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
+@prints
 def adopt(
     cluster: Cluster,
     topology: Annotated[
@@ -146,7 +151,7 @@ def adopt(
     allow_restart: AllowRestart = False,
     allow_data_loss: AllowDataLoss = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus":
     """Make the lost record of a cluster anew, from its topology and from what is there on the host."""
     manner = Manner(output=output)
     wanted = given(topology, manner) if topology is not None else None
@@ -157,10 +162,11 @@ def adopt(
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.adopt(cluster, wanted, approval=approval, progress=use.progress)
 
-    present(work, manner, _show_status, partial=True)
+    return present(work, manner, _show_status, partial=True)
 
 
 @app.command()
+@prints
 def start(
     cluster: Cluster,
     nodes: Nodes = None,
@@ -170,7 +176,7 @@ def start(
     ] = False,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus":
     """Start nodes of a cluster, and let paused ones run on."""
 
     async def work(use: UseCases) -> "ClusterStatus":
@@ -178,10 +184,11 @@ def start(
             cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes, progress=use.progress
         )
 
-    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
+@prints
 def restart(
     cluster: Cluster,
     nodes: Nodes = None,
@@ -189,7 +196,7 @@ def restart(
     wait: Wait = True,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus":
     """Bring nodes of a cluster down and boot them again."""
 
     async def work(use: UseCases) -> "ClusterStatus":
@@ -204,10 +211,11 @@ def restart(
             progress=use.progress,
         )
 
-    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
+@prints
 def stop(
     cluster: Cluster,
     nodes: Nodes = None,
@@ -216,7 +224,7 @@ def stop(
         float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long the nodes may take to go down.")
     ] = 60.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus":
     """Turn nodes of a cluster off, and wait until they are; they stay off until they are started."""
 
     async def work(use: UseCases) -> "ClusterStatus":
@@ -226,10 +234,11 @@ def stop(
             cluster, mode=record.StopMode(mode), timeout_s=timeout, nodes=nodes, progress=use.progress
         )
 
-    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
+@prints
 def destroy(
     cluster: Cluster,
     remove_overlays: Annotated[
@@ -241,7 +250,7 @@ def destroy(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before disks are deleted.")] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus":
     """Take a cluster's machines and network away. Its disks stay and are taken up again by a later apply."""
     manner = Manner(output=output, when_interrupted="the cluster stays to be destroyed: run it again")
     if remove_overlays and not yes:
@@ -252,10 +261,11 @@ def destroy(
             return await use.clusters.destroy_by_marks(cluster, remove_overlays=remove_overlays, progress=use.progress)
         return await use.clusters.destroy(cluster, remove_overlays=remove_overlays, progress=use.progress)
 
-    present(work, manner, _show_status)
+    return present(work, manner, _show_status)
 
 
 @app.command()
+@prints
 def crash(
     cluster: Cluster,
     node: Node,
@@ -263,7 +273,7 @@ def crash(
     wait: Wait = True,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "NodeStatus":
     """Cut a node's power and boot it again."""
 
     async def work(use: UseCases) -> "NodeStatus":
@@ -272,10 +282,10 @@ def crash(
         )
         return next(each for each in status.nodes if each.name == node)
 
-    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_node)
+    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_node)
 
 
-def _present_plan(think: "Work[Preview]", manner: Manner) -> NoReturn:
+def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
     """Print what would be done, and end with the exit code that says whether there is anything."""
 
     async def work(use: UseCases) -> "PlanView":
@@ -284,7 +294,7 @@ def _present_plan(think: "Work[Preview]", manner: Manner) -> NoReturn:
         return plan_view(await think(use))
 
     view = present(work, manner, _show_plan)
-    raise typer.Exit(FAILURE if view.blocked else 0 if view.converged else CHANGES)
+    return ending(view, FAILURE if view.blocked else 0 if view.converged else CHANGES)
 
 
 def _require_consent(cluster: str, manner: Manner) -> None:

@@ -3,17 +3,17 @@
 # ruff: noqa: PLC0415  imports wait until a command runs
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.frontends.cli.options import Output, OutputFormat
+from reconciler.frontends.cli.output import ending, prints
 from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
 from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
-    from reconciler.service.doctor import CheckResult, Repair
+    from reconciler.service.doctor import Examination
 
 app = typer.Typer()
 
@@ -21,45 +21,29 @@ _SYMBOLS = {"ok": "✓", "warning": "!", "failed": "✗"}
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """What was repaired, and how the host is after that."""
-
-    checks: "tuple[CheckResult, ...]"
-    repairs: "tuple[Repair, ...]" = ()
-
-    @property
-    def failures(self) -> int:
-        return sum(check.verdict == "failed" for check in self.checks)
-
-    @property
-    def fixable(self) -> int:
-        return sum(check.fixable and check.verdict != "ok" for check in self.checks)
-
-
 @app.command()
+@prints
 def doctor(
     fix: Annotated[
         bool, typer.Option("--fix", help="First put right what is safe to: directories, rights, daemons, the SSH key.")
     ] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "Examination":
     """Check what clusters need of this host, with the remedy for everything that is missing.
 
     Exits 1 when something keeps clusters from running; what only costs speed or a feature is a warning.
     """
 
-    async def work(use: UseCases) -> Examination:
-        from reconciler.service.doctor import apply_fixes, run_checks
+    async def work(use: UseCases) -> "Examination":
+        from reconciler.service.doctor import examine
 
-        repairs = await apply_fixes(use.runtime.settings) if fix else []
-        return Examination(tuple(await run_checks(use.runtime.settings)), tuple(repairs))
+        return await examine(use.runtime.settings, fix=fix)
 
     examination = present(work, Manner(output=output), _show)
-    raise typer.Exit(FAILURE if examination.failures else 0)
+    return ending(examination, FAILURE if examination.failures else 0)
 
 
-def examination_lines(examination: Examination) -> Iterator[tuple[str, str | None]]:
+def examination_lines(examination: "Examination") -> Iterator[tuple[str, str | None]]:
     """The lines that people read, each with its colour."""
     for repair in examination.repairs:
         yield f"{'fixed' if repair.done else 'not fixed'}: {repair.name}: {repair.message}", None
@@ -70,13 +54,13 @@ def examination_lines(examination: Examination) -> Iterator[tuple[str, str | Non
     yield _verdict(examination), None
 
 
-def _verdict(examination: Examination) -> str:
+def _verdict(examination: "Examination") -> str:
     if not (examination.failures or examination.fixable):
         return "this host is ready"
     fails = f"{examination.failures} of {len(examination.checks)} checks failed" if examination.failures else "ready"
     return f"{fails}; `vmcluster doctor --fix` mends {examination.fixable}" if examination.fixable else fails
 
 
-def _show(examination: Examination) -> None:
+def _show(examination: "Examination") -> None:
     for line, color in examination_lines(examination):
         typer.secho(printable(line), fg=color)

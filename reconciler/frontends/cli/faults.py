@@ -11,6 +11,7 @@ import typer
 from reconciler.frontends.cli.completion import complete_fault, complete_node
 from reconciler.frontends.cli.holding import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
+from reconciler.frontends.cli.output import ending, prints
 from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ While = Annotated[str | None, typer.Option("--while", metavar="COMMAND...", help
 
 
 @fault.command(cls=HoldingCommand)
+@prints
 def partition(
     cluster: Cluster,
     groups: Annotated[
@@ -118,7 +120,7 @@ def partition(
     duration: Duration = None,
     held: While = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "NetFaultHandle":
     """Let nothing pass between groups of nodes: IPv4, IPv6, ARP, broadcast, established connections."""
     from reconciler.frontends.cli.fault_tables import show_handle
 
@@ -137,10 +139,11 @@ def partition(
             cluster, request(), duration_s=duration, afresh=held is not None, progress=use.progress
         )
 
-    _inject(inject, cluster, held, Manner(output=output, when_interrupted=_STAYS_WANTED), show_handle)
+    return _inject(inject, cluster, held, Manner(output=output, when_interrupted=_STAYS_WANTED), show_handle)
 
 
 @fault.command(cls=HoldingCommand)
+@prints
 def impair(
     cluster: Cluster,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="The node that sends.", autocompletion=complete_node)],
@@ -174,7 +177,7 @@ def impair(
     duration: Duration = None,
     held: While = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "NetFaultHandle":
     """Delay, lose, change or slow down what one node sends to others, and only that. Zero is "not asked for"."""
     from reconciler.frontends.cli.fault_tables import show_handle
 
@@ -204,16 +207,17 @@ def impair(
             cluster, request, duration_s=duration, afresh=held is not None, progress=use.progress
         )
 
-    _inject(inject, cluster, held, Manner(output=output, when_interrupted=_STAYS_WANTED), show_handle)
+    return _inject(inject, cluster, held, Manner(output=output, when_interrupted=_STAYS_WANTED), show_handle)
 
 
 @fault.command()
+@prints
 def heal(
     cluster: Cluster,
     handles: Handle = None,
     everything: Annotated[bool, typer.Option("--all", help="Heal all faults of the cluster.")] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "Healed":
     """Heal faults. One that is gone already is a success."""
     from reconciler.frontends.cli.fault_tables import show_healed
 
@@ -223,37 +227,40 @@ def heal(
     async def work(use: UseCases) -> "Healed":
         return await use.faults.heal_many(cluster, None if everything else handles, progress=use.progress)
 
-    present(work, Manner(output=output, when_interrupted=_AGAIN), show_healed)
+    return present(work, Manner(output=output, when_interrupted=_AGAIN), show_healed)
 
 
 @fault.command("list")
-def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[NetFaultInfo]":
     """List the faults that are wanted now, and whether they are applied."""
     from reconciler.frontends.cli.fault_tables import show_faults
 
     async def work(use: UseCases) -> "list[NetFaultInfo]":
         return await use.faults.listing(cluster)
 
-    present(work, Manner(output=output), show_faults)
+    return present(work, Manner(output=output), show_faults)
 
 
 @fault.command()
+@prints
 def explain(
     cluster: Cluster,
     sender: Annotated[str, typer.Argument(metavar="FROM", help="A node, or @host.", autocompletion=complete_node)],
     receiver: Annotated[str, typer.Argument(metavar="TO", help="A node, or @host.", autocompletion=complete_node)],
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "LinkExplanation":
     """Say what packets from one node to another meet, and because of which faults."""
     from reconciler.frontends.cli.fault_tables import show_explanation
 
     async def work(use: UseCases) -> "LinkExplanation":
         return await use.faults.explain(cluster, sender, receiver)
 
-    present(work, Manner(output=output), show_explanation)
+    return present(work, Manner(output=output), show_explanation)
 
 
 @fault.command()
+@prints
 def verify(
     cluster: Cluster,
     nodes: Annotated[
@@ -265,7 +272,7 @@ def verify(
         typer.Option("--count", metavar="N", min=1, max=10_000, help="Packets per link; left out: as many as needed."),
     ] = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "FaultVerification":
     """Measure between guests whether the faults do what they should: who hears whom, how late, how much is lost.
 
     Every node sends to all others at once. Exits 1 where a link contradicts the faults.
@@ -278,7 +285,7 @@ def verify(
         return await FaultVerifier(use.runtime).verify(cluster, nodes or (), count=count)
 
     verification = present(work, Manner(output=output), show_verification)
-    raise typer.Exit(0 if verification.sound else FAILURE)
+    return ending(verification, 0 if verification.sound else FAILURE)
 
 
 def names_in(group: str) -> tuple[str, ...]:
@@ -309,8 +316,7 @@ def _inject(
     held: str | None,
     manner: Manner,
     show: "Callable[[NetFaultHandle], None]",
-) -> None:
+) -> "NetFaultHandle":
     if held is None:
-        present(inject, manner, show)
-    else:
-        raise typer.Exit(hold(inject, cluster, words_of(held), manner))
+        return present(inject, manner, show)
+    raise typer.Exit(hold(inject, cluster, words_of(held), manner))

@@ -9,7 +9,7 @@ import typer
 
 from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
-from reconciler.frontends.cli.output import narrate, quiet_pipe
+from reconciler.frontends.cli.output import narrate, prints, quiet_pipe
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 from reconciler.frontends.cli.text import one_line
 
@@ -25,6 +25,7 @@ Timeout = Annotated[
 
 
 @app.command()
+@prints
 def push(
     cluster: Cluster,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or directory here.")],
@@ -35,7 +36,7 @@ def push(
     ] = False,
     timeout: Timeout = 600.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "TransferResult":
     """Copy a file or directory to nodes, with modes and times. It appears there whole or not at all."""
 
     async def work(use: UseCases) -> "TransferResult":
@@ -49,10 +50,11 @@ def push(
             progress=use.progress,
         )
 
-    present(work, Manner(output=output), _show_transfer)
+    return present(work, Manner(output=output), _show_transfer)
 
 
 @app.command()
+@prints
 def pull(
     cluster: Cluster,
     node: Node,
@@ -60,13 +62,13 @@ def pull(
     destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="Where exactly it goes here.")],
     timeout: Timeout = 600.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "TransferResult":
     """Copy a file or directory from a node, with modes and times. A directory that is here is never touched."""
 
     async def work(use: UseCases) -> "TransferResult":
         return await use.transfers.pull(cluster, node, source, destination, timeout_s=timeout, progress=use.progress)
 
-    present(work, Manner(output=output), _show_transfer)
+    return present(work, Manner(output=output), _show_transfer)
 
 
 Tail = Annotated[int, typer.Option("--tail", "-n", metavar="LINES", min=1, help="How many lines of the end.")]
@@ -74,6 +76,7 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what co
 
 
 @app.command()
+@prints
 def console(
     cluster: Cluster,
     node: Node,
@@ -81,12 +84,13 @@ def console(
     since: SinceMarker = None,
     follow: Follow = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ConsoleResult":
     """Show a node's serial console, also of a dead node or one that is off."""
-    _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
+    return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
 
 @app.command()
+@prints
 def logs(
     cluster: Cluster,
     node: Node,
@@ -94,25 +98,30 @@ def logs(
     since: SinceMarker = None,
     follow: Follow = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ConsoleResult":
     """Show what a node's serial console has shown, as `console` does."""
-    _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
+    return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
 
-def _show_log(cluster: str, node: str, *, tail: int, since: str | None, follow: bool, output: OutputFormat) -> None:
+def _show_log(
+    cluster: str, node: str, *, tail: int, since: str | None, follow: bool, output: OutputFormat
+) -> "ConsoleResult":
+    if follow and output is not OutputFormat.TABLE:
+        raise typer.BadParameter(f"prints lines as they come, which are no {output.value}", param_hint="--follow")
+
     async def show(use: UseCases) -> "ConsoleResult":
         return await use.consoles.show(cluster, node, tail=tail, since_marker=since)
 
-    present(show, Manner(output=output), _show_console)
-    if not follow:
-        return
+    result = present(show, Manner(output=output), _show_console)
 
     async def go_on(use: UseCases) -> None:
         async for line in use.consoles.follow(cluster, node):
             with quiet_pipe():
                 typer.echo(one_line(line))
 
-    conduct(go_on)
+    if follow:
+        conduct(go_on)
+    return result
 
 
 def _show_console(result: "ConsoleResult") -> None:
@@ -128,10 +137,10 @@ def _show_transfer(result: "TransferResult") -> None:
     print_columns(
         ["NODE", "FILES", "DIRECTORIES", "LINKS", "BYTES", "SECONDS"],
         (
-            [name, str(of.files), str(of.directories), str(of.links), str(of.size_bytes), f"{of.duration_s:.2f}"]
+            [name, str(of.files), str(of.directories), str(of.symlinks), str(of.size_bytes), f"{of.duration_s:.2f}"]
             for name, of in result.per_node.items()
         ),
     )
     for name, of in result.per_node.items():
-        for skipped in of.skipped:
+        for skipped in of.left_out:
             narrate(f"{name}: left out: {skipped}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.options import Output, OutputFormat
-from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.output import narrate, prints
 from reconciler.frontends.cli.session import Manner, UseCases, present
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ app.add_typer(image, name="image")
 
 
 @image.command()
+@prints
 def build(
     path: Annotated[
         Path | None,
@@ -34,7 +35,7 @@ def build(
         Path | None, typer.Option("--cache-dir", metavar="DIR", help="Where packages and stages are kept.")
     ] = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "BuiltImage":
     """Make a small Debian guest image, its kernel and initrd beside it. Does nothing where it is there and current."""
 
     target = path and path.absolute()
@@ -47,7 +48,7 @@ def build(
         )
 
     manner = Manner(output=output, when_interrupted="run it again, and it goes on with the stages that are done")
-    present(work, manner, _show)
+    return present(work, manner, _show)
 
 
 def _show(built: "BuiltImage") -> None:

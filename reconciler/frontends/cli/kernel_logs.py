@@ -9,6 +9,7 @@ import typer
 
 from reconciler.frontends.cli.completion import complete_nodes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, more_than_zero
+from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
@@ -42,16 +43,18 @@ SinceMarker = Annotated[
 
 
 @dmesg.command()
-def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "dict[str, str]":
     """Write the same marker into every node's kernel log, and print it."""
 
     async def work(use: UseCases) -> "dict[str, str]":
         return await use.kernel_logs.mark(cluster, nodes=node_names(nodes))
 
-    present(work, Manner(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True)
+    return present(work, Manner(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True)
 
 
 @dmesg.command()
+@prints
 def collect(
     cluster: Cluster,
     nodes: Nodes = None,
@@ -69,7 +72,7 @@ def collect(
         ),
     ] = 15.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "dict[str, DmesgResult]":
     """Show what the nodes' kernels said, from their consoles where SSH is dead, and what was bad about it."""
     from reconciler.frontends.cli.log_tables import show_collected
 
@@ -78,7 +81,7 @@ def collect(
             cluster, nodes=node_names(nodes), since_marker=since, filter_level=level.value, timeout_s=timeout
         )
 
-    present(work, Manner(output=output), show_collected, partial=True)
+    return present(work, Manner(output=output), show_collected, partial=True)
 
 
 @dmesg.command()

@@ -10,12 +10,12 @@ import typer
 import reconciler
 from reconciler.frontends.cli.completion import complete_cluster
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
-from reconciler.frontends.cli.output import emit
+from reconciler.frontends.cli.output import emit, ending, prints
 from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, conduct, given, present
 from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
-    from reconciler.model.results import ClusterHandle, ClusterSummary
+    from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, Version
     from reconciler.service.history import Change
     from reconciler.service.validation import Validation
 
@@ -23,6 +23,7 @@ app = typer.Typer()
 
 
 @app.command()
+@prints
 def status(
     cluster: Annotated[
         str | None,
@@ -34,36 +35,40 @@ def status(
         ),
     ] = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus | list[ClusterSummary]":
     """Show the nodes of a cluster as they are now: power, SSH, and what stands in the way."""
     if cluster is None:
-        list_clusters(output)
-        return
+        return _present_list(output)
     from reconciler.frontends.cli.tables import show_status
 
-    present(lambda use: use.inspection.status(cluster), Manner(output=output), show_status, partial=True)
+    return present(lambda use: use.inspection.status(cluster), Manner(output=output), show_status, partial=True)
 
 
 @app.command("list")
-def list_clusters(output: Output = OutputFormat.TABLE) -> None:
+@prints
+def list_clusters(output: Output = OutputFormat.TABLE) -> "list[ClusterSummary]":
     """List all clusters, without asking any node."""
+    return _present_list(output)
 
+
+def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
     async def work(use: UseCases) -> "list[ClusterSummary]":
         return await use.inspection.clusters()
 
     from reconciler.frontends.cli.tables import show_clusters
 
-    present(work, Manner(output=output), show_clusters)
+    return present(work, Manner(output=output), show_clusters)
 
 
 @app.command()
+@prints
 def handle(
     cluster: Cluster,
     partial: Annotated[
         bool, typer.Option("--partial", help="Answer for the nodes that run and answer, and say which do not.")
     ] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterHandle":
     """Print what it takes to log in to every node of a running cluster: commands, or all of it as data."""
     from reconciler.frontends.cli.tables import show_handle
 
@@ -74,10 +79,12 @@ def handle(
 
     found, commands = conduct(work, Manner(output=output))
     emit(found, output, lambda shown: show_handle(shown, [shlex.join(commands[node.name]) for node in shown.nodes]))
+    return found
 
 
 @app.command()
-def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Change]":
     """List every change of what was wanted of a cluster: when, by whom, and what."""
     from reconciler.frontends.cli.tables import show_history
 
@@ -86,10 +93,11 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
 
         return await history_of(use.runtime, cluster)
 
-    present(work, Manner(output=output), show_history)
+    return present(work, Manner(output=output), show_history)
 
 
 @app.command()
+@prints
 def validate(
     topology: Topology,
     file_only: Annotated[
@@ -97,7 +105,7 @@ def validate(
         typer.Option("--file-only", help="Check the file alone, and not the images, disks and keys that it names."),
     ] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "Validation":
     """Check a topology file, and print all its problems with path and line; exits 1 where it has any.
 
     Neither libvirt nor a record is needed: what other clusters and this host's networks say to it, `plan` tells.
@@ -111,7 +119,7 @@ def validate(
         return await check(wanted, use.runtime.settings, with_files=not file_only)
 
     found = present(work, manner, _show_validation)
-    raise typer.Exit(0 if found.valid else FAILURE)
+    return ending(found, 0 if found.valid else FAILURE)
 
 
 def _show_validation(found: "Validation") -> None:
@@ -123,6 +131,11 @@ def _show_validation(found: "Validation") -> None:
 
 
 @app.command()
-def version(output: Output = OutputFormat.TABLE) -> None:
+@prints
+def version(output: Output = OutputFormat.TABLE) -> "Version":
     """Print the version."""
-    emit({"version": reconciler.__version__}, output, lambda found: typer.echo(f"vmcluster {found['version']}"))
+    from reconciler.model.results import Version
+
+    found = Version(version=reconciler.__version__)
+    emit(found, output, lambda shown: typer.echo(f"vmcluster {shown.version}"))
+    return found

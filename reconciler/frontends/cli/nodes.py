@@ -14,7 +14,7 @@ import typer
 from reconciler.frontends.cli.completion import complete_nodes, complete_target
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
-from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, ending, narrate, prints
 from reconciler.frontends.cli.remote_words import RemoteCommand
 from reconciler.frontends.cli.session import Manner, UseCases, conduct
 from reconciler.programs import clean_environment
@@ -43,6 +43,7 @@ class Target:
 
 
 @app.command("exec", cls=RemoteCommand)
+@prints
 def execute(
     cluster: Cluster,
     words: Annotated[
@@ -72,7 +73,7 @@ def execute(
         list[str] | None, typer.Option("--env", "-e", metavar="NAME=VALUE", help="Set in the command's environment.")
     ] = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ExecResult | ExecAllResult":
     """Run a shell command in a node, or in many at once.
 
     Standard output and standard error are the command's own, byte for byte as they come, and so is the exit code: 124
@@ -84,9 +85,8 @@ def execute(
     given = standard_input() if stdin else None
     manner = Manner(output=output, failure_code=OWN_FAILURE)
     if target.node is not None:
-        _run_on_one(cluster, target.node, command, variables, manner, stdin=given, timeout_s=timeout)
-    else:
-        _run_on_many(cluster, target.nodes, command, variables, manner, stdin=given, timeout_s=timeout)
+        return _run_on_one(cluster, target.node, command, variables, manner, stdin=given, timeout_s=timeout)
+    return _run_on_many(cluster, target.nodes, command, variables, manner, stdin=given, timeout_s=timeout)
 
 
 @app.command(cls=RemoteCommand)
@@ -144,7 +144,7 @@ def parse_environment(assignments: Iterable[str]) -> dict[str, str]:
 
 def _run_on_one(
     cluster: str, node: str, command: str, env: dict[str, str], manner: Manner, *, stdin: bytes | None, timeout_s: float
-) -> None:
+) -> "ExecResult":
     outlet = Outlet() if manner.output is OutputFormat.TABLE else None
 
     async def work(use: UseCases) -> "ExecResult | None":
@@ -165,7 +165,7 @@ def _run_on_one(
     if result is None:
         raise typer.Exit(BROKEN_PIPE_EXIT_CODE)
     emit(result, manner.output, lambda shown: _remark(shown, node))
-    raise typer.Exit(result.exit_code)
+    return ending(result, result.exit_code)
 
 
 def _run_on_many(
@@ -177,7 +177,7 @@ def _run_on_many(
     *,
     stdin: bytes | None,
     timeout_s: float,
-) -> None:
+) -> "ExecAllResult":
     async def work(use: UseCases) -> "ExecAllResult":
         return await use.nodes.run_all(
             cluster,
@@ -193,7 +193,7 @@ def _run_on_many(
     result = conduct(work, manner)
     emit(result, manner.output, _pass_on_all)
     codes = [OWN_FAILURE if result.errors else 0, *(each.exit_code for each in result.results.values())]
-    raise typer.Exit(max(codes))
+    return ending(result, max(codes))
 
 
 def standard_input() -> bytes:

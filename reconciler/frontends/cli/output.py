@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 
@@ -18,8 +19,32 @@ if TYPE_CHECKING:
     from reconciler.model.results import ToolError
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 BROKEN_PIPE_EXIT_CODE = 141  # as the shell reports a process that SIGPIPE ended
+
+PRINTED = "__printed__"
+"""The attribute of a command's function that names the type of its result, as its module knows it."""
+
+
+def prints(command: Callable[P, T]) -> Callable[P, None]:
+    """Mark a command that prints what it returns, and keep that type's name for the JSON Schema of its output.
+
+    The name is taken off the signature: Typer would look for what only work imports.
+    """
+    answer = command.__annotations__.pop("return")
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        command(*args, **kwargs)
+
+    run.__dict__[PRINTED] = answer
+    return run
+
+
+def ending(_printed: T, code: int) -> T:
+    """End the command that has printed this with an exit code that says something about it."""
+    raise typer.Exit(code)
 
 
 def emit(value: T, output: OutputFormat, show: Callable[[T], None]) -> None:

@@ -47,7 +47,7 @@ def summary_line(view: PlanView) -> str:
     if not view.actions:
         return "Plan: only what is recorded changes" if view.record_patch else "Plan: nothing that can be done now"
     parts = [
-        f"Plan: {summary.create} to create, {summary.change} to change, {summary.delete} to delete",
+        f"Plan: {summary.create} to create, {summary.update} to change, {summary.delete} to delete",
         f"restarts: {_names(summary.restarts)}",
         *([f"recreates: {_names(summary.recreates)}"] if summary.recreates else []),
         *([f"removes: {_names(summary.removes)}"] if summary.removes else []),

@@ -77,9 +77,9 @@ def show_verification(verification: Verification) -> None:
     if not verification.snapshots:
         typer.echo("no snapshots")
     for check in verification.snapshots:
-        sign, color = ("✗", "red") if check.problems else ("✓", "green")
+        sign, color = ("✗", "red") if check.findings else ("✓", "green")
         typer.secho(f"{sign} {one_line(check.snapshot_name)}", fg=color)
-        for problem in check.problems:
+        for problem in check.findings:
             typer.echo(f"    {one_line(problem)}")
 
 
@@ -93,7 +93,7 @@ def tree_lines(tree: SnapshotTree) -> Iterator[str]:
     """The tree, each snapshot below the one that it stands on, with the nodes that are there now."""
     yield f"{one_line(tree.cluster_name)}{_here(tree, None)}"
     yield from _branches(tree, None, "")
-    for name in tree.lost:
+    for name in tree.lost_snapshots:
         yield f"✗ {one_line(name)}  lost"
 
 
@@ -162,10 +162,10 @@ def _place(place: SnapshotPlace) -> str:
 
 
 def _here(tree: SnapshotTree, name: str | None) -> str:
-    nodes = [node for node, stands_on in tree.nodes.items() if stands_on == name]
+    nodes = [node for node, stands_on in tree.standing_on.items() if stands_on == name]
     if not nodes:
         return ""
-    return f"  ← {'all nodes' if len(nodes) == len(tree.nodes) > 1 else ', '.join(map(one_line, nodes))}"
+    return f"  ← {'all nodes' if len(nodes) == len(tree.standing_on) > 1 else ', '.join(map(one_line, nodes))}"
 
 
 def _remark(layer: UnneededLayer) -> str:

@@ -10,7 +10,7 @@ import typer
 from reconciler.frontends.cli.completion import complete_snapshot
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
-from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.output import ending, narrate, prints
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ Name = Annotated[
 
 
 @snapshot.command()
+@prints
 def create(
     cluster: Cluster,
     name: Name,
@@ -47,39 +48,42 @@ def create(
         bool, typer.Option("--quiesce", help="Freeze the guests' file systems meanwhile; needs the guest agent.")
     ] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "SnapshotInfo":
     """Take a snapshot of all disks of all nodes at one moment. Nodes that run stand still meanwhile, and run on."""
     from reconciler.frontends.cli.snapshot_tables import show_created
 
     async def work(use: UseCases) -> "SnapshotInfo":
         return await use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce, progress=use.progress)
 
-    present(work, Manner(output=output, when_interrupted=_WITHDRAWN), show_created)
+    return present(work, Manner(output=output, when_interrupted=_WITHDRAWN), show_created)
 
 
 @snapshot.command("list")
-def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[SnapshotInfo]":
     """List the snapshots of a cluster, the oldest first."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshots
 
     async def work(use: UseCases) -> "list[SnapshotInfo]":
         return await use.snapshots.listing(cluster)
 
-    present(work, Manner(output=output), show_snapshots)
+    return present(work, Manner(output=output), show_snapshots)
 
 
 @snapshot.command()
-def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotInfo":
     """Show the files of a snapshot: of each node its frozen disks and its memory, and what they take on disk."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshot
 
     async def work(use: UseCases) -> "SnapshotInfo":
         return await use.snapshots.info(cluster, name)
 
-    present(work, Manner(output=output), show_snapshot)
+    return present(work, Manner(output=output), show_snapshot)
 
 
 @snapshot.command()
+@prints
 def revert(
     cluster: Cluster,
     name: Name,
@@ -90,7 +94,7 @@ def revert(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a terminal, before it is done.")] = False,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "ClusterStatus":
     """Take all nodes back to a snapshot. What was written since then is lost, unless another snapshot has it.
 
     It says what will be lost. On a terminal it asks first; where nobody can be asked, it is done as it was asked for.
@@ -111,12 +115,14 @@ def revert(
     if can_be_asked() and not yes:
         require_a_yes(f"Take all nodes of {cluster!r} back to {name!r}?")
     began = time.monotonic()
-    present(work, Manner(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
+    status = present(work, Manner(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
     narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")
+    return status
 
 
 @snapshot.command()
-def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotDeleteResult":
     """Delete a snapshot. The nodes, and all other snapshots, stay as they are."""
 
     async def work(use: UseCases) -> "SnapshotDeleteResult":
@@ -124,21 +130,23 @@ def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) ->
 
     from reconciler.frontends.cli.snapshot_tables import show_deleted
 
-    present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_deleted)
+    return present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_deleted)
 
 
 @snapshot.command()
-def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> None:
+@prints
+def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree":
     """Show which snapshot stands on which, and where each node is now."""
     from reconciler.frontends.cli.snapshot_tables import show_tree
 
     async def work(use: UseCases) -> "SnapshotTree":
         return await use.upkeep.tree(cluster)
 
-    present(work, Manner(output=output), show_tree)
+    return present(work, Manner(output=output), show_tree)
 
 
 @snapshot.command()
+@prints
 def verify(
     cluster: Cluster,
     name: Annotated[
@@ -151,7 +159,7 @@ def verify(
         ),
     ] = None,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "Verification":
     """Check that every file of a snapshot is there, stands on what it should, and is not damaged; exits 1 if not."""
     from reconciler.frontends.cli.snapshot_tables import show_verification
 
@@ -159,15 +167,16 @@ def verify(
         return await use.upkeep.verify(cluster, name)
 
     verification = present(work, Manner(output=output), show_verification)
-    raise typer.Exit(0 if verification.sound else FAILURE)
+    return ending(verification, 0 if verification.sound else FAILURE)
 
 
 @snapshot.command()
+@prints
 def gc(
     cluster: Cluster,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what can go.")] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "Unneeded":
     """Take away what no node and no snapshot needs any more, which every other change does as well."""
     from reconciler.frontends.cli.snapshot_tables import show_unneeded
 
@@ -176,4 +185,4 @@ def gc(
             return await use.upkeep.unneeded(cluster)
         return await use.upkeep.collect(cluster, progress=use.progress)
 
-    present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_unneeded)
+    return present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_unneeded)

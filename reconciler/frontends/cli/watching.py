@@ -14,7 +14,7 @@ import typer
 
 from reconciler.frontends.cli.completion import complete_cluster, complete_condition
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, log_options, valid_text
-from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.output import narrate, prints
 from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def _collect_rarely() -> None:
 
 
 @app.command()
+@prints
 def events(
     cluster: Annotated[
         str | None,
@@ -116,7 +117,7 @@ def events(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "list[ClusterEvent]":
     """List what happened to a cluster: actions, repairs, conditions that changed, obstacles that came and went.
 
     With --follow, json and yaml are one document per event.
@@ -135,10 +136,11 @@ def events(
             event_line(event, output)
         return []
 
-    present(work, Manner(output=output), show_events)
+    return present(work, Manner(output=output), show_events)
 
 
 @app.command("wait")
+@prints
 def wait_for(
     cluster: Cluster,
     condition: Annotated[
@@ -154,7 +156,7 @@ def wait_for(
         float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait at most.")
     ] = 120.0,
     output: Output = OutputFormat.TABLE,
-) -> None:
+) -> "Condition | None":
     """Wait until a condition of a cluster holds; fails when it does not in time. Changes nothing."""
 
     async def work(use: UseCases) -> "Condition | None":
@@ -166,7 +168,7 @@ def wait_for(
         said = f"{found.type.value} is {found.status.value}" if found else "gone"
         typer.echo(f"cluster {cluster}: {said}")
 
-    present(work, Manner(output=output), show)
+    return present(work, Manner(output=output), show)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -27,6 +27,8 @@ from reconciler.model.results import ToolError, ToolResult
 
 _TOOLS_STAY_MS = 3_600_000
 _DEFAULT_EXTENT = Extent()
+_FOR_PEOPLE = frozenset({"title", "description"})
+_NAMED = frozenset({"properties", "$defs"})
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +95,26 @@ def _offer(definition: ToolDefinition) -> Tool:
 
 @cache
 def _output_schema(answer: type[ToolResult[Any]]) -> dict[str, Any]:
-    schema = answer.model_json_schema(mode="serialization")
+    schema = _bare(answer.model_json_schema(mode="serialization"))
     return {**schema, "required": list(schema["properties"])}  # null where there is nothing to say, but never left out
+
+
+def _bare(schema: Any) -> Any:
+    """A schema without the words for people, of which a list of tools would be several times as long.
+
+    They are in the files below specs/schemas.
+    """
+    match schema:
+        case dict():
+            return {
+                key: {name: _bare(of) for name, of in value.items()} if key in _NAMED else _bare(value)
+                for key, value in schema.items()
+                if key not in _FOR_PEOPLE
+            }
+        case list():
+            return [_bare(value) for value in schema]
+        case _:
+            return schema
 
 
 def _in_protocol(definition: ToolDefinition) -> Callable[..., Awaitable[CallToolResult]]:

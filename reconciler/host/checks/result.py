@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from reconciler.model.base import Frozen
 
 
@@ -19,19 +21,19 @@ class CheckResult(Frozen):
     `fixable` says that `vmcluster doctor --fix` knows a safe repair, for which it may have to run as root.
     """
 
-    name: str
-    verdict: Verdict
-    message: str
-    remedy: str | None = None
-    fixable: bool = False
+    name: str = Field(description="What is needed.")
+    verdict: Verdict = Field(description="`warning` costs a feature or speed, `failed` keeps clusters from running.")
+    message: str = Field(description="What was found.")
+    remedy: str | None = Field(default=None, description="What to do; null where nothing is to be done.")
+    fixable: bool = Field(default=False, description="`vmcluster doctor --fix` has a safe repair.")
 
 
 class Repair(Frozen):
     """Something that was put right, or could not be."""
 
-    name: str
-    message: str
-    done: bool = True
+    name: str = Field(description="What was repaired.")
+    message: str = Field(description="What was done, or why it could not be.")
+    done: bool = Field(default=True, description="Whether it was.")
 
 
 def ok(name: str, message: str) -> CheckResult:

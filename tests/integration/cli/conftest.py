@@ -1,16 +1,16 @@
 """The command as a user runs it: a process of its own on a test's bed."""
 
-import json
 import os
 import pty
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from tests import outputs
 from tests.integration.bed import Bed
 
 COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
@@ -24,10 +24,12 @@ class Ended:
     code: int
     out: str
     err: str
+    arguments: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def data(self) -> Any:
-        return json.loads(self.out)
+        """What was printed for programs, as its schema has it."""
+        return outputs.read(self.arguments, self.code, self.out)
 
 
 Vmcluster = Callable[..., Ended]
@@ -46,7 +48,7 @@ def vmcluster(bed: Bed) -> Vmcluster:
             check=False,
         )
         assert ended.returncode == code, ended.stdout + ended.stderr
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
+        return Ended(ended.returncode, ended.stdout, ended.stderr, arguments)
 
     return run
 

@@ -79,7 +79,7 @@ def test_the_tree_follows_reverts_and_deletions(vmcluster: Vmcluster, cluster: s
         vmcluster("snapshot", arguments[0], cluster, arguments[1])
     tree = shown(vmcluster, "tree", cluster)
     assert {place["snapshot_name"]: place["parent"] for place in tree["snapshots"]} == {"a": None, "b": "a", "c": "a"}
-    assert tree["nodes"] == {"n0": "c", "n1": "c"}
+    assert tree["standing_on"] == {"n0": "c", "n1": "c"}
     vmcluster("snapshot", "revert", cluster, "b")
     vmcluster("snapshot", "delete", cluster, "a")
     lines = vmcluster("snapshot", "tree", cluster).out.splitlines()
@@ -97,7 +97,7 @@ def test_verify_finds_what_was_damaged_and_says_where(vmcluster: Vmcluster, clus
     whole = layer.read_bytes()
     try:
         layer.unlink()
-        found = {of["snapshot_name"]: of["problems"] for of in shown(vmcluster, "verify", cluster, code=1)["snapshots"]}
+        found = {of["snapshot_name"]: of["findings"] for of in shown(vmcluster, "verify", cluster, code=1)["snapshots"]}
         assert found["first"] == []
         assert len(found["second"]) == 1
         assert str(layer) in found["second"][0]

@@ -1,7 +1,6 @@
 """Kernel logs, consoles and copies as people and agents use them: by command and by tool, on nodes that run."""
 
 import asyncio
-import json
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -9,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import outputs
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.cli.conftest import COMMAND, DEADLINE_S
@@ -37,7 +37,7 @@ async def command(bed: Bed, *arguments: str) -> str:
 
 
 async def data(bed: Bed, *arguments: str) -> Any:
-    return json.loads(await command(bed, *arguments, "-o", "json"))
+    return outputs.read(arguments, 0, await command(bed, *arguments, "-o", "json"))
 
 
 async def say(session: Session, node: str, line: str) -> None:

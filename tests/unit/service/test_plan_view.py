@@ -53,7 +53,7 @@ def test_a_new_cluster_is_created_in_the_order_of_its_stages() -> None:
         ("update", "power/alpha", "Start"),
     ]
     assert (new.generation, new.converged, new.blocked) == (0, False, False)
-    assert (new.summary.create, new.summary.change, new.summary.delete) == (4, 1, 0)
+    assert (new.summary.create, new.summary.update, new.summary.delete) == (4, 1, 0)
 
 
 def test_a_host_and_a_record_as_wanted_have_nothing_to_do() -> None:

@@ -60,7 +60,7 @@ def test_a_snapshot_stands_on_the_one_whose_layer_comes_next_below() -> None:
     manifests = [manifest("a", 1, alpha=1), manifest("b", 2, alpha=2), manifest("c", 3, alpha=3)]
     tree = snapshot_tree(record, host(record, [[2, 1], [4, 3, 1]], alpha=4), manifests)
     assert parents(tree) == {"a": None, "b": "a", "c": "a"}
-    assert tree.nodes == {"alpha": "c"}
+    assert tree.standing_on == {"alpha": "c"}
 
 
 def test_layers_whose_snapshot_was_deleted_are_passed_over() -> None:
@@ -69,12 +69,12 @@ def test_layers_whose_snapshot_was_deleted_are_passed_over() -> None:
         record, host(record, [[5, 4, 3, 2, 1]], alpha=5), [manifest("a", 1, alpha=1), manifest("d", 2, alpha=4)]
     )
     assert parents(tree) == {"a": None, "d": "a"}
-    assert tree.nodes == {"alpha": "d"}
+    assert tree.standing_on == {"alpha": "d"}
 
 
 def test_without_snapshots_nodes_stand_on_none() -> None:
     record = running_record("alpha", "beta")
-    assert snapshot_tree(record, as_wanted(record), []).nodes == {"alpha": None, "beta": None}
+    assert snapshot_tree(record, as_wanted(record), []).standing_on == {"alpha": None, "beta": None}
 
 
 def test_a_node_that_was_made_anew_does_not_hide_the_parent_of_the_others() -> None:
@@ -89,11 +89,11 @@ def test_a_flattened_node_counts_to_the_snapshot_that_it_was_reverted_to() -> No
     intent = record.nodes["alpha"].model_copy(update={"based_on": "a"})
     flattened = host(record, [[1], [2]], alpha=2)
     record = record.model_copy(update={"nodes": {"alpha": intent}})
-    assert snapshot_tree(record, flattened, [manifest("a", 1, alpha=1)]).nodes == {"alpha": "a"}
-    assert snapshot_tree(record, flattened, []).nodes == {"alpha": None}
+    assert snapshot_tree(record, flattened, [manifest("a", 1, alpha=1)]).standing_on == {"alpha": "a"}
+    assert snapshot_tree(record, flattened, []).standing_on == {"alpha": None}
 
 
 def test_files_that_stand_on_each_other_in_a_ring_end_the_walk() -> None:
     record = running_record("alpha")
     ring = host(record, [[1, 2, 1]], alpha=1)
-    assert snapshot_tree(record, ring, []).nodes == {"alpha": None}
+    assert snapshot_tree(record, ring, []).standing_on == {"alpha": None}

@@ -1,9 +1,8 @@
 """The command as a process would run it, on a store of its own and a libvirt that is not there."""
 
 import asyncio
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import structlog
 from reconciler.frontends.cli.app import run
 from reconciler.model.record import ClusterRecord
 from reconciler.store.sqlite import SqliteStore
+from tests import outputs
 from tests.unit.store.samples import sample_record
 
 ABSENT_LIBVIRT = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
@@ -25,10 +25,12 @@ class Ended:
     code: int
     out: str
     err: str
+    arguments: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def data(self) -> Any:
-        return json.loads(self.out)
+        """What was printed for programs, as its schema has it."""
+        return outputs.read(self.arguments, self.code, self.out)
 
 
 Invoke = Callable[..., Ended]
@@ -49,7 +51,7 @@ def invoke(state_dir: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
         code = run(arguments)
         out, err = capfd.readouterr()
         structlog.reset_defaults()
-        return Ended(code, out, err)
+        return Ended(code, out, err, arguments)
 
     return invoke
 

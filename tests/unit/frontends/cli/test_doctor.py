@@ -1,7 +1,7 @@
 """What the doctor says, and how it ends."""
 
-from reconciler.frontends.cli.doctor import Examination, examination_lines
-from reconciler.service.doctor import CheckResult, Repair, Verdict
+from reconciler.frontends.cli.doctor import examination_lines
+from reconciler.service.doctor import CheckResult, Examination, Repair, Verdict
 
 from .conftest import Invoke
 
@@ -11,7 +11,7 @@ BAD = CheckResult(name="libvirt", verdict=Verdict.FAILED, message="does not answ
 
 
 def printed(*checks: CheckResult, repairs: tuple[Repair, ...] = ()) -> list[str]:
-    return [line for line, _ in examination_lines(Examination(checks, repairs))]
+    return [line for line, _ in examination_lines(Examination(checks=checks, repairs=repairs))]
 
 
 def test_each_failure_has_its_remedy_below_it() -> None:

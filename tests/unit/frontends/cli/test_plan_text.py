@@ -6,7 +6,7 @@ from reconciler.model.plan import Disruption
 from reconciler.model.status import Obstacle
 from reconciler.service.plan_view import ActionView, ChangeName, PlanSummary, PlanView
 
-NOTHING = PlanSummary(create=0, change=0, delete=0, restarts=(), recreates=(), data_loss=())
+NOTHING = PlanSummary(create=0, update=0, delete=0, restarts=(), recreates=(), data_loss=())
 
 
 def action(
@@ -43,7 +43,7 @@ def test_nothing_to_do_is_said_in_so_many_words() -> None:
 
 def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
     summary = PlanSummary(
-        create=1, change=2, delete=1, restarts=("worker-0",), recreates=(), data_loss=("layer/worker-1/vdb",)
+        create=1, update=2, delete=1, restarts=("worker-0",), recreates=(), data_loss=("layer/worker-1/vdb",)
     )
     plan = view(
         action("power/worker-0", "memory_mb 512 -> 768", "update", "restart", "ShutDown"),
@@ -66,7 +66,7 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
 
 
 def test_nodes_that_are_made_anew_and_that_leave_are_named_apart() -> None:
-    costs = PlanSummary(create=0, change=1, delete=1, restarts=(), recreates=("n0",), removes=("n1",), data_loss=())
+    costs = PlanSummary(create=0, update=1, delete=1, restarts=(), recreates=("n0",), removes=("n1",), data_loss=())
     shown = printed(view(action("domain/n0", "recreated for ip 1 -> 2", "update", "recreate"), summary=costs))
     assert "recreated for ip 1 -> 2  [recreate]" in shown
     assert shown.endswith("recreates: n0; removes: n1; data loss: none")

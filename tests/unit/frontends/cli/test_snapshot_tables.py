@@ -138,8 +138,8 @@ def test_a_tree_shows_what_stands_on_what_and_where_the_nodes_are() -> None:
             place("d", "b"),
             place("other", None),
         ),
-        nodes={"n0": "d", "n1": "d", "n2": None},
-        lost=("gone",),
+        standing_on={"n0": "d", "n1": "d", "n2": None},
+        lost_snapshots=("gone",),
     )
     assert list(tree_lines(tree)) == [
         "lab  ← n2",
@@ -153,14 +153,14 @@ def test_a_tree_shows_what_stands_on_what_and_where_the_nodes_are() -> None:
 
 
 def test_nodes_that_are_all_in_one_place_are_not_named() -> None:
-    tree = SnapshotTree(cluster_name="lab", snapshots=(place("a", None),), nodes={"n0": "a", "n1": "a"})
+    tree = SnapshotTree(cluster_name="lab", snapshots=(place("a", None),), standing_on={"n0": "a", "n1": "a"})
     assert list(tree_lines(tree)) == ["lab", "└─ a  2026-01-02 03:04:05Z  ← all nodes"]
 
 
 def test_each_problem_is_below_its_snapshot(capsys: Captured) -> None:
     checks = (
-        SnapshotCheck(snapshot_name="a", problems=()),
-        SnapshotCheck(snapshot_name="b", problems=("n0: /d/x is missing",)),
+        SnapshotCheck(snapshot_name="a", findings=()),
+        SnapshotCheck(snapshot_name="b", findings=("n0: /d/x is missing",)),
     )
     show_verification(Verification(cluster_name="lab", sound=False, snapshots=checks))
     assert capsys.readouterr().out == "✓ a\n✗ b\n    n0: /d/x is missing\n"

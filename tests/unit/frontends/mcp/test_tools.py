@@ -69,6 +69,8 @@ CONTRACT: dict[str, dict[str, Any]] = {
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
+LONGEST_LIST_BYTES = 150_000
+
 READ_ONLY = {
     "cluster_list",
     "cluster_plan",
@@ -130,6 +132,11 @@ async def test_every_tool_has_the_envelope_as_its_output_schema(tools: dict[str,
     for tool in tools.values():
         assert set(tool.output_schema["properties"]) == {"success", "result", "error"}
         assert set(tool.output_schema["required"]) == {"success", "result", "error"}
+
+
+async def test_output_schemas_carry_no_words_of_which_the_list_of_tools_would_grow(tools: dict[str, Any]) -> None:
+    assert not any("'description': '" in str(tool.output_schema) for tool in tools.values())
+    assert sum(len(tool.model_dump_json(exclude_none=True)) for tool in tools.values()) < LONGEST_LIST_BYTES
 
 
 async def test_annotations_say_what_a_tool_may_do_to_the_world(tools: dict[str, Any]) -> None:
