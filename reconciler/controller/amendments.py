@@ -1,13 +1,16 @@
 """What the controller itself changes in a record: what time and the guests have decided."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import structlog
 
+from reconciler.desired.boot_files import with_files_as_booted
 from reconciler.desired.left_off import with_left_off
 from reconciler.errors import Conflict
 from reconciler.faults.combine import wanted_at
 from reconciler.model.document import ClusterDocument
+from reconciler.model.plan import Plan, Start
 from reconciler.model.record import ClusterRecord
 from reconciler.store.protocol import Store
 
@@ -32,6 +35,20 @@ async def with_ended_nodes(store: Store, record: ClusterRecord, observed: Cluste
         return record
     left = sorted(name for name, intent in after.nodes.items() if intent != record.nodes[name])
     log.info("nodes_left_off", cluster=record.cluster_name, nodes=left)
+    return await _put(store, record, after)
+
+
+async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> ClusterRecord | None:
+    """The record in which nodes that are about to boot have the kernel and initrd that they will boot with.
+
+    They may have been built again under their names since the record was written: the next apply has then nothing to
+    do, as they are taken up already.
+    """
+    booting = [action.node for action in todo.actions if isinstance(action, Start)]
+    after = await asyncio.to_thread(with_files_as_booted, record, booting)
+    if after is record:
+        return record
+    log.info("boot_files_taken_up", cluster=record.cluster_name, nodes=booting)
     return await _put(store, record, after)
 
 

@@ -12,7 +12,7 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
-from reconciler.controller.amendments import with_ended_nodes, without_expired_faults
+from reconciler.controller.amendments import with_booted_files, with_ended_nodes, without_expired_faults
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import Journal, OnEvent, no_observer
 from reconciler.controller.retries import Retries
@@ -231,6 +231,9 @@ class Rounds:
         record, retries = view.record, view.retries
         drift = withhold(difference.plan, record.spec.drift) if view.is_left_alone else Drift(difference.plan)
         todo = replace(drift.todo, actions=retries.allowed(drift.todo)) if retries else drift.todo
+        now = await with_booted_files(self._store, record, todo)
+        if now is not record:
+            return RoundResult(gone=True) if now is None else await self._work(replace(view, record=now), tell)
         drifted = view.settled and _is_drift(drift.todo)
         journal = Journal(self._store, record, tell, drifted=drifted)
         journal.found(todo)

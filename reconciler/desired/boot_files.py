@@ -1,7 +1,9 @@
-"""Whether what `boot` names is a kernel and an initrd that QEMU can load."""
+"""Kernels and initrds that `boot` names: whether QEMU can load them, and which files a machine that boots gets."""
 
+from collections.abc import Collection
 from pathlib import Path
 
+from reconciler.host.disks.image_file import GONE, image_identity
 from reconciler.host.head import NoFile, read_head
 from reconciler.host.magic import (
     BZIMAGE,
@@ -15,12 +17,37 @@ from reconciler.host.magic import (
     bzimage_bytes,
     what_it_is,
 )
+from reconciler.model.record import BootSpec, ClusterRecord
 
 _INITRDS = frozenset({*UNPACKERS, "cpio"})
 _NO_INITRDS = DISK_FORMATS | {ISO, TEXT, ELF, "zip", "7z", "tar", "arm64 kernel"}
 """An initrd may be a file system without a header that is known here; these it cannot be."""
 
 _WORDS = {RAW: "nothing that is known here", ELF: "an ELF file", ISO: "an ISO 9660 image"}
+
+
+def with_files_as_booted(record: ClusterRecord, nodes: Collection[str]) -> ClusterRecord:
+    """The record in which nodes that boot now have the files of their names now; the same one if they do already.
+
+    Blocking. Files that are gone or cannot be looked at are left to the start, which tells of them; a record of before
+    files were told apart says nothing of them.
+    """
+    known = {name: record.spec.nodes[name] for name in nodes}
+    boots = {name: node.boot for name, node in known.items() if node.boot is not None and node.boot.identity}
+    now = {name: boot.model_copy(update={"identity": _identity(boot)}) for name, boot in boots.items()}
+    changed = {name: known[name].model_copy(update={"boot": boot}) for name, boot in now.items() if boot != boots[name]}
+    if not changed:
+        return record
+    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, **changed}})
+    return record.model_copy(update={"spec": spec})
+
+
+def _identity(boot: BootSpec) -> str:
+    try:
+        identities = [image_identity(path) for path in boot.files]
+    except OSError:
+        return boot.identity
+    return boot.identity if GONE in identities else " ".join(identities)
 
 
 def why_not_booted(path: Path, *, is_kernel: bool) -> str | None:

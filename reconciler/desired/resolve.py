@@ -83,8 +83,7 @@ def _boot(topology: Topology, node: NodeTopology, survey: Survey) -> BootSpec | 
     boot = node.boot if "boot" in node.model_fields_set else topology.boot
     if boot is None:
         return None
-    files = [path for path in (boot.kernel, boot.initrd) if path is not None]
-    return BootSpec(**dict(boot), identity=" ".join(survey.boot_files[path] for path in files))
+    return BootSpec(**dict(boot), identity=" ".join(survey.boot_files[path] for path in boot.files))
 
 
 def _extra_disk(disk: ExtraDisk, survey: Survey) -> ExtraDiskSpec:

@@ -5,6 +5,7 @@ checked in `reconciler.desired`. Descriptions are for people: they become the JS
 """
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StrictBool, model_validator
@@ -120,6 +121,11 @@ class Boot(Frozen):
     cmdline: KernelCmdline = Field(
         default="root=/dev/vda console=ttyS0", description="Kernel command line; the root disk is /dev/vda."
     )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is loaded: the kernel, then the initrd, if any."""
+        return (self.kernel,) if self.initrd is None else (self.kernel, self.initrd)
 
 
 class NodeTopology(Frozen):

@@ -6,6 +6,9 @@ from reconciler.errors import ImageNotFound
 from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header
 from reconciler.host.head import NoFile, read_head
 
+GONE = "gone"
+"""The identity of a file that is not there."""
+
 
 def read_image_facts(path: Path | str) -> ImageFacts:
     """The facts of an image file, without qemu-img and without following its backing file.
@@ -34,7 +37,7 @@ def image_identity(path: Path) -> str:
     try:
         facts = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return "gone"
+        return GONE
     return f"{facts.st_size}:{facts.st_mtime_ns}"
 
 
