@@ -18,7 +18,8 @@ from reconciler.host.cloud_init.driver import delete_seed, write_seed
 from reconciler.host.cloud_init.hosts import hosts_command
 from reconciler.host.console import delete_console_logs
 from reconciler.host.disks.lent import give_back
-from reconciler.host.disks.manifests import remove_snapshot
+from reconciler.host.disks.manifests import nvram_path, remove_snapshot
+from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.model import names
 from reconciler.model.plan import (
     Action,
@@ -115,11 +116,23 @@ async def _execute_file(
 async def _execute_domain(action: DefineDomain | AttachDisk | UndefineDomain, context: ActContext) -> None:
     match action:
         case DefineDomain():
-            await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out)
+            await _define(action, context)
         case AttachDisk():
             await context.libvirt.attach_disk(context.cluster, action.node, action.target, action.disk)
         case UndefineDomain():
             await context.libvirt.undefine_domain(context.cluster, action.node)
+
+
+async def _define(action: DefineDomain, context: ActContext) -> None:
+    """UEFI's variables that a root disk began with before are of no use to the one that it begins with now."""
+    record, nvram = context.record, action.domain.nvram
+    based_on = record.nodes[action.node].based_on
+    if nvram is not None and based_on is not None:
+        copy = nvram_path(record.spec.overlay_dir, context.cluster, based_on, action.node)
+        await asyncio.to_thread(put_nvram, copy, nvram, context.cluster, action.node)
+    await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out)
+    if nvram is not None:
+        await asyncio.to_thread(delete_nvram, nvram.parent, action.node, keeping=nvram)
 
 
 async def _execute_power(action: ShutDown | CutPower | Start | Resume | Suspend | PlugTap, context: ActContext) -> None:
@@ -214,5 +227,7 @@ async def _while_up(node: str, work: Coroutine[Any, Any, T], context: ActContext
 
 def _delete_node_files(node: str, context: ActContext) -> None:
     """The seed goes last: it is what a later round sees of a deletion that was interrupted."""
-    delete_console_logs(names.cluster_dir(context.record.spec.overlay_dir, context.cluster), node)
+    directory = names.cluster_dir(context.record.spec.overlay_dir, context.cluster)
+    delete_console_logs(directory, node)
+    delete_nvram(directory, node)
     delete_seed(context.record.spec.overlay_dir, context.cluster, node)

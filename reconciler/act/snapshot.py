@@ -20,6 +20,7 @@ from reconciler.host.disks import manifests
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import freeze_layer, mark_resumed
 from reconciler.host.libvirt.memory_file import prepare_memory, publish_memory
+from reconciler.host.nvram import keep_nvram
 from reconciler.model import names
 from reconciler.model.document import BackingFile, Domain, Layer
 from reconciler.model.plan import ResumeMemory, SweepSnapshot, TakeSnapshot
@@ -137,12 +138,20 @@ async def _switch_all(
     began = time.monotonic()
     await _all_of(context.libvirt.suspend(cluster, node) for node in stopped)
     context.checkpoint("after Suspend")
+    await asyncio.to_thread(_keep_nvrams, action, context)
     await _all_of(_switch(node, domain, action, context, memories) for node, domain in after.items())
     context.checkpoint("after Switch")
     await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in stopped)
     pause_s = time.monotonic() - began
     await _all_of(context.snapshots.thaw_filesystems(cluster, node) for node in quiesced)
     return pause_s if stopped else 0.0
+
+
+def _keep_nvrams(action: TakeSnapshot, context: ActContext) -> None:
+    for node, domain in action.domains.items():
+        if domain.nvram is not None:
+            copy = manifests.nvram_path(context.record.spec.overlay_dir, context.cluster, action.name, node)
+            keep_nvram(domain.nvram, copy, context.cluster, node)
 
 
 async def _thaw(node: str, context: ActContext) -> None:

@@ -25,7 +25,7 @@ from reconciler.model.fields import (
     Subnet,
     UserName,
 )
-from reconciler.model.topology import FaultTopology, VirtType
+from reconciler.model.topology import FaultTopology, Firmware, VirtType
 from reconciler.source.problems import Location
 
 T_co = TypeVar("T_co", covariant=True)
@@ -67,6 +67,7 @@ class MachineClaim:
     virt_type: Claim[VirtType]
     cpu: Claim[str] | None
     vcpus: Claim[int] | None
+    firmware: Claim[Firmware] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ class _Gatherer:
             virt_type=virt_type or Claim((*node, "virt_type"), VirtType.AUTO),
             cpu=self._one(CpuModel, cpu),
             vcpus=self._one(int, (*node, "vcpus")),
+            firmware=self._one(Firmware, (*node, "firmware")) or self._one(Firmware, ("firmware",)),
         )
 
     def _disks(self, node: Location) -> Iterator[DiskClaim]:

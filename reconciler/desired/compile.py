@@ -32,7 +32,7 @@ from reconciler.model.document import (
 )
 from reconciler.model.links import Inbound
 from reconciler.model.record import ClusterRecord, NodeIntent, NodeSpec, WantedPower
-from reconciler.model.topology import DiskBus, Forward, VirtType
+from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
 
 DOMAIN_TEMPLATE_VERSION = 2
 """Raised when the XML that we render changes: every domain is then defined anew, without a restart."""
@@ -257,10 +257,19 @@ def _domain(
         mac=node.mac,
         tap=node.tap,
         console=names.console_path(overlay_dir, cluster, name),
+        firmware=node.firmware,
+        nvram=_nvram(record, name),
         boot=node.boot and DirectBoot(kernel=node.boot.kernel, initrd=node.boot.initrd, cmdline=node.boot.cmdline),
         boot_files=_boot_files(node, observed.domains.get(name)),
         template=DOMAIN_TEMPLATE_VERSION,
     )
+
+
+def _nvram(record: ClusterRecord, name: str) -> Path | None:
+    """UEFI's variables belong to what is installed on the root disk, so they begin again when it does."""
+    if record.spec.nodes[name].firmware is not Firmware.UEFI:
+        return None
+    return names.nvram_path(record.spec.overlay_dir, record.cluster_name, name, record.nodes[name].disk_revision)
 
 
 def _boot_files(node: NodeSpec, there: Domain | Unknown | None) -> str:

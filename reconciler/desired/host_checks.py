@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from reconciler.desired.claims import Claim, Claims, MachineClaim
 from reconciler.errors import ErrorCode
 from reconciler.model.host_view import HostView, KnownNetwork, Offer
-from reconciler.model.topology import VirtType
+from reconciler.model.topology import Firmware, VirtType
 from reconciler.source.problems import Finding
 
 _OTHER_WORDS = {"host-passthrough": "host", "host-model": "host", "max": "maximum"}
@@ -36,6 +36,15 @@ def _check_machine(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
         yield Finding(machine.vcpus.location, f"{machine.vcpus.value} is more than a machine can have (at most {most})")
     if machine.cpu is not None and (trouble := _cpu_trouble(machine.cpu.value, offers)):
         yield Finding(machine.cpu.location, trouble)
+    yield from _check_firmware(machine, offers)
+
+
+def _check_firmware(machine: MachineClaim, offers: Mapping[str, Offer]) -> Iterator[Finding]:
+    if machine.firmware is None or machine.firmware.value is not Firmware.UEFI:
+        return
+    if not any(offer.has_uefi for offer in offers.values()):
+        message = "libvirt finds no UEFI without Secure Boot for machines on this host (install the package `ovmf`)"
+        yield Finding(machine.firmware.location, message, ErrorCode.HOST_CAPABILITY_MISSING)
 
 
 def _offers(virt_type: VirtType, seen: HostView) -> Mapping[str, Offer]:

@@ -67,6 +67,7 @@ def _node(topology: Topology, node: NodeTopology, survey: Survey) -> NodeSpec:
         extra_disks={extra_disk_target(index): _extra_disk(disk, survey) for index, disk in disks},
         boot=_boot(topology, node, survey),
         virt_type=node.virt_type or topology.virt_type,
+        firmware=node.firmware or topology.firmware,
         restart=node.restart or topology.restart,
         cpu=node.cpu if "cpu" in node.model_fields_set else topology.cpu,
         user_data=merge_cloud_config(topology.user_data, node.user_data or {}),

@@ -29,6 +29,7 @@ class OwnedKind(StrEnum):
     HOST_KEY = "host_key"
     MANIFEST = "manifest"
     MEMORY = "memory"
+    NVRAM = "nvram"
 
 
 class OwnerMark(Frozen):

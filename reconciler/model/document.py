@@ -17,7 +17,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.links import Inbound
 from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotNode
-from reconciler.model.topology import DiskBus, Forward
+from reconciler.model.topology import DiskBus, Firmware, Forward
 
 
 class Unknown(Frozen):
@@ -109,6 +109,8 @@ class Domain(Frozen):
     mac: str
     tap: str
     console: Path
+    firmware: Firmware = Firmware.BIOS
+    nvram: Path | None = Field(default=None, description="The file with UEFI's variables.")
     boot: DirectBoot | None = None
     boot_files: str = Field(default="", description="Which files the names in `boot` stand for; empty: not known.")
     template: int = Field(description="The version of the XML that we render; a newer one redefines the domain.")

@@ -11,6 +11,7 @@ class Offer:
 
     max_vcpus: int
     cpus: Mapping[str, bool]
+    has_uefi: bool = False
 
 
 @dataclass(frozen=True, slots=True)

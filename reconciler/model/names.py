@@ -31,6 +31,8 @@ _LAYER_FILE = re.compile(
     rf"(?P<node>{LABEL_PATTERN})\.(?P<disk>[a-z]+)\.r(?P<revision>[0-9]+)\.(?P<depth>[0-9]+)\.qcow2"
 )
 
+_NVRAM_FILE = re.compile(rf"(?P<node>{LABEL_PATTERN})\.r(?P<revision>[0-9]+)\.nvram")
+
 
 def domain_name(cluster: str, node: str) -> str:
     """The libvirt name of a node's domain."""
@@ -101,6 +103,19 @@ def host_key_path(overlay_dir: Path, cluster: str, node: str) -> Path:
 def console_path(overlay_dir: Path, cluster: str, node: str) -> Path:
     """The log of the node's serial console."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.console.log"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def nvram_path(overlay_dir: Path, cluster: str, node: str, revision: int) -> Path:
+    """UEFI's variables of a node, by the revision of its root disk, as with layers."""
+    return cluster_dir(overlay_dir, cluster) / f"{node}.r{revision}.nvram"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def parse_nvram_name(file_name: str) -> tuple[str, int] | None:
+    """Node and root disk's revision of such a file's name, or None where it is not one."""
+    match = _NVRAM_FILE.fullmatch(file_name)
+    return match and (match["node"], int(match["revision"]))
 
 
 def extra_disk_target(index: int) -> str:

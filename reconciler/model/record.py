@@ -14,7 +14,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.drift import DriftPolicy
 from reconciler.model.faults import DeclaredFault, WantedFault
-from reconciler.model.topology import Boot, DiskBus, Forward, RestartPolicy, VirtType
+from reconciler.model.topology import Boot, DiskBus, Firmware, Forward, RestartPolicy, VirtType
 
 BYTES_PER_GB = 1024**3
 
@@ -86,6 +86,7 @@ class NodeSpec(Frozen):
     extra_disks: dict[str, ExtraDiskSpec] = Field(default={}, description="By target: vdb, vdc, …")
     boot: BootSpec | None = None
     virt_type: VirtType = VirtType.AUTO
+    firmware: Firmware = Firmware.BIOS
     restart: RestartPolicy = RestartPolicy.ALWAYS
     cpu: str | None = None
     user_data: dict[str, Any] = {}

@@ -46,6 +46,13 @@ class VirtType(StrEnum):
     QEMU = "qemu"
 
 
+class Firmware(StrEnum):
+    """What a machine starts with: the BIOS, or UEFI without Secure Boot."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
 class RestartPolicy(StrEnum):
     """Whether a node that ends without being asked to is started again.
 
@@ -153,6 +160,7 @@ class NodeTopology(Frozen):
         description="Direct kernel boot of this node, in place of the cluster's `boot`; null: boot from disk.",
     )
     virt_type: VirtType | None = Field(default=None, description="`virt_type` of this node instead of the cluster's.")
+    firmware: Firmware | None = Field(default=None, description="`firmware` of this node instead of the cluster's.")
     restart: RestartPolicy | None = Field(default=None, description="`restart` of this node instead of the cluster's.")
     cpu: CpuModel | None = Field(
         default=None, description="`cpu` of this node instead of the cluster's; null: chosen by virt_type."
@@ -293,6 +301,11 @@ class Topology(Frozen):
     boot: Boot | None = Field(default=None, description="Direct kernel boot of all nodes; left out: boot from disk.")
     virt_type: VirtType = Field(
         default=VirtType.AUTO, description="`auto` takes KVM where it truly works, and emulation (`qemu`) elsewhere."
+    )
+    firmware: Firmware = Field(
+        default=Firmware.BIOS,
+        description="`bios`, or `uefi` without Secure Boot, which needs the host's package `ovmf`, and an image with an"
+        " EFI system partition or a `boot` kernel.",
     )
     restart: RestartPolicy = Field(
         default=RestartPolicy.ALWAYS,

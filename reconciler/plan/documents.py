@@ -14,7 +14,10 @@ Step = Action | Obstacle
 LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})
 """What a running machine does not notice."""
 
-_WORDS = {"boot_files": "the kernel or initrd of that name is another file now"}
+_WORDS = {
+    "boot_files": "the kernel or initrd of that name is another file now",
+    "nvram": "UEFI's variables begin again",
+}
 
 
 def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:

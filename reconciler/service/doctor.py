@@ -51,6 +51,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
     )
     return [
         *checks.check_programs(),
+        checks.check_firmware(),
         *kvm,
         *libvirt,
         *await asyncio.to_thread(checks.check_places, places(settings)),

@@ -52,7 +52,8 @@ def _suspects(signs: LifeSigns, domain: Domain) -> Iterator[str]:
     elif domain.boot is not None and not runs:
         yield "`boot.kernel` and `boot.initrd`: whether they are for this CPU and this image"
     elif domain.boot is None:
-        yield f"`base_image`: whether it boots by BIOS, with `{_SERIAL}0` on its kernel's command line"
+        firmware = domain.firmware.upper()
+        yield f"`base_image`: whether it boots by {firmware}, with `{_SERIAL}0` on its kernel's command line"
     if runs:
         yield "its sshd and its address: something runs in it"
     else:

@@ -7,7 +7,7 @@ from reconciler.host.checks.directories import Place, check_image, check_places,
 from reconciler.host.checks.kernel import check_kernel
 from reconciler.host.checks.kvm import check_kvm
 from reconciler.host.checks.libvirt_daemon import check_libvirt
-from reconciler.host.checks.programs import check_programs
+from reconciler.host.checks.programs import check_firmware, check_programs
 from reconciler.host.checks.repairs import make_directories, make_ssh_key, open_kvm_to_qemu, start_daemons
 from reconciler.host.checks.result import CheckResult, Repair, Verdict
 
@@ -16,6 +16,7 @@ __all__ = [
     "Place",
     "Repair",
     "Verdict",
+    "check_firmware",
     "check_image",
     "check_kernel",
     "check_kvm",

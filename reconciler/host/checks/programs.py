@@ -1,7 +1,10 @@
 """The programs that are called, here or by libvirt, and the Debian and Ubuntu packages that bring them."""
 
+import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.host.checks.result import CheckResult, failed, ok, warning
 from reconciler.programs import find_program
@@ -32,6 +35,8 @@ PROGRAMS: Sequence[Program] = (
     Program("mke2fs", "e2fsprogs", "`vmcluster image build`"),
 )
 
+FIRMWARE_DIRECTORIES = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
+
 
 def check_programs(programs: Sequence[Program] = PROGRAMS) -> list[CheckResult]:
     """One result for all that clusters cannot run without, and one for what single features need."""
@@ -46,6 +51,24 @@ def check_programs(programs: Sequence[Program] = PROGRAMS) -> list[CheckResult]:
         if optional
         else ok("optional programs", "everything that single features need is installed"),
     ]
+
+
+def check_firmware(directories: Iterable[Path] = FIRMWARE_DIRECTORIES) -> CheckResult:
+    """Whether libvirt finds UEFI for machines: a description of it, as QEMU's docs/interop/firmware.json has it."""
+    found = (file for directory in directories if directory.is_dir() for file in directory.glob("*.json"))
+    if any(_describes_uefi(file) for file in found):
+        return ok("UEFI", "firmware for `firmware: uefi` is installed")
+    return warning(
+        "UEFI", "no firmware for `firmware: uefi` is installed", "apt-get install --no-install-recommends ovmf"
+    )
+
+
+def _describes_uefi(file: Path) -> bool:
+    with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+        described = json.loads(file.read_bytes())
+        for_us = any(target["architecture"] == "x86_64" for target in described["targets"])
+        return "uefi" in described["interface-types"] and for_us
+    return False
 
 
 def install_command(programs: Iterable[Program]) -> str:

@@ -41,6 +41,11 @@ def memory_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
     return snapshot_dir(overlay_dir, cluster, name) / f"{node}.memory"
 
 
+def nvram_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
+    """UEFI's variables of one node in a snapshot."""
+    return snapshot_dir(overlay_dir, cluster, name) / f"{node}.nvram"
+
+
 def observe_snapshots(overlay_dir: Path, cluster: str) -> dict[str, Snapshot | Unknown]:
     """Every snapshot of a cluster, half-made ones too. Blocking."""
     found = names_in(names.cluster_dir(overlay_dir, cluster) / "snapshots")

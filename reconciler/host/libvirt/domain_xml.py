@@ -14,7 +14,7 @@ from reconciler.host.libvirt.xml import element_text, parse_element
 from reconciler.model import names
 from reconciler.model.document import BackingFile, DirectBoot, Domain, DomainDisk
 from reconciler.model.plan import Epochs
-from reconciler.model.topology import DiskBus
+from reconciler.model.topology import DiskBus, Firmware
 
 SPARE_PCIE_PORTS = 10
 """Root ports beyond those of the devices we render: each disk that is plugged in later takes one."""
@@ -52,7 +52,7 @@ def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs) 
     _child(root, "metadata").append(domain_mark_element(domain_mark(cluster, node, domain, carried_out)))
     _text(root, "memory", str(domain.memory_mb), unit="MiB")
     _text(root, "vcpu", str(domain.vcpus))
-    _render_os(root, domain.boot)
+    _render_os(root, domain)
     features = _child(root, "features")
     _child(features, "acpi")
     _child(features, "apic")
@@ -100,6 +100,8 @@ def parse_domain(xml: str) -> DomainRecord | None:
         mac=_attribute(interface, "mac", "address"),
         tap=_attribute(interface, "target", "dev"),
         console=Path(_attribute(devices.find("serial"), "log", "file")),
+        firmware=_parse_firmware(root.find("os")),
+        nvram=_parse_nvram(root.find("os/nvram")),
         boot=_parse_boot(root.find("os")),
         boot_files=mark.boot_files,
         template=mark.template,
@@ -107,9 +109,12 @@ def parse_domain(xml: str) -> DomainRecord | None:
     return DomainRecord(domain, mark)
 
 
-def _render_os(root: ET.Element, boot: DirectBoot | None) -> None:
+def _render_os(root: ET.Element, domain: Domain) -> None:
     os_element = _child(root, "os")
     _text(os_element, "type", "hvm", machine="q35")
+    if domain.firmware is Firmware.UEFI:
+        _render_uefi(os_element, domain.nvram)
+    boot = domain.boot
     if boot is None:
         _child(os_element, "boot", dev="hd")
         return
@@ -117,6 +122,16 @@ def _render_os(root: ET.Element, boot: DirectBoot | None) -> None:
     if boot.initrd is not None:
         _text(os_element, "initrd", str(boot.initrd))
     _text(os_element, "cmdline", boot.cmdline)
+
+
+def _render_uefi(os_element: ET.Element, nvram: Path | None) -> None:
+    """libvirt chooses among the host's firmware; without Secure Boot, as kernels that somebody built are not signed."""
+    os_element.set("firmware", "efi")
+    features = _child(os_element, "firmware")
+    for feature in ("secure-boot", "enrolled-keys"):
+        _child(features, "feature", enabled="no", name=feature)
+    if nvram is not None:
+        _text(os_element, "nvram", str(nvram))
 
 
 def _render_cpu(root: ET.Element, cpu: str) -> None:
@@ -237,6 +252,18 @@ def _parse_boot(os_element: ET.Element | None) -> DirectBoot | None:
     return DirectBoot(
         kernel=Path(kernel), initrd=None if initrd is None else Path(initrd), cmdline=os_element.findtext("cmdline", "")
     )
+
+
+def _parse_firmware(os_element: ET.Element | None) -> Firmware:
+    """While a machine runs, and in its saved memory, libvirt names what it chose instead (seen with 9.0.0)."""
+    chosen = _attribute(os_element, "loader", "type") == "pflash"
+    by_choice = os_element is not None and os_element.get("firmware") == "efi"
+    return Firmware.UEFI if chosen or by_choice else Firmware.BIOS
+
+
+def _parse_nvram(element: ET.Element | None) -> Path | None:
+    path = None if element is None else (element.text or "").strip() or _attribute(element, "source", "file")
+    return Path(path) if path else None
 
 
 def _parse_cpu(element: ET.Element | None) -> str:

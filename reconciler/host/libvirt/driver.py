@@ -39,7 +39,7 @@ _UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+    | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM  # it goes with the disks
 )
 
 
@@ -134,7 +134,7 @@ class Libvirt:
         )
 
     async def undefine_domain(self, cluster: str, node: str) -> None:
-        """Remove a definition with managed saves, snapshot metadata and NVRAM."""
+        """Remove a definition with managed saves and snapshot metadata; UEFI's variables stay with the disks."""
         await self.connection.call(cluster, partial(_undefine_domain, cluster=cluster, node=node))
 
     async def attach_disk(self, cluster: str, node: str, target: str, disk: DomainDisk) -> None:

@@ -53,6 +53,7 @@ def parse_offer(xml: str, *, emulated: bool) -> Offer:
             **{word: modes.get(mode, False) for mode, word in _WORDS.items()},
             **{model.text or "": emulated or model.get("usable") != "no" for model in models},
         },
+        has_uefi="efi" in [value.text for value in root.findall("os/enum[@name='firmware']/value")],
     )
 
 

@@ -6,6 +6,7 @@ names of the host's side and our metadata are not hardware and follow the defini
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.host.libvirt.domain_xml import domain_mark, parse_domain
 from reconciler.host.libvirt.mark import NAMESPACE, domain_mark_element
@@ -24,7 +25,7 @@ class SavedMachine:
     virt_type: str
 
 
-_HARDWARE = ("uuid", "vcpus", "memory_mb", "virt_type", "cpu", "mac")
+_HARDWARE = ("uuid", "vcpus", "memory_mb", "virt_type", "cpu", "mac", "firmware")
 _BOOT_TAGS = ("kernel", "initrd", "cmdline")
 
 
@@ -34,11 +35,8 @@ def restore_obstacles(saved_xml: str, domain: Domain) -> list[str]:
     if record is None:
         return ["the saved memory is not of a machine of ours"]
     saved = record.domain
-    changed = [
-        f"{field} was {getattr(saved, field)!r} and is {getattr(domain, field)!r}"
-        for field in _HARDWARE
-        if getattr(saved, field) != getattr(domain, field)
-    ]
+    was, now = (of.model_dump(mode="json", include=set(_HARDWARE)) for of in (saved, domain))
+    changed = [f"{field} was {was[field]!r} and is {now[field]!r}" for field in _HARDWARE if was[field] != now[field]]
     return [*changed, *_disk_obstacles(saved.disks, domain.disks), *_boot_obstacles(saved.boot, domain.boot)]
 
 
@@ -58,6 +56,8 @@ def render_restore(saved_xml: str, cluster: str, node: str, domain: Domain, carr
     root = parse_element(saved_xml)
     _replace_mark(root, cluster, node, domain, carried_out)
     _replace_boot(root, domain.boot)
+    if domain.nvram is not None:
+        _name_nvram(root, domain.nvram)
     replace_disk_elements(root, domain.disks)
     for interface in root.iterfind("devices/interface"):
         _set(interface, "source", "network", domain.network)
@@ -103,6 +103,17 @@ def _replace_boot(root: ET.Element, boot: DirectBoot | None) -> None:
         value = getattr(boot, tag)
         if value is not None:
             ET.SubElement(os_element, tag).text = str(value)
+
+
+def _name_nvram(root: ET.Element, nvram: Path) -> None:
+    """QEMU fills the file from the memory, which UEFI's variables are part of."""
+    element = root.find("os/nvram")
+    if element is None:
+        return
+    if (source := element.find("source")) is not None:
+        source.set("file", str(nvram))
+    else:
+        element.text = str(nvram)
 
 
 def _set(parent: ET.Element, child: str, name: str, value: str) -> None:

@@ -8,7 +8,7 @@ from reconciler.desired.compile import HostFacts, compile_document, needs_kvm_ve
 from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Snapshot, Tap
 from reconciler.model.record import BootSpec, ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
-from reconciler.model.topology import DiskBus, Forward, VirtType
+from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
 from tests.simulation.worlds import (
     NOTHING,
     NOW,
@@ -139,6 +139,17 @@ def test_a_direct_kernel_boot_is_part_of_the_domain() -> None:
     boot = domain_of(with_node(boot=BootSpec(kernel=Path("/k"), initrd=None, cmdline="quiet"))).boot
     assert boot is not None
     assert (boot.kernel, boot.initrd, boot.cmdline) == (Path("/k"), None, "quiet")
+
+
+def test_uefi_variables_begin_again_with_the_root_disk() -> None:
+    record, alpha = with_node(firmware=Firmware.UEFI), RECORD.nodes["alpha"]
+    began_again = record.model_copy(
+        update={"nodes": {**record.nodes, "alpha": alpha.model_copy(update={"disk_revision": 3})}}
+    )
+    found = [domain_of(of) for of in (RECORD, record, began_again)]
+    directory = RECORD.spec.overlay_dir / RECORD.cluster_name
+    assert [of.firmware for of in found] == [Firmware.BIOS, Firmware.UEFI, Firmware.UEFI]
+    assert [of.nvram for of in found] == [None, directory / "alpha.r0.nvram", directory / "alpha.r3.nvram"]
 
 
 def test_a_record_that_does_not_tell_boot_files_apart_is_content_with_those_that_are_there() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired.load import load_spec
-from reconciler.errors import Conflict, ErrorCode, TopologyInvalid
+from reconciler.errors import Conflict, ErrorCode, HostCapabilityMissing, TopologyInvalid
 from reconciler.model.host_view import HostView, KnownNetwork, Offer, Route
 
 from .conftest import TOPOLOGY
@@ -33,7 +33,7 @@ def refusal(host: Path, text: str, seen: HostView) -> str:
     path.write_text(text)
     try:
         load_spec(path, settings_in(host), seen=seen)
-    except (TopologyInvalid, Conflict) as error:
+    except (TopologyInvalid, Conflict, HostCapabilityMissing) as error:
         return str(error).replace(f"{path}:", "")
     return ""
 
@@ -79,6 +79,18 @@ def test_a_machine_has_no_more_cpus_than_libvirt_can_give_it(
 ) -> None:
     said = refusal(host, f"virt_type: {virt_type}\n{TOPOLOGY}".replace("vcpus: 1", f"vcpus: {vcpus}"), SEEN)
     assert said == (f"6:22: nodes[0].vcpus: {vcpus} is more than a machine can have (at most {most})" if most else "")
+
+
+@pytest.mark.parametrize("kvm_usable", [True, False, None])
+def test_a_host_without_uefi_says_which_package_brings_it(host: Path, kvm_usable: bool | None) -> None:
+    lacking = replace(SEEN, kvm_usable=kvm_usable)
+    having = replace(lacking, offers={name: replace(of, has_uefi=True) for name, of in SEEN.offers.items()})
+    message = "libvirt finds no UEFI without Secure Boot for machines on this host (install the package `ovmf`)"
+    for_all, of_node = f"firmware: uefi\n{TOPOLOGY}", TOPOLOGY.replace("vcpus: 1", "vcpus: 1, firmware: uefi")
+    assert refusal(host, for_all, lacking) == f"1:11: firmware: {message}"
+    assert "nodes[0].firmware: libvirt finds no UEFI" in refusal(host, of_node, lacking)
+    assert [refusal(host, text, having) for text in (for_all, of_node)] == ["", ""]
+    assert refusal(host, for_all.replace("uefi", "bios"), lacking) == ""
 
 
 @pytest.mark.parametrize(

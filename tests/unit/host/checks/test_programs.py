@@ -1,4 +1,9 @@
-from reconciler.host.checks.programs import PROGRAMS, Program, check_programs, install_command
+import json
+from pathlib import Path
+
+import pytest
+
+from reconciler.host.checks.programs import PROGRAMS, Program, check_firmware, check_programs, install_command
 from reconciler.host.checks.result import Verdict
 
 ABSENT = "vmcluster-no-such-program"
@@ -22,3 +27,23 @@ def test_a_package_of_two_programs_is_installed_once() -> None:
 
 def test_every_package_that_the_doctor_names_is_one_that_setup_installs(packages: set[str]) -> None:
     assert {program.package for program in PROGRAMS} <= packages
+
+
+@pytest.mark.parametrize(
+    ("described", "verdict"),
+    [
+        ({"interface-types": ["uefi"], "targets": [{"architecture": "x86_64"}]}, Verdict.OK),
+        ({"interface-types": ["uefi"], "targets": [{"architecture": "aarch64"}]}, Verdict.WARNING),
+        ({"interface-types": ["bios"], "targets": [{"architecture": "x86_64"}]}, Verdict.WARNING),
+        ([1], Verdict.WARNING),
+    ],
+)
+def test_uefi_is_there_where_a_description_of_it_is(
+    tmp_path: Path, described: object, verdict: Verdict, packages: set[str]
+) -> None:
+    (tmp_path / "60-edk2.json").write_text(json.dumps(described))
+    (tmp_path / "broken.json").write_text("{")
+    found = check_firmware([tmp_path / "none", tmp_path])
+    assert found.verdict is verdict
+    assert "ovmf" in packages
+    assert verdict is Verdict.OK or (found.remedy or "").endswith("ovmf")

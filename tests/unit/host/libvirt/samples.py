@@ -4,7 +4,7 @@ from pathlib import Path
 
 from reconciler.model.document import BackingFile, DirectBoot, Domain, DomainDisk, Network
 from reconciler.model.plan import Epochs
-from reconciler.model.topology import DiskBus, Forward
+from reconciler.model.topology import DiskBus, Firmware, Forward
 
 SAMPLE_CLUSTER = "golden"
 
@@ -60,7 +60,15 @@ FULL = PLAIN.model_copy(
     }
 )
 
-DOMAINS = {"plain": (PLAIN, Epochs()), "full": (FULL, Epochs(boot=12, resume=3))}
+UEFI = PLAIN.model_copy(
+    update={
+        "uuid": "6f1a3a5e-5f0b-5c39-9d0e-6a2f6c6b7d13",
+        "firmware": Firmware.UEFI,
+        "nvram": Path("/var/lib/vmcluster/overlays/golden/node.r0.nvram"),
+    }
+)
+
+DOMAINS = {"plain": (PLAIN, Epochs()), "full": (FULL, Epochs(boot=12, resume=3)), "uefi": (UEFI, Epochs())}
 
 NETWORKS = {
     "nat": Network(bridge="virbr-golden0", gateway="10.99.0.1", prefix_length=24, forward=Forward.NAT, active=True),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reconciler.host.libvirt.domain_xml import DomainRecord, domain_mark, parse_domain, render_disk, render_domain
 from reconciler.model.document import BackingFile, DirectBoot, Domain, DomainDisk
 from reconciler.model.plan import Epochs
-from reconciler.model.topology import DiskBus
+from reconciler.model.topology import DiskBus, Firmware
 from tests.unit.host.libvirt.samples import DOMAINS, PLAIN, SAMPLE_CLUSTER
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,6 +38,7 @@ domains = st.builds(
     mac=st.just("52:00:00:00:00:01"),
     tap=names_,
     console=paths,
+    firmware=st.sampled_from(Firmware),
     boot=st.none() | st.builds(DirectBoot, kernel=paths, initrd=st.none() | paths, cmdline=words),
     boot_files=st.sampled_from(["", "1:2 3:4"]),
     template=st.integers(0, 99),

@@ -12,6 +12,7 @@ from reconciler.model.host_view import KnownNetwork, Offer
 CAPABILITIES = """\
 <domainCapabilities>
   <machine>pc-q35-7.2</machine>
+  <os supported='yes'>{firmware}<loader supported='yes'/></os>
   <vcpu max='288'/>
   <cpu>
     <mode name='host-passthrough' supported='no'/>
@@ -27,9 +28,14 @@ CAPABILITIES = """\
 
 
 @pytest.mark.parametrize("emulated", [True, False])
-def test_a_model_that_lacks_features_can_be_emulated_only(emulated: bool) -> None:
+@pytest.mark.parametrize(
+    ("firmware", "has_uefi"),
+    [("", False), ("<enum name='firmware'/>", False), ("<enum name='firmware'><value>efi</value></enum>", True)],
+)
+def test_a_model_that_lacks_features_can_be_emulated_only(emulated: bool, firmware: str, has_uefi: bool) -> None:
     cpus = {"host": False, "maximum": True, "qemu64": True, "EPYC": emulated}
-    assert parse_offer(CAPABILITIES, emulated=emulated) == Offer(255, cpus)
+    xml = CAPABILITIES.format(firmware=firmware)
+    assert parse_offer(xml, emulated=emulated) == Offer(255, cpus, has_uefi)
 
 
 def test_a_network_is_told_with_all_its_addresses_and_whose_it_is() -> None:

@@ -1,5 +1,6 @@
 """The XML of layer chains: switching, replacing, and restoring memory onto other files."""
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, re
 from reconciler.host.libvirt.snapshot_xml import flattened, render_switch, replace_disks, stacked
 from reconciler.model.document import BackingFile, DirectBoot, Domain, DomainDisk
 from reconciler.model.plan import Epochs
-from reconciler.model.topology import DiskBus
-from tests.unit.host.libvirt.samples import FULL, PLAIN
+from reconciler.model.topology import DiskBus, Firmware
+from tests.unit.host.libvirt.samples import FULL, PLAIN, UEFI
 
 GOLDEN = Path(__file__).parent / "golden"
 PLAIN_XML = (GOLDEN / "domain-plain.libvirt-9.0.0.xml").read_text()
 FULL_XML = (GOLDEN / "domain-full.libvirt-9.0.0.xml").read_text()
 OVERLAYS = Path("/var/lib/vmcluster/overlays/golden")
+UEFI_XML = (GOLDEN / "domain-uefi.libvirt-9.0.0.xml").read_text()
 LAYER = OVERLAYS / "node.vda.r1.0.qcow2"
 FROZEN = DomainDisk(
     path=OVERLAYS / "node.vda.r0.2.qcow2",
@@ -118,6 +120,22 @@ def test_a_restored_machine_reads_back_as_the_wanted_definition() -> None:
     assert restore_obstacles(FULL_XML, wanted) == []
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        "<nvram template='/vars.fd' templateFormat='raw' format='raw'>/old.nvram</nvram>",
+        "<nvram template='/vars.fd' type='file'><source file='/old.nvram'/></nvram>",
+    ],
+)
+def test_a_restored_machine_has_its_uefi_and_another_file_with_variables(named: str) -> None:
+    chosen = f"<os><type>hvm</type><loader readonly='yes' type='pflash'>/code.fd</loader>{named}</os>"
+    xml = re.sub(r"<os firmware.*</os>", chosen, UEFI_XML, flags=re.DOTALL)
+    wanted = UEFI.model_copy(update={"nvram": Path("/new.nvram")})
+    assert parsed(xml).domain == UEFI.model_copy(update={"nvram": Path("/old.nvram")})
+    assert restore_obstacles(xml, wanted) == []
+    assert parsed(render_restore(xml, "golden", "uefi", wanted, Epochs())).domain == wanted
+
+
 def test_a_restored_machine_keeps_the_hardware_that_it_was_saved_with() -> None:
     xml = render_restore(PLAIN_XML, "golden", "node", PLAIN, Epochs())
     for tag in ("controller", "address", "emulator", "type"):
@@ -130,6 +148,7 @@ def test_a_restored_machine_keeps_the_hardware_that_it_was_saved_with() -> None:
         ({"memory_mb": 1024}, "memory_mb was 512 and is 1024"),
         ({"vcpus": 2}, "vcpus was 1 and is 2"),
         ({"cpu": "Nehalem"}, "cpu was 'maximum' and is 'Nehalem'"),
+        ({"firmware": Firmware.UEFI}, "firmware was 'bios' and is 'uefi'"),
         ({"disks": {"vda": FROZEN}}, "its disks were vda, vdz and are vda"),
         (
             {"disks": {**PLAIN.disks, "vda": FROZEN.model_copy(update={"bus": DiskBus.SATA})}},

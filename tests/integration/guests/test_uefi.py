@@ -1,0 +1,68 @@
+"""A machine that starts by UEFI: its variables are part of its snapshots, and stay with its disks."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.integration.bed import BASE_IMAGE, Bed, Session
+from tests.integration.guests.conftest import BOOT_TIMEOUT_S
+
+CLUSTER = "efi"
+_VARIABLE = "/sys/firmware/efi/efivars/Mark-6f1a3a5e-5f0b-5c39-9d0e-6a2f6c6b7d11"
+_MOUNT = "mountpoint -q /sys/firmware/efi/efivars || mount -t efivarfs efivarfs /sys/firmware/efi/efivars"
+
+
+def _by_uefi(document: dict[str, Any]) -> None:
+    files = {"kernel": str(BASE_IMAGE.with_suffix(".vmlinuz")), "initrd": str(BASE_IMAGE.with_suffix(".initrd"))}
+    cmdline = "root=/dev/vda1 rw console=ttyS0 net.ifnames=0"
+    document |= {"firmware": "uefi", "boot": {**files, "cmdline": cmdline}}
+
+
+async def _said(session: Session, command: str) -> str:
+    done = await session.nodes.run(CLUSTER, "n0", f"{_MOUNT}; {command}", timeout_s=BOOT_TIMEOUT_S)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout.strip()
+
+
+async def _write(session: Session, mark: str) -> None:
+    """Non-volatile, for boot and run time (linux/efi.h), then one byte."""
+    clear = f"[ ! -e {_VARIABLE} ] || {{ chattr -i {_VARIABLE}; rm {_VARIABLE}; }}"
+    await _said(session, f"{clear}; printf '\\007\\000\\000\\000{mark}' > {_VARIABLE}; sync")
+
+
+async def _mark(session: Session) -> str:
+    return await _said(session, f"tail -c 1 {_VARIABLE}")
+
+
+async def test_uefi_variables_go_back_with_snapshots_and_stay_with_kept_disks(bed: Bed) -> None:
+    bed.write_topology(CLUSTER, nodes=1, boots=True, edit=_by_uefi)
+    directory = bed.settings.overlay_dir / CLUSTER
+
+    def files() -> list[Path]:
+        return sorted(directory.glob("*.nvram"))
+
+    async with bed.runtime() as runtime:
+        session = Session(runtime)
+        try:
+            await session.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
+            assert (await session.clusters.plan(CLUSTER)).plan.converged
+            assert await _said(session, "ls -d /sys/firmware/efi") == "/sys/firmware/efi"
+            await _write(session, "A")
+            await session.snapshots.create(CLUSTER, "disks")
+            await _write(session, "B")
+            await session.snapshots.create(CLUSTER, "memory", include_memory=True)
+            await _write(session, "C")
+            await session.snapshots.revert(CLUSTER, "memory", ssh_timeout_s=BOOT_TIMEOUT_S)
+            assert await _mark(session) == "B"
+            await session.snapshots.revert(CLUSTER, "disks", ssh_timeout_s=BOOT_TIMEOUT_S)
+            assert await _mark(session) == "A"
+            assert len(files()) == 1
+            await session.clusters.destroy(CLUSTER)
+            kept = files()
+            assert len(kept) == 1
+            await session.clusters.apply(CLUSTER, start=False)
+            record = (await runtime.libvirt.find_domains(CLUSTER))["n0"].record
+            assert record is not None
+            assert record.domain.nvram == kept[0]
+        finally:
+            await session.clusters.destroy(CLUSTER, remove_overlays=True)
+    assert not directory.exists()
