@@ -56,6 +56,7 @@ class TreeReader:
         readings = {found.path: known[found.path] for found in scan.files if self._is_known(found, known)}
         unread = [found for found in scan.files if found.path not in readings]
         if unread:
+            self._objects.require_space(_total_bytes(unread))
             self._report(f"reading {len(unread)} of {len(scan.files)} files, {_mib(_total_bytes(unread))} MiB")
             readings |= self._read_all(unread)
             _require_same(scan, scan_tree(self._root))

@@ -23,6 +23,7 @@ from reconciler.artifacts.entries import Role, shown
 from reconciler.artifacts.module_file import module_name, read_vermagic
 from reconciler.artifacts.scan import FoundFile, Signature, changed, signature_of
 from reconciler.errors import InvalidArgument
+from reconciler.space import require_space
 
 _FICLONE = 0x40049409  # linux/fs.h
 _CHUNK_BYTES = 1024 * 1024
@@ -52,6 +53,12 @@ class Objects:
     def path(self, sha256: str) -> Path:
         """Where a content is, or would be."""
         return Path(self._place(sha256))
+
+    def require_space(self, needed_bytes: int) -> None:
+        """Raise `OperationFailed` where so much more has no room here."""
+        with reported(self.directory):
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            require_space(self.directory, needed_bytes)
 
     def has(self, sha256: str, size_bytes: int) -> bool:
         """Whether a content is here as a whole: a loss of power may leave a name with less than was written."""

@@ -27,6 +27,7 @@ from reconciler.guest.command import MarkedStream, begin_mark, group_mark, rende
 from reconciler.guest.execution import unstarted
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
+from reconciler.space import SpaceGuard
 
 _STDERR_LIMIT_BYTES = 4000
 _PIPE_BYTES = 1024 * 1024
@@ -71,7 +72,13 @@ def _pack(source: Path, directory: Path, on_bytes: OnBytes) -> Parcel:
     except OSError as error:
         raise OperationFailed(f"cannot make a temporary file in {directory}: {error.strerror}") from error
     try:
-        moved = tree.pack(source, os.dup(descriptor), on_bytes)
+        space = SpaceGuard(directory)
+
+        def watched(passed: int) -> None:
+            space.passed(passed)
+            on_bytes(passed)
+
+        moved = tree.pack(source, os.dup(descriptor), watched)
         return Parcel(descriptor, os.fstat(descriptor).st_size, moved)
     except BaseException:
         os.close(descriptor)
@@ -129,16 +136,17 @@ async def pull(
     source: str,
     destination: Path,
     *,
+    replace: bool = False,
     limit_bytes: int,
     timeout_s: float,
     on_bytes: OnBytes,
 ) -> Moved:
-    """Copy a file or a tree from a guest to exactly `destination`, where nothing may be, or a file.
+    """Copy a file or a tree from a guest to exactly `destination`, where nothing may be; with `replace`, a file.
 
     Raises `InvalidArgument` for another destination, and for a source that is not there.
     """
     path = absolute(source)
-    await asyncio.to_thread(tree.require_room, destination, path.name)
+    await asyncio.to_thread(tree.require_room, destination, path.name, replace=replace)
     token = secrets.token_hex(8)
     read_end, write_end = _pipe()
     unpacking = asyncio.create_task(
@@ -164,7 +172,8 @@ async def pull(
         ended, unpacked = await asyncio.gather(sending, unpacking, return_exceptions=True)
         if isinstance(unpacked, tree.Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
             await asyncio.to_thread(unpacked.discard)
-    return await asyncio.to_thread(_pulled, address, source, destination, ended, unpacked)
+    pulled = _pulled(address, source, ended, unpacked)
+    return await asyncio.to_thread(pulled.publish, destination, replace=replace)
 
 
 _READ = frozenset({0, 1})
@@ -174,10 +183,9 @@ _READ = frozenset({0, 1})
 def _pulled(
     address: GuestAddress,
     source: str,
-    destination: Path,
     ended: _Ended | BaseException,
     unpacked: tree.Unpacked | BaseException,
-) -> Moved:
+) -> tree.Unpacked:
     """What came of it; the cause on the guest's side, where it has one, counts before ours."""
     if isinstance(ended, _Ended) and ended.exit_code is not None and ended.exit_code not in _READ and ended.stderr:
         raise _failed(address, f"{source} was not read", ended)
@@ -191,7 +199,7 @@ def _pulled(
         raise _failed(address, f"{source} was not read", ended)
     if ended.stderr:
         unpacked.moved.skipped.append(ended.stderr)
-    return unpacked.publish(destination)
+    return unpacked
 
 
 def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> str:

@@ -2,7 +2,8 @@
 
 A stream from a guest may name anything. It is unpacked into a fresh directory beside the destination in which no
 symbolic link exists before all files are written, so no name can lead out of it. Links that would lead out of the
-tree, devices, sockets and pipes are left out and listed.
+tree, devices, sockets and pipes are left out and listed. Nothing of it can be written by others than its owner, or
+runs as its owner for them.
 """
 
 import errno
@@ -12,13 +13,15 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
+from reconciler.guest.archive import Archive, Entry
 from reconciler.guest.packing import Moved, Packing, kind_of
+from reconciler.space import SpaceGuard
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
@@ -27,7 +30,9 @@ COMPLETE = "complete"
 """The last entry of a stream of ours: tar(1) takes a stream that was cut between two entries for a whole one."""
 _BLOCK_BYTES = 256 * 1024
 _LINE_BYTES = 4096
-_MODE_BITS = 0o7777
+_MODE_BITS = 0o755
+_SKIPPED_LIMIT = 10_000
+_NAME_SHOWN = 200
 
 
 def pack(source: Path, descriptor: int, on_bytes: Callable[[int], None]) -> Moved:
@@ -79,10 +84,17 @@ class Unpacked:
     workplace: Path
     moved: Moved
 
-    def publish(self, destination: Path) -> Moved:
-        """Rename it to its destination. Raises `InvalidArgument` where something else is; it is gone then."""
+    def publish(self, destination: Path, *, replace: bool = False) -> Moved:
+        """Give it the name of its destination; what is a file there only gives way with `replace`.
+
+        Raises `InvalidArgument` where something else is; the copy is gone then.
+        """
+        made = self.workplace / ROOT
         try:
-            (self.workplace / ROOT).rename(destination)
+            if replace or made.is_dir():
+                made.rename(destination)
+            else:
+                _link(made, destination)
         except OSError as error:
             raise _unpublished(destination, error) from error
         finally:
@@ -94,11 +106,15 @@ class Unpacked:
         shutil.rmtree(self.workplace, ignore_errors=True)
 
 
-def require_room(destination: Path, name: str) -> None:
-    """Raise `InvalidArgument` where a directory is that no copy of what is called `name` can take the place of."""
+def require_room(destination: Path, name: str, *, replace: bool) -> None:
+    """Raise `InvalidArgument` where something is that no copy of what is called `name` can take the place of."""
     try:
-        taken = destination.is_dir() and not destination.is_symlink()
-        taken = taken and (not destination.name or any(destination.iterdir()))
+        is_directory = destination.is_dir() and not destination.is_symlink()
+        taken = is_directory and (not destination.name or any(destination.iterdir()))
+        if not is_directory and not replace and os.path.lexists(destination):
+            raise InvalidArgument(
+                f"{destination} is there already", hint="`replace` lets the copy take its place, or name another place"
+            )
     except OSError:
         return  # what it is shows when it is written
     if taken:
@@ -106,6 +122,22 @@ def require_room(destination: Path, name: str) -> None:
             f"{destination} is a directory that is there already",
             hint=f"say where exactly the copy goes, such as {destination / name}",
         )
+
+
+def _link(made: Path, destination: Path) -> None:
+    """Give a file one more name, which nothing has: rename(2) would take the place of what came there meanwhile."""
+    try:
+        os.link(made, destination, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(destination):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        made.rename(destination)
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
+"""By link(2) on a file system without hard links."""
 
 
 def _unpublished(destination: Path, error: OSError) -> ClusterError:
@@ -142,8 +174,7 @@ def unpack(
         unpacked = Unpacked(workplace, Moved())
         try:
             _skip_to(begin, pipe)
-            with tarfile.open(fileobj=pipe, mode="r|", bufsize=_BLOCK_BYTES) as stream:
-                _Unpacking(workplace, source, unpacked.moved, limit_bytes, on_bytes).unpack(stream)
+            _Unpacking(workplace, source, unpacked.moved, limit_bytes, on_bytes).unpack(Archive(pipe))
         except (OSError, tarfile.TarError, ValueError) as error:
             unpacked.discard()
             raise OperationFailed(f"what the node sent cannot be unpacked: {error}") from error
@@ -169,104 +200,135 @@ class _Unpacking:
     ) -> None:
         self._workplace, self._source, self._moved = workplace, source, moved
         self._limit_bytes, self._on_bytes = limit_bytes, on_bytes
-        self._links: dict[Path, str] = {}
-        self._left_out: set[Path] = set()
-        self._directories: list[tuple[Path, int, float]] = []
+        self._space = SpaceGuard(workplace)
+        self._links: dict[PurePosixPath, Entry] = {}
+        self._left_out: set[PurePosixPath] = set()
+        self._directories: list[tuple[Path, Entry]] = []
 
-    def unpack(self, stream: tarfile.TarFile) -> None:
-        for number, member in enumerate(stream):
+    def unpack(self, archive: Archive) -> None:
+        for number, entry in enumerate(archive):
             if number >= MEMBERS_LIMIT:
                 raise ValueError(f"more than {MEMBERS_LIMIT} entries")
-            self._unpack_one(stream, member)
+            self._unpack_one(archive, entry)
         if not os.path.lexists(self._workplace / ROOT) and not self._links:
             raise ValueError("there is nothing in it")
-        for path, target in self._links.items():
-            path.symlink_to(target)
-        for path, mode, mtime in reversed(self._directories):
-            path.chmod(mode)
-            self._set_date(path, mtime)
+        self._make_links()
+        for path, entry in reversed(self._directories):
+            path.chmod(entry.mode & _MODE_BITS | stat.S_IRWXU)
+            self._set_date(path, entry)
 
-    def _unpack_one(self, stream: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        # a file with holes has a name made up beside its own; of two long ones the library may take the former
-        member.name = member.pax_headers.get("GNU.sparse.name", member.name)
-        path = self._place(member.name)
-        if member.isdir():
+    def _unpack_one(self, archive: Archive, entry: Entry) -> None:
+        place = self._place(entry.name)
+        path = self._workplace / ROOT / place
+        if place in self._links:
+            raise ValueError(f"an entry is twice in it: {entry.name!r}")
+        if entry.kind == tarfile.DIRTYPE:
             path.mkdir(mode=0o700)
-            self._directories.append((path, member.mode & _MODE_BITS, member.mtime))
+            self._directories.append((path, entry))
             self._moved.directories += 1
-        elif member.isreg():
-            self._unpack_file(stream, member, path)
-        elif member.islnk():
-            self._unpack_hard_link(member, path)
-        elif member.issym():
-            self._unpack_link(member, path, member.linkname)
+        elif entry.kind == tarfile.REGTYPE:
+            self._unpack_file(archive, entry, path)
+        elif entry.kind == tarfile.LNKTYPE:
+            self._unpack_hard_link(entry, place, path)
+        elif entry.kind == tarfile.SYMTYPE:
+            self._links[place] = entry
         else:
-            self._leave_out(member, path, "no file, directory or link")
+            self._leave_out(entry, place, "no file, directory or link")
 
-    def _unpack_hard_link(self, member: tarfile.TarInfo, path: Path) -> None:
+    def _unpack_hard_link(self, entry: Entry, place: PurePosixPath, path: Path) -> None:
         """Another name of what came before: of a file, of a symbolic link, or of what was left out."""
-        target = self._place(member.linkname)
+        target = self._place(entry.link)
         if target in self._left_out:
-            self._leave_out(member, path, f"the same as {member.linkname!r}")
+            self._leave_out(entry, place, f"the same as {entry.link!r}")
         elif target in self._links:
-            self._unpack_link(member, path, self._links[target])
+            self._links[place] = replace(entry, link=self._links[target].link)
         else:
-            os.link(target, path, follow_symlinks=False)
+            os.link(self._workplace / ROOT / target, path, follow_symlinks=False)
             self._moved.files += 1
 
-    def _unpack_link(self, member: tarfile.TarInfo, path: Path, target: str) -> None:
-        if not self._stays_inside(path, target):
-            self._leave_out(member, path, f"a link out of the tree, to {target!r}")
-            return
-        if path in self._links:
-            raise ValueError(f"an entry is twice in it: {member.name!r}")
-        self._links[path] = target
-        self._moved.links += 1
+    def _make_links(self) -> None:
+        """Make the symbolic links, now that nothing is written through them any more."""
+        targets = {place: entry.link for place, entry in self._links.items()}
+        for place, entry in self._links.items():
+            if leads_out(place, targets):
+                self._leave_out(entry, place, f"a link out of the tree, to {entry.link!r}")
+            else:
+                (self._workplace / ROOT / place).symlink_to(entry.link)
+                self._moved.links += 1
 
-    def _leave_out(self, member: tarfile.TarInfo, path: Path, why: str) -> None:
-        self._left_out.add(path)
-        self._moved.skipped.append(f"{str(self._source.parent / member.name)!r}: {why}")
+    def _leave_out(self, entry: Entry, place: PurePosixPath, why: str) -> None:
+        self._left_out.add(place)
+        self._note(f"{str(self._source.parent / entry.name)!r}: {why}")
 
-    def _unpack_file(self, stream: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    def _unpack_file(self, archive: Archive, entry: Entry, path: Path) -> None:
         """The content of a file, which is read as it comes: what is a hole in it becomes one, of whatever length."""
-        content = cast("IO[bytes]", stream.fileobj)
-        content.seek(member.offset_data)
-        whole = [(0, member.size if member.sparse is None else 0)]
         with path.open("xb") as file:
-            for offset, size in cast("list[tuple[int, int]] | None", member.sparse) or whole:
+            for offset, size in zip(entry.segments[::2], entry.segments[1::2], strict=True):
                 file.seek(offset)
-                self._copy(content, file, size)
-            file.truncate(member.size)
-            os.fchmod(file.fileno(), member.mode & _MODE_BITS & ~(stat.S_ISUID | stat.S_ISGID))
-        self._set_date(path, member.mtime)
+                self._copy(archive, file, size)
+            file.truncate(entry.size)
+            os.fchmod(file.fileno(), entry.mode & _MODE_BITS)
+        self._set_date(path, entry)
         self._moved.files += 1
 
-    def _copy(self, content: IO[bytes], file: IO[bytes], size: int) -> None:
-        while size > 0 and (block := content.read(min(size, _BLOCK_BYTES))):
+    def _copy(self, archive: Archive, file: IO[bytes], size: int) -> None:
+        while size > 0:
+            block = archive.read(min(size, _BLOCK_BYTES))
             size -= len(block)
             self._moved.size_bytes += len(block)
+            self._space.passed(self._moved.size_bytes)
             if self._moved.size_bytes > self._limit_bytes:
                 raise ValueError(f"it holds more than {self._limit_bytes} bytes")
             file.write(block)
             self._on_bytes(self._moved.size_bytes)
-        if size > 0:
-            raise ValueError("a file in it was cut")
 
-    def _set_date(self, path: Path, mtime: float) -> None:
+    def _set_date(self, path: Path, entry: Entry) -> None:
         try:
-            os.utime(path, (mtime, mtime))
-        except (OverflowError, ValueError):  # a guest may say anything
-            self._moved.skipped.append(f"{path.name!r}: its date, which this host has no room for")
+            if entry.mtime is None:
+                raise ValueError
+            os.utime(path, (entry.mtime, entry.mtime))
+        except (OverflowError, ValueError, OSError):  # a guest may say anything
+            self._note(f"{path.name!r}: its date, which this host has no room for")
 
-    def _place(self, name: str) -> Path:
-        """Where an entry goes. Raises `ValueError` for a name that would lead elsewhere."""
+    def _note(self, what: str) -> None:
+        if len(self._moved.skipped) < _SKIPPED_LIMIT:
+            self._moved.skipped.append(what)
+
+    def _place(self, name: str) -> PurePosixPath:
+        """Where an entry goes, below the root of the tree. Raises `ValueError` for a name that would lead elsewhere."""
         parts = PurePosixPath(name).parts
         if not parts or parts[0] != self._source.name or ".." in parts or "\0" in name:
-            raise ValueError(f"an entry is called {name!r}")
-        return self._workplace.joinpath(ROOT, *parts[1:])
+            raise ValueError(f"an entry is called {name[:_NAME_SHOWN]!r}")
+        return PurePosixPath(*parts[1:])
 
-    def _stays_inside(self, path: Path, target: str) -> bool:
-        root = self._workplace / ROOT
-        if PurePosixPath(target).is_absolute() or path == root:
-            return False
-        return Path(os.path.normpath(path.parent / target)).is_relative_to(root)
+
+def leads_out(link: PurePosixPath, links: Mapping[PurePosixPath, str]) -> bool:
+    """Whether the link of that place in a tree leads out of it, wherever the tree is put, and by whatever other links.
+
+    `links` has the targets of all links of the tree. A link that leads in a circle leads nowhere.
+    """
+    here: list[str] = list(link.parts[:-1])
+    ahead, followed = [links[link]], 0
+    while ahead:
+        target = ahead.pop()
+        if target.startswith("/") or not link.parts:
+            return True
+        name, _, rest = target.partition("/")
+        if rest := rest.lstrip("/"):
+            ahead.append(rest)
+        if name == "..":
+            if not here:
+                return True
+            here.pop()
+        elif name not in {"", "."}:
+            here.append(name)
+            if (further := links.get(PurePosixPath(*here))) is not None:
+                if (followed := followed + 1) > _LINKS_FOLLOWED:
+                    return False
+                here.pop()
+                ahead.append(further)
+    return False
+
+
+_LINKS_FOLLOWED = 40
+"""By the kernel in one path (MAXSYMLINKS); with more of them there is no way through."""

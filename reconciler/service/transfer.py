@@ -12,6 +12,7 @@ from reconciler.guest.packing import Moved
 from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
 from reconciler.service.access import addresses, existing, select_node, select_nodes
+from reconciler.service.host_paths import require_not_kept
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import for_each, whole
 from reconciler.service.progress import Progress, no_progress
@@ -80,11 +81,16 @@ class Transfers:
         source: str,
         destination: Path,
         *,
+        replace: bool = False,
         limit_bytes: int = PULL_LIMIT_BYTES,
         timeout_s: float = TRANSFER_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> TransferResult:
-        """Copy a file or a tree from a node to exactly `destination` on the host, whole or not at all."""
+        """Copy a file or a tree from a node to exactly `destination` on the host, whole or not at all.
+
+        A file there gives way with `replace` only, a directory never, and what vmcluster keeps is never touched.
+        """
+        await asyncio.to_thread(require_not_kept, destination, self._runtime.settings)
         record = await existing(self._runtime.store, cluster)
         (address,) = await self._running(record, [select_node(record, node)])
         began = time.monotonic()
@@ -93,6 +99,7 @@ class Transfers:
             address,
             source,
             destination,
+            replace=replace,
             limit_bytes=limit_bytes,
             timeout_s=timeout_s,
             on_bytes=_reporter(f"{node}: ", "copied", progress),

@@ -60,13 +60,16 @@ def pull(
     node: Node,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or directory on the node.")],
     destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="Where exactly it goes here.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a file that is here.")] = False,
     timeout: Timeout = 600.0,
     output: Output = OutputFormat.TABLE,
 ) -> "TransferResult":
-    """Copy a file or directory from a node, with modes and times. A directory that is here is never touched."""
+    """Copy a file or directory from a node, with modes and times. A directory that is here is never replaced."""
 
     async def work(use: UseCases) -> "TransferResult":
-        return await use.transfers.pull(cluster, node, source, destination, timeout_s=timeout, progress=use.progress)
+        return await use.transfers.pull(
+            cluster, node, source, destination, replace=replace, timeout_s=timeout, progress=use.progress
+        )
 
     return present(work, Manner(output=output), _show_transfer)
 

@@ -56,12 +56,13 @@ async def node_pull(
     node_name: NodeName,
     source_path: NodePath,
     dest_path: HostPath,
+    replace: Annotated[bool, Field(description="Replace a file that is there.")] = False,
     timeout_s: TransferTimeout = 600,
 ) -> ToolResult[TransferResult]:
     """Copy a file or directory from a node to exactly `dest_path` on the server's host, with modes and times.
 
-    A directory that is there is never touched. Links that lead out of the tree, sockets and devices are left out:
-    `skipped` lists them.
+    A file that is there is kept unless `replace`; a directory always. Links that lead out of the tree, sockets and
+    devices are left out: `skipped` lists them.
     """
     return await ask(
         call,
@@ -70,6 +71,7 @@ async def node_pull(
             node_name,
             source_path,
             absolute("dest_path", dest_path),
+            replace=replace,
             timeout_s=timeout_s,
             progress=use.progress,
         ),

@@ -18,11 +18,12 @@ from pathlib import Path
 from reconciler import process
 from reconciler.errors import OperationFailed
 from reconciler.host.disks.image_file import read_image_facts
-from reconciler.host.disks.layers import LAYER_MODE, RESERVE_BYTES, free_bytes
+from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.files import create_file, second_name
 from reconciler.host.magic import QCOW2
 from reconciler.host.ownership import OwnedKind, delete_owned, not_ours, read_mark
 from reconciler.model.document import BackingFile
+from reconciler.space import RESERVE_BYTES, free_bytes
 
 _REBASE_TIMEOUT_S = 3600.0
 _COPY_BYTES = 64 << 20

@@ -5,7 +5,6 @@ layer are read, never changed. Layers are 0600: libvirt gives them to QEMU's use
 """
 
 import asyncio
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,13 @@ from reconciler.host.magic import QCOW2
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import ROOT_DISK, cluster_dir, parse_layer_name
+from reconciler.space import free_bytes, require_space
 
 LAYER_MODE = 0o600
 FROZEN_MODE = 0o440
 _RESUMED = "resumed"
 _FLATTENING = "flattening"
 _BASE = "base"
-RESERVE_BYTES = 64 << 20
-"""Free space below which no layer is made: guests that meet a full disk are paused by QEMU in mid-write."""
 
 
 def observe_layers(overlay_dir: Path, cluster: str, extra_paths: Iterable[Path] = ()) -> dict[str, Layer | Unknown]:
@@ -179,12 +177,6 @@ def project_space(layers: Mapping[Path, Layer]) -> list[SpaceProjection]:
     return list(by_device.values())
 
 
-def free_bytes(directory: Path) -> int:
-    """What an unprivileged user may still write to that file system."""
-    figures = os.statvfs(directory)
-    return figures.f_bavail * figures.f_frsize
-
-
 def _is_layer_name(name: str) -> bool:
     return name.endswith(".qcow2") and parse_layer_name(name) is not None
 
@@ -255,13 +247,8 @@ def _check_backing(path: Path, layer: Layer) -> None:
 
 def _check_space(path: Path) -> None:
     try:
-        free = free_bytes(path.parent)
+        require_space(path.parent)
     except OSError as error:
         raise OperationFailed(
             f"cannot make {path}: {error.strerror}", hint=f"create the directory {path.parent} first"
         ) from error
-    if free < RESERVE_BYTES:
-        raise OperationFailed(
-            f"only {free >> 20} MiB are free for {path}, and {RESERVE_BYTES >> 20} MiB are kept as a reserve",
-            hint="free some space on that file system",
-        )

@@ -47,12 +47,15 @@ class Copies:
             on_bytes=self.sent.append,
         )
 
-    async def pull(self, source: Path, destination: Path, *, limit_bytes: int = LIMIT_BYTES) -> Moved:
+    async def pull(
+        self, source: Path, destination: Path, *, replace: bool = False, limit_bytes: int = LIMIT_BYTES
+    ) -> Moved:
         return await transfer.pull(
             self._pool,
             self._sshd.address,
             str(source),
             destination,
+            replace=replace,
             limit_bytes=limit_bytes,
             timeout_s=20,
             on_bytes=self.told.append,
@@ -142,7 +145,10 @@ async def test_a_file_takes_the_place_of_a_file(copies: Copies, here: Path, tmp_
     assert there.read_text() == "#!/bin/sh\n"
     assert there.stat().st_mode & 0o777 == 0o751
     (tmp_path / "back").write_text("old")
-    await copies.pull(there, tmp_path / "back")
+    with pytest.raises(InvalidArgument, match=r"back is there already \(`replace`"):
+        await copies.pull(there, tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "old"
+    await copies.pull(there, tmp_path / "back", replace=True)
     assert (tmp_path / "back").read_text() == "#!/bin/sh\n"
 
 
@@ -168,8 +174,9 @@ async def test_neither_a_file_nor_a_tree_comes_where_the_other_is(copies: Copies
     empty.mkdir()
     with pytest.raises(InvalidArgument, match="a file is there already"):
         await copies.push(here, file)
-    with pytest.raises(InvalidArgument, match="cannot make"):
-        await copies.pull(here, file)
+    for replace in (False, True):
+        with pytest.raises(InvalidArgument, match="cannot make" if replace else "is there already"):
+            await copies.pull(here, file, replace=replace)
     with pytest.raises(InvalidArgument, match="cannot make"):
         await copies.pull(file, empty)
     assert file.read_text() == "kept"

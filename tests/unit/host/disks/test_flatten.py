@@ -11,7 +11,6 @@ from reconciler.errors import OperationFailed
 from reconciler.host.disks import flatten
 from reconciler.host.disks.flatten import flatten_layer, require_room
 from reconciler.host.disks.layers import (
-    RESERVE_BYTES,
     LayerDriver,
     abandon_flattening,
     begin_flattening,
@@ -19,6 +18,7 @@ from reconciler.host.disks.layers import (
 )
 from reconciler.model.document import BackingFile, Layer
 from reconciler.model.names import layer_path
+from reconciler.space import RESERVE_BYTES
 
 MIB = 1 << 20
 CLUSTER = "demo"

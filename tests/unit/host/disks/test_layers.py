@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import space
 from reconciler.errors import Conflict, ErrorCode, ImageNotFound, OperationFailed
-from reconciler.host.disks import layers
 from reconciler.host.disks.layers import (
     LayerDriver,
     SpaceProjection,
     delete_layer,
-    free_bytes,
     observe_layers,
     project_space,
 )
@@ -24,6 +23,7 @@ from reconciler.host.files import second_name
 from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import cluster_dir, layer_path
+from reconciler.space import free_bytes
 
 MIB = 1 << 20
 CLUSTER = "demo"
@@ -180,7 +180,7 @@ async def test_a_layer_is_private_in_a_directory_that_qemu_can_pass(
 async def test_a_full_file_system_is_refused_before_anything_is_made(
     driver: LayerDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "RESERVE_BYTES", free_bytes(tmp_path) + (1 << 40))
+    monkeypatch.setattr(space, "RESERVE_BYTES", free_bytes(tmp_path) + (1 << 40))
     with pytest.raises(OperationFailed, match=r"only \d+ MiB are free"):
         await driver.create_layer(tmp_path / "d.qcow2", Layer(node="n1", disk="vdb", size_bytes=MIB), cluster=CLUSTER)
     assert list(tmp_path.iterdir()) == []

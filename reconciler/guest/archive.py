@@ -1,0 +1,184 @@
+"""A tar stream as GNU's `tar --format=posix --sparse` writes it, read with no trust in who wrote it.
+
+The library's reader keeps what headers tell in memory, of whatever length: a header of 800 MiB is read whole, entries
+are kept to the end, and a chain of headers is a recursion. Here every length has a limit, before anything of it is
+read, and what that program does not write is refused. Formats: pax (POSIX.1-2008, `pax`), with sparse files 1.0 (GNU
+tar's manual, appendix D).
+"""
+
+import re
+import tarfile
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+HEADER_LIMIT_BYTES = 64 * 1024
+"""Of the records before one entry: a name and what it links to have at most 4096 bytes each (PATH_MAX)."""
+SEGMENTS_LIMIT = 1_000_000
+_DIGITS = 20
+_TIME = re.compile(r"-?[0-9]{1,19}(\.[0-9]{0,20})?")
+_FILES = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
+_EMPTY = frozenset(
+    {tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing in a stream, as it is called there; nothing in it was judged but its form."""
+
+    name: str
+    kind: bytes
+    """`tarfile.REGTYPE` for every file, or another type that has no content."""
+    mode: int
+    mtime: float | None
+    """Seconds since 1970; None for what is no date."""
+    link: str
+    size: int
+    """Of a file, holes included."""
+    segments: "array[int]"
+    """Where in a file its content goes: offset, length, offset, length, … in rising order."""
+
+
+class Archive:
+    """The entries of a stream, each to be followed by a call of `read` for all of its content."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._left = 0
+        self._padding = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The entries up to the mark of the end. Raises `ValueError` for what is no such stream, or is cut."""
+        while (entry := self._next()) is not None:
+            yield entry
+            if self._left:
+                raise ValueError("a file in it was not read to its end")
+
+    def read(self, size: int) -> bytes:
+        """The next bytes of the content of the entry that was read last, at most so many."""
+        block = self._exactly(min(size, self._left))
+        self._left -= len(block)
+        if not self._left:
+            self._exactly(self._padding)
+            self._padding = 0
+        return block
+
+    def _next(self) -> Entry | None:
+        header = self._header()
+        records: dict[str, str] = {}
+        if header is not None and header.type == tarfile.XHDTYPE:
+            records = _records(self._content(header.size, HEADER_LIMIT_BYTES))
+            if (header := self._header()) is None:
+                raise ValueError("it ends behind a header")
+        return None if header is None else self._entry(header, records)
+
+    def _header(self) -> tarfile.TarInfo | None:
+        """The next header by itself; None at the mark of the end."""
+        block = self._exactly(tarfile.BLOCKSIZE)
+        if not any(block):
+            return None
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+
+    def _entry(self, header: tarfile.TarInfo, records: Mapping[str, str]) -> Entry:
+        stored = _number(records["size"]) if "size" in records else header.size
+        if header.type in _FILES:
+            size, segments = self._file(stored, records)
+        elif header.type in _EMPTY and not stored:
+            size, segments = 0, array("Q")
+        else:
+            raise ValueError(f"an entry of the type {header.type!r} with {stored} bytes")
+        date = records.get("mtime")
+        return Entry(
+            name=records.get("GNU.sparse.name") or records.get("path") or header.name,
+            kind=tarfile.REGTYPE if header.type in _FILES else header.type,
+            mode=header.mode,
+            mtime=float(header.mtime) if date is None else float(date) if _TIME.fullmatch(date) else None,
+            link=records.get("linkpath", header.linkname),
+            size=size,
+            segments=segments,
+        )
+
+    def _file(self, stored: int, records: Mapping[str, str]) -> tuple[int, "array[int]"]:
+        """How long a file is, and where its content goes, which comes next."""
+        if stored < 0:
+            raise ValueError(f"a file of {stored} bytes")
+        self._left, self._padding = stored, -stored % tarfile.BLOCKSIZE
+        if "GNU.sparse.realsize" not in records:
+            if any(key.startswith("GNU.sparse.") for key in records):
+                raise ValueError("a file with holes in another format than 1.0")
+            segments = array("Q", [0, stored])
+            size = stored
+        else:
+            size = _number(records["GNU.sparse.realsize"])
+            segments = self._chart()
+            _require_rising(segments, size)
+        if sum(segments[1::2]) != self._left:
+            raise ValueError("the map of a file's holes does not fit its content")
+        return size, segments
+
+    def _chart(self) -> "array[int]":
+        """The map before the content of a file with holes: lines of numbers, in whole blocks."""
+        lines = _Lines(self)
+        count = lines.number()
+        if count > SEGMENTS_LIMIT:
+            raise ValueError(f"a file in more than {SEGMENTS_LIMIT} pieces")
+        return array("Q", (lines.number() for _ in range(2 * count)))
+
+    def _content(self, size: int, limit: int) -> bytes:
+        if not 0 < size <= limit:
+            raise ValueError(f"a header of {size} bytes")
+        content = self._exactly(size)
+        self._exactly(-size % tarfile.BLOCKSIZE)
+        return content
+
+    def _exactly(self, size: int) -> bytes:
+        block = self._stream.read(size) if size else b""
+        if len(block) != size:
+            raise ValueError("it was cut")
+        return block
+
+
+class _Lines:
+    """The lines of a map, read in blocks of an archive's content."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._rest = b""
+
+    def number(self) -> int:
+        line, found, rest = self._rest.partition(b"\n")
+        if not found:
+            line, found, rest = (self._rest + self._archive.read(tarfile.BLOCKSIZE)).partition(b"\n")
+        if not found:
+            raise ValueError("the map of a file's holes is no list of numbers")
+        self._rest = rest
+        return _number(line.decode("ascii", "replace"))
+
+
+def _records(body: bytes) -> dict[str, str]:
+    """Records of an extended header: `LENGTH KEY=VALUE`, each with the end of a line, LENGTH counting all of it."""
+    records: dict[str, str] = {}
+    at = 0
+    while at < len(body):
+        length = _number(body[at : at + _DIGITS].split(b" ", 1)[0].decode("ascii", "replace"))
+        record = body[at : at + length]
+        key, found, value = record.partition(b" ")[2].partition(b"=")
+        if not found or not value.endswith(b"\n") or len(record) != length:
+            raise ValueError("a header that is no list of records")
+        records[key.decode(errors="surrogateescape")] = value[:-1].decode(errors="surrogateescape")
+        at += length
+    return records
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < _DIGITS):
+        raise ValueError(f"{text[:_DIGITS]!r} is no number")
+    return int(text)
+
+
+def _require_rising(segments: "array[int]", size: int) -> None:
+    ends = [0, *(offset + length for offset, length in zip(segments[::2], segments[1::2], strict=True))]
+    if any(offset < end for offset, end in zip(segments[::2], ends, strict=False)) or ends[-1] > size:
+        raise ValueError("the map of a file's holes does not fit the file")
