@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     HOST_CAPABILITY_MISSING = "HOST_CAPABILITY_MISSING"
     LIBVIRT_UNAVAILABLE = "LIBVIRT_UNAVAILABLE"
+    PROVISIONING_FAILED = "PROVISIONING_FAILED"
     PARTIAL_FAILURE = "PARTIAL_FAILURE"
     GUEST_CRASHED = "GUEST_CRASHED"
     GUEST_PAUSED = "GUEST_PAUSED"
@@ -269,6 +270,12 @@ class SshError(ClusterError):
 
     code = ErrorCode.SSH_ERROR
     recoverable = True
+
+
+class ProvisioningFailed(ClusterError):
+    """The nodes run, but cloud-init has reported errors on some; the message names them. They are left as they are."""
+
+    code = ErrorCode.PROVISIONING_FAILED
 
 
 class GuestCrashed(ClusterError):

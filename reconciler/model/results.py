@@ -80,7 +80,8 @@ class NodeStatus(Abridgeable):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="KernelHealthy: false from the first bad event that the kernel reported since its boot; unknown, "
-        "for the reason NoSignOfLife, where the node has shown none for a minute.",
+        "for the reason NoSignOfLife, where the node has shown none for a minute. Provisioned: whether cloud-init has "
+        "done its work in this boot; false while it runs (CloudInitRunning) and where it failed (CloudInitFailed).",
     )
     first_bad_event: KernelEvent | None = Field(default=None, description="That event, with its trace.")
 
@@ -212,6 +213,9 @@ class SnapshotInfo(Abridgeable):
     include_memory: bool = Field(default=False, description="The nodes' memory was taken too.")
     pause_s: float = Field(default=0.0, description="How long running nodes stood still for it.")
     lost: bool = Field(default=False, description="It was made and is not there any more.")
+    warnings: tuple[str, ...] = Field(
+        default=(), description="When it is taken: what may not be as meant, such as nodes that cloud-init works on."
+    )
 
 
 class SnapshotNodeDeletion(Frozen):

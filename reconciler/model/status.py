@@ -11,11 +11,12 @@ from reconciler.model.moments import Moment
 
 
 class ConditionType(StrEnum):
-    """What can hold for a cluster; the last one for a node, since its boot."""
+    """What can hold for a cluster; `Provisioned` for a node too, the last one for a node only, since its boot."""
 
     DEFINED = "Defined"
     RUNNING = "Running"
     SSH_REACHABLE = "SSHReachable"
+    PROVISIONED = "Provisioned"
     SNAPSHOTS_READY = "SnapshotsReady"
     FAULTS_APPLIED = "FaultsApplied"
     UPKEEP_DONE = "UpkeepDone"

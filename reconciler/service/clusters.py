@@ -81,6 +81,7 @@ class Clusters:
     ) -> ClusterStatus:
         """Converge the host to a topology; what `shown` is told beforehand is what is done.
 
+        With `wait_for_ssh` it waits for logins, and until cloud-init has done what `user_data` asks for.
         Raises, having changed nothing, `ApprovalRequired` where that would restart nodes or lose data and the caller
         has not agreed, and `Conflict` where it is not what `plan_hash` names.
         """
@@ -88,7 +89,7 @@ class Clusters:
         think = _telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
         if start and wait_for_ssh:
-            await waiting.wait_for_ssh(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
+            await waiting.wait_until_usable(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
         return await self._inspection.status(cluster, done.look)
 
     async def define(self, topology: str, *, progress: Progress = no_progress) -> ClusterStatus:
@@ -123,7 +124,7 @@ class Clusters:
         done = await self._carry_out(cluster, think, approval, progress)
         if wait_for_ssh:
             running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
-            await waiting.wait_for_ssh(self._runtime, done.record, running, timeout_s, progress)
+            await waiting.wait_until_usable(self._runtime, done.record, running, timeout_s, progress)
         return await self._inspection.status(cluster, done.look)
 
     async def adopt(
@@ -185,6 +186,7 @@ class Clusters:
     ) -> ClusterStatus:
         """The nodes, by default all, run; with `wait_for_ssh`, all of them let us log in, or `SshTimeout` is raised.
 
+        Those with `user_data` are then also provisioned, or `ProvisioningFailed` or `OperationTimeout` is raised.
         With `paused` they are powered on with their CPUs stopped.
         """
         record = await existing(self._runtime.store, cluster)
@@ -197,7 +199,7 @@ class Clusters:
         record = await self._change(cluster, edit)
         await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
         if wait_for_ssh and not paused:
-            await waiting.wait_for_ssh(self._runtime, record, chosen, ssh_timeout_s, progress)
+            await waiting.wait_until_usable(self._runtime, record, chosen, ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
     async def restart(
@@ -222,7 +224,7 @@ class Clusters:
         record = await self._change(cluster, edit)
         await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
         if wait_for_ssh:
-            await waiting.wait_for_ssh(self._runtime, record, select_nodes(record, nodes), ssh_timeout_s, progress)
+            await waiting.wait_until_usable(self._runtime, record, select_nodes(record, nodes), ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
     async def stop(

@@ -24,12 +24,15 @@ from reconciler.model.results import (
     NodeSummary,
     ToolError,
 )
+from reconciler.model.status import Condition
 from reconciler.observe.cluster import FoundDomains
+from reconciler.observe.console import console_written_at
 from reconciler.observe.life_signs import observe_life_signs
 from reconciler.plan.standstill import halt_of
 from reconciler.service.access import addresses, existing
 from reconciler.service.node_probe import Probe, console_state, probe, silent_state
 from reconciler.service.progress import Progress
+from reconciler.service.provisioning import cluster_condition, unseen_condition
 from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
 from reconciler.service.sign_of_life import Quiet, quiet
@@ -215,6 +218,7 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
     seen, error = (visit, None) if isinstance(visit, Probe) else (None, visit or _why_not_asked(look, name))
     silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
     kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
+    provisioned = seen.provisioned if seen else await _unseen(record, name, look, error)
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
     messages += [str(silence)] if silence else []
     if kernel and kernel.event:
@@ -229,9 +233,16 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
         artifact_id_installed=seen.artifact_id if seen else None,
         loaded_modules=seen.modules if seen else (),
         message="; ".join(messages) or None,
-        conditions=(kernel.condition,) if kernel else (),
+        conditions=(*([kernel.condition] if kernel else []), provisioned),
         first_bad_event=kernel.event if kernel else None,
     )
+
+
+async def _unseen(record: ClusterRecord, node: str, look: Look, error: ClusterError | None) -> Condition:
+    """Whether a node that gave no answer is provisioned is not known since it was last heard of."""
+    heard = await asyncio.to_thread(console_written_at, record, node)
+    since = heard or min((of.last_transition for of in look.status.conditions), default=look.status.updated_at)
+    return unseen_condition(_state_in(look, node), error.message if error else "", since)
 
 
 def _why_not_asked(look: Look, node: str) -> ClusterError:
@@ -264,7 +275,7 @@ def _status_of(look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:
         nodes=nodes,
         generation=look.record.generation,
         observed_generation=look.status.observed_generation,
-        conditions=look.status.conditions,
+        conditions=(*look.status.conditions, *([cluster_condition(look.record, nodes)] if nodes else [])),
     )
 
 

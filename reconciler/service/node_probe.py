@@ -19,6 +19,7 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.observe.console import ConsolePlace, console_end, observe_console
 from reconciler.service.access import addresses
 from reconciler.service.node_visit import LOOK_COMMAND, READING_COMMAND, Visit, parse_visit
+from reconciler.service.provisioning import node_condition
 from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
 from reconciler.service.sign_of_life import Quiet
@@ -37,6 +38,7 @@ class Probe:
 
     modules: tuple[str, ...]
     kernel: KernelState
+    provisioned: Condition
     artifact_id: str | None = None
 
 
@@ -52,7 +54,7 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
             seen = await _visit(runtime, address, LOOK_COMMAND, timeout_s)
             kernel = await runtime.quiet_kernels.still(address, seen.vitals)
             if kernel is not None:
-                return Probe(seen.modules, kernel, seen.artifact_id)
+                return _probe_of(seen, kernel)
         return await _read(runtime, record, address, max(_LEAST_S, deadline_s - time.monotonic()))
     except ClusterError as error:
         return error
@@ -90,7 +92,12 @@ async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, 
     if kernel.condition.reason == _OVERWRITTEN:
         kernel = await _with_console(record, address.node, kernel)
     runtime.quiet_kernels.learn(address, kernel, seen.vitals, console)
-    return Probe(seen.modules, kernel, seen.artifact_id)
+    return _probe_of(seen, kernel)
+
+
+def _probe_of(seen: Visit, kernel: KernelState) -> Probe:
+    booted = seen.vitals.booted.replace(microsecond=0) if seen.vitals else datetime.now(UTC)
+    return Probe(seen.modules, kernel, node_condition(seen.provisioning, booted), seen.artifact_id)
 
 
 def _console_end(record: ClusterRecord, node: str) -> ConsolePlace | None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from reconciler.artifacts.installed import parse_installed_id
 from reconciler.artifacts.node_scripts import RECORD_PATH
+from reconciler.guest.provisioning import PROVISIONING_COMMAND, Provisioning, parse_provisioning
 from reconciler.kernel_log.records import READ_COMMAND
 from reconciler.model.results import ExecResult
 
@@ -21,7 +22,7 @@ _UPTIME = "/proc/uptime"
 _RULE = "--"
 _RULES = re.compile(rf"^{_RULE}\n", re.MULTILINE)
 
-LOOK_COMMAND = f"""
+LOOK_COMMAND = f"""{PROVISIONING_COMMAND}
 i=; if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; fi
 if [ -n "$BASH_VERSION" ]; then mapfile m </proc/modules
 read -r t <{_TAINT}; read -r l <{_PRINTK}; read -r u <{_UPTIME}; echo "$i
@@ -34,7 +35,8 @@ else echo "$i"; cat /proc/modules - {_TAINT} {_PRINTK} {_UPTIME} <<RULE
 RULE
 fi; true
 """
-"""Says that the login works, what is installed, which modules are loaded and what the kernel says of itself."""
+"""Says that the login works, how far cloud-init is, what is installed, which modules are loaded and what the kernel
+says of itself."""
 
 READING_COMMAND = f"""{LOOK_COMMAND}
 while read -r c; do echo "$c"; done </proc/consoles; echo {_RULE}; {READ_COMMAND}"""
@@ -62,6 +64,7 @@ class Vitals:
 class Visit:
     """A visit, understood; `log` is the rest of the answer, and `vitals` is None where they could not be read."""
 
+    provisioning: Provisioning
     modules: tuple[str, ...]
     artifact_id: str | None
     vitals: Vitals | None
@@ -70,9 +73,11 @@ class Visit:
 
 def parse_visit(answer: ExecResult, now: datetime) -> Visit:
     """What `LOOK_COMMAND` or `READING_COMMAND` has printed just now."""
-    listed, vitals, log, *_ = [*_RULES.split(answer.stdout, maxsplit=2), "", ""]
+    provisioning, rest = parse_provisioning(answer.stdout)
+    listed, vitals, log, *_ = [*_RULES.split(rest, maxsplit=2), "", ""]
     installed, *modules = listed.split("\n")
     return Visit(
+        provisioning=provisioning,
         modules=tuple(line.split()[0] for line in modules if line.strip()),
         artifact_id=parse_installed_id(installed),
         vitals=_vitals(vitals.splitlines(), now),

@@ -17,7 +17,7 @@ from reconciler.errors import (
     SnapshotNotFound,
 )
 from reconciler.guest.address import GuestAddress
-from reconciler.model.document import ClusterDocument, Snapshot
+from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.fields import SnapshotName
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.record import ClusterRecord
@@ -34,6 +34,7 @@ from reconciler.service import intent
 from reconciler.service.access import addresses, change, existing, recorded
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
+from reconciler.service.provisioning import not_yet_provisioned, with_user_data
 from reconciler.service.revert_losses import RevertLosses, allocated_bytes, losses_of
 from reconciler.service.runtime import Runtime
 from reconciler.service.snapshot_tree import snapshot_tree
@@ -77,6 +78,9 @@ class Snapshots:
         observed = await self._observed(record)
         if name in observed.snapshots:
             raise _snapshot_exists(cluster, name)
+        warnings = await self._unprovisioned(record, observed)
+        for warning in warnings:
+            progress.report(f"warning: {warning}")
 
         def edit(before: ClusterRecord) -> ClusterRecord:
             if name in before.snapshots:
@@ -92,7 +96,7 @@ class Snapshots:
         except ClusterError as error:
             await self._withdraw(record, name)
             raise SnapshotFailed(f"the snapshot {name!r} was not taken: {error}", node=error.node) from error
-        return await self._info(record, name)
+        return (await self._info(record, name)).model_copy(update={"warnings": warnings})
 
     async def listing(self, cluster: str) -> list[SnapshotInfo]:
         """Every snapshot, the oldest first; lost ones, which have no time any more, come last.
@@ -184,6 +188,15 @@ class Snapshots:
             snapshot_name=name,
             cluster_name=cluster,
             per_node={node: SnapshotNodeDeletion(node_name=node, deleted=True) for node in nodes},
+        )
+
+    async def _unprovisioned(self, record: ClusterRecord, observed: ClusterDocument) -> tuple[str, ...]:
+        """Warnings of nodes that a snapshot takes half made; only those with `user_data` are asked."""
+        up = [name for name, of in observed.power.items() if isinstance(of, Power) and of.state is PowerState.RUNNING]
+        chosen = with_user_data(record, [name for name in record.spec.nodes if name in up])
+        found = await not_yet_provisioned(self._runtime, record, chosen)
+        return tuple(
+            f"{node} may not be provisioned yet, and the snapshot has it so: {why}" for node, why in found.items()
         )
 
     async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:

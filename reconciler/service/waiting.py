@@ -1,10 +1,13 @@
-"""Waiting until a record holds on the host, and until its nodes let us log in."""
+"""Waiting until a record holds on the host, until its nodes let us log in, and until they are provisioned."""
+
+import time
 
 from reconciler.controller.controller import CarriedOut, Decide
 from reconciler.errors import ClusterError, ClusterNotFound, Conflict
 from reconciler.model.record import ClusterRecord
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress
+from reconciler.service.provisioning import wait_until_provisioned, with_user_data
 from reconciler.service.runtime import Runtime
 
 
@@ -41,4 +44,21 @@ async def wait_for_ssh(
         await inspection.wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
     except ClusterError as error:
         error.partial = await inspection.status(record.cluster_name)
+        raise
+
+
+async def wait_until_usable(
+    runtime: Runtime, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
+) -> None:
+    """Wait for a login on each of `nodes`, and until cloud-init has done what `user_data` asks for, within one time.
+
+    An error carries the status of the cluster.
+    """
+    since_s = time.monotonic()
+    await wait_for_ssh(runtime, record, nodes, timeout_s, progress)
+    chosen = with_user_data(record, nodes)
+    try:
+        await wait_until_provisioned(runtime, record, chosen, since_s=since_s, timeout_s=timeout_s, progress=progress)
+    except ClusterError as error:
+        error.partial = await Inspection(runtime).status(record.cluster_name)
         raise

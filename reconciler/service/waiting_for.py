@@ -9,6 +9,7 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.service.access import existing, require_cluster_name
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
+from reconciler.service.provisioning import wait_until_provisioned
 from reconciler.service.runtime import Runtime
 from reconciler.store.protocol import Watch
 
@@ -45,8 +46,8 @@ async def wait_for(
         await _wait_until_gone(runtime, cluster, until_s)
         return None
     record = await existing(runtime.store, cluster)
-    if wanted[0] is ConditionType.SSH_REACHABLE:
-        return await _wait_for_logins(runtime, record, wanted[1], timeout_s, progress)
+    if wanted[0] in {ConditionType.SSH_REACHABLE, ConditionType.PROVISIONED}:
+        return await _wait_for_guests(runtime, record, wanted, timeout_s, progress)
     return await _wait_until_said(runtime, cluster, wanted, until_s)
 
 
@@ -73,23 +74,29 @@ async def _wait_until_said(
         await _pause(changes, until_s, f"{kind.value} of cluster {cluster!r} {said}")
 
 
-async def _wait_for_logins(
-    runtime: Runtime, record: ClusterRecord, status: ConditionStatus, timeout_s: float, progress: Progress
+async def _wait_for_guests(
+    runtime: Runtime,
+    record: ClusterRecord,
+    wanted: tuple[ConditionType, ConditionStatus],
+    timeout_s: float,
+    progress: Progress,
 ) -> Condition:
+    """What only the guests can tell: that they take logins, and that cloud-init has done its work on them."""
+    kind, status = wanted
     if status is not ConditionStatus.TRUE:
-        raise InvalidArgument("SSHReachable can only be waited for to be True", hint="--for Running=False")
+        raise InvalidArgument(f"{kind.value} can only be waited for to be True", hint="--for Running=False")
     nodes = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
     if not nodes:
         raise InvalidArgument(
             f"no node of cluster {record.cluster_name!r} is wanted running", hint="`vmcluster start` has them run"
         )
+    since_s = time.monotonic()
     await Inspection(runtime).wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
-    return Condition(
-        type=ConditionType.SSH_REACHABLE,
-        status=ConditionStatus.TRUE,
-        reason="AllReachable",
-        last_transition=datetime.now(UTC),
-    )
+    reason = "AllReachable"
+    if kind is ConditionType.PROVISIONED:
+        await wait_until_provisioned(runtime, record, nodes, since_s=since_s, timeout_s=timeout_s, progress=progress)
+        reason = "AllProvisioned"
+    return Condition(type=kind, status=ConditionStatus.TRUE, reason=reason, last_transition=datetime.now(UTC))
 
 
 async def _pause(changes: Watch, until_s: float, otherwise: str) -> None:

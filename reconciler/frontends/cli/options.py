@@ -67,7 +67,13 @@ Topology = Annotated[
 Output = Annotated[
     OutputFormat, typer.Option("--output", "-o", help="Table for people; json or yaml for programs.", metavar="FORMAT")
 ]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every node that runs takes an SSH login.")]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Wait until every node that runs takes an SSH login and, where it has user_data, is provisioned.",
+    ),
+]
 SshTimeout = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for the SSH logins.")
 ]

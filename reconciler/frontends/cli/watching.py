@@ -148,7 +148,7 @@ def wait_for(
         typer.Option(
             "--for",
             metavar="CONDITION",
-            help="Ready, Running, Defined, SSHReachable, … (condition=Ready and Ready=False work too), or delete.",
+            help="Ready, Running, SSHReachable, Provisioned, … (condition=Ready and Ready=False work too), or delete.",
             autocompletion=complete_condition,
         ),
     ] = "Ready",

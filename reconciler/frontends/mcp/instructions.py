@@ -23,6 +23,7 @@ which node and what to do, and `recoverable`: true means that the same call may 
 message; false means that the request itself has to change. `result` may then still hold what is known.
 - SSH_TIMEOUT: nodes boot slowly under emulation; call cluster_start again with a larger ssh_timeout_s. Of a node with
   "no sign of life since its start" waiting mends nothing: look at what the message names.
+- PROVISIONING_FAILED: cloud-init reported errors; node_exec reads /var/log/cloud-init-output.log. The nodes run.
 - APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss, and
   with the plan_hash that cluster_plan answered, so that what they agreed to is what is done.
 - CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.

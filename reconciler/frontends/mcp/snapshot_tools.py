@@ -42,7 +42,8 @@ async def snapshot_create(
 
     Nodes that run are paused together and run on by themselves: for some milliseconds without memory (`pause_s` says
     how long). Without `include_memory`, a revert boots the nodes that ran. SNAPSHOT_EXISTS: the name is taken, delete
-    that snapshot or take another name. SNAPSHOT_FAILED: none was taken, and the nodes are as before.
+    that snapshot or take another name. SNAPSHOT_FAILED: none was taken, and the nodes are as before. `warnings` names
+    nodes that cloud-init may still work on.
     """
     return await settle(
         call,

@@ -145,7 +145,8 @@ async def cluster_start(
     """Boot nodes of a defined cluster, and wait until each takes SSH logins. Nodes that run are left alone.
 
     Paused nodes run on. Without `nodes`, every node. One node without SSH in time is an error, SSH_TIMEOUT; calling
-    again goes on waiting.
+    again goes on waiting. Nodes with `user_data` are also waited for until cloud-init is done (condition Provisioned):
+    TIMEOUT where it takes longer, PROVISIONING_FAILED where it failed; the nodes run on.
     """
     return await settle(
         call,

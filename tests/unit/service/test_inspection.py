@@ -77,7 +77,9 @@ async def test_what_is_as_wanted_has_the_conditions_that_were_said_of_it(
     looks = sees(runtime, monkeypatch, as_wanted(record))
     before = await runtime.store.status(CLUSTER)
     assert before is not None
-    assert (await Inspection(runtime).status(CLUSTER)).conditions == before.conditions
+    *conditions, provisioned = (await Inspection(runtime).status(CLUSTER)).conditions
+    assert tuple(conditions) == before.conditions
+    assert (provisioned.status, provisioned.reason) == (ConditionStatus.UNKNOWN, "NotObserved")
     assert looks == [CLUSTER]
 
 
@@ -91,7 +93,7 @@ async def test_a_node_that_went_down_unwatched_is_in_the_conditions_at_once(
     sees(runtime, monkeypatch, powered(record, state))
     status = await Inspection(runtime).status(CLUSTER)
     (summary,) = await Inspection(runtime).clusters()
-    assert said(status.conditions) == said(summary.conditions)
+    assert said(status.conditions) == {**said(summary.conditions), "Provisioned": "Unknown:NotObserved"}
     found = said(status.conditions)
     assert (found["Running"], found["Drifted"], found["Ready"]) == ("False:NodesDown", "True:Found", ready)
     stored = await runtime.store.status(CLUSTER)

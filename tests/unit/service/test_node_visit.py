@@ -19,7 +19,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def understood(output: str) -> Visit:
-    return parse_visit(ExecResult(exit_code=0, stdout=output, stderr="", duration_s=0.1, timed_out=False), NOW)
+    printed = f"\n\n--\n\n--\n{output}"
+    return parse_visit(ExecResult(exit_code=0, stdout=printed, stderr="", duration_s=0.1, timed_out=False), NOW)
 
 
 def test_a_look_tells_modules_artifact_and_what_the_kernel_says_of_itself() -> None:
@@ -71,7 +72,7 @@ def test_every_shell_tells_the_same_of_this_very_kernel(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     ran = subprocess.run([shell, "-c", LOOK_COMMAND], capture_output=True, text=True, check=True, timeout=20)
-    seen = understood(ran.stdout)
+    seen = parse_visit(ExecResult(exit_code=0, stdout=ran.stdout, stderr="", duration_s=0.1, timed_out=False), NOW)
     assert seen.vitals is not None
     assert seen.vitals.taint == Path("/proc/sys/kernel/tainted").read_text().strip()
     modules = Path("/proc/modules")

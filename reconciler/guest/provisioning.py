@@ -1,0 +1,157 @@
+"""How far cloud-init has come on a node in this boot: what to run there, and what that prints; pure.
+
+Facts are from the source of cloud-init 22.4 and 24.4. Both files are written whole, in place of the one before, and
+are gone at the start of each boot; `result.json` comes last. A stage's `errors` are of modules that failed; its
+`recoverable_errors` (from 23.4 on) are warnings by level, of which DEPRECATED says that all was done.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+OUTPUT_PATH = "/var/log/cloud-init-output.log"
+
+_PLACE = "/run/cloud-init"
+_RESULT, _STATUS = "result.json", "status.json"
+_RULE = "--"
+_RULES = re.compile(rf"^{_RULE}\n", re.MULTILINE)
+_LIMIT = 128 * 1024
+"""Characters of a file that are read; those of cloud-init have a few thousand."""
+
+# The result is read first: where it is there, the status is the last one.
+PROVISIONING_COMMAND = f"""
+p=; r=; s=; for f in {_RESULT} {_STATUS} enabled disabled; do if [ -e {_PLACE}/$f ]; then p="$p $f"; fi; done
+if [ -e /etc/cloud/cloud-init.disabled ]; then p="$p disabled"; fi
+if [ -d {_PLACE} ] && [ ! -x {_PLACE} ]; then p="$p closed"; fi
+if [ -n "$BASH_VERSION" ]; then
+if [ -r {_PLACE}/{_RESULT} ]; then read -rN {_LIMIT} r <{_PLACE}/{_RESULT}; fi
+if [ -r {_PLACE}/{_STATUS} ]; then read -rN {_LIMIT} s <{_PLACE}/{_STATUS}; fi
+else
+if [ -r {_PLACE}/{_RESULT} ]; then r=$(head -c {_LIMIT} {_PLACE}/{_RESULT}); fi
+if [ -r {_PLACE}/{_STATUS} ]; then s=$(head -c {_LIMIT} {_PLACE}/{_STATUS}); fi
+fi
+printf '%s\\n' "$p" "$r" {_RULE} "$s" {_RULE}"""
+"""Two sections, each ended by the rule; built-ins only where bash runs it."""
+
+_NO_SOURCE = "DataSourceNone"
+_HARMLESS = frozenset({"DEPRECATED", "INFO", "DEBUG"})
+_SHOWN_ERRORS = 3
+_SHOWN_LENGTH = 200
+_LATEST = 253402300799.0
+"""The end of the year 9999."""
+
+
+class Stage(StrEnum):
+    """How far a node is."""
+
+    RUNNING = "CloudInitRunning"
+    FAILED = "CloudInitFailed"
+    DONE = "CloudInitDone"
+    DISABLED = "CloudInitDisabled"
+    ABSENT = "NoCloudInit"
+    UNKNOWN = "NotObserved"
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """What a node tells of its cloud-init; `since` is when it began, or ended well, by the guest's clock."""
+
+    stage: Stage
+    message: str = ""
+    since: datetime | None = None
+
+
+def parse_provisioning(printed: str) -> tuple[Provisioning, str]:
+    """What `PROVISIONING_COMMAND` says, and what was printed after it; what is no report of cloud-init is unknown."""
+    match _RULES.split(printed, maxsplit=2):
+        case [result, status, rest]:
+            return _understood(result, status), rest
+        case _:
+            return Provisioning(Stage.UNKNOWN, "the node's answer broke off"), ""
+
+
+def _understood(result: str, status: str) -> Provisioning:
+    told, _, result = result.partition("\n")
+    there = frozenset(told.split())
+    if "closed" in there:
+        return Provisioning(Stage.UNKNOWN, f"{_PLACE} cannot be read by the user that logs in")
+    if not there & {_RESULT, _STATUS}:
+        return _not_begun(there)
+    try:
+        ended = _report(_RESULT, result) if _RESULT in there else None
+        return _judged(_report(_STATUS, status) if _STATUS in there else {}, ended)
+    except (ValueError, RecursionError) as error:
+        return Provisioning(Stage.UNKNOWN, f"what cloud-init reports there cannot be understood: {shown(str(error))}")
+
+
+def _not_begun(there: frozenset[str]) -> Provisioning:
+    if "disabled" in there:
+        return Provisioning(Stage.DISABLED, "cloud-init is disabled there: nothing is provisioned")
+    if "enabled" in there:
+        return Provisioning(Stage.RUNNING, "cloud-init has not begun yet")
+    return Provisioning(Stage.ABSENT, "no cloud-init has run since the boot: nothing is provisioned")
+
+
+def _judged(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Provisioning:
+    stages = {name: of for name, of in status.items() if isinstance(of, dict)}
+    began = _moment(min, (of.get("start") for of in stages.values()))
+    errors = list(dict.fromkeys([*_texts((ended or {}).get("errors")), *_errors_of(stages)]))
+    if ended is not None and ended.get("datasource") == _NO_SOURCE:
+        errors.append("it has found no seed")
+    if errors:
+        return Provisioning(Stage.FAILED, _told(errors), began)
+    if ended is None:
+        at_work = status.get("stage")
+        where = f" (stage {shown(at_work)})" if isinstance(at_work, str) else ""
+        return Provisioning(Stage.RUNNING, f"cloud-init still runs{where}", began)
+    return Provisioning(Stage.DONE, "", _moment(max, (of.get("finished") for of in stages.values())))
+
+
+def _report(name: str, text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is no JSON ({error})") from None
+    report = found.get("v1") if isinstance(found, dict) else None
+    if not isinstance(report, dict):
+        raise ValueError(f"{name} has no mapping `v1`")
+    return report
+
+
+def _errors_of(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The errors of all stages, those of modules first, which say more."""
+    for stage in stages.values():
+        yield from _texts(stage.get("errors"))
+    for stage in stages.values():
+        recoverable = stage.get("recoverable_errors") or {}
+        if not isinstance(recoverable, dict):
+            raise ValueError("`recoverable_errors` is no mapping")
+        for level, texts in recoverable.items():
+            yield from () if level in _HARMLESS else _texts(texts)
+
+
+def _texts(errors: Any) -> list[str]:
+    if not isinstance(errors, list | None):
+        raise ValueError("`errors` is no list")
+    return [shown(error if isinstance(error, str) else json.dumps(error)) for error in errors or ()]
+
+
+def _told(errors: list[str]) -> str:
+    more = len(errors) - _SHOWN_ERRORS
+    return "; ".join([*errors[:_SHOWN_ERRORS], *([f"{more} more"] if more > 0 else [])])
+
+
+def _moment(choose: Callable[[list[float]], float], stamps: Iterable[Any]) -> datetime | None:
+    usable = [float(at) for at in stamps if type(at) in {int, float} and math.isfinite(at) and 0 < at < _LATEST]
+    return datetime.fromtimestamp(choose(usable), UTC).replace(microsecond=0) if usable else None
+
+
+def shown(text: str) -> str:
+    """What a guest says, on one line, short and printable."""
+    cut = text[:_SHOWN_LENGTH] + ("..." if len(text) > _SHOWN_LENGTH else "")
+    return " ".join("".join(char if char.isprintable() else " " for char in cut).split())
