@@ -9,7 +9,7 @@ from reconciler.model.plan import CutPower, Disruption, Resume, ResumeMemory, Sh
 from reconciler.model.record import StopMode
 from reconciler.plan.documents import Step, begins_anew, known, known_extra, restart_causes
 from reconciler.plan.links import waits_for_links
-from reconciler.plan.standstill import ended_unexpectedly, halt_of, stands_still
+from reconciler.plan.standstill import boots_again, ended_unexpectedly, halt_of, runs_on, stands_still
 
 
 def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -21,7 +21,7 @@ def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
             case None:
                 yield from _power_on(node, want, desired, observed)
             case have if have.boot_epoch < want.boot_epoch:
-                yield _power_cycle(node, have, want, restart_causes(desired, observed, node))
+                yield _power_cycle(node, have, want, _cycle_causes(desired, observed, node, have, want))
                 yield from _power_on(node, want, desired, observed)
             case have if have.state is not PowerState.OFF and begins_anew(desired, observed, node):
                 yield _cut_for_new_disks(node, have, want)
@@ -64,14 +64,19 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
 
 
-def _power_cycle(node: str, have: Power, want: Power, causes: str) -> CutPower:
+def _cycle_causes(desired: ClusterDocument, observed: ClusterDocument, node: str, have: Power, want: Power) -> str:
     """One that is asked of the guest is for the change of its definition, where there is one."""
-    asked_for = f"power cycle {want.boot_epoch} was asked for"
+    for_change = restart_causes(desired, observed, node) if want.stop_mode is StopMode.SHUTDOWN else ""
+    stands = boots_again(have, _virt_type(observed, node)) if have.state is PowerState.CRASHED else ""
+    return "; ".join(filter(None, (for_change, stands))) or f"power cycle {want.boot_epoch} was asked for"
+
+
+def _power_cycle(node: str, have: Power, want: Power, causes: str) -> CutPower:
     return CutPower(
         node=node,
         boot_epoch=want.boot_epoch,
         mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
-        reason=(causes if want.stop_mode is StopMode.SHUTDOWN else "") or asked_for,
+        reason=causes,
         disruption=Disruption.NONE if have.state is PowerState.OFF else Disruption.RESTART,
     )
 
@@ -108,7 +113,7 @@ def _match_stopped(node: str, have: Power, want: Power, virt_type: str) -> Itera
     if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
         yield _cut(node, have)
     elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
-        reason = f"{have.state}; its resume was asked for"
+        reason = runs_on(have)
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=want.memory is not None, reason=reason)
     elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED) and (halt := halt_of(have)):
         yield stands_still(node, halt, virt_type)

@@ -1,9 +1,12 @@
 """A machine that does not run, in words: why, since when, and what helps. Pure."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.errors import ErrorCode
-from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
+from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState, Unknown
+from reconciler.model.plan import Plan
 from reconciler.model.status import Obstacle
 
 _OFF = "`vmcluster stop --mode destroy` turns it off"
@@ -45,6 +48,9 @@ _REMEDIES = {
 _PASSES = frozenset({HaltReason.STARTING, HaltReason.JOB})
 """What ends by itself."""
 
+_HELD = frozenset({HaltReason.DEBUGGER})
+_STANDS_STILL = frozenset({ErrorCode.GUEST_CRASHED, ErrorCode.GUEST_PAUSED})
+
 NOT_RESUMABLE = frozenset({HaltReason.PANIC, HaltReason.INTERNAL_ERROR})
 _UNEXPECTED = frozenset({HaltReason.QEMU_ENDED, HaltReason.START_FAILED})
 
@@ -71,8 +77,7 @@ def why(halt: Halt | Unknown) -> str:
 def remedy(halt: Halt | Unknown, virt_type: str) -> str:
     """What can be done about a machine that stands still, to be put right after why it does."""
     reason = halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
-    cannot = KVM_CANNOT if reason is HaltReason.INTERNAL_ERROR and virt_type == "kvm" else ""
-    return _REMEDIES.get(reason, f"; {_RUNS_ON}, {_OFF}") + cannot
+    return _REMEDIES.get(reason, f"; {_RUNS_ON}, {_OFF}") + _kvm_cannot(halt, virt_type)
 
 
 def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
@@ -86,9 +91,53 @@ def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """How nodes that stand still come to run again: some run on, with their memory, others have to boot."""
+
+    resumes: frozenset[str] = frozenset()
+    boots: frozenset[str] = frozenset()
+
+
+def way_back(plan: Plan, observed: ClusterDocument) -> WayBack:
+    """The way back of every node that is to run and that the plan says stands still.
+
+    What ends by itself is waited for, and a machine in a debugger's hands stays there.
+    """
+    still = dict(_standing_still(plan, observed))
+    boots = frozenset(node for node, reason in still.items() if reason in NOT_RESUMABLE)
+    resumes = frozenset(node for node, reason in still.items() if reason not in NOT_RESUMABLE | _PASSES | _HELD)
+    return WayBack(resumes, boots)
+
+
+def runs_on(power: Power) -> str:
+    """Why a node that stands still is let run on, and what that costs."""
+    halt = halt_of(power)
+    return f"{why(halt) if halt else power.state}; it runs on, its memory is kept"
+
+
+def boots_again(power: Power, virt_type: str) -> str:
+    """Why a node that stands still has its power cut and boots, and what that costs."""
+    halt = halt_of(power)
+    return f"{why(halt) if halt else power.state}; it boots, its memory is lost{_kvm_cannot(halt, virt_type)}"
+
+
+def _standing_still(plan: Plan, observed: ClusterDocument) -> Iterator[tuple[str, HaltReason]]:
+    for obstacle in plan.obstacles:
+        power = observed.power.get(obstacle.node or "")
+        if obstacle.code in _STANDS_STILL and obstacle.node and isinstance(power, Power):
+            halt = halt_of(power)
+            yield obstacle.node, halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
+
+
 def ended_unexpectedly(halt: Halt | Unknown | None) -> str:
     """How a machine came to be off, as a clause; empty where it was turned off as others are."""
     return f"it {why(halt)}" if isinstance(halt, Halt) and halt.reason in _UNEXPECTED else ""
+
+
+def _kvm_cannot(halt: Halt | Unknown | None, virt_type: str) -> str:
+    stopped = isinstance(halt, Halt) and halt.reason is HaltReason.INTERNAL_ERROR
+    return KVM_CANNOT if stopped and virt_type == "kvm" else ""
 
 
 def _at(since: datetime | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from reconciler.controller.controller import CarriedOut
 from reconciler.controller.round import Foreseen
 from reconciler.desired.given import TopologyText
-from reconciler.desired.left_off import ending, left_off, may_be_left_off
+from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import (
     ClusterError,
     Conflict,
@@ -293,10 +293,8 @@ class Clusters:
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)
         after = intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
-        if start:
-            left = await self._left_off(before) if before else frozenset[str]()
-            after = intent.started(after, resume=left)
-        return await thought_through(self._runtime, before, after)
+        after = intent.started(after) if start else after
+        return await thought_through(self._runtime, before, after, start=start)
 
     async def _carry_out(self, cluster: str, think: Think, approval: Approval, progress: Progress) -> CarriedOut:
         """Write the change that was thought through, where it is agreed to, and have that done."""
@@ -320,13 +318,6 @@ class Clusters:
             return intent.deleted(before, remove_overlays=remove_overlays)
 
         return await change(store, cluster, edit, actor=self._actor, read=recorded)
-
-    async def _left_off(self, record: ClusterRecord) -> frozenset[str]:
-        """Nodes that turned themselves off for good; a look at the host only where the topology lets any do so."""
-        if not may_be_left_off(record):
-            return frozenset()
-        observed = (await self._runtime.rounds.compare(record)).observed
-        return left_off(record, observed) | ending(record, observed)
 
     async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
         """Nodes that only a request lets run again: paused, or left off; none that we know of while libvirt is away."""

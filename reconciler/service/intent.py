@@ -177,6 +177,11 @@ def started(
     return _each(record, change, nodes)
 
 
+def resumed(record: ClusterRecord, nodes: Collection[str]) -> ClusterRecord:
+    """These nodes stand still, or are off and stay so by themselves, and are to run again."""
+    return _each(record, lambda _, of: of.model_copy(update={"resume_epoch": of.resume_epoch + 1}), nodes)
+
+
 def stopped(record: ClusterRecord, mode: StopMode, *, nodes: Collection[str] | None = None) -> ClusterRecord:
     """These nodes are off, by default all."""
     off = {"power": WantedPower.OFF, "stop_mode": mode}

@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # the models are read by front ends that must start before li
     from reconciler.service.clusters import Preview
 
 ChangeName = Literal["create", "update", "delete"]
+MemoryFate = Literal["kept", "lost"]
 _CHANGE_NAMES: dict[Change, ChangeName] = {Change.CREATE: "create", Change.UPDATE: "update", Change.DELETE: "delete"}
 
 _NODE_RESOURCES: dict[type[Action], str] = {
@@ -67,7 +68,16 @@ _NODE_RESOURCES: dict[type[Action], str] = {
 }
 
 
+AGREED_TO_BY = {
+    Disruption.RESTART: "allow_restart",
+    Disruption.RECREATE: "allow_data_loss",
+    Disruption.REMOVE: "allow_data_loss",
+    Disruption.DATA_LOSS: "allow_data_loss",
+}
+"""The argument by which a caller agrees to what a change costs."""
+
 _BRINGS_DOWN = frozenset({ShutDown.__name__, CutPower.__name__})
+_BRINGS_UP = frozenset({Start.__name__, ResumeMemory.__name__})
 
 
 class ActionView(Frozen):
@@ -79,6 +89,9 @@ class ActionView(Frozen):
     node: str | None = Field(description="The node that it concerns; null where it is no single one.")
     reason: str = Field(description="Why, with the old and the new value of changed fields.")
     disruption: Disruption = Field(description="What it costs: none, live, restart, recreate, remove or data-loss.")
+    memory: MemoryFate | None = Field(
+        default=None, description="What becomes of what is in the node's memory; null where nothing does."
+    )
     drift: bool = Field(default=False, description="Needed because somebody changed the host, not what is wanted.")
 
 
@@ -103,6 +116,9 @@ class PlanView(Abridgeable):
     converged: bool = Field(
         description="Nothing is to be done: host and record are as the topology says, and both patches are empty."
     )
+    approvals: tuple[str, ...] = Field(
+        default=(), description="The arguments of `cluster_apply` without which it is refused for what it costs."
+    )
     blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
     actions: tuple[ActionView, ...] = Field(description="In the order in which they would be carried out.")
     obstacles: tuple[Obstacle, ...] = Field(description="What keeps it from being done, with the remedy.")
@@ -124,6 +140,7 @@ def plan_view(preview: "Preview") -> PlanView:
     planned = (action for stage in plan.stages() for action in stage)
     drifted = {_key(view) for of in preview.drift.actions for view in _action_views(of, documents.observed)}
     views = [view for action in planned for view in _action_views(action, documents.observed)]
+    views = _with_memory(views)
     views = _with_recreations(views, recreation_causes(preview.before, preview.after))
     actions = [view.model_copy(update={"drift": True}) if _key(view) in drifted else view for view in views]
     record_patch = difference(_record(preview.before), _record(preview.after))
@@ -133,6 +150,7 @@ def plan_view(preview: "Preview") -> PlanView:
         generation=preview.before.generation if preview.before else 0,
         plan_hash=preview.hash,
         converged=converged,
+        approvals=tuple(sorted({AGREED_TO_BY[of.disruption] for of in plan.actions if of.disruption in AGREED_TO_BY})),
         blocked=any(obstacle.terminal for obstacle in plan.obstacles),
         actions=tuple(actions),
         obstacles=plan.obstacles,
@@ -197,6 +215,18 @@ def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionV
         reason=action.reason,
         disruption=action.disruption,
     )
+
+
+def _with_memory(views: list[ActionView]) -> list[ActionView]:
+    """What is in a node's memory is lost with its power; a node that stands still and is not booted keeps it."""
+    booted = {view.node for view in views if view.action in _BRINGS_UP}
+
+    def fate(view: ActionView) -> MemoryFate | None:
+        if view.action in _BRINGS_DOWN and view.disruption is not Disruption.NONE:
+            return "lost"
+        return "kept" if view.action == Resume.__name__ and view.node not in booted else None
+
+    return [view.model_copy(update={"memory": fate(view)}) for view in views]
 
 
 def _with_recreations(views: list[ActionView], causes: Mapping[str, str]) -> list[ActionView]:

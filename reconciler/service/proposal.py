@@ -4,14 +4,16 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.controller.controller import as_error
 from reconciler.controller.round import Difference
+from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.document import canonical
 from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import nodes_to_restart
+from reconciler.plan.standstill import way_back
 from reconciler.service import intent
 from reconciler.service.plan_hash import plan_hash
-from reconciler.service.plan_view import resource_address
+from reconciler.service.plan_view import AGREED_TO_BY, resource_address
 from reconciler.service.runtime import Runtime
 from reconciler.store.patch import Patch, difference
 
@@ -26,16 +28,8 @@ class Approval:
     def covers(self, disruption: Disruption) -> bool:
         """Whether what costs that much may be done."""
         agreed_to = {None: True, "allow_restart": self.restart, "allow_data_loss": self.data_loss}
-        return agreed_to[_AGREED_TO_BY.get(disruption)]
+        return agreed_to[AGREED_TO_BY.get(disruption)]
 
-
-_AGREED_TO_BY = {
-    Disruption.RESTART: "allow_restart",
-    Disruption.RECREATE: "allow_data_loss",
-    Disruption.REMOVE: "allow_data_loss",
-    Disruption.DATA_LOSS: "allow_data_loss",
-}
-"""The argument by which a caller agrees to what a change costs."""
 
 NOTHING_AGREED = Approval()
 
@@ -69,14 +63,18 @@ class Preview:
         return plan_hash(self.before.generation if self.before else 0, self.after, self.plan, self.patch)
 
 
-async def thought_through(runtime: Runtime, before: ClusterRecord | None, after: ClusterRecord) -> Preview:
+async def thought_through(
+    runtime: Runtime, before: ClusterRecord | None, after: ClusterRecord, *, start: bool = False
+) -> Preview:
     """What writing `after` over `before` would do; nodes that have to restart for it get a power cycle.
 
-    The host is looked at once.
+    With `start`, which was asked for, nodes that stand still come to run again. The host is looked at once.
     """
-    first = await runtime.rounds.compare(after)
-    whole = _with_consequences(before, after, first)
-    final = first if whole == after else await runtime.rounds.compare(whole, first.observed)
+    found = await runtime.rounds.compare(after)
+    if start and before is not None and (still := _with_way_back(before, after, found)) != after:
+        after, found = still, await runtime.rounds.compare(still, found.observed)
+    whole = _with_consequences(before, after, found)
+    final = found if whole == after else await runtime.rounds.compare(whole, found.observed)
     preview = Preview(before, whole, final)
     return replace(preview, drift=await _drift(runtime, preview)) if final.plan.actions else preview
 
@@ -86,6 +84,13 @@ def _with_consequences(before: ClusterRecord | None, after: ClusterRecord, found
         return intent.on_kept_disks(after, found.observed)
     restart = nodes_to_restart(found.plan) - intent.recreated_nodes(before, after)
     return intent.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
+
+
+def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: Difference) -> ClusterRecord:
+    """What stands still runs on, boots, or is started though it would stay off by itself."""
+    way, observed = way_back(found.plan, found.observed), found.observed
+    after = intent.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after
+    return intent.resumed(after, way.resumes | left_off(before, observed) | ending(before, observed))
 
 
 async def _drift(runtime: Runtime, preview: Preview) -> Plan:
@@ -127,7 +132,7 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     refused = [action for action in actions if not approval.covers(action.disruption)]
     if not refused:
         return
-    lacking = sorted({_AGREED_TO_BY[action.disruption] for action in refused}, reverse=True)
+    lacking = sorted({AGREED_TO_BY[action.disruption] for action in refused}, reverse=True)
     nodes = {action.node for action in refused}
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
     observed, recreated = preview.difference.observed, intent.recreation_causes(preview.before, preview.after)

@@ -39,6 +39,9 @@ def plan_lines(view: PlanView, *, limit: int | None = None) -> Iterator[Line]:
     yield from _obstacle_lines(view)
     yield "", None
     yield summary_line(view), None
+    if view.approvals:
+        options = (f"--{name.replace('_', '-')}" for name in view.approvals)
+        yield f"needs {' and '.join(options)}", None
 
 
 def summary_line(view: PlanView) -> str:

@@ -26,6 +26,8 @@ message; false means that the request itself has to change. `result` may then st
 - PROVISIONING_FAILED: cloud-init reported errors; node_exec reads /var/log/cloud-init-output.log. The nodes run.
 - APPROVAL_REQUIRED: read cluster_plan, ask your user, then cluster_apply with allow_restart or allow_data_loss, and
   with the plan_hash that cluster_plan answered, so that what they agreed to is what is done.
+- GUEST_PAUSED, GUEST_CRASHED: cluster_start lets a paused node run on with its memory. One that cannot run on is kept
+  as it is until node_crash, or cluster_apply with allow_restart, boots it; cluster_plan shows the whole way back.
 - CONFLICT: somebody else changed the cluster, or a thing that is not ours is in the way; look, then call again.
 - CLUSTER_NOT_FOUND: cluster_list; cluster_define makes it. CLUSTER_NOT_RUNNING: what its message says.
 - SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list; a lost one can only be deleted. SNAPSHOT_EXISTS: take another name.

@@ -87,8 +87,9 @@ async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
 async def cluster_plan(call: Call, topology: Topology, start: Start = True) -> ToolResult[PlanView]:
     """Show what `cluster_apply` of a topology would do now, with a reason and a price for each action.
 
-    Changes nothing. `disruption` says what an action costs: none, live, restart, recreate, data-loss. `plan_hash` names
-    the plan for `cluster_apply`.
+    Changes nothing. The way back of sick nodes is in it: paused ones run on, `memory` kept; crashed ones boot, lost.
+    `disruption` says what an action costs: none, live, restart, recreate, remove, data-loss; `approvals` names the
+    arguments that agree to all of it. `plan_hash` names the plan for `cluster_apply`.
     """
     return await ask(call, lambda use: use.plan(topology, start=start))
 
@@ -118,8 +119,9 @@ async def cluster_apply(
 ) -> ToolResult[ClusterStatus]:
     """Converge a cluster to its topology and, with `start`, boot it: define and start in one. Repeat it freely.
 
-    After an edit of the topology only what differs is changed; see `cluster_plan`. What would restart nodes or lose
-    data is refused with APPROVAL_REQUIRED, and nothing is changed, unless the `allow_…` argument agrees to it.
+    Paused nodes run on. After an edit of the topology only what differs is changed; see `cluster_plan`. What would
+    restart nodes or lose data is refused with APPROVAL_REQUIRED, and nothing is changed, unless the `allow_…` argument
+    agrees to it.
     """
     return await settle(
         call,

@@ -9,6 +9,7 @@ import pytest
 from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, ErrorCode, OperationTimeout
 from reconciler.model.record import StopMode
 from reconciler.service.clusters import Approval
+from reconciler.service.plan_view import plan_view
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
@@ -122,12 +123,27 @@ async def test_a_node_paused_by_hand_is_reported_and_runs_on_when_asked(trio: Se
         domain = handle.lookupByName(f"{CLUSTER}.n1")
         domain.suspend()
         with pytest.raises(ClusterError) as caught:
-            await trio.clusters.apply(CLUSTER)
+            await trio.clusters.define(CLUSTER)
         assert caught.value.code is ErrorCode.GUEST_PAUSED
         assert caught.value.node == "n1"
         assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
         await trio.clusters.start(CLUSTER, ssh_timeout_s=60)
         assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+async def test_a_plan_has_a_paused_node_run_on_with_its_memory_and_apply_does_that(trio: Session) -> None:
+    before = await boot_id(trio, "n1")
+    with host_libvirt() as handle:
+        domain = handle.lookupByName(f"{CLUSTER}.n1")
+        domain.suspend()
+        preview = await trio.clusters.plan(CLUSTER)
+        shown = plan_view(preview)
+        assert [(of.address, of.action, of.memory) for of in shown.actions] == [("power/n1", "Resume", "kept")]
+        assert (shown.blocked, shown.obstacles, shown.approvals) == (False, (), ())
+        assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+        await trio.clusters.apply(CLUSTER, plan_hash=preview.hash, timeout_s=60)
+        assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    assert await boot_id(trio, "n1") == before
 
 
 async def test_more_memory_takes_an_agreement_and_a_restart(trio: Session, guest_bed: Bed) -> None:

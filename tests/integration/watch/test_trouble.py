@@ -17,6 +17,7 @@ import libvirt_qemu
 import pytest
 
 from reconciler.errors import ClusterNotRunning
+from reconciler.frontends.cli.clusters import CHANGES
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, start, stop
 from tests.integration.kills import run
@@ -145,6 +146,17 @@ def test_a_guest_that_kvm_cannot_run_is_reported_in_qemus_words_and_never_as_pau
     failed = vmcluster(bed, "start", CLUSTER, timeout_s=60)
     assert "KVM internal error" in failed.stderr
     assert failed.returncode == 1
+    planned = vmcluster(bed, "plan", CLUSTER, timeout_s=60)
+    for words in ("cut power: was stopped by QEMU itself", "KVM internal error", "its memory is lost", "[restart]"):
+        assert words in planned.stdout
+    assert "needs --allow-restart" in planned.stdout
+    assert planned.returncode == CHANGES
+    refused = vmcluster(bed, "apply", CLUSTER, "--no-wait", timeout_s=60)
+    assert "its memory is lost" in refused.stderr
+    with host_libvirt() as handle:
+        before = domain(handle).ID()
+        agreed = vmcluster(bed, "apply", CLUSTER, "--no-wait", "--allow-restart", timeout_s=120)
+        assert domain(handle).ID() not in {-1, before}, agreed
     run(bed, stop)
     assert audit(bed).active == frozenset()
 

@@ -54,6 +54,7 @@ from reconciler.plan.kinds import (
     plan_taps,
 )
 from reconciler.plan.power import plan_power
+from reconciler.plan.standstill import runs_on
 
 R = TypeVar("R", bound=Frozen)
 
@@ -492,7 +493,7 @@ class TestPower:
     def test_a_machine_that_stands_still_is_resumed_where_that_was_asked_for(self, have: Power) -> None:
         want = altered(RUNNING, resume_epoch=1)
         assert [*plan_power(wanting(want), ClusterDocument(power={"a": have}))] == [
-            Resume(node="a", resume_epoch=1, reason=f"{have.state}; its resume was asked for")
+            Resume(node="a", resume_epoch=1, reason=runs_on(have))
         ]
 
     def test_a_crashed_machine_is_not_resumed(self) -> None:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler.errors import ErrorCode
-from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
-from reconciler.plan.standstill import ended_unexpectedly, halt_of, stands_still, why
+from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState, Unknown
+from reconciler.model.plan import Plan
+from reconciler.plan.standstill import WayBack, boots_again, ended_unexpectedly, halt_of, stands_still, way_back, why
 
 STOPPED = Halt(
     reason=HaltReason.INTERNAL_ERROR,
@@ -59,6 +60,22 @@ def test_what_is_known_of_a_pause_is_in_its_message(halt: Halt | Unknown, words:
 def test_a_wait_goes_on_only_where_the_standstill_ends_by_itself(reason: HaltReason) -> None:
     passes = reason in {HaltReason.STARTING, HaltReason.JOB}
     assert stands_still("a", Halt(reason=reason), "qemu").terminal == (not passes)
+
+
+@pytest.mark.parametrize("reason", HaltReason)
+def test_the_way_back_is_a_boot_only_where_a_machine_cannot_run_on_and_never_disturbs_who_looks_at_it(
+    reason: HaltReason,
+) -> None:
+    power = Power(state=PowerState.PAUSED, halt=Halt(reason=reason))
+    seen = Plan(obstacles=(stands_still("a", Halt(reason=reason), "qemu"),))
+    found = way_back(seen, ClusterDocument(power={"a": power}))
+    if reason in {HaltReason.PANIC, HaltReason.INTERNAL_ERROR}:
+        assert found == WayBack(boots=frozenset({"a"}))
+        assert boots_again(power, "qemu").endswith("its memory is lost")
+    elif reason in {HaltReason.STARTING, HaltReason.JOB, HaltReason.DEBUGGER}:
+        assert found == WayBack()
+    else:
+        assert found == WayBack(resumes=frozenset({"a"}))
 
 
 def test_a_machine_that_was_turned_off_is_not_said_to_have_ended_by_itself() -> None:

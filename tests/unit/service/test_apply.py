@@ -11,15 +11,17 @@ import pytest
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
 from reconciler.controller import round as rounds
-from reconciler.errors import Conflict
-from reconciler.model.document import ClusterDocument
+from reconciler.errors import ApprovalRequired, Conflict
+from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec
 from reconciler.model.status import ConditionStatus, ConditionType
 from reconciler.model.topology import VirtType
 from reconciler.plan import planner
+from reconciler.plan.standstill import NOT_RESUMABLE
 from reconciler.service import clusters, intent
-from reconciler.service.clusters import Clusters, Preview
+from reconciler.service.clusters import Approval, Clusters, Preview
+from reconciler.service.plan_view import plan_view
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease
@@ -141,6 +143,80 @@ async def test_what_is_shown_is_what_is_done_and_the_host_is_not_looked_at_in_be
     assert host.done[0] == shown[0].plan
     assert [type(action) for action in host.done[0].actions if action.node is None] == [CreateNetwork]
     assert (looks, len(host.done)) == ([1], 1)
+
+
+def sick(host: SeenHost, **halts: Halt) -> ClusterDocument:
+    """All as wanted and running, but the network is gone and these nodes stand still."""
+    wanted = as_wanted(intent.started(host.record))
+    still = {
+        node: Power(state=PowerState.CRASHED if of.reason in NOT_RESUMABLE else PowerState.PAUSED, halt=of)
+        for node, of in halts.items()
+    }
+    return wanted.model_copy(update={"networks": {}, "power": {**wanted.power, **still}})
+
+
+PAUSED, STOPPED = Halt(reason=HaltReason.USER), Halt(reason=HaltReason.INTERNAL_ERROR, words="emulation failure")
+
+
+async def test_a_plan_shows_the_whole_way_back_of_sick_nodes_and_apply_goes_it(
+    applied: Clusters, host: SeenHost, runtime: Runtime
+) -> None:
+    await applied.apply("lab", wait_for_ssh=False)
+    host.forget()
+    host.find = lambda: sick(host, alpha=PAUSED, beta=STOPPED)
+    preview = await applied.plan("lab")
+    shown = plan_view(preview)
+    assert host.looks == 1
+    assert {(of.address, of.action): (of.disruption.value, of.memory) for of in shown.actions} == {
+        ("network/net-lab", "CreateNetwork"): ("none", None),
+        ("power/alpha", "Resume"): ("none", "kept"),
+        ("power/beta", "CutPower"): ("restart", "lost"),
+        ("power/beta", "Start"): ("none", None),
+    }
+    reasons = {of.action: of.reason for of in shown.actions}
+    assert reasons["Resume"] == "is paused; it runs on, its memory is kept"
+    assert "QEMU said: emulation failure; it boots, its memory is lost" in reasons["CutPower"]
+    assert (shown.blocked, shown.obstacles, shown.approvals) == (False, (), ("allow_restart",))
+    before = await runtime.store.get(CLUSTER)
+    with pytest.raises(ApprovalRequired, match="its memory is lost"):
+        await applied.apply("lab", wait_for_ssh=False)
+    assert (host.done, await runtime.store.get(CLUSTER)) == ([], before)
+    await applied.apply("lab", wait_for_ssh=False, approval=Approval(restart=True), plan_hash=preview.hash)
+    assert host.done[0] == preview.plan
+    assert (await applied.plan("lab")).plan.converged
+
+
+async def test_what_runs_on_with_its_memory_needs_no_agreement(applied: Clusters, host: SeenHost) -> None:
+    await applied.apply("lab", wait_for_ssh=False)
+    host.find = lambda: sick(host, alpha=PAUSED)
+    await applied.apply("lab", wait_for_ssh=False)
+    assert "Resume" in [type(action).__name__ for action in host.done[-1].actions]
+
+
+async def test_a_node_that_stands_still_stays_so_where_no_start_was_asked_for(
+    applied: Clusters, host: SeenHost
+) -> None:
+    await applied.apply("lab", wait_for_ssh=False)
+    host.find = lambda: sick(host, alpha=PAUSED)
+    shown = plan_view(await applied.plan("lab", start=False))
+    assert [of.node for of in shown.obstacles] == ["alpha"]
+    assert "Resume" not in [of.action for of in shown.actions]
+
+
+async def test_a_node_that_stands_still_takes_up_a_change_of_its_definition(
+    applied: Clusters, host: SeenHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await applied.apply("lab", wait_for_ssh=False)
+    changed = SPEC.nodes["alpha"].model_copy(update={"memory_mb": 1024})
+
+    async def load(*_: object) -> tuple[str, ClusterSpec]:
+        return CLUSTER, SPEC.model_copy(update={"nodes": {**SPEC.nodes, "alpha": changed}})
+
+    monkeypatch.setattr(clusters, "load_for_host", load)
+    for halt in (PAUSED, STOPPED):
+        host.find = lambda halt=halt: sick(host, alpha=halt)  # type: ignore[misc]
+        shown = [of.action for of in plan_view(await applied.plan("lab")).actions if of.node == "alpha"]
+        assert shown == ["CutPower", "DefineDomain", "Start"]
 
 
 async def test_a_plan_is_done_by_its_hash_and_by_no_other(applied: Clusters, host: SeenHost, runtime: Runtime) -> None:
