@@ -10,9 +10,13 @@ from pathlib import Path
 from reconciler.source.reading import SourceUnreadable, read_source_file
 
 _MAX_PRIVATE_KEY_BYTES = 64 * 1024
-_OPENSSH = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*")
+_BEGIN, _END = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END OPENSSH PRIVATE KEY-----"
+_OPENSSH = re.compile(_BEGIN + rb"\n([A-Za-z0-9+/=\n]+)" + _END + rb"\n\s*")
 _MAGIC = b"openssh-key-v1\0"
 _ENCRYPTED = (b"Proc-Type: 4,ENCRYPTED", b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+_ED25519 = "ssh-ed25519"
+_TAKEN = frozenset({_ED25519, "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521))})
+"""Types that every OpenSSH of the last ten years logs in with; `ssh-dss` has been off since 7.0."""
 _TOUCHED = "sk-"
 _OTHERS = 0o077
 
@@ -32,6 +36,8 @@ def read_public_key(key_path: Path) -> str:
     _require_private(key_path)
     if public.startswith(_TOUCHED):
         raise PublicKeyUnusable(f"{key_path} needs a hardware token at each login ({_make_another(key_path)})")
+    if (kind := public.split()[0]) not in _TAKEN:
+        raise PublicKeyUnusable(f"{key_path} is of type {kind}, which SSH servers refuse ({_make_another(key_path)})")
     public_path = key_path.with_name(f"{key_path.name}.pub")
     if not public_path.exists():
         return public
@@ -80,8 +86,25 @@ def _public_half(private: bytes, path: Path) -> str:
     if _is_public_key(private.decode(errors="replace").strip()):
         name = path.with_suffix("") if path.suffix == ".pub" else "the private one"
         raise PublicKeyUnusable(f"{path} is a public key (name {name}; its public half is found beside it)")
-    match = _OPENSSH.fullmatch(private)
-    return _openssh_public_half(match[1], path) if match else _derived(private, path)
+    if match := _OPENSSH.fullmatch(private):
+        return _openssh_public_half(match[1], path)
+    if _BEGIN in private and _END in private and (trouble := _why_ssh_cannot_read(private, path)):
+        raise PublicKeyUnusable(trouble)
+    derived = _derived(private, path)
+    if _BEGIN not in private and derived.startswith(_ED25519):
+        raise _not_a_key(path, "OpenSSH before 9.6 does not read Ed25519 keys of this form")
+    return derived
+
+
+def _why_ssh_cannot_read(private: bytes, path: Path) -> str | None:
+    """What `sshkey_parse_private2` of OpenSSH insists on and other readers do not: the first and the last line."""
+    if b"\r" in private:
+        return f"{path} has DOS line ends, which ssh does not read (`sed -i 's/\\r$//' {path}`)"
+    if not private.startswith(_BEGIN + b"\n"):
+        return f"{path} does not begin with the line {_BEGIN.decode()!r}, as ssh wants it (remove what is before it)"
+    if _END + b"\n" not in private:
+        return f"{path} ends without a newline, which ssh does not read (`echo >> {path}`)"
+    return None
 
 
 def _openssh_public_half(armored: bytes, path: Path) -> str:

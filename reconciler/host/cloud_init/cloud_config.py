@@ -4,12 +4,12 @@ Facts are from the source of cloud-init 22.4. Of two accounts of one name it kee
 `users` as text it makes names, and of `ssh_authorized_keys` as text one key for each character.
 """
 
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-Place = tuple[str | int, ...]
-"""Where something stands in a cloud-config."""
+from reconciler.host.cloud_init.entries import entry_problems
+from reconciler.host.cloud_init.spelling import spelling_problems
+from reconciler.host.cloud_init.values import Place, means, numbered, shown
 
 DEFAULT_USER = "default"
 """What stands for the image's own user in `users`."""
@@ -28,13 +28,16 @@ _REASONS = {
     "ssh_deletekeys": "host keys are made and verified by this program",
     "disable_root": "this program logs in as root, unless `ssh.user` names another user",
 }
-_LISTS = ("bootcmd", "runcmd", "write_files")
+_SHAPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "user": ((str, Mapping), "a name, or a mapping of what the image's own user has"),
+    "groups": ((str, list, tuple, Mapping), "a list of groups (write lines such as `- admins: [alice]`)"),
+    "ssh_publish_hostkeys": ((Mapping,), "a mapping (write `enabled: false` below it)"),
+}
+"""What the modules that set up users and SSH end at where it has another shape."""
 _KEYS = "ssh_authorized_keys"
-_LOCKS_OUT = ("ssh_redirect_user", "snapuser")
-_NO_SHELLS = ("/nologin", "/false")
-_HOSTS_PATH = "/etc/hosts"
-_SHOWN_LENGTH = 60
-_TRUE, _FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
+_LOCKS_OUT = ("ssh_redirect_user", "snapuser", "expiredate")
+_NO_SHELLS = frozenset({"nologin", "false", "true", "sync", "halt", "shutdown", "git-shell"})
+_KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "cert-authority")
 
 
 def required_values(node: str, ssh_user: str) -> dict[str, Any]:
@@ -47,9 +50,9 @@ def value_problems(user_data: Mapping[str, Any], required: Mapping[str, Any]) ->
     """Where a user's cloud-config says something else than `required`, with what to do about it."""
     for key, ours in required.items():
         value = user_data.get(key)
-        if value is not None and not _means(value, ours):
-            remedy = f"{_LEAVE_IT}, or write {_shown(ours)}" if isinstance(ours, bool) else _LEAVE_IT
-            yield (key,), f"{_shown(value)} cannot be: {_REASONS[key]} ({remedy})"
+        if value is not None and not means(value, ours):
+            remedy = f"{_LEAVE_IT}, or write {shown(ours)}" if isinstance(ours, bool) else _LEAVE_IT
+            yield (key,), f"{shown(value)} cannot be: {_REASONS[key]} ({remedy})"
 
 
 def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:
@@ -57,12 +60,16 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
     for key, why in _REFUSED.items():
         if user_data.get(key) is not None:
             yield (key,), f"cannot be set: {why}"
-    for key in _LISTS:
-        if not isinstance(user_data.get(key), list | tuple | None):
-            yield (key,), "must be a list, or cloud-init does not read it (write lines that begin with `- `)"
+    for key, (shapes, words) in _SHAPES.items():
+        if user_data.get(key) is not None and not isinstance(user_data[key], shapes):
+            yield (key,), f"must be {words}"
+    if means(user_data.get("prefer_fqdn_over_hostname"), ours=True):
+        yield ("prefer_fqdn_over_hostname",), f"true cannot be: {_REASONS['hostname']} ({_LEAVE_IT}, or write false)"
+    yield from spelling_problems(user_data)
+    yield from entry_problems(user_data, ssh_user)
     yield from _key_problems(user_data.get(_KEYS), (_KEYS,))
     yield from _user_problems(user_data.get("users"), ssh_user)
-    yield from _file_problems(user_data.get("write_files"))
+    yield from _password_problems(user_data, ssh_user)
 
 
 def merge_cloud_config(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +141,7 @@ def _accounts(users: Any) -> list[Any]:
     if isinstance(users, str):
         return [name.strip() for name in users.split(",") if name.strip()]
     if isinstance(users, Mapping):
-        wanted = {name: of for name, of in users.items() if isinstance(of, Mapping) or _means(of, ours=True)}
+        wanted = {name: of for name, of in users.items() if isinstance(of, Mapping) or means(of, ours=True)}
         return [{**of, "name": name} if isinstance(of, Mapping) else name for name, of in wanted.items()]
     entries = users if isinstance(users, list | tuple) else ()
     return [
@@ -179,19 +186,14 @@ def _admitting(entry: Any, ssh_user: str, public_key: str) -> Any:
     return {**fields, _KEYS: [public_key, *fields[_KEYS]]}
 
 
-def _means(value: Any, ours: Any) -> bool:
-    """Whether cloud-init takes the two for the same (`util.is_true` and `util.is_false`)."""
-    if not isinstance(ours, bool):
-        return bool(value == ours)
-    return str(value).lower().strip() in (_TRUE if ours else _FALSE)
-
-
 def _key_problems(keys: Any, place: Place) -> Iterator[tuple[Place, str]]:
     if not isinstance(keys, str | list | tuple | Mapping | None):
         yield place, "must be a list of public keys (write lines that begin with `- `)"
-    for part, key in _numbered(keys) if isinstance(keys, list | tuple | Mapping) else ():
+    for part, key in numbered(keys) if isinstance(keys, list | tuple | Mapping) else ():
         if not isinstance(key, str):
             yield (*place, part), "must be a public key, as one line of text"
+        elif key.strip() and not any(word.startswith(_KEY_TYPES) for word in key.split()):
+            yield (*place, part), f"{shown(key)} is no public key (write what the `.pub` file holds, not its name)"
 
 
 def _user_problems(users: Any, ssh_user: str | None) -> Iterator[tuple[Place, str]]:
@@ -199,7 +201,7 @@ def _user_problems(users: Any, ssh_user: str | None) -> Iterator[tuple[Place, st
         yield ("users",), "must be a list of accounts (write lines such as `- name: alice`)"
         return
     named = isinstance(users, Mapping)
-    for part, entry in _numbered(users) if isinstance(users, list | tuple | Mapping) else ():
+    for part, entry in numbered(users) if isinstance(users, list | tuple | Mapping) else ():
         place: Place = ("users", part)
         if isinstance(entry, Mapping):
             fields = {**entry, "name": part} if named else entry
@@ -215,57 +217,43 @@ def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | No
         yield (*place, "name"), "must be text (put it in quotes)"
         return
     own = {key.replace("-", "_").strip(): key for key in entry}
+    if "name" not in own and not own.keys() & {"snapuser"}:
+        yield place, "has no `name` (write `- name: alice`, and what else the account has below it)"
+    if entry.get("sudo") and not isinstance(entry["sudo"], str | list | tuple):
+        yield (*place, "sudo"), "must be a rule as text (write `ALL=(ALL) NOPASSWD:ALL`, for example)"
+    if entry.get("groups") and not _is_names(
+        list(entry["groups"]) if isinstance(entry["groups"], Mapping) else entry["groups"]
+    ):
+        yield (*place, "groups"), "must be names of groups (write `[sudo, adm]`, for example)"
     if _KEYS in own:
         yield from _key_problems(entry[own[_KEYS]], (*place, own[_KEYS]))
     if _name_of(entry) != ssh_user:
         return
     why = f"would lock this program out, which logs in as {ssh_user} ({_LEAVE_IT}, or set `ssh.user` to another user)"
     for key in _LOCKS_OUT:
-        if key in own and entry[own[key]] and not _means(entry[own[key]], ours=False):
+        if key in own and entry[own[key]] and not means(entry[own[key]], ours=False):
             yield (*place, own[key]), why
-    if str(entry.get("shell", "")).endswith(_NO_SHELLS):
+    if str(entry.get("shell", "")).rpartition("/")[2] in _NO_SHELLS:
         yield (*place, "shell"), why
 
 
-def _file_problems(files: Any) -> Iterator[tuple[Place, str]]:
-    for number, file in _numbered(files) if isinstance(files, list | tuple) else ():
-        if not isinstance(file, Mapping):
-            yield ("write_files", number), "must be a mapping (with `path`, `content` and what else the file has)"
-            continue
-        if "permissions" in file and (why := mode_problem(file["permissions"])):
-            yield ("write_files", number, "permissions"), why
-        if _plain(file.get("path")) == _HOSTS_PATH and not _means(file.get("append", False), ours=True):
-            yield (
-                ("write_files", number, "path"),
-                f"{_HOSTS_PATH} would lose the cluster's nodes (add `append: true`: your lines are kept at every boot)",
-            )
-
-
-def _plain(path: Any) -> str:
-    """A path as cloud-init takes it (`os.path.abspath`)."""
-    return posixpath.normpath(f"/{path.lstrip('/')}") if isinstance(path, str) else ""
-
-
-def mode_problem(permissions: Any) -> str | None:
-    """Why cloud-init would write a file with other permissions than it is given; numbers it takes as they are."""
-    if permissions is None or type(permissions) is int:
-        return None
-    try:
-        int(permissions, 8)
-    except (TypeError, ValueError):
-        return f'{_shown(permissions)} is not an octal mode, and cloud-init would take 0644 (write "0644", for example)'
-    return None
-
-
-def _numbered(entries: Any) -> Iterable[tuple[Any, Any]]:
-    return entries.items() if isinstance(entries, Mapping) else enumerate(entries)
+def _password_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:
+    """Sshd lets nobody in whose password has expired, with a key neither; and `chpasswd` lets all expire by default."""
+    asked = user_data.get("chpasswd")
+    if not isinstance(asked, Mapping) or means(asked.get("expire", True), ours=False):
+        return
+    old = asked.get("list") or ()
+    lines = [*(old.splitlines() if isinstance(old, str) else old if isinstance(old, list | tuple) else ())]
+    users = asked.get("users") if isinstance(asked.get("users"), list | tuple) else ()
+    named = [str(line).partition(":")[0].strip() for line in lines]
+    named += [str(user.get("name")) for user in users or () if isinstance(user, Mapping)]
+    if ssh_user in named:
+        yield (
+            ("chpasswd",),
+            f"lets the password of {ssh_user} expire, and then no key lets this program in (add `expire: false`)",
+        )
 
 
 def _is_names(entry: Any) -> bool:
     names = entry if isinstance(entry, list | tuple) else [entry]
     return all(isinstance(name, str) for name in names)
-
-
-def _shown(value: Any) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."

@@ -1,5 +1,6 @@
 """The key that nodes accept is one that every login of ours succeeds with."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,36 @@ def test_a_key_of_another_user_may_be_as_open_as_they_like(tmp_path: Path, monke
     key.chmod(0o644)
     monkeypatch.setattr("os.getuid", lambda: key.stat().st_uid + 1)
     assert read_public_key(key) == (tmp_path / "key.pub").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "remedy"),
+    [
+        (lambda key: key.replace(b"\n", b"\r\n"), "has DOS line ends, which ssh does not read (`sed -i"),
+        (lambda key: key.rstrip(b"\n"), "ends without a newline, which ssh does not read (`echo >> "),
+        (lambda key: b"\n\n" + key, "as ssh wants it (remove what is before it)"),
+        (lambda key: b"# mine\n" + key, "as ssh wants it (remove what is before it)"),
+        (lambda key: key.replace(b"\n", b" "), "as ssh wants it"),
+    ],
+)
+def test_a_key_that_only_other_programs_can_read_is_refused(
+    spoil: Callable[[bytes], bytes], remedy: str, tmp_path: Path
+) -> None:
+    private = write_key(tmp_path / "key").read_bytes()
+    assert remedy in refusal(written(tmp_path / "spoilt", spoil(private)))
+    assert read_public_key(written(tmp_path / "whole", private + b"\n\n# the end\n")).startswith("ssh-ed25519 ")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "form", "why"),
+    [
+        ("ssh-dss", "openssh", "is of type ssh-dss, which SSH servers refuse (name another key"),
+        ("ssh-ed448", "openssh", "is of type ssh-ed448, which SSH servers refuse"),
+        ("ssh-ed25519", "pkcs8-pem", "OpenSSH before 9.6 does not read Ed25519 keys of this form"),
+    ],
+)
+def test_a_key_that_no_login_succeeds_with_is_refused(algorithm: str, form: str, why: str, tmp_path: Path) -> None:
+    from asyncssh import generate_private_key
+
+    private = generate_private_key(algorithm).export_private_key(form)
+    assert why in refusal(written(tmp_path / "key", private))

@@ -125,3 +125,82 @@ def test_an_account_of_another_name_may_be_what_ours_may_not() -> None:
         ("users", 0, "shell"),
     ]
     assert list(shape_problems({"users": {"bob": closed}}, None)) == []
+
+
+def problems(user_data: dict[str, Any], ssh_user: str = "root") -> list[tuple[tuple[str | int, ...], str]]:
+    return list(shape_problems(user_data, ssh_user))
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "remedy"),
+    [
+        ({"runcmd": ["a", {"echo foo": "bar"}]}, ("runcmd", 1), "put the command in quotes"),
+        ({"bootcmd": [5]}, ("bootcmd", 0), "put the command in quotes"),
+        ({"runcmd": [True]}, ("runcmd", 0), "true is no text"),
+        ({"runcmd": [["sleep", [5]]]}, ("runcmd", 0), "write each word as text"),
+        ({"runcmd": "echo"}, ("runcmd",), "must be a list"),
+        ({"write_files": [{"content": "x"}]}, ("write_files", 0, "path"), "is missing"),
+        ({"write_files": [{"path": 5}]}, ("write_files", 0, "path"), "5 is no path"),
+        ({"write_files": [{"path": "~/x"}]}, ("write_files", 0, "path"), "write it from the root"),
+        ({"write_files": [{"path": "/x", "content": 5}]}, ("write_files", 0, "content"), "put it in quotes"),
+        ({"write_files": [{"path": "/x", "content": None}]}, ("write_files", 0, "content"), "put it in quotes"),
+        ({"write_files": [{"path": "/x", "owner": 0}]}, ("write_files", 0, "owner"), "put it in quotes"),
+        ({"write_files": [{"path": "/x", "encoding": "utf16"}]}, ("write_files", 0, "encoding"), "write b64 or gz+b64"),
+        ({"write_files": [{"path": "/x", "content": "!", "encoding": "b64"}]}, ("write_files", 0, "encoding"),
+         "base64 -w0"),
+        ({"write_files": [{"path": "/x", "content": "aGk=", "encoding": "gz+b64"}]}, ("write_files", 0, "encoding"),
+         "gzip -c"),
+        ({"write_files": [{"path": "/x", "permissions": "-644"}]}, ("write_files", 0, "permissions"), "is no mode"),
+        ({"write_files": [{"path": "/x", "permissions": 4096}]}, ("write_files", 0, "permissions"), "is no mode"),
+        ({"write_files": [{"path": "//etc/ssh/ssh_host_rsa_key"}]}, ("write_files", 0, "path"), "leave it out"),
+        ({"write_files": [{"path": "/root/.ssh/authorized_keys"}]}, ("write_files", 0, "path"), "ssh_authorized_keys"),
+        ({"run_cmd": []}, ("run_cmd",), "did you mean runcmd?"),
+        ({"ssh-authorized-keys": []}, ("ssh-authorized-keys",), "did you mean ssh_authorized_keys?"),
+        ({"Packages": []}, ("Packages",), "did you mean packages?"),
+        ({"#cloud-config": None}, ("#cloud-config",), "its keys belong right here"),
+        ({"user-data": {"runcmd": []}}, ("user-data",), "its keys belong right here"),
+        ({"autoinstall": {"version": 1}}, ("autoinstall",), "write its `user-data` right here"),
+        ({"ignition": {}}, ("ignition",), "write cloud-config"),
+        ({"variant": "fcos", "version": "1.5.0"}, ("variant",), "write cloud-config"),
+        ({"users": [{"alice": {"shell": "/bin/zsh"}}]}, ("users", 0), "has no `name`"),
+        ({"users": [{"name": "bob", "sudo": True}]}, ("users", 0, "sudo"), "must be a rule as text"),
+        ({"users": [{"name": "bob", "groups": 5}]}, ("users", 0, "groups"), "must be names of groups"),
+        ({"users": [{"name": "root", "shell": "/bin/true"}]}, ("users", 0, "shell"), "lock this program out"),
+        ({"users": [{"name": "root", "expiredate": "2012-09-01"}]}, ("users", 0, "expiredate"), "lock this program"),
+        ({"user": 5}, ("user",), "must be a name"),
+        ({"groups": 5}, ("groups",), "must be a list of groups"),
+        ({"ssh_publish_hostkeys": False}, ("ssh_publish_hostkeys",), "must be a mapping"),
+        ({"ssh_authorized_keys": ["~/.ssh/id.pub"]}, ("ssh_authorized_keys", 0), "is no public key"),
+        ({"prefer_fqdn_over_hostname": True}, ("prefer_fqdn_over_hostname",), "a node's name is its host name"),
+        ({"chpasswd": {"list": "root:x\n"}}, ("chpasswd",), "add `expire: false`"),
+        ({"chpasswd": {"list": ["root:x"], "expire": True}}, ("chpasswd",), "add `expire: false`"),
+        ({"chpasswd": {"users": [{"name": "root", "password": "x"}]}}, ("chpasswd",), "add `expire: false`"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cloud_init_would_pass_over_or_stumble_at_is_refused_where_it_stands(
+    said: dict[str, Any], place: tuple[str | int, ...], remedy: str
+) -> None:
+    [(where, why)] = problems(said)
+    assert where == place
+    assert remedy in why
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"runcmd": ["echo", ["sleep", 5], None], "bootcmd": ["echo"]},
+        {"write_files": [{"path": "/x"}, {"path": "/y", "content": "", "owner": None, "encoding": None}]},
+        {"write_files": [{"path": "/x", "content": "aG\nk=\n", "encoding": "B64", "permissions": 420}]},
+        {"write_files": [{"path": "/x", "source": {"uri": "file:///y"}, "defer": True, "permissions": "0o644"}]},
+        {"packages": ["a", ["b", "1"]], "ca-certs": {}, "grub-dpkg": {}, "ubuntu_pro": {}, "mymodule": {}},
+        {"users": ["default", {"name": "bob", "sudo": None, "groups": "a, b"}, {"snapuser": "me@example.com"}]},
+        {"users": [{"name": "bob", "sudo": ["ALL"], "groups": {"a": 1}, "expiredate": "2012-09-01"}]},
+        {"chpasswd": {"list": "root:x", "expire": False}, "groups": ["admins", {"a": ["bob"]}], "user": "me"},
+        {"chpasswd": {"list": "bob:x"}, "fqdn": "n1.example.com", "prefer_fqdn_over_hostname": False},
+        {"ssh_authorized_keys": ['no-pty,command="ls" ssh-rsa AAAA x', "ecdsa-sha2-nistp256 AAAA", ""]},
+    ],
+    ids=str,
+)
+def test_what_cloud_init_reads_as_it_is_meant_is_taken(said: dict[str, Any]) -> None:
+    assert problems(said) == []
