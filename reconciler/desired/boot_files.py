@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from reconciler.host.disks.image_file import GONE, image_identity
-from reconciler.host.head import NoFile, read_head
+from reconciler.host.head import Ends, NoFile, read_ends
 from reconciler.host.magic import (
     BZIMAGE,
     DISK_FORMATS,
@@ -53,21 +53,21 @@ def _identity(boot: BootSpec) -> str:
 def why_not_booted(path: Path, *, is_kernel: bool) -> str | None:
     """What is wrong with a kernel or else initrd, and what helps; None where nothing is. Blocking."""
     try:
-        head, size_bytes = read_head(path, lambda head: max(len(head), ENOUGH_BYTES))
+        ends = read_ends(path, lambda head: max(len(head), ENOUGH_BYTES))
     except OSError as error:
         return f"cannot be read: {error.strerror} (correct the path)"
     except NoFile as error:
         return f"is {error}, not a file (correct the path)"
-    if size_bytes == 0:
+    if ends.size_bytes == 0:
         return "is empty (correct the path)"
-    return _why_no_kernel(head, size_bytes) if is_kernel else _why_no_initrd(head)
+    return _why_no_kernel(ends) if is_kernel else _why_no_initrd(ends)
 
 
-def _why_no_kernel(head: bytes, size_bytes: int) -> str | None:
-    found = what_it_is(head)
+def _why_no_kernel(ends: Ends) -> str | None:
+    found = what_it_is(ends.head, ends.ending)
     if found == BZIMAGE:
-        whole = bzimage_bytes(head)
-        return f"is cut off: {size_bytes} bytes of {whole} (copy it again)" if size_bytes < whole else None
+        whole = bzimage_bytes(ends.head)
+        return f"is cut off: {ends.size_bytes} bytes of {whole} (copy it again)" if ends.size_bytes < whole else None
     if found == ELF:
         return "is an ELF file, as vmlinux is, not a bzImage (name arch/x86/boot/bzImage of the build tree)"
     if found in _INITRDS:
@@ -75,8 +75,8 @@ def _why_no_kernel(head: bytes, size_bytes: int) -> str | None:
     return f"is {_WORDS.get(found, found)}, not a bzImage (name a kernel, such as arch/x86/boot/bzImage)"
 
 
-def _why_no_initrd(head: bytes) -> str | None:
-    found = what_it_is(head)
+def _why_no_initrd(ends: Ends) -> str | None:
+    found = what_it_is(ends.head, ends.ending)
     if found == BZIMAGE:
         return "is a bzImage, not an initrd (name the initrd; are kernel and initrd exchanged?)"
     if found in _NO_INITRDS:

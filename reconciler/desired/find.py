@@ -31,6 +31,17 @@ def find_topology(name_or_path: str | Path, settings: Settings) -> Path:
     raise _not_found(text, settings)
 
 
+def find_named(name: str, settings: Settings) -> Path:
+    """The file of a topology in `topology_dir`, by its name (with or without its ending); never any other file.
+
+    Raises `TopologyNotFound`, naming what there is.
+    """
+    for candidate in _named(name, settings):
+        if candidate.exists():
+            return candidate
+    raise _no_such_name(name, settings)
+
+
 def topology_names(settings: Settings) -> list[str]:
     """The names that `find_topology` knows in `topology_dir`, sorted; none where it cannot be listed."""
     return sorted({_stem(name) for name in _files_in(settings.topology_dir) if _NAME.fullmatch(_stem(name))})
@@ -42,9 +53,13 @@ def _candidates(text: str, settings: Settings) -> Iterable[Path]:
         return
     if text.endswith(SUFFIXES):
         yield Path(text)
-    if _NAME.fullmatch(text):
-        endings = ("",) if text.endswith(SUFFIXES) else SUFFIXES
-        yield from (settings.topology_dir / f"{text}{ending}" for ending in endings)
+    yield from _named(text, settings)
+
+
+def _named(name: str, settings: Settings) -> Iterable[Path]:
+    if _NAME.fullmatch(name):
+        endings = ("",) if name.endswith(SUFFIXES) else SUFFIXES
+        yield from (settings.topology_dir / f"{name}{ending}" for ending in endings)
 
 
 def _without_home(text: str) -> Path:
@@ -70,8 +85,21 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
     if not names:
         hint = f"{meant}it holds none; put a file NAME.yaml there, or give the path of a file"
         return TopologyNotFound(message, hint=hint)
-    listed = ", ".join(names[:_MAX_LISTED_NAMES]) + (", ..." if len(names) > _MAX_LISTED_NAMES else "")
-    return TopologyNotFound(message, hint=f"{meant}it holds: {listed}")
+    return TopologyNotFound(message, hint=f"{meant}it holds: {_listed(names)}")
+
+
+def _no_such_name(name: str, settings: Settings) -> TopologyNotFound:
+    names = topology_names(settings)
+    close = suggestion(_stem(name.rpartition("/")[2]), names)
+    meant = f"did you mean {close}? " if close else ""
+    held = f"it holds: {_listed(names)}" if names else "it holds none"
+    path = "; a path is no name" if "/" in name else ""
+    message = f"there is no topology {shown(name)!r} in {settings.topology_dir}{path}"
+    return TopologyNotFound(message, hint=meant + held)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_LISTED_NAMES]) + (", ..." if len(names) > _MAX_LISTED_NAMES else "")
 
 
 def _close_to(name: str, directory: Path) -> str | None:

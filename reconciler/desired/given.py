@@ -15,12 +15,23 @@ _NAME = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)
+class TopologyName:
+    """A topology by its name in `topology_dir`: from who is not to reach other files of the host."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class TopologyText:
     """A topology's text, what its problems are told of, and where relative paths in it start."""
 
     name: str
     content: bytes
     base_dir: Path
+
+
+GivenTopology = str | Path | TopologyName | TopologyText
+"""A name or a path, a name alone, or the text itself."""
 
 
 def read_given(name_or_path: str) -> str | TopologyText:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from reconciler.desired.checks import check_claims, check_modes
 from reconciler.desired.claims import Claims, gather_claims
-from reconciler.desired.find import find_topology
-from reconciler.desired.given import TopologyText
+from reconciler.desired.find import find_named, find_topology
+from reconciler.desired.given import GivenTopology, TopologyName, TopologyText
 from reconciler.desired.host_checks import check_host
 from reconciler.desired.resolve import resolve
 from reconciler.desired.survey import survey_host
@@ -66,7 +66,7 @@ class LoadedTopology:
 
 
 def load_spec(
-    topology: str | Path | TopologyText,
+    topology: GivenTopology,
     settings: Settings,
     impossible: Mapping[str, str] = _NOTHING,
     seen: HostView | None = None,
@@ -87,9 +87,7 @@ def load_spec(
     return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
 
 
-def find_problems(
-    topology: str | Path | TopologyText, settings: Settings, *, with_files: bool
-) -> tuple[str, tuple[Problem, ...]]:
+def find_problems(topology: GivenTopology, settings: Settings, *, with_files: bool) -> tuple[str, tuple[Problem, ...]]:
     """What a topology's problems are told of, and all of them, without a look at libvirt.
 
     With files, also those of the images, disks and keys that it names. Raises `TopologyNotFound`.
@@ -131,11 +129,14 @@ def _takes_octal(location: Location) -> bool:
     return first == "user_data" or first.startswith(FREE_KEY_PREFIX) or is_in_node
 
 
-def _load(topology: str | Path | TopologyText, settings: Settings) -> tuple[str, LoadedTopology]:
+def _load(topology: GivenTopology, settings: Settings) -> tuple[str, LoadedTopology]:
     """The topology, and what its problems are told of."""
     if isinstance(topology, TopologyText):
         return topology.name, parse_topology(topology.content, topology.base_dir, settings)
-    path = find_topology(topology, settings)
+    if isinstance(topology, TopologyName):
+        path = find_named(topology.name, settings)
+    else:
+        path = find_topology(topology, settings)
     return str(path), _load_file(path, settings)
 
 

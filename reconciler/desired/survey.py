@@ -68,6 +68,7 @@ def _image_facts(path: Path) -> tuple[ImageFacts | None, str]:
 def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
     convert = f"qemu-img convert -O qcow2 {path} NEW.qcow2"
     if facts.format not in {QCOW2, RAW}:
+        convert = convert.replace("-O", f"-f {facts.format} -O")  # QEMU looks at the beginning only
         return f"is {facts.format}, not qcow2 or raw ({_remedy(path, facts.format) or f'convert it: `{convert}`'})"
     if facts.unusable is not None:
         return facts.unusable.format(path=path)

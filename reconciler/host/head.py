@@ -1,9 +1,12 @@
-"""The first bytes of a file, read without touching anything that is not one."""
+"""The first and last bytes of a file, read without touching anything that is not one."""
 
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+from reconciler.host.magic import ENDING_BYTES
 
 _FIRST_READ_BYTES = 4096
 _KINDS = {
@@ -23,8 +26,17 @@ class NoFile(Exception):
         self.is_block_device = stat.S_ISBLK(mode)
 
 
-def read_head(path: Path | str, span: Callable[[bytes], int]) -> tuple[bytes, int]:
-    """The first bytes of a regular file, as many as `span` asks for having seen the first of them, and its size.
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How a file begins and ends, and how long it is."""
+
+    head: bytes
+    ending: bytes
+    size_bytes: int
+
+
+def read_ends(path: Path | str, span: Callable[[bytes], int]) -> Ends:
+    """The first bytes of a regular file, as many as `span` asks for having seen the first of them, and the last.
 
     Raises `OSError`, and `NoFile` for anything else: to open a FIFO or a device may wait, or do something.
     """
@@ -35,7 +47,9 @@ def read_head(path: Path | str, span: Callable[[bytes], int]) -> tuple[bytes, in
         _require_file(status)
         head = os.pread(file, _FIRST_READ_BYTES, 0)
         wanted = span(head)
-        return (os.pread(file, wanted, 0) if wanted > len(head) else head), status.st_size
+        head = os.pread(file, wanted, 0) if wanted > len(head) else head
+        ending = os.pread(file, ENDING_BYTES, max(0, status.st_size - ENDING_BYTES))
+        return Ends(head, ending, status.st_size)
     finally:
         os.close(file)
 

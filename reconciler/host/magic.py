@@ -1,7 +1,7 @@
-"""What a file is, from its first bytes, whatever its name says. Pure.
+"""What a file is, from its first and last bytes, whatever its name says. Pure.
 
-Sources: QEMU's `block/*.c` for disk images; file(1)'s magic; Linux, Documentation/arch/x86/boot.rst and
-Documentation/driver-api/early-userspace/buffer-format.rst.
+Sources: QEMU's `block/*.c` and Microsoft's Virtual Hard Disk Image Format Specification 1.0 for disk images; file(1)'s
+magic; Linux, Documentation/arch/x86/boot.rst and Documentation/driver-api/early-userspace/buffer-format.rst.
 """
 
 import struct
@@ -15,6 +15,17 @@ ISO = "ISO 9660"
 
 ENOUGH_BYTES = 0x8006
 """So many first bytes tell everything that is told apart here; an ISO 9660 image says so last."""
+
+ENDING_BYTES = 512
+"""So many last bytes do so for what says at its end what it is: it may begin like the disk that it holds."""
+
+_ENDINGS = (
+    (512, b"conectix", "vpc"),
+    (511, b"conectix", "vpc"),  # Microsoft Virtual PC before 2004
+    (512, b"koly\0\0\0\x04\0\0\x02\0", "dmg"),  # UDIF, version 4, of 512 bytes
+    (12, b"NER5", "nrg"),
+    (8, b"NERO", "nrg"),
+)
 
 _MAGICS = (
     (0, b"QFI\xfb", QCOW2),
@@ -55,8 +66,8 @@ _SYSTEM_UNITS_AT, _SECTOR_BYTES, _UNIT_BYTES, _DEFAULT_SECTORS = 0x1F4, 512, 16,
 UNPACKERS = {"gzip": "gunzip", "xz": "unxz", "zstd": "unzstd", "bzip2": "bunzip2", "lz4": "unlz4"}
 """What unpacks files of one compressed file each."""
 
-DISK_FORMATS = frozenset({QCOW2, "vmdk", "vdi", "vhdx", "vpc", "qed", "luks", "parallels", "bochs"})
-NO_DISKS = frozenset({ISO, TEXT, BZIMAGE, ELF, "arm64 kernel"})
+DISK_FORMATS = frozenset({QCOW2, "vmdk", "vdi", "vhdx", "vpc", "qed", "luks", "parallels", "bochs", "dmg"})
+NO_DISKS = frozenset({ISO, "nrg", TEXT, BZIMAGE, ELF, "arm64 kernel"})
 """What is taken for a disk image by mistake only."""
 
 ARCHIVES = frozenset({"zip", "7z"})
@@ -65,8 +76,11 @@ GUEST_FORMATS = frozenset({"tar", "cpio", "squashfs"})
 """What a guest may well read from a raw disk, without any partition or a writable file system."""
 
 
-def what_it_is(head: bytes) -> str:
-    """The name of a file's format; `raw` for what has none that is known here."""
+def what_it_is(head: bytes, ending: bytes) -> str:
+    """The name of a file's format, by its first and its last bytes; `raw` for what has none that is known here."""
+    for distance, magic, name in _ENDINGS:
+        if len(ending) >= distance and ending.startswith(magic, len(ending) - distance):
+            return name
     for offset, magic, name in _MAGICS:
         if head.startswith(magic, offset):
             return name

@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from reconciler.controller.controller import CarriedOut
 from reconciler.controller.round import Foreseen
-from reconciler.desired.given import TopologyText
+from reconciler.desired.given import GivenTopology
 from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import (
     ClusterError,
@@ -62,14 +61,14 @@ class Clusters:
         self._actor = actor
         self._inspection = Inspection(runtime)
 
-    async def plan(self, topology: str | Path | TopologyText, *, start: bool = True) -> Preview:
+    async def plan(self, topology: GivenTopology, *, start: bool = True) -> Preview:
         """What `apply` of a topology would do now. Changes nothing."""
         cluster, spec = await self._load(topology)
         return await self._preview(cluster, spec, start=start)
 
     async def apply(
         self,
-        topology: str | Path | TopologyText,
+        topology: GivenTopology,
         *,
         start: bool = True,
         wait_for_ssh: bool = True,
@@ -92,7 +91,7 @@ class Clusters:
             await waiting.wait_until_usable(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
         return await self._inspection.status(cluster, done.look)
 
-    async def define(self, topology: str, *, progress: Progress = no_progress) -> ClusterStatus:
+    async def define(self, topology: GivenTopology, *, progress: Progress = no_progress) -> ClusterStatus:
         """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
         return await self.apply(topology, start=False, progress=progress)
 
@@ -130,7 +129,7 @@ class Clusters:
     async def adopt(
         self,
         cluster: str,
-        topology: str | Path | TopologyText | None = None,
+        topology: GivenTopology | None = None,
         *,
         approval: Approval = NOTHING_AGREED,
         progress: Progress = no_progress,
@@ -287,7 +286,7 @@ class Clusters:
 
     # From here on: how the verbs are made.
 
-    async def _load(self, topology: str | Path | TopologyText) -> tuple[str, ClusterSpec]:
+    async def _load(self, topology: GivenTopology) -> tuple[str, ClusterSpec]:
         return await load_for_host(self._runtime, topology)
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:

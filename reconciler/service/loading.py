@@ -2,11 +2,10 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
-from reconciler.desired.given import TopologyText
+from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import load_spec
 from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable
 from reconciler.model.faults import ImpairRequest
@@ -19,7 +18,7 @@ from reconciler.service.runtime import Runtime
 log = structlog.get_logger(__name__)
 
 
-async def load_for_host(runtime: Runtime, topology: str | Path | TopologyText) -> tuple[str, ClusterSpec]:
+async def load_for_host(runtime: Runtime, topology: GivenTopology) -> tuple[str, ClusterSpec]:
     """The cluster name and specification. Raises as `load_spec` does, for what this host cannot do, too."""
     seen = await _look_at_host(runtime)
     cluster, spec = await asyncio.to_thread(load_spec, topology, runtime.settings, seen=seen)

@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import Field
 
-from reconciler.desired.given import TopologyText
+from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import find_problems
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
@@ -29,7 +29,7 @@ class Validation(Frozen):
     problems: tuple[FileProblem, ...] = Field(description="In the order of the file.")
 
 
-async def validate(topology: str | TopologyText, settings: Settings, *, with_files: bool = True) -> Validation:
+async def validate(topology: GivenTopology, settings: Settings, *, with_files: bool = True) -> Validation:
     """Check a topology against itself and, with files, against what it names on this host; libvirt is not asked.
 
     Raises `TopologyNotFound`.

@@ -17,14 +17,6 @@ TopologyName = Annotated[
     str,
     Field(min_length=1, max_length=255, description="Name of a topology: its file in `topology_dir` without `.yaml`."),
 ]
-Topology = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=4096,
-        description="Name of a topology in `topology_dir`, or the path of a topology file on the server's host.",
-    ),
-]
 ClusterName = Annotated[
     str, Field(min_length=1, max_length=255, description="Name of a defined cluster; `cluster_list` knows them.")
 ]

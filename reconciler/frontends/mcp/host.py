@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 import structlog
 
+from reconciler.desired.given import TopologyName
 from reconciler.errors import ClusterError
 from reconciler.frontends.mcp.caller import Caller
 from reconciler.frontends.mcp.logs import log_to_stderr
@@ -74,7 +75,12 @@ class UseCases:
 
     async def plan(self, topology: str, *, start: bool) -> PlanView:
         """What applying a topology would do now, as data."""
-        return plan_view(await self.clusters.plan(topology, start=start))
+        return plan_view(await self.clusters.plan(self.named(topology), start=start))
+
+    @staticmethod
+    def named(topology: str) -> TopologyName:
+        """A topology in `topology_dir`: a client reaches no other files of the host by a name."""
+        return TopologyName(topology)
 
     async def crash(
         self, cluster: str, node: str, *, restart_after: bool, wait_for_ssh: bool, ssh_timeout_s: float

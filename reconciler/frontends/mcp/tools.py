@@ -22,7 +22,6 @@ from reconciler.frontends.mcp.arguments import (
     StandardInput,
     Start,
     StopModeName,
-    Topology,
     TopologyName,
     WaitForSsh,
 )
@@ -84,7 +83,7 @@ async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
     return await ask(call, lambda use: use.inspection.clusters())
 
 
-async def cluster_plan(call: Call, topology: Topology, start: Start = True) -> ToolResult[PlanView]:
+async def cluster_plan(call: Call, topology: TopologyName, start: Start = True) -> ToolResult[PlanView]:
     """Show what `cluster_apply` of a topology would do now, with a reason and a price for each action.
 
     Changes nothing. The way back of sick nodes is in it: paused ones run on, `memory` kept; crashed ones boot, lost.
@@ -99,12 +98,12 @@ async def cluster_define(call: Call, topology_name: TopologyName) -> ToolResult[
 
     Refused with APPROVAL_REQUIRED where that would restart nodes or lose data: `cluster_apply` can be told to.
     """
-    return await settle(call, lambda use: use.clusters.define(topology_name, progress=use.progress))
+    return await settle(call, lambda use: use.clusters.define(use.named(topology_name), progress=use.progress))
 
 
 async def cluster_apply(
     call: Call,
-    topology: Topology,
+    topology: TopologyName,
     start: Start = True,
     wait_for_ssh: WaitForSsh = True,
     allow_restart: Annotated[bool, Field(description="Agree to power cycles of nodes that the change needs.")] = False,
@@ -126,7 +125,7 @@ async def cluster_apply(
     return await settle(
         call,
         lambda use: use.clusters.apply(
-            topology,
+            use.named(topology),
             start=start,
             wait_for_ssh=wait_for_ssh,
             approval=use.approval(restart=allow_restart, data_loss=allow_data_loss),

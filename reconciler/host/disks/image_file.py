@@ -4,7 +4,7 @@ from pathlib import Path
 
 from reconciler.errors import ImageNotFound
 from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header
-from reconciler.host.head import NoFile, read_head
+from reconciler.host.head import NoFile, read_ends
 
 GONE = "gone"
 """The identity of a file that is not there."""
@@ -16,13 +16,13 @@ def read_image_facts(path: Path | str) -> ImageFacts:
     Raises `ImageNotFound` where it is missing, unreadable, no file, or has a damaged header.
     """
     try:
-        head, size_bytes = read_head(path, header_span)
+        ends = read_ends(path, header_span)
     except OSError as error:
         raise ImageNotFound(f"cannot read the disk image {path}: {error.strerror}", hint=_read_remedy(error)) from error
     except NoFile as error:
         raise ImageNotFound(f"the disk image {path} is {error}, not a file", hint=_copy_remedy(error, path)) from error
     try:
-        return parse_header(head, size_bytes)
+        return parse_header(ends.head, ends.size_bytes, ends.ending)
     except ValueError as error:
         raise ImageNotFound(
             f"the disk image {path} is damaged: {error}", hint=f"`qemu-img check {path}` says more"

@@ -1,4 +1,4 @@
-"""What a disk image says of itself: format, virtual size and backing file, from its first bytes.
+"""What a disk image says of itself: format, virtual size and backing file, from its first and last bytes.
 
 The layout is QEMU's `docs/interop/qcow2.txt`: all integers big-endian; a header of 72 bytes in version 2, and
 of `header_length` bytes in version 3; then extensions of (type, length, data padded to 8 bytes) up to the
@@ -45,13 +45,13 @@ class ImageFacts:
     unusable: str | None = None
 
 
-def parse_header(head: bytes, file_size_bytes: int) -> ImageFacts:
-    """The facts in the first `header_span(head)` bytes of an image.
+def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> ImageFacts:
+    """The facts in the first `header_span(head)` bytes of an image, and in its last ones.
 
     Raises `ValueError` where they contradict themselves.
     """
     if not head.startswith(_QCOW_MAGIC):
-        return _other_facts(what_it_is(head), file_size_bytes)
+        return _other_facts(what_it_is(head, ending), file_size_bytes)
     version, backing_offset, backing_length, cluster_bits, size_bytes = _fixed_part(head)
     if version == 1:
         return ImageFacts("qcow", file_size_bytes)

@@ -66,6 +66,22 @@ async def test_a_topology_that_is_nowhere_is_not_found(tool: str, agent: Agent) 
     assert (await agent.call(tool, **{name: "nowhere"}))["error"]["code"] == "TOPOLOGY_NOT_FOUND"
 
 
+@pytest.mark.parametrize("tool", ["cluster_define", "cluster_apply", "cluster_plan"])
+async def test_no_topology_outside_its_directory_is_reached_by_any_name(
+    tool: str, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (tmp_path / "secret.yaml", tmp_path / "secret.yml", tmp_path / "topologies" / "lab.yaml"):
+        place.write_text("cluster_name: 7\n")
+    monkeypatch.chdir(tmp_path)
+    argument = "topology_name" if tool == "cluster_define" else "topology"
+    names = ("secret.yaml", "secret.yml", "./secret.yaml", "../secret", f"{tmp_path}/secret.yaml", "~/secret.yaml")
+    for name in (*names, "topologies/lab", "-", "/dev/stdin"):
+        error = (await agent.call(tool, **{argument: name}))["error"]
+        assert (error["code"], "it holds: lab" in error["message"]) == ("TOPOLOGY_NOT_FOUND", True), name
+    for name in ("lab", "lab.yaml"):
+        assert (await agent.call(tool, **{argument: name}))["error"]["code"] == "TOPOLOGY_INVALID"
+
+
 async def test_a_node_that_the_cluster_does_not_have_is_not_found(agent: Agent, configuration: dict[str, str]) -> None:
     await stored(configuration)
     for tool, arguments in (

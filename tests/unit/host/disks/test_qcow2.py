@@ -82,6 +82,40 @@ def test_a_format_that_cannot_carry_layers_is_named(tmp_path: Path, made_by_qemu
     assert read_image_facts(tmp_path / "disk").format == named
 
 
+def test_a_fixed_vhd_is_told_by_its_end_though_it_begins_like_its_disk(tmp_path: Path) -> None:
+    raw, fixed = tmp_path / "disk.raw", tmp_path / "disk.img"
+    raw.write_bytes(bytes(510) + b"\x55\xaa" + bytes(4 * MIB - 512))
+    words = ["-f", "raw", "-O", "vpc", "-o", "subformat=fixed,force_size=on", str(raw), str(fixed)]
+    subprocess.run(["qemu-img", "convert", *words], check=True)
+    assert fixed.read_bytes()[:512] == raw.read_bytes()[:512]
+    assert read_image_facts(raw).format == "raw"
+    assert read_image_facts(fixed).format == "vpc"
+    with fixed.open("r+b") as file:  # as Virtual PC before 2004 ends it
+        file.truncate(fixed.stat().st_size - 1)
+    assert read_image_facts(fixed).format == "vpc"
+
+
+@pytest.mark.parametrize(
+    ("ending", "named"),
+    [
+        (b"koly\0\0\0\x04\0\0\x02\0".ljust(512, b"\0"), "dmg"),
+        (b"koly is a word".ljust(512, b"\0"), "raw"),
+        (b"NER5".ljust(12, b"\0"), "nrg"),
+        (b"NERO".ljust(8, b"\0"), "nrg"),
+        (b"conectix".ljust(510, b"\0"), "raw"),
+    ],
+)
+@pytest.mark.parametrize(
+    "beginning", [bytes(512), b"BZh9".ljust(512, b"\1"), b"text" * 128], ids=["zeros", "bzip2", "text"]
+)
+def test_what_stands_at_the_end_of_a_file_goes_before_what_it_begins_with(
+    tmp_path: Path, beginning: bytes, ending: bytes, named: str
+) -> None:
+    (tmp_path / "disk").write_bytes(beginning + bytes(512) + ending)
+    found = read_image_facts(tmp_path / "disk").format
+    assert found == named or (named == "raw" and found in {"bzip2", "text"})
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
