@@ -1,9 +1,12 @@
 """Paths on this host that programs name."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidArgument
-from reconciler.settings import Settings
+
+if TYPE_CHECKING:  # a server that starts has no use for what reads the configuration
+    from reconciler.settings import Settings
 
 
 def absolute(argument: str, path: str) -> Path:
@@ -15,7 +18,7 @@ def absolute(argument: str, path: str) -> Path:
     return Path(path)
 
 
-def require_not_kept(path: Path, settings: Settings) -> None:
+def require_not_kept(path: Path, settings: "Settings") -> None:
     """Raise `InvalidArgument` for a place that vmcluster keeps something in: no copy ever comes there."""
     real = path.parent.resolve() / path.name
     directories = (settings.state_dir, settings.overlay_dir, settings.artifact_store_dir)
