@@ -69,7 +69,7 @@ def test_a_yes_on_the_command_line_is_not_asked_for_again(vmcluster: Vmcluster, 
 def test_the_topologys_own_name_stands_for_a_snapshot_everywhere(vmcluster: Vmcluster, cluster: str) -> None:
     assert shown(vmcluster, "create", cluster, "baseline")["snapshot_name"] == "first"
     assert shown(vmcluster, "show", cluster, "baseline")["snapshot_name"] == "first"
-    assert shown(vmcluster, "verify", cluster, "baseline")["snapshots"] == [{"snapshot_name": "first", "problems": []}]
+    assert shown(vmcluster, "verify", cluster, "baseline")["snapshots"] == [{"snapshot_name": "first", "findings": []}]
     vmcluster("snapshot", "revert", cluster, "baseline")
     assert shown(vmcluster, "delete", cluster, "baseline")["snapshot_name"] == "first"
 
