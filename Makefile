@@ -62,7 +62,8 @@ test: ## Run all tests, beside a private libvirt that vanishes with them
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
-	@$(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+	@: "pytest keeps what it makes of each module, else each worker makes it again"
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
 	@$(SAY) "what kernel modules for the test machines are built with"
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(SAY) "tests with a real libvirt, in $(LABS) labs side by side"

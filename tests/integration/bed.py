@@ -26,6 +26,7 @@ from reconciler.service.runtime import Runtime
 from reconciler.service.snapshots import Snapshots
 from reconciler.service.transfer import Transfers
 from reconciler.settings import Settings, load_settings
+from tests.kvm_verdict import give_kvm_verdict
 from tests.lab import WORK_DIR
 
 LIBVIRT_URI = "qemu:///system"
@@ -44,12 +45,13 @@ class Bed:
 
     @classmethod
     def made_in(cls, directory: Path) -> "Bed":
-        """A bed with an SSH key and nothing else."""
+        """A bed with an SSH key and what the host's KVM is good for, and nothing else."""
         key = directory / "ssh" / "key"
         key.parent.mkdir(mode=0o700)
         generate_client_key(key)
         (directory / "topologies").mkdir()
         (directory / "config.yaml").write_text("{}\n")
+        give_kvm_verdict(directory / "state")
         return cls.found_in(directory)
 
     @classmethod

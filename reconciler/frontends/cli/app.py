@@ -1,9 +1,10 @@
 """The `vmcluster` command: its groups of commands, and how the process ends."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from io import TextIOWrapper
-from typing import Annotated, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 import typer
 
@@ -75,7 +76,7 @@ def remember_options(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code: 1 for most errors, so that 2 is left for `plan`."""
     try:
-        code = app(list(arguments), prog_name="vmcluster", standalone_mode=False)
+        code = _command()(list(arguments), prog_name="vmcluster", standalone_mode=False)
     except _CommandLineError as error:
         cast("_Showable", error).show()
         return _failure_of(error)
@@ -88,6 +89,12 @@ def run(arguments: Sequence[str]) -> int:
         silence_stdout()
         return BROKEN_PIPE_EXIT_CODE
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _command() -> Callable[..., Any]:
+    """All commands, put together once in a process, which takes as long as many a command itself."""
+    return typer.main.get_command(app)
 
 
 def _failure_of(error: Exception) -> int:

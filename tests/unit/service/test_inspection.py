@@ -20,6 +20,7 @@ from reconciler.service.inspection import Inspection
 from reconciler.service.progress import no_progress
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings
+from tests.kvm_verdict import give_kvm_verdict
 from tests.simulation.worlds import CLUSTER, NOW, as_wanted, running_record
 from tests.unit.plan.test_kinds import altered
 from tests.unit.service.test_login import record_with_host_keys
@@ -29,6 +30,7 @@ FAILURE = Obstacle(code=ErrorCode.OPERATION_FAILED, message="the disk is full", 
 
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
+    give_kvm_verdict(tmp_path)
     async with Runtime(Settings(state_dir=tmp_path, libvirt_uri="qemu+unix:///system?socket=/nonexistent")) as opened:
         yield opened
 

@@ -13,6 +13,7 @@ from reconciler.frontends.cli.app import run
 from reconciler.model.record import ClusterRecord
 from reconciler.store.sqlite import SqliteStore
 from tests import outputs
+from tests.kvm_verdict import give_kvm_verdict
 from tests.unit.store.samples import sample_record
 
 ABSENT_LIBVIRT = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
@@ -59,6 +60,8 @@ def invoke(state_dir: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
 @pytest.fixture
 def lab(state_dir: Path) -> ClusterRecord:
     """The record of a cluster `lab` with two nodes."""
+
+    give_kvm_verdict(state_dir)
 
     async def put() -> ClusterRecord:
         async with SqliteStore(state_dir) as store:

@@ -3,7 +3,6 @@
 import json
 from typing import Any, get_type_hints
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
 from mcp_types import JSONRPCResponse
 
@@ -13,6 +12,7 @@ from reconciler.frontends.mcp.extents import extent_of
 from reconciler.frontends.mcp.tools import TOOLS, ToolDefinition
 from reconciler.model.omission import omission
 from reconciler.model.results import ExecResult, ToolResult
+from tests.unit.frontends.mcp.conftest import validator_of
 
 LONG_TEXTS = {"stdout", "stderr", "git_log", "output", "depmod_output"}
 LONG_LISTS = {"modules": 5000, "nodes": 300, "results": 300, "per_node": 100, "actions": 1000, "lines": 600}
@@ -88,7 +88,7 @@ def test_the_default_answer_of_every_tool_fits_and_counts_what_is_not_in_it(defi
     answer, schema = plenty_of(definition)
     length, envelope = line_bytes(answer, definition)
     assert length < DEFAULT_BYTES
-    jsonschema.validate(envelope, schema)
+    validator_of(json.dumps(schema)).validate(envelope)
     counted(answer.model_dump(mode="json")["result"], envelope["result"])
 
 
