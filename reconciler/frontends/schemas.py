@@ -58,10 +58,9 @@ def _printed(group: typer.Typer, *words: str) -> Iterator[tuple[str, Any]]:
             name = command.name or function.__name__
             yield "-".join((*words, name)), _resolved(function)
     for inner in group.registered_groups:
+        own = (inner.name,) if isinstance(inner.name, str) else ()
         if inner.typer_instance is not None:
-            yield from _printed(
-                inner.typer_instance, *words, *((str(inner.name),) if isinstance(inner.name, str) else ())
-            )
+            yield from _printed(inner.typer_instance, *words, *own)
 
 
 def _resolved(function: Callable[..., Any]) -> Any:

@@ -67,7 +67,8 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
 def _cycle_causes(desired: ClusterDocument, observed: ClusterDocument, node: str, have: Power, want: Power) -> str:
     """One that is asked of the guest is for the change of its definition, where there is one."""
     for_change = restart_causes(desired, observed, node) if want.stop_mode is StopMode.SHUTDOWN else ""
-    stands = boots_again(have, _virt_type(observed, node)) if have.state is PowerState.CRASHED else ""
+    stood = have.state is PowerState.CRASHED and want.state is not PowerState.OFF
+    stands = boots_again(have, _virt_type(observed, node)) if stood else ""
     return "; ".join(filter(None, (for_change, stands))) or f"power cycle {want.boot_epoch} was asked for"
 
 

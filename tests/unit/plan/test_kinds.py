@@ -479,6 +479,17 @@ class TestPower:
         assert isinstance(cut, CutPower)
         assert (cut.mode, start) == (StopMode.DESTROY, START)
 
+    @pytest.mark.parametrize(
+        ("want", "reason"),
+        [(RUNNING, "has panicked; it boots, its memory is lost"), (OFF, "power cycle 1 was asked for")],
+        ids=["boots", "stays off"],
+    )
+    def test_a_power_cycle_of_a_machine_that_cannot_run_on_says_what_it_costs(self, want: Power, reason: str) -> None:
+        cycled = wanting(altered(want, boot_epoch=1, stop_mode=StopMode.DESTROY))
+        cut, *_ = plan_power(cycled, ClusterDocument(power={"a": CRASHED}))
+        assert isinstance(cut, CutPower)
+        assert cut.reason == reason
+
     def test_a_power_cycle_of_a_machine_that_is_off_costs_nothing_and_is_written_down(self) -> None:
         want = altered(OFF, boot_epoch=1)
         assert [*plan_power(wanting(want), ClusterDocument(power={"a": OFF}))] == [
