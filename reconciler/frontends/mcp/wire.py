@@ -22,11 +22,13 @@ from mcp_types import (
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
+    JSONRPCNotification,
     JSONRPCRequest,
     jsonrpc_message_adapter,
 )
 from pydantic_core import to_json
 
+_BOM = "\ufeff"  # begins what a shell of Windows passes on
 _DEEPEST = 200  # as the SDK's parser has it (jiter)
 
 Incoming = MemoryObjectReceiveStream[SessionMessage | Exception]
@@ -68,7 +70,9 @@ def _point(standard: int, descriptor: int) -> None:
 async def _read(source: TextIO, arrived: Arrived, refusals: Outgoing) -> None:
     async with arrived, refusals:
         async for line in anyio.wrap_file(source):
-            message = parse_message(line)
+            if not (said := line.removeprefix(_BOM).strip()):
+                continue  # what some clients keep a connection alive with
+            message = parse_message(said)
             if isinstance(message, JSONRPCError):
                 await refusals.send(SessionMessage(message))
             else:
@@ -95,9 +99,16 @@ def parse_message(line: str) -> JSONRPCMessage:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError:
         message = _parse_leniently(line)
+    if isinstance(message, JSONRPCNotification) and _has_identity(line):
+        return _error(None, INVALID_REQUEST, "an `id` is text or a whole number, and a notification has none")
     if isinstance(message, JSONRPCRequest) and message.params and message.params.get("arguments") is not None:
         message.params["arguments"] = _mapping(message.params["arguments"])
     return message
+
+
+def _has_identity(line: str) -> bool:
+    """Whether an answer is expected to what the SDK takes for a notification, as its `id` is none that it knows."""
+    return '"id"' in line and "id" in json.loads(line)
 
 
 def _mapping(arguments: Any) -> dict[str, Any]:

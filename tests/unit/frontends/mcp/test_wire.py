@@ -112,6 +112,9 @@ def test_standard_input_of_any_kind_is_taken(wire: Wire, stdin: str) -> None:
         (b"[1]", -32600, None),
         (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"[" * 500 + b"]" * 500 + b"}}", -32600, 9),
         (b'{"jsonrpc":"2.0","id":8,"method":7}', -32600, 8),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, None),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, None),
         (b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', -32600, None),
         (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"_meta":{"progressToken":"\\ud800"}}}', -32600, 9),
     ],
@@ -120,6 +123,11 @@ def test_a_line_that_is_no_message_is_answered_too(wire: Wire, line: bytes, code
     answer = wire.ask(line)
     assert (answer["error"]["code"], answer["id"]) == (code, identity)
     assert wire.call("cluster_list", "{}")["success"]
+
+
+@pytest.mark.parametrize("before", [b"\n", b"\r\n \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
+def test_empty_lines_and_a_byte_order_mark_are_passed_over(wire: Wire, before: bytes) -> None:
+    assert wire.ask(before + b'{"jsonrpc":"2.0","id":70,"method":"ping"}')["id"] == 70
 
 
 def test_what_a_guest_or_a_file_is_called_never_breaks_the_line() -> None:
