@@ -6,13 +6,14 @@ from pathlib import Path
 from reconciler.host.disks.image_file import GONE, image_identity
 from reconciler.host.head import Ends, NoFile, read_ends
 from reconciler.host.magic import (
+    ARCHIVES,
     BZIMAGE,
     DISK_FORMATS,
     ELF,
     ENOUGH_BYTES,
     ISO,
+    NO_DISKS,
     RAW,
-    TEXT,
     UNPACKERS,
     bzimage_bytes,
     what_it_is,
@@ -20,7 +21,7 @@ from reconciler.host.magic import (
 from reconciler.model.record import BootSpec, ClusterRecord
 
 _INITRDS = frozenset({*UNPACKERS, "cpio"})
-_NO_INITRDS = DISK_FORMATS | {ISO, TEXT, ELF, "zip", "7z", "tar", "arm64 kernel"}
+_NO_INITRDS = DISK_FORMATS | NO_DISKS | ARCHIVES | {"tar", "compress", "lzip"}
 """An initrd may be a file system without a header that is known here; these it cannot be."""
 
 _WORDS = {RAW: "nothing that is known here", ELF: "an ELF file", ISO: "an ISO 9660 image"}

@@ -1,11 +1,13 @@
 """What a topology needs of the host: images, kernels, keys and disks that are looked at, never touched."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.desired.boot_files import why_not_booted
 from reconciler.desired.claims import Claim, Claims, DiskClaim
 from reconciler.desired.found import Survey
+from reconciler.desired.places import find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
 from reconciler.host.disks.image_file import image_identity, read_image_facts
@@ -27,6 +29,7 @@ def survey_host(claims: Claims, settings: Settings) -> Survey:
         survey.findings.extend(_survey_boot_file(file, survey.boot_files))
     for disk in claims.disks:
         survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks))
+    survey.findings.extend(find_places(claims))
     _survey_key(claims.key_path, settings, survey)
     return survey
 
@@ -126,12 +129,14 @@ def _survey_disk(disk: DiskClaim, cluster: str | None, disks: dict[Path, ImageFi
 def _why_not_there(disk: DiskClaim, path: Path) -> str | None:
     if disk.existing:
         return f"{path} does not exist (correct the path, or leave `existing: true` out to have it made)"
-    if not path.parent.is_dir():
+    if not os.path.lexists(path.parent):
         return f"the directory {path.parent} does not exist (make it: `mkdir -p {path.parent}`)"
-    return None
+    return why_no_directory(path.parent)
 
 
 def _why_not_ours(path: Path, mark: OwnerMark | None, cluster: str | None, node: str | None) -> str | None:
+    if path.is_dir():
+        return f"{path} is a directory (name a file in it)"
     if mark is None:
         return f"{path} is there already and was not made by us (write `existing: true` to use it, or another path)"
     if cluster is not None and mark.cluster != cluster:

@@ -56,6 +56,19 @@ _MAGICS = (
     (0x202, b"HdrS", BZIMAGE),
     (0, b"\x7fELF", ELF),
     (0x38, b"ARM\x64", "arm64 kernel"),
+    (4, b"zimg", "EFI zboot kernel"),
+    (0, b"MZ", "EFI or Windows program"),
+    (0, b"\x27\x05\x19\x56", "U-Boot image"),
+    (0, b"\xd0\x0d\xfe\xed", "device tree"),
+    (0, b"\x5d\x00\x00", "lzma"),
+    (0, b"\x1f\x9d", "compress"),
+    (0, b"\x89LZO\0", "lzop"),
+    (0, b"LZIP", "lzip"),
+    (0, b"Rar!\x1a\x07", "rar"),
+    (0, b"MSWIM\0", "wim"),
+    (0, b"!<arch>\n", "ar"),
+    (0, b"\xed\xab\xee\xdb", "rpm"),
+    (0, b"%PDF-", "pdf"),
 )
 _TEXT_SAMPLE_BYTES = 512
 _TEXT = frozenset(b"\t\n\r\f\b\x1b") | frozenset(range(0x20, 0x7F)) | frozenset(range(0x80, 0x100))
@@ -63,14 +76,25 @@ _TEXT = frozenset(b"\t\n\r\f\b\x1b") | frozenset(range(0x20, 0x7F)) | frozenset(
 _SETUP_SECTORS, _SYSTEM_UNITS = 0x1F1, struct.Struct("<I")
 _SYSTEM_UNITS_AT, _SECTOR_BYTES, _UNIT_BYTES, _DEFAULT_SECTORS = 0x1F4, 512, 16, 4
 
-UNPACKERS = {"gzip": "gunzip", "xz": "unxz", "zstd": "unzstd", "bzip2": "bunzip2", "lz4": "unlz4"}
+UNPACKERS = {
+    "gzip": "gunzip",
+    "xz": "unxz",
+    "zstd": "unzstd",
+    "bzip2": "bunzip2",
+    "lz4": "unlz4",
+    "lzma": "unlzma",
+    "compress": "uncompress",
+    "lzop": "lzop -d",
+    "lzip": "lzip -d",
+}
 """What unpacks files of one compressed file each."""
 
 DISK_FORMATS = frozenset({QCOW2, "vmdk", "vdi", "vhdx", "vpc", "qed", "luks", "parallels", "bochs", "dmg"})
-NO_DISKS = frozenset({ISO, "nrg", TEXT, BZIMAGE, ELF, "arm64 kernel"})
+PROGRAMS = frozenset({ELF, "arm64 kernel", "EFI zboot kernel", "EFI or Windows program", "U-Boot image", "device tree"})
+NO_DISKS = frozenset({ISO, "nrg", TEXT, BZIMAGE, "pdf"}) | PROGRAMS
 """What is taken for a disk image by mistake only."""
 
-ARCHIVES = frozenset({"zip", "7z"})
+ARCHIVES = frozenset({"zip", "7z", "rar", "wim", "ar", "rpm"})
 
 GUEST_FORMATS = frozenset({"tar", "cpio", "squashfs"})
 """What a guest may well read from a raw disk, without any partition or a writable file system."""

@@ -4,6 +4,7 @@ Their messages say what to write; relative paths and `~/` need `base_dir` and `h
 """
 
 import posixpath
+import re
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,18 +25,30 @@ _LABEL = rf"^{LABEL_PATTERN}$"
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _CPU = r"^[A-Za-z0-9_.-]+$"
 _USER = r"^[a-z_][a-z0-9_-]*[$]?$"
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 
 _INTO_RUNCMD = "write it as `write_files` with its path and `permissions`, and run that path in `runcmd`"
+_MIME = "is a MIME archive, but cloud-config is a mapping (merge its parts into one)"
+_OTHER_FORMAT = "is of a kind that is no cloud-config (write as cloud-config what it does)"
+_PACKED = "is packed or encoded (write the `key: value` lines that it holds)"
 _TEXT_REMEDIES = {
+    "#cloud-config-jsonp": _OTHER_FORMAT,
+    "#part-handler": _OTHER_FORMAT,
+    "#upstart-job": _OTHER_FORMAT,
+    "#ps1": _OTHER_FORMAT,
+    "{": "is JSON as text (remove the quotes or the `|`: its keys belong right here)",
+    "H4sI": _PACKED,
+    "I2Nsb3VkL": _PACKED,
     "#cloud-config-archive": "is an archive, but cloud-config is a mapping (merge its parts into one)",
     "#cloud-config": "is cloud-config as text (remove the `|` and the first line: its keys belong right here)",
     "#cloud-boothook": "is a boot hook (write its commands under `bootcmd`, which run at every boot)",
     "#!": f"is a script, but cloud-config is a mapping ({_INTO_RUNCMD})",
     "#include": "names files to be fetched (write what they hold right here)",
     "## template: jinja": "is a template (write it out, a node's own values in the node's `user_data`)",
-    "Content-Type:": "is a MIME archive, but cloud-config is a mapping (merge its parts into one)",
-    "MIME-Version:": "is a MIME archive, but cloud-config is a mapping (merge its parts into one)",
+    "content-type:": _MIME,
+    "mime-version:": _MIME,
+    "from nobody": _MIME,
 }
 
 PATTERN_WORDS = {
@@ -53,6 +66,10 @@ def _plain_path(value: Any, info: ValidationInfo) -> str:
     text = str(value)
     if not text or not text.isprintable():
         raise ValueError("is empty or holds control characters (write a plain file name)")
+    if _URL.match(text):
+        raise ValueError(f"{text[:60]!r} is a URL, but a file of this host is needed (fetch it, and write its path)")
+    if text.startswith("$"):
+        raise ValueError(f"{text[:60]!r} begins with a variable, and none are filled in (write `~/` or the whole path)")
     base_dir: Path | None = (info.context or {}).get("base_dir")
     if text.startswith("~"):
         text = _in_home(text, (info.context or {}).get("home"))
@@ -103,7 +120,7 @@ def _cloud_config(value: Any) -> Any:
 
 def _text_remedy(text: str) -> str:
     for start, remedy in _TEXT_REMEDIES.items():
-        if text.startswith(start):
+        if text.startswith(start) or text.lower().startswith(start):
             return remedy
     return "is text, but cloud-config is a mapping (write its `key: value` lines here, not the name of a file)"
 

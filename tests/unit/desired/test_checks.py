@@ -59,3 +59,23 @@ def test_a_file_full_of_mistakes_is_answered_soon() -> None:
     found = messages("".join(f"k{i}: 1\n" for i in range(15_000)))
     assert len(found) == 1000
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("content-type: multipart/mixed; boundary=x", "merge its parts into one"),
+        ("From nobody Fri Jan 11 07:00:00 1980", "merge its parts into one"),
+        ("#part-handler", "write as cloud-config what it does"),
+        ("#cloud-config-jsonp", "write as cloud-config what it does"),
+        ("#upstart-job", "write as cloud-config what it does"),
+        ('{"runcmd": []}', "remove the quotes or the `|`"),
+        ("H4sIAAAAAAAA", "write the `key: value` lines that it holds"),
+        ("I2Nsb3VkLWNvbmZpZwo=", "write the `key: value` lines that it holds"),
+        ("cloud-init.yaml", "not the name of a file"),
+    ],
+)
+def test_user_data_of_another_kind_is_answered_with_what_to_write(text: str, remedy: str) -> None:
+    [found] = messages(f"user_data: |\n  {text}\n{TOPOLOGY}")
+    assert found.startswith("f:1:12: user_data: is ")
+    assert remedy in found

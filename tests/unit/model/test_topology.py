@@ -40,7 +40,7 @@ REFUSED: list[tuple[Any, Any]] = [
     (KernelCmdline, "x" * 2048), (Address, "010.0.0.1"), (Address, "::1"), (Address, 1), (Address, True),
     (Address, "10.0.0.1/8"), (Subnet, "10.0.0.0"), (Subnet, "10.0.0.1/8"), (Subnet, "10.0.0.0/33"), (Subnet, 5),
     (Subnet, "::/64"), (HostPath, ""), (HostPath, "a\0b"), (HostPath, "/a\nb"), (HostPath, "relative"), (HostPath, 5),
-    (HostPath, "~root/x"),
+    (HostPath, "~root/x"), (HostPath, "https://example.com/x.qcow2"), (HostPath, "file:///x"), (HostPath, "$HOME/x"),
 ]  # fmt: skip
 
 

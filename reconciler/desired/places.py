@@ -1,0 +1,77 @@
+"""Where a topology lets files be made, and which of its disks are one file by two names. Looks, touches nothing."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.desired.claims import Claims
+from reconciler.source.problems import Finding, Location, yaml_path
+
+_OF_THE_KERNEL = (Path("/dev"), Path("/proc"), Path("/sys"))
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+
+_Identity = tuple[int, int, str]
+
+
+def find_places(claims: Claims) -> Iterator[Finding]:
+    """What is wrong with the places of disks and layers, whether they are there yet or not."""
+    if claims.overlay_dir is not None and (why := why_no_directory(claims.overlay_dir)):
+        yield Finding(("overlay_dir",), why)
+    yield from _files_with_two_names(claims)
+
+
+def why_no_directory(path: Path) -> str | None:
+    """Why no files can be made in a directory, which itself is made where it is missing; None where they can."""
+    if any(path.is_relative_to(place) for place in _OF_THE_KERNEL) and not path.is_relative_to(_SHARED_MEMORY):
+        return f"{path} is a place of the kernel's own, where no disks can be kept (use another directory)"
+    try:
+        there = _nearest(path)
+        if not there.is_dir():
+            return f"{there} is there and is no directory (use another path)"
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            return f"{there} lies on a file system that is mounted read-only (use another directory)"
+    except OSError as error:
+        return f"{path} cannot be looked at: {error.strerror} (use another directory)"
+    return None
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or what there is of the directories above it; a link that leads nowhere is there."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return _nearest(path.parent)
+    return path
+
+
+def _files_with_two_names(claims: Claims) -> Iterator[Finding]:
+    """Disks that are, by a link, the file of another disk or one that is never written to."""
+    names: dict[_Identity, tuple[Path, Location]] = {}
+    for claim in (*claims.boot_files, *claims.images):
+        if identity := _identity(claim.value):
+            names.setdefault(identity, (claim.value, claim.location))
+    read_only = frozenset(names)
+    for disk in claims.disks:
+        if disk.path is None or (identity := _identity(disk.path)) is None:
+            continue
+        path, location = names.setdefault(identity, (disk.path, disk.location))
+        if path != disk.path:
+            kind = "which is never written to" if identity in read_only else "which is another disk"
+            message = f"{disk.path} is the file that {yaml_path(location)} names, {kind} (use a file of its own)"
+            yield Finding((*disk.location, "path"), message)
+
+
+def _identity(path: Path) -> _Identity | None:
+    """What tells a file from others, whatever leads to it; of one that is not there, its directory and name."""
+    try:
+        status = path.stat()
+        return status.st_dev, status.st_ino, ""
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return None
+    try:
+        place = path.parent.stat()
+    except OSError:
+        return None
+    return place.st_dev, place.st_ino, path.name

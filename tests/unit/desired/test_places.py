@@ -1,0 +1,65 @@
+"""Disks that are one file by two names, and places where no disk can be."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import TopologyInvalid
+
+from .conftest import TOPOLOGY, Load
+
+
+def with_disks(*disks: str) -> str:
+    return TOPOLOGY.replace("ip: 10.7.0.10", f"ip: 10.7.0.10, extra_disks: [{', '.join(disks)}]")
+
+
+@pytest.mark.parametrize(
+    ("disks", "why"),
+    [
+        (["{path: soft, existing: true}"], "[0].path: H/soft is the file that base_image names, which is never"),
+        (["{path: hard, existing: true}"], "[0].path: H/hard is the file that base_image names, which is never"),
+        (["{path: foreign.qcow2, existing: true}", "{path: other, existing: true}"],
+         "[1].path: H/other is the file that nodes[0].extra_disks[0] names, which is another disk"),
+        (["{path: images/d, size_gb: 1}", "{path: linked/d, size_gb: 1}"],
+         "[1].path: H/linked/d is the file that nodes[0].extra_disks[0] names, which is another disk"),
+        (["{path: images, size_gb: 1}"], "[0].path: H/images is a directory (name a file in it)"),
+        (["{path: nowhere, size_gb: 1}"], "[0].path: H/nowhere is there already and was not made by us"),
+        (["{path: absent/d, size_gb: 1}"], "[0].path: the directory H/absent does not exist (make it: `mkdir -p"),
+        (["{path: base.qcow2/d, size_gb: 1}"], "[0].path: H/base.qcow2 is there and is no directory"),
+        (["{path: /dev/sdz, size_gb: 1}"], "[0].path: /dev is a place of the kernel's own"),
+        (["{path: /proc/d, size_gb: 1}"], "[0].path: /proc is a place of the kernel's own"),
+    ],
+)  # fmt: skip
+def test_a_disk_where_none_can_be_is_refused(load: Load, host: Path, disks: list[str], why: str) -> None:
+    (host / "soft").symlink_to("base.qcow2")
+    (host / "hard").hardlink_to(host / "base.qcow2")
+    (host / "other").symlink_to("foreign.qcow2")
+    (host / "linked").symlink_to("images")
+    (host / "nowhere").symlink_to("gone")
+    with pytest.raises(TopologyInvalid) as refused:
+        load(with_disks(*disks))
+    assert f"nodes[0].extra_disks{why.replace('H/', f'{host}/')}" in str(refused.value)
+    assert "problems" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("base.qcow2", "/base.qcow2 is there and is no directory"),
+        ("base.qcow2/x/y", "/base.qcow2 is there and is no directory"),
+        ("fifo", "/fifo is there and is no directory"),
+        ("/dev/null", "/dev/null is a place of the kernel's own"),
+        ("/proc/x", "/proc/x is a place of the kernel's own"),
+        ("a" * 300, "cannot be looked at: File name too long"),
+    ],
+)
+def test_layers_have_to_have_a_directory(load: Load, place: str, why: str) -> None:
+    with pytest.raises(TopologyInvalid, match="overlay_dir: ") as refused:
+        load(f"{TOPOLOGY}overlay_dir: {place}\n")
+    assert why in str(refused.value)
+
+
+def test_a_directory_of_layers_is_made_where_it_is_missing(load: Load, host: Path) -> None:
+    (host / "linked").symlink_to("images")
+    for place in ("new", "new/er", "images", "linked", "/dev/shm/vmcluster-test"):
+        assert load(f"{TOPOLOGY}overlay_dir: {place}\n").overlay_dir
