@@ -19,6 +19,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.openssh import write_known_hosts
 from reconciler.guest.pool import SshPool
 from reconciler.model.results import NodeSync, ToolError
+from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ class Delivery:
         entries = await asyncio.to_thread(self._library.entries, self._artifact_id)
         await asyncio.to_thread(write_known_hosts, self._known_hosts_path, addresses)
         try:
-            outcomes = await asyncio.gather(*(self._to_node(each, entries, force=force) for each in addresses))
+            outcomes = await together(*(self._to_node(each, entries, force=force) for each in addresses))
         finally:
             await asyncio.to_thread(self._temporary.close)
         return {outcome.node_name: outcome for outcome in outcomes}

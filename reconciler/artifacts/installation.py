@@ -13,6 +13,7 @@ from reconciler.artifacts.module_file import module_name
 from reconciler.artifacts.upload import NODE_STEP_TIMEOUT_S, NodePlace, run_script, tail
 from reconciler.errors import Conflict, InvalidArgument, OperationFailed
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.answers import understood
 from reconciler.guest.pool import SshPool
 from reconciler.model.results import ExecResult, InstallMode, NodeInstall, ToolError
 
@@ -45,7 +46,8 @@ class Examined:
 async def examine(ssh: SshPool, place: NodePlace) -> Examined:
     """Look at a node; changes nothing."""
     said = await run_script(ssh, place.address, node_scripts.EXAMINE, [place.base, place.artifact_id])
-    state, release, vermagic, lacking, record = said.split("\n", 4)
+    with understood(place.address.node, "its kernel and what is installed"):
+        state, release, vermagic, lacking, record = said.split("\n", 4)
     installed = _known(record, place.address.node)
     return Examined(state == "complete", release, vermagic.strip(), installed, frozenset(lacking.split()))
 
@@ -135,7 +137,9 @@ async def install(
 
 async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> NodeInstall:
     """Take out what the node says is installed; where nothing is, nothing is done."""
-    lacking, text = (await run_script(ssh, address, node_scripts.RECALL, [])).split("\n", 1)
+    said = await run_script(ssh, address, node_scripts.RECALL, [])
+    with understood(address.node, "what is installed"):
+        lacking, text = said.split("\n", 1)
     record = parse_record(text, node=address.node)
     if record is None:
         return _nothing_done(address, "nothing is installed")

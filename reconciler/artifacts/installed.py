@@ -42,7 +42,7 @@ def parse_record(text: str, *, node: str) -> InstalledRecord | None:
             packages=packages,
             complete=said["complete"] is True,
         )
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
         raise OperationFailed(
             f"its record of what is installed is damaged: {error}",
             node=node,

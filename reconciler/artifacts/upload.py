@@ -8,6 +8,7 @@ from reconciler.artifacts import node_scripts
 from reconciler.artifacts.entries import EntryKind, TreeEntry
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.answers import understood
 from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, parse_percent, render_rsync_upload
 from reconciler.process import Completed, run
@@ -54,7 +55,9 @@ class NodePlace:
 async def prepare(ssh: SshPool, place: NodePlace, *, force: bool) -> Prepared:
     """Make room for a tree, unless it is there; with `force` it is not taken for complete any more."""
     words = [place.base, place.artifact_id, "yes" if force else "no"]
-    state, *others = (await run_script(ssh, place.address, node_scripts.PREPARE, words)).splitlines()
+    said = await run_script(ssh, place.address, node_scripts.PREPARE, words)
+    with understood(place.address.node, "what trees it has"):
+        state, *others = said.splitlines()
     return Prepared(state == "complete", node_scripts.valid_ids(others))
 
 

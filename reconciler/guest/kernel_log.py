@@ -21,7 +21,7 @@ _KNOWN_LIMIT = 500_000
 """Records of which a follower keeps the times: more than the largest ring buffers hold."""
 
 _FOLLOW_COMMAND = 'read -r boot </proc/sys/kernel/random/boot_id; echo "$boot 0"; export LC_ALL=C; exec cat /dev/kmsg'
-_HEADER = re.compile(r"([0-9a-f-]{36}) ([0-9.]+)\n")
+_HEADER = re.compile(r"([0-9a-f-]{36}) ([0-9]{1,9}(?:\.[0-9]{1,9})?)\n")
 _HEADER_LIMIT_BYTES = 100
 _ALL_READ = "Resource temporarily unavailable"
 _OVERTAKEN = "Broken pipe"

@@ -13,7 +13,7 @@ import re
 from reconciler.kernel_log.line import LogLine, harmless, logged
 
 _HEADER = re.compile(
-    rb"([0-9]{1,10}),([0-9]{1,20}),([0-9]{1,20}),[^;,\n]{1,8}"
+    rb"([0-9]{1,10}),([0-9]{1,20}),([0-9]{1,16}),[^;,\n]{1,8}"
     rb"(?:,caller=(?P<caller>[TC][0-9]{1,10})(?=[,;]))?(?:,[^;\n]{0,256})?;"
 )
 _NO_ESCAPE = re.compile(rb"\\(?!x[0-9a-f]{2})")

@@ -36,6 +36,7 @@ from reconciler.service.login import known_hosts_path
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
 from reconciler.service.standing import Standing, not_running
+from reconciler.together import together
 
 SYNC_TIMEOUT_S = 3600.0
 INSTALL_TIMEOUT_S = 600.0
@@ -108,9 +109,7 @@ class Deployment:
         payload = payload_of(entries, mode)
         targets = await self._running_targets(cluster, nodes)
         places = [NodePlace(each, base, artifact.artifact_id) for each in targets]
-        examined = dict(
-            zip(places, await asyncio.gather(*(examine(self._runtime.ssh, of) for of in places)), strict=True)
-        )
+        examined = dict(zip(places, await together(*(examine(self._runtime.ssh, of) for of in places)), strict=True))
         _require_synced(examined)
         for place, found in examined.items():
             require_same_mode(mode, found, place.address.node)
@@ -204,7 +203,7 @@ async def _on_each(
         progress.report(f"{node}: {outcome.error.message if outcome.error else 'done'}")
         return outcome
 
-    return {outcome.node_name: outcome for outcome in await asyncio.gather(*map(one, work))}
+    return {outcome.node_name: outcome for outcome in await together(*map(one, work))}
 
 
 def _require_synced(examined: Mapping[NodePlace, Examined]) -> None:

@@ -1,15 +1,14 @@
 """Measuring between guests what the faults do, and comparing it with what they should do."""
 
 import asyncio
-import json
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, ValidationError
 
 from reconciler.errors import ClusterError
 from reconciler.faults.combine import wanted_at
@@ -45,6 +44,13 @@ class FaultVerification(Frozen):
         return all(link.verdict is not Verdict.MISMATCH for link in self.links)
 
 
+class _Report(Frozen):
+    """What one node says, by the other's address: the round trips of its own probes, and whose probes it counted."""
+
+    trips: dict[str, tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]]
+    counted: dict[str, tuple[NonNegativeInt, NonNegativeInt]]
+
+
 class FaultVerifier:
     """Measures links. Changes nothing but what the guests' kernels know of their neighbours."""
 
@@ -69,7 +75,7 @@ class FaultVerifier:
 
     async def _measure(
         self, record: ClusterRecord, nodes: list[str], count: int, delay_s: float
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    ) -> tuple[dict[str, _Report], dict[str, str]]:
         """By node what it sent and counted, and for the others why they could not be asked."""
         troubles = dict.fromkeys(await Inspection(self._runtime).not_running(record, nodes), "is not running")
         able = addresses(record, [node for node in nodes if node not in troubles])
@@ -83,9 +89,7 @@ class FaultVerifier:
         await asyncio.sleep(delay_s)
         able = [address for address in able if address.node in sent]
         counted = await self._run(able, ["report", session, PORT], troubles, START_TIMEOUT_S)
-        return {
-            node: {"trips": json.loads(sent[node]), "counted": json.loads(text)} for node, text in counted.items()
-        }, troubles
+        return _understood(sent, counted, troubles), troubles
 
     async def _run(
         self, able: list[GuestAddress], words: Sequence[object], troubles: dict[str, str], timeout_s: float
@@ -104,10 +108,21 @@ class FaultVerifier:
         return printed
 
 
+def _understood(sent: Mapping[str, str], counted: Mapping[str, str], troubles: dict[str, str]) -> dict[str, _Report]:
+    """What each node says; one that says nothing that can be understood is moved to `troubles`."""
+    reports = {}
+    for node, text in counted.items():
+        try:
+            reports[node] = _Report.model_validate_json(f'{{"trips": {sent[node]}, "counted": {text}}}')
+        except ValidationError as error:
+            troubles[node] = f"cannot be understood: {error.errors(include_url=False)[0]['msg']}"
+    return reports
+
+
 def _verdict(
     record: ClusterRecord,
     link: LinkExplanation,
-    measured: Mapping[str, dict[str, Any]],
+    measured: Mapping[str, _Report],
     troubles: Mapping[str, str],
     probes: int,
 ) -> LinkVerdict:
@@ -115,8 +130,8 @@ def _verdict(
         if end not in measured:
             return judge(link, None, f"node {end} {troubles.get(end, 'was not asked')}")
     address = {node: str(record.spec.nodes[node].ip) for node in (link.sender, link.receiver)}
-    arrived, in_all = measured[link.receiver]["counted"].get(address[link.sender], (0, 0))
-    trips = tuple(measured[link.sender]["trips"].get(address[link.receiver], ()))
+    arrived, in_all = measured[link.receiver].counted.get(address[link.sender], (0, 0))
+    trips = measured[link.sender].trips.get(address[link.receiver], ())
     return judge(link, Measured(sent=probes, arrived=arrived, arrived_in_all=in_all, round_trips_ms=trips))
 
 

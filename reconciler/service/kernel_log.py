@@ -31,6 +31,7 @@ from reconciler.service.access import addresses, existing, select_nodes
 from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
 from reconciler.service.standing import Standing, not_running
+from reconciler.together import together
 
 T = TypeVar("T")
 
@@ -237,7 +238,7 @@ async def for_each(
             return error
 
     wanted = list(targets)
-    outcomes = await asyncio.gather(*map(one, wanted))
+    outcomes = await together(*map(one, wanted))
     return {address.node: outcome for address, outcome in zip(wanted, outcomes, strict=True)}
 
 

@@ -1,0 +1,112 @@
+"""Answers of hostile nodes to the questions that the product asks: odd ones are that node's error, and nothing else."""
+
+import json
+import os
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.artifacts.installed import parse_record
+from reconciler.artifacts.node_scripts import parse_installed
+from reconciler.errors import ClusterError, OperationFailed
+from reconciler.guest.answers import understood
+from reconciler.kernel_log.console import parse_console
+from reconciler.model.results import ExecResult
+from reconciler.service import fault_verification
+from reconciler.service.node_probe import judge_buffer, judge_overwritten
+from reconciler.service.node_visit import parse_visit
+from tests.hostile import ROUNDS
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LOG = (
+    "0f0e0d0c-0b0a-4908-8706-050403020100 100.00\n6,0,1,-;Linux version 6.1\n"
+    "2,17,5000000,-,caller=T12;BUG: unable to handle page fault for address: 0\n SUBSYSTEM=x\n"
+)
+VISIT = f"result.json\n\n--\n{{}}\n--\n{'ab' * 32}\next4 1 2 - Live 0x0\n--\n4096\n5\t4\t1\t7\n100.25 80.00\n--\n{LOG}"
+CONSOLE = "[    0.000000] Linux version 6.1\n[    5.000000] BUG: unable to handle page fault\n[    5.1] end trace\n"
+RECORD = json.dumps(
+    {"artifact_id": "ab" * 32, "tree": "/t", "mode": "deb", "release": "6.1", "packages": ["a"], "complete": True}
+)
+ODD = [
+    *("", "\n", "\0", "-", "--\n--\n--\n--\n", "1.2.3", "nan", "inf", "-1", "1e999", "9" * 5000, "0x10", "١٢٣"),
+    *("[" * 100_000, "{" * 100_000, '{"a":' * 50_000, "null", "[]", "{}", '"text"', "[[[]]]", '{"v1": []}', "true"),
+    *("\ufffd" * 1000, "\x1b[2J\x1b]0;x\x07", "a" * 100_000, "NaN", "[NaN]", '{"10.0.0.1": [1e999]}'),
+    *('{"10.0.0.1": [-1]}', '{"10.0.0.1": ["x", null]}', '{"10.0.0.1": 5}', '{"10.0.0.1": [1, 2, 3]}'),
+]
+
+
+def exec_result(stdout: str) -> ExecResult:
+    return ExecResult(exit_code=0, stdout=stdout, stderr="", duration_s=0.1, timed_out=False)
+
+
+def visit(text: str) -> None:
+    seen = parse_visit(exec_result(text), NOW)
+    state = judge_buffer(seen.log, "n1")
+    judge_overwritten(state, parse_console(text.encode(errors="replace")))
+
+
+def buffer(text: str) -> None:
+    judge_overwritten(judge_buffer(exec_result(text), "n1"), [])
+
+
+def report(text: str) -> None:
+    """Either half of what a node says of a measurement; troubles name the node."""
+    troubles: dict[str, str] = {}
+    for sent, counted in ((text, "{}"), ("{}", text)):
+        found = fault_verification._understood({"n1": sent}, {"n1": counted}, troubles)
+        assert ("n1" in found) != ("n1" in troubles) or found.keys() | troubles.keys() == {"n1"}
+
+
+def console(text: str) -> None:
+    judge_overwritten(judge_buffer(exec_result(LOG), "n1"), parse_console(text.encode(errors="replace")))
+
+
+PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
+    "a visit": (visit, VISIT),
+    "the kernel's buffer": (buffer, LOG),
+    "a console": (console, CONSOLE),
+    "a record of what is installed": (lambda text: parse_record(text, node="n1"), f"x\n/t\n{RECORD}\n"),
+    "what an installation printed": (parse_installed, "a\0b\0\0p\0\0depmod"),
+    "a measurement": (report, '{"10.0.0.1": [1.5, 2.5]}'),
+}
+
+
+def try_out(parse: Callable[[str], object], text: str) -> None:
+    """Fail where an answer is more than an error that names its node."""
+    failures = []
+    try:
+        parse(text)
+    except ClusterError as error:
+        failures.append(error.node)
+    assert failures in ([], ["n1"]), text
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_no_odd_answer_is_more_than_an_error_of_its_node(parser: str) -> None:
+    parse, honest = PARSERS[parser]
+    parse(honest)
+    lines = honest.split("\n")
+    for odd in ODD:
+        for text in (odd, honest + odd, *("\n".join([*lines[:at], odd, *lines[at + 1 :]]) for at in range(len(lines)))):
+            try_out(parse, text)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_no_random_fault_in_an_answer_is_more_than_an_error_of_its_node(parser: str) -> None:
+    parse, honest = PARSERS[parser]
+    chance = random.Random(os.environ.get("HOSTILE_SEED", "1"))
+    for _ in range(ROUNDS):
+        text = honest
+        for _ in range(chance.randrange(1, 6)):
+            at, until = sorted(chance.randrange(len(text) + 1) for _ in range(2))
+            until = min(until, at + chance.randrange(12))
+            text = text[:at] + chance.choice([*ODD[:13], *"0123456789-.,;[]{}\n \t", text[at:until] * 2]) + text[until:]
+        try_out(parse, text)
+
+
+def test_what_cannot_be_understood_names_the_node_and_what_was_asked() -> None:
+    with pytest.raises(OperationFailed, match="for it cannot be understood") as failure, understood("n1", "it"):
+        int("1.2.3")
+    assert failure.value.node == "n1"
