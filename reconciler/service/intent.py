@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
+from reconciler.errors import Conflict
 from reconciler.faults.combine import Fault, wanted_at
 from reconciler.faults.validate import expiry, impair_fault, partition_fault
 from reconciler.model import names
@@ -32,10 +33,12 @@ FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "disk_gb", "user_data")
 def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> ClusterRecord:
     """The record with a new specification. Nodes that stay keep what was asked of them; new ones are off.
 
-    A node whose first boot would have gone otherwise gets a new root disk and, if it runs, a power cycle.
+    A node whose first boot would have gone otherwise gets a new root disk and, if it runs, a power cycle. Raises
+    `Conflict` for another `overlay_dir`: nodes would begin on empty disks, and snapshots would be lost from sight.
     """
     if before is None:
         return ClusterRecord(cluster_name=cluster, spec=spec, nodes={name: NodeIntent() for name in spec.nodes})
+    _require_same_place(before, spec)
     if before.deletion is not None:
         before = _revived(before)
     nodes = {name: _intent(before, spec, name) for name in spec.nodes}
@@ -50,6 +53,16 @@ def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> 
             "deletion": None,
         }
     )
+
+
+def _require_same_place(before: ClusterRecord, spec: ClusterSpec) -> None:
+    kept, wanted = before.spec.overlay_dir, spec.overlay_dir
+    if kept != wanted:
+        raise Conflict(
+            f"cluster {before.cluster_name!r} keeps its disks and snapshots in {kept}, and overlay_dir is {wanted} now:"
+            " its nodes would begin on empty disks",
+            hint=f"set overlay_dir to {kept} in the topology or the configuration, or destroy the cluster first",
+        )
 
 
 def _former_files(before: ClusterRecord, spec: ClusterSpec) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reconciler.errors import ErrorCode
+from reconciler.errors import Conflict, ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, Unknown
 from reconciler.model.record import ClusterRecord, ClusterSpec, ImageFile, NodeIntent, NodeSpec, StopMode, WantedPower
 from reconciler.model.topology import Forward
@@ -34,6 +34,13 @@ class TestVerbs:
     def test_a_new_cluster_is_off_and_nothing_was_asked_of_it(self) -> None:
         assert NEW.nodes == {"alpha": NodeIntent(), "beta": NodeIntent()}
         assert NEW.deletion is None
+
+    def test_a_cluster_never_moves_to_another_place_without_its_disks(self) -> None:
+        elsewhere = SPEC.model_copy(update={"overlay_dir": Path("/elsewhere")})
+        with pytest.raises(Conflict, match=f"in {SPEC.overlay_dir}, and overlay_dir is /elsewhere now"):
+            intent.with_spec(RUNNING, CLUSTER, elsewhere)
+        with pytest.raises(Conflict, match="empty disks"):
+            intent.rolled_back(RUNNING, intent.with_spec(None, CLUSTER, elsewhere))
 
     def test_single_nodes_are_started_and_stopped_and_others_stay_as_they_are(self) -> None:
         one = intent.started(NEW, nodes=["beta"])
