@@ -16,11 +16,13 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
 from reconciler.errors import ClusterError
+from reconciler.host.console import note_on_console
 from reconciler.host.disks import manifests
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import freeze_layer, mark_resumed
 from reconciler.host.libvirt.memory_file import prepare_memory, publish_memory
 from reconciler.host.nvram import keep_nvram
+from reconciler.kernel_log.boots import MEMORY_PUT_BACK
 from reconciler.model import names
 from reconciler.model.document import BackingFile, Domain, Layer
 from reconciler.model.plan import ResumeMemory, SweepSnapshot, TakeSnapshot
@@ -88,12 +90,21 @@ async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
     cluster, node = context.cluster, action.node
     layer = action.domain.disks[names.ROOT_DISK].path
     carried_out = await context.libvirt.carried_out(cluster, node)
+    await asyncio.to_thread(_divide_console, action.domain.console, cluster, node)
     await context.snapshots.restore(cluster, node, action.memory, action.domain, carried_out)
     context.checkpoint(f"after restore:{node}")
     await context.libvirt.note_resume(cluster, node, resume_epoch=action.resume_epoch)
     await asyncio.to_thread(mark_resumed, layer, cluster)
     context.checkpoint(f"after mark:{node}")
     context.ssh.drop(cluster, node)
+
+
+def _divide_console(console: Path, cluster: str, node: str) -> None:
+    """Tell on the node's console where its memory was put back: what stands before is of a life that it has not led."""
+    try:
+        note_on_console(console, MEMORY_PUT_BACK)
+    except OSError as error:
+        log.warning("console_not_divided", cluster=cluster, node=node, cause=error.strerror)
 
 
 async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Domain:

@@ -131,6 +131,21 @@ def console_written_ns(path: Path) -> int:
         raise _unreadable(path, error) from error
 
 
+def note_on_console(path: Path, line: str) -> None:
+    """Write a line of this program's own to a log, if there is one. Raises `OSError`.
+
+    virtlogd appends as well (virrotatingfile.c opens with O_APPEND), so that neither overwrites the other.
+    """
+    try:
+        log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.write(log, f"\r\n{line}\r\n".encode())
+    finally:
+        os.close(log)
+
+
 def delete_console_logs(directory: Path, node: str) -> None:
     """Delete a node's console log and its rotated parts (`.0`, `.1`, …; virtlogd.conf(5), max_backups)."""
     pattern = re.compile(rf"{re.escape(node)}\.console\.log(\.[0-9]+)?")

@@ -80,9 +80,11 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             rf"Oops[^\[]{{0,160}}+{_DIE}",
             rf"Internal error: [^\[]{{0,120}}+{_DIE}",
             rf"(?:{_KERNEL_CODE}) ?{_DIE}",
-            rf"[a-z][a-z -]{{2,60}}: [0-9a-f]{{4}} ilc:[0-9] {_DIE}",
+            rf"[A-Za-z][a-z -]{{2,60}}: [0-9a-f]{{4}} ilc:[0-9] {_DIE}",
             rf"[^ (]{{1,16}}\({_N}\): Oops ",
-            rf"Bad mode in [A-Za-z ]{{1,60}} handler detected on CPU{_N}",
+            rf"Bad mode in [A-Za-z ]{{1,60}} handler detected(?: on CPU{_N}|, code 0x)",
+            rf"SError Interrupt on CPU{_N}, code 0x",
+            r"Fixing recursive fault but reboot is needed!",
             r"Insufficient stack space to handle exception!",
             r"Kernel stack overflow(?: in process|\.$)",
             r"Kernel Fault: Code=",
@@ -163,7 +165,15 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             r"VFS: Close: file count is (?:0|zero)",
         ),
     ),
-    (EventKind.BUG, (r"BUG: \S", r"\[ BUG: ", r"CFI failure ")),
+    (
+        EventKind.BUG,
+        (
+            r"BUG: \S",
+            r"\[ BUG: ",
+            r"CFI failure ",
+            r"Unhandled (?:fault|prefetch abort): (?:a?synchronous|(?:im)?precise) [a-z ]{1,60}\(0x",
+        ),
+    ),
 )
 
 LEADS = {
@@ -188,8 +198,29 @@ def _joined() -> str:
 _ALL = re.compile(_joined())
 _BEGINNINGS = frozenset(
     {
-        *("[ ", "--", "==", "8<", "Al", "BU", "Ba", "CF", "CP", "Fr", "IN", "In", "KA", "Ke", "NM", "Oo", "PA", "Sl"),
-        *("UB", "Un", "VF", "WA", "ka", "ke", "km", "pa", "rc", "sl", "tr", "un", "wa"),
+        *(
+            "[ ",
+            "--",
+            "==",
+            "8<",
+            "Al",
+            "BU",
+            "Ba",
+            "CF",
+            "CP",
+            "Fi",
+            "Fr",
+            "IN",
+            "In",
+            "KA",
+            "Ke",
+            "NM",
+            "Oo",
+            "PA",
+            "SE",
+            "Sl",
+        ),
+        *("UB", "Un", "VF", "WA", "Wa", "ka", "ke", "km", "pa", "rc", "sl", "tr", "un", "wa"),
     }
 )
 _DYING = ("[#", "): Oops ")

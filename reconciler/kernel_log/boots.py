@@ -3,6 +3,9 @@
 The clock of a kernel that boots starts from zero and stays behind the one before. One line that is older than those
 around it is no boot: CPUs that stand still print with the clock at which they stopped, a secondary CPU may speak before
 its clock is set, and programs quote old lines. Nor does a kernel begin in the middle of a report.
+
+Where a machine went on from a snapshot's memory the clock tells nothing, as that is in the midst of a boot: there the
+console has a line of this program's own.
 """
 
 import re
@@ -27,9 +30,13 @@ _BANNER = re.compile(r"Linux version [0-9]|Booting Linux on physical CPU |Bootin
 """init/main.c, start_kernel: the first line of every boot; arm, arm64 and RISC-V say on which CPU before it."""
 _FIRMWARE = re.compile(r"SeaBIOS|iPXE|GNU GRUB|GRUB loading|UEFI|BdsDxe|EFI stub|Decompressing Linux|U-Boot |OpenSBI ")
 
+MEMORY_PUT_BACK = "vmcluster: what follows goes on from the memory of a snapshot"
+"""The line on a console between what a machine said and what it says after its memory was put back."""
+
 
 def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
-    """The lines since the kernel began from the beginning, as far back as its clock tells."""
+    """The lines since the kernel began from the beginning, as far back as its clock tells, or since it was put back."""
+    lines = _of_this_life(lines)
     clock = _Clock()
     for index, line in enumerate(lines):
         if line.timestamp_us is not None:
@@ -37,6 +44,14 @@ def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
         elif not line.kernel and _FIRMWARE.search(line.text):
             clock.rebooting = True
     return lines[clock.boot :]
+
+
+def _of_this_life(lines: Sequence[LogLine]) -> Sequence[LogLine]:
+    """Without what a machine said before its memory was put back, which for that kernel has never been."""
+    for index in range(len(lines) - 1, -1, -1):
+        if lines[index].text == MEMORY_PUT_BACK:
+            return lines[index + 1 :]
+    return lines
 
 
 @dataclass(slots=True)

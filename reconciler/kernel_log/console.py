@@ -14,6 +14,7 @@ from itertools import chain, islice
 
 from reconciler.kernel_log.boots import last_boot
 from reconciler.kernel_log.line import LogLine, logged, readable
+from reconciler.kernel_log.unmarked import with_unmarked_report
 
 __all__ = ["ConsoleStream", "Style", "dropped_messages", "dropped_notice", "last_boot", "parse_console", "style_of"]
 
@@ -22,7 +23,7 @@ LINES_LIMIT = 250_000
 
 _PRIORITY = rb"(?:<(?P<priority>[0-9]{1,5})>)?"
 _CALLER = rb"\[[ ]{0,8}(?P<caller>[TC][0-9]{1,10})[ ]{0,8}\]"
-_TIMED = rb"\[(?=[ 0-9]{5})[ ]{0,12}(?P<s>[0-9]{1,20})\.(?P<us>[0-9]{6})[ ]?\](?:" + _CALLER + rb")? ?"
+_TIMED = rb"\[(?=[ 0-9]{5})[ ]{0,12}(?P<s>[0-9]{1,20})\.(?P<us>[0-9]{6})[ ]?\](?: ?" + _CALLER + rb")? ?"
 _STAMP = re.compile(_TIMED)
 _PREFIX = re.compile(_PRIORITY + _TIMED)
 _CALLED = re.compile(_PRIORITY + _CALLER + rb" ?")
@@ -60,9 +61,11 @@ def style_of(output: bytes) -> Style:
 def parse_console(output: bytes) -> list[LogLine]:
     """The newest `LINES_LIMIT` lines of a console's log.
 
-    Only lines with the kernel's mark are its own, where there is one at all.
+    Only lines with the kernel's mark are its own, where there is one at all, and a whole report at the end.
     """
-    return _newest(output, style_of(output))
+    style = style_of(output)
+    lines = _newest(output, style)
+    return lines if style is Style.BARE else with_unmarked_report(lines)
 
 
 class ConsoleStream:

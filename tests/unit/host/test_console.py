@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import OperationFailed
-from reconciler.host.console import ConsolePlace, ConsoleTail, read_console
+from reconciler.host.console import ConsolePlace, ConsoleTail, note_on_console, read_console
 
 
 def rotate(path: Path) -> None:
@@ -93,6 +93,17 @@ def test_from_a_place_in_a_log_that_was_rotated_nothing_is_told(tmp_path: Path) 
     rotate(log)
     append(log, b"something longer\n")
     assert place.read_on(100) is None
+
+
+def test_a_note_stands_on_a_line_of_its_own_in_a_log_that_is_there(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    note_on_console(log, "noted")
+    assert not log.exists()
+    append(log, b"an unfinished line")
+    note_on_console(log, "noted")
+    append(log, b"after\n")
+    assert log.read_bytes().split() == [b"an", b"unfinished", b"line", b"noted", b"after"]
+    assert b"\r\nnoted\r\n" in log.read_bytes()
 
 
 def test_a_log_that_is_not_there_has_no_places(tmp_path: Path) -> None:

@@ -228,6 +228,13 @@ HEADS = {
     "Oops: Kernel access of bad area, sig: 11 [#1]": "oops",
     "Unable to handle kernel pointer dereference in virtual kernel address space": "oops",
     "Oops: 0004 ilc:2 [#1] SMP": "oops",
+    "Low-address protection: 0004 ilc:2 [#1] SMP": "oops",
+    "Bad mode in Synchronous Abort handler detected, code 0x86000004 -- IABT (current EL)": "oops",
+    "SError Interrupt on CPU0, code 0x00000000be000011 -- SError": "oops",
+    "Fixing recursive fault but reboot is needed!": "oops",
+    "Watchdog detected hard LOCKUP on cpu 3": "hard_lockup",
+    "Unhandled fault: synchronous external abort (0x96000010) at 0xffff000012345678": "bug",
+    "Unhandled fault: imprecise external abort (0x1406) at 0x00000000": "bug",
     "illegal operation: 0001 ilc:1 [#1] SMP": "oops",
     "sh(41): Oops [#1]": "oops",
     "Kernel BUG at test_it+0x4/0x9 [verbose debug info unavailable]": "bug_on",
@@ -253,6 +260,11 @@ HEADS = {
 }
 
 LOOK_ALIKES = (
+    "Unhandled fault: alignment exception (0x001) at 0x0000beef",
+    "traps: trial[77] general protection fault ip:7f12 sp:7f34 error:0 in libc.so[7f00+1000]",
+    "spectre_v2: WARNING: Unprivileged eBPF is enabled with eIBRS on",
+    "ACPI BIOS Warning (bug): 32/64X length mismatch in FADT/Gpe0Block",
+    "kernel BUG hunting",
     "sysrq: Trigger a crash",
     "test: Kernel panic - not syncing: quoted",
     "panic: not the kernel's",

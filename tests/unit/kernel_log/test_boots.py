@@ -2,6 +2,7 @@
 
 import pytest
 
+from reconciler.kernel_log.boots import MEMORY_PUT_BACK
 from reconciler.kernel_log.console import last_boot, parse_console
 
 
@@ -80,3 +81,10 @@ def test_after_the_last_words_of_a_shutdown_one_line_is_enough() -> None:
     last = ["[   91.000000] reboot: Restarting system"]
     assert since_boot(*stamped(90), *last, *stamped(0.5)) == ["at 0.5"]
     assert since_boot(*stamped(90), *last, "[   90.999000] still here")[0] == "at 90"
+
+
+def test_what_was_said_before_a_memory_was_put_back_has_never_been() -> None:
+    panic = "[   52.000000] Kernel panic - not syncing: undone"
+    assert since_boot(*stamped(5), panic, *stamped(0, 20), MEMORY_PUT_BACK, *stamped(60, 70)) == ["at 60", "at 70"]
+    assert since_boot(panic, MEMORY_PUT_BACK) == []
+    assert since_boot(panic, MEMORY_PUT_BACK, *stamped(60, 0, 0.5)) == ["at 0", "at 0.5"]

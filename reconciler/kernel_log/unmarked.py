@@ -1,0 +1,28 @@
+"""What a kernel says without its mark after it has had one: `printk.time` can be switched off while it runs (printk.c).
+
+A program may print the like, so it takes a report with the state of a CPU in it, after the last line with a mark.
+"""
+
+import re
+from collections.abc import Sequence
+
+from reconciler.kernel_log.announcements import kind_of
+from reconciler.kernel_log.line import LogLine
+
+_STATE = re.compile(r"CPU: [0-9]{1,5} (?:UID: [0-9]{1,10} )?PID: -?[0-9]{1,10} Comm: ")
+"""lib/dump_stack.c, dump_stack_print_info: also of a kernel without symbols."""
+_STATE_LINES = 12
+"""Lines from an announcement to the state: KASAN's words on the access, a WARN's own text."""
+
+
+def with_unmarked_report(lines: list[LogLine]) -> list[LogLine]:
+    """The lines of a console whose kernel marks its own; from an unmarked report at the end on they are its own too."""
+    last = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].kernel), -1)
+    begins = next((index for index in range(last + 1, len(lines)) if _begins_report(lines, index)), len(lines))
+    return [*lines[:begins], *(line._replace(kernel=True) for line in lines[begins:])]
+
+
+def _begins_report(lines: Sequence[LogLine], index: int) -> bool:
+    if kind_of(lines[index].text) is None:
+        return False
+    return any(_STATE.match(line.text) for line in lines[index + 1 : index + 1 + _STATE_LINES])
