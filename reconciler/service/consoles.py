@@ -1,7 +1,7 @@
-"""The nodes' serial consoles, as the host has logged them."""
+"""The nodes' serial consoles, as the host has logged them and as they are now."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.console import ConsoleStream, parse_console
@@ -11,6 +11,7 @@ from reconciler.model.kernel_log import ConsoleResult, MarkerState
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.console import observe_console, tail_console
 from reconciler.service.access import existing, select_node
+from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
 
 TAIL_LIMIT = 20_000
@@ -18,7 +19,7 @@ _POLL_S = 0.2
 
 
 class Consoles:
-    """The verbs on consoles. No node is asked anything, so they work on dead ones and on those that are off."""
+    """The verbs on consoles. No node is asked anything, so what was logged is there of dead ones too, and when off."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -68,10 +69,45 @@ class Consoles:
             for line in await asyncio.to_thread(lambda: stream.take(log.read_new())):
                 yield shown(line)
 
+    async def attach(
+        self,
+        cluster: str,
+        node: str,
+        typed: AsyncIterator[bytes],
+        on_output: Callable[[bytes], None],
+        *,
+        force: bool = False,
+        on_attached: Callable[[], None],
+    ) -> bool:
+        """Type on a node's serial line and see what it shows, until nothing more is typed; False where it ends itself.
+
+        Raises `ClusterNotRunning`, and `Conflict` where somebody else is on the line and `force` is not given.
+        """
+        record = await self._record(cluster, node)
+        await Inspection(self._runtime).require_running(record, [node])
+        line = await self._runtime.libvirt.open_serial_line(cluster, node, on_output, force=force)
+        typing = asyncio.ensure_future(_type(typed, line.write))
+        ended = asyncio.ensure_future(line.ended.wait())
+        try:
+            on_attached()
+            await asyncio.wait([typing, ended], return_when=asyncio.FIRST_COMPLETED)
+            if typing.done():
+                typing.result()
+            return not line.ended.is_set()
+        finally:
+            typing.cancel()
+            ended.cancel()
+            await line.close()
+
     async def _record(self, cluster: str, node: str) -> ClusterRecord:
         record = await existing(self._runtime.store, cluster)
         select_node(record, node)
         return record
+
+
+async def _type(typed: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
+    async for data in typed:
+        await write(data)
 
 
 def shown(line: LogLine) -> str:

@@ -12,7 +12,15 @@ from tests.lab import inside_lab
 
 CLUSTERS = {
     "kernels": {"test_artifacts", "test_kernel_log", "test_log_commands", "test_systemd_unit"},
-    "nodes": {"test_faults", "test_mcp", "test_snapshot_histories", "test_snapshots", "test_trio", "test_workflow"},
+    "nodes": {
+        "test_faults",
+        "test_mcp",
+        "test_serial_lines",
+        "test_snapshot_histories",
+        "test_snapshots",
+        "test_trio",
+        "test_workflow",
+    },
 }
 """Modules of `guests` by the cluster that they share: two, of about as much work, so that they run side by side."""
 

@@ -45,6 +45,7 @@ def furnish(size: str, image_dir: Path | None) -> None:
     """Everything that libvirt and the tests find in place: private directories, devices, loopback."""
     image_fd = os.open(image_dir, os.O_PATH | os.O_DIRECTORY) if image_dir else None
     mount_tmpfs(Path("/run"), size)
+    Path("/run/lock").mkdir()  # where libvirt locks serial lines
     for directory in PRIVATE_DIRECTORIES:
         mount_private_directory(directory, LAB_ROOT)
     if image_dir is not None and image_fd is not None:

@@ -2,15 +2,16 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import narrate, prints, quiet_pipe
-from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
+from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, conduct, present
 from reconciler.frontends.cli.text import one_line
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ def pull(
     return present(work, Manner(output=output), _show_transfer)
 
 
+_WHY_ENDED = "its machine ended, or somebody else took the line; see `vmcluster status`"
+_BY_SIGNAL = 128
+"""What a shell adds to a signal for the exit code of what it ended."""
+
 Tail = Annotated[int, typer.Option("--tail", "-n", metavar="LINES", min=1, help="How many lines of the end.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")]
 
@@ -86,9 +91,21 @@ def console(
     tail: Tail = 100,
     since: SinceMarker = None,
     follow: Follow = False,
+    attach: Annotated[
+        bool, typer.Option("--attach", "-a", help="Type on the serial line and see what it shows; Ctrl-] leaves it.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --attach: throw somebody else off the line.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ConsoleResult":
-    """Show a node's serial console, also of a dead node or one that is off."""
+    """Show a node's serial console, also of a dead node or one that is off; with --attach, type on it.
+
+    What answers is what the guest runs on ttyS0: most images a login, which needs a password. `user_data` sets one:
+    `chpasswd: {expire: false, users: [{name: root, password: …, type: text}]}`.
+    """
+    if force and not attach:
+        raise typer.BadParameter("is for --attach", param_hint="--force")
+    if attach:
+        _attach(cluster, node, force=force)
     return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
 
@@ -104,6 +121,36 @@ def logs(
 ) -> "ConsoleResult":
     """Show what a node's serial console has shown, as `console` does."""
     return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
+
+
+def _attach(cluster: str, node: str, *, force: bool) -> NoReturn:
+    """Hand the terminal to the serial line, and take it back."""
+    from reconciler.frontends.cli.terminal import Keyboard, is_terminal, show_bytes
+
+    if not is_terminal():
+        raise typer.BadParameter(
+            "needs a terminal; `vmcluster logs` shows what the console has shown, and `vmcluster exec` runs a command",
+            param_hint="--attach",
+        )
+
+    async def work(use: UseCases) -> int:
+        keyboard = Keyboard()
+        with ExitStack() as terminal:
+
+            def attached() -> None:
+                narrate(f"attached to the serial line of {node}; Ctrl-] leaves it")
+                terminal.enter_context(keyboard.taken())
+
+            left = await use.consoles.attach(
+                cluster, node, keyboard.typed(), show_bytes, force=force, on_attached=attached
+            )
+        narrate("")
+        narrate(f"left the serial line of {node}" if left else f"the serial line of {node} has ended: {_WHY_ENDED}")
+        if keyboard.signalled:
+            return _BY_SIGNAL + keyboard.signalled
+        return 0 if left else FAILURE
+
+    raise typer.Exit(conduct(work))
 
 
 def _show_log(

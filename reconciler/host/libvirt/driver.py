@@ -4,7 +4,7 @@ Every method is idempotent: what is already as asked is a success. Every method 
 for our mark first and raises `Conflict` where it is missing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -27,6 +27,7 @@ from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
 from reconciler.host.libvirt.power import read_power
+from reconciler.host.libvirt.serial_line import SerialLine
 from reconciler.host.libvirt.snapshots import Snapshots
 from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
@@ -74,6 +75,7 @@ class Libvirt:
     """libvirt as this program uses it."""
 
     def __init__(self, uri: str) -> None:
+        self._uri = uri
         self.connection = Connection(uri)
         self._domains = SharedLook(partial(self.connection.ask, _list_domains))
         self._networks = SharedLook(partial(self.connection.ask, _list_networks))
@@ -172,6 +174,12 @@ class Libvirt:
     async def carried_out(self, cluster: str, node: str) -> Epochs:
         """The requests that the persistent definition says were carried out."""
         return await self.connection.call(cluster, partial(_carried_out, cluster=cluster, node=node))
+
+    async def open_serial_line(
+        self, cluster: str, node: str, on_output: Callable[[bytes], None], *, force: bool
+    ) -> SerialLine:
+        """The node's serial line; see `SerialLine.open`."""
+        return await SerialLine.open(self._uri, cluster, node, on_output, force=force)
 
     async def suspend(self, cluster: str, node: str) -> None:
         """Stop the CPUs."""

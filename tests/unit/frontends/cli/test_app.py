@@ -126,6 +126,18 @@ def test_every_problem_of_a_topology_is_shown_on_its_line(invoke: Invoke, tmp_pa
     assert len([line for line in ended.err.splitlines() if "broken.yaml" in line or "line" in line]) >= 3
 
 
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [("--attach", "needs a terminal; `vmcluster logs` shows"), ("--force", "is for --attach"), ("-n 0", "'--tail'")],
+)
+def test_a_serial_line_is_for_a_person_at_a_terminal(
+    invoke: Invoke, lab: ClusterRecord, words: str, problem: str
+) -> None:
+    ended = invoke("console", "lab", "alpha", *words.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert problem in ended.err
+
+
 def test_logs_are_those_of_the_console(invoke: Invoke, lab: ClusterRecord) -> None:
     shown = [invoke(command, "lab", "alpha") for command in ("logs", "console")]
     assert shown[0] == shown[1]
