@@ -18,11 +18,16 @@ _STATE_LINES = 12
 def with_unmarked_report(lines: list[LogLine]) -> list[LogLine]:
     """The lines of a console whose kernel marks its own; from an unmarked report at the end on they are its own too."""
     last = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].kernel), -1)
-    begins = next((index for index in range(last + 1, len(lines)) if _begins_report(lines, index)), len(lines))
+    begins = _first_report(lines, last + 1)
     return [*lines[:begins], *(line._replace(kernel=True) for line in lines[begins:])]
 
 
-def _begins_report(lines: Sequence[LogLine], index: int) -> bool:
-    if kind_of(lines[index].text) is None:
-        return False
-    return any(_STATE.match(line.text) for line in lines[index + 1 : index + 1 + _STATE_LINES])
+def _first_report(lines: Sequence[LogLine], start: int) -> int:
+    """Where the first report begins, or how many lines there are. No line is looked at twice for an announcement."""
+    for index in range(start, len(lines)):
+        if _STATE.match(lines[index].text):
+            near = range(max(start, index - _STATE_LINES), index)
+            if found := [before for before in near if kind_of(lines[before].text)]:
+                return found[0]
+            start = index
+    return len(lines)
