@@ -9,6 +9,7 @@ import structlog
 
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
+from reconciler.act.grow import grow_layer
 from reconciler.act.links import apply_links
 from reconciler.act.snapshot import resume_memory, step_clock, sweep_snapshot, take_snapshot
 from reconciler.act.unknown_layers import delete_unneeded
@@ -34,6 +35,7 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     FlattenLayer,
     GiveBack,
+    GrowLayer,
     HealLinks,
     PlugTap,
     Resume,
@@ -67,7 +69,7 @@ async def execute(action: Action, context: ActContext) -> None:
     match action:
         case CreateNetwork() | StartNetwork() | DeleteNetwork():
             await _execute_network(action, context)
-        case CreateLayer() | DeleteLayer() | FlattenLayer() | GiveBack() | WriteSeed() | DeleteSeed():
+        case CreateLayer() | DeleteLayer() | GrowLayer() | FlattenLayer() | GiveBack() | WriteSeed() | DeleteSeed():
             await _execute_file(action, context)
         case DefineDomain() | AttachDisk() | UndefineDomain():
             await _execute_domain(action, context)
@@ -96,13 +98,16 @@ async def _execute_network(action: CreateNetwork | StartNetwork | DeleteNetwork,
 
 
 async def _execute_file(
-    action: CreateLayer | DeleteLayer | FlattenLayer | GiveBack | WriteSeed | DeleteSeed, context: ActContext
+    action: CreateLayer | DeleteLayer | GrowLayer | FlattenLayer | GiveBack | WriteSeed | DeleteSeed,
+    context: ActContext,
 ) -> None:
     match action:
         case CreateLayer():
             await context.layers.create_layer(action.path, action.layer, cluster=context.cluster)
         case DeleteLayer():
             await delete_unneeded(action, context)
+        case GrowLayer():
+            await grow_layer(action, context)
         case FlattenLayer():
             await flatten_layer(action, context)
         case GiveBack():

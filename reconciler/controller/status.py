@@ -6,9 +6,10 @@ from types import MappingProxyType
 
 from reconciler.errors import ClusterError
 from reconciler.faults.observed import active_faults
+from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.action_names import action_name
 from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Power, PowerState, Snapshot, Unknown
-from reconciler.model.plan import KIND_OF, Action, HealLinks, Plan, SetLinks
+from reconciler.model.plan import Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
 from reconciler.plan.drift import Drift

@@ -170,7 +170,7 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
     there = place.observed.layers.get(str(path))
     if isinstance(there, Layer) and (depth > 0 or _stands_on_layers(place, there, base)):
         backing = files_below(there, place.observed.layers)
-        wanted = there if depth else _of_size(place, there, base, size_bytes)
+        wanted = _of_size(place, there, base, size_bytes)
         return ActiveDisk(path, "qcow2", backing, _flattened(place, wanted, backing))  # its name says what it is
     if depth > in_use:
         base = FrozenDisk(path=place.layer_path(depth - 1), format="qcow2")
@@ -188,11 +188,11 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
 
 
 def _of_size(place: _Place, there: Layer, base: FrozenDisk | None, size_bytes: int) -> Layer:
-    """A root disk that began on the image has the size that is wanted; others have that of what they stand on."""
+    """At least the size that is wanted; a layer that began in a snapshot may be as large as the disk was then."""
     began_here = base is not None and there.backing == base.path and str(base.path) not in place.observed.layers
-    if place.target != names.ROOT_DISK or not began_here:
-        return there
-    return there.model_copy(update={"size_bytes": size_bytes})
+    if place.target == names.ROOT_DISK and began_here:
+        return there.model_copy(update={"size_bytes": size_bytes})
+    return there.model_copy(update={"size_bytes": max(there.size_bytes, size_bytes)})
 
 
 def _flattened(place: _Place, there: Layer, backing: tuple[BackingFile, ...]) -> Layer:

@@ -108,6 +108,16 @@ class DeleteLayer(_Action):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrowLayer(_Action):
+    """Make the disk of a layer larger, with what is on it; a machine that runs sees it at once."""
+
+    node: str
+    target: str
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlattenLayer(_Action):
     """Take what the layers between a disk's own layer and `base` hold up into it, so that nothing needs them.
 
@@ -302,6 +312,7 @@ Action = (
     | DeleteNetwork
     | CreateLayer
     | DeleteLayer
+    | GrowLayer
     | FlattenLayer
     | GiveBack
     | WriteSeed
@@ -332,6 +343,7 @@ STAGE_OF: dict[type[Action], Stage] = {
     StartNetwork: Stage.NETWORK,
     PlugTap: Stage.POWER_UP,
     CreateLayer: Stage.PREPARE,
+    GrowLayer: Stage.FILES,
     WriteSeed: Stage.FILES,
     SweepSnapshot: Stage.PREPARE,
     ResumeMemory: Stage.POWER_UP,
@@ -349,34 +361,6 @@ STAGE_OF: dict[type[Action], Stage] = {
     DeleteSeed: Stage.REMOVE_FILES,
     DeleteNetwork: Stage.REMOVE_NETWORK,
 }
-
-KIND_OF: dict[type[Action], str] = {
-    CreateNetwork: "networks",
-    StartNetwork: "networks",
-    DeleteNetwork: "networks",
-    CreateLayer: "layers",
-    DeleteLayer: "layers",
-    FlattenLayer: "layers",
-    GiveBack: "layers",
-    WriteSeed: "seeds",
-    DeleteSeed: "seeds",
-    DefineDomain: "domains",
-    AttachDisk: "domains",
-    UndefineDomain: "domains",
-    ShutDown: "power",
-    CutPower: "power",
-    Start: "power",
-    Resume: "power",
-    Suspend: "power",
-    ResumeMemory: "power",
-    PlugTap: "taps",
-    SetLinks: "links",
-    HealLinks: "links",
-    TakeSnapshot: "snapshots",
-    SweepSnapshot: "snapshots",
-    DeleteSnapshot: "snapshots",
-}
-"""The field of the cluster document that each action brings about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.drift import DriftMode, DriftPolicy
-from reconciler.model.plan import KIND_OF, STAGE_OF, Action, Plan
+from reconciler.model.plan import STAGE_OF, Action, Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from reconciler.plan.documents import (
     stays_up,
 )
 from reconciler.plan.flattening import flattening
+from reconciler.plan.growth import growth
 from reconciler.plan.lending import give_back
 from reconciler.plan.links import set_links
 from reconciler.plan.power import plan_power
@@ -68,7 +69,7 @@ def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterat
 
 
 def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Layers are made, flattened and deleted; one that differs otherwise would have to be rewritten: an obstacle."""
+    """Layers are made, grown, flattened and deleted; what differs otherwise is an obstacle."""
     for path, want in known(desired.layers):
         have = observed.layers.get(path)
         if have is None:
@@ -81,7 +82,9 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 message=f"{have.backing} is not the image any more that {path} was made on: put the old image back, "
                 "or make the disk anew with `vmcluster apply --allow-data-loss`",
             )
-        elif isinstance(have, Layer) and (step := flattening(path, have, want, observed)):
+        elif isinstance(have, Layer) and (
+            step := growth(path, have, want, observed) or flattening(path, have, want, observed)
+        ):
             yield step
         elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring=_FOUND_ONLY)):
             yield Obstacle(

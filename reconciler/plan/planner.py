@@ -15,6 +15,7 @@ from reconciler.model.plan import (
     DeleteLayer,
     FlattenLayer,
     GiveBack,
+    GrowLayer,
     HealLinks,
     Plan,
     PlugTap,
@@ -61,6 +62,7 @@ _BUILDS_ON_FILES = (WriteSeed, DefineDomain, AttachDisk, Start, Resume, ResumeMe
 _CHANGES_A_MACHINE = (
     DefineDomain,
     AttachDisk,
+    GrowLayer,
     FlattenLayer,
     GiveBack,
     UndefineDomain,

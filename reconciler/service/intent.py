@@ -27,7 +27,7 @@ from reconciler.model.topology import RestartPolicy
 FaultRequest = PartitionRequest | ImpairRequest
 
 FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "disk_gb", "user_data")
-"""What a machine gets at its first boot: a change takes a new root disk."""
+"""What a machine gets at its first boot: a change takes a new root disk, but for a `disk_gb` that only grows."""
 
 
 def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> ClusterRecord:
@@ -363,8 +363,7 @@ def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
     if intent is None:
         first = before.first_revisions.get(name, 0)
         return NodeIntent(disk_revision=first, extra_revision=first, boot_epoch=first, resume_epoch=first)
-    first_boot_changed = _first_boot(before.spec.nodes[name]) != _first_boot(spec.nodes[name])
-    if not (first_boot_changed or _login(before.spec) != _login(spec)):
+    if not (_first_boot_changed(before.spec.nodes[name], spec.nodes[name]) or _login(before.spec) != _login(spec)):
         return intent
     return intent.model_copy(
         update={
@@ -389,8 +388,9 @@ def _beyond(intent: NodeIntent) -> int:
     return max(intent.disk_revision, intent.extra_revision, intent.boot_epoch, intent.resume_epoch) + 1
 
 
-def _first_boot(node: NodeSpec) -> tuple[object, ...]:
-    return tuple(getattr(node, field) for field in FIRST_BOOT_FIELDS)
+def _first_boot_changed(before: NodeSpec, after: NodeSpec) -> bool:
+    changed = {field for field in FIRST_BOOT_FIELDS if getattr(before, field) != getattr(after, field)}
+    return bool(changed - {"disk_gb"}) or ("disk_gb" in changed and after.root_disk_bytes < before.root_disk_bytes)
 
 
 def _login(spec: ClusterSpec) -> tuple[object, ...]:

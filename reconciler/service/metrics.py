@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from reconciler.act.outcome import Outcome
 from reconciler.controller.round import RoundResult, Sighting
 from reconciler.errors import ConfigurationInvalid
+from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.document import PowerState
-from reconciler.model.plan import KIND_OF
 
 LOOPBACK = "127.0.0.1"
 UNDEFINED = "undefined"

@@ -26,6 +26,7 @@ from reconciler.model.plan import (
     Disruption,
     FlattenLayer,
     GiveBack,
+    GrowLayer,
     HealLinks,
     PlugTap,
     Resume,
@@ -181,7 +182,7 @@ def resource_address(action: Action, observed: ClusterDocument) -> str:
             return "links"
         case CreateLayer():
             return f"layer/{action.layer.node}/{action.layer.disk}"
-        case DeleteLayer() | FlattenLayer() | GiveBack():
+        case DeleteLayer() | GrowLayer() | FlattenLayer() | GiveBack():
             return f"layer/{action.node}/{_disk_of(action.path, observed)}"
         case _:
             return f"{_NODE_RESOURCES[type(action)]}/{action.node}"

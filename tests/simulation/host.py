@@ -46,6 +46,7 @@ from reconciler.model.plan import (
     Epochs,
     FlattenLayer,
     GiveBack,
+    GrowLayer,
     HealLinks,
     PlugTap,
     Resume,
@@ -160,7 +161,7 @@ class SimulatedHost:
         match action:
             case CreateNetwork() | StartNetwork() | DeleteNetwork():
                 return self._perform_on_network(action)
-            case CreateLayer() | DeleteLayer() | GiveBack() | WriteSeed() | DeleteSeed():
+            case CreateLayer() | DeleteLayer() | GrowLayer() | GiveBack() | WriteSeed() | DeleteSeed():
                 return self._perform_on_file(action)
             case FlattenLayer():
                 return self._flatten_layer(action)
@@ -215,13 +216,17 @@ class SimulatedHost:
 
     # Files.
 
-    def _perform_on_file(self, action: CreateLayer | DeleteLayer | GiveBack | WriteSeed | DeleteSeed) -> Steps:
+    def _perform_on_file(
+        self, action: CreateLayer | DeleteLayer | GrowLayer | GiveBack | WriteSeed | DeleteSeed
+    ) -> Steps:
         match action:
             case CreateLayer():
                 there = self.layers.setdefault(str(action.path), action.layer)
                 assert there == action.layer, f"{action} would write over {there}"
             case DeleteLayer():
                 self._delete_layer(action)
+            case GrowLayer():
+                self._set_layer(str(action.path), size_bytes=action.size_bytes)
             case GiveBack():
                 self._give_back(action)
             case WriteSeed():
@@ -579,7 +584,9 @@ class SimulatedHost:
             revision = intent.disk_revision if target == names.ROOT_DISK else intent.extra_revision
             depth = parsed[3] + 1 if parsed else 0
             top = str(names.layer_path(OVERLAY_DIR, CLUSTER, node, target, revision, depth))
-            layer = Layer(node=node, disk=target, size_bytes=1, backing=disk.path, backing_format=disk.format)
+            below = self.layers.get(str(disk.path))
+            size_bytes = below.size_bytes if isinstance(below, Layer) else 2**20  # of worlds.extra_disk
+            layer = Layer(node=node, disk=target, size_bytes=size_bytes, backing=disk.path, backing_format=disk.format)
             there = self.layers.setdefault(top, layer)
             assert isinstance(there, Layer)
             assert there.backing == disk.path, f"{top} stands on {there.backing}"

@@ -4,9 +4,10 @@ from typing import get_args
 
 import pytest
 
+from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.document import ClusterDocument
 from reconciler.model.drift import DriftMode, DriftPolicy
-from reconciler.model.plan import KIND_OF, Action, Plan, Start, StartNetwork, Suspend
+from reconciler.model.plan import Action, Plan, Start, StartNetwork, Suspend
 from reconciler.plan.drift import withhold
 
 NETWORK = StartNetwork(name="net", reason="is stopped")

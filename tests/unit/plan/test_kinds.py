@@ -170,13 +170,13 @@ class TestLayers:
         ]
 
     def test_one_that_differs_holds_data_and_is_reported(self) -> None:
-        have = ClusterDocument(layers={"/o/a.qcow2": altered(LAYER, size_bytes=50)})
+        have = ClusterDocument(layers={"/o/a.qcow2": altered(LAYER, size_bytes=150)})
         assert [*plan_layers(self.want, have)] == [
             Obstacle(
                 code=ErrorCode.CONFLICT,
                 node="a",
                 terminal=True,
-                message="/o/a.qcow2 differs from what is wanted (size_bytes 50 -> 100) and holds data: "
+                message="/o/a.qcow2 differs from what is wanted (size_bytes 150 -> 100) and holds data: "
                 "put the old value back, or recreate the node with --allow-data-loss",
             )
         ]

@@ -226,7 +226,7 @@ def test_what_is_unknown_of_one_node_holds_back_that_node_alone(kind: str) -> No
 def test_a_layer_that_differs_holds_back_its_node() -> None:
     path, layer = next(iter(WANTED.layers.items()))
     assert isinstance(layer, Layer)
-    todo = plan(WANTED, ClusterDocument(layers={path: layer.model_copy(update={"size_bytes": 1})}))
+    todo = plan(WANTED, ClusterDocument(layers={path: layer.model_copy(update={"size_bytes": 2**40})}))
     assert {action.node for action in todo.actions} == {None, "beta"}
     assert [obstacle.node for obstacle in todo.obstacles] == ["alpha"]
 

@@ -125,7 +125,6 @@ class TestSpecifications:
             {"mac": "52:00:00:00:00:99"},
             {"user_data": {"packages": ["x"]}},
             {"base_image": ImageFile(path=Path("/images/other.qcow2"), format="qcow2", size_bytes=2**30)},
-            {"disk_gb": 20},
         ],
         ids=lambda change: next(iter(change)),
     )
@@ -135,6 +134,18 @@ class TestSpecifications:
         assert only(after) == NodeIntent(
             power=WantedPower.RUNNING, boot_epoch=1, disk_revision=1, instance=1, stop_mode=StopMode.DESTROY
         )
+
+    @pytest.mark.parametrize(
+        ("old", "new", "anew"), [(None, 20, False), (20, 21, False), (20, 3, True), (20, None, True)]
+    )
+    def test_a_root_disk_that_grows_is_kept_and_one_that_would_shrink_is_made_anew(
+        self, old: int | None, new: int | None, anew: bool
+    ) -> None:
+        before = intent.with_spec(None, CLUSTER, spec_with(disk_gb=old))
+        after = intent.with_spec(before, CLUSTER, spec_with(disk_gb=new))
+        assert intent.recreated_nodes(before, after) == ({"alpha"} if anew else frozenset())
+        grown_elsewhere = intent.with_spec(before, CLUSTER, spec_with(disk_gb=new, user_data={"packages": ["x"]}))
+        assert intent.recreated_nodes(before, grown_elsewhere) == {"alpha"}
 
     @pytest.mark.parametrize(
         "change",

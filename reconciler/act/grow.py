@@ -1,0 +1,13 @@
+"""Making a disk larger, whether its machine runs or is off."""
+
+from reconciler.act.context import ActContext
+from reconciler.host.disks.grow import grow_image
+from reconciler.host.libvirt.grow import grow_disk
+from reconciler.model.plan import GrowLayer
+
+
+async def grow_layer(action: GrowLayer, context: ActContext) -> None:
+    """Make the layer as large as is wanted; a machine that is up does it itself, and its guest sees it at once."""
+    connection = context.libvirt.connection
+    if not await grow_disk(connection, context.cluster, action.node, action.path, action.size_bytes):
+        await grow_image(action.path, action.size_bytes, cluster=context.cluster)

@@ -1,0 +1,22 @@
+"""Making the disk in a qcow2 file larger while no machine has it open."""
+
+import asyncio
+from pathlib import Path
+
+from reconciler import process
+from reconciler.host.disks.image_file import read_image_facts
+from reconciler.host.magic import QCOW2
+from reconciler.host.ownership import OwnedKind, not_ours, read_mark
+
+
+async def grow_image(path: Path, size_bytes: int, *, cluster: str) -> None:
+    """Make a layer of ours at least so large; what comes to it reads as zeros, and what is there stays.
+
+    qemu-img refuses where a machine has it open, and changes the header last. Raises `Conflict` where the file is
+    not ours, and `HostCommandFailed` with what qemu-img says.
+    """
+    mark = await asyncio.to_thread(read_mark, path)
+    if mark is None or mark.cluster != cluster or mark.kind is not OwnedKind.LAYER:
+        raise not_ours(path, cluster)
+    if (await asyncio.to_thread(read_image_facts, path)).size_bytes < size_bytes:
+        await process.run(["qemu-img", "resize", "-q", "-f", QCOW2, str(path), str(size_bytes)])
