@@ -50,6 +50,10 @@ class Found:
     frozen_is_all: bool
 
 
+class SharedInSnapshot(Exception):
+    """A file that several nodes shall write to is part of a snapshot, which would change."""
+
+
 class SnapshotMissing(Exception):
     """A disk stands on a snapshot that is not there, and its own layer has not been made."""
 
@@ -67,7 +71,7 @@ def found_in(observed: ClusterDocument) -> Found:
 
 
 def active_disks(record: ClusterRecord, node: str, found: Found) -> dict[str, ActiveDisk]:
-    """Every disk of a node but its seed, by target. Raises `SnapshotMissing`."""
+    """Every disk of a node but its seed, by target. Raises `SnapshotMissing` and `SharedInSnapshot`."""
     spec, intent = record.spec.nodes[node], record.nodes[node]
     image = FrozenDisk(path=spec.base_image.path, format=spec.base_image.format)
     base = _frozen(intent.based_on, node, names.ROOT_DISK, found.observed) if intent.based_on else image
@@ -140,6 +144,8 @@ class _Place:
 
 def _extra(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> ActiveDisk:
     """An extra disk begins as the file at its own path; layers of ours come above it with the first snapshot."""
+    if disk.shared:
+        return _shared(place, disk)
     base = _frozen(based_on, place.node, place.target, place.observed) if based_on is not None else None
     if base is None and not _came_after(place, disk, based_on):
         return _on_layers(place, None, disk.size_bytes)
@@ -147,6 +153,13 @@ def _extra(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> ActiveDi
         return _on_layers(place, base or FrozenDisk(path=disk.path, format=disk.format), disk.size_bytes)
     own = None if disk.existing else Layer(node=place.node, disk=place.target, size_bytes=disk.size_bytes)
     return ActiveDisk(path=disk.path, format=disk.format, backing=(), layer=own)
+
+
+def _shared(place: _Place, disk: ExtraDiskSpec) -> ActiveDisk:
+    """No layer comes between: others would not see what is written to it."""
+    if disk.path in place.found.frozen:
+        raise SharedInSnapshot(disk.path)
+    return ActiveDisk(path=disk.path, format=disk.format, backing=(), layer=None)
 
 
 def _came_after(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from reconciler.desired.claims import Claim, Claims
+from reconciler.desired.claims import Claim, Claims, DiskClaim
 from reconciler.desired.faults import check_fault
 from reconciler.host.cloud_init.cloud_config import required_values, shape_problems, value_problems
 from reconciler.model.names import ALL_NODES, LOOPBACK_NAMES, cluster_dir, mac_address, tap_name
@@ -80,9 +80,10 @@ def check_extra_disks(claims: Claims) -> Iterator[Finding]:
     for disk in claims.disks:
         if not disk.has_size and not disk.existing:
             yield Finding((*disk.location, "size_gb"), "is missing (write `size_gb: 20`, for example)")
-    paths = [Claim((*disk.location, "path"), disk.path) for disk in claims.disks if disk.path]
-    yield from _repeated(paths, "is the disk at {first} too (give each disk a file of its own)", depth=4)
-    yield from _disks_in_the_way(claims, paths)
+    yield from _check_shared(claims.disks)
+    yield from _disks_in_the_way(
+        claims, [Claim((*disk.location, "path"), disk.path) for disk in claims.disks if disk.path]
+    )
 
 
 def check_user_data(claims: Claims) -> Iterator[Finding]:
@@ -162,6 +163,31 @@ def _repeated(claims: Iterable[Claim[object]], message: str, depth: int = 2) -> 
         first = first_at.setdefault(claim.value, claim.location)
         if first != claim.location:
             yield Finding(claim.location, f"{claim.value} {message.format(first=yaml_path(first[:depth]))}")
+
+
+def _check_shared(disks: Iterable[DiskClaim]) -> Iterator[Finding]:
+    """A file is one disk's, or every disk that names it says that it is shared, each on a node of its own."""
+    first_of: dict[Path, DiskClaim] = {}
+    for disk in disks:
+        if disk.shared and not disk.existing:
+            remedy = "make it, as with `truncate -s 20G FILE`, and write `existing: true`"
+            yield Finding((*disk.location, "shared"), f"what several nodes write to is a raw file of yours ({remedy})")
+        first = disk if disk.path is None else first_of.setdefault(disk.path, disk)
+        if first is not disk and (remedy := _how_apart(first, disk)):
+            message = f"{disk.path} is the disk at {yaml_path(first.location)} too ({remedy})"
+            yield Finding((*disk.location, "path"), message)
+
+
+def _how_apart(first: DiskClaim, disk: DiskClaim) -> str:
+    """What to do about two disks in one file; empty where that is as it shall be."""
+    if first.location[:2] == disk.location[:2]:
+        return "give each disk a file of its own"
+    if first.shared and disk.shared:
+        return ""
+    if first.shared or disk.shared:
+        lacking = disk if first.shared else first
+        return f"write `shared: true` at {yaml_path(lacking.location)} too, or give each disk a file of its own"
+    return "give each disk a file of its own, or write `shared: true` at each"
 
 
 def _disks_in_the_way(claims: Claims, paths: Iterable[Claim[Path]]) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ class DiskClaim:
     size_gb: int | None
     has_size: bool
     existing: bool
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ class _Gatherer:
                 size_gb=size_gb if isinstance(size_gb, int) else None,
                 has_size=size_gb is not None or not isinstance(self._raw(location), dict),
                 existing=self._raw((*location, "existing")) is True,
+                shared=self._raw((*location, "shared")) is True,
             )
 
     def _disk_counts(self) -> Iterator[Claim[int]]:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from reconciler.desired.chains import ActiveDisk, SnapshotMissing, active_disks, found_in, needed_layers
+from reconciler.desired.chains import (
+    ActiveDisk,
+    SharedInSnapshot,
+    SnapshotMissing,
+    active_disks,
+    found_in,
+    needed_layers,
+)
 from reconciler.desired.left_off import with_left_off
 from reconciler.errors import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
@@ -195,6 +202,13 @@ def _all_disks(record: ClusterRecord, observed: ClusterDocument) -> dict[str, di
                 code=ErrorCode.SNAPSHOT_LOST,
                 terminal=True,
             )
+        except SharedInSnapshot as error:
+            disks[name] = Unknown(
+                unknown=f"{error} is part of a snapshot, which would change if several nodes wrote to it; "
+                "share another file, or delete the snapshots first",
+                code=ErrorCode.CONFLICT,
+                terminal=True,
+            )
     return disks
 
 
@@ -293,6 +307,7 @@ def _disks(record: ClusterRecord, name: str, actives: Mapping[str, ActiveDisk]) 
             format=active.format,
             bus=extra[target].bus if target in extra else DiskBus.VIRTIO,
             backing=active.backing,
+            shared=target in extra and extra[target].shared,
         )
         for target, active in actives.items()
     }

@@ -91,7 +91,12 @@ def _extra_disk(disk: ExtraDisk, survey: Survey) -> ExtraDiskSpec:
     if disk.existing:
         found = survey.disks[disk.path]
         return ExtraDiskSpec(
-            path=disk.path, size_bytes=found.size_bytes, bus=disk.bus, existing=True, format=found.format
+            path=disk.path,
+            size_bytes=found.size_bytes,
+            bus=disk.bus,
+            existing=True,
+            format=found.format,
+            shared=disk.shared,
         )
     assert disk.size_gb is not None, "a checked topology gives every disk that is to be made a size"
     return ExtraDiskSpec(path=disk.path, size_bytes=disk.size_gb * BYTES_PER_GB, bus=disk.bus, existing=False)

@@ -157,6 +157,12 @@ def _survey_existing(
     if facts is None:
         yield Finding((*disk.location, "path"), trouble)
         return
+    if disk.shared and facts.format != RAW:
+        convert = f"convert it: `qemu-img convert -O raw {path} NEW.raw`"
+        yield Finding(
+            (*disk.location, "path"), f"{path} is {facts.format}, and several nodes write to raw only ({convert})"
+        )
+        return
     disks[path] = ImageFile(path=path, format=facts.format, size_bytes=facts.size_bytes)
     if disk.size_gb is not None and disk.size_gb * BYTES_PER_GB != facts.size_bytes:
         size = f"{facts.size_bytes / BYTES_PER_GB:.3g} GiB"

@@ -85,6 +85,7 @@ class DomainDisk(Frozen):
     bus: DiskBus = DiskBus.VIRTIO
     backing: tuple[BackingFile, ...] = ()
     read_only: bool = False
+    shared: bool = Field(default=False, description="Other nodes write to the file, too.")
 
 
 class DirectBoot(Frozen):

@@ -64,6 +64,7 @@ class ExtraDiskSpec(Frozen):
     bus: DiskBus
     existing: bool
     format: str = "qcow2"
+    shared: bool = False
 
 
 class BootSpec(Boot):

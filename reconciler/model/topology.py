@@ -115,6 +115,11 @@ class ExtraDisk(Frozen):
         default=False,
         description="The file is yours: it is used as it is (qcow2 or raw), and never deleted.",
     )
+    shared: StrictBool = Field(
+        default=False,
+        description="Several nodes name this file, an existing raw one, and write to it at the same time. It is no part"
+        " of snapshots, which the cluster has none of while it has such a disk.",
+    )
 
 
 class Boot(Frozen):

@@ -75,6 +75,7 @@ class Snapshots:
         """
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
+        _require_no_shared_disk(record)
         observed = await self._observed(record)
         if name in observed.snapshots:
             raise _snapshot_exists(cluster, name)
@@ -322,3 +323,14 @@ def _node_info(node: str, part: SnapshotNode) -> SnapshotNodeInfo:
 
 def _file_info(path: Path) -> SnapshotFile:
     return SnapshotFile(path=str(path), size_bytes=allocated_bytes(path))
+
+
+def _require_no_shared_disk(record: ClusterRecord) -> None:
+    for name, node in record.spec.nodes.items():
+        for target, disk in node.extra_disks.items():
+            if disk.shared:
+                raise InvalidArgument(
+                    f"a snapshot cannot hold {disk.path}, disk {target}, which other nodes write to as well",
+                    node=name,
+                    hint="take it out of the topology first, or copy the file while the nodes are off",
+                )

@@ -190,6 +190,8 @@ def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
         _child(element, "address", type="drive", controller="0", bus="0", target="0", unit=str(_unit(target)))
     if disk.read_only:
         _child(element, "readonly")
+    if disk.shared:
+        _child(element, "shareable")  # libvirt then has QEMU go around the host's cache, and take no lock
     _text(element, "serial", target)
     return element
 
@@ -233,6 +235,7 @@ def _parse_disk(element: ET.Element) -> tuple[str, DomainDisk]:
         bus=_BUSES.get(bus, DiskBus.VIRTIO),
         backing=_parse_backing(element),
         read_only=element.find("readonly") is not None,
+        shared=element.find("shareable") is not None,
     )
 
 

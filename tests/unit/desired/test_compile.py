@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 
 from reconciler.desired.compile import HostFacts, compile_document, needs_kvm_verdict, seed_inputs, warnings_for
-from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Snapshot, Tap
+from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Snapshot, Tap, Unknown
 from reconciler.model.record import BootSpec, ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
@@ -139,6 +139,18 @@ def test_a_direct_kernel_boot_is_part_of_the_domain() -> None:
     boot = domain_of(with_node(boot=BootSpec(kernel=Path("/k"), initrd=None, cmdline="quiet"))).boot
     assert boot is not None
     assert (boot.kernel, boot.initrd, boot.cmdline) == (Path("/k"), None, "quiet")
+
+
+def test_a_shared_disk_has_no_layer_and_is_refused_where_a_snapshot_holds_it() -> None:
+    shared = extra_disk("alpha", existing=True).model_copy(update={"format": "raw", "shared": True})
+    record = with_node(extra_disks={"vdb": shared})
+    disk = domain_of(record).disks["vdb"]
+    assert (disk.path, disk.format, disk.shared, disk.backing) == (shared.path, "raw", True, ())
+    part = SnapshotNode(disks={"vdb": FrozenDisk(path=shared.path, format="raw")}, power=SnapshotPower.OFF)
+    held = Snapshot(request=1, include_memory=False, nodes={"alpha": part})
+    found = compiled(record, ClusterDocument(snapshots={"before": held})).domains["alpha"]
+    assert isinstance(found, Unknown)
+    assert f"{shared.path} is part of a snapshot" in found.unknown
 
 
 def test_uefi_variables_begin_again_with_the_root_disk() -> None:

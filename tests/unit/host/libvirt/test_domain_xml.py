@@ -23,7 +23,13 @@ names_ = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", fullmatch=True)
 formats = st.sampled_from(["qcow2", "raw"])
 backings = st.lists(st.builds(BackingFile, path=paths, format=formats), max_size=4).map(tuple)
 disks = st.builds(
-    DomainDisk, path=paths, format=formats, bus=st.sampled_from(DiskBus), backing=backings, read_only=st.booleans()
+    DomainDisk,
+    path=paths,
+    format=formats,
+    bus=st.sampled_from(DiskBus),
+    backing=backings,
+    read_only=st.booleans(),
+    shared=st.booleans(),
 )
 domains = st.builds(
     Domain,
@@ -154,3 +160,8 @@ def test_a_mark_that_we_cannot_have_written_is_no_mark(ours: str, theirs: str) -
 @given(st.text())
 def test_no_text_at_all_makes_the_parser_fail(text: str) -> None:
     assert parse_domain(text) is None
+
+
+def test_a_disk_that_other_nodes_write_to_is_shareable() -> None:
+    assert "<shareable />" in render_disk("vdb", DomainDisk(path=Path("/d.raw"), format="raw", shared=True))
+    assert "<shareable />" not in render_disk("vda", PLAIN.disks["vda"])
