@@ -86,6 +86,7 @@ class Claims:
     images: tuple[Claim[Path], ...]
     boot_files: tuple[Claim[Path], ...]
     root_disks: tuple[RootDiskClaim, ...]
+    uefi_images: tuple[Claim[Path], ...]
     disks: tuple[DiskClaim, ...]
     disk_counts: tuple[Claim[int], ...]
     key_path: Claim[Path] | None
@@ -121,6 +122,7 @@ class _Gatherer:
             images=self._of_all(HostPath, "base_image"),
             boot_files=(*self._of_all(HostPath, "boot", "kernel"), *self._of_all(HostPath, "boot", "initrd")),
             root_disks=tuple(self._root_disks()),
+            uefi_images=tuple(dict.fromkeys(self._uefi_images())),
             disks=tuple(disk for node in self._nodes for disk in self._disks(node)),
             disk_counts=tuple(self._disk_counts()),
             key_path=self._one(HostPath, ("ssh", "key_path")),
@@ -137,6 +139,16 @@ class _Gatherer:
             image = self._one(HostPath, (*node, "base_image")) or self._one(HostPath, ("base_image",))
             if size is not None and image is not None:
                 yield RootDiskClaim(size.location, size.value, image.value)
+
+    def _uefi_images(self) -> Iterator[Claim[Path]]:
+        """The images that UEFI shall boot from, each where that is said."""
+        for node in self._nodes:
+            firmware = self._one(Firmware, (*node, "firmware")) or self._one(Firmware, ("firmware",))
+            image = self._one(HostPath, (*node, "base_image")) or self._one(HostPath, ("base_image",))
+            own = self._raw(node)
+            boot = own["boot"] if isinstance(own, dict) and "boot" in own else self._raw(("boot",))
+            if firmware is not None and firmware.value is Firmware.UEFI and image is not None and boot is None:
+                yield Claim(firmware.location, image.value)
 
     def _machine(self, node: Location) -> MachineClaim:
         virt_type = self._one(VirtType, (*node, "virt_type")) or self._one(VirtType, ("virt_type",))

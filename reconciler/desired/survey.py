@@ -11,6 +11,7 @@ from reconciler.desired.places import find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
 from reconciler.host.disks.image_file import image_identity, read_image_facts
+from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.magic import ARCHIVES, NO_DISKS, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, read_mark
@@ -25,6 +26,7 @@ def survey_host(claims: Claims, settings: Settings) -> Survey:
     for image in claims.images:
         survey.findings.extend(_survey_image(image, survey.images))
     survey.findings.extend(_survey_root_disks(claims, survey.images))
+    survey.findings.extend(_survey_uefi_images(claims, survey.images))
     for file in claims.boot_files:
         survey.findings.extend(_survey_boot_file(file, survey.boot_files))
     for disk in claims.disks:
@@ -41,6 +43,13 @@ def _survey_root_disks(claims: Claims, images: dict[Path, ImageFile]) -> Iterato
             least = -(-image.size_bytes // BYTES_PER_GB)
             message = f"{disk.size_gb} is less than {disk.image} has, and disks never shrink (use at least {least})"
             yield Finding(disk.location, message)
+
+
+def _survey_uefi_images(claims: Claims, images: dict[Path, ImageFile]) -> Iterator[Finding]:
+    for claim in claims.uefi_images:
+        if claim.value in images and not may_boot_by_uefi(claim.value):
+            message = f"{claim.value} has no EFI system partition, so UEFI finds nothing to boot on it"
+            yield Finding(claim.location, f"{message} (write `bios`, name another image, or a kernel under `boot`)")
 
 
 def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator[Finding]:

@@ -52,6 +52,7 @@ def write_host_files(directory: Path) -> None:
     (directory / "stacked.qcow2").write_bytes(qcow2_header(GIB, b"base.qcow2"))
     (directory / "image.vmdk").write_bytes(b"KDMV".ljust(512, b"\0"))
     (directory / "raw.img").write_bytes(bytes(GIB // 1024))
+    (directory / "bios.img").write_bytes(bytes(450) + b"\x83" + bytes(59) + b"\x55\xaa" + bytes(512))
     (directory / "base.vmlinuz").write_bytes(bzimage())
     (directory / "base.initrd").write_bytes(b"\x1f\x8b\x08".ljust(512, b"\0"))
     (directory / "vmlinux").write_bytes(b"\x7fELF\x02".ljust(512, b"\0"))
