@@ -20,6 +20,8 @@ LAB = $(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) --
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 # A lab waits much of its time, for machines that boot and for what shall not happen.
 LABS ?= 3
+# What pytest makes of a test module, which each of its workers makes again where it may not be kept.
+KEEPING_BYTE_CODE := env -u PYTHONDONTWRITEBYTECODE
 SLOWEST := --durations=10 --durations-min=1
 IN_LABS = $(PYTHON_IN) -m pytest tests/integration --dist loadscope --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
 IN_A_LAB = popen//python=$(LAB) $(PYTHON_IN)
@@ -62,8 +64,7 @@ test: ## Run all tests, beside a private libvirt that vanishes with them
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(SAY) "tests that need no host"
-	@: "pytest keeps what it makes of each module, else each worker makes it again"
-	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+	@$(KEEPING_BYTE_CODE) $(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
 	@$(SAY) "what kernel modules for the test machines are built with"
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(SAY) "tests with a real libvirt, in $(LABS) labs side by side"
