@@ -7,12 +7,14 @@ import pytest
 from mcp import Client
 
 from reconciler.store.sqlite import SqliteStore
+from tests.kvm_verdict import give_kvm_verdict
 from tests.unit.frontends.mcp.conftest import Agent
 from tests.unit.store.samples import sample_record
 
 
 async def stored(configuration: dict[str, str]) -> None:
     """Put the cluster `lab` (nodes zeta and alpha, both off) into the store."""
+    give_kvm_verdict(Path(configuration["VMCLUSTER_STATE_DIR"]))
     async with SqliteStore(Path(configuration["VMCLUSTER_STATE_DIR"])) as store:
         await store.put(sample_record(), expected_generation=0, actor="test")
 
