@@ -70,6 +70,7 @@ def test_a_libvirt_that_is_not_there_is_named_without_a_trace(invoke: Invoke, la
         ["start", "lab", "--timeout", "-1"],
         ["push", "lab", "/etc", "/there", "--timeout", "0"],
         ["dmesg", "collect", "lab", "--timeout", "nan"],
+        ["console", "lab", "alpha", "--follow", "-o", "json"],
     ],
 )
 def test_a_wrong_command_line_exits_1_because_2_says_that_a_plan_has_changes(
