@@ -9,6 +9,8 @@ from reconciler.source.problems import Finding, Location, yaml_path
 
 _OF_THE_KERNEL = (Path("/dev"), Path("/proc"), Path("/sys"))
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+_NAME_MAX_BYTES = 200
+"""Files are made and put away under longer names beside their own, and a name has at most 255 bytes."""
 
 _Identity = tuple[int, int, str]
 
@@ -17,6 +19,10 @@ def find_places(claims: Claims) -> Iterator[Finding]:
     """What is wrong with the places of disks and layers, whether they are there yet or not."""
     if claims.overlay_dir is not None and (why := why_no_directory(claims.overlay_dir)):
         yield Finding(("overlay_dir",), why)
+    for disk in claims.disks:
+        if disk.path is not None and len(os.fsencode(disk.path.name)) > _NAME_MAX_BYTES:
+            message = f"{disk.path.name[:20]}... is too long a name for a disk (use at most {_NAME_MAX_BYTES} bytes)"
+            yield Finding((*disk.location, "path"), message)
     yield from _files_with_two_names(claims)
 
 

@@ -211,6 +211,7 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> 
         "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
         f'tar -xpof - -C "$t"; [ -e "$t/{tree.COMPLETE}" ] || {{ echo "the copy was cut" >&2; exit 1; }}; '
         f"if [ -d {target} ] && [ ! -L {target} ]; then {aside}; "
+        f'elif [ -e {target} ] && [ ! -d {target} ] && [ ! -f {target} ]; then echo "{_IS_SPECIAL}" >&2; exit 1; '
         f'elif [ -d "$t/{tree.ROOT}" ] && [ -e {target} ]; then echo "{_IS_FILE}" >&2; exit 1; fi; '
         f'mv -fT -- "$t/{tree.ROOT}" {target}'
     )
@@ -218,11 +219,13 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> 
 
 _TAKEN = "a directory is there already"
 _IS_FILE = "a file is there already, and a directory would take its place"
+_IS_SPECIAL = "a device, a socket or a pipe is there, which no copy may take the place of"
 _MISSING = "it is not there, or may not be read"
 _LINK = "it is a symbolic link"
 _SPECIAL = "it is a device, a socket or a pipe"
 _REFUSALS = {
-    _TAKEN: "`replace` lets the copy take its place",
+    _TAKEN: "`replace` lets the copy take its place, with all that is in it; or name a place in it",
+    _IS_SPECIAL: "name another place; to feed it, write to it with a command on the node",
     _IS_FILE: "name another place, or remove the file first",
     _MISSING: "see what is there with `ls`",
     _LINK: "name what it leads to, as `readlink -f` tells",

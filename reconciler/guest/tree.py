@@ -111,6 +111,11 @@ def require_room(destination: Path, name: str, *, replace: bool) -> None:
     try:
         is_directory = destination.is_dir() and not destination.is_symlink()
         taken = is_directory and (not destination.name or any(destination.iterdir()))
+        if not is_directory and destination.exists() and not destination.is_file() and not destination.is_dir():
+            raise InvalidArgument(
+                f"{destination} is a {kind_of(destination.stat().st_mode)}, which no copy may take the place of",
+                hint="name another place",
+            )
         if not is_directory and not replace and os.path.lexists(destination):
             raise InvalidArgument(
                 f"{destination} is there already", hint="`replace` lets the copy take its place, or name another place"

@@ -51,6 +51,9 @@ class Transfers:
         transfer.absolute(destination)
         if not await asyncio.to_thread(source.exists):
             raise InvalidArgument(f"{source} is not there, or may not be read")
+        if destination.endswith("/") and not await asyncio.to_thread(source.is_dir):
+            hint = f"say where exactly the copy goes, such as {destination}{source.name}"
+            raise InvalidArgument(f"{destination} is the name of a directory, and {source} is a file", hint=hint)
         record = await existing(self._runtime.store, cluster)
         targets = await self._running(record, select_nodes(record, nodes))
         places = asyncio.Semaphore(_PARALLEL)

@@ -26,6 +26,7 @@ def with_disks(*disks: str) -> str:
         (["{path: nowhere, size_gb: 1}"], "[0].path: H/nowhere is there already and was not made by us"),
         (["{path: absent/d, size_gb: 1}"], "[0].path: the directory H/absent does not exist (make it: `mkdir -p"),
         (["{path: base.qcow2/d, size_gb: 1}"], "[0].path: H/base.qcow2 is there and is no directory"),
+        ([f"{{path: {'n' * 201}, size_gb: 1}}"], "[0].path: nnnnnnnnnnnnnnnnnnnn... is too long a name for a disk"),
         (["{path: /dev/sdz, size_gb: 1}"], "[0].path: /dev is a place of the kernel's own"),
         (["{path: /proc/d, size_gb: 1}"], "[0].path: /proc is a place of the kernel's own"),
     ],

@@ -183,6 +183,23 @@ async def test_neither_a_file_nor_a_tree_comes_where_the_other_is(copies: Copies
     assert names(tmp_path) == ["empty", "file", "here"]
 
 
+@pytest.mark.parametrize("replace", [False, True])
+async def test_no_copy_takes_the_place_of_a_device_a_socket_or_a_pipe(
+    copies: Copies, here: Path, tmp_path: Path, replace: bool
+) -> None:
+    file, link, pipe = here / "run.sh", tmp_path / "null", tmp_path / "pipe"
+    link.symlink_to("/dev/null")
+    os.mkfifo(pipe)
+    for place in (pipe, link):
+        with pytest.raises(InvalidArgument, match="a device, a socket or a pipe is there, which no copy may take"):
+            await copies.push(file, place, replace=replace)
+        with pytest.raises(InvalidArgument, match=r"is a (pipe|character device), which no copy may take the place of"):
+            await copies.pull(file, place, replace=replace)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert names(tmp_path) == ["here", "null", "pipe"]
+
+
 async def test_what_is_missing_is_named(copies: Copies, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="nothing-here"):
         await copies.push(tmp_path / "nothing-here", tmp_path / "there")
