@@ -22,6 +22,7 @@ from reconciler.model.record import StopMode
 from reconciler.service import intent
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, kill_at_every_boundary, run, run_in_child, wait_for
+from tests.waiting import PATIENCE_S
 
 CLUSTER = "linked"
 TAPS = {node: names.tap_name(CLUSTER, node) for node in ("n0", "n1")}
@@ -76,7 +77,7 @@ async def carry_out(session: Session) -> None:
 
 
 def output(*argv: str) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stdout
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE_S).stdout
 
 
 def cuts() -> set[tuple[str, str]] | None:

@@ -25,7 +25,7 @@ from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, SharedCluster
 from tests.integration.guests.hearing import KINDS, PAIRS, Hearing, Pair
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 N0_ALONE = frozenset({("n0", "n1"), ("n1", "n0"), ("n0", "n2"), ("n2", "n0")})
 ENDS = frozenset({("n0", "n2"), ("n2", "n0")})
@@ -203,7 +203,7 @@ async def test_a_fault_with_a_duration_heals_by_itself(hearing: Hearing) -> None
 
 
 def output(*argv: str) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
 
 
 def packets(node: str, way: str) -> int:

@@ -16,6 +16,7 @@ from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.names import mac_address, tap_name
 from reconciler.model.record import BootSpec, ClusterSpec, ExtraDiskSpec, ImageFile
 from reconciler.model.topology import DiskBus, Forward, VirtType
+from tests.waiting import PATIENCE_S
 
 from .conftest import TOPOLOGY, Load
 from .files import GIB, KEY_NAME, settings_in
@@ -196,7 +197,7 @@ def test_the_topologies_that_we_ship_are_valid_and_can_run_beside_each_other() -
 
 def test_the_header_that_these_tests_write_is_what_qemu_writes(host: Path) -> None:
     command = ["qemu-img", "create", "-q", "-f", "qcow2", str(host / "real.qcow2"), "2G"]
-    subprocess.run(command, check=True, timeout=30)
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
     (host / "base.qcow2").unlink()
     (host / "real.qcow2").rename(host / "base.qcow2")
     (host / "lab.yaml").write_text(TOPOLOGY)

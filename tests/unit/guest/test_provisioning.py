@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reconciler.guest.provisioning import PROVISIONING_COMMAND, Provisioning, Stage, parse_provisioning
+from tests.waiting import PATIENCE_S
 
 STAGES = ("init-local", "init", "modules-config", "modules-final")
 BEGAN, ENDED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC)
@@ -125,7 +126,7 @@ def test_every_shell_tells_the_same_of_the_files_and_goes_on(shell: str, tmp_pat
     def seen() -> tuple[Provisioning, str]:
         command = PROVISIONING_COMMAND.replace("/run/cloud-init", str(tmp_path / "run"))
         command = command.replace("/etc/cloud", str(tmp_path / "etc")) + "\necho more"
-        ran = subprocess.run([shell, "-c", command], capture_output=True, text=True, check=True, timeout=20)
+        ran = subprocess.run([shell, "-c", command], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
         assert ran.stderr == ""
         return parse_provisioning(ran.stdout)
 

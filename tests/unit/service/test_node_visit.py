@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.model.results import ExecResult
 from reconciler.service.node_visit import LOOK_COMMAND, Visit, parse_visit
+from tests.waiting import PATIENCE_S
 
 MODULES = "virtio_net 69632 0 - Live 0x0000000000000000\next4 1 2 - Live 0x0 (OE)\n"
 VITALS = "4096\n5\t4\t1\t7\n100.25 80.00\n"
@@ -71,7 +72,7 @@ def test_an_answer_that_broke_off_tells_nothing_wrong(output: str) -> None:
 def test_every_shell_tells_the_same_of_this_very_kernel(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
-    ran = subprocess.run([shell, "-c", LOOK_COMMAND], capture_output=True, text=True, check=True, timeout=20)
+    ran = subprocess.run([shell, "-c", LOOK_COMMAND], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     seen = parse_visit(ExecResult(exit_code=0, stdout=ran.stdout, stderr="", duration_s=0.1, timed_out=False), NOW)
     assert seen.vitals is not None
     assert seen.vitals.taint == Path("/proc/sys/kernel/tainted").read_text().strip()

@@ -269,7 +269,7 @@ def test_an_interrupted_change_says_that_it_stays_wanted(tmp_path: Path, lab: Cl
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-        assert process.wait(timeout=30) == 130, rest
+        assert process.wait(timeout=PATIENCE_S) == 130, rest
     assert "interrupted; what you asked for stays wanted: `vmcluster apply` or `vmcluster start` goes on" in rest
     assert "Traceback" not in rest
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -46,7 +48,7 @@ class Server:
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def end(self) -> tuple[str, str]:
-        return self.process.communicate(timeout=20)
+        return self.process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_the_server_ends_cleanly_when_the_client_leaves(server: Server) -> None:
 def test_the_server_ends_cleanly_at_a_signal_though_the_client_stays(server: Server, number: signal.Signals) -> None:
     server.greet()
     server.process.send_signal(number)
-    assert server.process.wait(timeout=20) == 0
+    assert server.process.wait(timeout=PATIENCE_S) == 0
     out, err = server.end()
     assert (out, err) == ("", "")
 

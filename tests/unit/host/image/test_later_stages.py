@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.image.overlay import LATER_STAGES_PATH, PROGRAMS
+from tests.waiting import PATIENCE_S
 
 QUIET = """\
 #cloud-config
@@ -48,7 +49,7 @@ def needed(tmp_path: Path, cloud_config: str, status: str = DONE, script: str | 
     program = PROGRAMS[LATER_STAGES_PATH]
     program = program.replace("/var/lib/cloud", f"{tmp_path}/var/lib/cloud").replace("/run/", f"{tmp_path}/run/")
     program = program.replace("/lib/systemd/systemd-networkd-wait-online", "true")
-    done = subprocess.run(["/bin/sh", "-eu", "-c", program], capture_output=True, check=False, timeout=10)
+    done = subprocess.run(["/bin/sh", "-eu", "-c", program], capture_output=True, check=False, timeout=PATIENCE_S)
     assert done.stderr == b""
     return done.returncode == 0
 
