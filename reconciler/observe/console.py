@@ -1,7 +1,6 @@
 """What a node's serial console shows, as the host has logged it."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
@@ -10,7 +9,7 @@ from reconciler.kernel_log.console import Style, style_of
 from reconciler.model.names import console_path
 from reconciler.model.record import ClusterRecord
 
-__all__ = ["ConsolePlace", "console_end", "console_style", "console_written_at", "observe_console", "tail_console"]
+__all__ = ["ConsolePlace", "console_end", "console_style", "observe_console", "tail_console"]
 
 _SAMPLE_BYTES = 256 * 1024
 
@@ -43,14 +42,6 @@ def console_style(record: ClusterRecord, node: str) -> Style:
 def console_end(record: ClusterRecord, node: str) -> ConsolePlace:
     """Where a node's console log ends now. Raises `OperationFailed` where it cannot be read."""
     return ConsolePlace.end_of(_path(record, node))
-
-
-def console_written_at(record: ClusterRecord, node: str) -> datetime | None:
-    """When a node last wrote to its console; None where it never did."""
-    try:
-        return datetime.fromtimestamp(_path(record, node).stat().st_mtime, UTC)
-    except OSError:
-        return None
 
 
 def _path(record: ClusterRecord, node: str) -> Path:

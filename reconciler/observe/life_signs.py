@@ -19,6 +19,22 @@ async def observe_life_signs(record: ClusterRecord, node: str) -> LifeSigns | Un
     return await asyncio.to_thread(_look, record, node)
 
 
+async def observe_power_turn(record: ClusterRecord, node: str) -> datetime | None:
+    """When a node's present run began; of one that is off, when it last wrote to its console, if ever it did."""
+    return await asyncio.to_thread(_turn, record, node)
+
+
+def _turn(record: ClusterRecord, node: str) -> datetime | None:
+    start = read_machine_start(domain_name(record.cluster_name, node))
+    if not isinstance(start, Unknown):
+        return datetime.fromtimestamp(start.started_ns / 1e9, UTC)
+    try:
+        written_ns = console_written_ns(console_path(record.spec.overlay_dir, record.cluster_name, node))
+    except OperationFailed:
+        return None
+    return datetime.fromtimestamp(written_ns / 1e9, UTC)
+
+
 def _look(record: ClusterRecord, node: str) -> LifeSigns | Unknown:
     start = read_machine_start(domain_name(record.cluster_name, node))
     if isinstance(start, Unknown):

@@ -26,8 +26,7 @@ from reconciler.model.results import (
 )
 from reconciler.model.status import Condition
 from reconciler.observe.cluster import FoundDomains
-from reconciler.observe.console import console_written_at
-from reconciler.observe.life_signs import observe_life_signs
+from reconciler.observe.life_signs import observe_life_signs, observe_power_turn
 from reconciler.plan.standstill import halt_of
 from reconciler.service.access import addresses, existing
 from reconciler.service.node_probe import Probe, console_state, probe, silent_state
@@ -205,7 +204,7 @@ async def _shown(
     record: ClusterRecord, look: Look, nodes: tuple[str, ...], probes: Mapping[str, Probe | ClusterError]
 ) -> ClusterStatus:
     shown = await together(*(_node(record, name, look, probes.get(name)) for name in nodes))
-    return _status_of(look, tuple(shown))
+    return _status_of(record, look, tuple(shown))
 
 
 def _state_in(look: Look, node: str) -> DomainState:
@@ -239,9 +238,9 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
 
 
 async def _unseen(record: ClusterRecord, node: str, look: Look, error: ClusterError | None) -> Condition:
-    """Whether a node that gave no answer is provisioned is not known since it was last heard of."""
-    heard = await asyncio.to_thread(console_written_at, record, node)
-    since = heard or min((of.last_transition for of in look.status.conditions), default=look.status.updated_at)
+    """That of a node that gave no answer: not known since it was turned on or off."""
+    turned = await observe_power_turn(record, node)
+    since = turned or min((of.last_transition for of in look.status.conditions), default=look.status.updated_at)
     return unseen_condition(_state_in(look, node), error.message if error else "", since)
 
 
@@ -267,7 +266,7 @@ def _not_whole(cluster: str, down: Mapping[str, Standing]) -> ClusterError:
     return error
 
 
-def _status_of(look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:
+def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:
     networks = look.observed.networks.values() if look.observed else ()
     return ClusterStatus(
         cluster_name=look.record.cluster_name,
@@ -275,7 +274,7 @@ def _status_of(look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:
         nodes=nodes,
         generation=look.record.generation,
         observed_generation=look.status.observed_generation,
-        conditions=(*look.status.conditions, *([cluster_condition(look.record, nodes)] if nodes else [])),
+        conditions=(*look.status.conditions, *([cluster_condition(record, nodes)] if nodes else [])),
     )
 
 

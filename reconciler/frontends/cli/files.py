@@ -86,6 +86,7 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what co
 @app.command()
 @prints
 def console(
+    ctx: typer.Context,
     cluster: Cluster,
     node: Node,
     tail: Tail = 100,
@@ -105,6 +106,7 @@ def console(
     if force and not attach:
         raise typer.BadParameter("is for --attach", param_hint="--force")
     if attach:
+        _require_alone(ctx)
         _attach(cluster, node, force=force)
     return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
@@ -121,6 +123,14 @@ def logs(
 ) -> "ConsoleResult":
     """Show what a node's serial console has shown, as `console` does."""
     return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
+
+
+def _require_alone(ctx: typer.Context) -> None:
+    """Refuse what is for a log where there is none: `--attach` shows what comes, as it comes."""
+    for name in ("tail", "since", "follow", "output"):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter("does not go with --attach", param_hint=f"--{name}")
 
 
 def _attach(cluster: str, node: str, *, force: bool) -> NoReturn:

@@ -129,7 +129,13 @@ def test_every_problem_of_a_topology_is_shown_on_its_line(invoke: Invoke, tmp_pa
 
 @pytest.mark.parametrize(
     ("words", "problem"),
-    [("--attach", "needs a terminal; `vmcluster logs` shows"), ("--force", "is for --attach"), ("-n 0", "'--tail'")],
+    [
+        ("--attach", "needs a terminal; `vmcluster logs` shows"),
+        ("--force", "is for --attach"),
+        ("-a -f", "--follow: does not go with"),
+        ("-a -o json", "does not go with"),
+        ("-n 0", "'--tail'"),
+    ],
 )
 def test_a_serial_line_is_for_a_person_at_a_terminal(
     invoke: Invoke, lab: ClusterRecord, words: str, problem: str
