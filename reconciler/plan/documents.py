@@ -16,7 +16,7 @@ LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})
 
 _WORDS = {
     "boot_files": "the kernel or initrd of that name is another file now",
-    "nvram": "UEFI's variables begin again",
+    "nvram": "UEFI's variables are in another file",
 }
 
 
