@@ -38,7 +38,7 @@ async def test_larger_disks_keep_what_is_on_them_above_a_snapshot_running_or_off
             await session.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
             assert await sizes() == ["8", "8", "1"]
             await said("echo kept > /root/mark; echo kept | dd of=/dev/vdb conv=fsync status=none; sync")
-            await session.snapshots.create(CLUSTER, "small")
+            await session.snapshots.create(CLUSTER, "small", include_memory=True)
 
             write(10, 2)
             await session.clusters.apply(CLUSTER)
@@ -51,7 +51,10 @@ async def test_larger_disks_keep_what_is_on_them_above_a_snapshot_running_or_off
             assert await sizes() == ["12", "12", "3"]
             assert await said("cat /root/mark; head -c 4 /dev/vdb") == "kept\nkept"
 
-            await session.snapshots.revert(CLUSTER, "small", restart_after=False)
-            assert (await session.clusters.plan(CLUSTER, start=False)).plan.converged
+            await session.snapshots.revert(CLUSTER, "small", ssh_timeout_s=BOOT_TIMEOUT_S)
+            assert (await session.clusters.plan(CLUSTER)).plan.converged
+            assert await said("cat /root/mark; df --output=size -BG / | tail -n 1 | tr -dc 0-9") == "kept\n8"
+            await session.clusters.restart(CLUSTER, ssh_timeout_s=BOOT_TIMEOUT_S)
+            assert await sizes() == ["12", "12", "3"]
         finally:
             await session.clusters.destroy(CLUSTER, remove_overlays=True)
