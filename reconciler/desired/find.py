@@ -80,7 +80,9 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
     if text.endswith(SUFFIXES):
         message = f"there is no file {shown(text)} here, and no topology of that name in {settings.topology_dir}"
     here = _close_to(text, Path())
-    close = f"{here}, a file here" if here else suggestion(_stem(text), names)
+    if here:
+        return TopologyNotFound(message, hint=f"did you mean {here}, a file here?")
+    close = suggestion(_stem(text), names)
     meant = f"did you mean {close}? " if close else ""
     if not names:
         hint = f"{meant}it holds none; put a file NAME.yaml there, or give the path of a file"

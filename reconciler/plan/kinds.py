@@ -80,7 +80,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 node=want.node,
                 terminal=True,
                 message=f"{have.backing} is not the image any more that {path} was made on: put the old image back, "
-                "or make the disk anew with `vmcluster apply --allow-data-loss`",
+                "or make the disk again with `vmcluster apply --allow-data-loss`",
             )
         elif isinstance(have, Layer) and (
             step := growth(path, have, want, observed) or flattening(path, have, want, observed)

@@ -35,7 +35,7 @@ Start = Annotated[bool, typer.Option("--start/--no-start", help="Have all nodes 
 
 AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Agree to nodes being restarted for the change.")]
 AllowDataLoss = Annotated[
-    bool, typer.Option("--allow-data-loss", help="Agree to nodes being made anew and disks being deleted.")
+    bool, typer.Option("--allow-data-loss", help="Agree to nodes being made again and to disks being deleted.")
 ]
 PlanHash = Annotated[
     str | None,
@@ -117,7 +117,7 @@ def rollback(
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus | PlanView":
-    """Want of a cluster again what was wanted before: its topology and the power of its nodes."""
+    """Go back to what was wanted of a cluster before: its topology and the power of its nodes."""
     if dry_run:
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
@@ -152,7 +152,7 @@ def adopt(
     allow_data_loss: AllowDataLoss = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Make the lost record of a cluster anew, from its topology and from what is there on the host."""
+    """Make the lost record of a cluster again, from its topology and from what is there on the host."""
     manner = Manner(output=output)
     wanted = given(topology, manner) if topology is not None else None
 

@@ -72,7 +72,7 @@ Handle = Annotated[
 ]
 Duration = Annotated[
     float | None,
-    typer.Option("--duration", metavar="SECONDS", help="Heal by itself then, whoever watches; left out: never."),
+    typer.Option("--duration", metavar="SECONDS", help="Heal then, even when nobody watches; left out: never."),
 ]
 While = Annotated[str | None, typer.Option("--while", metavar="COMMAND...", help=HELD_COMMAND_HELP)]
 

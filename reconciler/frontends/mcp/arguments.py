@@ -79,7 +79,7 @@ DirectionName = Annotated[
 ]
 Duration = Annotated[
     Annotated[float, AsNumber, Field(gt=0, allow_inf_nan=False)] | None,
-    Field(description="Seconds after which the fault heals by itself, whoever watches; left out: never."),
+    Field(description="Seconds after which the fault heals by itself, even when nobody watches; left out: never."),
 ]
 Milliseconds = Annotated[float, AsNumber, Field(ge=0, allow_inf_nan=False)]
 Percentage = Annotated[float, AsNumber, Field(ge=0, le=100, allow_inf_nan=False)]

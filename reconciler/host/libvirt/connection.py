@@ -215,8 +215,8 @@ class Connection:
         except libvirt.libvirtError as error:
             raise LibvirtUnavailable(
                 f"no answer from libvirt at {self._uri}: {error.get_error_message()}",
-                hint="start it (`systemctl start libvirtd`, or `libvirtd -d` without a service manager); "
-                "`vmcluster doctor` tells more",
+                hint="start it (`systemctl start libvirtd`, or `virtlogd -d && libvirtd -d` without a service manager)"
+                "; `vmcluster doctor` tells more",
             ) from error
 
     def _tell(self, event: HostEvent) -> None:
