@@ -217,14 +217,7 @@ def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | No
         yield (*place, "name"), "must be text (put it in quotes)"
         return
     own = {key.replace("-", "_").strip(): key for key in entry}
-    if "name" not in own and not own.keys() & {"snapuser"}:
-        yield place, "has no `name` (write `- name: alice`, and what else the account has below it)"
-    if entry.get("sudo") and not isinstance(entry["sudo"], str | list | tuple):
-        yield (*place, "sudo"), "must be a rule as text (write `ALL=(ALL) NOPASSWD:ALL`, for example)"
-    if entry.get("groups") and not _is_names(
-        list(entry["groups"]) if isinstance(entry["groups"], Mapping) else entry["groups"]
-    ):
-        yield (*place, "groups"), "must be names of groups (write `[sudo, adm]`, for example)"
+    yield from _field_problems(entry, own, place)
     if _KEYS in own:
         yield from _key_problems(entry[own[_KEYS]], (*place, own[_KEYS]))
     if _name_of(entry) != ssh_user:
@@ -237,16 +230,28 @@ def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | No
         yield (*place, "shell"), why
 
 
+def _field_problems(entry: Mapping[str, Any], own: Mapping[str, str], place: Place) -> Iterator[tuple[Place, str]]:
+    """What an account lacks, or what the module that makes accounts ends at; `own` are its fields as they are spelt."""
+    if not own.keys() & {"name", "snapuser"}:
+        yield place, "has no `name` (write `- name: alice`, and what else the account has below it)"
+    if entry.get("sudo") and not isinstance(entry["sudo"], str | list | tuple):
+        yield (*place, "sudo"), "must be a rule as text (write `ALL=(ALL) NOPASSWD:ALL`, for example)"
+    groups = entry.get("groups")
+    if groups and not _is_names(list(groups) if isinstance(groups, Mapping) else groups):
+        yield (*place, "groups"), "must be names of groups (write `[sudo, adm]`, for example)"
+
+
 def _password_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:
     """Sshd lets nobody in whose password has expired, with a key neither; and `chpasswd` lets all expire by default."""
     asked = user_data.get("chpasswd")
     if not isinstance(asked, Mapping) or means(asked.get("expire", True), ours=False):
         return
-    old = asked.get("list") or ()
-    lines = [*(old.splitlines() if isinstance(old, str) else old if isinstance(old, list | tuple) else ())]
-    users = asked.get("users") if isinstance(asked.get("users"), list | tuple) else ()
-    named = [str(line).partition(":")[0].strip() for line in lines]
-    named += [str(user.get("name")) for user in users or () if isinstance(user, Mapping)]
+    lines, users = asked.get("list"), asked.get("users")
+    lines = lines.splitlines() if isinstance(lines, str) else lines
+    named = [str(line).partition(":")[0].strip() for line in (lines if isinstance(lines, list | tuple) else ())]
+    named += [
+        str(of.get("name")) for of in (users if isinstance(users, list | tuple) else ()) if isinstance(of, Mapping)
+    ]
     if ssh_user in named:
         yield (
             ("chpasswd",),
