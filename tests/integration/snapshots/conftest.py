@@ -14,6 +14,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
+from reconciler.act import snapshot
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.domain_xml import parse_domain
 from reconciler.host.libvirt.driver import Libvirt
@@ -28,6 +29,13 @@ NODE = "n0"
 DISK_BYTES = 8 << 20
 BLOCK_BYTES = 64 << 10
 _ALIASES = {"vda": "virtio-disk0", "vdb": "virtio-disk1"}
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines in their firmware take no login; each revert of a memory would wait 36 s for one, to set the clock."""
+    monkeypatch.setattr(snapshot, "_CLOCK_LOGIN_S", 0.01)
+    monkeypatch.setattr(snapshot, "_LATE_CLOCK_LOGIN_S", 0.01)
 
 
 @dataclass
