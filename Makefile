@@ -40,7 +40,7 @@ define BUILD_IMAGE
 if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
 
-.PHONY: help setup host image demo test other-release lint type arch generated check bench soak docs clean
+.PHONY: help setup host image demo test other-release lowest lint type arch generated check bench soak docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,15 @@ other-release: ## Tests of what depends on the host's release, on the other Debi
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.other_release --image-dir $(TEST_IMAGE_DIR) $(if $(LONG),--long)
+
+# What logs in, speaks MCP and prints: where other versions of libraries show.
+lowest: setup ## Tests with the lowest versions of all libraries that pyproject.toml allows
+	@rm -rf build/lowest && mkdir -p build
+	@$(SAY) "installing the lowest versions allowed"
+	@$(PYTHON_IN) -m venv build/lowest
+	@$(PYTHON_IN) -m tests.lowest | build/lowest/bin/python -m pip install -q --disable-pip-version-check -r /dev/stdin
+	@build/lowest/bin/python -m pytest tests/unit/guest tests/unit/frontends tests/unit/store tests/unit/source \
+	  -n $(WORKERS) --dist loadfile -p no:cacheprovider
 
 check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
 

@@ -5,6 +5,7 @@ import os
 import socket
 
 import asyncssh
+from asyncssh.kex import get_kex_algs
 
 from reconciler.errors import SshError
 from reconciler.guest.address import GuestAddress
@@ -18,8 +19,10 @@ _KEEPALIVE_INTERVAL_S = 10
 _KEEPALIVE_COUNT = 3
 _SESSION_LIMIT = 8  # sshd_config(5): MaxSessions is 10; two remain for ending a command and for probing
 
-# A guest is a few microseconds away: cheap key exchange counts, compression does not.
-_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "mlkem768x25519-sha256")
+# A guest is a few microseconds away: cheap key exchange counts, compression does not. What the installed libraries
+# lack, such as the last one, would make every login fail.
+_WANTED_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "mlkem768x25519-sha256")
+_KEX = tuple(name for name in _WANTED_KEX if name.encode() in get_kex_algs())
 _CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
 
 

@@ -56,7 +56,7 @@ def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
     """The manifests that can be read, oldest first. Blocking."""
     found: list[Manifest] = []
     for name in names_in(names.cluster_dir(overlay_dir, cluster) / "snapshots"):
-        with suppress(OperationFailed):  # a damaged one is observed as unknown, and reported by every round
+        with suppress(OperationFailed, Conflict):  # it is observed as unknown, and reported by every round
             manifest = _read_manifest(snapshot_dir(overlay_dir, cluster, name), cluster)
             found.extend([manifest] if manifest is not None else [])
     return sorted(found, key=lambda manifest: (manifest.created_at, manifest.request))

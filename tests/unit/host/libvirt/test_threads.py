@@ -23,13 +23,13 @@ def test_answers_and_errors_are_the_callers() -> None:
 
 
 def test_calls_go_on_beside_one_that_hangs_and_more_hanging_ones_start_no_more_threads() -> None:
-    release, threads = threading.Event(), DaemonThreads(2, "test")
+    release, threads = threading.Event(), DaemonThreads(2, "hanging")
     hanging: Future[bool] = threads.submit(release.wait)
     assert threads.submit(int, "7").result(TIMEOUT_S) == 7
     others = [threads.submit(release.wait) for _ in range(5)]
     given_up = threads.submit(int, "8")
     assert given_up.cancel()
-    assert sum(thread.name.startswith("test-") for thread in threading.enumerate()) == 2
+    assert sum(thread.name.startswith("hanging-") for thread in threading.enumerate()) == 2
     release.set()
     assert hanging.result(TIMEOUT_S)
     assert all(other.result(TIMEOUT_S) for other in others)
