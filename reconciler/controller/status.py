@@ -149,7 +149,8 @@ def _running(record: ClusterRecord, observed: ClusterDocument) -> Condition:
     if down:
         told = ", ".join(_with_cause(observed, node) for node in down)
         return _verdict(ConditionType.RUNNING, False, "NodesDown", f"not running: {told}")
-    return _verdict(ConditionType.RUNNING, True, "AllRunning", "")
+    off = [name for name, intent in record.nodes.items() if intent.power is WantedPower.OFF]
+    return _verdict(ConditionType.RUNNING, True, "AllRunning", f"off, as wanted: {', '.join(off)}" if off else "")
 
 
 def _snapshots_made(record: ClusterRecord, observed: ClusterDocument, before: RecordStatus | None) -> frozenset[int]:

@@ -137,7 +137,7 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
     observed, recreated = preview.difference.observed, intent.recreation_causes(preview.before, preview.after)
     lines = [
-        f"{of.change} {resource_address(of, observed)}: {of.reason} [{of.disruption}]"
+        f"{of.change} {resource_address(of, observed)}: {of.reason}" + (f" [{of.disruption}]" if of in refused else "")
         for of in actions
         if of in refused or of in causes
     ]

@@ -281,9 +281,10 @@ def _snapshot_exists(cluster: str, name: str) -> SnapshotExists:
 def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) -> None:
     now, then = set(record.spec.nodes), set(snapshot.nodes)
     if now != then:
-        added, removed = ", ".join(sorted(now - then)), ", ".join(sorted(then - now))
+        changes = (("added", now - then), ("removed", then - now))
+        told = ", ".join(f"{what} since then: {', '.join(sorted(nodes))}" for what, nodes in changes if nodes)
         raise RevertFailed(
-            f"snapshot {name!r} is of other nodes: since then came {added or 'none'} and went {removed or 'none'}",
+            f"snapshot {name!r} is of other nodes ({told})",
             hint="apply a topology with the nodes of the snapshot first, or revert to another one",
         )
 

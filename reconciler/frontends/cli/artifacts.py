@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.completion import complete_artifact, complete_node
+from reconciler.frontends.cli.kernel_logs import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.session import Manner, UseCases, present
@@ -42,9 +43,22 @@ class InstallModeName(StrEnum):
 DEFAULT_DEST = "/opt/vmcluster/artifacts"
 _GOES_ON = "run it again, and it goes on"
 
+
+def _names(values: list[str] | None) -> list[str] | None:
+    """The nodes of all `--node` and `--nodes` together."""
+    return [name for value in values for name in node_names(value) or ()] if values else None
+
+
 Nodes = Annotated[
     list[str] | None,
-    typer.Option("--node", metavar="NODE", help="Only this node; repeatable.", autocompletion=complete_node),
+    typer.Option(
+        "--node",
+        "--nodes",
+        metavar="A,B",
+        help="Only these nodes; repeatable.",
+        autocompletion=complete_node,
+        callback=_names,
+    ),
 ]
 DestBase = Annotated[
     str, typer.Option("--dest", metavar="DIR", help="Directory on the nodes that holds the trees.", callback=valid_text)

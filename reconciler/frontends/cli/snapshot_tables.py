@@ -53,17 +53,17 @@ def loss_lines(losses: RevertLosses) -> Iterator[str]:
     yield f"going back to snapshot {one_line(losses.snapshot_name)}{since}; lost is what has come since:"
     width = max((len(node) for node in losses.per_node), default=0)
     for node, loss in losses.per_node.items():
-        yield f"  {one_line(node):<{width}}  {_loss(loss)}"
+        yield f"  {one_line(node):<{width}}  {_loss(loss, losses.snapshot_name)}"
     yield f"`vmcluster snapshot create {one_line(losses.cluster_name)} NAME --memory` would keep all of it"
 
 
-def _loss(loss: NodeLoss) -> str:
+def _loss(loss: NodeLoss, target: str) -> str:
     memory = {True: "its memory and ", False: "", None: "its memory, if it runs, and "}[loss.memory]
     written = "what it wrote" if loss.written_bytes is None else f"{size(loss.written_bytes)} on its disks"
-    if loss.kept_by is None:
+    if loss.kept_by in (None, target):
         return f"{memory}{written}; no snapshot keeps any of it"
-    until = f" ({at(loss.kept_until)})" if loss.kept_until else ""
-    return f"{memory}{written}; up to {one_line(loss.kept_by)}{until} that snapshot keeps it"
+    until = f", up to {at(loss.kept_until)}" if loss.kept_until else ""
+    return f"{memory}{written}; snapshot {one_line(loss.kept_by)} keeps what came before it{until}"
 
 
 def show_tree(tree: SnapshotTree) -> None:

@@ -13,7 +13,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, PowerState
 from reconciler.model.drift import DriftMode, DriftPolicy
 from reconciler.model.plan import Plan
-from reconciler.model.record import ClusterRecord, Deletion
+from reconciler.model.record import ClusterRecord, Deletion, WantedPower
 from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle
 from reconciler.service.inspection import Inspection
@@ -101,6 +101,15 @@ async def test_a_node_that_went_down_unwatched_is_in_the_conditions_at_once(
     stored = await runtime.store.status(CLUSTER)
     assert stored is not None
     assert stored.conditions[-1].status is ConditionStatus.TRUE, "a look writes nothing"
+
+
+def test_running_names_the_nodes_that_are_off_as_wanted() -> None:
+    record = running_record("alpha", "beta")
+    off = record.nodes["alpha"].model_copy(update={"power": WantedPower.OFF})
+    record = record.model_copy(update={"nodes": {**record.nodes, "alpha": off}})
+    found = status_after(record, powered(record, PowerState.OFF), Plan(), (), None, NOW)
+    running = next(of for of in found.conditions if of.type is ConditionType.RUNNING)
+    assert (running.status, running.message) == (ConditionStatus.TRUE, "off, as wanted: alpha")
 
 
 @pytest.mark.parametrize(

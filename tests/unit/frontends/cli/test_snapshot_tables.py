@@ -116,14 +116,16 @@ def test_what_a_revert_loses_is_told_node_by_node_with_what_keeps_it() -> None:
         per_node={
             "n0": NodeLoss(memory=True, written_bytes=3 * MIB, kept_by="b", kept_until=TAKEN),
             "node": NodeLoss(memory=False, written_bytes=0, kept_by=None, kept_until=None),
-            "n2": NodeLoss(memory=None, written_bytes=None, kept_by="a", kept_until=None),
+            "n2": NodeLoss(memory=None, written_bytes=None, kept_by="c", kept_until=None),
+            "n3": NodeLoss(memory=False, written_bytes=0, kept_by="a", kept_until=TAKEN),
         },
     )
     assert list(loss_lines(losses)) == [
         "going back to snapshot a, as of 2026-01-02 03:04:05Z; lost is what has come since:",
-        "  n0    its memory and 3.0 MiB on its disks; up to b (2026-01-02 03:04:05Z) that snapshot keeps it",
+        "  n0    its memory and 3.0 MiB on its disks; snapshot b keeps what came before it, up to 2026-01-02 03:04:05Z",
         "  node  0 B on its disks; no snapshot keeps any of it",
-        "  n2    its memory, if it runs, and what it wrote; up to a that snapshot keeps it",
+        "  n2    its memory, if it runs, and what it wrote; snapshot c keeps what came before it",
+        "  n3    0 B on its disks; no snapshot keeps any of it",
         "`vmcluster snapshot create lab NAME --memory` would keep all of it",
     ]
 
