@@ -1,31 +1,23 @@
 """What a disk image says of itself: format, virtual size and backing file, from its first and last bytes.
 
-The layout is QEMU's `docs/interop/qcow2.txt`: all integers big-endian; a header of 72 bytes in version 2, and
-of `header_length` bytes in version 3; then extensions of (type, length, data padded to 8 bytes) up to the
-backing file's name, which ends within the first cluster. Pure.
+A qcow2 header is followed by extensions of (type, length, data padded to 8 bytes) up to the backing file's name,
+which ends within the first cluster (QEMU's `docs/interop/qcow2.txt`). Pure.
 """
 
 import struct
 from dataclasses import dataclass
 
+from reconciler.host.disks.qcow2_header import CLUSTER_BITS, MAGIC, Header, read_fields, require_possible
 from reconciler.host.magic import ENOUGH_BYTES, GUEST_FORMATS, QCOW2, RAW, what_it_is
 
-_QCOW_MAGIC = b"QFI\xfb"
-_FIXED_PART = struct.Struct(">4sIQIIQ")  # magic, version, backing offset, backing length, cluster bits, size
-_V2_LENGTH = 72
-_V3_LENGTH_FIELD = struct.Struct(">100xI")
 _EXTENSION = struct.Struct(">II")
 _END_OF_EXTENSIONS = 0
 _BACKING_FORMAT = 0xE2792ACA
 _BACKING_NAME_MAX_BYTES = 1023
-_CLUSTER_BITS = range(9, 22)
 
-_CRYPT_METHOD = struct.Struct(">32xI")
-_L1_TABLE = struct.Struct(">36xIQ")  # entries, offset
-_L1_ENTRY_BYTES = 8
-_INCOMPATIBLE_FEATURES = struct.Struct(">72xQ")
-_CORRUPT, _EXTERNAL_DATA_FILE = 1 << 1, 1 << 2
+_CORRUPT, _EXTERNAL_DATA_FILE, _COMPRESSION_TYPE = 1 << 1, 1 << 2, 1 << 3
 _KNOWN_FEATURES = 0b11111  # dirty, corrupt, external data file, compression type, extended L2 entries: QEMU 7.2
+_KNOWN_COMPRESSIONS = range(2)  # zlib, zstd
 _SECTOR_BYTES = 512
 _PAD = "is it cut off? else fill it up: `truncate -s %512 {path}`"
 
@@ -50,34 +42,31 @@ def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> Imag
 
     Raises `ValueError` where they contradict themselves.
     """
-    if not head.startswith(_QCOW_MAGIC):
+    if not head.startswith(MAGIC):
         return _other_facts(what_it_is(head, ending), file_size_bytes)
-    version, backing_offset, backing_length, cluster_bits, size_bytes = _fixed_part(head)
-    if version == 1:
+    header = read_fields(head)
+    if header.version == 1:
         return ImageFacts("qcow", file_size_bytes)
-    if version not in {2, 3}:
-        raise ValueError(f"qcow2 version {version} is unknown")
-    if cluster_bits not in _CLUSTER_BITS:
-        raise ValueError(f"2^{cluster_bits} bytes is no size for a cluster")
-    length = _header_length(head, version)
-    unusable = _obstacle(head, version, file_size_bytes)
-    if backing_offset == 0:
-        return ImageFacts(QCOW2, size_bytes, unusable=unusable)
-    backing = _backing_name(head, backing_offset, backing_length)
-    backing_format = _backing_format(head, length, backing_offset)
-    return ImageFacts(QCOW2, size_bytes, backing, backing_format, unusable)
+    require_possible(header)
+    unusable = _feature_obstacle(header) or _size_obstacle(header, file_size_bytes)
+    backing_format = _backing_format(head, header.length, header.backing_offset or 1 << header.cluster_bits)
+    if header.backing_offset == 0:
+        return ImageFacts(QCOW2, header.size_bytes, unusable=unusable)
+    backing = _backing_name(head, header.backing_offset, header.backing_length)
+    return ImageFacts(QCOW2, header.size_bytes, backing, backing_format, unusable)
 
 
 def header_span(head: bytes) -> int:
     """How many of an image's first bytes `parse_header` needs, as far as `head` can tell."""
-    if not head.startswith(_QCOW_MAGIC):
+    if not head.startswith(MAGIC):
         return max(len(head), ENOUGH_BYTES)
-    if len(head) < _V2_LENGTH:
+    try:
+        header = read_fields(head)
+    except ValueError:
         return len(head)
-    _, backing_offset, backing_length, cluster_bits, _ = _fixed_part(head)
-    if cluster_bits not in _CLUSTER_BITS:
+    if header.cluster_bits not in CLUSTER_BITS:
         return len(head)
-    return min(backing_offset + backing_length, 1 << cluster_bits)
+    return min(header.backing_offset + header.backing_length, 1 << header.cluster_bits)
 
 
 def _other_facts(found: str, size_bytes: int) -> ImageFacts:
@@ -87,38 +76,37 @@ def _other_facts(found: str, size_bytes: int) -> ImageFacts:
     return ImageFacts(RAW, size_bytes, unusable=f"has {size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({_PAD})")
 
 
-def _obstacle(head: bytes, version: int, file_size_bytes: int) -> str | None:
-    """What of an image's header says that it cannot stand by itself, or is not whole."""
-    features = _INCOMPATIBLE_FEATURES.unpack_from(head)[0] if version > 2 else 0  # noqa: PLR2004
-    entries, offset = _L1_TABLE.unpack_from(head)
-    if _CRYPT_METHOD.unpack_from(head)[0]:
+def _feature_obstacle(header: Header) -> str | None:
+    """What of an image's header says that it cannot stand by itself, or not here."""
+    features = header.incompatible_features
+    if header.crypt_method:
         return "is encrypted (write a plain copy with its secret: qemu-img(1), `convert`)"
     if features & _EXTERNAL_DATA_FILE:
         return "keeps its data in another file (make one file of both: `qemu-img convert -O qcow2 {path} NEW.qcow2`)"
     if features & _CORRUPT:
         return "is marked corrupt (see `qemu-img check {path}`, and take a copy that is whole)"
-    if unknown := [bit for bit in range(64) if features & ~_KNOWN_FEATURES & 1 << bit]:
-        bits = ", ".join(map(str, unknown))
-        return f"needs features that are not known here: bit {bits} (convert it with the QEMU that made it)"
-    if offset + entries * _L1_ENTRY_BYTES > file_size_bytes:
-        return "ends before its own tables, so it is cut off (copy it again)"
+    if unknown := _unknown_features(header):
+        return f"needs features that are not known here: {unknown} (convert it with the QEMU that made it)"
     return None
 
 
-def _fixed_part(head: bytes) -> tuple[int, int, int, int, int]:
-    if len(head) < _V2_LENGTH:
-        raise ValueError(f"its header ends after {len(head)} bytes")
-    _, version, backing_offset, backing_length, cluster_bits, size_bytes = _FIXED_PART.unpack_from(head)
-    return version, backing_offset, backing_length, cluster_bits, size_bytes
+def _size_obstacle(header: Header, file_size_bytes: int) -> str | None:
+    """What of an image's header says that it is not whole."""
+    if header.tables_end > file_size_bytes:
+        return "ends before its own tables, so it is cut off (copy it again)"
+    if rest := header.size_bytes % _SECTOR_BYTES:
+        whole = header.size_bytes - rest + _SECTOR_BYTES
+        grow = f"grow it: `qemu-img resize -f qcow2 {{path}} {whole}`"
+        return f"has {header.size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({grow})"
+    return None
 
 
-def _header_length(head: bytes, version: int) -> int:
-    if version == 2:  # noqa: PLR2004
-        return _V2_LENGTH
-    if len(head) < _V3_LENGTH_FIELD.size:
-        raise ValueError(f"its header ends after {len(head)} bytes")
-    (length,) = _V3_LENGTH_FIELD.unpack_from(head)
-    return int(length)
+def _unknown_features(header: Header) -> str:
+    features = header.incompatible_features
+    unknown = [f"bit {bit}" for bit in range(64) if features & ~_KNOWN_FEATURES & 1 << bit]
+    if header.compression not in _KNOWN_COMPRESSIONS or bool(header.compression) != bool(features & _COMPRESSION_TYPE):
+        unknown.append(f"compression {header.compression}")
+    return ", ".join(unknown)
 
 
 def _backing_name(head: bytes, offset: int, length: int) -> str:
@@ -134,7 +122,7 @@ def _backing_format(head: bytes, position: int, end: int) -> str | None:
         position += _EXTENSION.size
         if kind == _END_OF_EXTENSIONS:
             return None
-        if position + length > min(end, len(head)):
+        if position + length > end:
             raise ValueError("a header extension reaches beyond the header")
         if kind == _BACKING_FORMAT:
             return head[position : position + length].decode("ascii", errors="replace")

@@ -20,20 +20,22 @@ SPOILT = {
     "corrupt.qcow2": {79: b"\2"},
     "external.qcow2": {79: b"\4"},
     "future.qcow2": {78: b"\1"},
-    "cut-off.qcow2": {39: b"\1", 44: b"\1"},
+    "cut-off.qcow2": {44: b"\1"},
+    "damaged.qcow2": {59: b"\0"},
+    "uneven.qcow2": {31: b"\1"},
 }
 """Images that a header makes unusable: what it says, by offset."""
 
 
 def qcow2_header(size_bytes: int, backing: bytes = b"", version: int = 2) -> bytes:
-    """The header of an empty qcow2 image; see QEMU's docs/interop/qcow2.txt."""
-    length = 72 if version == 2 else 104
-    offset = length if backing else 0
-    fields = (b"QFI\xfb", version, offset, len(backing), 16, size_bytes, 0, 0, 0, 0, 0, 0, 0)
-    head = bytearray(struct.pack(">4sIQIIQIIQQIIQ", *fields).ljust(length, b"\0"))
+    """An empty qcow2 image of at most 4 GiB: its header and two empty tables; see QEMU's docs/interop/qcow2.txt."""
+    length, cluster = (72 if version == 2 else 104), 1 << 13
+    offset = length + 8 if backing else 0
+    fields = (b"QFI\xfb", version, offset, len(backing), 13, size_bytes, 0, 512, cluster, 2 * cluster, 1, 0, 0)
+    head = struct.pack(">4sIQIIQIIQQIIQ", *fields)
     if version > 2:
-        head[100:104] = struct.pack(">I", length)
-    return (bytes(head) + backing).ljust(65536, b"\0")
+        head += struct.pack(">QQQII", 0, 0, 0, 4, length)
+    return (head + bytes(8) + backing).ljust(3 * cluster, b"\0")
 
 
 def bzimage(size_bytes: int = 4096) -> bytes:

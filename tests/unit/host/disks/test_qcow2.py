@@ -1,4 +1,5 @@
 import os
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -54,7 +55,8 @@ def test_the_longest_backing_name_is_read(tmp_path: Path) -> None:
 def test_a_backing_name_beyond_the_first_read_is_found() -> None:
     name = b"/far/base.qcow2"
     head = bytearray(5000 + len(name))
-    struct.pack_into(">4sIQIIQ", head, 0, b"QFI\xfb", 2, 5000, len(name), 16, MIB)
+    tables = (0, 1, 1 << 16, 2 << 16, 1, 0, 0)
+    struct.pack_into(">4sIQIIQIIQQIIQ", head, 0, b"QFI\xfb", 2, 5000, len(name), 16, MIB, *tables)
     head[5000:] = name
     assert header_span(bytes(head[:4096])) == len(head)
     assert parse_header(bytes(head), 200_000) == ImageFacts("qcow2", MIB, name.decode(), None)
@@ -138,9 +140,7 @@ def test_an_image_with_luks_in_its_header_is_encrypted(tmp_path: Path) -> None:
     """The header alone: to make such an image, QEMU first measures the processor, and on a busy one it gives up."""
     image = tmp_path / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "8M"], check=True)
-    with image.open("r+b") as file:
-        file.seek(32)  # crypt_method in docs/interop/qcow2.txt
-        file.write((2).to_bytes(4, "big"))
+    spoil(image, 32, 2)  # crypt_method in docs/interop/qcow2.txt
     assert str(read_image_facts(image).unusable).startswith("is encrypted")
 
 
@@ -156,23 +156,99 @@ def test_a_directory_or_a_pipe_is_no_image_and_does_not_block(tmp_path: Path) ->
             read_image_facts(place)
 
 
+def opened_by_qemu(image: Path) -> bool:
+    words = ["qemu-img", "info", "-f", "qcow2", str(image)]
+    return subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+
+def spoil(image: Path, at: int, value: int, size_bytes: int = 4) -> None:
+    with image.open("r+b") as file:
+        file.seek(at)
+        file.write(value.to_bytes(size_bytes, "big"))
+
+
 @pytest.mark.parametrize(
-    ("version", "offset", "length", "cluster_bits", "complaint"),
+    ("at", "value", "size_bytes", "complaint"),
     [
-        (4, 0, 0, 16, "version 4"),
-        (3, 0, 0, 63, "no size for a cluster"),
-        (3, 200, 1024, 16, "backing file"),
-        (3, 200, 0, 16, "backing file"),
-        (3, 1 << 60, 10, 16, "backing file"),
+        (4, 4, 4, "qcow2 version 4 is unknown"),
+        (20, 8, 4, "2^8 bytes is no size for a cluster"),
+        (20, 22, 4, "2^22 bytes is no size"),
+        (20, 2**32 - 1, 4, "bytes is no size for a cluster"),
+        (20, 9, 4, "L1 table of 1 entries is too small"),
+        (20, 17, 4, "reference count table cannot be at offset 65536"),
+        (24, 1 << 63, 8, "too small for 9223372036854775808 bytes"),
+        (24, 600 * MIB, 8, "L1 table of 1 entries is too small"),
+        (36, 0, 4, "L1 table of 0 entries is too small"),
+        (36, (4 * MIB) + 1, 4, "L1 table of 33554440 bytes is too large"),
+        (40, 0x30200, 8, "L1 table cannot be at offset 197120"),
+        (40, 1 << 63, 8, "L1 table cannot be at offset"),
+        (48, 0x10001, 8, "reference count table cannot be at offset 65537"),
+        (56, 0, 4, "no reference count table"),
+        (56, 129, 4, "reference count table of 8454144 bytes is too large"),
+        (60, 65537, 4, "no place for 65537 snapshots"),
+        (64, 7, 8, "no place for 0 snapshots"),
+        (96, 7, 4, "reference counts have 2^7 bits"),
+        (100, 0, 4, "0 bytes is no length for its header"),
+        (100, 111, 4, "111 bytes is no length"),
+        (100, 0x10008, 4, "65544 bytes is no length"),
+        (116, 1 << 31, 4, "extension reaches beyond the header"),
+        (8, 65537, 8, "backing file"),
     ],
 )
-def test_a_header_that_contradicts_itself_is_damaged(
-    tmp_path: Path, version: int, offset: int, length: int, cluster_bits: int, complaint: str
+def test_a_header_that_qemu_does_not_open_is_damaged(
+    tmp_path: Path, at: int, value: int, size_bytes: int, complaint: str
 ) -> None:
-    head = struct.pack(">4sIQIIQ", b"QFI\xfb", version, offset, length, cluster_bits, MIB)
-    (tmp_path / "disk").write_bytes(head + bytes(4000))
-    with pytest.raises(ImageNotFound, match=complaint):
-        read_image_facts(tmp_path / "disk")
+    image = qemu_img_create(tmp_path / "disk", "64M")
+    assert opened_by_qemu(image)
+    spoil(image, at, value, size_bytes)
+    assert not opened_by_qemu(image)
+    with pytest.raises(ImageNotFound, match=rf"is damaged: .*{re.escape(complaint)}"):
+        read_image_facts(image)
+
+
+def test_an_image_of_version_1_is_of_another_format(tmp_path: Path) -> None:
+    image = qemu_img_create(tmp_path / "disk", "64M")
+    spoil(image, 4, 1)
+    assert not opened_by_qemu(image)
+    assert read_image_facts(image).format == "qcow"
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "size_bytes", "unusable"),
+    [
+        (40, 1 << 56, 8, "cut off"),
+        (48, 1 << 24, 8, "cut off"),
+        (24, 64 * MIB - 100, 8, "qemu-img resize -f qcow2 {path} 67108864"),
+        (104, 1, 1, "compression 1"),
+        (104, 2, 1, "compression 2"),
+    ],
+)
+def test_a_header_that_no_layer_can_stand_on_says_why(
+    tmp_path: Path, at: int, value: int, size_bytes: int, unusable: str
+) -> None:
+    image = qemu_img_create(tmp_path / "disk", "64M")
+    spoil(image, at, value, size_bytes)
+    assert unusable in str(read_image_facts(image).unusable)
+
+
+def test_an_uneven_size_is_gone_after_the_command_that_is_named(tmp_path: Path) -> None:
+    image = qemu_img_create(tmp_path / "disk", "64M")
+    spoil(image, 24, 64 * MIB - 100, 8)
+    command = re.search("`(.*)`", str(read_image_facts(image).unusable))
+    assert command is not None
+    subprocess.run(command[1].format(path=image).split(), check=True, capture_output=True)
+    assert read_image_facts(image) == ImageFacts("qcow2", 64 * MIB)
+
+
+def test_a_header_without_room_for_extensions_is_read(tmp_path: Path) -> None:
+    """`qemu-img create` always writes some; other programs need not."""
+    image = qemu_img_create(tmp_path / "disk", "64M")
+    with image.open("r+b") as file:
+        file.seek(104)
+        file.write(bytes(4096 - 104))
+    spoil(image, 100, 104)
+    assert opened_by_qemu(image)
+    assert read_image_facts(image) == ImageFacts("qcow2", 64 * MIB)
 
 
 def test_every_cut_of_a_real_header_is_an_answer_or_a_damaged_image(tmp_path: Path) -> None:
