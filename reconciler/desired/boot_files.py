@@ -21,7 +21,7 @@ from reconciler.host.magic import (
 from reconciler.model.record import BootSpec, ClusterRecord
 
 _INITRDS = frozenset({*UNPACKERS, "cpio"})
-_NO_INITRDS = DISK_FORMATS | NO_DISKS | ARCHIVES | {"tar", "compress", "lzip"}
+_NO_INITRDS = DISK_FORMATS | NO_DISKS | ARCHIVES | {"tar", "old cpio", "compress", "lzip"}
 """An initrd may be a file system without a header that is known here; these it cannot be."""
 
 _WORDS = {RAW: "nothing that is known here", ELF: "an ELF file", ISO: "an ISO 9660 image"}

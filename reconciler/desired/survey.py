@@ -1,7 +1,7 @@
 """What a topology needs of the host: images, kernels, keys and disks that are looked at, never touched."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from reconciler.desired.boot_files import why_not_booted
@@ -13,11 +13,13 @@ from reconciler.errors import ErrorCode, ImageNotFound
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
-from reconciler.host.magic import ARCHIVES, NO_DISKS, QCOW2, RAW, UNPACKERS
+from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.record import BYTES_PER_GB, ImageFile
 from reconciler.settings import Settings
 from reconciler.source.problems import Finding, Location
+
+_UNPACK = "unpack it, and name the image that it holds"
 
 
 def survey_host(claims: Claims, settings: Settings) -> Survey:
@@ -55,7 +57,7 @@ def _survey_uefi_images(claims: Claims, images: dict[Path, ImageFile]) -> Iterat
 def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator[Finding]:
     if claim.value in images:
         return
-    facts, trouble = _image_facts(claim.value)
+    facts, trouble = _image_facts(claim.value, _why_not_booted)
     if facts is None:
         yield Finding(claim.location, trouble, ErrorCode.IMAGE_NOT_FOUND)
     else:
@@ -67,14 +69,25 @@ def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator
         )
 
 
-def _image_facts(path: Path) -> tuple[ImageFacts | None, str]:
-    """The facts of an image that can stand below a layer, or None and why it cannot."""
+def _image_facts(path: Path, why_unfit: Callable[[Path, ImageFacts], str | None]) -> tuple[ImageFacts | None, str]:
+    """The facts of an image that can stand below a layer, or None and why it cannot; `why_unfit` is for its use."""
     try:
         facts = read_image_facts(path)
     except ImageNotFound as error:
         return None, str(error)
-    trouble = _why_unusable(path, facts)
+    trouble = why_unfit(path, facts) or _why_unusable(path, facts)
     return (None, f"the disk image {path} {trouble}") if trouble else (facts, "")
+
+
+def _why_not_booted(_: Path, facts: ImageFacts) -> str | None:
+    if facts.holds in PACKED:
+        return f"is {facts.holds}, not qcow2 or raw ({_UNPACK})"
+    return "is empty (make it: `vmcluster image build`)" if facts.size_bytes == 0 else None
+
+
+def _why_no_extra_disk(path: Path, facts: ImageFacts) -> str | None:
+    grow = f"`qemu-img resize -f {facts.format} {path} 10G`"
+    return f"is empty (give it a size: {grow})" if facts.size_bytes == 0 else None
 
 
 def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
@@ -86,7 +99,7 @@ def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
         return facts.unusable.format(path=path)
     if facts.backing is not None:
         return f"stands on another, {facts.backing} (make one file of both: `{convert}`)"
-    return "is empty (make it: `vmcluster image build`)" if facts.size_bytes == 0 else None
+    return None
 
 
 def _remedy(path: Path, found: str) -> str | None:
@@ -94,7 +107,7 @@ def _remedy(path: Path, found: str) -> str | None:
     if unpacker := UNPACKERS.get(found):
         return f"unpack it: `{unpacker} {path}`"
     if found in ARCHIVES:
-        return "unpack it, and name the image that it holds"
+        return _UNPACK
     if found in NO_DISKS:
         return "name a disk image that a machine boots from"
     return None
@@ -162,7 +175,7 @@ def _survey_existing(
         message = f"{path} was made for cluster {mark.cluster}, so it is not yours (leave `existing: true` out)"
         yield Finding((*disk.location, "existing"), message)
         return
-    facts, trouble = _image_facts(path)
+    facts, trouble = _image_facts(path, _why_no_extra_disk)
     if facts is None:
         yield Finding((*disk.location, "path"), trouble)
         return

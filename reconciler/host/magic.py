@@ -53,6 +53,7 @@ _MAGICS = (
     (0, b"hsqs", "squashfs"),
     (0, b"070701", "cpio"),
     (0, b"070702", "cpio"),
+    (0, b"070707", "old cpio"),
     (0x202, b"HdrS", BZIMAGE),
     (0, b"\x7fELF", ELF),
     (0x38, b"ARM\x64", "arm64 kernel"),
@@ -96,7 +97,10 @@ NO_DISKS = frozenset({ISO, "nrg", TEXT, BZIMAGE, "pdf"}) | PROGRAMS
 
 ARCHIVES = frozenset({"zip", "7z", "rar", "wim", "ar", "rpm"})
 
-GUEST_FORMATS = frozenset({"tar", "cpio", "squashfs"})
+PACKED = frozenset({"tar", "cpio", "old cpio"})
+"""Archives that a guest may well read from a raw disk, and boots from no more than from others."""
+
+GUEST_FORMATS = PACKED | {"squashfs"}
 """What a guest may well read from a raw disk, without any partition or a writable file system."""
 
 

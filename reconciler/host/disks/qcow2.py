@@ -27,7 +27,8 @@ class ImageFacts:
     """What an image's header says; `size_bytes` is the size that a guest sees, and the file's for other formats.
 
     `format` is `qcow2`, `raw`, or the name of a format that we recognise only to refuse it. `backing` is the name
-    as it is written in the header. `unusable` is why a guest could not use the image, and what helps.
+    as it is written in the header. `unusable` is why a guest could not use the image, and what helps. `holds` is what
+    a raw image has in place of partitions or a file system, where that is known.
     """
 
     format: str
@@ -35,6 +36,7 @@ class ImageFacts:
     backing: str | None = None
     backing_format: str | None = None
     unusable: str | None = None
+    holds: str | None = None
 
 
 def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> ImageFacts:
@@ -70,10 +72,10 @@ def header_span(head: bytes) -> int:
 
 
 def _other_facts(found: str, size_bytes: int) -> ImageFacts:
-    name = RAW if found in GUEST_FORMATS else found
-    if name != RAW or size_bytes % _SECTOR_BYTES == 0:
-        return ImageFacts(name, size_bytes)
-    return ImageFacts(RAW, size_bytes, unusable=f"has {size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({_PAD})")
+    if found not in GUEST_FORMATS and found != RAW:
+        return ImageFacts(found, size_bytes)
+    uneven = f"has {size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({_PAD})" if size_bytes % _SECTOR_BYTES else None
+    return ImageFacts(RAW, size_bytes, unusable=uneven, holds=found if found in GUEST_FORMATS else None)
 
 
 def _feature_obstacle(header: Header) -> str | None:

@@ -3,8 +3,10 @@
 import os
 import struct
 import subprocess
+import tarfile
 import tempfile
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import asyncssh
@@ -38,6 +40,15 @@ def qcow2_header(size_bytes: int, backing: bytes = b"", version: int = 2) -> byt
     return (head + bytes(8) + backing).ljust(3 * cluster, b"\0")
 
 
+def tar_of(content: bytes) -> bytes:
+    """A tar archive of one file."""
+    archive, member = BytesIO(), tarfile.TarInfo("disk1.vmdk")
+    member.size = len(content)
+    with tarfile.open(fileobj=archive, mode="w") as file:
+        file.addfile(member, BytesIO(content))
+    return archive.getvalue()
+
+
 def bzimage(size_bytes: int = 4096) -> bytes:
     """What says of itself that it is a kernel of that size."""
     head = bytearray(size_bytes)
@@ -67,6 +78,11 @@ def write_host_files(directory: Path) -> None:
         (directory / name).write_bytes(image)
     (directory / "image.iso").write_bytes(bytes(0x8001) + b"CD001".ljust(2048, b"\0"))
     (directory / "image.qcow2.xz").write_bytes(b"\xfd7zXZ\0".ljust(512, b"\0"))
+    (directory / "image.ova").write_bytes(tar_of(b"KDMV"))
+    (directory / "root.cpio").write_bytes(b"070701".ljust(1024, b"0"))
+    (directory / "root.odc").write_bytes(b"070707".ljust(1024, b"0"))
+    (directory / "empty.img").touch()
+    (directory / "empty.qcow2").write_bytes(qcow2_header(0))
     (directory / "images").mkdir()
     os.mkfifo(directory / "fifo")
     write_key(directory / KEY_NAME)
