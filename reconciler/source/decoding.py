@@ -7,7 +7,8 @@ from reconciler.source.tree import START
 
 MAX_FILE_BYTES = 1024 * 1024
 
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # YAML 1.2.2, production 1 (c-printable)
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+"""What is not c-printable: YAML 1.2.2, production 1."""
 
 
 class Unparsable(Exception):

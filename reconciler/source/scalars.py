@@ -27,10 +27,6 @@ _NUMBER_MAX_LENGTH = 64  # what is longer is text; it also bounds the patterns' 
 _OCTAL, _NEW_OCTAL = re.compile(r"[-+]?0[0-7_]+"), re.compile(r"0o[0-7]+")
 _OCTAL_MAX_LENGTH = len("+0777777777")
 _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"),
-        "is a number in base 60 to YAML 1.1 and text to YAML 1.2",
-    ),
     (re.compile(r"[-+]?0b[01_]+"), "is a binary number to YAML 1.1 and text to YAML 1.2"),
     (_NEW_OCTAL, "is text to YAML 1.1 and an octal number to YAML 1.2"),
     (re.compile(r"[-+]?0[0-9]+"), "is text to YAML 1.1 and a decimal number to YAML 1.2"),
@@ -43,6 +39,7 @@ _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)"), "is a number of an uncommon form"),
     (re.compile(r"[-+]?[0-9]+"), "is a number too large to be kept exactly"),
 )
+_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -79,6 +76,8 @@ def _refuse_traps(text: str) -> None:
     if _OCTAL.fullmatch(text) and len(text) <= _OCTAL_MAX_LENGTH:
         value = int(text.replace("_", ""), 8)
         raise Ambiguous(f'is the octal number {value} to YAML 1.1 (write {value}, or "{text}" in quotes for text)')
+    if _BASE_60.fullmatch(text):  # what is meant is a time of day, a hardware address or ports
+        raise Ambiguous(f'is a number in base 60 to YAML 1.1 and text to YAML 1.2 (put it in quotes: "{text}")')
     for pattern, why in _TRAPS:
         if pattern.fullmatch(text):
             raise Ambiguous(f"{why} (write a plain decimal number, or put it in quotes for text)")
