@@ -20,6 +20,7 @@ from reconciler.model.fields import (
     DiskGb,
     HostPath,
     InterfaceName,
+    MemoryMb,
     NetworkName,
     NodeName,
     Subnet,
@@ -68,6 +69,7 @@ class MachineClaim:
     virt_type: Claim[VirtType]
     cpu: Claim[str] | None
     vcpus: Claim[int] | None
+    memory_mb: Claim[int] | None
     firmware: Claim[Firmware] | None
 
 
@@ -158,6 +160,7 @@ class _Gatherer:
             virt_type=virt_type or Claim((*node, "virt_type"), VirtType.AUTO),
             cpu=self._one(CpuModel, cpu),
             vcpus=self._one(int, (*node, "vcpus")),
+            memory_mb=self._one(MemoryMb, (*node, "memory_mb")),
             firmware=self._one(Firmware, (*node, "firmware")) or self._one(Firmware, ("firmware",)),
         )
 

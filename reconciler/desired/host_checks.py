@@ -18,6 +18,7 @@ def check_host(claims: Claims, seen: HostView) -> Iterator[Finding]:
     """Everything that this host would refuse, or that somebody else has there."""
     for machine in claims.machines:
         yield from _check_machine(machine, seen)
+        yield from _check_memory(machine, seen)
     yield from _check_names(claims, seen)
     yield from _check_subnet(claims, seen)
 
@@ -37,6 +38,14 @@ def _check_machine(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
     if machine.cpu is not None and (trouble := _cpu_trouble(machine.cpu.value, offers)):
         yield Finding(machine.cpu.location, trouble)
     yield from _check_firmware(machine, offers)
+
+
+def _check_memory(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
+    """Machines may have more together than there is: they seldom use all of theirs. One alone never could."""
+    wanted = machine.memory_mb
+    if wanted is not None and seen.memory_mb is not None and wanted.value > seen.memory_mb:
+        message = f"{wanted.value} MiB is more than this host has, {seen.memory_mb} MiB with its swap (lower it)"
+        yield Finding(wanted.location, message)
 
 
 def _check_firmware(machine: MachineClaim, offers: Mapping[str, Offer]) -> Iterator[Finding]:

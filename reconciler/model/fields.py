@@ -133,6 +133,7 @@ def _host_name(value: Any) -> Any:
 
 HostPath = Annotated[Path, BeforeValidator(_plain_path)]
 DiskGb = Annotated[int, Field(ge=1, le=65536, strict=True)]
+MemoryMb = Annotated[int, Field(ge=64, le=16 * 1024 * 1024, strict=True)]
 Address = Annotated[IPv4Address, BeforeValidator(_address)]
 Subnet = Annotated[IPv4Network, BeforeValidator(_subnet)]
 CloudConfig = Annotated[dict[str, JsonValue], BeforeValidator(_cloud_config)]

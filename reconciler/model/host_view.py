@@ -35,13 +35,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """One look at a host. `offers` are by `virt_type`; `kvm_usable` says what `auto` stands for, None: not known."""
+    """One look at a host; None is what is not known.
+
+    `offers` are by `virt_type`; `kvm_usable` says what `auto` stands for; `memory_mb` is RAM and swap together.
+    """
 
     offers: Mapping[str, Offer]
     networks: tuple[KnownNetwork, ...]
     routes: tuple[Route, ...]
     interfaces: frozenset[str]
     kvm_usable: bool | None = None
+    memory_mb: int | None = None
 
     @property
     def taken(self) -> Iterable[IPv4Network]:

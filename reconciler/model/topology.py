@@ -25,6 +25,7 @@ from reconciler.model.fields import (
     HostPath,
     InterfaceName,
     KernelCmdline,
+    MemoryMb,
     NetworkName,
     NodeName,
     RoleText,
@@ -146,9 +147,7 @@ class NodeTopology(Frozen):
     name: HostName = Field(description="Host name; unique in the cluster.", examples=["worker-0"])
     role: RoleText = Field(default="node", description="Free text, passed on to consumers.")
     vcpus: Annotated[int, Field(ge=1, le=512, strict=True)] = Field(description="Number of virtual CPUs.", examples=[2])
-    memory_mb: Annotated[int, Field(ge=64, le=16 * 1024 * 1024, strict=True)] = Field(
-        description="Memory in MiB.", examples=[512]
-    )
+    memory_mb: MemoryMb = Field(description="Memory in MiB.", examples=[512])
     ip: Address = Field(
         description="Static address inside the subnet; unique, and not the first one, which is the host's.",
         examples=["192.168.100.10"],

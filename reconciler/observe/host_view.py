@@ -2,17 +2,18 @@
 
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.offers import networks_of, offers_of
+from reconciler.host.memory import observe_memory_mb
 from reconciler.host.routes import observe_routes
 from reconciler.model.host_view import HostView
 from reconciler.together import together
 
 
 async def observe_host(libvirt: Libvirt) -> HostView:
-    """What libvirt offers and has, and the host's own network.
+    """What libvirt offers and has, the host's own network, and its memory.
 
     Raises `LibvirtUnavailable`, and `HostCapabilityMissing` or `HostCommandFailed` where `ip` does not say.
     """
     offers, networks, (routes, interfaces) = await together(
         libvirt.connection.ask(offers_of), libvirt.connection.ask(networks_of), observe_routes()
     )
-    return HostView(offers, networks, routes, interfaces)
+    return HostView(offers, networks, routes, interfaces, memory_mb=observe_memory_mb())

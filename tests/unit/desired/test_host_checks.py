@@ -81,6 +81,25 @@ def test_a_machine_has_no_more_cpus_than_libvirt_can_give_it(
     assert said == (f"6:22: nodes[0].vcpus: {vcpus} is more than a machine can have (at most {most})" if most else "")
 
 
+@pytest.mark.parametrize(
+    ("memory_mb", "of_host", "is_refused"),
+    [(24000, 24000, False), (24001, 24000, True), (16777216, 24000, True), (16777216, None, False)],
+)
+def test_one_machine_alone_has_no_more_memory_than_the_host(
+    host: Path, memory_mb: int, of_host: int | None, is_refused: bool
+) -> None:
+    text = TOPOLOGY.replace("memory_mb: 512", f"memory_mb: {memory_mb}")
+    without_libvirt = replace(SEEN, offers={}, memory_mb=of_host)
+    said = f"5:36: nodes[0].memory_mb: {memory_mb} MiB is more than this host has, 24000 MiB with its swap (lower it)"
+    for seen in (without_libvirt, replace(SEEN, memory_mb=of_host)):
+        assert refusal(host, text, seen) == (said if is_refused else "")
+
+
+def test_machines_may_have_more_memory_together_than_the_host(host: Path) -> None:
+    second = "  - {name: b, vcpus: 1, memory_mb: 512, ip: 10.7.0.11}\n"
+    assert refusal(host, TOPOLOGY + second, replace(SEEN, memory_mb=600)) == ""
+
+
 @pytest.mark.parametrize("kvm_usable", [True, False, None])
 def test_a_host_without_uefi_says_which_package_brings_it(host: Path, kvm_usable: bool | None) -> None:
     lacking = replace(SEEN, kvm_usable=kvm_usable)
