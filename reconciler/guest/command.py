@@ -34,9 +34,7 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 def render_script(command: str, env: Mapping[str, str], token: str) -> str:
     """What the login shell gets; raises `InvalidArgument` for what no shell can be given."""
-    exports = "".join(f" {_env_name(name)}={shlex.quote(value)}" for name, value in env.items())
-    prefix = f'echo "{_GROUP}{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
-    script = prefix + command
+    script = _prefix(env, token) + command
     try:
         encoded = script.encode()
     except UnicodeEncodeError as error:
@@ -49,6 +47,17 @@ def render_script(command: str, env: Mapping[str, str], token: str) -> str:
             hint="send a long script on standard input: command `sh`, the script as `stdin`",
         )
     return script
+
+
+def quoted_prefix(env: Mapping[str, str], token: str) -> bytes:
+    """What bash(1) quotes before the command's first line where it cannot parse that, after a backquote of its own."""
+    last_line = _prefix(env, token).rpartition("\n")[2]
+    return f"`{last_line}".encode()
+
+
+def _prefix(env: Mapping[str, str], token: str) -> str:
+    exports = "".join(f" {_env_name(name)}={shlex.quote(value)}" for name, value in env.items())
+    return f'echo "{_GROUP}{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
 
 
 def render_own(script: str, token: str) -> str:
@@ -150,6 +159,7 @@ class MarkedStream:
     """An output stream that a mark, if any, is taken out of; `on_output` gets the rest in place of the buffer.
 
     What came before the mark is output as well, or, with `drop_before`, what a start-up file printed: not ours.
+    Where no mark came, the shell could not parse the text that says it, and `quoted` is cut to its first character.
     """
 
     def __init__(
@@ -159,11 +169,13 @@ class MarkedStream:
         on_output: OnOutput | None = None,
         *,
         drop_before: bool = False,
+        quoted: bytes = b"",
     ) -> None:
         self.output = OutputBuffer(limit_bytes)
         self._pass_on = on_output or self.output.feed
         self._mark = mark
         self._drop_before = drop_before
+        self._quoted = quoted
         self._head = None if mark is None else bytearray()
         self.found: re.Match[bytes] | None = None
 
@@ -186,6 +198,8 @@ class MarkedStream:
         """Stop looking for the mark: what was held back is output."""
         if self._head is not None:
             held, self._head = bytes(self._head), None
+            if self._quoted and self.found is None:
+                held = held.replace(self._quoted, self._quoted[:1], 1)
             if held:
                 self._pass_on(held)
 

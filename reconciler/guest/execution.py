@@ -15,6 +15,7 @@ from reconciler.guest.command import (
     OnOutput,
     begin_mark,
     group_mark,
+    quoted_prefix,
     render_own,
     render_script,
 )
@@ -53,10 +54,12 @@ class ExecRequest:
     own: bool = False
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     script: str = field(init=False)
+    quoted: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         script = render_script(self.command, self.env, self.token)
         object.__setattr__(self, "script", render_own(self.command, self.token) if self.own else script)
+        object.__setattr__(self, "quoted", b"" if self.own else quoted_prefix(self.env, self.token))
 
 
 class Execution(asyncssh.SSHClientSession[bytes]):
@@ -67,7 +70,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         self._request = request
         limit, token, own = request.output_limit_bytes, request.token, request.own
         self._stdout = MarkedStream(limit, begin_mark(token) if own else None, request.on_stdout, drop_before=True)
-        self._stderr = MarkedStream(limit, group_mark(token), request.on_stderr, drop_before=own)
+        self._stderr = MarkedStream(limit, group_mark(token), request.on_stderr, drop_before=own, quoted=request.quoted)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._exit_code: int | None = None
         self._abandoned = False

@@ -14,6 +14,7 @@ from reconciler.guest.command import (
     OutputBuffer,
     begin_mark,
     group_mark,
+    quoted_prefix,
     render_own,
     render_script,
 )
@@ -91,6 +92,30 @@ def test_the_group_line_is_found_in_pieces_and_behind_noise_of_start_up_files() 
     for piece in (b"warning: locale\nvmclus", b"ter-group:", TOKEN.encode(), b":42", b"\nreal error"):
         buffer.feed(piece)
     assert (group_of(buffer), buffer.output.text()) == (42, "warning: locale\nreal error")
+
+
+@pytest.mark.parametrize("env", [{}, {"A": "secret"}, {"A": "two\nlines", "B": "`"}])
+@pytest.mark.parametrize("command", [")", "echo ok; fi", "for", "}\n", "echo 'open", "echo ok\n)", "(\n)"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_that_cannot_parse_a_command_quotes_the_command_alone(
+    shell: str, command: str, env: dict[str, str]
+) -> None:
+    done = run_in(shell, render_script(command, env, TOKEN))
+    stream = MarkedStream(1000, group_mark(TOKEN), quoted=quoted_prefix(env, TOKEN))
+    stream.feed(done.stderr)
+    stream.flush()
+    said = stream.output.text()
+    assert said
+    assert not any(text in said for text in ("vmcluster", TOKEN, "secret", "lines", "export"))
+    if shell == "bash" and not env:
+        assert said == run_in(shell, command).stderr.decode()
+
+
+def test_what_a_command_prints_itself_is_left_as_it_is() -> None:
+    quoted = quoted_prefix({}, TOKEN)
+    stream = MarkedStream(1000, group_mark(TOKEN), quoted=quoted)
+    stream.feed(f"vmcluster-group:{TOKEN}:42\n".encode() + quoted)
+    assert stream.output.text() == quoted.decode()
 
 
 def test_a_group_line_with_another_token_is_output() -> None:
