@@ -62,7 +62,7 @@ def _prefix(env: Mapping[str, str], token: str) -> str:
 
 def render_own(script: str, token: str) -> str:
     """What any login shell gets to have `/bin/sh` run a script of the program's own, in a group that it says."""
-    return render_begin(f'echo "{_GROUP}{token}:$$" >&2; {script}', token)
+    return render_begin(_prefix({}, token) + script, token)
 
 
 def render_begin(script: str, token: str) -> str:
