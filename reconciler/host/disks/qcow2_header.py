@@ -14,7 +14,7 @@ EXTENDED_L2_ENTRIES = 1 << 4
 
 _V2, _V3 = struct.Struct(">4sIQIIQIIQQIIQ"), struct.Struct(">72xQQQII")
 _COMPRESSION_AT = _V3.size
-_L1_ENTRY_BYTES = 8
+_ENTRY_BYTES = 8
 _MAX_L1_BYTES = 32 << 20
 _MAX_REFCOUNT_BYTES = 8 << 20
 _MAX_SNAPSHOTS = 65536
@@ -48,9 +48,9 @@ class Header(NamedTuple):
 
     @property
     def tables_end(self) -> int:
-        """So long is the file at least."""
-        l1_end = self.l1_offset + self.l1_entries * _L1_ENTRY_BYTES
-        return max(l1_end, self.refcount_offset + (self.refcount_clusters << self.cluster_bits))
+        """So long is the file at least; of a reference count table, the end may be left out, as it is zeros."""
+        l1_end = self.l1_offset + self.l1_entries * _ENTRY_BYTES
+        return max(l1_end, self.refcount_offset + _ENTRY_BYTES)
 
 
 def read_fields(head: bytes) -> Header:
@@ -89,7 +89,7 @@ def _contradictions(header: Header) -> Iterator[str]:
 
 
 def _table_contradictions(header: Header) -> Iterator[str]:
-    l1_bytes = header.l1_entries * _L1_ENTRY_BYTES
+    l1_bytes = header.l1_entries * _ENTRY_BYTES
     if header.refcount_clusters == 0:
         yield "it has no reference count table"
     refcount_bytes = header.refcount_clusters << header.cluster_bits
