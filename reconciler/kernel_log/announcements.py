@@ -190,12 +190,11 @@ LEADS = {
 knows; a trace that follows tells that the kernel means it."""
 
 
-def _joined() -> str:
-    texts = [(kind.value, texts) for kind, texts in _TEXTS] + list(LEADS.items())
-    return "|".join(f"(?P<{name}>{'|'.join(f'(?:{text})' for text in texts)})" for name, texts in texts)
-
-
-_ALL = re.compile(_joined())
+_MEANINGS: tuple[tuple[EventKind | str, str], ...] = tuple(
+    (meaning, text) for meaning, texts in (*_TEXTS, *LEADS.items()) for text in texts
+)
+_ALL = re.compile("|".join(f"(?:{text})()" for _, text in _MEANINGS))
+"""The empty group behind each text tells which it was; one around it would hide from `re` how the text begins."""
 _BEGINNINGS = frozenset(
     {
         *(
@@ -225,7 +224,6 @@ _BEGINNINGS = frozenset(
 )
 _DYING = ("[#", "): Oops ")
 """What every announcement begins with, but for those of `die`, which hold one of these."""
-_KINDS = {kind.value: kind for kind in EventKind}
 
 
 def announcement(text: str) -> EventKind | str | None:
@@ -235,8 +233,8 @@ def announcement(text: str) -> EventKind | str | None:
     found = _ALL.match(text)
     if found is None:
         return None
-    assert found.lastgroup is not None
-    return _KINDS.get(found.lastgroup, found.lastgroup)
+    assert found.lastindex is not None
+    return _MEANINGS[found.lastindex - 1][0]
 
 
 def kind_of(text: str) -> EventKind | None:

@@ -46,12 +46,17 @@ class Event:
 
     kind: EventKind
     head: int
-    members: list[int]
-    beyond: list[int] = field(default_factory=list)
+    lines: list[int]
 
-    def add(self, index: int) -> None:
-        """Take a line as the event's own."""
-        (self.members if len(self.members) < EVENT_LINES_LIMIT else self.beyond).append(index)
+    @property
+    def members(self) -> list[int]:
+        """The lines that are shown with the event."""
+        return self.lines[:EVENT_LINES_LIMIT]
+
+    @property
+    def lines_beyond(self) -> int:
+        """How many lines more it has."""
+        return max(0, len(self.lines) - EVENT_LINES_LIMIT)
 
 
 @dataclass(slots=True)
@@ -83,9 +88,10 @@ class _Report:
 
     def keep(self, index: int) -> None:
         assert self.event is not None
-        for member in (*self.waiting, index):
-            self.event.add(member)
-        self.waiting, self.strangers = [], 0
+        if self.waiting:
+            self.event.lines += self.waiting
+            self.waiting, self.strangers = [], 0
+        self.event.lines.append(index)
 
     def take(self, index: int, text: str) -> bool:
         """Whether the report that is open goes on with a line, or may go on after it."""
@@ -136,7 +142,18 @@ class _Grouping:
         elif report is not None:
             self._follow(index, line, report)
         elif self._all_cpus is not None and line.caller is not None and is_strong(text):
-            self._all_cpus.add(index)
+            self._all_cpus.lines.append(index)
+
+    @property
+    def first_is_whole(self) -> bool:
+        """Whether no line that follows can be of the first event."""
+        if not self.events or self._all_cpus is self.events[0]:
+            return False
+        first = self.events[0]
+        report = self._reports.get(self._lines[first.head].caller)
+        if report is not None and report.resumed is not None:
+            report = report.resumed
+        return report is None or report.event is not first
 
     def _over_lines(self, index: int, line: LogLine) -> EventKind | str | None:
         """What a record announces whose task has a name of several lines: they have one time, caller and number."""
@@ -222,3 +239,14 @@ def find_events(lines: Sequence[LogLine]) -> list[Event]:
         if line.kernel:
             grouping.add(index, line)
     return grouping.events
+
+
+def first_event(lines: Sequence[LogLine]) -> Event | None:
+    """The first of the events; what follows it is not looked at."""
+    grouping = _Grouping(lines)
+    for index, line in enumerate(lines):
+        if line.kernel:
+            grouping.add(index, line)
+            if grouping.first_is_whole:
+                break
+    return next(iter(grouping.events), None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from reconciler.kernel_log.events import Event, find_events
+from reconciler.kernel_log.events import Event, find_events, first_event
 from reconciler.kernel_log.kinds import OOPSES, WARNINGS, Classification, EventKind, classification_of
 from reconciler.kernel_log.line import ERR, LEVELS, WARNING, LogLine
 from reconciler.kernel_log.marker import is_marker
@@ -38,7 +38,7 @@ def report(lines: Sequence[LogLine], origin: Origin, *, filter_level: FilterLeve
     classes = _classes(lines, events)
     shown = [index for index in range(len(lines)) if _passes(lines[index], classes[index], filter_level)]
     kept = shown[-LINES_LIMIT:]
-    warnings, errors = _counts(lines, events)
+    warnings, errors = _counts(lines, events, classes)
     return DmesgResult(
         lines=tuple(_dmesg_line(lines[index], classes[index]) for index in kept),
         oops_detected=any(event.kind in OOPSES for event in events),
@@ -50,13 +50,15 @@ def report(lines: Sequence[LogLine], origin: Origin, *, filter_level: FilterLeve
         boot_id=origin.boot_id,
         marker=origin.marker,
         message=origin.message,
-        omitted_lines=len(shown) - len(kept) + sum(len(event.members) for event in events[EVENTS_LIMIT:]),
+        omitted_lines=len(shown)
+        - len(kept)
+        + sum(len(event.lines) - event.lines_beyond for event in events[EVENTS_LIMIT:]),
     )
 
 
 def first_bad_event(lines: Sequence[LogLine]) -> KernelEvent | None:
     """Where a kernel's trouble began; None while it is healthy. The lines are those of one boot."""
-    first = next(iter(find_events(lines)), None)
+    first = first_event(lines)
     return _kernel_event(lines, first) if first else None
 
 
@@ -69,8 +71,9 @@ def joined(console: Sequence[LogLine], kmsg: Sequence[LogLine]) -> list[LogLine]
 def _classes(lines: Sequence[LogLine], events: Sequence[Event]) -> list[Classification | None]:
     classes = [Classification.NORMAL if line.kernel or line.facility else None for line in lines]
     for event in events:
-        for index in (*event.members, *event.beyond):
-            classes[index] = classification_of(event.kind)
+        classified = classification_of(event.kind)
+        for index in event.lines:
+            classes[index] = classified
     return classes
 
 
@@ -95,15 +98,16 @@ def _passes(line: LogLine, classified: Classification | None, filter_level: Filt
     return line.level is None or line.level <= highest
 
 
-def _counts(lines: Sequence[LogLine], events: Sequence[Event]) -> tuple[int, int]:
+def _counts(
+    lines: Sequence[LogLine], events: Sequence[Event], classes: Sequence[Classification | None]
+) -> tuple[int, int]:
     """Warnings and errors. A stack frame is neither, also where the kernel prints a trace without an event."""
-    members = {index for event in events for index in (*event.members, *event.beyond)}
     levels = [
         line.level
-        for index, line in enumerate(lines)
+        for line, classified in zip(lines, classes, strict=True)
         if line.level is not None
         and line.level <= WARNING
-        and index not in members
+        and (classified is None or classified is Classification.NORMAL)
         and not is_marker(line)
         and not (line.kernel and is_strong(line.text))
     ]
@@ -138,7 +142,7 @@ def _kernel_event(lines: Sequence[LogLine], event: Event) -> KernelEvent:
 
 
 def _left_out(event: Event) -> list[str]:
-    return [f"[… {len(event.beyond)} more lines of this report]"] if event.beyond else []
+    return [f"[… {event.lines_beyond} more lines of this report]"] if event.lines_beyond else []
 
 
 def _seconds(line: LogLine) -> float | None:

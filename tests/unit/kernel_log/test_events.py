@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.kernel_log.announcements import kind_of
-from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events
+from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events, first_event
 from reconciler.kernel_log.kinds import EventKind, classification_of
 from reconciler.kernel_log.line import LogLine
 from tests.unit.kernel_log.samples import EVENTS, HEADS, LOOK_ALIKES, NULL_POINTER, PANIC, WARN
@@ -67,3 +67,16 @@ def test_what_a_program_says_in_the_middle_does_not_end_a_trace() -> None:
 def test_an_event_never_grows_beyond_its_limit() -> None:
     (event,) = find_events(lines("WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2\n" + " f+0x1/0x2\n" * 10_000))
     assert len(event.members) == EVENT_LINES_LIMIT
+
+
+def test_the_first_event_is_the_same_whether_or_not_what_follows_is_looked_at() -> None:
+    texts = [*EVENTS.values(), "nothing bad"]
+    for text in texts:
+        for other in texts:
+            log = [
+                line._replace(caller=caller)
+                for pair in zip(lines(f"{text}\n{other}"), lines(f"{other}\n{text}"), strict=True)
+                for line, caller in zip(pair, ("C0", "C1"), strict=True)
+            ]
+            for given in (lines(f"{text}\nother\n{other}"), log):
+                assert first_event(given) == next(iter(find_events(given)), None)
