@@ -44,15 +44,26 @@ def with_end_of_options(words: Sequence[str], options: Mapping[str, bool]) -> li
 
 
 def _begin(words: Sequence[str], options: Mapping[str, bool]) -> int | None:
-    """Where the remote command begins; None where `--` says so already, or there is none."""
-    before = 2  # the cluster and the node
+    """Where the remote command begins; None where `--` says so already, or there is none.
+
+    Raises the command line's own error for a node beside --all or --nodes, and for an option that is none of ours
+    where the remote command was to begin: then the node is missing.
+    """
+    before, on_many = 2, False  # the cluster and the node
     numbers = iter(range(len(words)))
     for number in numbers:
         word = words[number]
         if word == END_OF_OPTIONS:
+            if before < 0:
+                raise typer.BadParameter("name a node, or give --all or --nodes, but not both")
             return None
+        if before == 0 and END_OF_OPTIONS not in words[number:] and _is_none_of(word, options):
+            raise typer.BadParameter(
+                f"{word} is no option of vmcluster: name a node, or give --all or --nodes, and then the command"
+            )
         if word.startswith("-") and word != "-":
-            before -= word.partition("=")[0] in _NAMES_ALL_NODES
+            if word.partition("=")[0] in _NAMES_ALL_NODES and not on_many:
+                before, on_many = before - 1, True
             if _value_follows(word, options):
                 next(numbers, None)
         elif before == 0:
@@ -60,6 +71,12 @@ def _begin(words: Sequence[str], options: Mapping[str, bool]) -> int | None:
         else:
             before -= 1
     return None
+
+
+def _is_none_of(word: str, options: Mapping[str, bool]) -> bool:
+    """Whether it is an option, and none of a command that runs others on many nodes."""
+    is_option = word.startswith("-") and word not in {"-", "-h", "--help"}
+    return is_option and "--all" in options and _option_in(word, options) is None
 
 
 def _value_follows(word: str, options: Mapping[str, bool]) -> bool:

@@ -42,3 +42,16 @@ def test_the_options_of_the_remote_command_are_its_own(words: str, marked: str) 
 def test_an_option_that_could_be_meant_for_either_is_refused_with_the_remedy(words: str) -> None:
     with pytest.raises(typer.BadParameter, match="could be meant for either: write -- before the command"):
         with_end_of_options(["lab", "n0", *words.split()], EXEC)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("lab uname -r", "-r is no option of vmcluster: name a node"),
+        ("lab n0 --all -- uname", "but not both"),
+        ("lab n0 --nodes n1 -- uname", "but not both"),
+    ],
+)
+def test_a_node_too_few_or_too_many_is_said(words: str, said: str) -> None:
+    with pytest.raises(typer.BadParameter, match=said):
+        with_end_of_options(words.split(), EXEC)
