@@ -54,7 +54,7 @@ def test_a_person_is_told_what_a_revert_loses_and_asked(
     before = vmcluster("history", cluster, "-o", "json").data
     ended = answered_on_a_terminal(bed, ["snapshot", "revert", cluster, "baseline"], answer)
     assert "  n0  " in ended.err
-    assert "up to first" in ended.err
+    assert "; no snapshot keeps any of it" in ended.err
     assert "Take all nodes of 'cli' back to 'baseline'? [y/N]" in ended.err
     assert ended.code == code
     assert len(vmcluster("history", cluster, "-o", "json").data) == len(before) + (code == 0)
