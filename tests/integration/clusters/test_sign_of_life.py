@@ -60,10 +60,10 @@ async def test_a_node_that_says_nothing_is_said_to_be_without_a_sign_of_life(boo
     assert SILENT in (n0.message or "")
     assert "`base_image`" in (n0.message or "")
     assert "KVM" not in (n0.message or "")
-    assert [of.reason for of in n0.conditions] == ["NoSignOfLife"]
+    assert [of.reason for of in n0.conditions] == ["NoSignOfLife", "NotObserved"]
     assert n0.conditions[0].last_transition == signs.started_at
     assert n1.message is None
-    assert [of.reason for of in n1.conditions] == ["NotObserved"]
+    assert [of.reason for of in n1.conditions] == ["NotObserved", "NotObserved"]
 
 
 async def test_a_login_that_does_not_come_says_which_node_is_silent_and_which_has_written(booted: Session) -> None:
