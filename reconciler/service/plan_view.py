@@ -43,6 +43,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle
+from reconciler.service.change_words import change_in_words
 from reconciler.service.intent import recreation_causes
 from reconciler.store.patch import difference
 
@@ -133,6 +134,7 @@ class PlanView(Abridgeable):
         description="RFC 6902, from the observed document to the desired one; empty where nothing is done about it."
     )
     record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the present record to the new one.")
+    record_changes: tuple[str, ...] = Field(default=(), description="The same in words, as `history` tells it.")
 
 
 def plan_view(preview: "Preview") -> PlanView:
@@ -144,7 +146,8 @@ def plan_view(preview: "Preview") -> PlanView:
     views = _with_memory(views)
     views = _with_recreations(views, recreation_causes(preview.before, preview.after))
     actions = [view.model_copy(update={"drift": True}) if _key(view) in drifted else view for view in views]
-    record_patch = difference(_record(preview.before), _record(preview.after))
+    before, after = _record(preview.before), _record(preview.after)
+    record_patch = difference(before, after)
     converged = plan.converged and not record_patch
     return PlanView(
         cluster_name=preview.after.cluster_name,
@@ -161,6 +164,7 @@ def plan_view(preview: "Preview") -> PlanView:
         summary=_summary(actions),
         patch=() if converged else preview.patch,
         record_patch=record_patch,
+        record_changes=change_in_words(before, after) if record_patch else (),
     )
 
 

@@ -48,7 +48,9 @@ def summary_line(view: PlanView) -> str:
     """A plan in one line."""
     summary = view.summary
     if not view.actions:
-        return "Plan: only what is recorded changes" if view.record_patch else "Plan: nothing that can be done now"
+        if not view.record_patch:
+            return "Plan: nothing that can be done now"
+        return f"Plan: only what is recorded changes: {printable('; '.join(view.record_changes))}"
     parts = [
         f"Plan: {summary.create} to create, {summary.update} to change, {summary.delete} to delete",
         f"restarts: {_names(summary.restarts)}",

@@ -60,7 +60,7 @@ def test_a_host_and_a_record_as_wanted_have_nothing_to_do() -> None:
     record = running_record("alpha", "beta")
     same = view(record, as_wanted(record), before=record)
     assert same.converged
-    assert (same.actions, same.patch, same.record_patch) == ((), (), ())
+    assert (same.actions, same.patch, same.record_patch, same.record_changes) == ((), (), (), ())
 
 
 def test_what_differs_without_the_change_is_marked_as_drift() -> None:
@@ -80,6 +80,7 @@ def test_a_record_that_would_be_written_anew_is_a_change_although_the_host_stays
     assert not lost.converged
     assert (lost.actions, lost.patch) == ((), ())
     assert [operation["path"] for operation in lost.record_patch] == [""]
+    assert lost.record_changes == ("+ cluster of 1 node",)
 
 
 def test_a_change_of_memory_names_the_node_that_needs_a_restart() -> None:

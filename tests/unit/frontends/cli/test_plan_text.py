@@ -85,8 +85,10 @@ def test_obstacles_are_listed_with_their_codes_and_nodes_on_their_way_down_are_n
 
 
 def test_a_change_of_the_record_alone_is_told() -> None:
-    changed = view(record_patch=({"op": "add", "path": "/spec/snapshot_names/a", "value": "b"},))
-    assert printed(changed).endswith("Plan: only what is recorded changes")
+    patch = {"op": "replace", "path": "/spec/nodes/n2/restart", "value": "on-crash"}
+    changed = view(record_patch=(patch,), record_changes=("~ n2: restart always -> on-crash", "+ node n3"))
+    told = "Plan: only what is recorded changes: ~ n2: restart always -> on-crash; + node n3"
+    assert printed(changed).endswith(told)
 
 
 def test_the_files_of_disks_that_leave_are_said_to_be_kept() -> None:
