@@ -45,6 +45,8 @@ async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> 
     do, as they are taken up already.
     """
     booting = [action.node for action in todo.actions if isinstance(action, Start)]
+    if not booting:
+        return record
     after = await asyncio.to_thread(with_files_as_booted, record, booting)
     if after is record:
         return record

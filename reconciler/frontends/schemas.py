@@ -67,7 +67,7 @@ def _resolved(function: Callable[..., Any]) -> Any:
     """The type that a command's result has, by a name that its module imports for type checkers only."""
     module = sys.modules[function.__module__]
     known = {**vars(module), **dict(_imported_for_types(inspect.getsource(module)))}
-    return eval(function.__dict__[PRINTED], known)  # noqa: S307  an annotation of ours
+    return eval(function.__dict__[PRINTED], known)  # noqa: S307  an annotation from our own source
 
 
 def _imported_for_types(source: str) -> Iterator[tuple[str, Any]]:

@@ -46,7 +46,7 @@ def with_end_of_options(words: Sequence[str], options: Mapping[str, bool]) -> li
 def _begin(words: Sequence[str], options: Mapping[str, bool]) -> int | None:
     """Where the remote command begins; None where `--` says so already, or there is none.
 
-    Raises the command line's own error for a node beside --all or --nodes, and for an option that is none of ours
+    Raises the command line's own error for a node beside --all or --nodes, and for an option that is not ours
     where the remote command was to begin: then the node is missing.
     """
     before, on_many = 2, False  # the cluster and the node

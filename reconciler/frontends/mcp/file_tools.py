@@ -33,7 +33,7 @@ async def node_push(
 ) -> ToolResult[TransferResult]:
     """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times.
 
-    It appears whole or not at all, holes and hidden content (/proc, /sys) as they are. `skipped`: sockets, pipes,
+    It appears whole or not at all, holes and hidden content (/proc, /sys) as they are. `left_out`: sockets, pipes,
     devices, and what changed meanwhile. PARTIAL_FAILURE names nodes on which it failed.
     """
     return await ask(
@@ -62,7 +62,7 @@ async def node_pull(
     """Copy a file or directory from a node to exactly `dest_path` on the server's host, with modes and times.
 
     A file that is there is kept unless `replace`; a directory always. Links that lead out of the tree, sockets and
-    devices are left out: `skipped` lists them.
+    devices are left out: `left_out` lists them.
     """
     return await ask(
         call,

@@ -10,7 +10,7 @@ from reconciler.host.ownership import OwnedKind, not_ours, read_mark
 
 
 async def grow_image(path: Path, size_bytes: int, *, cluster: str) -> None:
-    """Make a layer of ours at least so large; what comes to it reads as zeros, and what is there stays.
+    """Make one of our layers at least this large; what is added reads as zeros, and what is there stays.
 
     qemu-img refuses where a machine has it open, and changes the header last. Raises `Conflict` where the file is
     not ours, and `HostCommandFailed` with what qemu-img says.
