@@ -15,6 +15,10 @@ TEST_IMAGE := $(TEST_IMAGE_DIR)/base.qcow2
 TOPOLOGY := specs/topologies/example-3node.yaml
 CLUSTER := example-3node
 PYTEST_ARGS ?=
+# Paths below tests, for a part of the suite.
+TESTS ?=
+HOSTLESS_TESTS := $(if $(TESTS),$(filter-out tests/integration%,$(TESTS)),tests --ignore=tests/integration)
+LAB_TESTS := $(if $(TESTS),$(filter tests/integration%,$(TESTS)),tests/integration)
 LAB = $(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) --
 # A test waits as well, for time to pass and for processes that start.
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
@@ -23,8 +27,10 @@ LABS ?= 3
 # What pytest makes of a test module, which each of its workers makes again where it may not be kept.
 KEEPING_BYTE_CODE := env -u PYTHONDONTWRITEBYTECODE
 SLOWEST := --durations=10 --durations-min=1
-IN_LABS = $(PYTHON_IN) -m pytest tests/integration --dist loadscope --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
+IN_LABS = $(PYTHON_IN) -m pytest $(LAB_TESTS) --dist loadscope --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
 IN_A_LAB = popen//python=$(LAB) $(PYTHON_IN)
+# What can be said to `make test`, and passed on to one on another release.
+FOR_TEST = $(foreach name,TESTS PYTEST_ARGS WORKERS LABS,$(name)='$(subst ','\'',$($(name)))')
 # What was run twice, for `python -m tests.tries`.
 TRIES := build/tries
 FOR ?= 600
@@ -60,11 +66,14 @@ demo: host image ## Boot three machines that you can log in to; again: check tha
 	@echo "and to remove all of it:"
 	@echo "  $(TYPED) destroy $(CLUSTER) --remove-overlays"
 
-test: ## Run all tests, beside a private libvirt that vanishes with them
+test: ## Run all tests (TESTS=paths: these), beside a private libvirt that vanishes with them
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+ifneq ($(HOSTLESS_TESTS),)
 	@$(SAY) "tests that need no host"
-	@$(KEEPING_BYTE_CODE) $(PYTHON_IN) -m pytest tests --ignore=tests/integration -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+	@$(KEEPING_BYTE_CODE) $(PYTHON_IN) -m pytest $(HOSTLESS_TESTS) -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+endif
+ifneq ($(LAB_TESTS),)
 	@$(SAY) "what kernel modules for the test machines are built with"
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(SAY) "tests with a real libvirt, in $(LABS) labs side by side"
@@ -75,12 +84,13 @@ test: ## Run all tests, beside a private libvirt that vanishes with them
 	         --last-failed --last-failed-no-failures none || code=$$?; \
 	       $(SAY) "tests that were run twice"; \
 	       $(PYTHON_IN) -m tests.tries $(TRIES) || code=1; exit $$code; }
+endif
 
-other-release: ## Tests of what depends on the host's release, on the other Debian release (LONG=1: all tests)
+other-release: ## Tests of what depends on the host's release, on the other Debian release (LONG=1: as `make test` does)
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
-	@$(AS_ROOT) $(PYTHON_IN) -m tests.other_release --image-dir $(TEST_IMAGE_DIR) $(if $(LONG),--long)
+	@$(AS_ROOT) $(PYTHON_IN) -m tests.other_release --image-dir $(TEST_IMAGE_DIR) $(if $(LONG),--long -- $(FOR_TEST))
 
 # What logs in, speaks MCP and prints: where other versions of libraries show.
 lowest: setup ## Tests with the lowest versions of all libraries that pyproject.toml allows

@@ -1,4 +1,4 @@
-"""Tests on the other Debian release than the host's: `python -m tests.other_release [--long | -- COMMAND...]`.
+"""Tests on the other Debian release than the host's: `python -m tests.other_release [--long]`, or `-- COMMAND...`.
 
 A root file system of Debian 13 on a Debian 12 host, of Debian 12 on any other, is made once per package list and kept
 in `CACHE`. Commands run in it in mount and process namespaces of their own, so the kernel takes away all that was

@@ -1,4 +1,4 @@
-"""`python -m tests.other_release [--long | -- COMMAND...]`, as root; its exit code is the command's."""
+"""`python -m tests.other_release [--long] [-- WORDS...]`, as root; its exit code is that of what runs inside."""
 
 import argparse
 import asyncio
@@ -49,12 +49,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.other_release", description=__doc__)
-    parser.add_argument("--long", action="store_true", help="the whole suite instead of the short form")
+    parser.add_argument("--long", action="store_true", help="`make test` instead of the short form")
     parser.add_argument("--image-dir", type=Path, default=_IMAGE_DIR, metavar="DIR", help="guest images of the host")
-    parser.add_argument("command", nargs="*", metavar="COMMAND", help="something else to run inside, after --")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="after --: a command to run inside; with --long, variables of `make test`",
+    )
     options = parser.parse_args(arguments)
-    if options.long and options.command:
-        parser.error("--long has its own command")
+    if options.long and (other := [word for word in options.words if "=" not in word]):
+        parser.error(f"--long runs `make test` and takes its variables alone, NAME=VALUE: not {' '.join(other)}")
     if not (options.image_dir / "base.qcow2").is_file():
         parser.error(f"there is no guest image in {options.image_dir}: `make image` builds one")
     return options
@@ -62,10 +67,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _run_asked(root: Path, options: argparse.Namespace) -> int:
     images: Path = options.image_dir.resolve()
-    if options.command:
-        return _run(root, options.command, images)
     if options.long:
-        return _run(root, ["make", "test"], images)
+        return _run(root, ["make", "test", *options.words], images)
+    if options.words:
+        return _run(root, options.words, images)
     return _run_short(root, images)
 
 
