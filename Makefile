@@ -120,12 +120,12 @@ generated: setup
 	@$(SAY) "generated files"
 	@$(PYTHON_IN) -m reconciler.desired.schemas --check
 	@$(PYTHON_IN) -m reconciler.frontends.schemas --check
-	@$(PYTHON_IN) -m tests.readme --check
+	@$(PYTHON_IN) -m tests.manual --check
 
-docs: setup ## Write the generated files: schemas, tables in README.md
+docs: setup ## Write the generated files: schemas, tables of the manual
 	@$(PYTHON_IN) -m reconciler.desired.schemas
 	@$(PYTHON_IN) -m reconciler.frontends.schemas
-	@$(PYTHON_IN) -m tests.readme
+	@$(PYTHON_IN) -m tests.manual
 
 bench: ## Measure, beside the figures to beat; results also in bench.json
 	@.ci/setup tests

@@ -1,6 +1,6 @@
-"""The tables in README.md that are made from the code: `python -m tests.readme [--check]`.
+"""The tables in the manual that are generated from the code: `python -m tests.manual [--check]`.
 
-Each stands between `<!-- NAME: made by make docs -->` and `<!-- end -->`.
+Each stands on its page between `<!-- NAME: made by make docs -->` and `<!-- end -->`.
 """
 
 import inspect
@@ -15,7 +15,8 @@ from reconciler.service.metrics import MEASURES
 from reconciler.settings import Settings
 
 _END = "<!-- end -->"
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+MANUAL = ROOT / "specs" / "manual"
 
 
 def render_config_table() -> str:
@@ -45,35 +46,50 @@ def render_metrics_table() -> str:
     return _table(("metric", "labels", "says"), rows)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {
-    "config": render_config_table,
-    "errors": render_error_table,
-    "metrics": render_metrics_table,
-    "tools": render_tool_table,
+TABLES: Mapping[str, tuple[Path, Callable[[], str]]] = {
+    "config": (MANUAL / "configuration.md", render_config_table),
+    "errors": (MANUAL / "agents.md", render_error_table),
+    "metrics": (MANUAL / "service.md", render_metrics_table),
+    "tools": (MANUAL / "agents.md", render_tool_table),
 }
+"""By name: the page where it stands, and what makes it."""
 
 
-def render(text: str) -> str:
-    """The text with each marked table made anew. Raises `ValueError` where a table has no place."""
-    for name, render_table in TABLES.items():
+def pages() -> list[Path]:
+    """Every page that a reader is meant to read, README first."""
+    return [ROOT / "README.md", *sorted(MANUAL.glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
+
+
+def render(page: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """The page with these tables rendered again. Raises `ValueError` where a table has no place, or several."""
+    for name, render_table in tables.items():
         opening = f"<!-- {name}: made by make docs -->\n"
-        before, found, rest = text.partition(opening)
+        before, found, rest = page.partition(opening)
         _stale, closed, after = rest.partition(_END)
         if not found or not closed or opening in after:
             raise ValueError(f"there must be one place for {name}: {opening.strip()} ... {_END}")
-        text = f"{before}{opening}{render_table()}{_END}{after}"
-    return text
+        page = f"{before}{opening}{render_table()}{_END}{after}"
+    return page
+
+
+def stale() -> dict[Path, str]:
+    """The pages whose tables are not current, as they should be."""
+    rendered = {
+        page: render(page.read_text(), {name: render for name, (on, render) in TABLES.items() if on == page})
+        for page in {page for page, _render in TABLES.values()}
+    }
+    return {page: text for page, text in rendered.items() if text != page.read_text()}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the tables, or with `--check` only say whether they are current; the exit code is 1 where not."""
-    before = README.read_text()
-    after = render(before)
+    """Write the tables, or with `--check` only say which pages are not current; the exit code is 1 where any is."""
+    found = stale()
     if "--check" in arguments:
-        if before != after:
-            sys.stderr.write(f"{README.name}: not current (run: make docs)\n")
-        return int(before != after)
-    README.write_text(after)
+        for page in found:
+            sys.stderr.write(f"{page.relative_to(ROOT)}: not current (run: make docs)\n")
+        return int(bool(found))
+    for page, text in found.items():
+        page.write_text(text)
     return 0
 
 

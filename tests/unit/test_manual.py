@@ -1,0 +1,112 @@
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from reconciler.errors import ErrorCode
+from reconciler.frontends.cli.app import app
+from reconciler.frontends.mcp.tools import TOOLS
+from reconciler.settings import Settings
+from tests import manual
+
+CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`vmcluster ([^`]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+COMMAND_LINE = re.compile(r"(?:^\$ |\$\()(?:sudo )?(?:\.venv/bin/)?vmcluster ([^#)\n]*)", re.MULTILINE)
+
+
+def every_page() -> list[Any]:
+    return [pytest.param(page, id=page.relative_to(manual.ROOT).as_posix()) for page in manual.pages()]
+
+
+def anchor(heading: str) -> str:
+    """As forges make them: lower case, words joined by hyphens, other signs dropped."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_tables_are_current() -> None:
+    assert manual.stale() == {}
+
+
+def test_tables_take_the_place_of_old_ones_and_nothing_else_changes() -> None:
+    page = "before\n<!-- a: made by make docs -->\nSTALE\n<!-- end -->\nafter\n"
+    once = manual.render(page, {"a": lambda: "fresh\n"})
+    assert once == page.replace("STALE", "fresh")
+    assert manual.render(once, {"a": lambda: "fresh\n"}) == once
+
+
+def test_a_missing_place_is_an_error() -> None:
+    with pytest.raises(ValueError, match="one place for config"):
+        manual.render("no tables here", {"config": manual.render_config_table})
+
+
+def test_every_key_code_and_tool_has_a_row() -> None:
+    config, errors, tools = manual.render_config_table(), manual.render_error_table(), manual.render_tool_table()
+    assert all(f"| `{key}` | `VMCLUSTER_{key.upper()}` |" in config for key in Settings.model_fields)
+    assert all(f"| `{code}` |" in errors for code in ErrorCode)
+    assert all(f"| `{tool.function.__name__}(" in tools for tool in TOOLS)
+
+
+@pytest.mark.parametrize("page", every_page())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if not target.startswith("https://"):
+            path, _, fragment = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            assert file.is_relative_to(manual.ROOT), f"{target} leads out of the repository"
+            assert file.exists(), target
+            assert not fragment or fragment in map(anchor, HEADING.findall(file.read_text())), target
+
+
+def test_every_page_of_the_manual_is_linked_from_its_index_and_from_the_readme() -> None:
+    pages = {page.name for page in manual.MANUAL.glob("*.md")} - {"README.md"}
+    assert pages <= set(LINK.findall((manual.MANUAL / "README.md").read_text()))
+    assert {f"specs/manual/{page}" for page in pages} <= set(LINK.findall((manual.ROOT / "README.md").read_text()))
+
+
+def parsed(words: list[str]) -> str:
+    """The command that a command line calls. Raises typer's usage error for one that it does not understand."""
+    command: Any = get_command(app)
+    context: Any = command.context_class(command, info_name="vmcluster")
+    called = []
+    while hasattr(command, "commands"):
+        _options, words, _order = command.make_parser(context).parse_args(words)
+        name, command, words = command.resolve_command(context, words)
+        called.append(name)
+        context = command.context_class(command, info_name=name, parent=context)
+    command.make_parser(context).parse_args(words)
+    return " ".join(called)
+
+
+@pytest.mark.parametrize("line", ["snapshot forge a b", "status a --no-such-option", "fly"])
+def test_a_command_line_that_is_not_understood_is_found(line: str) -> None:
+    with pytest.raises(Exception, match="No such"):
+        parsed(line.split())
+
+
+def commands_shown(page: Path) -> Iterator[str]:
+    for block in CONSOLE.findall(page.read_text()):
+        yield from COMMAND_LINE.findall(block)
+
+
+@pytest.mark.parametrize("page", every_page())
+def test_every_command_line_that_is_shown_is_one_that_vmcluster_takes(page: Path) -> None:
+    for line in commands_shown(page):
+        assert parsed(shlex.split(line)), line
+
+
+def test_command_lines_are_found_at_all() -> None:
+    assert sum(1 for page in manual.pages() for _line in commands_shown(page)) > 30
+
+
+@pytest.mark.parametrize("page", every_page())
+def test_commands_named_in_the_text_exist(page: Path) -> None:
+    known: Any = get_command(app)
+    for named in INLINE.findall(page.read_text()):
+        first = named.split()[0]
+        assert first in known.commands or not first.islower() or first.startswith("-"), named
