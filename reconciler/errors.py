@@ -55,8 +55,9 @@ class ClusterError(Exception):
 
     `recoverable` says whether trying again, or reverting, can help. `terminal` says whether the controller
     must stop trying by itself. `partial` is what can be answered all the same, such as the status of a cluster
-    of which one node did not come up. A hint names an option by its argument, such as `allow_restart`, which each
-    front end spells its own way.
+    of which one node did not come up. A message or hint names what its reader can call next as a tool with its
+    arguments, such as `cluster_stop(mode="destroy")`, or an argument alone, such as `allow_restart`; the command line
+    spells them as commands and options. A command that has no tool, such as `vmcluster events`, is named as it is.
     """
 
     code: ErrorCode

@@ -104,7 +104,7 @@ def require_same_mode(mode: InstallMode, examined: Examined, node: str) -> None:
             f"on node {node} artifact {found.artifact_id} {state} by {found.mode}, which installing by {mode} "
             "does not undo; nothing was installed on any node",
             node=node,
-            hint="`artifact_uninstall` or `vmcluster artifact uninstall` takes it out first",
+            hint="`artifact_uninstall` takes it out first",
         )
 
 

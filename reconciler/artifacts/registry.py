@@ -48,9 +48,7 @@ class ArtifactRegistry:
         if not matches and len(wanted) >= _PREFIX_MIN_LENGTH:
             matches = [each for each in artifacts if each.startswith(wanted)]
         if not matches:
-            raise ArtifactNotFound(
-                f"no artifact {wanted!r} is registered", hint="`artifact_list` or `vmcluster artifact list` names all"
-            )
+            raise ArtifactNotFound(f"no artifact {wanted!r} is registered", hint="`artifact_list` names all")
         if len(matches) > 1:
             raise InvalidArgument(f"{len(matches)} artifacts have ids that begin with {wanted}", hint="give more of it")
         return artifacts[matches[0]]

@@ -15,7 +15,7 @@ def guest_address(record: ClusterRecord, node: str) -> GuestAddress:
         )
     host_key = read_host_key(spec.overlay_dir, record.cluster_name, node)
     if host_key is None:
-        raise SshError("its host key is missing", node=node, hint="`vmcluster apply` makes it with the node's seed")
+        raise SshError("its host key is missing", node=node, hint="`cluster_apply` makes it with the node's seed")
     return GuestAddress(
         cluster=record.cluster_name,
         node=node,

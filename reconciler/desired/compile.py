@@ -198,7 +198,7 @@ def _all_disks(record: ClusterRecord, observed: ClusterDocument) -> dict[str, di
         except SnapshotMissing:
             disks[name] = Unknown(
                 unknown=f"node {name} was reverted to snapshot {record.nodes[name].based_on!r}, which is gone; "
-                "revert to another one, or recreate the node with --allow-data-loss",
+                "revert to another one, or recreate the node with `cluster_apply(allow_data_loss=true)`",
                 code=ErrorCode.SNAPSHOT_LOST,
                 terminal=True,
             )

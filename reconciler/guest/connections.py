@@ -54,7 +54,7 @@ class Connections:
                 raise NoLogin(
                     f"no SSH login to {address} in time; last cause: {cause}",
                     node=address.node,
-                    hint="`node_console` or `vmcluster console` shows what it does",
+                    hint="`node_console` shows what it does",
                 )
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _LONGEST_RETRY_S)

@@ -250,7 +250,7 @@ class SshPool:
             raise SshTimeout(
                 "the command did not end in time, and the node did not confirm that it was killed",
                 node=address.node,
-                hint="the command may still run there; `vmcluster status` says whether the node answers",
+                hint="the command may still run there; `cluster_status` says whether the node answers",
             )
         return False
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
+from reconciler.model.prose import Prose
 
 FilterLevel = Literal["all", "warn+", "err+"]
 Level = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]
@@ -82,7 +83,7 @@ class DmesgResult(Abridgeable):
     marker: MarkerState = Field(
         default=MarkerState.NOT_ASKED, description="Whether the marker that was asked for is there."
     )
-    message: str | None = Field(default=None, description="What is missing from this log, and why.")
+    message: Prose | None = Field(default=None, description="What is missing from this log, and why.")
     omitted_lines: int = Field(default=0, description="Lines and lines of events left out of a very long answer.")
 
 
@@ -94,6 +95,6 @@ class ConsoleResult(Abridgeable):
     marker: MarkerState = Field(
         default=MarkerState.NOT_ASKED, description="Whether the marker that was asked for is there."
     )
-    message: str | None = Field(default=None, description="What is missing, and why; null where nothing is.")
+    message: Prose | None = Field(default=None, description="What is missing, and why; null where nothing is.")
     written_at: Moment | None = Field(default=None, description="When the node last wrote to it.")
     omitted_lines: int = Field(default=0, description="How many were left out of a very long answer.")

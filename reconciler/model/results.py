@@ -10,6 +10,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
+from reconciler.model.prose import Prose
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Condition
 
@@ -26,7 +27,7 @@ class ToolError(Frozen):
     """Why a tool failed, and whether trying again, or reverting, can help."""
 
     code: ErrorCode = Field(description="What kind of failure it is: see the table of error codes.")
-    message: str = Field(description="What failed, where, and what to do about it.")
+    message: Prose = Field(description="What failed, where, and what to do about it.")
     node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
     recoverable: bool = Field(description="Trying again, or reverting, can help.")
 
@@ -76,7 +77,7 @@ class NodeStatus(Abridgeable):
     loaded_modules: tuple[str, ...] = Field(
         default=(), description="Kernel modules, by name; empty where the node does not answer."
     )
-    message: str | None = Field(default=None, description="What stands in the way of this node, with its remedy.")
+    message: Prose | None = Field(default=None, description="What stands in the way of this node, with its remedy.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="KernelHealthy: false from the first bad event that the kernel reported since its boot; unknown, "
@@ -213,7 +214,7 @@ class SnapshotInfo(Abridgeable):
     include_memory: bool = Field(default=False, description="The nodes' memory was taken too.")
     pause_s: float = Field(default=0.0, description="How long running nodes stood still for it.")
     lost: bool = Field(default=False, description="It was made and is not there any more.")
-    warnings: tuple[str, ...] = Field(
+    warnings: tuple[Prose, ...] = Field(
         default=(), description="When it is taken: what may not be as meant, such as nodes that cloud-init works on."
     )
 
@@ -223,7 +224,7 @@ class SnapshotNodeDeletion(Frozen):
 
     node_name: str = Field(description="Name of the node.")
     deleted: bool = Field(description="Its part is gone.")
-    error: str | None = Field(default=None, description="Why not; null where it is.")
+    error: Prose | None = Field(default=None, description="Why not; null where it is.")
 
 
 class SnapshotDeleteResult(Abridgeable):

@@ -80,7 +80,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 node=want.node,
                 terminal=True,
                 message=f"{have.backing} is not the image any more that {path} was made on: put the old image back, "
-                "or make the disk again with `vmcluster apply --allow-data-loss`",
+                "or make the disk again with `cluster_apply(allow_data_loss=true)`",
             )
         elif isinstance(have, Layer) and (
             step := growth(path, have, want, observed) or flattening(path, have, want, observed)
@@ -92,7 +92,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 node=want.node,
                 terminal=True,
                 message=f"{path} differs from what is wanted ({in_words(changes)}) and holds data: "
-                "put the old value back, or recreate the node with --allow-data-loss",
+                "put the old value back, or recreate the node with `cluster_apply(allow_data_loss=true)`",
             )
     yield from give_back(desired, observed)
     for path in known_extra(desired.layers, observed.layers):

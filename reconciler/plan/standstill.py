@@ -9,8 +9,8 @@ from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, 
 from reconciler.model.plan import Plan
 from reconciler.model.status import Obstacle
 
-_OFF = "`vmcluster stop --mode destroy` turns it off"
-_RUNS_ON = "`vmcluster start` lets it run on"
+_OFF = '`cluster_stop(mode="destroy")` turns it off'
+_RUNS_ON = "`cluster_start` lets it run on"
 _PASSES_BY = f"; that ends by itself; where it does not, {_RUNS_ON}, {_OFF}"
 KVM_CANNOT = (
     "; if it happens again, this host's KVM cannot run this guest: `virt_type: qemu` in the topology emulates it, and "
@@ -36,10 +36,9 @@ _CAUSES = {
 """For every reason there is."""
 
 _REMEDIES = {
-    HaltReason.PANIC: f" and is kept as it is; `vmcluster crash` boots it again, {_OFF}",
-    HaltReason.INTERNAL_ERROR: "; it cannot run on and is kept as it is; "
-    f"`node_crash` or `vmcluster crash` boots it again, {_OFF}",
-    HaltReason.SUSPENDED: f"; `vmcluster start` wakes it, {_OFF}",
+    HaltReason.PANIC: f" and is kept as it is; `node_crash` boots it again, {_OFF}",
+    HaltReason.INTERNAL_ERROR: f"; it cannot run on and is kept as it is; `node_crash` boots it again, {_OFF}",
+    HaltReason.SUSPENDED: f"; `cluster_start` wakes it, {_OFF}",
     HaltReason.STARTING: _PASSES_BY,
     HaltReason.JOB: _PASSES_BY,
 }

@@ -39,7 +39,7 @@ async def existing(store: Store, cluster: str) -> ClusterRecord:
     if record.deletion is not None:
         raise ClusterNotFound(
             f"cluster {cluster!r} was destroyed",
-            hint="`cluster_define` or `vmcluster apply` makes it again, on its kept disks where there are any",
+            hint="`cluster_define` makes it again, on its kept disks where there are any",
         )
     return record
 

@@ -148,7 +148,7 @@ class Clusters:
         elif damage is not None:
             await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
         else:
-            raise Conflict(f"cluster {cluster!r} has its record", hint="`vmcluster apply` converges it")
+            raise Conflict(f"cluster {cluster!r} has its record", hint="`cluster_apply` converges it")
         return await self._inspection.status(cluster)
 
     async def _as_found(self, cluster: str, spec: ClusterSpec) -> Preview:
@@ -340,7 +340,7 @@ class Clusters:
         late = OperationTimeout(
             f"still up after {timeout_s:g} s: {', '.join(up)}",
             node=up[0] if len(up) == 1 else None,
-            hint="they go on shutting down when they can; `vmcluster stop --mode destroy` cuts their power",
+            hint='they go on shutting down when they can; `cluster_stop(mode="destroy")` cuts their power',
         )
         late.partial = status
         raise late from error

@@ -212,7 +212,7 @@ def _require_synced(examined: Mapping[NodePlace, Examined]) -> None:
         raise ArtifactNotSynced(
             f"artifact {lacking[0].artifact_id} is not complete on {', '.join(of.address.node for of in lacking)}",
             node=lacking[0].address.node if len(lacking) == 1 else None,
-            hint="`artifact_sync` or `vmcluster artifact sync` brings it there",
+            hint="`artifact_sync` brings it there",
         )
 
 

@@ -257,7 +257,7 @@ def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:
     how = f"did not answer within {timeout_s:g} s" if answer.timed_out else f"ended with {answer.exit_code}"
     said = f": {answer.stderr.strip()[:200]}" if answer.stderr.strip() else ""
     message = f"the question for its kernel {how}{said}"
-    return SshError(message, node=node, hint="`node_exec` or `vmcluster exec` tells more")
+    return SshError(message, node=node, hint="`node_exec` tells more")
 
 
 def _not_whole(cluster: str, down: Mapping[str, Standing]) -> ClusterError:

@@ -14,7 +14,7 @@ from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
 from reconciler.service.standing import Standing, not_running
 
-_EXEC_ALL = "`node_exec_all` or `vmcluster exec --all` runs a command on all of them"
+_EXEC_ALL = "`node_exec_all` runs a command on all of them"
 
 
 class Nodes:

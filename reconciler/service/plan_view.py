@@ -41,6 +41,7 @@ from reconciler.model.plan import (
     UndefineDomain,
     WriteSeed,
 )
+from reconciler.model.prose import Prose
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle
 from reconciler.service.change_words import change_in_words
@@ -89,7 +90,7 @@ class ActionView(Frozen):
     action: str = Field(description="What is done to it, such as `DefineDomain`.")
     change: ChangeName = Field(description="What becomes of the resource.")
     node: str | None = Field(description="The node that it concerns; null where it is no single one.")
-    reason: str = Field(description="Why, with the old and the new value of changed fields.")
+    reason: Prose = Field(description="Why, with the old and the new value of changed fields.")
     disruption: Disruption = Field(description="What it costs: none, live, restart, recreate, remove or data-loss.")
     memory: MemoryFate | None = Field(
         default=None, description="What becomes of what is in the node's memory; null where nothing does."
@@ -124,7 +125,7 @@ class PlanView(Abridgeable):
     blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
     actions: tuple[ActionView, ...] = Field(description="In the order in which they would be carried out.")
     obstacles: tuple[Obstacle, ...] = Field(description="What keeps it from being done, with the remedy.")
-    warnings: tuple[str, ...] = Field(default=(), description="What works, but worse than expected, with the remedy.")
+    warnings: tuple[Prose, ...] = Field(default=(), description="What works, but worse than expected, with the remedy.")
     waiting: tuple[str, ...] = Field(description="Nodes on their way down, which is waited for.")
     kept_files: tuple[Path, ...] = Field(
         default=(), description="Files of extra disks that no node has any more: they stay."

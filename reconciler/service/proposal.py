@@ -110,7 +110,7 @@ def require_plan(preview: Preview, wanted: str | None) -> None:
         raise Conflict(
             f"the plan {wanted[:_SHOWN_LENGTH]!r} is not what would be done to cluster {preview.after.cluster_name!r} "
             "now: the topology, the record or the host has changed since it was shown; nothing was done",
-            hint="`cluster_plan` or `vmcluster plan` shows the present plan and its hash, for `plan_hash`",
+            hint="`cluster_plan` shows the present plan and its hash, for `plan_hash`",
         )
 
 

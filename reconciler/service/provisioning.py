@@ -29,7 +29,7 @@ _STATUS = {
     Stage.ABSENT: ConditionStatus.TRUE,
     Stage.UNKNOWN: ConditionStatus.UNKNOWN,
 }
-_READ_THE_LOG = f"`tail -n 50 {OUTPUT_PATH}` by `node_exec` or `vmcluster exec` shows what went wrong"
+_READ_THE_LOG = f"`tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what went wrong"
 _WORST_FIRST = (ConditionStatus.FALSE, ConditionStatus.UNKNOWN, ConditionStatus.TRUE)
 
 
@@ -137,8 +137,8 @@ def _late(found: Mapping[str, Provisioning], timeout_s: float) -> OperationTimeo
     return OperationTimeout(
         f"not provisioned within {timeout_s:g} s: {causes}",
         node=next(iter(found)) if len(found) == 1 else None,
-        hint="the nodes run on: `cluster_start` or `vmcluster wait --for Provisioned` waits longer;"
-        f" `tail -n 50 {OUTPUT_PATH}` by `node_exec` or `vmcluster exec` shows what cloud-init does",
+        hint="the nodes run on: `cluster_start` waits longer;"
+        f" `tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what cloud-init does",
     )
 
 

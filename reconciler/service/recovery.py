@@ -26,7 +26,7 @@ async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> C
     """
     entries = await runtime.store.history(cluster)
     if not entries:
-        raise ClusterNotFound(f"nothing is known of a cluster named {cluster!r}", hint="`vmcluster list` names them")
+        raise ClusterNotFound(f"nothing is known of a cluster named {cluster!r}", hint="`cluster_list` names them")
     wanted = last_other(entries) if generation is None else generation
     if wanted not in {entry.generation for entry in entries}:
         raise InvalidArgument(
@@ -78,7 +78,7 @@ def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
     if document is None or document.get("deletion") is not None:
         raise InvalidArgument(
             f"cluster {cluster!r} was destroyed at generation {generation}",
-            hint=f"`vmcluster history {cluster}` lists the others; `vmcluster destroy` destroys",
+            hint=f"`vmcluster history {cluster}` lists the others; `cluster_destroy` destroys",
         )
     try:
         return ClusterRecord.model_validate(document)

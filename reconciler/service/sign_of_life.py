@@ -32,7 +32,7 @@ def quiet(signs: LifeSigns | Unknown, domain: Domain) -> Quiet | None:
         return None
     if signs.console_idle_s is not None:
         told = f"no login, but its console was written to, last {signs.console_idle_s:.0f} s ago"
-        return Quiet(False, signs.started_at, told, "`node_console` or `vmcluster console` shows what it does")
+        return Quiet(False, signs.started_at, told, "`node_console` shows what it does")
     if signs.age_s < SILENT_AFTER_S:
         return None
     since = "since its memory was put back" if signs.restored else "since its start"

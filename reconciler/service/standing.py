@@ -86,9 +86,9 @@ async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDo
 def _remedy(down: Mapping[str, Standing]) -> str:
     stopped = [node for node, standing in down.items() if not standing.resumable]
     others = [node for node in down if node not in stopped]
-    ways = [f"`node_crash` or `vmcluster crash` boots {', '.join(stopped)} again"] if stopped else []
+    ways = [f"`node_crash` boots {', '.join(stopped)} again"] if stopped else []
     if others:
-        ways.append(f"`cluster_start` or `vmcluster start` {_effect(down[node] for node in others)}")
+        ways.append(f"`cluster_start` {_effect(down[node] for node in others)}")
     kvm = KVM_CANNOT if any(map(_kvm_failed, down.values())) else ""
     return "; then ".join(ways) + kvm
 

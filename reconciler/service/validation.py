@@ -8,6 +8,7 @@ from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import find_problems
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.prose import Prose
 from reconciler.settings import Settings
 
 
@@ -17,7 +18,7 @@ class FileProblem(Frozen):
     path: str = Field(description="The YAML path, such as `nodes[1].ip`; empty for the file as a whole.")
     line: int = Field(description="Counts from 1.")
     column: int = Field(description="Counts from 1.")
-    message: str = Field(description="What is wrong, with its remedy.")
+    message: Prose = Field(description="What is wrong, with its remedy.")
     code: ErrorCode = Field(description="With which `plan` and `apply` refuse the file for this alone.")
 
 

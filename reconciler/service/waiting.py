@@ -31,7 +31,7 @@ async def _require_still_wanted(runtime: Runtime, record: ClusterRecord) -> None
     if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
         raise Conflict(
             f"another client changed cluster {record.cluster_name!r} meanwhile",
-            hint="look at `vmcluster status`, then ask again",
+            hint="look at `cluster_status`, then ask again",
         )
 
 

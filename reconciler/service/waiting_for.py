@@ -88,7 +88,7 @@ async def _wait_for_guests(
     nodes = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
     if not nodes:
         raise InvalidArgument(
-            f"no node of cluster {record.cluster_name!r} is wanted running", hint="`vmcluster start` has them run"
+            f"no node of cluster {record.cluster_name!r} is wanted running", hint="`cluster_start` has them run"
         )
     since_s = time.monotonic()
     await Inspection(runtime).wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
@@ -103,5 +103,5 @@ async def _pause(changes: Watch, until_s: float, otherwise: str) -> None:
     """Until something changes or it is time to look again; raises `OperationTimeout` where there is no time left."""
     left_s = until_s - time.monotonic()
     if left_s <= 0:
-        raise OperationTimeout(f"time is up: {otherwise}", hint="`vmcluster status` and `vmcluster events` tell more")
+        raise OperationTimeout(f"time is up: {otherwise}", hint="`cluster_status` and `vmcluster events` tell more")
     await changes.wait(timeout_s=min(_POLL_S, left_s))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import emit, plain, quiet_pipe
+from reconciler.frontends.cli.spelling import spelled
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line
 from reconciler.service.events import ClusterEvent
@@ -18,6 +19,7 @@ def show_events(events: Sequence[ClusterEvent]) -> None:
 
 def event_line(event: ClusterEvent, output: OutputFormat) -> None:
     """One event on a line of its own, or as a document of its own."""
+    event = spelled(event)
     match output:
         case OutputFormat.JSON:
             _print(json.dumps(plain(event)))

@@ -49,6 +49,9 @@ def ending(_printed: T, code: int) -> T:
 
 def emit(value: T, output: OutputFormat, show: Callable[[T], None]) -> None:
     """Print a result: as plain data, or as `show` shows it to people."""
+    from reconciler.frontends.cli.spelling import spelled
+
+    value = spelled(value)
     with quiet_pipe():
         match output:
             case OutputFormat.JSON:

@@ -13,7 +13,7 @@ import typer
 from reconciler.errors import ClusterError
 from reconciler.frontends.cli.options import OutputFormat, log_options
 from reconciler.frontends.cli.output import complain, emit, narrate
-from reconciler.frontends.cli.wording import with_options
+from reconciler.frontends.cli.wording import in_commands
 
 if TYPE_CHECKING:
     from reconciler.desired.given import TopologyText
@@ -145,7 +145,7 @@ async def _serve(work: Work[T]) -> T:
     settings = load_settings()
     configure_logs(log_options.get(), settings.log_level if "log_level" in settings.model_fields_set else None)
     async with Runtime(settings) as runtime:
-        return await work(_use_cases(runtime, Progress(narrate)))
+        return await work(_use_cases(runtime, Progress(lambda said: narrate(in_commands(said)))))
 
 
 def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
@@ -180,8 +180,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
 
 def _fail(error: "ToolError", cause: ClusterError | None, manner: Manner) -> NoReturn:
     message, hint = (cause.message, cause.hint) if cause else (error.message, None)
-    told = error.model_copy(update={"message": with_options(error.message)})
-    complain(told, manner.output, message=message, hint=with_options(hint) if hint else None)
+    complain(error, manner.output, message=in_commands(message), hint=in_commands(hint) if hint else None)
     raise typer.Exit(manner.failure_code)
 
 

@@ -1,22 +1,71 @@
-"""What the use cases say, in the command line's own words."""
+"""What the use cases say, in the command line's own words: tools become commands, and their arguments options."""
 
+import json
 import re
 from importlib import import_module
 from typing import Any, cast
 
 import typer
 
-_ARGUMENT = re.compile(r"`([a-z][a-z_]*)`")
+_CALL = re.compile(r"`([a-z][a-z_]*)(?:\(([^()`]*)\))?`")
+_ARGUMENT = re.compile(r'(\w+)=("[^"]*"|\w+)')
+_IRREGULAR = {
+    "cluster_define": "apply --no-start",
+    "net_heal_all": "fault heal --all",
+    "net_fault_list": "fault list",
+    "node_exec_all": "exec --all",
+}
+_GROUPS = {"cluster": "", "node": "", "net": "fault "}
+"""How tools' names begin, and their commands'; others begin alike."""
+
+_OPTIONS = {"include_memory": "memory", "restart_after": "restart", "since_marker": "since", "wait_for_ssh": "wait"}
+_UNITS = re.compile(r"^(ssh_)?(timeout|duration|follow)_s$")
 # Newer versions of Typer bring a Click of their own.
 _click = import_module(typer.Context.__mro__[1].__module__.rpartition(".")[0] + ".globals")
 
 
-def with_options(text: str) -> str:
-    """The text with each argument that it names, such as `allow_restart`, spelled as the running command's option."""
+def in_commands(text: str) -> str:
+    """The text with each tool that it names spelled as a command, and each argument as an option.
+
+    An argument that stands alone, such as `allow_restart`, is one of the command that runs.
+    """
     context = cast("typer.Context | None", _click.get_current_context(silent=True))
-    spelled = {str(of.name): _long_option(of) for of in context.command.params} if context else {}
-    return _ARGUMENT.sub(lambda found: f"`{spelled.get(found[1]) or found[1]}`", text)
+    return _CALL.sub(lambda found: f"`{_spelled(context, found)}`", text) if context else text
 
 
-def _long_option(parameter: Any) -> str | None:
-    return next((option for option in parameter.opts if option.startswith("--")), None)
+def command_words(tool: str) -> str:
+    """The command that has the meaning of a tool, with the option that tells it from another."""
+    group, _, verb = tool.partition("_")
+    return _IRREGULAR.get(tool) or f"{_GROUPS.get(group, f'{group} ')}{verb}"
+
+
+def _spelled(context: typer.Context, found: re.Match[str]) -> str:
+    name, arguments = found[1], found[2]
+    command = _command(context, name)
+    if command is None:
+        return _option(context.command, name) or found[0].strip("`")
+    given = (_given(command, *of) for of in _ARGUMENT.findall(arguments or ""))
+    return " ".join(["vmcluster", command_words(name), *given])
+
+
+def _command(context: typer.Context, tool: str) -> Any:
+    """The command of a tool; None where it is none."""
+    command: Any = context.find_root().command
+    for word in command_words(tool).partition(" --")[0].split():
+        command = getattr(command, "commands", {}).get(word)
+    return command if "_" in tool else None
+
+
+def _given(command: Any, name: str, value: str) -> str:
+    """An argument with its value as a word or two of the command line."""
+    flag = value in {"true", "false"}
+    option = _option(command, name, off=value == "false")
+    word = str(json.loads(value)) if value.startswith('"') else value
+    return (option or "") if flag else f"{option} {word}" if option else word
+
+
+def _option(command: Any, name: str, *, off: bool = False) -> str | None:
+    """The long option that an argument is; None where it is none of this command's."""
+    own = _UNITS.sub(r"\2", _OPTIONS.get(name, name))
+    names: list[str] = next(((of.secondary_opts if off else of.opts) for of in command.params if of.name == own), [])
+    return next((option for option in names if option.startswith("--")), None)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.prose import Prose
 
 
 class Verdict(StrEnum):
@@ -24,7 +25,7 @@ class CheckResult(Frozen):
     name: str = Field(description="What is needed.")
     verdict: Verdict = Field(description="`warning` costs a feature or speed, `failed` keeps clusters from running.")
     message: str = Field(description="What was found.")
-    remedy: str | None = Field(default=None, description="What to do; null where nothing is to be done.")
+    remedy: Prose | None = Field(default=None, description="What to do; null where nothing is to be done.")
     fixable: bool = Field(default=False, description="`vmcluster doctor --fix` has a safe repair.")
 
 

@@ -142,7 +142,7 @@ def delete_layer(path: Path, cluster: str) -> bool:
     if is_written_to(path):
         raise Conflict(
             f"the layer {path} is not needed as far as libvirt knows, and a machine writes to it",
-            hint="let the machine's power be cut (`vmcluster crash`) before anything is done to its disks",
+            hint="let the machine's power be cut (`node_crash`) before anything is done to its disks",
         )
     return delete_file(path, cluster)
 

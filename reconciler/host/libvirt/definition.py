@@ -47,7 +47,7 @@ def require_same_files(domain: Any, node: str) -> None:
                 f"libvirt takes {live[target].path} for what disk {target} writes to, and it writes to "
                 f"{kept[target].path}: libvirtd was killed while it put that layer on",
                 node=node,
-                hint="cut the node's power and boot it (`vmcluster crash`): it boots from the right layer, and libvirt "
+                hint="cut the node's power and boot it (`node_crash`): it boots from the right layer, and libvirt "
                 "knows its files again",
             )
 

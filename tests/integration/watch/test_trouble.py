@@ -89,7 +89,7 @@ def test_a_panicked_guest_is_reported_with_its_remedy_and_kept_as_it_is(
         command = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
         libvirt_qemu.qemuMonitorCommand(domain(handle), PANICKED, command)
         wait_until(lambda: "panicked" in obstacles(bed).get("n0", ""))
-        assert "vmcluster crash" in obstacles(bed)["n0"]
+        assert "`node_crash`" in obstacles(bed)["n0"]
         assert stays_untouched(watch)
         assert domain(handle).state() == [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]
         domain(handle, "n1").destroy()  # the other one's trouble is still mended
@@ -134,9 +134,9 @@ def test_a_guest_that_kvm_cannot_run_is_reported_in_qemus_words_and_never_as_pau
         run(bed, boot)
         wait_until(lambda: "stopped by QEMU itself" in obstacles(bed).get("n0", ""), timeout_s=120)
         told = obstacles(bed)["n0"]
-        assert all(words in told for words in ("KVM internal error. Suberror: 1", "vmcluster crash", "virt_type: qemu"))
+        assert all(words in told for words in ("KVM internal error. Suberror: 1", "`node_crash`", "virt_type: qemu"))
         assert f" at {time.strftime('%Y-%m-%d', time.gmtime())} " in told
-        assert ("paused" in told, "vmcluster start" in told) == (False, False)
+        assert ("paused" in told, "cluster_start" in told) == (False, False)
         assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN]
         shown = vmcluster(bed, "status", CLUSTER, timeout_s=60).stdout
         assert ("crashed" in shown, "paused" in shown) == (True, False)
@@ -178,7 +178,7 @@ def test_a_guest_that_was_stopped_through_qemus_own_monitor_is_paused_by_somebod
         run(bed, boot)
         libvirt_qemu.qemuMonitorCommand(domain(handle), "stop", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
         assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN]
-        wait_until(lambda: obstacles(bed).get("n0", "").startswith("the guest is paused; `vmcluster start`"))
+        wait_until(lambda: obstacles(bed).get("n0", "").startswith("the guest is paused; `cluster_start`"))
         run(bed, boot)
         assert reason(handle)[0] == libvirt.VIR_DOMAIN_RUNNING
         assert whole(bed, expected)
@@ -212,7 +212,7 @@ def test_a_guest_on_a_full_disk_is_reported_with_its_remedy_and_runs_on_when_ask
         wait_until(lambda: "I/O error" in obstacles(bed).get("n0", ""))
         assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR]
         assert "on vda: no space left" in obstacles(bed)["n0"]
-        assert "vmcluster start" in obstacles(bed)["n0"]
+        assert "cluster_start" in obstacles(bed)["n0"]
         assert stays_untouched(service)
         ballast.unlink()
         run(bed, boot)

@@ -177,7 +177,7 @@ class TestLayers:
                 node="a",
                 terminal=True,
                 message="/o/a.qcow2 differs from what is wanted (size_bytes 150 -> 100) and holds data: "
-                "put the old value back, or recreate the node with --allow-data-loss",
+                "put the old value back, or recreate the node with `cluster_apply(allow_data_loss=true)`",
             )
         ]
 
@@ -367,19 +367,19 @@ IS_CRASHED = Obstacle(
     code=ErrorCode.GUEST_CRASHED,
     node="a",
     terminal=True,
-    message="the guest has panicked and is kept as it is; `vmcluster crash` boots it again, "
-    "`vmcluster stop --mode destroy` turns it off",
+    message="the guest has panicked and is kept as it is; `node_crash` boots it again, "
+    '`cluster_stop(mode="destroy")` turns it off',
 )
 IS_PAUSED = Obstacle(
     code=ErrorCode.GUEST_PAUSED,
     node="a",
     terminal=True,
-    message="the guest is paused; `vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
+    message='the guest is paused; `cluster_start` lets it run on, `cluster_stop(mode="destroy")` turns it off',
 )
 IS_BLOCKED = altered(
     IS_PAUSED,
     message="the guest was paused by an I/O error (is the disk full?); "
-    "`vmcluster start` lets it run on, `vmcluster stop --mode destroy` turns it off",
+    '`cluster_start` lets it run on, `cluster_stop(mode="destroy")` turns it off',
 )
 
 POWER_TABLE = [

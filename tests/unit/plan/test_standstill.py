@@ -25,7 +25,7 @@ def test_a_machine_that_qemu_stopped_is_reported_with_qemus_words_and_a_remedy_t
         "was stopped by QEMU itself at 2026-11-29 02:06:16 UTC: internal error; "
         "QEMU said: KVM internal error. Suberror: 1; emulation failure" in obstacle.message
     )
-    assert "`vmcluster crash` boots it again" in obstacle.message
+    assert "`node_crash` boots it again" in obstacle.message
     assert ("`virt_type: qemu`" in obstacle.message) == (virt_type == "kvm")
     assert "vmcluster start" not in obstacle.message
     assert "paused" not in obstacle.message
@@ -47,8 +47,8 @@ def test_every_reason_has_words_of_its_own_and_only_a_pause_by_somebody_is_calle
         ),
         (STOPPED.model_copy(update={"words": UNREAD, "since": None}), "internal error (QEMU's log /l cannot be read"),
         (UNREAD, "is paused, and why is not known: QEMU's log /l"),
-        (Halt(reason=HaltReason.SUSPENDED), "`vmcluster start` wakes it"),
-        (Halt(reason=HaltReason.WATCHDOG), "by its watchdog device; `vmcluster start` lets it run on"),
+        (Halt(reason=HaltReason.SUSPENDED), "`cluster_start` wakes it"),
+        (Halt(reason=HaltReason.WATCHDOG), "by its watchdog device; `cluster_start` lets it run on"),
     ],
     ids=["disks", "log unreadable", "unknown", "suspended", "watchdog"],
 )

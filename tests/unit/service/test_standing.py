@@ -17,28 +17,28 @@ STOPPED = Standing(DomainState.CRASHED, Halt(reason=HaltReason.INTERNAL_ERROR, w
 @pytest.mark.parametrize(
     ("down", "told", "remedy"),
     [
-        ({"n0": OFF}, "n0 is not running, but shut off", "`vmcluster start` boots it"),
+        ({"n0": OFF}, "n0 is not running, but shut off", "`cluster_start` boots it"),
         (
             {"n0": ENDED},
             "n0 is not running: it is off since its QEMU ended unexpectedly; QEMU said: qemu: fatal",
-            "`vmcluster start` boots it",
+            "`cluster_start` boots it",
         ),
-        ({"n0": PAUSED}, "n0 is not running, but paused", "`vmcluster start` lets it run on"),
+        ({"n0": PAUSED}, "n0 is not running, but paused", "`cluster_start` lets it run on"),
         (
             {"n0": FULL},
             "n0 is not running: it was paused by an I/O error on vda: no space left",
-            "`vmcluster start` lets it run on",
+            "`cluster_start` lets it run on",
         ),
-        ({"n0": PANICKED}, "n0 is not running: it has panicked", "`vmcluster crash` boots n0 again"),
+        ({"n0": PANICKED}, "n0 is not running: it has panicked", "`node_crash` boots n0 again"),
         (
             {"n0": STOPPED},
             "n0 is not running: it was stopped by QEMU itself: internal error; QEMU said: emulation failure",
-            "`vmcluster crash` boots n0 again; if it happens again, this host's KVM cannot run this guest",
+            "`node_crash` boots n0 again; if it happens again, this host's KVM cannot run this guest",
         ),
         (
             {"n0": PANICKED, "n1": PAUSED, "n2": OFF},
             "n1 is not running, but paused, n2 is not running",
-            "boots n0 again; then `cluster_start` or `vmcluster start` boots them",
+            "boots n0 again; then `cluster_start` boots them",
         ),
     ],
     ids=["off", "ended", "paused", "full", "panicked", "stopped by QEMU", "several"],

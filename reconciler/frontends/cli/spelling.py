@@ -1,0 +1,39 @@
+"""Results with the prose in them in the command line's own words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel
+
+from reconciler.frontends.cli.wording import in_commands
+from reconciler.model.prose import NamesCalls
+
+T = TypeVar("T")
+
+
+def spelled(value: T) -> T:
+    """A result with all the prose in it as `in_commands` has it."""
+    if isinstance(value, BaseModel):
+        changed = {name: new for name, old, new in _fields(value) if new is not old}
+        return cast("T", value.model_copy(update=changed)) if changed else value
+    if isinstance(value, Mapping):
+        return cast("T", {key: spelled(of) for key, of in value.items()})
+    return cast("T", type(value)(map(spelled, value))) if isinstance(value, list | tuple) else value
+
+
+def _fields(model: BaseModel) -> Iterator[tuple[str, Any, Any]]:
+    for name, field in type(model).model_fields.items():
+        old = getattr(model, name)
+        yield name, old, _prose(old) if _is_prose(field.metadata, field.annotation) else spelled(old)
+
+
+def _is_prose(metadata: list[Any], annotation: Any) -> bool:
+    """Whether a field is prose, or may be, or is several pieces of it."""
+    parts = getattr(annotation, "__args__", ()) if annotation is not None else ()
+    return any(isinstance(of, NamesCalls) for of in (*metadata, *getattr(annotation, "__metadata__", ()))) or any(
+        _is_prose([], part) for part in parts if not isinstance(part, type)
+    )
+
+
+def _prose(value: Any) -> Any:
+    return in_commands(value) if isinstance(value, str) else value and type(value)(map(in_commands, value))

@@ -1,0 +1,13 @@
+"""Text for people and agents that may name what its reader can call next."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+
+@dataclass(frozen=True, slots=True)
+class NamesCalls:
+    """Marks a field whose text names calls in backticks: tools and their arguments, as `ClusterError` says."""
+
+
+Prose = Annotated[str, NamesCalls()]
+"""Words of this program, for a front end to spell; never what a user, a guest or another program has said alone."""
