@@ -56,6 +56,12 @@ CREATE TABLE request (
     number       INTEGER NOT NULL
 );
 """,
+    """
+CREATE TABLE identity (store TEXT NOT NULL);
+INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+ALTER TABLE history ADD COLUMN token TEXT NOT NULL DEFAULT '';
+UPDATE history SET token = lower(hex(randomblob(8)));
+""",
 )
 """What leads from each version of the schema to the next; a file of an older one is brought up to date."""
 

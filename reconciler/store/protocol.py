@@ -3,7 +3,7 @@
 The embedded default is `reconciler.store.sqlite`; a distributed store can take its place behind this protocol.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
 from reconciler.model.moments import Moment
+from reconciler.model.origin import Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 
@@ -99,6 +100,17 @@ class Store(Protocol):
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
         """Every change of a cluster's record, oldest first, also after it was removed."""
+        ...
+
+    async def origin(self, cluster_name: str, generation: int) -> Origin | None:
+        """What marks the things that this generation of the record makes; None where there never was one."""
+        ...
+
+    async def own_origins(self, cluster_name: str, found: Collection[Origin]) -> frozenset[Origin]:
+        """Those of the origins found on the host that are in this store's history of the cluster.
+
+        A copy of a store has its identity, and goes on with the same numbers; its later generations are not known here.
+        """
         ...
 
     async def status(self, cluster_name: str) -> RecordStatus | None:

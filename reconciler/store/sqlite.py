@@ -6,7 +6,7 @@ a reader waits for a writer of another process.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from pydantic_core import PydanticSerializationError
 from reconciler.errors import Conflict, InvalidArgument, RecordUnreadable
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
+from reconciler.model.origin import Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store import tables
@@ -42,6 +43,7 @@ class SqliteStore:
 
     def __init__(self, state_dir: Path) -> None:
         file = state_dir / FILE_NAME
+        self._state_dir = state_dir
         self._reads = DatabaseThread(file, "read")
         self._writes = DatabaseThread(file, "write")
         self._polls = DatabaseThread(file, "poll")
@@ -73,6 +75,12 @@ class SqliteStore:
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
         return await self._read(lambda connection: _history(connection, cluster_name))
+
+    async def origin(self, cluster_name: str, generation: int) -> Origin | None:
+        return await self._read(lambda connection: tables.origin(connection, cluster_name, generation, self._state_dir))
+
+    async def own_origins(self, cluster_name: str, found: Collection[Origin]) -> frozenset[Origin]:
+        return await self._read(lambda connection: tables.own_origins(connection, cluster_name, found))
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
         return await self._read(lambda connection: _status(connection, cluster_name))
@@ -253,7 +261,8 @@ def _record_change(connection: sqlite3.Connection, name: str, actor: str, patch:
     newest = connection.execute("SELECT max(generation) FROM history WHERE cluster_name = ?", (name,)).fetchone()[0]
     generation = (newest or 0) + 1
     connection.execute(
-        "INSERT INTO history VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO history (cluster_name, generation, actor, at, patch, token)"
+        " VALUES (?, ?, ?, ?, ?, lower(hex(randomblob(8))))",
         (name, generation, actor, datetime.now(UTC).isoformat(), json.dumps(patch)),
     )
     count_change(connection)

@@ -1,9 +1,12 @@
-"""The tables of events and of requests for a round, as statements on one connection."""
+"""The tables of events, of requests for a round and of origins, as statements on one connection."""
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from reconciler.model.event import ClusterEvent
+from reconciler.model.origin import Origin
 
 KEPT_EVENTS = 1000
 """Events that each cluster keeps; older ones go."""
@@ -47,3 +50,23 @@ def request_round(connection: sqlite3.Connection, name: str) -> int:
         (name,),
     ).fetchone()
     return int(row[0])
+
+
+def origin(connection: sqlite3.Connection, name: str, generation: int, state_dir: Path) -> Origin | None:
+    """What marks what that generation of a cluster's record makes."""
+    row = connection.execute(
+        "SELECT store, token FROM identity, history WHERE cluster_name = ? AND generation = ?", (name, generation)
+    ).fetchone()
+    if row is None:
+        return None
+    return Origin(store=row[0], generation=generation, token=row[1], state_dir=str(state_dir.absolute()))
+
+
+def own_origins(connection: sqlite3.Connection, name: str, found: Collection[Origin]) -> frozenset[Origin]:
+    """Those that are in the history of the cluster."""
+    known = connection.execute(
+        "SELECT store, generation, token FROM identity, history WHERE cluster_name = ?"
+        " AND generation IN (SELECT value FROM json_each(?))",
+        (name, json.dumps([of.generation for of in found])),
+    ).fetchall()
+    return frozenset(of for of in found if (of.store, of.generation, of.token) in known)
