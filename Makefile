@@ -103,10 +103,12 @@ lowest: setup ## Tests with the lowest versions of all libraries that pyproject.
 
 check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
 
-lint: setup ## Check style and formatting
+lint: setup ## Check style and formatting, of shell scripts too
 	@$(SAY) "ruff"
 	@$(PYTHON_IN) -m ruff check .
 	@$(PYTHON_IN) -m ruff format --check .
+	@$(SAY) "shellcheck"
+	@$(VENV)/bin/shellcheck $$(find .ci reconciler -type f -exec awk 'FNR == 1 && /^#!.*sh$$/ { print FILENAME }' {} +)
 
 type: setup ## Check types
 	@$(SAY) "mypy"

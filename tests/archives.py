@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
-from reconciler.host.image.apt_sources import guest_sources, kept_acquire_options
+from reconciler.image.apt_sources import guest_sources, kept_acquire_options
 from reconciler.process import run
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

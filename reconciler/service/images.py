@@ -7,8 +7,8 @@ from platformdirs import site_cache_path, user_cache_path
 from pydantic import Field
 
 from reconciler.errors import HostCapabilityMissing
-from reconciler.host.image.build import DEFAULT_TARGET
-from reconciler.host.image.build import build_image as build_on_host
+from reconciler.image.build import DEFAULT_TARGET
+from reconciler.image.build import build_image as build_on_host
 from reconciler.model.base import Frozen
 from reconciler.service.progress import Report
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from reconciler.errors import HostCommandFailed, OperationFailed
-from reconciler.host.image.published import ImageFiles, read_description
+from reconciler.image.published import ImageFiles, read_description
 from reconciler.process import run
 from tests import archives
 

@@ -18,13 +18,13 @@ HOST_EXCEPTIONS = {
     "reconciler.service.runtime -> reconciler.host.links.driver",
     "reconciler.service.runtime -> reconciler.host.virt_type",
     "reconciler.service.standing -> reconciler.host.libvirt.driver",  # reads what `status` shows
-    "reconciler.service.images -> reconciler.host.image.build",  # images belong to no cluster
+    "reconciler.service.images -> reconciler.image.build",  # images belong to no cluster
     "reconciler.service.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
 }
 
 PURE_EXCEPTIONS = {
     "reconciler.desired.resolve -> reconciler.settings",  # values that somebody else has read
-    "reconciler.host.image.recipe -> io",  # an archive in memory
+    "reconciler.image.recipe -> io",  # an archive in memory
     "reconciler.service.plan_view -> reconciler.service.clusters",  # a type, which is not imported when it runs
 }
 FUNCTIONS_WITH_EFFECTS = {"open", "input", "print", "exec", "eval", "compile", "__import__"}

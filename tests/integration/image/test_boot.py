@@ -17,7 +17,8 @@ import pytest
 from reconciler.host.cloud_init.codec import SeedInputs, render_seed
 from reconciler.host.cloud_init.hosts import render_hosts
 from reconciler.host.cloud_init.iso import render_iso
-from reconciler.host.image.published import ImageFiles, read_description
+from reconciler.image.overlay import overlay_files
+from reconciler.image.published import ImageFiles, read_description
 from reconciler.process import run
 from tests.integration.bed import BASE_IMAGE
 from tests.lab import WORK_DIR
@@ -189,6 +190,13 @@ async def test_what_the_fault_tests_and_the_kernel_log_need_is_in_the_guest(dire
     console = direct.console.read_text(errors="replace")
     assert "image-test: said as an error" in console
     assert "image-test: said in passing" not in console
+
+
+async def test_systemd_understands_every_setting_that_the_image_changes(direct: Machine) -> None:
+    units = {Path(file.path).parent.name.removesuffix(".d") for file in overlay_files() if ".service.d/" in file.path}
+    assert len(units) > 5
+    said = await direct.sh(f"systemd-analyze verify --man=no {' '.join(sorted(units))} 2>&1 || true")
+    assert [line for line in said.splitlines() if "vmcluster.conf" in line] == []
 
 
 async def test_the_kernel_installed_last_is_what_the_disk_boots(direct: Machine) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Conflict, HostCommandFailed
-from reconciler.host.image.boot_sector import PARTITION_OFFSET_BYTES, SECTOR_BYTES
-from reconciler.host.image.build import BuiltImage, build_image
-from reconciler.host.image.cache import ImageCache
-from reconciler.host.image.recipe import Recipe, root_digest
+from reconciler.image.boot_sector import PARTITION_OFFSET_BYTES, SECTOR_BYTES
+from reconciler.image.build import BuiltImage, build_image
+from reconciler.image.cache import ImageCache
+from reconciler.image.recipe import Recipe, root_digest
 from reconciler.process import run
-from tests.unit.host.image.test_boot_sector import BOOT_IMG, core_img
+from tests.unit.image.test_boot_sector import BOOT_IMG, core_img
 
 RECIPE = replace(Recipe(), disk_bytes=512 * 1024**2)
 FILES = {

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
-from reconciler.host.image import recipe as making
-from reconciler.host.image.apt_sources import guest_sources, kept_acquire_options
-from reconciler.host.image.boot_sector import render_boot_area
-from reconciler.host.image.cache import ImageCache, sync_file
-from reconciler.host.image.overlay import KERNEL_CMDLINE, overlay_files
-from reconciler.host.image.published import ImageFiles, describe, is_current, publish, read_description, refuse_foreign
-from reconciler.host.image.recipe import Recipe
+from reconciler.image import recipe as making
+from reconciler.image.apt_sources import guest_sources, kept_acquire_options
+from reconciler.image.boot_sector import render_boot_area
+from reconciler.image.cache import ImageCache, sync_file
+from reconciler.image.overlay import kernel_command_line, overlay_files
+from reconciler.image.published import ImageFiles, describe, is_current, publish, read_description, refuse_foreign
+from reconciler.image.recipe import Recipe
 from reconciler.process import run
 from reconciler.programs import find_program, proxies
 
@@ -154,7 +154,7 @@ async def _make_disk(files: ImageFiles, root_tar: Path, recipe: Recipe, work: Pa
     await run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(files.disk)], timeout_s=_DISK_STEP_TIMEOUT_S)
     raw.unlink()
     await _run_as_root(["rm", "-rf", str(root_dir)])
-    describe(files, making.image_digest(recipe), kernel_version, KERNEL_CMDLINE)
+    describe(files, making.image_digest(recipe), kernel_version, kernel_command_line())
 
 
 def _take_boot_files(archive: tarfile.TarFile, files: ImageFiles) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reconciler.host.image.boot_sector import GRUB_CONFIG, GRUB_MODULES, GRUB_PREFIX, PARTITION_OFFSET_BYTES
-from reconciler.host.image.overlay import OverlayFile, overlay_files
+from reconciler.image.boot_sector import GRUB_CONFIG, GRUB_MODULES, GRUB_PREFIX, PARTITION_OFFSET_BYTES
+from reconciler.image.overlay import OverlayFile, overlay_files
 
 GUEST_CODENAME = "bookworm"
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"

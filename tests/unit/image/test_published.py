@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Conflict
-from reconciler.host.image.published import (
+from reconciler.image.published import (
     ImageFiles,
     describe,
     is_current,

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reconciler.errors import Conflict
-from reconciler.host.image.cache import sync_file
+from reconciler.image.cache import sync_file
 
 
 @dataclass(frozen=True, slots=True)

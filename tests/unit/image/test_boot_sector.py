@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from reconciler.host.image.boot_sector import PARTITION_OFFSET_BYTES, SECTOR_BYTES, render_boot_area
+from reconciler.image.boot_sector import PARTITION_OFFSET_BYTES, SECTOR_BYTES, render_boot_area
 
 DISK_BYTES = 64 * 1024**2
 BOOT_IMG = bytes(range(256)) * 2

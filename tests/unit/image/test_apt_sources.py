@@ -1,4 +1,4 @@
-from reconciler.host.image.apt_sources import guest_sources, kept_acquire_options, parse_sources
+from reconciler.image.apt_sources import guest_sources, kept_acquire_options, parse_sources
 
 DEB822 = """\
 # A comment

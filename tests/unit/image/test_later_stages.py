@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.image.overlay import LATER_STAGES_PATH, PROGRAMS
+from reconciler.image.overlay import LATER_STAGES_PATH, ROOT
 from tests.waiting import PATIENCE_S
 
 QUIET = """\
@@ -46,7 +46,7 @@ def needed(tmp_path: Path, cloud_config: str, status: str = DONE, script: str | 
     if script is not None:
         (tmp_path / script).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / script).write_text("#!/bin/sh\n")
-    program = PROGRAMS[LATER_STAGES_PATH]
+    program = (ROOT / "programs" / LATER_STAGES_PATH).read_text()
     program = program.replace("/var/lib/cloud", f"{tmp_path}/var/lib/cloud").replace("/run/", f"{tmp_path}/run/")
     program = program.replace("/lib/systemd/systemd-networkd-wait-online", "true")
     done = subprocess.run(["/bin/sh", "-eu", "-c", program], capture_output=True, check=False, timeout=PATIENCE_S)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.image.overlay import OverlayFile, overlay_files
-from reconciler.host.image.recipe import (
+from reconciler.image.overlay import OverlayFile, overlay_files
+from reconciler.image.recipe import (
     Recipe,
     image_digest,
     render_mke2fs,
