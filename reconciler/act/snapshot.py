@@ -114,7 +114,7 @@ async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Dom
         if disk.read_only:
             continue
         path = next_layer(node, target, disk, context)
-        facts = await asyncio.to_thread(read_image_facts, disk.path)
+        facts = await asyncio.to_thread(read_image_facts, disk.path, disk.format)
         layer = Layer(
             node=node, disk=target, size_bytes=facts.size_bytes, backing=disk.path, backing_format=disk.format
         )

@@ -80,6 +80,8 @@ def check_extra_disks(claims: Claims) -> Iterator[Finding]:
     for disk in claims.disks:
         if not disk.has_size and not disk.existing:
             yield Finding((*disk.location, "size_gb"), "is missing (write `size_gb: 20`, for example)")
+        if disk.format is not None and not disk.existing:
+            yield Finding((*disk.location, "format"), "is only said of a file with `existing: true` (leave it out)")
     yield from _check_shared(claims.disks)
     yield from _disks_in_the_way(
         claims, [Claim((*disk.location, "path"), disk.path) for disk in claims.disks if disk.path]

@@ -26,7 +26,7 @@ from reconciler.model.fields import (
     Subnet,
     UserName,
 )
-from reconciler.model.topology import FaultTopology, Firmware, VirtType
+from reconciler.model.topology import DiskFormat, FaultTopology, Firmware, VirtType
 from reconciler.source.problems import Location
 
 T_co = TypeVar("T_co", covariant=True)
@@ -51,6 +51,7 @@ class DiskClaim:
     has_size: bool
     existing: bool
     shared: bool
+    format: DiskFormat | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ class _Gatherer:
                 has_size=size_gb is not None or not isinstance(self._raw(location), dict),
                 existing=self._raw((*location, "existing")) is True,
                 shared=self._raw((*location, "shared")) is True,
+                format=self._value(DiskFormat, (*location, "format")),
             )
 
     def _disk_counts(self) -> Iterator[Claim[int]]:

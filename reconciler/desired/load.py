@@ -25,6 +25,7 @@ from reconciler.errors import (
     TopologyNotFound,
 )
 from reconciler.model.fields import PATTERN_WORDS
+from reconciler.model.file_use import FileUse
 from reconciler.model.host_view import HostView
 from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import FREE_KEY_PREFIX, Topology
@@ -70,16 +71,18 @@ def load_spec(
     settings: Settings,
     impossible: Mapping[str, str] = _NOTHING,
     seen: HostView | None = None,
+    uses: Iterable[FileUse] = (),
 ) -> tuple[str, ClusterSpec]:
     """The cluster name and resolved specification of a topology, checked against itself and against the host.
 
     `impossible` are the faults, by name, that this host cannot make, and why; `seen` is the host where it could be
-    looked at. Raises `TopologyNotFound`; `ImageNotFound` where images, kernels or initrds are all that is wrong,
-    `HostCapabilityMissing` where faults or KVM are, `Conflict` where others have a network in the way; and
-    `TopologyInvalid` with every problem of whatever kind otherwise.
+    looked at, and `uses` what its files are to others, and to this cluster. Raises `TopologyNotFound`; `ImageNotFound`
+    where images, kernels or initrds are all that is wrong, `HostCapabilityMissing` where faults or KVM are, `Conflict`
+    where others have a network or a disk in the way; and `TopologyInvalid` with every problem of whatever kind
+    otherwise.
     """
     name, loaded = _load(topology, settings)
-    survey = survey_host(loaded.claims, settings)
+    survey = survey_host(loaded.claims, settings, uses)
     of_host = check_host(loaded.claims, seen) if seen is not None else ()
     found = [*survey.findings, *of_host, *_impossible_faults(loaded.topology, impossible)]
     _refuse(name, loaded.problems(found))

@@ -12,7 +12,8 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _NAME_MAX_BYTES = 200
 """Files are made and put away under longer names beside their own, and a name has at most 255 bytes."""
 
-_Identity = tuple[int, int, str]
+FileIdentity = tuple[int, int, str]
+"""Device, inode, and the name where there is no file yet."""
 
 
 def find_places(claims: Claims) -> Iterator[Finding]:
@@ -52,13 +53,13 @@ def _nearest(path: Path) -> Path:
 
 def _files_with_two_names(claims: Claims) -> Iterator[Finding]:
     """Disks that are, by a link, the file of another disk or one that is never written to."""
-    names: dict[_Identity, tuple[Path, Location]] = {}
+    names: dict[FileIdentity, tuple[Path, Location]] = {}
     for claim in (*claims.boot_files, *claims.images):
-        if identity := _identity(claim.value):
+        if identity := file_identity(claim.value):
             names.setdefault(identity, (claim.value, claim.location))
     read_only = frozenset(names)
     for disk in claims.disks:
-        if disk.path is None or (identity := _identity(disk.path)) is None:
+        if disk.path is None or (identity := file_identity(disk.path)) is None:
             continue
         path, location = names.setdefault(identity, (disk.path, disk.location))
         if path != disk.path:
@@ -67,7 +68,7 @@ def _files_with_two_names(claims: Claims) -> Iterator[Finding]:
             yield Finding((*disk.location, "path"), message)
 
 
-def _identity(path: Path) -> _Identity | None:
+def file_identity(path: Path) -> FileIdentity | None:
     """What tells a file from others, whatever leads to it; of one that is not there, its directory and name."""
     try:
         status = path.stat()

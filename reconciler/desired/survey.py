@@ -1,11 +1,12 @@
 """What a topology needs of the host: images, kernels, keys and disks that are looked at, never touched."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from reconciler.desired.boot_files import why_not_booted
 from reconciler.desired.claims import Claim, Claims, DiskClaim
+from reconciler.desired.files_in_use import FilesInUse
 from reconciler.desired.found import Survey
 from reconciler.desired.places import find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
@@ -15,25 +16,32 @@ from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, read_mark
+from reconciler.model.file_use import FileUse
 from reconciler.model.record import BYTES_PER_GB, ImageFile
+from reconciler.model.topology import DiskFormat
 from reconciler.settings import Settings
 from reconciler.source.problems import Finding, Location
 
 _UNPACK = "unpack it, and name the image that it holds"
 
 
-def survey_host(claims: Claims, settings: Settings) -> Survey:
-    """Look at every file that the topology names. Blocking; reads headers and marks only."""
+def survey_host(claims: Claims, settings: Settings, uses: Iterable[FileUse] = ()) -> Survey:
+    """Look at every file that the topology names, with what is known of their uses.
+
+    Blocking; reads headers and marks only.
+    """
     survey = Survey()
+    in_use = FilesInUse(uses)
     for image in claims.images:
-        survey.findings.extend(_survey_image(image, survey.images))
+        survey.findings.extend(_survey_image(image, survey.images, in_use))
     survey.findings.extend(_survey_root_disks(claims, survey.images))
     survey.findings.extend(_survey_uefi_images(claims, survey.images))
     for file in claims.boot_files:
         survey.findings.extend(_survey_boot_file(file, survey.boot_files))
     for disk in claims.disks:
-        survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks))
+        survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks, in_use))
     survey.findings.extend(find_places(claims))
+    survey.findings.extend(in_use.obstacles(claims))
     _survey_key(claims.key_path, settings, survey)
     return survey
 
@@ -54,10 +62,10 @@ def _survey_uefi_images(claims: Claims, images: dict[Path, ImageFile]) -> Iterat
             yield Finding(claim.location, f"{message} (write `bios`, name another image, or a kernel under `boot`)")
 
 
-def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator[Finding]:
+def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile], in_use: FilesInUse) -> Iterator[Finding]:
     if claim.value in images:
         return
-    facts, trouble = _image_facts(claim.value, _why_not_booted)
+    facts, trouble = _image_facts(claim.value, _why_not_booted, in_use.format_of(claim.value))
     if facts is None:
         yield Finding(claim.location, trouble, ErrorCode.IMAGE_NOT_FOUND)
     else:
@@ -69,12 +77,16 @@ def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile]) -> Iterator
         )
 
 
-def _image_facts(path: Path, why_unfit: Callable[[Path, ImageFacts], str | None]) -> tuple[ImageFacts | None, str]:
+def _image_facts(
+    path: Path, why_unfit: Callable[[Path, ImageFacts], str | None], used_as: str | None = None
+) -> tuple[ImageFacts | None, str]:
     """The facts of an image that can stand below a layer, or None and why it cannot; `why_unfit` is for its use."""
     try:
-        facts = read_image_facts(path)
+        facts = read_image_facts(path, used_as)
     except ImageNotFound as error:
         return None, str(error)
+    if used_as == QCOW2 and facts.format != QCOW2:
+        return None, f"{path} is {facts.format}, and shall be qcow2 (correct `format`, or the path)"
     trouble = why_unfit(path, facts) or _why_unusable(path, facts)
     return (None, f"the disk image {path} {trouble}") if trouble else (facts, "")
 
@@ -129,7 +141,9 @@ def _survey_key(claim: Claim[Path] | None, settings: Settings, survey: Survey) -
         survey.findings.append(Finding(location, str(error)))
 
 
-def _survey_disk(disk: DiskClaim, cluster: str | None, disks: dict[Path, ImageFile]) -> Iterator[Finding]:
+def _survey_disk(
+    disk: DiskClaim, cluster: str | None, disks: dict[Path, ImageFile], in_use: FilesInUse
+) -> Iterator[Finding]:
     if disk.path is None:
         return
     location: Location = (*disk.location, "path")
@@ -143,7 +157,7 @@ def _survey_disk(disk: DiskClaim, cluster: str | None, disks: dict[Path, ImageFi
         yield Finding(location, f"{disk.path} cannot be read: {error.strerror} (let this user read it)")
         return
     if disk.existing:
-        yield from _survey_existing(disk, disk.path, mark, disks)
+        yield from _survey_existing(disk, disk.path, read_mark(disk.path.resolve()), disks, in_use)
     elif trouble := _why_not_ours(disk.path, mark, cluster, disk.node):
         yield Finding(location, trouble)
 
@@ -169,13 +183,18 @@ def _why_not_ours(path: Path, mark: OwnerMark | None, cluster: str | None, node:
 
 
 def _survey_existing(
-    disk: DiskClaim, path: Path, mark: OwnerMark | None, disks: dict[Path, ImageFile]
+    disk: DiskClaim, path: Path, mark: OwnerMark | None, disks: dict[Path, ImageFile], in_use: FilesInUse
 ) -> Iterator[Finding]:
     if mark is not None:
         message = f"{path} was made for cluster {mark.cluster}, so it is not yours (leave `existing: true` out)"
         yield Finding((*disk.location, "existing"), message)
         return
-    facts, trouble = _image_facts(path, _why_no_extra_disk)
+    used_as = in_use.format_of(path)
+    if used_as == RAW and disk.format is DiskFormat.QCOW2:
+        message = f"{path} was a raw disk, so guests may have written that header (write `raw`, or use a copy)"
+        yield Finding((*disk.location, "format"), message)
+        return
+    facts, trouble = _image_facts(path, _why_no_extra_disk, disk.format or used_as)
     if facts is None:
         yield Finding((*disk.location, "path"), trouble)
         return

@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,23 +36,41 @@ class Ends:
     size_bytes: int
 
 
-def read_ends(path: Path | str, span: Callable[[bytes], int]) -> Ends:
-    """The first bytes of a regular file, as many as `span` asks for having seen the first of them, and the last.
+@contextmanager
+def open_file(path: Path | str) -> Iterator[int]:
+    """A regular file, open for reading; what is opened is looked at, whatever has its name a moment later.
 
     Raises `OSError`, and `NoFile` for anything else: to open a FIFO or a device may wait, or do something.
     """
-    _require_file(os.stat(path))  # noqa: PTH116  a layer's name is text
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)  # opens nothing that is behind it (open(2))
     try:
-        status = os.fstat(file)
-        _require_file(status)
-        head = os.pread(file, _FIRST_READ_BYTES, 0)
-        wanted = span(head)
-        head = os.pread(file, wanted, 0) if wanted > len(head) else head
-        ending = os.pread(file, ENDING_BYTES, max(0, status.st_size - ENDING_BYTES))
-        return Ends(head, ending, status.st_size)
+        _require_file(os.fstat(place))
+        file = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(place)
+    try:
+        yield file
     finally:
         os.close(file)
+
+
+def read_ends(path: Path | str, span: Callable[[bytes], int]) -> Ends:
+    """The first bytes of a regular file, as many as `span` asks for having seen the first of them, and the last.
+
+    Raises as `open_file` does.
+    """
+    with open_file(path) as file:
+        return ends_of(file, span)
+
+
+def ends_of(file: int, span: Callable[[bytes], int]) -> Ends:
+    """The same of an open file."""
+    size_bytes = os.fstat(file).st_size
+    head = os.pread(file, _FIRST_READ_BYTES, 0)
+    wanted = span(head)
+    head = os.pread(file, wanted, 0) if wanted > len(head) else head
+    ending = os.pread(file, ENDING_BYTES, max(0, size_bytes - ENDING_BYTES))
+    return Ends(head, ending, size_bytes)
 
 
 def _require_file(status: os.stat_result) -> None:

@@ -151,7 +151,9 @@ async def _make_disk(files: ImageFiles, root_tar: Path, recipe: Recipe, work: Pa
     await _run_as_root(making.render_mke2fs(recipe, root_dir=root_dir, disk=raw))
     with raw.open("r+b") as disk:
         disk.write(boot_area)
-    await run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(files.disk)], timeout_s=_DISK_STEP_TIMEOUT_S)
+    await run(
+        ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(files.disk)], timeout_s=_DISK_STEP_TIMEOUT_S
+    )
     raw.unlink()
     await _run_as_root(["rm", "-rf", str(root_dir)])
     describe(files, making.image_digest(recipe), kernel_version, kernel_command_line())

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from reconciler.model.file_use import FileUse
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -38,6 +40,7 @@ class HostView:
     """One look at a host; None is what is not known.
 
     `offers` are by `virt_type`; `kvm_usable` says what `auto` stands for; `memory_mb` is RAM and swap together.
+    `files` are those of libvirt's machines.
     """
 
     offers: Mapping[str, Offer]
@@ -46,6 +49,7 @@ class HostView:
     interfaces: frozenset[str]
     kvm_usable: bool | None = None
     memory_mb: int | None = None
+    files: tuple[FileUse, ...] = ()
 
     @property
     def taken(self) -> Iterable[IPv4Network]:

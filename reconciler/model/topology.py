@@ -80,6 +80,13 @@ class DiskBus(StrEnum):
     SATA = "sata"
 
 
+class DiskFormat(StrEnum):
+    """How a disk of the user's is read: as an image of qcow2's, or byte for byte."""
+
+    QCOW2 = "qcow2"
+    RAW = "raw"
+
+
 class NetworkTopology(Frozen):
     """The one network of a cluster; the first address of the subnet is the host's."""
 
@@ -115,6 +122,11 @@ class ExtraDisk(Frozen):
     existing: StrictBool = Field(
         default=False,
         description="The file is yours: it is used as it is (qcow2 or raw), and never deleted.",
+    )
+    format: DiskFormat | None = Field(
+        default=None,
+        description="Of an existing file: `qcow2` or `raw`; left out: what it is when it is first used, and no other"
+        " later, whatever guests write to it.",
     )
     shared: StrictBool = Field(
         default=False,

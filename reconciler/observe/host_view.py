@@ -1,6 +1,7 @@
 """One look at what a topology meets on the host besides files."""
 
 from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.libvirt.file_uses import file_uses_of
 from reconciler.host.libvirt.offers import networks_of, offers_of
 from reconciler.host.memory import observe_memory_mb
 from reconciler.host.routes import observe_routes
@@ -13,7 +14,10 @@ async def observe_host(libvirt: Libvirt) -> HostView:
 
     Raises `LibvirtUnavailable`, and `HostCapabilityMissing` or `HostCommandFailed` where `ip` does not say.
     """
-    offers, networks, (routes, interfaces) = await together(
-        libvirt.connection.ask(offers_of), libvirt.connection.ask(networks_of), observe_routes()
+    offers, networks, files, (routes, interfaces) = await together(
+        libvirt.connection.ask(offers_of),
+        libvirt.connection.ask(networks_of),
+        libvirt.connection.ask(file_uses_of),
+        observe_routes(),
     )
-    return HostView(offers, networks, routes, interfaces, memory_mb=observe_memory_mb())
+    return HostView(offers, networks, routes, interfaces, memory_mb=observe_memory_mb(), files=files)

@@ -1,22 +1,29 @@
 """Disk images as files on this host: what one says of itself, and whether it is still the same."""
 
+import os
 from pathlib import Path
 
 from reconciler.errors import ImageNotFound
-from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header
-from reconciler.host.head import NoFile, read_ends
+from reconciler.host.disks.given_format import noted_format
+from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header, raw_facts
+from reconciler.host.head import NoFile, ends_of, open_file
+from reconciler.host.magic import RAW
 
 GONE = "gone"
 """The identity of a file that is not there."""
 
 
-def read_image_facts(path: Path | str) -> ImageFacts:
+def read_image_facts(path: Path | str, used_as: str | None = None) -> ImageFacts:
     """The facts of an image file, without qemu-img and without following its backing file.
 
-    Raises `ImageNotFound` where it is missing, unreadable, no file, or has a damaged header.
+    Of one that is `used_as` raw, or was, nothing is read: guests write it. Raises `ImageNotFound` where the file is
+    missing, unreadable, no file, or has a damaged header.
     """
     try:
-        ends = read_ends(path, header_span)
+        with open_file(path) as file:
+            if RAW in (used_as, noted_format(file)):
+                return raw_facts(os.fstat(file).st_size)
+            ends = ends_of(file, header_span)
     except OSError as error:
         raise ImageNotFound(f"cannot read the disk image {path}: {error.strerror}", hint=_read_remedy(error)) from error
     except NoFile as error:

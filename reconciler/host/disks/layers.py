@@ -238,7 +238,7 @@ def _prepare(path: Path, layer: Layer, cluster: str) -> None:
 def _check_backing(path: Path, layer: Layer) -> None:
     if layer.backing is None:
         return
-    facts = read_image_facts(layer.backing)
+    facts = read_image_facts(layer.backing, layer.backing_format)
     if facts.format != layer.backing_format:
         raise ImageNotFound(
             f"{layer.backing} is {facts.format} and should be {layer.backing_format} below {path}", node=layer.node

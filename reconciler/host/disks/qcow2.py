@@ -5,7 +5,7 @@ which ends within the first cluster (QEMU's `docs/interop/qcow2.txt`). Pure.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.host.disks.qcow2_header import CLUSTER_BITS, MAGIC, Header, read_fields, require_possible
 from reconciler.host.magic import ENOUGH_BYTES, GUEST_FORMATS, QCOW2, RAW, what_it_is
@@ -58,6 +58,12 @@ def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> Imag
     return ImageFacts(QCOW2, header.size_bytes, backing, backing_format, unusable)
 
 
+def raw_facts(size_bytes: int) -> ImageFacts:
+    """The facts of a raw image, whatever is in it."""
+    uneven = f"has {size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({_PAD})" if size_bytes % _SECTOR_BYTES else None
+    return ImageFacts(RAW, size_bytes, unusable=uneven)
+
+
 def header_span(head: bytes) -> int:
     """How many of an image's first bytes `parse_header` needs, as far as `head` can tell."""
     if not head.startswith(MAGIC):
@@ -74,8 +80,7 @@ def header_span(head: bytes) -> int:
 def _other_facts(found: str, size_bytes: int) -> ImageFacts:
     if found not in GUEST_FORMATS and found != RAW:
         return ImageFacts(found, size_bytes)
-    uneven = f"has {size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({_PAD})" if size_bytes % _SECTOR_BYTES else None
-    return ImageFacts(RAW, size_bytes, unusable=uneven, holds=found if found in GUEST_FORMATS else None)
+    return replace(raw_facts(size_bytes), holds=found if found in GUEST_FORMATS else None)
 
 
 def _feature_obstacle(header: Header) -> str | None:

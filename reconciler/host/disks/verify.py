@@ -70,7 +70,7 @@ def _broken_links(top: Path, chain: list[tuple[Path, ImageFacts]], top_format: s
     expected: str | None = top_format
     while path is not None:
         try:
-            facts = read_image_facts(path)
+            facts = read_image_facts(path, expected)
         except ImageNotFound as error:
             yield str(error)
             return

@@ -1,0 +1,22 @@
+"""What becomes of a file on the host that is a machine's disk, or stands below one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileUse:
+    """One use of a file, found in a record, on disk or in a definition of libvirt's, whosever it is.
+
+    `target` names the disk, and `cluster` is None for what is not ours. One that is not `written` stands below other
+    disks and is only read; `is_up` says that a machine has it open now. `format` is what the machine takes it for.
+    """
+
+    path: Path
+    whose: str
+    cluster: str | None
+    target: str
+    written: bool
+    format: str | None = None
+    is_up: bool = False
+    shared: bool = False
