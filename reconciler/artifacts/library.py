@@ -12,7 +12,6 @@ from pathlib import Path
 import structlog
 
 from reconciler.artifacts import facts
-from reconciler.artifacts.atomic import locked, reported, sync_file_system
 from reconciler.artifacts.cache import Readings, load_readings, save_readings
 from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
 from reconciler.artifacts.git import GitFacts, git_facts
@@ -24,6 +23,8 @@ from reconciler.artifacts.scan import Scan, fingerprint, scan_tree
 from reconciler.artifacts.summary import TreeSummary, load_summary, save_summary, summarise
 from reconciler.artifacts.views import sweep_views
 from reconciler.errors import InvalidArgument
+from reconciler.files.locks import locked
+from reconciler.files.whole import reported, sync_file_system
 from reconciler.model.results import BuildArtifact, BuildType
 
 log = structlog.get_logger(__name__)

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from reconciler.artifacts.atomic import reported
 from reconciler.artifacts.cache import Reading
 from reconciler.artifacts.elf import HEAD_BYTES, is_program
 from reconciler.artifacts.entries import Role, shown
 from reconciler.artifacts.module_file import module_name, read_vermagic
 from reconciler.artifacts.scan import FoundFile, Signature, changed, signature_of
 from reconciler.errors import InvalidArgument
-from reconciler.space import require_space
+from reconciler.files.space import require_space
+from reconciler.files.whole import reported
 
 _FICLONE = 0x40049409  # linux/fs.h
 _CHUNK_BYTES = 1024 * 1024

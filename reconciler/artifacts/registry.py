@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.artifacts.atomic import locked, write_whole
 from reconciler.errors import ArtifactNotFound, InvalidArgument, OperationFailed
+from reconciler.files.locks import locked
+from reconciler.files.whole import write_whole
 from reconciler.model.base import Frozen
 from reconciler.model.results import BuildArtifact
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.artifacts.atomic import locked, write_whole
 from reconciler.controller.status import same_word
 from reconciler.errors import ClusterError
+from reconciler.files.locks import locked
+from reconciler.files.whole import write_whole
 from reconciler.host.files import ensure_directory
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.moments import utc_text

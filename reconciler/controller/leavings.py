@@ -2,7 +2,8 @@
 
 from itertools import chain
 
-from reconciler.artifacts.atomic import remove_lock, reported
+from reconciler.files.locks import remove_lock
+from reconciler.files.whole import reported
 from reconciler.settings import Settings
 
 

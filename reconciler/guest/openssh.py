@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 
+from reconciler.files.whole import write_whole
 from reconciler.guest.address import GuestAddress
 
 _DEFAULT_PORT = 22
@@ -45,11 +45,7 @@ def render_known_hosts(addresses: Iterable[GuestAddress]) -> str:
 
 def write_known_hosts(path: Path, addresses: Iterable[GuestAddress]) -> None:
     """Write the known_hosts file for these nodes, whole or not at all; its directory is made where missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        file.write(render_known_hosts(addresses))
-    temporary.replace(path)
+    write_whole(path, render_known_hosts(addresses).encode())
 
 
 def _as_value(path: Path) -> str:

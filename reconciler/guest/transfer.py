@@ -21,13 +21,13 @@ from pathlib import Path, PurePosixPath
 import asyncssh
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
+from reconciler.files.space import SpaceGuard
 from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_own
 from reconciler.guest.execution import unstarted
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
-from reconciler.space import SpaceGuard
 
 _STDERR_LIMIT_BYTES = 4000
 _PIPE_BYTES = 1024 * 1024

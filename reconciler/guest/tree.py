@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
+from reconciler.files.space import SpaceGuard
 from reconciler.guest.archive import Archive, Entry
 from reconciler.guest.packing import Moved, Packing, kind_of
-from reconciler.space import SpaceGuard
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"

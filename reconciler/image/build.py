@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.files.whole import sync
 from reconciler.image import recipe as making
 from reconciler.image.apt_sources import guest_sources, kept_acquire_options
 from reconciler.image.boot_sector import render_boot_area
-from reconciler.image.cache import ImageCache, sync_file
+from reconciler.image.cache import ImageCache
 from reconciler.image.overlay import kernel_command_line, overlay_files
 from reconciler.image.published import ImageFiles, describe, is_current, publish, read_description, refuse_foreign
 from reconciler.image.recipe import Recipe
@@ -115,7 +116,7 @@ async def _root(cache: ImageCache, recipe: Recipe, progress: Progress, *, force:
     work = cache.new_work_dir()
     await _run_mmdebstrap(cache, recipe, work)
     progress("keeping the packages", 0.7)
-    await asyncio.to_thread(sync_file, work / "root.tar")
+    await asyncio.to_thread(sync, work / "root.tar")
     (work / "root.tar").rename(kept)
     return kept
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from reconciler.errors import Conflict, HostCapabilityMissing
+from reconciler.files.whole import sync
 from reconciler.process import run
 
 _ROOT_PREFIX = "root-"
@@ -58,7 +59,7 @@ class ImageCache:
     def keep_image(self, work: Path, digest: str) -> None:
         """Give a finished image its name."""
         for file in work.iterdir():
-            sync_file(file)
+            sync(file)
         shutil.rmtree(self.image(digest), ignore_errors=True)
         work.rename(self.image(digest))
 
@@ -106,12 +107,3 @@ class ImageCache:
     @property
     def _work_dir(self) -> Path:
         return self.directory / "work"
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file's content is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

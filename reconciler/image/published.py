@@ -1,7 +1,6 @@
 """A finished image: four files under one stem, and how they come to stand at their place."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reconciler.errors import Conflict
-from reconciler.image.cache import sync_file
+from reconciler.files.whole import sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +106,9 @@ def _copy_whole(source: Path, target: Path) -> None:
     shutil.copyfile(source, second)
     shutil.copystat(source, second)
     second.chmod(0o644)
-    sync_file(second)
+    sync(second)
     second.rename(target)
-    _sync_directory(target.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)
 
 
 def _facts(path: Path) -> FileFacts:

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconciler.artifacts.atomic import is_named
 from reconciler.errors import OperationTimeout
+from reconciler.files.locks import is_named
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
 FILE_NAME = "controller.lock"

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from reconciler import space
 from reconciler.errors import OperationFailed
+from reconciler.files import space
 from reconciler.guest import tree
 from reconciler.guest.packing import Moved
 from tests.hostile import ROUNDS

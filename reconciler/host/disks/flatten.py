@@ -17,13 +17,14 @@ from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import OperationFailed
+from reconciler.files.space import RESERVE_BYTES, free_bytes
+from reconciler.files.whole import sync
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.files import create_file, second_name
 from reconciler.host.magic import QCOW2
 from reconciler.host.ownership import OwnedKind, delete_owned, not_ours, read_mark
 from reconciler.model.document import BackingFile
-from reconciler.space import RESERVE_BYTES, free_bytes
 
 _REBASE_TIMEOUT_S = 3600.0
 _COPY_BYTES = 64 << 20
@@ -128,16 +129,8 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
 
 def _put_in_place(copy: Path, path: Path) -> None:
     try:
-        _sync(copy, os.O_RDONLY)
+        sync(copy)
         copy.rename(path)
-        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        sync(path.parent)
     except OSError as error:
         raise OperationFailed(f"cannot replace {path}: {error.strerror}", hint="see the host's kernel log") from error
-
-
-def _sync(path: Path, flags: int) -> None:
-    file = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

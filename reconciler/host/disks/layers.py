@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
+from reconciler.files.space import free_bytes, require_space
 from reconciler.host.disks.empty import EmptyImages, Shape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.in_use import is_written_to
@@ -19,7 +20,6 @@ from reconciler.host.magic import QCOW2
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import ROOT_DISK, cluster_dir, parse_layer_name
-from reconciler.space import free_bytes, require_space
 
 LAYER_MODE = 0o600
 FROZEN_MODE = 0o440

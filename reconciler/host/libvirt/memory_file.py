@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
+from reconciler.files.whole import sync
 from reconciler.host.files import create_file
 from reconciler.host.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours, read_mark, write_mark
 
@@ -53,9 +54,9 @@ def publish_memory(path: Path, *, cluster: str) -> None:
         raise not_ours(partial, cluster)
     try:
         write_mark(partial, mark.model_copy(update={"facts": {**mark.facts, _SIZE_BYTES: str(partial.stat().st_size)}}))
-        _sync(partial, os.O_RDONLY)
+        sync(partial)
         partial.rename(path)
-        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        sync(path.parent)
     except OSError as error:
         raise OperationFailed(f"cannot store {path}: {error.strerror}", hint="see the host's kernel log") from error
 
@@ -87,11 +88,3 @@ def allocated_bytes(path: Path) -> int:
 
 def _published_already(path: Path, node: str) -> OperationFailed:
     return OperationFailed(f"{path} holds a memory that was taken before", node=node, hint="delete it first")
-
-
-def _sync(path: Path, flags: int) -> None:
-    file = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

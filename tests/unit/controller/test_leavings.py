@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from reconciler.artifacts.atomic import locked
 from reconciler.controller.leavings import remove_leavings
+from reconciler.files.locks import locked
 from reconciler.service.login import known_hosts_path
 from reconciler.settings import Settings
 

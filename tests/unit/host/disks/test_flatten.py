@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import OperationFailed
+from reconciler.files.space import RESERVE_BYTES
 from reconciler.host.disks import flatten
 from reconciler.host.disks.flatten import flatten_layer, require_room
 from reconciler.host.disks.layers import (
@@ -18,7 +19,6 @@ from reconciler.host.disks.layers import (
 )
 from reconciler.model.document import BackingFile, Layer
 from reconciler.model.names import layer_path
-from reconciler.space import RESERVE_BYTES
 
 MIB = 1 << 20
 CLUSTER = "demo"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import space
 from reconciler.errors import Conflict, ErrorCode, ImageNotFound, OperationFailed
+from reconciler.files import space
+from reconciler.files.space import free_bytes
 from reconciler.host.disks.layers import (
     LayerDriver,
     SpaceProjection,
@@ -23,7 +24,6 @@ from reconciler.host.files import second_name
 from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import cluster_dir, layer_path
-from reconciler.space import free_bytes
 
 MIB = 1 << 20
 CLUSTER = "demo"

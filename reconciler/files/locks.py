@@ -1,67 +1,16 @@
-"""Files that stand under their name whole or not at all, and locks between processes."""
+"""Locks between processes: `flock` on files that stand under their name."""
 
 import asyncio
-import ctypes
-import errno
 import fcntl
 import os
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from reconciler.errors import OperationFailed, OperationTimeout
+from reconciler.errors import OperationTimeout
+from reconciler.files.whole import reported
 
 _RETRY_S = 0.05
-_REMEDIES = {
-    errno.ENOSPC: "free some space on that file system",
-    errno.EDQUOT: "raise the quota or free some space",
-    errno.EACCES: "run as a user who may write there, or set artifact_store_dir and artifact_registry elsewhere",
-    errno.EROFS: "set artifact_store_dir and artifact_registry to directories that can be written to",
-}
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-@contextmanager
-def reported(path: Path | str) -> Iterator[None]:
-    """Turn the system's errors about a place of ours into `OperationFailed` with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        raise OperationFailed(
-            f"cannot use {path}: {error.strerror or error}", hint=_REMEDIES.get(error.errno or 0)
-        ) from error
-
-
-def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file on disk before it has its name; its directory is made (0700) where missing."""
-    with reported(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _sync_directory(path.parent)
-
-
-def sync_file_system(directory: Path) -> None:
-    """Have everything that was written to the file system of `directory` on disk: syncfs(2)."""
-    with reported(directory):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            if _libc.syncfs(descriptor) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-        finally:
-            os.close(descriptor)
 
 
 @asynccontextmanager
@@ -128,11 +77,3 @@ def _locked_now(path: Path, operation: int) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.artifacts.atomic import locked, remove_lock
 from reconciler.errors import OperationTimeout
+from reconciler.files.locks import locked, remove_lock
 
 
 async def test_a_lock_that_is_held_is_not_removed(tmp_path: Path) -> None:

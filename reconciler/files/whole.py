@@ -1,0 +1,70 @@
+"""Files that stand under their name whole or not at all, and what makes them outlive a power cut."""
+
+import ctypes
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconciler.errors import OperationFailed
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on that file system",
+    errno.EDQUOT: "raise the quota or free some space",
+    errno.EACCES: "run as a user who may write there, or configure another place",
+    errno.EROFS: "configure a place that can be written to",
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def reported(path: Path | str) -> Iterator[None]:
+    """Turn the system's errors about a place of ours into `OperationFailed` with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise OperationFailed(
+            f"cannot use {path}: {error.strerror or error}", hint=_REMEDIES.get(error.errno or 0)
+        ) from error
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write a file on disk before it has its name; its directory is made (0700) where missing."""
+    with reported(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have the content of a file, or the names in a directory, on disk: fsync(2). Errors are the system's own."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(directory: Path) -> None:
+    """Have everything that was written to the file system of `directory` on disk: syncfs(2)."""
+    with reported(directory):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _libc.syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(descriptor)
