@@ -2,17 +2,25 @@
 
 The mark is the extended attribute `user.vmcluster` (xattr(7)): it follows the file through rename, chown and
 restart, needs no privilege, and is put on before the file gets its name. A file without it is not ours.
+
+A mark names the file that it was put on: where `cp -a`, or a restore from a backup, has copied it to another one, it
+does not count (`read_mark`) until `bind_copy` puts it on that one.
 """
 
 import errno
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
+from reconciler.files.birth import birth_of
 from reconciler.model.base import Frozen
+from reconciler.model.origin import Origin
 
 ATTRIBUTE = "user.vmcluster"
 
@@ -30,15 +38,29 @@ class OwnedKind(StrEnum):
     MANIFEST = "manifest"
     MEMORY = "memory"
     NVRAM = "nvram"
+    DIRECTORY = "directory"
+
+
+class MarkedFile(Frozen):
+    """The file that a mark was put on, and the name that it had or was to get."""
+
+    inode: int
+    born_ns: int
+    name: str
 
 
 class OwnerMark(Frozen):
-    """Whose file this is, and what its maker wants to read back without opening it."""
+    """Whose file this is, and what its maker wants to read back without opening it.
+
+    Marks of earlier versions have no origin, and do not say which `file` they were put on.
+    """
 
     cluster: str
     node: str | None = None
     kind: OwnedKind
     facts: dict[str, str] = {}
+    origin: Origin | None = None
+    file: MarkedFile | None = None
 
 
 def write_mark(file: int | Path, mark: OwnerMark, *, name: Path | None = None) -> None:
@@ -48,7 +70,9 @@ def write_mark(file: int | Path, mark: OwnerMark, *, name: Path | None = None) -
     """
     place = name or (file if isinstance(file, Path) else Path(f"/proc/self/fd/{file}"))
     try:
-        os.setxattr(file, ATTRIBUTE, mark.model_dump_json().encode())
+        birth = birth_of(file)
+        marked = MarkedFile(inode=birth.inode, born_ns=birth.born_ns, name=place.name)
+        os.setxattr(file, ATTRIBUTE, mark.model_copy(update={"file": marked}).model_dump_json().encode())
     except OSError as error:
         if error.errno in _UNSUPPORTED:
             raise HostCapabilityMissing(
@@ -59,10 +83,63 @@ def write_mark(file: int | Path, mark: OwnerMark, *, name: Path | None = None) -
 
 
 def read_mark(path: Path | str) -> OwnerMark | None:
-    """The mark of a file, or None where it has none that we wrote; symlinks are not followed.
+    """The mark of a file, or None where it has none that we put on it; symlinks are not followed.
 
     Raises `FileNotFoundError` where there is no file, and `PermissionError` where it cannot be read.
     """
+    mark = _stored_mark(path)
+    return mark.model_copy(update={"file": None}) if mark is not None and _is_of_file(mark, path) else None
+
+
+def copied_mark(path: Path | str) -> OwnerMark | None:
+    """The mark that a file has from another one, of which it is a copy; None where it has none. Raises as above."""
+    mark = _stored_mark(path)
+    return mark if mark is not None and not _is_of_file(mark, path) else None
+
+
+def bind_copy(path: Path, cluster: str) -> bool:
+    """Have the mark count that a copy of a file of the cluster has, if it still has its name; whether it had one.
+
+    Raises as `read_mark` and `write_mark` do.
+    """
+    mark = copied_mark(path)
+    if mark is None or mark.file is None or mark.cluster != cluster or mark.file.name != path.name:
+        return False
+    write_mark(path, mark)
+    return True
+
+
+def sign(path: Path, cluster: str, origin: Origin) -> None:
+    """Write down on a file of the cluster where it comes from. One that is gone, or not ours, is left alone."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        mark = read_mark(path)
+        if mark is not None and mark.cluster == cluster and mark.origin != origin:
+            with _writable(path):
+                write_mark(path, mark.model_copy(update={"origin": origin}))
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """A frozen layer is written to by nobody, but for its mark: xattr(7) asks for the right, of all but root."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.access(path, os.W_OK):
+        yield
+        return
+    path.chmod(mode | stat.S_IWUSR)
+    try:
+        yield
+    finally:
+        path.chmod(mode)
+
+
+def _is_of_file(mark: OwnerMark, path: Path | str) -> bool:
+    if mark.file is None:
+        return True
+    birth = birth_of(path)
+    return mark.file.inode == birth.inode and (not mark.file.born_ns or mark.file.born_ns == birth.born_ns)
+
+
+def _stored_mark(path: Path | str) -> OwnerMark | None:
     try:
         raw = os.getxattr(path, ATTRIBUTE, follow_symlinks=False)
     except OSError as error:
@@ -99,6 +176,13 @@ def delete_owned(path: Path, cluster: str) -> bool:
 
 def not_ours(path: Path, cluster: str) -> Conflict:
     """The refusal to touch a file that stands where one of `cluster` belongs."""
+    with suppress(OSError):
+        if (mark := copied_mark(path)) is not None and mark.cluster == cluster:
+            return Conflict(
+                f"{path} is a copy of a file that was made for cluster {cluster!r}, and stays untouched",
+                hint=f"`vmcluster adopt {cluster}` takes up what was put back from a backup; "
+                "otherwise move that file away",
+            )
     return Conflict(
         f"{path} was not made for cluster {cluster!r} and stays untouched",
         hint="move that file away, or choose another cluster name, overlay_dir or disk path",

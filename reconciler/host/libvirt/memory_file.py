@@ -53,7 +53,8 @@ def publish_memory(path: Path, *, cluster: str) -> None:
     if mark is None or mark.cluster != cluster:
         raise not_ours(partial, cluster)
     try:
-        write_mark(partial, mark.model_copy(update={"facts": {**mark.facts, _SIZE_BYTES: str(partial.stat().st_size)}}))
+        facts = {**mark.facts, _SIZE_BYTES: str(partial.stat().st_size)}
+        write_mark(partial, mark.model_copy(update={"facts": facts}), name=path)
         sync(partial)
         partial.rename(path)
         sync(path.parent)

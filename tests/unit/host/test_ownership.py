@@ -1,12 +1,25 @@
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import Conflict
-from reconciler.host.ownership import ATTRIBUTE, OwnedKind, OwnerMark, delete_owned, is_owned, read_mark, write_mark
+from reconciler.host.ownership import (
+    ATTRIBUTE,
+    OwnedKind,
+    OwnerMark,
+    bind_copy,
+    delete_owned,
+    is_owned,
+    read_mark,
+    sign,
+    write_mark,
+)
+from reconciler.model.origin import Origin
 
 MARK = OwnerMark(cluster="demo", node="n1", kind=OwnedKind.SEED, facts={"digest": "abc"})
+ORIGIN = Origin(store="0a", generation=3, token="1b", state_dir="/state")
 
 
 @pytest.fixture
@@ -70,3 +83,51 @@ def test_a_file_of_another_cluster_is_never_deleted(file: Path) -> None:
     with pytest.raises(Conflict):
         delete_owned(file, "other")
     assert file.exists()
+
+
+def copied(file: Path, name: str = "copy/seed") -> Path:
+    """A copy with all that `cp -a` copies, in another directory."""
+    copy = file.parent / name
+    copy.parent.mkdir(exist_ok=True)
+    subprocess.run(["cp", "-a", file, copy], check=True)
+    return copy
+
+
+def test_a_mark_that_was_copied_with_its_file_does_not_count(file: Path) -> None:
+    write_mark(file, MARK)
+    copy = copied(file)
+    assert os.getxattr(copy, ATTRIBUTE) == os.getxattr(file, ATTRIBUTE)
+    assert read_mark(copy) is None
+    with pytest.raises(Conflict, match=r"is a copy of a file that was made for cluster 'demo'.*vmcluster adopt demo"):
+        delete_owned(copy, "demo")
+    assert (file.exists(), copy.exists(), read_mark(file)) == (True, True, MARK)
+
+
+def test_a_mark_counts_after_all_that_leaves_the_file_itself_in_place(file: Path) -> None:
+    write_mark(file, MARK)
+    moved = file.rename(file.with_name("renamed"))
+    moved.chmod(0o440)
+    with moved.open("ab") as content:
+        content.write(b"grown")
+    assert read_mark(moved) == MARK
+
+
+def test_a_copy_is_bound_under_its_own_name_and_for_its_own_cluster_only(file: Path) -> None:
+    write_mark(file, MARK)
+    copy, renamed = copied(file, f"copy/{file.name}"), copied(file, "copy/another")
+    assert not bind_copy(copy, "other")
+    assert not bind_copy(renamed, "demo")
+    assert bind_copy(copy, "demo")
+    assert not bind_copy(copy, "demo"), "it is bound already"
+    assert (read_mark(copy), read_mark(renamed), read_mark(file)) == (MARK, None, MARK)
+
+
+def test_a_mark_of_an_earlier_version_counts_and_is_signed_also_on_a_frozen_file(file: Path) -> None:
+    os.setxattr(file, ATTRIBUTE, b'{"cluster": "demo", "node": "n1", "kind": "seed", "facts": {"digest": "abc"}}')
+    file.chmod(0o440)
+    assert read_mark(file) == MARK
+    sign(file, "demo", ORIGIN)
+    sign(file, "other", ORIGIN.model_copy(update={"token": "another"}))
+    sign(file.with_name("absent"), "demo", ORIGIN)
+    assert read_mark(file) == MARK.model_copy(update={"origin": ORIGIN})
+    assert file.stat().st_mode & 0o777 == 0o440
