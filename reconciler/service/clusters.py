@@ -20,8 +20,9 @@ from reconciler.service import intent, waiting
 from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.service.inspection import Inspection
 from reconciler.service.loading import load_for_host
+from reconciler.service.preview import Preview
 from reconciler.service.progress import Progress, no_progress
-from reconciler.service.proposal import NOTHING_AGREED, Approval, Preview, agreed, require_plan, thought_through
+from reconciler.service.proposal import NOTHING_AGREED, Approval, agreed, require_plan, thought_through
 from reconciler.service.recovery import (
     bare_record,
     record_at,
@@ -33,7 +34,7 @@ from reconciler.service.runtime import Runtime
 Nodes = str | Sequence[str] | None
 """Names of nodes; None, nothing or "all" for every node."""
 
-__all__ = ["Approval", "Clusters", "Preview"]
+__all__ = ["Approval", "Clusters"]
 
 CONVERGE_TIMEOUT_S = 60.0
 """How long a change of definitions may take, without any boot."""

@@ -49,7 +49,7 @@ from reconciler.service.intent import recreation_causes
 from reconciler.store.patch import difference
 
 if TYPE_CHECKING:  # the models are read by front ends that must start before libvirt is imported
-    from reconciler.service.clusters import Preview
+    from reconciler.service.preview import Preview
 
 ChangeName = Literal["create", "update", "delete"]
 MemoryFate = Literal["kept", "lost"]

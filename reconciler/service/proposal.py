@@ -1,21 +1,19 @@
 """A change that is thought through before it is written: what it would do, and whether that was agreed to."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from reconciler.controller.controller import as_error
 from reconciler.controller.round import Difference
 from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import ApprovalRequired, Conflict
-from reconciler.model.document import canonical
 from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.plan.standstill import way_back
 from reconciler.service import intent
-from reconciler.service.plan_hash import plan_hash
 from reconciler.service.plan_view import AGREED_TO_BY, resource_address
+from reconciler.service.preview import Preview
 from reconciler.service.runtime import Runtime
-from reconciler.store.patch import Patch, difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +32,6 @@ class Approval:
 NOTHING_AGREED = Approval()
 
 _SHOWN_LENGTH = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A change that was thought through and not written: the record that it would make, and what would be done.
-
-    `drift` is what would be done without the change, because the host was changed since the record was brought about.
-    """
-
-    before: ClusterRecord | None
-    after: ClusterRecord
-    difference: Difference
-    drift: Plan = field(default_factory=Plan)
-
-    @property
-    def plan(self) -> Plan:
-        return self.difference.plan
-
-    @property
-    def patch(self) -> Patch:
-        """What differs on the host, as RFC 6902."""
-        return difference(canonical(self.difference.observed), canonical(self.difference.desired))
-
-    @property
-    def hash(self) -> str:
-        """What names the change and all that it would do; the same wherever and whenever the same would be done."""
-        return plan_hash(self.before.generation if self.before else 0, self.after, self.plan, self.patch)
 
 
 async def thought_through(

@@ -19,9 +19,9 @@ from reconciler.desired.compile import HostFacts, needs_kvm_verdict
 from reconciler.errors import LibvirtUnavailable
 from reconciler.guest.pool import SshPool
 from reconciler.host.events import HostEvent, HostEventKind
+from reconciler.host.kernel_listener import KernelListener
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
-from reconciler.host.netlink.listener import KernelListener
 from reconciler.host.virt_type import probe_kvm
 from reconciler.model.record import ClusterRecord
 from reconciler.service.quiet_kernels import QuietKernels

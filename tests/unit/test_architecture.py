@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 HOST_EXCEPTIONS = {
     "reconciler.service.runtime -> reconciler.host.libvirt.driver",  # the composition root
     "reconciler.service.runtime -> reconciler.host.events",
-    "reconciler.service.runtime -> reconciler.host.netlink.listener",
+    "reconciler.service.runtime -> reconciler.host.kernel_listener",
     "reconciler.service.runtime -> reconciler.host.links.driver",
     "reconciler.service.runtime -> reconciler.host.virt_type",
     "reconciler.service.standing -> reconciler.host.libvirt.driver",  # reads what `status` shows
@@ -25,7 +25,7 @@ HOST_EXCEPTIONS = {
 PURE_EXCEPTIONS = {
     "reconciler.desired.resolve -> reconciler.settings",  # values that somebody else has read
     "reconciler.image.recipe -> io",  # an archive in memory
-    "reconciler.service.plan_view -> reconciler.service.clusters",  # a type, which is not imported when it runs
+    "reconciler.service.preview -> reconciler.controller.round",  # a type, which is not imported when it runs
 }
 FUNCTIONS_WITH_EFFECTS = {"open", "input", "print", "exec", "eval", "compile", "__import__"}
 METHODS_WITH_EFFECTS = {

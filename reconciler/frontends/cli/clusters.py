@@ -15,8 +15,8 @@ from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseC
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
-    from reconciler.service.clusters import Preview
     from reconciler.service.plan_view import PlanView
+    from reconciler.service.preview import Preview
 
 CHANGES = 2
 

@@ -20,8 +20,9 @@ from reconciler.model.topology import VirtType
 from reconciler.plan import planner
 from reconciler.plan.standstill import NOT_RESUMABLE
 from reconciler.service import clusters, intent
-from reconciler.service.clusters import Approval, Clusters, Preview
+from reconciler.service.clusters import Approval, Clusters
 from reconciler.service.plan_view import plan_view
+from reconciler.service.preview import Preview
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.lease import Lease

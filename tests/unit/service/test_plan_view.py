@@ -14,8 +14,8 @@ from reconciler.model.plan import Disruption
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import plan
 from reconciler.service import intent
-from reconciler.service.clusters import Preview
 from reconciler.service.plan_view import PlanView, plan_view
+from reconciler.service.preview import Preview
 from reconciler.service.proposal import Approval, require_approval
 from reconciler.store.patch import patched
 from tests.simulation.worlds import (

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.host.events import HostEvent, HostEventKind
+from reconciler.host.kernel_listener import GOING_S, KernelListener
 from reconciler.host.netlink.codec import parse_firewall_notices, parse_route_notices
-from reconciler.host.netlink.listener import GOING_S, KernelListener
 from tests.unit.host.netlink import samples
 from tests.waiting import eventually
 
