@@ -1,5 +1,7 @@
 """The `vmcluster` command: its groups of commands, and how the process ends."""
 
+# ruff: noqa: PLC0415  imports wait until they are needed
+
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -22,8 +24,8 @@ from reconciler.frontends.cli import (
     snapshots,
     watching,
 )
-from reconciler.frontends.cli.options import LogOptions, log_options
-from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, narrate, silence_stdout
+from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate, silence_stdout
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
 
 
@@ -31,6 +33,8 @@ class _Showable(Protocol):
     """What Click's errors are."""
 
     def show(self) -> None: ...
+
+    def format_message(self) -> str: ...
 
 
 # Newer versions of Typer bring a Click of their own, and export only this leaf of its error tree.
@@ -78,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = _command()(list(arguments), prog_name="vmcluster", standalone_mode=False)
     except _CommandLineError as error:
-        cast("_Showable", error).show()
+        _refuse(cast("_Showable", error), asked_format(arguments))
         return _failure_of(error)
     except typer.Abort:
         narrate("nothing was changed")
@@ -95,6 +99,17 @@ def run(arguments: Sequence[str]) -> int:
 def _command() -> Callable[..., Any]:
     """All commands, put together once in a process, which takes as long as many a command itself."""
     return typer.main.get_command(app)
+
+
+def _refuse(error: _Showable, output: OutputFormat) -> None:
+    """Say what is wrong with a command line: with a data format to programs too, as of every other error."""
+    if output is not OutputFormat.TABLE:
+        from reconciler.errors import ErrorCode
+        from reconciler.model.results import ToolError
+
+        refused = ToolError(code=ErrorCode.INVALID_ARGUMENT, message=error.format_message(), recoverable=False)
+        emit(refused, output, lambda _: None)
+    error.show()
 
 
 def _failure_of(error: Exception) -> int:

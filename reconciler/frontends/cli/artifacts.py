@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_artifact, complete_node
 from reconciler.frontends.cli.kernel_logs import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
@@ -17,8 +18,8 @@ from reconciler.frontends.cli.session import Manner, UseCases, present
 if TYPE_CHECKING:
     from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, InstallStatus, SyncStatus
 
-app = typer.Typer()
-artifact = typer.Typer(help="Bring build trees to the nodes and install them there.", no_args_is_help=True)
+app = Commands()
+artifact = Commands(help="Bring build trees to the nodes and install them there.", no_args_is_help=True)
 app.add_typer(artifact, name="artifact")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.errors import ApprovalRequired
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import ending, narrate, prints, unheard
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 CHANGES = 2
 
-app = typer.Typer()
+app = Commands()
 
 
 class StopMode(StrEnum):

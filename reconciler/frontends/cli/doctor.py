@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat
 from reconciler.frontends.cli.output import ending, prints
 from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
@@ -15,7 +16,7 @@ from reconciler.frontends.cli.text import printable
 if TYPE_CHECKING:
     from reconciler.service.doctor import Examination
 
-app = typer.Typer()
+app = Commands()
 
 _SYMBOLS = {"ok": "✓", "warning": "!", "failed": "✗"}
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_fault, complete_node
 from reconciler.frontends.cli.holding import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from reconciler.service.fault_verification import FaultVerification
     from reconciler.service.faults import Healed
 
-app = typer.Typer()
-fault = typer.Typer(help="Break the network between nodes, exactly as asked, and heal it.", no_args_is_help=True)
+app = Commands()
+fault = Commands(help="Break the network between nodes, exactly as asked, and heal it.", no_args_is_help=True)
 app.add_typer(fault, name="fault")
 
 _STAYS_WANTED = "the fault stays wanted: `vmcluster fault list` has it, `vmcluster fault heal` takes it back"

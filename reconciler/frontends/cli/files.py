@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import narrate, prints, quiet_pipe
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.model.kernel_log import ConsoleResult
     from reconciler.model.transfer import TransferResult
 
-app = typer.Typer()
+app = Commands()
 
 Timeout = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", callback=more_than_zero, help="For the whole copy, per node.")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperCommand
 
+from reconciler.frontends.cli.commands import PlainCommand
 from reconciler.frontends.cli.output import narrate
 from reconciler.frontends.cli.session import Manner, UseCases, conduct
 
@@ -30,7 +30,7 @@ _NOT_RUN = 126
 _SIGNALLED = 128
 
 
-class HoldingCommand(TyperCommand):
+class HoldingCommand(PlainCommand):
     """A command whose `--while` takes all words that follow it, as env(1) and timeout(1) do."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

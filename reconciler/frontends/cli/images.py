@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat
 from reconciler.frontends.cli.output import narrate, prints
 from reconciler.frontends.cli.session import Manner, UseCases, present
@@ -14,8 +15,8 @@ from reconciler.frontends.cli.session import Manner, UseCases, present
 if TYPE_CHECKING:
     from reconciler.service.images import BuiltImage
 
-app = typer.Typer()
-image = typer.Typer(help="Make guest images.", no_args_is_help=True)
+app = Commands()
+image = Commands(help="Make guest images.", no_args_is_help=True)
 app.add_typer(image, name="image")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import prints
@@ -15,8 +16,8 @@ from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 if TYPE_CHECKING:
     from reconciler.model.kernel_log import DmesgResult
 
-app = typer.Typer()
-dmesg = typer.Typer(help="What the nodes' kernels said.", no_args_is_help=True)
+app = Commands()
+dmesg = Commands(help="What the nodes' kernels said.", no_args_is_help=True)
 app.add_typer(dmesg, name="dmesg")
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from reconciler.frontends.cli.options import LogOptions
 from reconciler.frontends.cli.text import one_line
+from reconciler.frontends.cli.wording import in_commands
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -23,6 +24,7 @@ def configure_logs(options: LogOptions, configured: str | None = None) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
+            _in_commands,
             *_rendering(as_json=options.as_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -38,6 +40,13 @@ def _rendering(*, as_json: bool) -> list[Any]:
         _harmless,
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
     ]
+
+
+def _in_commands(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """An error that is logged as the cause of something names what to call next."""
+    if isinstance(event.get("cause"), str):
+        event["cause"] = in_commands(event["cause"])
+    return event
 
 
 def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

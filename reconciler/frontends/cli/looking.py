@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import reconciler
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import emit, ending, prints
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.service.history import Change
     from reconciler.service.validation import Validation
 
-app = typer.Typer()
+app = Commands()
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes, complete_target
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
@@ -31,7 +32,7 @@ PASSES_CODES_ON = frozenset({"exec", "ssh"})
 STDIN_LIMIT_BYTES = 64 * 1024 * 1024
 _WHOLE_BYTES = 1024**3  # of a stream that is not passed on as it comes
 
-app = typer.Typer()
+app = Commands()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """The arguments and options that several commands share."""
 
+import re
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,7 +29,16 @@ class LogOptions:
     as_json: bool = False
 
 
+def asked_format(words: Sequence[str]) -> OutputFormat:
+    """The format that a command line asks for, also one that cannot be read as a whole."""
+    own = words[: words.index("--")] if "--" in words else words
+    asked = _ASKED_FORMAT.findall("\n".join(["", *own, ""]))
+    return OutputFormat(asked[-1]) if asked else OutputFormat.TABLE
+
+
 _QUIET = LogOptions()
+
+_ASKED_FORMAT = re.compile(r"(?<=\n)(?:--output[=\n]|-[a-zA-Z]*o=?\n?)(table|json|yaml)(?=\n)")
 
 log_options: ContextVar[LogOptions] = ContextVar("log_options", default=_QUIET)
 """As given before the command's name."""

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+
+from reconciler.frontends.cli.commands import PlainCommand
 
 END_OF_OPTIONS = "--"
 _NAMES_ALL_NODES = frozenset({"--all", "--nodes"})
 
 
-class RemoteCommand(TyperCommand):
+class RemoteCommand(PlainCommand):
     """A command whose last words are a command for a node."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_snapshot
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from reconciler.service.snapshot_tree import SnapshotTree
     from reconciler.service.snapshot_upkeep import Unneeded, Verification
 
-app = typer.Typer()
-snapshot = typer.Typer(help="Take a whole cluster back to where it was.", no_args_is_help=True)
+app = Commands()
+snapshot = Commands(help="Take a whole cluster back to where it was.", no_args_is_help=True)
 app.add_typer(snapshot, name="snapshot")
 
 _WITHDRAWN = "what was not taken by now is not taken any more: see `vmcluster snapshot list`"

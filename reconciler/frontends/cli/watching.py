@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster, complete_condition
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, log_options, valid_text
 from reconciler.frontends.cli.output import narrate, prints
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.model.status import Condition
     from reconciler.service.events import ClusterEvent
 
-app = typer.Typer()
+app = Commands()
 
 
 _NEW_OBJECTS_PER_COLLECTION = 10_000

@@ -1,5 +1,6 @@
 """How commands end: exit codes, errors for people and for programs, and a quiet end where one is due."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def test_a_wrong_command_line_exits_1_because_2_says_that_a_plan_has_changes(
     invoke: Invoke, arguments: list[str]
 ) -> None:
     ended = invoke(*arguments)
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out == "") == (1, "json" not in arguments)
     assert "Error: " in ended.err
 
 
@@ -141,7 +142,7 @@ def test_a_serial_line_is_for_a_person_at_a_terminal(
     invoke: Invoke, lab: ClusterRecord, words: str, problem: str
 ) -> None:
     ended = invoke("console", "lab", "alpha", *words.split())
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out == "") == (1, "json" not in words)
     assert problem in ended.err
 
 
@@ -289,3 +290,46 @@ def test_help_imports_nothing_that_only_work_needs() -> None:
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "apply" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["list", "--nope", "-o", "json"], 1, "No such option: --nope"),
+        (["nope", "-ojson"], 1, "No such command 'nope'."),
+        (["crash", "--output=json"], 1, "Missing argument 'CLUSTER'."),
+        (["events", "-fo", "json", "a", "b"], 1, "Got unexpected extra argument(s) (b)"),
+        (["status", "-o", "table", "-o", "json", "\udcff"], 1, "\\udcff is not valid UTF-8"),
+        (["exec", "lab", "-o", "json", "--timeout", "x", "n0", "true"], 255, "Invalid value for '--timeout'"),
+        (["exec", "lab", "-o", "json", "--all"], 255, "Missing argument"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_an_error_for_programs_too(
+    invoke: Invoke, words: list[str], code: int, said: str
+) -> None:
+    ended = invoke(*words)
+    assert ended.code == code
+    error = json.loads(ended.out)
+    assert said in error.pop("message")
+    assert error == {"code": "INVALID_ARGUMENT", "node": None, "recoverable": False}
+    assert ended.err.startswith("Usage: vmcluster")
+
+
+@pytest.mark.parametrize("words", [["exec", "lab", "n0", "--", "ls", "-o", "json"], ["list", "--nope"]])
+def test_a_format_that_is_not_asked_of_vmcluster_is_not_used(invoke: Invoke, words: list[str]) -> None:
+    assert invoke(*words).out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["exec"], "exec [OPTIONS] CLUSTER [NODE] [--] COMMAND..."),
+        (["fault", "impair"], "fault impair [OPTIONS] CLUSTER SOURCE [TARGET]..."),
+        (["snapshot", "verify"], "snapshot verify [OPTIONS] CLUSTER [NAME]"),
+        (["apply"], "apply [OPTIONS] TOPOLOGY"),
+    ],
+)
+def test_usage_shows_each_argument_once_and_brackets_what_may_be_left_out(
+    invoke: Invoke, words: list[str], usage: str
+) -> None:
+    assert invoke(*words, "--help").out.splitlines()[0] == f"Usage: vmcluster {usage}"
