@@ -1,6 +1,6 @@
 """What an executor needs besides its action."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from reconciler.act.outcome import Checkpoint, Outcome
@@ -11,6 +11,7 @@ from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.snapshots import Snapshots
 from reconciler.host.links.driver import LinkDriver
+from reconciler.model.file_use import FileUse
 from reconciler.model.plan import Action
 from reconciler.model.record import ClusterRecord
 
@@ -32,6 +33,7 @@ class ActContext:
     address_of: Callable[[str], GuestAddress]
     checkpoint: Checkpoint
     on_outcome: Callable[[Outcome], None]
+    recorded_uses: Callable[[], Awaitable[tuple[FileUse, ...]]]
     stopping: Callable[[], bool] = lambda: False
     on_advance: Callable[[Action, float], None] = lambda _action, _share: None
 

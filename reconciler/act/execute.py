@@ -11,6 +11,7 @@ from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
 from reconciler.act.grow import grow_layer
 from reconciler.act.links import apply_links
+from reconciler.act.machine_files import require_defined_files, require_disks
 from reconciler.act.snapshot import resume_memory, step_clock, sweep_snapshot, take_snapshot
 from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
@@ -123,6 +124,7 @@ async def _execute_domain(action: DefineDomain | AttachDisk | UndefineDomain, co
         case DefineDomain():
             await _define(action, context)
         case AttachDisk():
+            await require_disks(action.node, {action.target: action.disk}, context)
             await context.libvirt.attach_disk(context.cluster, action.node, action.target, action.disk)
         case UndefineDomain():
             await context.libvirt.undefine_domain(context.cluster, action.node)
@@ -147,6 +149,7 @@ async def _execute_power(action: ShutDown | CutPower | Start | Resume | Suspend 
         case CutPower():
             await _cut_power(action, context)
         case Start():
+            await require_defined_files(action.node, context)
             await context.libvirt.start(
                 context.cluster, action.node, paused=action.paused, resume_epoch=action.resume_epoch
             )

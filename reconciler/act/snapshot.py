@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from reconciler.act.context import ActContext
+from reconciler.act.machine_files import require_files_of
 from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
 from reconciler.errors import ClusterError
 from reconciler.host.console import note_on_console
@@ -91,6 +92,7 @@ async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
     layer = action.domain.disks[names.ROOT_DISK].path
     carried_out = await context.libvirt.carried_out(cluster, node)
     await asyncio.to_thread(_divide_console, action.domain.console, cluster, node)
+    await require_files_of(node, action.domain, context)
     await context.snapshots.restore(cluster, node, action.memory, action.domain, carried_out)
     context.checkpoint(f"after restore:{node}")
     await context.libvirt.note_resume(cluster, node, resume_epoch=action.resume_epoch)

@@ -20,6 +20,7 @@ from reconciler.controller.status import obstacle_of, status_after, status_of_fa
 from reconciler.controller.view import View, view_of
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
+from reconciler.desired.file_uses import recorded_uses
 from reconciler.errors import ClusterError, explained
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
@@ -269,6 +270,7 @@ class Rounds:
             address_of=partial(guest_address, record),
             checkpoint=self._checkpoint,
             on_outcome=journal.ended,
+            recorded_uses=lambda: recorded_uses(self._store),
             on_advance=journal.advanced,
             stopping=lambda: self._stopping,
         )

@@ -92,7 +92,7 @@ def needed_layers(actives: Iterable[ActiveDisk], observed: ClusterDocument) -> d
         return {path: layer for path, layer in observed.layers.items() if isinstance(layer, Layer)}
     below = (active.layer.backing for active in actives if active.layer is not None)
     roots = [*_frozen_files(observed), *(path for path in below if path is not None)]
-    whole = {"base_changed": False}  # whatever stands on a changed image is wanted on the one that it was made on
+    whole = {"base_changed": False, "misplaced": ""}  # what is there is wanted as it was made
     return {path: layer.model_copy(update=whole) for root in roots for path, layer in _downward(root, observed)}
 
 
@@ -211,8 +211,8 @@ def _of_size(place: _Place, there: Layer, base: FrozenDisk | None, size_bytes: i
 def _flattened(place: _Place, there: Layer, backing: tuple[BackingFile, ...]) -> Layer:
     """The layer as it shall be: without those below it that nobody else needs, where there are too many of them."""
     wanted = there
-    if there.flattening or there.base_changed:
-        wanted = there.model_copy(update={"flattening": False, "base_changed": False})
+    if there.flattening or there.base_changed or there.misplaced:
+        wanted = there.model_copy(update={"flattening": False, "base_changed": False, "misplaced": ""})
     spare = sum(1 for _ in takewhile(place.is_spare, backing))
     if spare <= MOST_SPARE_LAYERS or spare == len(backing):
         return wanted
@@ -242,8 +242,10 @@ def _frozen_files(observed: ClusterDocument) -> Iterator[Path]:
 
 
 def _downward(path: Path, observed: ClusterDocument) -> Iterator[tuple[str, Layer]]:
+    seen: set[Path] = set()
     layer = observed.layers.get(str(path))
-    while isinstance(layer, Layer):
+    while isinstance(layer, Layer) and path not in seen:
+        seen.add(path)
         yield str(path), layer
         if layer.backing is None:
             return

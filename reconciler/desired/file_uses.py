@@ -1,12 +1,20 @@
 """Which files of a record are disks, and which stand below disks."""
 
+import asyncio
 from collections.abc import Iterator
 
+import structlog
+
+from reconciler.errors import ClusterError
 from reconciler.host.disks.layers import observe_layers
 from reconciler.model.document import Layer
 from reconciler.model.file_use import FileUse
 from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.record import ClusterRecord
+from reconciler.store.protocol import Store
+from reconciler.together import together
+
+log = structlog.get_logger(__name__)
 
 
 def uses_of(record: ClusterRecord) -> Iterator[FileUse]:
@@ -25,3 +33,18 @@ def uses_of(record: ClusterRecord) -> Iterator[FileUse]:
         if isinstance(layer, Layer) and layer.backing is not None and not parse_layer_name(layer.backing.name):
             whose = f"node {layer.node} of cluster {cluster}"
             yield FileUse(layer.backing, whose, cluster, layer.disk, written=False, format=layer.backing_format)
+
+
+async def recorded_uses(store: Store) -> tuple[FileUse, ...]:
+    """The files that the clusters of a store have as disks and below them."""
+    found = await together(*(_uses_of_one(store, name) for name in await store.names()))
+    return tuple(use for uses in found for use in uses)
+
+
+async def _uses_of_one(store: Store, cluster: str) -> tuple[FileUse, ...]:
+    try:
+        record = await store.get(cluster)
+        return () if record is None else await asyncio.to_thread(lambda: tuple(uses_of(record)))
+    except ClusterError as error:  # nobody else's plan fails for it; what libvirt has of it is seen all the same
+        log.warning("files_of_cluster_unknown", cluster=cluster, cause=str(error))
+        return ()

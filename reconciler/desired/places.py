@@ -5,15 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.desired.claims import Claims
+from reconciler.host.disks.uses import FileIdentity, file_identity
 from reconciler.source.problems import Finding, Location, yaml_path
 
 _OF_THE_KERNEL = (Path("/dev"), Path("/proc"), Path("/sys"))
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _NAME_MAX_BYTES = 200
 """Files are made and put away under longer names beside their own, and a name has at most 255 bytes."""
-
-FileIdentity = tuple[int, int, str]
-"""Device, inode, and the name where there is no file yet."""
 
 
 def find_places(claims: Claims) -> Iterator[Finding]:
@@ -66,19 +64,3 @@ def _files_with_two_names(claims: Claims) -> Iterator[Finding]:
             kind = "which is never written to" if identity in read_only else "which is another disk"
             message = f"{disk.path} is the file that {yaml_path(location)} names, {kind} (use a file of its own)"
             yield Finding((*disk.location, "path"), message)
-
-
-def file_identity(path: Path) -> FileIdentity | None:
-    """What tells a file from others, whatever leads to it; of one that is not there, its directory and name."""
-    try:
-        status = path.stat()
-        return status.st_dev, status.st_ino, ""
-    except FileNotFoundError:
-        pass
-    except OSError:
-        return None
-    try:
-        place = path.parent.stat()
-    except OSError:
-        return None
-    return place.st_dev, place.st_ino, path.name

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.desired.boot_files import why_not_booted
 from reconciler.desired.claims import Claim, Claims, DiskClaim
-from reconciler.desired.files_in_use import FilesInUse
+from reconciler.desired.files_in_use import find_uses
 from reconciler.desired.found import Survey
 from reconciler.desired.places import find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
@@ -14,6 +14,7 @@ from reconciler.errors import ErrorCode, ImageNotFound
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
+from reconciler.host.disks.uses import FilesInUse
 from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.file_use import FileUse
@@ -40,8 +41,10 @@ def survey_host(claims: Claims, settings: Settings, uses: Iterable[FileUse] = ()
         survey.findings.extend(_survey_boot_file(file, survey.boot_files))
     for disk in claims.disks:
         survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks, in_use))
-    survey.findings.extend(find_places(claims))
-    survey.findings.extend(in_use.obstacles(claims))
+    places = list(find_places(claims))
+    refused = {finding.location for finding in places}
+    uses_of_others = [finding for finding in find_uses(claims, in_use) if finding.location not in refused]
+    survey.findings.extend([*places, *uses_of_others])
     _survey_key(claims.key_path, settings, survey)
     return survey
 

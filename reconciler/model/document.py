@@ -59,6 +59,7 @@ class Layer(Frozen):
     backing: Path | None = None
     backing_format: str | None = None
     base_changed: bool = Field(default=False, exclude=True, description="The image below it is another now.")
+    misplaced: str = Field(default="", exclude=True, description="Why it is not the file that was made there.")
     resumed: bool = Field(default=False, exclude=True, description="A machine went on from memory on it.")
     flattening: bool = Field(default=False, exclude=True, description="It is taking up layers below it.")
     lent: LentFile | None = Field(default=None, exclude=True, description="To be given back when nothing uses it.")
@@ -215,12 +216,12 @@ class ClusterDocument(Frozen):
 
 def files_below(layer: Layer, layers: Mapping[str, Layer | Unknown]) -> tuple[BackingFile, ...]:
     """What a layer stands on, from the file right below it down to the first that is no layer in `layers`."""
-    chain = []
+    chain: dict[Path, BackingFile] = {}  # each file once: headers that somebody wrote may lead in a circle
     step: Layer | Unknown | None = layer
-    while isinstance(step, Layer) and step.backing is not None:
-        chain.append(BackingFile(path=step.backing, format=step.backing_format or "raw"))
+    while isinstance(step, Layer) and step.backing is not None and step.backing not in chain:
+        chain[step.backing] = BackingFile(path=step.backing, format=step.backing_format or "raw")
         step = layers.get(str(step.backing))
-    return tuple(chain)
+    return tuple(chain.values())
 
 
 def canonical(document: ClusterDocument) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """One look at what a topology meets on the host besides files."""
 
 from reconciler.host.libvirt.driver import Libvirt
-from reconciler.host.libvirt.file_uses import file_uses_of
 from reconciler.host.libvirt.offers import networks_of, offers_of
 from reconciler.host.memory import observe_memory_mb
 from reconciler.host.routes import observe_routes
@@ -17,7 +16,7 @@ async def observe_host(libvirt: Libvirt) -> HostView:
     offers, networks, files, (routes, interfaces) = await together(
         libvirt.connection.ask(offers_of),
         libvirt.connection.ask(networks_of),
-        libvirt.connection.ask(file_uses_of),
+        libvirt.file_uses(),
         observe_routes(),
     )
     return HostView(offers, networks, routes, interfaces, memory_mb=observe_memory_mb(), files=files)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Domain, Layer, Network, NodeLinks, Power, PowerState, Unknown
+from reconciler.model.names import parse_layer_name
 from reconciler.model.plan import (
     AttachDisk,
     Change,
@@ -51,7 +52,7 @@ from reconciler.plan.links import set_links
 from reconciler.plan.power import plan_power
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
-_FOUND_ONLY = {"resumed", "flattening", "lent"}
+_FOUND_ONLY = {"resumed", "flattening", "lent", "misplaced"}
 
 
 def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -74,6 +75,8 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
         have = observed.layers.get(path)
         if have is None:
             yield CreateLayer(node=want.node, path=Path(path), layer=want, reason="not there yet", change=Change.CREATE)
+        elif isinstance(have, Layer) and have.misplaced and not want.misplaced:
+            yield _misplaced(path, have, want)
         elif isinstance(have, Layer) and have.base_changed and not want.base_changed:
             yield Obstacle(
                 code=ErrorCode.CONFLICT,
@@ -105,6 +108,18 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
             change=Change.DELETE,
             disruption=Disruption.DATA_LOSS if _holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
         )
+
+
+def _misplaced(path: str, have: Layer, want: Layer) -> Obstacle:
+    """The obstacle for the node whose file should be there, whosever file is."""
+    parsed = parse_layer_name(path.rpartition("/")[2])
+    return Obstacle(
+        code=ErrorCode.CONFLICT,
+        node=want.node if parsed is None else parsed[0],
+        terminal=True,
+        message=f"{path} is not the file that was made there: {have.misplaced}; put the right file back, or revert "
+        "to a snapshot without it",
+    )
 
 
 def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:

@@ -10,6 +10,7 @@ from reconciler.model.plan import (
     Action,
     AttachDisk,
     Change,
+    CreateLayer,
     CutPower,
     DefineDomain,
     DeleteLayer,
@@ -86,6 +87,7 @@ def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] 
         return Plan(actions=half_made)
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
     obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
+    steps = [step for step in steps if not _is_elsewhere(step, observed)]
     actions = in_its_turn([step for step in steps if not isinstance(step, Obstacle)], observed, put_off)
     waiting = _on_their_way_down(desired, observed)
     together = frozenset(node for node in desired.domains if _is_put_back(desired, observed, node))
@@ -94,6 +96,13 @@ def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] 
     safe = upkeep_last(safe, settled=not (obstacles or waiting))
     safe = in_order(safe, desired)
     return Plan(actions=tuple(safe), obstacles=tuple(obstacles), waiting=waiting, all_or_nothing=bool(together))
+
+
+def _is_elsewhere(step: Step, observed: ClusterDocument) -> bool:
+    """Whether a layer to be made is rather one that somebody has moved: a node must not begin on an empty disk."""
+    return isinstance(step, CreateLayer) and any(
+        of.misplaced and (of.node, of.disk) == (step.layer.node, step.layer.disk) for _, of in known(observed.layers)
+    )
 
 
 def _with_links(safe: list[Action], desired: ClusterDocument, observed: ClusterDocument) -> list[Action]:
@@ -116,6 +125,7 @@ def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> It
     for node, domain in desired.domains.items():
         if isinstance(domain, Unknown) and observed.domains.get(node) != domain:
             yield Obstacle(code=domain.code, message=domain.unknown, node=node, terminal=domain.terminal)
+    yield from _unknown_below(desired, observed)
     for kind in PLANNERS:
         wanted = getattr(desired, kind)
         for name, value in getattr(observed, kind).items():
@@ -126,6 +136,15 @@ def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> It
                     node=_node_of(kind, name, wanted.get(name)),
                     terminal=value.terminal,
                 )
+
+
+def _unknown_below(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Obstacle]:
+    """Files below the disks that nodes shall have, which only what is read from the host names."""
+    for node, domain in known(desired.domains):
+        for path in dict.fromkeys(str(below.path) for disk in domain.disks.values() for below in disk.backing):
+            value = observed.layers.get(path)
+            if isinstance(value, Unknown) and path not in desired.layers:
+                yield Obstacle(code=value.code, message=value.unknown, node=node, terminal=value.terminal)
 
 
 def _matters(kind: str, name: str, value: Unknown, desired: ClusterDocument, observed: ClusterDocument) -> bool:

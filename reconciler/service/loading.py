@@ -5,18 +5,16 @@ from dataclasses import replace
 
 import structlog
 
-from reconciler.desired.file_uses import uses_of
+from reconciler.desired.file_uses import recorded_uses
 from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import load_spec
-from reconciler.errors import ClusterError, HostCapabilityMissing, LibvirtUnavailable
+from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable
 from reconciler.model.faults import ImpairRequest
-from reconciler.model.file_use import FileUse
 from reconciler.model.host_view import HostView
 from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import VirtType
 from reconciler.observe.host_view import observe_host
 from reconciler.service.runtime import Runtime
-from reconciler.store.protocol import Store
 from reconciler.together import together
 
 log = structlog.get_logger(__name__)
@@ -33,21 +31,6 @@ async def load_for_host(runtime: Runtime, topology: GivenTopology) -> tuple[str,
         seen = None if seen is None else replace(seen, kvm_usable=kvm_usable)
         await asyncio.to_thread(load_spec, topology, runtime.settings, impossible, seen, uses)
     return cluster, spec
-
-
-async def recorded_uses(store: Store) -> tuple[FileUse, ...]:
-    """The files that the clusters of a store have as disks and below them."""
-    found = await together(*(_uses_of_one(store, name) for name in await store.names()))
-    return tuple(use for uses in found for use in uses)
-
-
-async def _uses_of_one(store: Store, cluster: str) -> tuple[FileUse, ...]:
-    try:
-        record = await store.get(cluster)
-        return () if record is None else await asyncio.to_thread(lambda: tuple(uses_of(record)))
-    except ClusterError as error:  # nobody else's plan fails for it; what libvirt has of it is seen all the same
-        log.warning("files_of_cluster_unknown", cluster=cluster, cause=str(error))
-        return ()
 
 
 async def _look_at_host(runtime: Runtime) -> HostView | None:

@@ -83,4 +83,5 @@ def bare_context(
         address_of=_UNUSED,
         checkpoint=checkpoint,
         on_outcome=on_outcome,
+        recorded_uses=_UNUSED,
     )

@@ -15,6 +15,7 @@ from reconciler.host.disks.empty import EmptyImages, Shape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.disks.lent import lent_file, owner_facts, taken_over
+from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory, names_in
 from reconciler.host.magic import QCOW2
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
@@ -26,6 +27,8 @@ FROZEN_MODE = 0o440
 _RESUMED = "resumed"
 _FLATTENING = "flattening"
 _BASE = "base"
+_DISK, _FILE, _ON = "disk", "file", "on"
+"""What a layer is made as: the target of its disk, its name, and what it stands on."""
 
 
 def observe_layers(overlay_dir: Path, cluster: str, extra_paths: Iterable[Path] = ()) -> dict[str, Layer | Unknown]:
@@ -88,7 +91,7 @@ def abandon_flattening(path: Path, base: Path, cluster: str) -> None:
 def finish_flattening(path: Path, cluster: str) -> None:
     """Write down that the layer is whole, and on which image of the user's it was made, if it stands on one now."""
     mark = _our_mark(path, cluster)
-    facts = dict(mark.facts)
+    facts = {**mark.facts, _ON: _place(read_image_facts(path))}
     if image := facts.pop(_FLATTENING, ""):
         facts[_BASE] = image
     write_mark(path, mark.model_copy(update={"facts": facts}))
@@ -126,7 +129,9 @@ class LayerDriver:
 
 def _facts_of(path: Path, layer: Layer) -> dict[str, str]:
     """What the mark says of a layer: its disk, and where it is made on a file of the user's, which one and whose."""
-    facts = {"disk": layer.disk}
+    facts = {_DISK: layer.disk, _ON: _place(layer)}
+    if parse_layer_name(path.name):
+        facts[_FILE] = path.name
     if layer.backing is not None and read_mark(layer.backing) is None:
         facts[_BASE] = image_identity(layer.backing)
         if layer.disk != ROOT_DISK:  # libvirt is told to leave base images alone
@@ -188,7 +193,8 @@ def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
     backing = Path(facts.backing) if facts.backing else None
     return Layer(
         node=node,
-        disk=marked.get("disk", ""),
+        disk=marked.get(_DISK, ""),
+        misplaced=_why_misplaced(path.rpartition("/")[2], node, facts, marked),
         resumed=_RESUMED in marked,
         flattening=_FLATTENING in marked,
         lent=lent_file(marked),
@@ -197,6 +203,23 @@ def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
         backing=backing,
         backing_format=facts.backing_format,
     )
+
+
+def _why_misplaced(name: str, node: str, facts: ImageFacts, marked: Mapping[str, str]) -> str:
+    """What a mark says of another file than this one, or of another state of it; layers of old say less."""
+    parsed = parse_layer_name(name)
+    if marked.get(_FILE, name) != name:
+        return f"it was made as {marked[_FILE]}"
+    if parsed is not None and parsed[:2] != (node, marked.get(_DISK)):
+        return f"it was made for disk {marked.get(_DISK)} of node {node}"
+    if _ON in marked and _FLATTENING not in marked and marked[_ON] != _place(facts):
+        return f"it stands on {_place(facts) or 'nothing'}, and was made on {marked[_ON] or 'nothing'}"
+    return ""
+
+
+def _place(of: ImageFacts | Layer) -> str:
+    """What a layer stands on, as its mark says it."""
+    return "" if of.backing is None else f"{of.backing} ({of.backing_format})"
 
 
 def _unknown(error: ClusterError) -> Unknown:

@@ -14,6 +14,7 @@ import libvirt
 
 from reconciler.errors import Conflict, LibvirtUnavailable
 from reconciler.host.libvirt.connection import Connection, LibvirtSilent
+from reconciler.host.libvirt.definition import read_persistent
 from reconciler.host.libvirt.domain_xml import (
     DomainRecord,
     domain_mark,
@@ -23,6 +24,7 @@ from reconciler.host.libvirt.domain_xml import (
     render_domain,
     render_scsi_controller,
 )
+from reconciler.host.libvirt.file_uses import file_uses_of
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
 from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
@@ -32,6 +34,7 @@ from reconciler.host.libvirt.snapshots import Snapshots
 from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Halt, Network, PowerState, Unknown
+from reconciler.model.file_use import FileUse
 from reconciler.model.plan import Epochs
 from reconciler.model.topology import DiskBus
 from reconciler.together import together
@@ -107,6 +110,16 @@ class Libvirt:
             for of in found
             if of.name in ours or of.name in wanted
         ]
+
+    async def defined(self, cluster: str, node: str) -> Domain:
+        """A node's persistent definition, which the next boot uses."""
+        return await self.connection.call(
+            cluster, lambda handle: read_persistent(our_domain(handle, cluster, node), node).domain
+        )
+
+    async def file_uses(self) -> tuple[FileUse, ...]:
+        """The files that the machines of this host have as disks and below them, whosever they are."""
+        return await self.connection.ask(file_uses_of)
 
     async def _look_at_domains(self, cluster: str) -> dict[str, FoundDomain]:
         listed = (await self._domains()).get(cluster, {})

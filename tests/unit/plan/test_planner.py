@@ -45,6 +45,7 @@ BOOT = DirectBoot(kernel=Path("/k"), initrd=Path("/i"), cmdline="root=/dev/vda")
 
 UNPLANNED = {
     ("networks", "active"),  # a network is wanted only to be active; an inactive one is drift, tested with the planner
+    ("layers", "misplaced"),  # only ever observed: it is an obstacle where the layer is wanted
     ("layers", "resumed"),  # only ever observed: a machine went on from memory on it
     ("layers", "flattening"),  # only ever observed: what was begun is finished
     ("layers", "lent"),  # only ever observed: what is not used any more is given back

@@ -1,0 +1,138 @@
+"""The last look at a machine's disks before QEMU opens them: what was planned may be another file by now.
+
+libvirt is told of every disk by its path. So each file is opened, looked at and told from others here, an instant
+before; what was exchanged, linked or put in its place since it was observed keeps the machine from starting.
+"""
+
+import stat
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from reconciler.errors import ClusterError, Conflict, OperationFailed
+from reconciler.host.disks.given_format import note_format
+from reconciler.host.disks.image_file import read_image_facts
+from reconciler.host.disks.layers import observe_layer
+from reconciler.host.disks.uses import FilesInUse
+from reconciler.host.ownership import OwnedKind, OwnerMark, not_ours, read_mark
+from reconciler.model.document import BackingFile, DomainDisk, Unknown
+from reconciler.model.file_use import FileUse
+from reconciler.model.names import parse_layer_name
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFiles:
+    """What a node's machine writes to and reads: its disks by target, and `plain` files such as its console's log.
+
+    `given` are the files of the user's among the disks.
+    """
+
+    cluster: str
+    node: str
+    disks: Mapping[str, DomainDisk]
+    given: Collection[Path]
+    plain: Collection[Path] = ()
+
+
+def require_usable(of: MachineFiles, uses: Iterable[FileUse]) -> None:
+    """Raise `Conflict` unless every file is what the definition takes it for; note the formats of the user's disks.
+
+    Blocking. `uses` are what the host's machines have, and what other records want.
+    """
+    in_use = FilesInUse(uses)
+    try:
+        for disk in of.disks.values():
+            _require_disk(disk, of, in_use)
+        for path in of.plain:
+            _require_plain(path, in_use)
+    except OSError as error:
+        raise OperationFailed(f"a disk cannot be looked at: {error}", node=of.node) from error
+    except ClusterError as error:
+        error.node = error.node or of.node
+        raise
+
+
+def _require_disk(disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> None:
+    if disk.read_only:
+        return _require_seed(disk.path, of)
+    if disk.path in of.given:
+        _require_free(disk, of, in_use)
+    else:
+        _require_layer(disk.path, next(iter(disk.backing), None), of)
+    for file, below in zip_longest(disk.backing, disk.backing[1:]):
+        if file.path not in of.given and _is_layer(file.path, of.cluster):
+            _require_layer(file.path, below, of)
+        else:
+            _require_format(file.path, file.format)
+    return None
+
+
+def _require_seed(path: Path, of: MachineFiles) -> None:
+    mark = _mark(path)
+    if mark is None or (mark.cluster, mark.node, mark.kind) != (of.cluster, of.node, OwnedKind.SEED):
+        raise not_ours(path, of.cluster)
+
+
+def _require_free(disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> None:
+    """A file of the user's that the machine writes to."""
+    if mark := _mark(disk.path.resolve()):
+        raise Conflict(f"{disk.path} was made for cluster {mark.cluster}, so it is no file of yours")
+    if why := in_use.why_not_written(disk.path, of.cluster, shared=disk.shared):
+        raise Conflict(f"{disk.path} {why}")
+    _require_format(disk.path, disk.format)
+    note_format(disk.path, disk.format)
+
+
+def _require_format(path: Path, wanted: str) -> None:
+    facts = read_image_facts(path, wanted)
+    if facts.format != wanted:
+        raise Conflict(f"{path} is {facts.format}, and the machine takes it for {wanted}", hint="put the old file back")
+    if facts.unusable is not None:
+        raise Conflict(f"{path} {facts.unusable.format(path=path)}")
+    if facts.backing is not None:
+        raise Conflict(f"{path} stands on another file, {facts.backing}, which nobody asked for")
+
+
+def _is_layer(path: Path, cluster: str) -> bool:
+    if path.parent.name == cluster and parse_layer_name(path.name) is not None:
+        return True
+    mark = _mark(path)
+    return mark is not None and mark.cluster == cluster
+
+
+def _require_layer(path: Path, below: BackingFile | None, of: MachineFiles) -> None:
+    found = observe_layer(str(path), of.cluster)
+    if found is None:
+        raise Conflict(f"{path} is not there any more", hint="put it back, or revert to a snapshot without it")
+    if isinstance(found, Unknown):
+        raise Conflict(found.unknown)
+    on = None if found.backing is None else BackingFile(path=found.backing, format=found.backing_format or "")
+    other = f"it belongs to node {found.node}" if found.node != of.node else ""
+    changed = "the image below it is another one" if found.base_changed else ""
+    moved = f"it stands on {_named(on)}, not on {_named(below)}" if on != below and not found.flattening else ""
+    if why := found.misplaced or other or changed or moved:
+        raise Conflict(f"{path} is not the file that was made there: {why}", hint="put the right file back")
+
+
+def _named(file: BackingFile | None) -> str:
+    return "nothing" if file is None else f"{file.path} ({file.format})"
+
+
+def _require_plain(path: Path, in_use: FilesInUse) -> None:
+    """libvirt makes the file where it is missing, and follows links."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise Conflict(f"{path} is no file that was made for this machine", hint="move it away")
+    if uses := in_use.of(path):
+        raise Conflict(f"{path} is a disk of {uses[0].whose}", hint="move it away")
+
+
+def _mark(path: Path) -> OwnerMark | None:
+    try:
+        return read_mark(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
