@@ -311,6 +311,10 @@ class OperationTimeout(ClusterError):
     recoverable = True
 
 
+class HostOccupied(OperationTimeout):
+    """Another store works on this host, and has not come to its end in time."""
+
+
 class Obstructed(ClusterError):
     """What keeps a cluster from its desired state, as its controller reported it."""
 

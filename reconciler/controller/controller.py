@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 from reconciler.controller.journal import OnEvent, no_observer
@@ -20,11 +20,13 @@ from reconciler.model.action_names import action_name
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import Store, Watch
 
 _LONGEST_DELAY_S = 5.0
 _LEASE_POLL_S = 0.05
+_BY_MARKS_S = 30.0
 
 SAME_FAILURES = 5
 """A failure that comes back this often without a change is answered; the controller's next round may still mend it."""
@@ -45,10 +47,11 @@ class CarriedOut:
 class Controller:
     """Brings clusters to their wanted state from within this process."""
 
-    def __init__(self, store: Store, rounds: Rounds, lease: Lease) -> None:
+    def __init__(self, store: Store, rounds: Rounds, lease: Lease, host: HostLease) -> None:
         self.rounds = rounds
         self._store = store
         self._lease = lease
+        self._host = host
         self._turns = 0
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -67,7 +70,7 @@ class Controller:
         Where another process is the controller, that one finds and does the same. Waits and raises as `converge` does.
         """
         first: RoundResult | None = None
-        async with self._turn(cluster) as may_act:
+        async with self._turn(cluster, timeout_s) as may_act:
             foreseen = await decide()
             wait = _Wait(timeout_s)
             if may_act:
@@ -90,21 +93,21 @@ class Controller:
         self, record: ClusterRecord, wait: "_Wait", tell: OnEvent, first: RoundResult | None = None
     ) -> None:
         """`first` is how the first round went, where there was one already."""
-        elsewhere = _Elsewhere(self._store, record, tell)
+        elsewhere = _Elsewhere(self._store, record, tell, self._holders)
         changes: Watch | None = None
         while True:
             try:
                 changes = changes or await self._store.watch()
-                result, first = first or await self._round(record, tell), None
+                result, first = first or await self._round(record, wait, tell), None
                 if await self._is_done(record, result, wait, changes, elsewhere):
                     return
             except StoreLocked as error:
                 wait.raise_if_late((obstacle_of(error),))
                 await asyncio.sleep(_LEASE_POLL_S)
 
-    async def _round(self, record: ClusterRecord, tell: OnEvent) -> RoundResult | None:
+    async def _round(self, record: ClusterRecord, wait: "_Wait", tell: OnEvent) -> RoundResult | None:
         """A round of this process; None where another one is the controller."""
-        async with self._turn(record.cluster_name) as may_act:
+        async with self._turn(record.cluster_name, wait.left_s()) as may_act:
             return await self.rounds.run(record.cluster_name, tell) if may_act else None
 
     async def _is_done(
@@ -130,7 +133,10 @@ class Controller:
 
         Another process may have the lease: it acts on clusters that have a record, and on no other.
         """
-        async with self._turn(cluster):
+        async with (
+            self._turn(cluster, _BY_MARKS_S) as may_act,
+            nullcontext() if may_act else self._host.turn(_BY_MARKS_S),
+        ):
             return await self.rounds.heal_by_marks(cluster, taps)
 
     async def _pause(self, changes: Watch, cluster: str, generation: int, delay_s: float) -> None:
@@ -143,28 +149,42 @@ class Controller:
             await changes.wait(timeout_s=left_s)
 
     @asynccontextmanager
-    async def _turn(self, cluster: str) -> AsyncIterator[bool]:
-        """The right to act on a cluster: the host's lease, shared by this process, and the cluster's own lock."""
+    async def _turn(self, cluster: str, host_wait_s: float) -> AsyncIterator[bool]:
+        """The right to act on a cluster: its own lock, the store's lease and the host's, shared by this process.
+
+        False where another process is the controller. Raises `OperationTimeout` where another store keeps the host.
+        """
         async with self._locks[cluster]:
             if self._turns == 0 and not self._lease.try_acquire():
                 yield False
                 return
             self._turns += 1
             try:
-                yield True
+                async with self._host.turn(host_wait_s):
+                    yield True
             finally:
                 self._turns -= 1
                 if self._turns == 0:
                     self._lease.release()
 
+    def _holders(self) -> str:
+        """Who is at work, where it is not this process."""
+        told = [f"{_ELSEWHERE}: {holder}"] if (holder := self._lease.holder()) else [_ELSEWHERE]
+        told += [f"{other} works on this host"] if (other := self._host.other_holder()) else []
+        return "; ".join(told)
+
+
+_ELSEWHERE = "another process is at work on it"
+
 
 class _Elsewhere:
     """The work of the process that holds the lease, as far as it concerns one record."""
 
-    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent) -> None:
+    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, holders: Callable[[], str]) -> None:
         self._store = store
         self._record = record
         self._tell = tell
+        self._holders = holders
         self._request: int | None = None
         self._last_event = 0
 
@@ -181,11 +201,11 @@ class _Elsewhere:
         if status is None and await self._store.get(self._record.cluster_name) is None:
             return True
         if status is None or not self._is_answer(status):
-            wait.raise_if_late(status.obstacles if status else ())
+            wait.raise_if_late(status.obstacles if status else (), at_work=self._holders)
             return False
         if not status.converged:
             wait.raise_if_terminal(status)
-            wait.raise_if_late(status.obstacles)
+            wait.raise_if_late(status.obstacles, at_work=self._holders)
         return status.converged
 
     def _is_answer(self, status: RecordStatus) -> bool:
@@ -231,13 +251,15 @@ class _Wait:
         if terminal := [obstacle for obstacle in status.obstacles if obstacle.terminal]:
             raise as_error(terminal)
 
-    def raise_if_late(self, obstacles: Sequence[Obstacle], plan: Plan | None = None) -> None:
+    def raise_if_late(
+        self, obstacles: Sequence[Obstacle], plan: Plan | None = None, at_work: Callable[[], str] = str
+    ) -> None:
         """End the wait when the caller's time is up."""
         if self.left_s() > 0:
             return
         if obstacles:
             raise as_error(obstacles)
-        raise OperationTimeout(f"not done after {self._timeout_s:g} s: {_in_words(plan)}")
+        raise OperationTimeout(f"not done after {self._timeout_s:g} s: {at_work() or _in_words(plan)}")
 
     def _count(self, obstacles: tuple[Obstacle, ...]) -> None:
         self._failures = self._failures + 1 if obstacles and obstacles == self._last_failure else min(len(obstacles), 1)
@@ -273,6 +295,6 @@ def _still_at_work(result: RoundResult) -> bool:
 
 def _in_words(plan: Plan | None) -> str:
     if plan is None:
-        return "another process is at work on it"
+        return _ELSEWHERE
     pending = [f"{action_name(action)} {action.node or ''}".strip() for action in plan.actions]
     return ", ".join([*pending, *sorted(f"{node} is on its way down" for node in plan.waiting)])

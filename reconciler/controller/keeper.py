@@ -12,12 +12,16 @@ from reconciler.controller.delay import growing_delay_s
 from reconciler.controller.pace import Pace
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import RoundResult, Rounds
-from reconciler.errors import ClusterError, explained
+from reconciler.errors import ClusterError, HostOccupied, explained
+from reconciler.store.host_lease import HostLease
 
 log = structlog.get_logger(__name__)
 
 LONGEST_DELAY_S = 30.0
 _LONGEST_ASK_S = 5.0
+HOST_WAIT_S = 10.0
+"""How long a round waits for another store's to end before the cluster's status says so; it waits on afterwards."""
+
 _STORM_FIRST_S = 0.02
 _STORM_LONGEST_S = 1.0
 _CALM_S = 2.0
@@ -29,10 +33,13 @@ OnRound = Callable[[str, RoundResult, float], None]
 class Keeper:
     """Keeps a cluster as its record wants, until the record is gone. Wake-ups while a round runs are one more round."""
 
-    def __init__(self, cluster: str, rounds: Rounds, chance: Random, observers: Sequence[OnRound] = ()) -> None:
+    def __init__(
+        self, cluster: str, rounds: Rounds, host: HostLease, chance: Random, observers: Sequence[OnRound] = ()
+    ) -> None:
         self.cluster = cluster
         self.interfaces: frozenset[str] = frozenset()
         self._rounds = rounds
+        self._host = host
         self._observers = observers
         self._woken = asyncio.Event()
         self._at_work = asyncio.Lock()
@@ -51,9 +58,8 @@ class Keeper:
         """Rounds until the cluster has no record any more."""
         while True:
             self._woken.clear()
-            async with self._at_work:
-                began_s = time.monotonic()
-                result = await self._round()
+            began_s = time.monotonic()
+            result = await self._round()
             for observe in self._observers:
                 observe(self.cluster, result, time.monotonic() - began_s)
             if result.gone:
@@ -68,13 +74,22 @@ class Keeper:
     async def _round(self) -> RoundResult:
         """One round; a defect in it is this cluster's trouble and nobody else's."""
         try:
-            return await self._rounds.run(self.cluster, retries=self._retries)
+            return await self._round_in_turn()
         except ClusterError as error:
             log.warning("round_failed", cluster=self.cluster, code=error.code.value, cause=str(error))
             return RoundResult(error=error)
         except Exception as error:
             log.exception("round_failed", cluster=self.cluster)
             return RoundResult(error=explained(error))
+
+    async def _round_in_turn(self) -> RoundResult:
+        """A round while no other store works on the host; where one does for long, that is said of the cluster."""
+        try:
+            async with self._host.turn(HOST_WAIT_S), self._at_work:
+                return await self._rounds.run(self.cluster, retries=self._retries)
+        except HostOccupied as error:
+            async with self._at_work:
+                return await self._rounds.could_not_begin(self.cluster, self._retries, error)
 
     async def _rest(self, result: RoundResult) -> None:
         """Until the next round: for as long as nothing happens where all is as wanted."""

@@ -110,7 +110,7 @@ class RoundResult:
 
 
 class Rounds:
-    """Rounds on one host. The caller holds the lease while one runs."""
+    """Rounds on one host. The caller holds the leases of the store and of the host while one runs."""
 
     def __init__(
         self,
@@ -214,6 +214,15 @@ class Rounds:
             view = replace(view, put_off={**view.put_off, **failed})
             result = await self._work(view, tell)
         return result
+
+    async def could_not_begin(self, cluster: str, retries: Retries, error: ClusterError) -> RoundResult:
+        """A round that could not begin: the cluster's status says why."""
+        standing = await self._store.standing(cluster)
+        if standing is None:
+            return RoundResult(gone=True)
+        view = view_of(standing, retries)
+        await self._report_failure(view, error)
+        return RoundResult(view.record.generation, error=error, interfaces=_interfaces(view.record))
 
     async def _work(self, view: View, tell: OnEvent, difference: Difference | None = None) -> RoundResult:
         record = view.record

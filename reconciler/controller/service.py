@@ -1,4 +1,4 @@
-"""The controller as a service: it holds the lease, and keeps every cluster until it is told to end."""
+"""The controller as a service: it holds the lease of its store, and keeps every cluster until it is told to end."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from reconciler.controller.round import Rounds
 from reconciler.errors import ClusterError
 from reconciler.host.events import HostEvent, HostEventKind
 from reconciler.host.libvirt.connection import Connection
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import Demand, Store, Watch
 
@@ -50,6 +51,7 @@ class Service:
         store: Store,
         rounds: Rounds,
         lease: Lease,
+        host: HostLease,
         connection: Connection,
         scope: Scope,
         observers: Sequence[OnRound] = (),
@@ -57,6 +59,7 @@ class Service:
         self._store = store
         self._rounds = rounds
         self._lease = lease
+        self._host = host
         self._connection = connection
         self._scope = scope
         self._observers = tuple(observers)
@@ -146,7 +149,7 @@ class Service:
             self._keepers[cluster].wake()  # it finds no record, and ends
 
     def _keep(self, cluster: str) -> None:
-        keeper = Keeper(cluster, self._rounds, self._chance, self._observers)
+        keeper = Keeper(cluster, self._rounds, self._host, self._chance, self._observers)
         task = asyncio.create_task(keeper.run(), name=f"keeper-{cluster}")
         self._keepers[cluster], self._tasks[cluster] = keeper, task
         task.add_done_callback(lambda ended: self._forget(cluster, ended))

@@ -26,6 +26,7 @@ from reconciler.host.virt_type import probe_kvm
 from reconciler.model.record import ClusterRecord
 from reconciler.service.quiet_kernels import QuietKernels
 from reconciler.settings import Settings
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
 
@@ -60,14 +61,18 @@ class Runtime:
             checkpoint,
             partial(remove_leavings, settings),
         )
-        self.controller = Controller(self.store, self.rounds, self.lease())
+        self.controller = Controller(self.store, self.rounds, self.lease(), self.host_lease())
         self._kernel: KernelListener | None = None
         self._facts: HostFacts | None = None
         self._probing = asyncio.Lock()
 
     def lease(self, purpose: str = "controller") -> Lease:
-        """The host's lease, not taken yet."""
+        """The store's lease, not taken yet."""
         return Lease(self.settings.state_dir / "controller.lock", purpose=purpose)
+
+    def host_lease(self, purpose: str = "controller") -> HostLease:
+        """The lease that all stores of this host share, not taken yet."""
+        return HostLease(self.settings.libvirt_uri, self.settings.state_dir, purpose=purpose)
 
     async def __aenter__(self) -> Self:
         return self

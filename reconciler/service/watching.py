@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 LEASE_WAIT_S = 30.0
 """How long another controller may take to end; a command that acts by itself holds the lease for seconds."""
 
+_PURPOSE = "vmcluster watch"
 _MOST_CLUSTERS_NAMED = 5
 
 
@@ -42,11 +43,12 @@ async def watch(
             metrics = Metrics()
             observers.append(metrics.on_round)
             await stack.enter_async_context(served(metrics, metrics_port))
-        lease = runtime.lease("vmcluster watch")
+        lease = runtime.lease(_PURPOSE)
         service = Service(
             runtime.store,
             runtime.rounds,
             lease,
+            runtime.host_lease(_PURPOSE),
             runtime.libvirt.connection,
             scope,
             observers,

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconciler.errors import OperationTimeout
+from reconciler.errors import OperationTimeout, StoreUnavailable
 from reconciler.files.locks import is_named
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
@@ -28,6 +28,11 @@ class Holder:
 
     process_id: int
     purpose: str
+    state_dir: str = ""
+
+    def __str__(self) -> str:
+        whose = f" of the store in {self.state_dir}" if self.state_dir else ""
+        return f"process {self.process_id} ({self.purpose}){whose}"
 
 
 class Lease:
@@ -61,7 +66,7 @@ class Lease:
             os.close(descriptor)
             if error.errno == errno.EWOULDBLOCK:
                 return False
-            raise directory_unusable(self._path.parent, error) from error
+            raise self._unusable(error) from error
         if not is_named(descriptor, self._path):
             os.close(descriptor)
             return self.try_acquire()
@@ -100,7 +105,7 @@ class Lease:
     def occupied(self) -> str:
         """In words, who holds the lease."""
         holder = self.holder()
-        return f"process {holder.process_id} ({holder.purpose}) holds it" if holder else "another process holds it"
+        return f"{holder or 'another process'} holds it"
 
     async def __aenter__(self) -> Self:
         await self.acquire(self._timeout_s)
@@ -116,10 +121,17 @@ class Lease:
         try:
             return os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise directory_unusable(self._path.parent, error) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StoreUnavailable:
+        return directory_unusable(self._path.parent, error)
+
+    def _holds(self) -> Holder:
+        """Who this process is as the holder."""
+        return Holder(os.getpid(), self._purpose)
 
     def _write_holder(self, descriptor: int) -> None:
-        holder = json.dumps(asdict(Holder(os.getpid(), self._purpose))).encode()
+        holder = json.dumps(asdict(self._holds())).encode()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder[:_HOLDER_MAX_BYTES], 0)
 

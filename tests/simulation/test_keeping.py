@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -17,10 +18,14 @@ from reconciler.controller.round import RoundResult, Rounds
 from reconciler.model.plan import Action, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.planner import plan
+from reconciler.store.host_lease import HostLease
 from tests.simulation.acting import Disturbance, bare_context
 from tests.simulation.host import SimulatedHost
 from tests.simulation.test_convergence import assert_explained
 from tests.simulation.worlds import CLUSTER, compiled, hosts, records
+
+HOST = HostLease("qemu+unix:///system?socket=/nonexistent", Path("/nonexistent"))
+"""Without a libvirt there is nothing to take turns at."""
 
 RESYNC_S = 30.0
 LONGEST_S = 20 * RESYNC_S
@@ -93,7 +98,7 @@ class Keeping(RuleBasedStateMachine):
         self.chance = Random(seed)
         record = data.draw(records())
         self.rounds = SimulatedRounds(SimulatedHost(data.draw(hosts(record)), self.chance), record, self.chance)
-        self.keeper = Keeper(CLUSTER, cast("Rounds", self.rounds), self.chance)
+        self.keeper = Keeper(CLUSTER, cast("Rounds", self.rounds), HOST, self.chance)
         self.keeper._retries = Retries(self.chance, self.loop.time)
         self.task = self.loop.create_task(self.keeper.run())
 

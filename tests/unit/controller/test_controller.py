@@ -1,6 +1,7 @@
 """Waiting for a cluster: a real store and a real lease, and simulated rounds on the host."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +14,11 @@ import pytest
 from reconciler.act.outcome import Outcome
 from reconciler.controller.controller import SAME_FAILURES, Controller, as_error
 from reconciler.controller.journal import OnEvent, no_observer
-from reconciler.controller.round import RoundResult, Rounds
+from reconciler.controller.round import Foreseen, RoundResult, Rounds
 from reconciler.errors import (
     ClusterError,
     ErrorCode,
+    HostOccupied,
     LibvirtUnavailable,
     OperationFailed,
     OperationTimeout,
@@ -25,8 +27,10 @@ from reconciler.errors import (
 from reconciler.model.plan import Action, Plan, ShutDown, Start, Suspend
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
+from tests.libvirt_socket import silent_libvirt
 from tests.simulation.worlds import running_record
 from tests.waiting import PATIENCE_S, eventually
 
@@ -104,7 +108,8 @@ async def record(store: SqliteStore) -> ClusterRecord:
 
 def simulated(store: SqliteStore, tmp_path: Path, round_: Round) -> tuple[Controller, SimulatedRounds]:
     rounds = SimulatedRounds(store, round_)
-    return Controller(store, cast("Rounds", rounds), Lease(tmp_path / "controller.lock")), rounds
+    lease, host = Lease(tmp_path / "controller.lock"), HostLease(silent_libvirt(tmp_path), tmp_path)
+    return Controller(store, cast("Rounds", rounds), lease, host), rounds
 
 
 async def test_a_simulated_cluster_that_is_as_wanted_needs_one_round(
@@ -273,6 +278,42 @@ async def test_two_waits_for_one_cluster_never_run_simulated_rounds_side_by_side
     assert rounds.most_at_once == 1
 
 
+async def test_another_store_that_works_on_the_host_is_waited_for_and_named(
+    store: SqliteStore, tmp_path: Path, record: ClusterRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.controller.controller._BY_MARKS_S", 0.1)
+    controller, rounds = simulated(store, tmp_path, lambda _: acted())
+    other = HostLease(silent_libvirt(tmp_path), Path("/other/state"), purpose="vmcluster watch")
+    told = rf"process {os.getpid()} \(vmcluster watch\) of the store in /other/state"
+    async with other.turn(0):
+        with pytest.raises(HostOccupied, match=told):
+            await controller.converge(record, timeout_s=0.1)
+        with pytest.raises(HostOccupied, match=told):
+            await controller.carry_out("lab", _never, timeout_s=0.1)
+        with pytest.raises(HostOccupied, match=told):
+            await asyncio.wait_for(controller.heal_by_marks("lab", ()), PATIENCE_S)
+        waiting = asyncio.create_task(controller.converge(record, timeout_s=PATIENCE_S))
+        await asyncio.sleep(0.05)
+        assert rounds.starts_s == []
+    await waiting
+    assert len(rounds.starts_s) == 1
+
+
+async def test_who_waits_for_a_controller_elsewhere_is_told_of_it_and_of_the_other_store(
+    store: SqliteStore, tmp_path: Path, record: ClusterRecord
+) -> None:
+    controller, _ = simulated(store, tmp_path, lambda _: acted())
+    other = HostLease(silent_libvirt(tmp_path), Path("/other/state"), purpose="controller")
+    told = rf"process {os.getpid()} \(vmcluster watch\); process {os.getpid()} .* in /other/state works on this host"
+    async with other.turn(0), Lease(tmp_path / "controller.lock", purpose="vmcluster watch"):
+        with pytest.raises(OperationTimeout, match=told):
+            await controller.converge(record, timeout_s=0.1)
+
+
+async def _never() -> Foreseen:
+    raise AssertionError("nothing is decided while another store works")
+
+
 async def test_a_wait_that_is_cancelled_gives_the_lease_back(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord
 ) -> None:
@@ -288,6 +329,7 @@ async def test_a_wait_that_is_cancelled_gives_the_lease_back(
 HOLD_THE_LEASE = """
 import sys, time
 from pathlib import Path
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 lease = Lease(Path(sys.argv[1]))
 assert lease.try_acquire()

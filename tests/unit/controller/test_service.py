@@ -19,9 +19,11 @@ from reconciler.errors import OperationTimeout
 from reconciler.host.events import HostEvent, HostEventKind
 from reconciler.host.libvirt.connection import Connection
 from reconciler.model.plan import Plan, StartNetwork
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import Demand
 from reconciler.store.sqlite import SqliteStore
+from tests.libvirt_socket import silent_libvirt
 from tests.unit.store.samples import sample_record, with_boots
 from tests.waiting import PATIENCE_S, eventually
 
@@ -96,6 +98,7 @@ class Bench:
             self.store,
             cast("Rounds", self.rounds),
             Lease(directory / "controller.lock"),
+            HostLease(silent_libvirt(directory), directory),
             self.connection,
             scope,
             [observer],

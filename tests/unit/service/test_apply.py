@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
+from reconciler.controller import keeper
 from reconciler.controller import round as rounds
+from reconciler.controller.keeper import Keeper
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec
-from reconciler.model.status import ConditionStatus, ConditionType
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.model.topology import VirtType
 from reconciler.plan import planner
 from reconciler.plan.standstill import NOT_RESUMABLE
@@ -25,9 +28,12 @@ from reconciler.service.plan_view import plan_view
 from reconciler.service.preview import Preview
 from reconciler.service.runtime import Runtime
 from reconciler.settings import Settings
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
+from tests.libvirt_socket import silent_libvirt
 from tests.simulation.worlds import CLUSTER, NODES, as_wanted, cluster_spec, node_spec
 from tests.unit.store.samples import sample_status
+from tests.waiting import PATIENCE_S, eventually
 
 EMULATED = {"virt_type": VirtType.QEMU}
 SPEC = cluster_spec({name: node_spec(index).model_copy(update=EMULATED) for index, name in enumerate(NODES[:2])})
@@ -81,7 +87,7 @@ async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     settings = Settings(
         state_dir=tmp_path,
         fault_registry=tmp_path / "faults.json",
-        libvirt_uri="qemu+unix:///system?socket=/nonexistent",
+        libvirt_uri=silent_libvirt(tmp_path),
     )
     async with Runtime(settings) as opened:
         yield opened
@@ -126,6 +132,33 @@ async def test_what_the_controller_elsewhere_has_not_said_yet_is_waited_for(
         await applied.apply("lab", start=False)
     elsewhere.release()
     assert host.done == []
+
+
+async def test_a_kept_cluster_says_which_other_store_works_on_the_host_and_goes_on_after_it(
+    applied: Clusters, host: SeenHost, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "HOST_WAIT_S", 0.05)
+    other = HostLease(runtime.settings.libvirt_uri, Path("/other/state"))
+    kept = asyncio.create_task(Keeper(CLUSTER, runtime.rounds, runtime.host_lease(), Random(1)).run())
+    await eventually(lambda: host.looks > 0)
+
+    async def ready() -> Condition:
+        status = await runtime.store.status(CLUSTER)
+        assert status is not None
+        return {of.type: of for of in status.conditions}[ConditionType.READY]
+
+    async with other.turn(PATIENCE_S):
+        host.forget()
+        host.find = lambda: as_wanted(host.record).model_copy(update={"networks": {}})
+        kept.cancel()
+        kept = asyncio.create_task(Keeper(CLUSTER, runtime.rounds, runtime.host_lease(), Random(1)).run())
+        while "of the store in /other/state" not in (said := await ready()).message:
+            await asyncio.sleep(0.01)
+        assert (said.status, host.looks, host.done) == (ConditionStatus.UNKNOWN, 0, [])
+    while (await ready()).status is not ConditionStatus.TRUE:
+        await asyncio.sleep(0.01)
+    assert len(host.done) == 1
+    kept.cancel()
 
 
 async def test_what_is_shown_is_what_is_done_and_the_host_is_not_looked_at_in_between(

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from reconciler.errors import Conflict
+from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
+from tests.libvirt_socket import silent_libvirt
 from tests.unit.store.samples import with_boots
 
 Verb = Callable[[SqliteStore, Path, int], Awaitable[None]]
@@ -49,6 +51,13 @@ async def hold_lease(_store: SqliteStore, state_dir: Path, _times: int) -> None:
     await asyncio.sleep(60)
 
 
+async def hold_host(_store: SqliteStore, state_dir: Path, _times: int) -> None:
+    """Hold the lease of the host until killed."""
+    async with HostLease(silent_libvirt(state_dir.parent), state_dir, purpose="a test").turn(5):
+        print("held", flush=True)
+        await asyncio.sleep(60)
+
+
 async def _incremented(store: SqliteStore) -> bool:
     record = await store.get("lab")
     assert record is not None
@@ -60,7 +69,7 @@ async def _incremented(store: SqliteStore) -> bool:
     return True
 
 
-VERBS: dict[str, Verb] = {verb.__name__: verb for verb in (increment, burst, change, hold_lease)}
+VERBS: dict[str, Verb] = {verb.__name__: verb for verb in (increment, burst, change, hold_lease, hold_host)}
 
 
 async def _main(verb: str, state_dir: Path, argument: int) -> None:

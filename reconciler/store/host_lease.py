@@ -1,0 +1,199 @@
+"""The lease of a host: of all stores whose libvirt is the same, one works at a time.
+
+A store's own lease (`reconciler.store.lease`) says who of its clients is the controller, and may be held for hours; it
+is always taken first. This one is held for as long as a round lasts. It lies in a directory that only who may use
+that libvirt can enter, is a lock of the kernel's, and is taken in turn: who waits for it is next.
+"""
+
+import asyncio
+import errno
+import os
+import stat
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from platformdirs import user_runtime_path
+
+from reconciler.errors import HostOccupied, StoreUnavailable
+from reconciler.store.lease import Holder, Lease
+
+DIRECTORY = Path("/run/vmcluster")
+"""For the system's own libvirt. Another daemon's lease is beside its socket: a private one is in nobody's way."""
+
+_LIBVIRT_SOCKETS = tuple(Path("/run/libvirt", name) for name in ("libvirt-sock", "virtqemud-sock"))
+_RETRY_S = 0.01
+_SHARED_MODE = 0o770
+
+
+class HostLease:
+    """The lease of the host of `libvirt_uri`, shared by all turns that this object gives."""
+
+    def __init__(self, libvirt_uri: str, state_dir: Path, *, purpose: str = "controller") -> None:
+        self._uri = libvirt_uri
+        self._holder = Holder(os.getpid(), purpose, str(state_dir))
+        self._leases: tuple[Path, _SharedLease, _SharedLease] | None = None
+        self._turns = 0
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self, timeout_s: float) -> AsyncIterator[None]:
+        """The right to act on the host, together with other turns of this object.
+
+        Raises `HostOccupied` naming the other store where that works for longer than `timeout_s`, and
+        `StoreUnavailable` where this user may not have the lease. A libvirt that is not there needs none.
+        """
+        if (place := lease_directory(self._uri)) is None:
+            yield
+            return
+        lease, gate = self._at(place)
+        await self._join(lease, gate, timeout_s)
+        try:
+            yield
+        finally:
+            self._turns -= 1
+            if self._turns == 0:
+                lease.release()
+
+    def other_holder(self) -> Holder | None:
+        """Who of another store works on the host now, as far as can be told."""
+        try:
+            place = lease_directory(self._uri)
+            holder = self._at(place)[0].holder() if place else None
+        except (OSError, StoreUnavailable):
+            return None
+        return holder if holder and holder.state_dir != self._holder.state_dir else None
+
+    def _at(self, place: Path) -> tuple["_SharedLease", "_SharedLease"]:
+        if self._turns == 0 and self._waiting == 0 and (self._leases is None or self._leases[0] != place):
+            lease, gate = (_SharedLease(place / name, self._holder) for name in ("host.lock", "next.lock"))
+            self._leases = place, lease, gate
+        assert self._leases is not None
+        return self._leases[1:]
+
+    async def _join(self, lease: "_SharedLease", gate: "_SharedLease", timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        self._waiting += 1
+        try:
+            while not self._may_join(lease, gate):
+                if time.monotonic() >= deadline:
+                    raise _not_free(lease, timeout_s)
+                await asyncio.sleep(_RETRY_S)
+            self._turns += 1
+        finally:
+            self._waiting -= 1
+            if self._turns > 0 or self._waiting == 0:
+                gate.release()
+
+    def _may_join(self, lease: "_SharedLease", gate: "_SharedLease") -> bool:
+        """Through the gate, where who waits stands: turns that overlap must not keep another store out for ever."""
+        return gate.try_acquire() and lease.try_acquire()
+
+
+def _not_free(lease: "_SharedLease", timeout_s: float) -> HostOccupied:
+    return HostOccupied(
+        f"this host was not free within {timeout_s:g} s, as another store works on it: {lease.occupied()}",
+        hint="wait for it or end it, then try again; clients of one host are meant to share one state_dir",
+    )
+
+
+def lease_directory(libvirt_uri: str) -> Path | None:
+    """Where the lease of that libvirt lies, by whatever name its socket goes; None where no such libvirt is there."""
+    named = _named_socket(libvirt_uri)
+    if named is None:
+        return _for_users_of(DIRECTORY, _LIBVIRT_SOCKETS)
+    try:
+        socket = Path(named).resolve(strict=True)
+    except OSError:
+        return None
+    if socket.parent == _LIBVIRT_SOCKETS[0].parent or any(
+        of.exists() and of.samefile(socket) for of in _LIBVIRT_SOCKETS
+    ):
+        return _for_users_of(DIRECTORY, _LIBVIRT_SOCKETS)
+    return _for_users_of(socket.parent / DIRECTORY.name, (socket,))
+
+
+@lru_cache(maxsize=16)
+def _named_socket(libvirt_uri: str) -> str | None:
+    """As libvirt reads it: of several, the last one counts (remote_driver.c, EXTRACT_URI_ARG_STR)."""
+    return next(reversed(parse_qs(urlsplit(libvirt_uri).query).get("socket", [])), None)
+
+
+def _for_users_of(directory: Path, sockets: tuple[Path, ...]) -> Path:
+    """The directory, made where it is missing; where this user may not make it, one for all stores of his."""
+    try:
+        directory.mkdir(mode=0o700)
+        _share(directory, sockets)
+    except FileExistsError:
+        return directory
+    except PermissionError:
+        return user_runtime_path(DIRECTORY.name)
+    except OSError as error:
+        raise _unusable(directory, error.strerror or str(error)) from error
+    return directory
+
+
+def _share(directory: Path, sockets: tuple[Path, ...]) -> None:
+    """Let those in who may write to libvirt's socket: they can do with machines what root can."""
+    for socket in filter(Path.exists, sockets):
+        found = socket.stat()
+        if found.st_gid != 0 and found.st_mode & stat.S_IWGRP:
+            os.chown(directory, -1, found.st_gid)
+            directory.chmod(_SHARED_MODE)
+
+
+class _SharedLease(Lease):
+    """A lease between users: nothing is followed, and nothing is written to, that somebody else may have put there."""
+
+    def __init__(self, path: Path, holder: Holder) -> None:
+        super().__init__(path)
+        self._holder = holder
+
+    def _holds(self) -> Holder:
+        return self._holder
+
+    def _unusable(self, error: OSError) -> StoreUnavailable:
+        return _unusable(self._path.parent, error.strerror or str(error))
+
+    def _open(self) -> int:
+        try:
+            directory = _opened_directory(self._path.parent)
+            try:
+                return _opened_lock(self._path.name, directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+
+def _opened_directory(path: Path) -> int:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    found = os.fstat(directory)
+    if found.st_uid not in {0, os.geteuid()} or found.st_mode & stat.S_IWOTH:
+        os.close(directory)
+        raise _unusable(path, f"user {found.st_uid} owns it with mode {stat.S_IMODE(found.st_mode):o}")
+    return directory
+
+
+def _opened_lock(name: str, directory: int) -> int:
+    flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    lock = os.open(name, flags, 0o600, dir_fd=directory)
+    found, shared = os.fstat(lock), os.fstat(directory)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(lock)
+        raise OSError(errno.EINVAL, f"{name} in it is not a plain file")
+    if found.st_uid == os.geteuid() and found.st_gid != shared.st_gid and shared.st_mode & stat.S_IWGRP:
+        os.fchown(lock, -1, shared.st_gid)
+        os.fchmod(lock, 0o660)
+    return lock
+
+
+def _unusable(directory: Path, why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the lease of this host cannot be taken in {directory}: {why}",
+        hint=f"run as the user who owns it, or let root remove it (`rm -r {directory}`) while no vmcluster runs",
+    )
