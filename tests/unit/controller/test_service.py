@@ -194,11 +194,12 @@ async def test_a_new_cluster_is_kept_and_a_removed_one_is_forgotten(make: Make) 
     ],
 )
 async def test_an_event_wakes_whom_it_concerns(make: Make, event: HostEvent, woken: bool) -> None:
-    bench = make(resync_s=10 * PATIENCE_S)
+    ended: list[str] = []
+    bench = make(resync_s=10 * PATIENCE_S, observer=lambda cluster, *_: ended.append(cluster))
     for name in ("lab", "witness"):
         await bench.store.put(sample_record(name), expected_generation=0, actor="test")
     bench.begin()
-    await bench.rounds_of("lab", 1)
+    await eventually(lambda: "lab" in ended)  # what concerns it is known from its first round on
     before = len(await bench.rounds_of("witness", 1))
     bench.service.on_host_event(event)
     if woken:
