@@ -19,7 +19,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.fields import PATTERN_WORDS, HostPath, UserName
 from reconciler.model.links import FirewallChoice
 from reconciler.source.composer import parse_source
-from reconciler.source.problems import Finding, in_order, report
+from reconciler.source.problems import Finding, in_order, report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument, SourceNode
 from reconciler.source.words import explain
@@ -28,6 +28,7 @@ CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
 DEFAULT_CONFIG_PATH = Path("/etc/vmcluster/config.yaml")
 
 _PREFIX = "VMCLUSTER_"
+_NO_CONFIGURATION = "this is no configuration of vmcluster: it has none of its keys (correct the file)"
 
 _URI = r"^[a-z][a-z0-9.-]*(\+[a-z0-9]+)?://[^\x00-\x20\x7f]*$"
 _URI_PARTS = re.compile(r"[a-z][a-z0-9.-]*(?:\+([a-z0-9]+))?://([^/?#]*)([^?#]*)(.*)")
@@ -50,6 +51,14 @@ def _upper(value: Any) -> Any:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+def _list_of_paths(value: Any) -> Any:
+    """Text is as in the environment: paths with colons between them."""
+    return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+
+Directories = Annotated[tuple[HostPath, ...] | None, BeforeValidator(_list_of_paths)]
 
 
 def _of_this_host(uri: str) -> str:
@@ -123,6 +132,28 @@ class Settings(Frozen):
     state_dir: HostPath = Field(
         default=Path("/var/lib/vmcluster/state"), description="Where desired-state records are kept."
     )
+    host_read_roots: Directories = Field(
+        default=None,
+        description="Directories below which builds, kernels and files to copy may be named. Unset: for tools the "
+        "client's roots, else the server's directory, and `scratch` in `state_dir`; for commands every place.",
+    )
+    host_write_roots: Directories = Field(
+        default=None, description="Directories below which copies from nodes may be put. Unset: as `host_read_roots`."
+    )
+    disk_roots: Directories = Field(
+        default=None,
+        description="Directories below which disks, images and `overlay_dir` of topologies may be. Unset: for tools "
+        "`overlay_dir`, `/var/lib/vmcluster/images` and `/var/lib/vmcluster/disks`; for commands every place.",
+    )
+
+    def as_environment(self) -> dict[str, str]:
+        """What gives another process of ours the same settings."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return {f"{_PREFIX}{key.upper()}": _in_environment(value) for key, value in values.items()}
+
+
+def _in_environment(value: Any) -> str:
+    return os.pathsep.join(value) if isinstance(value, list) else str(value)
 
 
 def load_settings(
@@ -161,9 +192,15 @@ def _file_values(
     findings = _findings(document, context) if document.root else []
     problems = in_order([*document.problems, *(document.problem(finding) for finding in findings)])
     if problems:
-        messages.append(report(str(path), problems))
+        messages.append(report(str(path), problems if _is_ours(document) else unquoted(problems, _NO_CONFIGURATION)))
     value = document.root.value if document.root else None
     return value if isinstance(value, dict) else {}
+
+
+def _is_ours(document: SourceDocument) -> bool:
+    """Whether it is a configuration of ours; of any other file that the environment names nothing is quoted."""
+    value = document.root.value if document.root else None
+    return isinstance(value, dict) and not Settings.model_fields.keys().isdisjoint(value)
 
 
 def _read_first(

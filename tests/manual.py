@@ -22,7 +22,12 @@ MANUAL = ROOT / "specs" / "manual"
 def render_config_table() -> str:
     """Every key of the configuration: environment variable, default, meaning."""
     rows = (
-        (f"`{key}`", f"`VMCLUSTER_{key.upper()}`", f"`{field.default}`", field.description or "")
+        (
+            f"`{key}`",
+            f"`VMCLUSTER_{key.upper()}`",
+            "" if field.default is None else f"`{field.default}`",
+            field.description or "",
+        )
         for key, field in Settings.model_fields.items()
     )
     return _table(("key", "environment", "default", "meaning"), rows)

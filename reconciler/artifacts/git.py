@@ -1,9 +1,11 @@
 """What git knows of a build tree. A tree may belong to somebody else: nothing that its configuration names is run."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.files.roots import Opened
 from reconciler.process import Completed, run
 
 _LOG_MAX_LINES = 200
@@ -22,8 +24,9 @@ class GitFacts:
     branch: str | None = None
 
 
-async def git_facts(tree: Path) -> GitFacts:
+async def git_facts(source: Opened) -> GitFacts:
     """Commit and branch of the repository that holds the tree."""
+    tree = Path(f"/proc/{os.getpid()}/fd/{source.held.fileno()}")  # whatever has its name by now
     try:
         sha = await _git(tree, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         branch = await _git(tree, "symbolic-ref", "--short", "--quiet", "HEAD")

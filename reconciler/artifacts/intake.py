@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from reconciler.artifacts.cache import Reading, Readings
 from reconciler.artifacts.entries import EntryKind, TreeEntry, tree_id
 from reconciler.artifacts.objects import Objects
-from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, scan_tree
+from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, open_directory, scan_tree
+from reconciler.files.roots import Opened
 
 _WORKERS = max(2, min(8, os.cpu_count() or 1))
 """More than processors are no faster, be the files in memory or not, and only hand the interpreter to and fro."""
@@ -31,7 +32,7 @@ class Intake:
 class TreeReader:
     """Takes one tree in; `stop` may be called from another thread, and ends it with `InterruptedError`."""
 
-    def __init__(self, root: bytes, objects: Objects, report: Callable[[str], None]) -> None:
+    def __init__(self, root: Opened, objects: Objects, report: Callable[[str], None]) -> None:
         self._root = root
         self._objects = objects
         self._report = report
@@ -82,10 +83,13 @@ class TreeReader:
 
     def _read_batch(self, batch: Sequence[FoundFile]) -> dict[bytes, Reading]:
         readings = {}
+        above, directory = b"", self._root.held
         for found in batch:
             if self._stop.is_set():
                 raise InterruptedError
-            readings[found.path] = self._objects.take_in(self._root, found, stopped=self._stop.is_set)
+            if above != (above := found.path.rpartition(b"/")[0]):  # those of one directory come one after another
+                directory = open_directory(self._root, above)
+            readings[found.path] = self._objects.take_in(directory, found, stopped=self._stop.is_set)
             self._count(found.signature[1])
         return readings
 

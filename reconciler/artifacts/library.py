@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
@@ -24,6 +25,7 @@ from reconciler.artifacts.summary import TreeSummary, load_summary, save_summary
 from reconciler.artifacts.views import sweep_views
 from reconciler.errors import InvalidArgument
 from reconciler.files.locks import locked
+from reconciler.files.roots import Opened
 from reconciler.files.whole import reported, sync_file_system
 from reconciler.model.results import BuildArtifact, BuildType
 
@@ -53,7 +55,7 @@ class Library:
 
     async def register(
         self,
-        source: Path,
+        source: Opened,
         build_type: BuildType,
         *,
         kernel_version: str | None,
@@ -66,9 +68,9 @@ class Library:
         """
         root = _root_of(source)
         async with self.in_use():
-            reader = TreeReader(os.fsencode(root), self.objects, _from_thread(report))
-            summary = await self._take_in(root, reader)
-            artifact = _described(root, build_type, summary, await git_facts(root), kernel_version, metadata)
+            reader = TreeReader(source, self.objects, _from_thread(report))
+            summary = await self._take_in(source, root, reader)
+            artifact = _described(root, build_type, summary, await git_facts(source), kernel_version, metadata)
             await self.registry.change(lambda artifacts: _put(artifacts, artifact))
         log.info("artifact_registered", artifact=artifact.artifact_id, read_bytes=reader.read_bytes)
         return artifact
@@ -79,8 +81,8 @@ class Library:
             await self.registry.change(lambda artifacts: _drop(artifacts, artifact_id))
             return await asyncio.to_thread(self._collect)
 
-    async def _take_in(self, root: Path, reader: TreeReader) -> TreeSummary:
-        work = asyncio.create_task(asyncio.to_thread(self._read, root, reader))
+    async def _take_in(self, source: Opened, root: Path, reader: TreeReader) -> TreeSummary:
+        work = asyncio.create_task(asyncio.to_thread(self._read, source, root, reader))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -88,9 +90,9 @@ class Library:
             await asyncio.wait({work})
             raise
 
-    def _read(self, root: Path, reader: TreeReader) -> TreeSummary:
+    def _read(self, source: Opened, root: Path, reader: TreeReader) -> TreeSummary:
         """Have the tree in the store; one that looks as it did when all of it was taken in is not looked into."""
-        scan = scan_tree(os.fsencode(root))
+        scan = scan_tree(source)
         looks = fingerprint(scan)
         known = load_summary(self._path_for("summaries", root), looks)
         if known is not None and manifest_path(self.store_dir, known.artifact_id).exists():
@@ -185,11 +187,11 @@ def _described(
     )
 
 
-def _root_of(source: Path) -> Path:
-    root = source.absolute()
-    if "\0" in str(source) or not root.is_dir():
-        raise InvalidArgument(f"{source} is not a directory", hint="give the directory that holds the built tree")
-    return Path(os.path.normpath(root))
+def _root_of(source: Opened) -> Path:
+    """How the tree's place is called, and what is known about it is filed under."""
+    if not stat.S_ISDIR(source.mode):
+        raise InvalidArgument(f"{source.path} is not a directory", hint="give the directory that holds the built tree")
+    return Path(os.path.normpath(source.path.absolute()))
 
 
 def _contents(entries: Sequence[TreeEntry]) -> set[bytes]:

@@ -22,6 +22,7 @@ from reconciler.artifacts.entries import Role, shown
 from reconciler.artifacts.module_file import module_name, read_vermagic
 from reconciler.artifacts.scan import FoundFile, Signature, changed, signature_of
 from reconciler.errors import InvalidArgument
+from reconciler.files.roots import Held
 from reconciler.files.space import require_space
 from reconciler.files.whole import reported
 
@@ -74,13 +75,13 @@ class Objects:
             for byte in range(256):
                 (self.directory / f"{byte:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def take_in(self, root: bytes, found: FoundFile, *, stopped: Callable[[], bool]) -> Reading:
-        """Read one file of a tree, with a copy of it kept here when this returns.
+    def take_in(self, directory: Held, found: FoundFile, *, stopped: Callable[[], bool]) -> Reading:
+        """Read one file of a tree, which is in `directory`, with a copy of it kept here when this returns.
 
         Raises `Conflict` where the file is not what was found, or changes while it is read, and `InvalidArgument`
         where it cannot be read.
         """
-        source = _open_source(root, found)
+        source = _open_source(directory, found)
         try:
             if signature_of(os.fstat(source)) != found.signature:
                 raise changed(found.path)
@@ -175,9 +176,10 @@ def _new_file(directory: str) -> Iterator[tuple[int, str]]:
         os.close(descriptor)
 
 
-def _open_source(root: bytes, found: FoundFile) -> int:
+def _open_source(directory: Held, found: FoundFile) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        return os.open(os.path.join(root, found.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(os.path.basename(found.path), flags, dir_fd=directory.fileno())
     except FileNotFoundError:
         raise changed(found.path) from None
     except OSError as error:

@@ -1,5 +1,6 @@
 """A look at every name in a tree, without reading any file."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
 from reconciler.errors import Conflict, InvalidArgument
+from reconciler.files.roots import Held, Opened, open_beneath
 
 _VERSION_CONTROL = b".git"
 _SPECIAL = {
@@ -52,18 +54,17 @@ def signature_of(status: os.stat_result) -> Signature:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def scan_tree(root: bytes) -> Scan:
-    """Every name below `root`.
+def scan_tree(root: Opened) -> Scan:
+    """Every name below an opened directory; no link on the way to one counts.
 
     What cannot be in an artifact is excluded with its reason: links that lead out of the tree, sockets, pipes,
     devices, and git's own data. Raises `InvalidArgument` for a directory that cannot be listed, and `Conflict`
     where the tree changes under the scan.
     """
     scan = Scan()
-    real_root = os.path.realpath(root)
     pending = [b""]
     while pending:
-        pending += _scan_directory(scan, root, pending.pop(), real_root)
+        pending += _scan_directory(scan, root, pending.pop())
     return scan
 
 
@@ -76,65 +77,78 @@ def fingerprint(scan: Scan) -> str:
     return digest.hexdigest()
 
 
-def _scan_directory(scan: Scan, root: bytes, directory: bytes, real_root: bytes) -> list[bytes]:
+def _scan_directory(scan: Scan, root: Opened, path: bytes) -> list[bytes]:
     """Put each name where it belongs; the directories to go into. Nearly all are files, and done with at once."""
-    prefix = directory + b"/" if directory else b""
+    prefix = path + b"/" if path else b""
     directories = []
-    for entry in _listed(root, directory):
-        path = prefix + entry.name
+    directory = open_directory(root, path)
+    for entry in _listed(directory, path):
+        name = os.fsencode(entry.name)
+        below = prefix + name
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
-            raise changed(path) from None
-        if entry.name == _VERSION_CONTROL:
-            scan.excluded.append(Exclusion(path, "git's own data, no part of a build"))
+            raise changed(below) from None
+        if name == _VERSION_CONTROL:
+            scan.excluded.append(Exclusion(below, "git's own data, no part of a build"))
         elif stat.S_ISREG(status.st_mode):
-            scan.files.append(FoundFile(path, stat.S_IMODE(status.st_mode), signature_of(status)))
+            scan.files.append(FoundFile(below, stat.S_IMODE(status.st_mode), signature_of(status)))
         elif stat.S_ISDIR(status.st_mode):
-            scan.complete.append(TreeEntry(path, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode)))
-            directories.append(path)
+            scan.complete.append(TreeEntry(below, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode)))
+            directories.append(below)
+        elif stat.S_ISLNK(status.st_mode):
+            _take_link(scan, below, _target(directory, name, below), os.fsencode(root.real))
         else:
-            _take_other(scan, path, entry, stat.S_IFMT(status.st_mode), real_root)
+            reason = _SPECIAL.get(stat.S_IFMT(status.st_mode), "neither file, directory nor link")
+            scan.excluded.append(Exclusion(below, reason))
     return directories
 
 
-def _listed(root: bytes, directory: bytes) -> Iterator[os.DirEntry[bytes]]:
+def open_directory(root: Opened, path: bytes) -> Held:
+    """A directory of the tree. Raises as `scan_tree` does."""
     try:
-        with os.scandir(os.path.join(root, directory)) as entries:
-            yield from entries
-    except FileNotFoundError:
-        raise changed(directory) from None
+        return Held(open_beneath(root.held.fileno(), path, os.O_RDONLY | os.O_DIRECTORY))
     except OSError as error:
-        raise InvalidArgument(
-            f"cannot list the directory {shown(directory) or '.'} of the tree: {error.strerror}",
-            hint="register as a user who may read the whole tree",
-        ) from error
+        raise _unlisted(path, error) from error
 
 
-def _take_other(scan: Scan, path: bytes, entry: os.DirEntry[bytes], kind: int, real_root: bytes) -> None:
-    if kind == stat.S_IFLNK:
-        _take_link(scan, path, entry, real_root)
-    else:
-        scan.excluded.append(Exclusion(path, _SPECIAL.get(kind, "neither file, directory nor link")))
-
-
-def _take_link(scan: Scan, path: bytes, entry: os.DirEntry[bytes], real_root: bytes) -> None:
+def _listed(directory: Held, path: bytes) -> Iterator[os.DirEntry[str]]:
     try:
-        target = os.readlink(entry.path)
+        with os.scandir(directory.fileno()) as entries:
+            yield from entries
+    except OSError as error:
+        raise _unlisted(path, error) from error
+
+
+def _unlisted(path: bytes, error: OSError) -> Conflict | InvalidArgument:
+    if path and error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+        return changed(path)
+    return InvalidArgument(
+        f"cannot list the directory {shown(path) or '.'} of the tree: {error.strerror}",
+        hint="register as a user who may read the whole tree",
+    )
+
+
+def _target(directory: Held, name: bytes, path: bytes) -> bytes:
+    try:
+        return os.readlink(name, dir_fd=directory.fileno())
     except OSError:
         raise changed(path) from None
-    if reason := _leads_out(entry.path, path, target, real_root):
+
+
+def _take_link(scan: Scan, path: bytes, target: bytes, real_root: bytes) -> None:
+    if reason := _leads_out(path, target, real_root):
         scan.excluded.append(Exclusion(path, reason))
     else:
         scan.complete.append(TreeEntry(path, EntryKind.LINK, 0o777, target, mtime_ns=0))
 
 
-def _leads_out(place: bytes, path: bytes, target: bytes, real_root: bytes) -> str | None:
+def _leads_out(path: bytes, target: bytes, real_root: bytes) -> str | None:
     """Why a link cannot be in an artifact, None where it leads to a place in the tree, which need not exist."""
     if target.startswith(b"/"):
         return f"a link to an absolute path, {shown(target)}"
     lexical = os.path.normpath(os.path.join(os.path.dirname(path), target))
-    real = os.path.realpath(place)
+    real = os.path.realpath(os.path.join(real_root, path))
     inside = real == real_root or real.startswith(real_root.rstrip(b"/") + b"/")
     if lexical == b".." or lexical.startswith(b"../") or not inside:
         return f"a link out of the tree, to {shown(target)}"

@@ -28,7 +28,7 @@ def leave_watcher(settings: Settings, cluster: str, handle: str, lifeline: int) 
 
 
 def _leave(settings: Settings, arguments: Sequence[str], stdin: int | None = None) -> None:
-    configuration = {f"VMCLUSTER_{key.upper()}": str(value) for key, value in settings.model_dump(mode="json").items()}
+    configuration = settings.as_environment()
     if chosen := os.environ.get(CONFIG_VARIABLE):
         configuration[CONFIG_VARIABLE] = os.path.abspath(chosen)  # noqa: PTH100  keeps links
     leave_behind([*_PROGRAM, *arguments], env=configuration, stdin=stdin)

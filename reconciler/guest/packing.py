@@ -11,10 +11,12 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from reconciler.errors import OperationFailed
+from reconciler.files.roots import Held, Opened
 
 _BLOCK_BYTES = 256 * 1024
 _STAT_BLOCK_BYTES = 512
@@ -42,6 +44,35 @@ class Moved:
     skipped: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is to be packed, reached by its name in an opened directory: no link on the way to it counts.
+
+    `path` is its name for people; `open` opens it with flags and follows no link at its end either.
+    """
+
+    path: Path
+    status: os.stat_result
+    open: Callable[[int], int]
+    link: str = ""
+
+    @classmethod
+    def at(cls, source: Opened) -> Self:
+        """The source itself."""
+        return cls(source.path, os.fstat(source.held.fileno()), source.reopen)
+
+    @classmethod
+    def beneath(cls, directory: Held, name: str, path: Path) -> Self:
+        """What has that name in a directory. Raises `OSError`."""
+        status = os.stat(name, dir_fd=directory.fileno(), follow_symlinks=False)
+        link = os.readlink(name, dir_fd=directory.fileno()) if stat.S_ISLNK(status.st_mode) else ""
+        return cls(path, status, partial(_open_beneath, directory, name), link)
+
+
+def _open_beneath(directory: Held, name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fileno())
+
+
 def kind_of(mode: int) -> str:
     """What a thing is that is no file or directory."""
     return _KINDS.get(stat.S_IFMT(mode), "thing of an unknown kind")
@@ -53,31 +84,31 @@ class Packing:
     def __init__(self, target: IO[bytes], moved: Moved, on_bytes: Callable[[int], None]) -> None:
         self._target, self._moved, self._on_bytes = target, moved, on_bytes
 
-    def add(self, path: Path, name: str) -> None:
-        """Put in what is at `path`, as `name`; what is no file, directory or link is left out and listed."""
-        status = path.lstat()
+    def add(self, found: Found, name: str) -> None:
+        """Put in what was found, as `name`; what is no file, directory or link is left out and listed."""
+        status = found.status
         member = _member(name, status)
         if stat.S_ISREG(status.st_mode):
-            self._add_file(path, member)
+            self._add_file(found, member)
         elif stat.S_ISDIR(status.st_mode):
             member.type = tarfile.DIRTYPE
             self._put(member)
             self._moved.directories += 1
         elif stat.S_ISLNK(status.st_mode):
-            member.type, member.linkname = tarfile.SYMTYPE, str(path.readlink())
+            member.type, member.linkname = tarfile.SYMTYPE, found.link
             self._put(member)
             self._moved.links += 1
         else:
-            self._note(path, "neither file, directory nor link")
+            self._note(found.path, "neither file, directory nor link")
 
     def end(self, last: str) -> None:
         """Put in an empty file of that name, and the end of the archive."""
         self._put(tarfile.TarInfo(last))
         self._target.write(bytes(2 * tarfile.BLOCKSIZE))
 
-    def _add_file(self, path: Path, member: tarfile.TarInfo) -> None:
-        # whatever took its place meanwhile: no link is followed, no pipe is waited for
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    def _add_file(self, found: Found, member: tarfile.TarInfo) -> None:
+        path = found.path
+        descriptor = found.open(os.O_RDONLY | os.O_NONBLOCK)  # no pipe is waited for that took its place meanwhile
         try:
             before = os.fstat(descriptor)
             segments = list(_data_segments(descriptor, before))

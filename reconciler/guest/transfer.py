@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 import asyncssh
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
+from reconciler.files.roots import Opened, Place
 from reconciler.files.space import SpaceGuard
 from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
@@ -52,7 +53,7 @@ class Parcel:
 
 
 @asynccontextmanager
-async def packed(source: Path, directory: Path, on_bytes: OnBytes) -> AsyncIterator[Parcel]:
+async def packed(source: Opened, directory: Path, on_bytes: OnBytes) -> AsyncIterator[Parcel]:
     """A source as it goes to guests, below `directory` as long as the context is open. Raises `OperationFailed`."""
     packing = asyncio.create_task(asyncio.to_thread(_pack, source, directory, on_bytes))
     try:
@@ -66,7 +67,7 @@ async def packed(source: Path, directory: Path, on_bytes: OnBytes) -> AsyncItera
         os.close(parcel.descriptor)
 
 
-def _pack(source: Path, directory: Path, on_bytes: OnBytes) -> Parcel:
+def _pack(source: Opened, directory: Path, on_bytes: OnBytes) -> Parcel:
     try:
         descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -134,7 +135,7 @@ async def pull(
     ssh: SshPool,
     address: GuestAddress,
     source: str,
-    destination: Path,
+    destination: Place,
     *,
     replace: bool = False,
     limit_bytes: int,
@@ -173,7 +174,7 @@ async def pull(
         if isinstance(unpacked, tree.Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
             await asyncio.to_thread(unpacked.discard)
     pulled = _pulled(address, source, ended, unpacked)
-    return await asyncio.to_thread(pulled.publish, destination, replace=replace)
+    return await asyncio.to_thread(pulled.publish, replace=replace)
 
 
 _READ = frozenset({0, 1})

@@ -9,19 +9,21 @@ runs as its owner for them.
 import errno
 import os
 import re
+import secrets
 import shutil
 import stat
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
+from reconciler.files.roots import Held, Opened, Place
 from reconciler.files.space import SpaceGuard
 from reconciler.guest.archive import Archive, Entry
-from reconciler.guest.packing import Moved, Packing, kind_of
+from reconciler.guest.packing import Found, Moved, Packing, kind_of
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
@@ -31,114 +33,138 @@ COMPLETE = "complete"
 _BLOCK_BYTES = 256 * 1024
 _LINE_BYTES = 4096
 _MODE_BITS = 0o755
+_OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _SKIPPED_LIMIT = 10_000
 _NAME_SHOWN = 200
 
 
-def pack(source: Path, descriptor: int, on_bytes: Callable[[int], None]) -> Moved:
+def pack(source: Opened, descriptor: int, on_bytes: Callable[[int], None]) -> Moved:
     """Write a file or a tree as a stream to a descriptor of a file, which is closed.
 
     Symbolic links below `source` are packed as links. What is no file, directory or link is left out. Raises
     `OperationFailed`, and `InvalidArgument` where `source` itself is none of these.
     """
-    moved = Moved()
+    moved, place = Moved(), source.path
     with os.fdopen(descriptor, "wb") as target:
         packing = Packing(target, moved, on_bytes)
         try:
             _require_copyable(source)
-            for path, name in _walk(source.resolve(strict=True)):
-                packing.add(path, name)
+            for found, name in _walk(source):
+                place = found.path
+                packing.add(found, name)
             packing.end(COMPLETE)
         except OSError as error:
-            raise OperationFailed(f"cannot read {error.filename or source}: {error.strerror or error}") from error
+            raise OperationFailed(f"cannot read {place}: {error.strerror or error}") from error
     return moved
 
 
-def _require_copyable(source: Path) -> None:
-    mode = source.stat().st_mode
+def _require_copyable(source: Opened) -> None:
+    mode = source.mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InvalidArgument(
-            f"{source} is a {kind_of(mode)}: only files and directories are copied",
+            f"{source.path} is a {kind_of(mode)}: only files and directories are copied",
             hint="read it into a file first, then copy that",
         )
 
 
-def _walk(source: Path) -> Iterator[tuple[Path, str]]:
-    yield source, ROOT
-    if source.is_dir():
-        for directory, names, files in os.walk(source, onerror=_raise):
-            names.sort()
-            below = PurePosixPath(ROOT, Path(directory).relative_to(source))
-            for name in sorted([*names, *files]):
-                yield Path(directory, name), str(below / name)
-
-
-def _raise(error: OSError) -> None:
-    raise error
+def _walk(source: Opened) -> Iterator[tuple[Found, str]]:
+    """Everything that is packed, with its name in the stream, a directory before what is in it."""
+    ahead = [(Found.at(source), ROOT)]
+    yield ahead[0]
+    while ahead:
+        above, place = ahead.pop()
+        if stat.S_ISDIR(above.status.st_mode):
+            directory = Held(above.open(os.O_RDONLY | os.O_DIRECTORY))
+            for name in directory.names():
+                below = Found.beneath(directory, name, above.path / name), f"{place}/{name}"
+                yield below
+                ahead.append(below)
 
 
 @dataclass(slots=True)
 class Unpacked:
-    """A tree that was unpacked beside its destination and is not there yet."""
+    """A tree that was unpacked beside its destination and is not there yet: in `workplace`, a name in `directory`."""
 
-    workplace: Path
+    place: Place
+    directory: Held
+    workplace: str
+    inside: Held
     moved: Moved
 
-    def publish(self, destination: Path, *, replace: bool = False) -> Moved:
+    def publish(self, *, replace: bool = False) -> Moved:
         """Give it the name of its destination; what is a file there only gives way with `replace`.
 
-        Raises `InvalidArgument` where something else is; the copy is gone then.
+        A file that gives way hands on what others may do with it: they get no more. Raises `InvalidArgument` where
+        something else is; the copy is gone then.
         """
-        made = self.workplace / ROOT
+        name, ends = self.place.name, (self.inside.fileno(), self.directory.fileno())
         try:
-            if replace or made.is_dir():
-                made.rename(destination)
+            is_directory = stat.S_ISDIR(os.stat(ROOT, dir_fd=ends[0], follow_symlinks=False).st_mode)
+            if replace and not is_directory:
+                self._close_to_others(name)
+            if replace or is_directory:
+                os.rename(ROOT, name, src_dir_fd=ends[0], dst_dir_fd=ends[1])
             else:
-                _link(made, destination)
+                _link(name, *ends)
         except OSError as error:
-            raise _unpublished(destination, error) from error
+            raise _unpublished(self.place.path, error) from error
         finally:
             self.discard()
         return self.moved
 
     def discard(self) -> None:
         """Take it away."""
-        shutil.rmtree(self.workplace, ignore_errors=True)
+        shutil.rmtree(self.workplace, ignore_errors=True, dir_fd=self.directory.fileno())
+
+    def _close_to_others(self, name: str) -> None:
+        """Take from the file that is to come what others may not do with the one that it replaces."""
+        with suppress(FileNotFoundError):
+            before = os.stat(name, dir_fd=self.directory.fileno(), follow_symlinks=False).st_mode
+            mode = os.stat(ROOT, dir_fd=self.inside.fileno(), follow_symlinks=False).st_mode
+            os.chmod(ROOT, mode & (before | stat.S_IRWXU) & _MODE_BITS, dir_fd=self.inside.fileno())
 
 
-def require_room(destination: Path, name: str, *, replace: bool) -> None:
+def require_room(place: Place, name: str, *, replace: bool) -> None:
     """Raise `InvalidArgument` where something is that no copy of what is called `name` can take the place of."""
     try:
-        is_directory = destination.is_dir() and not destination.is_symlink()
-        taken = is_directory and (not destination.name or any(destination.iterdir()))
-        if not is_directory and destination.exists() and not destination.is_file() and not destination.is_dir():
-            raise InvalidArgument(
-                f"{destination} is a {kind_of(destination.stat().st_mode)}, which no copy may take the place of",
-                hint="name another place",
-            )
-        if not is_directory and not replace and os.path.lexists(destination):
-            raise InvalidArgument(
-                f"{destination} is there already", hint="`replace` lets the copy take its place, or name another place"
-            )
+        status = place.status()
+        if status is None:
+            return
+        taken = stat.S_ISDIR(status.st_mode) and bool(_names_in(place))
     except OSError:
         return  # what it is shows when it is written
+    path = place.path
     if taken:
         raise InvalidArgument(
-            f"{destination} is a directory that is there already",
-            hint=f"say where exactly the copy goes, such as {destination / name}",
+            f"{path} is a directory that is there already",
+            hint=f"say where exactly the copy goes, such as {path / name}",
+        )
+    if stat.S_ISREG(status.st_mode) and not replace:
+        raise InvalidArgument(
+            f"{path} is there already", hint="`replace` lets the copy take its place, or name another place"
+        )
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise InvalidArgument(
+            f"{path} is a {kind_of(status.st_mode)}, which no copy may take the place of", hint="name another place"
         )
 
 
-def _link(made: Path, destination: Path) -> None:
+def _names_in(place: Place) -> list[str]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return Held(os.open(place.name, flags, dir_fd=place.above.fileno())).names()
+
+
+def _link(name: str, inside: int, directory: int) -> None:
     """Give a file one more name, which nothing has: rename(2) would take the place of what came there meanwhile."""
     try:
-        os.link(made, destination, follow_symlinks=False)
+        os.link(ROOT, name, src_dir_fd=inside, dst_dir_fd=directory, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if os.path.lexists(destination):
+        with suppress(FileNotFoundError):
+            os.stat(name, dir_fd=directory, follow_symlinks=False)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-        made.rename(destination)
+        os.rename(ROOT, name, src_dir_fd=inside, dst_dir_fd=directory)
 
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
@@ -159,7 +185,7 @@ _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR})
 def unpack(
     descriptor: int,
     source: PurePosixPath,
-    destination: Path,
+    destination: Place,
     *,
     limit_bytes: int,
     on_bytes: Callable[[int], None],
@@ -172,14 +198,12 @@ def unpack(
     """
     with os.fdopen(descriptor, "rb") as pipe:
         try:
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            workplace = Path(tempfile.mkdtemp(prefix=f".{destination.name[:100]}.", dir=destination.parent))
+            unpacked = _begun(destination)
         except OSError as error:
-            raise OperationFailed(f"cannot write beside {destination}: {error.strerror}") from error
-        unpacked = Unpacked(workplace, Moved())
+            raise OperationFailed(f"cannot write beside {destination.path}: {error.strerror}") from error
         try:
             _skip_to(begin, pipe)
-            _Unpacking(workplace, source, unpacked.moved, limit_bytes, on_bytes).unpack(Archive(pipe))
+            _Unpacking(_path_of(unpacked.inside), source, unpacked.moved, limit_bytes, on_bytes).unpack(Archive(pipe))
         except (OSError, tarfile.TarError, ValueError) as error:
             unpacked.discard()
             raise OperationFailed(f"what the node sent cannot be unpacked: {error}") from error
@@ -187,6 +211,23 @@ def unpack(
             unpacked.discard()
             raise
         return unpacked
+
+
+def _begun(destination: Place) -> Unpacked:
+    """An empty directory beside the destination that is ours alone, whoever may write to the one it is in."""
+    directory, name = destination.directory(), f".vmcluster-pull.{secrets.token_hex(8)}"
+    os.mkdir(name, 0o700, dir_fd=directory.fileno())
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    inside = Held(os.open(name, flags, dir_fd=directory.fileno()))
+    status = os.fstat(inside.fileno())
+    if status.st_uid != os.geteuid() or status.st_mode & _OF_OTHERS or inside.names():
+        raise OSError(errno.EBUSY, "somebody else makes directories there at the same time")
+    return Unpacked(destination, directory, name, inside, Moved())
+
+
+def _path_of(directory: Held) -> Path:
+    """A path that leads into an opened directory, wherever it is moved to."""
+    return Path(f"/proc/self/fd/{directory.fileno()}")
 
 
 def _skip_to(begin: re.Pattern[bytes] | None, pipe: IO[bytes]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.files.roots import IMAGE_DIR
 from reconciler.files.whole import sync
 from reconciler.image import recipe as making
 from reconciler.image.apt_sources import guest_sources, kept_acquire_options
@@ -24,7 +25,7 @@ from reconciler.image.recipe import Recipe
 from reconciler.process import run
 from reconciler.programs import find_program, proxies
 
-DEFAULT_TARGET = Path("/var/lib/vmcluster/images/base.qcow2")
+DEFAULT_TARGET = IMAGE_DIR / "base.qcow2"
 
 Progress = Callable[[str, float | None], None]
 """Called at each step with its name and how much of the whole is done, from 0 to 1, where that is known."""

@@ -33,6 +33,12 @@ async def recorded(store: Store, cluster: str) -> ClusterRecord:
     return record
 
 
+async def every_record(store: Store) -> list[ClusterRecord]:
+    """The records of all clusters, destroyed ones with kept disks too. Raises where one cannot be read."""
+    records = [await store.get(name) for name in await store.names()]
+    return [record for record in records if record is not None]
+
+
 async def existing(store: Store, cluster: str) -> ClusterRecord:
     """The record of a cluster that is there; a destroyed one is not, even where its disks are kept."""
     record = await recorded(store, cluster)

@@ -9,8 +9,9 @@ from reconciler.artifacts.entries import Role
 from reconciler.artifacts.git import git_log
 from reconciler.artifacts.library import Library
 from reconciler.errors import InvalidArgument
+from reconciler.files.roots import Reach
 from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, BuildType
-from reconciler.service.host_paths import absolute
+from reconciler.service.host_paths import absolute, open_source, reach_of_commands
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
 
@@ -21,7 +22,8 @@ _OTHERS_LIMIT = 200
 class Artifacts:
     """The verbs about the artifacts of this host. An artifact is named by its id, or by the beginning of it."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, reach: Reach | None = None) -> None:
+        self._reach = reach or reach_of_commands(runtime.settings)
         self._library = Library(runtime.settings.artifact_store_dir, runtime.settings.artifact_registry)
 
     async def register(
@@ -37,7 +39,8 @@ class Artifacts:
 
         Raises `InvalidArgument` for what is no readable directory and `Conflict` where it changes meanwhile.
         """
-        source = absolute("source_path", source_path)
+        path = absolute("source_path", source_path)
+        source = await asyncio.to_thread(open_source, path, self._reach)
         return await self._library.register(
             source,
             _build_type(build_type),

@@ -13,11 +13,13 @@ from reconciler.errors import (
     LibvirtUnavailable,
     OperationTimeout,
 )
+from reconciler.files.roots import Reach
 from reconciler.model.document import Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.service import intent, waiting
 from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
+from reconciler.service.host_paths import reach_of_commands
 from reconciler.service.inspection import Inspection
 from reconciler.service.loading import load_for_host
 from reconciler.service.preview import Preview
@@ -57,9 +59,10 @@ _MAY_BE_LEFT = (
 class Clusters:
     """The verbs on whole clusters. Each changes a record, then waits until the host is as the record wants."""
 
-    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+    def __init__(self, runtime: Runtime, *, actor: str, reach: Reach | None = None) -> None:
         self._runtime = runtime
         self._actor = actor
+        self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
 
     async def plan(self, topology: GivenTopology, *, start: bool = True) -> Preview:
@@ -288,7 +291,7 @@ class Clusters:
     # From here on: how the verbs are made.
 
     async def _load(self, topology: GivenTopology) -> tuple[str, ClusterSpec]:
-        return await load_for_host(self._runtime, topology)
+        return await load_for_host(self._runtime, topology, self._reach)
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)

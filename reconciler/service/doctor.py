@@ -1,10 +1,10 @@
 """Whether this host can run clusters, and what can be put right safely."""
 
 import asyncio
-from pathlib import Path
 
 from pydantic import Field
 
+from reconciler.files.roots import DISK_DIR
 from reconciler.host import checks
 from reconciler.host.checks import CheckResult, Place, Repair, Verdict
 from reconciler.model.base import Frozen
@@ -13,9 +13,6 @@ from reconciler.settings import Settings
 from reconciler.together import together
 
 __all__ = ["CheckResult", "Examination", "Repair", "Verdict", "apply_fixes", "examine", "run_checks"]
-
-_DISK_DIR = Path("/var/lib/vmcluster/disks")
-"""Where the example topologies keep their extra disks."""
 
 
 class Examination(Frozen):
@@ -83,7 +80,7 @@ def places(settings: Settings) -> list[Place]:
         Place(settings.state_dir, 0o700),
         Place(settings.overlay_dir, 0o755, for_machines=True),
         Place(DEFAULT_TARGET.parent, 0o755, for_machines=True, written=False),
-        Place(_DISK_DIR, 0o755, for_machines=True),
+        Place(DISK_DIR, 0o755, for_machines=True),
         Place(settings.artifact_registry.parent, 0o755),
         Place(settings.artifact_store_dir, 0o755),
         Place(settings.fault_registry.parent, 0o755),

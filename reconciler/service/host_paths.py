@@ -1,12 +1,19 @@
-"""Paths on this host that programs name."""
+"""Paths on this host that callers name: how far each kind of caller reaches, and what is reached for nobody."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import InvalidArgument
+from reconciler.errors import InvalidArgument, OperationFailed, StoreUnavailable
+from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, Place, Reach, Roots, opened, place_at
+from reconciler.model.record import ClusterRecord
+from reconciler.store.state_dir import ensure_state_dir
 
 if TYPE_CHECKING:  # a server that starts has no use for what reads the configuration
     from reconciler.settings import Settings
+
+_FILE_SYSTEM_ROOT = Path("/")
 
 
 def absolute(argument: str, path: str) -> Path:
@@ -18,10 +25,90 @@ def absolute(argument: str, path: str) -> Path:
     return Path(path)
 
 
-def require_not_kept(path: Path, settings: "Settings") -> None:
+def reach_of_commands(settings: "Settings") -> Reach:
+    """What commands may name: every place, unless the configuration says otherwise."""
+    return Reach(
+        read=Roots("host_read_roots", settings.host_read_roots),
+        write=Roots("host_write_roots", settings.host_write_roots),
+        disks=Roots("disk_roots", settings.disk_roots),
+    )
+
+
+def reach_of_tools(settings: "Settings", named: Iterable[Path]) -> Reach:
+    """What tools may name: what the configuration says, else little; `named` are the client's own roots.
+
+    The scratch directory is made where that can be: what is not there opens nothing.
+    """
+    scratch = scratch_dir(settings)
+    with suppress(StoreUnavailable):
+        ensure_state_dir(settings.state_dir)
+        ensure_state_dir(scratch)
+    ours = (*(_roots_of_client(named) or _working_directory()), scratch)
+    disks = tuple(dict.fromkeys((settings.overlay_dir, IMAGE_DIR, DISK_DIR)))
+    said = reach_of_commands(settings)
+    return Reach(
+        read=said.read if said.read.directories is not None else Roots(said.read.setting, ours),
+        write=said.write if said.write.directories is not None else Roots(said.write.setting, ours),
+        disks=said.disks if said.disks.directories is not None else Roots(said.disks.setting, disks),
+    )
+
+
+def scratch_dir(settings: "Settings") -> Path:
+    """A directory that tools may always use, as /tmp is for programs."""
+    return settings.state_dir / "scratch"
+
+
+def _roots_of_client(named: Iterable[Path]) -> tuple[Path, ...]:
+    """Without the root of all, which limits nothing."""
+    return tuple(root for root in dict.fromkeys(named) if root.is_absolute() and root != _FILE_SYSTEM_ROOT)
+
+
+def _working_directory() -> tuple[Path, ...]:
+    """The directory that this process was started in, unless it is somebody's whole home or more: no project is that.
+
+    A client that names no roots starts its servers in its project.
+    """
+    with suppress(OSError, RuntimeError):
+        here, home = Path.cwd(), Path.home().resolve()
+        if not home.is_relative_to(here):
+            return (here,)
+    return ()
+
+
+def open_source(path: Path, reach: Reach) -> Opened:
+    """What a caller names to be read. Raises `InvalidArgument` where it is out of reach, or not there."""
+    try:
+        return opened(path, reach.read)
+    except OSError as error:
+        raise InvalidArgument(f"{path} is not there, or may not be read: {error.strerror}") from error
+
+
+def find_place(path: Path, reach: Reach) -> Place:
+    """Where a caller wants something written. Raises `InvalidArgument` where it is out of reach."""
+    try:
+        return place_at(path, reach.write)
+    except OSError as error:
+        raise OperationFailed(f"cannot write beside {path}: {error.strerror}") from error
+
+
+def require_not_kept(place: Place, settings: "Settings", records: Sequence[ClusterRecord]) -> None:
     """Raise `InvalidArgument` for a place that vmcluster keeps something in: no copy ever comes there."""
-    real = path.parent.resolve() / path.name
-    directories = (settings.state_dir, settings.overlay_dir, settings.artifact_store_dir)
-    files = (settings.artifact_registry, settings.fault_registry, settings.ssh_key_path)
-    if any(real.is_relative_to(kept.resolve()) for kept in directories) or real in {kept.resolve() for kept in files}:
-        raise InvalidArgument(f"{path} is among the files that vmcluster keeps", hint="name another place")
+    directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir]
+    directories += [record.spec.overlay_dir for record in records]
+    files = [settings.artifact_registry, settings.fault_registry, settings.ssh_key_path]
+    files += [file for record in records for file in _files_of(record)]
+    if place.real.is_relative_to(scratch_dir(settings).resolve()):
+        return
+    if any(place.real.is_relative_to(kept.resolve()) for kept in directories) or place.real in {
+        kept.resolve() for kept in files
+    }:
+        raise InvalidArgument(f"{place.path} is among the files that vmcluster keeps", hint="name another place")
+
+
+def _files_of(record: ClusterRecord) -> Iterator[Path]:
+    """The files outside of its directory that a cluster stands on."""
+    yield record.spec.ssh.key_path
+    for node in record.spec.nodes.values():
+        yield node.base_image.path
+        yield from (disk.path for disk in node.extra_disks.values())
+        yield from node.boot.files if node.boot else ()

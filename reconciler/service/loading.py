@@ -9,6 +9,7 @@ from reconciler.desired.file_uses import recorded_uses
 from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import load_spec
 from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable
+from reconciler.files.roots import Reach
 from reconciler.model.faults import ImpairRequest
 from reconciler.model.host_view import HostView
 from reconciler.model.record import ClusterSpec
@@ -20,16 +21,16 @@ from reconciler.together import together
 log = structlog.get_logger(__name__)
 
 
-async def load_for_host(runtime: Runtime, topology: GivenTopology) -> tuple[str, ClusterSpec]:
+async def load_for_host(runtime: Runtime, topology: GivenTopology, reach: Reach) -> tuple[str, ClusterSpec]:
     """The cluster name and specification. Raises as `load_spec` does, for what this host cannot do, too."""
     seen, recorded = await together(_look_at_host(runtime), recorded_uses(runtime.store))
     uses = (*recorded, *(seen.files if seen else ()))
-    cluster, spec = await asyncio.to_thread(load_spec, topology, runtime.settings, seen=seen, uses=uses)
+    cluster, spec = await asyncio.to_thread(load_spec, topology, runtime.settings, reach, seen=seen, uses=uses)
     impossible = await _impossible_faults(runtime, spec)
     kvm_usable = await _verdict_on_cpus(runtime, spec)
     if impossible or kvm_usable is not None:
         seen = None if seen is None else replace(seen, kvm_usable=kvm_usable)
-        await asyncio.to_thread(load_spec, topology, runtime.settings, impossible, seen, uses)
+        await asyncio.to_thread(load_spec, topology, runtime.settings, reach, impossible, seen, uses)
     return cluster, spec
 
 

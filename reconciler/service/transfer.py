@@ -1,18 +1,20 @@
 """Files and trees between the host and the nodes."""
 
 import asyncio
+import stat
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.errors import InvalidArgument
+from reconciler.files.roots import Reach
 from reconciler.guest import transfer
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.packing import Moved
 from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
-from reconciler.service.access import addresses, existing, select_node, select_nodes
-from reconciler.service.host_paths import require_not_kept
+from reconciler.service.access import addresses, every_record, existing, select_node, select_nodes
+from reconciler.service.host_paths import find_place, open_source, reach_of_commands, require_not_kept
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import for_each, whole
 from reconciler.service.progress import Progress, no_progress
@@ -29,8 +31,9 @@ _SHOWN_SKIPPED = 1000
 class Transfers:
     """The verbs that copy files. They go through SSH at once: a copied file is no desired state."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, reach: Reach | None = None) -> None:
         self._runtime = runtime
+        self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
 
     async def push(
@@ -49,16 +52,15 @@ class Transfers:
         Raises `PartialFailure` naming the nodes on which it failed; it carries the others' results.
         """
         transfer.absolute(destination)
-        if not await asyncio.to_thread(source.exists):
-            raise InvalidArgument(f"{source} is not there, or may not be read")
-        if destination.endswith("/") and not await asyncio.to_thread(source.is_dir):
+        opened = await asyncio.to_thread(open_source, source, self._reach)
+        if destination.endswith("/") and not stat.S_ISDIR(opened.mode):
             hint = f"say where exactly the copy goes, such as {destination}{source.name}"
             raise InvalidArgument(f"{destination} is the name of a directory, and {source} is a file", hint=hint)
         record = await existing(self._runtime.store, cluster)
         targets = await self._running(record, select_nodes(record, nodes))
         places = asyncio.Semaphore(_PARALLEL)
         on_packed = _reporter("", "packed", progress)
-        async with transfer.packed(source, self._runtime.settings.state_dir, on_packed) as parcel:
+        async with transfer.packed(opened, self._runtime.settings.state_dir, on_packed) as parcel:
 
             async def push(address: GuestAddress) -> NodeTransfer:
                 async with places:
@@ -93,7 +95,9 @@ class Transfers:
 
         A file there gives way with `replace` only, a directory never, and what vmcluster keeps is never touched.
         """
-        await asyncio.to_thread(require_not_kept, destination, self._runtime.settings)
+        place = await asyncio.to_thread(find_place, destination, self._reach)
+        records = await every_record(self._runtime.store)
+        await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records)
         record = await existing(self._runtime.store, cluster)
         (address,) = await self._running(record, [select_node(record, node)])
         began = time.monotonic()
@@ -101,7 +105,7 @@ class Transfers:
             self._runtime.ssh,
             address,
             source,
-            destination,
+            place,
             replace=replace,
             limit_bytes=limit_bytes,
             timeout_s=timeout_s,

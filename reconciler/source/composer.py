@@ -99,7 +99,9 @@ class _Composer:
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        raise Unparsable(_mark_of(event), "a second document begins here (keep one document in a file)")
+                        raise Unparsable(
+                            _mark_of(event), "a second document begins here (keep one document in a file)", plain=True
+                        )
                 yield event
         except yaml.MarkedYAMLError as error:
             raise _syntax_error(error, self._text) from error
@@ -180,7 +182,7 @@ class _Composer:
                 mark, f"*{name} names nothing above it (put &{name} before the value meant)", self._location()
             )
         if len(self._frames) + node.height > MAX_DEPTH:
-            raise Unparsable(mark, _TOO_DEEP)
+            raise Unparsable(mark, _TOO_DEEP, plain=True)
         self._count(node.size, mark)
         if not any(frame.merging for frame in self._frames[-2:]):  # of what is merged, only what is used counts
             self._require_sure(node, self._location())
@@ -192,7 +194,7 @@ class _Composer:
         if self._awaits_key():
             raise Unparsable(mark, "a key must be text, not a list or mapping (put it in quotes)", self._location())
         if len(self._frames) >= MAX_DEPTH:
-            raise Unparsable(mark, _TOO_DEEP)
+            raise Unparsable(mark, _TOO_DEEP, plain=True)
         if event.tag not in _COLLECTION_TAGS:
             self._say(mark, _unsupported(event.tag))
         self._frames.append(_Frame(mark, event.anchor, isinstance(event, yaml.MappingStartEvent), self._location()))
@@ -253,7 +255,7 @@ class _Composer:
             message = (
                 f"the values, with aliases written out, exceed {MAX_EXPANDED_SIZE // (1024 * 1024)} MiB (use fewer)"
             )
-            raise Unparsable(mark, message)
+            raise Unparsable(mark, message, plain=True)
 
 
 def _unsupported(tag: str) -> str:
@@ -279,7 +281,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Unparsable:
     mark = Mark(place.line + 1, place.column + 1) if place else START
     lines = text.splitlines()
     if mark.line <= len(lines) and lines[mark.line - 1][: mark.column].lstrip(" ").startswith("\t"):
-        return Unparsable(mark, "a tab is used for indentation (YAML allows only spaces)")
+        return Unparsable(mark, "a tab is used for indentation (YAML allows only spaces)", plain=True)
     context = f" {error.context}" if error.context else ""
     return Unparsable(
         mark, f"this is not YAML: {shown(error.problem or str(error))}{shown(context)} (see the lines above it)"

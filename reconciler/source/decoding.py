@@ -14,15 +14,17 @@ _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uf
 class Unparsable(Exception):
     """The text cannot be read to its end; `problem` says where and why."""
 
-    def __init__(self, mark: Mark, message: str, location: Location = ()) -> None:
+    def __init__(self, mark: Mark, message: str, location: Location = (), *, plain: bool = False) -> None:
         super().__init__(message)
-        self.problem = Problem(yaml_path(location), mark.line, mark.column, message)
+        self.problem = Problem(yaml_path(location), mark.line, mark.column, message, plain=plain)
 
 
 def decode(content: bytes) -> str:
     """The text of the file; raises `Unparsable`."""
     if len(content) > MAX_FILE_BYTES:
-        raise Unparsable(START, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB (split it, or remove data)")
+        raise Unparsable(
+            START, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB (split it, or remove data)", plain=True
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -25,13 +25,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the YAML path of it, its position, and the message with its remedy."""
+    """One thing that is wrong: the YAML path of it, its position, and the message with its remedy.
+
+    Either may show something of the file, unless it is `plain`.
+    """
 
     path: str
     line: int
     column: int
     message: str
     code: ErrorCode = ErrorCode.TOPOLOGY_INVALID
+    plain: bool = False
 
     def at(self, file: str) -> str:
         """The problem as compilers print it: `FILE:LINE:COLUMN: PATH: MESSAGE`."""
@@ -47,11 +51,18 @@ class Finding:
     message: str
     code: ErrorCode = ErrorCode.TOPOLOGY_INVALID
     about_key: bool = False
+    plain: bool = False
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """The problems from the top of the file to its end."""
     return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column, problem.path)))
+
+
+def unquoted(problems: Iterable[Problem], instead: str) -> list[Problem]:
+    """The problems without anything of the file but their positions; `instead` stands for what would show it."""
+    told = (of if of.plain else Problem("", of.line, of.column, instead, of.code) for of in problems)
+    return list(dict.fromkeys(told))
 
 
 def report(file: str, problems: Sequence[Problem]) -> str:

@@ -57,7 +57,9 @@ class SourceDocument:
     def problem(self, finding: Finding) -> Problem:
         """The finding with its position in this file."""
         mark = self.mark(finding.location, of_key=finding.about_key)
-        return Problem(yaml_path(finding.location), mark.line, mark.column, finding.message, finding.code)
+        return Problem(
+            yaml_path(finding.location), mark.line, mark.column, finding.message, finding.code, finding.plain
+        )
 
     def text(self, location: Location) -> str | None:
         """The scalar at `location` as it stands in the file where it is not quoted, else None."""

@@ -47,6 +47,11 @@ def _counts_only_sound_items(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
+def _is_large(detail: ErrorDetails) -> bool:
+    """Whether the value is of a kind of which no message shows anything."""
+    return isinstance(detail["input"], dict | list)
+
+
 class _Explainer:
     def __init__(
         self, model: type[BaseModel], document: SourceDocument, pattern_words: Mapping[str, str], code: ErrorCode
@@ -59,7 +64,8 @@ class _Explainer:
     def finding(self, detail: ErrorDetails) -> Finding:
         location: Location = tuple(part for part in detail["loc"] if part != _KEY_MARKER)
         about_key = _KEY_MARKER in detail["loc"] or detail["type"] == "extra_forbidden"
-        return Finding(location, self._message(detail, location), self._code, about_key)
+        plain = detail["type"] == "missing" or (detail["type"] in _TYPE_WORDS and location == () and _is_large(detail))
+        return Finding(location, self._message(detail, location), self._code, about_key, plain)
 
     def _message(self, detail: ErrorDetails, location: Location) -> str:
         kind = detail["type"]

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from reconciler.artifacts.delivery import Delivery
 from reconciler.artifacts.library import Library
+from reconciler.files.roots import opened
 from reconciler.guest.pool import SshPool
 from reconciler.model.results import BuildArtifact, BuildType, NodeSync
 from tests.bench.figure import Figure, median_figure
@@ -143,7 +144,7 @@ def copy_all(source: Path, target: Path) -> None:
 
 async def _register(library: Library, tree: Path) -> BuildArtifact:
     return await library.register(
-        tree, BuildType.RAW_TREE, kernel_version=None, metadata={}, report=lambda _words: None
+        opened(tree), BuildType.RAW_TREE, kernel_version=None, metadata={}, report=lambda _words: None
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.errors import OperationFailed
 from reconciler.files import space
+from reconciler.files.roots import place_at
 from reconciler.guest import tree
 from reconciler.guest.packing import Moved
 from tests.hostile import ROUNDS
@@ -50,11 +51,11 @@ def unpack(stream: bytes, directory: Path, *, limit_bytes: int = 64 * MIB) -> Mo
         unpacked = tree.unpack(
             os.dup(file.fileno()),
             PurePosixPath("/t"),
-            directory / "back",
+            place_at(directory / "back"),
             limit_bytes=limit_bytes,
             on_bytes=lambda _: None,
         )
-    return unpacked.publish(directory / "back")
+    return unpacked.publish()
 
 
 CLAIMS = {

@@ -22,6 +22,9 @@ CONTRACT = {
     "firewall": "auto",
     "resync_s": 30.0,
     "metrics_port": 0,
+    "host_read_roots": None,
+    "host_write_roots": None,
+    "disk_roots": None,
 }
 
 
@@ -46,9 +49,21 @@ def test_each_key_is_taken_from_the_environment_before_the_file_before_the_defau
     }
     in_file, in_environment = values.get(key, ("/from/file", "/from/environment"))
     (tmp_path / "default.yaml").write_text(f"{key}: {in_file}\n")
-    assert load(tmp_path).model_dump(mode="json") == CONTRACT | {key: in_file}
+    listed = (lambda value: [value]) if key.endswith("_roots") else (lambda value: value)
+    assert load(tmp_path).model_dump(mode="json") == CONTRACT | {key: listed(in_file)}
     variable = {f"VMCLUSTER_{key.upper()}": str(in_environment)}
-    assert load(tmp_path, **variable).model_dump(mode="json") == CONTRACT | {key: in_environment}
+    assert load(tmp_path, **variable).model_dump(mode="json") == CONTRACT | {key: listed(in_environment)}
+
+
+def test_roots_are_a_list_in_the_file_and_parted_by_colons_in_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("host_read_roots: [/srv/a, ~/b]\ndisk_roots: []\n")
+    assert load(tmp_path).host_read_roots == (Path("/srv/a"), Path("/home/someone/b"))
+    assert load(tmp_path).disk_roots == ()
+    assert load(tmp_path, VMCLUSTER_DISK_ROOTS="/srv:/mnt/disks:").disk_roots == (Path("/srv"), Path("/mnt/disks"))
+    settings = load(tmp_path, VMCLUSTER_DISK_ROOTS="/srv:/mnt/disks")
+    assert load(tmp_path, **settings.as_environment()) == settings
+    with pytest.raises(ConfigurationInvalid, match=r"VMCLUSTER_DISK_ROOTS: 'srv' is a relative path"):
+        load(tmp_path, VMCLUSTER_DISK_ROOTS="/ok:srv")
 
 
 def test_the_users_file_counts_only_where_the_default_one_cannot_be_read(tmp_path: Path) -> None:
@@ -152,3 +167,13 @@ def test_the_process_has_its_own_environment_and_a_file_in_the_users_configurati
     (tmp_path / "vmcluster" / "config.yaml").write_text("ssh_user: tester\nlog_level: ERROR\n")
     found = load_settings(default_path=tmp_path / "absent.yaml")
     assert (found.ssh_user, found.log_level) == ("admin", LogLevel.ERROR)
+
+
+@pytest.mark.parametrize(
+    "content", ["root:$6$SECRET:1::\n", "SECRET: 1\n", "- SECRET\n", "a: *SECRET\n", "SECRET: 'x\n"]
+)
+def test_nothing_is_quoted_of_a_file_that_is_no_configuration(tmp_path: Path, content: str) -> None:
+    (tmp_path / "other").write_text(content)
+    with pytest.raises(ConfigurationInvalid) as refusal:
+        load(tmp_path, VMCLUSTER_CONFIG=str(tmp_path / "other"))
+    assert "SECRET" not in str(refusal.value)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mcp.server.mcpserver import Context, MCPServer
 
 from reconciler.frontends.mcp.caller import Caller
+from reconciler.frontends.mcp.client_roots import roots_of_caller
 from reconciler.frontends.mcp.relay import relayed
 from reconciler.model.results import ToolResult
 
@@ -90,7 +91,7 @@ def _caller(call: Call) -> Caller:
     client = call.session.client_params
     name = client.client_info.name[:_CLIENT_NAME_MAX_LENGTH] if client else "unknown"
     cluster = (request.get("arguments") or {}).get("cluster_name")
-    return Caller(tool=str(request.get("name")), cluster=cluster, actor=f"mcp:{name}")
+    return Caller(tool=str(request.get("name")), cluster=cluster, actor=f"mcp:{name}", roots=roots_of_caller())
 
 
 def _host_class() -> "type[Host]":

@@ -1,12 +1,14 @@
 """Who calls which tool."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One call as the log and the history of records name it."""
+    """One call as the log and the history of records name it; `roots` are the directories that its client opens."""
 
     tool: str
     cluster: str | None
     actor: str
+    roots: tuple[Path, ...] = ()

@@ -20,6 +20,7 @@ from reconciler.service.clusters import Approval, Clusters
 from reconciler.service.consoles import Consoles
 from reconciler.service.deployment import Deployment
 from reconciler.service.faults import Faults
+from reconciler.service.host_paths import reach_of_tools
 from reconciler.service.inspection import Inspection
 from reconciler.service.kernel_log import KernelLogs
 from reconciler.service.nodes import Nodes
@@ -52,18 +53,19 @@ class UseCases:
     progress: Progress
 
     @classmethod
-    def of(cls, runtime: Runtime, actor: str, report: Callable[[str], None]) -> Self:
-        """The use cases on behalf of `actor`, who is named in the history of every record that they change."""
+    def of(cls, runtime: Runtime, caller: Caller, report: Callable[[str], None]) -> Self:
+        """The use cases on behalf of a caller, who is named in the history of every record that they change."""
+        actor, reach = caller.actor, reach_of_tools(runtime.settings, caller.roots)
         return cls(
-            clusters=Clusters(runtime, actor=actor),
+            clusters=Clusters(runtime, actor=actor, reach=reach),
             nodes=Nodes(runtime),
             inspection=Inspection(runtime),
             kernel_logs=KernelLogs(runtime),
             consoles=Consoles(runtime),
-            transfers=Transfers(runtime),
+            transfers=Transfers(runtime, reach),
             snapshots=Snapshots(runtime, actor=actor),
             faults=Faults(runtime, actor=actor),
-            artifacts=Artifacts(runtime),
+            artifacts=Artifacts(runtime, reach),
             deployment=Deployment(runtime),
             progress=Progress(report),
         )
@@ -124,7 +126,7 @@ class Host:
         await self._exit.aclose()
 
     async def _do(self, work: Callable[[UseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]) -> T:
-        return await work(UseCases.of(await self._open(), caller.actor, report))
+        return await work(UseCases.of(await self._open(), caller, report))
 
     async def _open(self) -> Runtime:
         async with self._opening:

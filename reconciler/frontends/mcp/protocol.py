@@ -18,6 +18,7 @@ from reconciler import __version__
 from reconciler.errors import ClusterError, explained
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.brevity import Extent, abridged
+from reconciler.frontends.mcp.client_roots import ask_for_roots, known_roots
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.refusals import ArgumentsAsSent, refusal
@@ -29,6 +30,7 @@ _TOOLS_STAY_MS = 3_600_000
 _DEFAULT_EXTENT = Extent()
 _FOR_PEOPLE = frozenset({"title", "description"})
 _NAMED = frozenset({"properties", "$defs"})
+_NAMING_FILES = frozenset(tool.function.__name__ for tool in TOOLS if tool.names_files)
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,14 @@ class ClusterServer(MCPServer[Backend]):
         if error := refusal(self._offered[name], arguments):
             return _failed(error)
         try:
-            return await super().call_tool(name, arguments, context)
+            roots = await ask_for_roots(context) if context and name in _NAMING_FILES else ()
+        except ClusterError as error:
+            return _failed(error)
+        if isinstance(roots, InputRequiredResult):
+            return roots
+        try:
+            with known_roots(roots):
+                return await super().call_tool(name, arguments, context)
         except CallFailed as failure:
             log.exception("%s failed", name)
             cause = failure.__cause__

@@ -67,7 +67,7 @@ class ToolDefinition:
 
     `place` says where the list of `items` is that `offset` and `limit` count in, by the names on the way from the
     result; () for the result itself, None where there is no such list. With `measured` a client may say how long the
-    answer may be.
+    answer may be. What `names_files` of the server's host, by itself or in a topology, is told the client's roots.
     """
 
     function: Callable[..., Any]
@@ -76,6 +76,7 @@ class ToolDefinition:
     place: tuple[str, ...] | None = None
     items: str = ""
     measured: bool = False
+    names_files: bool = False
 
 
 async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
@@ -299,9 +300,9 @@ async def node_exec_all(
 
 TOOLS = (
     ToolDefinition(cluster_list, "List clusters", LOOKS, (), "clusters"),
-    ToolDefinition(cluster_plan, "Preview a change", LOOKS, ("actions",), "actions", measured=True),
-    ToolDefinition(cluster_define, "Define a cluster", ADDS),
-    ToolDefinition(cluster_apply, "Apply a topology", TAKES_AWAY),
+    ToolDefinition(cluster_plan, "Preview a change", LOOKS, ("actions",), "actions", measured=True, names_files=True),
+    ToolDefinition(cluster_define, "Define a cluster", ADDS, names_files=True),
+    ToolDefinition(cluster_apply, "Apply a topology", TAKES_AWAY, names_files=True),
     ToolDefinition(cluster_start, "Start a cluster", ADDS),
     ToolDefinition(cluster_restart, "Restart nodes", INTERRUPTS),
     ToolDefinition(cluster_status, "Cluster status", LOOKS, ("nodes",), "nodes", measured=True),
@@ -321,11 +322,11 @@ TOOLS = (
     ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
     ToolDefinition(net_fault_list, "List network faults", LOOKS, (), "faults", measured=True),
     ToolDefinition(node_console, "Read a console", LOOKS, measured=True),
-    ToolDefinition(node_push, "Copy files to nodes", RUNS_ANYTHING),
-    ToolDefinition(node_pull, "Copy files from a node", TAKES_AWAY),
+    ToolDefinition(node_push, "Copy files to nodes", RUNS_ANYTHING, names_files=True),
+    ToolDefinition(node_pull, "Copy files from a node", TAKES_AWAY, names_files=True),
     ToolDefinition(dmesg_mark, "Mark kernel logs", ADDS),
     ToolDefinition(dmesg_collect, "Collect kernel logs", LOOKS, (EACH, "lines"), "lines of each node", measured=True),
-    ToolDefinition(artifact_register, "Register a build", ADDS),
+    ToolDefinition(artifact_register, "Register a build", ADDS, names_files=True),
     ToolDefinition(artifact_list, "List builds", LOOKS, (), "builds", measured=True),
     ToolDefinition(artifact_diff, "Compare two builds", LOOKS, measured=True),
     ToolDefinition(artifact_sync, "Bring a build to nodes", ADDS),

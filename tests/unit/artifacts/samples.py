@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.artifacts.library import Library
+from reconciler.files.roots import opened
 from reconciler.model.results import BuildArtifact, BuildType
 
 VERMAGIC = "6.1.0-56-cloud-amd64 SMP preempt mod_unload modversions "
@@ -44,7 +45,9 @@ def library(directory: Path, *, later_s: int = 0) -> Library:
 
 async def registered(shelf: Library, tree: Path) -> BuildArtifact:
     """Register a tree as `vmcluster artifact register TREE` does."""
-    return await shelf.register(tree, BuildType.RAW_TREE, kernel_version=None, metadata={}, report=lambda _words: None)
+    return await shelf.register(
+        opened(tree), BuildType.RAW_TREE, kernel_version=None, metadata={}, report=lambda _words: None
+    )
 
 
 @dataclass(frozen=True)

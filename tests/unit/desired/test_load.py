@@ -1,6 +1,7 @@
 """A valid topology resolves to a specification in which nothing is left open."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -220,3 +221,35 @@ def test_a_root_disk_has_a_size_of_its_own_where_it_is_not_that_of_the_image(loa
     for (cluster, node), size in sizes.items():
         found = load(with_node_keys(node, cluster)).nodes["a"]
         assert (found.disk_gb, found.root_disk_bytes) == (size, (size or 2) * GIB)
+
+
+SECRETS = {
+    "shadow": "root:$6$SECRET$x:19000:0:99999:7:::\nSECRET:*:1::\n",
+    "text": "SECRET\n",
+    "mapping": "SECRET: SECRET\n? [SECRET]\n: 1\n",
+    "keys": "password_SECRET: 0777\ncluster_names: 2\nSECRET: {SECRET: 010}\nSECRET: 2\n",
+    "list": "- SECRET: 09\n- *SECRET\n",
+    "anchors": "a: &SECRET 1\nb: *SECRET2\n",
+    "tags": "a: !SECRET 5\nb: !!SECRET x\n",
+    "tabs": "a:\n\t- SECRET\n",
+    "key": "-----BEGIN OPENSSH PRIVATE KEY-----\nSECRETSECRET\n-----END OPENSSH PRIVATE KEY-----\n",
+    "quotes": "SECRET: 'SECRET\n",
+    "nested": "nodes:\n  - {cluster_name: SECRET, ip: SECRET, SECRET: 1}\nnetwork: {subnet: SECRET}\n",
+    "bytes": "SECRET: \x07\n",
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_nothing_is_quoted_of_a_file_that_is_no_topology(host: Path, kind: str) -> None:
+    (host / "other").write_text(SECRETS[kind])
+    with pytest.raises(TopologyInvalid) as refusal:
+        load_spec(f"{host}/other", settings_in(host))
+    message = str(refusal.value)
+    assert "SECRET" not in message
+    assert re.search(r"other:\d+:\d+: ", message), message
+
+
+def test_a_topology_that_cannot_be_read_to_its_end_is_quoted(host: Path) -> None:
+    (host / "lab.yaml").write_text("cluster_name: lab\nbase_image: *WRONG\n")
+    with pytest.raises(TopologyInvalid, match="WRONG"):
+        load_spec(f"{host}/lab.yaml", settings_in(host))

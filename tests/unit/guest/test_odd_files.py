@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import InvalidArgument, OperationFailed
+from reconciler.files.roots import opened
 from reconciler.guest import transfer
 from reconciler.guest.pool import SshPool
 from tests.sshd import Sshd
@@ -130,7 +131,7 @@ def test_a_date_that_is_none_costs_no_more_than_the_date(date: str, tmp_path: Pa
     for member in members:
         member.pax_headers = {"mtime": date}
     stream = b"".join(member.tobuf(tarfile.PAX_FORMAT) for member in members) + bytes(1024)
-    moved = unpacked(stream, tmp_path).publish(tmp_path / "back")
+    moved = unpacked(stream, tmp_path).publish()
     assert (tmp_path / "back" / "a").exists()
     assert len(moved.skipped) == 2
     assert "its date" in moved.skipped[0]
@@ -170,7 +171,7 @@ async def test_a_file_that_changes_while_it_is_read_is_named_and_breaks_nothing(
     def meddle(_: int) -> None:
         os.truncate(tree / "a", MIB if change == "shrinks" else 5 * MIB)
 
-    async with transfer.packed(tree, SPOOL, meddle) as parcel:
+    async with transfer.packed(opened(tree), SPOOL, meddle) as parcel:
         assert any("/a: it changed while it was read" in said for said in parcel.moved.skipped)
         await copies.send(parcel, tmp_path / "there")
     assert (tmp_path / "there" / "b").read_text() == "after it"

@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.artifacts.installed import parse_installed_id
 from reconciler.errors import SshError
+from reconciler.files.roots import opened, place_at
 from reconciler.guest import transfer
 from reconciler.guest.openssh import write_known_hosts
 from reconciler.guest.pool import SshPool
@@ -52,13 +53,19 @@ async def test_files_are_copied_both_ways(pool: SshPool, noisy: Sshd, tmp_path: 
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_bytes(bytes(range(256)) * 1000)
-    async with transfer.packed(source, tmp_path, lambda _: None) as parcel:
+    async with transfer.packed(opened(source), tmp_path, lambda _: None) as parcel:
         there, back = tmp_path / "there", tmp_path / "back"
         await transfer.push(
             pool, noisy.address, parcel, str(there), replace=False, timeout_s=PATIENCE_S, on_bytes=lambda _: None
         )
     moved = await transfer.pull(
-        pool, noisy.address, str(there), back, limit_bytes=10**9, timeout_s=PATIENCE_S, on_bytes=lambda _: None
+        pool,
+        noisy.address,
+        str(there),
+        place_at(back),
+        limit_bytes=10**9,
+        timeout_s=PATIENCE_S,
+        on_bytes=lambda _: None,
     )
     assert (back / "file").read_bytes() == (source / "file").read_bytes()
     assert moved.skipped == []
@@ -89,12 +96,12 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
             pool,
             own_sshd.address,
             str(tmp_path / ".bashrc"),
-            tmp_path / "back",
+            place_at(tmp_path / "back"),
             limit_bytes=100,
             timeout_s=PATIENCE_S,
             on_bytes=lambda _: None,
         )
-    async with transfer.packed(tmp_path / ".bashrc", tmp_path, lambda _: None) as parcel:
+    async with transfer.packed(opened(tmp_path / ".bashrc"), tmp_path, lambda _: None) as parcel:
         with pytest.raises(SshError, match="start-up file"):
             await transfer.push(
                 pool,

@@ -1,0 +1,236 @@
+"""Which files of this host a caller may name, and the way to them.
+
+A path is opened first, then it is judged where what was opened really is, and what was opened is what is used: links
+that change meanwhile lead nowhere. The kernel says where an opened file is (/proc/self/fd, proc(5)).
+"""
+
+import errno
+import os
+import stat
+import weakref
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import InvalidArgument
+
+IMAGE_DIR = Path("/var/lib/vmcluster/images")
+DISK_DIR = Path("/var/lib/vmcluster/disks")
+"""Where guest images and extra disks are kept, unless somebody names another place."""
+
+_LOOK = os.O_PATH | os.O_CLOEXEC
+_LINKS_FOLLOWED = 40
+"""By the kernel in one path (MAXSYMLINKS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The directories that a setting opens to a caller, with all that is below; None: every place is open."""
+
+    setting: str
+    directories: tuple[Path, ...] | None = None
+
+    def allow(self, real: Path) -> bool:
+        """Whether a place, named without links, is below one of them."""
+        if self.directories is None:
+            return True
+        roots = map(_real_root, self.directories)
+        return any(root is not None and real.is_relative_to(root) for root in roots)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a caller may name, by use: files to read, places to write to, disks of nodes."""
+
+    read: Roots = Roots("host_read_roots")
+    write: Roots = Roots("host_write_roots")
+    disks: Roots = Roots("disk_roots")
+
+
+EVERYWHERE = Reach()
+"""The reach of who could do all that without us."""
+
+
+class Held:
+    """An open descriptor, closed when nobody refers to it any more: a thread may outlive who has begun it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+
+    def fileno(self) -> int:
+        """The descriptor; open as long as this object is there."""
+        return self._descriptor
+
+    def names(self) -> list[str]:
+        """What is in this directory, sorted."""
+        return sorted(os.listdir(f"/proc/self/fd/{self._descriptor}"))  # noqa: PTH208  names, no paths
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file or directory that may be used: `path` is its name for people, `real` where it is."""
+
+    held: Held
+    path: Path
+    real: Path
+
+    @property
+    def mode(self) -> int:
+        """Kind and permissions."""
+        return os.fstat(self.held.fileno()).st_mode
+
+    @property
+    def handle(self) -> Path:
+        """A path that leads to it whatever happens to its name, as long as this object is there."""
+        return Path(f"/proc/self/fd/{self.held.fileno()}")
+
+    def reopen(self, flags: int) -> int:
+        """A descriptor of the same file for reading. Raises `OSError`."""
+        return os.open(self.handle, flags | os.O_CLOEXEC)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is to be made: `name` below directories that are there (`above`) or `missing`.
+
+    `path` is its name for people, `real` where it is going to be.
+    """
+
+    above: Held
+    missing: tuple[str, ...]
+    name: str
+    path: Path
+    real: Path
+
+    def directory(self) -> Held:
+        """The directory itself; those that are missing are made. Raises `OSError`."""
+        held = self.above
+        for name in self.missing:
+            with suppress(FileExistsError):  # made meanwhile; it is opened only where it is no link
+                os.mkdir(name, dir_fd=held.fileno())
+            held = Held(os.open(name, _LOOK | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=held.fileno()))
+        return held
+
+    def status(self) -> os.stat_result | None:
+        """Of what is there now, a link itself; None where nothing is. Raises `OSError`."""
+        if self.missing:
+            return None
+        try:
+            return os.stat(self.name, dir_fd=self.above.fileno(), follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+
+def opened(path: Path, *roots: Roots) -> Opened:
+    """What is at a path, by whatever links, where one of `roots` allows it; without roots, anywhere.
+
+    Raises `InvalidArgument` for what is outside of them, `OSError` for what is not there or closed to us.
+    """
+    try:
+        held = Held(_open(path, _LOOK))
+    except OSError:
+        _require_allowed(path, Path(os.path.realpath(path)), roots)  # nothing is told of what is outside
+        raise
+    real = _real_path(held.fileno())
+    _require_allowed(path, real, roots)
+    return Opened(held, path, real or path)
+
+
+def place_at(path: Path, *roots: Roots) -> Place:
+    """Where something may be made, in directories that may still be missing. Raises as `opened` does."""
+    if path.name in {"", ".."}:
+        raise InvalidArgument(
+            f"{path} is a directory that is there already",
+            hint=f"say where exactly the copy goes, such as {path / 'copy'}",
+        )
+    missing: list[str] = []
+    above = path.parent
+    while True:
+        try:
+            found = opened(above)
+            break
+        except FileNotFoundError:
+            if above.name in {"", ".."}:
+                raise
+            missing.insert(0, above.name)
+            above = above.parent
+    real = _real_path(found.held.fileno())
+    target = None if real is None else real.joinpath(*missing, path.name)
+    _require_allowed(path, target, roots)
+    if not stat.S_ISDIR(found.mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
+    return Place(found.held, tuple(missing), path.name, path, target or path)
+
+
+def why_out_of_reach(path: Path, *roots: Roots) -> str | None:
+    """Why none of `roots` allows a path that need not be there yet; None where one does."""
+    try:
+        opened(path, *roots)
+    except InvalidArgument as error:
+        return f"{error.message} ({error.hint})"
+    except OSError:
+        return None  # what it is shows when it is looked at
+    return None
+
+
+def open_beneath(directory: int, path: bytes, flags: int) -> int:
+    """Open what is at a path below an opened directory (b"": itself), following no link. Raises `OSError`."""
+    at = Held(os.dup(directory))
+    *above, name = path.split(b"/")
+    for part in above:
+        at = Held(os.open(part, _LOOK | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at.fileno()))
+    return os.open(name or b".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at.fileno())
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags)
+    except ValueError as error:
+        raise InvalidArgument(f"{str(path)!r} is no path: {error}", hint="name a file of the host") from error
+
+
+def _real_path(descriptor: int) -> Path | None:
+    """Where an opened file is; None where it has no name (any more), or one of another mount namespace."""
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        named = path.lstat()
+    except (OSError, ValueError):
+        return None
+    return path if os.path.samestat(named, os.fstat(descriptor)) else None
+
+
+def _require_allowed(path: Path, real: Path | None, roots: tuple[Roots, ...]) -> None:
+    if not roots or any(of.directories is None for of in roots):
+        return
+    if real is not None and any(of.allow(real) for of in roots):
+        return
+    settings = " or ".join(f"`{of.setting}`" for of in roots)
+    listed = ", ".join(dict.fromkeys(str(each) for of in roots for each in of.directories or ()))
+    raise InvalidArgument(
+        f"{path} is not below a directory that {settings} opens: {listed or 'there is none'}",
+        hint=f"name a place below one of them, or have the directory added to {settings} in the configuration",
+    )
+
+
+def _real_root(directory: Path) -> Path | None:
+    """Where a root is; None where it is not there, or behind a link that others than root or this user have made."""
+    real, ahead, followed = Path("/"), deque(directory.parts[1:]), 0
+    while ahead:
+        name = ahead.popleft()
+        step = real.parent if name == ".." else real / name
+        try:
+            status = step.lstat()
+        except (OSError, ValueError):
+            return None
+        if not stat.S_ISLNK(status.st_mode):
+            real = step
+            continue
+        followed += 1
+        if status.st_uid not in {0, os.geteuid()} or followed > _LINKS_FOLLOWED:
+            return None
+        target = step.readlink()
+        real = Path("/") if target.is_absolute() else real
+        ahead.extendleft(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+    return real
