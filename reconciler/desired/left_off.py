@@ -3,6 +3,8 @@
 That they are off becomes part of the record: libvirt forgets how a machine ended when its daemon restarts.
 """
 
+from collections.abc import Set
+
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.record import ClusterRecord, NodeIntent, WantedPower
 from reconciler.model.topology import RestartPolicy
@@ -12,6 +14,11 @@ _STAYS_OFF = {
     RestartPolicy.ON_CRASH: frozenset({HaltReason.SHUT_DOWN}),
     RestartPolicy.NEVER: frozenset({HaltReason.SHUT_DOWN, HaltReason.QEMU_ENDED}),
 }
+
+
+def ends_that_stay(restart: RestartPolicy) -> Set[HaltReason]:
+    """How a machine may end that then stays off."""
+    return _STAYS_OFF[restart]
 
 
 def may_be_left_off(record: ClusterRecord) -> bool:

@@ -12,7 +12,7 @@ from reconciler.model.prose import Prose
 
 
 class ConditionType(StrEnum):
-    """What can hold for a cluster; `Provisioned` for a node too, the last one for a node only, since its boot."""
+    """What can hold for a cluster; `Provisioned` and `KernelHealthy` for a node too, the latter since its boot."""
 
     DEFINED = "Defined"
     RUNNING = "Running"

@@ -29,13 +29,14 @@ from reconciler.observe.cluster import FoundDomains
 from reconciler.observe.life_signs import observe_life_signs, observe_power_turn
 from reconciler.plan.standstill import halt_of
 from reconciler.service.access import addresses, existing
+from reconciler.service.cluster_conditions import guests_conditions
 from reconciler.service.node_probe import Probe, console_state, probe, silent_state
 from reconciler.service.progress import Progress
-from reconciler.service.provisioning import cluster_condition, unseen_condition
+from reconciler.service.provisioning import unseen_condition
 from reconciler.service.quiet_kernels import KernelState
 from reconciler.service.runtime import Runtime
 from reconciler.service.sign_of_life import Quiet, quiet
-from reconciler.service.standing import DOMAIN_STATES, Standing, no_login, not_running, with_life_signs
+from reconciler.service.standing import DOMAIN_STATES, Standing, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.together import together
 
 STATUS_TIMEOUT_S = 5.0
@@ -220,6 +221,7 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
     provisioned = seen.provisioned if seen else await _unseen(record, name, look, error)
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
     messages += [str(silence)] if silence else []
+    messages += [] if messages else _unlike_wanted(look, name)
     if kernel and kernel.event:
         messages.append(f"the kernel reported: {kernel.event.summary}")
     return NodeStatus(
@@ -235,6 +237,16 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
         conditions=(*([kernel.condition] if kernel else []), provisioned),
         first_bad_event=kernel.event if kernel else None,
     )
+
+
+def _unlike_wanted(look: Look, node: str) -> list[str]:
+    """What a node does that is not what is wanted of it."""
+    if look.observed is None:
+        return [look.error.message] if look.error else []
+    told = unlike_wanted(
+        look.record.nodes[node].power, look.record.spec.nodes[node].restart, look.observed.power.get(node)
+    )
+    return [told] if told else []
 
 
 async def _unseen(record: ClusterRecord, node: str, look: Look, error: ClusterError | None) -> Condition:
@@ -274,7 +286,7 @@ def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...])
         nodes=nodes,
         generation=look.record.generation,
         observed_generation=look.status.observed_generation,
-        conditions=(*look.status.conditions, *([cluster_condition(record, nodes)] if nodes else [])),
+        conditions=(*look.status.conditions, *guests_conditions(record, nodes)),
     )
 
 

@@ -1,15 +1,15 @@
-"""Whether cloud-init has done its work on the nodes: as a condition of each and of the cluster, and waited for."""
+"""Whether cloud-init has done its work on the nodes: as a condition of each, and waited for."""
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.provisioning import OUTPUT_PATH, PROVISIONING_COMMAND, Provisioning, Stage, parse_provisioning
-from reconciler.model.record import ClusterRecord, WantedPower
-from reconciler.model.results import DomainState, NodeStatus
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.service.access import addresses
 from reconciler.service.progress import Progress
@@ -30,7 +30,6 @@ _STATUS = {
     Stage.UNKNOWN: ConditionStatus.UNKNOWN,
 }
 _READ_THE_LOG = f"`tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what went wrong"
-_WORST_FIRST = (ConditionStatus.FALSE, ConditionStatus.UNKNOWN, ConditionStatus.TRUE)
 
 
 def with_user_data(record: ClusterRecord, nodes: Iterable[str]) -> list[str]:
@@ -48,30 +47,6 @@ def unseen_condition(state: DomainState, cause: str, since: datetime) -> Conditi
     """The condition of a node that could not be asked."""
     off = state in {DomainState.SHUT_OFF, DomainState.PAUSED, DomainState.CRASHED}
     return _condition(ConditionStatus.UNKNOWN, "NotRunning" if off else "NotObserved", cause, since)
-
-
-def cluster_condition(record: ClusterRecord, nodes: Sequence[NodeStatus]) -> Condition:
-    """That of all nodes which run or are wanted running: the worst counts, and its message names each such node.
-
-    It holds since the last node is so; it does not since the first is not.
-    """
-    found = {node.name: next(of for of in node.conditions if of.type is ConditionType.PROVISIONED) for node in nodes}
-    concerned = {
-        node.name: found[node.name]
-        for node in nodes
-        if node.domain_state is DomainState.RUNNING or record.nodes[node.name].power is WantedPower.RUNNING
-    }
-    if not concerned:
-        since = max(of.last_transition for of in found.values())
-        return _condition(ConditionStatus.UNKNOWN, "NotRunning", "no node runs", since)
-    worst = min((of.status for of in concerned.values()), key=_WORST_FIRST.index)
-    alike = {name: of for name, of in concerned.items() if of.status is worst}
-    moments = [of.last_transition for of in alike.values()]
-    told = "; ".join(f"{name}: {of.message}" for name, of in alike.items() if of.message)
-    if worst is ConditionStatus.TRUE:
-        return _condition(worst, "AllProvisioned", told, max(moments))
-    reasons = sorted({of.reason for of in alike.values()})  # a failure comes before what still runs
-    return _condition(worst, reasons[0], told, min(moments))
 
 
 async def wait_until_provisioned(

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from reconciler.desired.left_off import ends_that_stay
 from reconciler.errors import ClusterNotRunning, SshTimeout
 from reconciler.guest.connections import NoLogin
 from reconciler.host.libvirt.driver import FoundDomain
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
-from reconciler.model.record import ClusterRecord
+from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.results import DomainState
+from reconciler.model.topology import RestartPolicy
 from reconciler.observe.life_signs import observe_life_signs
 from reconciler.plan.standstill import KVM_CANNOT, NOT_RESUMABLE, ended_unexpectedly, halt_of, why
 from reconciler.service.sign_of_life import quiet
@@ -21,6 +23,9 @@ DOMAIN_STATES = {
     PowerState.CRASHED: DomainState.CRASHED,
     PowerState.OFF: DomainState.SHUT_OFF,
 }
+
+
+_UP = frozenset({PowerState.RUNNING, PowerState.PAUSED, PowerState.BLOCKED, PowerState.CRASHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,27 @@ def no_login(node: str, standing: Standing, timeout_s: float) -> SshTimeout:
     """The error for a node that was to take a login and does not even run."""
     told = f"no SSH login within {timeout_s:g} s: {node} {standing.told}"
     return SshTimeout(told, node=node, hint=_remedy({node: standing}))
+
+
+def unlike_wanted(wanted: WantedPower, restart: RestartPolicy, power: Power | Unknown | None) -> str | None:
+    """What a node does that is not as wanted, and what helps; None where it is so, or stands still, which is told.
+
+    That it ended by itself is told of a node that stays off because of it, too.
+    """
+    if power is None:
+        return "it has no machine; `cluster_apply` makes it"
+    if isinstance(power, Unknown):
+        return f"what it does is not known: {power.unknown}"
+    if power.state in _UP and wanted is WantedPower.OFF:
+        return "it runs, and is wanted off; `cluster_stop` turns it off"
+    if power.state is not PowerState.OFF:
+        return "it is on its way down" if power.state is PowerState.STOPPING else None
+    halt = halt_of(power)
+    ended = isinstance(halt, Halt) and halt.reason in ends_that_stay(restart)
+    if wanted is WantedPower.OFF and not ended:
+        return None
+    stays = f", and stays off (`restart: {restart}`)" if ended else ""
+    return f"it {why(halt) if halt else 'is off'}{stays}; `cluster_start` boots it"
 
 
 async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDomain | None) -> SshTimeout:

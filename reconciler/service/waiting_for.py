@@ -48,6 +48,8 @@ async def wait_for(
     record = await existing(runtime.store, cluster)
     if wanted[0] in {ConditionType.SSH_REACHABLE, ConditionType.PROVISIONED}:
         return await _wait_for_guests(runtime, record, wanted, timeout_s, progress)
+    if wanted[0] is ConditionType.KERNEL_HEALTHY:
+        return await _wait_for_kernels(runtime, cluster, wanted, until_s)
     return await _wait_until_said(runtime, cluster, wanted, until_s)
 
 
@@ -62,16 +64,33 @@ async def _wait_until_gone(runtime: Runtime, cluster: str, until_s: float) -> No
 async def _wait_until_said(
     runtime: Runtime, cluster: str, wanted: tuple[ConditionType, ConditionStatus], until_s: float
 ) -> Condition:
-    kind, status = wanted
     changes = await runtime.store.watch()
     while True:
         await existing(runtime.store, cluster)
         look = await runtime.rounds.look(cluster)
-        found = next((of for of in look.status.conditions if of.type is kind), None) if look else None
-        if found is not None and found.status is status:
+        found = next((of for of in look.status.conditions if of.type is wanted[0]), None) if look else None
+        if found is not None and found.status is wanted[1]:
             return found
-        said = f"is {found.status.value} ({found.reason}) {found.message}".strip() if found else "is not known"
-        await _pause(changes, until_s, f"{kind.value} of cluster {cluster!r} {said}")
+        await _pause(changes, until_s, _otherwise(cluster, wanted[0], found))
+
+
+async def _wait_for_kernels(
+    runtime: Runtime, cluster: str, wanted: tuple[ConditionType, ConditionStatus], until_s: float
+) -> Condition:
+    """What the nodes' kernels say, each of which is asked."""
+    changes = await runtime.store.watch()
+    while True:
+        status = await Inspection(runtime).status(cluster)
+        found = next(of for of in status.conditions if of.type is wanted[0])
+        if found.status is wanted[1]:
+            return found
+        await _pause(changes, until_s, _otherwise(cluster, wanted[0], found))
+
+
+def _otherwise(cluster: str, kind: ConditionType, found: Condition | None) -> str:
+    """What is said in place of what is waited for."""
+    said = f"is {found.status.value} ({found.reason}) {found.message}".strip() if found else "is not known"
+    return f"{kind.value} of cluster {cluster!r} {said}"
 
 
 async def _wait_for_guests(

@@ -79,7 +79,7 @@ async def test_what_is_as_wanted_has_the_conditions_that_were_said_of_it(
     looks = sees(runtime, monkeypatch, as_wanted(record))
     before = await runtime.store.status(CLUSTER)
     assert before is not None
-    *conditions, provisioned = (await Inspection(runtime).status(CLUSTER)).conditions
+    *conditions, _kernel, provisioned = (await Inspection(runtime).status(CLUSTER)).conditions
     assert tuple(conditions) == before.conditions
     assert (provisioned.status, provisioned.reason) == (ConditionStatus.UNKNOWN, "NotObserved")
     assert looks == [CLUSTER]
@@ -95,7 +95,11 @@ async def test_a_node_that_went_down_unwatched_is_in_the_conditions_at_once(
     sees(runtime, monkeypatch, powered(record, state))
     status = await Inspection(runtime).status(CLUSTER)
     (summary,) = await Inspection(runtime).clusters()
-    assert said(status.conditions) == {**said(summary.conditions), "Provisioned": "Unknown:NotObserved"}
+    assert said(status.conditions) == {
+        **said(summary.conditions),
+        "KernelHealthy": "Unknown:NotObserved",
+        "Provisioned": "Unknown:NotObserved",
+    }
     found = said(status.conditions)
     assert (found["Running"], found["Drifted"], found["Ready"]) == ("False:NodesDown", "True:Found", ready)
     stored = await runtime.store.status(CLUSTER)

@@ -7,8 +7,9 @@ import pytest
 from reconciler.guest.provisioning import Provisioning, Stage
 from reconciler.model.record import WantedPower
 from reconciler.model.results import DomainState, NodeStatus
-from reconciler.model.status import Condition
-from reconciler.service.provisioning import cluster_condition, node_condition, unseen_condition
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.service.cluster_conditions import cluster_condition, guests_conditions
+from reconciler.service.provisioning import node_condition, unseen_condition
 from tests.simulation.worlds import NOW, running_record
 
 DONE, RUNNING = Provisioning(Stage.DONE), Provisioning(Stage.RUNNING, "it runs")
@@ -50,16 +51,39 @@ def test_the_worst_node_decides_and_every_such_node_is_named(
     nodes = [
         node(n, node_condition(of, after(i))) for i, (n, of) in enumerate(zip(("alpha", "beta"), found, strict=True))
     ]
-    of = cluster_condition(running_record("alpha", "beta"), nodes)
+    of = cluster_condition(running_record("alpha", "beta"), nodes, ConditionType.PROVISIONED)
     assert (f"{of.status.value} {of.reason} {of.message}", of.last_transition) == (told, since)
 
 
 def test_a_node_that_is_off_counts_where_it_is_wanted_running() -> None:
     record = running_record("alpha", "beta")
     nodes = [node("alpha", node_condition(DONE, NOW)), off("beta")]
-    of = cluster_condition(record, nodes)
+    of = cluster_condition(record, nodes, ConditionType.PROVISIONED)
     assert (of.status, of.reason, of.message) == ("Unknown", "NotRunning", "beta: it is off")
     unwanted = {name: intent.model_copy(update={"power": WantedPower.OFF}) for name, intent in record.nodes.items()}
     stopped = record.model_copy(update={"nodes": unwanted})
-    assert cluster_condition(stopped, nodes).status == "True"
-    assert cluster_condition(stopped, [off("alpha"), off("beta")]).last_transition == after(9)
+    assert cluster_condition(stopped, nodes, ConditionType.PROVISIONED).status == "True"
+    both_off = [off("alpha"), off("beta")]
+    assert cluster_condition(stopped, both_off, ConditionType.PROVISIONED).last_transition == after(9)
+    assert [of.reason for of in guests_conditions(record, both_off)] == ["NotRunning", "NotRunning"]
+
+
+def test_the_kernels_of_a_cluster_are_as_healthy_as_the_worst_of_them() -> None:
+    def kernels(*found: str) -> str:
+        nodes = []
+        for name, said in zip(("alpha", "beta"), found, strict=True):
+            of = node(name, node_condition(DONE, NOW))
+            kernel = Condition(
+                type=ConditionType.KERNEL_HEALTHY,
+                status=ConditionStatus(said.partition(" ")[0]),
+                reason=said.partition(" ")[2],
+                last_transition=NOW,
+            )
+            nodes.append(of.model_copy(update={"conditions": (kernel, *of.conditions)}))
+        told, _ = guests_conditions(running_record("alpha", "beta"), nodes)
+        assert told.type is ConditionType.KERNEL_HEALTHY
+        return f"{told.status} {told.reason}"
+
+    assert kernels("True NothingReported", "True NothingReported") == "True NothingReported"
+    assert kernels("True NothingReported", "Unknown NotObserved") == "Unknown NotObserved"
+    assert kernels("False Oops", "Unknown NotObserved") == "False Oops"

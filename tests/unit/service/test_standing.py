@@ -2,9 +2,12 @@
 
 import pytest
 
-from reconciler.model.document import Halt, HaltReason
+from reconciler.errors import ErrorCode
+from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
+from reconciler.model.record import WantedPower
 from reconciler.model.results import DomainState
-from reconciler.service.standing import Standing, no_login, not_running
+from reconciler.model.topology import RestartPolicy
+from reconciler.service.standing import Standing, no_login, not_running, unlike_wanted
 
 OFF = Standing(DomainState.SHUT_OFF)
 ENDED = Standing(DomainState.SHUT_OFF, Halt(reason=HaltReason.QEMU_ENDED, words="qemu: fatal"))
@@ -51,3 +54,49 @@ def test_nodes_that_do_not_run_are_told_with_the_cause_and_the_remedy_that_helps
     assert ("start" in (error.hint or "")) == any(of.resumable for of in down.values())
     if len(down) == 1:
         assert told in no_login("n0", down["n0"], 3.0).message
+
+
+TORN = Unknown(unknown="torn", code=ErrorCode.OPERATION_FAILED)
+SHUT_DOWN = Halt(reason=HaltReason.SHUT_DOWN)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "restart", "power", "told"),
+    [
+        (WantedPower.RUNNING, RestartPolicy.ALWAYS, Power(state=PowerState.RUNNING), None),
+        (WantedPower.OFF, RestartPolicy.ALWAYS, Power(state=PowerState.OFF), None),
+        (WantedPower.OFF, RestartPolicy.ALWAYS, Power(state=PowerState.OFF, halt=SHUT_DOWN), None),
+        (WantedPower.PAUSED, RestartPolicy.ALWAYS, Power(state=PowerState.PAUSED), None),
+        (WantedPower.RUNNING, RestartPolicy.ALWAYS, None, "it has no machine; `cluster_apply` makes it"),
+        (
+            WantedPower.OFF,
+            RestartPolicy.ALWAYS,
+            TORN,
+            "what it does is not known: torn",
+        ),
+        (WantedPower.RUNNING, RestartPolicy.ALWAYS, Power(state=PowerState.STOPPING), "it is on its way down"),
+        (WantedPower.RUNNING, RestartPolicy.ALWAYS, Power(state=PowerState.OFF), "it is off; `cluster_start` boots it"),
+        (
+            WantedPower.RUNNING,
+            RestartPolicy.ALWAYS,
+            Power(state=PowerState.OFF, halt=SHUT_DOWN),
+            "it is off since it shut down; `cluster_start` boots it",
+        ),
+        (
+            WantedPower.OFF,
+            RestartPolicy.NEVER,
+            Power(state=PowerState.OFF, halt=SHUT_DOWN),
+            "it is off since it shut down, and stays off (`restart: never`); `cluster_start` boots it",
+        ),
+        (
+            WantedPower.OFF,
+            RestartPolicy.ALWAYS,
+            Power(state=PowerState.RUNNING),
+            "it runs, and is wanted off; `cluster_stop` turns it off",
+        ),
+    ],
+)
+def test_a_node_that_is_not_as_wanted_has_a_cause(
+    wanted: WantedPower, restart: RestartPolicy, power: Power | Unknown | None, told: str | None
+) -> None:
+    assert unlike_wanted(wanted, restart, power) == told

@@ -1,0 +1,53 @@
+"""The conditions of a cluster that its guests decide, by what each node says of itself. Pure."""
+
+from collections.abc import Sequence
+
+from reconciler.model.record import ClusterRecord, WantedPower
+from reconciler.model.results import DomainState, NodeStatus
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+
+_WHERE_ALL_ARE = {ConditionType.KERNEL_HEALTHY: "NothingReported", ConditionType.PROVISIONED: "AllProvisioned"}
+_WORST_FIRST = (ConditionStatus.FALSE, ConditionStatus.UNKNOWN, ConditionStatus.TRUE)
+
+
+def guests_conditions(record: ClusterRecord, nodes: Sequence[NodeStatus]) -> tuple[Condition, ...]:
+    """Each of them, as of now; none without a node."""
+    return tuple(cluster_condition(record, nodes, kind) for kind in _WHERE_ALL_ARE) if nodes else ()
+
+
+def cluster_condition(record: ClusterRecord, nodes: Sequence[NodeStatus], kind: ConditionType) -> Condition:
+    """That of all nodes which run or are wanted running: the worst counts, and its message names each such node.
+
+    It holds since the last node is so; it does not since the first is not.
+    """
+    found = {node.name: _of(node, kind) for node in nodes}
+    concerned = {
+        node.name: found[node.name]
+        for node in nodes
+        if node.domain_state is DomainState.RUNNING or record.nodes[node.name].power is WantedPower.RUNNING
+    }
+    if not concerned:
+        latest = max(found.values(), key=lambda of: of.last_transition)
+        return _told(latest, ConditionStatus.UNKNOWN, "NotRunning", "no node runs")
+    worst = min((of.status for of in concerned.values()), key=_WORST_FIRST.index)
+    alike = {name: of for name, of in concerned.items() if of.status is worst}
+    told = "; ".join(f"{name}: {of.message}" for name, of in alike.items() if of.message)
+    first, *_, last = 2 * sorted(alike.values(), key=lambda of: of.last_transition)
+    if worst is ConditionStatus.TRUE:
+        return _told(last, worst, _WHERE_ALL_ARE[kind], told)
+    reasons = sorted({of.reason for of in alike.values()})  # a failure comes before what still runs
+    return _told(first, worst, reasons[0], told)
+
+
+def _of(node: NodeStatus, kind: ConditionType) -> Condition:
+    """That of a node; one whose kernel does not run has none of it."""
+    has = {of.type: of for of in node.conditions}
+    other = has[ConditionType.PROVISIONED]
+    return has.get(kind) or _told(other, ConditionStatus.UNKNOWN, other.reason, other.message).model_copy(
+        update={"type": kind}
+    )
+
+
+def _told(since: Condition, status: ConditionStatus, reason: str, message: str) -> Condition:
+    """A condition that is so since another is."""
+    return since.model_copy(update={"status": status, "reason": reason, "message": message})
