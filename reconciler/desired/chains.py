@@ -159,7 +159,19 @@ def _shared(place: _Place, disk: ExtraDiskSpec) -> ActiveDisk:
     """No layer comes between: others would not see what is written to it."""
     if disk.path in place.found.frozen:
         raise SharedInSnapshot(disk.path)
-    return ActiveDisk(path=disk.path, format=disk.format, backing=(), layer=None)
+    own = None if disk.existing else _shared_layer(place.record, disk)
+    return ActiveDisk(path=disk.path, format=disk.format, backing=(), layer=own)
+
+
+def _shared_layer(record: ClusterRecord, disk: ExtraDiskSpec) -> Layer:
+    """The same whichever node asks for it."""
+    node, target = next(
+        (node, target)
+        for node, spec in record.spec.nodes.items()
+        for target, other in spec.extra_disks.items()
+        if other.path == disk.path
+    )
+    return Layer(node=node, disk=target, size_bytes=disk.size_bytes, format=disk.format)
 
 
 def _came_after(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> bool:

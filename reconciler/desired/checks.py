@@ -171,9 +171,6 @@ def _check_shared(disks: Iterable[DiskClaim]) -> Iterator[Finding]:
     """A file is one disk's, or every disk that names it says that it is shared, each on a node of its own."""
     first_of: dict[Path, DiskClaim] = {}
     for disk in disks:
-        if disk.shared and not disk.existing:
-            remedy = "make it, as with `truncate -s 20G FILE`, and write `existing: true`"
-            yield Finding((*disk.location, "shared"), f"what several nodes write to is a raw file of yours ({remedy})")
         first = disk if disk.path is None else first_of.setdefault(disk.path, disk)
         if first is not disk and (remedy := _how_apart(first, disk)):
             message = f"{disk.path} is the disk at {yaml_path(first.location)} too ({remedy})"
@@ -185,11 +182,18 @@ def _how_apart(first: DiskClaim, disk: DiskClaim) -> str:
     if first.location[:2] == disk.location[:2]:
         return "give each disk a file of its own"
     if first.shared and disk.shared:
-        return ""
+        return _how_alike(first, disk)
     if first.shared or disk.shared:
         lacking = disk if first.shared else first
         return f"write `shared: true` at {yaml_path(lacking.location)} too, or give each disk a file of its own"
     return "give each disk a file of its own, or write `shared: true` at each"
+
+
+def _how_alike(first: DiskClaim, disk: DiskClaim) -> str:
+    """What to do about two nodes that say different things of the disk that they share."""
+    said = {"existing": first.existing == disk.existing, "size_gb": first.size_gb == disk.size_gb}
+    other = next((key for key, same in said.items() if not same), None)
+    return f"write the same `{other}` at both" if other else ""
 
 
 def _disks_in_the_way(claims: Claims, paths: Iterable[Claim[Path]]) -> Iterator[Finding]:

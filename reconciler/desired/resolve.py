@@ -14,7 +14,7 @@ from reconciler.model.record import (
     NodeSpec,
     SshSpec,
 )
-from reconciler.model.topology import ExtraDisk, NodeTopology, Topology
+from reconciler.model.topology import DiskFormat, ExtraDisk, NodeTopology, Topology
 from reconciler.settings import Settings
 
 
@@ -99,4 +99,11 @@ def _extra_disk(disk: ExtraDisk, survey: Survey) -> ExtraDiskSpec:
             shared=disk.shared,
         )
     assert disk.size_gb is not None, "a checked topology gives every disk that is to be made a size"
-    return ExtraDiskSpec(path=disk.path, size_bytes=disk.size_gb * BYTES_PER_GB, bus=disk.bus, existing=False)
+    return ExtraDiskSpec(
+        path=disk.path,
+        size_bytes=disk.size_gb * BYTES_PER_GB,
+        bus=disk.bus,
+        existing=False,
+        format=DiskFormat.RAW if disk.shared else DiskFormat.QCOW2,
+        shared=disk.shared,
+    )

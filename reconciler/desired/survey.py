@@ -12,6 +12,7 @@ from reconciler.desired.places import find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
 from reconciler.host.disks.image_file import image_identity, read_image_facts
+from reconciler.host.disks.layers import is_shared
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.disks.uses import FilesInUse
@@ -161,7 +162,7 @@ def _survey_disk(
         return
     if disk.existing:
         yield from _survey_existing(disk, disk.path, read_mark(disk.path.resolve()), disks, in_use)
-    elif trouble := _why_not_ours(disk.path, mark, cluster, disk.node):
+    elif trouble := _why_not_ours(disk.path, mark, cluster, disk):
         yield Finding(location, trouble)
 
 
@@ -173,14 +174,16 @@ def _why_not_there(disk: DiskClaim, path: Path) -> str | None:
     return why_no_directory(path.parent)
 
 
-def _why_not_ours(path: Path, mark: OwnerMark | None, cluster: str | None, node: str | None) -> str | None:
+def _why_not_ours(path: Path, mark: OwnerMark | None, cluster: str | None, disk: DiskClaim) -> str | None:
     if path.is_dir():
         return f"{path} is a directory (name a file in it)"
     if mark is None:
         return f"{path} is there already and was not made by us (write `existing: true` to use it, or another path)"
     if cluster is not None and mark.cluster != cluster:
         return f"{path} belongs to cluster {mark.cluster} (use another path)"
-    if node is not None and mark.node != node:
+    if disk.shared != is_shared(mark):
+        return f"{path} was made for {'one node' if disk.shared else 'several nodes'} to write to (use another path)"
+    if disk.node is not None and mark.node != disk.node and not disk.shared:
         return f"{path} belongs to node {mark.node} of this cluster (use another path)"
     return None
 

@@ -51,13 +51,17 @@ class LentFile(Frozen):
 
 
 class Layer(Frozen):
-    """A qcow2 file of ours: a node's overlay on an image, or an extra disk (then without backing)."""
+    """A file of ours: a node's overlay on an image, or an extra disk (then without backing).
+
+    It is qcow2, but for a disk that several nodes write to: that one is raw, and the node is the first that names it.
+    """
 
     node: str
     disk: str
     size_bytes: int
     backing: Path | None = None
     backing_format: str | None = None
+    format: str = "qcow2"
     base_changed: bool = Field(default=False, exclude=True, description="The image below it is another now.")
     misplaced: str = Field(default="", exclude=True, description="Why it is not the file that was made there.")
     resumed: bool = Field(default=False, exclude=True, description="A machine went on from memory on it.")

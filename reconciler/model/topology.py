@@ -105,7 +105,7 @@ class NetworkTopology(Frozen):
 
 
 class ExtraDisk(Frozen):
-    """A disk beside the root disk, made as qcow2 of this size at `path` when nothing is there."""
+    """A disk beside the root disk, made of this size at `path` when nothing is there: qcow2, or raw if it is shared."""
 
     path: HostPath = Field(
         description="Where the disk's file is or will be; relative to the topology file.",
@@ -130,8 +130,8 @@ class ExtraDisk(Frozen):
     )
     shared: StrictBool = Field(
         default=False,
-        description="Several nodes name this file, an existing raw one, and write to it at the same time. It is no part"
-        " of snapshots, which the cluster has none of while it has such a disk.",
+        description="Several nodes name this file and write to it at the same time. It is raw: an existing one, or made"
+        " with that size. It is no part of snapshots, which the cluster has none of while it has such a disk.",
     )
 
 

@@ -18,6 +18,8 @@ def growth(path: str, have: Layer, want: Layer, observed: ClusterDocument) -> Gr
     """The action that makes it as large as is wanted, or what holds that up; None where it is large enough."""
     if want.size_bytes <= have.size_bytes or (have.node, have.disk) != (want.node, want.disk):
         return None
+    if have.format != "qcow2":  # others write to it
+        return None
     power = observed.power.get(have.node)
     is_open = may_be_open(observed, have.node, path)
     if is_open and not (isinstance(power, Power) and power.state in _CAN_BE_GROWN):

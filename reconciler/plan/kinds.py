@@ -89,7 +89,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
             step := growth(path, have, want, observed) or flattening(path, have, want, observed)
         ):
             yield step
-        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring=_FOUND_ONLY)):
+        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring=_told_apart_by(have, want))):
             yield Obstacle(
                 code=ErrorCode.CONFLICT,
                 node=want.node,
@@ -108,6 +108,11 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
             change=Change.DELETE,
             disruption=Disruption.DATA_LOSS if _holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
         )
+
+
+def _told_apart_by(have: Layer, want: Layer) -> set[str]:
+    """The fields that do not count; whose a disk is that several nodes write to may change."""
+    return _FOUND_ONLY | {"node", "disk"} if have.format == want.format == "raw" else _FOUND_ONLY
 
 
 def _misplaced(path: str, have: Layer, want: Layer) -> Obstacle:

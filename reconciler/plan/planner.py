@@ -1,7 +1,7 @@
 """The planner: every kind's difference, with what is unsafe withheld, as one plan."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, PowerState, Unknown
@@ -199,9 +199,7 @@ def _safe_actions(
     for action in safe:
         done_to[action.node].add(type(action))
     return [
-        action
-        for action in safe
-        if not (isinstance(action, DeleteLayer) and _is_in_use(action, observed, done_to[action.node]))
+        action for action in safe if not (isinstance(action, DeleteLayer) and _is_in_use(action, observed, done_to))
     ]
 
 
@@ -213,14 +211,21 @@ def _withheld(action: Action, observed: ClusterDocument, blocked: frozenset[str]
     return isinstance(action, _BUILDS_ON_FILES) and action.node in blocked
 
 
-def _is_in_use(action: DeleteLayer, observed: ClusterDocument, done_to_node: Set[type[Action]]) -> bool:
+def _is_in_use(action: DeleteLayer, observed: ClusterDocument, done_to: Mapping[str | None, Set[type[Action]]]) -> bool:
     """Whether a machine that goes on running may hold the layer's file open, or a definition that stays names it."""
     assert action.node is not None
-    if _is_unclear(observed, action.node):
+    layer = observed.layers[str(action.path)]
+    is_shared = isinstance(layer, Layer) and layer.format == "raw"
+    nodes = {action.node, *observed.domains} if is_shared else {action.node}
+    return any(_is_used_by(node, str(action.path), observed, done_to.get(node, frozenset())) for node in nodes)
+
+
+def _is_used_by(node: str, path: str, observed: ClusterDocument, done_to_node: Set[type[Action]]) -> bool:
+    if _is_unclear(observed, node):
         return True
-    if CutPower not in done_to_node and may_be_open(observed, action.node, str(action.path)):
+    if CutPower not in done_to_node and may_be_open(observed, node, path):
         return True
-    return is_named(observed, action.node, str(action.path)) and not done_to_node & {DefineDomain, UndefineDomain}
+    return is_named(observed, node, path) and not done_to_node & {DefineDomain, UndefineDomain}
 
 
 def _is_unclear(observed: ClusterDocument, node: str) -> bool:

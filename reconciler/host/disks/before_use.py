@@ -15,6 +15,7 @@ from reconciler.host.disks.given_format import note_format
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import observe_layer
 from reconciler.host.disks.uses import FilesInUse
+from reconciler.host.magic import QCOW2, RAW
 from reconciler.host.ownership import OwnedKind, OwnerMark, not_ours, read_mark
 from reconciler.model.document import BackingFile, DomainDisk, Unknown
 from reconciler.model.file_use import FileUse
@@ -59,7 +60,7 @@ def _require_disk(disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> Non
     if disk.path in of.given:
         _require_free(disk, of, in_use)
     else:
-        _require_layer(disk.path, next(iter(disk.backing), None), of)
+        _require_layer(disk.path, next(iter(disk.backing), None), of, disk.format)
     for file, below in zip_longest(disk.backing, disk.backing[1:]):
         if file.path not in of.given and _is_layer(file.path, of.cluster):
             _require_layer(file.path, below, of)
@@ -101,17 +102,18 @@ def _is_layer(path: Path, cluster: str) -> bool:
     return mark is not None and mark.cluster == cluster
 
 
-def _require_layer(path: Path, below: BackingFile | None, of: MachineFiles) -> None:
+def _require_layer(path: Path, below: BackingFile | None, of: MachineFiles, made_as: str = QCOW2) -> None:
     found = observe_layer(str(path), of.cluster)
     if found is None:
         raise Conflict(f"{path} is not there any more", hint="put it back, or revert to a snapshot without it")
     if isinstance(found, Unknown):
         raise Conflict(found.unknown)
     on = None if found.backing is None else BackingFile(path=found.backing, format=found.backing_format or "")
-    other = f"it belongs to node {found.node}" if found.node != of.node else ""
+    other = f"it belongs to node {found.node}" if found.node != of.node and found.format != RAW else ""
+    kind = f"it is {found.format}, and the machine takes it for {made_as}" if found.format != made_as else ""
     changed = "the image below it is another one" if found.base_changed else ""
     moved = f"it stands on {_named(on)}, not on {_named(below)}" if on != below and not found.flattening else ""
-    if why := found.misplaced or other or changed or moved:
+    if why := found.misplaced or other or kind or changed or moved:
         raise Conflict(f"{path} is not the file that was made there: {why}", hint="put the right file back")
 
 

@@ -5,6 +5,7 @@ layer are read, never changed. Layers are 0600: libvirt gives them to QEMU's use
 """
 
 import asyncio
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.disks.lent import lent_file, owner_facts, taken_over
 from reconciler.host.disks.qcow2 import ImageFacts
-from reconciler.host.files import CLUSTER_DIR_MODE, create_file, delete_file, ensure_directory, names_in
-from reconciler.host.magic import QCOW2
+from reconciler.host.files import CLUSTER_DIR_MODE, Fill, create_file, delete_file, ensure_directory, names_in
+from reconciler.host.magic import QCOW2, RAW
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import ROOT_DISK, cluster_dir, parse_layer_name
@@ -27,8 +28,8 @@ FROZEN_MODE = 0o440
 _RESUMED = "resumed"
 _FLATTENING = "flattening"
 _BASE = "base"
-_DISK, _FILE, _ON = "disk", "file", "on"
-"""What a layer is made as: the target of its disk, its name, and what it stands on."""
+_DISK, _FILE, _ON, _FORMAT = "disk", "file", "on", "format"
+"""What a layer is made as: the target of its disk, its name, what it stands on, and its format if it is not qcow2."""
 
 
 def observe_layers(overlay_dir: Path, cluster: str, extra_paths: Iterable[Path] = ()) -> dict[str, Layer | Unknown]:
@@ -56,6 +57,11 @@ def observe_layer(path: str, cluster: str) -> Layer | Unknown | None:
         return _unknown(OperationFailed(f"cannot read {path}: {error.strerror}", hint="let this user read it"))
     except ImageNotFound as error:
         return _unknown(error)
+
+
+def is_shared(mark: OwnerMark) -> bool:
+    """Whether the mark is of a disk that several nodes write to."""
+    return mark.facts.get(_FORMAT) == RAW
 
 
 def freeze_layer(path: Path, cluster: str) -> None:
@@ -119,12 +125,18 @@ class LayerDriver:
         if await asyncio.to_thread(_is_made, path, layer, cluster):
             return
         await asyncio.to_thread(_prepare, path, layer, cluster)
-        image = await self._empty_images.image(Shape(layer.size_bytes, layer.backing, layer.backing_format))
+        fill = await self._filling(layer)
         mark = OwnerMark(cluster=cluster, node=layer.node, kind=OwnedKind.LAYER, facts=_facts_of(path, layer))
         try:
-            await asyncio.to_thread(create_file, path, image.write, mark, mode=LAYER_MODE)
+            await asyncio.to_thread(create_file, path, fill, mark, mode=LAYER_MODE)
         except FileExistsError:
             await asyncio.to_thread(_is_made, path, layer, cluster)
+
+    async def _filling(self, layer: Layer) -> Fill:
+        if layer.format == RAW:
+            return lambda file: os.ftruncate(file, layer.size_bytes)
+        image = await self._empty_images.image(Shape(layer.size_bytes, layer.backing, layer.backing_format))
+        return image.write
 
 
 def _facts_of(path: Path, layer: Layer) -> dict[str, str]:
@@ -132,6 +144,8 @@ def _facts_of(path: Path, layer: Layer) -> dict[str, str]:
     facts = {_DISK: layer.disk, _ON: _place(layer)}
     if parse_layer_name(path.name):
         facts[_FILE] = path.name
+    if layer.format != QCOW2:
+        facts[_FORMAT] = layer.format
     if layer.backing is not None and read_mark(layer.backing) is None:
         facts[_BASE] = image_identity(layer.backing)
         if layer.disk != ROOT_DISK:  # libvirt is told to leave base images alone
@@ -187,9 +201,10 @@ def _is_layer_name(name: str) -> bool:
 
 
 def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
-    facts = read_image_facts(path)
-    if facts.format != QCOW2:
-        return _unknown(ImageNotFound(f"the layer {path} is no longer qcow2 but {facts.format}", hint="delete it"))
+    made_as = marked.get(_FORMAT, QCOW2)
+    facts = read_image_facts(path, made_as)
+    if facts.format != made_as:
+        return _unknown(ImageNotFound(f"the layer {path} is no longer {made_as} but {facts.format}", hint="delete it"))
     backing = Path(facts.backing) if facts.backing else None
     return Layer(
         node=node,
@@ -202,6 +217,7 @@ def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
         size_bytes=facts.size_bytes,
         backing=backing,
         backing_format=facts.backing_format,
+        format=facts.format,
     )
 
 
@@ -244,9 +260,10 @@ def _is_made(path: Path, layer: Layer, cluster: str) -> bool:
 
 def _differences(found: Layer, wanted: Layer) -> list[str]:
     """What differs of that which a layer is made with."""
+    belongs = () if found.format == wanted.format == RAW else ("node", "disk")
     return [
         f"{field} is {getattr(found, field)} and should be {getattr(wanted, field)}"
-        for field in ("node", "disk", "size_bytes", "backing", "backing_format")
+        for field in (*belongs, "size_bytes", "backing", "backing_format", "format")
         if getattr(found, field) != getattr(wanted, field)
     ]
 

@@ -182,7 +182,9 @@ def _render_console(devices: ET.Element, log: Path) -> None:
 
 def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
     element = ET.Element("disk", type="file", device="disk")
-    _child(element, "driver", name="qemu", type=disk.format)
+    driver = _child(element, "driver", name="qemu", type=disk.format)
+    if disk.shared:
+        driver.set("cache", "none")  # what one node writes, the others read
     _child(element, "source", file=str(disk.path))
     _append_backing(element, disk.backing, kept=_image_below(target, disk))
     _child(element, "target", dev=target, bus=disk.bus.value)
@@ -191,7 +193,7 @@ def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
     if disk.read_only:
         _child(element, "readonly")
     if disk.shared:
-        _child(element, "shareable")  # libvirt then has QEMU go around the host's cache, and take no lock
+        _child(element, "shareable")  # libvirt then has QEMU take no lock
     _text(element, "serial", target)
     return element
 

@@ -153,6 +153,20 @@ def test_a_shared_disk_has_no_layer_and_is_refused_where_a_snapshot_holds_it() -
     assert f"{shared.path} is part of a snapshot" in found.unknown
 
 
+def test_a_shared_disk_that_is_made_is_one_raw_layer_whoever_asks_for_it() -> None:
+    made = extra_disk("alpha").model_copy(update={"format": "raw", "shared": True})
+    record = with_node(extra_disks={"vdb": made})
+    beta = record.spec.nodes["beta"].model_copy(update={"extra_disks": {"vdb": made.model_copy(), "vdc": made}})
+    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, "beta": beta}})
+    desired = compiled(record.model_copy(update={"spec": spec}))
+    layer = Layer(node="alpha", disk="vdb", size_bytes=made.size_bytes, format="raw")
+    assert desired.layers[str(made.path)] == layer
+    beta_domain = desired.domains["beta"]
+    assert isinstance(beta_domain, Domain)
+    disks = [beta_domain.disks[target] for target in ("vdb", "vdc")]
+    assert {(disk.path, disk.format, disk.shared, disk.backing) for disk in disks} == {(made.path, "raw", True, ())}
+
+
 def test_uefi_variables_begin_again_with_the_root_disk() -> None:
     record, alpha = with_node(firmware=Firmware.UEFI), RECORD.nodes["alpha"]
     began_again = record.model_copy(

@@ -130,6 +130,29 @@ def test_a_disk_that_we_made_is_taken_up_again_by_its_own_node_only(
         load(text)
 
 
+@pytest.mark.parametrize(
+    ("facts", "disk", "refusal"),
+    [
+        ({"format": "raw"}, "shared: true", None),
+        ({"format": "raw"}, "", "was made for several nodes to write to"),
+        ({}, "shared: true", "was made for one node to write to"),
+        ({"format": "raw"}, "shared: true, existing: true", "was made for cluster lab, so it is not yours"),
+    ],
+)
+def test_a_shared_disk_that_we_made_is_every_nodes_and_stays_shared(
+    load: Load, host: Path, facts: dict[str, str], disk: str, refusal: str | None
+) -> None:
+    mark = OwnerMark(cluster="lab", node="b", kind=OwnedKind.LAYER, facts=facts)
+    write_mark(host / "raw.img", mark)
+    text = with_node_keys(f"    extra_disks: [{{path: raw.img, size_gb: 1, {disk}}}]\n")
+    if refusal is None:
+        found = load(text).nodes["a"].extra_disks["vdb"]
+        assert (found.format, found.shared, found.existing, found.size_bytes) == ("raw", True, False, GIB)
+        return
+    with pytest.raises(TopologyInvalid, match=refusal):
+        load(text)
+
+
 def test_the_public_key_is_read_beside_the_private_one_or_derived(load: Load, host: Path) -> None:
     public = host / f"{KEY_NAME}.pub"
     read = load(TOPOLOGY).ssh.public_key

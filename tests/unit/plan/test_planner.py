@@ -279,6 +279,29 @@ def test_a_layer_is_deleted_below_a_machine_that_is_known_not_to_have_it_open() 
     assert plan(WANTED, with_entry(observed, "power", "alpha", holding)) == Plan()
 
 
+def test_a_shared_disk_goes_when_the_last_node_has_let_go_of_it() -> None:
+    garbage = Layer(node="alpha", disk="vdb", size_bytes=1, format="raw")
+    observed = with_entry(REAL, "layers", "/disks/shared.raw", garbage)
+    observed = with_entry(observed, "power", "alpha", Power(state=PowerState.OFF))
+    held = Power(state=PowerState.RUNNING, open_files=frozenset({"/disks/shared.raw"}))
+    let_go = Power(state=PowerState.RUNNING, open_files=frozenset())
+    for power, deleted in ((held, False), (let_go, True)):
+        actions = plan(WANTED, with_entry(observed, "power", "beta", power)).actions
+        assert (DeleteLayer in {type(action) for action in actions}) is deleted
+    unclear = with_entry(with_entry(observed, "power", "beta", let_go), "domains", "beta", theirs())
+    assert DeleteLayer not in {type(action) for action in plan(WANTED, unclear).actions}
+
+
+def test_whose_a_shared_disk_is_may_change_and_its_size_may_not() -> None:
+    want = Layer(node="alpha", disk="vdb", size_bytes=2, format="raw")
+    wanted = with_entry(WANTED, "layers", "/disks/shared.raw", want)
+    other = with_entry(REAL, "layers", "/disks/shared.raw", want.model_copy(update={"node": "gone", "disk": "vdc"}))
+    assert plan(wanted, other) == Plan()
+    smaller = with_entry(REAL, "layers", "/disks/shared.raw", want.model_copy(update={"size_bytes": 1}))
+    (obstacle,) = plan(wanted, smaller).obstacles
+    assert "size_bytes 1 -> 2) and holds data" in obstacle.message
+
+
 def test_a_layer_is_deleted_where_its_machine_is_off_or_is_turned_off_first() -> None:
     garbage = with_entry(REAL, "layers", "/disks/old.qcow2", Layer(node="alpha", disk="vdb", size_bytes=1))
     off = with_entry(garbage, "power", "alpha", Power(state=PowerState.OFF))

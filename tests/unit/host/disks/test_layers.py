@@ -137,6 +137,21 @@ async def test_an_extra_disk_is_made_observed_and_deleted_at_its_path(driver: La
     assert observe_layers(tmp_path / "overlays", CLUSTER, [path]) == {}
 
 
+async def test_a_disk_for_several_nodes_is_a_sparse_raw_file(driver: LayerDriver, tmp_path: Path) -> None:
+    path = tmp_path / "shared.raw"
+    layer = Layer(node="n1", disk="vdb", size_bytes=64 * MIB, format="raw")
+    await driver.create_layer(path, layer, cluster=CLUSTER)
+    await driver.create_layer(path, layer.model_copy(update={"node": "n2"}), cluster=CLUSTER)
+    assert path.stat().st_size == 64 * MIB
+    assert path.stat().st_blocks * 512 < MIB
+    with path.open("r+b") as file:
+        file.write(b"QFI\xfb\0\0\0\3")  # what a guest writes is not looked at
+    assert observe_layers(tmp_path, CLUSTER, [path]) == {str(path): layer}
+    with pytest.raises(Conflict, match="format is raw and should be qcow2"):
+        await driver.create_layer(path, layer.model_copy(update={"format": "qcow2"}), cluster=CLUSTER)
+    assert delete_layer(path, CLUSTER)
+
+
 async def test_the_directory_of_an_extra_disk_is_the_users_to_make(driver: LayerDriver, tmp_path: Path) -> None:
     path = tmp_path / "disks" / "data.qcow2"
     with pytest.raises(OperationFailed, match=rf"create the directory {path.parent} first"):

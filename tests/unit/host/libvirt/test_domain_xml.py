@@ -163,5 +163,7 @@ def test_no_text_at_all_makes_the_parser_fail(text: str) -> None:
 
 
 def test_a_disk_that_other_nodes_write_to_is_shareable() -> None:
-    assert "<shareable />" in render_disk("vdb", DomainDisk(path=Path("/d.raw"), format="raw", shared=True))
+    shared = render_disk("vdb", DomainDisk(path=Path("/d.raw"), format="raw", shared=True))
+    assert "<shareable />" in shared
+    assert '<driver name="qemu" type="raw" cache="none" />' in shared
     assert "<shareable />" not in render_disk("vda", PLAIN.disks["vda"])
