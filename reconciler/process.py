@@ -151,16 +151,18 @@ def _tail(stderr: bytes) -> str:
 def leave_behind(argv: Sequence[str], *, env: Mapping[str, str], stdin: int | None = None) -> None:
     """Start a program that goes on when this process has ended, in a session of its own, with nothing of its terminal.
 
-    `argv[0]` is an absolute path. The program has to fork and let its first process end, which is waited for: then no
-    one here has to reap it. `stdin` is a descriptor to read from, by default nothing. Raises `HostCommandFailed`.
+    It begins in `/`: what it loads by a relative name is not the caller's. `argv[0]` is an absolute path. The program
+    has to fork and let its first process end, which is waited for: then no one here has to reap it. `stdin` is a
+    descriptor to read from, by default nothing. Raises `HostCommandFailed`.
     """
     nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
     source = nothing if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0)
     silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (1, 2)]
+    in_root = [require_program("env"), "--chdir=/", *argv]
     try:
         process = os.posix_spawn(
-            argv[0],
-            list(argv),
+            in_root[0],
+            in_root,
             clean_environment(env),
             file_actions=[source, *silent],
             setsid=True,

@@ -13,7 +13,14 @@ _TIMEOUT_S = 20.0
 # Without these git may run programs that the repository's own configuration names (git-config(1)); with
 # safe.directory it answers root about a user's tree.
 _HARMLESS = ("safe.directory=*", "core.fsmonitor=false", "log.showSignature=false", "core.pager=cat")
-_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "LC_ALL": "C"}
+_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "LC_ALL": "C",
+}
 
 
 @dataclass(frozen=True, slots=True)

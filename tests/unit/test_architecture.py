@@ -37,6 +37,23 @@ METHODS_WITH_EFFECTS = {
 """Those of paths that touch files, and those of `datetime` that look at the clock; `Path` itself is only a name."""
 
 
+STARTERS = {
+    "reconciler/process.py": {
+        "create_subprocess_exec",
+        "posix_spawn",
+    },  # the one place: absolute, in /, environment clean
+    "reconciler/frontends/cli/nodes.py": {"execve"},  # this process becomes ssh
+    "reconciler/frontends/cli/holding.py": {"posix_spawnp"},  # a person's own command, as their shell would run it
+    "reconciler/healer.py": {"fork"},  # what was left behind lets its first process end
+    "reconciler/guest/link_probe.py": {"fork"},  # runs inside a guest
+}
+"""Which calls that start a process are where."""
+STARTS = re.compile(
+    r"os\.system|(posix_)?spawn.*|exec[lv]p?e?|v?fork(pty)?|popen|[gs]etstatusoutput|getoutput|"
+    r"Popen|create_subprocess_\w+|subprocess_(exec|shell)|check_(call|output)|ProcessPoolExecutor|startfile"
+)
+
+
 def contracts() -> dict[str, configparser.SectionProxy]:
     parser = configparser.ConfigParser()
     parser.read(REPOSITORY / ".importlinter")
@@ -113,6 +130,40 @@ def test_what_calls_itself_pure_is_held_pure() -> None:
 def test_what_is_pure_opens_nothing_and_looks_at_no_file_and_no_clock() -> None:
     found = {f"{file}:{line}: {name}" for file in pure_files() for line, name in effects(file.read_text())}
     assert not found
+
+
+def starts(source: str) -> set[str]:
+    """What a module calls, or names to be called, that starts a process, or may through a library."""
+    tree = list(ast.walk(ast.parse(source)))
+    names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+    names |= {node.id for node in tree if isinstance(node, ast.Name)}
+    names |= {"os.system" for node in tree if isinstance(node, ast.Attribute) and ast.unparse(node) == "os.system"}
+    modules = {alias.name.partition(".")[0] for node in tree if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {(node.module or "").partition(".")[0] for node in tree if isinstance(node, ast.ImportFrom)}
+    return {name for name in names if STARTS.fullmatch(name)} | (modules & {"subprocess", "multiprocessing", "pty"})
+
+
+def test_processes_are_started_in_one_place() -> None:
+    found = {
+        path.relative_to(REPOSITORY).as_posix(): started
+        for path in (REPOSITORY / "reconciler").rglob("*.py")
+        if (started := starts(path.read_text()))
+    }
+    assert found == STARTERS
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import subprocess",
+        "from subprocess import run as r",
+        "os.system('x')",
+        "f = os.execvpe",
+        "loop.subprocess_exec(p)",
+    ],
+)
+def test_what_starts_a_process_is_seen(source: str) -> None:
+    assert starts(source)
 
 
 @pytest.mark.parametrize("source", ["open('x')", "path.read_text()", "Path.cwd()", "datetime.now(UTC)", "a.b().stat()"])

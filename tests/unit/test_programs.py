@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller.healers import leave_healer
-from reconciler.errors import HostCapabilityMissing
-from reconciler.process import run
+from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.process import leave_behind, run
 from reconciler.programs import find_program, require_program
 from reconciler.settings import Settings
 
@@ -45,6 +45,22 @@ async def test_a_program_is_started_in_the_root_with_a_clean_environment(monkeyp
     assert said[0] == "/"
     assert {"ADDED=yes", "LC_MESSAGES=de_DE.UTF-8", f"HOME={os.environ['HOME']}"} <= set(said)
     assert not [line for line in said if line.endswith("/of/the/caller")]
+
+
+def test_a_program_that_is_left_behind_begins_in_the_root_with_a_clean_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("LD_PRELOAD", "PYTHONPATH", "GIT_DIR", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "BASH_ENV", "ENV", "IFS"):
+        monkeypatch.setenv(name, "/of/the/caller")
+    said = tmp_path / "said"
+    leave_behind(["/bin/sh", "-c", f"{{ pwd; env; }} >{said}"], env={"ADDED": "yes"})
+    lines = said.read_text().splitlines()
+    assert lines[0] == "/"
+    assert "ADDED=yes" in lines
+    assert not [line for line in lines if line.endswith("/of/the/caller")]
+    with pytest.raises(HostCommandFailed, match="exit code 127 from: /no/such/program"):
+        leave_behind(["/no/such/program"], env={})
 
 
 def test_no_module_of_the_callers_directory_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,7 @@ def ssh(
 
     arguments = conduct(work, Manner(failure_code=OWN_FAILURE))
     try:
+        os.chdir("/")
         os.execve(arguments[0], arguments, clean_environment())  # noqa: S606  an argument vector of ours
     except OSError as error:
         narrate(f"error: {arguments[0]} cannot be run: {error.strerror}")
