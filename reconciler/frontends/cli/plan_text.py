@@ -10,8 +10,7 @@ from reconciler.service.plan_view import ActionView, PlanView
 
 _SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
 _COLORS = {"create": "green", "update": "yellow", "delete": "red"}
-_SHORT_PLAN_ACTIONS = 12
-_FREE = frozenset({Disruption.NONE, Disruption.LIVE})
+_SHORT_PLAN_ACTIONS = 20
 
 Line = tuple[str, str | None]
 """A line and its colour."""
@@ -76,10 +75,14 @@ def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterato
 
 def _shortened(actions: tuple[ActionView, ...], length: int) -> tuple[ActionView, ...]:
     """The first actions, and all that have a price, wherever they stand."""
-    costly = {number for number, action in enumerate(actions) if action.disruption not in _FREE}
+    costly = {number for number, action in enumerate(actions) if _has_a_price(action)}
     free = [number for number in range(len(actions)) if number not in costly]
     kept = costly.union(free[: max(0, length - len(costly))])
     return tuple(action for number, action in enumerate(actions) if number in kept)
+
+
+def _has_a_price(action: ActionView) -> bool:
+    return action.disruption is not Disruption.NONE or action.memory == "lost"
 
 
 def _action_line(action: ActionView, width: int) -> str:

@@ -1,10 +1,13 @@
 """Plans as people read them, letter by letter."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from reconciler.errors import ErrorCode
 from reconciler.frontends.cli.plan_text import plan_lines
 from reconciler.model.plan import Disruption
 from reconciler.model.status import Obstacle
-from reconciler.service.plan_view import ActionView, ChangeName, PlanSummary, PlanView
+from reconciler.service.plan_view import ActionView, ChangeName, MemoryFate, PlanSummary, PlanView
 
 NOTHING = PlanSummary(create=0, update=0, delete=0, restarts=(), recreates=(), data_loss=())
 
@@ -116,6 +119,27 @@ def test_a_short_plan_never_leaves_out_what_has_a_price() -> None:
     assert all(f"[{price}]" in shown for price in prices)
     assert "… and 5 more that cost nothing" in shown
     assert "more" not in printed(view(*costly), limit=3)
+
+
+@given(
+    actions=st.lists(st.tuples(st.sampled_from(Disruption), st.sampled_from([None, "kept", "lost"])), max_size=60),
+    limit=st.integers(min_value=1, max_value=40),
+)
+def test_whatever_a_plan_is_a_short_one_shows_each_price_in_order_and_counts_the_rest(
+    actions: list[tuple[Disruption, MemoryFate | None]], limit: int
+) -> None:
+    shown = [
+        action(f"domain/n{number}", "why", "update", disruption).model_copy(update={"memory": fate})
+        for number, (disruption, fate) in enumerate(actions)
+    ]
+    lines = printed(view(*shown), limit=limit).splitlines()
+    numbers = [int(line.split()[1].removeprefix("domain/n")) for line in lines if "domain/n" in line]
+    costly = {number for number, of in enumerate(actions) if of[0] is not Disruption.NONE or of[1] == "lost"}
+    assert costly <= {*numbers}
+    assert numbers == sorted(numbers)
+    assert len(numbers) <= max(limit, len(costly))
+    left_out = [int(line.split()[2]) for line in lines if "that cost nothing" in line]
+    assert sum(left_out) + len(numbers) == len(actions)
 
 
 def test_hostile_reasons_stay_on_their_line() -> None:
