@@ -24,8 +24,9 @@ _PRIVILEGE_SEPARATION_DIR = Path("/run/sshd")  # sshd(8), as Debian builds it; n
 class Sshd:
     """One sshd that can be stopped, started again on the same port, and looked into."""
 
-    def __init__(self, directory: Path, *, max_sessions: int = 10) -> None:
+    def __init__(self, directory: Path, *, max_sessions: int = 10, login_shell: str | None = None) -> None:
         self._directory = directory
+        self._login_shell = login_shell
         self._max_sessions = max_sessions
         self.port = _free_port()
         self.address = self._write_files()
@@ -103,6 +104,9 @@ class Sshd:
             "SetEnv": f"HOME={self._directory}",  # away from the start-up files of whoever runs the tests
             "MaxSessions": self._max_sessions,
         }
+        if self._login_shell is not None:
+            given = f'exec env SHELL={self._login_shell} {self._login_shell} -c "$SSH_ORIGINAL_COMMAND"'
+            settings["ForceCommand"] = given
         return "".join(f"{name} {value}\n" for name, value in settings.items())
 
     def _wait_for_port(self) -> None:
@@ -123,9 +127,9 @@ class Sshd:
 
 
 @contextmanager
-def running_sshd(directory: Path, *, max_sessions: int = 10) -> Iterator[Sshd]:
-    """An sshd for as long as the block lasts, its files in `directory`."""
-    sshd = Sshd(directory, max_sessions=max_sessions)
+def running_sshd(directory: Path, *, max_sessions: int = 10, login_shell: str | None = None) -> Iterator[Sshd]:
+    """An sshd for as long as the block lasts, its files in `directory`; `login_shell` takes the place of the user's."""
+    sshd = Sshd(directory, max_sessions=max_sessions, login_shell=login_shell)
     sshd.start()
     try:
         yield sshd

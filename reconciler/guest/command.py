@@ -4,7 +4,8 @@ A command of a user's runs in the remote login shell, which sshd makes the leade
 of its own (openssh-9.2 session.c, do_exec_no_pty). The text that is put before it tells us the number of that
 group on the first line of standard error, and exports variables; it consists of shell builtins only, because
 every process counts under emulation, and it ends on the line on which the command begins, so that line
-numbers in messages stay right.
+numbers in messages stay right. It begins with what shells of another grammar refuse before they run anything: such a
+shell says no group, and `/bin/sh` gets the command then.
 
 A script of the program's own must mean the same on every node, whatever the login shell is and whatever its start-up
 files print: `render_own` hands it to `/bin/sh` in words that every shell takes alike.
@@ -29,12 +30,20 @@ _CUT_CHARACTER = re.compile(rb"^[\x80-\xbf]{1,3}")
 """What a cut may leave of a character of UTF-8, behind it."""
 _SEARCHED_BYTES = 64 * 1024
 _GROUP = "vmcluster-group:"
+_POSIX_ONLY = ': "${0-}"; '
+"""Ends csh and tcsh (no such brace), fish (no such variable), nu and elvish (no command `:`) before what follows."""
+
+OTHER_SHELLS = frozenset({"bsd-csh", "csh", "elvish", "fish", "nu", "tcsh"})
+"""Those, by the names of their programs: seen with tcsh 6.24 and fish 3.6, read of the others."""
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:,=+@")
 
 
 def render_script(command: str, env: Mapping[str, str], token: str) -> str:
     """What the login shell gets; raises `InvalidArgument` for what no shell can be given."""
-    script = _prefix(env, token) + command
+    return _sendable(_prefix(env, token) + command)
+
+
+def _sendable(script: str) -> str:
     try:
         encoded = script.encode()
     except UnicodeEncodeError as error:
@@ -57,12 +66,12 @@ def quoted_prefix(env: Mapping[str, str], token: str) -> bytes:
 
 def _prefix(env: Mapping[str, str], token: str) -> str:
     exports = "".join(f" {_env_name(name)}={shlex.quote(value)}" for name, value in env.items())
-    return f'echo "{_GROUP}{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
+    return f'{_POSIX_ONLY}echo "{_GROUP}{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
 
 
-def render_own(script: str, token: str) -> str:
-    """What any login shell gets to have `/bin/sh` run a script of the program's own, in a group that it says."""
-    return render_begin(_prefix({}, token) + script, token)
+def render_own(script: str, token: str, env: Mapping[str, str] = {}) -> str:
+    """What any login shell gets to have `/bin/sh` run a script, in a group that it says; raises as `render_script`."""
+    return _sendable(render_begin(_prefix(env, token) + script, token))
 
 
 def render_begin(script: str, token: str) -> str:
@@ -72,12 +81,39 @@ def render_begin(script: str, token: str) -> str:
     character that means something between single quotes to bash, zsh, csh or fish: these are octal, for `printf %b`.
     Functions that bash exports are no part of it.
     """
-    whole = f"echo {begin_line(token)}; {_FORGET}{script}".encode("utf-8", "surrogateescape")
-    text = "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in whole)
-    return f'exec /bin/sh -c \'eval "$(printf %b "{text}")"\' vmcluster'
+    encoded = script.encode("utf-8", "surrogateescape")
+    text = "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in encoded)
+    begin = f"{_FORGET}echo {begin_line(token)}"  # before anything of the script is parsed
+    return f'exec /bin/sh -c \'{begin}; eval "$(printf %b "{text}")"\' vmcluster'
 
 
 _FORGET = "unset -f cat cd cp date dd echo kill mkdir mv printf read rm rsync sudo sync tar test; "
+
+
+def render_kill(group: int) -> str:
+    """What `/bin/sh` gets to kill a command's group, and what has left it: its session, and all that descends from it.
+
+    All are stopped before any is killed, so that none starts another unseen, or becomes an orphan first. Of a great
+    many, as a fork bomb makes, only the group is killed. It succeeds where the group was there (proc(5) for `stat`).
+    """
+    return f"""g={group}; mine=" $g "; more=1; kill -STOP -$g 2>/dev/null
+while [ $more ]; do more=
+for d in /proc/[0-9]*; do p=${{d#/proc/}}
+case $mine in *" $p "*) continue;; esac
+{{ read -r l <$d/stat; }} 2>/dev/null || continue
+set -- ${{l##*) }}
+case $mine in *" $2 "*) ;; *) [ "$4" = $g ] || continue;; esac
+kill -STOP $p 2>/dev/null
+mine="$mine$p "; more=1
+[ ${{#mine}} -lt {_KILLED_CHARACTERS} ] || break 2
+done; done
+kill -KILL -$g; found=$?
+for p in $mine; do kill -KILL $p; done 2>/dev/null
+exit $found"""
+
+
+_KILLED_CHARACTERS = 4096
+"""How long a list of numbers of processes may get, in which each is looked for."""
 
 
 def begin_line(token: str) -> str:

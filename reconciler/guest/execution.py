@@ -16,6 +16,7 @@ from reconciler.guest.command import (
     begin_mark,
     group_mark,
     quoted_prefix,
+    render_kill,
     render_own,
     render_script,
 )
@@ -41,8 +42,8 @@ class _Abandoned(Exception):
 class ExecRequest:
     """A validated command; `script` is what the login shell gets.
 
-    `on_stdout` and `on_stderr` get a stream as it comes, in place of the result. With `own` the command is a script of
-    the program's own, for `/bin/sh`, of which no start-up file changes the meaning or the output.
+    `on_stdout` and `on_stderr` get a stream as it comes, in place of the result. With `own` the command is for
+    `/bin/sh`, as scripts of the program's own are: no start-up file changes its meaning or its output.
     """
 
     command: str
@@ -58,7 +59,7 @@ class ExecRequest:
 
     def __post_init__(self) -> None:
         script = render_script(self.command, self.env, self.token)
-        object.__setattr__(self, "script", render_own(self.command, self.token) if self.own else script)
+        object.__setattr__(self, "script", render_own(self.command, self.token, self.env) if self.own else script)
         object.__setattr__(self, "quoted", b"" if self.own else quoted_prefix(self.env, self.token))
 
 
@@ -75,6 +76,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         self._exit_code: int | None = None
         self._abandoned = False
         self._severed = False
+        self._left_running = False
         self.requested: asyncio.Future[None] = loop.create_future()
         self.grouped: asyncio.Future[None] = loop.create_future()
         self.exited: asyncio.Future[None] = loop.create_future()
@@ -133,15 +135,21 @@ class Execution(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._severed = exc is not None or self._exit_code is None
-        self._flush()
+        if self.began:  # what another shell says in place of that is not the answer
+            self._flush()
         _settle(self.grouped)
         _settle(self.exited)
         _settle(self.ended)
 
     # Called by the pool.
 
+    @property
+    def began(self) -> bool:
+        """Whether the shell has said its group, and so has come to the command."""
+        return self._stderr.found is not None
+
     async def end_group(self, connection: Connection) -> bool:
-        """Kill the command's process group; says whether the node has confirmed that.
+        """Kill the command's processes; says whether the node has confirmed that.
 
         It waits for the shell to have said its group, kills through a second channel, and closes the first.
         """
@@ -150,6 +158,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         await asyncio.wait({self.ended}, timeout=_DRAIN_S)  # a process that left the group may hold the channel
         confirmed = killed or (self.ended.done() and not self._severed)
         if self._channel is not None and not self.ended.done():
+            self._left_running = True
             self._channel.abort()
         self._flush()
         return confirmed
@@ -171,9 +180,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
             assert self._channel is not None
             self._channel.kill()  # not a POSIX shell; sshd honours this for a login that is not root's
             return False
-        killer = Execution(
-            ExecRequest(f"kill -KILL -{int(self._stderr.found[1])}", {}, None, 0)
-        )  # dash and bash take this
+        killer = Execution(ExecRequest(render_kill(int(self._stderr.found[1])), {}, None, 0, own=True))
         killer.open_on(connection)
         await asyncio.wait({killer.ended, self.ended}, timeout=_KILL_S, return_when=asyncio.FIRST_COMPLETED)
         killer.abandon()
@@ -181,6 +188,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
 
     def result(self, duration_s: float, *, timed_out: bool, address: GuestAddress) -> ExecResult:
         """What the command left behind; raises `SshError` where its end is not known."""
+        self._flush()
         if self._exit_code is None and not timed_out:
             raise SshError(
                 f"the connection to {address} was lost while the command ran; whether it came to its end is unknown",
@@ -196,6 +204,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
             stderr=err.text(),
             duration_s=duration_s,
             timed_out=timed_out,
+            left_running=self._left_running,
             stdout_truncated=out.truncated,
             stderr_truncated=err.truncated,
             stdout_omitted_bytes=out.omitted_bytes,

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import asyncssh
@@ -11,7 +12,7 @@ import structlog
 
 from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeout
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.command import OnOutput
+from reconciler.guest.command import OTHER_SHELLS, OnOutput
 from reconciler.guest.connection import Connection, Unreachable
 from reconciler.guest.connections import Connections
 from reconciler.guest.execution import ExecRequest, Execution, NotStarted, answers
@@ -45,6 +46,7 @@ class SshPool:
 
     def __init__(self) -> None:
         self._connections = Connections()
+        self._other_shells: set[GuestAddress] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,6 +61,7 @@ class SshPool:
     def drop(self, cluster: str, node: str) -> None:
         """Close what is open to a node, at once: its power was cut, it was reverted, or it went through its life."""
         self._connections.drop(cluster, node)
+        self._other_shells = {of for of in self._other_shells if (of.cluster, of.node) != (cluster, node)}
 
     def is_connected(self, address: GuestAddress) -> bool:
         """Whether a connection is open that was usable when it was last used; nothing is sent."""
@@ -77,9 +80,10 @@ class SshPool:
         on_stderr: OnOutput | None = None,
         own: bool = False,
     ) -> ExecResult:
-        """Run one command line in the remote user's login shell (a POSIX shell) and wait for its end.
+        """Run one command line in the remote user's login shell and wait for its end.
 
-        With `own`, which goes without `env`, `/bin/sh` runs it, and nothing that start-up files print is in the answer.
+        With `own`, or where that shell is none of POSIX (fish, csh, …), `/bin/sh` runs it, and nothing that start-up
+        files print is in the answer.
         A non-zero exit is a result, an end by signal N is exit code 128 + N. The time-out covers the login too. When
         it passes while the command runs, its process group is killed, and the result says `timed_out`, exit
         code 124 and what was printed until then. When the shell has ended and nothing comes for a moment, that is the
@@ -222,15 +226,37 @@ class SshPool:
         started = time.monotonic()
         now = asyncio.get_running_loop().time()
         deadline = now + timeout_s
-        execution, connection = await self._start(address, request, now + connect_timeout_s)
+        execution, timed_out = await self._carry_out(
+            address, self._fit(address, request), now + connect_timeout_s, deadline
+        )
+        if not (timed_out or execution.began or request.own) and await self._has_other_shell(address, deadline):
+            self._other_shells.add(address)
+            execution, timed_out = await self._carry_out(address, self._fit(address, request), deadline, deadline)
+        return execution.result(time.monotonic() - started, timed_out=timed_out, address=address)
+
+    def _fit(self, address: GuestAddress, request: ExecRequest) -> ExecRequest:
+        """The request as the node's login shell can be given it."""
+        return replace(request, own=True) if address in self._other_shells else request
+
+    async def _has_other_shell(self, address: GuestAddress, deadline: float) -> bool:
+        """Whether the login shell, which ended before it ran anything of a command, has a grammar of its own."""
+        left_s = max(deadline - asyncio.get_running_loop().time(), 0.01)
+        request = ExecRequest('echo "${SHELL##*/}"', {}, None, _SHORT_OUTPUT_BYTES, own=True)
+        answer = await self._run(address, request, left_s, left_s)
+        return answer.stdout.strip() in OTHER_SHELLS
+
+    async def _carry_out(
+        self, address: GuestAddress, request: ExecRequest, connect_deadline: float, deadline: float
+    ) -> tuple[Execution, bool]:
+        """Start a command and wait for its end; whether that had to be forced."""
+        execution, connection = await self._start(address, request, connect_deadline)
         try:
-            timed_out = not await self._ended(execution, connection, deadline, address)
+            return execution, not await self._ended(execution, connection, deadline, address)
         finally:
             if execution.let_go:
                 execution.ended.add_done_callback(lambda _: self._connections.release(address, connection))
             else:
                 self._connections.release(address, connection)
-        return execution.result(time.monotonic() - started, timed_out=timed_out, address=address)
 
     async def _ended(
         self, execution: Execution, connection: Connection, deadline: float, address: GuestAddress

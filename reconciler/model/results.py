@@ -146,6 +146,9 @@ class ExecResult(Frozen):
     stderr: str = Field(description="Standard error as text.")
     duration_s: float = Field(description="From start to end, in seconds.")
     timed_out: bool = Field(description="Its time was up, and it was ended.")
+    left_running: bool = Field(
+        default=False, description="After a time-out: something that it started as a service still holds its output."
+    )
     stdout_truncated: bool = Field(default=False, description="Some of it is left out.")
     stderr_truncated: bool = Field(default=False, description="Some of it is left out.")
     stdout_replaced: bool = Field(default=False, description="It is not all UTF-8; what is not is U+FFFD.")

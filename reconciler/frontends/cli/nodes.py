@@ -243,7 +243,8 @@ def with_prefix(prefix: str, text: str) -> str:
 
 def _remark(result: "ExecResult", node: str) -> None:
     if result.timed_out:
-        narrate(f"{node}: the time was up after {result.duration_s:.1f} s; the command was ended")
+        left = ", but something that it started as a service still runs there" if result.left_running else ""
+        narrate(f"{node}: the time was up after {result.duration_s:.1f} s; the command was ended{left}")
     for stream, omitted in (("output", result.stdout_omitted_bytes), ("error output", result.stderr_omitted_bytes)):
         if omitted:
             narrate(f"{node}: {omitted} bytes of the command's {stream} were left out")

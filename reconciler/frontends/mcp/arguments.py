@@ -31,7 +31,7 @@ Command = Annotated[
     Field(
         min_length=1,
         max_length=_COMMAND_MAX_LENGTH,
-        description="Shell command line, run by the login shell of the node's user.",
+        description="Shell command line, run by the login shell of the node's user; where that is fish, by /bin/sh.",
     ),
 ]
 Environment = Annotated[

@@ -161,10 +161,30 @@ async def test_many_commands_that_leave_something_running_take_no_room_from_othe
 async def test_a_process_that_has_left_the_group_does_not_hold_up_the_answer(
     pool: SshPool, sshd: Sshd, tmp_path: Path
 ) -> None:
-    command = f"setsid sleep 1000 & echo $! >{tmp_path}/pids; sleep 1001"
-    assert (await pool.run(sshd.address, command, timeout_s=await moments_s(pool, sshd))).timed_out
+    command = f"setsid -f sh -c 'echo $$ >{tmp_path}/pids; exec sleep 1000'; sleep 1001"
+    result = await pool.run(sshd.address, command, timeout_s=await moments_s(pool, sshd))
+    assert (result.timed_out, result.left_running) == (True, True)
     (stranger,) = await read_pids(tmp_path / "pids", 1)
     os.kill(stranger, signal.SIGKILL)  # it is there still, and the answer has come
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "setsid sh -c 'echo $$ >>{pids}; sleep 1000'; sleep 1001",
+        "setsid sh -c 'echo $$ >>{pids}; setsid sh -c \"echo \\$\\$ >>{pids}; sleep 1000\"; true' & sleep 1001",
+        "set -m; {{ echo $BASHPID >>{pids}; sleep 1000; }} & set +m; wait",
+    ],
+    ids=["a session of its own", "sessions within sessions", "a group of its own"],
+)
+async def test_a_time_out_kills_what_has_left_the_group_and_descends_from_the_command(
+    pool: SshPool, sshd: Sshd, tmp_path: Path, command: str
+) -> None:
+    pids = tmp_path / "pids"
+    command = f"exec bash -c {quote(command.format(pids=pids))}"
+    result = await pool.run(sshd.address, command, timeout_s=await moments_s(pool, sshd))
+    assert (result.timed_out, result.left_running) == (True, False)
+    await all_gone(await read_pids(pids, 2 if "true" in command else 1))
 
 
 async def test_a_cancelled_caller_leaves_no_process_behind(pool: SshPool, sshd: Sshd, tmp_path: Path) -> None:
