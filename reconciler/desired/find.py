@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.errors import TopologyNotFound
+from reconciler.files.exposure import require_unexposed
 from reconciler.settings import Settings
 from reconciler.source.problems import shown, suggestion
 
@@ -25,6 +26,8 @@ def find_topology(name_or_path: str | Path, settings: Settings) -> Path:
     for candidate in _candidates(text, settings):
         try:
             if candidate.exists():
+                if candidate.parent == settings.topology_dir:
+                    require_unexposed(settings.topology_dir)
                 return candidate
         except (OSError, ValueError):
             continue  # a name that no file system takes, or a directory that is closed to us: not there for us
@@ -38,6 +41,7 @@ def find_named(name: str, settings: Settings) -> Path:
     """
     for candidate in _named(name, settings):
         if candidate.exists():
+            require_unexposed(settings.topology_dir)
             return candidate
     raise _no_such_name(name, settings)
 

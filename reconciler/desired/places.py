@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.desired.claims import Claims
+from reconciler.files.exposure import exposure_of
 from reconciler.host.disks.uses import FileIdentity, file_identity
 from reconciler.source.problems import Finding, Location, yaml_path
 
@@ -16,13 +17,21 @@ _NAME_MAX_BYTES = 200
 
 def find_places(claims: Claims) -> Iterator[Finding]:
     """What is wrong with the places of disks and layers, whether they are there yet or not."""
-    if claims.overlay_dir is not None and (why := why_no_directory(claims.overlay_dir)):
+    if claims.overlay_dir is not None and (why := why_no_directory(claims.overlay_dir) or _exposed(claims)):
         yield Finding(("overlay_dir",), why)
     for disk in claims.disks:
         if disk.path is not None and len(os.fsencode(disk.path.name)) > _NAME_MAX_BYTES:
             message = f"{disk.path.name[:20]}... is too long a name for a disk (use at most {_NAME_MAX_BYTES} bytes)"
             yield Finding((*disk.location, "path"), message)
     yield from _files_with_two_names(claims)
+
+
+def _exposed(claims: Claims) -> str | None:
+    """How others could exchange the layers of the cluster."""
+    assert claims.overlay_dir is not None
+    directory = claims.overlay_dir / claims.cluster_name if claims.cluster_name else claims.overlay_dir
+    exposure = exposure_of(claims.overlay_dir) or exposure_of(directory)
+    return None if exposure is None else f"{exposure} (`{exposure.command}`, or use another directory)"
 
 
 def why_no_directory(path: Path) -> str | None:

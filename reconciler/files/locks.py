@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import OperationTimeout
+from reconciler.files.exposure import make_unexposed
 from reconciler.files.whole import reported
 
 _RETRY_S = 0.05
@@ -66,7 +67,7 @@ async def _lock(path: Path, operation: int, timeout_s: float) -> int:
 def _locked_now(path: Path, operation: int) -> int | None:
     """The open file, locked; None where it is held by others, or was removed meanwhile."""
     with reported(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_unexposed(path.parent, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, operation | fcntl.LOCK_NB)

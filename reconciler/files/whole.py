@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
+from reconciler.files.exposure import make_unexposed
 
 _REMEDIES = {
     errno.ENOSPC: "free some space on that file system",
@@ -34,7 +35,7 @@ def reported(path: Path | str) -> Iterator[None]:
 def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file on disk before it has its name; its directory is made (0700) where missing."""
     with reported(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_unexposed(path.parent, mode=0o700)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

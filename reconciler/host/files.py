@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
+from reconciler.files.exposure import make_unexposed
 from reconciler.host.ownership import OwnerMark, delete_owned, is_owned, not_ours, write_mark
 
 Fill = Callable[[int], None]
@@ -79,18 +80,17 @@ def second_name(path: Path) -> Path:
 
 
 def ensure_directory(path: Path, *, mode: int) -> None:
-    """Make a directory with exactly `mode`; one that exists is left as it is. Its parents get mode 0755."""
+    """Make a directory with exactly `mode`; one that exists is left as it is. Its parents get mode 0755.
+
+    Raises `Conflict` where something else stands there, or others can change it or the way there.
+    """
     with _reported(path):
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
-            path.mkdir()
-        except FileExistsError:
-            if path.is_dir():
-                return
+            make_unexposed(path, mode=mode)
+        except (FileExistsError, NotADirectoryError):
             raise Conflict(
                 f"{path} is not a directory", hint="move that file away, or set overlay_dir elsewhere"
             ) from None
-        path.chmod(mode)  # mkdir(2) applies the umask
 
 
 def names_in(directory: Path) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from reconciler.errors import Conflict, HostCapabilityMissing
+from reconciler.files.exposure import make_unexposed
 from reconciler.files.whole import sync
 from reconciler.process import run
 
@@ -28,8 +29,8 @@ class ImageCache:
     @contextmanager
     def locked(self) -> Iterator[Self]:
         """Keep other builds out; raises `Conflict` where one is running. A killed one holds nothing."""
-        self.packages_dir.mkdir(parents=True, exist_ok=True)
-        self._work_dir.mkdir(exist_ok=True)
+        for directory in (self.packages_dir, self._work_dir):
+            make_unexposed(directory, mode=0o755)
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._take(descriptor)

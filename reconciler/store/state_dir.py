@@ -2,18 +2,23 @@
 
 from pathlib import Path
 
-from reconciler.errors import StoreUnavailable
+from reconciler.errors import Conflict, StoreUnavailable
+from reconciler.files.exposure import make_unexposed
 
 
 def ensure_state_dir(directory: Path) -> None:
     """Make `directory` for its owner alone where it is missing; one that exists keeps its rights.
 
-    Raises `StoreUnavailable` when it cannot be made.
+    Raises `StoreUnavailable` when it cannot be made, or others can change it or the way there.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_unexposed(directory, mode=0o700)
     except OSError as error:
         raise directory_unusable(directory, error) from error
+    except Conflict as error:
+        raise StoreUnavailable(
+            f"the state directory {directory} is not used: {error.message}", hint=error.hint
+        ) from error
 
 
 def directory_unusable(directory: Path, error: OSError) -> StoreUnavailable:

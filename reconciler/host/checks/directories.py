@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.files.exposure import exposure_of
 from reconciler.host.checks.result import CheckResult, failed, ok, warning
 from reconciler.host.ownership import ATTRIBUTE
 from reconciler.host.virt_type.access import Account, qemu_account
@@ -35,6 +36,7 @@ def check_places(places: Sequence[Place]) -> list[CheckResult]:
     account = qemu_account()
     checks: tuple[Callable[[Place], CheckResult | None], ...] = (
         _missing,
+        _exposed,
         _not_writable,
         _without_marks,
         _without_space,
@@ -74,6 +76,12 @@ def _missing(place: Place) -> CheckResult | None:
         return failed(_name(place), "is not a directory", "move that file away, or set another directory")
     command = f"`install -d -m {place.mode:04o} {place.path}`"
     return failed(_name(place), "does not exist", command, fixable=True)
+
+
+def _exposed(place: Place) -> CheckResult | None:
+    if (exposure := exposure_of(place.path)) is None:
+        return None
+    return failed(_name(place), f"is not used: {exposure}", f"`{exposure.command}`, or set another directory")
 
 
 def _not_writable(place: Place) -> CheckResult | None:

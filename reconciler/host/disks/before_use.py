@@ -11,6 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, OperationFailed
+from reconciler.files.exposure import require_unexposed
 from reconciler.host.disks.given_format import note_format
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import observe_layer
@@ -46,6 +47,7 @@ def require_usable(of: MachineFiles, uses: Iterable[FileUse]) -> None:
         for disk in of.disks.values():
             _require_disk(disk, of, in_use)
         for path in of.plain:
+            require_unexposed(path.parent)
             _require_plain(path, in_use)
     except OSError as error:
         raise OperationFailed(f"a disk cannot be looked at: {error}", node=of.node) from error

@@ -251,7 +251,7 @@ os.setuid(65534)
 asyncio.run(registered(library(Path({str(tmp_path / "theirs")!r})), Path({str(tree)!r})))
 """
     (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs").chmod(0o777)
+    os.chown(tmp_path / "theirs", 65534, 65534)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "InvalidArgument: cannot read src/same of the tree" in done.stderr
 
