@@ -12,6 +12,7 @@ from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.snapshots import Snapshots
 from reconciler.host.links.driver import LinkDriver
 from reconciler.model.file_use import FileUse
+from reconciler.model.origin import Origin
 from reconciler.model.plan import Action
 from reconciler.model.record import ClusterRecord
 
@@ -20,11 +21,14 @@ from reconciler.model.record import ClusterRecord
 class ActContext:
     """One cluster, the drivers that change the host, and what seeds are made from.
 
+    Whatever is made carries `origin`, that of the record's generation.
+
     Once `stopping` says so, no further action is begun. `on_advance` is told of long actions how far they are,
     from 0 to 1, about each tenth.
     """
 
     record: ClusterRecord
+    origin: Origin | None
     libvirt: Libvirt
     layers: LayerDriver
     links: LinkDriver

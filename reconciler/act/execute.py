@@ -91,7 +91,7 @@ async def _execute_network(action: CreateNetwork | StartNetwork | DeleteNetwork,
         case CreateNetwork():
             for name in action.replaces:
                 await context.libvirt.delete_network(context.cluster, name)
-            await context.libvirt.create_network(context.cluster, action.name, action.network)
+            await context.libvirt.create_network(context.cluster, action.name, action.network, context.origin)
         case StartNetwork():
             await context.libvirt.start_network(context.cluster, action.name)
         case DeleteNetwork():
@@ -104,7 +104,7 @@ async def _execute_file(
 ) -> None:
     match action:
         case CreateLayer():
-            await context.layers.create_layer(action.path, action.layer, cluster=context.cluster)
+            await context.layers.create_layer(action.path, action.layer, cluster=context.cluster, origin=context.origin)
         case DeleteLayer():
             await delete_unneeded(action, context)
         case GrowLayer():
@@ -136,8 +136,8 @@ async def _define(action: DefineDomain, context: ActContext) -> None:
     based_on = record.nodes[action.node].based_on
     if nvram is not None and based_on is not None:
         copy = nvram_path(record.spec.overlay_dir, context.cluster, based_on, action.node)
-        await asyncio.to_thread(put_nvram, copy, nvram, context.cluster, action.node)
-    await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out)
+        await asyncio.to_thread(put_nvram, copy, nvram, context.cluster, action.node, context.origin)
+    await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out, context.origin)
     if nvram is not None:
         await asyncio.to_thread(delete_nvram, nvram.parent, action.node, keeping=nvram)
 
@@ -201,7 +201,7 @@ async def _ask_and_wait(node: str, context: ActContext) -> None:
 async def _write_seed(action: WriteSeed, context: ActContext) -> None:
     spec = context.record.spec
     inputs = context.seeds[action.node]
-    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest)
+    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest, context.origin)
     if action.live:
         await _update_hosts(action.node, inputs.hosts, context)
 

@@ -45,7 +45,7 @@ async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
     active = [node for node, power in action.power.items() if power is not SnapshotPower.OFF]
     await _all_of(context.snapshots.require_known_files(cluster, node) for node in active)
     journal = manifests.Journal(snapshot_name=action.name, stopped_nodes=stopped, quiesced_nodes=quiesced)
-    await asyncio.to_thread(manifests.begin_snapshot, overlay_dir, cluster, journal)
+    await asyncio.to_thread(manifests.begin_snapshot, overlay_dir, cluster, journal, context.origin)
     await _to_its_end(_take_or_clear_away(action, context, journal))
 
 
@@ -80,7 +80,7 @@ async def _take(action: TakeSnapshot, context: ActContext, stopped: tuple[str, .
     manifest = _manifest(action, context, memories, pause_s)
     await asyncio.to_thread(_publish, manifest, context)
     context.checkpoint("before Manifest")
-    await asyncio.to_thread(manifests.finish_snapshot, context.record.spec.overlay_dir, manifest)
+    await asyncio.to_thread(manifests.finish_snapshot, context.record.spec.overlay_dir, manifest, context.origin)
 
 
 async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
@@ -120,7 +120,7 @@ async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Dom
         layer = Layer(
             node=node, disk=target, size_bytes=facts.size_bytes, backing=disk.path, backing_format=disk.format
         )
-        await context.layers.create_layer(path, layer, cluster=context.cluster)
+        await context.layers.create_layer(path, layer, cluster=context.cluster, origin=context.origin)
         below = BackingFile(path=disk.path, format=disk.format)
         disks[target] = disk.model_copy(update={"path": path, "format": "qcow2", "backing": (below, *disk.backing)})
     return domain.model_copy(update={"disks": disks})
@@ -133,7 +133,7 @@ def _prepare_memories(action: TakeSnapshot, context: ActContext) -> dict[str, Pa
     active = [node for node, power in action.power.items() if power is not SnapshotPower.OFF]
     paths = {node: manifests.memory_path(overlay_dir, cluster, action.name, node) for node in active}
     for node, path in paths.items():
-        prepare_memory(path, cluster=cluster, node=node)
+        prepare_memory(path, cluster=cluster, node=node, origin=context.origin)
     return paths
 
 
@@ -164,7 +164,7 @@ def _keep_nvrams(action: TakeSnapshot, context: ActContext) -> None:
     for node, domain in action.domains.items():
         if domain.nvram is not None:
             copy = manifests.nvram_path(context.record.spec.overlay_dir, context.cluster, action.name, node)
-            keep_nvram(domain.nvram, copy, context.cluster, node)
+            keep_nvram(domain.nvram, copy, context.cluster, node, context.origin)
 
 
 async def _thaw(node: str, context: ActContext) -> None:
@@ -197,7 +197,7 @@ async def _switch(
 ) -> None:
     if action.power[node] is SnapshotPower.OFF:
         carried_out = await context.libvirt.carried_out(context.cluster, node)
-        await context.libvirt.define_domain(context.cluster, node, domain, carried_out)
+        await context.libvirt.define_domain(context.cluster, node, domain, carried_out, context.origin)
         return
     layers = {target: disk.path for target, disk in domain.disks.items() if not disk.read_only}
     await context.snapshots.switch_disks(context.cluster, node, layers, memory=memories.get(node))

@@ -47,7 +47,7 @@ async def keep_what_is_written_to(context: ActContext) -> None:
         if disks != known.disks:
             log.warning("layer_unknown_to_libvirt", cluster=context.cluster, node=node, remedy="power-cycle the node")
             wanted = known.model_copy(update={"disks": disks})
-            await context.libvirt.define_domain(context.cluster, node, wanted, found.record.carried_out)
+            await context.libvirt.define_domain(context.cluster, node, wanted, found.record.carried_out, context.origin)
 
 
 def next_layer(node: str, target: str, disk: DomainDisk, context: ActContext) -> Path:

@@ -139,6 +139,14 @@ class Controller:
         ):
             return await self.rounds.heal_by_marks(cluster, taps)
 
+    async def bind_copies(self, record: ClusterRecord) -> bool:
+        """As `Rounds.bind_copies`; whoever has the lease acts on marks that count, and on no other."""
+        async with (
+            self._turn(record.cluster_name, _BY_MARKS_S) as may_act,
+            nullcontext() if may_act else self._host.turn(_BY_MARKS_S),
+        ):
+            return await self.rounds.bind_copies(record)
+
     async def _pause(self, changes: Watch, cluster: str, generation: int, delay_s: float) -> None:
         """Wait, unless the record is changed: the status that a round itself writes is no reason for another."""
         until = time.monotonic() + delay_s

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import structlog
 
+from reconciler.act.binding import bind_copies
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
 from reconciler.controller.amendments import with_booted_files, with_ended_nodes, without_expired_faults
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import Journal, OnEvent, no_observer
+from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
 from reconciler.controller.retries import Retries
 from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round, status_of_look
 from reconciler.controller.view import View, view_of
@@ -24,12 +26,11 @@ from reconciler.desired.file_uses import recorded_uses
 from reconciler.errors import ClusterError, explained
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
-from reconciler.host.disks.manifests import read_manifests
-from reconciler.host.files import remove_empty_directory
+from reconciler.host.disks.manifests import read_manifests, remove_traces
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
-from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, Snapshot, Unknown
+from reconciler.model.origin import Origin
 from reconciler.model.plan import FlattenLayer, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
@@ -150,7 +151,8 @@ class Rounds:
         facts = await self._host_facts(record)
         observed = observed or await observe_cluster(record, self._libvirt, self._links)
         made = status.snapshots_made if status else frozenset()
-        desired = compile_document(record, facts, observed, made, now=datetime.now(UTC))
+        lineage = await lineage_of(self._store, record, observed)
+        desired = compile_document(record, facts, observed, made, lineage, now=datetime.now(UTC))
         return Difference(desired, observed, plan(desired, observed, put_off), warnings_for(record, facts))
 
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
@@ -167,6 +169,14 @@ class Rounds:
         await self._links.clear(cluster, taps)
         await self._export.forget(cluster)
         return len(shaped) + cut
+
+    async def bind_copies(self, record: ClusterRecord) -> bool:
+        """Have the marks count that files of a cluster have from those of which they are copies; whether some had."""
+        files = (*record.spec.extra_files, *record.former_files)
+        bound = await asyncio.to_thread(bind_copies, record.spec.overlay_dir, record.cluster_name, files)
+        if bound:
+            log.info("copies_taken_up", cluster=record.cluster_name, files=[str(path) for path in bound])
+        return bool(bound)
 
     async def look(self, cluster: str, found: FoundDomains | None = None) -> Look | None:
         """A cluster as it is now; None without a record. `found` is as for `observe_cluster`."""
@@ -232,7 +242,7 @@ class Rounds:
             error = explained(caught)
             await self._report_failure(view, error)
             return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
-        now = await with_ended_nodes(self._store, record, difference.observed)
+        now = record if difference.plan.foreign else await with_ended_nodes(self._store, record, difference.observed)
         if now is not record:
             return RoundResult(gone=True) if now is None else await self._work(replace(view, record=now), tell)
         return await self._act(view, difference, tell)
@@ -247,7 +257,13 @@ class Rounds:
         drifted = view.settled and _is_drift(drift.todo)
         journal = Journal(self._store, record, tell, drifted=drifted)
         journal.found(todo)
-        outcomes = await carry_out(todo, self._context(record, journal)) if todo.actions else []
+        origin = await origin_of_round(self._store, record, difference.observed, todo)
+        context = self._context(record, origin, journal)
+        if error := await sign_what_is_due(context, difference.observed, todo):
+            await journal.close()
+            await self._report_failure(view, error)
+            return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
+        outcomes = await carry_out(todo, context) if todo.actions else []
         if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
             journal.faults(view.before, {})
             await journal.close()
@@ -268,9 +284,10 @@ class Rounds:
             look=look,
         )
 
-    def _context(self, record: ClusterRecord, journal: Journal) -> ActContext:
+    def _context(self, record: ClusterRecord, origin: Origin | None, journal: Journal) -> ActContext:
         return ActContext(
             record=record,
+            origin=origin,
             libvirt=self._libvirt,
             layers=self._layers,
             links=self._links,
@@ -286,7 +303,7 @@ class Rounds:
 
     async def _forget(self, record: ClusterRecord) -> None:
         """The last step of a deletion: nothing is left but the record."""
-        remove_empty_directory(names.cluster_dir(record.spec.overlay_dir, record.cluster_name))
+        await asyncio.to_thread(remove_traces, record.spec.overlay_dir, record.cluster_name)
         await self._export.forget(record.cluster_name)
         await asyncio.to_thread(self._remove_leavings, record.cluster_name)
         self._checkpoint("before Forget")

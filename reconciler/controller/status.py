@@ -232,7 +232,8 @@ def differences(actions: Sequence[Action]) -> str:
 
 def _ready(record: ClusterRecord, plan: Plan, obstacles: tuple[Obstacle, ...], reported: Sequence[Action]) -> Condition:
     if obstacles:
-        return _verdict(ConditionType.READY, False, "Obstructed", "; ".join(obstacle.message for obstacle in obstacles))
+        reason = "OwnedElsewhere" if plan.foreign else "Obstructed"
+        return _verdict(ConditionType.READY, False, reason, "; ".join(obstacle.message for obstacle in obstacles))
     if not plan.converged:
         return _verdict(ConditionType.READY, False, "Converging", f"{len(plan.actions)} actions to go")
     if reported:

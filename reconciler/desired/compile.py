@@ -15,6 +15,7 @@ from reconciler.desired.chains import (
     needed_layers,
 )
 from reconciler.desired.left_off import with_left_off
+from reconciler.desired.marks import known_marks
 from reconciler.errors import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile import same_inbound, without_lapsing_cuts
@@ -38,6 +39,7 @@ from reconciler.model.document import (
     Unknown,
 )
 from reconciler.model.links import Inbound
+from reconciler.model.origin import Lineage
 from reconciler.model.record import ClusterRecord, NodeIntent, NodeSpec, WantedPower
 from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
 
@@ -45,6 +47,8 @@ DOMAIN_TEMPLATE_VERSION = 2
 """Raised when the XML that we render changes: every domain is then defined anew, without a restart."""
 
 SEED_TARGET = "vdz"
+
+_NO_LINEAGE = Lineage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ def compile_document(
     facts: HostFacts,
     observed: ClusterDocument,
     made: frozenset[int] = frozenset(),
+    lineage: Lineage = _NO_LINEAGE,
     *,
     now: datetime,
 ) -> ClusterDocument:
@@ -96,9 +101,17 @@ def compile_document(
 
     Of what is there, `observed`, it takes how deep the disks' layers are, and which snapshots they stand on. The
     requests in `made` were met once: where such a snapshot is gone it is lost, and not wanted a second time.
+    `lineage` says which of the origins that were found are of the record's own history.
 
     A cluster that goes and keeps its disks wants of them exactly what is there: `observed` says what that is.
     """
+    marks = known_marks(record, lineage, observed)
+    return _wanted(record, facts, observed, made, now).model_copy(update={"marks": marks})
+
+
+def _wanted(
+    record: ClusterRecord, facts: HostFacts, observed: ClusterDocument, made: frozenset[int], now: datetime
+) -> ClusterDocument:
     if record.deletion is None:
         record = with_left_off(record, observed)
         links = _links(record, observed, now)

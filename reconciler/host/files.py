@@ -94,11 +94,11 @@ def ensure_directory(path: Path, *, mode: int) -> None:
 
 
 def names_in(directory: Path) -> list[str]:
-    """The names in a directory, none where it does not exist; raises `OperationFailed` where it cannot be read."""
+    """The names in a directory, none where there is none; raises `OperationFailed` where it cannot be read."""
     try:
         with os.scandir(directory) as entries:
             return [entry.name for entry in entries]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise OperationFailed(

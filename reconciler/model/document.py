@@ -15,6 +15,7 @@ from pydantic import Field
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.links import Inbound
+from reconciler.model.origin import Origin
 from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotNode
 from reconciler.model.topology import DiskBus, Firmware, Forward
@@ -205,6 +206,17 @@ class Snapshot(Frozen):
     nodes: dict[str, SnapshotNode] = Field(default={}, exclude=True)
 
 
+class Mark(Frozen):
+    """Where a thing comes from, as it says itself; earlier versions wrote down only for which cluster."""
+
+    origin: Origin | None = None
+
+
+def mark_key(kind: str, name: str) -> str:
+    """The key of the mark that a resource of that kind has, or the cluster's directory (kind `directory`)."""
+    return f"{kind}/{name}"
+
+
 class ClusterDocument(Frozen):
     """The state of one cluster, wanted or found. A resource that is absent has no key."""
 
@@ -216,6 +228,9 @@ class ClusterDocument(Frozen):
     taps: dict[str, Tap | Unknown] = Field(default={}, description="By node; present where a domain is active.")
     links: dict[str, NodeLinks | Unknown] = Field(default={}, description="By receiving node; of the others: none.")
     snapshots: dict[str, Snapshot | Unknown] = Field(default={}, description="By name; observed where they exist.")
+    marks: dict[str, Mark | Unknown] = Field(
+        default={}, exclude=True, description="By `mark_key`; wanted are those that the record knows, of those found."
+    )
 
 
 def files_below(layer: Layer, layers: Mapping[str, Layer | Unknown]) -> tuple[BackingFile, ...]:

@@ -1,5 +1,6 @@
 """Where a thing on the host comes from: which change of a cluster's record made it, in which store."""
 
+from dataclasses import dataclass
 from typing import Self
 
 from pydantic import Field
@@ -52,3 +53,11 @@ class Origin(Frozen):
             "token": self.token,
             "state-dir": self.state_dir,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a store says to origins that were found: its own identity, and those of them that its history has."""
+
+    store: str = ""
+    known: frozenset[Origin] = frozenset()

@@ -370,6 +370,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     waiting: frozenset[str] = field(default=frozenset())  # nodes on their way down: nothing to do but look again
+    foreign: bool = False  # the obstacles are things that the record does not know: nothing is done at all
     all_or_nothing: bool = False  # nodes are put back together: what cannot be prepared for one is done to none
 
     def stages(self) -> Iterator[tuple[Action, ...]]:

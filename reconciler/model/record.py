@@ -17,6 +17,8 @@ from reconciler.model.faults import DeclaredFault, WantedFault
 from reconciler.model.topology import Boot, DiskBus, Firmware, Forward, RestartPolicy, VirtType
 
 BYTES_PER_GB = 1024**3
+UNSIGNED = ""
+"""The key of marks that earlier versions made, among those that are taken over."""
 
 
 class WantedPower(StrEnum):
@@ -173,3 +175,6 @@ class ClusterRecord(Frozen):
         default=(), description="Files of extra disks that no node has any more: kept until the disks are removed."
     )
     deletion: Deletion | None = None
+    adopted: tuple[str, ...] = Field(
+        default=(), description="Keys of the origins that were taken over; the empty one is that of marks without."
+    )

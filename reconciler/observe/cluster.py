@@ -12,7 +12,8 @@ from reconciler.host.cloud_init.driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
 from reconciler.host.disks.manifests import observe_snapshots
 from reconciler.host.libvirt.domain_xml import DomainRecord
-from reconciler.host.libvirt.driver import FoundDomain, FoundNetwork, Libvirt
+from reconciler.host.libvirt.driver import FoundDomain, Libvirt
+from reconciler.host.libvirt.networks import FoundNetwork
 from reconciler.host.links.driver import LinkDriver
 from reconciler.host.links.ports import ports_of
 from reconciler.model import names
@@ -20,6 +21,7 @@ from reconciler.model.document import (
     ClusterDocument,
     Domain,
     Layer,
+    Mark,
     Network,
     NodeLinks,
     Power,
@@ -28,9 +30,11 @@ from reconciler.model.document import (
     Snapshot,
     Tap,
     Unknown,
+    mark_key,
 )
 from reconciler.model.links import HOST, Ports
 from reconciler.model.record import ClusterRecord
+from reconciler.observe.marks import Marks, marks_of_files
 from reconciler.together import together
 
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
@@ -69,6 +73,7 @@ async def observe_cluster(
         domains=_domains(cluster, domains, marked),
         power=_power(marked),
         taps=taps,
+        marks={**files.marks, **_marks(marked, networks)},
     )
 
 
@@ -77,16 +82,23 @@ class _Files:
     layers: dict[str, Layer | Unknown]
     seeds: dict[str, Seed | Unknown]
     snapshots: dict[str, Snapshot | Unknown]
+    marks: Marks
 
 
 def _observe_files(record: ClusterRecord) -> _Files:
     """What the cluster has on disk. Blocking."""
     cluster, spec = record.cluster_name, record.spec
-    return _Files(
-        layers=observe_layers(spec.overlay_dir, cluster, (*spec.extra_files, *record.former_files)),
-        seeds=observe_seeds(spec.overlay_dir, cluster),
-        snapshots=observe_snapshots(spec.overlay_dir, cluster),
-    )
+    layers = observe_layers(spec.overlay_dir, cluster, (*spec.extra_files, *record.former_files))
+    seeds = observe_seeds(spec.overlay_dir, cluster)
+    snapshots = observe_snapshots(spec.overlay_dir, cluster)
+    return _Files(layers, seeds, snapshots, marks_of_files(record, layers, seeds, snapshots))
+
+
+def _marks(domains: "OurDomains", networks: list[FoundNetwork]) -> Marks:
+    of_domains = {mark_key("domains", node): Mark(origin=of.mark.origin) for node, (_, of) in domains.items()}
+    records = ((network.name, network.record) for network in networks)
+    of_networks = {mark_key("networks", name): Mark(origin=of.mark.origin) for name, of in records if of is not None}
+    return {**of_domains, **of_networks}
 
 
 def _network(found: FoundNetwork) -> Network | Unknown:

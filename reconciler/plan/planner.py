@@ -45,6 +45,7 @@ from reconciler.plan.documents import (
 )
 from reconciler.plan.flattening import in_its_turn, upkeep_last
 from reconciler.plan.links import known_links, set_links
+from reconciler.plan.marks import plan_marks
 from reconciler.plan.power import plan_power
 
 PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
@@ -56,6 +57,7 @@ PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]
     "taps": kinds.plan_taps,
     "links": kinds.plan_links,
     "snapshots": kinds.plan_snapshots,
+    "marks": plan_marks,
 }
 """The function that owns each field of the document."""
 
@@ -83,6 +85,8 @@ def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] 
     The order of nodes is that of `desired`. The upkeep of the nodes in `put_off` is left for later.
     """
     desired, observed = with_layers_in_order(desired), in_name_order(observed)
+    if foreign := tuple(of for of in plan_marks(desired, observed) if isinstance(of, Obstacle)):
+        return Plan(obstacles=foreign, foreign=True)
     if half_made := _sweep(observed):
         return Plan(actions=half_made)
     steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]

@@ -1,6 +1,7 @@
 """Whole clusters: define, apply, plan, start, stop, destroy."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.controller.controller import CarriedOut
@@ -17,7 +18,7 @@ from reconciler.files.roots import Reach
 from reconciler.model.document import Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
-from reconciler.service import intent, waiting
+from reconciler.service import adoption, intent, waiting
 from reconciler.service.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.service.host_paths import reach_of_commands
 from reconciler.service.inspection import Inspection
@@ -138,44 +139,77 @@ class Clusters:
         approval: Approval = NOTHING_AGREED,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """Make the record of a cluster anew whose record was lost or cannot be read: from its topology and the host.
+        """Make the record of a cluster again, from its topology and the host, and take over what others have made.
 
-        Power, disks, snapshots and requests are taken as they are there. Where only the status is damaged, the record
-        stays and a round writes the status again. Raises `Conflict` where there is nothing to mend.
+        That is for a record that was lost, cannot be read or is behind what is there, and for what another store or
+        copy has made, or a backup has put back. Power, disks, snapshots and requests are taken as they are there. Where
+        only the status is damaged, the record stays and a round writes the status again. Raises `Conflict` where there
+        is nothing to mend.
         """
         name, spec = await self._load(topology or cluster)
         require_same_cluster(name, cluster)
         damage = await self._runtime.store.discard_damaged(cluster, actor=self._actor)
         record = await self._runtime.store.get(cluster)
-        if record is None:
-            await self._carry_out(cluster, lambda: self._as_found(cluster, spec), approval, progress)
-        elif damage is not None:
+        bound = await self._bind_copies(cluster, spec, record)
+        if record is None or (await self._runtime.rounds.compare(record)).plan.foreign:
+            await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval, progress)
+        elif damage is not None or bound:
             await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
         else:
             raise Conflict(f"cluster {cluster!r} has its record", hint="`cluster_apply` converges it")
         return await self._inspection.status(cluster)
 
-    async def _as_found(self, cluster: str, spec: ClusterSpec) -> Preview:
-        """The new record of a cluster that is on the host already."""
+    async def _bind_copies(self, cluster: str, spec: ClusterSpec, record: ClusterRecord | None) -> bool:
+        """Whether some of the cluster's files were copies, as those from a backup are, and are its own now."""
+        files = record.former_files if record is not None else ()
+        whole = intent.with_spec(None, cluster, spec).model_copy(update={"former_files": files})
+        return await self._runtime.controller.bind_copies(whole)
+
+    async def _as_found(self, cluster: str, spec: ClusterSpec, behind: ClusterRecord | None) -> Preview:
+        """The new record of a cluster that is on the host already, in place of one that is `behind` it."""
         after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
         observed = (await self._runtime.rounds.compare(after)).observed
-        after = intent.with_declared_faults(intent.as_found(after, observed), now=datetime.now(UTC))
-        return await thought_through(self._runtime, None, after)
+        after = after if behind is None else adoption.counting_on(after, behind, observed)
+        after = intent.as_found(adoption.taking_over(after, observed), observed)
+        after = intent.with_declared_faults(after, now=datetime.now(UTC))
+        return replace(await thought_through(self._runtime, None, after), before=behind)
 
     async def destroy_by_marks(
-        self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
+        self,
+        cluster: str,
+        *,
+        remove_overlays: bool = False,
+        take_over: bool = False,
+        progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """All on the host that carries the cluster's mark is gone, also where its record is lost or damaged."""
+        """All on the host that carries the cluster's mark is gone, also where its record is lost or damaged.
+
+        What a store elsewhere has made goes only with `take_over`: else raises `Conflict`, which says where it is.
+        """
         require_cluster_name(cluster)
         await self._runtime.store.discard_damaged(cluster, actor=self._actor)
         readable = await self._runtime.store.get(cluster)
-        if readable is None:
-            bare = await bare_record(self._runtime, cluster)
-            await self._runtime.store.put(bare, expected_generation=0, actor=self._actor)
+        record = await self._going(readable or await bare_record(self._runtime, cluster), take_over=take_over)
+        if record is not readable:
+            generation = readable.generation if readable else 0
+            await self._runtime.store.put(record, expected_generation=generation, actor=self._actor)
         status = await self.destroy(cluster, remove_overlays=remove_overlays, progress=progress)
         if readable is None and remove_overlays:
             progress.report(_MAY_BE_LEFT)
         return status
+
+    async def _going(self, record: ClusterRecord, *, take_over: bool) -> ClusterRecord:
+        """The record of a cluster that is to go by its marks, which knows everything that may."""
+        rounds, state_dir = self._runtime.rounds, self._runtime.settings.state_dir.absolute()
+        found = await rounds.compare(record)
+        if not found.plan.foreign:
+            return record
+        bare = adoption.by_marks_alone(record)
+        after = adoption.taking_over(bare, found.observed, of=None if take_over else state_dir)
+        if (still := await rounds.compare(after, found.observed)).plan.foreign:
+            told = "; ".join(of.message for of in still.plan.obstacles)
+            raise Conflict(told, hint="`take_over` destroys it all the same")
+        return after
 
     async def start(
         self,

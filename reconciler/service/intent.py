@@ -105,7 +105,7 @@ def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRe
     Requests count on from those that the host has carried out: a lower number would pass for one that was met. A
     newest layer that cannot be read counts as well, so that it is reported and no older one takes its place.
     """
-    root, extra = _newest_revisions(observed)
+    root, extra = newest_revisions(observed)
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
         power = observed.power.get(name)
@@ -116,7 +116,7 @@ def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRe
     return _with_found_snapshots(_each(record, change), observed)
 
 
-def _newest_revisions(observed: ClusterDocument) -> tuple[dict[str, int], dict[str, int]]:
+def newest_revisions(observed: ClusterDocument) -> tuple[dict[str, int], dict[str, int]]:
     """By node: of the root disk's layers, and of the extra disks'."""
     root: dict[str, int] = {}
     extra: dict[str, int] = {}

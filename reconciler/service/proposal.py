@@ -1,6 +1,7 @@
 """A change that is thought through before it is written: what it would do, and whether that was agreed to."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from reconciler.controller.controller import as_error
 from reconciler.controller.round import Difference
@@ -10,7 +11,7 @@ from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.plan.standstill import way_back
-from reconciler.service import intent
+from reconciler.service import adoption, intent
 from reconciler.service.plan_view import AGREED_TO_BY, resource_address
 from reconciler.service.preview import Preview
 from reconciler.service.runtime import Runtime
@@ -44,15 +45,18 @@ async def thought_through(
     found = await runtime.rounds.compare(after)
     if start and before is not None and (still := _with_way_back(before, after, found)) != after:
         after, found = still, await runtime.rounds.compare(still, found.observed)
-    whole = _with_consequences(before, after, found)
+    whole = _with_consequences(before, after, found, runtime.settings.state_dir.absolute())
     final = found if whole == after else await runtime.rounds.compare(whole, found.observed)
     preview = Preview(before, whole, final)
     return replace(preview, drift=await _drift(runtime, preview)) if final.plan.actions else preview
 
 
-def _with_consequences(before: ClusterRecord | None, after: ClusterRecord, found: Difference) -> ClusterRecord:
+def _with_consequences(
+    before: ClusterRecord | None, after: ClusterRecord, found: Difference, state_dir: Path
+) -> ClusterRecord:
     if before is None:
-        return intent.on_kept_disks(after, found.observed)
+        kept = adoption.on_disks_of_a_lost_store(after, found.observed, state_dir)
+        return intent.on_kept_disks(kept, found.observed)
     restart = nodes_to_restart(found.plan) - intent.recreated_nodes(before, after)
     return intent.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from reconciler.errors import ClusterNotFound, InvalidArgument, StoreUnavailable
 from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot, Unknown
-from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
+from reconciler.model.record import UNSIGNED, ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
 from reconciler.model.topology import Forward
 from reconciler.service.runtime import Runtime
 from reconciler.store.patch import patched
@@ -110,7 +110,8 @@ async def bare_record(runtime: Runtime, cluster: str) -> ClusterRecord:
     if not (consoles or networks or (overlay_dir / cluster).is_dir()):
         raise ClusterNotFound(f"nothing on this host belongs to a cluster named {cluster!r}")
     spec = _bare_spec(runtime, overlay_dir)
-    bare = ClusterRecord(cluster_name=cluster, spec=spec, nodes={}, deletion=Deletion(remove_overlays=False))
+    keep = Deletion(remove_overlays=False)
+    bare = ClusterRecord(cluster_name=cluster, spec=spec, nodes={}, deletion=keep, adopted=(UNSIGNED,))
     return await with_found_files(runtime, bare)
 
 

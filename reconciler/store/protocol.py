@@ -13,7 +13,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
 from reconciler.model.moments import Moment
-from reconciler.model.origin import Origin
+from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 
@@ -106,8 +106,8 @@ class Store(Protocol):
         """What marks the things that this generation of the record makes; None where there never was one."""
         ...
 
-    async def own_origins(self, cluster_name: str, found: Collection[Origin]) -> frozenset[Origin]:
-        """Those of the origins found on the host that are in this store's history of the cluster.
+    async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
+        """The store's identity, and which of the origins found on the host are in its history of the cluster.
 
         A copy of a store has its identity, and goes on with the same numbers; its later generations are not known here.
         """

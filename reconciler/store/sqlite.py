@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError
 from reconciler.errors import Conflict, InvalidArgument, RecordUnreadable
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
-from reconciler.model.origin import Origin
+from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store import tables
@@ -79,8 +79,8 @@ class SqliteStore:
     async def origin(self, cluster_name: str, generation: int) -> Origin | None:
         return await self._read(lambda connection: tables.origin(connection, cluster_name, generation, self._state_dir))
 
-    async def own_origins(self, cluster_name: str, found: Collection[Origin]) -> frozenset[Origin]:
-        return await self._read(lambda connection: tables.own_origins(connection, cluster_name, found))
+    async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
+        return await self._read(lambda connection: tables.lineage(connection, cluster_name, found))
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
         return await self._read(lambda connection: _status(connection, cluster_name))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from reconciler.model.event import ClusterEvent
-from reconciler.model.origin import Origin
+from reconciler.model.origin import Lineage, Origin
 
 KEPT_EVENTS = 1000
 """Events that each cluster keeps; older ones go."""
@@ -62,11 +62,12 @@ def origin(connection: sqlite3.Connection, name: str, generation: int, state_dir
     return Origin(store=row[0], generation=generation, token=row[1], state_dir=str(state_dir.absolute()))
 
 
-def own_origins(connection: sqlite3.Connection, name: str, found: Collection[Origin]) -> frozenset[Origin]:
-    """Those that are in the history of the cluster."""
-    known = connection.execute(
-        "SELECT store, generation, token FROM identity, history WHERE cluster_name = ?"
+def lineage(connection: sqlite3.Connection, name: str, found: Collection[Origin]) -> Lineage:
+    """Whose those origins are; each is looked up by its generation."""
+    store = str(connection.execute("SELECT store FROM identity").fetchone()[0])
+    ours = connection.execute(
+        "SELECT generation, token FROM history WHERE cluster_name = ?"
         " AND generation IN (SELECT value FROM json_each(?))",
         (name, json.dumps([of.generation for of in found])),
     ).fetchall()
-    return frozenset(of for of in found if (of.store, of.generation, of.token) in known)
+    return Lineage(store, frozenset(of for of in found if of.store == store and (of.generation, of.token) in ours))

@@ -75,6 +75,7 @@ def bare_context(
     """What the runner itself needs of a context."""
     return ActContext(
         record=record,
+        origin=None,
         libvirt=_UNUSED,
         layers=_UNUSED,
         links=_UNUSED,

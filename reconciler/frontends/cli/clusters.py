@@ -153,7 +153,7 @@ def adopt(
     allow_data_loss: AllowDataLoss = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Make the lost record of a cluster again, from its topology and from what is there on the host."""
+    """Make the record of a cluster again, from its topology and the host, and take over what another store has made."""
     manner = Manner(output=output)
     wanted = given(topology, manner) if topology is not None else None
 
@@ -249,17 +249,25 @@ def destroy(
     force: Annotated[
         bool, typer.Option("--force", help="Go by the marks on the host alone where the record is lost or unreadable.")
     ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="With --force: also what a store elsewhere has made."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before disks are deleted.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
     """Take a cluster's machines and network away. Its disks stay and are taken up again by a later apply."""
     manner = Manner(output=output, when_interrupted="the cluster stays to be destroyed: run it again")
+    if take_over and not force:
+        raise typer.BadParameter("goes with --force", param_hint="--take-over")
     if remove_overlays and not yes:
         _require_consent(cluster, manner)
 
     async def work(use: UseCases) -> "ClusterStatus":
         if force:
-            return await use.clusters.destroy_by_marks(cluster, remove_overlays=remove_overlays, progress=use.progress)
+            return await use.clusters.destroy_by_marks(
+                cluster, remove_overlays=remove_overlays, take_over=take_over, progress=use.progress
+            )
         return await use.clusters.destroy(cluster, remove_overlays=remove_overlays, progress=use.progress)
 
     return present(work, manner, _show_status)

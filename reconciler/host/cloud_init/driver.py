@@ -9,10 +9,12 @@ from pathlib import Path
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.host.cloud_init.codec import SeedInputs, parse_host_key, render_seed
 from reconciler.host.cloud_init.iso import parse_iso, render_iso
-from reconciler.host.files import CLUSTER_DIR_MODE, delete_file, ensure_directory, names_in, replace_file
+from reconciler.host.directories import ensure_our_directory
+from reconciler.host.files import delete_file, names_in, replace_file
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark
 from reconciler.model.document import Seed, Unknown
 from reconciler.model.names import cluster_dir, host_key_path, seed_path
+from reconciler.model.origin import Origin
 
 _SEED_SUFFIX = ".seed.iso"
 _PRIVATE_MODE = 0o600
@@ -33,16 +35,18 @@ def observe_seeds(overlay_dir: Path, cluster: str) -> dict[str, Seed | Unknown]:
     return {node: seed for node, seed in observed if seed is not None}
 
 
-def write_seed(overlay_dir: Path, inputs: SeedInputs, digest: str) -> None:
+def write_seed(overlay_dir: Path, inputs: SeedInputs, digest: str, origin: Origin | None = None) -> None:
     """Write a node's seed in place of an older one; its host key is made once and kept.
 
     Raises `Conflict` where a file that is not ours has one of the names.
     """
-    ensure_directory(cluster_dir(overlay_dir, inputs.cluster_name), mode=CLUSTER_DIR_MODE)
-    private, public = _ensure_host_key(overlay_dir, inputs.cluster_name, inputs.node)
-    mark = OwnerMark(cluster=inputs.cluster_name, node=inputs.node, kind=OwnedKind.SEED, facts={_DIGEST_FACT: digest})
+    cluster, node = inputs.cluster_name, inputs.node
+    ensure_our_directory(cluster_dir(overlay_dir, cluster), cluster, origin)
+    private, public = _ensure_host_key(overlay_dir, cluster, node, origin)
+    facts = {_DIGEST_FACT: digest}
+    mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.SEED, facts=facts, origin=origin)
     image = render_iso(render_seed(inputs, private, public).by_name())
-    replace_file(seed_path(overlay_dir, inputs.cluster_name, inputs.node), image, mark, mode=_PRIVATE_MODE)
+    replace_file(seed_path(overlay_dir, cluster, node), image, mark, mode=_PRIVATE_MODE)
 
 
 def delete_seed(overlay_dir: Path, cluster: str, node: str) -> None:
@@ -50,9 +54,14 @@ def delete_seed(overlay_dir: Path, cluster: str, node: str) -> None:
 
     The seed is what is observed: as long as it is there, a deletion that was interrupted is finished later.
     """
-    private = host_key_path(overlay_dir, cluster, node)
-    for path in (public_key_path(private), private, seed_path(overlay_dir, cluster, node)):
+    for path in files_of_seed(overlay_dir, cluster, node):
         delete_file(path, cluster)
+
+
+def files_of_seed(overlay_dir: Path, cluster: str, node: str) -> list[Path]:
+    """A node's host key and its seed, which is what is observed, and so the last."""
+    private = host_key_path(overlay_dir, cluster, node)
+    return [public_key_path(private), private, seed_path(overlay_dir, cluster, node)]
 
 
 def read_host_key(overlay_dir: Path, cluster: str, node: str) -> str | None:
@@ -94,13 +103,13 @@ def _unknown(error: Conflict | OperationFailed) -> Unknown:
     return Unknown(unknown=str(error), code=error.code, terminal=isinstance(error, Conflict))
 
 
-def _ensure_host_key(overlay_dir: Path, cluster: str, node: str) -> tuple[str, str]:
+def _ensure_host_key(overlay_dir: Path, cluster: str, node: str, origin: Origin | None) -> tuple[str, str]:
     """The node's key pair: as it is on disk, else as its seed carries it, else new. The private file comes first."""
     path = host_key_path(overlay_dir, cluster, node)
     kept = _read_private_key(path, cluster)
     private = kept or _key_in_seed(seed_path(overlay_dir, cluster, node), cluster) or _new_private_key(cluster, node)
     public = _public_line(private, path)
-    mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.HOST_KEY)
+    mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.HOST_KEY, origin=origin)
     if kept is None:
         replace_file(path, private.encode(), mark, mode=_PRIVATE_MODE)
     if read_host_key(overlay_dir, cluster, node) != public:

@@ -12,16 +12,18 @@ from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.files.space import free_bytes, require_space
+from reconciler.host.directories import ensure_our_directory
 from reconciler.host.disks.empty import EmptyImages, Shape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.disks.lent import lent_file, owner_facts, taken_over
 from reconciler.host.disks.qcow2 import ImageFacts
-from reconciler.host.files import CLUSTER_DIR_MODE, Fill, create_file, delete_file, ensure_directory, names_in
+from reconciler.host.files import Fill, create_file, delete_file, names_in
 from reconciler.host.magic import QCOW2, RAW
 from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import ROOT_DISK, cluster_dir, parse_layer_name
+from reconciler.model.origin import Origin
 
 LAYER_MODE = 0o600
 FROZEN_MODE = 0o440
@@ -116,7 +118,7 @@ class LayerDriver:
     def __init__(self) -> None:
         self._empty_images = EmptyImages()
 
-    async def create_layer(self, path: Path, layer: Layer, *, cluster: str) -> None:
+    async def create_layer(self, path: Path, layer: Layer, *, cluster: str, origin: Origin | None = None) -> None:
         """Make the layer at `path`, with its directory where that is the cluster's own.
 
         Done already is success. Raises `Conflict` where something else stands there, `ImageNotFound` where the
@@ -124,9 +126,10 @@ class LayerDriver:
         """
         if await asyncio.to_thread(_is_made, path, layer, cluster):
             return
-        await asyncio.to_thread(_prepare, path, layer, cluster)
+        await asyncio.to_thread(_prepare, path, layer, cluster, origin)
         fill = await self._filling(layer)
-        mark = OwnerMark(cluster=cluster, node=layer.node, kind=OwnedKind.LAYER, facts=_facts_of(path, layer))
+        facts = _facts_of(path, layer)
+        mark = OwnerMark(cluster=cluster, node=layer.node, kind=OwnedKind.LAYER, facts=facts, origin=origin)
         try:
             await asyncio.to_thread(create_file, path, fill, mark, mode=LAYER_MODE)
         except FileExistsError:
@@ -268,10 +271,10 @@ def _differences(found: Layer, wanted: Layer) -> list[str]:
     ]
 
 
-def _prepare(path: Path, layer: Layer, cluster: str) -> None:
+def _prepare(path: Path, layer: Layer, cluster: str, origin: Origin | None) -> None:
     _check_backing(path, layer)
     if path.parent.name == cluster and _is_layer_name(path.name):
-        ensure_directory(path.parent, mode=CLUSTER_DIR_MODE)
+        ensure_our_directory(path.parent, cluster, origin)
     _check_space(path)
 
 

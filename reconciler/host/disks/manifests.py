@@ -1,26 +1,39 @@
 """Snapshots on disk: a directory each, which the manifest in it makes a snapshot.
 
-`journal.json` is there from before the first node is stopped until the manifest is written. A directory without
-a manifest is what an interrupted snapshot, or an interrupted deletion, has left.
+`journal.json` is there from before the first node is stopped until the manifest is written. A directory of ours without
+a manifest is what an interrupted snapshot, or an interrupted deletion, has left. What others put among snapshots, or
+into one, is not ours to sweep: it stays, and costs its own name alone.
 """
 
-import shutil
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from reconciler.errors import Conflict, ErrorCode, OperationFailed
-from reconciler.host.files import CLUSTER_DIR_MODE, delete_file, ensure_directory, names_in, read_owned, replace_file
-from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours
+from reconciler.host.directories import ensure_our_directory
+from reconciler.host.files import (
+    CLUSTER_DIR_MODE,
+    delete_file,
+    ensure_directory,
+    names_in,
+    read_owned,
+    remove_empty_directory,
+    replace_file,
+)
+from reconciler.host.ownership import ATTRIBUTE, OwnedKind, OwnerMark, is_owned, not_ours, read_mark
 from reconciler.model import names
 from reconciler.model.base import Frozen
 from reconciler.model.document import Snapshot, Unknown
+from reconciler.model.origin import Origin
 from reconciler.model.snapshot import Manifest
 
 _MANIFEST = "manifest.json"
 _JOURNAL = "journal.json"
 _MODE = 0o600
+_ALL = "*"
+"""What is observed in place of all snapshots where there is no directory for them; no snapshot has that name."""
 
 
 class Journal(Frozen):
@@ -48,68 +61,116 @@ def nvram_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
 
 def observe_snapshots(overlay_dir: Path, cluster: str) -> dict[str, Snapshot | Unknown]:
     """Every snapshot of a cluster, half-made ones too. Blocking."""
-    found = names_in(names.cluster_dir(overlay_dir, cluster) / "snapshots")
-    return {name: _observe(overlay_dir, cluster, name) for name in sorted(found)}
+    directory = _directory_of_all(overlay_dir, cluster)
+    if directory.exists() and not directory.is_dir():
+        return {_ALL: _unknown(not_ours(directory, cluster))}
+    seen = ((name, _observe(overlay_dir, cluster, name)) for name in sorted(names_in(directory)))
+    return {name: found for name, found in seen if found is not None}
+
+
+def snapshot_mark(overlay_dir: Path, cluster: str, name: str) -> OwnerMark | None:
+    """The mark of a snapshot, or of one that is being made; None where nothing of ours is there, or it went."""
+    directory = snapshot_dir(overlay_dir, cluster, name)
+    for path in (directory / _MANIFEST, directory / _JOURNAL, directory):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if (mark := read_mark(path)) is not None and mark.cluster == cluster:
+                return mark
+    return None
+
+
+def files_of_snapshot(overlay_dir: Path, cluster: str, name: str) -> list[Path]:
+    """All that is in the directory of a snapshot, what `snapshot_mark` goes by last."""
+    directory = snapshot_dir(overlay_dir, cluster, name)
+    return sorted((directory / entry for entry in names_in(directory)), key=lambda path: path.name == _MANIFEST)
 
 
 def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
     """The manifests that can be read, oldest first. Blocking."""
     found: list[Manifest] = []
-    for name in names_in(names.cluster_dir(overlay_dir, cluster) / "snapshots"):
+    for name in names_in(_directory_of_all(overlay_dir, cluster)):
         with suppress(OperationFailed, Conflict):  # it is observed as unknown, and reported by every round
             manifest = _read_manifest(snapshot_dir(overlay_dir, cluster, name), cluster)
             found.extend([manifest] if manifest is not None else [])
     return sorted(found, key=lambda manifest: (manifest.created_at, manifest.request))
 
 
-def begin_snapshot(overlay_dir: Path, cluster: str, journal: Journal) -> None:
+def begin_snapshot(overlay_dir: Path, cluster: str, journal: Journal, origin: Origin | None = None) -> None:
     """Write down which nodes are about to be stopped."""
     directory = snapshot_dir(overlay_dir, cluster, journal.snapshot_name)
-    for path in (names.cluster_dir(overlay_dir, cluster), directory.parent, directory):
-        ensure_directory(path, mode=CLUSTER_DIR_MODE)
-    _write(directory / _JOURNAL, journal, cluster)
+    ensure_our_directory(names.cluster_dir(overlay_dir, cluster), cluster, origin)
+    ensure_directory(directory.parent, mode=CLUSTER_DIR_MODE)
+    ensure_our_directory(directory, cluster, origin)
+    _write(directory / _JOURNAL, journal, cluster, origin)
 
 
-def finish_snapshot(overlay_dir: Path, manifest: Manifest) -> None:
+def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None = None) -> None:
     """Make a snapshot exist. Whoever had to be let run on runs, so there is nothing to be cleared up any more."""
     cluster = manifest.cluster_name
     directory = snapshot_dir(overlay_dir, cluster, manifest.snapshot_name)
     delete_file(directory / _JOURNAL, cluster)
-    _write(directory / _MANIFEST, manifest, cluster)
+    _write(directory / _MANIFEST, manifest, cluster, origin)
 
 
 def read_journal(overlay_dir: Path, cluster: str, name: str) -> Journal | None:
     """What an interrupted snapshot was about to do; None where it did not get so far."""
     content = read_owned(snapshot_dir(overlay_dir, cluster, name) / _JOURNAL, cluster)
-    return None if content is None else Journal.model_validate_json(content)
+    try:
+        return None if content is None else Journal.model_validate_json(content)
+    except ValidationError:  # nobody knows which nodes were to be stopped: those that stand still are reported
+        return None
 
 
 def remove_snapshot(overlay_dir: Path, cluster: str, name: str) -> None:
-    """Delete a snapshot: its manifest first, which ends it, then everything beside it."""
+    """Delete a snapshot: its manifest first, which ends it, then all beside it that is ours, the journal last.
+
+    Where something of others is among it the directory stays to them, and is not ours any more.
+    """
     directory = snapshot_dir(overlay_dir, cluster, name)
-    if not directory.is_dir():
+    if not directory.is_dir() or directory.is_symlink():
         return
     delete_file(directory / _MANIFEST, cluster)
     try:
-        shutil.rmtree(directory)
+        for path in sorted(directory.iterdir(), key=lambda path: path.name == _JOURNAL):
+            if is_owned(path, cluster) and not path.is_dir():
+                path.unlink()
+        _leave(directory, cluster)
     except OSError as error:
         raise OperationFailed(f"cannot remove {directory}: {error.strerror}") from error
-    if not names_in(directory.parent):
-        directory.parent.rmdir()
+    remove_empty_directory(directory.parent)
 
 
-def _observe(overlay_dir: Path, cluster: str, name: str) -> Snapshot | Unknown:
+def remove_traces(overlay_dir: Path, cluster: str) -> None:
+    """Remove the directories of snapshots that hold nothing, and so the cluster's own if nothing is left in it."""
+    directory = _directory_of_all(overlay_dir, cluster)
+    for path in (*(directory / name for name in names_in(directory)), directory, directory.parent):
+        if path.is_dir() and not path.is_symlink():
+            remove_empty_directory(path)
+
+
+def _leave(directory: Path, cluster: str) -> None:
+    if names_in(directory):
+        if is_owned(directory, cluster):
+            os.removexattr(directory, ATTRIBUTE)
+    else:
+        directory.rmdir()
+
+
+def _directory_of_all(overlay_dir: Path, cluster: str) -> Path:
+    return names.cluster_dir(overlay_dir, cluster) / "snapshots"
+
+
+def _observe(overlay_dir: Path, cluster: str, name: str) -> Snapshot | Unknown | None:
     directory = snapshot_dir(overlay_dir, cluster, name)
     try:
         manifest = _read_manifest(directory, cluster)
         if manifest is None:
-            _require_ours(directory, cluster)
+            return _half_made(directory, cluster)
     except OperationFailed as error:
         return Unknown(unknown=str(error), code=ErrorCode.SNAPSHOT_FAILED)
-    except (Conflict, OSError) as error:
-        return Unknown(unknown=str(error), code=ErrorCode.CONFLICT, terminal=True)
-    if manifest is None:
-        return Snapshot(request=0, include_memory=False, half_made=True)
+    except Conflict as error:
+        return _unknown(error)
+    except OSError as error:
+        return Unknown(unknown=f"{directory} cannot be read: {error.strerror}", code=ErrorCode.OPERATION_FAILED)
     return Snapshot(request=manifest.request, include_memory=manifest.include_memory, nodes=manifest.nodes)
 
 
@@ -126,15 +187,28 @@ def _read_manifest(directory: Path, cluster: str) -> Manifest | None:
         ) from error
 
 
-def _require_ours(directory: Path, cluster: str) -> None:
-    """Raise `Conflict` unless all that stands there is what a snapshot of the cluster leaves when it is interrupted."""
+def _half_made(directory: Path, cluster: str) -> Snapshot | None:
+    """What is left of an interrupted snapshot; None for an empty directory, which is nobody's.
+
+    Ours is what is marked, or has our journal. Earlier versions marked no directories: of theirs all that is in it is
+    marked. Raises `Conflict` where it is not ours.
+    """
     if not directory.is_dir() or directory.is_symlink():
         raise not_ours(directory, cluster)
-    for entry in sorted(directory.iterdir()):
-        if not is_owned(entry, cluster):
-            raise not_ours(entry, cluster)
+    entries = sorted(directory.iterdir())
+    marked = [entry for entry in entries if is_owned(entry, cluster)]
+    is_ours = is_owned(directory, cluster) or any(entry.name == _JOURNAL for entry in marked)
+    if is_ours or (entries and marked == entries):
+        return Snapshot(request=0, include_memory=False, half_made=True)
+    if not entries:
+        return None
+    raise not_ours(next(entry for entry in entries if entry not in marked), cluster)
 
 
-def _write(path: Path, content: Frozen, cluster: str) -> None:
-    mark = OwnerMark(cluster=cluster, kind=OwnedKind.MANIFEST)
+def _unknown(error: Conflict) -> Unknown:
+    return Unknown(unknown=str(error), code=ErrorCode.CONFLICT, terminal=True)
+
+
+def _write(path: Path, content: Frozen, cluster: str, origin: Origin | None) -> None:
+    mark = OwnerMark(cluster=cluster, kind=OwnedKind.MANIFEST, origin=origin)
     replace_file(path, content.model_dump_json(indent=2).encode(), mark, mode=_MODE)

@@ -13,6 +13,7 @@ from reconciler.host.libvirt.mark import DomainMark, domain_mark_element, parse_
 from reconciler.host.libvirt.xml import element_text, parse_element
 from reconciler.model import names
 from reconciler.model.document import BackingFile, DirectBoot, Domain, DomainDisk
+from reconciler.model.origin import Origin
 from reconciler.model.plan import Epochs
 from reconciler.model.topology import DiskBus, Firmware
 
@@ -37,19 +38,22 @@ class DomainRecord:
         return Epochs(boot=self.mark.boot_epoch, resume=self.mark.resume_epoch)
 
 
-def domain_mark(cluster: str, node: str, domain: Domain, carried_out: Epochs) -> DomainMark:
+def domain_mark(
+    cluster: str, node: str, domain: Domain, carried_out: Epochs, origin: Origin | None = None
+) -> DomainMark:
     """The mark of a domain of ours."""
     return DomainMark(
-        cluster, node, domain.role, domain.template, carried_out.boot, carried_out.resume, domain.boot_files
+        cluster, node, domain.role, domain.template, carried_out.boot, carried_out.resume, domain.boot_files, origin
     )
 
 
-def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs) -> str:
+def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs, origin: Origin | None = None) -> str:
     """The persistent definition of a node."""
     root = ET.Element("domain", type=domain.virt_type)
     _text(root, "name", names.domain_name(cluster, node))
     _text(root, "uuid", domain.uuid)
-    _child(root, "metadata").append(domain_mark_element(domain_mark(cluster, node, domain, carried_out)))
+    mark = domain_mark(cluster, node, domain, carried_out, origin)
+    _child(root, "metadata").append(domain_mark_element(mark))
     _text(root, "memory", str(domain.memory_mb), unit="MiB")
     _text(root, "vcpu", str(domain.vcpus))
     _render_os(root, domain)

@@ -4,20 +4,20 @@ Every method is idempotent: what is already as asked is a success. Every method 
 for our mark first and raises `Conflict` where it is missing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import libvirt
 
-from reconciler.errors import Conflict, LibvirtUnavailable
+from reconciler.errors import LibvirtUnavailable
+from reconciler.host.libvirt import networks
 from reconciler.host.libvirt.connection import Connection, LibvirtSilent
 from reconciler.host.libvirt.definition import read_persistent
 from reconciler.host.libvirt.domain_xml import (
     DomainRecord,
-    domain_mark,
     has_scsi,
     parse_domain,
     render_disk,
@@ -26,8 +26,8 @@ from reconciler.host.libvirt.domain_xml import (
 )
 from reconciler.host.libvirt.file_uses import file_uses_of
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
-from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, bare_domain_mark
-from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network
+from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, DomainMark, bare_domain_mark
+from reconciler.host.libvirt.networks import FoundNetwork, names_of
 from reconciler.host.libvirt.power import read_power
 from reconciler.host.libvirt.serial_line import SerialLine
 from reconciler.host.libvirt.snapshots import Snapshots
@@ -35,6 +35,7 @@ from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Halt, Network, PowerState, Unknown
 from reconciler.model.file_use import FileUse
+from reconciler.model.origin import Origin
 from reconciler.model.plan import Epochs
 from reconciler.model.topology import DiskBus
 from reconciler.together import together
@@ -66,14 +67,6 @@ class FoundDomain:
     halt: Halt | Unknown | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundNetwork:
-    """A network; `record` is None where it does not carry our mark."""
-
-    name: str
-    record: NetworkRecord | None
-
-
 class Libvirt:
     """libvirt as this program uses it."""
 
@@ -81,7 +74,7 @@ class Libvirt:
         self._uri = uri
         self.connection = Connection(uri)
         self._domains = SharedLook(partial(self.connection.ask, _list_domains))
-        self._networks = SharedLook(partial(self.connection.ask, _list_networks))
+        self._networks = SharedLook(partial(self.connection.ask, networks.list_networks))
         self.snapshots = Snapshots(self.connection)
 
     def close(self) -> None:
@@ -128,25 +121,35 @@ class Libvirt:
 
     # Networks.
 
-    async def create_network(self, cluster: str, name: str, network: Network) -> None:
+    async def create_network(self, cluster: str, name: str, network: Network, origin: Origin | None = None) -> None:
         """Define a network and start it; one of ours with that name is taken away first when it differs."""
-        await self.connection.call(cluster, partial(_create_network, cluster=cluster, name=name, network=network))
+        create = partial(networks.create_network, cluster=cluster, name=name, network=network, origin=origin)
+        await self.connection.call(cluster, create)
+
+    async def sign_network(self, cluster: str, name: str, origin: Origin) -> None:
+        """Write down where a network comes from; one that is gone, or is up without a definition, is left alone."""
+        await self.connection.call(cluster, partial(networks.sign_network, cluster=cluster, name=name, origin=origin))
 
     async def start_network(self, cluster: str, name: str) -> None:
         """Start a defined network."""
-        await self.connection.call(cluster, partial(_start_network, cluster=cluster, name=name))
+        await self.connection.call(cluster, partial(networks.start_network, cluster=cluster, name=name))
 
     async def delete_network(self, cluster: str, name: str) -> None:
         """Stop and undefine a network."""
-        await self.connection.call(cluster, partial(_delete_network, cluster=cluster, name=name))
+        await self.connection.call(cluster, partial(networks.delete_network, cluster=cluster, name=name))
 
     # Domains.
 
-    async def define_domain(self, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> None:
+    async def define_domain(
+        self, cluster: str, node: str, domain: Domain, carried_out: Epochs, origin: Origin | None = None
+    ) -> None:
         """Write the persistent definition; a running machine is not touched."""
-        await self.connection.call(
-            cluster, partial(_define_domain, cluster=cluster, node=node, domain=domain, done=carried_out)
-        )
+        define = partial(_define_domain, cluster=cluster, node=node, domain=domain, done=carried_out, origin=origin)
+        await self.connection.call(cluster, define)
+
+    async def sign_domain(self, cluster: str, node: str, origin: Origin) -> None:
+        """Write down where a definition comes from; one that is gone is left alone."""
+        await self.connection.call(cluster, partial(_sign_domain, cluster=cluster, node=node, origin=origin))
 
     async def undefine_domain(self, cluster: str, node: str) -> None:
         """Remove a definition with managed saves and snapshot metadata; UEFI's variables stay with the disks."""
@@ -209,7 +212,7 @@ class _Listed:
 
 def _list_domains(handle: Any) -> dict[str, dict[str, _Listed]]:
     """Every domain whose name could be one of ours, by cluster and node."""
-    transient = _names(handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT))
+    transient = names_of(handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT))
     listed: dict[str, dict[str, _Listed]] = {}
     for domain in handle.listAllDomains():
         name = domain.name()
@@ -261,77 +264,12 @@ def _open_files(domain: Any) -> frozenset[str] | None:
     )
 
 
-def _list_networks(handle: Any) -> list[FoundNetwork]:
-    """Every network, whosever it is."""
-    active = _names(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE))
-    transient = _names(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_TRANSIENT))
-    seen = (
-        _look_at_network(network, active=network.name() in active, persistent=network.name() not in transient)
-        for network in handle.listAllNetworks()
-    )
-    return [found for found in seen if found is not None]
-
-
-def _look_at_network(network: Any, *, active: bool, persistent: bool) -> FoundNetwork | None:
-    try:
-        xml = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if active and persistent else 0)
-        return FoundNetwork(network.name(), parse_network(xml, active=active))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # went between the listing and the look
-            return None
-        raise
-
-
-def _names(listed: Iterable[Any]) -> frozenset[str]:
-    return frozenset(of.name() for of in listed)
-
-
-def _create_network(handle: Any, *, cluster: str, name: str, network: Network) -> None:
-    _delete_network(handle, cluster=cluster, name=name)
-    made = handle.networkDefineXML(render_network(cluster, name, network))
-    try:
-        made.create()
-    except libvirt.libvirtError:
-        made.undefine()  # one that cannot be started would stand in the way of others
-        raise
-
-
-def _start_network(handle: Any, *, cluster: str, name: str) -> None:
-    network = _our_network(handle, cluster, name)
-    if network is not None and not network.isActive():
-        network.create()
-
-
-def _delete_network(handle: Any, *, cluster: str, name: str) -> None:
-    network = _our_network(handle, cluster, name)
-    if network is None:
-        return
-    if network.isActive():
-        network.destroy()
-    if _our_network(handle, cluster, name) is not None:  # a transient one goes when it is stopped
-        network.undefine()
-
-
-def _our_network(handle: Any, cluster: str, name: str) -> Any:
-    try:
-        network = handle.networkLookupByName(name)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:
-            return None
-        raise
-    record = parse_network(network.XMLDesc(0), active=True)
-    if record is None or record.mark.cluster != cluster:
-        raise Conflict(
-            f"a network named {name!r} is there that is not of cluster {cluster!r}",
-            hint="give the network of the topology another name",
-        )
-    return network
-
-
-def _define_domain(handle: Any, *, cluster: str, node: str, domain: Domain, done: Epochs) -> None:
+def _define_domain(
+    handle: Any, *, cluster: str, node: str, domain: Domain, done: Epochs, origin: Origin | None
+) -> None:
     if (there := find_domain(handle, cluster, node)) is not None:
         require_mark(there, cluster, node)
-    handle.defineXML(render_domain(cluster, node, domain, done))
+    handle.defineXML(render_domain(cluster, node, domain, done, origin))
 
 
 def _undefine_domain(handle: Any, *, cluster: str, node: str) -> None:
@@ -396,9 +334,21 @@ def _write_epochs(domain: Any, *, boot_epoch: int | None = None, resume_epoch: i
         boot=before.boot if boot_epoch is None else boot_epoch,
         resume=before.resume if resume_epoch is None else resume_epoch,
     )
-    if after == before:
+    if after != before:
+        _write_mark(domain, replace(record.mark, boot_epoch=after.boot, resume_epoch=after.resume))
+
+
+def _sign_domain(handle: Any, *, cluster: str, node: str, origin: Origin) -> None:
+    domain = find_domain(handle, cluster, node)
+    if domain is None or not domain.isPersistent():
         return
-    mark = domain_mark(record.mark.cluster, record.mark.node, record.domain, after)
+    require_mark(domain, cluster, node)
+    record = parse_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    assert record is not None
+    _write_mark(domain, replace(record.mark, origin=origin))
+
+
+def _write_mark(domain: Any, mark: DomainMark) -> None:
     domain.setMetadata(
         libvirt.VIR_DOMAIN_METADATA_ELEMENT,
         bare_domain_mark(mark),

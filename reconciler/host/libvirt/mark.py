@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from reconciler.host.libvirt.xml import element_text
+from reconciler.model.origin import Origin
 
 NAMESPACE = "urn:vmcluster:1"
 PREFIX = "vmcluster"
@@ -26,6 +27,7 @@ class DomainMark:
     boot_epoch: int
     resume_epoch: int
     boot_files: str = ""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class NetworkMark:
     """Whose network this is."""
 
     cluster: str
+    origin: Origin | None = None
 
 
 def domain_mark_element(mark: DomainMark) -> ET.Element:
@@ -59,6 +62,7 @@ def parse_domain_mark(parent: ET.Element | None) -> DomainMark | None:
             boot_epoch=int(element.attrib["boot-epoch"]),
             resume_epoch=int(element.attrib["resume-epoch"]),
             boot_files=element.get("boot-files", ""),
+            origin=Origin.read(element.attrib),
         )
     except (KeyError, ValueError):
         return None
@@ -73,16 +77,19 @@ def _attributes(mark: DomainMark) -> dict[str, str]:
         "boot-epoch": str(mark.boot_epoch),
         "resume-epoch": str(mark.resume_epoch),
         **({"boot-files": mark.boot_files} if mark.boot_files else {}),
+        **(mark.origin.attributes if mark.origin else {}),
     }
 
 
 def network_mark_element(mark: NetworkMark) -> ET.Element:
     """The element that stands in a network's metadata."""
-    return ET.Element(f"{{{NAMESPACE}}}network", {"cluster": mark.cluster})
+    origin = mark.origin.attributes if mark.origin else {}
+    return ET.Element(f"{{{NAMESPACE}}}network", {"cluster": mark.cluster, **origin})
 
 
 def parse_network_mark(parent: ET.Element | None) -> NetworkMark | None:
     """The mark below a `<metadata>` element; None where there is none that we could have written."""
     element = None if parent is None else parent.find(f"{{{NAMESPACE}}}network")
-    cluster = None if element is None else element.get("cluster")
-    return None if cluster is None else NetworkMark(cluster)
+    if element is None or (cluster := element.get("cluster")) is None:
+        return None
+    return NetworkMark(cluster, Origin.read(element.attrib))

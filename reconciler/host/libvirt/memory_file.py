@@ -12,6 +12,7 @@ from reconciler.errors import OperationFailed
 from reconciler.files.whole import sync
 from reconciler.host.files import create_file
 from reconciler.host.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours, read_mark, write_mark
+from reconciler.model.origin import Origin
 
 MEMORY_MODE = 0o600
 """Memory holds every secret of the guest; libvirt reads and writes the file as root and passes it on open."""
@@ -25,7 +26,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def prepare_memory(path: Path, *, cluster: str, node: str) -> Path:
+def prepare_memory(path: Path, *, cluster: str, node: str, origin: Origin | None = None) -> Path:
     """Make the empty file of ours that libvirt is to write, in place of one that was not finished; its path.
 
     Raises `Conflict` where `path` is taken.
@@ -34,7 +35,8 @@ def prepare_memory(path: Path, *, cluster: str, node: str) -> Path:
         raise not_ours(path, cluster) if not is_owned(path, cluster) else _published_already(path, node)
     partial = partial_path(path)
     delete_owned(partial, cluster)
-    create_file(partial, b"", OwnerMark(cluster=cluster, node=node, kind=OwnedKind.MEMORY), mode=MEMORY_MODE)
+    mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.MEMORY, origin=origin)
+    create_file(partial, b"", mark, mode=MEMORY_MODE)
     return partial
 
 

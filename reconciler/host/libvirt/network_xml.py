@@ -4,10 +4,11 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from functools import lru_cache
 
-from reconciler.host.libvirt.mark import NetworkMark, network_mark_element, parse_network_mark
+from reconciler.host.libvirt.mark import NAMESPACE, NetworkMark, network_mark_element, parse_network_mark
 from reconciler.host.libvirt.xml import element_text, parse_element
 from reconciler.model import names
 from reconciler.model.document import Network
+from reconciler.model.origin import Origin
 from reconciler.model.topology import Forward
 
 _FORWARDS = {"": Forward.ISOLATED, "nat": Forward.NAT}
@@ -23,7 +24,7 @@ class NetworkRecord:
     mark: NetworkMark
 
 
-def render_network(cluster: str, name: str, network: Network) -> str:
+def render_network(cluster: str, name: str, network: Network, origin: Origin | None = None) -> str:
     """A network without DHCP.
 
     DNS stays on also where it is isolated (libvirt then answers for the network alone): the first node of a
@@ -32,11 +33,24 @@ def render_network(cluster: str, name: str, network: Network) -> str:
     root = ET.Element("network")
     ET.SubElement(root, "name").text = name
     ET.SubElement(root, "uuid").text = names.network_uuid(cluster, name)
-    ET.SubElement(root, "metadata").append(network_mark_element(NetworkMark(cluster)))
+    ET.SubElement(root, "metadata").append(network_mark_element(NetworkMark(cluster, origin)))
     if network.forward is Forward.NAT:
         ET.SubElement(root, "forward", mode="nat")
     ET.SubElement(root, "bridge", name=network.bridge, stp="off", delay="0")
     ET.SubElement(root, "ip", address=network.gateway, prefix=str(network.prefix_length))
+    return element_text(root)
+
+
+def signed_network(xml: str, origin: Origin) -> str:
+    """A network of ours as its definition is, with a mark that names the origin."""
+    root = parse_element(xml)
+    metadata = root.find("metadata")
+    mark = parse_network_mark(metadata)
+    if metadata is None or mark is None:
+        raise ValueError("the network has no mark of ours")
+    for element in metadata.findall(f"{{{NAMESPACE}}}network"):
+        metadata.remove(element)
+    metadata.append(network_mark_element(NetworkMark(mark.cluster, origin)))
     return element_text(root)
 
 

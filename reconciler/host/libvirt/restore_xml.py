@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.host.libvirt.domain_xml import domain_mark, parse_domain
-from reconciler.host.libvirt.mark import NAMESPACE, domain_mark_element
+from reconciler.host.libvirt.mark import NAMESPACE, DomainMark, domain_mark_element
 from reconciler.host.libvirt.snapshot_xml import replace_disk_elements
 from reconciler.host.libvirt.xml import element_text, parse_element
 from reconciler.model.document import DirectBoot, Domain, DomainDisk
+from reconciler.model.origin import Origin
 from reconciler.model.plan import Epochs
 
 
@@ -48,13 +49,15 @@ def saved_machine(saved_xml: str) -> SavedMachine:
     return SavedMachine(arch, machine, root.get("type", ""))
 
 
-def render_restore(saved_xml: str, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> str:
+def render_restore(
+    saved_xml: str, cluster: str, node: str, domain: Domain, carried_out: Epochs, origin: Origin | None = None
+) -> str:
     """The saved XML with the disks, metadata, network, log file and kernel of `domain`.
 
     Raises `ValueError` where the saved machine lacks one of its disks; `restore_obstacles` tells before.
     """
     root = parse_element(saved_xml)
-    _replace_mark(root, cluster, node, domain, carried_out)
+    _replace_mark(root, domain_mark(cluster, node, domain, carried_out, origin))
     _replace_boot(root, domain.boot)
     if domain.nvram is not None:
         _name_nvram(root, domain.nvram)
@@ -84,13 +87,13 @@ def _boot_obstacles(saved: DirectBoot | None, wanted: DirectBoot | None) -> list
     return [f"it was {'not ' if saved is None else ''}booted with a kernel from the host"]
 
 
-def _replace_mark(root: ET.Element, cluster: str, node: str, domain: Domain, carried_out: Epochs) -> None:
+def _replace_mark(root: ET.Element, mark: DomainMark) -> None:
     metadata = root.find("metadata")
     if metadata is None:
         metadata = ET.SubElement(root, "metadata")
     for element in metadata.findall(f"{{{NAMESPACE}}}node"):
         metadata.remove(element)
-    metadata.append(domain_mark_element(domain_mark(cluster, node, domain, carried_out)))
+    metadata.append(domain_mark_element(mark))
 
 
 def _replace_boot(root: ET.Element, boot: DirectBoot | None) -> None:

@@ -19,10 +19,10 @@ from reconciler.host.libvirt.connection import Connection
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.flatten import Progress, flatten_disk
 from reconciler.host.libvirt.lookup import our_domain
-from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, prepare_memory
+from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, partial_path, prepare_memory
 from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, restore_obstacles, saved_machine
 from reconciler.host.libvirt.snapshot_xml import render_switch, stacked
-from reconciler.host.ownership import is_owned, not_ours
+from reconciler.host.ownership import is_owned, not_ours, read_mark
 from reconciler.model.document import Domain, DomainDisk
 from reconciler.model.plan import Epochs
 
@@ -112,13 +112,20 @@ def _switch_disks(handle: Any, *, cluster: str, node: str, layers: Mapping[str, 
             _require_one_instant(domain, node, whole=pending == layers)
         for target, layer in pending.items():
             _require_layer_on(disks[target], layer, cluster, node)
-        saved = None if memory is None else prepare_memory(memory, cluster=cluster, node=node)
+        saved = None if memory is None else _prepared_again(memory, cluster, node)
         flags = _SWITCH if saved is not None else _SWITCH | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
         _create(domain, render_switch(pending, disks, saved), flags, node)
         _require_open(domain, node, {target: stacked(disks[target], layer) for target, layer in pending.items()})
     elif memory is not None and not memory_was_taken(memory):
         raise OperationFailed(f"the disks were switched and the memory {memory} was not taken", node=node)
     keep_live_disks(handle, domain, node, layers)
+
+
+def _prepared_again(memory: Path, cluster: str, node: str) -> Path:
+    """The file for a memory, made whole again with the mark that it has."""
+    begun = partial_path(memory)
+    mark = read_mark(begun) if begun.exists() else None
+    return prepare_memory(memory, cluster=cluster, node=node, origin=mark.origin if mark is not None else None)
 
 
 def _create(domain: Any, xml: str, flags: int, node: str) -> None:
@@ -174,7 +181,8 @@ def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Doma
         saved_xml = handle.saveImageGetXMLDesc(str(memory), 0)
         if obstacles := _obstacles(handle, saved_xml, wanted):
             raise Conflict(f"the memory {memory} cannot be restored: {'; '.join(obstacles)}", node=node)
-        xml = render_restore(saved_xml, cluster, node, wanted, done)
+        origin = read_persistent(domain, node).mark.origin
+        xml = render_restore(saved_xml, cluster, node, wanted, done, origin)
         handle.restoreFlags(str(memory), xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
     live = read_live(domain, node).domain
     if live != wanted:

@@ -15,6 +15,7 @@ from reconciler.model.document import (
     DirectBoot,
     Domain,
     Layer,
+    Mark,
     NodeLinks,
     Power,
     PowerState,
@@ -22,6 +23,7 @@ from reconciler.model.document import (
     Unknown,
 )
 from reconciler.model.links import Impairment, Link
+from reconciler.model.origin import Origin
 from reconciler.model.plan import (
     STAGE_OF,
     Action,
@@ -59,6 +61,7 @@ UNPLANNED = {
     ("snapshots", "quiesce"),  # only ever wanted: how it is made
     ("snapshots", "half_made"),  # only ever observed: swept before anything is planned
     ("snapshots", "nodes"),  # only ever observed: what it is made of
+    ("marks", "origin"),  # what the record does not know is wanted as unknown, and nothing else is planned then
 }
 """Leaves of the desired document whose change is no change of the host."""
 
@@ -80,6 +83,7 @@ SNAPSHOT = Snapshot(
     },
 )
 
+ORIGIN = Origin(store="0a", generation=1, token="1b")
 
 LINKS = NodeLinks(
     links={"beta": Link(cut=True, cut_expires_at=NOW + timedelta(minutes=1), impairment=Impairment(delay_ms=20.0))},
@@ -101,6 +105,7 @@ def full() -> ClusterDocument:
     assert isinstance(domain, Domain)
     document = with_entry(REAL, "domains", "alpha", domain.model_copy(update={"boot": BOOT}))
     document = with_entry(document, "links", "alpha", LINKS)
+    document = with_entry(document, "marks", "domains/alpha", Mark(origin=ORIGIN))
     return with_entry(document, "snapshots", "s", SNAPSHOT)
 
 
@@ -179,7 +184,7 @@ def test_a_resource_that_is_missing_is_planned_by_its_owner(kind: str) -> None:
     rest = {other: value for other, value in getattr(full(), kind).items() if other != name}
     observed = full().model_copy(update={kind: rest})
     steps = [*PLANNERS[kind](full(), observed)]
-    assert bool(steps) == (kind != "taps")  # a tap comes and goes with its machine
+    assert bool(steps) == (kind not in {"taps", "marks"})  # both come and go with what they are of
 
 
 def test_what_is_as_wanted_needs_no_plan() -> None:

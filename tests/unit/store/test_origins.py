@@ -22,8 +22,8 @@ async def test_each_generation_has_an_origin_of_its_own_that_its_store_knows(sto
     assert first is not None
     assert second is not None
     assert (first.store == second.store, first.token == second.token) == (True, False)
-    assert await store.own_origins("lab", [first, second]) == {first, second}
-    assert await store.own_origins("other", [first, second]) == set()
+    assert (await store.lineage("lab", [first, second])).known == {first, second}
+    assert (await store.lineage("other", [first, second])).known == set()
     assert await store.origin("lab", 3) is None
 
 
@@ -38,10 +38,10 @@ async def test_a_copy_of_a_store_knows_what_it_was_copied_with_and_not_what_the_
         shared, later = await store.origin("lab", 2), await store.origin("lab", 3)
         assert shared is not None
         assert later is not None
-        assert await copy.own_origins("lab", [shared, later]) == {shared}
+        assert (await copy.lineage("lab", [shared, later])).known == {shared}
         await changed(copy, 5)
-        assert await copy.own_origins("lab", [shared, later]) == {shared}, "both have a generation 3 now"
-        assert await store.own_origins("lab", [shared, later]) == {shared, later}
+        assert (await copy.lineage("lab", [shared, later])).known == {shared}, "both have a generation 3 now"
+        assert (await store.lineage("lab", [shared, later])).known == {shared, later}
 
 
 async def test_two_stores_know_nothing_of_each_other(state_dir: Path, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ async def test_two_stores_know_nothing_of_each_other(state_dir: Path, tmp_path: 
         await changed(other)
         mine = await one.origin("lab", 1)
         assert mine is not None
-        assert await other.own_origins("lab", [mine]) == set()
+        assert (await other.lineage("lab", [mine])).known == set()
 
 
 async def test_a_store_of_an_earlier_version_gets_an_identity_and_its_history_tokens(state_dir: Path) -> None:

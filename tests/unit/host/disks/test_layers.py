@@ -222,7 +222,7 @@ def test_a_cluster_without_a_directory_has_no_layers(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_listed_is_an_error_and_not_an_empty_cluster(tmp_path: Path) -> None:
-    (tmp_path / CLUSTER).write_bytes(b"a file")
+    (tmp_path / CLUSTER).symlink_to(tmp_path / CLUSTER)
     with pytest.raises(OperationFailed, match="cannot list"):
         observe_layers(tmp_path, CLUSTER)
 

@@ -1,0 +1,29 @@
+"""Putting marks onto the files that carry them now: what was put back from a backup is the cluster's again."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from reconciler.host.files import names_in
+from reconciler.host.ownership import bind_copy
+from reconciler.model.names import cluster_dir
+
+
+def bind_copies(overlay_dir: Path, cluster: str, others: Iterable[Path]) -> list[Path]:
+    """Have copied marks count on the files of the cluster's directory and on `others`; the files that had one.
+
+    Blocking. It may be repeated after it was interrupted anywhere. Raises what `bind_copy` does.
+    """
+    return [path for path in _places(cluster_dir(overlay_dir, cluster), others) if bind_copy(path, cluster)]
+
+
+def _places(directory: Path, others: Iterable[Path]) -> Iterator[Path]:
+    """The directory first: without its mark what is in it is nobody's. Then down to what is in snapshots."""
+    if directory.exists():
+        yield directory.resolve()
+    yield from (path for path in others if path.exists())
+    for name in sorted(names_in(directory)):
+        yield (path := directory / name)
+        if name == "snapshots" and path.is_dir() and not path.is_symlink():
+            for snapshot in sorted(path / name for name in names_in(path)):
+                yield snapshot
+                yield from (snapshot / entry for entry in sorted(names_in(snapshot)) if not snapshot.is_symlink())

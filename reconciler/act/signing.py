@@ -1,0 +1,52 @@
+"""Signing: writing down on what is there that it belongs to this store's record, as of its present generation.
+
+Done to what an earlier version has made, to what was taken over, and to the cluster's directory before anything is
+done for a newer generation. It may be repeated after it was interrupted anywhere: what is signed is not due any more.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from reconciler.act.context import ActContext
+from reconciler.host.cloud_init.driver import files_of_seed
+from reconciler.host.directories import directory_mark, mark_directory
+from reconciler.host.disks.manifests import files_of_snapshot, snapshot_dir
+from reconciler.host.ownership import sign
+from reconciler.model.names import cluster_dir
+from reconciler.model.origin import Origin
+
+
+async def sign_marks(keys: Iterable[str], origin: Origin, context: ActContext) -> None:
+    """Sign what these marks are on, in that order. Raises a `ClusterError` or `OSError` where the host refuses."""
+    for key in keys:
+        context.checkpoint(f"before Sign:{key}")
+        kind, _, name = key.partition("/")
+        if kind == "domains":
+            await context.libvirt.sign_domain(context.cluster, name, origin)
+        elif kind == "networks":
+            await context.libvirt.sign_network(context.cluster, name, origin)
+        else:
+            await asyncio.to_thread(_sign_files, kind, name, origin, context)
+
+
+def _sign_files(kind: str, name: str, origin: Origin, context: ActContext) -> None:
+    cluster, overlay_dir = context.cluster, context.record.spec.overlay_dir
+    if kind == "directory":
+        _sign_directory(cluster_dir(overlay_dir, cluster), origin, cluster)
+        return
+    if kind == "snapshots":
+        _sign_directory(snapshot_dir(overlay_dir, cluster, name), origin, cluster)
+    files = {
+        "layers": lambda: [Path(name)],
+        "seeds": lambda: files_of_seed(overlay_dir, cluster, name),
+        "snapshots": lambda: files_of_snapshot(overlay_dir, cluster, name),
+    }
+    for file in files[kind]():
+        sign(file, cluster, origin)
+
+
+def _sign_directory(directory: Path, origin: Origin, cluster: str) -> None:
+    """One that an earlier version has made gets its mark now."""
+    directory_mark(directory, cluster)
+    mark_directory(directory, cluster, origin)

@@ -1,0 +1,36 @@
+"""What a round makes carries where it comes from, and what it finds is asked for it."""
+
+from reconciler.act.context import ActContext
+from reconciler.act.signing import sign_marks
+from reconciler.desired.marks import marks_to_sign, origins_in
+from reconciler.errors import ClusterError, explained
+from reconciler.model.document import ClusterDocument
+from reconciler.model.origin import Lineage, Origin
+from reconciler.model.plan import Plan
+from reconciler.model.record import ClusterRecord
+from reconciler.store.protocol import Store
+
+
+async def lineage_of(store: Store, record: ClusterRecord, observed: ClusterDocument) -> Lineage:
+    """What the store says to the origins that were found."""
+    found = origins_in(observed)
+    return await store.lineage(record.cluster_name, found) if found else Lineage()
+
+
+async def origin_of_round(store: Store, record: ClusterRecord, observed: ClusterDocument, todo: Plan) -> Origin | None:
+    """That of what is made, or signed, in this round; not looked up where nothing is."""
+    if todo.foreign or not (todo.actions or marks_to_sign(record, observed)):
+        return None
+    return await store.origin(record.cluster_name, record.generation)
+
+
+async def sign_what_is_due(context: ActContext, observed: ClusterDocument, todo: Plan) -> ClusterError | None:
+    """Sign what has to be before anything is done; why not, where the host refuses."""
+    if context.origin is None:
+        return None
+    due = marks_to_sign(context.record, observed, context.origin if todo.actions else None)
+    try:
+        await sign_marks(due, context.origin, context)
+    except (ClusterError, OSError) as caught:
+        return explained(caught)
+    return None

@@ -1,0 +1,109 @@
+"""Which of the marks on the host a record knows, and whose the others are. Pure."""
+
+from collections.abc import Iterator
+
+from reconciler.errors import ErrorCode
+from reconciler.model.document import ClusterDocument, Mark, Snapshot, Unknown
+from reconciler.model.names import ROOT_DISK, parse_layer_name
+from reconciler.model.origin import Lineage, Origin
+from reconciler.model.record import UNSIGNED, ClusterRecord
+
+HEAD = "directory"
+"""The kind of the mark of the cluster's directory, which carries the generation that acted last."""
+
+
+def known_marks(record: ClusterRecord, lineage: Lineage, observed: ClusterDocument) -> dict[str, Mark | Unknown]:
+    """The marks that were found, each as it is where the record knows it; of the others, whose they are."""
+    return {key: _known(key, found, record, lineage, observed) for key, found in observed.marks.items()}
+
+
+def marks_to_sign(record: ClusterRecord, observed: ClusterDocument, acting: Origin | None = None) -> list[str]:
+    """The marks that are not of this store's history and count as its own, the head first.
+
+    With the generation that is `acting`, the head is among them wherever another one has acted last.
+    """
+    due = [
+        key
+        for key, found in observed.marks.items()
+        if isinstance(found, Mark)
+        and (
+            found.origin is None
+            or found.origin.key in record.adopted
+            or (acting is not None and _is_head(key) and found.origin != acting)
+        )
+    ]
+    return sorted(due, key=lambda key: not _is_head(key))
+
+
+def _is_head(key: str) -> bool:
+    return key.startswith(f"{HEAD}/")
+
+
+def origins_in(observed: ClusterDocument) -> frozenset[Origin]:
+    """Every origin that was found."""
+    return frozenset(of.origin for of in observed.marks.values() if isinstance(of, Mark) and of.origin is not None)
+
+
+def _known(
+    key: str, found: Mark | Unknown, record: ClusterRecord, lineage: Lineage, observed: ClusterDocument
+) -> Mark | Unknown:
+    if isinstance(found, Unknown):  # a directory of somebody else's
+        return found if record.deletion is not None else found.model_copy(update={"unknown": _told(found, record)})
+    why = _why_not_of_record(found.origin, record, lineage) or _why_beyond_record(key, found, record, observed)
+    if why is None:
+        return found
+    return Unknown(unknown=f"{why}; nothing is touched: {_remedy(record)}", code=ErrorCode.CONFLICT, terminal=True)
+
+
+def _told(found: Unknown, record: ClusterRecord) -> str:
+    return f"{found.unknown}; it is not taken for that of cluster {record.cluster_name!r}"
+
+
+def _remedy(record: ClusterRecord) -> str:
+    cluster = record.cluster_name
+    return f"work with the store that made it, have `vmcluster adopt {cluster}` take it over, or take another name"
+
+
+def _why_not_of_record(origin: Origin | None, record: ClusterRecord, lineage: Lineage) -> str | None:
+    if origin is None:
+        if record.generation > 0 or UNSIGNED in record.adopted:
+            return None
+        return "made by an earlier version for a cluster of this name, which has no record in this store"
+    if origin in lineage.known or origin.key in record.adopted:
+        return None
+    if origin.store != lineage.store:
+        return f"made by another store ({origin.state_dir}, identity {origin.store}) at generation {origin.generation}"
+    return (
+        f"made by generation {origin.generation} of a record that this store does not know, as {origin.state_dir} was "
+        "copied or put back from a backup and both copies went on"
+    )
+
+
+def _why_beyond_record(key: str, found: Mark, record: ClusterRecord, observed: ClusterDocument) -> str | None:
+    """Things of a later record, of which the origin says nothing: earlier versions have made them."""
+    kind, _, name = key.partition("/")
+    if not record.nodes:  # one that goes by marks alone
+        return None
+    if kind == "snapshots":
+        snapshot = observed.snapshots.get(name)
+        late = isinstance(snapshot, Snapshot) and snapshot.request > record.snapshot_requests
+        return f"made for a request for a snapshot that the record has not seen ({name})" if late else None
+    if kind == "layers" and any(_beyond(name, found, record, observed)):
+        return "of a revision of the disk that the record has not seen"
+    return None
+
+
+def _beyond(path: str, found: Mark, record: ClusterRecord, observed: ClusterDocument) -> Iterator[bool]:
+    if (parsed := parse_layer_name(path.rpartition("/")[2])) is None:
+        return
+    node, disk, revision, _ = parsed
+    if intent := record.nodes.get(node):
+        yield revision > (intent.disk_revision if disk == ROOT_DISK else intent.extra_revision)
+    elif node in record.first_revisions:
+        yield revision >= record.first_revisions[node]
+    else:
+        yield found.origin is None and UNSIGNED not in record.adopted and not _in_a_snapshot(node, observed)
+
+
+def _in_a_snapshot(node: str, observed: ClusterDocument) -> bool:
+    return any(isinstance(of, Snapshot) and node in of.nodes for of in observed.snapshots.values())

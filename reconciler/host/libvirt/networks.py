@@ -1,0 +1,102 @@
+"""Networks in libvirt: listed, made, signed, started and taken away, each call on an open connection.
+
+Whoever changes one looks for our mark first.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from reconciler.errors import Conflict
+from reconciler.host.libvirt.network_xml import NetworkRecord, parse_network, render_network, signed_network
+from reconciler.model.document import Network
+from reconciler.model.origin import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNetwork:
+    """A network; `record` is None where it does not carry our mark."""
+
+    name: str
+    record: NetworkRecord | None
+
+
+def list_networks(handle: Any) -> list[FoundNetwork]:
+    """Every network, whosever it is."""
+    active = names_of(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE))
+    transient = names_of(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_TRANSIENT))
+    seen = (
+        _look_at_network(network, active=network.name() in active, persistent=network.name() not in transient)
+        for network in handle.listAllNetworks()
+    )
+    return [found for found in seen if found is not None]
+
+
+def _look_at_network(network: Any, *, active: bool, persistent: bool) -> FoundNetwork | None:
+    try:
+        xml = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if active and persistent else 0)
+        return FoundNetwork(network.name(), parse_network(xml, active=active))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # went between the listing and the look
+            return None
+        raise
+
+
+def create_network(handle: Any, *, cluster: str, name: str, network: Network, origin: Origin | None) -> None:
+    """Define a network and start it, in place of one of ours with that name."""
+    delete_network(handle, cluster=cluster, name=name)
+    made = handle.networkDefineXML(render_network(cluster, name, network, origin))
+    try:
+        made.create()
+    except libvirt.libvirtError:
+        made.undefine()  # one that cannot be started would stand in the way of others
+        raise
+
+
+def sign_network(handle: Any, *, cluster: str, name: str, origin: Origin) -> None:
+    """Write down where a network comes from."""
+    network = _our_network(handle, cluster, name)
+    if network is not None and network.isPersistent():  # virNetworkSetMetadata came with libvirt 9.7
+        definition = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if network.isActive() else 0)
+        handle.networkDefineXML(signed_network(definition, origin))
+
+
+def start_network(handle: Any, *, cluster: str, name: str) -> None:
+    """Start a defined network."""
+    network = _our_network(handle, cluster, name)
+    if network is not None and not network.isActive():
+        network.create()
+
+
+def delete_network(handle: Any, *, cluster: str, name: str) -> None:
+    """Stop and undefine a network."""
+    network = _our_network(handle, cluster, name)
+    if network is None:
+        return
+    if network.isActive():
+        network.destroy()
+    if _our_network(handle, cluster, name) is not None:  # a transient one goes when it is stopped
+        network.undefine()
+
+
+def _our_network(handle: Any, cluster: str, name: str) -> Any:
+    try:
+        network = handle.networkLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:
+            return None
+        raise
+    record = parse_network(network.XMLDesc(0), active=True)
+    if record is None or record.mark.cluster != cluster:
+        raise Conflict(
+            f"a network named {name!r} is there that is not of cluster {cluster!r}",
+            hint="give the network of the topology another name",
+        )
+    return network
+
+
+def names_of(listed: Iterable[Any]) -> frozenset[str]:
+    """Their names."""
+    return frozenset(of.name() for of in listed)

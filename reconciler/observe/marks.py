@@ -1,0 +1,55 @@
+"""Where the things of a cluster come from, as their marks say."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.errors import Conflict
+from reconciler.host.cloud_init.driver import files_of_seed
+from reconciler.host.directories import directory_mark
+from reconciler.host.disks.manifests import snapshot_mark
+from reconciler.host.files import names_in
+from reconciler.host.ownership import OwnerMark, read_mark
+from reconciler.model.document import Layer, Mark, Seed, Snapshot, Unknown, mark_key
+from reconciler.model.names import cluster_dir
+from reconciler.model.record import ClusterRecord
+
+Marks = dict[str, Mark | Unknown]
+
+
+def marks_of_files(
+    record: ClusterRecord,
+    layers: Mapping[str, Layer | Unknown],
+    seeds: Mapping[str, Seed | Unknown],
+    snapshots: Mapping[str, Snapshot | Unknown],
+) -> Marks:
+    """The marks of the cluster's directory and of what was found on disk and is the cluster's. Blocking."""
+    cluster, overlay_dir = record.cluster_name, record.spec.overlay_dir
+    found = {mark_key("layers", path): read_mark_if_there(path) for path, of in layers.items() if isinstance(of, Layer)}
+    for node, seed in seeds.items():
+        if isinstance(seed, Seed):
+            found[mark_key("seeds", node)] = read_mark_if_there(files_of_seed(overlay_dir, cluster, node)[-1])
+    for name in snapshots:
+        found[mark_key("snapshots", name)] = snapshot_mark(overlay_dir, cluster, name)
+    marks: Marks = {key: Mark(origin=mark.origin) for key, mark in found.items() if mark is not None}
+    return {**marks, **dict(_of_directory(cluster_dir(overlay_dir, cluster), cluster))}
+
+
+def read_mark_if_there(path: Path | str) -> OwnerMark | None:
+    """The mark of a file; None where it has none, or went since it was seen."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return read_mark(path)
+    return None
+
+
+def _of_directory(directory: Path, cluster: str) -> Iterator[tuple[str, Mark | Unknown]]:
+    key = mark_key("directory", str(directory))
+    try:
+        mark = directory_mark(directory, cluster)
+        if mark is None and not names_in(directory):  # nobody's
+            return
+        yield key, Mark(origin=mark.origin if mark is not None else None)
+    except FileNotFoundError:
+        return
+    except Conflict as error:
+        yield key, Unknown(unknown=str(error), code=error.code, terminal=True)
