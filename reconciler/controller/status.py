@@ -174,7 +174,13 @@ def _snapshots_ready(record: ClusterRecord, observed: ClusterDocument, made: fro
         return _verdict(ConditionType.SNAPSHOTS_READY, False, "SnapshotLost", f"gone: {', '.join(lost)}")
     if missing:
         return _verdict(ConditionType.SNAPSHOTS_READY, False, "NotTaken", f"not taken yet: {', '.join(missing)}")
-    return _verdict(ConditionType.SNAPSHOTS_READY, True, "AllThere", "")
+    return _verdict(ConditionType.SNAPSHOTS_READY, True, "AllThere", _among_snapshots(observed))
+
+
+def _among_snapshots(observed: ClusterDocument) -> str:
+    """What stands among the snapshots and is none of ours, or cannot be read."""
+    told = [f"{name}: {of.unknown}" for name, of in observed.snapshots.items() if isinstance(of, Unknown)]
+    return f"left alone: {'; '.join(told)}" if told else ""
 
 
 def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan) -> Condition:

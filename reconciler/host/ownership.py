@@ -133,10 +133,14 @@ def _writable(path: Path) -> Iterator[None]:
 
 
 def _is_of_file(mark: OwnerMark, path: Path | str) -> bool:
+    """By inode and birth; overlayfs numbers directories again with each mount (Documentation/filesystems/overlayfs)."""
     if mark.file is None:
         return True
     birth = birth_of(path)
-    return mark.file.inode == birth.inode and (not mark.file.born_ns or mark.file.born_ns == birth.born_ns)
+    if mark.file.born_ns and birth.born_ns:
+        same_birth = mark.file.born_ns == birth.born_ns
+        return same_birth and (mark.kind is OwnedKind.DIRECTORY or mark.file.inode == birth.inode)
+    return mark.file.inode == birth.inode
 
 
 def _stored_mark(path: Path | str) -> OwnerMark | None:

@@ -33,16 +33,18 @@ class Origin(Frozen):
 
     @classmethod
     def read(cls, attributes: "dict[str, str]") -> Self | None:
-        """From the attributes of a mark in XML; None where they have none that we could have written."""
-        try:
-            return cls(
-                store=attributes["store"],
-                generation=int(attributes["generation"]),
-                token=attributes["token"],
-                state_dir=attributes.get("state-dir", ""),
-            )
-        except (KeyError, ValueError):
+        """From the attributes of a mark in XML; None where an earlier version wrote them.
+
+        Raises `KeyError` or `ValueError` where we cannot have written them.
+        """
+        if not attributes.keys() & {"store", "token"}:
             return None
+        return cls(
+            store=attributes["store"],
+            generation=int(attributes["generation"]),
+            token=attributes["token"],
+            state_dir=attributes.get("state-dir", ""),
+        )
 
     @property
     def attributes(self) -> dict[str, str]:

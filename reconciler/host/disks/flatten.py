@@ -23,7 +23,7 @@ from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.files import create_file, second_name
 from reconciler.host.magic import QCOW2
-from reconciler.host.ownership import OwnedKind, delete_owned, not_ours, read_mark
+from reconciler.host.ownership import OwnedKind, delete_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import BackingFile
 
 _REBASE_TIMEOUT_S = 3600.0
@@ -43,7 +43,7 @@ async def flatten_layer(path: Path, base: BackingFile | None, *, cluster: str) -
     try:
         await asyncio.to_thread(_copy_layer, path, copy, cluster)
         await process.run(rebase_command(copy, base), timeout_s=_REBASE_TIMEOUT_S)
-        await asyncio.to_thread(_put_in_place, copy, path)
+        await asyncio.to_thread(_put_in_place, copy, path, cluster)
     finally:
         await asyncio.to_thread(delete_owned, copy, cluster)
 
@@ -127,8 +127,12 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += copied
 
 
-def _put_in_place(copy: Path, path: Path) -> None:
+def _put_in_place(copy: Path, path: Path, cluster: str) -> None:
+    mark = read_mark(copy)
+    if mark is None or mark.cluster != cluster:
+        raise not_ours(copy, cluster)
     try:
+        write_mark(copy, mark, name=path)
         sync(copy)
         copy.rename(path)
         sync(path.parent)

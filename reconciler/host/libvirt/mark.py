@@ -92,4 +92,7 @@ def parse_network_mark(parent: ET.Element | None) -> NetworkMark | None:
     element = None if parent is None else parent.find(f"{{{NAMESPACE}}}network")
     if element is None or (cluster := element.get("cluster")) is None:
         return None
-    return NetworkMark(cluster, Origin.read(element.attrib))
+    try:
+        return NetworkMark(cluster, Origin.read(element.attrib))
+    except (KeyError, ValueError):
+        return None
