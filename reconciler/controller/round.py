@@ -193,9 +193,10 @@ class Rounds:
             return Look(view.record, failed, observed, error)
         return Look(view.record, _status_of_look(view, difference), observed)
 
-    async def revert_obstacles(self, record: ClusterRecord, snapshot: Snapshot) -> list[str]:
+    async def revert_obstacles(self, record: ClusterRecord, name: str, snapshot: Snapshot) -> list[str]:
         """What keeps the cluster from being reverted as the record, not yet written, wants it; changes nothing."""
-        return await revert_obstacles(snapshot, (await self.compare(record)).desired, self._libvirt)
+        desired = (await self.compare(record)).desired
+        return await revert_obstacles(name, snapshot, record, desired, self._libvirt)
 
     def stop(self) -> None:
         """Begin no further action: this process is to end. What was begun is brought to its end."""

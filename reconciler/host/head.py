@@ -12,6 +12,7 @@ from reconciler.host.magic import ENDING_BYTES
 _FIRST_READ_BYTES = 4096
 _KINDS = {
     stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a link",
     stat.S_IFBLK: "a block device",
     stat.S_IFCHR: "a character device",
     stat.S_IFIFO: "a FIFO",
@@ -37,12 +38,14 @@ class Ends:
 
 
 @contextmanager
-def open_file(path: Path | str) -> Iterator[int]:
+def open_file(path: Path | str, *, follow: bool = True) -> Iterator[int]:
     """A regular file, open for reading; what is opened is looked at, whatever has its name a moment later.
 
+    Without `follow`, a link is no file.
     Raises `OSError`, and `NoFile` for anything else: to open a FIFO or a device may wait, or do something.
     """
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)  # opens nothing that is behind it (open(2))
+    flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    place = os.open(path, flags)  # opens nothing that is behind it (open(2))
     try:
         _require_file(os.fstat(place))
         file = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)

@@ -3,29 +3,55 @@
 A machine's RAM has them too, so a snapshot needs a copy for a revert that boots only.
 """
 
+import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
 from reconciler.host.files import create_file, names_in, replace_file
-from reconciler.host.ownership import OwnedKind, OwnerMark
+from reconciler.host.head import NoFile, open_file
+from reconciler.host.ownership import OwnedKind, OwnerMark, read_mark
 from reconciler.model import names
 from reconciler.model.origin import Origin
 
 _MODE = 0o600
+_MAX_BYTES = 64 << 20  # those of OVMF have 540,672 at most
+_DIGEST = "sha256"
 
 
 def keep_nvram(source: Path, copy: Path, cluster: str, node: str, origin: Origin | None = None) -> None:
     """Copy a node's variables into a snapshot; a node that has never been started has none yet."""
     if (content := _read(source)) is not None:
-        replace_file(copy, content, _mark(cluster, node, origin), mode=_MODE)
+        replace_file(copy, content, _mark(cluster, node, origin, {_DIGEST: _digest(content)}), mode=_MODE)
 
 
 def put_nvram(copy: Path, target: Path, cluster: str, node: str, origin: Origin | None = None) -> None:
-    """Give a node the variables that a snapshot has of it, unless it has its file already."""
+    """Give a node the variables that a snapshot has of it, unless it has its file already.
+
+    Raises `OperationFailed` where they are not those that were kept.
+    """
+    if problem := nvram_problem(copy, cluster, node):
+        raise OperationFailed(problem, node=node, hint="revert to another snapshot")
     if (content := _read(copy)) is not None:
         with suppress(FileExistsError):
             create_file(target, content, _mark(cluster, node, origin), mode=_MODE)
+
+
+def nvram_problem(copy: Path, cluster: str, node: str) -> str:
+    """What is wrong with the variables that a snapshot has of a node; nothing where it has none."""
+    try:
+        mark, content = read_mark(copy), _read(copy)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OperationFailed as error:
+        return str(error)
+    except OSError as error:
+        return f"UEFI's variables {copy} cannot be read: {error.strerror}"
+    if mark is None or (mark.cluster, mark.node, mark.kind) != (cluster, node, OwnedKind.NVRAM):
+        return f"UEFI's variables {copy} are not those that were kept of node {node}"
+    whole = content is None or mark.facts.get(_DIGEST, _digest(content)) == _digest(content)
+    return "" if whole else f"UEFI's variables {copy} are damaged: they are not what was kept"
 
 
 def delete_nvram(directory: Path, node: str, keeping: Path | None = None) -> None:
@@ -37,13 +63,23 @@ def delete_nvram(directory: Path, node: str, keeping: Path | None = None) -> Non
 
 
 def _read(path: Path) -> bytes | None:
+    """The content; QEMU's user can write to the file, so it is read like a guest's."""
     try:
-        return path.read_bytes()
+        with open_file(path, follow=False) as file:
+            if os.fstat(file).st_size > _MAX_BYTES:
+                raise OperationFailed(f"{path} is larger than any file of UEFI's variables", hint="move it away")
+            return os.pread(file, _MAX_BYTES, 0)
     except FileNotFoundError:
         return None
+    except NoFile as error:
+        raise OperationFailed(f"{path} is {error}, no file with UEFI's variables", hint="move it away") from error
     except OSError as error:
         raise OperationFailed(f"cannot read {path}: {error.strerror}", hint="run as the user who made it") from error
 
 
-def _mark(cluster: str, node: str, origin: Origin | None) -> OwnerMark:
-    return OwnerMark(cluster=cluster, node=node, kind=OwnedKind.NVRAM, origin=origin)
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _mark(cluster: str, node: str, origin: Origin | None, facts: dict[str, str] | None = None) -> OwnerMark:
+    return OwnerMark(cluster=cluster, node=node, kind=OwnedKind.NVRAM, facts=facts or {}, origin=origin)

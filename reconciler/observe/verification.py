@@ -1,33 +1,46 @@
-"""Whether snapshots are whole on disk: every layer, and every memory."""
+"""Whether snapshots are whole on disk: every layer, every memory, and UEFI's variables."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
+from reconciler.host.disks.manifests import kept_nvrams, nodes_with_nvram, nvram_path
 from reconciler.host.disks.verify import broken_chains, verify_chains
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.memory_file import is_complete
+from reconciler.host.nvram import nvram_problem
 from reconciler.model.document import ClusterDocument, Domain, Power, Snapshot, Unknown
+from reconciler.model.record import ClusterRecord
 
 
-async def verify_snapshots(snapshots: Mapping[str, Snapshot | Unknown]) -> dict[str, tuple[str, ...]]:
+async def verify_snapshots(
+    snapshots: Mapping[str, Snapshot | Unknown], overlay_dir: Path, cluster: str
+) -> dict[str, tuple[str, ...]]:
     """Every problem of each snapshot; none for one that is whole. Frozen layers that several share are read once."""
     known = [snapshot for snapshot in snapshots.values() if isinstance(snapshot, Snapshot)]
     frozen = {disk.path: disk.format for of in known for node in of.nodes.values() for disk in node.disks.values()}
     memories = {node.memory for of in known for node in of.nodes.values() if node.memory is not None}
     problems = await verify_chains(frozen)
     problems |= await asyncio.to_thread(lambda: {path: _memory_problems(path) for path in memories})
-    return {name: tuple(_problems_of(snapshot, problems)) for name, snapshot in snapshots.items()}
+    variables = {
+        name: await asyncio.to_thread(_nvram_problems, overlay_dir, cluster, name, snapshot)
+        for name, snapshot in snapshots.items()
+        if isinstance(snapshot, Snapshot) and not snapshot.half_made
+    }
+    return {name: (*_problems_of(snapshot, problems), *variables.get(name, ())) for name, snapshot in snapshots.items()}
 
 
-async def revert_obstacles(snapshot: Snapshot, desired: ClusterDocument, libvirt: Libvirt) -> list[str]:
+async def revert_obstacles(
+    name: str, snapshot: Snapshot, record: ClusterRecord, desired: ClusterDocument, libvirt: Libvirt
+) -> list[str]:
     """What keeps a cluster from being reverted to `snapshot`, to be as `desired`; asked before anything is cut.
 
     The files are looked for and their heads are read, in some milliseconds; `verify_snapshots` reads their tables.
     """
     frozen = {disk.path: disk.format for node in snapshot.nodes.values() for disk in node.disks.values()}
     problems = await asyncio.to_thread(broken_chains, frozen)
+    problems += await asyncio.to_thread(_nvram_problems, record.spec.overlay_dir, record.cluster_name, name, snapshot)
     for node, power in desired.power.items():
         domain = desired.domains.get(node)
         if isinstance(power, Power) and power.memory is not None and isinstance(domain, Domain):
@@ -52,6 +65,20 @@ def _problems_of(snapshot: Snapshot | Unknown, problems: Mapping[Path, list[str]
         files = [disk.path for disk in node.disks.values()] + ([node.memory] if node.memory else [])
         for path in files:
             yield from (f"{name}: {problem}" for problem in problems[path])
+
+
+def _nvram_problems(overlay_dir: Path, cluster: str, name: str, snapshot: Snapshot) -> list[str]:
+    """What is wrong with UEFI's variables; snapshots of earlier versions do not say how many nodes had some."""
+    there = nodes_with_nvram(overlay_dir, cluster, name, snapshot.nodes)
+    found = {node: nvram_problem(nvram_path(overlay_dir, cluster, name, node), cluster, node) for node in there}
+    problems = [f"{node}: {problem}" for node, problem in found.items() if problem]
+    try:
+        kept = kept_nvrams(overlay_dir, cluster, name)
+    except OSError as error:
+        return [*problems, f"its manifest cannot be read: {error.strerror}"]
+    if kept is not None and kept > len(there):
+        problems.append(f"UEFI's variables of {kept - len(there)} of {kept} nodes are missing")
+    return problems
 
 
 def _memory_problems(path: Path) -> list[str]:

@@ -76,7 +76,7 @@ class SnapshotUpkeep:
         )
 
     async def verify(self, cluster: str, name: str | None = None) -> Verification:
-        """Read every frozen layer and every memory's head, of one snapshot or of all. Changes nothing.
+        """Read all frozen layers, memories' heads and UEFI's variables, of one snapshot or of all. Changes nothing.
 
         A snapshot that is lost is a problem of its own. Raises `SnapshotNotFound`, and `SnapshotLost` for `name`.
         """
@@ -86,7 +86,7 @@ class SnapshotUpkeep:
         if name is not None:
             observed = {name: observed[name] for name in [_one_of(record, name, observed.keys(), lost)]}
             lost = []
-        problems = await verify_snapshots(observed)
+        problems = await verify_snapshots(observed, record.spec.overlay_dir, cluster)
         problems |= dict.fromkeys(lost, ("it was made and is not there any more: no manifest is on disk",))
         return Verification(
             cluster_name=cluster,

@@ -228,7 +228,7 @@ class Snapshots:
         self, record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool
     ) -> None:
         wanted = intent.reverted(record, name, snapshot, restart_after=restart_after)
-        if problems := await self._runtime.rounds.revert_obstacles(wanted, snapshot):
+        if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot):
             raise RevertFailed(
                 f"the cluster stays as it is, for snapshot {name!r} cannot be gone back to: {'; '.join(problems)}",
                 hint="see `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",

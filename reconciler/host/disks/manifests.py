@@ -6,6 +6,7 @@ into one, is not ours to sweep: it stays, and costs its own name alone.
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _JOURNAL = "journal.json"
 _MODE = 0o600
 _ALL = "*"
 """What is observed in place of all snapshots where there is no directory for them; no snapshot has that name."""
+_NVRAMS = "nvrams"
 
 
 class Journal(Frozen):
@@ -108,7 +110,20 @@ def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None
     cluster = manifest.cluster_name
     directory = snapshot_dir(overlay_dir, cluster, manifest.snapshot_name)
     delete_file(directory / _JOURNAL, cluster)
-    _write(directory / _MANIFEST, manifest, cluster, origin)
+    kept = nodes_with_nvram(overlay_dir, cluster, manifest.snapshot_name, manifest.nodes)
+    _write(directory / _MANIFEST, manifest, cluster, origin, {_NVRAMS: str(len(kept))})
+
+
+def nodes_with_nvram(overlay_dir: Path, cluster: str, name: str, nodes: Iterable[str]) -> list[str]:
+    """The nodes of which something stands where UEFI's variables in a snapshot belong."""
+    return [node for node in nodes if os.path.lexists(nvram_path(overlay_dir, cluster, name, node))]
+
+
+def kept_nvrams(overlay_dir: Path, cluster: str, name: str) -> int | None:
+    """Of how many nodes a snapshot was made with UEFI's variables; None where it does not say. Raises `OSError`."""
+    mark = read_mark(snapshot_dir(overlay_dir, cluster, name) / _MANIFEST)
+    told = "" if mark is None else mark.facts.get(_NVRAMS, "")
+    return int(told) if told.isascii() and told.isdigit() else None
 
 
 def read_journal(overlay_dir: Path, cluster: str, name: str) -> Journal | None:
@@ -209,6 +224,8 @@ def _unknown(error: Conflict) -> Unknown:
     return Unknown(unknown=str(error), code=ErrorCode.CONFLICT, terminal=True)
 
 
-def _write(path: Path, content: Frozen, cluster: str, origin: Origin | None) -> None:
-    mark = OwnerMark(cluster=cluster, kind=OwnedKind.MANIFEST, origin=origin)
+def _write(
+    path: Path, content: Frozen, cluster: str, origin: Origin | None, facts: Mapping[str, str] | None = None
+) -> None:
+    mark = OwnerMark(cluster=cluster, kind=OwnedKind.MANIFEST, facts=dict(facts or {}), origin=origin)
     replace_file(path, content.model_dump_json(indent=2).encode(), mark, mode=_MODE)

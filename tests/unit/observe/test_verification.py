@@ -1,0 +1,44 @@
+"""What is found wrong with snapshots, beside their layers and memories."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.host.disks.manifests import finish_snapshot, nvram_path, observe_snapshots, snapshot_dir
+from reconciler.host.files import CLUSTER_DIR_MODE, ensure_directory
+from reconciler.host.nvram import keep_nvram
+from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
+from reconciler.observe.verification import verify_snapshots
+
+CLUSTER, NAME = "lab", "before"
+
+
+async def test_a_snapshot_tells_of_variables_of_uefi_that_are_damaged_or_gone(tmp_path: Path) -> None:
+    source = tmp_path / "n0.r0.nvram"
+    source.write_bytes(b"variables")
+    ensure_directory(snapshot_dir(tmp_path, CLUSTER, NAME), mode=CLUSTER_DIR_MODE)
+    for node in ("n0", "n1"):
+        keep_nvram(source, nvram_path(tmp_path, CLUSTER, NAME, node), CLUSTER, node)
+    finish_snapshot(tmp_path, manifest("n0", "n1", "bios"))
+    assert await findings(tmp_path) == ()
+    nvram_path(tmp_path, CLUSTER, NAME, "n0").write_bytes(b"others")
+    nvram_path(tmp_path, CLUSTER, NAME, "n1").unlink()
+    damaged, missing = await findings(tmp_path)
+    assert damaged.startswith("n0: UEFI's variables")
+    assert damaged.endswith("are damaged: they are not what was kept")
+    assert missing == "UEFI's variables of 1 of 2 nodes are missing"
+
+
+async def findings(overlay_dir: Path) -> tuple[str, ...]:
+    return (await verify_snapshots(observe_snapshots(overlay_dir, CLUSTER), overlay_dir, CLUSTER))[NAME]
+
+
+def manifest(*nodes: str) -> Manifest:
+    return Manifest(
+        cluster_name=CLUSTER,
+        snapshot_name=NAME,
+        request=1,
+        include_memory=False,
+        pause_s=0,
+        created_at=datetime(2026, 1, 2, tzinfo=UTC),
+        nodes={node: SnapshotNode(power=SnapshotPower.OFF, disks={}) for node in nodes},
+    )
