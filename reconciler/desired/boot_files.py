@@ -1,6 +1,6 @@
 """Kernels and initrds that `boot` names: whether QEMU can load them, and which files a machine that boots gets."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from reconciler.host.disks.image_file import GONE, image_identity
@@ -18,7 +18,7 @@ from reconciler.host.magic import (
     bzimage_bytes,
     what_it_is,
 )
-from reconciler.model.record import BootSpec, ClusterRecord
+from reconciler.model.record import BootSpec, ClusterRecord, NodeSpec
 
 _INITRDS = frozenset({*UNPACKERS, "cpio"})
 _NO_INITRDS = DISK_FORMATS | NO_DISKS | ARCHIVES | {"tar", "old cpio", "compress", "lzip"}
@@ -39,7 +39,25 @@ def with_files_as_booted(record: ClusterRecord, nodes: Collection[str]) -> Clust
     changed = {name: known[name].model_copy(update={"boot": boot}) for name, boot in now.items() if boot != boots[name]}
     if not changed:
         return record
-    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, **changed}})
+    return _with_nodes(record, changed)
+
+
+def with_files_that_are_there(record: ClusterRecord, before: ClusterRecord | None) -> ClusterRecord:
+    """A record of earlier, in which nodes have the files that their names stand for today: those of then are gone.
+
+    A node that boots by the names that it has in `before` keeps the files of that, and needs no restart. Blocking.
+    """
+    spec = before.spec.nodes if before else {}
+    kept = {
+        name: node.model_copy(update={"boot": node.boot.model_copy(update={"identity": there.boot.identity})})
+        for name, node in record.spec.nodes.items()
+        if (there := spec.get(name)) and node.boot and there.boot and node.boot.files == there.boot.files
+    }
+    return with_files_as_booted(_with_nodes(record, kept), record.spec.nodes.keys() - kept.keys())
+
+
+def _with_nodes(record: ClusterRecord, nodes: Mapping[str, NodeSpec]) -> ClusterRecord:
+    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, **nodes}})
     return record.model_copy(update={"spec": spec})
 
 

@@ -1,11 +1,13 @@
 """Whole clusters: define, apply, plan, start, stop, destroy."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.controller.controller import CarriedOut
 from reconciler.controller.round import Foreseen
+from reconciler.desired.boot_files import with_files_that_are_there
 from reconciler.desired.given import GivenTopology
 from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import (
@@ -103,7 +105,8 @@ class Clusters:
     async def plan_rollback(self, cluster: str, *, to: int | None = None) -> Preview:
         """What `rollback` would do now. Changes nothing."""
         before = await self._runtime.store.get(cluster)
-        then = await record_at(self._runtime, cluster, to)
+        found = await record_at(self._runtime, cluster, to)
+        then = await asyncio.to_thread(with_files_that_are_there, found, before)
         after = intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
         return await thought_through(self._runtime, before, after)
 

@@ -53,7 +53,16 @@ def _restorable(document: Any) -> Any:
     """What a rollback brings back of a record; None of a cluster that was to go."""
     if document is None or document.get("deletion") is not None:
         return None
-    return document["spec"], {node: intent["power"] for node, intent in document["nodes"].items()}
+    return _without_identities(document["spec"]), {node: intent["power"] for node, intent in document["nodes"].items()}
+
+
+def _without_identities(spec: Any) -> Any:
+    """The specification but for which files kernels' names stood for: those are gone, and cannot be gone back to."""
+    nodes = {
+        name: {**node, "boot": {**node["boot"], "identity": ""}} if node.get("boot") else node
+        for name, node in spec["nodes"].items()
+    }
+    return {**spec, "nodes": nodes}
 
 
 def _document_at(entries: Sequence[HistoryEntry], generation: int) -> Any:

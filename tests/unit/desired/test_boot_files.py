@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from reconciler.desired.boot_files import with_files_as_booted
+from reconciler.desired.boot_files import with_files_as_booted, with_files_that_are_there
 from reconciler.host.disks.image_file import image_identity
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import CutPower, Plan
@@ -88,3 +88,17 @@ def test_a_faithful_copy_is_the_same_kernel(boot: BootSpec, tmp_path: Path) -> N
     os.utime(copy, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     copy.rename(boot.kernel)
     assert with_files_as_booted(record, ["alpha"]) is record
+
+
+def test_a_rollback_leaves_a_node_alone_whose_kernel_has_the_same_name(boot: BootSpec, tmp_path: Path) -> None:
+    then = record_booting(boot)
+    boot.kernel.write_text("built again")
+    before = as_applied_now(then, boot)
+    boot.kernel.write_text("and again")
+    after = with_files_that_are_there(then, before)
+    assert after.spec.nodes["alpha"].boot == before.spec.nodes["alpha"].boot
+    other = boot.model_copy(update={"kernel": tmp_path / "initrd"})
+    away = with_files_that_are_there(then, record_booting(other)).spec.nodes["alpha"].boot
+    assert away is not None
+    assert (away.kernel, away.identity) == (boot.kernel, identity_of(boot))
+    assert with_files_that_are_there(then, None).spec.nodes["alpha"].boot == away

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from reconciler.errors import InvalidArgument
-from reconciler.model.record import ClusterRecord, StopMode
+from reconciler.model.record import BootSpec, ClusterRecord, StopMode
 from reconciler.service import intent
 from reconciler.service.recovery import last_other
 from reconciler.store.patch import difference
@@ -59,3 +60,12 @@ def test_a_destroyed_cluster_is_wanted_again_and_its_destruction_is_not() -> Non
 def test_where_nothing_else_was_ever_wanted_that_is_said(records: tuple[ClusterRecord, ...]) -> None:
     with pytest.raises(InvalidArgument, match="no earlier generation of cluster 'lab' wants another topology"):
         last_other(history(*records))
+
+
+def test_a_kernel_that_was_built_again_is_nothing_to_go_back_from() -> None:
+    def booting(identity: str) -> ClusterRecord:
+        boot = BootSpec(kernel=Path("/k"), identity=identity)
+        nodes = {name: of.model_copy(update={"boot": boot}) for name, of in RUNNING.spec.nodes.items()}
+        return RUNNING.model_copy(update={"spec": RUNNING.spec.model_copy(update={"nodes": nodes})})
+
+    assert last_other(history(RUNNING, booting("1"), booting("2"))) == 1
