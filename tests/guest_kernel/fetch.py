@@ -37,7 +37,10 @@ _FOR_RPMBUILD = (
 A library that every host has is left out: the host's own programs run beside `rpmbuild` and need their own edition.
 """
 
-_LAYOUT = 3
+_FOR_UEFI = ("systemd-boot-efi",)
+"""The program that a kernel, an initrd and a command line are put into to be one that UEFI starts."""
+
+_LAYOUT = 4
 """Another number for each change of what is in a kit: the one that is there is not what is wanted then."""
 
 _APT_TIMEOUT_S = 600.0
@@ -54,6 +57,11 @@ def guest_release(image_dir: Path) -> str:
     if said is None:
         raise OperationFailed(f"there is no guest image in {image_dir}", hint="vmcluster image build")
     return said.kernel_version
+
+
+def efi_stub(kit: Path) -> Path:
+    """The program that is the rest of one, see systemd-stub(7)."""
+    return kit / "root" / "usr" / "lib" / "systemd" / "boot" / "efi" / "linuxx64.efi.stub"
 
 
 def rpm_environment(kit: Path) -> dict[str, str]:
@@ -115,7 +123,7 @@ async def _download(work: Path, release: str) -> None:
     download = ["env", f"--chdir={work / 'downloads'}", "apt-get", f"--config-file={conf}", "-q", "download"]
     try:
         await run(
-            [*download, *header_packages(release), *FOR_GUESTS, *_FOR_RPMBUILD],
+            [*download, *header_packages(release), *FOR_GUESTS, *_FOR_RPMBUILD, *_FOR_UEFI],
             timeout_s=_APT_TIMEOUT_S,
             env=environment,
         )

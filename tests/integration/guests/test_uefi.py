@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from tests.guest_kernel.fetch import efi_stub, guest_release, kit_dir
 from tests.integration.bed import BASE_IMAGE, Bed, Session
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S
+from tests.integration.guests.efi_disk import write_efi_disk
 
 CLUSTER = "efi"
 _VARIABLE = "/sys/firmware/efi/efivars/Mark-6f1a3a5e-5f0b-5c39-9d0e-6a2f6c6b7d11"
@@ -66,3 +68,29 @@ async def test_uefi_variables_go_back_with_snapshots_and_stay_with_kept_disks(be
         finally:
             await session.clusters.destroy(CLUSTER, remove_overlays=True)
     assert not directory.exists()
+
+
+async def test_a_disk_with_an_efi_system_partition_boots_by_itself_and_after_reverts(bed: Bed) -> None:
+    image = bed.directory / "efi.qcow2"
+    images = BASE_IMAGE.parent
+    write_efi_disk(BASE_IMAGE, efi_stub(kit_dir(images, guest_release(images))), image)
+
+    def from_disk(document: dict[str, Any]) -> None:
+        document |= {"firmware": "uefi", "base_image": str(image)}
+
+    bed.write_topology(CLUSTER, nodes=1, boots=True, edit=from_disk)
+    async with bed.runtime() as runtime:
+        session = Session(runtime)
+        try:
+            await session.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
+            assert "systemd-stub" in await _said(session, "cat /sys/firmware/efi/efivars/StubInfo-* | tr -d '\\0'")
+            await _said(session, "echo before >/root/file; sync")
+            await session.snapshots.create(CLUSTER, "disks")
+            await session.snapshots.create(CLUSTER, "memory", include_memory=True)
+            await _said(session, "echo after >/root/file; sync")
+            for snapshot in ("memory", "disks"):
+                await session.snapshots.revert(CLUSTER, snapshot, ssh_timeout_s=BOOT_TIMEOUT_S)
+                assert await _said(session, "cat /root/file") == "before"
+            assert (await session.clusters.plan(CLUSTER)).plan.converged
+        finally:
+            await session.clusters.destroy(CLUSTER, remove_overlays=True)
