@@ -55,8 +55,10 @@ async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> 
 
 
 async def _put(store: Store, before: ClusterRecord, after: ClusterRecord) -> ClusterRecord | None:
-    """The record as it is now; None where it is gone."""
+    """The record as it is now, None where it is gone. Nobody wants anything else: what was agreed to still is."""
     try:
-        return await store.put(after, expected_generation=before.generation, actor=_ACTOR)
+        return await store.put(
+            after, expected_generation=before.generation, actor=_ACTOR, consent=frozenset(before.consent)
+        )
     except Conflict:  # somebody changed it meanwhile: what they left counts
         return await store.get(before.cluster_name)

@@ -32,11 +32,12 @@ from reconciler.host.links.driver import LinkDriver
 from reconciler.model.document import ClusterDocument, Power, Snapshot, Unknown
 from reconciler.model.origin import Origin
 from reconciler.model.plan import FlattenLayer, Plan
-from reconciler.model.record import ClusterRecord
+from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.model.snapshot import Manifest
 from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.observe.cluster import FoundDomains, observe_cluster
 from reconciler.observe.verification import revert_obstacles
+from reconciler.plan.consent import addresses_lost
 from reconciler.plan.drift import Drift, withhold
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
@@ -146,14 +147,16 @@ class Rounds:
         status: RecordStatus | None,
         observed: ClusterDocument | None = None,
         put_off: Set[str] = frozenset(),
+        consent: Set[str] = frozenset({EVERYTHING}),
     ) -> Difference:
-        """The upkeep of the nodes in `put_off` is left for later."""
+        """The upkeep of the nodes in `put_off` is left for later; what `consent` does not name is not lost."""
         facts = await self._host_facts(record)
         observed = observed or await observe_cluster(record, self._libvirt, self._links)
         made = status.snapshots_made if status else frozenset()
         lineage = await lineage_of(self._store, record, observed)
         desired = compile_document(record, facts, observed, made, lineage, now=datetime.now(UTC))
-        return Difference(desired, observed, plan(desired, observed, put_off), warnings_for(record, facts))
+        todo = plan(desired, observed, put_off, consent)
+        return Difference(desired, observed, todo, warnings_for(record, facts))
 
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
         """The snapshots of a cluster as they are on disk, oldest first."""
@@ -186,7 +189,8 @@ class Rounds:
         view, observed = view_of(standing, None), None
         try:
             observed = await observe_cluster(view.record, self._libvirt, self._links, found)
-            difference = await self._compare(view.record, view.before, observed, view.upkeep_put_off)
+            consent = frozenset(view.record.consent)
+            difference = await self._compare(view.record, view.before, observed, view.upkeep_put_off, consent)
         except (ClusterError, OSError) as caught:
             error, now = explained(caught), datetime.now(UTC)
             failed = status_of_failed_round(view.record, obstacle_of(error), view.before, now)
@@ -220,7 +224,7 @@ class Rounds:
             return RoundResult(gone=True)
         view = view_of(replace(standing, record=record), retries)
         same = foreseen is not None and foreseen.record.generation == record.generation
-        result = await self._work(view, tell, foreseen.difference if foreseen and same else None)
+        result = await self._work(view, tell, _agreed(foreseen.difference, record) if foreseen and same else None)
         while failed := _failed_upkeep(result.outcomes, view):
             view = replace(view, put_off={**view.put_off, **failed})
             result = await self._work(view, tell)
@@ -238,7 +242,10 @@ class Rounds:
     async def _work(self, view: View, tell: OnEvent, difference: Difference | None = None) -> RoundResult:
         record = view.record
         try:
-            difference = difference or await self._compare(record, view.before, put_off=view.put_off.keys())
+            consent = frozenset(record.consent)
+            difference = difference or await self._compare(
+                record, view.before, put_off=view.put_off.keys(), consent=consent
+            )
         except (ClusterError, OSError) as caught:
             error = explained(caught)
             await self._report_failure(view, error)
@@ -349,6 +356,13 @@ class Rounds:
         journal.said(view.before, status)
         await journal.close()
         await self._export.put_status(status, view.before)
+
+
+def _agreed(difference: Difference, record: ClusterRecord) -> Difference:
+    """What was foreseen, as far as the record's generation may lose what it costs."""
+    if addresses_lost(difference.desired, difference.observed) <= set(record.consent):
+        return difference
+    return replace(difference, plan=plan(difference.desired, difference.observed, consent=frozenset(record.consent)))
 
 
 def _status_of_look(view: View, difference: Difference) -> RecordStatus:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, ErrorCode
 from reconciler.faults.observed import active_faults
 from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.action_names import action_name
@@ -236,9 +236,15 @@ def differences(actions: Sequence[Action]) -> str:
     )
 
 
+def _why_obstructed(plan: Plan, obstacles: tuple[Obstacle, ...]) -> str:
+    if plan.foreign:
+        return "OwnedElsewhere"
+    return "ApprovalRequired" if all(of.code is ErrorCode.APPROVAL_REQUIRED for of in obstacles) else "Obstructed"
+
+
 def _ready(record: ClusterRecord, plan: Plan, obstacles: tuple[Obstacle, ...], reported: Sequence[Action]) -> Condition:
     if obstacles:
-        reason = "OwnedElsewhere" if plan.foreign else "Obstructed"
+        reason = _why_obstructed(plan, obstacles)
         return _verdict(ConditionType.READY, False, reason, "; ".join(obstacle.message for obstacle in obstacles))
     if not plan.converged:
         return _verdict(ConditionType.READY, False, "Converging", f"{len(plan.actions)} actions to go")

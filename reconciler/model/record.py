@@ -20,6 +20,9 @@ BYTES_PER_GB = 1024**3
 UNSIGNED = ""
 """The key of marks that earlier versions made, among those that are taken over."""
 
+EVERYTHING = "*"
+"""The consent to lose all that a cluster has."""
+
 
 class WantedPower(StrEnum):
     """The power state that a node shall be in; `paused` starts it with its CPUs stopped, for a debugger."""
@@ -177,4 +180,9 @@ class ClusterRecord(Frozen):
     deletion: Deletion | None = None
     adopted: tuple[str, ...] = Field(
         default=(), description="Keys of the origins that were taken over; the empty one is that of marks without."
+    )
+    consent: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses of what this generation may lose for good, such as `layer/NODE/DISK`, `domain/NODE` or "
+        "`snapshot/NAME`; a `*` stands for anything. The store writes it, and no later generation has it.",
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from reconciler.model.base import Frozen
-from reconciler.model.document import ClusterDocument, Domain, Power, PowerState, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
 from reconciler.model.plan import STAGE_OF, Action
 from reconciler.model.status import Obstacle
 
@@ -109,6 +109,11 @@ def is_named(observed: ClusterDocument, node: str, path: str) -> bool:
         return False
     files = (file for disk in domain.disks.values() for file in (disk.path, *(below.path for below in disk.backing)))
     return any(str(file) == path for file in files)
+
+
+def holds_what_a_node_has_now(path: str, layer: Layer, observed: ClusterDocument) -> bool:
+    """Whether a node's newest state is in the layer; without a domain, any layer may hold it."""
+    return not isinstance(observed.domains.get(layer.node), Domain) or is_named(observed, layer.node, path)
 
 
 def is_running(observed: ClusterDocument, node: str) -> bool:

@@ -37,8 +37,8 @@ from reconciler.model.topology import DiskBus
 from reconciler.plan.documents import (
     Step,
     changed_fields,
+    holds_what_a_node_has_now,
     in_words,
-    is_named,
     is_running,
     known,
     known_extra,
@@ -106,7 +106,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
             path=Path(path),
             reason="not wanted any more",
             change=Change.DELETE,
-            disruption=Disruption.DATA_LOSS if _holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
+            disruption=Disruption.DATA_LOSS if holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
         )
 
 
@@ -288,8 +288,3 @@ def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epoc
 def _cable_is_pulled(desired: ClusterDocument, node: str) -> bool:
     links = desired.links.get(node)
     return isinstance(links, NodeLinks) and links.down
-
-
-def _holds_what_a_node_has_now(path: str, layer: Layer, observed: ClusterDocument) -> bool:
-    """Whether a node's newest state is in the layer; without a domain, any layer may hold it."""
-    return not isinstance(observed.domains.get(layer.node), Domain) or is_named(observed, layer.node, path)

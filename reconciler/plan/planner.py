@@ -30,8 +30,10 @@ from reconciler.model.plan import (
     UndefineDomain,
     WriteSeed,
 )
+from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
 from reconciler.plan import kinds
+from reconciler.plan.consent import agreed_part, losses
 from reconciler.plan.documents import (
     Step,
     begins_anew,
@@ -79,10 +81,16 @@ _CHANGES_A_MACHINE = (
 )
 
 
-def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] = frozenset()) -> Plan:
+def plan(
+    desired: ClusterDocument,
+    observed: ClusterDocument,
+    put_off: Set[str] = frozenset(),
+    consent: Set[str] = frozenset({EVERYTHING}),
+) -> Plan:
     """The ordered actions from `observed` to `desired`, and the obstacles that hold others back.
 
-    The order of nodes is that of `desired`. The upkeep of the nodes in `put_off` is left for later.
+    The order of nodes is that of `desired`. The upkeep of the nodes in `put_off` is left for later. What would be lost
+    without the `consent` to it, by default nothing, stays, and its node with it.
     """
     desired, observed = with_layers_in_order(desired), in_name_order(observed)
     if foreign := tuple(of for of in plan_marks(desired, observed) if isinstance(of, Obstacle)):
@@ -96,6 +104,9 @@ def plan(desired: ClusterDocument, observed: ClusterDocument, put_off: Set[str] 
     waiting = _on_their_way_down(desired, observed)
     together = frozenset(node for node in desired.domains if _is_put_back(desired, observed, node))
     safe = _safe_actions(actions, observed, _blocked_nodes(desired, observed, obstacles), together)
+    lost = losses(desired, observed)
+    safe, refused = agreed_part(safe, lost, consent, all_or_nothing=bool(together))
+    obstacles += refused
     safe = _with_links(safe, desired, observed)
     safe = upkeep_last(safe, settled=not (obstacles or waiting))
     safe = in_order(safe, desired)

@@ -1,7 +1,7 @@
 """Records as the use cases read and change them."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Set
 
 from reconciler.desired.addresses import guest_address
 from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound
@@ -50,19 +50,30 @@ async def existing(store: Store, cluster: str) -> ClusterRecord:
     return record
 
 
+def nothing_agreed(_before: ClusterRecord) -> Set[str]:
+    """Most changes lose nothing."""
+    return frozenset()
+
+
 async def change(
     store: Store,
     cluster: str,
     edit: Callable[[ClusterRecord], ClusterRecord],
     *,
     actor: str,
+    consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
     read: Callable[[Store, str], Awaitable[ClusterRecord]] = existing,
 ) -> ClusterRecord:
-    """Apply `edit` to the newest record; when another writer comes first, to the one that it left."""
+    """Apply `edit` to the newest record; when another writer comes first, to the one that it left.
+
+    `consent` says, of the record before, what the change may lose.
+    """
     for _ in range(_TRIES):
         before = await read(store, cluster)
         try:
-            return await store.put(edit(before), expected_generation=before.generation, actor=actor)
+            return await store.put(
+                edit(before), expected_generation=before.generation, actor=actor, consent=consent(before)
+            )
         except Conflict:
             continue
     raise Conflict("other clients kept changing the cluster", hint="try again")

@@ -22,7 +22,15 @@ def change_in_words(before: Json | None, after: Json | None) -> tuple[str, ...]:
     if before is None:
         return (f"+ cluster of {_count(len(_part(after, 'nodes')), 'node')}",)
     parts = (_deletion, _topology, _snapshots, _faults, _power, _requests)
-    return tuple(words for part in parts for words in part(before, after)) or ("bookkeeping only",)
+    said = tuple(words for part in parts for words in part(before, after))
+    return said or tuple(_consent(before, after)) or ("bookkeeping only",)
+
+
+def _consent(before: Json, after: Json) -> Iterator[str]:
+    """Told where nothing else is: a change that costs something tells it by itself."""
+    was, now = before.get("consent") or (), after.get("consent") or ()
+    if new := [of for of in now if of not in was]:
+        yield f"agreed to lose {', '.join(new)}"
 
 
 def _deletion(before: Json, after: Json) -> Iterator[str]:

@@ -357,7 +357,10 @@ class Clusters:
         def edit(before: ClusterRecord) -> ClusterRecord:
             return intent.deleted(before, remove_overlays=remove_overlays)
 
-        return await change(store, cluster, edit, actor=self._actor, read=recorded)
+        def consent(_before: ClusterRecord) -> frozenset[str]:
+            return intent.agreed_by_deletion(remove_overlays=remove_overlays)
+
+        return await change(store, cluster, edit, actor=self._actor, consent=consent, read=recorded)
 
     async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
         """Nodes that only a request lets run again: paused, or left off; none that we know of while libvirt is away."""

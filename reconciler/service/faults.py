@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 
 import structlog
@@ -27,7 +27,7 @@ from reconciler.model.names import tap_name
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.service import intent, waiting
-from reconciler.service.access import change, existing, require_cluster_name
+from reconciler.service.access import change, existing, nothing_agreed, require_cluster_name
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.runtime import Runtime
 
@@ -130,7 +130,9 @@ class Faults:
     async def expire(self, cluster: str) -> None:
         """Faults whose time is over are gone, from the record too."""
         record = await self._change(
-            cluster, lambda before: intent.without_expired_faults(before, now=datetime.now(UTC))
+            cluster,
+            lambda before: intent.without_expired_faults(before, now=datetime.now(UTC)),
+            lambda before: frozenset(before.consent),  # time has changed it, and nobody wants anything else
         )
         await self._converge(record, no_progress)
 
@@ -254,8 +256,13 @@ class Faults:
             log.info("links_not_observed", cluster=record.cluster_name, cause=str(error))
             return None
 
-    async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
-        return await change(self._runtime.store, cluster, edit, actor=self._actor)
+    async def _change(
+        self,
+        cluster: str,
+        edit: Callable[[ClusterRecord], ClusterRecord],
+        consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
+    ) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor, consent=consent)
 
 
 def _wanted(record: ClusterRecord) -> tuple[Fault, ...]:

@@ -12,6 +12,7 @@ from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.faults import FaultType, ImpairRequest, PartitionRequest
 from reconciler.model.record import (
+    EVERYTHING,
     ClusterRecord,
     ClusterSpec,
     Deletion,
@@ -61,7 +62,9 @@ def _require_same_place(before: ClusterRecord, spec: ClusterSpec) -> None:
         raise Conflict(
             f"cluster {before.cluster_name!r} keeps its disks and snapshots in {kept}, and overlay_dir is {wanted} now:"
             " its nodes would begin on empty disks",
-            hint=f"set overlay_dir to {kept} in the topology or the configuration, or destroy the cluster first",
+            hint=f"take overlay_dir out of the topology, or set it to {kept}; to have the disks on another file "
+            f"system, stop the nodes, copy {kept} to it with `cp -a`, mount it at {kept}, and let `vmcluster adopt` take the "
+            "copies up; to begin on empty disks, destroy the cluster with its disks first",
         )
 
 
@@ -223,6 +226,11 @@ def deleted(record: ClusterRecord, *, remove_overlays: bool) -> ClusterRecord:
     return record.model_copy(update={"deletion": Deletion(remove_overlays=remove), "faults": {}})
 
 
+def agreed_by_deletion(*, remove_overlays: bool) -> frozenset[str]:
+    """What whoever asks for the deletion agrees to lose: the machines, and all that the cluster has where asked."""
+    return frozenset({EVERYTHING if remove_overlays else "domain/*"})
+
+
 def with_snapshot(record: ClusterRecord, name: str, *, include_memory: bool, quiesce: bool) -> ClusterRecord:
     """One more snapshot is wanted."""
     request = record.snapshot_requests + 1
@@ -234,6 +242,18 @@ def without_snapshot(record: ClusterRecord, name: str) -> ClusterRecord:
     """A snapshot is not wanted any more."""
     kept = {other: wanted for other, wanted in record.snapshots.items() if other != name}
     return record.model_copy(update={"snapshots": kept})
+
+
+def agreed_by_snapshot_deletion(name: str) -> frozenset[str]:
+    """What is lost with a snapshot's name; what else goes is needed by nothing."""
+    return frozenset({f"snapshot/{name}"})
+
+
+def agreed_by_revert(record: ClusterRecord, snapshot: Snapshot) -> frozenset[str]:
+    """What is on the nodes' disks at the moment of the revert."""
+    now = {(node, disk) for node, of in record.spec.nodes.items() for disk in (names.ROOT_DISK, *of.extra_disks)}
+    then = {(node, disk) for node, part in snapshot.nodes.items() for disk in part.disks}
+    return frozenset(f"layer/{node}/{disk}" for node, disk in now | then)
 
 
 def reverted(record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool) -> ClusterRecord:

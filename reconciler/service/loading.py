@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
 from reconciler.desired.file_uses import recorded_uses
 from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import load_spec
-from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable
+from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable, RecordUnreadable
 from reconciler.files.roots import Reach
 from reconciler.model.faults import ImpairRequest
 from reconciler.model.host_view import HostView
@@ -22,16 +23,34 @@ log = structlog.get_logger(__name__)
 
 
 async def load_for_host(runtime: Runtime, topology: GivenTopology, reach: Reach) -> tuple[str, ClusterSpec]:
-    """The cluster name and specification. Raises as `load_spec` does, for what this host cannot do, too."""
+    """The cluster name and specification. Raises as `load_spec` does, for what this host cannot do, too.
+
+    Where the topology names no `overlay_dir`, a cluster that is recorded stays where it is, whatever the configuration
+    of this client says: the directory belongs to the record.
+    """
     seen, recorded = await together(_look_at_host(runtime), recorded_uses(runtime.store))
     uses = (*recorded, *(seen.files if seen else ()))
-    cluster, spec = await asyncio.to_thread(load_spec, topology, runtime.settings, reach, seen=seen, uses=uses)
+    settings = runtime.settings
+    cluster, spec = await asyncio.to_thread(load_spec, topology, settings, reach, seen=seen, uses=uses)
+    kept = await _recorded_place(runtime, cluster)
+    if kept is not None and kept != spec.overlay_dir == settings.overlay_dir:
+        settings = settings.model_copy(update={"overlay_dir": kept})
+        cluster, spec = await asyncio.to_thread(load_spec, topology, settings, reach, seen=seen, uses=uses)
     impossible = await _impossible_faults(runtime, spec)
     kvm_usable = await _verdict_on_cpus(runtime, spec)
     if impossible or kvm_usable is not None:
         seen = None if seen is None else replace(seen, kvm_usable=kvm_usable)
-        await asyncio.to_thread(load_spec, topology, runtime.settings, reach, impossible, seen, uses)
+        await asyncio.to_thread(load_spec, topology, settings, reach, impossible, seen, uses)
     return cluster, spec
+
+
+async def _recorded_place(runtime: Runtime, cluster: str) -> Path | None:
+    """Where a cluster is; None where it has no record, or one that is to be made again."""
+    try:
+        record = await runtime.store.get(cluster)
+    except RecordUnreadable:
+        return None
+    return record.spec.overlay_dir if record else None
 
 
 async def _look_at_host(runtime: Runtime) -> HostView | None:

@@ -28,7 +28,7 @@ def plan_hash(generation: int, after: ClusterRecord, plan: Plan, patch: Patch) -
     """
     whole = {
         "generation": generation,
-        "after": _plain(after.model_copy(update={"generation": 0})),
+        "after": _plain(after.model_copy(update={"generation": 0, "consent": ()})),
         "plan": _plain(plan),
         "differs": [(of["op"], of["path"]) for of in patch if of["path"].rpartition("/")[2] not in _TIMES],
     }

@@ -274,4 +274,4 @@ def _summary(actions: Iterable[ActionView]) -> PlanSummary:
 
 
 def _record(record: ClusterRecord | None) -> dict[str, Any] | None:
-    return None if record is None else record.model_dump(mode="json", exclude={"generation"})
+    return None if record is None else record.model_dump(mode="json", exclude={"generation", "consent"})

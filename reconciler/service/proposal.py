@@ -9,6 +9,7 @@ from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord, StopMode
+from reconciler.plan.consent import addresses_lost
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.plan.standstill import way_back
 from reconciler.service import adoption, intent
@@ -95,7 +96,9 @@ async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, acto
     if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
         raise as_error(terminal)
     generation = preview.before.generation if preview.before else 0
-    record = await runtime.store.put(preview.after, expected_generation=generation, actor=actor)
+    difference = preview.difference
+    consent = addresses_lost(difference.desired, difference.observed) if approval.data_loss else frozenset()
+    record = await runtime.store.put(preview.after, expected_generation=generation, actor=actor, consent=consent)
     if any(fault.expires_at for fault in record.faults.values()):
         await runtime.leave_healer(record.cluster_name)
     return record

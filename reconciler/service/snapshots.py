@@ -1,7 +1,7 @@
 """Snapshots of whole clusters: create, list, revert, delete."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import structlog
@@ -31,7 +31,7 @@ from reconciler.model.results import (
 )
 from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
 from reconciler.service import intent
-from reconciler.service.access import addresses, change, existing, recorded
+from reconciler.service.access import addresses, change, existing, nothing_agreed, recorded
 from reconciler.service.inspection import Inspection
 from reconciler.service.progress import Progress, no_progress
 from reconciler.service.provisioning import not_yet_provisioned, with_user_data
@@ -167,7 +167,7 @@ class Snapshots:
                 raise snapshot_not_found(before, name)  # another client has deleted it meanwhile
             return intent.reverted(before, name, snapshot, restart_after=restart_after)
 
-        record = await self._change(cluster, edit)
+        record = await self._change(cluster, edit, lambda before: intent.agreed_by_revert(before, snapshot))
         await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
         running = [node for node, part in snapshot.nodes.items() if part.power is SnapshotPower.RUNNING]
         if restart_after and wait:
@@ -182,7 +182,11 @@ class Snapshots:
         snapshot = (await self._observed(record)).snapshots.get(name)
         if snapshot is None and name not in record.snapshots:
             raise snapshot_not_found(record, name)
-        record = await self._change(cluster, lambda before: intent.without_snapshot(before, name))
+        record = await self._change(
+            cluster,
+            lambda before: intent.without_snapshot(before, name),
+            lambda _: intent.agreed_by_snapshot_deletion(name),
+        )
         await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
         nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else record.spec.nodes
         return SnapshotDeleteResult(
@@ -211,7 +215,7 @@ class Snapshots:
         def edit(before: ClusterRecord) -> ClusterRecord:
             return intent.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
 
-        await self._change(record.cluster_name, edit)
+        await self._change(record.cluster_name, edit, lambda _: intent.agreed_by_snapshot_deletion(name))
 
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Guests that go on from memory think that no time has passed; who put them back may have told them already."""
@@ -234,8 +238,13 @@ class Snapshots:
                 hint="see `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
             )
 
-    async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
-        return await change(self._runtime.store, cluster, edit, actor=self._actor)
+    async def _change(
+        self,
+        cluster: str,
+        edit: Callable[[ClusterRecord], ClusterRecord],
+        consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
+    ) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor, consent=consent)
 
     async def _observed(self, record: ClusterRecord) -> ClusterDocument:
         return (await self._runtime.rounds.compare(record)).observed

@@ -3,7 +3,7 @@
 The embedded default is `reconciler.store.sqlite`; a distributed store can take its place behind this protocol.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -81,11 +81,14 @@ class Store(Protocol):
         """The clusters that have a record, sorted."""
         ...
 
-    async def put(self, record: ClusterRecord, *, expected_generation: int, actor: str) -> ClusterRecord:
-        """Write a changed record and return it with its new generation.
+    async def put(
+        self, record: ClusterRecord, *, expected_generation: int, actor: str, consent: Set[str] = frozenset()
+    ) -> ClusterRecord:
+        """Write a changed record and return it with its new generation, which alone has the `consent`.
 
         `expected_generation` is that of the record the change was made from, 0 where there was none. Raises
-        `Conflict` when another writer came first. A record equal to the stored one is not written again.
+        `Conflict` when another writer came first. A record equal to the stored one is not written again,
+        unless more is agreed to.
         The generation of a record that is made anew goes on above those of the removed one.
         """
         ...

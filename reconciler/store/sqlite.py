@@ -6,7 +6,7 @@ a reader waits for a writer of another process.
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,8 +63,11 @@ class SqliteStore:
     async def names(self) -> list[str]:
         return await self._read(_names)
 
-    async def put(self, record: ClusterRecord, *, expected_generation: int, actor: str) -> ClusterRecord:
-        return await self._write(lambda connection: _put(connection, record, expected_generation, actor))
+    async def put(
+        self, record: ClusterRecord, *, expected_generation: int, actor: str, consent: Set[str] = frozenset()
+    ) -> ClusterRecord:
+        agreed = record.model_copy(update={"consent": tuple(sorted(consent))})
+        return await self._write(lambda connection: _put(connection, agreed, expected_generation, actor))
 
     async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
         await self._write(lambda connection: _remove(connection, cluster_name, expected_generation, actor))
@@ -192,26 +195,33 @@ def _put(connection: sqlite3.Connection, record: ClusterRecord, expected: int, a
     read_back = _record(
         name, _Stored(expected, document)
     )  # before it is written, so that all that is stored is readable
-    generation = _write_document(connection, name, document, expected, actor)
-    return read_back.model_copy(update={"generation": generation})
+    return _write_document(connection, read_back, document, expected, actor)
 
 
 def _write_document(
-    connection: sqlite3.Connection, name: str, document: dict[str, Any], expected: int, actor: str
-) -> int:
-    """Write the document if the record is still at the expected generation; the generation it has then."""
+    connection: sqlite3.Connection, record: ClusterRecord, document: dict[str, Any], expected: int, actor: str
+) -> ClusterRecord:
+    """Write the document if the record is still at the expected generation; the record as it is then."""
+    name = record.cluster_name
     with transaction(connection):
         stored = _stored(connection, name)
         _refuse_stale(name, stored.generation if stored else 0, expected)
-        if stored and not difference(_document(_record(name, stored)), document):
-            return stored.generation
+        if stored and _says_no_more(record, before := _record(name, stored)):
+            return before
         generation = _record_change(connection, name, actor, difference(stored and stored.document, document))
         connection.execute(
             "INSERT INTO record VALUES (:name, :generation, :document)"
             " ON CONFLICT (cluster_name) DO UPDATE SET generation = :generation, document = :document",
             {"name": name, "generation": generation, "document": json.dumps(document)},
         )
-        return generation
+        return record.model_copy(update={"generation": generation})
+
+
+def _says_no_more(record: ClusterRecord, stored: ClusterRecord) -> bool:
+    """Whether the same is wanted as before, and no more was agreed to."""
+    unspoken = {"generation": 0, "consent": ()}
+    same = not difference(*(_document(of.model_copy(update=unspoken)) for of in (stored, record)))
+    return same and set(record.consent) <= set(stored.consent)
 
 
 def _remove(connection: sqlite3.Connection, name: str, expected: int, actor: str) -> None:

@@ -51,7 +51,7 @@ def run_round(
     """Observe, compile, plan and act once; a killed round has no outcomes."""
     host.record = record
     observed = host.observe()
-    todo = plan(compiled(record, observed, made), observed)
+    todo = plan(compiled(record, observed, made), observed, consent=frozenset(record.consent))
     try:
         return todo, asyncio.run(_act(host, record, todo, disturbance))
     except KilledError:

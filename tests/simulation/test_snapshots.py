@@ -15,7 +15,7 @@ from reconciler.desired import chains
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.plan import FlattenLayer
-from reconciler.model.record import ClusterSpec, StopMode
+from reconciler.model.record import EVERYTHING, ClusterSpec, StopMode
 from reconciler.plan.documents import known
 from reconciler.service import intent
 from tests.simulation.acting import Disturbance, run_round
@@ -35,7 +35,8 @@ class Life:
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
         self.host = SimulatedHost(ClusterDocument(), self.chance)
-        self.record = intent.with_spec(None, CLUSTER, spec(("alpha", "beta"), extra=True))
+        record = intent.with_spec(None, CLUSTER, spec(("alpha", "beta"), extra=True))
+        self.record = record.model_copy(update={"consent": (EVERYTHING,)})
         self.made: frozenset[int] = frozenset()
         self.held: dict[str, dict[str, Past]] = {}
         self.history: list[str] = []

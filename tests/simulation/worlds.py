@@ -26,6 +26,7 @@ from reconciler.model.document import (
 from reconciler.model.faults import CutMode, Direction, Halves, ImpairRequest, One, PartitionRequest, WantedFault
 from reconciler.model.links import HOST, Impairment, Link
 from reconciler.model.record import (
+    EVERYTHING,
     ClusterRecord,
     ClusterSpec,
     Deletion,
@@ -105,6 +106,7 @@ def running_record(*nodes: str) -> ClusterRecord:
         cluster_name=CLUSTER,
         spec=cluster_spec({node: node_spec(NODES.index(node)) for node in nodes}),
         nodes={node: NodeIntent(power=WantedPower.RUNNING) for node in nodes},
+        consent=(EVERYTHING,),
     )
 
 
@@ -135,6 +137,7 @@ def records(draw: st.DrawFn) -> ClusterRecord:
         deletion=draw(
             st.sampled_from([None, None, None, Deletion(remove_overlays=True), Deletion(remove_overlays=False)])
         ),
+        consent=(EVERYTHING,),
     )
 
 

@@ -14,7 +14,7 @@ from reconciler.act.outcome import Outcome
 from reconciler.controller import keeper
 from reconciler.controller import round as rounds
 from reconciler.controller.keeper import Keeper
-from reconciler.errors import ApprovalRequired, Conflict
+from reconciler.errors import ApprovalRequired, Conflict, ErrorCode, OperationTimeout
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec
@@ -251,6 +251,75 @@ async def test_a_node_that_stands_still_takes_up_a_change_of_its_definition(
         host.find = lambda halt=halt: sick(host, alpha=halt)  # type: ignore[misc]
         shown = [of.action for of in plan_view(await applied.plan("lab")).actions if of.node == "alpha"]
         assert shown == ["CutPower", "DefineDomain", "Start"]
+
+
+def fresh_disk(monkeypatch: pytest.MonkeyPatch, node: str = "alpha") -> None:
+    """From now on the topology wants a node that booted otherwise: on a new root disk."""
+    other = SPEC.nodes[node].model_copy(update={"user_data": {"packages": ["fio"]}})
+
+    async def load(*_: object) -> tuple[str, ClusterSpec]:
+        return CLUSTER, SPEC.model_copy(update={"nodes": {**SPEC.nodes, node: other}})
+
+    monkeypatch.setattr(clusters, "load_for_host", load)
+
+
+def concerned(plan: Plan) -> set[str | None]:
+    return {action.node for action in plan.actions}
+
+
+async def test_what_was_agreed_to_is_not_done_once_something_else_is_wanted(
+    applied: Clusters, host: SeenHost, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "CONVERGE_TIMEOUT_S", 0.1)
+    fresh_disk(monkeypatch)
+    async with Lease(tmp_path / "controller.lock"):  # who holds it carries nothing out
+        with pytest.raises(OperationTimeout):
+            await applied.apply("lab", start=False, approval=Approval(data_loss=True))
+        with pytest.raises(OperationTimeout):
+            await applied.start(CLUSTER, nodes="beta", wait_for_ssh=False)
+    for _ in range(2):
+        result = await runtime.rounds.run(CLUSTER)
+        assert "alpha" not in concerned(result.plan)
+    assert all("alpha" not in concerned(plan) for plan in host.done)
+    (obstacle,) = result.plan.obstacles
+    assert (obstacle.code, obstacle.node, obstacle.terminal) == (ErrorCode.APPROVAL_REQUIRED, "alpha", True)
+    assert "alpha.vda.r0.0.qcow2" in obstacle.message
+    assert "`cluster_apply(allow_data_loss=true)` agrees to it" in obstacle.message
+    status = await runtime.store.status(CLUSTER)
+    assert status is not None
+    ready = {of.type: of for of in status.conditions}[ConditionType.READY]
+    assert (ready.status, ready.reason) == (ConditionStatus.FALSE, "ApprovalRequired")
+    with pytest.raises(ApprovalRequired):
+        await applied.apply("lab", start=False)
+    await applied.apply("lab", start=False, approval=Approval(data_loss=True))
+    assert "DeleteLayer" in [type(action).__name__ for action in host.done[-1].actions if action.node == "alpha"]
+
+
+async def test_what_was_agreed_to_is_done_by_whichever_round_gets_to_it(
+    applied: Clusters, host: SeenHost, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "CONVERGE_TIMEOUT_S", 0.1)
+    fresh_disk(monkeypatch)
+    async with Lease(tmp_path / "controller.lock"):
+        with pytest.raises(OperationTimeout):
+            await applied.apply("lab", start=False, approval=Approval(data_loss=True))
+        with pytest.raises(ApprovalRequired):
+            await applied.apply("lab", start=False)  # which takes nothing back, as it was not made
+    assert (await runtime.rounds.run(CLUSTER)).plan.obstacles == ()
+    assert "alpha" in concerned(host.done[-1])
+
+
+async def test_destroying_agrees_to_what_it_says(applied: Clusters, host: SeenHost) -> None:
+    def done() -> set[str]:
+        return {type(action).__name__ for plan in host.done for action in plan.actions}
+
+    host.find = lambda: as_wanted(intent.started(host.record))
+    await applied.destroy(CLUSTER)
+    assert done() & {"CutPower", "UndefineDomain", "DeleteLayer"} == {"CutPower", "UndefineDomain"}
+    kept = as_wanted(host.record).model_copy(update={"domains": {}, "power": {}, "networks": {}})
+    host.find = lambda: kept
+    await applied.destroy(CLUSTER, remove_overlays=True)
+    assert "DeleteLayer" in done()
 
 
 async def test_a_plan_is_done_by_its_hash_and_by_no_other(applied: Clusters, host: SeenHost, runtime: Runtime) -> None:

@@ -67,6 +67,19 @@ async def test_each_change_grows_the_generation_by_one(store: SqliteStore) -> No
     assert record.generation == 4
 
 
+async def test_what_was_agreed_to_belongs_to_one_generation(store: SqliteStore) -> None:
+    disk, machine = "layer/alpha/vda", "domain/alpha"
+    agreed = await store.put(sample_record(), expected_generation=0, actor="test", consent={disk})
+    assert (agreed.generation, agreed.consent) == (1, (disk,))
+    again = await store.put(sample_record(), expected_generation=1, actor="test")
+    assert (again, await store.get("lab")) == (agreed, agreed)
+    more = await store.put(agreed, expected_generation=1, actor="test", consent={machine, disk})
+    assert (more.generation, more.consent) == (2, (machine, disk))
+    changed = await store.put(with_boots(more, 1), expected_generation=2, actor="test")
+    assert (changed.generation, changed.consent) == (3, ())
+    assert await store.get("lab") == changed
+
+
 async def test_an_equal_record_is_not_written_again(store: SqliteStore) -> None:
     record = await put_new(store)
     again = await store.put(sample_record(), expected_generation=1, actor="test")

@@ -1,0 +1,82 @@
+"""No round loses for good what nobody agreed to in the record's generation, whatever it finds and wherever it ends."""
+
+from collections.abc import Iterator
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import ErrorCode
+from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot
+from reconciler.model.record import ClusterRecord
+from reconciler.plan.consent import addresses_lost
+from reconciler.plan.planner import plan
+from tests.simulation.acting import Disturbance, run_round
+from tests.simulation.host import SimulatedHost
+from tests.simulation.test_convergence import MAX_CALM_ROUNDS, STORMY_ROUNDS, assert_explained, settle, worlds
+from tests.simulation.worlds import compiled
+
+seeds = st.integers(0, 2**32)
+
+
+def precious(found: ClusterDocument) -> Iterator[tuple[str, str]]:
+    """What is on the host that can never be had back: by address, and by name."""
+    for node, domain in found.domains.items():
+        if isinstance(domain, Domain):
+            yield f"domain/{node}", node
+            for disk in domain.disks.values():
+                layer = found.layers.get(str(disk.path))
+                if isinstance(layer, Layer):
+                    yield f"layer/{node}/{layer.disk}", str(disk.path)
+    for path, layer in found.layers.items():
+        if isinstance(layer, Layer) and not isinstance(found.domains.get(layer.node), Domain):
+            yield f"layer/{layer.node}/{layer.disk}", path
+    for name, snapshot in found.snapshots.items():
+        if isinstance(snapshot, Snapshot) and not snapshot.half_made:
+            yield f"snapshot/{name}", name
+
+
+def is_there(name: str, host: SimulatedHost) -> bool:
+    return name in host.layers or name in host.domains or name in host.snapshots
+
+
+@given(world=worlds, seed=seeds, data=st.data())
+def test_what_was_not_agreed_to_is_there_after_any_rounds(
+    world: tuple[ClusterRecord, ClusterDocument], seed: int, data: st.DataObject
+) -> None:
+    record, found = world
+    chance = Random(seed)
+    host = SimulatedHost(found, chance)
+    begin = list(precious(host.observe()))
+    agreed = data.draw(st.sets(st.sampled_from([address for address, _ in begin]))) if begin else set()
+    record = record.model_copy(update={"consent": tuple(sorted(agreed))})
+    for _ in range(STORMY_ROUNDS):
+        killed_after = chance.choice([None, chance.randrange(40)])
+        run_round(host, record, Disturbance(chance, refusals=chance.choice([0, 0.2]), killed_after=killed_after))
+        host.time_passes()
+    for _ in range(MAX_CALM_ROUNDS):
+        todo, _outcomes = run_round(host, record, Disturbance(Random(0)))
+        host.time_passes()
+    lost = [(address, name) for address, name in begin if not is_there(name, host) and address not in agreed]
+    assert not lost, lost
+    assert not todo.actions, f"no end: {todo}"
+
+
+@given(world=worlds, seed=seeds)
+def test_agreeing_to_what_a_plan_would_lose_lets_it_come_to_its_end(
+    world: tuple[ClusterRecord, ClusterDocument], seed: int
+) -> None:
+    record, found = world
+    host = SimulatedHost(found, Random(seed))
+    for _ in range(MAX_CALM_ROUNDS):
+        host.record = record
+        seen = host.observe()
+        wanted = compiled(record, seen)
+        held = plan(wanted, seen, consent=frozenset())
+        asks = any(of.code is ErrorCode.APPROVAL_REQUIRED for of in held.obstacles)
+        assert asks == (held.actions != plan(wanted, seen).actions)
+        agreed = record.model_copy(update={"consent": tuple(sorted(addresses_lost(wanted, seen)))})
+        _, outcomes = run_round(host, agreed, Disturbance(Random(0)))
+        assert not [of for of in outcomes if of.error]
+        host.time_passes()
+    assert_explained(host, record, settle(host, record))
