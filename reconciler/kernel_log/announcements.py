@@ -10,7 +10,11 @@ Every repetition is bounded and no two of them can share a text, so that a line 
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
+from reconciler.kernel_log.beginnings import beginnings
 from reconciler.kernel_log.kinds import EventKind
 
 _N = "[0-9]{1,10}"
@@ -49,7 +53,7 @@ _ORC = (
 )
 """x86: unwind_orc.c and unwind_frame.c."""
 
-_HANGS = "(?:blocked(?: in I/O wait)?|can't die)"
+_HANG = rf":-?{_N} (?:<[a-z]{{1,16}}> )?(?:blocked(?: in I/O wait)?|can't die) for more than {_N} seconds"
 
 _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
     (
@@ -120,7 +124,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
     ),
     (
         EventKind.HUNG_TASK,
-        (rf"INFO: task (?s:.{{1,64}}?):-?{_N} (?:<[a-z]{{1,16}}> )?{_HANGS} for more than {_N} seconds",),
+        (rf"INFO: task (?s:.{{1,64}}?){_HANG}",),
     ),
     (EventKind.SOFT_LOCKUP, (r"(?:NMI )?(?:watchdog: )?BUG: soft lockup",)),
     (
@@ -190,51 +194,62 @@ LEADS = {
 knows; a trace that follows tells that the kernel means it."""
 
 
-_MEANINGS: tuple[tuple[EventKind | str, str], ...] = tuple(
-    (meaning, text) for meaning, texts in (*_TEXTS, *LEADS.items()) for text in texts
-)
-_ALL = re.compile("|".join(f"(?:{text})()" for _, text in _MEANINGS))
-"""The empty group behind each text tells which it was; one around it would hide from `re` how the text begins."""
-_BEGINNINGS = frozenset(
-    {
-        *(
-            "[ ",
-            "--",
-            "==",
-            "8<",
-            "Al",
-            "BU",
-            "Ba",
-            "CF",
-            "CP",
-            "Fi",
-            "Fr",
-            "IN",
-            "In",
-            "KA",
-            "Ke",
-            "NM",
-            "Oo",
-            "PA",
-            "SE",
-            "Sl",
-        ),
-        *("UB", "Un", "VF", "WA", "Wa", "ka", "ke", "km", "pa", "rc", "sl", "tr", "un", "wa"),
-    }
-)
-_DYING = ("[#", "): Oops ")
-"""What every announcement begins with, but for those of `die`, which hold one of these."""
+_DYING = (r"\[#", r"\): Oops ")
+"""What `die` says holds one of these, as a pattern has them."""
+
+
+class _Texts:
+    """Several patterns as one, and what each of them means; it is made when a line asks for it first."""
+
+    def __init__(self, texts: Sequence[tuple[EventKind | str, str]]) -> None:
+        self._texts = texts
+
+    def meaning(self, line: str) -> EventKind | str | None:
+        found = self._match(line)
+        if found is None:
+            return None
+        assert found.lastindex is not None
+        return self._texts[found.lastindex - 1][0]
+
+    @cached_property
+    def _match(self) -> Callable[[str], re.Match[str] | None]:
+        """The empty group behind each text tells which it was; one around it would hide from `re` how it begins."""
+        return re.compile("|".join(f"(?:{text})()" for _, text in self._texts)).match
+
+
+_EVERY = tuple((meaning, text) for meaning, texts in (*_TEXTS, *LEADS.items()) for text in texts)
+_DEATHS = [of for of in _EVERY if any(word in of[1] for word in _DYING)]
+_SAID_BY_DIE = _Texts(_DEATHS)
+_BEGIN_CHARACTERS = 5
+
+
+def _by_beginning() -> dict[str, _Texts]:
+    """All but what `die` says, by the first characters."""
+    found: dict[str, list[tuple[EventKind | str, str]]] = defaultdict(list)
+    for meaning, text in _EVERY:
+        if (meaning, text) not in _DEATHS:
+            for beginning in beginnings(text, _BEGIN_CHARACTERS):
+                found[beginning].append((meaning, text))
+    return {beginning: _Texts(texts) for beginning, texts in found.items()}
+
+
+_BY_BEGINNING = _by_beginning()
 
 
 def announcement(text: str) -> EventKind | str | None:
     """What a line announces: a kind of event, the name of a lead, or nothing."""
-    if text[:2] not in _BEGINNINGS and _DYING[0] not in text and _DYING[1] not in text:
-        return None
-    found = _ALL.match(text)
-    if found is None:
-        return None
-    assert found.lastindex is not None
-    return _MEANINGS[found.lastindex - 1][0]
+    if ("[#" in text or "): Oops " in text) and (means := _SAID_BY_DIE.meaning(text)) is not None:
+        return means
+    texts = _BY_BEGINNING.get(text[:_BEGIN_CHARACTERS])
+    return None if texts is None else texts.meaning(text)
+
+
+_HANG_ENDS = re.compile(f".{{0,64}}?{_HANG}")
+
+
+def tells_of_hang(text: str) -> bool:
+    """Whether a line ends what is announced of a task that hangs, whose name began on a line before."""
+    return " for more than " in text and _HANG_ENDS.match(text) is not None
 
 
 def kind_of(text: str) -> EventKind | None:

@@ -22,11 +22,12 @@ _FEW_LINES = 2
 """Lines with an older time at the end of a log that are a boot: one alone is rather a stray one."""
 _DISORDER_US = 50_000
 """How far the lines of CPUs that speak at once may be out of order."""
-_LAST_WORDS = re.compile(
-    r"---\[ end Kernel panic - not syncing|reboot: (?:Restarting system|Power down|System halted|Power off)"
+_LAST_WORDS = (
+    "---[ end Kernel panic - not syncing",
+    *(f"reboot: {words}" for words in ("Restarting system", "Power down", "System halted", "Power off")),
 )
 """kernel/panic.c and kernel/reboot.c; whatever has an older time after that is of another boot."""
-_BANNER = re.compile(r"Linux version [0-9]|Booting Linux on physical CPU |Booting Linux on hartid ")
+_BANNERS = ("Linux version ", "Booting Linux on physical CPU ", "Booting Linux on hartid ")
 """init/main.c, start_kernel: the first line of every boot; arm, arm64 and RISC-V say on which CPU before it."""
 _FIRMWARE = re.compile(r"SeaBIOS|iPXE|GNU GRUB|GRUB loading|UEFI|BdsDxe|EFI stub|Decompressing Linux|U-Boot |OpenSBI ")
 
@@ -83,11 +84,18 @@ class _Clock:
 
     def tell(self, index: int, line: LogLine, time_us: int) -> None:
         """Take the time of the next line that has one."""
+        if len(self._runs) == 1 and time_us >= self._runs[0].newest_us:
+            self._runs[0].newest_us = time_us
+        else:
+            self._go_back(index, line, time_us)
+        self._dead = self._dead or line.text.startswith(_LAST_WORDS)
+
+    def _go_back(self, index: int, line: LogLine, time_us: int) -> None:
         slack_us = _DISORDER_US if self._dead or self.rebooting else _BACKWARDS_US
         while len(self._runs) > 1 and time_us + slack_us >= self._runs[-2].newest_us:
             self._runs.pop()
         top = self._runs[-1]
-        if time_us < top.newest_us and _BANNER.match(line.text):
+        if time_us < top.newest_us and line.text.startswith(_BANNERS):
             self._runs = [_Run(index, time_us)]
             self._dead = self.rebooting = False
         elif time_us + slack_us >= top.newest_us or (len(self._runs) == 1 and continues_report(line.text)):
@@ -97,7 +105,6 @@ class _Clock:
             self._runs.append(top := _Run(index, time_us, enough))
         if len(self._runs) > 1:
             self._weigh(top, line)
-        self._dead = self._dead or _LAST_WORDS.match(line.text) is not None
 
     def _weigh(self, run: _Run, line: LogLine) -> None:
         if not line.inline and not continues_report(line.text):

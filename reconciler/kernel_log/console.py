@@ -10,16 +10,16 @@ the middle of a line. Without the `<6>` nothing tells what a program wrote into 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 
 from reconciler.kernel_log.boots import last_boot
-from reconciler.kernel_log.line import LogLine, logged, readable
+from reconciler.kernel_log.line import TEXT_LIMIT, LogLine, logged, readable
 from reconciler.kernel_log.unmarked import with_unmarked_report
 
 __all__ = ["ConsoleStream", "Style", "dropped_messages", "dropped_notice", "last_boot", "parse_console", "style_of"]
 
-LINES_LIMIT = 250_000
-"""Lines of a console that are kept, the newest: as many as 16 MiB of an ordinary log hold."""
+LINES_LIMIT = 200_000
+"""Lines of a console that are kept, the newest: half as many again as what virtlogd keeps holds of ordinary ones."""
 
 _PRIORITY = rb"(?:<(?P<priority>[0-9]{1,5})>)?"
 _CALLER = rb"\[[ ]{0,8}(?P<caller>[TC][0-9]{1,10})[ ]{0,8}\]"
@@ -32,7 +32,14 @@ _PRIORITY_BEFORE = re.compile(rb"<(?P<priority>[0-9]{1,5})>\Z")
 _PRIORITY_BYTES = 7
 _SOME_CALLER = re.compile(rb"(?:\A|\n)(?:<[0-9]{1,5}>)?\[[ ]{0,8}[TC][0-9]{1,10}[ ]{0,8}\] ")
 _PROMPT = re.compile(rb"[\w.-]{1,64} login: (?=.)", re.DOTALL)
-_END_OF_LINE = re.compile(rb"\n[\r\n]*+|\r(?<!\r\r)\r*+(?=\[[ 0-9])")
+_RETURNED = re.compile(rb"\r(?<!\r\r)\r*+(?=\[[ 0-9])")
+_ORDINARY = re.compile(
+    r"(?P<before>[^\n\r\[<]*+)"
+    + (_PRIORITY + _TIMED).decode()
+    + r"(?P<text>[^\n\r\[]*+(?:\[(?! {0,12}[0-9]{1,20}\.)[^\n\r\[]*+)*+)\r*+(?:\n|\Z)|(?P<other>[^\n]*)\n?"
+)
+"""What nearly all lines of the kernel's are: a stamp, maybe behind somebody else's words, and text with no other stamp
+in it; and any other line."""
 _DROPPED = re.compile(r"\*\* ([0-9]{1,20}) printk messages dropped \*\* ?$")
 
 _BLOCK_BYTES = 256 * 1024
@@ -121,14 +128,23 @@ def _block_start(output: bytes, end: int) -> int:
 
 
 def _parse_block(block: bytes, style: Style) -> list[LogLine]:
-    wire = (raw.rstrip(b"\r") for raw in _END_OF_LINE.split(block))
     match style:
         case Style.TIMED:
-            return _timed(wire)
+            return _timed(block)
         case Style.CALLERS:
-            return _called(_unprompted(wire))
+            return _called(_unprompted(_on_wire(block)))
         case Style.BARE:
-            return [_bare(raw) for raw in _unprompted(wire) if raw.strip()]
+            return [_bare(raw) for raw in _unprompted(_on_wire(block)) if raw.strip()]
+
+
+def _on_wire(block: bytes) -> Iterator[bytes]:
+    """The lines as they went over the wire; before the kernel's mark a carriage return ends one too."""
+    for line in block.split(b"\n"):
+        raw = line.strip(b"\r")
+        if b"\r[" in raw:
+            yield from (part.rstrip(b"\r") for part in _RETURNED.split(raw))
+        else:
+            yield raw
 
 
 def _unprompted(wire: Iterable[bytes]) -> Iterator[bytes]:
@@ -140,34 +156,60 @@ def _unprompted(wire: Iterable[bytes]) -> Iterator[bytes]:
         yield raw if prompt is None else raw[prompt.end() :]
 
 
-def _timed(wire: Iterable[bytes]) -> list[LogLine]:
+def _timed(block: bytes) -> list[LogLine]:
     """The lines of each line on the wire, which as a rule is one, of the kernel's."""
     lines: list[LogLine] = []
-    for raw in wire:
-        found = _PREFIX.match(raw)
-        if _STAMP.search(raw, 0 if found is None else found.end()) is not None:
-            lines += _glued(raw)
-        elif found is not None:
-            lines.append(_line(raw[found.end() :], found, found["priority"]))
-        else:
-            lines += _foreign(raw)
+    for before, priority, seconds, micros, caller, text, other in _ORDINARY.findall(block.decode("latin-1")):
+        if other:
+            for raw in _on_wire(other.encode("latin-1")):
+                lines += _odd(raw)
+        elif seconds:
+            if before:
+                lines += _foreign(before.encode("latin-1"))
+            plain = text.isascii() and text.isprintable() and len(text) <= TEXT_LIMIT
+            said = text if plain else readable(text.encode("latin-1"))
+            time_us = int(seconds + micros)
+            lines.append(logged(said, priority or None, time_us, None, caller or None, inline=bool(before)))
     return lines
 
 
-def _glued(raw: bytes) -> Iterator[LogLine]:
+def _odd(raw: bytes) -> Iterable[LogLine]:
+    """The lines of a line on the wire that is no ordinary one."""
+    found = _PREFIX.match(raw)
+    behind = 0 if found is None else found.end()
+    if raw.find(b"[", behind) >= 0 and _STAMP.search(raw, behind) is not None:
+        return _glued(raw)
+    if found is None:
+        return _foreign(raw)
+    priority, *said = found.groups()
+    return [_line(raw[behind:], said, priority)]
+
+
+def _glued(raw: bytes) -> list[LogLine]:
     """A line on the wire that holds several: whatever stands before the kernel's mark was somebody else's."""
     stamps = list(islice(_STAMP.finditer(raw), _PARTS_LIMIT))
-    befores = [_PRIORITY_BEFORE.search(raw, max(0, at.start() - _PRIORITY_BYTES), at.start()) for at in stamps]
-    starts = [(before or at).start() for at, before in zip(stamps, befores, strict=True)]
-    yield from _foreign(raw[: starts[0]])
-    for stamp, before, start, end in zip(stamps, befores, starts, [*starts[1:], len(raw)], strict=True):
-        text = raw[stamp.end() : end].rstrip(b"\r")
-        yield _line(text, stamp, before and before["priority"], inline=start > 0)
+    before = _priority_before(raw, stamps[0].start())
+    start = stamps[0].start() if before is None else before.start()
+    lines = _foreign(raw[:start])
+    for stamp, following in zip_longest(stamps, stamps[1:]):
+        priority = before and before["priority"]
+        inline, start = start > 0, len(raw)
+        if following is not None:
+            before = _priority_before(raw, following.start())
+            start = following.start() if before is None else before.start()
+        lines.append(_line(raw[stamp.end() : start].rstrip(b"\r"), stamp.groups(), priority, inline=inline))
+    return lines
 
 
-def _line(text: bytes, stamp: re.Match[bytes], priority: bytes | None, *, inline: bool = False) -> LogLine:
-    seconds, micros, caller = stamp["s"], stamp["us"], stamp["caller"]
-    timestamp_us = int(seconds) * 1_000_000 + int(micros)
+def _priority_before(raw: bytes, stamp: int) -> re.Match[bytes] | None:
+    if raw[stamp - 1 : stamp] != b">":
+        return None
+    return _PRIORITY_BEFORE.search(raw, max(0, stamp - _PRIORITY_BYTES), stamp)
+
+
+def _line(text: bytes, stamp: Sequence[bytes | None], priority: bytes | None, *, inline: bool = False) -> LogLine:
+    seconds, micros, caller = stamp
+    timestamp_us = int(b"%b%b" % (seconds, micros))
     who = None if caller is None else str(caller, "ascii")
     if priority is None:
         return LogLine(readable(text), timestamp_us, None, None, None, True, who, inline)
@@ -190,7 +232,11 @@ def _called(wire: Iterable[bytes]) -> list[LogLine]:
 def _foreign(raw: bytes) -> list[LogLine]:
     """What has no mark, and so is not the kernel's, but for its word on messages that were dropped."""
     text = readable(raw)
-    return [LogLine(text, kernel=_DROPPED.search(text) is not None)] if text.strip() else []
+    return [LogLine(text, kernel=_tells_of_dropped(text))] if text.strip() else []
+
+
+def _tells_of_dropped(text: str) -> bool:
+    return "printk messages dropped" in text and _DROPPED.search(text) is not None
 
 
 def _bare(raw: bytes) -> LogLine:

@@ -8,7 +8,7 @@ lines of somebody else may stand in a report's middle.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from reconciler.kernel_log.announcements import announcement
+from reconciler.kernel_log.announcements import announcement, tells_of_hang
 from reconciler.kernel_log.kinds import OOPSES, EventKind
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
@@ -24,6 +24,7 @@ _FOREIGN_AFTER_TRACE = 3
 _WAITING_LIMIT = 200
 _PAUSE_US = 30_000_000
 """A report is printed in one go; an NMI for another CPU's trace is waited for 10 s (lib/nmi_backtrace.c)."""
+_TASK = "INFO: task "
 _COMM_LINES = 15
 """A task's name has at most 15 characters, each of which may end a line (TASK_COMM_LEN)."""
 
@@ -42,24 +43,57 @@ _MORE_OF = {
 
 @dataclass(slots=True)
 class Event:
-    """Something bad that the kernel said, as places in the sequence of lines; `head` is the announcement's."""
+    """Something bad that the kernel said, as places in the sequence of lines; `head` is the announcement's.
+
+    `members` are the lines that are shown with it, of `count` in all; one that is not `shown` has none.
+    """
 
     kind: EventKind
     head: int
-    lines: list[int]
-
-    @property
-    def members(self) -> list[int]:
-        """The lines that are shown with the event."""
-        return self.lines[:EVENT_LINES_LIMIT]
+    shown: bool = True
+    count: int = 0
+    members: list[int] = field(default_factory=list)
 
     @property
     def lines_beyond(self) -> int:
-        """How many lines more it has."""
-        return max(0, len(self.lines) - EVENT_LINES_LIMIT)
+        """How many lines it has besides those that are shown."""
+        return max(0, self.count - EVENT_LINES_LIMIT)
 
 
-@dataclass(slots=True)
+class Found:
+    """What is bad in a log: of very many events the first ones with their lines, and of all of them the kinds.
+
+    `kinds` has those of all events in order, `kind_of_line` for each line that of the event that it belongs to, and
+    `lines_left_out` counts the lines that the events beyond the first ones would be shown with.
+    """
+
+    def __init__(self, line_count: int, limit: int) -> None:
+        self.events: list[Event] = []
+        self.kinds: list[EventKind] = []
+        self.kind_of_line: list[EventKind | None] = [None] * line_count
+        self.lines_left_out = 0
+        self._limit = limit
+
+    def open(self, kind: EventKind, head: int) -> Event:
+        """A new event, as yet without lines."""
+        event = Event(kind, head, len(self.kinds) < self._limit)
+        self.kinds.append(kind)
+        if event.shown:
+            self.events.append(event)
+        return event
+
+    def add(self, event: Event, index: int) -> None:
+        """One more line of an event."""
+        self.kind_of_line[index] = event.kind
+        event.count += 1
+        if event.count > EVENT_LINES_LIMIT:
+            return
+        if event.shown:
+            event.members.append(index)
+        else:
+            self.lines_left_out += 1
+
+
 class _Report:
     """What one caller is saying: an event, or what may lead to one.
 
@@ -67,16 +101,18 @@ class _Report:
     is known to have. `resumed` is the report that goes on after a rule if nothing is announced.
     """
 
-    event: Event | None = None
-    fenced: bool = False
-    traced: bool = False
-    ended: bool = False
-    spoke_us: int | None = None
-    waiting: list[int] = field(default_factory=list)
-    strangers: int = 0
+    fenced = False
+    traced = False
+    ended = False
+    waiting: tuple[int, ...] = ()
+    strangers = 0
     resumed: "_Report | None" = None
-    lead: list[int] = field(default_factory=list)
-    lead_means: str = ""
+    lead: tuple[int, ...] = ()
+    lead_means = ""
+
+    def __init__(self, spoke_us: int | None, event: Event | None = None) -> None:
+        self.event = event
+        self.spoke_us = spoke_us
 
     def says_more(self, kind: EventKind) -> bool:
         """Whether an announcement of that kind is part of the report that is open."""
@@ -86,14 +122,14 @@ class _Report:
         """Whether a trace that begins now is a warning's, whose announcement is unknown, or lost after its cut."""
         return self.lead_means == "cut" or (self.lead_means == "plain" and len(self.lead) <= _PLAIN_LINES)
 
-    def keep(self, index: int) -> None:
+    def keep(self, index: int, found: Found) -> None:
         assert self.event is not None
-        if self.waiting:
-            self.event.lines += self.waiting
-            self.waiting, self.strangers = [], 0
-        self.event.lines.append(index)
+        for before in self.waiting:
+            found.add(self.event, before)
+        self.waiting, self.strangers = (), 0
+        found.add(self.event, index)
 
-    def take(self, index: int, text: str) -> bool:
+    def take(self, index: int, text: str, found: Found) -> bool:
         """Whether the report that is open goes on with a line, or may go on after it."""
         assert self.event is not None
         strong = is_strong(text)
@@ -101,11 +137,11 @@ class _Report:
             self.ended = True
         elif strong:
             self.traced = self.traced or self.event.kind is not EventKind.LOCKDEP
-        elif self.ended or self.waiting or not is_weak(text):
-            return self._bear(index, stranger=not is_weak(text))
+        elif (stranger := not is_weak(text)) or self.ended or self.waiting:
+            return self._bear(index, stranger=stranger)
         elif text.startswith("stack backtrace"):
             self.traced = True
-        self.keep(index)
+        self.keep(index, found)
         return True
 
     def _bear(self, index: int, *, stranger: bool) -> bool:
@@ -113,14 +149,14 @@ class _Report:
         assert self.event is not None
         closed = self.fenced or self.event.kind in _ENDED
         limit = 0 if self.ended else _FOREIGN_LIMIT if closed or not self.traced else _FOREIGN_AFTER_TRACE
-        self.waiting.append(index)
+        self.waiting = (*self.waiting, index)
         self.strangers += stranger
         return self.strangers <= limit and len(self.waiting) <= _WAITING_LIMIT
 
 
 class _Grouping:
-    def __init__(self, lines: Sequence[LogLine]) -> None:
-        self.events: list[Event] = []
+    def __init__(self, lines: Sequence[LogLine], limit: int) -> None:
+        self.found = Found(len(lines), limit)
         self._lines = lines
         self._reports: dict[str | None, _Report] = {}
         self._all_cpus: Event | None = None
@@ -128,41 +164,44 @@ class _Grouping:
     def add(self, index: int, line: LogLine) -> None:
         """Put the next line where it belongs."""
         text = line.text
-        found = announcement(text)
-        if found is None and text.startswith("INFO: task "):
-            found = self._over_lines(index, line)
+        means = announcement(text)
+        if means is None and text.startswith(_TASK):
+            means = self._over_lines(index, line)
         report = self._reports.get(line.caller)
         if report is not None and self._paused(report, line):
             self._close(line.caller)
             report = None
-        if isinstance(found, EventKind):
-            self._announce(index, line, found)
-        elif found is not None:
-            self._lead(index, line, found)
+        if isinstance(means, EventKind):
+            self._announce(index, line, means, report)
+        elif means is not None:
+            self._lead(index, line, means, report)
         elif report is not None:
             self._follow(index, line, report)
         elif self._all_cpus is not None and line.caller is not None and is_strong(text):
-            self._all_cpus.lines.append(index)
+            self.found.add(self._all_cpus, index)
 
     @property
     def first_is_whole(self) -> bool:
         """Whether no line that follows can be of the first event."""
-        if not self.events or self._all_cpus is self.events[0]:
+        if not self.found.events or self._all_cpus is self.found.events[0]:
             return False
-        first = self.events[0]
+        first = self.found.events[0]
         report = self._reports.get(self._lines[first.head].caller)
         if report is not None and report.resumed is not None:
             report = report.resumed
         return report is None or report.event is not first
 
     def _over_lines(self, index: int, line: LogLine) -> EventKind | str | None:
-        """What a record announces whose task has a name of several lines: they have one time, caller and number."""
+        """What a record announces whose task has a name of several lines: they have one time, caller and number.
+
+        No line is looked at for two announcements, so that no log costs more than its length.
+        """
         text = line.text
         for more in self._lines[index + 1 : index + 1 + _COMM_LINES]:
-            if (more.timestamp_us, more.caller, more.sequence) != (line.timestamp_us, line.caller, line.sequence):
+            if more.text.startswith(_TASK) or not _same_record(more, line):
                 break
             text = f"{text}\n{more.text[:200]}"
-            if " for more than " in more.text:
+            if tells_of_hang(more.text):
                 return announcement(text)
         return None
 
@@ -170,51 +209,52 @@ class _Grouping:
         before_us, report.spoke_us = report.spoke_us, line.timestamp_us
         return before_us is not None and line.timestamp_us is not None and line.timestamp_us > before_us + _PAUSE_US
 
-    def _announce(self, index: int, line: LogLine, kind: EventKind) -> None:
-        report = self._reports.get(line.caller)
+    def _announce(self, index: int, line: LogLine, kind: EventKind, report: _Report | None) -> None:
         if report is not None and report.says_more(kind):
-            report.keep(index)
+            report.keep(index, self.found)
             return
-        lead = report.lead if report is not None else []
-        self._open(Event(kind, index, [*lead, index]), line)
+        opened = self._open(kind, index, line, report)
+        opened.fenced = report is not None and report.lead_means == "fence" and kind in _FENCED
 
-    def _open(self, event: Event, line: LogLine) -> None:
-        report = self._reports.get(line.caller)
-        fenced = report is not None and report.lead_means == "fence" and event.kind in _FENCED
-        self._close(line.caller)
-        self._reports[line.caller] = _Report(event, fenced=fenced, spoke_us=line.timestamp_us)
-        self.events.append(event)
-        if event.kind is EventKind.PANIC:
+    def _open(self, kind: EventKind, head: int, line: LogLine, before: _Report | None) -> _Report:
+        """A new event in place of what its caller said before, which may have led to it."""
+        self._ended(before)
+        event = self.found.open(kind, head)
+        report = self._reports[line.caller] = _Report(line.timestamp_us, event)
+        for index in before.lead if before is not None else ():
+            self.found.add(event, index)
+        if before is None or head not in before.lead:
+            self.found.add(event, head)
+        if kind is EventKind.PANIC:
             self._all_cpus = event
+        return report
 
-    def _lead(self, index: int, line: LogLine, means: str) -> None:
-        report = self._reports.get(line.caller)
-        if means == "fence" and report is not None and report.event is not None and report.event.kind in _FENCED:
-            report.keep(index)
+    def _lead(self, index: int, line: LogLine, means: str, report: _Report | None) -> None:
+        event = None if report is None else report.event
+        if means == "fence" and report is not None and event is not None and event.kind in _FENCED:
+            report.keep(index, self.found)
             self._close(line.caller)
-            return
-        if means in {"omen", "plain"} and report is not None and not report.ended:
+        elif means in {"omen", "plain"} and report is not None and not report.ended:
             self._follow(index, line, report)
-            return
-        resumed = report if means == "fence" and report is not None and report.event is not None else None
-        self._close(line.caller)
-        self._reports[line.caller] = _Report(
-            lead=[index], lead_means=means, spoke_us=line.timestamp_us, resumed=resumed
-        )
+        else:
+            self._ended(report)
+            lead = self._reports[line.caller] = _Report(line.timestamp_us)
+            lead.lead, lead.lead_means = (index,), means
+            lead.resumed = report if means == "fence" and event is not None else None
 
     def _follow(self, index: int, line: LogLine, report: _Report) -> None:
         if report.event is not None:
             if line.text.startswith("Sending NMI "):
                 self._all_cpus = report.event
-            if not report.take(index, line.text):
+            if not report.take(index, line.text, self.found):
                 self._close(line.caller)
         elif report.tells_of_warning() and begins_dump(line.text):
             head = report.lead[1] if len(report.lead) > 1 and report.lead_means == "cut" else report.lead[0]
-            self._open(Event(EventKind.WARN, head, [*report.lead, index]), line)
+            self._open(EventKind.WARN, head, line, report).keep(index, self.found)
         elif report.resumed is not None and is_strong(line.text):
             self._resume(index, line, report, report.resumed)
         elif len(report.lead) < _LEAD_LIMIT:
-            report.lead.append(index)
+            report.lead = (*report.lead, index)
         else:
             self._close(line.caller)
 
@@ -223,30 +263,41 @@ class _Grouping:
         self._reports[line.caller] = report
         report.spoke_us = line.timestamp_us
         for before in lead.lead:
-            report.keep(before)
+            report.keep(before, self.found)
         self._follow(index, line, report)
 
     def _close(self, caller: str | None) -> None:
-        report = self._reports.pop(caller, None)
+        self._ended(self._reports.pop(caller, None))
+
+    def _ended(self, report: _Report | None) -> None:
         if report is not None and report.event is self._all_cpus:
             self._all_cpus = None
 
 
-def find_events(lines: Sequence[LogLine]) -> list[Event]:
-    """The events among the lines, in order. Lines that are not the kernel's belong to none."""
-    grouping = _Grouping(lines)
+def _same_record(line: LogLine, other: LogLine) -> bool:
+    return (line.timestamp_us, line.caller, line.sequence) == (other.timestamp_us, other.caller, other.sequence)
+
+
+def find_all(lines: Sequence[LogLine], limit: int) -> Found:
+    """What is bad among the lines. Lines that are not the kernel's belong to no event."""
+    grouping = _Grouping(lines, limit)
     for index, line in enumerate(lines):
         if line.kernel:
             grouping.add(index, line)
-    return grouping.events
+    return grouping.found
+
+
+def find_events(lines: Sequence[LogLine]) -> list[Event]:
+    """The events among the lines, in order."""
+    return find_all(lines, len(lines)).events
 
 
 def first_event(lines: Sequence[LogLine]) -> Event | None:
     """The first of the events; what follows it is not looked at."""
-    grouping = _Grouping(lines)
+    grouping = _Grouping(lines, 1)
     for index, line in enumerate(lines):
         if line.kernel:
             grouping.add(index, line)
             if grouping.first_is_whole:
                 break
-    return next(iter(grouping.events), None)
+    return next(iter(grouping.found.events), None)

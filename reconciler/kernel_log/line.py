@@ -61,7 +61,7 @@ class LogLine(NamedTuple):
 
 def logged(
     text: str,
-    priority: int | bytes | None,
+    priority: int | bytes | str | None,
     timestamp_us: int | None = None,
     sequence: int | None = None,
     caller: str | None = None,
@@ -79,6 +79,8 @@ def logged(
 
 def readable(raw: bytes) -> str:
     """The text of a line's bytes, harmless and cut at the limit; what is far beyond it is not even looked at."""
+    if len(raw) <= _SHOWN_LIMIT and (text := raw.decode(errors="replace")).isprintable():
+        return text
     kept = raw[:_RAW_LIMIT]
     if len(kept) > _SHOWN_LIMIT and len(kept) - len(kept.translate(None, _CONTROL_BYTES)) > _SHOWN_LIMIT:
         kept = kept.translate(_BLURRED)

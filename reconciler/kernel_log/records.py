@@ -9,6 +9,8 @@ properties of the device concerned and are passed over.
 """
 
 import re
+from collections.abc import Sequence
+from itertools import chain
 
 from reconciler.kernel_log.line import LogLine, harmless, logged
 
@@ -28,35 +30,53 @@ fails with EAGAIN, and with EPIPE where the next record was overwritten meanwhil
 
 RECORD_LIMIT_BYTES = 16 * 1024
 """Twice what the kernel makes of its longest message (printk.c, PRINTK_MESSAGE_MAX, each byte as `\\xNN`)."""
-LINES_LIMIT = 400_000
-"""Lines that are kept, the newest: more than 16 MiB of an ordinary log hold."""
+LINES_LIMIT = 200_000
+"""Lines that are kept, the newest: as many as ordinary buffers of 8 MiB hold, where the default is 128 KiB."""
+
+_BLOCK_BYTES = 256 * 1024
+_RECORD = re.compile(_HEADER.pattern.decode() + r"([^\n]*)\n?|[^\n]*\n?")
+"""A record with its fields, and any other line, which has none."""
 
 
 def parse_kmsg(output: bytes) -> list[LogLine]:
     """The newest `LINES_LIMIT` lines, in order; a record of several lines gives several lines with its sequence."""
-    records = output.rsplit(b"\n", LINES_LIMIT)
-    older = len(records) > LINES_LIMIT
-    newest_first: list[LogLine] = []
-    for record in reversed(records[older:]):
-        newest_first += reversed(_lines(record[:RECORD_LIMIT_BYTES]))
-        if len(newest_first) >= LINES_LIMIT:
-            break
-    return newest_first[:LINES_LIMIT][::-1]
+    blocks: list[list[LogLine]] = []
+    end, room = len(output), LINES_LIMIT
+    while end > 0 and room > 0:
+        start = _block_start(output, end)
+        blocks.append(_parse_block(output[start:end])[-room:])
+        end, room = start, room - len(blocks[-1])
+    return list(chain.from_iterable(reversed(blocks)))
 
 
-def _lines(record: bytes) -> list[LogLine]:
-    header = _HEADER.match(record)
-    if header is None:
-        return []
-    priority, sequence, timestamp_us, caller = header.groups()
-    who = None if caller is None else str(caller, "ascii")
-    said = _unescaped(record[header.end() :]).decode(errors="replace")
-    return [logged(harmless(part), priority, int(timestamp_us), int(sequence), who) for part in said.split("\n")]
+def _block_start(output: bytes, end: int) -> int:
+    """Where a block begins that ends at `end`: where a record begins, however long it is."""
+    wanted = end - _BLOCK_BYTES
+    return 0 if wanted <= 0 else output.rfind(b"\n", 0, wanted) + 1
 
 
-def _unescaped(text: bytes) -> bytes:
+def _parse_block(block: bytes) -> list[LogLine]:
+    lines: list[LogLine] = []
+    for priority, sequence, timestamp_us, caller, said in _RECORD.findall(block.decode("latin-1")):
+        if priority:
+            lines += (
+                logged(text, priority, int(timestamp_us), int(sequence), caller or None)
+                for text in _texts(said[:RECORD_LIMIT_BYTES])
+            )
+    return lines
+
+
+def _texts(said: str) -> Sequence[str]:
+    """The lines of a record, of which nearly all have one of plain ASCII, with nothing in it that was escaped."""
+    if said.isascii() and said.isprintable() and "\\" not in said:
+        return (harmless(said),)
+    return [harmless(text) for text in _unescaped(said.encode("latin-1")).split("\n")]
+
+
+def _unescaped(text: bytes) -> str:
     """The text as it was said; a backslash that the kernel would not have left is left."""
     if b"\\" not in text:
-        return text
-    whole = _NO_ESCAPE.sub(rb"\\x5c", text)
-    return whole.decode("unicode_escape").encode("latin-1")
+        return text.decode(errors="replace")
+    whole = _NO_ESCAPE.sub(rb"\\x5c", text) if _NO_ESCAPE.search(text) else text
+    said = whole.decode("unicode_escape")
+    return said if said.isascii() else said.encode("latin-1").decode(errors="replace")

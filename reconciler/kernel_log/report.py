@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from reconciler.kernel_log.events import Event, find_events, first_event
+from reconciler.kernel_log.events import Event, Found, find_all, first_event
 from reconciler.kernel_log.kinds import OOPSES, WARNINGS, Classification, EventKind, classification_of
 from reconciler.kernel_log.line import ERR, LEVELS, WARNING, LogLine
 from reconciler.kernel_log.marker import is_marker
@@ -34,25 +34,23 @@ class Origin:
 
 def report(lines: Sequence[LogLine], origin: Origin, *, filter_level: FilterLevel = "all") -> DmesgResult:
     """What is said of one node: of very many lines the newest ones, of very many events the first ones."""
-    events = find_events(lines)
-    classes = _classes(lines, events)
-    shown = [index for index in range(len(lines)) if _passes(lines[index], classes[index], filter_level)]
+    found = find_all(lines, EVENTS_LIMIT)
+    classes = _classes(lines, found)
+    shown = _shown(lines, classes, filter_level)
     kept = shown[-LINES_LIMIT:]
-    warnings, errors = _counts(lines, events, classes)
+    warnings, errors = _counts(lines, found, classes)
     return DmesgResult(
         lines=tuple(_dmesg_line(lines[index], classes[index]) for index in kept),
-        oops_detected=any(event.kind in OOPSES for event in events),
-        panic_detected=any(event.kind is EventKind.PANIC for event in events),
+        oops_detected=not OOPSES.isdisjoint(found.kinds),
+        panic_detected=EventKind.PANIC in found.kinds,
         warning_count=warnings,
         error_count=errors,
-        events=tuple(_kernel_event(lines, event) for event in events[:EVENTS_LIMIT]),
+        events=tuple(_kernel_event(lines, event) for event in found.events),
         source=origin.source,
         boot_id=origin.boot_id,
         marker=origin.marker,
         message=origin.message,
-        omitted_lines=len(shown)
-        - len(kept)
-        + sum(len(event.lines) - event.lines_beyond for event in events[EVENTS_LIMIT:]),
+        omitted_lines=len(shown) - len(kept) + found.lines_left_out,
     )
 
 
@@ -68,39 +66,44 @@ def joined(console: Sequence[LogLine], kmsg: Sequence[LogLine]) -> list[LogLine]
     return [*(line for line in console if line.kernel and (line.timestamp_us, line.text) not in known), *kmsg]
 
 
-def _classes(lines: Sequence[LogLine], events: Sequence[Event]) -> list[Classification | None]:
-    classes = [Classification.NORMAL if line.kernel or line.facility else None for line in lines]
-    for event in events:
-        classified = classification_of(event.kind)
-        for index in event.lines:
-            classes[index] = classified
-    return classes
+def _classes(lines: Sequence[LogLine], found: Found) -> list[Classification | None]:
+    return [
+        classification_of(kind) if kind is not None else Classification.NORMAL if line.kernel or line.facility else None
+        for line, kind in zip(lines, found.kind_of_line, strict=True)
+    ]
 
 
-def _passes(line: LogLine, classified: Classification | None, filter_level: FilterLevel) -> bool:
-    """What is bad passes every filter, with its trace; so does a line of the kernel's that does not say its level.
+def _shown(
+    lines: Sequence[LogLine], classes: Sequence[Classification | None], filter_level: FilterLevel
+) -> Sequence[int]:
+    """The places of the lines that pass. What is bad passes every filter, with its trace.
 
-    Markers have a level only to get onto consoles, and say nothing of the kernel.
+    So does a line of the kernel's that does not say its level. Markers have a level only to get onto consoles, and say
+    nothing of the kernel.
     """
     match filter_level:
         case "all":
-            return True
+            return range(len(lines))
         case "warn+":
             highest = WARNING
         case "err+":
             highest = ERR
         case _:
             assert_never(filter_level)
-    if is_marker(line):
-        return False
+    return [
+        index
+        for index, (line, classified) in enumerate(zip(lines, classes, strict=True))
+        if _passes(line, classified, highest) and not is_marker(line)
+    ]
+
+
+def _passes(line: LogLine, classified: Classification | None, highest: int) -> bool:
     if classified is not Classification.NORMAL:
         return classified is not None
     return line.level is None or line.level <= highest
 
 
-def _counts(
-    lines: Sequence[LogLine], events: Sequence[Event], classes: Sequence[Classification | None]
-) -> tuple[int, int]:
+def _counts(lines: Sequence[LogLine], found: Found, classes: Sequence[Classification | None]) -> tuple[int, int]:
     """Warnings and errors. A stack frame is neither, also where the kernel prints a trace without an event."""
     levels = [
         line.level
@@ -111,10 +114,10 @@ def _counts(
         and not is_marker(line)
         and not (line.kernel and is_strong(line.text))
     ]
-    warnings = sum(event.kind in WARNINGS for event in events)
+    warnings = sum(kind in WARNINGS for kind in found.kinds)
     return (
         warnings + sum(level == WARNING for level in levels),
-        len(events) - warnings + sum(level <= ERR for level in levels),
+        len(found.kinds) - warnings + sum(level <= ERR for level in levels),
     )
 
 

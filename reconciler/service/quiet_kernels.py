@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from reconciler.errors import OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.kernel_log.console import dropped_messages, parse_console
-from reconciler.kernel_log.events import find_events
+from reconciler.kernel_log.events import first_event
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.status import Condition, ConditionStatus
 from reconciler.observe.console import ConsolePlace
@@ -100,4 +100,4 @@ def same_kernel(before: Vitals, now: Vitals) -> bool:
 def tells_of_trouble(console: bytes) -> bool:
     """Whether a console announces anything bad, or that lines are missing."""
     lines = parse_console(console)
-    return bool(find_events(lines)) or dropped_messages(lines) > 0
+    return first_event(lines) is not None or dropped_messages(lines) > 0

@@ -24,6 +24,9 @@ _HOSTILE = {
     "escape sequences": b"\x1b[31m",
     "one character": b"x",
     "open brackets": b"[",
+    "bugs": _STAMP + b"BUG: a\n",
+    "tasks": b"INFO: task \n",
+    "two clocks": b"[    9.000000] INFO: task a:1 blocked for more than 1 seconds\n" + _STAMP + b"BUG: a\n",
     "announcements that fail late": _STAMP + b"INFO: task :1 b" * 200 + b"\n",
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.kernel_log import console, records
+from reconciler.kernel_log import report as answers
 from reconciler.kernel_log.console import ConsoleStream, last_boot, parse_console
 from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import Origin, report
@@ -69,6 +70,10 @@ def on_console(output: bytes) -> None:
     report(last_boot(parse_console(output)), Origin(LogSource.CONSOLE))
 
 
+def in_records(output: bytes) -> None:
+    report(parse_kmsg(output), Origin(LogSource.KMSG))
+
+
 def as_records(output: bytes) -> None:
     output = output[: len(output) // 8]
     report(parse_kmsg(b"6,1,1,-;" + output.replace(b"\n", b"\n6,1,1,-;")), Origin(LogSource.KMSG))
@@ -99,6 +104,41 @@ def test_a_line_that_nearly_announces_something_costs_no_more_than_its_length(ne
         for length in (200, 3200)
     )
     assert long < max(4 * short, 0.01), (short, long)
+
+
+DEAR = {
+    "tasks": b"INFO: task \n",
+    "tasks whose names have lines": b"INFO: task a\nb:1 blocked for more than 1 seconds\n",
+    "bugs": STAMP + b"BUG: a\n",
+    "bugs without a mark": b"BUG: a\n",
+    "bugs of callers": b"[    T1] BUG: a\n",
+    "bugs behind other text": b"x" + STAMP + b"BUG: a\n",
+    "bugs in more than ASCII": STAMP + b"BUG: \xc3\xa9\n",
+    "bugs of two callers": b"[    1.000000][   T1] BUG: a\n[    1.000000][   T2] BUG: a\n",
+    "a rule and a dump": STAMP + b"=" * 20 + b"\n" + STAMP + b"CPU: 0\n",
+    "a cut and a dump": STAMP + b"------------[ cut here ]------------\n" + STAMP + b"x\n" + STAMP + b"CPU: 0\n",
+    "a bug and its trace": STAMP + b"BUG: a\n" + 3 * (STAMP + b"zzz\n") + STAMP + b" f+0x1/0x2\n",
+    "oopses": STAMP + b"Internal error: Oops: 1 [#1] SMP ARM\n",
+    "two clocks": b"[    9.000000] INFO: task a:1 blocked for more than 1 seconds\n" + STAMP + b"BUG: a\n",
+    "control characters in lines": STAMP + b"\x01\n",
+    "records of bugs": b"4,1,1,-;BUG: a\n",
+    "records of many lines": b"4,1,1,-;" + rb"BUG: a\x0a" * 100 + b"\n",
+    "records of control characters": b"4,1,1,-;" + rb"\x01" + b"\n",
+}
+DEARER = 6.0
+"""Than an ordinary log of the same size: of those above none is at four."""
+PART = 32
+"""Of 16 MiB, and of the lines that are kept of them."""
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_no_log_costs_much_more_than_an_ordinary_one_of_its_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (console, records, answers):
+        monkeypatch.setattr(module, "LINES_LIMIT", module.LINES_LIMIT // PART)
+    text = b"usb 1-1: new high-speed USB device number 7 using xhci_hcd\n"
+    ordinary, work = (b"6,1,1,-;" + text, in_records) if name.startswith("records") else (STAMP + text, on_console)
+    bound, cost = (least_cpu_s(work, filled(unit, 16 * KIB * KIB // PART)) for unit in (ordinary, DEAR[name]))
+    assert cost < DEARER * bound, (bound, cost)
 
 
 @pytest.mark.parametrize("unit", [STAMP, STAMP + b"\n", b"\r[ ", b"a\n", b"[    1.000000] a\n"])
