@@ -1,16 +1,16 @@
 """A guest's own kernel log, /dev/kmsg: reading all of it, following it, and writing a marker into it."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from reconciler.apart.work import apart
 from reconciler.errors import OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import PRIORITY
-from reconciler.kernel_log.records import READ_COMMAND, RECORD_LIMIT_BYTES, parse_kmsg
+from reconciler.kernel_log.records import READ_COMMAND, RECORD_LIMIT_BYTES, first_sequence, parse_kmsg
 from reconciler.model.results import ExecResult
 
 OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
@@ -29,16 +29,21 @@ _OVERTAKEN = "Broken pipe"
 
 @dataclass(frozen=True, slots=True)
 class KernelBuffer:
-    """Everything that the kernel's ring buffer held, with the boot that it belongs to."""
+    """Everything that the kernel's ring buffer held, as it was read, with the boot that it belongs to."""
 
     boot_id: str
     uptime_s: float
-    lines: list[LogLine]
+    records: bytes
+
+    @property
+    def lines(self) -> list[LogLine]:
+        """The lines, which are parsed each time."""
+        return parse_kmsg(self.records)
 
     @property
     def wrapped(self) -> bool:
         """Whether older records were overwritten."""
-        return bool(self.lines) and self.lines[0].sequence != 0
+        return first_sequence(self.records) not in {None, 0}
 
 
 async def read_kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> KernelBuffer:
@@ -51,7 +56,7 @@ async def read_kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: 
         answer = await ssh.run(
             address, READ_COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES, own=True
         )
-        buffer = await asyncio.to_thread(parse_kernel_buffer, answer, address.node)
+        buffer = parse_kernel_buffer(answer, address.node)
         if buffer is not None:
             return buffer
     raise OperationFailed(
@@ -71,8 +76,7 @@ def parse_kernel_buffer(answer: ExecResult, node: str) -> KernelBuffer | None:
         )
     if not complete:
         return None
-    lines = parse_kmsg(answer.stdout[header.end() :].encode())
-    return KernelBuffer(header[1], float(header[2]), lines)
+    return KernelBuffer(header[1], float(header[2]), answer.stdout[header.end() :].encode())
 
 
 async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, timeout_s: float) -> None:
@@ -109,7 +113,7 @@ class Follower:
         """Pass over what is in the log already."""
         buffer = await read_kernel_buffer(self._ssh, self._address, timeout_s=timeout_s)
         self._boot_id = buffer.boot_id
-        self._known = {line.sequence: line.timestamp_us for line in buffer.lines}
+        self._known = await apart(len(buffer.records), _known, buffer.records)
 
     async def follow(self, *, timeout_s: float) -> None:
         """Pass on what comes, until the time is up or the kernel overtakes the reader; raises what the pool raises."""
@@ -137,6 +141,11 @@ class Follower:
         self._known[line.sequence] = line.timestamp_us
         if len(self._known) > _KNOWN_LIMIT:
             del self._known[next(iter(self._known))]
+
+
+def _known(records: bytes) -> dict[int | None, int | None]:
+    """The numbers and times by which records are known again."""
+    return {line.sequence: line.timestamp_us for line in parse_kmsg(records)}
 
 
 def _cause(answer: ExecResult) -> str:

@@ -209,7 +209,9 @@ def _priority_before(raw: bytes, stamp: int) -> re.Match[bytes] | None:
 
 def _line(text: bytes, stamp: Sequence[bytes | None], priority: bytes | None, *, inline: bool = False) -> LogLine:
     seconds, micros, caller = stamp
-    timestamp_us = int(b"%b%b" % (seconds, micros))
+    assert seconds is not None
+    assert micros is not None
+    timestamp_us = int(seconds + micros)
     who = None if caller is None else str(caller, "ascii")
     if priority is None:
         return LogLine(readable(text), timestamp_us, None, None, None, True, who, inline)

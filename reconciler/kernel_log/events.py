@@ -74,7 +74,7 @@ class Found:
         self.lines_left_out = 0
         self._limit = limit
 
-    def open(self, kind: EventKind, head: int) -> Event:
+    def begin(self, kind: EventKind, head: int) -> Event:
         """A new event, as yet without lines."""
         event = Event(kind, head, len(self.kinds) < self._limit)
         self.kinds.append(kind)
@@ -219,7 +219,7 @@ class _Grouping:
     def _open(self, kind: EventKind, head: int, line: LogLine, before: _Report | None) -> _Report:
         """A new event in place of what its caller said before, which may have led to it."""
         self._ended(before)
-        event = self.found.open(kind, head)
+        event = self.found.begin(kind, head)
         report = self._reports[line.caller] = _Report(line.timestamp_us, event)
         for index in before.lead if before is not None else ():
             self.found.add(event, index)

@@ -34,6 +34,7 @@ LINES_LIMIT = 200_000
 """Lines that are kept, the newest: as many as ordinary buffers of 8 MiB hold, where the default is 128 KiB."""
 
 _BLOCK_BYTES = 256 * 1024
+_FIRST = re.compile(rb"^" + _HEADER.pattern, re.MULTILINE)
 _RECORD = re.compile(_HEADER.pattern.decode() + r"([^\n]*)\n?|[^\n]*\n?")
 """A record with its fields, and any other line, which has none."""
 
@@ -47,6 +48,12 @@ def parse_kmsg(output: bytes) -> list[LogLine]:
         blocks.append(_parse_block(output[start:end])[-room:])
         end, room = start, room - len(blocks[-1])
     return list(chain.from_iterable(reversed(blocks)))
+
+
+def first_sequence(output: bytes) -> int | None:
+    """The number of the oldest record; None where there is none."""
+    first = _FIRST.search(output)
+    return None if first is None else int(first[2])
 
 
 def _block_start(output: bytes, end: int) -> int:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from reconciler.apart.work import apart
 from reconciler.errors import InvalidArgument
-from reconciler.kernel_log.console import ConsoleStream, parse_console
-from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.marker import after_marker, marked_at_s
-from reconciler.model.kernel_log import ConsoleResult, MarkerState
+from reconciler.kernel_log.answers import as_shown, end_of_console
+from reconciler.kernel_log.console import ConsoleStream
+from reconciler.kernel_log.marker import marked_at_s
+from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.console import observe_console, tail_console
 from reconciler.service.access import existing, select_node
@@ -44,21 +45,11 @@ class Consoles:
         record = await self._record(cluster, node)
         await asyncio.sleep(follow_s)
         text = await observe_console(record, node)
-        lines = await asyncio.to_thread(parse_console, text.content)
-        state, message = MarkerState.NOT_ASKED, None
-        if since_marker is not None:
-            since = after_marker(lines, since_marker)
-            state = MarkerState.FOUND if since is not None else MarkerState.NOT_FOUND
-            message = None if since is not None else "the marker is not on the console: these are its last lines"
-            lines = lines if since is None else list(since)
-        return ConsoleResult(
-            node_name=node,
-            lines=tuple(map(shown, lines[-tail:])),
-            marker=state,
-            message=message,
-            written_at=text.written_at,
-            omitted_lines=max(0, len(lines) - tail),
-        )
+        size = len(text.content)
+        result = await apart(size, end_of_console, node, text.content, tail, since_marker)
+        older = None if text.whole else "older parts of the console are gone"
+        message = "; ".join(filter(None, (result.message, older)))
+        return result.model_copy(update={"written_at": text.written_at, "message": message or None})
 
     async def follow(self, cluster: str, node: str) -> AsyncIterator[str]:
         """Every line that comes on a console from now on, without an end."""
@@ -67,7 +58,7 @@ class Consoles:
         while True:
             await asyncio.sleep(_POLL_S)
             for line in await asyncio.to_thread(lambda: stream.take(log.read_new())):
-                yield shown(line)
+                yield as_shown(line)
 
     async def attach(
         self,
@@ -108,9 +99,3 @@ class Consoles:
 async def _type(typed: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
     async for data in typed:
         await write(data)
-
-
-def shown(line: LogLine) -> str:
-    """A line as the console showed it."""
-    stamp = "" if line.timestamp_us is None else f"[{line.timestamp_us / 1_000_000:12.6f}] "
-    return stamp + line.text

@@ -1,27 +1,25 @@
 """What the nodes' kernels said: markers, collecting over SSH or from the console."""
 
-import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from reconciler.apart.work import apart_in_parts
 from reconciler.errors import (
     ClusterError,
     InvalidArgument,
     LibvirtUnavailable,
-    OperationFailed,
     PartialFailure,
     hints_of,
 )
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
-from reconciler.kernel_log.console import LINES_LIMIT, dropped_notice, last_boot, parse_console
-from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.loss import Reading, since_revert, why_lost
-from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
-from reconciler.kernel_log.report import Origin, joined, report
+from reconciler.kernel_log.answers import Shown, joined_parts, of_both, of_buffer, of_console
+from reconciler.kernel_log.loss import Reading
+from reconciler.kernel_log.marker import marked_at_s, render_marker
+from reconciler.kernel_log.report import Origin
 from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
 from reconciler.model.plan import Resume, ResumeMemory
@@ -37,7 +35,6 @@ T = TypeVar("T")
 
 SSH_TIMEOUT_S = 15.0
 """How long a node that runs is given to answer before its console is read instead."""
-_CONSOLE_GAP = "the console shows only what the kernel's console level lets through"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +128,13 @@ class KernelLogs:
             return {}
 
     async def _from_buffer(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
-        if ask.since_marker is None:
-            message = "older lines were overwritten in the kernel's buffer" if buffer.wrapped else None
-            origin = Origin(LogSource.KMSG, buffer.boot_id, message=message)
-            return await _report(buffer.lines, origin, ask)
-        since = after_marker(buffer.lines, ask.since_marker)
-        if since is not None:
-            return await _report(since, Origin(LogSource.KMSG, buffer.boot_id, MarkerState.FOUND), ask)
-        return await self._without_marker(record, node, ask, buffer)
+        marker = ask.since_marker
+        older = "older lines were overwritten in the kernel's buffer" if marker is None and buffer.wrapped else None
+        state = MarkerState.NOT_ASKED if marker is None else MarkerState.FOUND
+        origin = Origin(LogSource.KMSG, buffer.boot_id, state, older)
+        size = len(buffer.records)
+        parts = await apart_in_parts(size, of_buffer, buffer.records, origin, marker, ask.filter_level)
+        return joined_parts(parts) if parts else await self._without_marker(record, node, ask, buffer)
 
     async def _without_marker(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
         """The kernel's buffer begins after the marker: the console may know what came between."""
@@ -146,48 +142,38 @@ class KernelLogs:
         read_at_s, resumed = time.time(), await self._resumed(record, node)
         reading = Reading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
         try:
-            console, trouble = after_marker(await _shown(record, node), ask.since_marker), ""
+            shown, trouble = await _shown(record, node), ""
         except ClusterError as error:
-            console, trouble = None, f"; {error.message}"
-        state = why_lost(marked_at_s(ask.since_marker), reading, shown=console is not None)
-        if state is MarkerState.NOT_FOUND:
-            raise OperationFailed(
-                "the marker is not in the kernel log, which is whole since the node's boot",
-                node=node,
-                hint="it was written on other nodes only; mark again",
+            shown, trouble = None, f"; {error.message}"
+        size = len(buffer.records) + (len(shown.content) if shown else 0)
+        origin = Origin(LogSource.KMSG, buffer.boot_id)
+        imprecision = resumed.imprecision if resumed else ""
+        try:
+            return joined_parts(
+                await apart_in_parts(
+                    size,
+                    of_both,
+                    shown,
+                    trouble,
+                    buffer.records,
+                    reading,
+                    origin,
+                    ask.since_marker,
+                    imprecision,
+                    ask.filter_level,
+                )
             )
-        lines = since_revert(buffer.lines, reading) if state is MarkerState.REVERTED else buffer.lines
-        gap = _GAPS[state] + (f" ({resumed.imprecision})" if resumed and state is MarkerState.REVERTED else "")
-        if console is None:
-            return await _report(lines, Origin(LogSource.KMSG, buffer.boot_id, state, f"{gap}{trouble}: lost"), ask)
-        message = f"{gap}: read from the console; {_CONSOLE_GAP}"
-        origin = Origin(LogSource.CONSOLE_THEN_KMSG, buffer.boot_id, state, message)
-        return await _report_console(await asyncio.to_thread(joined, console, lines), origin, ask)
+        except ClusterError as error:
+            error.node = node
+            raise
 
     async def _resumed(self, record: ClusterRecord, node: str) -> Resumed | None:
         return last_resumed(await self._runtime.store.events(record.cluster_name), node)
 
     async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
-        text = await observe_console(record, node)
-        lines = await asyncio.to_thread(parse_console, text.content)
-        message = f"{cause}; {_CONSOLE_GAP}"
-        if ask.since_marker is None:
-            return await _report_boot(lines, Origin(LogSource.CONSOLE, message=message), ask)
-        since = after_marker(lines, ask.since_marker)
-        if since is not None:
-            return await _report_console(since, Origin(LogSource.CONSOLE, None, MarkerState.FOUND, message), ask)
-        whole = text.whole and len(lines) < LINES_LIMIT
-        where = "is not on the console" if whole else "is not on the console, of which older parts are gone"
-        message = f"{message}; the marker {where}: this is everything since the last boot"
-        origin = Origin(LogSource.CONSOLE, None, MarkerState.NOT_FOUND, message)
-        return await _report_boot(lines, origin, ask)
-
-
-_GAPS = {
-    MarkerState.OVERWRITTEN: "the kernel's buffer has wrapped since the marker, and what came between",
-    MarkerState.NEW_BOOT: "the node was booted since the marker; what came before that",
-    MarkerState.REVERTED: "the node went on from a snapshot's memory since the marker, and what came between",
-}
+        shown = await _shown(record, node)
+        size, marker = len(shown.content), ask.since_marker
+        return joined_parts(await apart_in_parts(size, of_console, shown, cause, marker, ask.filter_level))
 
 
 def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:
@@ -206,24 +192,10 @@ def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:
 _DONE = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})
 
 
-async def _shown(record: ClusterRecord, node: str) -> Sequence[LogLine]:
+async def _shown(record: ClusterRecord, node: str) -> Shown:
     """What the node's console shows. Raises `OperationFailed` where it cannot be read, or shows nothing."""
     text = await observe_console(record, node)
-    return await asyncio.to_thread(parse_console, text.content)
-
-
-async def _report(lines: Iterable[LogLine], origin: Origin, ask: Ask) -> DmesgResult:
-    """Away from the event loop: a log may be long."""
-    return await asyncio.to_thread(report, list(lines), origin, filter_level=ask.filter_level)
-
-
-async def _report_boot(lines: Sequence[LogLine], origin: Origin, ask: Ask) -> DmesgResult:
-    return await _report_console(await asyncio.to_thread(last_boot, lines), origin, ask)
-
-
-async def _report_console(lines: Sequence[LogLine], origin: Origin, ask: Ask) -> DmesgResult:
-    message = "; ".join(filter(None, (origin.message, dropped_notice(lines))))
-    return await _report(lines, replace(origin, message=message), ask)
+    return Shown(text.content, text.whole)
 
 
 async def for_each(

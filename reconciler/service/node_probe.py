@@ -2,16 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from reconciler.apart.work import apart
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import parse_kernel_buffer
-from reconciler.kernel_log.console import dropped_messages, last_boot, parse_console
-from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.report import first_bad_event
+from reconciler.kernel_log.answers import first_bad_in_buffer, first_bad_on_console
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecResult
@@ -29,7 +27,6 @@ _LEAST_S = 0.1
 """What is left for a reading, however long the look before it took: a node that let us look has answered."""
 
 _OVERWRITTEN = "LogOverwritten"
-_FIRST_WORDS = "Linux version "
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
         text = await observe_console(record, node)
     except ClusterError as error:
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, datetime.now(UTC)))
-    event = await asyncio.to_thread(lambda: first_bad_event(last_boot(parse_console(text.content))))
+    event, _ = await apart(len(text.content), first_bad_on_console, text.content)
     if event is None:
         said = "no answer over SSH, and nothing bad on the console"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
@@ -88,7 +85,7 @@ async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, 
     """A visit that reads the whole log; where the console's log ended is noted before, so that nothing is between."""
     console = await asyncio.to_thread(_console_end, record, address.node)
     seen = await _visit(runtime, address, READING_COMMAND, timeout_s)
-    kernel = await asyncio.to_thread(judge_buffer, seen.log, address.node)
+    kernel = await judge_buffer(seen.log, address.node)
     if kernel.condition.reason == _OVERWRITTEN:
         kernel = await _with_console(record, address.node, kernel)
     runtime.quiet_kernels.learn(address, kernel, seen.vitals, console)
@@ -113,29 +110,22 @@ async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -
         text = await observe_console(record, node)
     except ClusterError:
         return kernel
-    return await asyncio.to_thread(lambda: judge_overwritten(kernel, parse_console(text.content)))
+    event, whole_boot = await apart(len(text.content), first_bad_on_console, text.content)
+    return judge_overwritten(kernel, event, whole_boot=whole_boot)
 
 
-def judge_overwritten(kernel: KernelState, console: Sequence[LogLine]) -> KernelState:
-    """What the console adds to a buffer that has lost its beginning.
-
-    It clears the kernel only where it shows the boot from its first line on, which is a notice: a console set to
-    `quiet` shows neither that nor a WARN. Nor does one that was too slow for all of the kernel's messages.
-    """
-    lines = last_boot(console)
-    event = first_bad_event(lines)
+def judge_overwritten(kernel: KernelState, event: KernelEvent | None, *, whole_boot: bool) -> KernelState:
+    """What the console adds to a buffer that has lost its beginning: it clears the kernel only with a whole boot."""
+    booted = kernel.condition.last_transition
     if event is not None:
-        booted = kernel.condition.last_transition
         return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
-    first = next((line for line in lines if line.kernel and line.timestamp_us is not None), None)
-    if first is None or not first.text.startswith(_FIRST_WORDS) or dropped_messages(lines):
+    if not whole_boot:
         return kernel
     said = "older lines were overwritten in the kernel's buffer; the console shows nothing bad since the boot"
-    condition = _condition(ConditionStatus.TRUE, "NothingReported", said, kernel.condition.last_transition)
-    return KernelState(condition)
+    return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", said, booted))
 
 
-def judge_buffer(answer: ExecResult, node: str) -> KernelState:
+async def judge_buffer(answer: ExecResult, node: str) -> KernelState:
     """What a reading of the kernel's buffer tells; unknown where it is none."""
     now = datetime.now(UTC)
     try:
@@ -145,8 +135,8 @@ def judge_buffer(answer: ExecResult, node: str) -> KernelState:
     if buffer is None:
         said = "the kernel log was overwritten while it was read"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, now))
-    booted = boot_moment(now, buffer.uptime_s)
-    return _state_since(booted, buffer.lines, wrapped=buffer.wrapped)
+    event, more = await apart(len(buffer.records), first_bad_in_buffer, buffer.records)
+    return _state_since(boot_moment(now, buffer.uptime_s), event, whole=not (buffer.wrapped or more))
 
 
 def boot_moment(read_at: datetime, uptime_s: float) -> datetime:
@@ -154,11 +144,10 @@ def boot_moment(read_at: datetime, uptime_s: float) -> datetime:
     return (read_at - timedelta(seconds=uptime_s - 0.5)).replace(microsecond=0)
 
 
-def _state_since(booted: datetime, lines: Sequence[LogLine], *, wrapped: bool) -> KernelState:
-    event = first_bad_event(lines)
+def _state_since(booted: datetime, event: KernelEvent | None, *, whole: bool) -> KernelState:
     if event is not None:
         return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
-    if wrapped:
+    if not whole:
         said = "older lines were overwritten in the kernel's buffer before they were read; the rest is clean"
         return KernelState(_condition(ConditionStatus.UNKNOWN, _OVERWRITTEN, said, booted))
     return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", "", booted))

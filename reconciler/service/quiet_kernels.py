@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from reconciler.apart.work import apart
 from reconciler.errors import OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.kernel_log.console import dropped_messages, parse_console
@@ -78,7 +79,7 @@ class QuietKernels:
             news = await asyncio.to_thread(reading.console.read_on, _NEWS_LIMIT_BYTES)
         except OperationFailed:
             return None
-        troubled = news is None or await asyncio.to_thread(tells_of_trouble, news)
+        troubled = news is None or await apart(len(news), tells_of_trouble, news)
         return None if troubled else reading.state
 
     def _fresh(self, reading: _Reading) -> bool:

@@ -1,9 +1,12 @@
 """What it costs to understand a kernel's log of the longest size that is read, ordinary and hostile."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from reconciler.apart.work import apart_in_parts
 from reconciler.host.console import READ_LIMIT_BYTES
+from reconciler.kernel_log.answers import Shown, of_console
 from reconciler.kernel_log.console import last_boot, parse_console
 from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import Origin, report
@@ -13,6 +16,8 @@ from tests.bench.figure import Figure, median_figure
 REPEATS = 3
 _BOUND_S = 1.0
 """CPU seconds that the interpreter's lock is held for one node's log, all in all."""
+
+_STANDSTILL_S = 0.05
 
 _TEXT = b"usb 1-1: New USB device found, idVendor=0000, idProduct=%04x, bcdDevice= 0.00\n"
 _CONSOLE = b"".join(b"[%12.6f][ %6s] " % (n / 50, b"T%d" % (n % 900)) + _TEXT % n for n in range(2000))
@@ -38,7 +43,33 @@ async def measure() -> Sequence[Figure]:
         _figure(f"console log, {size}", _on_console, _CONSOLE),
         _figure(f"kernel buffer, {size}", _as_records, _RECORDS),
         *(_figure(f"console log, {size} of {name}", _on_console, unit) for name, unit in _HOSTILE.items()),
+        await _standstill(f"event loop at its longest standstill, console log, {size}", _CONSOLE),
+        await _standstill(f"event loop at its longest standstill, {size} of bugs", _HOSTILE["bugs"]),
     ]
+
+
+async def _standstill(name: str, unit: bytes) -> Figure:
+    """How long nobody else was answered while a log was understood in a process of its own."""
+    shown = Shown(_filled(unit), whole=True)
+    longest = []
+    for _ in range(REPEATS):
+        turns: list[float] = []
+        watching = asyncio.create_task(_note_turns(turns))
+        await apart_in_parts(len(shown.content), of_console, shown, "", None, "all")
+        watching.cancel()
+        longest.append(max(turns))
+    return median_figure(name, longest, limit=_STANDSTILL_S)
+
+
+async def _note_turns(turns: list[float]) -> None:
+    while True:
+        began_s = time.perf_counter()
+        await asyncio.sleep(0)
+        turns.append(time.perf_counter() - began_s)
+
+
+def _filled(unit: bytes) -> bytes:
+    return (unit * (READ_LIMIT_BYTES // len(unit) + 1))[:READ_LIMIT_BYTES]
 
 
 def _on_console(output: bytes) -> None:
@@ -50,7 +81,7 @@ def _as_records(output: bytes) -> None:
 
 
 def _figure(name: str, work: Callable[[bytes], None], unit: bytes) -> Figure:
-    output = (unit * (READ_LIMIT_BYTES // len(unit) + 1))[:READ_LIMIT_BYTES]
+    output = _filled(unit)
     samples = []
     for _ in range(REPEATS):
         started_s = time.process_time()

@@ -1,5 +1,6 @@
 """Answers of hostile nodes to the questions that the product asks: odd ones are that node's error, and nothing else."""
 
+import asyncio
 import json
 import os
 import random
@@ -12,11 +13,12 @@ from reconciler.artifacts.installed import parse_record
 from reconciler.artifacts.node_scripts import parse_installed
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.answers import understood
-from reconciler.kernel_log.console import parse_console
+from reconciler.kernel_log.answers import first_bad_on_console
 from reconciler.model.results import ExecResult
 from reconciler.service import fault_verification
 from reconciler.service.node_probe import judge_buffer, judge_overwritten
 from reconciler.service.node_visit import parse_visit
+from reconciler.service.quiet_kernels import KernelState
 from tests.hostile import ROUNDS
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -43,12 +45,12 @@ def exec_result(stdout: str) -> ExecResult:
 
 def visit(text: str) -> None:
     seen = parse_visit(exec_result(text), NOW)
-    state = judge_buffer(seen.log, "n1")
-    judge_overwritten(state, parse_console(text.encode(errors="replace")))
+    state = asyncio.run(judge_buffer(seen.log, "n1"))
+    with_console(state, text)
 
 
 def buffer(text: str) -> None:
-    judge_overwritten(judge_buffer(exec_result(text), "n1"), [])
+    with_console(asyncio.run(judge_buffer(exec_result(text), "n1")), "")
 
 
 def report(text: str) -> None:
@@ -60,7 +62,12 @@ def report(text: str) -> None:
 
 
 def console(text: str) -> None:
-    judge_overwritten(judge_buffer(exec_result(LOG), "n1"), parse_console(text.encode(errors="replace")))
+    with_console(asyncio.run(judge_buffer(exec_result(LOG), "n1")), text)
+
+
+def with_console(state: KernelState, text: str) -> None:
+    event, whole_boot = first_bad_on_console(text.encode(errors="replace"))
+    judge_overwritten(state, event, whole_boot=whole_boot)
 
 
 PARSERS: dict[str, tuple[Callable[[str], object], str]] = {

@@ -1,10 +1,11 @@
 """What the kernel log that a visit read tells of the node's kernel."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.kernel_log.console import parse_console
+from reconciler.kernel_log.answers import first_bad_on_console
 from reconciler.model.results import ExecResult
 from reconciler.model.status import ConditionStatus
 from reconciler.service.node_probe import boot_moment, judge_buffer, judge_overwritten
@@ -17,7 +18,7 @@ WARN = "4,1,40000000,-;WARNING: CPU: 0 PID: 12 at drivers/test/provoke.c:41 f+0x
 
 def seen(log: str, stderr: str = ALL_READ) -> KernelState:
     answer = ExecResult(exit_code=1, stdout=log, stderr=stderr, duration_s=0.1, timed_out=False)
-    return judge_buffer(answer, "n0")
+    return asyncio.run(judge_buffer(answer, "n0"))
 
 
 def test_a_quiet_kernel_is_well_since_its_boot() -> None:
@@ -51,7 +52,8 @@ def test_the_first_bad_event_makes_it_ill_since_then() -> None:
 def test_a_log_that_has_wrapped_is_as_good_as_its_console(console: str, status: ConditionStatus, reason: str) -> None:
     wrapped = seen(HEADER + "6,7,50000000,-;later\n")
     assert wrapped.condition.status is ConditionStatus.UNKNOWN
-    judged = judge_overwritten(wrapped, parse_console(console.encode())).condition
+    event, whole_boot = first_bad_on_console(console.encode())
+    judged = judge_overwritten(wrapped, event, whole_boot=whole_boot).condition
     assert (judged.status, judged.reason) == (status, reason)
 
 

@@ -1,0 +1,40 @@
+"""`python -m reconciler.apart.child`: call a function as pickled on standard input, and answer on standard output.
+
+It has a process of its own so that the interpreter's lock of whoever asks is held by nobody meanwhile, and its memory
+goes back to the host when it ends.
+"""
+
+import gc
+import os
+import pickle
+import resource
+import sys
+from collections.abc import Generator
+
+from reconciler.errors import ClusterError
+
+CPU_LIMIT_S = 60
+MEMORY_LIMIT_BYTES = 2 * 1024 * 1024 * 1024
+_NICENESS = 5
+
+
+def main() -> None:
+    """Answer with each part of what the function returned, or with what it raised.
+
+    A generator's values are parts by themselves: a long answer at once would hold the lock of whoever reads it.
+    """
+    gc.disable()  # nothing of what it makes is garbage before it ends, and it would look for some in every line
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    work = pickle.load(sys.stdin.buffer)  # noqa: S301  of the process that has started this one
+    try:
+        answer = work()
+        for part in answer if isinstance(answer, Generator) else (answer,):
+            pickle.dump((True, part), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+    except ClusterError as error:
+        pickle.dump((False, error), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+
+
+if __name__ == "__main__":
+    main()

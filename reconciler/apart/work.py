@@ -1,0 +1,71 @@
+"""The one way to run what may take long and holds the interpreter's lock, as parsing does in Python."""
+
+import asyncio
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from io import BytesIO
+from typing import Any, ParamSpec, TypeVar
+
+from reconciler.apart.child import CPU_LIMIT_S
+from reconciler.process import run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LARGE_BYTES = 512 * 1024
+"""What is larger costs more than the start of a process, which takes about 0.2 s of CPU."""
+_TIMEOUT_S = 10.0 * CPU_LIMIT_S
+_PROGRAM = (sys.executable, "-P", "-m", "reconciler.apart.child")
+_LANE = ThreadPoolExecutor(1, thread_name_prefix="apart")
+"""One thread for all that is small: of several that are busy, each would make the event loop wait for its turn."""
+
+
+async def apart(size_bytes: int, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """What a function returns or raises that works on so many bytes; the event loop turns meanwhile.
+
+    The function and what it takes and returns can be pickled; it is pure, and what it returns is small. Of errors,
+    only a `ClusterError` is handed on from another process; any other end of it is a `HostCommandFailed`.
+    """
+    work = partial(function, *arguments, **options)
+    if size_bytes <= LARGE_BYTES:
+        return await asyncio.get_running_loop().run_in_executor(_LANE, work)
+    (answer,) = await _in_process(work)
+    found: T = answer
+    return found
+
+
+async def apart_in_parts(
+    size_bytes: int, function: Callable[P, Iterator[T]], *arguments: P.args, **options: P.kwargs
+) -> list[T]:
+    """The same of a generator whose values are small, however many they are."""
+    work = partial(function, *arguments, **options)
+    if size_bytes <= LARGE_BYTES:
+        return await asyncio.get_running_loop().run_in_executor(_LANE, lambda: list(work()))
+    return await _in_process(work)
+
+
+async def _in_process(work: Callable[[], Any]) -> list[Any]:
+    async with _turns(asyncio.get_running_loop()):
+        question = pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
+        done = await run(_PROGRAM, stdin=question, timeout_s=_TIMEOUT_S)
+        return await asyncio.to_thread(_parts, done.stdout)
+
+
+def _parts(answer: bytes) -> list[Any]:
+    stream, parts = BytesIO(answer), []
+    while stream.tell() < len(answer):
+        well, part = pickle.load(stream)  # noqa: S301  of a process of our own, which runs this very program
+        if not well:
+            raise part
+        parts.append(part)
+    return parts
+
+
+@lru_cache(maxsize=2)
+def _turns(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    """As many as there are processors, so that no more is in memory at once than is worked on."""
+    return asyncio.Semaphore(os.cpu_count() or 1)
