@@ -12,7 +12,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -87,14 +89,16 @@ def read_mark(path: Path | str) -> OwnerMark | None:
 
     Raises `FileNotFoundError` where there is no file, and `PermissionError` where it cannot be read.
     """
-    mark = _stored_mark(path)
-    return mark.model_copy(update={"file": None}) if mark is not None and _is_of_file(mark, path) else None
+    stored = _stored_mark(path)
+    return stored.mark if stored is not None and _is_of_file(stored, path) else None
 
 
 def copied_mark(path: Path | str) -> OwnerMark | None:
     """The mark that a file has from another one, of which it is a copy; None where it has none. Raises as above."""
-    mark = _stored_mark(path)
-    return mark if mark is not None and not _is_of_file(mark, path) else None
+    stored = _stored_mark(path)
+    if stored is None or _is_of_file(stored, path):
+        return None
+    return stored.mark.model_copy(update={"file": stored.file})
 
 
 def bind_copy(path: Path, cluster: str) -> bool:
@@ -132,28 +136,43 @@ def _writable(path: Path) -> Iterator[None]:
         path.chmod(mode)
 
 
-def _is_of_file(mark: OwnerMark, path: Path | str) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A mark as it stands on a file, and the file that it was put on."""
+
+    mark: OwnerMark
+    file: MarkedFile | None
+
+
+def _is_of_file(stored: _Stored, path: Path | str) -> bool:
     """By inode and birth; overlayfs numbers directories again with each mount (Documentation/filesystems/overlayfs)."""
-    if mark.file is None:
+    file = stored.file
+    if file is None:
         return True
     birth = birth_of(path)
-    if mark.file.born_ns and birth.born_ns:
-        same_birth = mark.file.born_ns == birth.born_ns
-        return same_birth and (mark.kind is OwnedKind.DIRECTORY or mark.file.inode == birth.inode)
-    return mark.file.inode == birth.inode
+    if file.born_ns and birth.born_ns:
+        same_inode = stored.mark.kind is OwnedKind.DIRECTORY or file.inode == birth.inode
+        return file.born_ns == birth.born_ns and same_inode
+    return file.inode == birth.inode
 
 
-def _stored_mark(path: Path | str) -> OwnerMark | None:
+def _stored_mark(path: Path | str) -> _Stored | None:
     try:
         raw = os.getxattr(path, ATTRIBUTE, follow_symlinks=False)
     except OSError as error:
         if error.errno in _UNMARKED:
             return None
         raise
+    return _parsed(raw)
+
+
+@lru_cache(maxsize=4096)  # an idle host shows the same marks at each resync, and each is read more than once
+def _parsed(raw: bytes) -> _Stored | None:
     try:
-        return OwnerMark.model_validate_json(raw)
+        mark = OwnerMark.model_validate_json(raw)
     except ValidationError:
         return None
+    return _Stored(mark.model_copy(update={"file": None}), mark.file)
 
 
 def is_owned(path: Path, cluster: str) -> bool:
