@@ -5,12 +5,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.errors import ErrorCode
-from reconciler.host.disks.manifests import finish_snapshot, observe_snapshots, read_manifests, snapshot_dir
+from reconciler.host.disks.manifests import (
+    Journal,
+    begin_snapshot,
+    finish_snapshot,
+    observe_snapshots,
+    read_journal,
+    read_manifests,
+    remove_snapshot,
+    remove_traces,
+    snapshot_dir,
+    snapshot_mark,
+)
 from reconciler.host.files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.model.document import Snapshot, Unknown
+from reconciler.model.origin import Origin
 from reconciler.model.snapshot import Manifest
 
 CLUSTER = "lab"
+ORIGIN = Origin(store="0a", generation=3, token="1b", state_dir="/state")
+HALF_MADE = Snapshot(request=0, include_memory=False, half_made=True)
 
 
 def test_what_others_have_put_among_snapshots_costs_no_more_than_its_own_name(tmp_path: Path) -> None:
@@ -38,3 +52,54 @@ def test_what_others_have_put_among_snapshots_costs_no_more_than_its_own_name(tm
     for name in ("copied", "a-file"):
         assert isinstance(unknown := found[name], Unknown)
         assert (unknown.code, unknown.terminal) == (ErrorCode.CONFLICT, True)
+
+
+def test_sweeping_takes_what_is_ours_and_leaves_the_rest_and_its_directory(tmp_path: Path) -> None:
+    begin_snapshot(tmp_path, CLUSTER, Journal(snapshot_name="half", stopped_nodes=("n0",)), ORIGIN)
+    half = snapshot_dir(tmp_path, CLUSTER, "half")
+    (half / "notes").write_text("somebody's")
+    (half / "nested").mkdir()
+    assert observe_snapshots(tmp_path, CLUSTER) == {"half": HALF_MADE}
+    mark = snapshot_mark(tmp_path, CLUSTER, "half")
+    assert mark is not None
+    assert mark.origin == ORIGIN
+    remove_snapshot(tmp_path, CLUSTER, "half")
+    assert sorted(path.name for path in half.iterdir()) == ["nested", "notes"]
+    assert isinstance(observe_snapshots(tmp_path, CLUSTER)["half"], Unknown), "it is theirs now, and not swept again"
+    remove_snapshot(tmp_path, CLUSTER, "half")
+    assert (half / "notes").read_text() == "somebody's"
+
+
+def test_what_an_interrupted_sweep_has_left_is_swept_by_the_next_one(tmp_path: Path) -> None:
+    begin_snapshot(tmp_path, CLUSTER, Journal(snapshot_name="half", stopped_nodes=()), ORIGIN)
+    (snapshot_dir(tmp_path, CLUSTER, "half") / "journal.json").unlink()
+    assert observe_snapshots(tmp_path, CLUSTER) == {"half": HALF_MADE}
+    remove_snapshot(tmp_path, CLUSTER, "half")
+    assert not snapshot_dir(tmp_path, CLUSTER, "half").parent.exists()
+
+
+def test_a_file_in_place_of_all_snapshots_is_one_finding(tmp_path: Path) -> None:
+    place = snapshot_dir(tmp_path, CLUSTER, "any").parent
+    place.parent.mkdir()
+    place.write_text("somebody's")
+    (found,) = observe_snapshots(tmp_path, CLUSTER).values()
+    assert isinstance(found, Unknown)
+    assert str(place) in found.unknown
+    assert read_manifests(tmp_path, CLUSTER) == []
+    remove_traces(tmp_path, CLUSTER)
+    assert place.read_text() == "somebody's"
+
+
+def test_traces_of_a_cluster_are_removed_as_far_as_they_are_empty(tmp_path: Path) -> None:
+    for name in ("empty", "theirs"):
+        snapshot_dir(tmp_path, CLUSTER, name).mkdir(parents=True)
+    (snapshot_dir(tmp_path, CLUSTER, "theirs") / "notes").write_text("somebody's")
+    remove_traces(tmp_path, CLUSTER)
+    assert [path.name for path in snapshot_dir(tmp_path, CLUSTER, "theirs").parent.iterdir()] == ["theirs"]
+
+
+def test_a_damaged_journal_names_nobody_and_is_swept(tmp_path: Path) -> None:
+    begin_snapshot(tmp_path, CLUSTER, Journal(snapshot_name="half", stopped_nodes=("n0",)), ORIGIN)
+    (snapshot_dir(tmp_path, CLUSTER, "half") / "journal.json").write_text("{")
+    assert read_journal(tmp_path, CLUSTER, "half") is None
+    assert observe_snapshots(tmp_path, CLUSTER) == {"half": HALF_MADE}
