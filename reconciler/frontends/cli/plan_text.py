@@ -66,7 +66,7 @@ def _origin(view: PlanView) -> str:
 
 def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterator[Line]:
     shown = actions if limit is None or len(actions) <= limit else _shortened(actions, limit - 1)
-    width = max(len(action.address) for action in shown)
+    width = max((len(action.address) for action in shown), default=0)
     for action in shown:
         yield _action_line(action, width), _COLORS[action.change]
     if more := len(actions) - len(shown):
