@@ -123,6 +123,13 @@ class Settings(Frozen):
         allow_inf_nan=False,
         description="How often `vmcluster watch` looks at every cluster without any cause, in seconds.",
     )
+    console_log_mb: int = Field(
+        default=64,
+        ge=1,
+        le=1_048_576,
+        description="MiB that the log of a node's serial console may take on the disk, where virtlogd does not keep it "
+        "shorter; what is older is cut off at the next look.",
+    )
     metrics_port: int = Field(
         default=0,
         ge=0,

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from reconciler.act.binding import bind_copies
+from reconciler.act.consoles import CONSOLE_LIMIT_BYTES, bound_consoles
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
@@ -124,6 +125,7 @@ class Rounds:
         fault_registry: Path,
         checkpoint: Checkpoint = lambda _name: None,
         remove_leavings: Callable[[str], None] = lambda _cluster: None,
+        console_limit_bytes: int = CONSOLE_LIMIT_BYTES,
     ) -> None:
         self._store = store
         self._libvirt = libvirt
@@ -134,6 +136,7 @@ class Rounds:
         self._export = FaultExport(fault_registry, store)
         self._checkpoint = checkpoint
         self._remove_leavings = remove_leavings
+        self._console_limit_bytes = console_limit_bytes
         self._stopping = False
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> Difference:
@@ -222,6 +225,7 @@ class Rounds:
         record = None if standing is None else await without_expired_faults(self._store, standing.record)
         if standing is None or record is None:
             return RoundResult(gone=True)
+        await bound_consoles(record, self._console_limit_bytes)
         view = view_of(replace(standing, record=record), retries)
         same = foreseen is not None and foreseen.record.generation == record.generation
         result = await self._work(view, tell, _agreed(foreseen.difference, record) if foreseen and same else None)

@@ -1,15 +1,31 @@
-"""The log of a node's serial console, which virtlogd writes on the host."""
+"""The log of a node's serial console on the host.
 
+virtlogd writes it and rotates it, in files of 2 MiB unless told otherwise. Where libvirt is set to `stdio_handler =
+"file"` QEMU writes it without an end; then the oldest part is given back to the disk as a hole, in place: QEMU appends
+on behind it (chardev's `logappend`), and no place in the file moves.
+"""
+
+import asyncio
+import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from reconciler.errors import OperationFailed
+from reconciler.process import run
 
 READ_LIMIT_BYTES = 16 * 1024 * 1024
 """Twice what virtlogd keeps unless told otherwise (virtlogd.conf(5): max_size 2 MiB, max_backups 3)."""
+
+
+_TAIL_BYTES = 256 * 1024
+_NO_FILE = -1
+_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's are
+_HOLE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,7 @@ def read_console(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> ConsoleText
     parts: list[bytes] = []
     seen: set[int] = set()
     written_at = 0.0
-    room = limit_bytes
+    room, holed = limit_bytes, False
     try:
         for file in [path, *_rotated(path)]:
             with file.open("rb") as opened:
@@ -39,12 +55,13 @@ def read_console(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> ConsoleText
                 if status.st_ino in seen or room == 0:
                     continue
                 seen.add(status.st_ino)
-                opened.seek(max(0, status.st_size - room))
-                parts.append(opened.read(room))
+                opened.seek(begins := _data_from(opened.fileno(), max(0, status.st_size - room)))
+                parts.append(opened.read(room).lstrip(b"\0") if begins else opened.read(room))
                 room -= len(parts[-1])
+                holed = holed or _data_from(opened.fileno(), 0) > 0
     except OSError as error:
         raise _unreadable(path, error) from error
-    whole = room > 0 and len(seen) == 1
+    whole = room > 0 and len(seen) == 1 and not holed
     return ConsoleText(b"".join(reversed(parts)), datetime.fromtimestamp(written_at, UTC), whole)
 
 
@@ -83,41 +100,87 @@ class ConsolePlace:
 
 
 class ConsoleTail:
-    """What is written to a console's log from now on."""
+    """What is written to a console's log from now on, over its rotations."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._inode, self._offset = self._end()
+        self._missed = False
 
     def read_new(self) -> bytes:
-        """What was written since the last call. Raises `OperationFailed`."""
+        """What was written since the last call, at most `_TAIL_BYTES` of it at once. Raises `OperationFailed`."""
+        news, more = b"", True
         try:
-            inode, size = self._end()
-            if inode == self._inode:
-                return self._read(self._path, size)
-            before = next((file for file in _rotated(self._path) if file.stat().st_ino == self._inode), None)
-            last = self._read(before, before.stat().st_size) if before else b""
-            self._inode, self._offset = inode, 0
-            return last + self._read(self._path, size)
+            while more and len(news) < _TAIL_BYTES:
+                content, more = self._read_on(_TAIL_BYTES - len(news))
+                news += content
         except OSError as error:
             raise _unreadable(self._path, error) from error
+        return news
+
+    def take_missed(self) -> bool:
+        """Whether something was gone before it could be read, since this was asked last."""
+        missed, self._missed = self._missed, False
+        return missed
+
+    def _read_on(self, limit_bytes: int) -> tuple[bytes, bool]:
+        """What follows in the file that is read, and whether another took its place."""
+        files = [*reversed(_rotated(self._path)), self._path] if self._path.exists() else []
+        inodes = [file.stat().st_ino for file in files]
+        if not files:
+            return b"", False
+        if self._inode not in inodes:
+            self._missed = self._missed or self._inode != _NO_FILE
+            self._inode, self._offset = inodes[0] if self._inode != _NO_FILE else inodes[-1], 0
+        at = inodes.index(self._inode)
+        with files[at].open("rb") as opened:
+            if os.fstat(opened.fileno()).st_ino != self._inode:
+                return b"", True  # rotated in this moment: the next look finds it under its new name
+            content = self._read_from(opened, limit_bytes)
+        if len(content) < limit_bytes and at < len(files) - 1:
+            self._inode, self._offset = inodes[at + 1], 0
+            return content, True
+        return content, False
+
+    def _read_from(self, opened: BinaryIO, limit_bytes: int) -> bytes:
+        size = os.fstat(opened.fileno()).st_size
+        gone = size < self._offset  # it was cut, or it is another file with the number of one that is gone
+        offset = 0 if gone else self._offset
+        begins = min(size, _data_from(opened.fileno(), offset))
+        self._missed = self._missed or gone or begins > offset
+        opened.seek(begins)
+        content = opened.read(limit_bytes)
+        self._offset = begins + len(content)
+        return content.lstrip(b"\0") if begins > offset else content
 
     def _end(self) -> tuple[int, int]:
         try:
             status = self._path.stat()
         except FileNotFoundError:
-            return -1, 0
+            return _NO_FILE, 0
         return status.st_ino, status.st_size
 
-    def _read(self, file: Path, size: int) -> bytes:
-        if size <= self._offset:
-            self._offset = size
-            return b""
-        with file.open("rb") as opened:
-            opened.seek(max(self._offset, size - READ_LIMIT_BYTES))
-            content = opened.read(READ_LIMIT_BYTES)
-            self._offset = opened.tell()
-        return content
+
+async def bound_console(path: Path, limit_bytes: int) -> int:
+    """Give the oldest part of a log back to the disk where it takes more than the limit; how many bytes that were.
+
+    Half of the limit is kept. Raises `OSError`, `HostCommandFailed` and `HostCapabilityMissing`.
+    """
+    size, taken = await asyncio.to_thread(_size_and_taken, path)
+    if taken <= limit_bytes:
+        return 0
+    length = (size - limit_bytes // 2) // _HOLE_BYTES * _HOLE_BYTES
+    await run(["fallocate", "--punch-hole", "--offset", "0", "--length", str(length), str(path)])
+    return taken - (await asyncio.to_thread(_size_and_taken, path))[1]
+
+
+def _size_and_taken(path: Path) -> tuple[int, int]:
+    """How long a log is, and how much of the disk it takes; nothing where it is no file."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return 0, 0
+    return (status.st_size, status.st_blocks * _BLOCK_BYTES) if stat.S_ISREG(status.st_mode) else (0, 0)
 
 
 def console_written_ns(path: Path) -> int:
@@ -162,6 +225,16 @@ def _rotated(path: Path) -> list[Path]:
     pattern = re.compile(rf"{re.escape(path.name)}\.([0-9]{{1,6}})")
     found = {int(name[1]): entry for entry in path.parent.iterdir() if (name := pattern.fullmatch(entry.name))}
     return [found[number] for number in sorted(found)]
+
+
+def _data_from(file: int, offset: int) -> int:
+    """Where there is something in a file, not before `offset`; its end where only a hole follows."""
+    try:
+        return os.lseek(file, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return max(offset, os.fstat(file).st_size)
 
 
 def _unreadable(path: Path, error: OSError) -> OperationFailed:

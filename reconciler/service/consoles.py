@@ -16,6 +16,7 @@ from reconciler.service.inspection import Inspection
 from reconciler.service.runtime import Runtime
 
 TAIL_LIMIT = 20_000
+MISSED = "[… more was written than could be read: a part is missing here …]"
 _POLL_S = 0.2
 
 
@@ -56,9 +57,13 @@ class Consoles:
         log = tail_console(await self._record(cluster, node), node)
         stream = ConsoleStream()
         while True:
-            await asyncio.sleep(_POLL_S)
-            for line in await asyncio.to_thread(lambda: stream.take(log.read_new())):
+            news = await asyncio.to_thread(log.read_new)
+            if log.take_missed():
+                yield MISSED
+            for line in await apart(0, stream.take, news):
                 yield as_shown(line)
+            if not news:
+                await asyncio.sleep(_POLL_S)
 
     async def attach(
         self,

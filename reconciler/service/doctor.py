@@ -51,6 +51,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
         checks.check_firmware(),
         *kvm,
         *libvirt,
+        checks.check_consoles(settings.console_log_mb),
         *await asyncio.to_thread(checks.check_places, places(settings)),
         checks.check_ssh_key(settings.ssh_key_path),
         checks.check_image(DEFAULT_TARGET),

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 
+from reconciler.apart.work import apart
 from reconciler.errors import ClusterError
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import Follower
@@ -25,6 +26,8 @@ _RETRY_S = 2.0
 _POLL_S = 0.5
 _GRACE_S = 2.0
 _REMEMBERED = 20_000
+_WAITING_LIMIT = 5_000
+"""Lines of a console that wait for SSH; what a guest says faster is told at once."""
 
 
 async def follow(
@@ -66,14 +69,17 @@ class _Following:
         """Follow the console, and pass on what SSH does not bring in time."""
         stream = ConsoleStream(await asyncio.to_thread(console_style, self._record, self._node))
         while True:
-            await asyncio.sleep(_POLL_S)
             try:
-                lines = await asyncio.to_thread(lambda: stream.take(self._console.read_new()))
+                news = await asyncio.to_thread(self._console.read_new)
             except ClusterError as error:
                 self._progress.report(f"{self._node}: {error}")
                 return
-            self._queue(lines, stream.style)
+            if self._console.take_missed():
+                self._progress.report(f"{self._node}: more came on its console than could be read; a part is missing")
+            self._queue(await apart(0, stream.take, news), stream.style)
             self._tell_overdue()
+            if not news:
+                await asyncio.sleep(_POLL_S)
 
     async def _try(self, work: Awaitable[None], told: str | None) -> str | None:
         try:
@@ -87,16 +93,20 @@ class _Following:
     def _queue(self, lines: list[LogLine], style: Style) -> None:
         """Let the kernel's lines wait. Where it marks none, any line may be its own."""
         due = asyncio.get_running_loop().time() + _GRACE_S
+        while len(self._waiting) > _WAITING_LIMIT:
+            self._tell(self._waiting.popleft()[1])
         unmarked = style is Style.BARE
         self._waiting.extend((due, line) for line in lines if line.kernel and (line.text or not unmarked))
 
     def _tell_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
         while self._waiting and self._waiting[0][0] <= now:
-            line = self._waiting.popleft()[1]
-            if not self._over_ssh.has(line):
-                self._only_console.add(line)
-                self._on_line(self._node, line, LogSource.CONSOLE)
+            self._tell(self._waiting.popleft()[1])
+
+    def _tell(self, line: LogLine) -> None:
+        if not self._over_ssh.has(line):
+            self._only_console.add(line)
+            self._on_line(self._node, line, LogSource.CONSOLE)
 
     def _from_kernel(self, line: LogLine) -> None:
         if not self._only_console.has(line):
@@ -108,19 +118,20 @@ class _Remembered:
     """The newest lines of one source, known again by what both sources say of a line: its text, and its time if any.
 
     Where only one of the sources knows times, a line of the one stands for a line of the other, and is used up by it.
+    Of texts only hashes are kept: a guest decides how long they are.
     """
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[int, str], None] = {}
-        self._timed: Counter[str] = Counter()
-        self._untimed: Counter[str] = Counter()
+        self._lines: dict[tuple[int, int], None] = {}
+        self._timed: Counter[int] = Counter()
+        self._untimed: Counter[int] = Counter()
         self._added = 0
 
     def add(self, line: LogLine) -> None:
         self._added += 1
-        key = (-self._added if line.timestamp_us is None else line.timestamp_us, line.text)
+        key = (-self._added if line.timestamp_us is None else line.timestamp_us, hash(line.text))
         if key not in self._lines:
-            self._texts(key)[line.text] += 1
+            self._texts(key)[key[1]] += 1
         self._lines[key] = None
         if len(self._lines) > _REMEMBERED:
             oldest = next(iter(self._lines))
@@ -129,15 +140,16 @@ class _Remembered:
 
     def has(self, line: LogLine) -> bool:
         """Whether a line was told."""
+        text = hash(line.text)
         if line.timestamp_us is None:
-            return _use(self._timed, line.text)
-        return (line.timestamp_us, line.text) in self._lines or _use(self._untimed, line.text)
+            return _use(self._timed, text)
+        return (line.timestamp_us, text) in self._lines or _use(self._untimed, text)
 
-    def _texts(self, key: tuple[int, str]) -> Counter[str]:
+    def _texts(self, key: tuple[int, int]) -> Counter[int]:
         return self._untimed if key[0] < 0 else self._timed
 
 
-def _use(texts: Counter[str], text: str) -> bool:
+def _use(texts: Counter[int], text: int) -> bool:
     """Take one of a text away, if there is one."""
     if text not in texts:
         return False

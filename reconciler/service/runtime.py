@@ -60,6 +60,7 @@ class Runtime:
             settings.fault_registry,
             checkpoint,
             partial(remove_leavings, settings),
+            settings.console_log_mb * 1024 * 1024,
         )
         self.controller = Controller(self.store, self.rounds, self.lease(), self.host_lease())
         self._kernel: KernelListener | None = None

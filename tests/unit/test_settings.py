@@ -21,6 +21,7 @@ CONTRACT = {
     "state_dir": "/var/lib/vmcluster/state",
     "firewall": "auto",
     "resync_s": 30.0,
+    "console_log_mb": 64,
     "metrics_port": 0,
     "host_read_roots": None,
     "host_write_roots": None,
@@ -45,6 +46,7 @@ def test_each_key_is_taken_from_the_environment_before_the_file_before_the_defau
         "log_level": ("DEBUG", "ERROR"),
         "firewall": ("iptables", "nftables"),
         "resync_s": (5.0, 10.5),
+        "console_log_mb": (8, 16),
         "metrics_port": (9177, 9178),
     }
     in_file, in_environment = values.get(key, ("/from/file", "/from/environment"))

@@ -3,6 +3,7 @@
 Every check observes and changes nothing; `repairs` changes and is only called when asked for.
 """
 
+from reconciler.host.checks.consoles import check_consoles
 from reconciler.host.checks.directories import Place, check_image, check_places, check_ssh_key
 from reconciler.host.checks.kernel import check_kernel
 from reconciler.host.checks.kvm import check_kvm
@@ -16,6 +17,7 @@ __all__ = [
     "Place",
     "Repair",
     "Verdict",
+    "check_consoles",
     "check_firmware",
     "check_image",
     "check_kernel",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import OperationFailed
-from reconciler.host.console import ConsolePlace, ConsoleTail, note_on_console, read_console
+from reconciler.host.console import ConsolePlace, ConsoleTail, bound_console, note_on_console, read_console
 
 
 def rotate(path: Path) -> None:
@@ -115,3 +115,67 @@ def test_a_log_that_is_not_there_has_no_places(tmp_path: Path) -> None:
     log.unlink()
     with pytest.raises(OperationFailed, match="cannot be read"):
         place.read_on(100)
+
+
+KIB = 1024
+
+
+def test_a_tail_reads_through_all_rotations_and_says_when_one_was_too_fast_for_it(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"before\n")
+    tail = ConsoleTail(log)
+    for part in (b"one\n", b"two\n"):
+        append(log, part)
+        rotate(log)
+    append(log, b"three\n")
+    assert (tail.read_new(), tail.take_missed()) == (b"one\ntwo\nthree\n", False)
+    for part in (b"four\n", b"five\n", b"six\n"):
+        rotate(log)
+        append(log, part)
+    assert tail.read_new().endswith(b"six\n")
+    assert (tail.take_missed(), tail.take_missed()) == (True, False)
+
+
+def test_a_tail_of_a_log_without_an_end_takes_a_bounded_part_of_it_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"")
+    tail = ConsoleTail(log)
+    append(log, b"x" * 1000 * KIB)
+    parts = [tail.read_new() for _ in range(5)]
+    assert b"".join(parts) == b"x" * 1000 * KIB
+    assert max(map(len, parts)) <= 256 * KIB
+
+
+async def test_a_log_that_nobody_rotates_is_cut_in_place_and_readers_go_on_behind_it(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"the first line\n" + b"a line\n" * 300 * KIB)
+    tail, place = ConsoleTail(log), ConsolePlace.end_of(log)
+    assert await bound_console(log, 4096 * KIB) == 0
+    assert await bound_console(log, 1024 * KIB) > 1000 * KIB
+    assert log.stat().st_blocks * 512 <= 1024 * KIB
+    append(log, b"after\n")
+    assert (tail.read_new(), tail.take_missed(), place.read_on(100)) == (b"after\n", False, b"after\n")
+    text = read_console(log)
+    assert not text.whole
+    assert b"first" not in text.content
+    assert b"\0" not in text.content
+    assert text.content.endswith(b"a line\nafter\n")
+    assert len(text.content) >= 512 * KIB
+
+
+async def test_what_was_cut_off_before_it_was_read_is_said_to_be_missing(tmp_path: Path) -> None:
+    log = tmp_path / "n0.console.log"
+    append(log, b"before\n")
+    tail = ConsoleTail(log)
+    append(log, b"a line\n" * 300 * KIB)
+    await bound_console(log, 1024 * KIB)
+    news = b"".join(iter(tail.read_new, b""))
+    assert tail.take_missed()
+    assert len(news) >= 512 * KIB
+    assert b"\0" not in news
+
+
+async def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    append(tmp_path / "target", b"x" * 1000 * KIB)
+    assert [await bound_console(tmp_path / name, KIB) for name in ("link", "none")] == [0, 0]

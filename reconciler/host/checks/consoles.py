@@ -1,0 +1,42 @@
+"""Who keeps the logs of serial consoles short: virtlogd, or the controller alone."""
+
+import re
+from pathlib import Path
+
+from reconciler.host.checks.result import CheckResult, ok, warning
+
+_CONFIGURATION = Path("/etc/libvirt")
+_NAME = "console logs"
+_DEFAULT_SIZE = 2 * 1024 * 1024
+_DEFAULT_BACKUPS = 3
+
+
+def check_consoles(limit_mb: int, configuration: Path = _CONFIGURATION) -> CheckResult:
+    """Whether a guest that writes to its console for ever is stopped, by whom, and at what size."""
+    try:
+        handler = _value(configuration / "qemu.conf", "stdio_handler") or "logd"
+        size = _number(configuration / "virtlogd.conf", "max_size", _DEFAULT_SIZE)
+        backups = _number(configuration / "virtlogd.conf", "max_backups", _DEFAULT_BACKUPS)
+    except OSError as error:
+        return warning(_NAME, f"{error.filename} cannot be read: {error.strerror}", "run as root")
+    if handler == "logd" and size:
+        kept = (backups + 1) * size / 1024 / 1024
+        return ok(_NAME, f"virtlogd keeps the newest {kept:.4g} MiB of each node")
+    cause = "max_size = 0 in virtlogd.conf" if handler == "logd" else f'stdio_handler = "{handler}" in qemu.conf'
+    remedy = "take that line out and restart libvirt, or keep `vmcluster watch` running"
+    return warning(_NAME, f"{cause}: only each look of the controller cuts them, at {limit_mb} MiB a node", remedy)
+
+
+def _number(file: Path, key: str, default: int) -> int:
+    value = _value(file, key)
+    return int(value) if value and value.isdecimal() else default
+
+
+def _value(file: Path, key: str) -> str | None:
+    """What a file of libvirt's sets; None where it is not there, or sets nothing. Raises `OSError`."""
+    try:
+        text = file.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+    found = re.findall(rf"^[ \t]*{key}[ \t]*=[ \t]*[\"']?([\w]+)", text, re.MULTILINE)
+    return found[-1] if found else None
