@@ -32,8 +32,16 @@ _SHAPES: dict[str, tuple[tuple[type, ...], str]] = {
     "user": ((str, Mapping), "a name, or a mapping of what the image's own user has"),
     "groups": ((str, list, tuple, Mapping), "a list of groups (write lines such as `- admins: [alice]`)"),
     "ssh_publish_hostkeys": ((Mapping,), "a mapping (write `enabled: false` below it)"),
+    "mounts": ((list, tuple), "a list of lists (write lines such as `- [vdb, /srv]`)"),
+    "fs_setup": ((list, tuple), "a list of mappings (write `- device: /dev/vdb`, and what else it has below it)"),
+    "disk_setup": ((Mapping,), "a mapping of devices (write `/dev/vdb:`, and what it has below it)"),
 }
-"""What the modules that set up users and SSH end at where it has another shape."""
+"""What modules end at, or pass over, where it has another shape."""
+_ENTRIES: dict[str, tuple[tuple[type, ...], str]] = {
+    "mounts": ((list, tuple), "a list (write `[vdb, /srv]`)"),
+    "fs_setup": ((Mapping,), "a mapping (write `device: /dev/vdb`, and what else it has below it)"),
+}
+_PWAUTH = "ssh_pwauth"
 _KEYS = "ssh_authorized_keys"
 _LOCKS_OUT = ("ssh_redirect_user", "snapuser", "expiredate")
 _NO_SHELLS = frozenset({"nologin", "false", "true", "sync", "halt", "shutdown", "git-shell"})
@@ -60,9 +68,10 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
     for key, why in _REFUSED.items():
         if user_data.get(key) is not None:
             yield (key,), f"cannot be set: {why}"
-    for key, (shapes, words) in _SHAPES.items():
-        if user_data.get(key) is not None and not isinstance(user_data[key], shapes):
-            yield (key,), f"must be {words}"
+    yield from _misshapen(user_data)
+    login = user_data.get(_PWAUTH)
+    if not (login is None or means(login, ours=True) or means(login, ours=False) or login == "unchanged"):
+        yield (_PWAUTH,), f"{shown(login)} is neither true, false nor `unchanged`"
     if means(user_data.get("prefer_fqdn_over_hostname"), ours=True):
         yield ("prefer_fqdn_over_hostname",), f"true cannot be: {_REASONS['hostname']} ({_LEAVE_IT}, or write false)"
     yield from spelling_problems(user_data)
@@ -70,6 +79,17 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
     yield from _key_problems(user_data.get(_KEYS), (_KEYS,))
     yield from _user_problems(user_data.get("users"), ssh_user)
     yield from _password_problems(user_data, ssh_user)
+
+
+def _misshapen(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    for key, (shapes, words) in _SHAPES.items():
+        if user_data.get(key) is not None and not isinstance(user_data[key], shapes):
+            yield (key,), f"must be {words}"
+    for key, (shapes, words) in _ENTRIES.items():
+        entries = user_data.get(key)
+        for part, entry in enumerate(entries) if isinstance(entries, list | tuple) else ():
+            if not isinstance(entry, shapes):
+                yield (key, part), f"must be {words}"
 
 
 def merge_cloud_config(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,11 +209,13 @@ def _admitting(entry: Any, ssh_user: str, public_key: str) -> Any:
 def _key_problems(keys: Any, place: Place) -> Iterator[tuple[Place, str]]:
     if not isinstance(keys, str | list | tuple | Mapping | None):
         yield place, "must be a list of public keys (write lines that begin with `- `)"
-    for part, key in numbered(keys) if isinstance(keys, list | tuple | Mapping) else ():
+    lines = [((), line) for line in keys.splitlines()] if isinstance(keys, str) else []
+    entries = numbered(keys) if isinstance(keys, list | tuple | Mapping) else ()
+    for part, key in [*lines, *(((number,), entry) for number, entry in entries)]:
         if not isinstance(key, str):
-            yield (*place, part), "must be a public key, as one line of text"
+            yield (*place, *part), "must be a public key, as one line of text"
         elif key.strip() and not any(word.startswith(_KEY_TYPES) for word in key.split()):
-            yield (*place, part), f"{shown(key)} is no public key (write what the `.pub` file holds, not its name)"
+            yield (*place, *part), f"{shown(key)} is no public key (write what the `.pub` file holds, not its name)"
 
 
 def _user_problems(users: Any, ssh_user: str | None) -> Iterator[tuple[Place, str]]:
