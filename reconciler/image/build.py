@@ -20,7 +20,15 @@ from reconciler.image.apt_sources import guest_sources, kept_acquire_options
 from reconciler.image.boot_sector import render_boot_area
 from reconciler.image.cache import ImageCache
 from reconciler.image.overlay import kernel_command_line, overlay_files
-from reconciler.image.published import ImageFiles, describe, is_current, publish, read_description, refuse_foreign
+from reconciler.image.published import (
+    ImageFiles,
+    describe,
+    is_current,
+    publish,
+    read_description,
+    refuse_foreign,
+    require_files,
+)
 from reconciler.image.recipe import Recipe
 from reconciler.process import run
 from reconciler.programs import find_program, proxies
@@ -75,6 +83,7 @@ async def build_image(
     """
     recipe = recipe or Recipe()
     files = ImageFiles.beside(target)
+    await asyncio.to_thread(require_files, files)
     digest = making.image_digest(recipe)
     if not force and await asyncio.to_thread(is_current, files, digest):
         progress("unchanged", 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from reconciler.errors import Conflict
+from reconciler.errors import Conflict, InvalidArgument
 from reconciler.files.whole import sync
 
 
@@ -86,6 +86,16 @@ def refuse_foreign(files: ImageFiles) -> None:
             raise Conflict(
                 f"{path} was not made by this program",
                 hint="give another path, move the file away, or use --force to replace it",
+            )
+
+
+def require_files(files: ImageFiles) -> None:
+    """Raise `InvalidArgument` where something is that no file takes the place of, such as a device or a directory."""
+    for path in (*files.parts().values(), files.description):
+        if path.exists() and not path.is_file():
+            raise InvalidArgument(
+                f"{path} is there and is no ordinary file, so no image takes its place",
+                hint="name the file that the image shall be, such as /var/lib/vmcluster/images/mine.qcow2",
             )
 
 

@@ -32,6 +32,8 @@ from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
 class _Showable(Protocol):
     """What Click's errors are."""
 
+    message: str
+
     def show(self) -> None: ...
 
     def format_message(self) -> str: ...
@@ -41,6 +43,9 @@ class _Showable(Protocol):
 _CommandLineError = cast(
     "type[Exception]", next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 )
+
+_TYPERS_OWN = "Value error, "
+"""What Typer has its validator say before what is wrong."""
 
 app = typer.Typer(
     name="vmcluster",
@@ -103,6 +108,8 @@ def _command() -> Callable[..., Any]:
 
 def _refuse(error: _Showable, output: OutputFormat) -> None:
     """Say what is wrong with a command line: with a data format to programs too, as of every other error."""
+    if isinstance(said := getattr(error, "message", None), str):
+        error.message = said.removeprefix(_TYPERS_OWN)
     if output is not OutputFormat.TABLE:
         from reconciler.errors import ErrorCode
         from reconciler.model.results import ToolError

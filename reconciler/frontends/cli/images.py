@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.commands import Commands
-from reconciler.frontends.cli.options import Output, OutputFormat
+from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import narrate, prints
 from reconciler.frontends.cli.session import Manner, UseCases, present
+from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
     from reconciler.service.images import BuiltImage
@@ -20,13 +21,22 @@ image = Commands(help="Make guest images.", no_args_is_help=True)
 app.add_typer(image, name="image")
 
 
+def name_of_a_file(path: str | None) -> str | None:
+    """A path that can be a file's."""
+    if path is not None and (not path or path.endswith(("/", "/.", "/.."))):
+        raise typer.BadParameter(f"{printable(path)!r} names no file: say {printable(path)}base.qcow2, for example")
+    return valid_text(path)
+
+
 @image.command()
 @prints
 def build(
     path: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            metavar="[PATH]", help="Where the image shall be; left out: /var/lib/vmcluster/images/base.qcow2."
+            metavar="[PATH]",
+            help="The file that the image shall be; left out: /var/lib/vmcluster/images/base.qcow2.",
+            callback=name_of_a_file,
         ),
     ] = None,
     force: Annotated[
@@ -39,7 +49,7 @@ def build(
 ) -> "BuiltImage":
     """Make a small Debian guest image, its kernel and initrd beside it. Does nothing where it is there and current."""
 
-    target = path and path.absolute()
+    target = Path(path).absolute() if path else None
 
     async def work(_use: UseCases) -> "BuiltImage":
         from reconciler.service.images import DEFAULT_TARGET, build_image

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Conflict
+from reconciler.errors import Conflict, InvalidArgument
 from reconciler.image.published import (
     ImageFiles,
     describe,
@@ -12,6 +12,7 @@ from reconciler.image.published import (
     publish,
     read_description,
     refuse_foreign,
+    require_files,
 )
 
 
@@ -101,3 +102,9 @@ def test_a_file_that_is_not_from_here_is_refused_and_left_alone(tmp_path: Path) 
 def test_a_description_that_cannot_be_read_describes_nothing(made: ImageFiles) -> None:
     made.description.write_text("{")
     assert read_description(made) is None
+
+
+@pytest.mark.parametrize("place", [Path("/dev/null"), Path("/tmp")])
+def test_no_image_takes_the_place_of_a_device_or_a_directory(place: Path) -> None:
+    with pytest.raises(InvalidArgument, match="is no ordinary file"):
+        require_files(ImageFiles.beside(place))

@@ -69,6 +69,7 @@ def test_a_libvirt_that_is_not_there_is_named_without_a_trace(invoke: Invoke, la
         ["status", "-o", "xml"],
         ["stop", "lab", "--mode", "gently"],
         ["start", "lab", "--timeout", "-1"],
+        ["image", "build", "there/"],
         ["push", "lab", "/etc", "/there", "--timeout", "0"],
         ["dmesg", "collect", "lab", "--timeout", "nan"],
         ["console", "lab", "alpha", "--follow", "-o", "json"],
