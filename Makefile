@@ -71,7 +71,7 @@ test: ## Run all tests (TESTS=paths: these), beside a private libvirt that vanis
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 ifneq ($(HOSTLESS_TESTS),)
 	@$(SAY) "tests that need no host"
-	@$(KEEPING_BYTE_CODE) $(PYTHON_IN) -m pytest $(HOSTLESS_TESTS) -n $(WORKERS) --dist loadfile $(SLOWEST) $(PYTEST_ARGS)
+	@$(KEEPING_BYTE_CODE) $(PYTHON_IN) -m pytest $(HOSTLESS_TESTS) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
 endif
 ifneq ($(LAB_TESTS),)
 	@$(SAY) "what kernel modules for the test machines are built with"

@@ -22,6 +22,8 @@ from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import Past, SimulatedHost
 from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, extra_disk, node_spec
 
+pytestmark = pytest.mark.long
+
 LIVES = int(os.environ.get("VMCLUSTER_TEST_LIVES", "150"))
 VERBS_IN_A_LIFE = 12
 MOST_SPARE_LAYERS = 0

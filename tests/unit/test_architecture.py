@@ -4,6 +4,7 @@ import ast
 import configparser
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -77,9 +78,14 @@ def pure_files() -> set[Path]:
     }
 
 
-def effects(source: str) -> Iterator[tuple[int, str]]:
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def effects(module: ast.Module) -> Iterator[tuple[int, str]]:
     """The calls in a module that no import betrays, with their lines."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(module):
         match node:
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS_WITH_EFFECTS:
                 yield node.lineno, name
@@ -113,7 +119,7 @@ def test_a_topology_is_refused_where_it_is_read_and_nowhere_later() -> None:
     refusing = {
         path
         for path in modules
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Name | ast.alias) and of_input & {getattr(node, "id", ""), getattr(node, "name", "")}
     }
     assert refusing == set()
@@ -122,13 +128,13 @@ def test_a_topology_is_refused_where_it_is_read_and_nowhere_later() -> None:
 def test_what_calls_itself_pure_is_held_pure() -> None:
     held = pure_files()
     for file in (REPOSITORY / "reconciler").rglob("*.py"):
-        docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
+        docstring = ast.get_docstring(parsed(file)) or ""
         if file.name != "__init__.py" and re.search(r"\bpure\b", docstring, re.IGNORECASE):
             assert file in held, f"{file} says that it is pure, and .importlinter does not hold it to that"
 
 
 def test_what_is_pure_opens_nothing_and_looks_at_no_file_and_no_clock() -> None:
-    found = {f"{file}:{line}: {name}" for file in pure_files() for line, name in effects(file.read_text())}
+    found = {f"{file}:{line}: {name}" for file in pure_files() for line, name in effects(parsed(file))}
     assert not found
 
 
@@ -168,4 +174,4 @@ def test_what_starts_a_process_is_seen(source: str) -> None:
 
 @pytest.mark.parametrize("source", ["open('x')", "path.read_text()", "Path.cwd()", "datetime.now(UTC)", "a.b().stat()"])
 def test_an_effect_is_seen(source: str) -> None:
-    assert list(effects(source))
+    assert list(effects(ast.parse(source)))

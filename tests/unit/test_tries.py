@@ -8,7 +8,10 @@ import pytest
 
 from tests import tries
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).parents[2]
+PLUGINS = ("xdist", "pytest_asyncio.plugin", "pytest_timeout")
 SUITE = """
 import asyncio, os, time, pytest
 
@@ -64,8 +67,16 @@ LIST = """\
 def run(directory: Path, report: str, *tests: str, **environment: str) -> str:
     options = ["-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(directory), "-p", "no:cacheprovider"]
     options += ["-q", "-n1", "--timeout=1.5", "--junitxml", str(directory / report)]
+    options += [word for plugin in PLUGINS for word in ("-p", plugin)]
     command = [sys.executable, "-m", "pytest", *options, *tests]
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
 

@@ -25,6 +25,8 @@ from tests.waiting import PATIENCE_S
 
 from .samples import kept, library, module, program, registered
 
+pytestmark = pytest.mark.long
+
 LONG_AGO_NS = 1_600_000_000 * 10**9
 
 

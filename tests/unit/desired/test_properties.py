@@ -1,6 +1,6 @@
 """Whatever a file holds, the answer is a topology or a list of problems, soon."""
 
-from datetime import timedelta
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from reconciler.desired.load import parse_topology
 from reconciler.model.topology import Topology
 
 BASE = Path("/topologies")
-LIMITS = settings(max_examples=80, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
+LIMITS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOON_S = 2
+"""Of CPU time: a busy machine is not slower by it."""
 
 VALID: dict[str, Any] = {
     "cluster_name": "lab",
@@ -60,8 +62,10 @@ mutated = mutations.map(lambda changes: replaced(VALID, *changes[0]))
 
 
 def assert_answered(content: bytes) -> None:
+    began_s = time.process_time()
     loaded = parse_topology(content, BASE)
     problems = loaded.problems()
+    assert time.process_time() - began_s < SOON_S
     assert isinstance(loaded.topology, Topology) or problems
     line_count = len(content.decode(errors="replace").splitlines()) + 1
     lines = [problem.at("f") for problem in problems]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -45,15 +46,17 @@ def test_every_command_that_prints_data_has_a_schema_and_no_other() -> None:
     assert output_types().keys() == printing | BESIDE_COMMANDS
 
 
-def objects() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+@cache
+def objects() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Every object in what commands print and tools answer: its name, its fields, and what these refer to."""
     tools = {tool.function.__name__: get_type_hints(tool.function)["return"] for tool in TOOLS}
-    for of in {**output_types(), **tools}.values():
-        schema = output_schema(of)
-        known = schema.get("$defs", {})
-        for name, found in {**known, schema.get("title", ""): schema}.items():
-            if "properties" in found:
-                yield name, found["properties"], known
+    return [
+        (name, found["properties"], known)
+        for schema in map(output_schema, {**output_types(), **tools}.values())
+        for known in [schema.get("$defs", {})]
+        for name, found in {**known, schema.get("title", ""): schema}.items()
+        if "properties" in found
+    ]
 
 
 def shape(field: dict[str, Any], known: dict[str, Any]) -> str:

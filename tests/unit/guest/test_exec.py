@@ -17,6 +17,8 @@ from reconciler.model.results import ExecResult
 from tests.sshd import Sshd, is_alive, moments_s, running_sshd
 from tests.waiting import PATIENCE_S, eventually
 
+pytestmark = pytest.mark.long
+
 
 def pids_in(path: Path) -> list[int]:
     return [int(pid) for pid in path.read_text().split()] if path.exists() else []

@@ -17,6 +17,8 @@ from reconciler.service.node_visit import LOOK_COMMAND, parse_visit
 from tests.sshd import Sshd
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.long
+
 NOISE = {
     "words": "echo Welcome; echo 'and beware' >&2",
     "no-newline": "printf 'no newline'; printf 'none here' >&2",

@@ -11,6 +11,8 @@ from reconciler.source.composer import parse_source
 from reconciler.source.decoding import MAX_FILE_BYTES
 from reconciler.source.problems import Mark
 
+pytestmark = pytest.mark.long
+
 SPECS = Path(__file__).parents[3] / "specs" / "topologies"
 
 SAMPLE = b"""\

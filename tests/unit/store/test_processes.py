@@ -5,10 +5,14 @@ import random
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from reconciler.store.sqlite import SqliteStore
 from tests.unit.store.conftest import Spawn
 from tests.unit.store.samples import sample_record
 from tests.unit.store.test_sqlite import put_new, replayed, without_generation
+
+pytestmark = pytest.mark.long
 
 PROCESSES = 4
 INCREMENTS = 25

@@ -16,6 +16,8 @@ from tests.waiting import PATIENCE_S
 
 from .conftest import Invoke, environment
 
+pytestmark = pytest.mark.long
+
 COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
 HOSTILE = "\x1b[2J\x9b31m\u202e../../etc\n"
 

@@ -14,6 +14,8 @@ from reconciler.model.omission import omission
 from reconciler.model.results import ExecResult, ToolResult
 from tests.unit.frontends.mcp.conftest import validator_of
 
+pytestmark = pytest.mark.long
+
 LONG_TEXTS = {"stdout", "stderr", "git_log", "output", "depmod_output"}
 LONG_LISTS = {"modules": 5000, "nodes": 300, "results": 300, "per_node": 100, "actions": 1000, "lines": 600}
 

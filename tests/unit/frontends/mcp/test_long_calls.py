@@ -16,6 +16,8 @@ from tests.unit.frontends.mcp.conftest import Agent, agent_of
 from tests.unit.frontends.mcp.test_answers import stored
 from tests.waiting import PATIENCE_S, eventually
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def lease(configuration: dict[str, str]) -> Iterator[Lease]:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.long
+
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -59,12 +61,6 @@ def server(configuration: dict[str, str]) -> Iterator[Server]:
     server.process.communicate()
 
 
-def test_the_server_ends_cleanly_when_the_client_leaves(server: Server) -> None:
-    server.greet()
-    out, err = server.end()
-    assert (server.process.returncode, out, err) == (0, "", "")
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_ends_cleanly_at_a_signal_though_the_client_stays(server: Server, number: signal.Signals) -> None:
     server.greet()
@@ -74,25 +70,20 @@ def test_the_server_ends_cleanly_at_a_signal_though_the_client_stays(server: Ser
     assert (out, err) == ("", "")
 
 
-def test_the_log_goes_to_stderr_and_only_messages_to_stdout(server: Server) -> None:
-    server.greet()
-    server.send(LIST_CLUSTERS)
-    assert server.receive()["id"] == 2
-    out, err = server.end()
-    assert out == ""
-    events = [json.loads(line) for line in err.splitlines()]
-    (call,) = [event for event in events if event["event"] == "tool_call"]
-    assert (call["tool"], call["outcome"], call["actor"]) == ("cluster_list", "success", "mcp:test")
-
-
-def test_a_line_that_is_not_json_does_not_end_the_server(server: Server) -> None:
+def test_the_server_goes_on_after_a_line_that_is_not_json_and_ends_cleanly_when_the_client_leaves(
+    server: Server,
+) -> None:
     server.greet()
     assert server.process.stdin
     server.process.stdin.write("what?\n")
     server.send(LIST_CLUSTERS)
     while server.receive().get("id") != 2:
         pass
-    server.end()
+    out, err = server.end()
+    assert (server.process.returncode, out) == (0, ""), "only messages go to standard output"
+    events = [json.loads(line) for line in err.splitlines()]
+    (call,) = [event for event in events if event["event"] == "tool_call"]
+    assert (call["tool"], call["outcome"], call["actor"]) == ("cluster_list", "success", "mcp:test")
 
 
 def test_nothing_heavy_is_imported_before_a_tool_is_called() -> None:
