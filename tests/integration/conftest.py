@@ -11,7 +11,7 @@ from tests.integration.bed import Bed, Session, sweep
 from tests.lab import inside_lab
 
 CLUSTERS = {
-    "kernels": {"test_artifacts", "test_kernel_log", "test_log_commands", "test_systemd_unit"},
+    "kernels": {"test_artifacts", "test_kernel_log", "test_log_commands", "test_outputs", "test_systemd_unit"},
     "nodes": {
         "test_faults",
         "test_mcp",
@@ -29,10 +29,16 @@ TEST_TIMEOUT_S = 1200
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A time limit for each test of this directory that has none of its own; the limit of unit tests is shorter."""
+    """A time limit for each test of this directory that has none of its own; the limit of unit tests is shorter.
+
+    What shares a booted cluster takes longest, and the cores: beside it, tests that wait find time.
+    """
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S))
+        if item.path.is_relative_to(Path(__file__).parent):
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S))
+            if _cluster_of(item.nodeid) is not None:
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -46,9 +52,13 @@ class SpreadOverLabs(LoadScopeScheduling):  # type: ignore[misc]
     """Keeps together what shares a lab: a module, and modules that share a booted cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path, *_ = nodeid.split("::")
-        module = path.removeprefix("tests/integration/guests/").removesuffix(".py")
-        return next((cluster for cluster, modules in CLUSTERS.items() if module in modules), path)
+        return _cluster_of(nodeid) or nodeid.partition("::")[0]
+
+
+def _cluster_of(nodeid: str) -> str | None:
+    """The shared cluster that a test runs on."""
+    module = nodeid.partition("::")[0].removeprefix("tests/integration/guests/").removesuffix(".py")
+    return next((cluster for cluster, modules in CLUSTERS.items() if module in modules), None)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SpreadOverLabs:

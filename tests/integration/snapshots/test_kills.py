@@ -22,6 +22,8 @@ from tests.integration.snapshots.films import (
     write_block,
 )
 
+pytestmark = pytest.mark.long
+
 CLUSTER = "film"
 RUNNING, PAUSED, OFF = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_SHUTOFF
 
