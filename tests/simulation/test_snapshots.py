@@ -24,7 +24,7 @@ from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, extra_disk, no
 
 pytestmark = pytest.mark.long
 
-LIVES = int(os.environ.get("VMCLUSTER_TEST_LIVES", "150"))
+LIVES = int(os.environ.get("VMCLUSTER_TEST_LIVES", "100"))
 VERBS_IN_A_LIFE = 12
 MOST_SPARE_LAYERS = 0
 MAX_CALM_ROUNDS = 16

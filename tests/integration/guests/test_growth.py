@@ -54,7 +54,7 @@ async def test_larger_disks_keep_what_is_on_them_above_a_snapshot_running_or_off
             await session.snapshots.revert(CLUSTER, "small", ssh_timeout_s=BOOT_TIMEOUT_S)
             assert (await session.clusters.plan(CLUSTER)).plan.converged
             assert await said("cat /root/mark; df --output=size -BG / | tail -n 1 | tr -dc 0-9") == "kept\n8"
-            await session.clusters.restart(CLUSTER, ssh_timeout_s=BOOT_TIMEOUT_S)
+            await session.clusters.restart(CLUSTER, mode=StopMode.DESTROY, ssh_timeout_s=BOOT_TIMEOUT_S)
             assert await sizes() == ["12", "12", "3"]
         finally:
             await session.clusters.destroy(CLUSTER, remove_overlays=True)
