@@ -253,7 +253,7 @@ def test_a_store_that_is_locked_for_a_while_keeps_nobody_from_repairing(
 ) -> None:
     with host_libvirt() as handle, locked_store(bed):
         domain(handle).destroy()
-        wait_until(lambda: audit(bed).active == expected.active, timeout_s=LOCKED_S)
+        wait_until(lambda: audit(bed).active == expected.active)
         time.sleep(LOCKED_S)
     wait_until(lambda: conditions(bed)["Ready"] == "True:AsWanted" or not obstacles(bed))
     run(bed, stop, start)
