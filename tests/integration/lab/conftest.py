@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -27,7 +27,7 @@ class Labs:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.lab", *options, "--", *command],
             cwd=REPOSITORY,
-            env=os.environ | {TOKEN: self.token},
+            env=_without_images(os.environ) | {TOKEN: self.token},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -53,6 +53,11 @@ class Labs:
     def processes(self) -> list[str]:
         """Command lines of the living processes of these labs."""
         return processes_with(self.token)
+
+
+def _without_images(environment: Mapping[str, str]) -> dict[str, str]:
+    """These labs see the images that their options name, and not those that this run was told of."""
+    return {name: value for name, value in environment.items() if name != "VMCLUSTER_TEST_IMAGE_DIR"}
 
 
 @pytest.fixture
