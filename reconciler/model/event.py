@@ -6,7 +6,7 @@ from pydantic import Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.moments import Moment
-from reconciler.model.prose import Prose
+from reconciler.model.prose import Told
 
 
 class EventKind(StrEnum):
@@ -43,7 +43,7 @@ class ClusterEvent(Frozen):
     at: Moment = Field(description="When it happened.")
     kind: EventKind = Field(description="What it tells of.")
     subject: str = Field(description="An action, a condition's type, an obstacle's code or a fault's handle.")
-    message: Prose = Field(description="What happened, in words.")
+    message: Told = Field(description="What happened, in words.")
     node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
     cause: Cause | None = Field(default=None, description="Why it was done; null where nothing was.")
     generation: int = Field(default=0, description="Of what was wanted then.")

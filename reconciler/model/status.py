@@ -8,7 +8,7 @@ from reconciler.errors import ErrorCode, is_recoverable
 from reconciler.model.base import Frozen
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.moments import Moment
-from reconciler.model.prose import Prose
+from reconciler.model.prose import Told
 
 
 class ConditionType(StrEnum):
@@ -40,7 +40,7 @@ class Condition(Frozen):
     type: ConditionType = Field(description="What it is about.")
     status: ConditionStatus = Field(description="Whether it holds; `Unknown` where it could not be observed.")
     reason: str = Field(description="Why, as one CamelCase word for programs.")
-    message: Prose = Field(default="", description="Why, in words; empty where there is nothing to add.")
+    message: Told = Field(default="", description="Why, in words; empty where there is nothing to add.")
     last_transition: Moment = Field(description="When `status` last changed.")
 
 
@@ -48,7 +48,7 @@ class Obstacle(Frozen):
     """What keeps a cluster from its desired state, with the remedy in the message. Its code says if trying helps."""
 
     code: ErrorCode = Field(description="What kind of failure it is: see the table of error codes.")
-    message: Prose = Field(description="What is in the way, and its remedy.")
+    message: Told = Field(description="What is in the way, and its remedy.")
     node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
     terminal: bool = Field(default=False, description="Nothing goes on until somebody removes it.")
     recoverable: bool = Field(

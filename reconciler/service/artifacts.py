@@ -18,6 +18,11 @@ from reconciler.service.runtime import Runtime
 _OTHERS_LIMIT = 200
 """Two builds of a kernel differ in tens of thousands of names."""
 
+METADATA_LIMIT = 64
+METADATA_KEY_LIMIT = 128
+METADATA_VALUE_LIMIT = 4096
+KERNEL_VERSION_LIMIT = 64
+
 
 class Artifacts:
     """The verbs about the artifacts of this host. An artifact is named by its id, or by the beginning of it."""
@@ -39,6 +44,9 @@ class Artifacts:
 
         Raises `InvalidArgument` for what is no readable directory and `Conflict` where it changes meanwhile.
         """
+        check_metadata(metadata or {})
+        if len(kernel_version or "") > KERNEL_VERSION_LIMIT:
+            raise InvalidArgument(f"`kernel_version` has more than {KERNEL_VERSION_LIMIT} characters")
         path = absolute("source_path", source_path)
         source = await asyncio.to_thread(open_source, path, self._reach)
         return await self._library.register(
@@ -104,3 +112,17 @@ def _build_type(build_type: str) -> BuildType:
         return BuildType(build_type)
     except ValueError:
         raise InvalidArgument(f"no build type {build_type!r}", hint=f"one of {', '.join(BuildType)}") from None
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Raises `InvalidArgument` where an artifact would keep more words than the registry is for."""
+    if len(metadata) > METADATA_LIMIT:
+        raise InvalidArgument(f"`metadata` has {len(metadata)} words; an artifact keeps at most {METADATA_LIMIT}")
+    for key, value in metadata.items():
+        if not key or len(key) > METADATA_KEY_LIMIT:
+            raise InvalidArgument(f"`metadata`: {key[:40]!r} is no name of 1 to {METADATA_KEY_LIMIT} characters")
+        if len(value) > METADATA_VALUE_LIMIT:
+            raise InvalidArgument(
+                f"`metadata`: {key!r} has {len(value)} characters; an artifact keeps at most {METADATA_VALUE_LIMIT}",
+                hint="keep long texts as a file of the tree",
+            )
