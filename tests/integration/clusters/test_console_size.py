@@ -65,8 +65,10 @@ async def loud(handler: str, bed: Bed) -> AsyncIterator[Session]:
         yield Session(runtime)
 
 
-async def typed() -> AsyncIterator[bytes]:
+async def typed(log: Path) -> AsyncIterator[bytes]:
+    """A key, and nothing more before the answer is there: what is under way on a line that is left is lost."""
     yield b"\r"
+    await eventually(lambda: PANIC.encode() in log.read_bytes()[-1000:])
 
 
 def sizes(log: Path) -> list[int]:
@@ -93,8 +95,7 @@ async def test_a_loud_console_is_kept_short_and_a_panic_behind_it_is_seen(loud: 
         ConditionStatus.UNKNOWN
     ]
 
-    await loud.consoles.attach(CLUSTER, "n0", typed(), lambda _: None, on_attached=lambda: None)
-    await eventually(lambda: PANIC.encode() in log.read_bytes()[-1000:], timeout_s=PATIENCE_S)
+    await loud.consoles.attach(CLUSTER, "n0", typed(log), lambda _: None, on_attached=lambda: None)
     healthy = await kernel_healthy(loud)
     assert (healthy.status, healthy.reason, healthy.message) == (ConditionStatus.FALSE, "Panic", PANIC)
     shown = await loud.consoles.show(CLUSTER, "n0", tail=1)
