@@ -72,7 +72,9 @@ def _why_not_of_record(origin: Origin | None, record: ClusterRecord, lineage: Li
     if origin in lineage.known or origin.key in record.adopted:
         return None
     if origin.store != lineage.store:
-        return f"made by another store ({origin.state_dir}, identity {origin.store}) at generation {origin.generation}"
+        is_lost = origin.state_dir == lineage.state_dir
+        whose = "a store that is not there any more" if is_lost else "another store"
+        return f"made by {whose} ({origin.state_dir}, identity {origin.store}) at generation {origin.generation}"
     return (
         f"made by generation {origin.generation} of a record that this store does not know, as {origin.state_dir} was "
         "copied or put back from a backup and both copies went on"

@@ -17,7 +17,7 @@ from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.disks.uses import FilesInUse
 from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
-from reconciler.host.ownership import OwnerMark, read_mark
+from reconciler.host.ownership import OwnerMark, copied_mark, read_mark
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import BYTES_PER_GB, ImageFile
 from reconciler.model.topology import DiskFormat
@@ -162,8 +162,18 @@ def _survey_disk(
         return
     if disk.existing:
         yield from _survey_existing(disk, disk.path, read_mark(disk.path.resolve()), disks, in_use)
-    elif trouble := _why_not_ours(disk.path, mark, cluster, disk):
+    elif not _was_put_back(disk.path, cluster, disk.node) and (
+        trouble := _why_not_ours(disk.path, mark, cluster, disk)
+    ):
         yield Finding(location, trouble)
+
+
+def _was_put_back(path: Path, cluster: str | None, node: str | None) -> bool:
+    """Whether it is a copy of the node's own disk in its place, as from a backup: the plan says how it is taken up."""
+    mark = copied_mark(path)
+    if mark is None or mark.file is None:
+        return False
+    return (mark.cluster, mark.node, mark.file.name) == (cluster, node, path.name)
 
 
 def _why_not_there(disk: DiskClaim, path: Path) -> str | None:

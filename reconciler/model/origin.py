@@ -59,7 +59,8 @@ class Origin(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What a store says to origins that were found: its own identity, and those of them that its history has."""
+    """What a store says to origins that were found: its own identity and place, and those that its history has."""
 
     store: str = ""
     known: frozenset[Origin] = frozenset()
+    state_dir: str = ""

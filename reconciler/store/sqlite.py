@@ -83,7 +83,7 @@ class SqliteStore:
         return await self._read(lambda connection: tables.origin(connection, cluster_name, generation, self._state_dir))
 
     async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
-        return await self._read(lambda connection: tables.lineage(connection, cluster_name, found))
+        return await self._read(lambda connection: tables.lineage(connection, cluster_name, found, self._state_dir))
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
         return await self._read(lambda connection: _status(connection, cluster_name))

@@ -62,7 +62,7 @@ def origin(connection: sqlite3.Connection, name: str, generation: int, state_dir
     return Origin(store=row[0], generation=generation, token=row[1], state_dir=str(state_dir.absolute()))
 
 
-def lineage(connection: sqlite3.Connection, name: str, found: Collection[Origin]) -> Lineage:
+def lineage(connection: sqlite3.Connection, name: str, found: Collection[Origin], state_dir: Path) -> Lineage:
     """Whose those origins are; each is looked up by its generation."""
     store = str(connection.execute("SELECT store FROM identity").fetchone()[0])
     ours = connection.execute(
@@ -70,4 +70,5 @@ def lineage(connection: sqlite3.Connection, name: str, found: Collection[Origin]
         " AND generation IN (SELECT value FROM json_each(?))",
         (name, json.dumps([of.generation for of in found])),
     ).fetchall()
-    return Lineage(store, frozenset(of for of in found if of.store == store and (of.generation, of.token) in ours))
+    known = frozenset(of for of in found if of.store == store and (of.generation, of.token) in ours)
+    return Lineage(store, known, str(state_dir.absolute()))

@@ -130,6 +130,23 @@ def test_a_disk_that_we_made_is_taken_up_again_by_its_own_node_only(
         load(text)
 
 
+@pytest.mark.parametrize(("name", "accepted"), [("foreign.qcow2", True), ("other.qcow2", False)])
+def test_a_copy_of_a_disk_is_no_disk_of_ours_but_where_a_backup_may_have_put_it_back(
+    load: Load, host: Path, name: str, accepted: bool
+) -> None:
+    original = (host / "foreign.qcow2").rename(host / name)
+    write_mark(original, OwnerMark(cluster="lab", node="a", kind=OwnedKind.LAYER))
+    subprocess.run(["cp", "-a", original, host / "foreign.copy"], check=True)
+    original.unlink()
+    (host / "foreign.copy").rename(host / "foreign.qcow2")
+    text = with_node_keys("    extra_disks: [{path: foreign.qcow2, size_gb: 3}]\n")
+    if accepted:
+        assert load(text).nodes["a"].extra_disks["vdb"].path == host / "foreign.qcow2"
+        return
+    with pytest.raises(TopologyInvalid, match="was not made by us"):
+        load(text)
+
+
 @pytest.mark.parametrize(
     ("facts", "disk", "refusal"),
     [
