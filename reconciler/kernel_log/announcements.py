@@ -41,6 +41,7 @@ _LOCKDEP = (
     "possible circular locking dependency detected|possible recursive locking detected|"
     "possible irq lock inversion dependency detected|inconsistent lock state|bad unlock balance detected!|"
     "bad contention detected!|held lock freed!|[Nn]ested lock was not taken|suspicious RCU usage|"
+    "suspicious rcu_dereference_check\\(\\) usage|"
     "lock held when returning to user space!|lock held at task exit time!|Invalid wait context|"
     "circular locking deadlock detected!|[A-Za-z_-]{3,40}-safe -> [A-Za-z_-]{3,40}-unsafe lock order detected|"
     rf"(?s:.{{1,64}})/-?{_N} still has locks held!"
@@ -81,7 +82,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             r"(?:traps: )?PANIC: double fault",
             rf"(?:Oops: )?(?:{_TRAPS}): [0-9a-f]{{4}} {_DIE}",
             _TRAP_OF_ANY_NAME,
-            rf"Oops[^\[]{{0,160}}+{_DIE}",
+            rf"Oops(?=[ :\[])[^\[]{{0,160}}+{_DIE}",
             rf"Internal error: [^\[]{{0,120}}+{_DIE}",
             rf"(?:{_KERNEL_CODE}) ?{_DIE}",
             rf"[A-Za-z][a-z -]{{2,60}}: [0-9a-f]{{4}} ilc:[0-9] {_DIE}",
@@ -92,6 +93,8 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             r"Insufficient stack space to handle exception!",
             r"Kernel stack overflow(?: in process|\.$)",
             r"Kernel Fault: Code=",
+            r"Oops: [A-Za-z ]{4,80}, sig: [0-9]",
+            rf"Unhandled [a-z0-9 -]{{3,40}} exception on CPU{_N}, ESR 0x",
         ),
     ),
     (
@@ -100,10 +103,13 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             rf"WARNING: CPU: {_N} PID: -?{_N} at ",
             rf"WARNING: (?:\[.{{0,1024}}?\] )?(?:[^ ]{{1,400}}:{_N} )?at {_SYMBOL}, CPU#[0-9]",
             rf"WARNING: at [^ ]{{1,400}}:{_N} ",
+            rf"Badness at [^ ]{{1,400}}:{_N}$",
+            r"WARNING: kmemcheck: Caught ",
+            rf"sched: CPU {_N} need_resched set for > {_N} ns ",
             rf"WARNING: (?:{_ORC})",
         ),
     ),
-    (EventKind.KASAN, (r"BUG: KASAN: ", r"KASAN: (?:null-ptr-deref|maybe wild-memory|probably user-memory)")),
+    (EventKind.KASAN, (r"BUG: KAS(?:AN|an): ", r"KASAN: (?:null-ptr-deref|maybe wild-memory|probably user-memory)")),
     (EventKind.KFENCE, (r"BUG: KFENCE: ",)),
     (EventKind.KMSAN, (r"BUG: KMSAN: ",)),
     (EventKind.KCSAN, (r"BUG: KCSAN: ",)),
@@ -133,6 +139,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             rf"(?:NMI )?(?:watchdog: )?(?:CPU{_N}: )?Watchdog detected hard LOCKUP on cpu ?{_N}",
             rf"watchdog: CPU {_N} (?:self-detected hard|detected hard|Hard) LOCKUP",
             r"(?:BUG: )?NMI Watchdog detected LOCKUP",
+            r"(?:smp: )?csd: Detected non-responsive CSD lock ",
         ),
     ),
     (
@@ -140,6 +147,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
         (
             r"(?:rcu: )?INFO: [a-z_]{1,40} (?:self-detected stall |detected (?:expedited )?stalls? )on ",
             rf"(?:rcu: )?rcu_[a-z_]{{1,36}} kthread (?:starved for|timer wakeup didn't happen for) {_N} jiffies",
+            rf"INFO: RCU detected CPU (?:{_N} stall|stalls)",
         ),
     ),
     (
@@ -175,6 +183,12 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             r"BUG: \S",
             r"\[ BUG: ",
             r"CFI failure ",
+            r"bad: scheduling from the idle thread!",
+            rf"huh, entered softirq {_N} ",
+            rf"irq {_N}: nobody cared ",
+            rf"irq event {_N}: bogus return value ",
+            rf"mm/pgtable-generic\.c:{_N}: bad p[4gmu]d ",
+            r"(?:get_swap_device|_swap_info_get|__swap_duplicate|swap_dup|swap_free): (?:Bad|Unused) swap ",
             r"Unhandled (?:fault|prefetch abort): (?:a?synchronous|(?:im)?precise) [a-z ]{1,60}\(0x",
         ),
     ),
@@ -185,7 +199,7 @@ LEADS = {
     "fence": (r"={20,120}$",),
     "omen": (
         r"kasan: (?:GPF could be caused|CONFIG_KASAN_INLINE enabled)",
-        r"kernel tried to (?:execute|access) ",
+        r"kernel tried to (?:exec|execute|access) ",
         r"Kernel attempted to (?:read|write|access|execute) user page",
     ),
     "plain": (r"WARNING: ",),

@@ -17,7 +17,7 @@ _ADDRESSED = r"\s{0,8}+\(?\[ ?<[0-9a-fA-Fx]{4,18}>\]|\[[0-9a-f]{16}\] \[[0-9a-f]
 _NAMED = "|".join(
     (
         r"Call [Tt]race:|Backtrace:|CPU: ?[0-9]|CPU[0-9]{1,5}: stopping|Modules linked in:|Unloaded tainted modules:",
-        r"Hardware name: |Workqueue: |Tainted: |Code: |irq event stamp: |(?:hard|soft)irqs last ",
+        r"Hardware name: |Workqueue: |Sched_ext: |Tainted: |Code: |irq event stamp: |(?:hard|soft)irqs last ",
         r"\s?</?(?:TASK|IRQ|NMI|SOFTIRQ|EOI|#DF|#VC|ENTRY_TRAMPOLINE|ENTRY)>|NMI backtrace |Sending NMI ",
         r"task:.{1,64}? (?:state|stack)[:.]|note: .{1,64}?\[[0-9]{1,10}\] exited with |Dumping ftrace buffer",
         r"Process .{1,64}? \(pid: |Stack ?: ?\(?|Exception stack\(|--- (?:interrupt|Exception): ",
