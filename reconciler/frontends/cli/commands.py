@@ -1,5 +1,6 @@
 """How commands are declared, and how their usage is written under every version of Typer."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,12 +11,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class PlainCommand(TyperCommand):
-    """A command whose usage has each argument as its metavar is written, without brackets of Typer's own."""
+    """A command whose help has each argument as its metavar is written, without Typer's own brackets and types."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words after the command's name."""
-        arguments = (of for of in self.get_params(ctx) if of.param_type_name == "argument")
-        return ["[OPTIONS]", *(of.metavar or str(of.name).upper() for of in arguments)]
+        return ["[OPTIONS]", *(_shown(of) for of in self.get_params(ctx) if _is_argument(of))]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The sections of arguments and of options."""
+        records = [(of, of.get_help_record(ctx)) for of in self.get_params(ctx)]
+        arguments = [(_shown(of), _REQUIRED.sub("", found[1])) for of, found in records if found and _is_argument(of)]
+        options = [found for of, found in records if found and not _is_argument(of)]
+        for title, lines in (("Arguments", arguments), ("Options", options)):
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
+
+
+def _is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
+
+
+def _shown(parameter: Any) -> str:
+    return parameter.metavar or str(parameter.name).upper()
+
+
+_REQUIRED = re.compile(r" *\[required\]$")
 
 
 class Commands(typer.Typer):

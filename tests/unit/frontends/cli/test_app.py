@@ -1,6 +1,7 @@
 """How commands end: exit codes, errors for people and for programs, and a quiet end where one is due."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -335,4 +336,6 @@ def test_a_format_that_is_not_asked_of_vmcluster_is_not_used(invoke: Invoke, wor
 def test_usage_shows_each_argument_once_and_brackets_what_may_be_left_out(
     invoke: Invoke, words: list[str], usage: str
 ) -> None:
-    assert invoke(*words, "--help").out.splitlines()[0] == f"Usage: vmcluster {usage}"
+    shown = invoke(*words, "--help").out
+    assert shown.splitlines()[0] == f"Usage: vmcluster {usage}"
+    assert not re.search(r"<str>|<list|required|\[\[", shown)
