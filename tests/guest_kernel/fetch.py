@@ -18,7 +18,7 @@ CODENAME = "bookworm"
 RPM = ("rpm", "rpm-common", "librpm9", "librpmio9", "liblua5.3-0")
 """The program `rpm`, as far as the guest image lacks what it needs."""
 
-FOR_GUESTS = ("make", *RPM)
+FOR_GUESTS = ("make", "tcsh", *RPM)
 """Packages that are kept as they are, to be installed on guests."""
 
 _FOR_RPMBUILD = (
@@ -40,7 +40,7 @@ A library that every host has is left out: the host's own programs run beside `r
 _FOR_UEFI = ("systemd-boot-efi",)
 """The program that a kernel, an initrd and a command line are put into to be one that UEFI starts."""
 
-_LAYOUT = 4
+_LAYOUT = 5
 """Another number for each change of what is in a kit: the one that is there is not what is wanted then."""
 
 _APT_TIMEOUT_S = 600.0
