@@ -46,7 +46,7 @@ define BUILD_IMAGE
 if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
 
-.PHONY: help setup host image demo test other-release lowest lint type arch generated check bench soak docs clean
+.PHONY: help setup host image demo test other-release lowest lint type arch generated check bench soak hostile docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -136,6 +136,10 @@ bench: ## Measure, beside the figures to beat; results also in bench.json
 
 soak: setup ## Ten minutes of random operations and damage (FOR=seconds, SEED=number to have a run again)
 	@$(PYTHON_IN) -m tests.lab -- $(PYTHON_IN) -m tests.soak --seconds $(FOR) $(if $(SEED),--seed $(SEED))
+
+hostile: setup ## Attacks by guests, clients and disks: 20,000 inputs for each fuzzer (HOSTILE_ROUNDS, HOSTILE_SEED)
+	@HOSTILE_ROUNDS=$${HOSTILE_ROUNDS:-20000} $(PYTHON_IN) -m pytest tests/hostile -n $(WORKERS) --dist worksteal \
+	  -o timeout=7200 $(SLOWEST) $(PYTEST_ARGS)
 
 host: setup
 	@$(SAY) "vmcluster doctor --fix"

@@ -35,7 +35,7 @@ class Roots:
         """Whether a place, named without links, is below one of them."""
         if self.directories is None:
             return True
-        roots = map(_real_root, self.directories)
+        roots = map(real_root, self.directories)
         return any(root is not None and real.is_relative_to(root) for root in roots)
 
 
@@ -214,7 +214,7 @@ def _require_allowed(path: Path, real: Path | None, roots: tuple[Roots, ...]) ->
     )
 
 
-def _real_root(directory: Path) -> Path | None:
+def real_root(directory: Path) -> Path | None:
     """Where a root is; None where it is not there, or behind a link that others than root or this user have made."""
     real, ahead, followed = Path("/"), deque(directory.parts[1:]), 0
     while ahead:

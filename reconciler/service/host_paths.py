@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidArgument, OperationFailed, StoreUnavailable
-from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, Place, Reach, Roots, opened, place_at
+from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, Place, Reach, Roots, opened, place_at, real_root
 from reconciler.model.record import ClusterRecord
 from reconciler.store.state_dir import ensure_state_dir
 
@@ -59,8 +59,8 @@ def scratch_dir(settings: "Settings") -> Path:
 
 
 def _roots_of_client(named: Iterable[Path]) -> tuple[Path, ...]:
-    """Without the root of all, which limits nothing."""
-    return tuple(root for root in dict.fromkeys(named) if root.is_absolute() and root != _FILE_SYSTEM_ROOT)
+    """Without the root of all, by whatever name, which limits nothing."""
+    return tuple(root for root in dict.fromkeys(named) if real_root(root) != _FILE_SYSTEM_ROOT)
 
 
 def _working_directory() -> tuple[Path, ...]:

@@ -3,4 +3,6 @@
 import os
 
 ROUNDS = int(os.environ.get("HOSTILE_ROUNDS", "300"))
-"""How many inputs each fuzzer makes; 100000 for the long form."""
+"""How many inputs each fuzzer makes; `make hostile` has the long form."""
+SEED = os.environ.get("HOSTILE_SEED", "1")
+"""What decides which inputs these are."""

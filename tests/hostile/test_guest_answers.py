@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from reconciler.service import fault_verification
 from reconciler.service.node_probe import judge_buffer, judge_overwritten
 from reconciler.service.node_visit import parse_visit
 from reconciler.service.quiet_kernels import KernelState
-from tests.hostile import ROUNDS
+from tests.hostile import ROUNDS, SEED
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LOG = (
@@ -103,7 +102,7 @@ def test_no_odd_answer_is_more_than_an_error_of_its_node(parser: str) -> None:
 @pytest.mark.parametrize("parser", PARSERS)
 def test_no_random_fault_in_an_answer_is_more_than_an_error_of_its_node(parser: str) -> None:
     parse, honest = PARSERS[parser]
-    chance = random.Random(os.environ.get("HOSTILE_SEED", "1"))
+    chance = random.Random(SEED)
     for _ in range(ROUNDS):
         text = honest
         for _ in range(chance.randrange(1, 6)):

@@ -16,7 +16,7 @@ from reconciler.files import space
 from reconciler.files.roots import place_at
 from reconciler.guest import tree
 from reconciler.guest.packing import Moved
-from tests.hostile import ROUNDS
+from tests.hostile import ROUNDS, SEED
 
 MIB = 1024 * 1024
 END = bytes(2 * tarfile.BLOCKSIZE)
@@ -187,7 +187,7 @@ def real_stream(directory: Path) -> bytes:
 
 def test_streams_with_random_faults_cost_no_more_than_an_error(tmp_path: Path) -> None:
     whole = real_stream(tmp_path / "node")
-    chance = random.Random(os.environ.get("HOSTILE_SEED", "1"))
+    chance = random.Random(SEED)
     headers = [at for at in range(0, len(whole), 512) if whole[at + 257 : at + 262] == b"ustar"]
     for number in range(ROUNDS):
         directory = tmp_path / str(number)

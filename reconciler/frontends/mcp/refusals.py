@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from reprlib import Repr
 from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
@@ -9,6 +10,7 @@ from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from pydantic import ValidationError
 
 from reconciler.errors import InvalidArgument
+from reconciler.frontends.mcp.wire import is_text
 
 _SHOWN_LENGTH = 60
 
@@ -55,25 +57,17 @@ def _alike(name: str, parameters: Mapping[str, Any]) -> str:
 
 def _wrong(tool: Tool, arguments: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Each argument that does not fit, with the words for it; the first word on one is the one about its type."""
+    texts = {name: value for name, value in arguments.items() if is_text(value)}
     for name, value in arguments.items():
-        if name in tool.parameters["properties"] and not _is_text(value):
+        if name in tool.parameters["properties"] and name not in texts:
             yield name, f"argument {name!r} holds half of a surrogate pair, which is no text: {_shown(value)}"
     try:
-        tool.fn_metadata.validate_arguments({name: of for name, of in arguments.items() if _is_text(of)})
+        tool.fn_metadata.validate_arguments(texts)
     except ValidationError as error:
         for found in reversed(error.errors(include_url=False, include_context=False)):
             name = str(found["loc"][0])
-            if _is_text(arguments.get(name)):
+            if name in texts or name not in arguments:
                 yield name, _problem(name, found)
-
-
-def _is_text(value: Any) -> bool:
-    """Whether all text in a value can be sent on as UTF-8."""
-    if isinstance(value, str):
-        return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
-    if isinstance(value, dict):
-        return all(map(_is_text, value.values()))
-    return all(map(_is_text, value)) if isinstance(value, list) else True
 
 
 def _problem(name: str, found: Mapping[str, Any]) -> str:
@@ -89,5 +83,11 @@ def _remedy(name: str, parameter: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = _SHORT.repr(value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
+
+
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = _SHOWN_LENGTH, _SHOWN_LENGTH, _SHOWN_LENGTH
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 4 * _SHOWN_LENGTH
+"""Writes out no more of a value than is shown."""

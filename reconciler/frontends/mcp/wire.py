@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TextIO
 
 import anyio
+from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import (
@@ -26,14 +27,19 @@ from mcp_types import (
     JSONRPCRequest,
     jsonrpc_message_adapter,
 )
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 _BOM = "\ufeff"  # begins what a shell of Windows passes on
+_LONGEST = 16 * 1024 * 1024
 _DEEPEST = 200  # as the SDK's parser has it (jiter)
 
 Incoming = MemoryObjectReceiveStream[SessionMessage | Exception]
 Arrived = MemoryObjectSendStream[SessionMessage | Exception]
 Outgoing = MemoryObjectSendStream[SessionMessage]
+
+
+class Refused(JSONRPCError):
+    """What answers a line that is no message, unlike an error that a client sends as its own answer."""
 
 
 @asynccontextmanager
@@ -69,14 +75,22 @@ def _point(standard: int, descriptor: int) -> None:
 
 async def _read(source: TextIO, arrived: Arrived, refusals: Outgoing) -> None:
     async with arrived, refusals:
-        async for line in anyio.wrap_file(source):
+        async for line in _lines(source):
             if not (said := line.removeprefix(_BOM).strip()):
                 continue  # what some clients keep a connection alive with
             message = parse_message(said)
-            if isinstance(message, JSONRPCError):
+            if isinstance(message, Refused):
                 await refusals.send(SessionMessage(message))
             else:
                 await arrived.send(SessionMessage(message))
+
+
+async def _lines(source: TextIO) -> AsyncIterator[str]:
+    """Every line, without what goes beyond the longest that is taken."""
+    while line := await to_thread.run_sync(source.readline, _LONGEST + 1):
+        yield line
+        while len(line) > _LONGEST and not line.endswith("\n"):
+            line = await to_thread.run_sync(source.readline, _LONGEST + 1)
 
 
 async def _write(leaving: MemoryObjectReceiveStream[SessionMessage], target: TextIO) -> None:
@@ -95,9 +109,11 @@ def render_message(message: JSONRPCMessage) -> str:
 
 def parse_message(line: str) -> JSONRPCMessage:
     """The message on a line, or the error that answers a line without one; what a client sends as an error passes."""
+    if len(line) > _LONGEST:
+        return _error(None, INVALID_REQUEST, f"a message has at most {_LONGEST} characters (push files instead)")
     try:
-        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-    except ValueError:
+        message = jsonrpc_message_adapter.validate_python(from_json(line), by_name=False)  # in a third of the memory
+    except (ValueError, TypeError):  # the latter for text that cannot be encoded
         message = _parse_leniently(line)
     if isinstance(message, JSONRPCNotification) and _has_identity(line):
         return _error(None, INVALID_REQUEST, "an `id` is text or a whole number, and a notification has none")
@@ -108,7 +124,7 @@ def parse_message(line: str) -> JSONRPCMessage:
 
 def _has_identity(line: str) -> bool:
     """Whether an answer is expected to what the SDK takes for a notification, as its `id` is none that it knows."""
-    return '"id"' in line and "id" in json.loads(line)
+    return '"id"' in line and "id" in json.loads(line, parse_int=_number)
 
 
 def _mapping(arguments: Any) -> dict[str, Any]:
@@ -128,7 +144,7 @@ def _parse_leniently(line: str) -> JSONRPCMessage:
     if not _within(said, _DEEPEST):
         return _error(said, INVALID_REQUEST, f"more than {_DEEPEST} brackets within each other")
     frame, arguments = _taken_apart(said)
-    if frame != as_text(frame):
+    if not is_text(frame):
         return _error(said, INVALID_REQUEST, "half of a surrogate pair is no text")
     if arguments is not None:
         frame["params"]["arguments"] = _with_names_of_text(arguments)
@@ -158,8 +174,12 @@ def _number(digits: str) -> int | float:
 
 def _within(value: Any, levels: int) -> bool:
     """Whether a value has no more than so many levels: what looks at it calls itself for each of them."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_within(of, levels - 1) for of in inner)
+    level = [value]
+    for _ in range(levels):
+        nested = [of.values() if isinstance(of, dict) else of for of in level if isinstance(of, dict | list)]
+        if not (level := [of for inner in nested for of in inner if isinstance(of, dict | list)]):
+            return True
+    return False
 
 
 def _with_names_of_text(value: Any) -> Any:
@@ -167,6 +187,15 @@ def _with_names_of_text(value: Any) -> Any:
     if isinstance(value, dict):
         return {as_text(name): _with_names_of_text(of) for name, of in value.items()}
     return [_with_names_of_text(of) for of in value] if isinstance(value, list) else value
+
+
+def is_text(value: Any) -> bool:
+    """Whether all text in a value can be sent on as UTF-8."""
+    try:
+        to_json(value)
+    except PydanticSerializationError:
+        return False
+    return True
 
 
 def as_text(value: Any) -> Any:
@@ -178,7 +207,7 @@ def as_text(value: Any) -> Any:
     return list(map(as_text, value)) if isinstance(value, list) else value
 
 
-def _error(said: Any, code: int, why: str) -> JSONRPCError:
+def _error(said: Any, code: int, why: str) -> Refused:
     identity = said.get("id") if isinstance(said, dict) else None
     known = (isinstance(identity, str) and identity == as_text(identity)) or type(identity) is int
-    return JSONRPCError(jsonrpc="2.0", id=identity if known else None, error=ErrorData(code=code, message=as_text(why)))
+    return Refused(jsonrpc="2.0", id=identity if known else None, error=ErrorData(code=code, message=as_text(why)))

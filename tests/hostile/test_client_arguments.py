@@ -1,0 +1,167 @@
+"""What a hostile client sends to the real server: each line has an answer, none is a defect, nothing else changes."""
+
+import json
+import random
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import ROUNDS, SEED
+from tests.hostile.client import (
+    Json,
+    Sandbox,
+    Server,
+    greeting,
+    hostile_call,
+    line_of,
+    odd_values,
+    require_refused_or_done,
+    serving,
+)
+
+AT_ONCE = 20
+GROWTH_LIMIT_BYTES = 200 << 20
+TAKERS = (("node_exec", "stdin"), ("cluster_plan", "topology"), ("artifact_register", "source_path"))
+MANY = 10 * 1024 * 1024
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox.made_in(tmp_path)
+
+
+@pytest.fixture
+def server(sandbox: Sandbox) -> Iterator[Server]:
+    """One that has answered before, after which nothing has changed that no client may change."""
+    with serving(sandbox) as server:
+        before = sandbox.picture()
+        yield server
+        server.require_well()
+        assert sandbox.picture() == before
+        assert sandbox.leaks() == []
+
+
+def test_no_argument_of_any_tool_is_more_than_an_error(server: Server, sandbox: Sandbox) -> None:
+    tools, chance, odd = server.greet(), random.Random(SEED), odd_values(sandbox)
+    server.require_well()
+    before = server.memory_bytes()
+    for start in range(0, ROUNDS, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, ROUNDS))
+        server.send(*(hostile_call(number, tools, odd, chance) for number in numbers))
+        answers = server.answers(len(numbers))
+        require_refused_or_done(answers)
+        assert {said["id"] for said in answers} <= {*numbers, None}
+    assert server.memory_bytes("VmHWM") - before < GROWTH_LIMIT_BYTES
+
+
+def test_ten_megabytes_of_anything_is_read_once_and_let_go(server: Server) -> None:
+    server.greet()
+    server.require_well()
+    before = server.memory_bytes()
+    texts = ["x" * MANY, "\U0001f600" * (MANY // 4), "\\\\u0000" * (MANY // 6), "/" * MANY]
+    whole = [f'"{text}"' for text in texts]
+    whole += [f'["{"x" * MANY}"]', "[" + "0," * (MANY // 4) + "0]", f'{{"{"k" * MANY}":1}}', "1" + "0" * MANY]
+    for number, value in enumerate(whole):
+        tool, argument = TAKERS[number % len(TAKERS)]
+        server.send(line_of(number, tool, f'{{"{argument}":{value}}}'))
+        require_refused_or_done([server.answer()])
+    server.send(line_of(99, "node_exec", f'{{"command":"{"x" * 2 * MANY}"}}'))
+    assert "a message has at most" in server.answer()["error"]["message"]
+    assert server.memory_bytes("VmHWM") - before < GROWTH_LIMIT_BYTES
+
+
+ODD_LINES = [
+    *("[" * 100_000, "{" * 100_000, '"', "null", "[]", "{}", "1" * 100_000, "NaN", '{"jsonrpc":"2.0"}', "\udcff\udcfe"),
+    *(
+        '{"jsonrpc":"2.0","id":1}',
+        '{"jsonrpc":"2.0","id":1,"method":5}',
+        '{"jsonrpc":"2.0","id":null,"method":"tools/call"}',
+    ),
+    *('{"jsonrpc":"2.0","id":[],"method":"tools/list"}', '{"jsonrpc":"2.0","id":1.5,"method":"tools/list"}'),
+    *('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[]}', '{"jsonrpc":"2.0","id":1,"method":"tools/call"}'),
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"cluster_list","arguments":"\\ud800"}}',
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":["cluster_list"]}}',
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"no_such_tool","arguments":{}}}',
+    f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{"x" * 100_000}"}}}}',
+    f'{{"jsonrpc":"2.0","id":{"1" * 5000},"method":"tools/list"}}',
+    '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":[],"capabilities":7,"clientInfo":null}}',
+    '{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"file:///etc/shadow"}}',
+    '{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{}}',
+]
+
+
+@pytest.mark.parametrize("greeted", [True, False])
+def test_no_line_is_more_than_an_error(sandbox: Sandbox, greeted: bool) -> None:
+    with serving(sandbox) as server:
+        if greeted:
+            server.greet()
+        for line in ODD_LINES:
+            server.send(line)
+            require_refused_or_done([server.answer()])
+        if not greeted:
+            server.greet()
+        server.require_well()
+
+
+def test_calls_that_are_given_up_leave_a_server_that_answers(server: Server, sandbox: Sandbox) -> None:
+    tools, chance, odd = server.greet(), random.Random(SEED), odd_values(sandbox)
+    for start in range(0, max(AT_ONCE, ROUNDS // 10), AT_ONCE):
+        numbers = range(start, start + AT_ONCE)
+        calls = [hostile_call(number, tools, odd, chance) for number in numbers]
+        calls += [line_of(1000 + number, "artifact_register", json.dumps({"source_path": "/"})) for number in range(3)]
+        given_up = [
+            f'{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{number}}}}}'
+            for number in [*chance.sample(numbers, 10), 1000, 1001, 10**6]
+        ]
+        lines = [*calls, *given_up]
+        chance.shuffle(lines)
+        server.send(*lines)
+        assert server.ask("ping", {}) == {}
+
+
+@pytest.mark.parametrize("beginning", ["", '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"cluster_l'])
+def test_an_input_that_ends_in_the_midst_of_a_line_ends_the_server(sandbox: Sandbox, beginning: str) -> None:
+    with serving(sandbox) as server:
+        server.greet()
+        server.require_well()
+        server.send(*(line_of(number, "cluster_list", "{}") for number in range(50)))
+        assert server.process.stdin
+        server.process.stdin.write(beginning.encode())
+        assert server.end() == 0
+
+
+def test_a_client_that_reads_nothing_and_leaves_ends_the_server(sandbox: Sandbox) -> None:
+    with serving(sandbox, listens=False) as server:
+        server.send('{"jsonrpc":"2.0","id":0,"method":"initialize","params":' + json.dumps(greeting()) + "}")
+        server.send(*(f'{{"jsonrpc":"2.0","id":{number},"method":"tools/list"}}' for number in range(20)))
+        assert server.process.stdout
+        server.process.stdout.close()
+        assert server.end() in {0, 1}
+
+
+ROOTS = [
+    *('"result":{"roots":[{"uri":"file:///"}]}', '"result":{"roots":[]}', '"result":{"roots":[{"uri":"http://x/"}]}'),
+    *(
+        '"result":{"roots":7}',
+        '"result":{}',
+        '"error":{"code":1,"message":"no"}',
+        '"result":{"roots":[{"uri":"file:"}]}',
+    ),
+    f'"result":{{"roots":{json.dumps([{"uri": "file:///" + "x/" * 500}] * 300)}}}',
+    '"result":{"roots":[{"uri":"file:///%00/etc"},{"uri":"file://host/etc"},{"uri":"file:///x/../../etc/.."}]}',
+    '"result":{"roots":[{"uri":"file:///proc/self/root/"},{"uri":"file:///etc/.."},{"uri":"file:///proc/1/root"}]}',
+]
+
+
+def test_no_roots_that_a_client_may_name_open_the_whole_host_or_break_it(server: Server, sandbox: Sandbox) -> None:
+    server.greet({"roots": {"listChanged": True}})
+    for roots in ROOTS:
+        server.on_request = partial(answering, roots)
+        said = server.call("artifact_register", {"source_path": str(sandbox.closed / "tree")})
+        assert said["error"]["code"] in {"INVALID_ARGUMENT", "OPERATION_FAILED"}, roots
+
+
+def answering(roots: str, _: Json) -> str:
+    return roots
