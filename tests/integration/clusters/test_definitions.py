@@ -23,6 +23,7 @@ from reconciler.errors import (
 )
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NETEM, Feature
+from reconciler.host.ownership import read_mark, write_mark
 from reconciler.model.document import Network
 from reconciler.model.plan import DefineDomain, Start
 from reconciler.model.record import StopMode
@@ -94,7 +95,10 @@ async def test_kept_disks_are_taken_up_again_when_the_store_is_lost(bed: Bed, se
     await session.clusters.define("alpha")
     await session.clusters.destroy("alpha")
     overlays = bed.settings.overlay_dir / "alpha"
-    (overlays / "n0.vda.r0.0.qcow2").rename(overlays / "n0.vda.r3.0.qcow2")
+    reverted = (overlays / "n0.vda.r0.0.qcow2").rename(overlays / "n0.vda.r3.0.qcow2")
+    mark = read_mark(reverted)
+    assert mark is not None
+    write_mark(reverted, mark.model_copy(update={"facts": {**mark.facts, "file": reverted.name}}))
     for path in bed.settings.state_dir.glob("records.sqlite*"):
         path.unlink()
     async with bed.runtime() as runtime:
