@@ -15,7 +15,7 @@ from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.layers import is_shared
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
-from reconciler.host.disks.uses import FilesInUse
+from reconciler.host.disks.uses import FilesInUse, mark_behind
 from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, copied_mark, read_mark
 from reconciler.model.file_use import FileUse
@@ -161,7 +161,7 @@ def _survey_disk(
         yield Finding(location, f"{disk.path} cannot be read: {error.strerror} (let this user read it)")
         return
     if disk.existing:
-        yield from _survey_existing(disk, disk.path, read_mark(disk.path.resolve()), disks, in_use)
+        yield from _survey_existing(disk, disk.path, mark_behind(disk.path), disks, in_use)
     elif not _was_put_back(disk.path, cluster, disk.node) and (
         trouble := _why_not_ours(disk.path, mark, cluster, disk)
     ):

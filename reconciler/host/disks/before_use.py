@@ -15,7 +15,7 @@ from reconciler.files.exposure import require_unexposed
 from reconciler.host.disks.given_format import note_format
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import observe_layer
-from reconciler.host.disks.uses import FilesInUse
+from reconciler.host.disks.uses import FilesInUse, mark_behind
 from reconciler.host.magic import QCOW2, RAW
 from reconciler.host.ownership import OwnedKind, OwnerMark, not_ours, read_mark
 from reconciler.model.document import BackingFile, DomainDisk, Unknown
@@ -79,7 +79,7 @@ def _require_seed(path: Path, of: MachineFiles) -> None:
 
 def _require_free(disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> None:
     """A file of the user's that the machine writes to."""
-    if mark := _mark(disk.path.resolve()):
+    if mark := mark_behind(disk.path):
         raise Conflict(f"{disk.path} was made for cluster {mark.cluster}, so it is no file of yours")
     if why := in_use.why_not_written(disk.path, of.cluster, shared=disk.shared):
         raise Conflict(f"{disk.path} {why}")

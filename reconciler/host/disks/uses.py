@@ -1,5 +1,6 @@
 """What files are to machines, told by device and inode, whatever links or mounts lead to them."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -7,11 +8,22 @@ from pathlib import Path
 
 from reconciler.host.disks.given_format import noted_format
 from reconciler.host.magic import RAW
+from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.file_use import FileUse
 from reconciler.model.names import ROOT_DISK
 
 FileIdentity = tuple[int, int, str]
 """Device, inode, and the name where there is no file yet."""
+
+
+def mark_behind(path: Path) -> OwnerMark | None:
+    """The mark of the file that a path leads to, by whatever links.
+
+    None also where there is none, or it cannot be looked at: who reads the file then says why.
+    """
+    with suppress(OSError):
+        return read_mark(os.path.realpath(path))  # Path.resolve() raises a RuntimeError for links in a circle
+    return None
 
 
 class FilesInUse:

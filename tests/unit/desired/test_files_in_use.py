@@ -114,6 +114,13 @@ def test_a_header_that_a_guest_writes_is_never_believed(
         load_with(text.replace("existing", "format: qcow2, existing"), *uses)
 
 
+@pytest.mark.parametrize(("target", "why"), [("loop", "Too many levels of symbolic links"), ("gone", "No such file")])
+def test_links_that_lead_nowhere_are_told_as_such(load: Load, host: Path, target: str, why: str) -> None:
+    (host / "loop").symlink_to(target)
+    with pytest.raises(TopologyInvalid, match=why):
+        load(with_disks("{path: loop, existing: true}"))
+
+
 def test_a_base_image_that_was_a_guests_raw_disk_is_read_as_raw(load: Load, host: Path) -> None:
     note_format(host / "raw.img", "raw")
     (host / "raw.img").write_bytes(HOSTILE.ljust(len(RAW), b"\0"))

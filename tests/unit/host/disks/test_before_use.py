@@ -122,6 +122,7 @@ SWAPS: dict[str, Callable[[Lab], object]] = {
     "a console that leads elsewhere": lambda lab: lab.files().plain[0].symlink_to(lab.base),  # type: ignore[index]
     "the user's disk is a layer now": lambda lab: replace(lab.raw, lambda path: path.hardlink_to(lab.layer("n2", 1))),
     "the user's disk leads to a layer": lambda lab: replace(lab.raw, lambda path: path.symlink_to(lab.layer("n2", 1))),
+    "the user's disk leads to itself": lambda lab: replace(lab.raw, lambda path: path.symlink_to(path)),
     "the user's disk is a FIFO": lambda lab: replace(lab.raw, os.mkfifo),
 }
 
