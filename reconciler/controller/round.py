@@ -202,8 +202,8 @@ class Rounds:
 
     async def revert_obstacles(self, record: ClusterRecord, name: str, snapshot: Snapshot) -> list[str]:
         """What keeps the cluster from being reverted as the record, not yet written, wants it; changes nothing."""
-        desired = (await self.compare(record)).desired
-        return await revert_obstacles(name, snapshot, record, desired, self._libvirt)
+        now = await self.compare(record)
+        return await revert_obstacles(name, snapshot, record, now.desired, now.observed, self._libvirt)
 
     def stop(self) -> None:
         """Begin no further action: this process is to end. What was begun is brought to its end."""

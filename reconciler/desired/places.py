@@ -30,7 +30,10 @@ def _exposed(claims: Claims) -> str | None:
     """How others could exchange the layers of the cluster."""
     assert claims.overlay_dir is not None
     directory = claims.overlay_dir / claims.cluster_name if claims.cluster_name else claims.overlay_dir
-    exposure = exposure_of(claims.overlay_dir) or exposure_of(directory)
+    try:
+        exposure = exposure_of(claims.overlay_dir) or exposure_of(directory)
+    except OSError as error:
+        return f"{directory} cannot be looked at: {error.strerror} (use another directory)"
     return None if exposure is None else f"{exposure} (`{exposure.command}`, or use another directory)"
 
 

@@ -10,18 +10,25 @@ from reconciler.host.disks.verify import broken_chains, verify_chains
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.memory_file import is_complete
 from reconciler.host.nvram import nvram_problem
-from reconciler.model.document import ClusterDocument, Domain, Power, Snapshot, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Layer, Power, Snapshot, Unknown, files_below
 from reconciler.model.record import ClusterRecord
 
 
 async def verify_snapshots(
-    snapshots: Mapping[str, Snapshot | Unknown], overlay_dir: Path, cluster: str
+    snapshots: Mapping[str, Snapshot | Unknown],
+    layers: Mapping[str, Layer | Unknown],
+    overlay_dir: Path,
+    cluster: str,
 ) -> dict[str, tuple[str, ...]]:
-    """Every problem of each snapshot; none for one that is whole. Frozen layers that several share are read once."""
+    """Every problem of each snapshot; none for one that is whole. Frozen layers that several share are read once.
+
+    Of chains with a file that is not the one that was made there, nothing else is read.
+    """
     known = [snapshot for snapshot in snapshots.values() if isinstance(snapshot, Snapshot)]
     frozen = {disk.path: disk.format for of in known for node in of.nodes.values() for disk in node.disks.values()}
     memories = {node.memory for of in known for node in of.nodes.values() if node.memory is not None}
-    problems = await verify_chains(frozen)
+    strange = {path: found for path in frozen if (found := list(_strange_files(path, layers)))}
+    problems = {**strange, **await verify_chains({path: frozen[path] for path in frozen.keys() - strange.keys()})}
     problems |= await asyncio.to_thread(lambda: {path: _memory_problems(path) for path in memories})
     variables = {
         name: await asyncio.to_thread(_nvram_problems, overlay_dir, cluster, name, snapshot)
@@ -32,14 +39,20 @@ async def verify_snapshots(
 
 
 async def revert_obstacles(
-    name: str, snapshot: Snapshot, record: ClusterRecord, desired: ClusterDocument, libvirt: Libvirt
+    name: str,
+    snapshot: Snapshot,
+    record: ClusterRecord,
+    desired: ClusterDocument,
+    observed: ClusterDocument,
+    libvirt: Libvirt,
 ) -> list[str]:
     """What keeps a cluster from being reverted to `snapshot`, to be as `desired`; asked before anything is cut.
 
     The files are looked for and their heads are read, in some milliseconds; `verify_snapshots` reads their tables.
     """
     frozen = {disk.path: disk.format for node in snapshot.nodes.values() for disk in node.disks.values()}
-    problems = await asyncio.to_thread(broken_chains, frozen)
+    strange = [problem for path in frozen for problem in _strange_files(path, observed.layers)]
+    problems = strange or await asyncio.to_thread(broken_chains, frozen)
     problems += await asyncio.to_thread(_nvram_problems, record.spec.overlay_dir, record.cluster_name, name, snapshot)
     for node, power in desired.power.items():
         domain = desired.domains.get(node)
@@ -65,6 +78,18 @@ def _problems_of(snapshot: Snapshot | Unknown, problems: Mapping[Path, list[str]
         files = [disk.path for disk in node.disks.values()] + ([node.memory] if node.memory else [])
         for path in files:
             yield from (f"{name}: {problem}" for problem in problems[path])
+
+
+def _strange_files(path: Path, layers: Mapping[str, Layer | Unknown]) -> Iterator[str]:
+    """What of a chain of ours is not what was made there, as far as it was observed."""
+    top = layers.get(str(path))
+    below = files_below(top, layers) if isinstance(top, Layer) else ()
+    for file in (path, *(file.path for file in below)):
+        found = layers.get(str(file))
+        if isinstance(found, Unknown):
+            yield found.unknown
+        elif found is not None and found.misplaced:
+            yield f"{file} is not the file that was made there: {found.misplaced}"
 
 
 def _nvram_problems(overlay_dir: Path, cluster: str, name: str, snapshot: Snapshot) -> list[str]:

@@ -81,12 +81,13 @@ class SnapshotUpkeep:
         A snapshot that is lost is a problem of its own. Raises `SnapshotNotFound`, and `SnapshotLost` for `name`.
         """
         record = await existing(self._runtime.store, cluster)
-        observed = (await self._runtime.rounds.compare(record)).observed.snapshots
-        lost = await self._lost(record, observed.keys())
+        found = (await self._runtime.rounds.compare(record)).observed
+        snapshots = found.snapshots
+        lost = await self._lost(record, snapshots.keys())
         if name is not None:
-            observed = {name: observed[name] for name in [_one_of(record, name, observed.keys(), lost)]}
+            snapshots = {name: snapshots[name] for name in [_one_of(record, name, snapshots.keys(), lost)]}
             lost = []
-        problems = await verify_snapshots(observed, record.spec.overlay_dir, cluster)
+        problems = await verify_snapshots(snapshots, found.layers, record.spec.overlay_dir, cluster)
         problems |= dict.fromkeys(lost, ("it was made and is not there any more: no manifest is on disk",))
         return Verification(
             cluster_name=cluster,

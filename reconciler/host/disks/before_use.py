@@ -5,7 +5,7 @@ before; what was exchanged, linked or put in its place since it was observed kee
 """
 
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,9 +16,9 @@ from reconciler.host.disks.given_format import note_format
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import observe_layer
 from reconciler.host.disks.uses import FilesInUse, mark_behind
-from reconciler.host.magic import QCOW2, RAW
+from reconciler.host.magic import RAW
 from reconciler.host.ownership import OwnedKind, OwnerMark, not_ours, read_mark
-from reconciler.model.document import BackingFile, DomainDisk, Unknown
+from reconciler.model.document import BackingFile, DomainDisk, Layer, Unknown
 from reconciler.model.file_use import FileUse
 from reconciler.model.names import parse_layer_name
 
@@ -44,8 +44,8 @@ def require_usable(of: MachineFiles, uses: Iterable[FileUse]) -> None:
     """
     in_use = FilesInUse(uses)
     try:
-        for disk in of.disks.values():
-            _require_disk(disk, of, in_use)
+        for target, disk in of.disks.items():
+            _require_disk(target, disk, of, in_use)
         for path in of.plain:
             require_unexposed(path.parent)
             _require_plain(path, in_use)
@@ -56,16 +56,17 @@ def require_usable(of: MachineFiles, uses: Iterable[FileUse]) -> None:
         raise
 
 
-def _require_disk(disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> None:
+def _require_disk(target: str, disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> None:
     if disk.read_only:
         return _require_seed(disk.path, of)
     if disk.path in of.given:
         _require_free(disk, of, in_use)
     else:
-        _require_layer(disk.path, next(iter(disk.backing), None), of, disk.format)
+        below = next(iter(disk.backing), None)
+        _require_layer(BackingFile(path=disk.path, format=disk.format), below, target, of)
     for file, below in zip_longest(disk.backing, disk.backing[1:]):
         if file.path not in of.given and _is_layer(file.path, of.cluster):
-            _require_layer(file.path, below, of)
+            _require_layer(file, below, target, of)
         else:
             _require_format(file.path, file.format)
     return None
@@ -104,19 +105,27 @@ def _is_layer(path: Path, cluster: str) -> bool:
     return mark is not None and mark.cluster == cluster
 
 
-def _require_layer(path: Path, below: BackingFile | None, of: MachineFiles, made_as: str = QCOW2) -> None:
-    found = observe_layer(str(path), of.cluster)
+def _require_layer(file: BackingFile, below: BackingFile | None, target: str, of: MachineFiles) -> None:
+    found = observe_layer(str(file.path), of.cluster)
     if found is None:
-        raise Conflict(f"{path} is not there any more", hint="put it back, or revert to a snapshot without it")
+        raise Conflict(f"{file.path} is not there any more", hint="put it back, or revert to a snapshot without it")
     if isinstance(found, Unknown):
         raise Conflict(found.unknown)
+    if why := found.misplaced or next(_differences(found, file, below, (of.node, target)), ""):
+        raise Conflict(f"{file.path} is not the file that was made there: {why}", hint="put the right file back")
+
+
+def _differences(found: Layer, file: BackingFile, below: BackingFile | None, belongs: tuple[str, str]) -> Iterator[str]:
+    """What differs of a layer from what a definition takes it for; several nodes write to a raw one."""
+    if found.format != file.format:
+        yield f"it is {found.format}, and the machine takes it for {file.format}"
+    if (found.node, found.disk) != belongs and found.format != RAW:
+        yield f"it was made for disk {found.disk} of node {found.node}"
+    if found.base_changed:
+        yield "the image below it is another one"
     on = None if found.backing is None else BackingFile(path=found.backing, format=found.backing_format or "")
-    other = f"it belongs to node {found.node}" if found.node != of.node and found.format != RAW else ""
-    kind = f"it is {found.format}, and the machine takes it for {made_as}" if found.format != made_as else ""
-    changed = "the image below it is another one" if found.base_changed else ""
-    moved = f"it stands on {_named(on)}, not on {_named(below)}" if on != below and not found.flattening else ""
-    if why := found.misplaced or other or kind or changed or moved:
-        raise Conflict(f"{path} is not the file that was made there: {why}", hint="put the right file back")
+    if on != below and not found.flattening:
+        yield f"it stands on {_named(on)}, not on {_named(below)}"
 
 
 def _named(file: BackingFile | None) -> str:
