@@ -1,7 +1,5 @@
 """Which of the marks on the host a record knows, and whose the others are. Pure."""
 
-from collections.abc import Iterator
-
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Mark, Snapshot, Unknown
 from reconciler.model.names import ROOT_DISK, parse_layer_name
@@ -90,21 +88,20 @@ def _why_beyond_record(key: str, found: Mark, record: ClusterRecord, observed: C
         snapshot = observed.snapshots.get(name)
         late = isinstance(snapshot, Snapshot) and snapshot.request > record.snapshot_requests
         return f"made for a request for a snapshot that the record has not seen ({name})" if late else None
-    if kind == "layers" and any(_beyond(name, found, record, observed)):
+    if kind == "layers" and _is_beyond(name, found, record, observed):
         return "of a revision of the disk that the record has not seen"
     return None
 
 
-def _beyond(path: str, found: Mark, record: ClusterRecord, observed: ClusterDocument) -> Iterator[bool]:
+def _is_beyond(path: str, found: Mark, record: ClusterRecord, observed: ClusterDocument) -> bool:
     if (parsed := parse_layer_name(path.rpartition("/")[2])) is None:
-        return
+        return False
     node, disk, revision, _ = parsed
     if intent := record.nodes.get(node):
-        yield revision > (intent.disk_revision if disk == ROOT_DISK else intent.extra_revision)
-    elif node in record.first_revisions:
-        yield revision >= record.first_revisions[node]
-    else:
-        yield found.origin is None and UNSIGNED not in record.adopted and not _in_a_snapshot(node, observed)
+        return revision > (intent.disk_revision if disk == ROOT_DISK else intent.extra_revision)
+    if node in record.first_revisions:
+        return revision >= record.first_revisions[node]
+    return found.origin is None and UNSIGNED not in record.adopted and not _in_a_snapshot(node, observed)
 
 
 def _in_a_snapshot(node: str, observed: ClusterDocument) -> bool:

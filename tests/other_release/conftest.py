@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.bed import Bed, Session
 from tests.lab.daemons import start_libvirtd, stop_libvirtd
-from tests.other_release.earlier import DIRECTORY, unpack
+from tests.other_release.earlier import CLUSTER, DIRECTORY, unpack
 from tests.other_release.short import EARLIER
 
 
@@ -20,4 +20,7 @@ async def taken_up() -> AsyncIterator[Session]:
     start_libvirtd()
     bed = Bed.found_in(DIRECTORY)
     async with bed.runtime() as runtime:
+        record = await runtime.store.get(CLUSTER)
+        assert record is not None
+        await runtime.controller.bind_copies(record)  # tar made other files of them, which no upgrade does
         yield Session(runtime)

@@ -29,7 +29,10 @@ def main() -> int:
             return 1
         finally:
             sweep()
-    print(f"soak: {soaked.steps} steps, {soaked.done} operations done, {soaked.refused} refused, nothing amiss")
+    print(
+        f"soak: {soaked.steps} steps, {soaked.done} operations done, {soaked.refused} refused, "
+        f"{soaked.intruders_refused} intruders refused, nothing amiss"
+    )
     return 0
 
 

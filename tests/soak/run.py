@@ -14,6 +14,7 @@ from tests.soak.clients import CLUSTER, Answer, ask
 from tests.soak.damage import WatchedHost, inflict, wait_until_it_serves
 from tests.soak.disks import Disks
 from tests.soak.inspect import as_json, assert_as_wanted
+from tests.soak.intruders import Intruders
 from tests.soak.script import MEMORIES_MIB, Apply, Step, steps
 
 SETTLE_TIMEOUT_S = 120.0
@@ -34,6 +35,7 @@ class Soaked:
     steps: int
     done: int
     refused: int
+    intruders_refused: int
 
 
 async def soak(bed: Bed, *, seed: int, duration_s: float, say: Say) -> Soaked:
@@ -56,6 +58,7 @@ class _Soak:
         self._clients = clients
         self._say = say
         self._disks = Disks()
+        self._intruders = Intruders(bed)
 
     async def run(self, seed: int, duration_s: float) -> Soaked:
         answers: list[Answer] = []
@@ -66,7 +69,7 @@ class _Soak:
             if time.monotonic() > until_s:
                 self._disks.check_whole()
                 done = sum(answer.error is None for answer in answers)
-                return Soaked(seed, step.number - 1, done, len(answers) - done)
+                return Soaked(seed, step.number - 1, done, len(answers) - done, self._intruders.refused)
             answers += await self._checked(seed, step)
         raise AssertionError("the script has no end")
 
@@ -84,7 +87,8 @@ class _Soak:
         asking = [
             ask(self._bed, client, operation) for client, operation in zip(self._clients, step.operations, strict=False)
         ]
-        *answers, _ = await asyncio.gather(*asking, asyncio.to_thread(inflict, step, self._service))
+        damage = asyncio.to_thread(inflict, step, self._service)
+        *answers, _, _ = await asyncio.gather(*asking, damage, asyncio.to_thread(self._intruders.intrude, step))
         found = [answer for answer in answers if isinstance(answer, Answer)]
         for answer in found:
             self._say(f"    {answer}")

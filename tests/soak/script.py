@@ -17,6 +17,7 @@ _CLIENTS = 2
 _SECOND_IS_IDLE = 0.3
 _DAMAGED = 0.7
 _LATEST_DAMAGE_S = 1.2
+_INTRUDED = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,13 @@ class Damage(StrEnum):
     TAP_UNPLUGGED = "a tap is unplugged"
 
 
+class Intruder(StrEnum):
+    """Who wants the cluster beside those to whom it belongs."""
+
+    SECOND_STORE = "a second store wants a cluster of that name"
+    OLDER_COPY = "an older copy of the store comes back"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What the clients ask for at the same time, and what happens so long after they began.
@@ -123,6 +131,7 @@ class Step:
     after_s: float
     away_s: float
     pick: int
+    intruder: Intruder | None = None
 
     @property
     def pattern(self) -> int:
@@ -131,12 +140,13 @@ class Step:
 
     def __str__(self) -> str:
         damaged = f", {self.damage} after {self.after_s:.2f} s" if self.damage else ""
-        return f"step {self.number}: {' | '.join(map(repr, self.operations))}{damaged}"
+        intruded = f", {self.intruder}" if self.intruder else ""
+        return f"step {self.number}: {' | '.join(map(repr, self.operations))}{damaged}{intruded}"
 
 
 def steps(seed: int) -> Iterator[Step]:
     """The steps of a soak, without end."""
-    chance = Random(seed)
+    chance, of_intruders = Random(seed), Random(seed + 1)
     number = 0
     while True:
         number += 1
@@ -148,6 +158,7 @@ def steps(seed: int) -> Iterator[Step]:
             after_s=chance.uniform(0, _LATEST_DAMAGE_S),
             away_s=chance.uniform(0, 1.0),
             pick=chance.randrange(1000),
+            intruder=of_intruders.choice(list(Intruder)) if of_intruders.random() < _INTRUDED else None,
         )
 
 

@@ -179,18 +179,21 @@ async def test_memory_that_is_not_whole_is_found_and_reverting_to_it_is_refused_
 async def test_a_layer_that_cannot_be_read_keeps_everyone_from_being_stopped_for_a_revert(
     film: Session, damage: Damage
 ) -> None:
-    """The machines hold it open and run on; after it is put back, the revert is exact."""
+    """The machines hold it open and run on; after a copy of it is put back and taken up, the revert is exact."""
     info = await film.snapshots.create(CLUSTER, "one")
     write(2)
     layer = Path(info.per_node["n1"].disk_path)
     aside = layer.with_name("aside")
-    shutil.copy2(layer, aside)  # with its mark
+    shutil.copy2(layer, aside)  # with its mark, which does not count on another file
     damage(layer)
     with pytest.raises(RevertFailed, match="stays as it is"):
         await revert(film)
     assert states(CLUSTER) == RUNNING
     assert not (await SnapshotUpkeep(film.runtime).verify(CLUSTER)).sound
     aside.rename(layer)
+    with pytest.raises(RevertFailed, match=f"vmcluster adopt {CLUSTER}"):
+        await revert(film)
+    await film.clusters.adopt(CLUSTER)
     await revert(film)
     for node in NODES:
         assert_blocks(top_layers(CLUSTER, node)["vda"], {0: 1})
