@@ -1,5 +1,6 @@
 """The tools as the MCP SDK serves them: one envelope in, one protocol result out."""
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -133,7 +134,10 @@ def _in_protocol(definition: ToolDefinition) -> Callable[..., Awaitable[CallTool
     @wraps(definition.function)
     async def call(**arguments: Any) -> CallToolResult:
         said = {parameter.name: arguments.pop(parameter.name) for parameter in more}
-        return _protocol_result(await definition.function(**arguments), extent_of(definition, said))
+        answer, extent = await definition.function(**arguments), extent_of(definition, said)
+        if definition.measured:  # it may be long, and others are answered meanwhile
+            return await asyncio.to_thread(_protocol_result, answer, extent)
+        return _protocol_result(answer, extent)
 
     own = inspect.signature(definition.function)
     call.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]

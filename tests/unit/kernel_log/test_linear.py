@@ -5,6 +5,7 @@ times as long for four times as much.
 """
 
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from reconciler.kernel_log import console, records
 from reconciler.kernel_log import report as answers
 from reconciler.kernel_log.console import ConsoleStream, last_boot, parse_console
+from reconciler.kernel_log.line import TEXT_LIMIT
 from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import Origin, report
 from reconciler.model.kernel_log import LogSource
@@ -159,3 +161,19 @@ def test_of_any_records_no_more_than_the_newest_lines_are_kept(monkeypatch: pyte
     device = b"6,%d,1,-;a\n SUBSYSTEM=net\n DEVICE=+x\n"
     assert {line.text for line in parse_kmsg(b"".join(device % number for number in range(2000)))} == {"a"}
     assert parse_kmsg(b"6,1,1,-;" + b"x" * KIB * KIB + b"\n6,2,1,-;next\n")[-1].text == "next"
+
+
+def test_a_line_without_an_end_is_cut_and_says_so_and_nothing_of_it_is_kept() -> None:
+    stream = ConsoleStream(console.Style.TIMED)
+    stream.take(STAMP + b"begun: ")
+    tracemalloc.start()
+    try:
+        told = [line.text for _ in range(256) for line in stream.take(b"x" * 256 * KIB)]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert told[0].startswith("begun: xxx")
+    assert all(text.endswith(" more]") for text in told)
+    assert len(told) <= 256
+    assert kept < 2 * len(told) * TEXT_LIMIT + 256 * KIB
+    assert [line.text for line in stream.take(b"\n" + STAMP + b"next\n")][-1:] == ["next"]

@@ -1,5 +1,7 @@
 """What two sources say of the same line is told once, also where one of them knows no times."""
 
+import tracemalloc
+
 from reconciler.kernel_log.line import LogLine
 from reconciler.service.kernel_log_follow import _REMEMBERED, _Remembered
 
@@ -34,3 +36,16 @@ def test_of_very_many_lines_the_oldest_are_forgotten() -> None:
     assert not told.has(LogLine("line 0", 0))
     assert not told.has(LogLine("line 0"))
     assert told.has(LogLine(f"line {_REMEMBERED}"))
+
+
+def test_long_texts_are_known_again_and_not_kept() -> None:
+    told = _Remembered()
+    tracemalloc.start()
+    try:
+        for number in range(_REMEMBERED):
+            told.add(LogLine(f"{number:08192d}", number))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert told.has(LogLine(f"{1:08192d}", 1))
+    assert kept < 1024 * _REMEMBERED
