@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,21 @@ def commands_in(group: Any, *before: str) -> Iterator[str]:
             yield " ".join((*before, name))
 
 
-def texts() -> Iterator[tuple[str, str]]:
+@cache
+def texts() -> list[tuple[str, str]]:
     """Every piece of text below the front ends that is no docstring, with its place."""
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if "frontends" in path.parts:
             continue
         tree = ast.parse(path.read_text())
         docstrings = {id(of.value) for of in ast.walk(tree) if isinstance(of, ast.Expr)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node.value
+        found += [
+            (f"{path.relative_to(PACKAGE)}:{node.lineno}", node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        ]
+    return found
 
 
 @pytest.mark.parametrize("tool", sorted(TOOL_NAMES))
