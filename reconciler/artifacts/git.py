@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
-from reconciler.files.roots import Opened
+from reconciler.files.roots import Opened, Roots, why_out_of_reach
 from reconciler.process import Completed, run
 
 _LOG_MAX_LINES = 200
@@ -32,14 +32,30 @@ class GitFacts:
 
 
 async def git_facts(source: Opened) -> GitFacts:
-    """Commit and branch of the repository that holds the tree."""
+    """Commit and branch of the repository that holds the tree; nothing of one that is out of the caller's reach."""
     tree = Path(f"/proc/{os.getpid()}/fd/{source.held.fileno()}")  # whatever has its name by now
     try:
+        if not await _within_reach(tree, source.roots):
+            return GitFacts()
         sha = await _git(tree, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         branch = await _git(tree, "symbolic-ref", "--short", "--quiet", "HEAD")
     except (HostCapabilityMissing, HostCommandFailed):
         return GitFacts()
     return GitFacts(_said(sha), _said(branch))
+
+
+async def _within_reach(tree: Path, roots: tuple[Roots, ...]) -> bool:
+    """Whether the repository, wherever a `.git` file in the tree leads, is open to who named the tree.
+
+    Objects that it borrows from others (gitrepository-layout(5)) may be anybody's.
+    """
+    answer = await _git(tree, "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
+    places = [Path(os.fsdecode(line)) for line in answer.stdout.splitlines()]
+    for place in places if roots else ():
+        borrowing = place / "objects" / "info" / "alternates"
+        if why_out_of_reach(place, *roots) or (any(of.directories is not None for of in roots) and borrowing.exists()):
+            return False
+    return answer.exit_code == 0
 
 
 async def git_log(tree: Path, since_sha: str, until_sha: str) -> str | None:

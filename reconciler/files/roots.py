@@ -70,11 +70,15 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file or directory that may be used: `path` is its name for people, `real` where it is."""
+    """A file or directory that may be used: `path` is its name for people, `real` where it is.
+
+    `roots` are those that allowed it; of what is named by it, they have to allow the rest, too.
+    """
 
     held: Held
     path: Path
     real: Path
+    roots: tuple[Roots, ...] = ()
 
     @property
     def mode(self) -> int:
@@ -135,7 +139,7 @@ def opened(path: Path, *roots: Roots) -> Opened:
         raise
     real = _real_path(held.fileno())
     _require_allowed(path, real, roots)
-    return Opened(held, path, real or path)
+    return Opened(held, path, real or path, roots)
 
 
 def place_at(path: Path, *roots: Roots) -> Place:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,29 @@ def test_no_tool_reads_or_writes_what_is_closed(server: Server, sandbox: Sandbox
             said = server.call(tool, {argument: name})
             assert said["error"]["code"] == ("TOPOLOGY_INVALID" if name == "odd" else "TOPOLOGY_NOT_FOUND")
             assert SECRET not in json.dumps(said)
+
+
+@pytest.mark.parametrize("borrowed", ["its repository", "its objects"])
+def test_nothing_is_told_of_a_repository_that_a_build_only_points_to(
+    server: Server, sandbox: Sandbox, borrowed: str
+) -> None:
+    build, theirs = sandbox.project / "build", repository(sandbox.root / "state" / "theirs")
+    if borrowed == "its repository":
+        (build / ".git").write_text(f"gitdir: {theirs}/.git\n")
+    else:
+        own = repository(build)
+        assert server.call("artifact_register", {"source_path": str(build)})["result"]["git_branch"] == "secret-branch"
+        (own / ".git/objects/info/alternates").write_text(f"{theirs}/.git/objects\n")
+    said = server.call("artifact_register", {"source_path": str(build)})
+    assert (said["result"]["git_sha"], said["result"]["git_branch"]) == (None, None)
+
+
+def repository(place: Path) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    commit = ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "first")
+    for words in (("init", "-q", "-b", "secret-branch"), commit):
+        subprocess.run(["git", "-C", place, *words], check=True)
+    return place
 
 
 def test_a_build_whose_parts_are_swapped_for_links_all_the_time_has_nothing_closed_in_it(
