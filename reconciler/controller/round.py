@@ -225,7 +225,6 @@ class Rounds:
         record = None if standing is None else await without_expired_faults(self._store, standing.record)
         if standing is None or record is None:
             return RoundResult(gone=True)
-        await bound_consoles(record, self._console_limit_bytes)
         view = view_of(replace(standing, record=record), retries)
         same = foreseen is not None and foreseen.record.generation == record.generation
         result = await self._work(view, tell, _agreed(foreseen.difference, record) if foreseen and same else None)
@@ -261,6 +260,8 @@ class Rounds:
 
     async def _act(self, view: View, difference: Difference, tell: OnEvent) -> RoundResult:
         record, retries = view.record, view.retries
+        if not difference.plan.foreign:
+            await bound_consoles(record, self._console_limit_bytes)
         drift = withhold(difference.plan, record.spec.drift) if view.is_left_alone else Drift(difference.plan)
         todo = replace(drift.todo, actions=retries.allowed(drift.todo)) if retries else drift.todo
         now = await with_booted_files(self._store, record, todo)
