@@ -1,12 +1,13 @@
 """Where a topology lets files be made, and which of its disks are one file by two names. Looks, touches nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from reconciler.desired.claims import Claims
 from reconciler.files.exposure import exposure_of
-from reconciler.host.disks.uses import FileIdentity, file_identity
+from reconciler.host.disks.uses import FileIdentity, file_identity, mark_behind
+from reconciler.host.ownership import OwnedKind
 from reconciler.source.problems import Finding, Location, yaml_path
 
 _OF_THE_KERNEL = (Path("/dev"), Path("/proc"), Path("/sys"))
@@ -24,6 +25,23 @@ def find_places(claims: Claims) -> Iterator[Finding]:
             message = f"{disk.path.name[:20]}... is too long a name for a disk (use at most {_NAME_MAX_BYTES} bytes)"
             yield Finding((*disk.location, "path"), message)
     yield from _files_with_two_names(claims)
+
+
+def find_kept(claims: Claims, places: Collection[Path]) -> Iterator[Finding]:
+    """Disks among the files of any cluster, or in one of the places where we keep other things; links count."""
+    for disk in claims.disks:
+        if disk.path is not None and (whose := _who_keeps(Path(os.path.realpath(disk.path)), places)):
+            yield Finding((*disk.location, "path"), f"{disk.path} lies among the files of {whose} (use another place)")
+
+
+def _who_keeps(path: Path, places: Collection[Path]) -> str | None:
+    if kept := next((place for place in places if path.is_relative_to(os.path.realpath(place))), None):
+        return f"vmcluster in {kept}"
+    for directory in path.parents:
+        mark = mark_behind(directory)
+        if mark is not None and mark.kind is OwnedKind.DIRECTORY:
+            return f"cluster {mark.cluster} in {directory}"
+    return None
 
 
 def _exposed(claims: Claims) -> str | None:

@@ -8,7 +8,7 @@ from reconciler.desired.boot_files import why_not_booted
 from reconciler.desired.claims import Claim, Claims, DiskClaim
 from reconciler.desired.files_in_use import find_uses
 from reconciler.desired.found import Survey
-from reconciler.desired.places import find_places, why_no_directory
+from reconciler.desired.places import find_kept, find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
 from reconciler.host.disks.image_file import image_identity, read_image_facts
@@ -42,7 +42,7 @@ def survey_host(claims: Claims, settings: Settings, uses: Iterable[FileUse] = ()
         survey.findings.extend(_survey_boot_file(file, survey.boot_files))
     for disk in claims.disks:
         survey.findings.extend(_survey_disk(disk, claims.cluster_name, survey.disks, in_use))
-    places = list(find_places(claims))
+    places = [*find_places(claims), *find_kept(claims, (settings.state_dir, settings.artifact_store_dir))]
     refused = {finding.location for finding in places}
     uses_of_others = [finding for finding in find_uses(claims, in_use) if finding.location not in refused]
     survey.findings.extend([*places, *uses_of_others])

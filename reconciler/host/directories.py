@@ -1,5 +1,6 @@
 """Directories of a cluster: made with our mark, and told from those of others by it."""
 
+import os
 from pathlib import Path
 
 from reconciler.host.files import CLUSTER_DIR_MODE, ensure_directory, names_in
@@ -19,7 +20,7 @@ def ensure_our_directory(path: Path, cluster: str, origin: Origin | None) -> Non
 
 def mark_directory(path: Path, cluster: str, origin: Origin | None) -> None:
     """Put our mark on a directory."""
-    write_mark(path.resolve(), OwnerMark(cluster=cluster, kind=OwnedKind.DIRECTORY, origin=origin))
+    write_mark(_real(path), OwnerMark(cluster=cluster, kind=OwnedKind.DIRECTORY, origin=origin))
 
 
 def directory_mark(path: Path, cluster: str) -> OwnerMark | None:
@@ -28,7 +29,7 @@ def directory_mark(path: Path, cluster: str) -> OwnerMark | None:
     Earlier versions did not mark theirs. A link to a directory is followed. Raises `Conflict` where it is not the
     cluster's, `FileNotFoundError` where nothing is there, and `OperationFailed` where it cannot be read.
     """
-    place = path.resolve()
+    place = _real(path)
     mark = read_mark(place)
     if mark is not None and mark.cluster == cluster:
         return mark
@@ -37,3 +38,8 @@ def directory_mark(path: Path, cluster: str) -> OwnerMark | None:
         if not names or any(is_owned(place / name, cluster) for name in names):
             return None
     raise not_ours(place, cluster)
+
+
+def _real(path: Path) -> Path:
+    """Where links lead. `Path.resolve` raises a RuntimeError for links in a circle."""
+    return Path(os.path.realpath(path))

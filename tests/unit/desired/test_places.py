@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.desired.load import load_spec
 from reconciler.errors import TopologyInvalid
+from reconciler.host.directories import ensure_our_directory
 
 from .conftest import TOPOLOGY, Load
+from .files import settings_in
 
 
 def with_disks(*disks: str) -> str:
@@ -58,6 +61,21 @@ def test_layers_have_to_have_a_directory(load: Load, place: str, why: str) -> No
     with pytest.raises(TopologyInvalid, match="overlay_dir: ") as refused:
         load(f"{TOPOLOGY}overlay_dir: {place}\n")
     assert why in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["overlays/other/n1.console.log", "state/records.sqlite", "trees/x", "way/in"])
+def test_what_vmcluster_keeps_is_no_disk(host: Path, name: str) -> None:
+    kept = {"state_dir": host / "state", "artifact_store_dir": host / "trees"}
+    for directory in kept.values():
+        directory.mkdir()
+    other = host / "overlays" / "other"
+    ensure_our_directory(other, "other", None)
+    (other / "snapshots").mkdir()
+    (host / "way").symlink_to(other / "snapshots")
+    (host / name).write_bytes(bytes(1 << 20))
+    (host / "lab.yaml").write_text(with_disks(f"{{path: {name}, existing: true}}"))
+    with pytest.raises(TopologyInvalid, match=r"lies among the files of (vmcluster|cluster other) in"):
+        load_spec(host / "lab.yaml", settings_in(host).model_copy(update=kept))
 
 
 def test_a_directory_of_layers_is_made_where_it_is_missing(load: Load, host: Path) -> None:

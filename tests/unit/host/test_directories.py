@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Conflict
+from reconciler.errors import ClusterError, Conflict
 from reconciler.host.directories import directory_mark, ensure_our_directory, mark_directory
 from reconciler.host.files import create_file
 from reconciler.host.ownership import ATTRIBUTE, OwnedKind, OwnerMark
@@ -86,3 +86,9 @@ def test_a_link_to_a_directory_is_followed(place: Path, tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_has_no_mark(place: Path) -> None:
     with pytest.raises(FileNotFoundError):
         directory_mark(place, CLUSTER)
+
+
+def test_a_link_to_itself_is_an_error_of_the_system_and_no_defect(tmp_path: Path) -> None:
+    (tmp_path / "lab").symlink_to("lab")
+    with pytest.raises((ClusterError, OSError)):
+        directory_mark(tmp_path / "lab", "lab")
