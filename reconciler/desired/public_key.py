@@ -17,6 +17,7 @@ _ENCRYPTED = (b"Proc-Type: 4,ENCRYPTED", b"-----BEGIN ENCRYPTED PRIVATE KEY-----
 _ED25519 = "ssh-ed25519"
 _TAKEN = frozenset({_ED25519, "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521))})
 """Types that every OpenSSH of the last ten years logs in with; `ssh-dss` has been off since 7.0."""
+_REFUSED = frozenset({"ssh-dss", "ssh-ed448"})
 _TOUCHED = "sk-"
 _OTHERS = 0o077
 
@@ -37,7 +38,8 @@ def read_public_key(key_path: Path) -> str:
     if public.startswith(_TOUCHED):
         raise PublicKeyUnusable(f"{key_path} needs a hardware token at each login ({_make_another(key_path)})")
     if (kind := public.split()[0]) not in _TAKEN:
-        raise PublicKeyUnusable(f"{key_path} is of type {kind}, which SSH servers refuse ({_make_another(key_path)})")
+        known = f"of type {kind}" if kind in _REFUSED else "of a type that is not known here"
+        raise PublicKeyUnusable(f"{key_path} is {known}, which SSH servers refuse ({_make_another(key_path)})")
     public_path = key_path.with_name(f"{key_path.name}.pub")
     if not public_path.exists():
         return public
@@ -135,9 +137,10 @@ def _derived(private: bytes, path: Path) -> str:
     import asyncssh  # noqa: PLC0415 a third of a second that most topologies do without
 
     try:
+        # what the library says of a file may quote it, and a client may have named any
         return asyncssh.import_private_key(private).export_public_key().decode().strip()
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
-        raise _not_a_key(path, str(error)) from error
+        raise _not_a_key(path, "it is damaged, or in none of the forms that ssh reads") from error
 
 
 def _has_passphrase(path: Path) -> PublicKeyUnusable:

@@ -56,6 +56,20 @@ def test_no_argument_of_any_tool_is_more_than_an_error(server: Server, sandbox: 
     assert server.memory_bytes("VmHWM") - before < GROWTH_LIMIT_BYTES
 
 
+KINDS = ["null", "true", "7", "-0.5", '"text"', '""', "[]", '["text", 7, null]', "{}", '{"key": {"key": 7}}', "NaN"]
+
+
+def test_no_argument_of_another_type_is_more_than_an_error(server: Server) -> None:
+    tools = server.greet()
+    calls = [(name, key, value) for name, schema in tools.items() for key in schema["properties"] for value in KINDS]
+    for number, (name, key, value) in enumerate(random.Random(SEED).sample(calls, min(ROUNDS, len(calls)))):
+        others = {of: "x" for of in tools[name].get("required", ()) if of != key}
+        server.send(
+            line_of(number, name, f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(key)}:{value}}}")
+        )
+        require_refused_or_done([server.answer()])
+
+
 def test_ten_megabytes_of_anything_is_read_once_and_let_go(server: Server) -> None:
     server.greet()
     server.require_well()

@@ -149,8 +149,10 @@ async def test_a_file_takes_the_place_of_a_file(copies: Copies, here: Path, tmp_
     with pytest.raises(InvalidArgument, match=r"back is there already \(`replace`"):
         await copies.pull(there, tmp_path / "back")
     assert (tmp_path / "back").read_text() == "old"
+    (tmp_path / "back").chmod(0o600)
     await copies.pull(there, tmp_path / "back", replace=True)
     assert (tmp_path / "back").read_text() == "#!/bin/sh\n"
+    assert (tmp_path / "back").stat().st_mode & 0o7777 == 0o700, "others may do no more than they could before"
 
 
 async def test_a_directory_is_replaced_only_when_asked_to(copies: Copies, here: Path, tmp_path: Path) -> None:
