@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 LARGE_BYTES = 512 * 1024
 """What is larger costs more than the start of a process, which takes about 0.2 s of CPU."""
+_TEXTS_AT_ONCE = 4
 _TIMEOUT_S = 10.0 * CPU_LIMIT_S
 _PROGRAM = (sys.executable, "-P", "-m", "reconciler.apart.child")
 _LANE = ThreadPoolExecutor(1, thread_name_prefix="apart")
@@ -63,6 +64,16 @@ def _parts(answer: bytes) -> list[Any]:
             raise part
         parts.append(part)
     return parts
+
+
+def in_memory() -> asyncio.Semaphore:
+    """Held by whoever has a guest's long text in memory, so that many guests do not fill it together."""
+    return _held(asyncio.get_running_loop())
+
+
+@lru_cache(maxsize=2)
+def _held(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    return asyncio.Semaphore(_TEXTS_AT_ONCE)
 
 
 @lru_cache(maxsize=2)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from reconciler.apart.work import apart
+from reconciler.apart.work import apart, in_memory
 from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.answers import as_shown, end_of_console
 from reconciler.kernel_log.console import ConsoleStream
@@ -45,9 +45,10 @@ class Consoles:
             marked_at_s(since_marker)
         record = await self._record(cluster, node)
         await asyncio.sleep(follow_s)
-        text = await observe_console(record, node)
-        size = len(text.content)
-        result = await apart(size, end_of_console, node, text.content, tail, since_marker)
+        async with in_memory():
+            text = await observe_console(record, node)
+            size = len(text.content)
+            result = await apart(size, end_of_console, node, text.content, tail, since_marker)
         older = None if text.whole else "older parts of the console are gone"
         message = "; ".join(filter(None, (result.message, older)))
         return result.model_copy(update={"written_at": text.written_at, "message": message or None})

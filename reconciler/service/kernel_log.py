@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from reconciler.apart.work import apart_in_parts
+from reconciler.apart.work import apart_in_parts, in_memory
 from reconciler.errors import (
     ClusterError,
     InvalidArgument,
@@ -171,9 +171,10 @@ class KernelLogs:
         return last_resumed(await self._runtime.store.events(record.cluster_name), node)
 
     async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
-        shown = await _shown(record, node)
-        size, marker = len(shown.content), ask.since_marker
-        return joined_parts(await apart_in_parts(size, of_console, shown, cause, marker, ask.filter_level))
+        async with in_memory():
+            shown = await _shown(record, node)
+            size, marker = len(shown.content), ask.since_marker
+            return joined_parts(await apart_in_parts(size, of_console, shown, cause, marker, ask.filter_level))
 
 
 def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:

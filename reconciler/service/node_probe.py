@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from reconciler.apart.work import apart
+from reconciler.apart.work import apart, in_memory
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import parse_kernel_buffer
@@ -60,12 +60,14 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
 async def console_state(record: ClusterRecord, node: str) -> KernelState:
     """The condition of a kernel that does not answer, as far as its console tells: what it does not show is unknown."""
     try:
-        text = await observe_console(record, node)
+        async with in_memory():
+            text = await observe_console(record, node)
+            event, _ = await apart(len(text.content), first_bad_on_console, text.content)
     except ClusterError as error:
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, datetime.now(UTC)))
-    event, _ = await apart(len(text.content), first_bad_on_console, text.content)
     if event is None:
         said = "no answer over SSH, and nothing bad on the console"
+        said += "" if text.whole else ", of which older parts are gone"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
     return _ill(event, text.written_at)
 
@@ -107,10 +109,11 @@ def _console_end(record: ClusterRecord, node: str) -> ConsolePlace | None:
 async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -> KernelState:
     """The condition of a kernel whose buffer is clean, but has lost its beginning."""
     try:
-        text = await observe_console(record, node)
+        async with in_memory():
+            text = await observe_console(record, node)
+            event, whole_boot = await apart(len(text.content), first_bad_on_console, text.content)
     except ClusterError:
         return kernel
-    event, whole_boot = await apart(len(text.content), first_bad_on_console, text.content)
     return judge_overwritten(kernel, event, whole_boot=whole_boot)
 
 
