@@ -209,8 +209,7 @@ async def _shown(
 
 
 def _state_in(look: Look, node: str) -> DomainState:
-    power = look.observed.power.get(node) if look.observed else None
-    return DOMAIN_STATES[power.state] if isinstance(power, Power) else DomainState.UNKNOWN
+    return _standing(look, node).state
 
 
 async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | ClusterError | None) -> NodeStatus:
@@ -218,7 +217,11 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
     seen, error = (visit, None) if isinstance(visit, Probe) else (None, visit or _why_not_asked(look, name))
     silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
     kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
-    provisioned = seen.provisioned if seen else await _unseen(record, name, look, error)
+    provisioned = (
+        seen.provisioned
+        if seen
+        else await _unseen(record, name, look, visit if isinstance(visit, ClusterError) else None)
+    )
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
     messages += [str(silence)] if silence else []
     messages += [] if messages else _unlike_wanted(look, name)
@@ -249,19 +252,28 @@ def _unlike_wanted(look: Look, node: str) -> list[str]:
     return [told] if told else []
 
 
-async def _unseen(record: ClusterRecord, node: str, look: Look, error: ClusterError | None) -> Condition:
+async def _unseen(record: ClusterRecord, node: str, look: Look, refused: ClusterError | None) -> Condition:
     """That of a node that gave no answer: not known since it was turned on or off."""
     turned = await observe_power_turn(record, node)
     since = turned or min((of.last_transition for of in look.status.conditions), default=look.status.updated_at)
-    return unseen_condition(_state_in(look, node), error.message if error else "", since)
+    standing = _standing(look, node)
+    error = refused or (look.error if standing.state is DomainState.UNKNOWN else None)
+    return unseen_condition(standing.state, error.message if error else standing.told, since)
 
 
 def _why_not_asked(look: Look, node: str) -> ClusterError:
     """Why a node was not asked at all."""
+    standing = _standing(look, node)
+    if standing.state is DomainState.UNKNOWN and look.error:
+        return look.error
+    return not_running(look.record.cluster_name, {node: standing})
+
+
+def _standing(look: Look, node: str) -> Standing:
     power = look.observed.power.get(node) if look.observed else None
     if not isinstance(power, Power):
-        return look.error or not_running(look.record.cluster_name, {node: Standing(DomainState.UNKNOWN)})
-    return not_running(look.record.cluster_name, {node: Standing(DOMAIN_STATES[power.state], halt_of(power))})
+        return Standing(DomainState.UNKNOWN)
+    return Standing(DOMAIN_STATES[power.state], halt_of(power))
 
 
 def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:

@@ -100,6 +100,8 @@ async def test_a_node_that_went_down_unwatched_is_in_the_conditions_at_once(
         "KernelHealthy": "Unknown:NotObserved",
         "Provisioned": "Unknown:NotObserved",
     }
+    (provisioned,) = (of for of in status.nodes[0].conditions if of.type is ConditionType.PROVISIONED)
+    assert provisioned.message.startswith("is not running")
     found = said(status.conditions)
     assert (found["Running"], found["Drifted"], found["Ready"]) == ("False:NodesDown", "True:Found", ready)
     stored = await runtime.store.status(CLUSTER)
