@@ -149,8 +149,8 @@ class Settings(Frozen):
     )
     disk_roots: Directories = Field(
         default=None,
-        description="Directories below which disks, images and `overlay_dir` of topologies may be. Unset: for tools "
-        "`overlay_dir`, `/var/lib/vmcluster/images` and `/var/lib/vmcluster/disks`; for commands every place.",
+        description="Directories below which disks, images and `overlay_dir` of topologies may be. Unset: every place, "
+        "but for tools existing disks only below `overlay_dir`, and `images` and `disks` of `/var/lib/vmcluster`.",
     )
 
     def as_environment(self) -> dict[str, str]:

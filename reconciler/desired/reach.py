@@ -18,13 +18,14 @@ def within_reach(claims: Claims, reach: Reach, settings: Settings) -> tuple[Clai
 
     What is only read may be where files or where disks are; the configured key and `overlay_dir` may be anywhere.
     """
+    said = reach.of_topologies
     why: Why = cache(why_out_of_reach)  # a path may stand in every node
     findings = tuple(_refused(claims, reach, settings, why))
     if not findings:
         return claims, ()
 
     def readable(path: Path) -> bool:
-        return why(path, reach.read, reach.disks) is None
+        return why(path, said.read, said.disks) is None
 
     refused = {finding.location for finding in findings}
     kept = replace(
@@ -41,17 +42,19 @@ def within_reach(claims: Claims, reach: Reach, settings: Settings) -> tuple[Clai
 
 
 def _refused(claims: Claims, reach: Reach, settings: Settings, why: Why) -> Iterator[Finding]:
+    said = reach.of_topologies
     overlay_dir = claims.overlay_dir or settings.overlay_dir
-    if overlay_dir != settings.overlay_dir and (trouble := why(overlay_dir, reach.disks)):
+    if overlay_dir != settings.overlay_dir and (trouble := why(overlay_dir, said.disks)):
         yield Finding(("overlay_dir",), trouble)
     for claim in (*claims.images, *claims.boot_files):
-        if trouble := why(claim.value, reach.read, reach.disks):
+        if trouble := why(claim.value, said.read, said.disks):
             yield Finding(claim.location, trouble)
     for disk in claims.disks:
-        if disk.path is not None and (trouble := why(disk.path, reach.disks)):
+        disks = reach.disks if disk.existing else said.disks
+        if disk.path is not None and (trouble := why(disk.path, disks)):
             yield Finding((*disk.location, "path"), trouble)
     key = claims.key_path
-    if key is not None and key.value != settings.ssh_key_path and (trouble := why(key.value, reach.read)):
+    if key is not None and key.value != settings.ssh_key_path and (trouble := why(key.value, said.read)):
         yield Finding(key.location, trouble)
 
 

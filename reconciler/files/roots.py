@@ -41,11 +41,21 @@ class Roots:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a caller may name, by use: files to read, places to write to, disks of nodes."""
+    """What a caller may name, by use: files to read, places to write to, disks of nodes.
+
+    A topology in `topology_dir` is the word of whoever keeps that directory. What it has read, or made where nothing
+    is, is held to the configuration alone (`configured`); only what it has written to, existing disks, to `disks`.
+    """
 
     read: Roots = Roots("host_read_roots")
     write: Roots = Roots("host_write_roots")
     disks: Roots = Roots("disk_roots")
+    configured: "Reach | None" = None
+
+    @property
+    def of_topologies(self) -> "Reach":
+        """What a topology may have read, or made."""
+        return self.configured or self
 
 
 EVERYWHERE = Reach()

@@ -50,6 +50,7 @@ def reach_of_tools(settings: "Settings", named: Iterable[Path]) -> Reach:
         read=said.read if said.read.directories is not None else Roots(said.read.setting, ours),
         write=said.write if said.write.directories is not None else Roots(said.write.setting, ours),
         disks=said.disks if said.disks.directories is not None else Roots(said.disks.setting, disks),
+        configured=said,
     )
 
 
@@ -93,7 +94,7 @@ def find_place(path: Path, reach: Reach) -> Place:
 
 def require_not_kept(place: Place, settings: "Settings", records: Sequence[ClusterRecord]) -> None:
     """Raise `InvalidArgument` for a place that vmcluster keeps something in: no copy ever comes there."""
-    directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir]
+    directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir, settings.topology_dir]
     directories += [record.spec.overlay_dir for record in records]
     files = [settings.artifact_registry, settings.fault_registry, settings.ssh_key_path]
     files += [file for record in records for file in _files_of(record)]

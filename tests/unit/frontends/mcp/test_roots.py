@@ -131,6 +131,7 @@ async def test_what_vmcluster_keeps_is_no_destination_but_scratch_is(
     monkeypatch.setenv("VMCLUSTER_HOST_WRITE_ROOTS", "/")
     for place, code in (
         ("overlays/lab/x", "INVALID"),
+        ("topologies/lab.yaml", "INVALID"),
         ("state/records.sqlite", "INVALID"),
         ("state/scratch/x", "CLUST"),
     ):
@@ -153,9 +154,34 @@ nodes:
 """
 
 
-async def test_a_topologys_paths_out_of_reach_are_named_with_their_setting_and_never_looked_at(
+async def test_a_topology_may_name_any_image_of_the_host_but_no_existing_disk_outside_of_ours(
     agent: Agent, project: Path
 ) -> None:
+    path = project.parent / "topologies" / "lab.yaml"
+    closed = project.parent / "closed"
+    closed.mkdir()
+    (closed / "disk").write_text("SECRET")
+    names = ("image", "overlays", "kernel", "key", "disk")
+    path.write_text(TOPOLOGY.format(**{name: closed / name for name in names}))
+    said = (await agent.call("cluster_plan", topology="lab"))["error"]
+    assert said["code"] == "TOPOLOGY_INVALID"
+    assert (
+        f"nodes[0].extra_disks[0].path: {closed / 'disk'} is not below a directory that `disk_roots` opens: "
+        in (said["message"])
+    )
+    assert "base_image: cannot read the disk image" in said["message"]
+    assert said["message"].count("is not below a directory") == 1
+    made = path.read_text().replace("existing: true", "size_gb: 1")
+    path.write_text(made)
+    said = (await agent.call("cluster_plan", topology="lab"))["error"]
+    assert "is not below a directory" not in said["message"]
+
+
+async def test_a_topologys_paths_out_of_reach_are_named_with_their_setting_and_never_looked_at(
+    agent: Agent, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMCLUSTER_HOST_READ_ROOTS", str(project / "started-in"))
+    monkeypatch.setenv("VMCLUSTER_DISK_ROOTS", "/var/lib/vmcluster")
     path = project.parent / "topologies" / "lab.yaml"
     closed = project.parent / "closed"
     closed.mkdir()
