@@ -22,6 +22,8 @@ _BLOCK_BYTES = 256 * 1024
 _STAT_BLOCK_BYTES = 512
 _ENDLESS_BYTES = 1024**3
 """More than any file holds that says nothing of its size."""
+_NAMES_LIMIT = 200_000
+"""Of files that are remembered because they have more names than one; the others' next names are files of their own."""
 _LONG_BYTES = 8 * 1024**3
 """From here on a size has no room in a header, but in a record of its own before it (8 ** 11)."""
 _KINDS = {
@@ -83,13 +85,15 @@ class Packing:
 
     def __init__(self, target: IO[bytes], moved: Moved, on_bytes: Callable[[int], None]) -> None:
         self._target, self._moved, self._on_bytes = target, moved, on_bytes
+        self._first_names: dict[tuple[int, int], str] = {}
 
     def add(self, found: Found, name: str) -> None:
         """Put in what was found, as `name`; what is no file, directory or link is left out and listed."""
         status = found.status
         member = _member(name, status)
         if stat.S_ISREG(status.st_mode):
-            self._add_file(found, member)
+            first = self._first_names.get((status.st_dev, status.st_ino))
+            self._add_file(found, member) if first is None else self._add_name(member, first)
         elif stat.S_ISDIR(status.st_mode):
             member.type = tarfile.DIRTYPE
             self._put(member)
@@ -106,11 +110,19 @@ class Packing:
         self._put(tarfile.TarInfo(last))
         self._target.write(bytes(2 * tarfile.BLOCKSIZE))
 
+    def _add_name(self, member: tarfile.TarInfo, first: str) -> None:
+        """One more name of a file that is in it."""
+        member.type, member.linkname = tarfile.LNKTYPE, first
+        self._put(member)
+        self._moved.files += 1
+
     def _add_file(self, found: Found, member: tarfile.TarInfo) -> None:
-        path = found.path
+        path, name = found.path, member.name
         descriptor = found.open(os.O_RDONLY | os.O_NONBLOCK)  # no pipe is waited for that took its place meanwhile
         try:
             before = os.fstat(descriptor)
+            if before.st_nlink > 1 and len(self._first_names) < _NAMES_LIMIT:
+                self._first_names[before.st_dev, before.st_ino] = name
             segments = list(_data_segments(descriptor, before))
             if segments == [(0, before.st_size)] or not before.st_size:
                 self._add_whole(path, descriptor, member, before.st_size)

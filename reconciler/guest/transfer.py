@@ -11,6 +11,7 @@ Measured against SFTP (asyncssh 2.24) with an emulated guest on a busy host: one
 import asyncio
 import fcntl
 import os
+import re
 import secrets
 import shlex
 from collections.abc import AsyncIterator, Callable
@@ -106,7 +107,8 @@ async def push(
     A file there is replaced in one step. A directory is refused with `InvalidArgument`, unless `replace`. `on_bytes`
     is told of bytes of the stream.
     """
-    script = render_receive(absolute(destination), secrets.token_hex(4), replace=replace)
+    needed = parcel.moved.size_bytes
+    script = render_receive(absolute(destination), secrets.token_hex(4), replace=replace, needed_bytes=needed)
     read_end, write_end = _pipe()
     feeding = asyncio.create_task(asyncio.to_thread(_feed, parcel, write_end, on_bytes))
     try:
@@ -116,6 +118,8 @@ async def push(
         (fed,) = await asyncio.gather(feeding, return_exceptions=True)
     if isinstance(fed, BaseException) and not isinstance(fed, BrokenPipeError):
         raise fed
+    if full := _FULL.fullmatch(ended.stderr):
+        raise _no_room(address, destination, int(full[1]), needed)
     if ended.exit_code != 0 or fed is not None:
         raise _failed(address, f"{destination} was not written", ended)
 
@@ -203,11 +207,17 @@ def _pulled(
     return unpacked
 
 
-def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> str:
-    """The guest's side of a push: unpack beside the destination, then rename; what is left over is always removed."""
+def render_receive(destination: PurePosixPath, token: str, *, replace: bool, needed_bytes: int = 0) -> str:
+    """The guest's side of a push: unpack beside the destination, then rename; what is left over is always removed.
+
+    Before that it looks for room where the nearest directory above the destination is (statfs(2), by stat(1)).
+    """
     target, parent = shlex.quote(str(destination)), shlex.quote(str(destination.parent))
     aside = f'mv -T -- {target} "$t/old"' if replace else f'{{ echo "{_TAKEN}" >&2; exit 1; }}'
     return (
+        f'd={parent}; while [ ! -d "$d" ]; do d=${{d%/*}}; d=${{d:-/}}; done; '
+        'set -- $(stat -f -c "%a %S" -- "$d" 2>/dev/null); '
+        f'if [ $# = 2 ] && [ $(($1 * $2)) -lt {needed_bytes} ]; then echo "free bytes: $(($1 * $2))" >&2; exit 1; fi; '
         f'set -e; mkdir -p -- {parent}; cd -- {parent}; t=.vmcluster-push.{token}; mkdir -m 700 -- "$t"; '
         "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
         f'tar -xpof - -C "$t"; [ -e "$t/{tree.COMPLETE}" ] || {{ echo "the copy was cut" >&2; exit 1; }}; '
@@ -218,6 +228,13 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool) -> 
     )
 
 
+def _no_room(address: GuestAddress, destination: str, free_bytes: int, needed_bytes: int) -> OperationFailed:
+    room = f"{free_bytes >> 20} MiB are free there, and the copy takes {-(-needed_bytes >> 20)} MiB"
+    return OperationFailed(f"{destination} was not written: {room}", node=address.node, hint=_HINTS[_FULL_DISK])
+
+
+_FULL = re.compile(r"free bytes: ([0-9]{1,20})")
+_FULL_DISK = "No space left on device"
 _TAKEN = "a directory is there already"
 _IS_FILE = "a file is there already, and a directory would take its place"
 _IS_SPECIAL = "a device, a socket or a pipe is there, which no copy may take the place of"
@@ -233,7 +250,7 @@ _REFUSALS = {
     _SPECIAL: "only files and directories are copied: read it into a file first",
 }
 """What the guest's side says of its own where it was asked for what cannot be."""
-_HINTS = {"No space left on device": "make room on the node", "Wrote only": "make room on the node"}
+_HINTS = {_FULL_DISK: "make room on the node", "Wrote only": "make room on the node"}
 """By words of tar(1) of GNU, which has either for a full file system."""
 
 

@@ -1,6 +1,7 @@
 """Files and trees to and from the other side of a real sshd, and streams that mean harm."""
 
 import asyncio
+import dataclasses
 import io
 import os
 import socket
@@ -169,6 +170,43 @@ async def test_a_directory_is_replaced_only_when_asked_to(copies: Copies, here: 
     with pytest.raises(InvalidArgument, match="such as copy"):
         await copies.pull(there, Path())
     assert names(tmp_path) == ["here", "there"]
+
+
+async def test_names_of_one_file_are_names_of_one_file_there_and_its_content_travels_once(
+    copies: Copies, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    (tree / "below").mkdir(parents=True)
+    (tree / "one").write_bytes(b"x" * 100_000)
+    with (tree / "sparse").open("wb") as sparse:
+        sparse.truncate(50_000_000)
+        sparse.write(b"data")
+    for name in ("one", "sparse"):
+        for other in (f"below/{name}", f"{name}-again"):
+            (tree / other).hardlink_to(tree / name)
+    (tree / "same").write_bytes(b"x" * 100_000)
+    there, back = tmp_path / "there", tmp_path / "back"
+    moved = await copies.push(tree, there)
+    await copies.pull(there, back)
+    assert (moved.files, moved.size_bytes < 300_000) == (7, True)
+    for place in (there, back):
+        for name in ("one", "sparse"):
+            files = [(place / each).stat() for each in (name, f"below/{name}", f"{name}-again")]
+            assert len({of.st_ino for of in files}) == 1
+            assert files[0].st_nlink == 3
+        assert (place / "same").stat().st_nlink == 1
+        assert (place / "below/one").read_bytes() == b"x" * 100_000
+        assert (place / "sparse").stat().st_size == 50_000_000
+
+
+async def test_a_copy_that_has_no_room_is_refused_before_it_begins(copies: Copies, here: Path, tmp_path: Path) -> None:
+    async with transfer.packed(opened(here), SPOOL, copies.told.append) as parcel:
+        moved = dataclasses.replace(parcel.moved, size_bytes=1 << 60)
+        with pytest.raises(OperationFailed) as refused:
+            await copies.send(dataclasses.replace(parcel, moved=moved), tmp_path / "far" / "away" / "copy")
+    assert refused.value.node == "sshd"
+    assert f"MiB are free there, and the copy takes {1 << 40} MiB" in refused.value.message
+    assert not (tmp_path / "far").exists()
 
 
 async def test_neither_a_file_nor_a_tree_comes_where_the_other_is(copies: Copies, here: Path, tmp_path: Path) -> None:
