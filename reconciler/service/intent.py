@@ -9,7 +9,7 @@ from reconciler.errors import Conflict
 from reconciler.faults.combine import Fault, wanted_at
 from reconciler.faults.validate import expiry, impair_fault, partition_fault
 from reconciler.model import names
-from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
+from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
 from reconciler.model.faults import FaultType, ImpairRequest, PartitionRequest
 from reconciler.model.record import (
     EVERYTHING,
@@ -244,16 +244,23 @@ def without_snapshot(record: ClusterRecord, name: str) -> ClusterRecord:
     return record.model_copy(update={"snapshots": kept})
 
 
-def agreed_by_snapshot_deletion(name: str) -> frozenset[str]:
-    """What is lost with a snapshot's name; what else goes is needed by nothing."""
-    return frozenset({f"snapshot/{name}"})
+def agreed_by_snapshot_deletion(
+    record: ClusterRecord, name: str, snapshot: Snapshot | Unknown | None = None
+) -> frozenset[str]:
+    """What is lost with a snapshot: its name, and the disks of it that the cluster has not any more."""
+    parts = snapshot.nodes if isinstance(snapshot, Snapshot) else {}
+    gone = {(node, disk) for node, part in parts.items() for disk in part.disks} - _disks(record)
+    return frozenset({f"snapshot/{name}", *(f"layer/{node}/{disk}" for node, disk in gone)})
 
 
 def agreed_by_revert(record: ClusterRecord, snapshot: Snapshot) -> frozenset[str]:
     """What is on the nodes' disks at the moment of the revert."""
-    now = {(node, disk) for node, of in record.spec.nodes.items() for disk in (names.ROOT_DISK, *of.extra_disks)}
     then = {(node, disk) for node, part in snapshot.nodes.items() for disk in part.disks}
-    return frozenset(f"layer/{node}/{disk}" for node, disk in now | then)
+    return frozenset(f"layer/{node}/{disk}" for node, disk in _disks(record) | then)
+
+
+def _disks(record: ClusterRecord) -> set[tuple[str, str]]:
+    return {(node, disk) for node, of in record.spec.nodes.items() for disk in (names.ROOT_DISK, *of.extra_disks)}
 
 
 def reverted(record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool) -> ClusterRecord:

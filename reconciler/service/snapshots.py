@@ -185,7 +185,7 @@ class Snapshots:
         record = await self._change(
             cluster,
             lambda before: intent.without_snapshot(before, name),
-            lambda _: intent.agreed_by_snapshot_deletion(name),
+            lambda before: intent.agreed_by_snapshot_deletion(before, name, snapshot),
         )
         await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
         nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else record.spec.nodes
@@ -215,7 +215,7 @@ class Snapshots:
         def edit(before: ClusterRecord) -> ClusterRecord:
             return intent.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
 
-        await self._change(record.cluster_name, edit, lambda _: intent.agreed_by_snapshot_deletion(name))
+        await self._change(record.cluster_name, edit, lambda before: intent.agreed_by_snapshot_deletion(before, name))
 
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Guests that go on from memory think that no time has passed; who put them back may have told them already."""

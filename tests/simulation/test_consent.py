@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot
-from reconciler.model.record import ClusterRecord
+from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.planner import plan
+from reconciler.service import intent
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
 from tests.simulation.test_convergence import MAX_CALM_ROUNDS, STORMY_ROUNDS, assert_explained, settle, worlds
+from tests.simulation.test_snapshots import LIVES, VERBS_IN_A_LIFE, Life
 from tests.simulation.worlds import compiled
 
 seeds = st.integers(0, 2**32)
@@ -80,3 +83,56 @@ def test_agreeing_to_what_a_plan_would_lose_lets_it_come_to_its_end(
         assert not [of for of in outcomes if of.error]
         host.time_passes()
     assert_explained(host, record, settle(host, record))
+
+
+class Agreeing(Life):
+    """Clients whose requests agree to what the service takes them to agree to, and to nothing else.
+
+    Nobody takes a snapshot away by hand: what that was the last to have is kept until somebody agrees.
+    """
+
+    def lose(self) -> None:
+        self.settle()
+
+    def ask(self, verb: str) -> None:
+        if self.record.deletion is not None:  # who defines it again is shown what that costs
+            self.record = self.record.model_copy(update={"consent": (EVERYTHING,)})
+        before = self.record
+        super().ask(verb)
+        if self.record != before and before.deletion is None:
+            self.record = self.record.model_copy(update={"consent": tuple(sorted(self.agreed(verb, before)))})
+
+    def check_chains(self, node: str) -> None:
+        """How many layers are too many is no matter of consent."""
+
+    def agreed(self, verb: str, before: ClusterRecord) -> frozenset[str]:
+        match verb:
+            case "revert":
+                snapshot = self.host.snapshots.get(str(self.record.nodes["alpha"].based_on))
+                return intent.agreed_by_revert(before, snapshot) if isinstance(snapshot, Snapshot) else frozenset()
+            case "delete":
+                found, gone = self.host.snapshots, before.snapshots.keys() - self.record.snapshots.keys()
+                agreed = (intent.agreed_by_snapshot_deletion(before, name, found.get(name)) for name in gone)
+                return frozenset().union(*agreed)
+            case "destroy":
+                return intent.agreed_by_deletion(remove_overlays=False)
+            case "recreate" | "drop_or_add_node" | "drop_or_add_disk":
+                self.host.record = self.record
+                seen = self.host.observe()
+                return addresses_lost(compiled(self.record, seen, self.made), seen)
+            case _:
+                return frozenset()
+
+
+@pytest.mark.parametrize("seed", range(LIVES // 5))
+def test_each_request_agrees_to_all_that_it_takes_wherever_it_is_cut_short(seed: int) -> None:
+    life = Agreeing(seed)
+    life.record = life.record.model_copy(update={"consent": ()})
+    verbs = list(life.verbs())
+    for _ in range(VERBS_IN_A_LIFE):
+        try:
+            life.ask(life.chance.choice(verbs))
+            life.storm()
+            life.settle()
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nafter {', '.join(life.history)}") from error

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,10 +14,21 @@ from reconciler.host.ownership import read_mark
 from tests.integration.bed import Bed
 from tests.kvm_verdict import give_kvm_verdict
 from tests.soak.clients import CLUSTER, write_topology
-from tests.soak.script import MEMORIES_MIB, Apply, Intruder, Step
+from tests.soak.script import FIXED_NODES, MEMORIES_MIB, SNAPSHOTS, Apply, Intruder, Step
 
 _TIMEOUT_S = 180.0
 _DATABASE = "records.sqlite"
+
+_APPLY = ("apply", "--no-wait", "--allow-restart", "--allow-data-loss")
+_DESTROY_BY_MARKS = ("destroy", "--force", "--yes", "--remove-overlays", CLUSTER)
+_WITH_A_RECORD = (
+    ("start", "--no-wait", CLUSTER),
+    ("crash", "--no-wait", CLUSTER, FIXED_NODES[0]),
+    ("destroy", "--yes", "--remove-overlays", CLUSTER),
+    *(("snapshot", "revert", "--no-wait", "--yes", CLUSTER, name) for name in SNAPSHOTS[:2]),
+    *(("snapshot", "delete", CLUSTER, name) for name in SNAPSHOTS[:2]),
+)
+"""What a copy of the store may be asked for, which knows the cluster and, perhaps, its snapshots."""
 
 
 class Intruders:
@@ -33,16 +45,16 @@ class Intruders:
         time.sleep(step.after_s)
         match step.intruder:
             case Intruder.SECOND_STORE:
-                self._require_refusal(self._bed.directory / "second")
+                self._require_refusal(self._bed.directory / "second", step.pick, (_APPLY, _DESTROY_BY_MARKS))
             case Intruder.OLDER_COPY:
-                self._come_back()
+                self._come_back(step)
             case None:
                 return
 
-    def _come_back(self) -> None:
+    def _come_back(self, step: Step) -> None:
         """The copy is made at the first call, and once it is used up: it goes on only where it is out of date."""
         if self._copy.exists() and self._is_out_of_date():
-            self._require_refusal(self._copy)
+            self._require_refusal(self._copy, step.pick, (_APPLY, _DESTROY_BY_MARKS, *_WITH_A_RECORD))
             shutil.rmtree(self._copy)
         if not self._copy.exists():
             self._copy.mkdir()
@@ -61,13 +73,15 @@ class Intruders:
             ).fetchone()
         return head is not None and head.origin is not None and head.origin.generation > newest
 
-    def _require_refusal(self, state_dir: Path) -> None:
+    def _require_refusal(self, state_dir: Path, pick: int, commands: Sequence[Sequence[str]]) -> None:
         give_kvm_verdict(state_dir)
-        command = [str(Path(sys.executable).parent / "vmcluster"), "apply", str(self._topology), "--no-wait"]
-        command += ["--allow-restart", "--allow-data-loss"]
+        words = commands[pick % len(commands)]
+        command = [str(Path(sys.executable).parent / "vmcluster"), *words]
+        command += [str(self._topology)] if words is _APPLY else []
         environment = {**os.environ, **self._bed.environment, "VMCLUSTER_STATE_DIR": str(state_dir)}
         ended = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
         )
-        assert ended.returncode != 0, f"{state_dir} was obeyed: {ended.stdout}"
+        assert ended.returncode != 0, f"{state_dir} was obeyed, {' '.join(words)}: {ended.stdout}"
+        assert "INTERNAL_ERROR" not in ended.stderr, ended.stderr
         self.refused += "CONFLICT" in ended.stderr
