@@ -5,10 +5,12 @@ A manifest makes a snapshot exist: it is written last, whole or not at all. Froz
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.fields import NodeName
 from reconciler.model.moments import Moment
 
 
@@ -20,10 +22,20 @@ class SnapshotPower(StrEnum):
     OFF = "off"
 
 
+def _of_host(path: Path) -> Path:
+    if not path.is_absolute() or "\0" in str(path):
+        raise ValueError("is no absolute path")
+    return path
+
+
+HostFile = Annotated[Path, AfterValidator(_of_host)]
+"""A file of this host, as a manifest on disk names it."""
+
+
 class FrozenDisk(Frozen):
     """The topmost file of one disk as of the snapshot; what is below it is found through its header."""
 
-    path: Path
+    path: HostFile
     format: str
 
 
@@ -32,7 +44,7 @@ class SnapshotNode(Frozen):
 
     power: SnapshotPower
     disks: dict[str, FrozenDisk] = Field(description="By target: vda, vdb, …")
-    memory: Path | None = Field(default=None, description="The file with the machine's RAM and devices.")
+    memory: HostFile | None = Field(default=None, description="The file with the machine's RAM and devices.")
 
 
 class Manifest(Frozen):
@@ -44,4 +56,4 @@ class Manifest(Frozen):
     created_at: Moment
     include_memory: bool
     pause_s: float = Field(description="How long running nodes stood still for it.")
-    nodes: dict[str, SnapshotNode]
+    nodes: dict[NodeName, SnapshotNode]

@@ -30,9 +30,10 @@ from reconciler.host.directories import ensure_our_directory
 from reconciler.host.disks.before_use import MachineFiles, require_usable
 from reconciler.host.disks.layers import LayerDriver, delete_layer, freeze_layer
 from reconciler.host.disks.manifests import finish_snapshot, nvram_path, read_manifests, remove_snapshot, snapshot_dir
+from reconciler.host.disks.verify import broken_chains
 from reconciler.host.nvram import keep_nvram, put_nvram
 from reconciler.host.ownership import ATTRIBUTE
-from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Seed, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Seed, Snapshot, Unknown
 from reconciler.model.names import layer_path
 from reconciler.model.plan import DeleteLayer, Start
 from reconciler.model.record import ClusterRecord, ClusterSpec, Deletion
@@ -307,7 +308,20 @@ def rewrite_mark(_: Sandbox, chance: random.Random, path: Path) -> None:
         where = chance.choice([mark, facts])
         key = chance.choice([*where, "owner", "base", "flattening", "on", "format", "file", "disk", "node", "nvrams"])
         where[key] = chance.choice(
-            [*ODD_NAMES[:4], "raw", "b", "1:2:3:/etc/shadow", "x:y:z", {}, [], None, -1, 1 << 70]
+            [
+                *ODD_NAMES[:4],
+                "raw",
+                "b",
+                "1:2:3:/etc/shadow",
+                "1:2:3:/\0",
+                "9" * 80 + ":1:1:/",
+                "x:y:z",
+                {},
+                [],
+                None,
+                -1,
+                1 << 70,
+            ]
         )
         content = json.dumps(mark)
     else:
@@ -425,6 +439,10 @@ def look_at_all(sandbox: Sandbox, told: list[str]) -> None:
     todo = plan(sandbox.compiled(observed), observed)
     only_clear_errors(lambda: read_manifests(sandbox.overlays, CLUSTER), told)
     only_clear_errors(sandbox.load, told)
+    for snapshot in observed.snapshots.values():
+        if isinstance(snapshot, Snapshot):
+            frozen = {disk.path: disk.format for node in snapshot.nodes.values() for disk in node.disks.values()}
+            only_clear_errors(partial(broken_chains, frozen), told)
     for node in NODES:
         usable = only_clear_errors(partial(let_start, sandbox, node), told)
         starts = any(isinstance(action, Start) and action.node == node for action in todo.actions)

@@ -7,6 +7,7 @@ and `virSecurityDACSetImageLabelInternal` in its source). So the layer that is p
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
@@ -18,6 +19,9 @@ from reconciler.model.document import LentFile
 _REMEMBERED = "trusted.libvirt.security.dac"  # libvirt, src/security/security_util.c; "+UID:+GID"
 _NOTHING_REMEMBERED = (errno.ENODATA, errno.ENOTSUP)
 _OWNER = "owner"
+_NOTED = re.compile(r"(?P<uid>[0-9]{1,10}):(?P<gid>[0-9]{1,10}):(?P<inode>[0-9]{1,20}):(?P<path>/[^\0]*)", re.DOTALL)
+_NOBODY = (1 << 32) - 1
+"""(uid_t) -1, which chown(2) takes for "as it is"."""
 
 
 def owner_facts(file: Path, beside: Path) -> dict[str, str]:
@@ -73,10 +77,12 @@ def give_back(lent: LentFile) -> None:
 
 
 def _parse(facts: dict[str, str]) -> LentFile | None:
-    if _OWNER not in facts:
+    """What is noted, if anybody could have noted it: QEMU's user may write to the layer, and so to its mark."""
+    noted = _NOTED.fullmatch(facts.get(_OWNER, ""))
+    if noted is None:
         return None
-    uid, gid, inode, path = facts[_OWNER].split(":", 3)
-    return LentFile(path=Path(path), inode=int(inode), uid=int(uid), gid=int(gid))
+    uid, gid, inode = (int(noted[name]) for name in ("uid", "gid", "inode"))
+    return LentFile(path=Path(noted["path"]), inode=inode, uid=uid, gid=gid) if max(uid, gid) < _NOBODY else None
 
 
 def _remembered(file: Path) -> tuple[int, int] | None:

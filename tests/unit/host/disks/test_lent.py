@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.host.disks import lent
 from reconciler.host.disks.layers import LayerDriver, begin_flattening, observe_layers
-from reconciler.host.disks.lent import give_back
+from reconciler.host.disks.lent import give_back, lent_file
 from reconciler.host.virt_type.access import Account
 from reconciler.model.document import Layer, LentFile
 from reconciler.model.names import layer_path
@@ -104,3 +104,11 @@ async def test_a_base_image_is_never_lent(mine: Path, tmp_path: Path) -> None:
     layer = await on_top(mine, tmp_path, disk="vda")
     os.chown(mine, QEMU, QEMU)
     assert lent_below(layer, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "noted",
+    ["", "x", "1:2:3", "a:b:c:/d", "1:2:3:d", "1:2:3:/\0", "-1:2:3:/d", "4294967295:2:3:/d", "9" * 99],
+)
+def test_an_owner_that_nobody_could_have_noted_is_none(noted: str) -> None:
+    assert lent_file({"owner": noted}) is None

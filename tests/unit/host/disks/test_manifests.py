@@ -4,6 +4,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from reconciler.errors import ErrorCode
 from reconciler.host.disks.manifests import (
     Journal,
@@ -20,32 +22,32 @@ from reconciler.host.disks.manifests import (
 from reconciler.host.files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.model.document import Snapshot, Unknown
 from reconciler.model.origin import Origin
-from reconciler.model.snapshot import Manifest
+from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
 
 CLUSTER = "lab"
 ORIGIN = Origin(store="0a", generation=3, token="1b", state_dir="/state")
+MANIFEST = Manifest(
+    cluster_name=CLUSTER,
+    snapshot_name="ours",
+    request=1,
+    include_memory=False,
+    pause_s=0,
+    created_at=datetime(2026, 1, 2, tzinfo=UTC),
+    nodes={},
+)
 HALF_MADE = Snapshot(request=0, include_memory=False, half_made=True)
 
 
 def test_what_others_have_put_among_snapshots_costs_no_more_than_its_own_name(tmp_path: Path) -> None:
-    manifest = Manifest(
-        cluster_name=CLUSTER,
-        snapshot_name="ours",
-        request=1,
-        include_memory=False,
-        pause_s=0,
-        created_at=datetime(2026, 1, 2, tzinfo=UTC),
-        nodes={},
-    )
     for name in ("ours", "copied", "empty"):
         ensure_directory(snapshot_dir(tmp_path, CLUSTER, name), mode=CLUSTER_DIR_MODE)
-    finish_snapshot(tmp_path, manifest)
+    finish_snapshot(tmp_path, MANIFEST)
     ours = snapshot_dir(tmp_path, CLUSTER, "ours")
     shutil.copyfile(ours / "manifest.json", snapshot_dir(tmp_path, CLUSTER, "copied") / "manifest.json")
     (ours.parent / "a-file").write_text("somebody's notes")
     (ours.parent / "a-link").symlink_to(ours)
 
-    assert read_manifests(tmp_path, CLUSTER)[0] == manifest
+    assert read_manifests(tmp_path, CLUSTER)[0] == MANIFEST
     found = observe_snapshots(tmp_path, CLUSTER)
     assert isinstance(found["ours"], Snapshot)
     assert "empty" not in found, "an empty directory is nobody's"
@@ -103,3 +105,17 @@ def test_a_damaged_journal_names_nobody_and_is_swept(tmp_path: Path) -> None:
     (snapshot_dir(tmp_path, CLUSTER, "half") / "journal.json").write_text("{")
     assert read_journal(tmp_path, CLUSTER, "half") is None
     assert observe_snapshots(tmp_path, CLUSTER) == {"half": HALF_MADE}
+
+
+@pytest.mark.parametrize("path", ["x/y", "../../etc/shadow", "/etc/\\u0000shadow", ""])
+@pytest.mark.parametrize("place", ["disk", "memory", "node"])
+def test_a_manifest_that_names_what_no_snapshot_has_is_damaged(tmp_path: Path, path: str, place: str) -> None:
+    frozen = FrozenDisk(path=Path("/the-disk"), format="qcow2")
+    part = SnapshotNode(power=SnapshotPower.OFF, disks={"vda": frozen}, memory=Path("/the-memory"))
+    directory = snapshot_dir(tmp_path, CLUSTER, "ours")
+    ensure_directory(directory, mode=CLUSTER_DIR_MODE)
+    finish_snapshot(tmp_path, MANIFEST.model_copy(update={"nodes": {"the-node": part}}))
+    file = directory / "manifest.json"
+    file.write_text(file.read_text().replace({"node": "the-node"}.get(place, f"/the-{place}"), path))
+    assert isinstance(unknown := observe_snapshots(tmp_path, CLUSTER)["ours"], Unknown)
+    assert (unknown.code, "is damaged" in unknown.unknown) == (ErrorCode.SNAPSHOT_FAILED, True)
