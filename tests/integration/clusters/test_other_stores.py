@@ -19,6 +19,7 @@ from reconciler.errors import ClusterError, ClusterNotFound, Conflict, ErrorCode
 from reconciler.host.disks.manifests import snapshot_dir
 from reconciler.host.ownership import ATTRIBUTE, OwnerMark
 from reconciler.model.document import Mark
+from reconciler.model.record import StopMode
 from reconciler.model.status import ConditionType
 from reconciler.observe.cluster import observe_cluster
 from tests.integration.bed import Bed, Session, audit, host_libvirt
@@ -140,6 +141,25 @@ def test_an_older_copy_of_the_state_touches_nothing_of_what_was_made_since(bed: 
     run(bed, *later)
     with nothing_touched(bed):
         run(older, shown, refused)
+    run(bed, as_wanted)
+
+
+def test_an_older_copy_is_known_for_one_also_where_nothing_was_made_since(bed: Bed) -> None:
+    """It would turn the nodes on again: the cluster's directory says which generation acted last."""
+    bed.write_topology(CLUSTER, edit=small_nodes)
+    run(bed, define, start)
+    older = copied_bed(bed)
+
+    async def stop(session: Session) -> None:
+        await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
+
+    async def one_round(session: Session) -> None:
+        result = await session.runtime.rounds.run(CLUSTER)
+        assert (result.plan.foreign, result.outcomes) == (True, ())
+
+    run(bed, stop)
+    with nothing_touched(bed):
+        run(older, one_round, shown)
     run(bed, as_wanted)
 
 
