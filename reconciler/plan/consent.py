@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from reconciler.errors import ErrorCode
-from reconciler.model.document import ClusterDocument, Layer, Snapshot
+from reconciler.model.document import ClusterDocument, Layer, Snapshot, files_below
 from reconciler.model.plan import Action, DeleteNetwork, DeleteSnapshot, HealLinks, SetLinks
 from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
-from reconciler.plan.documents import holds_what_a_node_has_now, known_extra
+from reconciler.plan.documents import holds_what_a_node_has_now, known, known_extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,10 @@ class Loss:
 
 def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss]:
     """All that bringing about `desired` would cost. Layers that only stood below others hold nothing that is missed."""
+    taken_up = frozenset(_taken_up(desired, observed))
     for path in known_extra(desired.layers, observed.layers):
         layer = observed.layers[path]
-        if isinstance(layer, Layer) and holds_what_a_node_has_now(path, layer, observed):
+        if isinstance(layer, Layer) and path not in taken_up and holds_what_a_node_has_now(path, layer, observed):
             told = f"what is on its disk {layer.disk} now, in {path}"
             yield Loss(f"layer/{layer.node}/{layer.disk}", layer.node, told)
     for node in known_extra(desired.domains, observed.domains):
@@ -37,6 +38,13 @@ def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss
     for name, found in observed.snapshots.items():
         if name not in desired.snapshots and not (isinstance(found, Snapshot) and found.half_made):
             yield Loss(f"snapshot/{name}", None, f"snapshot {name}")
+
+
+def _taken_up(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:
+    """What stands below a layer that stays: flattening takes it up before it goes."""
+    for path, layer in known(observed.layers):
+        if path in desired.layers:
+            yield from (str(file.path) for file in files_below(layer, observed.layers))
 
 
 def addresses_lost(desired: ClusterDocument, observed: ClusterDocument) -> frozenset[str]:

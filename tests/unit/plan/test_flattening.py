@@ -12,6 +12,7 @@ from reconciler.model.document import ClusterDocument, Domain, Layer, PowerState
 from reconciler.model.plan import DeleteLayer, FlattenLayer, Plan, Start, TakeSnapshot
 from reconciler.model.record import ClusterRecord, SnapshotIntent, WantedPower
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
+from reconciler.plan.consent import losses
 from reconciler.plan.planner import plan
 from tests.simulation.worlds import CLUSTER, OVERLAY_DIR, as_wanted, compiled, running_record
 
@@ -150,3 +151,9 @@ def test_put_off_or_not_what_it_does_not_read_is_deleted_which_makes_room_for_it
         (action,) = plan(compiled(RECORD, there), there, put_off).actions
         assert isinstance(action, DeleteLayer)
         assert action.path == aside
+
+
+def test_what_is_taken_up_is_not_lost() -> None:
+    there = with_spare(LONG)
+    assert [type(of) for of in planned(there).actions] == [FlattenLayer]
+    assert [*losses(compiled(RECORD, there), there)] == []
