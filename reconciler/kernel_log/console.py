@@ -18,8 +18,9 @@ from reconciler.kernel_log.unmarked import with_unmarked_report
 
 __all__ = ["ConsoleStream", "Style", "dropped_messages", "dropped_notice", "last_boot", "parse_console", "style_of"]
 
-LINES_LIMIT = 200_000
-"""Lines of a console that are kept, the newest: half as many again as what virtlogd keeps holds of ordinary ones."""
+LINES_LIMIT = 150_000
+"""Lines of a console that are kept, the newest: more than the 8 MiB hold that virtlogd keeps, of 65 bytes each as in
+real logs."""
 
 _PRIORITY = rb"(?:<(?P<priority>[0-9]{1,5})>)?"
 _CALLER = rb"\[[ ]{0,8}(?P<caller>[TC][0-9]{1,10})[ ]{0,8}\]"
