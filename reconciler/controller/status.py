@@ -247,7 +247,9 @@ def _ready(record: ClusterRecord, plan: Plan, obstacles: tuple[Obstacle, ...], r
         reason = _why_obstructed(plan, obstacles)
         return _verdict(ConditionType.READY, False, reason, "; ".join(obstacle.message for obstacle in obstacles))
     if not plan.converged:
-        return _verdict(ConditionType.READY, False, "Converging", f"{len(plan.actions)} actions to go")
+        count = len(plan.actions)
+        told = f"{count} action{'s' if count > 1 else ''} to go"
+        return _verdict(ConditionType.READY, False, "Converging", told)
     if reported:
         return _verdict(ConditionType.READY, False, "Drifted", differences(reported))
     if record.deletion is not None:

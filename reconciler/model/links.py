@@ -82,7 +82,7 @@ class Link(Frozen):
 
 
 class Inbound(Frozen):
-    """All that stands between a node and those that send to it; a sender without an entry is heard as ever.
+    """All that stands between a node and those that send to it; a sender without an entry is heard as without faults.
 
     With `down` the node's cable is pulled: it hears nobody, nobody hears it, not even the host.
     """

@@ -109,7 +109,7 @@ def _leaving(have: Inbound, want: Inbound) -> Iterator[str]:
     if have.down and not want.down:
         yield "its cable is plugged in again"
     if gone := [sender for sender in have.links if sender not in want.links]:
-        yield f"hears {_shortened(gone, _MOST_SENDERS_IN_A_REASON)} as ever"
+        yield f"hears {_shortened(gone, _MOST_SENDERS_IN_A_REASON)} again"
 
 
 def _only(have: Inbound, sender: str) -> Inbound:

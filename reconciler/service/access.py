@@ -28,8 +28,9 @@ async def recorded(store: Store, cluster: str) -> ClusterRecord:
     require_cluster_name(cluster)
     record = await store.get(cluster)
     if record is None:
-        known = ", ".join(await store.names()) or "none"
-        raise ClusterNotFound(f"no cluster named {cluster!r} is defined", hint=f"defined clusters: {known}")
+        known = ", ".join(await store.names())
+        lost = f"none; if its record was lost, `vmcluster adopt {cluster}` makes it again from what is on the host"
+        raise ClusterNotFound(f"no cluster named {cluster!r} is defined", hint=f"defined clusters: {known or lost}")
     return record
 
 

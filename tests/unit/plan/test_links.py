@@ -126,7 +126,7 @@ def test_what_nobody_wants_is_healed_before_anything_is_taken_away() -> None:
     (heal,) = (action for action in todo.actions if isinstance(action, HealLinks))
     assert next(todo.stages()) == (heal,)
     assert heal.changes["alpha"].change is Change.DELETE
-    assert heal.changes["alpha"].reason == "hears <vmc-gone> as ever"
+    assert heal.changes["alpha"].reason == "hears <vmc-gone> again"
     assert STAGE_OF[HealLinks] < STAGE_OF[CutPower] < STAGE_OF[Start] < STAGE_OF[SetLinks] < STAGE_OF[Resume]
     assert STAGE_OF[HealLinks] > Stage.PREPARE
 
@@ -143,7 +143,7 @@ def test_a_plan_reads_as_what_becomes_of_the_packets_and_why() -> None:
     assert isinstance(action, SetLinks)
     assert {node: (of.change, of.reason) for node, of in action.changes.items()} == {
         "alpha": (Change.CREATE, "cut from beta, gamma (p-1)"),
-        "beta": (Change.UPDATE, "from alpha: delays by 80 ms (i-2, i-3); hears gamma as ever"),
+        "beta": (Change.UPDATE, "from alpha: delays by 80 ms (i-2, i-3); hears gamma again"),
         "gamma": (
             Change.CREATE,
             "its cable is pulled (d-5); cut from alpha, and when that is healed loses 5 % (p-4)",

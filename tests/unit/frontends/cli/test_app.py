@@ -48,7 +48,8 @@ def test_an_error_for_programs_is_the_error_of_the_envelope(invoke: Invoke) -> N
     assert ended.code == 1
     assert ended.data == {
         "code": "CLUSTER_NOT_FOUND",
-        "message": "no cluster named 'nope' is defined (defined clusters: none)",
+        "message": "no cluster named 'nope' is defined (defined clusters: none; if its record was lost, "
+        "`vmcluster adopt nope` makes it again from what is on the host)",
         "node": None,
         "recoverable": False,
     }
