@@ -33,7 +33,8 @@ def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss
         if isinstance(layer, Layer) and path not in taken_up and holds_what_a_node_has_now(path, layer, observed):
             told = f"what is on its disk {layer.disk} now, in {path}"
             yield Loss(f"layer/{layer.node}/{layer.disk}", layer.node, told)
-    for node in known_extra(desired.domains, observed.domains):
+    defined, running = (known_extra(getattr(desired, of), getattr(observed, of)) for of in ("domains", "power"))
+    for node in dict.fromkeys((*defined, *running)):  # one may run without a definition
         yield Loss(f"domain/{node}", node, "the machine itself")
     for name, found in observed.snapshots.items():
         if name not in desired.snapshots and not (isinstance(found, Snapshot) and found.half_made):

@@ -95,7 +95,7 @@ class HostLease:
 
 def _not_free(lease: "_SharedLease", timeout_s: float) -> HostOccupied:
     return HostOccupied(
-        f"this host was not free within {timeout_s:g} s, as another store works on it: {lease.occupied()}",
+        f"this host was not free within {timeout_s:g} s: {lease.occupied()}",
         hint="wait for it or end it, then try again; clients of one host are meant to share one state_dir",
     )
 

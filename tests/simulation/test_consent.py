@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import ErrorCode
-from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot
+from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Snapshot, Tap
 from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.planner import plan
@@ -17,7 +17,7 @@ from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
 from tests.simulation.test_convergence import MAX_CALM_ROUNDS, STORMY_ROUNDS, assert_explained, settle, worlds
 from tests.simulation.test_snapshots import LIVES, VERBS_IN_A_LIFE, Life
-from tests.simulation.worlds import compiled
+from tests.simulation.worlds import as_wanted, compiled, running_record
 
 seeds = st.integers(0, 2**32)
 
@@ -136,3 +136,16 @@ def test_each_request_agrees_to_all_that_it_takes_wherever_it_is_cut_short(seed:
             life.settle()
         except AssertionError as error:
             raise AssertionError(f"{error}\nafter {', '.join(life.history)}") from error
+
+
+def test_a_machine_that_runs_without_a_definition_is_a_loss_too() -> None:
+    record = running_record("alpha")
+    found = as_wanted(record)
+    running = {"power": {**found.power, "gamma": Power(state=PowerState.RUNNING)}, "taps": {"gamma": Tap(bridge=None)}}
+    found = found.model_copy(update=running)
+    assert addresses_lost(compiled(record, found), found) == {"domain/gamma"}
+    held = plan(compiled(record, found), found, consent=frozenset())
+    assert [of.node for of in held.obstacles] == ["gamma"]
+    assert "gamma" not in {action.node for action in held.actions}
+    agreed = plan(compiled(record, found), found, consent={"domain/gamma"})
+    assert "CutPower" in {type(action).__name__ for action in agreed.actions if action.node == "gamma"}
