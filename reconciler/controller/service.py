@@ -70,6 +70,7 @@ class Service:
         self._defects: asyncio.Queue[BaseException] = asyncio.Queue()
         self._ending = False
         self._reconnecting: asyncio.Task[None] | None = None
+        self._losses = 0
 
     @property
     def clusters(self) -> int:
@@ -182,16 +183,23 @@ class Service:
 
     def _reconnect(self) -> None:
         """Open the connection again for all, so that not every cluster tries by itself."""
+        self._losses += 1
         if self._reconnecting is None or self._reconnecting.done():
             self._reconnecting = asyncio.create_task(self._until_connected())
 
     async def _until_connected(self) -> None:
-        """Return when libvirt has answered; a defect met on the way is told, and is no reason to give up."""
+        """Return when libvirt has answered on a connection that was not lost again meanwhile.
+
+        A defect met on the way is told, and is no reason to give up.
+        """
         tries = 0
         while True:
+            losses = self._losses
             try:
                 await self._connection.ask(lambda handle: handle.getLibVersion())
-                return
+                if losses == self._losses:
+                    return
+                continue
             except ClusterError as error:
                 log.debug("libvirt_away", cause=str(error))
             except Exception:
