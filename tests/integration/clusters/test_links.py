@@ -13,6 +13,7 @@ from typing import Any
 import libvirt
 import pytest
 
+from reconciler.errors import ClusterError
 from reconciler.host.firewall.iptables_codec import chain_name
 from reconciler.host.firewall.nftables_codec import table_name
 from reconciler.model import names
@@ -193,7 +194,10 @@ async def test_links_that_nobody_wants_are_healed(defined: Bed) -> None:
     for path in defined.settings.state_dir.glob("records.sqlite*"):
         path.unlink()
     async with defined.runtime() as runtime:
-        await define(Session(runtime))
+        session = Session(runtime)
+        with pytest.raises(ClusterError, match="vmcluster adopt linked"):
+            await define(session)
+        await session.clusters.adopt(CLUSTER)
         assert_healed()
 
 
