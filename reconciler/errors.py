@@ -1,7 +1,7 @@
 """The whole error tree.
 
 An error is raised where its cause is known and becomes an answer in exactly one place
-(`reconciler.service.envelope`). Its message says what failed, on which node, and what to do about it.
+(`reconciler.usecases.envelope`). Its message says what failed, on which node, and what to do about it.
 
 Two questions decide an error's type. Its *code* is what a caller branches on. Whether it is *terminal* is
 what the controller branches on: a terminal error ends a wait at once, because the next round cannot

@@ -1,7 +1,7 @@
 """The process that is left behind to heal: `python -m reconciler.healer CLUSTER [HANDLE]`.
 
 With a handle it heals that fault when its standard input ends; without one, all faults of the cluster as their times
-come. See `reconciler.service.healing`.
+come. See `reconciler.daemon.healing`.
 """
 
 # ruff: noqa: PLC0415  whoever starts us waits until we have forked
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _heal(cluster: str, handle: str | None = None) -> None:
-    from reconciler.service.healing import heal_in_time, heal_when_closed
-    from reconciler.service.runtime import Runtime
+    from reconciler.daemon.healing import heal_in_time, heal_when_closed
+    from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
 
     settings = load_settings()

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from reconciler.daemon.metrics import MEASURES
 from reconciler.errors import CLASSES, ErrorCode, is_recoverable
 from reconciler.frontends.mcp.tools import TOOLS
-from reconciler.service.metrics import MEASURES
 from reconciler.settings import Settings
 
 _END = "<!-- end -->"

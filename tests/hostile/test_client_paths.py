@@ -13,7 +13,7 @@ from reconciler.files.roots import Place, Reach, Roots
 from reconciler.guest import transfer
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
-from reconciler.service.host_paths import find_place, open_source
+from reconciler.usecases.host_paths import find_place, open_source
 from tests.hostile import ROUNDS
 from tests.hostile.client import (
     SECRET,

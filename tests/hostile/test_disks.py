@@ -41,7 +41,7 @@ from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, Snapsh
 from reconciler.observe.cluster import _observe_files
 from reconciler.observe.verification import verify_snapshots
 from reconciler.plan.planner import plan
-from reconciler.service import intent
+from reconciler.records import intent
 from tests.hostile import ROUNDS
 from tests.simulation.worlds import EMULATED
 from tests.unit.desired.files import GIB, qcow2_header, settings_in, write_host_files

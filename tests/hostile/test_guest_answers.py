@@ -12,12 +12,12 @@ from reconciler.artifacts.installed import parse_record
 from reconciler.artifacts.node_scripts import parse_installed
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.answers import understood
+from reconciler.health.node_probe import judge_buffer, judge_overwritten
 from reconciler.kernel_log.answers import first_bad_on_console
 from reconciler.model.results import ExecResult
-from reconciler.service import fault_verification
-from reconciler.service.node_probe import judge_buffer, judge_overwritten
-from reconciler.service.node_visit import parse_visit
-from reconciler.service.quiet_kernels import KernelState
+from reconciler.observe.node_visit import parse_visit
+from reconciler.observe.quiet_kernels import KernelState
+from reconciler.usecases import fault_verification
 from tests.hostile import ROUNDS, SEED
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

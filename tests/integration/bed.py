@@ -14,18 +14,18 @@ import yaml
 
 from reconciler.act.outcome import Checkpoint
 from reconciler.guest.keys import generate_client_key
-from reconciler.service.artifacts import Artifacts
-from reconciler.service.clusters import Clusters
-from reconciler.service.consoles import Consoles
-from reconciler.service.deployment import Deployment
-from reconciler.service.faults import Faults
-from reconciler.service.inspection import Inspection
-from reconciler.service.kernel_log import KernelLogs
-from reconciler.service.nodes import Nodes
-from reconciler.service.runtime import Runtime
-from reconciler.service.snapshots import Snapshots
-from reconciler.service.transfer import Transfers
+from reconciler.runtime import Runtime
 from reconciler.settings import Settings, load_settings
+from reconciler.usecases.artifacts import Artifacts
+from reconciler.usecases.clusters import Clusters
+from reconciler.usecases.consoles import Consoles
+from reconciler.usecases.deployment import Deployment
+from reconciler.usecases.faults import Faults
+from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.kernel_log import KernelLogs
+from reconciler.usecases.nodes import Nodes
+from reconciler.usecases.snapshots import Snapshots
+from reconciler.usecases.transfer import Transfers
 from tests.kvm_verdict import give_kvm_verdict
 from tests.lab import WORK_DIR
 

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import RevertFailed
 from reconciler.model.results import DomainState
-from reconciler.service.snapshot_upkeep import SnapshotUpkeep
+from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
 from tests.integration.bed import Session
 from tests.integration.conftest import TEST_TIMEOUT_S
 from tests.other_release.earlier import CLUSTER, DISKS, MEMORY

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.model.plan import StartNetwork
 from reconciler.model.results import DomainState
-from reconciler.service.snapshot_upkeep import SnapshotUpkeep
+from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
 from tests.integration.bed import Session, host_libvirt
 from tests.integration.conftest import TEST_TIMEOUT_S
 from tests.other_release.earlier import CLUSTER, DISKS, IN_MEMORY, MEMORY, ON_DISK, TIMEOUT_S

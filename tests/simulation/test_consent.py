@@ -12,7 +12,7 @@ from reconciler.model.document import ClusterDocument, Domain, Layer, Power, Pow
 from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.planner import plan
-from reconciler.service import intent
+from reconciler.records import intent
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
 from tests.simulation.test_convergence import MAX_CALM_ROUNDS, STORMY_ROUNDS, assert_explained, settle, worlds

@@ -17,7 +17,7 @@ from reconciler.model.document import ClusterDocument, Power, PowerState, Snapsh
 from reconciler.model.plan import FlattenLayer
 from reconciler.model.record import EVERYTHING, ClusterSpec, StopMode
 from reconciler.plan.documents import known
-from reconciler.service import intent
+from reconciler.records import intent
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import Past, SimulatedHost
 from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, extra_disk, node_spec

@@ -13,20 +13,22 @@ from importlinter.cli import lint_imports
 REPOSITORY = Path(__file__).parents[2]
 
 HOST_EXCEPTIONS = {
-    "reconciler.service.runtime -> reconciler.host.libvirt.driver",  # the composition root
-    "reconciler.service.runtime -> reconciler.host.events",
-    "reconciler.service.runtime -> reconciler.host.kernel_listener",
-    "reconciler.service.runtime -> reconciler.host.links.driver",
-    "reconciler.service.runtime -> reconciler.host.virt_type",
-    "reconciler.service.standing -> reconciler.host.libvirt.driver",  # reads what `status` shows
-    "reconciler.service.images -> reconciler.image.build",  # images belong to no cluster
-    "reconciler.service.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
+    "reconciler.runtime -> reconciler.host.libvirt.driver",  # the composition root
+    "reconciler.runtime -> reconciler.host.events",
+    "reconciler.runtime -> reconciler.host.kernel_listener",
+    "reconciler.runtime -> reconciler.host.links.driver",
+    "reconciler.runtime -> reconciler.host.virt_type",
+    "reconciler.daemon.loop -> reconciler.host.events",  # what it is told of
+    "reconciler.daemon.loop -> reconciler.host.libvirt.connection",
+    "reconciler.health.standing -> reconciler.host.libvirt.driver",  # reads what `status` shows
+    "reconciler.usecases.images -> reconciler.image.build",  # images belong to no cluster
+    "reconciler.usecases.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
 }
 
 PURE_EXCEPTIONS = {
     "reconciler.desired.resolve -> reconciler.settings",  # values that somebody else has read
     "reconciler.image.recipe -> io",  # an archive in memory
-    "reconciler.service.preview -> reconciler.controller.round",  # a type, which is not imported when it runs
+    "reconciler.records.preview -> reconciler.controller.round",  # a type, which is not imported when it runs
 }
 FUNCTIONS_WITH_EFFECTS = {"open", "input", "print", "exec", "eval", "compile", "__import__"}
 METHODS_WITH_EFFECTS = {
@@ -107,7 +109,7 @@ def test_every_codec_and_everything_that_decides_is_held_pure() -> None:
     }
     assert modules
     assert modules <= pure
-    assert {"reconciler.plan", "reconciler.model", "reconciler.desired.compile", "reconciler.service.intent"} <= pure
+    assert {"reconciler.plan", "reconciler.model", "reconciler.desired.compile", "reconciler.records.intent"} <= pure
 
 
 def test_a_topology_is_refused_where_it_is_read_and_nowhere_later() -> None:

@@ -15,7 +15,7 @@ from reconciler.errors import (
     is_recoverable,
 )
 from reconciler.model.status import Obstacle
-from reconciler.service.envelope import answer
+from reconciler.usecases.envelope import answer
 
 
 def every_class() -> list[type[ClusterError]]:

@@ -16,8 +16,8 @@ from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseC
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
-    from reconciler.service.plan_view import PlanView
-    from reconciler.service.preview import Preview
+    from reconciler.records.plan_view import PlanView
+    from reconciler.records.preview import Preview
 
 CHANGES = 2
 
@@ -63,7 +63,7 @@ def apply(
     wanted = given(topology, manner)
 
     async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.service.clusters import Approval, unseen
+        from reconciler.usecases.clusters import Approval, unseen
 
         return await use.clusters.apply(
             wanted,
@@ -123,7 +123,7 @@ def rollback(
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
     async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.service.clusters import Approval, unseen
+        from reconciler.usecases.clusters import Approval, unseen
 
         return await use.clusters.rollback(
             cluster,
@@ -158,7 +158,7 @@ def adopt(
     wanted = given(topology, manner) if topology is not None else None
 
     async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.service.proposal import Approval
+        from reconciler.records.proposal import Approval
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.adopt(cluster, wanted, approval=approval, progress=use.progress)
@@ -298,7 +298,7 @@ def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
     """Print what would be done, and end with the exit code that says whether there is anything."""
 
     async def work(use: UseCases) -> "PlanView":
-        from reconciler.service.plan_view import plan_view
+        from reconciler.records.plan_view import plan_view
 
         return plan_view(await think(use))
 
@@ -341,7 +341,7 @@ def _show_node(node: "NodeStatus") -> None:
 
 def _show_preview(preview: "Preview") -> None:
     from reconciler.frontends.cli.plan_text import print_plan
-    from reconciler.service.plan_view import plan_view
+    from reconciler.records.plan_view import plan_view
 
     with unheard():
         print_plan(plan_view(preview), short=True)

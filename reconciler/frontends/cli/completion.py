@@ -11,7 +11,7 @@ import typer
 from reconciler.errors import ClusterError
 
 if TYPE_CHECKING:
-    from reconciler.service.runtime import Runtime
+    from reconciler.runtime import Runtime
 
 
 def complete_cluster(incomplete: str) -> list[str]:
@@ -43,7 +43,7 @@ def complete_nodes(ctx: typer.Context, incomplete: str) -> list[str]:
 def complete_condition(incomplete: str) -> list[str]:
     """What can be waited for."""
     from reconciler.model.status import ConditionType
-    from reconciler.service.waiting_for import DELETE
+    from reconciler.usecases.waiting_for import DELETE
 
     return [name for name in (*(of.value for of in ConditionType), DELETE) if name.startswith(incomplete)]
 
@@ -74,7 +74,7 @@ def complete_artifact(incomplete: str) -> list[str]:
     """The registered artifacts whose ids begin so."""
 
     async def artifacts(runtime: "Runtime") -> list[str]:
-        from reconciler.service.artifacts import Artifacts
+        from reconciler.usecases.artifacts import Artifacts
 
         return [artifact.artifact_id for artifact in await Artifacts(runtime).listing()]
 
@@ -98,7 +98,7 @@ def _cluster(ctx: typer.Context) -> str:
 
 
 def _beginning(incomplete: str, names: "Callable[[Runtime], Awaitable[list[str]]]") -> list[str]:
-    from reconciler.service.runtime import Runtime
+    from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
 
     async def ask() -> list[str]:

@@ -14,7 +14,7 @@ from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
 from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
-    from reconciler.service.doctor import Examination
+    from reconciler.usecases.doctor import Examination
 
 app = Commands()
 
@@ -36,7 +36,7 @@ def doctor(
     """
 
     async def work(use: UseCases) -> "Examination":
-        from reconciler.service.doctor import examine
+        from reconciler.usecases.doctor import examine
 
         return await examine(use.runtime.settings, fix=fix)
 

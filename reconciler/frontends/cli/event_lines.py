@@ -9,7 +9,7 @@ from reconciler.frontends.cli.output import emit, plain, quiet_pipe
 from reconciler.frontends.cli.spelling import spelled
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line
-from reconciler.service.events import ClusterEvent
+from reconciler.usecases.events import ClusterEvent
 
 
 def show_events(events: Sequence[ClusterEvent]) -> None:

@@ -17,8 +17,8 @@ from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
 
 if TYPE_CHECKING:
     from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
-    from reconciler.service.fault_verification import FaultVerification
-    from reconciler.service.faults import Healed
+    from reconciler.usecases.fault_verification import FaultVerification
+    from reconciler.usecases.faults import Healed
 
 app = Commands()
 fault = Commands(help="Break the network between nodes, exactly as asked, and heal it.", no_args_is_help=True)
@@ -281,7 +281,7 @@ def verify(
     from reconciler.frontends.cli.fault_tables import show_verification
 
     async def work(use: UseCases) -> "FaultVerification":
-        from reconciler.service.fault_verification import FaultVerifier
+        from reconciler.usecases.fault_verification import FaultVerifier
 
         return await FaultVerifier(use.runtime).verify(cluster, nodes or (), count=count)
 

@@ -14,7 +14,7 @@ from reconciler.frontends.cli.session import Manner, UseCases, present
 from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
-    from reconciler.service.images import BuiltImage
+    from reconciler.usecases.images import BuiltImage
 
 app = Commands()
 image = Commands(help="Make guest images.", no_args_is_help=True)
@@ -52,7 +52,7 @@ def build(
     target = Path(path).absolute() if path else None
 
     async def work(_use: UseCases) -> "BuiltImage":
-        from reconciler.service.images import DEFAULT_TARGET, build_image
+        from reconciler.usecases.images import DEFAULT_TARGET, build_image
 
         return await build_image(
             target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()

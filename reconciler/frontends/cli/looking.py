@@ -17,8 +17,8 @@ from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, Version
-    from reconciler.service.history import Change
-    from reconciler.service.validation import Validation
+    from reconciler.records.history import Change
+    from reconciler.usecases.validation import Validation
 
 app = Commands()
 
@@ -74,7 +74,7 @@ def handle(
     from reconciler.frontends.cli.tables import show_handle
 
     async def work(use: UseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
-        from reconciler.service.login import login_commands
+        from reconciler.usecases.login import login_commands
 
         return await use.inspection.handle(cluster, partial=partial), await login_commands(use.runtime, cluster)
 
@@ -90,7 +90,7 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Chan
     from reconciler.frontends.cli.tables import show_history
 
     async def work(use: UseCases) -> "list[Change]":
-        from reconciler.service.history import history_of
+        from reconciler.records.history import history_of
 
         return await history_of(use.runtime, cluster)
 
@@ -115,7 +115,7 @@ def validate(
     wanted = given(topology, manner)
 
     async def work(use: UseCases) -> "Validation":
-        from reconciler.service.validation import validate as check
+        from reconciler.usecases.validation import validate as check
 
         return await check(wanted, use.runtime.settings, with_files=not file_only)
 

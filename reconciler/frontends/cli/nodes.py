@@ -103,7 +103,7 @@ def ssh(
     remote = [command_line(words)] if words else []
 
     async def work(use: UseCases) -> list[str]:
-        from reconciler.service.login import login_command
+        from reconciler.usecases.login import login_command
 
         return await login_command(use.runtime, cluster, node, remote, terminal=terminal)
 

@@ -6,7 +6,7 @@ import typer
 
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.plan import Disruption
-from reconciler.service.plan_view import ActionView, PlanView
+from reconciler.records.plan_view import ActionView, PlanView
 
 _SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
 _COLORS = {"create": "green", "update": "yellow", "delete": "red"}

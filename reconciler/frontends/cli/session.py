@@ -18,19 +18,19 @@ from reconciler.frontends.cli.wording import in_commands
 if TYPE_CHECKING:
     from reconciler.desired.given import TopologyText
     from reconciler.model.results import ToolError, ToolResult
-    from reconciler.service.artifacts import Artifacts
-    from reconciler.service.clusters import Clusters
-    from reconciler.service.consoles import Consoles
-    from reconciler.service.deployment import Deployment
-    from reconciler.service.faults import Faults
-    from reconciler.service.inspection import Inspection
-    from reconciler.service.kernel_log import KernelLogs
-    from reconciler.service.nodes import Nodes
-    from reconciler.service.progress import Progress
-    from reconciler.service.runtime import Runtime
-    from reconciler.service.snapshot_upkeep import SnapshotUpkeep
-    from reconciler.service.snapshots import Snapshots
-    from reconciler.service.transfer import Transfers
+    from reconciler.progress import Progress
+    from reconciler.runtime import Runtime
+    from reconciler.usecases.artifacts import Artifacts
+    from reconciler.usecases.clusters import Clusters
+    from reconciler.usecases.consoles import Consoles
+    from reconciler.usecases.deployment import Deployment
+    from reconciler.usecases.faults import Faults
+    from reconciler.usecases.inspection import Inspection
+    from reconciler.usecases.kernel_log import KernelLogs
+    from reconciler.usecases.nodes import Nodes
+    from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
+    from reconciler.usecases.snapshots import Snapshots
+    from reconciler.usecases.transfer import Transfers
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ def actor() -> str:
 async def _answered(work: Work[T]) -> "tuple[ToolResult[T], ClusterError | None]":
     """The envelope, and beside it the error whose hint people get on a line of its own."""
     from reconciler.frontends.cli.logs import configure_logs
-    from reconciler.service.envelope import answer
+    from reconciler.usecases.envelope import answer
 
     configure_logs(log_options.get())
     causes: list[ClusterError] = []
@@ -138,8 +138,8 @@ async def _answered(work: Work[T]) -> "tuple[ToolResult[T], ClusterError | None]
 
 async def _serve(work: Work[T]) -> T:
     from reconciler.frontends.cli.logs import configure_logs
-    from reconciler.service.progress import Progress
-    from reconciler.service.runtime import Runtime
+    from reconciler.progress import Progress
+    from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
 
     settings = load_settings()
@@ -149,17 +149,17 @@ async def _serve(work: Work[T]) -> T:
 
 
 def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
-    from reconciler.service.artifacts import Artifacts
-    from reconciler.service.clusters import Clusters
-    from reconciler.service.consoles import Consoles
-    from reconciler.service.deployment import Deployment
-    from reconciler.service.faults import Faults
-    from reconciler.service.inspection import Inspection
-    from reconciler.service.kernel_log import KernelLogs
-    from reconciler.service.nodes import Nodes
-    from reconciler.service.snapshot_upkeep import SnapshotUpkeep
-    from reconciler.service.snapshots import Snapshots
-    from reconciler.service.transfer import Transfers
+    from reconciler.usecases.artifacts import Artifacts
+    from reconciler.usecases.clusters import Clusters
+    from reconciler.usecases.consoles import Consoles
+    from reconciler.usecases.deployment import Deployment
+    from reconciler.usecases.faults import Faults
+    from reconciler.usecases.inspection import Inspection
+    from reconciler.usecases.kernel_log import KernelLogs
+    from reconciler.usecases.nodes import Nodes
+    from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
+    from reconciler.usecases.snapshots import Snapshots
+    from reconciler.usecases.transfer import Transfers
 
     return UseCases(
         runtime=runtime,

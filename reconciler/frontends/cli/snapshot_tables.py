@@ -7,9 +7,9 @@ import typer
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.results import SnapshotDeleteResult, SnapshotInfo
-from reconciler.service.revert_losses import NodeLoss, RevertLosses
-from reconciler.service.snapshot_tree import SnapshotPlace, SnapshotTree
-from reconciler.service.snapshot_upkeep import Unneeded, UnneededLayer, Verification
+from reconciler.usecases.revert_losses import NodeLoss, RevertLosses
+from reconciler.usecases.snapshot_tree import SnapshotPlace, SnapshotTree
+from reconciler.usecases.snapshot_upkeep import Unneeded, UnneededLayer, Verification
 
 _STYLES = {"lost": "red"}
 _BYTES_PER_UNIT = 1024

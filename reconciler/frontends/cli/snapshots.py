@@ -16,9 +16,9 @@ from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseC
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, SnapshotDeleteResult, SnapshotInfo
-    from reconciler.service.revert_losses import RevertLosses
-    from reconciler.service.snapshot_tree import SnapshotTree
-    from reconciler.service.snapshot_upkeep import Unneeded, Verification
+    from reconciler.usecases.revert_losses import RevertLosses
+    from reconciler.usecases.snapshot_tree import SnapshotTree
+    from reconciler.usecases.snapshot_upkeep import Unneeded, Verification
 
 app = Commands()
 snapshot = Commands(help="Take a whole cluster back to where it was.", no_args_is_help=True)

@@ -20,7 +20,7 @@ from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
 
 if TYPE_CHECKING:
     from reconciler.model.status import Condition
-    from reconciler.service.events import ClusterEvent
+    from reconciler.usecases.events import ClusterEvent
 
 app = Commands()
 
@@ -80,7 +80,7 @@ def watch(
     log_options.set(replace(options, verbosity=max(1, options.verbosity), as_json=as_json or options.as_json))
 
     async def work(use: UseCases) -> None:
-        from reconciler.service.watching import watch as keep_watch
+        from reconciler.daemon.watching import watch as keep_watch
 
         settings = use.runtime.settings
         _collect_rarely()
@@ -126,7 +126,7 @@ def events(
     from reconciler.frontends.cli.event_lines import event_line, show_events
 
     async def work(use: UseCases) -> "list[ClusterEvent]":
-        from reconciler.service.events import events_of, follow_events
+        from reconciler.usecases.events import events_of, follow_events
 
         found = await events_of(use.runtime, cluster)
         if not follow:
@@ -161,7 +161,7 @@ def wait_for(
     """Wait until a condition of a cluster holds; fails when it does not in time. Changes nothing."""
 
     async def work(use: UseCases) -> "Condition | None":
-        from reconciler.service.waiting_for import wait_for as wait_until
+        from reconciler.usecases.waiting_for import wait_for as wait_until
 
         return await wait_until(use.runtime, cluster, condition, timeout_s=timeout, progress=use.progress)
 

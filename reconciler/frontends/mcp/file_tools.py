@@ -11,7 +11,7 @@ from reconciler.frontends.mcp.values import AsNumber
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.results import ToolResult
 from reconciler.model.transfer import TransferResult
-from reconciler.service.host_paths import absolute
+from reconciler.usecases.host_paths import absolute
 
 HostPath = Annotated[
     str, Field(min_length=1, max_length=4096, description="Absolute path on the server's host, of a file or directory.")

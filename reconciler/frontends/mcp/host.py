@@ -14,22 +14,22 @@ from reconciler.errors import ClusterError
 from reconciler.frontends.mcp.caller import Caller
 from reconciler.frontends.mcp.logs import log_to_stderr
 from reconciler.model.results import ClusterStatus, NodeStatus, ToolResult
-from reconciler.service import envelope
-from reconciler.service.artifacts import Artifacts
-from reconciler.service.clusters import Approval, Clusters
-from reconciler.service.consoles import Consoles
-from reconciler.service.deployment import Deployment
-from reconciler.service.faults import Faults
-from reconciler.service.host_paths import reach_of_tools
-from reconciler.service.inspection import Inspection
-from reconciler.service.kernel_log import KernelLogs
-from reconciler.service.nodes import Nodes
-from reconciler.service.plan_view import PlanView, plan_view
-from reconciler.service.progress import Progress
-from reconciler.service.runtime import Runtime
-from reconciler.service.snapshots import Snapshots
-from reconciler.service.transfer import Transfers
+from reconciler.progress import Progress
+from reconciler.records.plan_view import PlanView, plan_view
+from reconciler.runtime import Runtime
 from reconciler.settings import LogLevel, load_settings
+from reconciler.usecases import envelope
+from reconciler.usecases.artifacts import Artifacts
+from reconciler.usecases.clusters import Approval, Clusters
+from reconciler.usecases.consoles import Consoles
+from reconciler.usecases.deployment import Deployment
+from reconciler.usecases.faults import Faults
+from reconciler.usecases.host_paths import reach_of_tools
+from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.kernel_log import KernelLogs
+from reconciler.usecases.nodes import Nodes
+from reconciler.usecases.snapshots import Snapshots
+from reconciler.usecases.transfer import Transfers
 
 T = TypeVar("T")
 

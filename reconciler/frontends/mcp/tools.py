@@ -50,7 +50,7 @@ from reconciler.model.results import (
     NodeStatus,
     ToolResult,
 )
-from reconciler.service.plan_view import PlanView
+from reconciler.records.plan_view import PlanView
 
 LOOKS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)

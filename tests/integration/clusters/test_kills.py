@@ -12,7 +12,7 @@ import libvirt
 import pytest
 
 from reconciler.model.record import StopMode
-from reconciler.service import intent
+from reconciler.records import intent
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, end, kill_at_every_boundary, run, run_in_child, wait_for
 

@@ -20,7 +20,7 @@ from reconciler.model import names
 from reconciler.model.faults import CutMode, Groups, ImpairRequest, One, PartitionRequest
 from reconciler.model.links import FirewallChoice, Impairment
 from reconciler.model.record import StopMode
-from reconciler.service import intent
+from reconciler.records import intent
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, kill_at_every_boundary, run, run_in_child, wait_for
 from tests.waiting import PATIENCE_S

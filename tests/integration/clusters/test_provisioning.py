@@ -8,7 +8,7 @@ from reconciler.errors import ErrorCode, OperationTimeout, ProvisioningFailed
 from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.model.status import ConditionType
-from reconciler.service.waiting_for import wait_for
+from reconciler.usecases.waiting_for import wait_for
 from tests.integration.bed import Bed, Session
 from tests.waiting import eventually
 

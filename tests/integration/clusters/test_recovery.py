@@ -19,9 +19,9 @@ from reconciler.errors import (
 )
 from reconciler.model.record import StopMode, WantedPower
 from reconciler.model.status import ConditionStatus
-from reconciler.service.progress import Progress
-from reconciler.service.proposal import Approval
-from reconciler.service.waiting_for import wait_for
+from reconciler.progress import Progress
+from reconciler.records.proposal import Approval
+from reconciler.usecases.waiting_for import wait_for
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import run
 from tests.integration.snapshots.films import small_nodes

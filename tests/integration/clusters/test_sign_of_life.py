@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ClusterError, ErrorCode
+from reconciler.health import sign_of_life
 from reconciler.model.document import Unknown
 from reconciler.model.life_signs import LifeSigns
 from reconciler.model.names import console_path
 from reconciler.model.record import StopMode
 from reconciler.observe.life_signs import observe_life_signs
-from reconciler.service import sign_of_life
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import small_nodes
 

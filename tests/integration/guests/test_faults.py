@@ -18,9 +18,9 @@ from reconciler.faults.verify import Verdict
 from reconciler.model.faults import CutMode, Direction, PartitionRequest, ShapeName
 from reconciler.model.links import FirewallChoice, Impairment
 from reconciler.model.names import tap_name
-from reconciler.service.fault_verification import FaultVerifier
-from reconciler.service.faults import Faults
-from reconciler.service.runtime import Runtime
+from reconciler.runtime import Runtime
+from reconciler.usecases.fault_verification import FaultVerifier
+from reconciler.usecases.faults import Faults
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, SharedCluster

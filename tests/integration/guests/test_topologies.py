@@ -8,7 +8,7 @@ import pytest
 from reconciler.desired.given import TopologyText
 from reconciler.guest.keys import generate_client_key
 from reconciler.model.results import DomainState
-from reconciler.service.runtime import Runtime
+from reconciler.runtime import Runtime
 from reconciler.settings import Settings, load_settings
 from tests.integration.bed import Session
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S

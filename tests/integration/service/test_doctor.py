@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.service.doctor import CheckResult, Verdict, apply_fixes, run_checks
 from reconciler.settings import Settings
+from reconciler.usecases.doctor import CheckResult, Verdict, apply_fixes, run_checks
 from tests.integration.bed import Bed
 from tests.lab.daemons import start_libvirtd, stop_libvirtd
 

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import ClusterNotFound, RevertFailed, SnapshotExists, SnapshotLost, SnapshotNotFound
 from reconciler.host.cloud_init.driver import read_host_key
-from reconciler.service.proposal import Approval
+from reconciler.records.proposal import Approval
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 
 CLUSTER = "film"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from reconciler.controller.leavings import remove_leavings
 from reconciler.files.locks import locked
-from reconciler.service.login import known_hosts_path
 from reconciler.settings import Settings
+from reconciler.usecases.login import known_hosts_path
 
 
 def leave(settings: Settings, cluster: str) -> set[Path]:

@@ -12,7 +12,7 @@ from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import CutPower, Plan
 from reconciler.model.record import BootSpec, ClusterRecord, StopMode
 from reconciler.plan.planner import plan
-from reconciler.service import intent
+from reconciler.records import intent
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
 from tests.simulation.worlds import CLUSTER, cluster_spec, compiled, node_spec

@@ -6,7 +6,7 @@ from reconciler.desired.left_off import ending, left_off, with_left_off
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.record import ClusterRecord, Deletion, StopMode, WantedPower
 from reconciler.model.topology import RestartPolicy
-from reconciler.service import intent
+from reconciler.records import intent
 from tests.simulation.worlds import CLUSTER, cluster_spec, node_spec
 
 

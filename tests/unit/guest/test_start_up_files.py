@@ -12,8 +12,8 @@ from reconciler.guest import transfer
 from reconciler.guest.openssh import write_known_hosts
 from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, render_rsync_upload
+from reconciler.observe.node_visit import LOOK_COMMAND, parse_visit
 from reconciler.process import run
-from reconciler.service.node_visit import LOOK_COMMAND, parse_visit
 from tests.sshd import Sshd
 from tests.waiting import PATIENCE_S
 

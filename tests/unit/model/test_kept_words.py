@@ -8,7 +8,7 @@ from reconciler.errors import InvalidArgument
 from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.prose import TOLD_LIMIT
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.service import artifacts
+from reconciler.usecases import artifacts
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = "begin" + "x" * 10_000_000 + "end"

@@ -1,7 +1,7 @@
 """What the doctor says, and how it ends."""
 
 from reconciler.frontends.cli.doctor import examination_lines
-from reconciler.service.doctor import CheckResult, Examination, Repair, Verdict
+from reconciler.usecases.doctor import CheckResult, Examination, Repair, Verdict
 
 from .conftest import Invoke
 

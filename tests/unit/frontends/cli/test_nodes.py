@@ -15,7 +15,7 @@ from reconciler.frontends.cli.nodes import Target, command_line, parse_environme
 from reconciler.frontends.cli.outlet import Outlet
 from reconciler.guest.command import OnOutput
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
-from reconciler.service.nodes import Nodes
+from reconciler.usecases.nodes import Nodes
 
 
 def result(stdout: str = "", stderr: str = "", **more: object) -> ExecResult:

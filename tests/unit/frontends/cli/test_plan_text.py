@@ -7,7 +7,7 @@ from reconciler.errors import ErrorCode
 from reconciler.frontends.cli.plan_text import plan_lines
 from reconciler.model.plan import Disruption
 from reconciler.model.status import Obstacle
-from reconciler.service.plan_view import ActionView, ChangeName, MemoryFate, PlanSummary, PlanView
+from reconciler.records.plan_view import ActionView, ChangeName, MemoryFate, PlanSummary, PlanView
 
 NOTHING = PlanSummary(create=0, update=0, delete=0, restarts=(), recreates=(), data_loss=())
 

@@ -24,9 +24,9 @@ from reconciler.model.results import (
     SnapshotNodeInfo,
 )
 from reconciler.model.snapshot import SnapshotPower
-from reconciler.service.revert_losses import NodeLoss, RevertLosses
-from reconciler.service.snapshot_tree import SnapshotPlace, SnapshotTree
-from reconciler.service.snapshot_upkeep import SnapshotCheck, Unneeded, UnneededLayer, Verification
+from reconciler.usecases.revert_losses import NodeLoss, RevertLosses
+from reconciler.usecases.snapshot_tree import SnapshotPlace, SnapshotTree
+from reconciler.usecases.snapshot_upkeep import SnapshotCheck, Unneeded, UnneededLayer, Verification
 
 TAKEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MIB = 1024**2

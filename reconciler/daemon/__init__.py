@@ -1,0 +1,1 @@
+"""The controller as a service: it watches, repairs, counts and tells the service manager."""

@@ -1,0 +1,72 @@
+"""What a process that was left behind does: it waits, then heals. While it waits it holds nothing but its own lock."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from reconciler.errors import ClusterError, ClusterNotFound, FaultNotFound
+from reconciler.runtime import Runtime
+from reconciler.store.lease import Lease
+from reconciler.usecases.faults import Faults
+
+log = structlog.get_logger(__name__)
+
+ACTOR = "healer"
+LONGEST_SLEEP_S = 1.0
+"""How late a fault may be noticed that was asked for after the healer fell asleep, and that ends sooner."""
+
+RETRY_S = 5.0
+TRIES = 60
+"""A libvirt that is restarted is back within minutes; after that, the next round of anybody heals."""
+
+
+async def heal_in_time(runtime: Runtime, cluster: str) -> None:
+    """Heal the cluster's faults as their times come; return when none will come any more, or another one does it."""
+    lock = Lease(runtime.settings.state_dir / "healers" / f"{cluster}.lock", purpose=ACTOR)
+    # Whoever asked for a fault while we held the lock relies on us, also when we were about to end.
+    while await _next_expiry(runtime, cluster) is not None and lock.try_acquire():
+        try:
+            await _heal_until_none_is_left(runtime, cluster)
+        finally:
+            lock.release(remove=True)
+
+
+async def heal_when_closed(runtime: Runtime, cluster: str, handle: str, lifeline: int) -> None:
+    """Heal one fault when the other end of the pipe `lifeline` is closed, unless that was done already."""
+    await asyncio.to_thread(os.read, lifeline, 1)
+    record = await runtime.store.get(cluster)
+    if record is not None and handle in record.faults:
+        await _persistently(cluster, lambda: Faults(runtime, actor=ACTOR).heal(cluster, handle))
+
+
+async def _heal_until_none_is_left(runtime: Runtime, cluster: str) -> None:
+    while (expiry := await _next_expiry(runtime, cluster)) is not None:
+        left_s = (expiry - datetime.now(UTC)) / timedelta(seconds=1)
+        if left_s > 0:
+            await asyncio.sleep(min(left_s, LONGEST_SLEEP_S))
+        else:
+            await _persistently(cluster, lambda: Faults(runtime, actor=ACTOR).expire(cluster))
+
+
+async def _next_expiry(runtime: Runtime, cluster: str) -> datetime | None:
+    record = await runtime.store.get(cluster)
+    expiries = [fault.expires_at for fault in record.faults.values() if fault.expires_at] if record else []
+    return min(expiries, default=None)
+
+
+async def _persistently(cluster: str, heal: Callable[[], Awaitable[object]]) -> None:
+    for attempt in range(1, TRIES + 1):
+        try:
+            await heal()
+        except (ClusterNotFound, FaultNotFound):
+            return  # destroyed, or healed by somebody meanwhile
+        except ClusterError as error:
+            log.warning("not_healed_yet", cluster=cluster, attempt=attempt, cause=str(error))
+            await asyncio.sleep(RETRY_S)
+        else:
+            log.info("healed", cluster=cluster)
+            return
+    log.error("not_healed", cluster=cluster, attempts=TRIES)

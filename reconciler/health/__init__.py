@@ -1,0 +1,1 @@
+"""How nodes are: whether they take logins, whether their kernels and cloud-init are well."""

@@ -1,0 +1,167 @@
+"""What one visit to a node over SSH tells of it: its modules, and whether its kernel is well."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from reconciler.apart.work import apart, in_memory
+from reconciler.errors import ClusterError, OperationFailed
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.kernel_log import parse_kernel_buffer
+from reconciler.health.provisioning import node_condition
+from reconciler.health.sign_of_life import Quiet
+from reconciler.kernel_log.answers import first_bad_in_buffer, first_bad_on_console
+from reconciler.model.kernel_log import KernelEvent
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import ExecResult
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.observe.console import ConsolePlace, console_end, observe_console
+from reconciler.observe.node_visit import LOOK_COMMAND, READING_COMMAND, Visit, parse_visit
+from reconciler.observe.quiet_kernels import KernelState
+from reconciler.records.access import addresses
+from reconciler.runtime import Runtime
+
+OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
+_LEAST_S = 0.1
+"""What is left for a reading, however long the look before it took: a node that let us look has answered."""
+
+_OVERWRITTEN = "LogOverwritten"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A node that answered."""
+
+    modules: tuple[str, ...]
+    kernel: KernelState
+    provisioned: Condition
+    artifact_id: str | None = None
+
+
+async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: float) -> Probe | ClusterError:
+    """Visit a node; the error where it does not answer in time.
+
+    The kernel's whole log is read unless it was read a moment ago and nothing tells that there is news in it.
+    """
+    (address,) = addresses(record, [node])
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        if runtime.quiet_kernels.has(address):
+            seen = await _visit(runtime, address, LOOK_COMMAND, timeout_s)
+            kernel = await runtime.quiet_kernels.still(address, seen.vitals)
+            if kernel is not None:
+                return _probe_of(seen, kernel)
+        return await _read(runtime, record, address, max(_LEAST_S, deadline_s - time.monotonic()))
+    except ClusterError as error:
+        return error
+
+
+async def console_state(record: ClusterRecord, node: str) -> KernelState:
+    """The condition of a kernel that does not answer, as far as its console tells: what it does not show is unknown."""
+    try:
+        async with in_memory():
+            text = await observe_console(record, node)
+            event, _ = await apart(len(text.content), first_bad_on_console, text.content)
+    except ClusterError as error:
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, datetime.now(UTC)))
+    if event is None:
+        said = "no answer over SSH, and nothing bad on the console"
+        said += "" if text.whole else ", of which older parts are gone"
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
+    return _ill(event, text.written_at)
+
+
+def silent_state(found: Quiet) -> KernelState:
+    """The condition of a kernel of which nothing was ever seen: what its console shows is of an earlier run."""
+    return KernelState(_condition(ConditionStatus.UNKNOWN, "NoSignOfLife", found.told, found.since))
+
+
+async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> Visit:
+    limit = OUTPUT_LIMIT_BYTES
+    answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=limit, own=True)
+    return parse_visit(answer, datetime.now(UTC))
+
+
+async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, timeout_s: float) -> Probe:
+    """A visit that reads the whole log; where the console's log ended is noted before, so that nothing is between."""
+    console = await asyncio.to_thread(_console_end, record, address.node)
+    seen = await _visit(runtime, address, READING_COMMAND, timeout_s)
+    kernel = await judge_buffer(seen.log, address.node)
+    if kernel.condition.reason == _OVERWRITTEN:
+        kernel = await _with_console(record, address.node, kernel)
+    runtime.quiet_kernels.learn(address, kernel, seen.vitals, console)
+    return _probe_of(seen, kernel)
+
+
+def _probe_of(seen: Visit, kernel: KernelState) -> Probe:
+    booted = seen.vitals.booted.replace(microsecond=0) if seen.vitals else datetime.now(UTC)
+    return Probe(seen.modules, kernel, node_condition(seen.provisioning, booted), seen.artifact_id)
+
+
+def _console_end(record: ClusterRecord, node: str) -> ConsolePlace | None:
+    try:
+        return console_end(record, node)
+    except OperationFailed:
+        return None
+
+
+async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -> KernelState:
+    """The condition of a kernel whose buffer is clean, but has lost its beginning."""
+    try:
+        async with in_memory():
+            text = await observe_console(record, node)
+            event, whole_boot = await apart(len(text.content), first_bad_on_console, text.content)
+    except ClusterError:
+        return kernel
+    return judge_overwritten(kernel, event, whole_boot=whole_boot)
+
+
+def judge_overwritten(kernel: KernelState, event: KernelEvent | None, *, whole_boot: bool) -> KernelState:
+    """What the console adds to a buffer that has lost its beginning: it clears the kernel only with a whole boot."""
+    booted = kernel.condition.last_transition
+    if event is not None:
+        return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
+    if not whole_boot:
+        return kernel
+    said = "older lines were overwritten in the kernel's buffer; the console shows nothing bad since the boot"
+    return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", said, booted))
+
+
+async def judge_buffer(answer: ExecResult, node: str) -> KernelState:
+    """What a reading of the kernel's buffer tells; unknown where it is none."""
+    now = datetime.now(UTC)
+    try:
+        buffer = parse_kernel_buffer(answer, node)
+    except ClusterError as error:
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, now))
+    if buffer is None:
+        said = "the kernel log was overwritten while it was read"
+        return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, now))
+    event, more = await apart(len(buffer.records), first_bad_in_buffer, buffer.records)
+    return _state_since(boot_moment(now, buffer.uptime_s), event, whole=not (buffer.wrapped or more))
+
+
+def boot_moment(read_at: datetime, uptime_s: float) -> datetime:
+    """When a kernel was booted that said so, to the second: how long the answer took makes no other moment of it."""
+    return (read_at - timedelta(seconds=uptime_s - 0.5)).replace(microsecond=0)
+
+
+def _state_since(booted: datetime, event: KernelEvent | None, *, whole: bool) -> KernelState:
+    if event is not None:
+        return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
+    if not whole:
+        said = "older lines were overwritten in the kernel's buffer before they were read; the rest is clean"
+        return KernelState(_condition(ConditionStatus.UNKNOWN, _OVERWRITTEN, said, booted))
+    return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", "", booted))
+
+
+def _ill(event: KernelEvent, since: datetime) -> KernelState:
+    reason = "".join(word.capitalize() for word in event.kind.split("_"))
+    return KernelState(_condition(ConditionStatus.FALSE, reason, event.summary, since), event)
+
+
+def _condition(status: ConditionStatus, reason: str, message: str, since: datetime) -> Condition:
+    return Condition(
+        type=ConditionType.KERNEL_HEALTHY, status=status, reason=reason, message=message, last_transition=since
+    )

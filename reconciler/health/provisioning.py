@@ -1,0 +1,123 @@
+"""Whether cloud-init has done its work on the nodes: as a condition of each, and waited for."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.provisioning import OUTPUT_PATH, PROVISIONING_COMMAND, Provisioning, Stage, parse_provisioning
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import DomainState
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.progress import Progress
+from reconciler.records.access import addresses
+from reconciler.runtime import Runtime
+from reconciler.together import together
+
+LOOK_TIMEOUT_S = 5.0
+"""How long a node is given to say how far it is, before it is asked again."""
+
+_LEAST_S = 0.1
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 2.0
+_STATUS = {
+    Stage.RUNNING: ConditionStatus.FALSE,
+    Stage.FAILED: ConditionStatus.FALSE,
+    Stage.DONE: ConditionStatus.TRUE,
+    Stage.DISABLED: ConditionStatus.TRUE,
+    Stage.ABSENT: ConditionStatus.TRUE,
+    Stage.UNKNOWN: ConditionStatus.UNKNOWN,
+}
+_READ_THE_LOG = f"`tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what went wrong"
+
+
+def with_user_data(record: ClusterRecord, nodes: Iterable[str]) -> list[str]:
+    """Those of `nodes` of which a user said what cloud-init is to do."""
+    return [name for name in nodes if record.spec.nodes[name].user_data]
+
+
+def node_condition(found: Provisioning, booted: datetime) -> Condition:
+    """What a node that was booted then tells, as its condition."""
+    message = f"{found.message} (see {OUTPUT_PATH} there)" if found.stage is Stage.FAILED else found.message
+    return _condition(_STATUS[found.stage], found.stage.value, message, found.since or booted)
+
+
+def unseen_condition(state: DomainState, cause: str, since: datetime) -> Condition:
+    """The condition of a node that could not be asked."""
+    off = state in {DomainState.SHUT_OFF, DomainState.PAUSED, DomainState.CRASHED}
+    return _condition(ConditionStatus.UNKNOWN, "NotRunning" if off else "NotObserved", cause, since)
+
+
+async def wait_until_provisioned(
+    runtime: Runtime,
+    record: ClusterRecord,
+    nodes: Iterable[str],
+    *,
+    since_s: float,
+    timeout_s: float,
+    progress: Progress,
+) -> None:
+    """Return when cloud-init has done its work on each of `nodes`; the time runs since `since_s` (monotonic).
+
+    Raises `ProvisioningFailed` as soon as it has failed on one, and `OperationTimeout`, naming the nodes.
+    """
+    until_s, pause_s = since_s + timeout_s, _FIRST_PAUSE_S
+    waiting = {address.node: address for address in addresses(record, list(nodes))}
+    while waiting:
+        found = await _ask(runtime, waiting.values(), min(LOOK_TIMEOUT_S, max(until_s - time.monotonic(), _LEAST_S)))
+        for node in [node for node, of in found.items() if _STATUS[of.stage] is ConditionStatus.TRUE]:
+            progress.report(f"{node}: {found.pop(node).message or 'provisioned'}")
+            del waiting[node]
+        if failed := {node: of for node, of in found.items() if of.stage is Stage.FAILED}:
+            raise _failed(failed)
+        left_s = until_s - time.monotonic()
+        if waiting and left_s <= 0:
+            raise _late(found, timeout_s)
+        await asyncio.sleep(min(pause_s, max(left_s, 0.0)) if waiting else 0)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def not_yet_provisioned(runtime: Runtime, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, str]:
+    """Those of `nodes` on which cloud-init has not done its work, or does not say so, and what they say instead."""
+    found = await _ask(runtime, addresses(record, list(nodes)), LOOK_TIMEOUT_S)
+    return {node: of.message for node, of in found.items() if _STATUS[of.stage] is not ConditionStatus.TRUE}
+
+
+async def _ask(runtime: Runtime, targets: Iterable[GuestAddress], timeout_s: float) -> dict[str, Provisioning]:
+    """How far each node is; one that does not answer is unknown, whatever the cause, which may be a reboot."""
+
+    async def ask(address: GuestAddress) -> Provisioning:
+        try:
+            answer = await runtime.ssh.run(address, PROVISIONING_COMMAND, timeout_s=timeout_s, own=True)
+        except ClusterError as error:
+            return Provisioning(Stage.UNKNOWN, error.message)
+        return parse_provisioning(answer.stdout)[0]
+
+    chosen = list(targets)
+    return dict(zip((of.node for of in chosen), await together(*map(ask, chosen)), strict=True))
+
+
+def _failed(failed: Mapping[str, Provisioning]) -> ProvisioningFailed:
+    causes = "; ".join(f"{node}: {of.message}" for node, of in failed.items())
+    return ProvisioningFailed(
+        f"the nodes run, but cloud-init failed on {causes}",
+        node=next(iter(failed)) if len(failed) == 1 else None,
+        hint=f"{_READ_THE_LOG}; a mended `user_data` is carried out by a node's first boot only, so make it again",
+    )
+
+
+def _late(found: Mapping[str, Provisioning], timeout_s: float) -> OperationTimeout:
+    causes = "; ".join(f"{node}: {of.message}" for node, of in found.items())
+    return OperationTimeout(
+        f"not provisioned within {timeout_s:g} s: {causes}",
+        node=next(iter(found)) if len(found) == 1 else None,
+        hint="the nodes run on: `cluster_start` waits longer;"
+        f" `tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what cloud-init does",
+    )
+
+
+def _condition(status: ConditionStatus, reason: str, message: str, since: datetime) -> Condition:
+    return Condition(
+        type=ConditionType.PROVISIONED, status=status, reason=reason, message=message, last_transition=since
+    )

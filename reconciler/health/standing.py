@@ -1,0 +1,131 @@
+"""Nodes that do not run or take no login, as errors: what each does instead, why, and what helps."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reconciler.desired.left_off import ends_that_stay
+from reconciler.errors import ClusterNotRunning, SshTimeout
+from reconciler.guest.connections import NoLogin
+from reconciler.health.sign_of_life import quiet
+from reconciler.host.libvirt.driver import FoundDomain
+from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
+from reconciler.model.record import ClusterRecord, WantedPower
+from reconciler.model.results import DomainState
+from reconciler.model.topology import RestartPolicy
+from reconciler.observe.life_signs import observe_life_signs
+from reconciler.plan.standstill import KVM_CANNOT, NOT_RESUMABLE, ended_unexpectedly, halt_of, why
+
+DOMAIN_STATES = {
+    PowerState.RUNNING: DomainState.RUNNING,
+    PowerState.STOPPING: DomainState.RUNNING,
+    PowerState.PAUSED: DomainState.PAUSED,
+    PowerState.BLOCKED: DomainState.PAUSED,
+    PowerState.CRASHED: DomainState.CRASHED,
+    PowerState.OFF: DomainState.SHUT_OFF,
+}
+
+
+_UP = frozenset({PowerState.RUNNING, PowerState.PAUSED, PowerState.BLOCKED, PowerState.CRASHED})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a node does; `halt` is why it does not run, where that is known."""
+
+    state: DomainState
+    halt: Halt | Unknown | None = None
+    virt_type: str = ""
+
+    @classmethod
+    def of(cls, domain: FoundDomain | None) -> "Standing":
+        """That of a node with this domain; of one without, or with one that is not ours, nothing is known."""
+        if domain is None or domain.record is None:
+            return cls(DomainState.UNKNOWN)
+        halt = halt_of(Power(state=domain.state, halt=domain.halt))
+        return cls(DOMAIN_STATES[domain.state], halt, domain.record.domain.virt_type)
+
+    @property
+    def told(self) -> str:
+        """In words, to be put after the node's name."""
+        if self.state is DomainState.UNKNOWN:
+            return "is not running: it has no machine"
+        if self.state is DomainState.SHUT_OFF:
+            ended = ended_unexpectedly(self.halt)
+            return f"is not running: {ended}" if ended else "is not running, but shut off"
+        if self.halt is None:
+            return "is running"
+        if isinstance(self.halt, Halt) and self.halt.reason is HaltReason.USER:
+            return "is not running, but paused"
+        return f"is not running: it {why(self.halt)}"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a start has it run on; where not it is evidence, which a start leaves alone."""
+        return not (isinstance(self.halt, Halt) and self.halt.reason in NOT_RESUMABLE)
+
+
+def not_running(cluster: str, down: Mapping[str, Standing]) -> ClusterNotRunning:
+    """The error for nodes that would have to run, with what they do instead."""
+    told = ", ".join(f"{node} {standing.told}" for node, standing in down.items())
+    return ClusterNotRunning(
+        f"cluster {cluster!r}: {told}",
+        node=next(iter(down)) if len(down) == 1 else None,
+        hint=_remedy(down),
+    )
+
+
+def no_login(node: str, standing: Standing, timeout_s: float) -> SshTimeout:
+    """The error for a node that was to take a login and does not even run."""
+    told = f"no SSH login within {timeout_s:g} s: {node} {standing.told}"
+    return SshTimeout(told, node=node, hint=_remedy({node: standing}))
+
+
+def unlike_wanted(wanted: WantedPower, restart: RestartPolicy, power: Power | Unknown | None) -> str | None:
+    """What a node does that is not as wanted, and what helps; None where it is so, or stands still, which is told.
+
+    That it ended by itself is told of a node that stays off because of it, too.
+    """
+    if power is None:
+        return "it has no machine; `cluster_apply` makes it"
+    if isinstance(power, Unknown):
+        return f"what it does is not known: {power.unknown}"
+    if power.state in _UP and wanted is WantedPower.OFF:
+        return "it runs, and is wanted off; `cluster_stop` turns it off"
+    if power.state is not PowerState.OFF:
+        return "it is on its way down" if power.state is PowerState.STOPPING else None
+    halt = halt_of(power)
+    ended = isinstance(halt, Halt) and halt.reason in ends_that_stay(restart)
+    if wanted is WantedPower.OFF and not ended:
+        return None
+    stays = f", and stays off (`restart: {restart}`)" if ended else ""
+    return f"it {why(halt) if halt else 'is off'}{stays}; `cluster_start` boots it"
+
+
+async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDomain | None) -> SshTimeout:
+    """The same error, with what the host has seen of the node where that runs."""
+    if domain is None or domain.record is None or domain.state is not PowerState.RUNNING:
+        return error
+    found = quiet(await observe_life_signs(record, domain.record.mark.node), domain.record.domain)
+    return SshTimeout(f"{error.message}; {found.told}", node=error.node, hint=found.hint) if found else error
+
+
+def _remedy(down: Mapping[str, Standing]) -> str:
+    stopped = [node for node, standing in down.items() if not standing.resumable]
+    others = [node for node in down if node not in stopped]
+    ways = [f"`node_crash` boots {', '.join(stopped)} again"] if stopped else []
+    if others:
+        ways.append(f"`cluster_start` {_effect(down[node] for node in others)}")
+    kvm = KVM_CANNOT if any(map(_kvm_failed, down.values())) else ""
+    return "; then ".join(ways) + kvm
+
+
+def _effect(standings: Iterable[Standing]) -> str:
+    chosen = list(standings)
+    them = "it" if len(chosen) == 1 else "them"
+    paused = all(of.state is DomainState.PAUSED for of in chosen)
+    return f"lets {them} run on" if paused else f"boots {them}"
+
+
+def _kvm_failed(standing: Standing) -> bool:
+    reason = standing.halt.reason if isinstance(standing.halt, Halt) else None
+    return standing.virt_type == "kvm" and reason is HaltReason.INTERNAL_ERROR

@@ -1,0 +1,1 @@
+"""Records as use cases read, change, preview and restore them."""

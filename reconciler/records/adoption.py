@@ -1,0 +1,67 @@
+"""Records that take over what is on the host, whoever made it. Pure."""
+
+from collections.abc import Set
+from pathlib import Path
+
+from reconciler.desired.marks import origins_in
+from reconciler.model.document import ClusterDocument
+from reconciler.model.record import UNSIGNED, ClusterRecord, Deletion
+from reconciler.records.intent import newest_revisions
+
+
+def taking_over(record: ClusterRecord, observed: ClusterDocument, *, of: Path | None = None) -> ClusterRecord:
+    """The record that knows everything of the cluster that is there, whoever made it.
+
+    With `of`, it is only what stores in that state directory have made, of which there is one at a time.
+    """
+    return _with_adopted(record, {UNSIGNED, *_keys(observed, of)})
+
+
+def on_disks_of_a_lost_store(record: ClusterRecord, observed: ClusterDocument, state_dir: Path) -> ClusterRecord:
+    """The record of a cluster that had none, with what is kept of one of before the store was lost.
+
+    Disks alone are taken up: machines and networks may be in use, and are adopted.
+    """
+    in_use = any(key.startswith(("domains/", "networks/")) for key in observed.marks)
+    return record if in_use else _with_adopted(record, _keys(observed, state_dir))
+
+
+def _with_adopted(record: ClusterRecord, keys: Set[str]) -> ClusterRecord:
+    return record.model_copy(update={"adopted": tuple(sorted({*record.adopted, *keys}))})
+
+
+def _keys(observed: ClusterDocument, state_dir: Path | None) -> frozenset[str]:
+    found = (of for of in origins_in(observed) if state_dir is None or Path(of.state_dir) == state_dir)
+    return frozenset(of.key for of in found)
+
+
+def counting_on(record: ClusterRecord, before: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """The record in place of one that is behind: no handle is given twice, nor a revision of a node that went."""
+    root, extra = newest_revisions(observed)
+    beyond = {
+        name: max(first, root.get(name, -1) + 1, extra.get(name, -1) + 1)
+        for name, first in before.first_revisions.items()
+        if name not in record.nodes
+    }
+    files = dict.fromkeys((*record.former_files, *before.former_files))
+    return record.model_copy(
+        update={
+            "fault_requests": before.fault_requests,
+            "first_revisions": beyond,
+            "former_files": tuple(path for path in files if path not in record.spec.extra_files),
+        }
+    )
+
+
+def by_marks_alone(record: ClusterRecord) -> ClusterRecord:
+    """The record of a cluster that goes whatever it has: it knows where to look, and counts nothing."""
+    spec = record.spec.model_copy(update={"nodes": {}})
+    files = (*record.former_files, *record.spec.extra_files)
+    return ClusterRecord(
+        cluster_name=record.cluster_name,
+        spec=spec,
+        nodes={},
+        former_files=files,
+        deletion=Deletion(remove_overlays=False),
+        adopted=(*record.adopted, UNSIGNED),
+    )

@@ -1,0 +1,40 @@
+"""A change that was planned and not written, as data. Pure."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reconciler.model.document import canonical
+from reconciler.model.plan import Plan
+from reconciler.model.record import ClusterRecord
+from reconciler.records.plan_hash import plan_hash
+from reconciler.store.patch import Patch, difference
+
+if TYPE_CHECKING:
+    from reconciler.controller.round import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A change that was thought through and not written: the record that it would make, and what would be done.
+
+    `drift` is what would be done without the change, because the host was changed since the record was applied.
+    """
+
+    before: ClusterRecord | None
+    after: ClusterRecord
+    difference: "Difference"
+    drift: Plan = field(default_factory=Plan)
+
+    @property
+    def plan(self) -> Plan:
+        return self.difference.plan
+
+    @property
+    def patch(self) -> Patch:
+        """What differs on the host, as RFC 6902."""
+        return difference(canonical(self.difference.observed), canonical(self.difference.desired))
+
+    @property
+    def hash(self) -> str:
+        """What names the change and all that it would do; the same wherever and whenever the same would be done."""
+        return plan_hash(self.before.generation if self.before else 0, self.after, self.plan, self.patch)

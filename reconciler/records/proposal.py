@@ -1,0 +1,127 @@
+"""A change that is thought through before it is written: what it would do, and whether that was agreed to."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.controller.controller import as_error
+from reconciler.controller.round import Difference
+from reconciler.desired.left_off import ending, left_off
+from reconciler.errors import ApprovalRequired, Conflict
+from reconciler.model.plan import DefineDomain, Disruption, Plan
+from reconciler.model.record import ClusterRecord, StopMode
+from reconciler.plan.consent import addresses_lost
+from reconciler.plan.planner import nodes_to_restart
+from reconciler.plan.standstill import way_back
+from reconciler.records import adoption, intent
+from reconciler.records.plan_view import AGREED_TO_BY, resource_address
+from reconciler.records.preview import Preview
+from reconciler.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the caller accepts that a change costs."""
+
+    restart: bool = False
+    data_loss: bool = False
+
+    def covers(self, disruption: Disruption) -> bool:
+        """Whether what costs that much may be done."""
+        agreed_to = {None: True, "allow_restart": self.restart, "allow_data_loss": self.data_loss}
+        return agreed_to[AGREED_TO_BY.get(disruption)]
+
+
+NOTHING_AGREED = Approval()
+
+_SHOWN_LENGTH = 80
+
+
+async def thought_through(
+    runtime: Runtime, before: ClusterRecord | None, after: ClusterRecord, *, start: bool = False
+) -> Preview:
+    """What writing `after` over `before` would do; nodes that have to restart for it get a power cycle.
+
+    With `start`, which was asked for, nodes that stand still come to run again. The host is looked at once.
+    """
+    found = await runtime.rounds.compare(after)
+    if start and before is not None and (still := _with_way_back(before, after, found)) != after:
+        after, found = still, await runtime.rounds.compare(still, found.observed)
+    whole = _with_consequences(before, after, found, runtime.settings.state_dir.absolute())
+    final = found if whole == after else await runtime.rounds.compare(whole, found.observed)
+    preview = Preview(before, whole, final)
+    return replace(preview, drift=await _drift(runtime, preview)) if final.plan.actions else preview
+
+
+def _with_consequences(
+    before: ClusterRecord | None, after: ClusterRecord, found: Difference, state_dir: Path
+) -> ClusterRecord:
+    if before is None:
+        kept = adoption.on_disks_of_a_lost_store(after, found.observed, state_dir)
+        return intent.on_kept_disks(kept, found.observed)
+    restart = nodes_to_restart(found.plan) - intent.recreated_nodes(before, after)
+    return intent.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
+
+
+def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: Difference) -> ClusterRecord:
+    """What stands still runs on, boots, or is started though it would stay off by itself."""
+    way, observed = way_back(found.plan, found.observed), found.observed
+    after = intent.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after
+    return intent.resumed(after, way.resumes | left_off(before, observed) | ending(before, observed))
+
+
+async def _drift(runtime: Runtime, preview: Preview) -> Plan:
+    """What differs from a record that was brought about whole; nothing where it never was."""
+    before = preview.before
+    status = await runtime.store.status(before.cluster_name) if before else None
+    if before is None or status is None or status.settled_generation != before.generation:
+        return Plan()
+    if before == preview.after:
+        return preview.plan
+    return (await runtime.rounds.compare(before, preview.difference.observed)).plan
+
+
+def require_plan(preview: Preview, wanted: str | None) -> None:
+    """Raise `Conflict` where what would be done is not what the caller was shown."""
+    if wanted is not None and wanted != preview.hash:
+        raise Conflict(
+            f"the plan {wanted[:_SHOWN_LENGTH]!r} is not what would be done to cluster {preview.after.cluster_name!r} "
+            "now: the topology, the record or the host has changed since it was shown; nothing was done",
+            hint="`cluster_plan` shows the present plan and its hash, for `plan_hash`",
+        )
+
+
+async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, actor: str) -> ClusterRecord:
+    """Write the change. Raises `ApprovalRequired` where it costs more, and what stands in its way for good."""
+    require_approval(preview, approval)
+    if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
+        raise as_error(terminal)
+    generation = preview.before.generation if preview.before else 0
+    difference = preview.difference
+    consent = addresses_lost(difference.desired, difference.observed) if approval.data_loss else frozenset()
+    record = await runtime.store.put(preview.after, expected_generation=generation, actor=actor, consent=consent)
+    if any(fault.expires_at for fault in record.faults.values()):
+        await runtime.leave_healer(record.cluster_name)
+    return record
+
+
+def require_approval(preview: Preview, approval: Approval) -> None:
+    """Raise `ApprovalRequired` naming every action that costs more than was agreed to."""
+    actions = preview.plan.actions
+    refused = [action for action in actions if not approval.covers(action.disruption)]
+    if not refused:
+        return
+    lacking = sorted({AGREED_TO_BY[action.disruption] for action in refused}, reverse=True)
+    nodes = {action.node for action in refused}
+    causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
+    observed, recreated = preview.difference.observed, intent.recreation_causes(preview.before, preview.after)
+    lines = [
+        f"{of.change} {resource_address(of, observed)}: {of.reason}" + (f" [{of.disruption}]" if of in refused else "")
+        for of in actions
+        if of in refused or of in causes
+    ]
+    lines += [f"{node} is recreated: {cause}" for node, cause in recreated.items() if node in nodes]
+    raise ApprovalRequired(
+        "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
+        hint=" and ".join(f"`{argument}`" for argument in lacking)
+        + (" agrees to it" if len(lacking) == 1 else " agree to it, both together"),
+    )

@@ -1,0 +1,165 @@
+"""Records that were lost, cannot be read, or are wanted as they once were."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from reconciler.errors import ClusterNotFound, InvalidArgument, StoreUnavailable
+from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot, Unknown
+from reconciler.model.record import UNSIGNED, ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
+from reconciler.model.topology import Forward
+from reconciler.runtime import Runtime
+from reconciler.store.patch import patched
+from reconciler.store.protocol import HistoryEntry
+
+R = TypeVar("R")
+
+
+async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> ClusterRecord:
+    """What was wanted at a generation; for None, at the last that wanted something else.
+
+    Raises `ClusterNotFound`, and `InvalidArgument` for a generation without a cluster or that this version
+    cannot read.
+    """
+    entries = await runtime.store.history(cluster)
+    if not entries:
+        raise ClusterNotFound(f"nothing is known of a cluster named {cluster!r}", hint="`cluster_list` names them")
+    wanted = last_other(entries) if generation is None else generation
+    if wanted not in {entry.generation for entry in entries}:
+        raise InvalidArgument(
+            f"cluster {cluster!r} never had generation {wanted}", hint=f"`vmcluster history {cluster}` lists them"
+        )
+    return _readable(cluster, wanted, _document_at(entries, wanted))
+
+
+def last_other(entries: Sequence[HistoryEntry]) -> int:
+    """The newest generation that wanted another topology or power than the last one. Raises `InvalidArgument`."""
+    wanted = {generation: _restorable(document) for generation, document in documents(entries)}
+    *earlier, newest = wanted
+    found = next((of for of in reversed(earlier) if wanted[of] not in (None, wanted[newest])), None)
+    if found is None:
+        raise InvalidArgument(
+            f"no earlier generation of cluster {entries[0].cluster_name!r} wants another topology or other power of its"
+            " nodes",
+            hint="there is nothing to go back to",
+        )
+    return found
+
+
+def _restorable(document: Any) -> Any:
+    """What a rollback brings back of a record; None of a cluster that was to go."""
+    if document is None or document.get("deletion") is not None:
+        return None
+    return _without_identities(document["spec"]), {node: intent["power"] for node, intent in document["nodes"].items()}
+
+
+def _without_identities(spec: Any) -> Any:
+    """The specification but for which files kernels' names stood for: those are gone, and cannot be gone back to."""
+    nodes = {
+        name: {**node, "boot": {**node["boot"], "identity": ""}} if node.get("boot") else node
+        for name, node in spec["nodes"].items()
+    }
+    return {**spec, "nodes": nodes}
+
+
+def _document_at(entries: Sequence[HistoryEntry], generation: int) -> Any:
+    return next((of for number, of in documents(entries) if number == generation), None)
+
+
+def documents(entries: Iterable[HistoryEntry]) -> Iterator[tuple[int, Any]]:
+    """Each generation, and the record as it was then. Raises `StoreUnavailable` where a patch does not fit."""
+    document = None
+    for entry in entries:
+        try:
+            document = patched(document, entry.patch)
+        except ValueError as error:
+            raise StoreUnavailable(
+                f"the history of cluster {entry.cluster_name} is damaged at generation {entry.generation}: {error}",
+                hint="apply a topology file instead",
+            ) from error
+        yield entry.generation, document
+
+
+def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
+    if document is None or document.get("deletion") is not None:
+        raise InvalidArgument(
+            f"cluster {cluster!r} was destroyed at generation {generation}",
+            hint=f"`vmcluster history {cluster}` lists the others; `cluster_destroy` destroys",
+        )
+    try:
+        return ClusterRecord.model_validate(document)
+    except ValidationError as error:
+        raise InvalidArgument(
+            f"generation {generation} of cluster {cluster!r} has {error.error_count()} values that this version does"
+            " not know",
+            hint="apply a topology file instead",
+        ) from error
+
+
+def require_same_cluster(found: str, wanted: str) -> None:
+    """Raise `InvalidArgument` where a topology is of another cluster."""
+    if found != wanted:
+        raise InvalidArgument(
+            f"that topology is of cluster {found!r}, not of {wanted!r}", hint="name the topology file of the cluster"
+        )
+
+
+async def bare_record(runtime: Runtime, cluster: str) -> ClusterRecord:
+    """A record that wants nothing: all that carries the cluster's mark is to go, and its disks stay.
+
+    Raises `ClusterNotFound` where nothing on the host carries the mark.
+    """
+    domains = await runtime.libvirt.find_domains(cluster)
+    networks = await runtime.libvirt.find_networks(cluster, frozenset())
+    consoles = [of.record.domain.console for of in domains.values() if of.record is not None]
+    overlay_dir = consoles[0].parent.parent if consoles else runtime.settings.overlay_dir
+    if not (consoles or networks or (overlay_dir / cluster).is_dir()):
+        raise ClusterNotFound(f"nothing on this host belongs to a cluster named {cluster!r}")
+    spec = _bare_spec(runtime, overlay_dir)
+    keep = Deletion(remove_overlays=False)
+    bare = ClusterRecord(cluster_name=cluster, spec=spec, nodes={}, deletion=keep, adopted=(UNSIGNED,))
+    return await with_found_files(runtime, bare)
+
+
+async def with_found_files(runtime: Runtime, record: ClusterRecord) -> ClusterRecord:
+    """The record, which was lost, with the files of extra disks that it does not know and that carry our mark.
+
+    Found are those that a definition, a layer or a snapshot names.
+    """
+    named = _named_files((await runtime.rounds.compare(record)).observed)
+    looked_at = record.model_copy(update={"former_files": tuple(named)})
+    layers = (await runtime.rounds.compare(looked_at)).observed.layers
+    ours = sorted(path for path in named if isinstance(layers.get(str(path)), Layer))
+    return record.model_copy(update={"former_files": tuple(ours)})
+
+
+def _named_files(observed: ClusterDocument) -> frozenset[Path]:
+    """Every file that something of the cluster names and that was not looked at yet, base images too."""
+    named = {layer.backing for layer in _known(observed.layers, Layer) if layer.backing is not None}
+    for domain in _known(observed.domains, Domain):
+        disks = domain.disks.values()
+        named |= {disk.path for disk in disks} | {file.path for disk in disks for file in disk.backing}
+    for snapshot in _known(observed.snapshots, Snapshot):
+        named |= {disk.path for node in snapshot.nodes.values() for disk in node.disks.values()}
+    return frozenset(path for path in named if str(path) not in observed.layers)
+
+
+def _known(found: Mapping[str, R | Unknown], kind: type[R]) -> Iterator[R]:
+    return (of for of in found.values() if isinstance(of, kind))
+
+
+def _bare_spec(runtime: Runtime, overlay_dir: Path) -> ClusterSpec:
+    nowhere = IPv4Network((0, 32))
+    return ClusterSpec(
+        overlay_dir=overlay_dir,
+        network=NetworkSpec(
+            name="", bridge="", subnet=nowhere, gateway=nowhere.network_address, forward=Forward.ISOLATED
+        ),
+        nodes={},
+        ssh=SshSpec(
+            user=runtime.settings.ssh_user, key_path=runtime.settings.ssh_key_path, public_key="", connect_timeout_s=1
+        ),
+    )

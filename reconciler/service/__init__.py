@@ -1,1 +1,0 @@
-"""The use cases: the only thing that front ends call."""

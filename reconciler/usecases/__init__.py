@@ -1,0 +1,1 @@
+"""The use cases: the only thing that front ends call. One class for each family of verbs."""

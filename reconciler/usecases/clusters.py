@@ -1,0 +1,403 @@
+"""Whole clusters: define, apply, plan, start, stop, destroy."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from reconciler.controller.controller import CarriedOut
+from reconciler.controller.round import Foreseen
+from reconciler.desired.boot_files import with_files_that_are_there
+from reconciler.desired.given import GivenTopology
+from reconciler.desired.left_off import ending, left_off
+from reconciler.errors import (
+    ClusterError,
+    Conflict,
+    LibvirtUnavailable,
+    OperationTimeout,
+)
+from reconciler.files.roots import Reach
+from reconciler.model.document import Power, PowerState
+from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
+from reconciler.model.results import ClusterStatus
+from reconciler.progress import Progress, no_progress
+from reconciler.records import adoption, intent
+from reconciler.records.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
+from reconciler.records.preview import Preview
+from reconciler.records.proposal import NOTHING_AGREED, Approval, agreed, require_plan, thought_through
+from reconciler.records.recovery import (
+    bare_record,
+    record_at,
+    require_same_cluster,
+    with_found_files,
+)
+from reconciler.runtime import Runtime
+from reconciler.usecases import waiting
+from reconciler.usecases.host_paths import reach_of_commands
+from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.loading import load_for_host
+
+Nodes = str | Sequence[str] | None
+"""Names of nodes; None, nothing or "all" for every node."""
+
+__all__ = ["Approval", "Clusters"]
+
+CONVERGE_TIMEOUT_S = 60.0
+"""How long a change of definitions may take, without any boot."""
+
+Think = Callable[[], Awaitable[Preview]]
+Shown = Callable[[Preview], None]
+"""Told of a change before it is made."""
+
+
+def unseen(_preview: Preview) -> None:
+    """Nobody is shown it."""
+
+
+_MAY_BE_LEFT = (
+    "without a record, files of extra disks are found where a definition, a layer or a snapshot names them; others of "
+    "this cluster stay: `getfattr -n user.vmcluster FILE` tells whose a file is"
+)
+
+
+class Clusters:
+    """The verbs on whole clusters. Each changes a record, then waits until the host is as the record wants."""
+
+    def __init__(self, runtime: Runtime, *, actor: str, reach: Reach | None = None) -> None:
+        self._runtime = runtime
+        self._actor = actor
+        self._reach = reach or reach_of_commands(runtime.settings)
+        self._inspection = Inspection(runtime)
+
+    async def plan(self, topology: GivenTopology, *, start: bool = True) -> Preview:
+        """What `apply` of a topology would do now. Changes nothing."""
+        cluster, spec = await self._load(topology)
+        return await self._preview(cluster, spec, start=start)
+
+    async def apply(
+        self,
+        topology: GivenTopology,
+        *,
+        start: bool = True,
+        wait_for_ssh: bool = True,
+        approval: Approval = NOTHING_AGREED,
+        plan_hash: str | None = None,
+        shown: Shown = unseen,
+        timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """Converge the host to a topology; what `shown` is told beforehand is what is done.
+
+        With `wait_for_ssh` it waits for logins, and until cloud-init has done what `user_data` asks for.
+        Raises, having changed nothing, `ApprovalRequired` where that would restart nodes or lose data and the caller
+        has not agreed, and `Conflict` where it is not what `plan_hash` names.
+        """
+        cluster, spec = await self._load(topology)
+        think = _telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
+        done = await self._carry_out(cluster, think, approval, progress)
+        if start and wait_for_ssh:
+            await waiting.wait_until_usable(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
+        return await self._inspection.status(cluster, done.look)
+
+    async def define(self, topology: GivenTopology, *, progress: Progress = no_progress) -> ClusterStatus:
+        """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
+        return await self.apply(topology, start=False, progress=progress)
+
+    async def plan_rollback(self, cluster: str, *, to: int | None = None) -> Preview:
+        """What `rollback` would do now. Changes nothing."""
+        before = await self._runtime.store.get(cluster)
+        found = await record_at(self._runtime, cluster, to)
+        then = await asyncio.to_thread(with_files_that_are_there, found, before)
+        after = intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
+        return await thought_through(self._runtime, before, after)
+
+    async def rollback(
+        self,
+        cluster: str,
+        *,
+        to: int | None = None,
+        wait_for_ssh: bool = True,
+        approval: Approval = NOTHING_AGREED,
+        plan_hash: str | None = None,
+        shown: Shown = unseen,
+        timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """The topology and the power of an earlier generation are wanted again.
+
+        Where none is named it is the last in which they differ. Snapshots, and what was carried out once, stay as they
+        are. Shows, raises and waits as `apply` does; waited for are the nodes that are to run.
+        """
+        think = _telling(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
+        done = await self._carry_out(cluster, think, approval, progress)
+        if wait_for_ssh:
+            running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
+            await waiting.wait_until_usable(self._runtime, done.record, running, timeout_s, progress)
+        return await self._inspection.status(cluster, done.look)
+
+    async def adopt(
+        self,
+        cluster: str,
+        topology: GivenTopology | None = None,
+        *,
+        approval: Approval = NOTHING_AGREED,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """Make the record of a cluster again, from its topology and the host, and take over what others have made.
+
+        That is for a record that was lost, cannot be read or is behind what is there, and for what another store or
+        copy has made, or a backup has put back. Power, disks, snapshots and requests are taken as they are there. Where
+        only the status is damaged, the record stays and a round writes the status again. Raises `Conflict` where there
+        is nothing to mend.
+        """
+        name, spec = await self._load(topology or cluster)
+        require_same_cluster(name, cluster)
+        damage = await self._runtime.store.discard_damaged(cluster, actor=self._actor)
+        record = await self._runtime.store.get(cluster)
+        bound = await self._bind_copies(cluster, spec, record)
+        if record is None or (await self._runtime.rounds.compare(record)).plan.foreign:
+            await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval, progress)
+        elif damage is not None or bound:
+            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
+        else:
+            raise Conflict(f"cluster {cluster!r} has its record", hint="`cluster_apply` converges it")
+        return await self._inspection.status(cluster)
+
+    async def _bind_copies(self, cluster: str, spec: ClusterSpec, record: ClusterRecord | None) -> bool:
+        """Whether some of the cluster's files were copies, as those from a backup are, and are its own now."""
+        files = record.former_files if record is not None else ()
+        whole = intent.with_spec(None, cluster, spec).model_copy(update={"former_files": files})
+        return await self._runtime.controller.bind_copies(whole)
+
+    async def _as_found(self, cluster: str, spec: ClusterSpec, behind: ClusterRecord | None) -> Preview:
+        """The new record of a cluster that is on the host already, in place of one that is `behind` it."""
+        after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
+        observed = (await self._runtime.rounds.compare(after)).observed
+        after = after if behind is None else adoption.counting_on(after, behind, observed)
+        after = intent.as_found(adoption.taking_over(after, observed), observed)
+        after = intent.with_declared_faults(after, now=datetime.now(UTC))
+        return replace(await thought_through(self._runtime, None, after), before=behind)
+
+    async def destroy_by_marks(
+        self,
+        cluster: str,
+        *,
+        remove_overlays: bool = False,
+        take_over: bool = False,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """All on the host that carries the cluster's mark is gone, also where its record is lost or damaged.
+
+        What a store elsewhere has made goes only with `take_over`: else raises `Conflict`, which says where it is.
+        """
+        require_cluster_name(cluster)
+        await self._runtime.store.discard_damaged(cluster, actor=self._actor)
+        readable = await self._runtime.store.get(cluster)
+        record = await self._going(readable or await bare_record(self._runtime, cluster), take_over=take_over)
+        if record is not readable:
+            generation = readable.generation if readable else 0
+            await self._runtime.store.put(record, expected_generation=generation, actor=self._actor)
+        status = await self.destroy(cluster, remove_overlays=remove_overlays, progress=progress)
+        if readable is None and remove_overlays:
+            progress.report(_MAY_BE_LEFT)
+        return status
+
+    async def _going(self, record: ClusterRecord, *, take_over: bool) -> ClusterRecord:
+        """The record of a cluster that is to go by its marks, which knows everything that may."""
+        rounds, state_dir = self._runtime.rounds, self._runtime.settings.state_dir.absolute()
+        found = await rounds.compare(record)
+        if not found.plan.foreign:
+            return record
+        bare = adoption.by_marks_alone(record)
+        after = adoption.taking_over(bare, found.observed, of=None if take_over else state_dir)
+        if (still := await rounds.compare(after, found.observed)).plan.foreign:
+            told = "; ".join(of.message for of in still.plan.obstacles)
+            raise Conflict(told, hint="`take_over` destroys it all the same")
+        return after
+
+    async def start(
+        self,
+        cluster: str,
+        *,
+        wait_for_ssh: bool = True,
+        ssh_timeout_s: float = 120.0,
+        paused: bool = False,
+        nodes: Nodes = None,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """The nodes, by default all, run; with `wait_for_ssh`, all of them let us log in, or `SshTimeout` is raised.
+
+        Those with `user_data` are then also provisioned, or `ProvisioningFailed` or `OperationTimeout` is raised.
+        With `paused` they are powered on with their CPUs stopped.
+        """
+        record = await existing(self._runtime.store, cluster)
+        chosen = select_nodes(record, nodes)
+        still = frozenset() if paused else await self._standing_still(record)
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
+
+        record = await self._change(cluster, edit)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        if wait_for_ssh and not paused:
+            await waiting.wait_until_usable(self._runtime, record, chosen, ssh_timeout_s, progress)
+        return await self._inspection.status(cluster)
+
+    async def restart(
+        self,
+        cluster: str,
+        *,
+        nodes: Nodes = None,
+        mode: StopMode = StopMode.SHUTDOWN,
+        wait_for_ssh: bool = True,
+        ssh_timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """The nodes, by default all, are brought down and boot; one that is off boots.
+
+        A node that does not shut down in time has its power cut.
+        """
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            chosen = frozenset(select_nodes(before, nodes))
+            return intent.power_cycled(before, chosen, mode, power=dict.fromkeys(chosen, WantedPower.RUNNING))
+
+        record = await self._change(cluster, edit)
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        if wait_for_ssh:
+            await waiting.wait_until_usable(self._runtime, record, select_nodes(record, nodes), ssh_timeout_s, progress)
+        return await self._inspection.status(cluster)
+
+    async def stop(
+        self,
+        cluster: str,
+        *,
+        mode: StopMode = StopMode.SHUTDOWN,
+        timeout_s: float = 60.0,
+        nodes: Nodes = None,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """The nodes, by default all, are off, and stay so. Raises `OperationTimeout` naming those that are still up.
+
+        What else stands in a cluster's way does not matter where they are off.
+        """
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.stopped(before, mode, nodes=select_nodes(before, nodes))
+
+        record = await self._change(cluster, edit)
+        try:
+            await waiting.converge(self._runtime, record, timeout_s, progress)
+        except ClusterError as error:
+            await self._raise_if_up(record, select_nodes(record, nodes), timeout_s, error)
+        return await self._inspection.status(cluster)
+
+    async def destroy(
+        self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
+    ) -> ClusterStatus:
+        """Domains and network are gone; with `remove_overlays`, disks, seeds and host keys too.
+
+        What is gone already is a success; a name that never was is `ClusterNotFound`.
+        """
+        record = await self._mark_deleted(cluster, remove_overlays)
+        if record is not None:
+            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
+        return ClusterStatus(cluster_name=cluster, network_active=False, nodes=())
+
+    async def crash(
+        self,
+        cluster: str,
+        node: str,
+        *,
+        restart_after: bool = True,
+        wait_for_ssh: bool = True,
+        ssh_timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """Cut a node's power and, with `restart_after`, boot it again."""
+        addresses(await existing(self._runtime.store, cluster), [node])
+        power = {node: WantedPower.RUNNING if restart_after else WantedPower.OFF}
+        record = await self._change(
+            cluster,
+            lambda before: intent.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
+        )
+        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
+        if restart_after and wait_for_ssh:
+            await waiting.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
+        return await self._inspection.status(cluster)
+
+    # From here on: how the verbs are made.
+
+    async def _load(self, topology: GivenTopology) -> tuple[str, ClusterSpec]:
+        return await load_for_host(self._runtime, topology, self._reach)
+
+    async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
+        before = await self._runtime.store.get(cluster)
+        after = intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
+        after = intent.started(after) if start else after
+        return await thought_through(self._runtime, before, after, start=start)
+
+    async def _carry_out(self, cluster: str, think: Think, approval: Approval, progress: Progress) -> CarriedOut:
+        """Write the change that was thought through, where it is agreed to, and have that done."""
+
+        async def decide() -> Foreseen:
+            preview = await think()
+            return Foreseen(await agreed(self._runtime, preview, approval, actor=self._actor), preview.difference)
+
+        return await waiting.carry_out(self._runtime, cluster, decide, CONVERGE_TIMEOUT_S, progress)
+
+    async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor)
+
+    async def _mark_deleted(self, cluster: str, remove_overlays: bool) -> ClusterRecord | None:
+        """The record of a cluster that goes; None where it went already."""
+        store = self._runtime.store
+        if await store.get(cluster) is None and await store.history(cluster):
+            return None
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.deleted(before, remove_overlays=remove_overlays)
+
+        def consent(_before: ClusterRecord) -> frozenset[str]:
+            return intent.agreed_by_deletion(remove_overlays=remove_overlays)
+
+        return await change(store, cluster, edit, actor=self._actor, consent=consent, read=recorded)
+
+    async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
+        """Nodes that only a request lets run again: paused, or left off; none that we know of while libvirt is away."""
+        try:
+            observed = (await self._runtime.rounds.compare(record)).observed
+        except LibvirtUnavailable:
+            return frozenset()
+        stopped = {PowerState.PAUSED, PowerState.BLOCKED}
+        paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
+        return left_off(record, observed) | ending(record, observed) | paused
+
+    async def _raise_if_up(
+        self, record: ClusterRecord, nodes: Sequence[str], timeout_s: float, error: ClusterError
+    ) -> None:
+        status = await self._inspection.status(record.cluster_name)
+        up = [node.name for node in status.nodes if node.name in nodes and node.domain_state != "shut off"]
+        if not up:
+            return
+        if not isinstance(error, OperationTimeout):
+            raise error
+        late = OperationTimeout(
+            f"still up after {timeout_s:g} s: {', '.join(up)}",
+            node=up[0] if len(up) == 1 else None,
+            hint='they go on shutting down when they can; `cluster_stop(mode="destroy")` cuts their power',
+        )
+        late.partial = status
+        raise late from error
+
+
+def _telling(think: Think, plan_hash: str | None, shown: Shown) -> Think:
+    """A change is thought through, is the one that `plan_hash` names, and `shown` is told of it."""
+
+    async def told() -> Preview:
+        preview = await think()
+        require_plan(preview, plan_hash)
+        shown(preview)
+        return preview
+
+    return told

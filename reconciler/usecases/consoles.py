@@ -1,0 +1,107 @@
+"""The nodes' serial consoles, as the host has logged them and as they are now."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from reconciler.apart.work import apart, in_memory
+from reconciler.errors import InvalidArgument
+from reconciler.kernel_log.answers import as_shown, end_of_console
+from reconciler.kernel_log.console import ConsoleStream
+from reconciler.kernel_log.marker import marked_at_s
+from reconciler.model.kernel_log import ConsoleResult
+from reconciler.model.record import ClusterRecord
+from reconciler.observe.console import observe_console, tail_console
+from reconciler.records.access import existing, select_node
+from reconciler.runtime import Runtime
+from reconciler.usecases.inspection import Inspection
+
+TAIL_LIMIT = 20_000
+MISSED = "[… more was written than could be read: a part is missing here …]"
+_POLL_S = 0.2
+
+
+class Consoles:
+    """The verbs on consoles. No node is asked anything, so what was logged is there of dead ones too, and when off."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def show(
+        self,
+        cluster: str,
+        node: str,
+        *,
+        tail: int = 100,
+        since_marker: str | None = None,
+        follow_s: float = 0.0,
+    ) -> ConsoleResult:
+        """The last `tail` lines of a console, of those after the marker where one is given.
+
+        With `follow_s`, wait so long for more; it answers with what was there and what came.
+        """
+        if not 0 < tail <= TAIL_LIMIT:
+            raise InvalidArgument(f"`tail` must be from 1 to {TAIL_LIMIT}")
+        if since_marker is not None:
+            marked_at_s(since_marker)
+        record = await self._record(cluster, node)
+        await asyncio.sleep(follow_s)
+        async with in_memory():
+            text = await observe_console(record, node)
+            size = len(text.content)
+            result = await apart(size, end_of_console, node, text.content, tail, since_marker)
+        older = None if text.whole else "older parts of the console are gone"
+        message = "; ".join(filter(None, (result.message, older)))
+        return result.model_copy(update={"written_at": text.written_at, "message": message or None})
+
+    async def follow(self, cluster: str, node: str) -> AsyncIterator[str]:
+        """Every line that comes on a console from now on, without an end."""
+        log = tail_console(await self._record(cluster, node), node)
+        stream = ConsoleStream()
+        while True:
+            news = await asyncio.to_thread(log.read_new)
+            if log.take_missed():
+                yield MISSED
+            for line in await apart(0, stream.take, news):
+                yield as_shown(line)
+            if not news:
+                await asyncio.sleep(_POLL_S)
+
+    async def attach(
+        self,
+        cluster: str,
+        node: str,
+        typed: AsyncIterator[bytes],
+        on_output: Callable[[bytes], None],
+        *,
+        force: bool = False,
+        on_attached: Callable[[], None],
+    ) -> bool:
+        """Type on a node's serial line and see what it shows, until nothing more is typed; False where it ends itself.
+
+        Raises `ClusterNotRunning`, and `Conflict` where somebody else is on the line and `force` is not given.
+        """
+        record = await self._record(cluster, node)
+        await Inspection(self._runtime).require_running(record, [node])
+        line = await self._runtime.libvirt.open_serial_line(cluster, node, on_output, force=force)
+        typing = asyncio.ensure_future(_type(typed, line.write))
+        ended = asyncio.ensure_future(line.ended.wait())
+        try:
+            on_attached()
+            await asyncio.wait([typing, ended], return_when=asyncio.FIRST_COMPLETED)
+            if typing.done():
+                typing.result()
+            return not line.ended.is_set()
+        finally:
+            typing.cancel()
+            ended.cancel()
+            await line.close()
+
+    async def _record(self, cluster: str, node: str) -> ClusterRecord:
+        record = await existing(self._runtime.store, cluster)
+        select_node(record, node)
+        return record
+
+
+async def _type(typed: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
+    async for data in typed:
+        await write(data)

@@ -1,0 +1,235 @@
+"""Artifacts on nodes: bringing them there, installing them, taking them out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+
+from reconciler.artifacts.delivery import Delivery
+from reconciler.artifacts.installation import (
+    Examined,
+    examine,
+    forget,
+    install,
+    payload_of,
+    require_fit,
+    require_same_mode,
+    require_tool,
+    uninstall,
+)
+from reconciler.artifacts.library import Library
+from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
+from reconciler.artifacts.upload import NodePlace
+from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, LibvirtUnavailable, PartialFailure
+from reconciler.guest.address import GuestAddress
+from reconciler.health.standing import Standing, not_running
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import (
+    InstallMode,
+    InstallStatus,
+    NodeInstall,
+    NodeSync,
+    SyncStatus,
+    ToolError,
+)
+from reconciler.progress import Progress, no_progress
+from reconciler.records.access import addresses, existing, select_nodes
+from reconciler.runtime import Runtime
+from reconciler.together import together
+from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.login import known_hosts_path
+
+SYNC_TIMEOUT_S = 3600.0
+INSTALL_TIMEOUT_S = 600.0
+
+
+class Deployment:
+    """The verbs that put artifacts on nodes. What is on a node is read from the node, so it reverts with a snapshot."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._library = Library(runtime.settings.artifact_store_dir, runtime.settings.artifact_registry)
+
+    async def sync(
+        self,
+        cluster: str,
+        artifact_id: str,
+        *,
+        nodes: str | Iterable[str] | None = "all",
+        force: bool = False,
+        dest_base: str = DEFAULT_BASE,
+        timeout_s: float = SYNC_TIMEOUT_S,
+        progress: Progress = no_progress,
+    ) -> SyncStatus:
+        """Have the artifact's tree complete at `dest_base`/id on the nodes.
+
+        Raises `PartialFailure`, with the status of every node, where one of them does not have it in the end.
+        """
+        base = require_base(dest_base)
+        artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
+        record, targets = await self._targets(cluster, nodes)
+        delivery = Delivery(
+            self._library,
+            self._runtime.ssh,
+            artifact.artifact_id,
+            base=base,
+            known_hosts_path=known_hosts_path(self._runtime.settings.state_dir, f"{cluster}.sync"),
+            timeout_s=timeout_s,
+            report=progress.report,
+        )
+        up, down = await self._apart(record, targets)
+        per_node = {**down_nodes(cluster, down), **await delivery.to_nodes(up, force=force)}
+        status = SyncStatus(
+            artifact_id=artifact.artifact_id,
+            path=f"{base}/{artifact.artifact_id}",
+            per_node={each.node: per_node[each.node] for each in targets},
+        )
+        _require_all(status, {node: of.error for node, of in status.per_node.items()}, "is not complete")
+        return status
+
+    async def install(
+        self,
+        cluster: str,
+        artifact_id: str,
+        *,
+        nodes: str | Iterable[str] | None = "all",
+        install_mode: str = InstallMode.MODPROBE_PATH,
+        dest_base: str = DEFAULT_BASE,
+        timeout_s: float = INSTALL_TIMEOUT_S,
+        progress: Progress = no_progress,
+    ) -> InstallStatus:
+        """Install a synced artifact on the nodes, in place of what was installed in the same way before.
+
+        Nothing is touched on any node unless it is complete on all of them, its modules fit their kernels, what
+        installs it is there and nothing is installed in another way; else raises `ArtifactNotSynced`,
+        `InvalidArgument` or `Conflict`. Raises `PartialFailure` where it then fails on a node.
+        """
+        base, mode = require_base(dest_base), _install_mode(install_mode)
+        artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
+        entries = await asyncio.to_thread(self._library.entries, artifact.artifact_id)
+        payload = payload_of(entries, mode)
+        targets = await self._running_targets(cluster, nodes)
+        places = [NodePlace(each, base, artifact.artifact_id) for each in targets]
+        examined = dict(zip(places, await together(*(examine(self._runtime.ssh, of) for of in places)), strict=True))
+        _require_synced(examined)
+        for place, found in examined.items():
+            require_same_mode(mode, found, place.address.node)
+            require_tool(mode, found, place.address.node)
+            if mode is InstallMode.MODPROBE_PATH:
+                require_fit(payload, found, place.address.node)
+
+        async def work(place: NodePlace) -> NodeInstall:
+            return await install(self._runtime.ssh, place, mode, payload, examined[place], timeout_s=timeout_s)
+
+        per_node = await _on_each({place.address.node: partial(work, place) for place in places}, progress)
+        status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)
+        _require_all(status, {node: of.error for node, of in per_node.items()}, "was not installed")
+        return status
+
+    async def uninstall(
+        self,
+        cluster: str,
+        *,
+        nodes: str | Iterable[str] | None = "all",
+        forget_only: bool = False,
+        timeout_s: float = INSTALL_TIMEOUT_S,
+        progress: Progress = no_progress,
+    ) -> InstallStatus:
+        """Take out what is installed on the nodes; loaded modules stay loaded, and synced trees stay there.
+
+        With `forget_only` nothing is taken out, and the nodes do not say any more that it is installed.
+        """
+        targets = await self._running_targets(cluster, nodes)
+        step = forget if forget_only else partial(uninstall, timeout_s=timeout_s)
+        work = {each.node: partial(step, self._runtime.ssh, each) for each in targets}
+        per_node = await _on_each(work, progress)
+        status = InstallStatus(artifact_id=None, per_node=per_node)
+        _require_all(status, {node: of.error for node, of in per_node.items()}, "was not taken out")
+        return status
+
+    async def _targets(
+        self, cluster: str, nodes: str | Iterable[str] | None
+    ) -> tuple[ClusterRecord, list[GuestAddress]]:
+        record = await existing(self._runtime.store, cluster)
+        return record, addresses(record, select_nodes(record, nodes))
+
+    async def _running_targets(self, cluster: str, nodes: str | Iterable[str] | None) -> list[GuestAddress]:
+        record, targets = await self._targets(cluster, nodes)
+        _, down = await self._apart(record, targets)
+        if down:
+            raise not_running(cluster, down)
+        return targets
+
+    async def _apart(
+        self, record: ClusterRecord, targets: list[GuestAddress]
+    ) -> tuple[list[GuestAddress], dict[str, Standing]]:
+        """Where to go, and which nodes do not run: a login to them would be waited for in vain."""
+        try:
+            down = await Inspection(self._runtime).not_running(record, [each.node for each in targets])
+        except LibvirtUnavailable:
+            down = {}  # the machines may well run while libvirtd is away
+        if len(down) == len(targets):
+            raise not_running(record.cluster_name, down)
+        return [each for each in targets if each.node not in down], down
+
+
+def down_nodes(cluster: str, down: Mapping[str, Standing]) -> dict[str, NodeSync]:
+    """The answer for nodes that do not run."""
+    return {
+        node: NodeSync(
+            node_name=node,
+            bytes_transferred=0,
+            duration_s=0.0,
+            rsync_exit_code=None,
+            skipped=False,
+            error=ToolError.of(not_running(cluster, {node: state})),
+        )
+        for node, state in down.items()
+    }
+
+
+async def _on_each(
+    work: Mapping[str, Callable[[], Awaitable[NodeInstall]]], progress: Progress
+) -> dict[str, NodeInstall]:
+    """Do the work of every node at once; an error is the answer of its node."""
+
+    async def one(node: str) -> NodeInstall:
+        try:
+            outcome = await work[node]()
+        except ClusterError as error:
+            told = ToolError.of(error).model_copy(update={"node": node})
+            outcome = NodeInstall(
+                node_name=node, exit_code=None, installed_module_paths=(), depmod_output="", error=told
+            )
+        progress.report(f"{node}: {outcome.error.message if outcome.error else 'done'}")
+        return outcome
+
+    return {outcome.node_name: outcome for outcome in await together(*map(one, work))}
+
+
+def _require_synced(examined: Mapping[NodePlace, Examined]) -> None:
+    lacking = [place for place, found in examined.items() if not found.synced]
+    if lacking:
+        raise ArtifactNotSynced(
+            f"artifact {lacking[0].artifact_id} is not complete on {', '.join(of.address.node for of in lacking)}",
+            node=lacking[0].address.node if len(lacking) == 1 else None,
+            hint="`artifact_sync` brings it there",
+        )
+
+
+def _require_all(status: object, errors: Mapping[str, ToolError | None], what: str) -> None:
+    failed = {node: error for node, error in errors.items() if error is not None}
+    if failed:
+        causes = "; ".join(f"{node}: {error.message}" for node, error in failed.items())
+        failure = PartialFailure(
+            f"on {len(failed)} of {len(errors)} nodes the artifact {what}: {causes}",
+            node=next(iter(failed)) if len(failed) == 1 else None,
+        )
+        failure.partial = status
+        raise failure
+
+
+def _install_mode(mode: str) -> InstallMode:
+    try:
+        return InstallMode(mode)
+    except ValueError:
+        raise InvalidArgument(f"no install mode {mode!r}", hint=f"one of {', '.join(InstallMode)}") from None

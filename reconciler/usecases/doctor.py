@@ -1,0 +1,88 @@
+"""Whether this host can run clusters, and what can be put right safely."""
+
+import asyncio
+
+from pydantic import Field
+
+from reconciler.files.roots import DISK_DIR
+from reconciler.host import checks
+from reconciler.host.checks import CheckResult, Place, Repair, Verdict
+from reconciler.model.base import Frozen
+from reconciler.settings import Settings
+from reconciler.together import together
+from reconciler.usecases.images import DEFAULT_TARGET
+
+__all__ = ["CheckResult", "Examination", "Repair", "Verdict", "apply_fixes", "examine", "run_checks"]
+
+
+class Examination(Frozen):
+    """How a host is, after what was repaired on it."""
+
+    checks: tuple[CheckResult, ...] = Field(description="In the order in which to mend what they find.")
+    repairs: tuple[Repair, ...] = Field(default=(), description="What `--fix` did, or could not; empty without it.")
+
+    @property
+    def failures(self) -> int:
+        """How many checks keep clusters from running."""
+        return sum(check.verdict is Verdict.FAILED for check in self.checks)
+
+    @property
+    def fixable(self) -> int:
+        """How many shortcomings have a safe repair."""
+        return sum(check.fixable and check.verdict is not Verdict.OK for check in self.checks)
+
+
+async def examine(settings: Settings, *, fix: bool) -> Examination:
+    """Check the host; with `fix`, put right before what is safe to."""
+    repairs = await apply_fixes(settings) if fix else []
+    return Examination(checks=tuple(await run_checks(settings)), repairs=tuple(repairs))
+
+
+async def run_checks(settings: Settings) -> list[CheckResult]:
+    """Everything that clusters need of this host, in the order in which to mend it. Changes nothing.
+
+    Takes up to 15 s where libvirt does not answer, and well under 1 s otherwise.
+    """
+    libvirt, kvm, kernel = await together(
+        checks.check_libvirt(settings.libvirt_uri), checks.check_kvm(settings.state_dir), checks.check_kernel()
+    )
+    return [
+        *checks.check_programs(),
+        checks.check_firmware(),
+        *kvm,
+        *libvirt,
+        checks.check_consoles(settings.console_log_mb),
+        *await asyncio.to_thread(checks.check_places, places(settings)),
+        checks.check_ssh_key(settings.ssh_key_path),
+        checks.check_image(DEFAULT_TARGET),
+        *kernel,
+    ]
+
+
+async def apply_fixes(settings: Settings) -> list[Repair]:
+    """Put right what is safe to: rights of /dev/kvm, libvirt, directories, the SSH key. What was done or could not be.
+
+    Nothing that somebody chose is changed, and no package is installed. Where all is well the answer is empty.
+    """
+    opened = checks.open_kvm_to_qemu()
+    return [
+        *opened,
+        *await checks.start_daemons(settings.libvirt_uri, restart=any(repair.done for repair in opened)),
+        *await asyncio.to_thread(checks.make_directories, places(settings)),
+        *await asyncio.to_thread(checks.make_ssh_key, settings.ssh_key_path),
+    ]
+
+
+def places(settings: Settings) -> list[Place]:
+    """The directories that these settings and the example topologies name; parents of files included."""
+    return [
+        Place(settings.topology_dir, 0o755),
+        Place(settings.ssh_key_path.parent, 0o700),
+        Place(settings.state_dir, 0o700),
+        Place(settings.overlay_dir, 0o755, for_machines=True),
+        Place(DEFAULT_TARGET.parent, 0o755, for_machines=True, written=False),
+        Place(DISK_DIR, 0o755, for_machines=True),
+        Place(settings.artifact_registry.parent, 0o755),
+        Place(settings.artifact_store_dir, 0o755),
+        Place(settings.fault_registry.parent, 0o755),
+    ]

@@ -1,0 +1,35 @@
+"""What happened to clusters, as their controllers wrote it down."""
+
+from collections.abc import AsyncIterator
+
+from reconciler.model.event import ClusterEvent
+from reconciler.records.access import require_cluster_name
+from reconciler.records.history import entries_of
+from reconciler.runtime import Runtime
+
+__all__ = ["ClusterEvent", "events_of", "follow_events"]
+
+_WAIT_S = 60.0
+
+
+async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]:
+    """The events of a cluster, also of one that is gone, or of all; oldest first.
+
+    Raises `ClusterNotFound` for a name that never was.
+    """
+    if cluster is not None:
+        require_cluster_name(cluster)
+    found = await runtime.store.events(cluster)
+    if cluster is not None and not found:
+        await entries_of(runtime, cluster)
+    return found
+
+
+async def follow_events(runtime: Runtime, cluster: str | None, *, after: int) -> AsyncIterator[ClusterEvent]:
+    """Every event above that number as it happens, without end."""
+    changes = await runtime.store.watch()
+    while True:
+        for event in await runtime.store.events(cluster, after=after):
+            after = event.number
+            yield event
+        await changes.wait(timeout_s=_WAIT_S)

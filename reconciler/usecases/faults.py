@@ -1,0 +1,299 @@
+"""Network faults: partition, impair, heal, list, explain."""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import Field
+
+from reconciler.errors import ClusterError, FaultNotFound, HostCapabilityMissing, NodeNotFound
+from reconciler.faults.combine import Fault, wanted_at
+from reconciler.faults.explain import explain, handle_of
+from reconciler.faults.observed import active_faults
+from reconciler.model.base import Frozen
+from reconciler.model.document import Unknown
+from reconciler.model.faults import (
+    FaultType,
+    ImpairRequest,
+    LinkExplanation,
+    NetFaultHandle,
+    NetFaultInfo,
+    PartitionRequest,
+)
+from reconciler.model.links import HOST, Inbound
+from reconciler.model.names import tap_name
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.progress import Progress, no_progress
+from reconciler.records import intent
+from reconciler.records.access import change, existing, nothing_agreed, require_cluster_name
+from reconciler.runtime import Runtime
+from reconciler.usecases import waiting
+
+FAULT_TIMEOUT_S = 60.0
+"""Links change in milliseconds; what takes longer is another change of the cluster that is under way."""
+
+
+_NUMBER = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+
+log = structlog.get_logger(__name__)
+
+
+class Healed(Frozen):
+    """How many faults were healed; those that were gone already do not count."""
+
+    cluster_name: str = Field(description="Name of the cluster.")
+    healed: int = Field(description="How many; those that were gone already do not count.")
+
+
+class Faults:
+    """The verbs on network faults.
+
+    A fault is wanted like anything else: nodes that are off, and nodes that boot, get theirs before they run.
+    """
+
+    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+        self._runtime = runtime
+        self._actor = actor
+
+    async def partition(
+        self,
+        cluster: str,
+        request: PartitionRequest,
+        *,
+        duration_s: float | None = None,
+        afresh: bool = False,
+        progress: Progress = no_progress,
+    ) -> NetFaultHandle:
+        """Nothing passes between the sides; with `afresh`, beside an equal partition that is wanted already.
+
+        Raises `NodeNotFound` and `InvalidArgument`.
+        """
+        return await self._inject(cluster, request, duration_s, afresh, progress)
+
+    async def impair(
+        self,
+        cluster: str,
+        request: ImpairRequest,
+        *,
+        duration_s: float | None = None,
+        afresh: bool = False,
+        progress: Progress = no_progress,
+    ) -> NetFaultHandle:
+        """Packets are delayed, lost, changed as asked.
+
+        Raises `NodeNotFound`, `InvalidArgument`, `NoParameters`, and `HostCapabilityMissing`, having taken the
+        request back, where the host's kernel cannot do it.
+        """
+        return await self._inject(cluster, request, duration_s, afresh, progress)
+
+    async def heal(self, cluster: str, handle: str, *, progress: Progress = no_progress) -> bool:
+        """That fault is gone, also where it was already. `handle` may be the name that the topology has for it.
+
+        Raises `FaultNotFound` for what never was.
+        """
+        await self.heal_many(cluster, [handle], progress=progress)
+        return True
+
+    async def heal_all(self, cluster: str, *, progress: Progress = no_progress) -> int:
+        """All faults of the cluster are gone, those of its topology too until the next `apply`; how many that were.
+
+        Where the record is lost, what carries the cluster's mark on the host goes, counted by the places where it was.
+        """
+        require_cluster_name(cluster)
+        if await self._runtime.store.get(cluster) is None:
+            return await self._heal_by_marks(cluster)
+        healed = 0
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            nonlocal healed
+            healed = len(wanted_at(before.faults.values(), datetime.now(UTC)))
+            return intent.without_faults(before, before.faults)
+
+        record = await self._change(cluster, edit)
+        await self._converge(record, progress)
+        return healed
+
+    async def heal_many(
+        self, cluster: str, handles: Sequence[str] | None, *, progress: Progress = no_progress
+    ) -> Healed:
+        """These faults are gone, or with None all of them; nothing is healed where one of the handles never was."""
+        if handles is None:
+            return Healed(cluster_name=cluster, healed=await self.heal_all(cluster, progress=progress))
+        before = await existing(self._runtime.store, cluster)
+        gone = {one for handle in handles for one in _handles_meant(before, handle)}
+        record = await self._change(cluster, lambda record: intent.without_faults(record, gone))
+        await self._converge(record, progress)
+        return Healed(cluster_name=cluster, healed=len(gone))
+
+    async def expire(self, cluster: str) -> None:
+        """Faults whose time is over are gone, from the record too."""
+        record = await self._change(
+            cluster,
+            lambda before: intent.without_expired_faults(before, now=datetime.now(UTC)),
+            lambda before: frozenset(before.consent),  # time has changed it, and nobody wants anything else
+        )
+        await self._converge(record, no_progress)
+
+    async def heal_when_gone(self, cluster: str, handle: str) -> int:
+        """A descriptor that keeps a fault: it is healed when the last copy of it is closed, by whatever end.
+
+        Where nobody can be left behind to see to that, the fault is healed at once, and the error raised.
+        """
+        end, lifeline = os.pipe()
+        try:
+            await self._runtime.leave_watcher(cluster, handle, end)
+        except BaseException:
+            os.close(lifeline)
+            await self._take_back(cluster, handle, no_progress)
+            raise
+        finally:
+            os.close(end)
+        return lifeline
+
+    async def listing(self, cluster: str) -> list[NetFaultInfo]:
+        """The faults that are wanted now, the oldest first, with what the host shows of each."""
+        record = await existing(self._runtime.store, cluster)
+        links = await self._observed(record) if _wanted(record) else None
+        return list(active_faults(record.faults.values(), tuple(record.spec.nodes), links, datetime.now(UTC)))
+
+    async def explain(self, cluster: str, sender: str, receiver: str) -> LinkExplanation:
+        """What packets from one node to another meet, and because of which faults; `@host` stands for the host."""
+        record = await existing(self._runtime.store, cluster)
+        for end in (sender, receiver):
+            _require_end(record, end)
+        return explain(_wanted(record), tuple(record.spec.nodes), sender, receiver)
+
+    async def _inject(
+        self,
+        cluster: str,
+        request: intent.FaultRequest,
+        duration_s: float | None,
+        afresh: bool,
+        progress: Progress,
+    ) -> NetFaultHandle:
+        made: list[Fault] = []
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            now = datetime.now(UTC)
+            after, fault = intent.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
+            made[:] = [fault]
+            return after
+
+        if isinstance(request, ImpairRequest):
+            edit(await existing(self._runtime.store, cluster))  # what is wrong with the request itself is said first
+            await self._runtime.links.require(request.impairment)
+        record = await self._change(cluster, edit)
+        (fault,) = made
+        await self._carry_out(record, fault, progress)
+        return handle_of(fault, tuple(record.spec.nodes))
+
+    async def _carry_out(self, record: ClusterRecord, fault: Fault, progress: Progress) -> None:
+        """Wait until a new fault is made; it is taken back where it cannot be, or could not end in time."""
+        cared_for = fault.expires_at is None
+        try:
+            if fault.expires_at is not None:
+                await self._runtime.leave_healer(record.cluster_name)
+                cared_for = True
+            await self._converge(record, progress)
+        except ClusterError as error:
+            if error.terminal or not cared_for:
+                await self._take_back(record.cluster_name, fault.handle_id, progress)
+            raise
+
+    async def _take_back(self, cluster: str, handle: str, progress: Progress) -> None:
+        """Let a fault that cannot be made, or kept as asked, not stand in the way of everything else that is wanted."""
+        try:
+            record = await self._change(cluster, lambda before: intent.without_faults(before, [handle]))
+            await self._converge(record, progress)
+        except ClusterError as error:
+            log.warning("fault_not_healed_yet", cluster=cluster, handle=handle, cause=str(error))
+
+    async def _converge(self, record: ClusterRecord, progress: Progress) -> None:
+        """Wait until the links are as wanted; what else stands in the cluster's way does not matter.
+
+        Raises `HostCapabilityMissing`, too, where a cluster counts as it shall be although its links cannot be seen.
+        """
+        try:
+            await waiting.converge(self._runtime, record, FAULT_TIMEOUT_S, progress)
+        except ClusterError:
+            if not await self._links_hold(record):
+                raise
+        else:
+            await self._require_seen(record)
+
+    async def _links_hold(self, record: ClusterRecord) -> bool:
+        applied = await self._said_of_links(record)
+        return applied is not None and applied.status is ConditionStatus.TRUE
+
+    async def _require_seen(self, record: ClusterRecord) -> None:
+        applied = await self._said_of_links(record)
+        if applied is not None and applied.status is ConditionStatus.UNKNOWN:
+            raise HostCapabilityMissing(
+                f"nobody knows whether the links are as wanted: {applied.message}", hint="run this as root"
+            )
+
+    async def _said_of_links(self, record: ClusterRecord) -> Condition | None:
+        said = await self._runtime.store.status(record.cluster_name)
+        if said is None or said.observed_generation < record.generation:
+            return None
+        return next((one for one in said.conditions if one.type is ConditionType.FAULTS_APPLIED), None)
+
+    async def _heal_by_marks(self, cluster: str) -> int:
+        domains = await self._runtime.libvirt.find_domains(cluster)
+        taps = [tap_name(cluster, node) for node, found in domains.items() if found.record is not None]
+        healed = await self._runtime.controller.heal_by_marks(cluster, taps)
+        if not (taps or healed):
+            await existing(self._runtime.store, cluster)  # there is no such cluster, and nothing of it
+        return healed
+
+    async def _observed(self, record: ClusterRecord) -> Mapping[str, Inbound | Unknown] | None:
+        """The links as they are; None where the host cannot be looked at."""
+        try:
+            return (await self._runtime.rounds.compare(record)).observed.links
+        except ClusterError as error:
+            log.info("links_not_observed", cluster=record.cluster_name, cause=str(error))
+            return None
+
+    async def _change(
+        self,
+        cluster: str,
+        edit: Callable[[ClusterRecord], ClusterRecord],
+        consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
+    ) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor, consent=consent)
+
+
+def _wanted(record: ClusterRecord) -> tuple[Fault, ...]:
+    return wanted_at(record.faults.values(), datetime.now(UTC))
+
+
+def _handles_meant(record: ClusterRecord, handle: str) -> list[str]:
+    """The handles to heal: none where the fault is gone already."""
+    if handle in record.faults:
+        return [handle]
+    named = [fault.handle_id for fault in record.faults.values() if fault.declared_as == handle]
+    if not named and handle not in record.spec.faults and not _once_was(record, handle):
+        known = ", ".join(record.faults) or "none"
+        raise FaultNotFound(f"cluster {record.cluster_name!r} has no fault {handle!r}", hint=f"it has {known}")
+    return named
+
+
+def _once_was(record: ClusterRecord, handle: str) -> bool:
+    """Whether a handle was given out: numbers count over both kinds, and are never used twice."""
+    kind, _, number = handle.rpartition("-")
+    if kind not in set(FaultType) or not _NUMBER.fullmatch(number):
+        return False
+    taken = {of.rpartition("-")[2] for of in record.faults}
+    return int(number) <= record.fault_requests and number not in taken
+
+
+def _require_end(record: ClusterRecord, end: str) -> None:
+    if end != HOST and end not in record.spec.nodes:
+        raise NodeNotFound(
+            f"cluster {record.cluster_name!r} has no node {end!r}",
+            node=end,
+            hint=f"it has {', '.join(record.spec.nodes)}, and {HOST} stands for the host",
+        )

@@ -1,0 +1,360 @@
+"""Looking at clusters: status, handle, waiting for logins. Changes nothing."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from copy import copy
+
+from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
+from reconciler.controller.round import Look
+from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.connections import NoLogin
+from reconciler.health.cluster_conditions import guests_conditions
+from reconciler.health.node_probe import Probe, console_state, probe, silent_state
+from reconciler.health.provisioning import unseen_condition
+from reconciler.health.sign_of_life import Quiet, quiet
+from reconciler.health.standing import DOMAIN_STATES, Standing, no_login, not_running, unlike_wanted, with_life_signs
+from reconciler.model import names
+from reconciler.model.document import Domain, Network, Power
+from reconciler.model.record import ClusterRecord, WantedPower
+from reconciler.model.results import (
+    ClusterHandle,
+    ClusterStatus,
+    ClusterSummary,
+    DomainState,
+    ExecResult,
+    GuestDisk,
+    NodeDescriptor,
+    NodeStatus,
+    NodeSummary,
+    ToolError,
+)
+from reconciler.model.status import Condition
+from reconciler.observe.cluster import FoundDomains
+from reconciler.observe.life_signs import observe_life_signs, observe_power_turn
+from reconciler.observe.quiet_kernels import KernelState
+from reconciler.plan.standstill import halt_of
+from reconciler.progress import Progress
+from reconciler.records.access import addresses, existing
+from reconciler.runtime import Runtime
+from reconciler.together import together
+
+STATUS_TIMEOUT_S = 5.0
+"""How long a node that runs is given to answer when its status is asked for."""
+
+_HANDLE_COMMAND = f"""
+uname -r
+if [ -r {RECORD_PATH} ]; then {{ read -r i; read -r tree; }} <{RECORD_PATH}; else
+i=$(ls -1t {DEFAULT_BASE}/.complete 2>/dev/null | head -n 1); tree={DEFAULT_BASE}/$i; fi
+[ -n "$i" ] && [ -d "$tree" ] && echo "$tree"; true"""
+"""The kernel, and the tree that is installed, or else the one that was synced last."""
+
+
+class Inspection:
+    """Everything that only reads."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def status(self, cluster: str, look: Look | None = None) -> ClusterStatus:
+        """A cluster as it is now; nodes that run are asked over SSH, all at once.
+
+        With the `look` of a moment ago the host is not looked at again. Raises `LibvirtUnavailable`, with what can be
+        said nevertheless as its partial result.
+        """
+        if look is None:
+            record = await existing(self._runtime.store, cluster)
+            return await self._status(record, tuple(record.spec.nodes))
+        nodes = tuple(look.record.spec.nodes)
+        probes = await self._asked(
+            look.record, [name for name in nodes if _state_in(look, name) is DomainState.RUNNING]
+        )
+        return await _shown(look.record, look, nodes, probes)
+
+    async def node_status(self, cluster: str, node: str) -> NodeStatus:
+        """One node as it is now. Raises as `status` does."""
+        record = await existing(self._runtime.store, cluster)
+        return (await self._status(record, (node,))).nodes[0]
+
+    async def clusters(self) -> list[ClusterSummary]:
+        """Every cluster that has a record, destroyed ones with kept disks included, without asking any node."""
+        looks = await together(*map(self._runtime.rounds.look, await self._runtime.store.names()))
+        return [_summary(look) for look in looks if look is not None]
+
+    async def handle(self, cluster: str, *, partial: bool = False) -> ClusterHandle:
+        """How to log in to every node, or with `partial` to those that answer.
+
+        Raises `ClusterNotRunning` unless all of them, or with `partial` one of them, run and answer.
+        """
+        record = await existing(self._runtime.store, cluster)
+        down = await self.not_running(record, list(record.spec.nodes))
+        if down and (not partial or len(down) == len(record.spec.nodes)):
+            raise _not_whole(cluster, down)
+        targets = addresses(record, [node for node in record.spec.nodes if node not in down])
+        answers, failures = await self._kernels(record, targets)
+        if failures and (not partial or not answers):
+            raise next(iter(failures.values()))
+        failures |= {node: not_running(cluster, {node: standing}) for node, standing in down.items()}
+        reached = [target for target in targets if target.node in answers]
+        return ClusterHandle(
+            cluster_name=cluster,
+            nodes=tuple(_descriptor(record, address) for address in reached),
+            artifact_path=next(iter(answers[reached[0].node][1:]), None),
+            kernel_version=answers[reached[0].node][0],
+            kernel_versions={target.node: answers[target.node][0] for target in reached},
+            unreachable={node: ToolError.of(failures[node]) for node in record.spec.nodes if node in failures},
+        )
+
+    async def _kernels(
+        self, record: ClusterRecord, targets: list[GuestAddress]
+    ) -> tuple[dict[str, list[str]], dict[str, ClusterError]]:
+        """What each node says of its kernel and its tree; and which did not answer."""
+        timeout_s = record.spec.ssh.connect_timeout_s
+        found = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=timeout_s, own=True)
+        answers: dict[str, list[str]] = {}
+        failures: dict[str, ClusterError] = {}
+        for node, answer in found.items():
+            if isinstance(answer, ClusterError):
+                failures[node] = answer
+            elif lines := answer.stdout.splitlines():
+                answers[node] = lines
+            else:
+                failures[node] = _says_nothing(node, answer, timeout_s)
+        return answers, failures
+
+    async def wait_for_ssh(
+        self, record: ClusterRecord, nodes: list[str], *, timeout_s: float, progress: Progress
+    ) -> None:
+        """Return when every node lets us log in. Raises `SshTimeout` naming those that do not in time."""
+
+        async def wait_for(address: GuestAddress) -> ClusterError | None:
+            try:
+                await self._runtime.ssh.wait_until_reachable(address, timeout_s=timeout_s)
+            except ClusterError as error:
+                return error
+            progress.report(f"{address.node}: reachable over SSH")
+            return None
+
+        outcomes = await together(*map(wait_for, addresses(record, nodes)))
+        failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
+        if failures:
+            dead = await self._dead(record, failures, timeout_s)
+            raise _unreachable(await self.explained(record, {**failures, **dead}), timeout_s)
+
+    async def _dead(self, record: ClusterRecord, nodes: Iterable[str], timeout_s: float) -> dict[str, ClusterError]:
+        """Why no login came to those of `nodes` that do not even run."""
+        try:
+            down = await self.not_running(record, nodes)
+        except LibvirtUnavailable:
+            return {}
+        return {node: no_login(node, standing, timeout_s) for node, standing in down.items()}
+
+    async def explained(self, record: ClusterRecord, failures: Mapping[str, ClusterError]) -> dict[str, ClusterError]:
+        """The same errors, by node; those of nodes that took no login say what else the host has seen of them."""
+        without = {node: error for node, error in failures.items() if isinstance(error, NoLogin)}
+        try:
+            domains = await self._runtime.libvirt.find_domains(record.cluster_name) if without else {}
+        except LibvirtUnavailable:
+            return {**failures}
+        told = await together(*(with_life_signs(record, error, domains.get(node)) for node, error in without.items()))
+        return {**failures, **dict(zip(without, told, strict=True))}
+
+    async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, Standing]:
+        """Those of `nodes` that do not run, and what they do instead."""
+        domains = await self._runtime.libvirt.find_domains(record.cluster_name)
+        found = {name: Standing.of(domains.get(name)) for name in nodes}
+        return {name: standing for name, standing in found.items() if standing.state is not DomainState.RUNNING}
+
+    async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
+        """Raise `ClusterNotRunning` naming the nodes among `nodes` that do not run."""
+        if down := await self.not_running(record, nodes):
+            raise not_running(record.cluster_name, down)
+
+    async def _status(self, record: ClusterRecord, nodes: tuple[str, ...]) -> ClusterStatus:
+        """The nodes are asked as soon as it is known which of them run, while the rest of the host is looked at."""
+        cluster = record.cluster_name
+        found = asyncio.ensure_future(self._runtime.libvirt.find_domains(cluster))
+        look, probes = await together(self._runtime.rounds.look(cluster, found), self._probes(record, nodes, found))
+        if look is None:
+            raise ClusterNotFound(f"cluster {cluster!r} was destroyed by another client meanwhile")
+        status = await _shown(record, look, nodes, probes)
+        if look.observed is None and look.error is not None:
+            error = copy(look.error)  # who asked at the same time got the same one
+            error.partial = status
+            raise error
+        return status
+
+    async def _probes(
+        self, record: ClusterRecord, nodes: tuple[str, ...], found: FoundDomains
+    ) -> dict[str, Probe | ClusterError]:
+        """What those of `nodes` tell that run."""
+        try:
+            domains = await found
+        except ClusterError:  # the look says so
+            return {}
+        up = [name for name in nodes if Standing.of(domains.get(name)).state is DomainState.RUNNING]
+        return await self._asked(record, up)
+
+    async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
+        """What these nodes tell over SSH."""
+        probes = await together(*(probe(self._runtime, record, name, STATUS_TIMEOUT_S) for name in up))
+        return dict(zip(up, probes, strict=True))
+
+
+async def _shown(
+    record: ClusterRecord, look: Look, nodes: tuple[str, ...], probes: Mapping[str, Probe | ClusterError]
+) -> ClusterStatus:
+    shown = await together(*(_node(record, name, look, probes.get(name)) for name in nodes))
+    return _status_of(record, look, tuple(shown))
+
+
+def _state_in(look: Look, node: str) -> DomainState:
+    return _standing(look, node).state
+
+
+async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | ClusterError | None) -> NodeStatus:
+    state = _state_in(look, name)
+    seen, error = (visit, None) if isinstance(visit, Probe) else (None, visit or _why_not_asked(look, name))
+    silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
+    kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
+    provisioned = (
+        seen.provisioned
+        if seen
+        else await _unseen(record, name, look, visit if isinstance(visit, ClusterError) else None)
+    )
+    messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
+    messages += [str(silence)] if silence else []
+    messages += [] if messages else _unlike_wanted(look, name)
+    if kernel and kernel.event:
+        messages.append(f"the kernel reported: {kernel.event.summary}")
+    return NodeStatus(
+        name=name,
+        role=record.spec.nodes[name].role,
+        ip=str(record.spec.nodes[name].ip),
+        domain_state=state,
+        ssh_reachable=seen is not None,
+        ssh_error=ToolError.of(error) if error else None,
+        artifact_id_installed=seen.artifact_id if seen else None,
+        loaded_modules=seen.modules if seen else (),
+        message="; ".join(messages) or None,
+        conditions=(*([kernel.condition] if kernel else []), provisioned),
+        first_bad_event=kernel.event if kernel else None,
+    )
+
+
+def _unlike_wanted(look: Look, node: str) -> list[str]:
+    """What a node does that is not what is wanted of it."""
+    if look.observed is None:
+        return [look.error.message] if look.error else []
+    told = unlike_wanted(
+        look.record.nodes[node].power, look.record.spec.nodes[node].restart, look.observed.power.get(node)
+    )
+    return [told] if told else []
+
+
+async def _unseen(record: ClusterRecord, node: str, look: Look, refused: ClusterError | None) -> Condition:
+    """That of a node that gave no answer: not known since it was turned on or off."""
+    turned = await observe_power_turn(record, node)
+    since = turned or min((of.last_transition for of in look.status.conditions), default=look.status.updated_at)
+    standing = _standing(look, node)
+    error = refused or (look.error if standing.state is DomainState.UNKNOWN else None)
+    return unseen_condition(standing.state, error.message if error else standing.told, since)
+
+
+def _why_not_asked(look: Look, node: str) -> ClusterError:
+    """Why a node was not asked at all."""
+    standing = _standing(look, node)
+    if standing.state is DomainState.UNKNOWN and look.error:
+        return look.error
+    return not_running(look.record.cluster_name, {node: standing})
+
+
+def _standing(look: Look, node: str) -> Standing:
+    power = look.observed.power.get(node) if look.observed else None
+    if not isinstance(power, Power):
+        return Standing(DomainState.UNKNOWN)
+    return Standing(DOMAIN_STATES[power.state], halt_of(power))
+
+
+def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:
+    """The error for a node that let us in and did not say which kernel it runs."""
+    how = f"did not answer within {timeout_s:g} s" if answer.timed_out else f"ended with {answer.exit_code}"
+    said = f": {answer.stderr.strip()[:200]}" if answer.stderr.strip() else ""
+    message = f"the question for its kernel {how}{said}"
+    return SshError(message, node=node, hint="`node_exec` tells more")
+
+
+def _not_whole(cluster: str, down: Mapping[str, Standing]) -> ClusterError:
+    error = not_running(cluster, down)
+    error.hint = f"{error.hint}; `partial` answers for the nodes that run"
+    return error
+
+
+def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:
+    networks = look.observed.networks.values() if look.observed else ()
+    return ClusterStatus(
+        cluster_name=look.record.cluster_name,
+        network_active=any(isinstance(network, Network) and network.active for network in networks),
+        nodes=nodes,
+        generation=look.record.generation,
+        observed_generation=look.status.observed_generation,
+        conditions=(*look.status.conditions, *guests_conditions(record, nodes)),
+    )
+
+
+def _summary(look: Look) -> ClusterSummary:
+    record = look.record
+    return ClusterSummary(
+        cluster_name=record.cluster_name,
+        nodes=tuple(NodeSummary(name=name, role=of.role, ip=str(of.ip)) for name, of in record.spec.nodes.items()),
+        node_count=len(record.spec.nodes),
+        wanted_running=sum(intent.power is WantedPower.RUNNING for intent in record.nodes.values()),
+        destroyed=record.deletion is not None,
+        generation=record.generation,
+        conditions=look.status.conditions,
+    )
+
+
+async def _silence(record: ClusterRecord, node: str, look: Look) -> Quiet | None:
+    """That of a node that runs and did not answer; None where it has shown a sign of life, or may yet."""
+    domain = look.observed.domains.get(node) if look.observed else None
+    found = quiet(await observe_life_signs(record, node), domain) if isinstance(domain, Domain) else None
+    return found if found and found.silent else None
+
+
+async def _kernel_beyond_reach(
+    record: ClusterRecord, node: str, state: DomainState, silence: Quiet | None
+) -> KernelState | None:
+    """The kernel of a node that did not answer; None where none runs."""
+    if silence is not None:
+        return silent_state(silence)
+    return None if state in {DomainState.SHUT_OFF, DomainState.UNKNOWN} else await console_state(record, node)
+
+
+def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:
+    return NodeDescriptor(
+        name=address.node,
+        role=record.spec.nodes[address.node].role,
+        ip=address.host,
+        ssh_port=address.port,
+        ssh_user=address.user,
+        ssh_key_path=str(address.key_path),
+        host_key=address.host_key,
+        extra_disks=tuple(
+            GuestDisk(
+                path=str(disk.path),
+                guest_path=names.guest_disk_path(disk.bus.value, target),
+                size_bytes=disk.size_bytes,
+            )
+            for target, disk in record.spec.nodes[address.node].extra_disks.items()
+        ),
+    )
+
+
+def _unreachable(failures: dict[str, ClusterError], timeout_s: float) -> ClusterError:
+    if len(failures) == 1:
+        (error,) = failures.values()
+        return error
+    causes = "; ".join(f"{node}: {error.message}" for node, error in failures.items())
+    hint = hints_of(failures.values())
+    return SshTimeout(f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes}", hint=hint)

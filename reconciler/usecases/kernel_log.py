@@ -1,0 +1,233 @@
+"""What the nodes' kernels said: markers, collecting over SSH or from the console."""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from reconciler.apart.work import apart_in_parts, in_memory
+from reconciler.errors import (
+    ClusterError,
+    InvalidArgument,
+    LibvirtUnavailable,
+    PartialFailure,
+    hints_of,
+)
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
+from reconciler.health.standing import Standing, not_running
+from reconciler.kernel_log.answers import Shown, joined_parts, of_both, of_buffer, of_console
+from reconciler.kernel_log.loss import Reading
+from reconciler.kernel_log.marker import marked_at_s, render_marker
+from reconciler.kernel_log.report import Origin
+from reconciler.model.event import ClusterEvent, EventKind
+from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
+from reconciler.model.plan import Resume, ResumeMemory
+from reconciler.model.record import ClusterRecord
+from reconciler.observe.console import observe_console
+from reconciler.records.access import addresses, existing, select_nodes
+from reconciler.runtime import Runtime
+from reconciler.together import together
+from reconciler.usecases.inspection import Inspection
+
+T = TypeVar("T")
+
+SSH_TIMEOUT_S = 15.0
+"""How long a node that runs is given to answer before its console is read instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of each node's log."""
+
+    since_marker: str | None
+    filter_level: FilterLevel
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A node's memory was put back, and by `ran_by_s` its CPUs ran again; seconds since 1970, None: nobody noted it."""
+
+    put_back_at_s: float
+    ran_by_s: float | None = None
+
+    @property
+    def imprecision(self) -> str:
+        """How much of what was said before the snapshot may pass for newer."""
+        if self.ran_by_s is None:
+            return "lines from shortly before the snapshot may be among those shown"
+        return f"lines from at most {self.ran_by_s - self.put_back_at_s + 1:.0f} s before the snapshot may be shown"
+
+
+class KernelLogs:
+    """The verbs on kernel logs. They read, and write markers, through SSH at once: a log is no desired state."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._inspection = Inspection(runtime)
+
+    async def mark(
+        self, cluster: str, *, nodes: str | Iterable[str] | None = None, timeout_s: float = SSH_TIMEOUT_S
+    ) -> dict[str, str]:
+        """Write the same marker to every node's kernel log, all at once.
+
+        Raises `PartialFailure` naming the nodes that cannot be written to; it carries those that were.
+        """
+        record = await existing(self._runtime.store, cluster)
+        down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
+        marker = render_marker(time.time_ns() // 1000, secrets.token_hex(8))
+
+        async def write(address: GuestAddress) -> str:
+            if address.node in down:
+                raise not_running(cluster, {address.node: down[address.node]})
+            await write_marker(self._runtime.ssh, address, marker, timeout_s=timeout_s)
+            return marker
+
+        return whole(await for_each(targets, write), "the marker was not written")
+
+    async def collect(
+        self,
+        cluster: str,
+        *,
+        nodes: str | Iterable[str] | None = None,
+        since_marker: str | None = None,
+        filter_level: FilterLevel = "all",
+        timeout_s: float = SSH_TIMEOUT_S,
+    ) -> dict[str, DmesgResult]:
+        """What each node's kernel said, since the marker or since its boot.
+
+        Read over SSH, or from the console where that does not answer. Raises `PartialFailure` naming the nodes of which
+        neither can be read; it carries the others' logs.
+        """
+        if since_marker is not None:
+            marked_at_s(since_marker)
+        if timeout_s <= 0:
+            raise InvalidArgument("`timeout_s` must be positive")
+        record = await existing(self._runtime.store, cluster)
+        down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
+        ask = Ask(since_marker, filter_level, timeout_s)
+
+        async def collect(address: GuestAddress) -> DmesgResult:
+            if address.node in down:
+                return await self._from_console(record, address.node, ask, "the node does not run")
+            try:
+                buffer = await read_kernel_buffer(self._runtime.ssh, address, timeout_s=timeout_s)
+            except ClusterError as error:
+                return await self._from_console(record, address.node, ask, f"no log over SSH: {error.message}")
+            return await self._from_buffer(record, address.node, ask, buffer)
+
+        return whole(await for_each(targets, collect), "the kernel log was not read")
+
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, Standing]:
+        """The nodes that do not run, of which no login is waited for."""
+        try:
+            return await self._inspection.not_running(record, [address.node for address in targets])
+        except LibvirtUnavailable:
+            return {}
+
+    async def _from_buffer(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
+        marker = ask.since_marker
+        older = "older lines were overwritten in the kernel's buffer" if marker is None and buffer.wrapped else None
+        state = MarkerState.NOT_ASKED if marker is None else MarkerState.FOUND
+        origin = Origin(LogSource.KMSG, buffer.boot_id, state, older)
+        size = len(buffer.records)
+        parts = await apart_in_parts(size, of_buffer, buffer.records, origin, marker, ask.filter_level)
+        return joined_parts(parts) if parts else await self._without_marker(record, node, ask, buffer)
+
+    async def _without_marker(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
+        """The kernel's buffer begins after the marker: the console may know what came between."""
+        assert ask.since_marker is not None
+        read_at_s, resumed = time.time(), await self._resumed(record, node)
+        reading = Reading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
+        try:
+            shown, trouble = await _shown(record, node), ""
+        except ClusterError as error:
+            shown, trouble = None, f"; {error.message}"
+        size = len(buffer.records) + (len(shown.content) if shown else 0)
+        origin = Origin(LogSource.KMSG, buffer.boot_id)
+        imprecision = resumed.imprecision if resumed else ""
+        try:
+            return joined_parts(
+                await apart_in_parts(
+                    size,
+                    of_both,
+                    shown,
+                    trouble,
+                    buffer.records,
+                    reading,
+                    origin,
+                    ask.since_marker,
+                    imprecision,
+                    ask.filter_level,
+                )
+            )
+        except ClusterError as error:
+            error.node = node
+            raise
+
+    async def _resumed(self, record: ClusterRecord, node: str) -> Resumed | None:
+        return last_resumed(await self._runtime.store.events(record.cluster_name), node)
+
+    async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
+        async with in_memory():
+            shown = await _shown(record, node)
+            size, marker = len(shown.content), ask.since_marker
+            return joined_parts(await apart_in_parts(size, of_console, shown, cause, marker, ask.filter_level))
+
+
+def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:
+    """When a node last went on from memory, by its cluster's events; None where none tells."""
+    found: Resumed | None = None
+    for event in events:
+        if event.node != node or event.kind not in _DONE:
+            continue
+        if event.subject == ResumeMemory.__name__:
+            found = Resumed(event.at.timestamp())
+        elif event.subject == Resume.__name__ and found is not None and found.ran_by_s is None:
+            found = replace(found, ran_by_s=event.at.timestamp())
+    return found
+
+
+_DONE = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})
+
+
+async def _shown(record: ClusterRecord, node: str) -> Shown:
+    """What the node's console shows. Raises `OperationFailed` where it cannot be read, or shows nothing."""
+    text = await observe_console(record, node)
+    return Shown(text.content, text.whole)
+
+
+async def for_each(
+    targets: Iterable[GuestAddress], work: Callable[[GuestAddress], Awaitable[T]]
+) -> dict[str, T | ClusterError]:
+    """The outcome of `work` on each node, all at once; an error stands for its own node."""
+
+    async def one(address: GuestAddress) -> T | ClusterError:
+        try:
+            return await work(address)
+        except ClusterError as error:
+            return error
+
+    wanted = list(targets)
+    outcomes = await together(*map(one, wanted))
+    return {address.node: outcome for address, outcome in zip(wanted, outcomes, strict=True)}
+
+
+def whole(outcomes: Mapping[str, T | ClusterError], what_failed: str) -> dict[str, T]:
+    """The outcomes of all nodes. Raises the error of a single node, or `PartialFailure` with what can be said."""
+    failures = {node: of for node, of in outcomes.items() if isinstance(of, ClusterError)}
+    good = {node: of for node, of in outcomes.items() if not isinstance(of, ClusterError)}
+    if not failures:
+        return good
+    if len(outcomes) == 1:
+        raise next(iter(failures.values()))
+    causes = "; ".join(f"{node}: {error.message}" for node, error in failures.items())
+    failure = PartialFailure(
+        f"{what_failed} on {len(failures)} of {len(outcomes)} nodes: {causes}",
+        node=next(iter(failures)) if len(failures) == 1 else None,
+        hint=hints_of(failures.values()),
+    )
+    failure.partial = good
+    raise failure

@@ -1,0 +1,79 @@
+"""A topology as this host can have it, or everything that is wrong with it before anything is touched."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from reconciler.desired.file_uses import recorded_uses
+from reconciler.desired.given import GivenTopology
+from reconciler.desired.load import load_spec
+from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable, RecordUnreadable
+from reconciler.files.roots import Reach
+from reconciler.model.faults import ImpairRequest
+from reconciler.model.host_view import HostView
+from reconciler.model.record import ClusterSpec
+from reconciler.model.topology import VirtType
+from reconciler.observe.host_view import observe_host
+from reconciler.runtime import Runtime
+from reconciler.together import together
+
+log = structlog.get_logger(__name__)
+
+
+async def load_for_host(runtime: Runtime, topology: GivenTopology, reach: Reach) -> tuple[str, ClusterSpec]:
+    """The cluster name and specification. Raises as `load_spec` does, for what this host cannot do, too.
+
+    Where the topology names no `overlay_dir`, a cluster that is recorded stays where it is, whatever the configuration
+    of this client says: the directory belongs to the record.
+    """
+    seen, recorded = await together(_look_at_host(runtime), recorded_uses(runtime.store))
+    uses = (*recorded, *(seen.files if seen else ()))
+    settings = runtime.settings
+    cluster, spec = await asyncio.to_thread(load_spec, topology, settings, reach, seen=seen, uses=uses)
+    kept = await _recorded_place(runtime, cluster)
+    if kept is not None and kept != spec.overlay_dir == settings.overlay_dir:
+        settings = settings.model_copy(update={"overlay_dir": kept})
+        cluster, spec = await asyncio.to_thread(load_spec, topology, settings, reach, seen=seen, uses=uses)
+    impossible = await _impossible_faults(runtime, spec)
+    kvm_usable = await _verdict_on_cpus(runtime, spec)
+    if impossible or kvm_usable is not None:
+        seen = None if seen is None else replace(seen, kvm_usable=kvm_usable)
+        await asyncio.to_thread(load_spec, topology, settings, reach, impossible, seen, uses)
+    return cluster, spec
+
+
+async def _recorded_place(runtime: Runtime, cluster: str) -> Path | None:
+    """Where a cluster is; None where it has no record, or one that is to be made again."""
+    try:
+        record = await runtime.store.get(cluster)
+    except RecordUnreadable:
+        return None
+    return record.spec.overlay_dir if record else None
+
+
+async def _look_at_host(runtime: Runtime) -> HostView | None:
+    """None where libvirt is away: what is wrong with the file itself can be said all the same."""
+    try:
+        return await observe_host(runtime.libvirt)
+    except LibvirtUnavailable as error:
+        log.info("host_not_looked_at", cause=str(error))
+        return None
+
+
+async def _verdict_on_cpus(runtime: Runtime, spec: ClusterSpec) -> bool | None:
+    """Whether KVM works, where it decides if a node can have the CPU that it names."""
+    undecided = any(node.virt_type is VirtType.AUTO and node.cpu for node in spec.nodes.values())
+    return (await runtime.kvm_verdict()).kvm_usable if undecided else None
+
+
+async def _impossible_faults(runtime: Runtime, spec: ClusterSpec) -> dict[str, str]:
+    impossible: dict[str, str] = {}
+    for name, declared in spec.faults.items():
+        if isinstance(declared.request, ImpairRequest):
+            try:
+                await runtime.links.require(declared.request.impairment)
+            except HostCapabilityMissing as error:
+                impossible[name] = str(error)
+    return impossible

@@ -1,0 +1,43 @@
+"""Logging in with the system's `ssh`, as a person or a script does."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from reconciler.guest.openssh import render_ssh_command, write_known_hosts
+from reconciler.programs import require_program
+from reconciler.records.access import addresses, existing, select_node
+from reconciler.runtime import Runtime
+from reconciler.usecases.inspection import Inspection
+
+
+async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]:
+    """For each node, the argument vector that logs in to it, its host key verified strictly.
+
+    Writes the known_hosts file that they name.
+    """
+    record = await existing(runtime.store, cluster)
+    targets = addresses(record, record.spec.nodes)
+    path = known_hosts_path(runtime.settings.state_dir, cluster)
+    await asyncio.to_thread(write_known_hosts, path, targets)
+    return {address.node: render_ssh_command(address, path) for address in targets}
+
+
+async def login_command(
+    runtime: Runtime, cluster: str, node: str, remote_command: Sequence[str] = (), *, terminal: bool = False
+) -> list[str]:
+    """The argument vector that logs in to one running node, or runs one command line there.
+
+    With `terminal` a remote command gets one. Raises `ClusterNotRunning` where the node is not up, and
+    `HostCapabilityMissing` where there is no `ssh`.
+    """
+    record = await existing(runtime.store, cluster)
+    select_node(record, node)
+    await Inspection(runtime).require_running(record, [node])
+    program, *rest = (await login_commands(runtime, cluster))[node]
+    return [require_program(program), *(["-t"] if terminal else []), *rest, *remote_command]
+
+
+def known_hosts_path(state_dir: Path, cluster: str) -> Path:
+    """The known_hosts file of a cluster; it can be made again from the host keys at any time."""
+    return state_dir / "known_hosts" / cluster

@@ -1,0 +1,131 @@
+"""Commands inside the nodes."""
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.command import OnOutput
+from reconciler.guest.connections import NoLogin
+from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
+from reconciler.health.standing import Standing, not_running
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import ExecAllResult, ExecResult, ToolError
+from reconciler.records.access import addresses, existing, select_node, select_nodes
+from reconciler.runtime import Runtime
+from reconciler.usecases.inspection import Inspection
+
+_EXEC_ALL = "`node_exec_all` runs a command on all of them"
+
+
+class Nodes:
+    """The verbs that run commands in guests. They go through SSH at once: running a command is no desired state."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._inspection = Inspection(runtime)
+
+    async def address(self, cluster: str, node: str) -> GuestAddress:
+        """How to log in to one node."""
+        record = await existing(self._runtime.store, cluster)
+        (address,) = addresses(record, [select_node(record, node)])
+        return address
+
+    async def run(
+        self,
+        cluster: str,
+        node: str,
+        command: str,
+        *,
+        timeout_s: float = 30.0,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
+        output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
+    ) -> ExecResult:
+        """Run one shell command on one node; a non-zero exit is a result.
+
+        Of longer output beginning and end are kept, `output_limit_bytes` of each stream. Output that something listens
+        to is passed on as it comes, and is not in the result.
+        Raises `ClusterNotRunning` where the node is not up, `SshTimeout` where it is but takes no login in time.
+        """
+        record = await existing(self._runtime.store, cluster)
+        (address,) = addresses(record, [select_node(record, node, all_with=_EXEC_ALL)])
+        if down := await self._down(record, [address]):
+            raise not_running(cluster, down)
+        try:
+            return await self._runtime.ssh.run(
+                address,
+                command,
+                timeout_s=timeout_s,
+                env=env,
+                stdin=stdin,
+                on_stdout=on_stdout,
+                on_stderr=on_stderr,
+                output_limit_bytes=output_limit_bytes,
+            )
+        except NoLogin as error:
+            raise (await self._inspection.explained(record, {address.node: error}))[address.node] from error
+
+    async def run_all(
+        self,
+        cluster: str,
+        command: str,
+        *,
+        nodes: str | Iterable[str] | None = None,
+        require_all: bool = True,
+        timeout_s: float = 30.0,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
+    ) -> ExecAllResult:
+        """Run the same command on many nodes at once.
+
+        With `require_all`, nodes that could not be asked are a `PartialFailure` that carries the others' results;
+        without it they are listed in `errors`. A non-zero exit is a result in both cases.
+        """
+        record = await existing(self._runtime.store, cluster)
+        targets = addresses(record, select_nodes(record, nodes))
+        down = await self._down(record, targets)
+        if down and require_all:
+            raise not_running(record.cluster_name, down)
+        answers: dict[str, ExecResult | ClusterError] = {
+            node: not_running(record.cluster_name, {node: state}) for node, state in down.items()
+        }
+        asked = [address for address in targets if address.node not in down]
+        heard = await self._runtime.ssh.run_all(
+            asked, command, timeout_s=timeout_s, env=env, stdin=stdin, output_limit_bytes=output_limit_bytes
+        )
+        failed = {node: answer for node, answer in heard.items() if isinstance(answer, ClusterError)}
+        answers |= {**heard, **await self._inspection.explained(record, failed)}
+        result = _collect(answers)
+        if require_all and result.errors:
+            raise _incomplete(result)
+        return result
+
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, Standing]:
+        """The nodes that do not run: a login to them would be waited for in vain. Warm connections cost no look."""
+        if all(self._runtime.ssh.is_connected(address) for address in targets):
+            return {}
+        try:
+            return await self._inspection.not_running(record, [address.node for address in targets])
+        except LibvirtUnavailable:
+            return {}  # the machines may well run while libvirtd is away
+
+
+def _incomplete(result: ExecAllResult) -> PartialFailure:
+    causes = "; ".join(f"{node}: {error.message}" for node, error in result.errors.items())
+    asked = len(result.errors) + len(result.results)
+    failure = PartialFailure(
+        f"the command did not run on {len(result.errors)} of {asked} nodes: {causes}",
+        node=next(iter(result.errors)) if len(result.errors) == 1 else None,
+    )
+    failure.partial = result
+    return failure
+
+
+def _collect(answers: Mapping[str, ExecResult | ClusterError]) -> ExecAllResult:
+    results = {node: answer for node, answer in answers.items() if isinstance(answer, ExecResult)}
+    errors = {node: ToolError.of(answer) for node, answer in answers.items() if isinstance(answer, ClusterError)}
+    failed = [node for node in answers if node in errors or results[node].exit_code != 0 or results[node].timed_out]
+    return ExecAllResult(results=results, all_succeeded=not failed, failed_nodes=tuple(failed), errors=errors)

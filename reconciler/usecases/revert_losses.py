@@ -1,0 +1,66 @@
+"""What a revert takes away: the present state of every node, and which snapshot has the last of it that is kept."""
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import Field
+
+from reconciler.model.base import Frozen
+from reconciler.model.document import ClusterDocument, Domain, PowerState, Unknown
+from reconciler.usecases.snapshot_tree import SnapshotTree
+
+
+class NodeLoss(Frozen):
+    """What one node loses; null where it cannot be looked at now."""
+
+    memory: bool | None = Field(description="It has a running state, which goes: processes, what is not on disk yet.")
+    written_bytes: int | None = Field(description="What its present layers take on disk, which go.")
+    kept_by: str | None = Field(description="The snapshot that has its state up to `kept_until`; null for none.")
+    kept_until: datetime | None
+
+
+class RevertLosses(Frozen):
+    """What a revert to a snapshot takes away."""
+
+    cluster_name: str
+    snapshot_name: str
+    created_at: datetime | None = Field(description="When the snapshot was taken that would be gone back to.")
+    per_node: dict[str, NodeLoss]
+
+
+def losses_of(observed: ClusterDocument, tree: SnapshotTree, snapshot: str) -> RevertLosses:
+    """What is there now and would not be after a revert; reads the sizes of the layers."""
+    taken = {of.snapshot_name: of.created_at for of in tree.snapshots}
+    return RevertLosses(
+        cluster_name=tree.cluster_name,
+        snapshot_name=snapshot,
+        created_at=taken.get(snapshot),
+        per_node={
+            node: NodeLoss(
+                memory=_has_memory(node, observed),
+                written_bytes=_written_bytes(node, observed),
+                kept_by=kept_by,
+                kept_until=taken.get(kept_by) if kept_by else None,
+            )
+            for node, kept_by in tree.standing_on.items()
+        },
+    )
+
+
+def _has_memory(node: str, observed: ClusterDocument) -> bool | None:
+    power = observed.power.get(node)
+    if isinstance(power, Unknown):
+        return None
+    return power is not None and power.state is not PowerState.OFF
+
+
+def _written_bytes(node: str, observed: ClusterDocument) -> int | None:
+    domain = observed.domains.get(node)
+    if not isinstance(domain, Domain):
+        return None
+    return sum(allocated_bytes(disk.path) for disk in domain.disks.values() if not disk.read_only)
+
+
+def allocated_bytes(path: Path) -> int:
+    """What a file takes on disk; 0 where there is none."""
+    return path.stat().st_blocks * 512 if path.exists() else 0

@@ -1,0 +1,146 @@
+"""Looking after snapshots: how they hang together, whether they are whole, and which layers nothing needs."""
+
+import asyncio
+from collections.abc import Set
+from pathlib import Path
+
+from pydantic import Field
+
+from reconciler.errors import SnapshotLost
+from reconciler.model.base import Frozen
+from reconciler.model.document import ClusterDocument, Layer, Snapshot
+from reconciler.model.plan import DeleteLayer, Plan
+from reconciler.model.record import ClusterRecord
+from reconciler.observe.verification import verify_snapshots
+from reconciler.progress import Progress, no_progress
+from reconciler.records.access import existing
+from reconciler.runtime import Runtime
+from reconciler.together import together
+from reconciler.usecases.revert_losses import allocated_bytes
+from reconciler.usecases.snapshot_tree import SnapshotTree, snapshot_tree
+from reconciler.usecases.snapshots import resolved_name, snapshot_not_found
+from reconciler.usecases.waiting import converge
+
+COLLECT_TIMEOUT_S = 120.0
+
+
+class SnapshotCheck(Frozen):
+    """What was found of one snapshot; without problems it is whole."""
+
+    snapshot_name: str = Field(description="Its name.")
+    findings: tuple[str, ...] = Field(description="What is wrong with it; empty where it is whole.")
+
+
+class Verification(Frozen):
+    """What was found of a cluster's snapshots."""
+
+    cluster_name: str = Field(description="Name of the cluster.")
+    sound: bool = Field(description="No snapshot has a problem.")
+    snapshots: tuple[SnapshotCheck, ...] = Field(description="Those that were checked.")
+
+
+class UnneededLayer(Frozen):
+    """A layer below nothing that is wanted: no node writes to it or reads it, and no snapshot has it."""
+
+    path: Path = Field(description="The file on the host.")
+    node: str = Field(description="The node that it belonged to.")
+    disk: str = Field(description="The disk of that node: vda, vdb, …")
+    size_bytes: int = Field(description="What it takes on disk.")
+    held: bool = Field(description="It stays until its node is off, whose machine may still have it open.")
+    removed: bool = Field(default=False, description="It is gone now.")
+
+
+class Unneeded(Frozen):
+    """What of a cluster's disks can go: layers, and what interrupted snapshots have left."""
+
+    cluster_name: str = Field(description="Name of the cluster.")
+    layers: tuple[UnneededLayer, ...] = Field(description="Those that nothing stands on.")
+    half_made: tuple[str, ...] = Field(description="Snapshots that were interrupted while they were taken.")
+    removed: bool = Field(default=False, description="A round was run; `removed` of each layer says what it did.")
+
+
+class SnapshotUpkeep:
+    """Everything about snapshots that is no change of what is wanted. `name` may be a logical name of the topology."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def tree(self, cluster: str) -> SnapshotTree:
+        """Which snapshot stands on which, and where each node is."""
+        record = await existing(self._runtime.store, cluster)
+        difference, manifests = await together(
+            self._runtime.rounds.compare(record), self._runtime.rounds.manifests(record)
+        )
+        return snapshot_tree(
+            record, difference.observed, manifests, await self._lost(record, {of.snapshot_name for of in manifests})
+        )
+
+    async def verify(self, cluster: str, name: str | None = None) -> Verification:
+        """Read all frozen layers, memories' heads and UEFI's variables, of one snapshot or of all. Changes nothing.
+
+        A snapshot that is lost is a problem of its own. Raises `SnapshotNotFound`, and `SnapshotLost` for `name`.
+        """
+        record = await existing(self._runtime.store, cluster)
+        found = (await self._runtime.rounds.compare(record)).observed
+        snapshots = found.snapshots
+        lost = await self._lost(record, snapshots.keys())
+        if name is not None:
+            snapshots = {name: snapshots[name] for name in [_one_of(record, name, snapshots.keys(), lost)]}
+            lost = []
+        problems = await verify_snapshots(snapshots, found.layers, record.spec.overlay_dir, cluster)
+        problems |= dict.fromkeys(lost, ("it was made and is not there any more: no manifest is on disk",))
+        return Verification(
+            cluster_name=cluster,
+            sound=not any(problems.values()),
+            snapshots=tuple(SnapshotCheck(snapshot_name=name, findings=found) for name, found in problems.items()),
+        )
+
+    async def unneeded(self, cluster: str) -> Unneeded:
+        """What the next round takes away. Changes nothing."""
+        record = await existing(self._runtime.store, cluster)
+        difference = await self._runtime.rounds.compare(record)
+        return await asyncio.to_thread(_unneeded, cluster, difference.desired, difference.observed, difference.plan)
+
+    async def collect(self, cluster: str, *, progress: Progress = no_progress) -> Unneeded:
+        """Run a round now, which takes away what is not needed; what was removed, and what is held by its node."""
+        before = await self.unneeded(cluster)
+        record = await existing(self._runtime.store, cluster)
+        await converge(self._runtime, record, COLLECT_TIMEOUT_S, progress)
+        there = {layer.path for layer in (await self.unneeded(cluster)).layers}
+        layers = (layer.model_copy(update={"removed": layer.path not in there}) for layer in before.layers)
+        return before.model_copy(update={"layers": tuple(layers), "removed": True})
+
+    async def _lost(self, record: ClusterRecord, there: Set[str]) -> list[str]:
+        """The wanted snapshots that were made and are not there."""
+        status = await self._runtime.store.status(record.cluster_name)
+        made = status.snapshots_made if status is not None else frozenset()
+        return [name for name, wanted in record.snapshots.items() if wanted.request in made and name not in there]
+
+
+def _one_of(record: ClusterRecord, name: str, there: Set[str], lost: list[str]) -> str:
+    name = resolved_name(record, name)
+    if name in lost:
+        raise SnapshotLost(f"the snapshot {name!r} was made and is not there any more", hint="delete it")
+    if name not in there:
+        raise snapshot_not_found(record, name)
+    return name
+
+
+def _unneeded(cluster: str, desired: ClusterDocument, observed: ClusterDocument, plan: Plan) -> Unneeded:
+    half_made = tuple(name for name, of in observed.snapshots.items() if isinstance(of, Snapshot) and of.half_made)
+    goes_now = {action.path for action in plan.actions if isinstance(action, DeleteLayer)}
+    return Unneeded(
+        cluster_name=cluster,
+        layers=tuple(
+            UnneededLayer(
+                path=Path(path),
+                node=layer.node,
+                disk=layer.disk,
+                size_bytes=allocated_bytes(Path(path)),
+                held=not half_made and Path(path) not in goes_now,  # those are swept first, alone
+            )
+            for path, layer in observed.layers.items()
+            if path not in desired.layers and isinstance(layer, Layer)
+        ),
+        half_made=half_made,
+    )

@@ -1,0 +1,346 @@
+"""Snapshots of whole clusters: create, list, revert, delete."""
+
+import asyncio
+from collections.abc import Callable, Set
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.errors import (
+    ClusterError,
+    InvalidArgument,
+    RevertFailed,
+    SnapshotExists,
+    SnapshotFailed,
+    SnapshotLost,
+    SnapshotNotFound,
+)
+from reconciler.guest.address import GuestAddress
+from reconciler.health.provisioning import not_yet_provisioned, with_user_data
+from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
+from reconciler.model.fields import SnapshotName
+from reconciler.model.names import ROOT_DISK
+from reconciler.model.record import ClusterRecord
+from reconciler.model.results import (
+    ClusterStatus,
+    SnapshotDeleteResult,
+    SnapshotFile,
+    SnapshotInfo,
+    SnapshotNodeDeletion,
+    SnapshotNodeInfo,
+)
+from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
+from reconciler.progress import Progress, no_progress
+from reconciler.records import intent
+from reconciler.records.access import addresses, change, existing, nothing_agreed, recorded
+from reconciler.runtime import Runtime
+from reconciler.together import together
+from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.revert_losses import RevertLosses, allocated_bytes, losses_of
+from reconciler.usecases.snapshot_tree import snapshot_tree
+from reconciler.usecases.waiting import converge, wait_for_ssh
+
+_SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
+
+log = structlog.get_logger(__name__)
+
+_CLOCK_TIMEOUT_S = 30.0
+SNAPSHOT_TIMEOUT_S = 300.0
+"""How long memory of many nodes may take to reach a slow disk."""
+
+
+class Snapshots:
+    """The verbs on snapshots. `name` may be a logical name of the topology, such as `baseline`."""
+
+    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+        self._runtime = runtime
+        self._actor = actor
+        self._inspection = Inspection(runtime)
+
+    async def create(
+        self,
+        cluster: str,
+        name: str,
+        *,
+        include_memory: bool = False,
+        quiesce: bool = False,
+        progress: Progress = no_progress,
+    ) -> SnapshotInfo:
+        """One coherent snapshot of all disks, and with `include_memory` of the memory of all nodes that are up.
+
+        Raises `SnapshotExists`, and `SnapshotFailed` where it could not be taken: it is then not wanted any more,
+        so that it is not taken at some later moment. Cancelled, it is the same, unless it is there by then: taking
+        it is brought to its end once the nodes stand still.
+        """
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        _require_no_shared_disk(record)
+        observed = await self._observed(record)
+        if name in observed.snapshots:
+            raise _snapshot_exists(cluster, name)
+        warnings = await self._unprovisioned(record, observed)
+        for warning in warnings:
+            progress.report(f"warning: {warning}")
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            if name in before.snapshots:
+                raise _snapshot_exists(cluster, name)
+            return intent.with_snapshot(before, name, include_memory=include_memory, quiesce=quiesce)
+
+        record = await self._change(cluster, edit)
+        try:
+            await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        except asyncio.CancelledError:
+            await self._withdraw_unless_taken(record, name)
+            raise
+        except ClusterError as error:
+            await self._withdraw(record, name)
+            raise SnapshotFailed(f"the snapshot {name!r} was not taken: {error}", node=error.node) from error
+        return (await self._info(record, name)).model_copy(update={"warnings": warnings})
+
+    async def listing(self, cluster: str) -> list[SnapshotInfo]:
+        """Every snapshot, the oldest first; lost ones, which have no time any more, come last.
+
+        Of a cluster that was destroyed, those that are kept with its disks. Raises `ClusterNotFound` where none is.
+        """
+        record = await recorded(self._runtime.store, cluster)
+        manifests = await self._manifests(record)
+        there = {manifest.snapshot_name for manifest in manifests}
+        said = await self._runtime.store.status(cluster)
+        made = said.snapshots_made if said else frozenset()
+        lost = sorted(name for name in record.snapshots.keys() - there if record.snapshots[name].request in made)
+        infos = [await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes)) for manifest in manifests]
+        gone = [
+            SnapshotInfo(snapshot_name=name, cluster_name=cluster, created_at=None, per_node={}, lost=True)
+            for name in lost
+        ]
+        return [*infos, *gone] or await self._none_of(cluster)
+
+    async def _none_of(self, cluster: str) -> list[SnapshotInfo]:
+        await existing(self._runtime.store, cluster)
+        return []
+
+    async def info(self, cluster: str, name: str) -> SnapshotInfo:
+        """One snapshot, a lost one too. Raises `SnapshotNotFound`."""
+        record = await recorded(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        found = (info for info in await self.listing(cluster) if info.snapshot_name == name)
+        if (info := next(found, None)) is None:
+            raise snapshot_not_found(record, name)
+        return info
+
+    async def revert_losses(self, cluster: str, name: str) -> RevertLosses:
+        """What a revert would take away now. Changes nothing; raises as `revert` does where the names do not fit."""
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        _require_same_nodes(record, name, await self._found(record, name))
+        observed, manifests = await together(self._observed(record), self._manifests(record))
+        return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests), name)
+
+    async def revert(
+        self,
+        cluster: str,
+        name: str,
+        *,
+        restart_after: bool = True,
+        wait: bool = True,
+        ssh_timeout_s: float = 120.0,
+        progress: Progress = no_progress,
+    ) -> ClusterStatus:
+        """All nodes are back in the snapshot, or none has left where it was.
+
+        Raises `SnapshotNotFound`, `SnapshotLost`, and `RevertFailed` where the cluster has other nodes now, a file of
+        the snapshot is not whole or its memory does not fit the nodes any more: then nothing was asked for and nobody
+        was stopped.
+        """
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        snapshot = await self._found(record, name)
+        _require_same_nodes(record, name, snapshot)
+        await self._require_possible(record, name, snapshot, restart_after=restart_after)
+        asked = record.snapshots.get(name)
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            _require_same_nodes(before, name, snapshot)
+            if asked is not None and before.snapshots.get(name) != asked:
+                raise snapshot_not_found(before, name)  # another client has deleted it meanwhile
+            return intent.reverted(before, name, snapshot, restart_after=restart_after)
+
+        record = await self._change(cluster, edit, lambda before: intent.agreed_by_revert(before, snapshot))
+        await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        running = [node for node, part in snapshot.nodes.items() if part.power is SnapshotPower.RUNNING]
+        if restart_after and wait:
+            await wait_for_ssh(self._runtime, record, running, ssh_timeout_s, progress)
+            await self._step_clocks(record, [node for node in running if snapshot.nodes[node].memory])
+        return await self._inspection.status(cluster)
+
+    async def delete(self, cluster: str, name: str, *, progress: Progress = no_progress) -> SnapshotDeleteResult:
+        """The name is gone on every node. What other snapshots and the nodes themselves stand on stays."""
+        record = await existing(self._runtime.store, cluster)
+        name = resolved_name(record, name)
+        snapshot = (await self._observed(record)).snapshots.get(name)
+        if snapshot is None and name not in record.snapshots:
+            raise snapshot_not_found(record, name)
+        record = await self._change(
+            cluster,
+            lambda before: intent.without_snapshot(before, name),
+            lambda before: intent.agreed_by_snapshot_deletion(before, name, snapshot),
+        )
+        await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else record.spec.nodes
+        return SnapshotDeleteResult(
+            snapshot_name=name,
+            cluster_name=cluster,
+            per_node={node: SnapshotNodeDeletion(node_name=node, deleted=True) for node in nodes},
+        )
+
+    async def _unprovisioned(self, record: ClusterRecord, observed: ClusterDocument) -> tuple[str, ...]:
+        """Warnings of nodes that a snapshot takes half made; only those with `user_data` are asked."""
+        up = [name for name, of in observed.power.items() if isinstance(of, Power) and of.state is PowerState.RUNNING]
+        chosen = with_user_data(record, [name for name in record.spec.nodes if name in up])
+        found = await not_yet_provisioned(self._runtime, record, chosen)
+        return tuple(
+            f"{node} may not be provisioned yet, and the snapshot has it so: {why}" for node, why in found.items()
+        )
+
+    async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:
+        if all(manifest.snapshot_name != name for manifest in await self._manifests(record)):
+            await self._withdraw(record, name)
+
+    async def _withdraw(self, record: ClusterRecord, name: str) -> None:
+        """The snapshot is not wanted any more; one of that name that another client has asked for since is."""
+        ours = record.snapshots[name]
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            return intent.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
+
+        await self._change(record.cluster_name, edit, lambda before: intent.agreed_by_snapshot_deletion(before, name))
+
+    async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
+        """Guests that go on from memory think that no time has passed; who put them back may have told them already."""
+
+        async def step(address: GuestAddress) -> None:
+            try:
+                await self._runtime.ssh.set_clock(address, timeout_s=_CLOCK_TIMEOUT_S)
+            except ClusterError as error:
+                log.warning("clock_not_stepped", cluster=record.cluster_name, node=address.node, cause=str(error))
+
+        await together(*map(step, addresses(record, nodes)))
+
+    async def _require_possible(
+        self, record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool
+    ) -> None:
+        wanted = intent.reverted(record, name, snapshot, restart_after=restart_after)
+        if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot):
+            raise RevertFailed(
+                f"the cluster stays as it is, for snapshot {name!r} cannot be gone back to: {'; '.join(problems)}",
+                hint="see `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
+            )
+
+    async def _change(
+        self,
+        cluster: str,
+        edit: Callable[[ClusterRecord], ClusterRecord],
+        consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
+    ) -> ClusterRecord:
+        return await change(self._runtime.store, cluster, edit, actor=self._actor, consent=consent)
+
+    async def _observed(self, record: ClusterRecord) -> ClusterDocument:
+        return (await self._runtime.rounds.compare(record)).observed
+
+    async def _manifests(self, record: ClusterRecord) -> list[Manifest]:
+        return await self._runtime.rounds.manifests(record)
+
+    async def _found(self, record: ClusterRecord, name: str) -> Snapshot:
+        found = (await self._observed(record)).snapshots.get(name)
+        if isinstance(found, Snapshot) and not found.half_made:
+            return found
+        said = await self._runtime.store.status(record.cluster_name)
+        wanted = record.snapshots.get(name)
+        if said is not None and wanted is not None and wanted.request in said.snapshots_made:
+            raise SnapshotLost(
+                f"the snapshot {name!r} was made and is not there any more",
+                hint="revert to another one; delete this one",
+            )
+        raise snapshot_not_found(record, name)
+
+    async def _info(self, record: ClusterRecord, name: str) -> SnapshotInfo:
+        manifest = next((of for of in await self._manifests(record) if of.snapshot_name == name), None)
+        if manifest is None:
+            raise SnapshotFailed(f"the snapshot {name!r} is not there after it was taken")
+        return await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes))
+
+
+def resolved_name(record: ClusterRecord, name: str) -> str:
+    """The snapshot that a name stands for. Raises `InvalidArgument` for what cannot be one."""
+    resolved = record.spec.snapshot_names.get(name, name)
+    try:
+        return _SNAPSHOT_NAME.validate_python(resolved)
+    except ValidationError:
+        raise InvalidArgument(
+            f"{resolved!r} is no snapshot name", hint="use letters, digits, `.`, `_` and `-`, at most 100 of them"
+        ) from None
+
+
+def _snapshot_exists(cluster: str, name: str) -> SnapshotExists:
+    return SnapshotExists(f"cluster {cluster!r} has a snapshot {name!r}", hint="delete it, or take another name")
+
+
+def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) -> None:
+    now, then = set(record.spec.nodes), set(snapshot.nodes)
+    if now != then:
+        changes = (("added", now - then), ("removed", then - now))
+        told = ", ".join(f"{what} since then: {', '.join(sorted(nodes))}" for what, nodes in changes if nodes)
+        raise RevertFailed(
+            f"snapshot {name!r} is of other nodes ({told})",
+            hint="apply a topology with the nodes of the snapshot first, or revert to another one",
+        )
+
+
+def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
+    """The error for a name that stands for no snapshot."""
+    known = ", ".join(record.snapshots) or "none"
+    return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
+
+
+def info_of(manifest: Manifest, order: tuple[str, ...]) -> SnapshotInfo:
+    """A snapshot, its nodes in this order; others come last."""
+    parts = {node: manifest.nodes[node] for node in (*order, *sorted(manifest.nodes)) if node in manifest.nodes}
+    return SnapshotInfo(
+        snapshot_name=manifest.snapshot_name,
+        cluster_name=manifest.cluster_name,
+        created_at=manifest.created_at,
+        include_memory=manifest.include_memory,
+        pause_s=manifest.pause_s,
+        per_node={node: _node_info(node, part) for node, part in parts.items()},
+    )
+
+
+def _node_info(node: str, part: SnapshotNode) -> SnapshotNodeInfo:
+    disks = {target: _file_info(disk.path) for target, disk in part.disks.items()}
+    memory = _file_info(part.memory) if part.memory else None
+    return SnapshotNodeInfo(
+        node_name=node,
+        disk_path=disks[ROOT_DISK].path,
+        size_bytes=sum(file.size_bytes for file in (*disks.values(), *([memory] if memory else []))),
+        memory_path=memory.path if memory else None,
+        power=part.power,
+        disks=disks,
+        memory_bytes=memory.size_bytes if memory else 0,
+    )
+
+
+def _file_info(path: Path) -> SnapshotFile:
+    return SnapshotFile(path=str(path), size_bytes=allocated_bytes(path))
+
+
+def _require_no_shared_disk(record: ClusterRecord) -> None:
+    for name, node in record.spec.nodes.items():
+        for target, disk in node.extra_disks.items():
+            if disk.shared:
+                raise InvalidArgument(
+                    f"a snapshot cannot hold {disk.path}, disk {target}, which other nodes write to as well",
+                    node=name,
+                    hint="take it out of the topology first, or copy the file while the nodes are off",
+                )

@@ -1,0 +1,144 @@
+"""Files and trees between the host and the nodes."""
+
+import asyncio
+import stat
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from reconciler.errors import InvalidArgument
+from reconciler.files.roots import Reach
+from reconciler.guest import transfer
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.packing import Moved
+from reconciler.model.record import ClusterRecord
+from reconciler.model.transfer import NodeTransfer, TransferResult
+from reconciler.progress import Progress, no_progress
+from reconciler.records.access import addresses, every_record, existing, select_node, select_nodes
+from reconciler.runtime import Runtime
+from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands, require_not_kept
+from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.kernel_log import for_each, whole
+
+TRANSFER_TIMEOUT_S = 600.0
+PULL_LIMIT_BYTES = 16 * 1024**3
+"""What a node can make a pull write to the host's disk."""
+_PARALLEL = 4
+_REPORT_INTERVAL_S = 2.0
+_SHOWN_SKIPPED = 1000
+
+
+class Transfers:
+    """The verbs that copy files. They go through SSH at once: a copied file is no desired state."""
+
+    def __init__(self, runtime: Runtime, reach: Reach | None = None) -> None:
+        self._runtime = runtime
+        self._reach = reach or reach_of_commands(runtime.settings)
+        self._inspection = Inspection(runtime)
+
+    async def push(
+        self,
+        cluster: str,
+        source: Path,
+        destination: str,
+        *,
+        nodes: str | Iterable[str] | None = None,
+        replace: bool = False,
+        timeout_s: float = TRANSFER_TIMEOUT_S,
+        progress: Progress = no_progress,
+    ) -> TransferResult:
+        """Copy a file or a tree from the host to exactly `destination` on every node, whole or not at all.
+
+        Raises `PartialFailure` naming the nodes on which it failed; it carries the others' results.
+        """
+        transfer.absolute(destination)
+        opened = await asyncio.to_thread(open_source, source, self._reach)
+        if destination.endswith("/") and not stat.S_ISDIR(opened.mode):
+            hint = f"say where exactly the copy goes, such as {destination}{source.name}"
+            raise InvalidArgument(f"{destination} is the name of a directory, and {source} is a file", hint=hint)
+        record = await existing(self._runtime.store, cluster)
+        targets = await self._running(record, select_nodes(record, nodes))
+        places = asyncio.Semaphore(_PARALLEL)
+        on_packed = _reporter("", "packed", progress)
+        async with transfer.packed(opened, self._runtime.settings.state_dir, on_packed) as parcel:
+
+            async def push(address: GuestAddress) -> NodeTransfer:
+                async with places:
+                    began, told = time.monotonic(), _reporter(f"{address.node}: ", "sent", progress)
+                    await transfer.push(
+                        self._runtime.ssh,
+                        address,
+                        parcel,
+                        destination,
+                        replace=replace,
+                        timeout_s=timeout_s,
+                        on_bytes=told,
+                    )
+                    return _said(address.node, parcel.moved, time.monotonic() - began)
+
+            outcomes = whole(await for_each(targets, push), f"{source} was not copied")
+        return TransferResult(per_node=outcomes)
+
+    async def pull(
+        self,
+        cluster: str,
+        node: str,
+        source: str,
+        destination: Path,
+        *,
+        replace: bool = False,
+        limit_bytes: int = PULL_LIMIT_BYTES,
+        timeout_s: float = TRANSFER_TIMEOUT_S,
+        progress: Progress = no_progress,
+    ) -> TransferResult:
+        """Copy a file or a tree from a node to exactly `destination` on the host, whole or not at all.
+
+        A file there gives way with `replace` only, a directory never, and what vmcluster keeps is never touched.
+        """
+        place = await asyncio.to_thread(find_place, destination, self._reach)
+        records = await every_record(self._runtime.store)
+        await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records)
+        record = await existing(self._runtime.store, cluster)
+        (address,) = await self._running(record, [select_node(record, node)])
+        began = time.monotonic()
+        moved = await transfer.pull(
+            self._runtime.ssh,
+            address,
+            source,
+            place,
+            replace=replace,
+            limit_bytes=limit_bytes,
+            timeout_s=timeout_s,
+            on_bytes=_reporter(f"{node}: ", "copied", progress),
+        )
+        return TransferResult(per_node={node: _said(node, moved, time.monotonic() - began)})
+
+    async def _running(self, record: ClusterRecord, names: list[str]) -> list[GuestAddress]:
+        await self._inspection.require_running(record, names)
+        return addresses(record, names)
+
+
+def _reporter(who: str, done: str, progress: Progress) -> transfer.OnBytes:
+    """What says from time to time how far a copy is; called from another thread."""
+    loop = asyncio.get_running_loop()
+    reported_at = time.monotonic()
+
+    def on_bytes(passed: int) -> None:
+        nonlocal reported_at
+        if (now := time.monotonic()) - reported_at >= _REPORT_INTERVAL_S:
+            reported_at = now
+            loop.call_soon_threadsafe(progress.report, f"{who}{passed / 1e6:.1f} MB {done}")
+
+    return on_bytes
+
+
+def _said(node: str, moved: Moved, duration_s: float) -> NodeTransfer:
+    return NodeTransfer(
+        node_name=node,
+        files=moved.files,
+        directories=moved.directories,
+        symlinks=moved.links,
+        size_bytes=moved.size_bytes,
+        duration_s=duration_s,
+        left_out=tuple(moved.skipped[:_SHOWN_SKIPPED]),
+    )

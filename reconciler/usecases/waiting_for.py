@@ -1,0 +1,126 @@
+"""Waiting until a condition of a cluster holds, without changing anything."""
+
+import time
+from datetime import UTC, datetime
+
+from reconciler.errors import InvalidArgument, OperationTimeout
+from reconciler.health.provisioning import wait_until_provisioned
+from reconciler.model.record import ClusterRecord, WantedPower
+from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.progress import Progress, no_progress
+from reconciler.records.access import existing, require_cluster_name
+from reconciler.runtime import Runtime
+from reconciler.store.protocol import Watch
+from reconciler.usecases.inspection import Inspection
+
+DELETE = "delete"
+_POLL_S = 0.5
+
+
+def parse_condition(text: str) -> tuple[ConditionType, ConditionStatus] | None:
+    """`Ready`, `condition=Ready`, `condition=Ready=False`; None for `delete`. Raises `InvalidArgument`."""
+    if text == DELETE:
+        return None
+    name, _, wanted = text.removeprefix("condition=").partition("=")
+    types = {of.value.lower(): of for of in ConditionType}
+    statuses = {of.value.lower(): of for of in ConditionStatus}
+    if name.lower() not in types or (wanted or "true").lower() not in statuses:
+        raise InvalidArgument(
+            f"there is no condition {text!r}",
+            hint=f"one of {', '.join(of.value for of in ConditionType)}, with =True or =False, or {DELETE}",
+        )
+    return types[name.lower()], statuses[(wanted or "true").lower()]
+
+
+async def wait_for(
+    runtime: Runtime, cluster: str, condition: str, *, timeout_s: float, progress: Progress = no_progress
+) -> Condition | None:
+    """The condition as soon as it is as asked; None where the cluster was to be gone, and is.
+
+    Raises `OperationTimeout` with what the condition is instead, and `ClusterNotFound`.
+    """
+    require_cluster_name(cluster)
+    wanted = parse_condition(condition)
+    until_s = time.monotonic() + timeout_s
+    if wanted is None:
+        await _wait_until_gone(runtime, cluster, until_s)
+        return None
+    record = await existing(runtime.store, cluster)
+    if wanted[0] in {ConditionType.SSH_REACHABLE, ConditionType.PROVISIONED}:
+        return await _wait_for_guests(runtime, record, wanted, timeout_s, progress)
+    if wanted[0] is ConditionType.KERNEL_HEALTHY:
+        return await _wait_for_kernels(runtime, cluster, wanted, until_s)
+    return await _wait_until_said(runtime, cluster, wanted, until_s)
+
+
+async def _wait_until_gone(runtime: Runtime, cluster: str, until_s: float) -> None:
+    changes = await runtime.store.watch()
+    while (record := await runtime.store.get(cluster)) is not None:
+        if record.deletion is not None and (await runtime.rounds.compare(record)).plan.converged:
+            return  # its disks are kept
+        await _pause(changes, until_s, f"cluster {cluster!r} is still there")
+
+
+async def _wait_until_said(
+    runtime: Runtime, cluster: str, wanted: tuple[ConditionType, ConditionStatus], until_s: float
+) -> Condition:
+    changes = await runtime.store.watch()
+    while True:
+        await existing(runtime.store, cluster)
+        look = await runtime.rounds.look(cluster)
+        found = next((of for of in look.status.conditions if of.type is wanted[0]), None) if look else None
+        if found is not None and found.status is wanted[1]:
+            return found
+        await _pause(changes, until_s, _otherwise(cluster, wanted[0], found))
+
+
+async def _wait_for_kernels(
+    runtime: Runtime, cluster: str, wanted: tuple[ConditionType, ConditionStatus], until_s: float
+) -> Condition:
+    """What the nodes' kernels say, each of which is asked."""
+    changes = await runtime.store.watch()
+    while True:
+        status = await Inspection(runtime).status(cluster)
+        found = next(of for of in status.conditions if of.type is wanted[0])
+        if found.status is wanted[1]:
+            return found
+        await _pause(changes, until_s, _otherwise(cluster, wanted[0], found))
+
+
+def _otherwise(cluster: str, kind: ConditionType, found: Condition | None) -> str:
+    """What is said in place of what is waited for."""
+    said = f"is {found.status.value} ({found.reason}) {found.message}".strip() if found else "is not known"
+    return f"{kind.value} of cluster {cluster!r} {said}"
+
+
+async def _wait_for_guests(
+    runtime: Runtime,
+    record: ClusterRecord,
+    wanted: tuple[ConditionType, ConditionStatus],
+    timeout_s: float,
+    progress: Progress,
+) -> Condition:
+    """What only the guests can tell: that they take logins, and that cloud-init has done its work on them."""
+    kind, status = wanted
+    if status is not ConditionStatus.TRUE:
+        raise InvalidArgument(f"{kind.value} can only be waited for to be True", hint="--for Running=False")
+    nodes = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
+    if not nodes:
+        raise InvalidArgument(
+            f"no node of cluster {record.cluster_name!r} is wanted running", hint="`cluster_start` has them run"
+        )
+    since_s = time.monotonic()
+    await Inspection(runtime).wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
+    reason = "AllReachable"
+    if kind is ConditionType.PROVISIONED:
+        await wait_until_provisioned(runtime, record, nodes, since_s=since_s, timeout_s=timeout_s, progress=progress)
+        reason = "AllProvisioned"
+    return Condition(type=kind, status=ConditionStatus.TRUE, reason=reason, last_transition=datetime.now(UTC))
+
+
+async def _pause(changes: Watch, until_s: float, otherwise: str) -> None:
+    """Until something changes or it is time to look again; raises `OperationTimeout` where there is no time left."""
+    left_s = until_s - time.monotonic()
+    if left_s <= 0:
+        raise OperationTimeout(f"time is up: {otherwise}", hint="`cluster_status` and `vmcluster events` tell more")
+    await changes.wait(timeout_s=min(_POLL_S, left_s))

@@ -1,0 +1,71 @@
+"""Which generation a rollback goes back to where none is named."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import InvalidArgument
+from reconciler.model.record import BootSpec, ClusterRecord, StopMode
+from reconciler.records import intent
+from reconciler.records.recovery import last_other
+from reconciler.store.patch import difference
+from reconciler.store.protocol import HistoryEntry
+from tests.unit.store.samples import sample_record
+
+OFF = sample_record()
+RUNNING = intent.started(OFF)
+LARGER = RUNNING.model_copy(update={"spec": RUNNING.spec.model_copy(update={"snapshot_names": {"baseline": "clean"}})})
+
+
+def history(*records: ClusterRecord) -> list[HistoryEntry]:
+    documents = [None, *(record.model_dump(mode="json", exclude={"generation"}) for record in records)]
+    return [
+        HistoryEntry(
+            cluster_name="lab",
+            generation=index + 1,
+            actor="test",
+            at=datetime.now(UTC),
+            patch=difference(before, after),
+        )
+        for index, (before, after) in enumerate(pairwise(documents))
+    ]
+
+
+def with_snapshot(record: ClusterRecord) -> ClusterRecord:
+    return intent.with_snapshot(record, "clean", include_memory=False, quiesce=False)
+
+
+def crashed(record: ClusterRecord) -> ClusterRecord:
+    return intent.power_cycled(record, frozenset({"alpha"}), StopMode.DESTROY)
+
+
+def test_the_one_before_is_gone_back_to_where_it_wants_something_else() -> None:
+    assert last_other(history(OFF, RUNNING, LARGER)) == 2
+    assert last_other(history(OFF, RUNNING)) == 1
+
+
+def test_generations_that_only_took_a_snapshot_or_crashed_a_node_are_passed_over() -> None:
+    assert last_other(history(RUNNING, LARGER, with_snapshot(LARGER), crashed(with_snapshot(LARGER)))) == 1
+
+
+def test_a_destroyed_cluster_is_wanted_again_and_its_destruction_is_not() -> None:
+    gone = intent.deleted(RUNNING, remove_overlays=False)
+    assert last_other(history(RUNNING, gone)) == 1
+    assert last_other(history(OFF, RUNNING, gone, RUNNING)) == 1
+
+
+@pytest.mark.parametrize("records", [(OFF,), (OFF, with_snapshot(OFF)), (intent.deleted(OFF, remove_overlays=False),)])
+def test_where_nothing_else_was_ever_wanted_that_is_said(records: tuple[ClusterRecord, ...]) -> None:
+    with pytest.raises(InvalidArgument, match="no earlier generation of cluster 'lab' wants another topology"):
+        last_other(history(*records))
+
+
+def test_a_kernel_that_was_built_again_is_nothing_to_go_back_from() -> None:
+    def booting(identity: str) -> ClusterRecord:
+        boot = BootSpec(kernel=Path("/k"), identity=identity)
+        nodes = {name: of.model_copy(update={"boot": boot}) for name, of in RUNNING.spec.nodes.items()}
+        return RUNNING.model_copy(update={"spec": RUNNING.spec.model_copy(update={"nodes": nodes})})
+
+    assert last_other(history(RUNNING, booting("1"), booting("2"))) == 1

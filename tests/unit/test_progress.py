@@ -1,0 +1,38 @@
+"""What is said while a verb is at work."""
+
+from datetime import UTC, datetime
+
+from reconciler.model.event import ClusterEvent, EventKind
+from reconciler.progress import Progress
+
+
+def event(subject: str, message: str, node: str = "n0", kind: EventKind = EventKind.ACTION_DONE) -> ClusterEvent:
+    return ClusterEvent(cluster_name="c", at=datetime.now(UTC), kind=kind, subject=subject, message=message, node=node)
+
+
+def test_what_is_done_again_and_again_on_a_node_is_said_once() -> None:
+    said: list[str] = []
+    progress = Progress(said.append)
+    for duration_s in (0.0, 0.01, 0.0):
+        for node in ("n0", "n1"):
+            progress.event(event("ShutDown", f"done in {duration_s:.2f} s", node))
+    progress.event(event("CutPower", "done in 0.10 s"))
+    assert said == ["ShutDown n0: done in 0.00 s", "ShutDown n1: done in 0.00 s", "CutPower n0: done in 0.10 s"]
+
+
+def test_progress_and_changing_failures_are_said_each_time_and_what_is_no_action_never() -> None:
+    said: list[str] = []
+    progress = Progress(said.append)
+    for message in ("20% done", "40% done"):
+        progress.event(event("FlattenLayer", message, kind=EventKind.ACTION_ADVANCED))
+    for message in ("failed: a", "failed: a", "failed: b"):
+        progress.event(event("Start", message, kind=EventKind.ACTION_FAILED))
+    progress.event(event("Start", "done in 0.10 s"))
+    progress.event(event("Ready", "True", kind=EventKind.CONDITION_CHANGED))
+    assert said == [
+        "FlattenLayer n0: 20% done",
+        "FlattenLayer n0: 40% done",
+        "Start n0: failed: a",
+        "Start n0: failed: b",
+        "Start n0: done in 0.10 s",
+    ]

@@ -1,0 +1,24 @@
+"""Snapshots as they are shown."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
+from reconciler.usecases.snapshots import info_of
+
+
+def test_nodes_are_in_the_order_of_the_topology_whatever_that_of_the_manifest() -> None:
+    def part(node: str) -> SnapshotNode:
+        disk = FrozenDisk(path=Path(f"/overlays/{node}.vda.r0.0.qcow2"), format="qcow2")
+        return SnapshotNode(power=SnapshotPower.OFF, disks={"vda": disk})
+
+    manifest = Manifest(
+        snapshot_name="base",
+        cluster_name="lab",
+        request=1,
+        include_memory=False,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        pause_s=0.0,
+        nodes={node: part(node) for node in ("left", "alpha", "gamma", "beta")},
+    )
+    assert [*info_of(manifest, ("gamma", "beta", "alpha")).per_node] == ["gamma", "beta", "alpha", "left"]
