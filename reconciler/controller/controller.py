@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
+from reconciler.controller.findings import Foreseen, Look, RoundResult
 from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.pace import Pace
-from reconciler.controller.round import Foreseen, Look, RoundResult, Rounds
+from reconciler.controller.round import Rounds
 from reconciler.controller.status import obstacle_of
 from reconciler.errors import ClusterError, ErrorCode, Obstructed, OperationTimeout, StoreLocked
 from reconciler.model.action_names import action_name

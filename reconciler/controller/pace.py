@@ -3,7 +3,7 @@
 from random import Random
 
 from reconciler.controller.delay import growing_delay_s
-from reconciler.controller.round import RoundResult
+from reconciler.controller.findings import RoundResult
 from reconciler.model.plan import Plan, ShutDown
 
 LOOK_AGAIN_S = 0.25

@@ -1,8 +1,8 @@
 """One round: observe, compile what is wanted, plan, act, and say how it went."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Set
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
 from reconciler.controller.amendments import with_booted_files, with_ended_nodes, without_expired_faults
 from reconciler.controller.fault_export import FaultExport
+from reconciler.controller.findings import Difference, Foreseen, Look, RoundResult, Sighting
 from reconciler.controller.journal import Journal, OnEvent, no_observer
 from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
 from reconciler.controller.retries import Retries
@@ -44,72 +45,6 @@ from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What is wanted of a cluster, what is there, and what leads from one to the other."""
-
-    desired: ClusterDocument
-    observed: ClusterDocument
-    plan: Plan
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Foreseen:
-    """A record that is written, and what was found to be done for it just before, by who may act since then."""
-
-    record: ClusterRecord
-    difference: Difference
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What a round saw before it acted: each node's state (`undefined` and `unknown` too), and how many faults are."""
-
-    nodes: Mapping[str, str]
-    faults: int
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a cluster is like now, without anything done about it; the status is written nowhere.
-
-    `observed` is None, and `error` says why, where the host could not be observed.
-    """
-
-    record: ClusterRecord
-    status: RecordStatus
-    observed: ClusterDocument | None
-    error: ClusterError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RoundResult:
-    """How a round on that generation of a record went. `gone` says that the cluster has no record any more.
-
-    `drifted` says that what was done repaired drift. `look` is what it saw, and said. `interfaces` are the names of the
-    cluster's network and of its interfaces on the host.
-    """
-
-    generation: int = 0
-    plan: Plan = field(default_factory=Plan)
-    outcomes: tuple[Outcome, ...] = ()
-    error: ClusterError | None = None
-    gone: bool = False
-    interfaces: frozenset[str] = frozenset()
-    drifted: bool = False
-    sighting: Sighting | None = None
-    look: Look | None = None
-
-    @property
-    def converged(self) -> bool:
-        return self.gone or (self.error is None and self.plan.converged)
-
-    @property
-    def failed(self) -> bool:
-        return self.error is not None or any(outcome.error for outcome in self.outcomes)
 
 
 class Rounds:

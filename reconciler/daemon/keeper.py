@@ -9,9 +9,10 @@ from random import Random
 import structlog
 
 from reconciler.controller.delay import growing_delay_s
+from reconciler.controller.findings import RoundResult
 from reconciler.controller.pace import Pace
 from reconciler.controller.retries import Retries
-from reconciler.controller.round import RoundResult, Rounds
+from reconciler.controller.round import Rounds
 from reconciler.errors import ClusterError, HostOccupied, explained
 from reconciler.store.host_lease import HostLease
 

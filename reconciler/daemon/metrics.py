@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from reconciler.act.outcome import Outcome
-from reconciler.controller.round import RoundResult, Sighting
+from reconciler.controller.findings import RoundResult, Sighting
 from reconciler.errors import ConfigurationInvalid
 from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.document import PowerState

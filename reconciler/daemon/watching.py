@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 
 import structlog
 
-from reconciler.controller.round import RoundResult
+from reconciler.controller.findings import RoundResult
 from reconciler.daemon.keeper import OnRound
 from reconciler.daemon.loop import Scope, Service
 from reconciler.daemon.metrics import Metrics, served

@@ -1,16 +1,11 @@
 """How each verb changes a record. Pure: from a record and a request to the record that is wanted next."""
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import assert_never
 
 from reconciler.errors import Conflict
-from reconciler.faults.combine import Fault, wanted_at
-from reconciler.faults.validate import expiry, impair_fault, partition_fault
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
-from reconciler.model.faults import FaultType, ImpairRequest, PartitionRequest
 from reconciler.model.record import (
     EVERYTHING,
     ClusterRecord,
@@ -24,8 +19,6 @@ from reconciler.model.record import (
     WantedPower,
 )
 from reconciler.model.topology import RestartPolicy
-
-FaultRequest = PartitionRequest | ImpairRequest
 
 FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "disk_gb", "user_data")
 """What a machine gets at its first boot: a change takes a new root disk, but for a `disk_gb` that only grows."""
@@ -286,97 +279,6 @@ def reverted(record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_af
         )
 
     return _each(record, change)
-
-
-def with_fault(
-    record: ClusterRecord,
-    request: FaultRequest,
-    *,
-    now: datetime,
-    duration_s: float | None = None,
-    afresh: bool = False,
-) -> tuple[ClusterRecord, Fault]:
-    """The record with a fault that was asked for by hand, and that fault.
-
-    The same request again means the same fault, whose time begins anew, so that a call can be repeated; `afresh`
-    makes another one. Raises what `reconciler.faults.validate` does.
-    """
-    fault = _next_fault(record, request, now, duration_s)
-    same = None if afresh else _same_fault(record, fault, now)
-    if same is not None:
-        fault = same.model_copy(update={"expires_at": fault.expires_at})
-        return _with_faults(record, {**record.faults, fault.handle_id: fault}), fault
-    return _with_faults(record, {**record.faults, fault.handle_id: fault}, requests=record.fault_requests + 1), fault
-
-
-def with_declared_faults(record: ClusterRecord, *, now: datetime) -> ClusterRecord:
-    """The record with exactly those faults of its topology that the specification declares.
-
-    One that is wanted already as declared is left alone; one that changed, or whose nodes did, is another fault with
-    a handle of its own. Faults that were asked for by hand stay.
-    """
-    kept = {handle: fault for handle, fault in record.faults.items() if _stays_declared(record, fault, now)}
-    there = {fault.declared_as for fault in kept.values()}
-    after = _with_faults(record, kept)
-    for name, declared in record.spec.faults.items():
-        if name not in there:
-            made = _next_fault(after, declared.request, now, declared.duration_s, name)
-            after = _with_faults(after, {**after.faults, made.handle_id: made}, requests=after.fault_requests + 1)
-    return after
-
-
-def without_faults(record: ClusterRecord, handles: Collection[str]) -> ClusterRecord:
-    """These faults are not wanted any more."""
-    return _with_faults(record, {handle: fault for handle, fault in record.faults.items() if handle not in handles})
-
-
-def without_expired_faults(record: ClusterRecord, *, now: datetime) -> ClusterRecord:
-    """Faults whose time is over are not wanted any more."""
-    still = wanted_at(record.faults.values(), now)
-    return _with_faults(record, {fault.handle_id: fault for fault in still})
-
-
-def _with_faults(record: ClusterRecord, faults: Mapping[str, Fault], requests: int | None = None) -> ClusterRecord:
-    counted = record.fault_requests if requests is None else requests
-    return record.model_copy(update={"faults": dict(faults), "fault_requests": counted})
-
-
-def _next_fault(
-    record: ClusterRecord, request: FaultRequest, now: datetime, duration_s: float | None, name: str | None = None
-) -> Fault:
-    number, nodes = record.fault_requests + 1, tuple(record.spec.nodes)
-    expires_at = expiry(now, duration_s)
-    fault: Fault
-    match request:
-        case PartitionRequest():
-            handle = f"{FaultType.PARTITION}-{number}"
-            fault = partition_fault(request, nodes, handle_id=handle, created_at=now, expires_at=expires_at)
-        case ImpairRequest():
-            handle = f"{FaultType.IMPAIRMENT}-{number}"
-            fault = impair_fault(request, nodes, handle_id=handle, created_at=now, expires_at=expires_at)
-        case _:
-            assert_never(request)
-    return fault.model_copy(update={"declared_as": name})
-
-
-def _same_fault(record: ClusterRecord, fault: Fault, now: datetime) -> Fault | None:
-    wanted = wanted_at(record.faults.values(), now)
-    return next((other for other in wanted if other.declared_as is None and _same_effect(other, fault)), None)
-
-
-def _stays_declared(record: ClusterRecord, fault: Fault, now: datetime) -> bool:
-    if fault.declared_as is None:
-        return True
-    declared = record.spec.faults.get(fault.declared_as)
-    if declared is None or not wanted_at([fault], now):
-        return False
-    again = _next_fault(record, declared.request, fault.created_at, declared.duration_s)
-    return _same_effect(fault, again) and fault.expires_at == again.expires_at
-
-
-def _same_effect(one: Fault, other: Fault) -> bool:
-    """Whether two faults were asked for in the same words and, as shapes are resolved once, mean the same cuts."""
-    return one.request == other.request and getattr(one, "grudge", None) == getattr(other, "grudge", None)
 
 
 def _revived(record: ClusterRecord) -> ClusterRecord:

@@ -1,10 +1,11 @@
 """A change that is thought through before it is written: what it would do, and whether that was agreed to."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.controller.controller import as_error
-from reconciler.controller.round import Difference
+from reconciler.controller.findings import Difference
 from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.plan import DefineDomain, Disruption, Plan
@@ -80,6 +81,15 @@ async def _drift(runtime: Runtime, preview: Preview) -> Plan:
     return (await runtime.rounds.compare(before, preview.difference.observed)).plan
 
 
+Think = Callable[[], Awaitable[Preview]]
+Shown = Callable[[Preview], None]
+"""Told of a change before it is made."""
+
+
+def unseen(_preview: Preview) -> None:
+    """Nobody is shown it."""
+
+
 def require_plan(preview: Preview, wanted: str | None) -> None:
     """Raise `Conflict` where what would be done is not what the caller was shown."""
     if wanted is not None and wanted != preview.hash:
@@ -125,3 +135,15 @@ def require_approval(preview: Preview, approval: Approval) -> None:
         hint=" and ".join(f"`{argument}`" for argument in lacking)
         + (" agrees to it" if len(lacking) == 1 else " agree to it, both together"),
     )
+
+
+def telling(think: Think, plan_hash: str | None, shown: Shown) -> Think:
+    """A change is thought through, is the one that `plan_hash` names, and `shown` is told of it."""
+
+    async def told() -> Preview:
+        preview = await think()
+        require_plan(preview, plan_hash)
+        shown(preview)
+        return preview
+
+    return told

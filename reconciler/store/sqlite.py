@@ -8,28 +8,23 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
-
-from reconciler.errors import Conflict, InvalidArgument, RecordUnreadable
-from reconciler.model.base import Frozen
+from reconciler.errors import Conflict, RecordUnreadable
 from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store import tables
 from reconciler.store.database import DatabaseThread, transaction
+from reconciler.store.documents import StoredRecord, as_stored, document_of, loaded, parsed, record_of
 from reconciler.store.patch import Patch, difference
 from reconciler.store.protocol import Damage, Demand, HistoryEntry, Standing
 from reconciler.store.watch import ChangeFeed, Watch, count_change
 
 T = TypeVar("T")
-ModelT = TypeVar("ModelT", bound=Frozen)
 
 FILE_NAME = "records.sqlite"
 
@@ -140,25 +135,9 @@ class SqliteStore:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A row of the table `record`: the generation and the record without it, as JSON."""
-
-    generation: int
-    document: dict[str, Any]
-
-
-def _as_stored(name: str, generation: int, text: str) -> _Stored:
-    what = f"record of cluster {name}"
-    document = _loaded(text, what)
-    if not isinstance(document, dict):
-        raise _unreadable(what, "it is not a mapping")
-    return _Stored(generation, document)
-
-
-def _stored(connection: sqlite3.Connection, name: str) -> _Stored | None:
+def _stored(connection: sqlite3.Connection, name: str) -> StoredRecord | None:
     row = connection.execute("SELECT generation, document FROM record WHERE cluster_name = ?", (name,)).fetchone()
-    return None if row is None else _as_stored(name, *row)
+    return None if row is None else as_stored(name, *row)
 
 
 def _names(connection: sqlite3.Connection) -> list[str]:
@@ -174,7 +153,7 @@ class _LastRecords:
     def of(self, name: str, generation: int, text: str) -> ClusterRecord:
         last = self._last.get(name)
         if last is None or last[:2] != (generation, text):
-            last = self._last[name] = (generation, text, _record(name, _as_stored(name, generation, text)))
+            last = self._last[name] = (generation, text, record_of(name, as_stored(name, generation, text)))
         return last[2]
 
     def drop(self, name: str) -> None:
@@ -191,9 +170,9 @@ def _get(connection: sqlite3.Connection, name: str, last: _LastRecords) -> Clust
 
 
 def _put(connection: sqlite3.Connection, record: ClusterRecord, expected: int, actor: str) -> ClusterRecord:
-    name, document = record.cluster_name, _document(record)
-    read_back = _record(
-        name, _Stored(expected, document)
+    name, document = record.cluster_name, document_of(record)
+    read_back = record_of(
+        name, StoredRecord(expected, document)
     )  # before it is written, so that all that is stored is readable
     return _write_document(connection, read_back, document, expected, actor)
 
@@ -206,7 +185,7 @@ def _write_document(
     with transaction(connection):
         stored = _stored(connection, name)
         _refuse_stale(name, stored.generation if stored else 0, expected)
-        if stored and _says_no_more(record, before := _record(name, stored)):
+        if stored and _says_no_more(record, before := record_of(name, stored)):
             return before
         generation = _record_change(connection, name, actor, difference(stored and stored.document, document))
         connection.execute(
@@ -220,7 +199,7 @@ def _write_document(
 def _says_no_more(record: ClusterRecord, stored: ClusterRecord) -> bool:
     """Whether the same is wanted as before, and no more was agreed to."""
     unspoken = {"generation": 0, "consent": ()}
-    same = not difference(*(_document(of.model_copy(update=unspoken)) for of in (stored, record)))
+    same = not difference(*(document_of(of.model_copy(update=unspoken)) for of in (stored, record)))
     return same and set(record.consent) <= set(stored.consent)
 
 
@@ -237,7 +216,7 @@ def _discard_damaged(connection: sqlite3.Connection, name: str, actor: str) -> D
         try:
             stored = _stored(connection, name)
             if stored is not None:
-                _record(name, stored)
+                record_of(name, stored)
         except RecordUnreadable:
             _delete(connection, name, actor)
             return Damage.RECORD
@@ -285,9 +264,9 @@ def _history(connection: sqlite3.Connection, name: str) -> list[HistoryEntry]:
     )
     what = f"history of cluster {name}"
     return [
-        _parsed(
+        parsed(
             HistoryEntry,
-            {"cluster_name": name, "generation": number, "actor": actor, "at": at, "patch": _loaded(patch, what)},
+            {"cluster_name": name, "generation": number, "actor": actor, "at": at, "patch": loaded(patch, what)},
             what,
         )
         for number, actor, at, patch in rows
@@ -301,7 +280,7 @@ def _status(connection: sqlite3.Connection, name: str) -> RecordStatus | None:
 
 def _status_of(name: str, text: str | None) -> RecordStatus | None:
     what = f"status of cluster {name}"
-    return None if text is None else _parsed(RecordStatus, _loaded(text, what), what)
+    return None if text is None else parsed(RecordStatus, loaded(text, what), what)
 
 
 def _standing(connection: sqlite3.Connection, name: str, last: _LastRecords) -> Standing | None:
@@ -339,7 +318,7 @@ def _add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, s
 
 def _events(connection: sqlite3.Connection, name: str | None, after: int) -> list[ClusterEvent]:
     return [
-        tables.with_number(_parsed(ClusterEvent, _loaded(document, "events"), "events"), number)
+        tables.with_number(parsed(ClusterEvent, loaded(document, "events"), "events"), number)
         for number, document in tables.events_after(connection, name, after)
     ]
 
@@ -365,43 +344,3 @@ def _put_status(connection: sqlite3.Connection, name: str, document: str) -> Non
         )
         if written.rowcount:
             count_change(connection)
-
-
-def _document(record: ClusterRecord) -> dict[str, Any]:
-    """The record as JSON, without the generation; raises `InvalidArgument` for what JSON cannot hold."""
-    try:
-        document = record.model_dump(mode="json", exclude={"generation"})
-        json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
-    except (PydanticSerializationError, ValueError) as error:
-        raise InvalidArgument(
-            f"the record of cluster {record.cluster_name} cannot be written as JSON: {error}",
-            hint="user_data may hold text, finite numbers, booleans, lists and mappings",
-        ) from error
-    return document
-
-
-def _record(name: str, stored: _Stored) -> ClusterRecord:
-    document = {**stored.document, "generation": stored.generation}
-    return _parsed(ClusterRecord, document, f"record of cluster {name}")
-
-
-def _parsed(model: type[ModelT], document: Any, what: str) -> ModelT:
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise _unreadable(what, f"{error.error_count()} values that this version does not know") from error
-
-
-def _loaded(text: str, what: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise _unreadable(what, str(error)) from error
-
-
-def _unreadable(what: str, why: str) -> RecordUnreadable:
-    return RecordUnreadable(
-        f"the {what} cannot be read: {why}",
-        hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected. Otherwise "
-        "`vmcluster adopt CLUSTER` makes it again from the host, and `vmcluster destroy --force CLUSTER` deletes all",
-    )

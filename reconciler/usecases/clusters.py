@@ -1,12 +1,12 @@
 """Whole clusters: define, apply, plan, start, stop, destroy."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.controller.controller import CarriedOut
-from reconciler.controller.round import Foreseen
+from reconciler.controller.findings import Foreseen
 from reconciler.desired.boot_files import with_files_that_are_there
 from reconciler.desired.given import GivenTopology
 from reconciler.desired.left_off import ending, left_off
@@ -21,10 +21,10 @@ from reconciler.model.document import Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.progress import Progress, no_progress
-from reconciler.records import adoption, intent
+from reconciler.records import adoption, fault_intent, intent
 from reconciler.records.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.records.preview import Preview
-from reconciler.records.proposal import NOTHING_AGREED, Approval, agreed, require_plan, thought_through
+from reconciler.records.proposal import NOTHING_AGREED, Approval, Shown, Think, agreed, telling, thought_through, unseen
 from reconciler.records.recovery import (
     bare_record,
     record_at,
@@ -44,15 +44,6 @@ __all__ = ["Approval", "Clusters"]
 
 CONVERGE_TIMEOUT_S = 60.0
 """How long a change of definitions may take, without any boot."""
-
-Think = Callable[[], Awaitable[Preview]]
-Shown = Callable[[Preview], None]
-"""Told of a change before it is made."""
-
-
-def unseen(_preview: Preview) -> None:
-    """Nobody is shown it."""
-
 
 _MAY_BE_LEFT = (
     "without a record, files of extra disks are found where a definition, a layer or a snapshot names them; others of "
@@ -93,7 +84,7 @@ class Clusters:
         has not agreed, and `Conflict` where it is not what `plan_hash` names.
         """
         cluster, spec = await self._load(topology)
-        think = _telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
+        think = telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
         if start and wait_for_ssh:
             await waiting.wait_until_usable(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
@@ -108,7 +99,7 @@ class Clusters:
         before = await self._runtime.store.get(cluster)
         found = await record_at(self._runtime, cluster, to)
         then = await asyncio.to_thread(with_files_that_are_there, found, before)
-        after = intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
+        after = fault_intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
         return await thought_through(self._runtime, before, after)
 
     async def rollback(
@@ -128,7 +119,7 @@ class Clusters:
         Where none is named it is the last in which they differ. Snapshots, and what was carried out once, stay as they
         are. Shows, raises and waits as `apply` does; waited for are the nodes that are to run.
         """
-        think = _telling(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
+        think = telling(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
         if wait_for_ssh:
             running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
@@ -175,7 +166,7 @@ class Clusters:
         observed = (await self._runtime.rounds.compare(after)).observed
         after = after if behind is None else adoption.counting_on(after, behind, observed)
         after = intent.as_found(adoption.taking_over(after, observed), observed)
-        after = intent.with_declared_faults(after, now=datetime.now(UTC))
+        after = fault_intent.with_declared_faults(after, now=datetime.now(UTC))
         return replace(await thought_through(self._runtime, None, after), before=behind)
 
     async def destroy_by_marks(
@@ -333,7 +324,7 @@ class Clusters:
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)
-        after = intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
+        after = fault_intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
         after = intent.started(after) if start else after
         return await thought_through(self._runtime, before, after, start=start)
 
@@ -389,15 +380,3 @@ class Clusters:
         )
         late.partial = status
         raise late from error
-
-
-def _telling(think: Think, plan_hash: str | None, shown: Shown) -> Think:
-    """A change is thought through, is the one that `plan_hash` names, and `shown` is told of it."""
-
-    async def told() -> Preview:
-        preview = await think()
-        require_plan(preview, plan_hash)
-        shown(preview)
-        return preview
-
-    return told

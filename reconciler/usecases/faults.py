@@ -27,7 +27,7 @@ from reconciler.model.names import tap_name
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
-from reconciler.records import intent
+from reconciler.records import fault_intent
 from reconciler.records.access import change, existing, nothing_agreed, require_cluster_name
 from reconciler.runtime import Runtime
 from reconciler.usecases import waiting
@@ -110,7 +110,7 @@ class Faults:
         def edit(before: ClusterRecord) -> ClusterRecord:
             nonlocal healed
             healed = len(wanted_at(before.faults.values(), datetime.now(UTC)))
-            return intent.without_faults(before, before.faults)
+            return fault_intent.without_faults(before, before.faults)
 
         record = await self._change(cluster, edit)
         await self._converge(record, progress)
@@ -124,7 +124,7 @@ class Faults:
             return Healed(cluster_name=cluster, healed=await self.heal_all(cluster, progress=progress))
         before = await existing(self._runtime.store, cluster)
         gone = {one for handle in handles for one in _handles_meant(before, handle)}
-        record = await self._change(cluster, lambda record: intent.without_faults(record, gone))
+        record = await self._change(cluster, lambda record: fault_intent.without_faults(record, gone))
         await self._converge(record, progress)
         return Healed(cluster_name=cluster, healed=len(gone))
 
@@ -132,7 +132,7 @@ class Faults:
         """Faults whose time is over are gone, from the record too."""
         record = await self._change(
             cluster,
-            lambda before: intent.without_expired_faults(before, now=datetime.now(UTC)),
+            lambda before: fault_intent.without_expired_faults(before, now=datetime.now(UTC)),
             lambda before: frozenset(before.consent),  # time has changed it, and nobody wants anything else
         )
         await self._converge(record, no_progress)
@@ -169,7 +169,7 @@ class Faults:
     async def _inject(
         self,
         cluster: str,
-        request: intent.FaultRequest,
+        request: fault_intent.FaultRequest,
         duration_s: float | None,
         afresh: bool,
         progress: Progress,
@@ -178,7 +178,7 @@ class Faults:
 
         def edit(before: ClusterRecord) -> ClusterRecord:
             now = datetime.now(UTC)
-            after, fault = intent.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
+            after, fault = fault_intent.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
             made[:] = [fault]
             return after
 
@@ -206,7 +206,7 @@ class Faults:
     async def _take_back(self, cluster: str, handle: str, progress: Progress) -> None:
         """Let a fault that cannot be made, or kept as asked, not stand in the way of everything else that is wanted."""
         try:
-            record = await self._change(cluster, lambda before: intent.without_faults(before, [handle]))
+            record = await self._change(cluster, lambda before: fault_intent.without_faults(before, [handle]))
             await self._converge(record, progress)
         except ClusterError as error:
             log.warning("fault_not_healed_yet", cluster=cluster, handle=handle, cause=str(error))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
-from reconciler.controller.round import Look
+from reconciler.controller.findings import Look
 from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.connections import NoLogin

@@ -28,7 +28,7 @@ HOST_EXCEPTIONS = {
 PURE_EXCEPTIONS = {
     "reconciler.desired.resolve -> reconciler.settings",  # values that somebody else has read
     "reconciler.image.recipe -> io",  # an archive in memory
-    "reconciler.records.preview -> reconciler.controller.round",  # a type, which is not imported when it runs
+    "reconciler.records.preview -> reconciler.controller.findings",  # a type, which is not imported when it runs
 }
 FUNCTIONS_WITH_EFFECTS = {"open", "input", "print", "exec", "eval", "compile", "__import__"}
 METHODS_WITH_EFFECTS = {

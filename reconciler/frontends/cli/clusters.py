@@ -63,7 +63,7 @@ def apply(
     wanted = given(topology, manner)
 
     async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.usecases.clusters import Approval, unseen
+        from reconciler.records.proposal import Approval, unseen
 
         return await use.clusters.apply(
             wanted,
@@ -123,7 +123,7 @@ def rollback(
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
     async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.usecases.clusters import Approval, unseen
+        from reconciler.records.proposal import Approval, unseen
 
         return await use.clusters.rollback(
             cluster,

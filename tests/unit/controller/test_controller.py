@@ -13,8 +13,9 @@ import pytest
 
 from reconciler.act.outcome import Outcome
 from reconciler.controller.controller import SAME_FAILURES, Controller, as_error
+from reconciler.controller.findings import Foreseen, RoundResult
 from reconciler.controller.journal import OnEvent, no_observer
-from reconciler.controller.round import Foreseen, RoundResult, Rounds
+from reconciler.controller.round import Rounds
 from reconciler.errors import (
     ClusterError,
     ErrorCode,

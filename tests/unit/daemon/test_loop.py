@@ -11,8 +11,9 @@ import libvirt
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler.controller.findings import RoundResult
 from reconciler.controller.retries import Retries
-from reconciler.controller.round import RoundResult, Rounds
+from reconciler.controller.round import Rounds
 from reconciler.daemon.keeper import OnRound
 from reconciler.daemon.loop import Scope, Service
 from reconciler.errors import OperationTimeout

@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from reconciler.act.outcome import Outcome
-from reconciler.controller.round import RoundResult, Sighting
+from reconciler.controller.findings import RoundResult, Sighting
 from reconciler.daemon.metrics import LOOPBACK, MEASURES, Metrics, served
 from reconciler.errors import ConfigurationInvalid, OperationFailed
 from reconciler.model.plan import Plan, Start, StartNetwork

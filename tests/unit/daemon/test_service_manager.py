@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.controller.round import RoundResult
+from reconciler.controller.findings import RoundResult
 from reconciler.daemon.service_manager import ServiceManager
 from reconciler.daemon.watching import StatusLine
 from reconciler.model.plan import Plan, StartNetwork

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.controller.round import Difference
+from reconciler.controller.findings import Difference
 from reconciler.errors import ApprovalRequired
 from reconciler.model.document import ClusterDocument, canonical
 from reconciler.model.plan import Disruption

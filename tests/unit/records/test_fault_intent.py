@@ -8,7 +8,7 @@ from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
 from reconciler.model.faults import DeclaredFault, Groups, Halves, ImpairRequest, PartitionRequest
 from reconciler.model.links import Impairment
 from reconciler.model.record import ClusterRecord
-from reconciler.records import intent
+from reconciler.records import fault_intent, intent
 from tests.simulation.worlds import CLUSTER, cluster_spec, node_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,17 +20,17 @@ HALVES = PartitionRequest(shape=Halves())
 SLOW = ImpairRequest(source="alpha", impairment=Impairment(delay_ms=20))
 
 
-def faulty(*requests: intent.FaultRequest) -> ClusterRecord:
+def faulty(*requests: fault_intent.FaultRequest) -> ClusterRecord:
     record = RECORD
     for request in requests:
-        record, _ = intent.with_fault(record, request, now=NOW)
+        record, _ = fault_intent.with_fault(record, request, now=NOW)
     return record
 
 
 def declaring(record: ClusterRecord, **faults: DeclaredFault) -> ClusterRecord:
     """The record after an apply of a topology with these faults."""
     spec = record.spec.model_copy(update={"faults": faults})
-    return intent.with_declared_faults(intent.with_spec(record, CLUSTER, spec), now=NOW)
+    return fault_intent.with_declared_faults(intent.with_spec(record, CLUSTER, spec), now=NOW)
 
 
 class TestByHand:
@@ -38,31 +38,31 @@ class TestByHand:
         assert list(faulty(SPLIT, SLOW).faults) == ["partition-1", "impairment-2"]
 
     def test_a_handle_is_never_given_out_again(self) -> None:
-        healed = intent.without_faults(faulty(SPLIT, SLOW), ["partition-1", "impairment-2"])
+        healed = fault_intent.without_faults(faulty(SPLIT, SLOW), ["partition-1", "impairment-2"])
         assert healed.faults == {}
-        assert list(intent.with_fault(healed, SPLIT, now=NOW)[0].faults) == ["partition-3"]
+        assert list(fault_intent.with_fault(healed, SPLIT, now=NOW)[0].faults) == ["partition-3"]
 
     def test_the_same_request_again_is_the_same_fault(self) -> None:
         assert faulty(SPLIT, SPLIT) == faulty(SPLIT)
 
     def test_the_time_of_a_repeated_request_begins_anew(self) -> None:
-        first, _ = intent.with_fault(RECORD, SPLIT, now=NOW, duration_s=60)
-        again, fault = intent.with_fault(first, SPLIT, now=LATER, duration_s=60)
+        first, _ = fault_intent.with_fault(RECORD, SPLIT, now=NOW, duration_s=60)
+        again, fault = fault_intent.with_fault(first, SPLIT, now=LATER, duration_s=60)
         assert list(again.faults) == ["partition-1"]
         assert (fault.created_at, fault.expires_at) == (NOW, LATER + timedelta(seconds=60))
-        assert intent.with_fault(again, SPLIT, now=LATER)[1].expires_at is None
+        assert fault_intent.with_fault(again, SPLIT, now=LATER)[1].expires_at is None
 
     def test_a_request_that_is_the_same_can_be_asked_for_beside_the_first(self) -> None:
-        assert list(intent.with_fault(faulty(SPLIT), SPLIT, now=NOW, afresh=True)[0].faults) == [
+        assert list(fault_intent.with_fault(faulty(SPLIT), SPLIT, now=NOW, afresh=True)[0].faults) == [
             "partition-1",
             "partition-2",
         ]
 
     def test_what_has_expired_is_asked_for_anew(self) -> None:
-        short, _ = intent.with_fault(RECORD, SPLIT, now=NOW, duration_s=1)
-        again, fault = intent.with_fault(short, SPLIT, now=LATER)
+        short, _ = fault_intent.with_fault(RECORD, SPLIT, now=NOW, duration_s=1)
+        again, fault = fault_intent.with_fault(short, SPLIT, now=LATER)
         assert fault.handle_id == "partition-2"
-        assert list(intent.without_expired_faults(again, now=LATER).faults) == ["partition-2"]
+        assert list(fault_intent.without_expired_faults(again, now=LATER).faults) == ["partition-2"]
 
     @pytest.mark.parametrize(
         ("request_", "error"),
@@ -73,9 +73,9 @@ class TestByHand:
             (ImpairRequest(source="alpha", targets=("alpha",), impairment=Impairment(loss_pct=1)), InvalidArgument),
         ],
     )
-    def test_what_cannot_be_is_refused(self, request_: intent.FaultRequest, error: type[Exception]) -> None:
+    def test_what_cannot_be_is_refused(self, request_: fault_intent.FaultRequest, error: type[Exception]) -> None:
         with pytest.raises(error):
-            intent.with_fault(RECORD, request_, now=NOW)
+            fault_intent.with_fault(RECORD, request_, now=NOW)
 
     def test_a_destroyed_cluster_has_no_faults(self) -> None:
         assert intent.deleted(faulty(SPLIT), remove_overlays=False).faults == {}
@@ -94,7 +94,7 @@ class TestDeclared:
 
     def test_what_was_healed_by_hand_stays_so_until_the_next_apply(self) -> None:
         declared = {"split": DeclaredFault(request=SPLIT)}
-        healed = intent.without_faults(declaring(RECORD, **declared), ["partition-1"])
+        healed = fault_intent.without_faults(declaring(RECORD, **declared), ["partition-1"])
         assert intent.started(healed).faults == {}
         assert list(declaring(healed, **declared).faults) == ["partition-2"]
 
@@ -108,17 +108,17 @@ class TestDeclared:
         once = declaring(RECORD, halves=DeclaredFault(request=HALVES))
         grown = cluster_spec({"alpha": node_spec(0), "beta": node_spec(1), "gamma": node_spec(2)})
         grown = grown.model_copy(update={"faults": {"halves": DeclaredFault(request=HALVES)}})
-        after = intent.with_declared_faults(intent.with_spec(once, CLUSTER, grown), now=NOW)
+        after = fault_intent.with_declared_faults(intent.with_spec(once, CLUSTER, grown), now=NOW)
         assert list(after.faults) == ["partition-2"]
 
     def test_the_time_of_one_is_not_begun_anew_by_an_apply_in_its_midst(self) -> None:
         declared = {"split": DeclaredFault(request=SPLIT, duration_s=60)}
         once = declaring(RECORD, **declared)
-        assert intent.with_declared_faults(once, now=LATER) == once
+        assert fault_intent.with_declared_faults(once, now=LATER) == once
         over = NOW + timedelta(seconds=61)
-        assert list(intent.with_declared_faults(once, now=over).faults) == ["partition-2"]
+        assert list(fault_intent.with_declared_faults(once, now=over).faults) == ["partition-2"]
 
     def test_one_by_hand_is_never_taken_for_one_of_the_topology(self) -> None:
         declared = declaring(RECORD, split=DeclaredFault(request=SPLIT))
-        both, fault = intent.with_fault(declared, SPLIT, now=NOW)
+        both, fault = fault_intent.with_fault(declared, SPLIT, now=NOW)
         assert (len(both.faults), fault.declared_as) == (2, None)

@@ -1,0 +1,70 @@
+"""Records and statuses as the JSON that a store keeps. What cannot be read is `RecordUnreadable`. Pure."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from reconciler.errors import InvalidArgument, RecordUnreadable
+from reconciler.model.base import Frozen
+from reconciler.model.record import ClusterRecord
+
+ModelT = TypeVar("ModelT", bound=Frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A row of the table `record`: the generation and the record without it, as JSON."""
+
+    generation: int
+    document: dict[str, Any]
+
+
+def as_stored(name: str, generation: int, text: str) -> StoredRecord:
+    what = f"record of cluster {name}"
+    document = loaded(text, what)
+    if not isinstance(document, dict):
+        raise _unreadable(what, "it is not a mapping")
+    return StoredRecord(generation, document)
+
+
+def document_of(record: ClusterRecord) -> dict[str, Any]:
+    """The record as JSON, without the generation; raises `InvalidArgument` for what JSON cannot hold."""
+    try:
+        document = record.model_dump(mode="json", exclude={"generation"})
+        json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    except (PydanticSerializationError, ValueError) as error:
+        raise InvalidArgument(
+            f"the record of cluster {record.cluster_name} cannot be written as JSON: {error}",
+            hint="user_data may hold text, finite numbers, booleans, lists and mappings",
+        ) from error
+    return document
+
+
+def record_of(name: str, stored: StoredRecord) -> ClusterRecord:
+    document = {**stored.document, "generation": stored.generation}
+    return parsed(ClusterRecord, document, f"record of cluster {name}")
+
+
+def parsed(model: type[ModelT], document: Any, what: str) -> ModelT:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise _unreadable(what, f"{error.error_count()} values that this version does not know") from error
+
+
+def loaded(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _unreadable(what, str(error)) from error
+
+
+def _unreadable(what: str, why: str) -> RecordUnreadable:
+    return RecordUnreadable(
+        f"the {what} cannot be read: {why}",
+        hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected. Otherwise "
+        "`vmcluster adopt CLUSTER` makes it again from the host, and `vmcluster destroy --force CLUSTER` deletes all",
+    )
