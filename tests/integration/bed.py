@@ -31,6 +31,7 @@ from tests.lab import WORK_DIR
 
 LIBVIRT_URI = "qemu:///system"
 BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
+_SPECS = Path(__file__).parents[2] / "specs"
 _ROOTS = ("VMCLUSTER_HOST_READ_ROOTS", "VMCLUSTER_HOST_WRITE_ROOTS", "VMCLUSTER_DISK_ROOTS")
 ACTOR = "test"
 SHARED_CLUSTER = "trio"
@@ -77,7 +78,7 @@ class Bed:
             "VMCLUSTER_FAULT_REGISTRY": str(directory / "faults" / "registry.json"),
             "VMCLUSTER_SSH_KEY_PATH": str(directory / "ssh" / "key"),
             "VMCLUSTER_LIBVIRT_URI": LIBVIRT_URI,
-            **dict.fromkeys(_ROOTS, f"{directory}:{BASE_IMAGE.parent}:{tempfile.gettempdir()}"),
+            **dict.fromkeys(_ROOTS, f"{directory}:{BASE_IMAGE.parent}:{tempfile.gettempdir()}:{_SPECS}"),
         }
 
     @property
