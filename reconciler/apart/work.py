@@ -21,8 +21,6 @@ LARGE_BYTES = 512 * 1024
 _TEXTS_AT_ONCE = 4
 _TIMEOUT_S = 10.0 * CPU_LIMIT_S
 _PROGRAM = (sys.executable, "-P", "-m", "reconciler.apart.child")
-_LANE = ThreadPoolExecutor(1, thread_name_prefix="apart")
-"""One thread for all that is small: of several that are busy, each would make the event loop wait for its turn."""
 
 
 async def apart(size_bytes: int, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -33,7 +31,7 @@ async def apart(size_bytes: int, function: Callable[P, T], *arguments: P.args, *
     """
     work = partial(function, *arguments, **options)
     if size_bytes <= LARGE_BYTES:
-        return await asyncio.get_running_loop().run_in_executor(_LANE, work)
+        return await _in_lane(work)
     (answer,) = await _in_process(work)
     found: T = answer
     return found
@@ -45,8 +43,13 @@ async def apart_in_parts(
     """The same of a generator whose values are small, however many they are."""
     work = partial(function, *arguments, **options)
     if size_bytes <= LARGE_BYTES:
-        return await asyncio.get_running_loop().run_in_executor(_LANE, lambda: list(work()))
+        return await _in_lane(lambda: list(work()))
     return await _in_process(work)
+
+
+async def _in_lane(work: Callable[[], T]) -> T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_lane(loop), work)
 
 
 async def _in_process(work: Callable[[], Any]) -> list[Any]:
@@ -74,6 +77,15 @@ def in_memory() -> asyncio.Semaphore:
 @lru_cache(maxsize=2)
 def _held(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
     return asyncio.Semaphore(_TEXTS_AT_ONCE)
+
+
+@lru_cache(maxsize=2)
+def _lane(_loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor:
+    """One thread for all that is small: of several that are busy, each would make the event loop wait for its turn.
+
+    Each event loop has its own, as a thread does not live on in a forked child.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="apart")
 
 
 @lru_cache(maxsize=2)

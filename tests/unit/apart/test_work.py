@@ -10,6 +10,7 @@ from reconciler.apart.work import LARGE_BYTES, apart, apart_in_parts
 from reconciler.errors import HostCommandFailed, InvalidArgument
 from reconciler.kernel_log.answers import Shown, joined_parts, of_console
 from reconciler.kernel_log.marker import marked_at_s
+from tests.waiting import PATIENCE_S
 
 MIB = 1024 * 1024
 
@@ -27,6 +28,21 @@ async def test_what_it_raises_comes_back_with_all_that_it_says(size_bytes: int) 
     with pytest.raises(InvalidArgument, match="'x' is not a marker") as raised:
         await apart(size_bytes, marked_at_s, "x")
     assert "dmesg_mark" in (raised.value.hint or "")
+
+
+def test_a_forked_child_has_a_thread_of_its_own() -> None:
+    async def worked() -> bool:
+        return await asyncio.wait_for(apart(0, os.getpid), PATIENCE_S) == os.getpid()
+
+    assert asyncio.run(worked())
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = 0 if asyncio.run(worked()) else 1
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 async def test_a_process_that_dies_is_an_error() -> None:
