@@ -69,6 +69,12 @@ def test_every_page_of_the_manual_is_linked_from_its_index_and_from_the_readme()
     assert {f"specs/manual/{page}" for page in pages} <= set(LINK.findall((manual.ROOT / "README.md").read_text()))
 
 
+def test_the_page_on_architecture_names_every_room() -> None:
+    rooms = {entry.parent.name for entry in (manual.ROOT / "reconciler").glob("*/__init__.py")} | {"runtime"}
+    rows = "".join(re.findall(r"^\| (`.*?) \|", (manual.MANUAL / "architecture.md").read_text(), re.MULTILINE))
+    assert rooms - set(re.findall(r"`([a-z_]+)`", rows)) == set()
+
+
 def parsed(words: list[str]) -> str:
     """The command that a command line calls. Raises typer's usage error for one that it does not understand."""
     command: Any = get_command(app)
