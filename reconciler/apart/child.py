@@ -1,6 +1,6 @@
 """`python -m reconciler.apart.child`: call a function as pickled on standard input, and answer on standard output.
 
-It has a process of its own so that the interpreter's lock of whoever asks is held by nobody meanwhile, and its memory
+It has a process of its own so that nobody holds the caller's interpreter lock meanwhile, and its memory
 goes back to the host when it ends.
 """
 
@@ -21,7 +21,7 @@ _NICENESS = 5
 def main() -> None:
     """Answer with each part of what the function returned, or with what it raised.
 
-    A generator's values are parts by themselves: a long answer at once would hold the lock of whoever reads it.
+    A generator's values are parts by themselves: a long answer at once would hold the reader's lock.
     """
     gc.disable()  # nothing of what it makes is garbage before it ends, and it would look for some in every line
     os.nice(_NICENESS)

@@ -70,7 +70,7 @@ def _parts(answer: bytes) -> list[Any]:
 
 
 def in_memory() -> asyncio.Semaphore:
-    """Held by whoever has a guest's long text in memory, so that many guests do not fill it together."""
+    """Held while a guest's long text is in memory, so that many guests do not fill it together."""
     return _held(asyncio.get_running_loop())
 
 

@@ -43,7 +43,7 @@ class Roots:
 class Reach:
     """What a caller may name, by use: files to read, places to write to, disks of nodes.
 
-    A topology in `topology_dir` is the word of whoever keeps that directory. What it has read, or made where nothing
+    A topology in `topology_dir` is taken as its keeper's word. What it has read, or made where nothing
     is, is held to the configuration alone (`configured`); only what it has written to, existing disks, to `disks`.
     """
 
