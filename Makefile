@@ -46,7 +46,7 @@ define BUILD_IMAGE
 if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
 
-.PHONY: help setup host image demo test other-release lowest lint type arch generated check bench soak hostile docs clean
+.PHONY: help setup host image demo test other-release lowest lint type arch words generated check bench soak hostile docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,7 +101,7 @@ lowest: setup ## Tests with the lowest versions of all libraries that pyproject.
 	@build/lowest/bin/python -m pytest tests/unit/guest tests/unit/frontends tests/unit/store tests/unit/source \
 	  -n $(WORKERS) --dist loadfile -p no:cacheprovider
 
-check: lint type arch generated ## Everything CI checks before the tests: lint, types, layers, generated files
+check: lint type arch words generated ## Everything CI checks before the tests: lint, types, layers, words, generated files
 
 lint: setup ## Check style and formatting, of shell scripts too
 	@$(SAY) "ruff"
@@ -117,6 +117,10 @@ type: setup ## Check types
 arch: setup ## Check that imports keep to the layers
 	@$(SAY) "import-linter"
 	@$(VENV)/bin/lint-imports
+
+words: setup ## Check that no text has a banned word
+	@$(SAY) "words"
+	@$(PYTHON_IN) -m tests.words
 
 generated: setup
 	@$(SAY) "generated files"
