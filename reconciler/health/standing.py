@@ -123,7 +123,7 @@ def _effect(standings: Iterable[Standing]) -> str:
     chosen = list(standings)
     them = "it" if len(chosen) == 1 else "them"
     paused = all(of.state is DomainState.PAUSED for of in chosen)
-    return f"lets {them} run on" if paused else f"boots {them}"
+    return f"resumes {them}" if paused else f"boots {them}"
 
 
 def _kvm_failed(standing: Standing) -> bool:

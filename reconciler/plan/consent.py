@@ -1,7 +1,6 @@
-"""What a plan would lose for good, and which part of it was agreed to. Pure.
-
-What is lost goes by the address of its resource, as people see it in a plan. Losses are read off the documents, not
-off the actions: what takes a disk from its machine today makes a file that nobody needs of it tomorrow.
+"""What a plan would lose for good, and how much of that the caller agreed to. Pure.
+A loss goes by the address of its resource, as a plan prints it. Losses are read off the documents, not off the
+actions: an action that detaches a disk today leaves a file that a later round deletes because no node needs it.
 """
 
 from collections.abc import Iterator, Set
@@ -18,7 +17,7 @@ from reconciler.plan.documents import holds_what_a_node_has_now, known, known_ex
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """One thing that is there and not wanted: a disk as a node has it now, a machine, or a snapshot."""
+    """One thing that exists and is not desired: the disk a node has now, a machine, or a snapshot."""
 
     address: str
     node: str | None
@@ -26,15 +25,15 @@ class Loss:
 
 
 def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss]:
-    """All that bringing about `desired` would cost. Layers that only stood below others hold nothing that is missed."""
+    """Everything that applying `desired` would lose. A layer that only stood below others holds nothing of its own."""
     taken_up = frozenset(_taken_up(desired, observed))
     for path in known_extra(desired.layers, observed.layers):
         layer = observed.layers[path]
         if isinstance(layer, Layer) and path not in taken_up and holds_what_a_node_has_now(path, layer, observed):
-            told = f"what is on its disk {layer.disk} now, in {path}"
+            told = f"the contents of its disk {layer.disk} in {path}"
             yield Loss(f"layer/{layer.node}/{layer.disk}", layer.node, told)
     defined, running = (known_extra(getattr(desired, of), getattr(observed, of)) for of in ("domains", "power"))
-    for node in dict.fromkeys((*defined, *running)):  # one may run without a definition
+    for node in dict.fromkeys((*defined, *running)):  # a node may run without a definition
         yield Loss(f"domain/{node}", node, "the machine itself")
     for name, found in observed.snapshots.items():
         if name not in desired.snapshots and not (isinstance(found, Snapshot) and found.half_made):
@@ -42,24 +41,23 @@ def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss
 
 
 def _taken_up(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:
-    """What stands below a layer that stays: flattening takes it up before it goes."""
+    """The layers below one that stays: flattening copies them into it before they are deleted."""
     for path, layer in known(observed.layers):
         if path in desired.layers:
             yield from (str(file.path) for file in files_below(layer, observed.layers))
 
 
 def addresses_lost(desired: ClusterDocument, observed: ClusterDocument) -> frozenset[str]:
-    """What a caller agrees to who agrees to all that is lost."""
+    """The addresses that agreeing to every loss agrees to."""
     return frozenset(loss.address for loss in losses(desired, observed))
 
 
 def agreed_part(
     actions: list[Action], lost: Iterator[Loss], consent: Set[str], *, all_or_nothing: bool
 ) -> tuple[list[Action], list[Obstacle]]:
-    """The actions that lose nothing but what was agreed to, and an obstacle for each loss that held some back.
-
-    Nothing is done to a node that would lose something, nor to others that are put back together with it. Links are
-    set all the same.
+    """The actions that lose only what was agreed to, and one obstacle for each loss that held some back.
+    A node that would lose something else is left alone, and so are the nodes that are reverted together with it. Links
+    are set regardless.
     """
     refused = [loss for loss in lost if not is_agreed(loss.address, consent)]
     obstacles = [_not_agreed(loss) for loss in refused if any(_concerns(action, loss) for action in actions)]
@@ -75,7 +73,7 @@ def agreed_part(
 
 
 def is_agreed(address: str, consent: Set[str]) -> bool:
-    """Whether a loss was agreed to; a consent may name many, as `domain/*` does."""
+    """Whether a loss was agreed to; a consent can name many with a pattern such as `domain/*`."""
     return EVERYTHING in consent or any(fnmatchcase(address, of) for of in consent)
 
 
@@ -93,6 +91,6 @@ def _not_agreed(loss: Loss) -> Obstacle:
         code=ErrorCode.APPROVAL_REQUIRED,
         node=loss.node,
         terminal=True,
-        message=f"what is wanted now would cost {loss.told}, and nobody has agreed to that since it was changed last; "
-        f"it is left as it is: `cluster_plan` shows all that would be done, {agrees}",
+        message=f"the desired state would lose {loss.told}, and nobody has agreed to that since it last changed; "
+        f"nothing was touched: `cluster_plan` shows everything that would be done, {agrees}",
     )

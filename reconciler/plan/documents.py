@@ -1,4 +1,4 @@
-"""What the planners ask of the desired and the observed document."""
+"""Questions that the planners ask of the desired and the observed document."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
@@ -12,23 +12,23 @@ R = TypeVar("R", bound=Frozen)
 Step = Action | Obstacle
 
 LIVE_DOMAIN_FIELDS = frozenset({"role", "template"})
-"""What a running machine does not notice."""
+"""Fields that a running machine does not notice."""
 
 _WORDS = {
-    "boot_files": "the kernel or initrd of that name is another file now",
-    "nvram": "UEFI's variables are in another file",
+    "boot_files": "the kernel or initrd file of that name was replaced",
+    "nvram": "the UEFI variables are in another file",
 }
 
 
 def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:
-    """The entries whose value is known."""
+    """The entries that could be observed."""
     for name, value in resources.items():
         if not isinstance(value, Unknown):
             yield name, value
 
 
 def known_extra(desired: Mapping[str, R | Unknown], observed: Mapping[str, R | Unknown]) -> list[str]:
-    """What is there, known, and not wanted."""
+    """The names that were observed and are not desired."""
     return [name for name, value in observed.items() if name not in desired and not isinstance(value, Unknown)]
 
 
@@ -42,7 +42,7 @@ def changed_fields(have: Frozen, want: Frozen, ignoring: set[str] = frozenset())
 
 
 def live_fields(have: Domain) -> frozenset[str]:
-    """What a running machine that is defined so does not notice: to write down its boot files, too, if none were."""
+    """The fields that can change under a running machine defined like this; boot files too, if it recorded none."""
     return LIVE_DOMAIN_FIELDS if have.boot_files else LIVE_DOMAIN_FIELDS | {"boot_files"}
 
 
@@ -52,7 +52,7 @@ def in_words(changes: Mapping[str, tuple[object, object]]) -> str:
 
 
 def restart_causes(desired: ClusterDocument, observed: ClusterDocument, node: str) -> str:
-    """What of a node's definition changes that it takes up only when it boots next, as a plan prints it."""
+    """The changes to a node's definition that take effect only at its next boot, as a plan prints them."""
     want, have = desired.domains.get(node), observed.domains.get(node)
     if not isinstance(want, Domain) or not isinstance(have, Domain):
         return ""
@@ -60,20 +60,19 @@ def restart_causes(desired: ClusterDocument, observed: ClusterDocument, node: st
 
 
 def in_name_order(observed: ClusterDocument) -> ClusterDocument:
-    """The same document, whatever the order in which the host was seen."""
+    """The same document with its maps sorted by name, so that the order of observation does not matter."""
     kinds = {kind: getattr(observed, kind) for kind in type(observed).model_fields}
     return observed.model_copy(update={kind: dict(sorted(found.items())) for kind, found in kinds.items()})
 
 
 def with_layers_in_order(desired: ClusterDocument) -> ClusterDocument:
-    """The same document: those of its layers that stay as they are it has from what was seen of the host."""
+    """The same document, with its unchanged layers in the order in which they were observed."""
     return desired.model_copy(update={"layers": dict(sorted(desired.layers.items()))})
 
 
 def in_order(actions: Iterable[Action], desired: ClusterDocument) -> list[Action]:
-    """Actions as they are carried out: by stage, what is the whole cluster's first, then nodes as they are declared.
-
-    Nodes that are not wanted any more come last, by name.
+    """Actions in the order they are carried out: by stage, then the cluster's own, then nodes as they are declared.
+    Nodes that are no longer desired come last, by name.
     """
     rank = {node: number for number, node in enumerate(desired.domains)}
 
@@ -86,7 +85,7 @@ def in_order(actions: Iterable[Action], desired: ClusterDocument) -> list[Action
 
 
 def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether a disk that the node has is replaced by another: it was reverted, or made anew."""
+    """Whether one of the node's disks is replaced by a different one: reverted or recreated."""
     want, have = desired.domains.get(node), observed.domains.get(node)
     if not isinstance(want, Domain) or not isinstance(have, Domain):
         return False
@@ -95,7 +94,7 @@ def begins_anew(desired: ClusterDocument, observed: ClusterDocument, node: str) 
 
 
 def may_be_open(observed: ClusterDocument, node: str, path: str) -> bool:
-    """Whether the node's machine is up and has that file open, as far as is known."""
+    """Whether the node's machine is up and, as far as is known, has that file open."""
     power = observed.power.get(node)
     if not isinstance(power, Power) or power.state is PowerState.OFF:
         return False
@@ -103,7 +102,7 @@ def may_be_open(observed: ClusterDocument, node: str, path: str) -> bool:
 
 
 def is_named(observed: ClusterDocument, node: str, path: str) -> bool:
-    """Whether the node's definition names that file, for a disk or below one."""
+    """Whether the node's definition names that file, as a disk or as its backing file."""
     domain = observed.domains.get(node)
     if not isinstance(domain, Domain):
         return False
@@ -112,7 +111,7 @@ def is_named(observed: ClusterDocument, node: str, path: str) -> bool:
 
 
 def holds_what_a_node_has_now(path: str, layer: Layer, observed: ClusterDocument) -> bool:
-    """Whether a node's newest state is in the layer; without a domain, any layer may hold it."""
+    """Whether the layer holds a node's newest state; without a domain, any layer may."""
     return not isinstance(observed.domains.get(layer.node), Domain) or is_named(observed, layer.node, path)
 
 
@@ -123,7 +122,7 @@ def is_running(observed: ClusterDocument, node: str) -> bool:
 
 
 def stays_up(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether the node's machine is up and no part of the plan brings it down."""
+    """Whether the node's machine is up and nothing in the plan brings it down."""
     have, want = observed.power.get(node), desired.power.get(node)
     if not isinstance(have, Power) or have.state in {PowerState.OFF, PowerState.STOPPING}:
         return False

@@ -1,4 +1,4 @@
-"""Which part of a plan is left undone because the differences are drift that is only to be reported, or ignored."""
+"""Splits a plan for drift: what the policy repairs, and what it only reports or ignores."""
 
 from dataclasses import dataclass, replace
 
@@ -9,16 +9,15 @@ from reconciler.model.plan import STAGE_OF, Action, Plan
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A plan in two parts: what is to be done, and what differs and is reported."""
+    """A plan in two parts: what will be done, and the drift that is only reported."""
 
     todo: Plan
     reported: tuple[Action, ...] = ()
 
 
 def withhold(plan: Plan, policy: DriftPolicy) -> Drift:
-    """Split a plan whose every action is for drift.
-
-    What is withheld of a node (of the cluster) holds back what a later stage would do to it (to any node).
+    """Split a plan whose every action repairs drift.
+    An action withheld for a node (or for the cluster) also withholds the later stages for that node (or for all nodes).
     """
     modes = {id(action): policy.of(KIND_OF[type(action)]) for action in plan.actions}
     held = [action for action in plan.actions if modes[id(action)] is not DriftMode.REPAIR]

@@ -1,8 +1,7 @@
-"""When a disk's layer takes up those below it, and what waits meanwhile. Pure.
-
-Flattening is upkeep: it is done to a settled cluster only, never to a machine that stands still, and before a
-snapshot freezes the layer. What it makes superfluous is deleted in a later round, once it is seen to be finished.
-Where it has failed before it changed anything it may be put off, and holds nothing up: a longer chain is no harm.
+"""When a disk's layer absorbs those below it, and what waits meanwhile. Pure.
+Flattening is upkeep: it runs on a settled cluster only, never on a halted machine, and before a snapshot freezes the
+layer. The layers that it makes superfluous are deleted in a later round, once it is observed to be finished.
+If it fails before it changed anything it may be put off, and blocks nothing: a longer chain does no harm.
 """
 
 from collections.abc import Set
@@ -15,7 +14,7 @@ _CAN_BE_FLATTENED = frozenset({PowerState.RUNNING, PowerState.OFF})
 
 
 def flattening(path: str, have: Layer, want: Layer, observed: ClusterDocument) -> FlattenLayer | None:
-    """The action that makes the layer stand on less, or that finishes one which was interrupted; None for neither."""
+    """The action that shortens the chain below the layer or finishes an interrupted flattening; None for neither."""
     if want.backing is None or not (want.backing != have.backing or have.flattening):
         return None
     below = [file.path for file in files_below(have, observed.layers)]
@@ -28,12 +27,12 @@ def flattening(path: str, have: Layer, want: Layer, observed: ClusterDocument) -
         path=Path(path),
         base=want.backing,
         lowest=below[above - 1] if above else None,
-        reason=f"no snapshot needs {above} layers below it" if above else "was interrupted while it was flattened",
+        reason=f"no snapshot needs {above} layers below it" if above else "flattening was interrupted",
     )
 
 
 def in_its_turn(actions: list[Action], observed: ClusterDocument, put_off: Set[str]) -> list[Action]:
-    """The actions without the upkeep that has to wait, as that of the nodes in `put_off`, or that would harm it."""
+    """The actions without the upkeep that has to wait, including that of the nodes in `put_off`, or could do harm."""
     unfinished = [action for action in actions if isinstance(action, FlattenLayer)]
     kept = [
         action for action in actions if not (isinstance(action, DeleteLayer) and _is_read(action, unfinished, observed))
@@ -42,7 +41,7 @@ def in_its_turn(actions: list[Action], observed: ClusterDocument, put_off: Set[s
 
 
 def upkeep_last(actions: list[Action], *, settled: bool) -> list[Action]:
-    """Upkeep comes when nothing else is to be done, and flattening before a snapshot."""
+    """Leaves upkeep for a plan with nothing else to do, and puts flattening before a snapshot."""
     rest: list[Action] = [action for action in actions if not isinstance(action, FlattenLayer | TakeSnapshot)]
     if rest or not settled:
         return rest
@@ -51,7 +50,7 @@ def upkeep_last(actions: list[Action], *, settled: bool) -> list[Action]:
 
 
 def _is_read(deletion: DeleteLayer, unfinished: list[FlattenLayer], observed: ClusterDocument) -> bool:
-    """Whether flattening reads that file; once it is begun, the layer itself does not say any more what it reads."""
+    """Whether flattening reads that file; once it has begun, the layer itself no longer says what it reads."""
     layers = (observed.layers[str(action.path)] for action in unfinished if action.node == deletion.node)
     return any(
         of.flattening or deletion.path in {file.path for file in files_below(of, observed.layers)}
@@ -68,6 +67,6 @@ def _is_due(action: FlattenLayer, observed: ClusterDocument, put_off: Set[str]) 
 
 
 def _of_the_chain(layer: Layer) -> dict[str, object]:
-    """Everything of a layer that has to do with what is below it, or that is never wanted."""
+    """The layer's fields that depend on what is below it, or that are only ever observed."""
     fields = ("backing", "backing_format", "base_changed", "resumed", "flattening", "lent")
     return {field: getattr(layer, field) for field in fields}

@@ -1,4 +1,4 @@
-"""When the disk of a layer is made larger, with what is on it. Pure."""
+"""When a disk grows in place, keeping its contents. Pure."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from reconciler.plan.documents import may_be_open
 
 _GIB = 1024**3
 _CAN_BE_GROWN = frozenset({PowerState.RUNNING, PowerState.OFF, PowerState.STOPPING})
-"""A machine that stands still may have let go of its disks for a save or a restore; QEMU aborts when it writes then."""
+"""A halted machine may have released its disks for a save or a restore; QEMU aborts if it writes to them then."""
 
 
 def growth(path: str, have: Layer, want: Layer, observed: ClusterDocument) -> GrowLayer | Obstacle | None:
-    """The action that makes it as large as is wanted, or what holds that up; None where it is large enough."""
+    """The action that grows the disk to its desired size, or what prevents it; None if it is large enough."""
     if want.size_bytes <= have.size_bytes or (have.node, have.disk) != (want.node, want.disk):
         return None
-    if have.format != "qcow2":  # others write to it
+    if have.format != "qcow2":  # another program writes to it
         return None
     power = observed.power.get(have.node)
     is_open = may_be_open(observed, have.node, path)
@@ -26,7 +26,7 @@ def growth(path: str, have: Layer, want: Layer, observed: ClusterDocument) -> Gr
         return Obstacle(
             code=ErrorCode.CLUSTER_NOT_RUNNING,
             node=have.node,
-            message=f"disk {have.disk} is made larger while the node runs or is off, and it stands still: "
+            message=f"disk {have.disk} can grow only while the node runs or is off, and the node is halted: "
             "resume or stop it",
         )
     return GrowLayer(
@@ -41,7 +41,7 @@ def growth(path: str, have: Layer, want: Layer, observed: ClusterDocument) -> Gr
 
 def _in_words(have: Layer, want: Layer, is_open: bool) -> str:
     later = "; the root file system grows at the next boot" if have.disk == ROOT_DISK and is_open else ""
-    return f"{_in_gib(have.size_bytes)} -> {_in_gib(want.size_bytes)}, and keeps what is on it{later}"
+    return f"{_in_gib(have.size_bytes)} -> {_in_gib(want.size_bytes)}, its contents are kept{later}"
 
 
 def _in_gib(size_bytes: int) -> str:

@@ -1,7 +1,7 @@
 """One function per resource kind, from (desired, observed) to the actions that close the difference.
 
-All share one signature. Each looks at its own field of the documents, and at the power of a node where that
-decides how a change is made. `Unknown` never yields an action: `reconciler.plan.planner` reports it.
+All share one signature. Each looks at its own field of the documents, and at a node's power where that decides how
+a change is made. `Unknown` never yields an action: `reconciler.plan.planner` reports it.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ _FOUND_ONLY = {"resumed", "flattening", "lent", "misplaced"}
 
 
 def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Networks are created, started, replaced where they differ, and deleted last, unless they are in the way."""
+    """Create, start or replace networks; delete last those that are not in the way of another."""
     extra = known_extra(desired.networks, observed.networks)
     for name, want in known(desired.networks):
         have = observed.networks.get(name)
@@ -66,15 +66,17 @@ def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterat
         yield _make_network(name, have, want, in_the_way)
         extra = [other for other in extra if other not in in_the_way]
     for name in extra:
-        yield DeleteNetwork(name=name, reason="not wanted any more", change=Change.DELETE)
+        yield DeleteNetwork(name=name, reason="no longer desired", change=Change.DELETE)
 
 
 def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Layers are made, grown, flattened and deleted; what differs otherwise is an obstacle."""
+    """Create, grow, flatten and delete layers; any other difference is an obstacle."""
     for path, want in known(desired.layers):
         have = observed.layers.get(path)
         if have is None:
-            yield CreateLayer(node=want.node, path=Path(path), layer=want, reason="not there yet", change=Change.CREATE)
+            yield CreateLayer(
+                node=want.node, path=Path(path), layer=want, reason="not created yet", change=Change.CREATE
+            )
         elif isinstance(have, Layer) and have.misplaced and not want.misplaced:
             yield _misplaced(path, have, want)
         elif isinstance(have, Layer) and have.base_changed and not want.base_changed:
@@ -82,8 +84,8 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 code=ErrorCode.CONFLICT,
                 node=want.node,
                 terminal=True,
-                message=f"{have.backing} is not the image any more that {path} was made on: put the old image back, "
-                "or make the disk again with `cluster_apply(allow_data_loss=true)`",
+                message=f"{have.backing} is no longer the image that {path} was created from: restore the original "
+                "image, or recreate the disk with `cluster_apply(allow_data_loss=true)`",
             )
         elif isinstance(have, Layer) and (
             step := growth(path, have, want, observed) or flattening(path, have, want, observed)
@@ -94,8 +96,8 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 code=ErrorCode.CONFLICT,
                 node=want.node,
                 terminal=True,
-                message=f"{path} differs from what is wanted ({in_words(changes)}) and holds data: "
-                "put the old value back, or recreate the node with `cluster_apply(allow_data_loss=true)`",
+                message=f"{path} differs from the desired disk ({in_words(changes)}) and holds data: "
+                "restore the old value, or recreate the node with `cluster_apply(allow_data_loss=true)`",
             )
     yield from give_back(desired, observed)
     for path in known_extra(desired.layers, observed.layers):
@@ -104,35 +106,35 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
         yield DeleteLayer(
             node=have.node,
             path=Path(path),
-            reason="not wanted any more",
+            reason="no longer desired",
             change=Change.DELETE,
             disruption=Disruption.DATA_LOSS if holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
         )
 
 
 def _told_apart_by(have: Layer, want: Layer) -> set[str]:
-    """The fields that do not count; whose a disk is that several nodes write to may change."""
+    """The fields to ignore; the owner of a disk that several nodes write to may change."""
     return _FOUND_ONLY | {"node", "disk"} if have.format == want.format == "raw" else _FOUND_ONLY
 
 
 def _misplaced(path: str, have: Layer, want: Layer) -> Obstacle:
-    """The obstacle for the node whose file should be there, whosever file is."""
+    """The obstacle for the node whose file belongs at `path`, no matter whose file is there."""
     parsed = parse_layer_name(path.rpartition("/")[2])
     return Obstacle(
         code=ErrorCode.CONFLICT,
         node=want.node if parsed is None else parsed[0],
         terminal=True,
-        message=f"{path} is not the file that was made there: {have.misplaced}; put the right file back, or revert "
-        "to a snapshot without it",
+        message=f"{path} is not the file that was created there: {have.misplaced}; put the right file back, or "
+        "revert to a snapshot that does not need it",
     )
 
 
 def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Seeds are written whole; what of them concerns a booted guest is read again at each boot."""
+    """Write seeds whole; a guest that has booted before reads the parts that concern it at every boot."""
     for node, want in known(desired.seeds):
         have = observed.seeds.get(node)
         if have is None:
-            yield WriteSeed(node=node, digest=want.digest, reason="not there yet", change=Change.CREATE)
+            yield WriteSeed(node=node, digest=want.digest, reason="not created yet", change=Change.CREATE)
         elif not isinstance(have, Unknown) and have != want:
             yield WriteSeed(
                 node=node,
@@ -142,11 +144,11 @@ def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
                 disruption=Disruption.LIVE,
             )
     for node in known_extra(desired.seeds, observed.seeds):
-        yield DeleteSeed(node=node, reason="not wanted any more", change=Change.DELETE)
+        yield DeleteSeed(node=node, reason="no longer desired", change=Change.DELETE)
 
 
 def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Domains are defined, redefined where a field of ours differs, and undefined with what libvirt keeps of them."""
+    """Define domains, redefine those whose fields differ, undefine the rest with all that libvirt keeps for them."""
     for node, want in known(desired.domains):
         have = observed.domains.get(node)
         if isinstance(have, Unknown):
@@ -159,20 +161,18 @@ def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterato
         elif have != want:
             yield from _redefine(node, have, want, stays_up(desired, observed, node), carried_out)
     for node in known_extra(desired.domains, observed.domains):
-        yield UndefineDomain(
-            node=node, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.REMOVE
-        )
+        yield UndefineDomain(node=node, reason="no longer desired", change=Change.DELETE, disruption=Disruption.REMOVE)
 
 
 def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """A running node's tap is plugged into its network's bridge, also after the network was away."""
+    """Plug a running node's tap into its network's bridge, also after the network was gone for a while."""
     for node, want in known(desired.taps):
         have, domain = observed.taps.get(node), desired.domains.get(node)
         if have is None or isinstance(have, Unknown) or have == want or not isinstance(domain, Domain):
             continue
-        if isinstance(observed.networks.get(domain.network), Unknown):  # somebody else's bridge
+        if isinstance(observed.networks.get(domain.network), Unknown):  # the bridge may be somebody else's
             continue
-        if not stays_up(desired, observed, node):  # a machine that starts is plugged in by libvirt
+        if not stays_up(desired, observed, node):  # libvirt plugs in the tap of a machine that it starts
             continue
         assert want.bridge is not None
         yield PlugTap(
@@ -186,14 +186,14 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
 
 
 def plan_links(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[SetLinks | HealLinks]:
-    """All links are set in one go where any differs; whoever comes up has none of its tap's yet."""
+    """Set all links at once if any of them differs; a node that boots has no links on its tap yet."""
     return set_links(desired, observed, plan_power(desired, observed))
 
 
 def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """A snapshot that was asked for is taken, the oldest request first; one that is not wanted any more is deleted."""
+    """Take the requested snapshots, the oldest request first; delete those that are no longer desired."""
     for name in [*known_extra(desired.snapshots, observed.snapshots), *_damaged_extra(desired, observed)]:
-        yield DeleteSnapshot(name=name, reason="not wanted any more", change=Change.DELETE, disruption=Disruption.LIVE)
+        yield DeleteSnapshot(name=name, reason="no longer desired", change=Change.DELETE, disruption=Disruption.LIVE)
     missing = [(want.request, name, want) for name, want in known(desired.snapshots) if name not in observed.snapshots]
     if not missing:
         return
@@ -203,14 +203,14 @@ def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Itera
         snapshot=want,
         domains={node: domain for node, domain in known(observed.domains) if node in desired.domains},
         power={node: _power_in_snapshot(power) for node, power in known(observed.power) if node in desired.domains},
-        reason="asked for, and not there",
+        reason="requested, not taken yet",
         change=Change.CREATE,
         disruption=Disruption.LIVE,
     )
 
 
 def _damaged_extra(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:
-    """Snapshots of ours of which only the name can be read, and that name is not wanted any more."""
+    """Our snapshots of which only the name can be read, when that name is no longer desired."""
     for name, found in observed.snapshots.items():
         if name not in desired.snapshots and isinstance(found, Unknown) and found.code is ErrorCode.SNAPSHOT_FAILED:
             yield name
@@ -226,7 +226,7 @@ def _make_network(name: str, have: Network | None, want: Network, in_the_way: tu
     changes = {} if have is None else _network_changes(have, want)
     if have is not None and not changes and not in_the_way:
         return StartNetwork(name=name, reason="defined, but not active")
-    place = f"takes the place of {', '.join(in_the_way)}" if in_the_way else "not there yet"
+    place = f"replaces {', '.join(in_the_way)}" if in_the_way else "not created yet"
     replaces = in_the_way if have is None else (*in_the_way, name)
     return CreateNetwork(
         name=name,
@@ -243,7 +243,7 @@ def _network_changes(have: Network, want: Network) -> dict[str, tuple[object, ob
 
 
 def _clash(one: Network | Unknown, other: Network) -> bool:
-    """Whether libvirt refuses to have both: it lets no two networks have one bridge, or addresses in common."""
+    """Whether libvirt refuses to have both: no two networks may share a bridge or overlap in addresses."""
     return isinstance(one, Network) and (one.bridge == other.bridge or _addresses(one).overlaps(_addresses(other)))
 
 
@@ -252,9 +252,8 @@ def _addresses(network: Network) -> IPv4Network:
 
 
 def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: str) -> Epochs:
-    """What the definition says was carried out: as before, or, where there was no domain, all of it.
-
-    A power cycle that is due comes before the definition is written, which must not take it back.
+    """The epochs to record in the definition: those recorded before, or all of them where there was no domain.
+    A power cycle that is due comes before the definition is written, which must not undo its record.
     """
     have, want = observed.power.get(node), desired.power.get(node)
     power = have or want

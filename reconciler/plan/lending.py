@@ -1,4 +1,4 @@
-"""When files of the user's go back to their owners. Pure."""
+"""When the user's files go back to their owners. Pure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,19 +8,19 @@ from reconciler.model.plan import GiveBack
 
 
 def give_back(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[GiveBack]:
-    """The files that machines have had below their layers, once no machine has them or is to have them again."""
+    """The files that machines used below their layers, once no machine uses them or will use them again."""
     given: set[Path] = set()
     for path, layer in observed.layers.items():
         if not isinstance(layer, Layer) or layer.lent is None or layer.lent.path in given:
             continue
         if _stays_down(layer.node, desired, observed):
             given.add(layer.lent.path)
-            reason = f"{layer.lent.path} is not used any more"
+            reason = f"{layer.lent.path} is no longer used"
             yield GiveBack(node=layer.node, path=Path(path), file=layer.lent, reason=reason)
 
 
 def _stays_down(node: str, desired: ClusterDocument, observed: ClusterDocument) -> bool:
-    """Whether the node is off and stays so, or is to be taken away, which comes first."""
+    """Whether the node is off and stays off, or is to be removed, which happens first."""
     have, want = observed.power.get(node), desired.power.get(node)
     if isinstance(have, Unknown) or isinstance(want, Unknown):
         return False

@@ -1,7 +1,6 @@
-"""What links need: which nodes stand still until theirs are set, and the one action that sets all of them.
-
-A cut is a rule about the names of taps and outlives the machines. Impairments and pulled cables are properties of
-a tap, which comes and goes with its machine: whoever comes up has none of them yet.
+"""What links need: which nodes wait until theirs are set, and the one action that sets all of them.
+A cut is a rule about the names of taps and outlives the machines. Impairments and pulled cables belong to a tap,
+which comes and goes with its machine: a node that boots has none of them yet.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,9 +20,8 @@ _NOTHING = NodeLinks()
 
 
 def waits_for_links(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether the node, when it comes up, must not run before links are set: its own, or those of its packets.
-
-    Where no links are wanted, those that are there are healed before anyone comes up.
+    """Whether the node must boot paused until links are set: its own, or those its packets pass.
+    If no links are desired, the existing ones are healed before any node boots.
     """
     want, have = known_links(desired), known_links(observed)
     if node in want and want[node].needs_tap:
@@ -37,7 +35,7 @@ def waits_for_links(desired: ClusterDocument, observed: ClusterDocument, node: s
 def set_links(
     desired: ClusterDocument, observed: ClusterDocument, others: Iterable[object]
 ) -> Iterator[SetLinks | HealLinks]:
-    """The action that makes all links as wanted, beside `others` of the same plan; none where they are."""
+    """The action that sets all links as desired, given `others` of the same plan; None if they already are."""
     if any(isinstance(of, Unknown) for of in observed.links.values()):
         return
     coming_up = {action.node for action in others if isinstance(action, Start | ResumeMemory)}
@@ -65,7 +63,7 @@ def known_links(document: ClusterDocument) -> Links:
 
 
 def _possible(desired: ClusterDocument, observed: ClusterDocument, coming_up: Collection[str]) -> Mapping[str, Inbound]:
-    """What can be had of the wanted links now: without a tap only the cuts."""
+    """The desired links that can be set now: for a node without a tap, only the cuts."""
     return {
         node: of if node in coming_up or _has_tap(observed, node) else of.cuts_only
         for node, of in known_links(desired).items()
@@ -73,7 +71,7 @@ def _possible(desired: ClusterDocument, observed: ClusterDocument, coming_up: Co
 
 
 def _after(observed: ClusterDocument, coming_up: Collection[str]) -> Mapping[str, Inbound]:
-    """What is left of the links that are there when the others' taps are new; of taps in doubt only the cuts count."""
+    """The links that are left once the nodes coming up have new taps; on a tap in doubt only the cuts count."""
     new = {*coming_up, *(node for node, of in observed.power.items() if isinstance(of, Unknown))}
     return {node: of.cuts_only if node in new else of for node, of in known_links(observed).items()}
 
@@ -83,7 +81,7 @@ def _has_tap(observed: ClusterDocument, node: str) -> bool:
     return isinstance(power, Power) and power.state is not PowerState.OFF
 
 
-# In words.
+# The reasons, as text.
 
 
 def _change(have: Inbound, want: Inbound) -> LinkChange:
@@ -117,7 +115,7 @@ def _only(have: Inbound, sender: str) -> Inbound:
 
 
 def _effect(link: Link) -> str:
-    """With a place for the senders."""
+    """The effect of a link, with a `{}` for its senders."""
     if link.impairment is None:
         return "cut from {}"
     impairment = impairment_in_words(link.impairment)

@@ -1,4 +1,4 @@
-"""What a record does not know stands in the way of all: it may hold what another one has made since. Pure."""
+"""Anything made under another record blocks the whole plan: this record must not touch what it does not know. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The planner: every kind's difference, with what is unsafe withheld, as one plan."""
+"""The planner: combines every kind's actions into one plan and withholds those that are unsafe."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -88,9 +88,8 @@ def plan(
     consent: Set[str] = frozenset({EVERYTHING}),
 ) -> Plan:
     """The ordered actions from `observed` to `desired`, and the obstacles that hold others back.
-
-    The order of nodes is that of `desired`. The upkeep of the nodes in `put_off` is left for later. What would be lost
-    without the `consent` to it, by default nothing, stays, and its node with it.
+    Nodes keep the order of `desired`. Upkeep of the nodes in `put_off` is left for later. A node that would lose
+    something without `consent` (by default nothing may be lost) is left alone.
     """
     desired, observed = with_layers_in_order(desired), in_name_order(observed)
     if foreign := tuple(of for of in plan_marks(desired, observed) if isinstance(of, Obstacle)):
@@ -114,29 +113,29 @@ def plan(
 
 
 def _is_elsewhere(step: Step, observed: ClusterDocument) -> bool:
-    """Whether a layer to be made is rather one that somebody has moved: a node must not begin on an empty disk."""
+    """Whether a layer to be created has only been moved by somebody: a node must not start on an empty disk."""
     return isinstance(step, CreateLayer) and any(
         of.misplaced and (of.node, of.disk) == (step.layer.node, step.layer.disk) for _, of in known(observed.layers)
     )
 
 
 def _with_links(safe: list[Action], desired: ClusterDocument, observed: ClusterDocument) -> list[Action]:
-    """Links as they are set beside what is really done: a machine that is not started keeps the tap that it has."""
+    """Add the links, given what is really done: a machine that is not started keeps its old tap."""
     others = [action for action in safe if not isinstance(action, SetLinks | HealLinks)]
     return [*others, *set_links(desired, observed, others)]
 
 
 def _sweep(observed: ClusterDocument) -> tuple[Action, ...]:
-    """What an interrupted snapshot has left is cleared away before anything else: it has stopped nodes."""
+    """Clear away an interrupted snapshot before anything else: it has paused nodes."""
     return tuple(
-        SweepSnapshot(name=name, reason="was interrupted while it was taken", change=Change.DELETE)
+        SweepSnapshot(name=name, reason="taking it was interrupted", change=Change.DELETE)
         for name, snapshot in known(observed.snapshots)
         if snapshot.half_made
     )
 
 
 def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Obstacle]:
-    """Every resource that matters and could not be observed, or is not ours; and what cannot be had as it is wanted."""
+    """One obstacle per resource that matters and could not be observed, is not ours, or cannot be had as desired."""
     for node, domain in desired.domains.items():
         if isinstance(domain, Unknown) and observed.domains.get(node) != domain:
             yield Obstacle(code=domain.code, message=domain.unknown, node=node, terminal=domain.terminal)
@@ -154,7 +153,7 @@ def unknown_resources(desired: ClusterDocument, observed: ClusterDocument) -> It
 
 
 def _unknown_below(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Obstacle]:
-    """Files below the disks that nodes shall have, which only what is read from the host names."""
+    """Unknown files below the desired disks; only the observed layers name them."""
     for node, domain in known(desired.domains):
         for path in dict.fromkeys(str(below.path) for disk in domain.disks.values() for below in disk.backing):
             value = observed.layers.get(path)
@@ -163,12 +162,12 @@ def _unknown_below(desired: ClusterDocument, observed: ClusterDocument) -> Itera
 
 
 def _matters(kind: str, name: str, value: Unknown, desired: ClusterDocument, observed: ClusterDocument) -> bool:
-    """Whether it is in the way. What others have made is not, where nothing of ours is wanted or to be removed."""
+    """Whether it blocks the plan. A resource made by others does not, unless we want one there or have to remove it."""
     wanted = getattr(desired, kind)
-    if kind == "links":  # who may not look at them cannot have made any
+    if kind == "links":  # without the right to look at links, none can have been set
         return bool(wanted) or not value.unprivileged
     if name in wanted:
-        return bool(wanted[name] != value)  # what is kept as it is may be anything
+        return bool(wanted[name] != value)  # a desired value that equals it keeps it, whatever it is
     if value.code is not ErrorCode.CONFLICT:
         return True
     leftovers = (observed.layers[path] for path in known_extra(desired.layers, observed.layers))
@@ -176,7 +175,7 @@ def _matters(kind: str, name: str, value: Unknown, desired: ClusterDocument, obs
 
 
 def nodes_to_restart(plan: Plan) -> frozenset[str]:
-    """The running nodes that take up their new definition only when they boot next."""
+    """The running nodes whose new definition takes effect only at their next boot."""
     return frozenset(
         action.node for action in plan.actions if isinstance(action, DefineDomain) and action.needs_restart
     )
@@ -189,7 +188,7 @@ def _node_of(kind: str, name: str, wanted: object) -> str | None:
 
 
 def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacles: list[Obstacle]) -> frozenset[str]:
-    """Nodes that nothing may be built for: something of theirs is unknown, not ours, or differs and holds data."""
+    """Nodes that nothing may be created for: part of them is unknown, not ours, or differs and holds data."""
     if any(isinstance(observed.networks.get(name), Unknown) for name in desired.networks):
         return frozenset(desired.domains)
     blocked = frozenset(obstacle.node for obstacle in obstacles if obstacle.node is not None)
@@ -198,14 +197,14 @@ def _blocked_nodes(desired: ClusterDocument, observed: ClusterDocument, obstacle
 
 
 def _is_put_back(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether the node is to leave the disks that it has, for others: all such nodes do, or none."""
+    """Whether the node is to change to other disks; either all such nodes do so, or none."""
     return isinstance(desired.domains[node], Unknown) or begins_anew(desired, observed, node)
 
 
 def _safe_actions(
     actions: list[Action], observed: ClusterDocument, blocked: frozenset[str], together: frozenset[str]
 ) -> list[Action]:
-    """Those that may be carried out: what is unclear is not touched, and what cannot come up is not brought down."""
+    """The actions that are safe: nothing unclear is touched, and no node is stopped that could not boot again."""
     held = together if blocked & together else frozenset()
     come_up = {action.node for action in actions if isinstance(action, Start | ResumeMemory)}
     stay_up = held | frozenset(node for node in blocked if node in come_up)
@@ -227,7 +226,7 @@ def _withheld(action: Action, observed: ClusterDocument, blocked: frozenset[str]
 
 
 def _is_in_use(action: DeleteLayer, observed: ClusterDocument, done_to: Mapping[str | None, Set[type[Action]]]) -> bool:
-    """Whether a machine that goes on running may hold the layer's file open, or a definition that stays names it."""
+    """Whether a machine that keeps running may have the layer's file open, or a definition that stays names it."""
     assert action.node is not None
     layer = observed.layers[str(action.path)]
     is_shared = isinstance(layer, Layer) and layer.format == "raw"
@@ -244,7 +243,7 @@ def _is_used_by(node: str, path: str, observed: ClusterDocument, done_to_node: S
 
 
 def _is_unclear(observed: ClusterDocument, node: str) -> bool:
-    """Whether the node's machine may be somebody else's, or its state was not seen."""
+    """Whether the node's machine may be somebody else's, or its state could not be observed."""
     return isinstance(observed.domains.get(node), Unknown) or isinstance(observed.power.get(node), Unknown)
 
 

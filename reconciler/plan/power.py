@@ -1,4 +1,4 @@
-"""From (desired, observed) power to what starts, stops, pauses and resumes the nodes' machines."""
+"""From (desired, observed) power to the actions that start, stop, pause and resume the nodes' machines."""
 
 from collections.abc import Iterator
 from typing import assert_never
@@ -13,7 +13,7 @@ from reconciler.plan.standstill import boots_again, ended_unexpectedly, halt_of,
 
 
 def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Power follows the wanted state; a power cycle that was asked for is carried out exactly once."""
+    """Match power to the desired state; carry out a requested power cycle exactly once."""
     for node, want in known(desired.power):
         match observed.power.get(node):
             case Unknown():
@@ -37,7 +37,7 @@ def plan_power(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
             yield CutPower(
                 node=node,
                 boot_epoch=have.boot_epoch,
-                reason="not wanted any more",
+                reason="no longer desired",
                 disruption=Disruption.REMOVE,
             )
 
@@ -49,27 +49,27 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
     runs = want.state is PowerState.RUNNING
     from_memory = want.memory is not None and _memory_is_due(domain, desired, observed, node)
     waits = runs and (from_memory or waits_for_links(desired, observed, node))
-    met = want.resume_epoch - 1 if waits else want.resume_epoch  # it is due for a resume until it has run
+    met = want.resume_epoch - 1 if waits else want.resume_epoch  # the resume stays due until it has run
     if from_memory:
         assert want.memory is not None
-        reason = f"goes on from {want.memory.name}"
+        reason = f"continues from {want.memory.name}"
         yield ResumeMemory(node=node, domain=domain, memory=want.memory, resume_epoch=met, reason=reason)
     else:
         have = observed.power.get(node)
         ended = ended_unexpectedly(have.halt) if isinstance(have, Power) else ""
-        reason = f"wanted {want.state}" + (f"; {ended}" if ended else "")
+        reason = f"desired {want.state}" + (f"; {ended}" if ended else "")
         yield Start(node=node, paused=waits or not runs, resume_epoch=met, reason=reason)
     if waits:
-        reason = "stands where its memory was put back" if from_memory else "its links are set"
+        reason = "paused with its memory restored" if from_memory else "its links are set"
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
 
 
 def _cycle_causes(desired: ClusterDocument, observed: ClusterDocument, node: str, have: Power, want: Power) -> str:
-    """One that is asked of the guest is for the change of its definition, where there is one."""
+    """Why the node is power-cycled: a cycle that asks the guest to shut down serves a changed definition, if any."""
     for_change = restart_causes(desired, observed, node) if want.stop_mode is StopMode.SHUTDOWN else ""
     stood = have.state is PowerState.CRASHED and want.state is not PowerState.OFF
     stands = boots_again(have, _virt_type(observed, node)) if stood else ""
-    return "; ".join(filter(None, (for_change, stands))) or f"power cycle {want.boot_epoch} was asked for"
+    return "; ".join(filter(None, (for_change, stands))) or f"power cycle {want.boot_epoch} was requested"
 
 
 def _power_cycle(node: str, have: Power, want: Power, causes: str) -> CutPower:
@@ -99,18 +99,18 @@ def _match_state(node: str, have: Power, want: Power, virt_type: str) -> Iterato
 
 def _match_running(node: str, have: Power, want: Power) -> Iterator[Step]:
     if want.state is PowerState.PAUSED:
-        yield Suspend(node=node, reason="wanted paused", disruption=Disruption.LIVE)
+        yield Suspend(node=node, reason="desired paused", disruption=Disruption.LIVE)
     elif want.state is PowerState.OFF and want.stop_mode is StopMode.SHUTDOWN:
-        yield ShutDown(node=node, reason="wanted off", disruption=Disruption.RESTART)
+        yield ShutDown(node=node, reason="desired off", disruption=Disruption.RESTART)
     elif want.state is PowerState.OFF:
         yield _cut(node, have)
     elif have.resume_epoch < want.resume_epoch:
-        reason = "runs already; the request is met"
+        reason = "already runs; the request is met"
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=want.memory is not None, reason=reason)
 
 
 def _match_stopped(node: str, have: Power, want: Power, virt_type: str) -> Iterator[Step]:
-    """A node whose CPUs stand still is changed only on request: somebody may be looking at it."""
+    """A halted node changes only on request: somebody may be inspecting it."""
     if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
         yield _cut(node, have)
     elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
@@ -129,17 +129,17 @@ def _cut_for_new_disks(node: str, have: Power, want: Power) -> CutPower:
         node=node,
         boot_epoch=want.boot_epoch,
         mode=want.stop_mode if have.state is PowerState.RUNNING else StopMode.DESTROY,
-        reason="its disks begin anew",
+        reason="its disks are replaced",
         disruption=Disruption.RESTART,
     )
 
 
 def _cut(node: str, have: Power) -> CutPower:
-    return CutPower(node=node, boot_epoch=have.boot_epoch, reason="wanted off", disruption=Disruption.RESTART)
+    return CutPower(node=node, boot_epoch=have.boot_epoch, reason="desired off", disruption=Disruption.RESTART)
 
 
 def _was_restored(node: str, have: Power, want: Power, desired: ClusterDocument, observed: ClusterDocument) -> bool:
-    """Whether the node stands where its memory was put back: that must be written down before it runs on."""
+    """Whether the node is paused with its memory restored: that must be recorded before it runs on."""
     domain = desired.domains.get(node)
     if have.state is not PowerState.PAUSED or want.memory is None or not isinstance(domain, Domain):
         return False
@@ -147,9 +147,8 @@ def _was_restored(node: str, have: Power, want: Power, desired: ClusterDocument,
 
 
 def _memory_is_due(domain: Domain, desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
-    """Whether the node's root layer is as the memory knows it: no machine has gone on from memory, or run, on it.
-
-    A layer on top of the first of its revision was put there by a later snapshot: what is below has been written to.
+    """Whether the node's root layer matches the saved memory: no machine has resumed from it, or run, on this layer.
+    A later snapshot put every layer above the first of its revision: the ones below have been written to.
     """
     path = domain.disks[ROOT_DISK].path
     layer, parsed = observed.layers.get(str(path)), parse_layer_name(path.name)

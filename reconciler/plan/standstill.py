@@ -1,4 +1,4 @@
-"""A machine that does not run, in words: why, since when, and what helps. Pure."""
+"""Explains a halted machine: why, since when, and what helps. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from reconciler.model.plan import Plan
 from reconciler.model.status import Obstacle
 
 _OFF = '`cluster_stop(mode="destroy")` turns it off'
-_RUNS_ON = "`cluster_start` lets it run on"
-_PASSES_BY = f"; that ends by itself; where it does not, {_RUNS_ON}, {_OFF}"
+_RUNS_ON = "`cluster_start` resumes it"
+_PASSES_BY = f"; this ends by itself; if it does not, {_RUNS_ON}, {_OFF}"
 KVM_CANNOT = (
     "; if it happens again, this host's KVM cannot run this guest: `virt_type: qemu` in the topology emulates it, and "
-    "`vmcluster doctor` tells what KVM is worth here"
+    "`vmcluster doctor` shows whether KVM works here"
 )
 
 _CAUSES = {
@@ -26,26 +26,26 @@ _CAUSES = {
     HaltReason.DEBUGGER: "is held by a debugger that is attached to QEMU",
     HaltReason.SUSPENDED: "has suspended itself to memory",
     HaltReason.STARTING: "is being started",
-    HaltReason.JOB: "stands still for a job of libvirt's (a save, dump, snapshot or migration)",
-    HaltReason.JOB_FAILED: "was left paused by an operation of libvirt's that failed",
+    HaltReason.JOB: "is paused for a libvirt job (save, dump, snapshot or migration)",
+    HaltReason.JOB_FAILED: "was left paused by a libvirt operation that failed",
     HaltReason.UNTOLD: "is paused, and neither libvirt nor QEMU says why",
-    HaltReason.QEMU_ENDED: "is off since its QEMU ended unexpectedly{at}{words}",
-    HaltReason.START_FAILED: "is off since its QEMU failed to start{at}{words}",
-    HaltReason.SHUT_DOWN: "is off since it shut down",
+    HaltReason.QEMU_ENDED: "is off because its QEMU ended unexpectedly{at}{words}",
+    HaltReason.START_FAILED: "is off because its QEMU failed to start{at}{words}",
+    HaltReason.SHUT_DOWN: "is off because it shut down",
 }
-"""For every reason there is."""
+"""A phrase for every reason there is."""
 
 _REMEDIES = {
-    HaltReason.PANIC: f" and is kept as it is; `node_crash` boots it again, {_OFF}",
-    HaltReason.INTERNAL_ERROR: f"; it cannot run on and is kept as it is; `node_crash` boots it again, {_OFF}",
+    HaltReason.PANIC: f" and is left as it is; `node_crash` boots it again, {_OFF}",
+    HaltReason.INTERNAL_ERROR: f"; it cannot continue and is left as it is; `node_crash` boots it again, {_OFF}",
     HaltReason.SUSPENDED: f"; `cluster_start` wakes it, {_OFF}",
     HaltReason.STARTING: _PASSES_BY,
     HaltReason.JOB: _PASSES_BY,
 }
-"""Others are let run on, or turned off."""
+"""Every other halt is resumed or turned off."""
 
 _PASSES = frozenset({HaltReason.STARTING, HaltReason.JOB})
-"""What ends by itself."""
+"""Halts that end by themselves."""
 
 _HELD = frozenset({HaltReason.DEBUGGER})
 _STANDS_STILL = frozenset({ErrorCode.GUEST_CRASHED, ErrorCode.GUEST_PAUSED})
@@ -61,26 +61,26 @@ _USUAL = {
 
 
 def halt_of(power: Power) -> Halt | Unknown | None:
-    """Why a machine does not run; None where it does, or was turned off as others are."""
+    """Why a machine does not run; None if it runs, or was turned off normally."""
     usual = _USUAL.get(power.state)
     return power.halt or (Halt(reason=usual) if usual else None)
 
 
 def why(halt: Halt | Unknown) -> str:
-    """Why it does not run, to be put after `the guest` or `it`."""
+    """Why it does not run, to follow `the guest` or `it`."""
     if isinstance(halt, Unknown):
-        return f"is paused, and why is not known: {halt.unknown}"
+        return f"is paused for an unknown reason: {halt.unknown}"
     return _CAUSES[halt.reason].format(at=_at(halt.since), words=_words(halt), disks=_on_disks(halt))
 
 
 def remedy(halt: Halt | Unknown, virt_type: str) -> str:
-    """What can be done about a machine that stands still, to be put right after why it does."""
+    """What to do about a halted machine, to follow the text of `why`."""
     reason = halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
     return _REMEDIES.get(reason, f"; {_RUNS_ON}, {_OFF}") + _kvm_cannot(halt, virt_type)
 
 
 def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
-    """What stands in the way of a node that is not to stand still."""
+    """The obstacle of a node that is halted and should not be."""
     reason = halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
     return Obstacle(
         code=ErrorCode.GUEST_CRASHED if reason in NOT_RESUMABLE else ErrorCode.GUEST_PAUSED,
@@ -92,16 +92,15 @@ def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
-    """How nodes that stand still come to run again: some run on, with their memory, others have to boot."""
+    """How halted nodes come to run again: some resume with their memory, others have to boot."""
 
     resumes: frozenset[str] = frozenset()
     boots: frozenset[str] = frozenset()
 
 
 def way_back(plan: Plan, observed: ClusterDocument) -> WayBack:
-    """The way back of every node that is to run and that the plan says stands still.
-
-    What ends by itself is waited for, and a machine in a debugger's hands stays there.
+    """The way back for every node that should run and that the plan reports as halted.
+    A halt that ends by itself is waited for, and a machine held by a debugger stays there.
     """
     still = dict(_standing_still(plan, observed))
     boots = frozenset(node for node, reason in still.items() if reason in NOT_RESUMABLE)
@@ -110,13 +109,13 @@ def way_back(plan: Plan, observed: ClusterDocument) -> WayBack:
 
 
 def runs_on(power: Power) -> str:
-    """Why a node that stands still is let run on, and what that costs."""
+    """Why a halted node is resumed, and what that costs."""
     halt = halt_of(power)
-    return f"{why(halt) if halt else power.state}; it runs on, its memory is kept"
+    return f"{why(halt) if halt else power.state}; it resumes, its memory is kept"
 
 
 def boots_again(power: Power, virt_type: str) -> str:
-    """Why a node that stands still has its power cut and boots, and what that costs."""
+    """Why a halted node has its power cut and boots, and what that costs."""
     halt = halt_of(power)
     return f"{why(halt) if halt else power.state}; it boots, its memory is lost{_kvm_cannot(halt, virt_type)}"
 
@@ -130,7 +129,7 @@ def _standing_still(plan: Plan, observed: ClusterDocument) -> Iterator[tuple[str
 
 
 def ended_unexpectedly(halt: Halt | Unknown | None) -> str:
-    """How a machine came to be off, as a clause; empty where it was turned off as others are."""
+    """How a machine came to be off, as a clause; empty if it was turned off normally."""
     return f"it {why(halt)}" if isinstance(halt, Halt) and halt.reason in _UNEXPECTED else ""
 
 

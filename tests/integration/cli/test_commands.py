@@ -21,7 +21,7 @@ def states(vmcluster: Vmcluster) -> set[str]:
 
 def test_a_plan_exits_2_until_it_is_applied_and_0_afterwards(vmcluster: Vmcluster, topology: Path) -> None:
     planned = vmcluster("plan", str(topology), "--no-start", code=2).out
-    assert "  + network/net-cli  not there yet\n" in planned
+    assert "  + network/net-cli  not created yet\n" in planned
     assert "Plan: 7 to create, 0 to change, 0 to delete; restarts: none; data loss: none\n" in planned
     applied = vmcluster("apply", str(topology), "--no-start")
     assert "DefineDomain n0: done in" in applied.err

@@ -352,7 +352,7 @@ async def test_a_base_image_that_was_replaced_is_never_put_below_disks_of_the_ol
     path = bed.write_topology("alpha", edit=edit)
     await session.clusters.define("alpha")
     os.utime(image, (1, 1))
-    with pytest.raises(ClusterError, match="not the image any more") as caught:
+    with pytest.raises(ClusterError, match="no longer the image") as caught:
         await session.clusters.start("alpha", wait_for_ssh=False)
     assert caught.value.code is ErrorCode.CONFLICT
     assert not audit(bed).active
@@ -374,13 +374,13 @@ async def test_a_kernel_that_was_built_again_under_its_name_is_the_one_that_boot
     await session.clusters.define("alpha")
     assert (await session.clusters.plan("alpha", start=False)).plan.converged
     shutil.copyfile(BASE_IMAGE.with_suffix(".vmlinuz"), kernel)
-    assert await _reasons_to_define(session) == {"the kernel or initrd of that name is another file now"}
+    assert await _reasons_to_define(session) == {"the kernel or initrd file of that name was replaced"}
     await session.clusters.apply("alpha", start=False)
     assert await _reasons_to_define(session) == set()
     await session.clusters.start("alpha", wait_for_ssh=False)
     os.utime(kernel, ns=(0, 0))
-    assert await _reasons_to_define(session) == {"the kernel or initrd of that name is another file now"}
-    with pytest.raises(ApprovalRequired, match="is another file now"):
+    assert await _reasons_to_define(session) == {"the kernel or initrd file of that name was replaced"}
+    with pytest.raises(ApprovalRequired, match="file of that name was replaced"):
         await session.clusters.apply("alpha")
 
 

@@ -35,8 +35,8 @@ from tests.libvirt_socket import silent_libvirt
 from tests.simulation.worlds import running_record
 from tests.waiting import PATIENCE_S, eventually
 
-START = Start(node="alpha", paused=False, resume_epoch=0, reason="wanted running")
-ASK = ShutDown(node="alpha", reason="wanted off")
+START = Start(node="alpha", paused=False, resume_epoch=0, reason="desired running")
+ASK = ShutDown(node="alpha", reason="desired off")
 DONE = Plan()
 PASSING = Obstacle(code=ErrorCode.OPERATION_FAILED, message="will pass", node="alpha")
 TERMINAL = Obstacle(code=ErrorCode.CONFLICT, message="not ours", node="alpha", terminal=True)

@@ -82,7 +82,7 @@ def test_a_repair_that_has_lasted_is_not_counted_any_more() -> None:
 def test_asking_a_node_to_shut_down_is_no_repair_that_does_not_last() -> None:
     retries = Retries(Random(1), Clock())
     for _ in range(3 * FREE_REPAIRS):
-        retries.note([done(ShutDown(node="alpha", reason="wanted off"))])
+        retries.note([done(ShutDown(node="alpha", reason="desired off"))])
     assert retries.due_in_s() is None
 
 

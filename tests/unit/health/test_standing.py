@@ -23,14 +23,14 @@ STOPPED = Standing(DomainState.CRASHED, Halt(reason=HaltReason.INTERNAL_ERROR, w
         ({"n0": OFF}, "n0 is not running, but shut off", "`cluster_start` boots it"),
         (
             {"n0": ENDED},
-            "n0 is not running: it is off since its QEMU ended unexpectedly; QEMU said: qemu: fatal",
+            "n0 is not running: it is off because its QEMU ended unexpectedly; QEMU said: qemu: fatal",
             "`cluster_start` boots it",
         ),
-        ({"n0": PAUSED}, "n0 is not running, but paused", "`cluster_start` lets it run on"),
+        ({"n0": PAUSED}, "n0 is not running, but paused", "`cluster_start` resumes it"),
         (
             {"n0": FULL},
             "n0 is not running: it was paused by an I/O error on vda: no space left",
-            "`cluster_start` lets it run on",
+            "`cluster_start` resumes it",
         ),
         ({"n0": PANICKED}, "n0 is not running: it has panicked", "`node_crash` boots n0 again"),
         (
@@ -80,13 +80,13 @@ SHUT_DOWN = Halt(reason=HaltReason.SHUT_DOWN)
             WantedPower.RUNNING,
             RestartPolicy.ALWAYS,
             Power(state=PowerState.OFF, halt=SHUT_DOWN),
-            "it is off since it shut down; `cluster_start` boots it",
+            "it is off because it shut down; `cluster_start` boots it",
         ),
         (
             WantedPower.OFF,
             RestartPolicy.NEVER,
             Power(state=PowerState.OFF, halt=SHUT_DOWN),
-            "it is off since it shut down, and stays off (`restart: never`); `cluster_start` boots it",
+            "it is off because it shut down, and stays off (`restart: never`); `cluster_start` boots it",
         ),
         (
             WantedPower.OFF,

@@ -34,9 +34,9 @@ def there(state: PowerState) -> ClusterDocument:
         (
             PowerState.RUNNING,
             Disruption.LIVE,
-            "1 GiB -> 3 GiB, and keeps what is on it; the root file system grows at the next boot",
+            "1 GiB -> 3 GiB, its contents are kept; the root file system grows at the next boot",
         ),
-        (PowerState.OFF, Disruption.NONE, "1 GiB -> 3 GiB, and keeps what is on it"),
+        (PowerState.OFF, Disruption.NONE, "1 GiB -> 3 GiB, its contents are kept"),
     ],
 )
 def test_a_disk_grows_in_place_before_its_machine_starts(
@@ -59,7 +59,7 @@ def test_a_machine_that_stands_still_is_left_alone_until_it_runs_or_is_off() -> 
     observed = there(PowerState.PAUSED)
     todo = plan(compiled(larger(3), observed), observed)
     assert not [action for action in todo.actions if isinstance(action, GrowLayer)]
-    assert any("disk vda is made larger while the node runs or is off" in of.message for of in todo.obstacles)
+    assert any("disk vda can grow only while the node runs or is off" in of.message for of in todo.obstacles)
 
 
 def test_a_chain_that_became_long_is_shortened_once_the_disk_is_large_enough() -> None:

@@ -100,7 +100,7 @@ class TestNetworks:
 
     def test_one_that_is_missing_is_created(self) -> None:
         assert [*plan_networks(self.want, EMPTY)] == [
-            CreateNetwork(name="net", network=NETWORK, reason="not there yet", change=Change.CREATE)
+            CreateNetwork(name="net", network=NETWORK, reason="not created yet", change=Change.CREATE)
         ]
 
     def test_one_that_is_as_wanted_is_left_alone(self) -> None:
@@ -128,7 +128,7 @@ class TestNetworks:
     def test_one_that_is_not_wanted_is_deleted(self) -> None:
         have = ClusterDocument(networks={"net": NETWORK, "old": altered(NETWORK, bridge="br9", gateway="10.9.0.1")})
         assert [*plan_networks(self.want, have)] == [
-            DeleteNetwork(name="old", reason="not wanted any more", change=Change.DELETE)
+            DeleteNetwork(name="old", reason="no longer desired", change=Change.DELETE)
         ]
 
     def test_one_that_is_unknown_and_not_wanted_is_left_alone(self) -> None:
@@ -142,7 +142,7 @@ class TestNetworks:
                 name="net",
                 network=NETWORK,
                 replaces=("old",),
-                reason="takes the place of old",
+                reason="replaces old",
                 change=Change.CREATE,
                 disruption=Disruption.LIVE,
             )
@@ -155,7 +155,7 @@ class TestNetworks:
                 name="net",
                 network=NETWORK,
                 replaces=("old", "net"),
-                reason="takes the place of old",
+                reason="replaces old",
                 disruption=Disruption.LIVE,
             )
         ]
@@ -166,7 +166,7 @@ class TestLayers:
 
     def test_one_that_is_missing_is_created(self) -> None:
         assert [*plan_layers(self.want, EMPTY)] == [
-            CreateLayer(node="a", path=Path("/o/a.qcow2"), layer=LAYER, reason="not there yet", change=Change.CREATE)
+            CreateLayer(node="a", path=Path("/o/a.qcow2"), layer=LAYER, reason="not created yet", change=Change.CREATE)
         ]
 
     def test_one_that_differs_holds_data_and_is_reported(self) -> None:
@@ -176,8 +176,8 @@ class TestLayers:
                 code=ErrorCode.CONFLICT,
                 node="a",
                 terminal=True,
-                message="/o/a.qcow2 differs from what is wanted (size_bytes 150 -> 100) and holds data: "
-                "put the old value back, or recreate the node with `cluster_apply(allow_data_loss=true)`",
+                message="/o/a.qcow2 differs from the desired disk (size_bytes 150 -> 100) and holds data: "
+                "restore the old value, or recreate the node with `cluster_apply(allow_data_loss=true)`",
             )
         ]
 
@@ -191,7 +191,7 @@ class TestLayers:
             DeleteLayer(
                 node="a",
                 path=Path("/o/a.qcow2"),
-                reason="not wanted any more",
+                reason="no longer desired",
                 change=Change.DELETE,
                 disruption=Disruption.DATA_LOSS,
             )
@@ -207,7 +207,7 @@ class TestSeeds:
 
     def test_one_that_is_missing_is_written(self) -> None:
         assert [*plan_seeds(self.want, EMPTY)] == [
-            WriteSeed(node="a", digest="new", reason="not there yet", change=Change.CREATE)
+            WriteSeed(node="a", digest="new", reason="not created yet", change=Change.CREATE)
         ]
 
     @pytest.mark.parametrize(("power", "live"), [(RUNNING, True), (PAUSED, False), (OFF, False), (UNKNOWN, False)])
@@ -238,7 +238,7 @@ class TestSeeds:
 
     def test_one_that_is_not_wanted_is_deleted(self) -> None:
         assert [*plan_seeds(EMPTY, ClusterDocument(seeds={"a": SEED, "b": UNKNOWN}))] == [
-            DeleteSeed(node="a", reason="not wanted any more", change=Change.DELETE)
+            DeleteSeed(node="a", reason="no longer desired", change=Change.DELETE)
         ]
 
 
@@ -295,7 +295,7 @@ class TestDomains:
         (action,) = plan_domains(want, self.have(altered(DOMAIN, boot_files=had)))
         assert isinstance(action, DefineDomain)
         assert action.needs_restart is restarts
-        assert action.reason == "the kernel or initrd of that name is another file now"
+        assert action.reason == "the kernel or initrd file of that name was replaced"
 
     @pytest.mark.parametrize("have", [OFF, STOPPING], ids=["off", "stopping"])
     def test_one_that_is_off_or_goes_off_is_redefined_without_a_restart(self, have: Power) -> None:
@@ -354,32 +354,32 @@ class TestDomains:
     def test_one_that_is_not_wanted_is_undefined(self) -> None:
         have = ClusterDocument(domains={"a": DOMAIN, "b": UNKNOWN})
         assert [*plan_domains(EMPTY, have)] == [
-            UndefineDomain(node="a", reason="not wanted any more", change=Change.DELETE, disruption=Disruption.REMOVE)
+            UndefineDomain(node="a", reason="no longer desired", change=Change.DELETE, disruption=Disruption.REMOVE)
         ]
 
 
-START = Start(node="a", paused=False, resume_epoch=0, reason="wanted running")
-START_PAUSED = Start(node="a", paused=True, resume_epoch=0, reason="wanted paused")
-ASK = ShutDown(node="a", reason="wanted off", disruption=Disruption.RESTART)
-CUT = CutPower(node="a", boot_epoch=0, reason="wanted off", disruption=Disruption.RESTART)
-SUSPEND = Suspend(node="a", reason="wanted paused", disruption=Disruption.LIVE)
+START = Start(node="a", paused=False, resume_epoch=0, reason="desired running")
+START_PAUSED = Start(node="a", paused=True, resume_epoch=0, reason="desired paused")
+ASK = ShutDown(node="a", reason="desired off", disruption=Disruption.RESTART)
+CUT = CutPower(node="a", boot_epoch=0, reason="desired off", disruption=Disruption.RESTART)
+SUSPEND = Suspend(node="a", reason="desired paused", disruption=Disruption.LIVE)
 IS_CRASHED = Obstacle(
     code=ErrorCode.GUEST_CRASHED,
     node="a",
     terminal=True,
-    message="the guest has panicked and is kept as it is; `node_crash` boots it again, "
+    message="the guest has panicked and is left as it is; `node_crash` boots it again, "
     '`cluster_stop(mode="destroy")` turns it off',
 )
 IS_PAUSED = Obstacle(
     code=ErrorCode.GUEST_PAUSED,
     node="a",
     terminal=True,
-    message='the guest is paused; `cluster_start` lets it run on, `cluster_stop(mode="destroy")` turns it off',
+    message='the guest is paused; `cluster_start` resumes it, `cluster_stop(mode="destroy")` turns it off',
 )
 IS_BLOCKED = altered(
     IS_PAUSED,
     message="the guest was paused by an I/O error (is the disk full?); "
-    '`cluster_start` lets it run on, `cluster_stop(mode="destroy")` turns it off',
+    '`cluster_start` resumes it, `cluster_stop(mode="destroy")` turns it off',
 )
 
 POWER_TABLE = [
@@ -434,7 +434,7 @@ class TestPower:
         ended = altered(OFF, halt=Halt(reason=HaltReason.QEMU_ENDED))
         (start,) = plan_power(wanting(RUNNING), ClusterDocument(power={"a": ended}))
         assert isinstance(start, Start)
-        assert start.reason == "wanted running; it is off since its QEMU ended unexpectedly"
+        assert start.reason == "desired running; it is off because its QEMU ended unexpectedly"
 
     def test_a_new_machine_is_started(self) -> None:
         assert [*plan_power(wanting(RUNNING), EMPTY)] == [START]
@@ -455,7 +455,7 @@ class TestPower:
                 node="a",
                 boot_epoch=2,
                 mode=mode,
-                reason="power cycle 2 was asked for",
+                reason="power cycle 2 was requested",
                 disruption=Disruption.RESTART,
             ),
             altered_start(resume_epoch=1),
@@ -463,7 +463,7 @@ class TestPower:
 
     @pytest.mark.parametrize(
         ("mode", "reason"),
-        [(StopMode.SHUTDOWN, "memory_mb 512 -> 768"), (StopMode.DESTROY, "power cycle 1 was asked for")],
+        [(StopMode.SHUTDOWN, "memory_mb 512 -> 768"), (StopMode.DESTROY, "power cycle 1 was requested")],
     )
     def test_a_power_cycle_for_a_change_names_it_and_a_crash_does_not(self, mode: StopMode, reason: str) -> None:
         want = wanting(altered(RUNNING, boot_epoch=1, stop_mode=mode), altered(DOMAIN, memory_mb=768, role="other"))
@@ -481,7 +481,7 @@ class TestPower:
 
     @pytest.mark.parametrize(
         ("want", "reason"),
-        [(RUNNING, "has panicked; it boots, its memory is lost"), (OFF, "power cycle 1 was asked for")],
+        [(RUNNING, "has panicked; it boots, its memory is lost"), (OFF, "power cycle 1 was requested")],
         ids=["boots", "stays off"],
     )
     def test_a_power_cycle_of_a_machine_that_cannot_run_on_says_what_it_costs(self, want: Power, reason: str) -> None:
@@ -493,7 +493,7 @@ class TestPower:
     def test_a_power_cycle_of_a_machine_that_is_off_costs_nothing_and_is_written_down(self) -> None:
         want = altered(OFF, boot_epoch=1)
         assert [*plan_power(wanting(want), ClusterDocument(power={"a": OFF}))] == [
-            CutPower(node="a", boot_epoch=1, mode=StopMode.DESTROY, reason="power cycle 1 was asked for")
+            CutPower(node="a", boot_epoch=1, mode=StopMode.DESTROY, reason="power cycle 1 was requested")
         ]
 
     def test_a_power_cycle_that_was_carried_out_is_not_repeated(self) -> None:
@@ -514,7 +514,7 @@ class TestPower:
     def test_a_resume_of_a_machine_that_runs_already_is_written_down(self) -> None:
         want = altered(RUNNING, resume_epoch=1)
         assert [*plan_power(wanting(want), ClusterDocument(power={"a": RUNNING}))] == [
-            Resume(node="a", resume_epoch=1, reason="runs already; the request is met")
+            Resume(node="a", resume_epoch=1, reason="already runs; the request is met")
         ]
 
     @pytest.mark.parametrize("have", [RUNNING, PAUSED], ids=lambda power: power.state)
@@ -529,7 +529,7 @@ class TestPower:
     @pytest.mark.parametrize("have", [RUNNING, PAUSED, CRASHED, STOPPING], ids=lambda power: power.state)
     def test_a_machine_that_is_not_wanted_loses_its_power(self, have: Power) -> None:
         assert [*plan_power(EMPTY, ClusterDocument(power={"a": altered(have, boot_epoch=5)}))] == [
-            CutPower(node="a", boot_epoch=5, reason="not wanted any more", disruption=Disruption.REMOVE)
+            CutPower(node="a", boot_epoch=5, reason="no longer desired", disruption=Disruption.REMOVE)
         ]
 
     def test_a_machine_that_is_off_and_not_wanted_is_left_alone(self) -> None:
@@ -562,4 +562,4 @@ class TestTaps:
 
 
 def altered_start(resume_epoch: int) -> Start:
-    return Start(node="a", paused=False, resume_epoch=resume_epoch, reason="wanted running")
+    return Start(node="a", paused=False, resume_epoch=resume_epoch, reason="desired running")

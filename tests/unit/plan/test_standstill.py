@@ -46,9 +46,9 @@ def test_every_reason_has_words_of_its_own_and_only_a_pause_by_somebody_is_calle
             "was paused by an I/O error on vda: an I/O error, vdb: no space left",
         ),
         (STOPPED.model_copy(update={"words": UNREAD, "since": None}), "internal error (QEMU's log /l cannot be read"),
-        (UNREAD, "is paused, and why is not known: QEMU's log /l"),
+        (UNREAD, "is paused for an unknown reason: QEMU's log /l"),
         (Halt(reason=HaltReason.SUSPENDED), "`cluster_start` wakes it"),
-        (Halt(reason=HaltReason.WATCHDOG), "by its watchdog device; `cluster_start` lets it run on"),
+        (Halt(reason=HaltReason.WATCHDOG), "by its watchdog device; `cluster_start` resumes it"),
     ],
     ids=["disks", "log unreadable", "unknown", "suspended", "watchdog"],
 )
@@ -80,6 +80,8 @@ def test_the_way_back_is_a_boot_only_where_a_machine_cannot_run_on_and_never_dis
 
 def test_a_machine_that_was_turned_off_is_not_said_to_have_ended_by_itself() -> None:
     ended = Halt(reason=HaltReason.QEMU_ENDED, words="qemu: fatal: no memory")
-    assert ended_unexpectedly(ended) == "it is off since its QEMU ended unexpectedly; QEMU said: qemu: fatal: no memory"
+    assert (
+        ended_unexpectedly(ended) == "it is off because its QEMU ended unexpectedly; QEMU said: qemu: fatal: no memory"
+    )
     assert halt_of(Power(state=PowerState.OFF)) is None
     assert ended_unexpectedly(None) == ""

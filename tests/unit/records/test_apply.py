@@ -209,7 +209,7 @@ async def test_a_plan_shows_the_whole_way_back_of_sick_nodes_and_apply_goes_it(
         ("power/beta", "Start"): ("none", None),
     }
     reasons = {of.action: of.reason for of in shown.actions}
-    assert reasons["Resume"] == "is paused; it runs on, its memory is kept"
+    assert reasons["Resume"] == "is paused; it resumes, its memory is kept"
     assert "QEMU said: emulation failure; it boots, its memory is lost" in reasons["CutPower"]
     assert (shown.blocked, shown.obstacles, shown.approvals) == (False, (), ("allow_restart",))
     before = await runtime.store.get(CLUSTER)

@@ -123,7 +123,7 @@ def test_a_node_that_leaves_is_removed_and_not_recreated() -> None:
     after = intent.with_spec(before, "lab", before.spec.model_copy(update={"nodes": left}))
     shrunk = view(after, as_wanted(before), before=before)
     assert (shrunk.summary.removes, shrunk.summary.recreates) == (("beta",), ())
-    with pytest.raises(ApprovalRequired, match=r"not wanted any more \[remove\]"):
+    with pytest.raises(ApprovalRequired, match=r"no longer desired \[remove\]"):
         require_approval(preview(after, as_wanted(before), before=before), Approval(restart=True))
 
 

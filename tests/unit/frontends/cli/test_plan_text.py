@@ -50,18 +50,18 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
     )
     plan = view(
         action("power/worker-0", "memory_mb 512 -> 768", "update", "restart", "ShutDown"),
-        action("network/clusternet", "not there yet"),
+        action("network/clusternet", "not created yet"),
         action("domain/worker-0", "memory_mb 512 -> 768", "update", "restart"),
-        action("layer/worker-1/vdb", "not wanted any more", "delete", "data-loss"),
+        action("layer/worker-1/vdb", "no longer desired", "delete", "data-loss"),
         summary=summary,
     )
     assert printed(plan) == (
         "cluster lab, generation 3\n"
         "\n"
         "  ~ power/worker-0      shut down: memory_mb 512 -> 768  [restart]\n"
-        "  + network/clusternet  not there yet\n"
+        "  + network/clusternet  not created yet\n"
         "  ~ domain/worker-0     memory_mb 512 -> 768  [restart]\n"
-        "  - layer/worker-1/vdb  not wanted any more  [data-loss]\n"
+        "  - layer/worker-1/vdb  no longer desired  [data-loss]\n"
         "\n"
         "Plan: 1 to create, 2 to change, 1 to delete; restarts: worker-0; data loss: layer/worker-1/vdb"
     )
@@ -101,18 +101,18 @@ def test_the_files_of_disks_that_leave_are_said_to_be_kept() -> None:
 
 
 def test_a_short_plan_counts_what_it_leaves_out() -> None:
-    actions = [action(f"seed/n{number}", "not there yet") for number in range(5)]
+    actions = [action(f"seed/n{number}", "not created yet") for number in range(5)]
     lines = printed(view(*actions), limit=3).splitlines()
     assert lines[2:5] == [
-        "  + seed/n0  not there yet",
-        "  + seed/n1  not there yet",
+        "  + seed/n0  not created yet",
+        "  + seed/n1  not created yet",
         "  … and 3 more that cost nothing (`vmcluster plan` shows them)",
     ]
     assert "more" not in printed(view(*actions), limit=5)
 
 
 def test_a_short_plan_never_leaves_out_what_has_a_price() -> None:
-    free = [action(f"seed/n{number}", "not there yet") for number in range(5)]
+    free = [action(f"seed/n{number}", "not created yet") for number in range(5)]
     prices = ["restart", "recreate", "remove", "data-loss"]
     costly = [action(f"domain/{price}", "changed", "update", price) for price in prices]
     shown = printed(view(*free, *costly), limit=3)
