@@ -46,7 +46,10 @@ define BUILD_IMAGE
 if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
 
-.PHONY: help setup host image demo test other-release lowest lint type arch words generated check bench soak hostile docs clean
+# What keeps the house in order and needs no host: seconds, where `make test` takes minutes.
+HOUSE_TESTS := tests/unit/test_architecture.py tests/unit/test_manual.py
+
+.PHONY: help setup host image demo test other-release lowest lint type arch words house generated check bench soak hostile docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,7 +104,7 @@ lowest: setup ## Tests with the lowest versions of all libraries that pyproject.
 	@build/lowest/bin/python -m pytest tests/unit/guest tests/unit/frontends tests/unit/store tests/unit/source \
 	  -n $(WORKERS) --dist loadfile -p no:cacheprovider
 
-check: lint type arch words generated ## Everything CI checks before the tests: lint, types, layers, words, generated files
+check: lint type arch words generated house ## Everything CI checks before the tests: lint, types, layers, words, manual
 
 lint: setup ## Check style and formatting, of shell scripts too
 	@$(SAY) "ruff"
@@ -121,6 +124,10 @@ arch: setup ## Check that imports keep to the layers
 words: setup ## Check that no text has a banned word
 	@$(SAY) "words"
 	@$(PYTHON_IN) -m tests.words
+
+house: setup ## Check purity, neighbours, lengths; the manual's links, tables and commands
+	@$(SAY) "house and manual"
+	@$(PYTHON_IN) -m pytest -q -n 0 $(HOUSE_TESTS)
 
 generated: setup
 	@$(SAY) "generated files"

@@ -1,3 +1,3 @@
 """vmcluster: a declarative reconciler for clusters of virtual machines on libvirt and QEMU."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -40,6 +40,10 @@ METHODS_WITH_EFFECTS = {
 """Those of paths that touch files, and those of `datetime` that look at the clock; `Path` itself is only a name."""
 
 
+MODULE_MAX_LINES = 400
+FUNCTION_MAX_LINES = 70
+"""A tool or a command with all parameters of the contract is that long; nothing else comes near it."""
+
 STARTERS = {
     "reconciler/process.py": {
         "create_subprocess_exec",
@@ -138,6 +142,32 @@ def test_what_calls_itself_pure_is_held_pure() -> None:
 def test_what_is_pure_opens_nothing_and_looks_at_no_file_and_no_clock() -> None:
     found = {f"{file}:{line}: {name}" for file in pure_files() for line, name in effects(parsed(file))}
     assert not found
+
+
+def sources() -> list[Path]:
+    return sorted((REPOSITORY / "reconciler").rglob("*.py"))
+
+
+def long_functions(module: ast.Module, longest: int = FUNCTION_MAX_LINES) -> dict[str, int]:
+    """The functions of more lines than that, with how many they have."""
+    functions = (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    lengths = {function.name: (function.end_lineno or 0) - function.lineno + 1 for function in functions}
+    return {name: length for name, length in lengths.items() if length > longest}
+
+
+def test_no_module_is_too_long_to_read() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in sources()}
+    assert lengths
+    assert {path: length for path, length in lengths.items() if length > MODULE_MAX_LINES} == {}
+
+
+def test_no_function_is_too_long_to_read() -> None:
+    assert {path: found for path in sources() if (found := long_functions(parsed(path)))} == {}
+
+
+def test_a_long_function_is_seen_wherever_it_is_defined() -> None:
+    module = ast.parse("class A:\n    async def b(self):\n        pass\n        pass\ndef c(): pass")
+    assert long_functions(module, longest=2) == {"b": 3}
 
 
 def starts(module: ast.Module) -> set[str]:

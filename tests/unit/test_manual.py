@@ -1,5 +1,6 @@
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+import reconciler
 from reconciler.errors import ErrorCode
 from reconciler.frontends.cli.app import app
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.settings import Settings
 from tests import manual
+from tests.page_lint import anchor, problems
 
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`vmcluster ([^`]+)`")
@@ -24,9 +27,12 @@ def every_page() -> list[Any]:
     return [pytest.param(page, id=page.relative_to(manual.ROOT).as_posix()) for page in manual.pages()]
 
 
-def anchor(heading: str) -> str:
-    """As forges make them: lower case, words joined by hyphens, other signs dropped."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+def test_the_change_log_begins_with_the_version_of_the_package() -> None:
+    released = re.findall(r"^## (\S+) \((\d{4}-\d\d-\d\d)\)$", (manual.ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0][0] == reconciler.__version__
+    pyproject = tomllib.loads((manual.ROOT / "pyproject.toml").read_text())
+    assert pyproject["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "reconciler.__version__"}
+    assert pyproject["project"]["dynamic"] == ["version"]
 
 
 def test_the_tables_are_current() -> None:
@@ -73,6 +79,43 @@ def test_the_page_on_architecture_names_every_room() -> None:
     rooms = {entry.parent.name for entry in (manual.ROOT / "reconciler").glob("*/__init__.py")} | {"runtime"}
     rows = "".join(re.findall(r"^\| (`.*?) \|", (manual.MANUAL / "architecture.md").read_text(), re.MULTILINE))
     assert rooms - set(re.findall(r"`([a-z_]+)`", rows)) == set()
+
+
+def every_text() -> list[Any]:
+    """Every page that a forge shows: templates, decisions and the change log too."""
+    root = manual.ROOT
+    texts = [*root.glob("*.md"), *(root / "specs").rglob("*.md"), *(root / ".github").rglob("*.md")]
+    return [pytest.param(text, id=text.relative_to(root).as_posix()) for text in sorted(texts)]
+
+
+@pytest.mark.parametrize("page", every_text())
+def test_every_page_reads_well_on_a_forge(page: Path) -> None:
+    assert problems(page.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("```sh\nx\n", "never closed"),
+        ("```\nx\n```\n", "names no language"),
+        ("    x\n", "shown as code"),
+        ("| a | b |\n| --- | --- |\n| 1 |\n", "a row of 1 cells in a table of 2"),
+        ("| a | b |\n| --- | --- |\n| 1 | `x|y` |\n", "a row of 3 cells"),
+        ("| a |\n", "belongs to no table"),
+        ("<b>x</b> y\n", "HTML: <b>"),
+        ("<!-- open\n", "HTML"),
+        ("a NAME for `code\n", "nothing closes: `"),
+        ("[x](y\n", "nothing closes: ]("),
+        ("**bold\n", "nothing closes: **"),
+        ("### c\n", "a heading of level 3 below one of level 1"),
+        ("# b\n", "a second title"),
+        ("## b\n\n## B\n", "two headings have the anchor #b"),
+        ("text\n---\n", "makes it a heading"),
+    ],
+)
+def test_a_page_that_does_not_read_well_is_found(broken: str, said: str) -> None:
+    assert said in "\n".join(problems(f"# a\n\n{broken}"))
+    assert problems(f"# a\n\n```text\n{broken.replace('```', '')}```\n") == []
 
 
 def parsed(words: list[str]) -> str:
