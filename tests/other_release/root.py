@@ -16,9 +16,7 @@ from pathlib import Path
 from tests.other_release import CACHE
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = REPOSITORY / "specs" / "packages" / "debian.txt"
-FOR_TESTS = ("ca-certificates", "git", "openssh-server", "procps", "sudo")
-"""What tests need beside the product's packages; OpenSSH's server without its service, as in `.ci/setup`."""
+PACKAGE_LISTS = tuple(REPOSITORY / "specs" / "packages" / name for name in ("debian.txt", "tests.txt"))
 
 _LAYOUT = 1
 """Another number for each change of how a root is made."""
@@ -34,8 +32,8 @@ class RootFailed(Exception):
 
 def packages() -> list[str]:
     """All that is installed, by name."""
-    words = (line.partition("#")[0].split() for line in PACKAGES.read_text().splitlines())
-    return sorted({name for found in words for name in found} | set(FOR_TESTS))
+    lines = (line for each in PACKAGE_LISTS for line in each.read_text().splitlines())
+    return sorted({name for line in lines for name in line.partition("#")[0].split()})
 
 
 def root_dir(codename: str) -> Path:
