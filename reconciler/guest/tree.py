@@ -35,6 +35,10 @@ _LINE_BYTES = 4096
 _MODE_BITS = 0o755
 _OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _SKIPPED_LIMIT = 10_000
+_REMEMBERED_LIMIT_BYTES = 128 * 1024 * 1024
+"""Of memory for what is kept of entries until the end of a stream: directories, links, and what was left out."""
+_REMEMBERED_ENTRY_BYTES = 1000
+"""What one of them costs beside its texts, about."""
 _NAME_SHOWN = 200
 
 
@@ -249,7 +253,8 @@ class _Unpacking:
         self._space = SpaceGuard(workplace)
         self._links: dict[PurePosixPath, Entry] = {}
         self._left_out: set[PurePosixPath] = set()
-        self._directories: list[tuple[Path, Entry]] = []
+        self._directories: list[Entry] = []
+        self._remembered_bytes = 0
 
     def unpack(self, archive: Archive) -> None:
         for number, entry in enumerate(archive):
@@ -259,7 +264,8 @@ class _Unpacking:
         if not os.path.lexists(self._workplace / ROOT) and not self._links:
             raise ValueError("there is nothing in it")
         self._make_links()
-        for path, entry in reversed(self._directories):
+        for entry in reversed(self._directories):
+            path = self._workplace / ROOT / self._place(entry.name)
             path.chmod(entry.mode & _MODE_BITS | stat.S_IRWXU)
             self._set_date(path, entry)
 
@@ -268,9 +274,11 @@ class _Unpacking:
         path = self._workplace / ROOT / place
         if place in self._links:
             raise ValueError(f"an entry is twice in it: {entry.name!r}")
+        if entry.kind != tarfile.REGTYPE:
+            self._remember(entry)
         if entry.kind == tarfile.DIRTYPE:
             path.mkdir(mode=0o700)
-            self._directories.append((path, entry))
+            self._directories.append(entry)
             self._moved.directories += 1
         elif entry.kind == tarfile.REGTYPE:
             self._unpack_file(archive, entry, path)
@@ -280,6 +288,12 @@ class _Unpacking:
             self._links[place] = entry
         else:
             self._leave_out(entry, place, "no file, directory or link")
+
+    def _remember(self, entry: Entry) -> None:
+        self._remembered_bytes += _REMEMBERED_ENTRY_BYTES + len(entry.name) + len(entry.link)
+        if self._remembered_bytes > _REMEMBERED_LIMIT_BYTES:
+            limit_mib = _REMEMBERED_LIMIT_BYTES // 1024**2
+            raise ValueError(f"its directories and links take more than {limit_mib} MiB of memory to keep in mind")
 
     def _unpack_hard_link(self, entry: Entry, place: PurePosixPath, path: Path) -> None:
         """Another name of what came before: of a file, of a symbolic link, or of what was left out."""

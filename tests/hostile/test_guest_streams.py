@@ -93,17 +93,24 @@ def test_what_a_stream_claims_is_refused_before_it_costs_memory(claim: bytes, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_entries_cost_no_memory_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, SYM, DIR], ids=["left out", "links", "directories"])
+def test_what_is_kept_of_each_entry_is_bounded_in_all(
+    kind: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tree, "_SKIPPED_LIMIT", 100)
-    count = 3000
-    stream = header("t", DIR) + b"".join(header(f"t/{n}", tarfile.FIFOTYPE) for n in range(count)) + END
+    monkeypatch.setattr(tree, "_REMEMBERED_LIMIT_BYTES", 2 * MIB)
+    few, many = ([header(f"t/{n:080}", kind, link="s") for n in range(count)] for count in (1000, 4000))
+    stream = header("t", DIR) + b"".join(few) + END
+    assert len(unpack(stream, tmp_path).skipped) == (100 if kind == tarfile.FIFOTYPE else 0), "listed up to a limit"
+    shutil.rmtree(tmp_path / "back")
+    stream = header("t", DIR) + b"".join(many) + END
     tracemalloc.start()
     try:
-        moved = unpack(stream, tmp_path)
-        assert tracemalloc.get_traced_memory()[1] < MIB
+        with pytest.raises(OperationFailed, match="more than 2 MiB of memory"):
+            unpack(stream, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 2 * MIB
     finally:
         tracemalloc.stop()
-    assert len(moved.skipped) == 100, "what was left out is listed up to a limit"
 
 
 def test_holes_of_any_size_take_no_room(tmp_path: Path) -> None:
