@@ -12,7 +12,7 @@ import pytest
 from tests.golden_samples import UNIT_TESTS
 from tests.other_release.pip_files import pip_files
 from tests.other_release.releases import other_release
-from tests.other_release.root import FOR_TESTS, packages
+from tests.other_release.root import packages
 from tests.other_release.short import CODEC_TESTS, DOWNGRADE_TESTS, GUEST_TESTS, HOST_TESTS, UPGRADE_TESTS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_each_test_of_the_short_form_exists(test: str) -> None:
 
 
 def test_the_root_has_what_a_host_gets_and_what_tests_need() -> None:
-    assert {"libvirt-daemon-system", "python3-venv", *FOR_TESTS} <= set(packages())
+    assert {"libvirt-daemon-system", "python3-venv", "openssh-server", "fish"} <= set(packages())
 
 
 def test_what_pip_reads_here_is_there() -> None:
