@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, Snapshot, files_below
-from reconciler.model.plan import Action, DeleteNetwork, DeleteSnapshot, HealLinks, SetLinks
+from reconciler.model.plan import Action, DeleteNetwork, DeleteSnapshot
 from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
 from reconciler.plan.documents import holds_what_a_node_has_now, known, known_extra
@@ -56,16 +56,14 @@ def agreed_part(
     actions: list[Action], lost: Iterator[Loss], consent: Set[str], *, all_or_nothing: bool
 ) -> tuple[list[Action], list[Obstacle]]:
     """The actions that lose only what was agreed to, and one obstacle for each loss that held some back.
-    A node that would lose something else is left alone, and so are the nodes that are reverted together with it. Links
-    are set regardless.
+
+    A node that would lose something else is left alone, and so are the nodes that are reverted together with it.
     """
     refused = [loss for loss in lost if not is_agreed(loss.address, consent)]
     obstacles = [_not_agreed(loss) for loss in refused if any(_concerns(action, loss) for action in actions)]
     nodes = {loss.node for loss in refused if loss.node is not None}
 
     def is_held(action: Action) -> bool:
-        if isinstance(action, SetLinks | HealLinks):
-            return False
         alone = any(_concerns(action, loss) for loss in refused)
         return alone or (bool(nodes) and (all_or_nothing or isinstance(action, DeleteNetwork)))
 

@@ -23,9 +23,7 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     Disruption,
     Epochs,
-    HealLinks,
     PlugTap,
-    SetLinks,
     StartNetwork,
     TakeSnapshot,
     UndefineDomain,
@@ -48,8 +46,6 @@ from reconciler.plan.documents import (
 from reconciler.plan.flattening import flattening
 from reconciler.plan.growth import growth
 from reconciler.plan.lending import give_back
-from reconciler.plan.links import set_links
-from reconciler.plan.power import plan_power
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
 _FOUND_ONLY = {"resumed", "flattening", "lent", "misplaced"}
@@ -183,11 +179,6 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
             reason=f"plugged into {have.bridge or 'no bridge'}",
             disruption=Disruption.LIVE,
         )
-
-
-def plan_links(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[SetLinks | HealLinks]:
-    """Set all links at once if any of them differs; a node that boots has no links on its tap yet."""
-    return set_links(desired, observed, plan_power(desired, observed))
 
 
 def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:

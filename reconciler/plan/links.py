@@ -32,10 +32,13 @@ def waits_for_links(desired: ClusterDocument, observed: ClusterDocument, node: s
     return any(not same_inbound(have.get(receiver), of) for receiver, of in concerned.items())
 
 
-def set_links(
-    desired: ClusterDocument, observed: ClusterDocument, others: Iterable[object]
+def plan_links(
+    desired: ClusterDocument, observed: ClusterDocument, others: Iterable[object] = ()
 ) -> Iterator[SetLinks | HealLinks]:
-    """The action that sets all links as desired, given `others` of the same plan; None if they already are."""
+    """The action that sets all links as desired, given `others` of the same plan; None if they already are.
+
+    A node that `others` power on gets a new tap, which has none of its links yet.
+    """
     if any(isinstance(of, Unknown) for of in observed.links.values()):
         return
     coming_up = {action.node for action in others if isinstance(action, Start | ResumeMemory)}

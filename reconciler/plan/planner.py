@@ -17,12 +17,10 @@ from reconciler.model.plan import (
     FlattenLayer,
     GiveBack,
     GrowLayer,
-    HealLinks,
     Plan,
     PlugTap,
     Resume,
     ResumeMemory,
-    SetLinks,
     ShutDown,
     Start,
     Suspend,
@@ -46,7 +44,7 @@ from reconciler.plan.documents import (
     with_layers_in_order,
 )
 from reconciler.plan.flattening import in_its_turn, upkeep_last
-from reconciler.plan.links import known_links, set_links
+from reconciler.plan.links import known_links, plan_links
 from reconciler.plan.marks import plan_marks
 from reconciler.plan.power import plan_power
 
@@ -57,11 +55,13 @@ PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]
     "domains": kinds.plan_domains,
     "power": plan_power,
     "taps": kinds.plan_taps,
-    "links": kinds.plan_links,
     "snapshots": kinds.plan_snapshots,
     "marks": plan_marks,
+    "links": plan_links,
 }
-"""The function that owns each field of the document."""
+"""The function that owns each field of the document. Links come last: they depend on which nodes are powered on."""
+
+_BEFORE_LINKS = [planner for kind, planner in PLANNERS.items() if kind != "links"]
 
 _BUILDS_ON_FILES = (WriteSeed, DefineDomain, AttachDisk, Start, Resume, ResumeMemory)
 _CHANGES_A_MACHINE = (
@@ -96,7 +96,7 @@ def plan(
         return Plan(obstacles=foreign, foreign=True)
     if half_made := _sweep(observed):
         return Plan(actions=half_made)
-    steps = [step for planner in PLANNERS.values() for step in planner(desired, observed)]
+    steps = [step for planner in _BEFORE_LINKS for step in planner(desired, observed)]
     obstacles = [*unknown_resources(desired, observed), *(step for step in steps if isinstance(step, Obstacle))]
     steps = [step for step in steps if not _is_elsewhere(step, observed)]
     actions = in_its_turn([step for step in steps if not isinstance(step, Obstacle)], observed, put_off)
@@ -106,7 +106,7 @@ def plan(
     lost = losses(desired, observed)
     safe, refused = agreed_part(safe, lost, consent, all_or_nothing=bool(together))
     obstacles += refused
-    safe = _with_links(safe, desired, observed)
+    safe += plan_links(desired, observed, safe)  # a machine that is held back keeps the tap that it has
     safe = upkeep_last(safe, settled=not (obstacles or waiting))
     safe = in_order(safe, desired)
     return Plan(actions=tuple(safe), obstacles=tuple(obstacles), waiting=waiting, all_or_nothing=bool(together))
@@ -117,12 +117,6 @@ def _is_elsewhere(step: Step, observed: ClusterDocument) -> bool:
     return isinstance(step, CreateLayer) and any(
         of.misplaced and (of.node, of.disk) == (step.layer.node, step.layer.disk) for _, of in known(observed.layers)
     )
-
-
-def _with_links(safe: list[Action], desired: ClusterDocument, observed: ClusterDocument) -> list[Action]:
-    """Add the links, given what is really done: a machine that is not started keeps its old tap."""
-    others = [action for action in safe if not isinstance(action, SetLinks | HealLinks)]
-    return [*others, *set_links(desired, observed, others)]
 
 
 def _sweep(observed: ClusterDocument) -> tuple[Action, ...]:

@@ -66,8 +66,7 @@ UNPLANNED = {
 """Leaves of the desired document whose change is no change of the host."""
 
 PLANNED_TOGETHER: dict[tuple[str, ...], set[str]] = {
-    ("domains", "disks", "vda", "path"): {"domains", "power", "links"},  # a running machine is cut off its disk
-    ("power", "boot_epoch"): {"power", "links"},  # who comes up has a new tap
+    ("domains", "disks", "vda", "path"): {"domains", "power"},  # a running machine is cut off its disk
 }
 """Leaves whose change is planned by more than the owner."""
 
