@@ -12,6 +12,7 @@ from reconciler.model.record import ClusterRecord, WantedPower
 from tests.integration.bed import Bed, host_libvirt
 from tests.integration.snapshots.films import assert_nothing_is_left_over
 from tests.soak.damage import taps
+from tests.soak.disks import read_snapshots
 
 _OF_A_NODE = ("seed.iso", "host_ed25519", "host_ed25519.pub")
 _PAIR = re.compile(r'"(\S+)" \. "(\S+)"')
@@ -100,14 +101,18 @@ def _assert_queues(record: ClusterRecord, running: frozenset[str]) -> None:
 
 
 def _assert_files(bed: Bed, record: ClusterRecord) -> None:
-    """Layers and snapshots by what needs them; of the rest, what each node has and no more."""
+    """Layers and snapshots by what needs them; of the rest, what each node has and no more, those of snapshots too."""
     assert_nothing_is_left_over(bed, record.cluster_name)
     directory = bed.settings.overlay_dir / record.cluster_name
     assert [path.name for path in bed.settings.overlay_dir.iterdir()] == [record.cluster_name]
     others = {path.name for path in directory.iterdir() if path.suffix != ".qcow2" and path.is_file()}
     consoles = {name for name in others if ".console.log" in name}
-    assert others - consoles == {f"{node}.{name}" for node in record.spec.nodes for name in _OF_A_NODE}
-    assert {name.partition(".")[0] for name in consoles} <= record.spec.nodes.keys()
+    nodes = record.spec.nodes.keys() | {
+        node for cut in read_snapshots(directory / "snapshots").values() for node in cut
+    }
+    expected = {f"{node}.{name}" for node in nodes for name in _OF_A_NODE}
+    assert others - consoles == expected, f"{sorted(others - consoles)}, and not {sorted(expected)}"
+    assert {name.partition(".")[0] for name in consoles} <= nodes
 
 
 def _run(*command: str) -> str:

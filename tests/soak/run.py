@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ class _Soak:
         except (AssertionError, ClusterError) as error:
             record = await self._record()
             log = "\n".join(self._service.log.read_text().splitlines()[-_LOG_LINES:])
-            raise SoakFailed(f"seed {seed}, {step}:\n{error}\nwanted: {as_json(record)}\n{log}") from error
+            where = traceback.format_tb(error.__traceback__)[-1].rstrip()
+            raise SoakFailed(f"seed {seed}, {step}:\n{where}\n{error}\nwanted: {as_json(record)}\n{log}") from error
 
     async def _step(self, step: Step) -> list[Answer]:
         await asyncio.to_thread(self._disks.write, step)
