@@ -185,6 +185,16 @@ def load_settings(
     return Settings.model_validate({**from_file, **from_environment}, context=context)
 
 
+def configuration_paths() -> tuple[Path, ...]:
+    """Where this process may have its configuration from, whether anything is there or not."""
+    chosen = os.environ.get(CONFIG_VARIABLE)
+    return (*([Path(chosen)] if chosen else []), DEFAULT_CONFIG_PATH, _user_config_path())
+
+
+def _user_config_path() -> Path:
+    return user_config_path("vmcluster") / "config.yaml"
+
+
 def _file_values(
     environment: Mapping[str, str],
     default_path: Path,
@@ -219,7 +229,7 @@ def _read_first(
         except SourceUnreadable as error:
             message = f"cannot read the configuration file {chosen}: {error}"
             raise ConfigurationInvalid(message, hint=f"correct or unset {CONFIG_VARIABLE}") from error
-    for path in (default_path, user_path or user_config_path("vmcluster") / "config.yaml"):
+    for path in (default_path, user_path or _user_config_path()):
         try:
             return path, read_source_file(path)
         except SourceUnreadable:

@@ -3,12 +3,16 @@
 import re
 from collections.abc import Awaitable, Callable, Iterable, Set
 
+import structlog
+
 from reconciler.desired.addresses import guest_address
-from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound
+from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound, RecordUnreadable
 from reconciler.guest.address import GuestAddress
 from reconciler.model.names import CLUSTER_NAME_MAX_LENGTH, LABEL_PATTERN
 from reconciler.model.record import ClusterRecord
 from reconciler.store.protocol import Store
+
+log = structlog.get_logger(__name__)
 
 _TRIES = 20
 """Attempts at a change that other writers keep coming before; each is one read and one write."""
@@ -34,9 +38,14 @@ async def recorded(store: Store, cluster: str) -> ClusterRecord:
     return record
 
 
-async def every_record(store: Store) -> list[ClusterRecord]:
-    """The records of all clusters, destroyed ones with kept disks too. Raises where one cannot be read."""
-    records = [await store.get(name) for name in await store.names()]
+async def readable_records(store: Store) -> list[ClusterRecord]:
+    """The records of all clusters, destroyed ones with kept disks too, but for those that cannot be read."""
+    records = []
+    for name in await store.names():
+        try:
+            records.append(await store.get(name))
+        except RecordUnreadable as error:
+            log.warning("record_unreadable", cluster=name, cause=str(error))
     return [record for record in records if record is not None]
 
 

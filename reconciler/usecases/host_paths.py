@@ -1,13 +1,12 @@
 """Paths on this host that callers name: how far each kind of caller reaches, and what is reached for nobody."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidArgument, OperationFailed, StoreUnavailable
 from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, Place, Reach, Roots, opened, place_at, real_root
-from reconciler.model.record import ClusterRecord
 from reconciler.store.state_dir import ensure_state_dir
 
 if TYPE_CHECKING:  # a server that starts has no use for what reads the configuration
@@ -90,26 +89,3 @@ def find_place(path: Path, reach: Reach) -> Place:
         return place_at(path, reach.write)
     except OSError as error:
         raise OperationFailed(f"cannot write beside {path}: {error.strerror}") from error
-
-
-def require_not_kept(place: Place, settings: "Settings", records: Sequence[ClusterRecord]) -> None:
-    """Raise `InvalidArgument` for a place that vmcluster keeps something in: no copy ever comes there."""
-    directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir, settings.topology_dir]
-    directories += [record.spec.overlay_dir for record in records]
-    files = [settings.artifact_registry, settings.fault_registry, settings.ssh_key_path]
-    files += [file for record in records for file in _files_of(record)]
-    if place.real.is_relative_to(scratch_dir(settings).resolve()):
-        return
-    if any(place.real.is_relative_to(kept.resolve()) for kept in directories) or place.real in {
-        kept.resolve() for kept in files
-    }:
-        raise InvalidArgument(f"{place.path} is among the files that vmcluster keeps", hint="name another place")
-
-
-def _files_of(record: ClusterRecord) -> Iterator[Path]:
-    """The files outside of its directory that a cluster stands on."""
-    yield record.spec.ssh.key_path
-    for node in record.spec.nodes.values():
-        yield node.base_image.path
-        yield from (disk.path for disk in node.extra_disks.values())
-        yield from node.boot.files if node.boot else ()

@@ -14,10 +14,12 @@ from reconciler.guest.packing import Moved
 from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
 from reconciler.progress import Progress, no_progress
-from reconciler.records.access import addresses, every_record, existing, select_node, select_nodes
+from reconciler.records.access import addresses, existing, readable_records, select_node, select_nodes
 from reconciler.runtime import Runtime
-from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands, require_not_kept
+from reconciler.together import together
+from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands
 from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.kept_places import require_not_kept
 from reconciler.usecases.kernel_log import for_each, whole
 
 TRANSFER_TIMEOUT_S = 600.0
@@ -96,9 +98,9 @@ class Transfers:
         A file there gives way with `replace` only, a directory never, and what vmcluster keeps is never touched.
         """
         place = await asyncio.to_thread(find_place, destination, self._reach)
-        records = await every_record(self._runtime.store)
-        await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records)
         record = await existing(self._runtime.store, cluster)
+        records, uses = await together(readable_records(self._runtime.store), self._runtime.libvirt.file_uses())
+        await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records, uses)
         (address,) = await self._running(record, [select_node(record, node)])
         began = time.monotonic()
         moved = await transfer.pull(

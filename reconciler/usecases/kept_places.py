@@ -1,0 +1,30 @@
+"""Where no copy from a node may come: among the files that vmcluster keeps."""
+
+from collections.abc import Iterable, Sequence
+
+from reconciler.desired.kept_files import Kept, files_of_record, why_kept
+from reconciler.errors import InvalidArgument, OperationFailed
+from reconciler.files.roots import Place
+from reconciler.model.file_use import FileUse
+from reconciler.model.record import ClusterRecord
+from reconciler.settings import Settings, configuration_paths
+from reconciler.usecases.host_paths import scratch_dir
+
+
+def require_not_kept(
+    place: Place, settings: Settings, records: Sequence[ClusterRecord], uses: Iterable[FileUse]
+) -> None:
+    """Raise `InvalidArgument` for a place that vmcluster keeps something in: no copy ever comes there. Blocking.
+
+    `uses` are the disks of the host's machines, whosever they are.
+    """
+    directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir, settings.topology_dir]
+    directories += [record.spec.overlay_dir for record in records]
+    files = [settings.artifact_registry, settings.fault_registry, settings.ssh_key_path, *configuration_paths()]
+    files += [file for record in records for file in files_of_record(record)]
+    try:
+        keeper = why_kept(place, Kept(directories, files, scratch_dir(settings), uses))
+    except OSError as error:
+        raise OperationFailed(f"{place.path} cannot be looked at: {error.strerror}") from error
+    if keeper is not None:
+        raise InvalidArgument(f"{place.path} is among {keeper}", hint="name another place")
