@@ -11,7 +11,7 @@ from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError, explained
-from reconciler.model.action_names import action_name
+from reconciler.model.action_names import ACTION_ENDED, action_name
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
 from reconciler.together import together
@@ -102,7 +102,7 @@ def _log_outcome(action: Action, context: ActContext, duration_s: float, error: 
     level = logging.INFO if error is None else logging.WARNING
     log.log(
         level,
-        "action",
+        ACTION_ENDED,
         cluster=context.cluster,
         node=action.node,
         action=action_name(action),

@@ -3,6 +3,9 @@
 from reconciler.model.plan import Action, CutPower, ShutDown
 from reconciler.model.record import StopMode
 
+ACTION_ENDED = "action"
+"""The name of the log's event that tells of an action and how it ended."""
+
 
 def action_name(action: Action) -> str:
     """The name of what is really done: a power cycle that asks the guest first shuts it down, and cuts no power."""

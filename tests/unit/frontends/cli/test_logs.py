@@ -6,9 +6,14 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from reconciler.act.runner import carry_out
+from reconciler.errors import OperationFailed
 from reconciler.frontends.cli.logs import configure_logs
 from reconciler.frontends.cli.options import LogOptions
+from reconciler.model.plan import Plan, Start
 from reconciler.model.record import ClusterRecord
+from tests.simulation.acting import bare_context
+from tests.simulation.worlds import running_record
 
 from .conftest import Invoke
 
@@ -46,6 +51,31 @@ def test_warnings_are_logged_unless_the_configuration_or_the_user_asks_for_anoth
     capsys: Captured, options: LogOptions, configured: str | None, lines: int
 ) -> None:
     assert len(logged(capsys, options, configured)) == lines
+
+
+@pytest.mark.parametrize(
+    ("options", "configured", "logged"),
+    [
+        (LogOptions(), None, False),
+        (LogOptions(verbosity=1), None, True),
+        (LogOptions(as_json=True), None, True),
+        (LogOptions(), "WARNING", True),
+    ],
+)
+async def test_an_action_that_fails_is_logged_where_logs_are_asked_for_as_the_command_tells_of_it_anyway(
+    capsys: Captured, options: LogOptions, configured: str | None, logged: bool
+) -> None:
+    async def refuse(_action: object, _context: object) -> None:
+        raise OperationFailed("no room")
+
+    configure_logs(options, configured)
+    (failed,) = await carry_out(
+        Plan(actions=(Start(node="alpha", reason="off", paused=False, resume_epoch=0),)),
+        bare_context(running_record("alpha")),
+        refuse,
+    )
+    assert str(failed.error) == "no room"
+    assert ("no room" in capsys.readouterr().err) is logged
 
 
 def test_values_in_logs_stay_on_their_line_and_leave_the_terminal_alone(capsys: Captured) -> None:
