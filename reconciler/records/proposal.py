@@ -28,8 +28,14 @@ class Approval:
 
     def covers(self, disruption: Disruption) -> bool:
         """Whether what costs that much may be done."""
-        agreed_to = {None: True, "allow_restart": self.restart, "allow_data_loss": self.data_loss}
-        return agreed_to[AGREED_TO_BY.get(disruption)]
+        argument = AGREED_TO_BY.get(disruption)
+        return argument is None or argument in self.arguments
+
+    @property
+    def arguments(self) -> frozenset[str]:
+        """The arguments by which the caller has agreed."""
+        given = {"allow_restart": self.restart, "allow_data_loss": self.data_loss}
+        return frozenset(name for name, agreed in given.items() if agreed)
 
 
 NOTHING_AGREED = Approval()

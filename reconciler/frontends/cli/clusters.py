@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
     from reconciler.records.plan_view import PlanView
     from reconciler.records.preview import Preview
+    from reconciler.records.proposal import Approval
 
 CHANGES = 2
 
@@ -65,13 +67,14 @@ def apply(
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.records.proposal import Approval, unseen
 
+        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.apply(
             wanted,
             start=start,
             wait_for_ssh=wait,
-            approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
+            approval=approval,
             plan_hash=plan_hash,
-            shown=_show_preview if output is OutputFormat.TABLE else unseen,
+            shown=_shows_preview(approval) if output is OutputFormat.TABLE else unseen,
             timeout_s=timeout,
             progress=use.progress,
         )
@@ -125,13 +128,14 @@ def rollback(
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.records.proposal import Approval, unseen
 
+        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.rollback(
             cluster,
             to=to,
             wait_for_ssh=wait,
-            approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
+            approval=approval,
             plan_hash=plan_hash,
-            shown=_show_preview if output is OutputFormat.TABLE else unseen,
+            shown=_shows_preview(approval) if output is OutputFormat.TABLE else unseen,
             timeout_s=timeout,
             progress=use.progress,
         )
@@ -339,12 +343,15 @@ def _show_node(node: "NodeStatus") -> None:
     show_node(node)
 
 
-def _show_preview(preview: "Preview") -> None:
+def _shows_preview(approval: "Approval") -> "Callable[[Preview], None]":
     from reconciler.frontends.cli.plan_text import print_plan
     from reconciler.records.plan_view import plan_view
 
-    with unheard():
-        print_plan(plan_view(preview), short=True)
+    def show(preview: "Preview") -> None:
+        with unheard():
+            print_plan(plan_view(preview), short=True, agreed=approval.arguments)
+
+    return show
 
 
 def _show_plan(view: "PlanView") -> None:

@@ -1,6 +1,6 @@
 """A plan as people read it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import typer
 
@@ -16,14 +16,17 @@ Line = tuple[str, str | None]
 """A line and its colour."""
 
 
-def print_plan(view: PlanView, *, short: bool = False) -> None:
-    """Print a plan; a `short` one leaves out most of a long one, but nothing that has a price."""
-    for text, color in plan_lines(view, limit=_SHORT_PLAN_ACTIONS if short else None):
+def print_plan(view: PlanView, *, short: bool = False, agreed: Collection[str] = ()) -> None:
+    """Print a plan; a `short` one leaves out most of a long one, but nothing that has a price.
+
+    `agreed` are the arguments by which the caller agrees to what it costs.
+    """
+    for text, color in plan_lines(view, limit=_SHORT_PLAN_ACTIONS if short else None, agreed=agreed):
         typer.secho(text, fg=color)
 
 
-def plan_lines(view: PlanView, *, limit: int | None = None) -> Iterator[Line]:
-    """The lines of a plan: what changes and why, what stands in the way, and what it costs."""
+def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[str] = ()) -> Iterator[Line]:
+    """The lines of a plan: what changes and why, what stands in the way, what it costs and who has to agree."""
     yield f"cluster {one_line(view.cluster_name)}, {_origin(view)}", None
     for warning in view.warnings:
         yield f"  warning: {printable(warning)}", "yellow"
@@ -38,9 +41,9 @@ def plan_lines(view: PlanView, *, limit: int | None = None) -> Iterator[Line]:
     yield from _obstacle_lines(view)
     yield "", None
     yield summary_line(view), None
-    if view.approvals:
-        options = (f"--{name.replace('_', '-')}" for name in view.approvals)
-        yield f"needs {' and '.join(options)}", None
+    for words, given in (("agreed to by", True), ("needs", False)):
+        if options := [f"--{name.replace('_', '-')}" for name in view.approvals if (name in agreed) is given]:
+            yield f"{words} {' and '.join(options)}", None
 
 
 def summary_line(view: PlanView) -> str:

@@ -1,5 +1,6 @@
 """Plans as people read them, letter by letter."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,8 +37,8 @@ def view(*actions: ActionView, summary: PlanSummary = NOTHING, **more: object) -
     return PlanView.model_validate({**fields, "actions": actions, "summary": summary, **more})
 
 
-def printed(view: PlanView, limit: int | None = None) -> str:
-    return "\n".join(text for text, _ in plan_lines(view, limit=limit))
+def printed(view: PlanView, limit: int | None = None, agreed: tuple[str, ...] = ()) -> str:
+    return "\n".join(text for text, _ in plan_lines(view, limit=limit, agreed=agreed))
 
 
 def test_nothing_to_do_is_said_in_so_many_words() -> None:
@@ -66,6 +67,20 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
         "Plan: 1 to create, 2 to change, 1 to delete; restarts: worker-0; data loss: layer/worker-1/vdb"
     )
     assert [color for _, color in plan_lines(plan)] == [None, None, "yellow", "green", "yellow", "red", None, None]
+
+
+@pytest.mark.parametrize(
+    ("agreed", "said"),
+    [
+        ((), ["needs --allow-data-loss and --allow-restart"]),
+        (("allow_restart",), ["agreed to by --allow-restart", "needs --allow-data-loss"]),
+        (("allow_restart", "allow_data_loss"), ["agreed to by --allow-data-loss and --allow-restart"]),
+        (("allow_data_loss",), ["agreed to by --allow-data-loss", "needs --allow-restart"]),
+    ],
+)
+def test_a_plan_asks_only_for_what_nobody_has_agreed_to(agreed: tuple[str, ...], said: list[str]) -> None:
+    costly = view(action("domain/n0", "cpu"), approvals=("allow_data_loss", "allow_restart"))
+    assert printed(costly, agreed=agreed).splitlines()[-len(said) :] == said
 
 
 def test_nodes_that_are_made_anew_and_that_leave_are_named_apart() -> None:
