@@ -22,15 +22,11 @@ class Progress:
         """
         if event.kind not in _ACTIONS:
             return
-        what, said = (event.subject, event.node), event.kind if event.kind in _ENDED else event.message
-        if self._last.get(what) != said:
+        what = (event.subject, event.node)
+        if self._last.get(what) != event.said:
             where = f" {event.node}" if event.node else ""
             self.report(f"{event.subject}{where}: {event.message}")
-        self._last[what] = said
-
-
-_ENDED = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})
-"""They differ in nothing but their duration."""
+        self._last[what] = event.said
 
 
 _ACTIONS = frozenset(

@@ -47,3 +47,11 @@ class ClusterEvent(Frozen):
     node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
     cause: Cause | None = Field(default=None, description="Why it was done; null where nothing was.")
     generation: int = Field(default=0, description="Of what was wanted then.")
+
+    @property
+    def said(self) -> str:
+        """Its words, by which a repetition is known: actions that succeeded differ in nothing but their duration."""
+        return "done" if self.kind in _DONE else self.message
+
+
+_DONE = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})

@@ -121,9 +121,10 @@ def events(
 ) -> "list[ClusterEvent]":
     """List what happened to a cluster: actions, repairs, conditions that changed, obstacles that came and went.
 
-    With --follow, json and yaml are one document per event.
+    What came again is one line with a count; json and yaml have each event. With --follow, these are one document
+    per event.
     """
-    from reconciler.frontends.cli.event_lines import event_line, show_events
+    from reconciler.frontends.cli.event_lines import Repeats, event_line, show_events
 
     async def work(use: UseCases) -> "list[ClusterEvent]":
         from reconciler.usecases.events import events_of, follow_events
@@ -131,10 +132,11 @@ def events(
         found = await events_of(use.runtime, cluster)
         if not follow:
             return found
+        repeats = Repeats()
         for event in found:
-            event_line(event, output)
+            event_line(event, output, repeats)
         async for event in follow_events(use.runtime, cluster, after=found[-1].number if found else 0):
-            event_line(event, output)
+            event_line(event, output, repeats)
         return []
 
     return present(work, Manner(output=output), show_events)
