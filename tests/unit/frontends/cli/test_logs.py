@@ -74,7 +74,7 @@ async def test_an_action_that_fails_is_logged_where_logs_are_asked_for_as_the_co
         bare_context(running_record("alpha")),
         refuse,
     )
-    assert str(failed.error) == "no room"
+    assert str(failed.error) == "node alpha: no room"
     assert ("no room" in capsys.readouterr().err) is logged
 
 
