@@ -9,7 +9,7 @@ from reconciler.guest.pool import SshPool
 from reconciler.host.cloud_init.codec import SeedInputs
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.driver import Libvirt
-from reconciler.host.libvirt.snapshots import Snapshots
+from reconciler.host.libvirt.snapshots import LibvirtSnapshots
 from reconciler.host.links.driver import LinkDriver
 from reconciler.model.file_use import FileUse
 from reconciler.model.origin import Origin
@@ -42,7 +42,7 @@ class ActContext:
     on_advance: Callable[[Action, float], None] = lambda _action, _share: None
 
     @property
-    def snapshots(self) -> Snapshots:
+    def snapshots(self) -> LibvirtSnapshots:
         return self.libvirt.snapshots
 
     @property

@@ -44,7 +44,7 @@ async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
     quiesced = stopped if action.snapshot.quiesce else ()
     active = [node for node, power in action.power.items() if power is not SnapshotPower.OFF]
     await _all_of(context.snapshots.require_known_files(cluster, node) for node in active)
-    journal = manifests.Journal(snapshot_name=action.name, stopped_nodes=stopped, quiesced_nodes=quiesced)
+    journal = manifests.UnfinishedSnapshot(snapshot_name=action.name, stopped_nodes=stopped, quiesced_nodes=quiesced)
     await asyncio.to_thread(manifests.begin_snapshot, overlay_dir, cluster, journal, context.origin)
     await _to_its_end(_take_or_clear_away(action, context, journal))
 
@@ -53,10 +53,10 @@ async def sweep_snapshot(action: SweepSnapshot, context: ActContext) -> None:
     """Let the nodes run on that an interrupted snapshot has stopped, and take away what it has left."""
     overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
     journal = await asyncio.to_thread(manifests.read_journal, overlay_dir, cluster, action.name)
-    await _clear_away(journal or manifests.Journal(snapshot_name=action.name, stopped_nodes=()), context)
+    await _clear_away(journal or manifests.UnfinishedSnapshot(snapshot_name=action.name, stopped_nodes=()), context)
 
 
-async def _take_or_clear_away(action: TakeSnapshot, context: ActContext, journal: manifests.Journal) -> None:
+async def _take_or_clear_away(action: TakeSnapshot, context: ActContext, journal: manifests.UnfinishedSnapshot) -> None:
     try:
         await _take(action, context, journal.stopped_nodes)
     except ClusterError:
@@ -64,7 +64,7 @@ async def _take_or_clear_away(action: TakeSnapshot, context: ActContext, journal
         raise
 
 
-async def _clear_away(journal: manifests.Journal, context: ActContext) -> None:
+async def _clear_away(journal: manifests.UnfinishedSnapshot, context: ActContext) -> None:
     cluster = context.cluster
     await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in journal.stopped_nodes)
     for node in journal.quiesced_nodes:

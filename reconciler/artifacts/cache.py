@@ -17,7 +17,7 @@ _SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileReading:
     """What reading a file told, and when it was read (`time.time_ns`)."""
 
     signature: Signature
@@ -32,7 +32,7 @@ class Reading:
         return max(self.signature[2:]) < self.read_at_ns - _SETTLED_NS
 
 
-Readings = dict[bytes, Reading]
+Readings = dict[bytes, FileReading]
 
 _ROLES = {role.value: role for role in Role}
 """Ten times as fast as calling the enumeration, and a large tree has a hundred thousand files."""
@@ -49,16 +49,16 @@ def load_readings(path: Path) -> Readings:
         return {}
 
 
-def save_readings(path: Path, readings: Mapping[bytes, Reading]) -> None:
+def save_readings(path: Path, readings: Mapping[bytes, FileReading]) -> None:
     """Keep those readings that may be trusted."""
     rows = {os.fsdecode(name): _row(reading) for name, reading in readings.items() if reading.trusted}
     write_whole(path, json.dumps({"version": _VERSION, "files": rows}, separators=(",", ":")).encode())
 
 
-def _row(reading: Reading) -> list[object]:
+def _row(reading: FileReading) -> list[object]:
     return [*reading.signature, reading.read_at_ns, reading.sha256, reading.role.value, reading.vermagic]
 
 
-def _reading(row: list[Any]) -> Reading:
+def _reading(row: list[Any]) -> FileReading:
     inode, size_bytes, mtime_ns, ctime_ns, read_at_ns, sha256, role, vermagic = row
-    return Reading((inode, size_bytes, mtime_ns, ctime_ns), read_at_ns, sha256, _ROLES[role], vermagic)
+    return FileReading((inode, size_bytes, mtime_ns, ctime_ns), read_at_ns, sha256, _ROLES[role], vermagic)

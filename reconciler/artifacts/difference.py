@@ -7,7 +7,7 @@ from reconciler.artifacts.entries import Role, TreeEntry, shown
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TreeDifference:
     """Paths, in their order."""
 
     changed: tuple[str, ...]
@@ -15,12 +15,12 @@ class Difference:
     removed: tuple[str, ...]
 
 
-def differences(a: Sequence[TreeEntry], b: Sequence[TreeEntry], role: Role) -> Difference:
+def differences(a: Sequence[TreeEntry], b: Sequence[TreeEntry], role: Role) -> TreeDifference:
     """The names that have `role` in either tree and are not the same in both, from `a` to `b`."""
     were = {entry.path: entry for entry in a}
     are = {entry.path: entry for entry in b}
     named = sorted({entry.path for entry in (*a, *b) if entry.role is role})
-    return Difference(
+    return TreeDifference(
         changed=tuple(shown(path) for path in named if path in were and path in are and _differ(were[path], are[path])),
         added=tuple(shown(path) for path in named if path not in were),
         removed=tuple(shown(path) for path in named if path not in are),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from reconciler.artifacts.cache import Reading, Readings
+from reconciler.artifacts.cache import FileReading, Readings
 from reconciler.artifacts.entries import EntryKind, TreeEntry, tree_id
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, open_directory, scan_tree
@@ -81,7 +81,7 @@ class TreeReader:
                 raise
         return readings
 
-    def _read_batch(self, batch: Sequence[FoundFile]) -> dict[bytes, Reading]:
+    def _read_batch(self, batch: Sequence[FoundFile]) -> dict[bytes, FileReading]:
         readings = {}
         above, directory = b"", self._root.held
         for found in batch:
@@ -112,7 +112,7 @@ def _require_same(before: Scan, after: Scan) -> None:
         raise changed(min(entry.path for entry in differing))
 
 
-def _entry(found: FoundFile, reading: Reading) -> TreeEntry:
+def _entry(found: FoundFile, reading: FileReading) -> TreeEntry:
     _, size_bytes, mtime_ns, _ = found.signature
     content = reading.sha256.encode()
     return TreeEntry(

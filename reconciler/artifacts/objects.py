@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from reconciler.artifacts.cache import Reading
+from reconciler.artifacts.cache import FileReading
 from reconciler.artifacts.elf import HEAD_BYTES, is_program
 from reconciler.artifacts.entries import Role, shown
 from reconciler.artifacts.module_file import module_name, read_vermagic
@@ -75,7 +75,7 @@ class Objects:
             for byte in range(256):
                 (self.directory / f"{byte:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def take_in(self, directory: Held, found: FoundFile, *, stopped: Callable[[], bool]) -> Reading:
+    def take_in(self, directory: Held, found: FoundFile, *, stopped: Callable[[], bool]) -> FileReading:
         """Read one file of a tree, which is in `directory`, with a copy of it kept here when this returns.
 
         Raises `Conflict` where the file is not what was found, or changes while it is read, and `InvalidArgument`
@@ -213,8 +213,8 @@ def _module_vermagic(path: bytes, content: bytes) -> str | None:
     return read_vermagic(path, content) if module_name(path) else None
 
 
-def _reading(signature: Signature, read_at_ns: int, read: _Read, path: bytes) -> Reading:
+def _reading(signature: Signature, read_at_ns: int, read: _Read, path: bytes) -> FileReading:
     if read.vermagic is not None:
-        return Reading(signature, read_at_ns, read.sha256, Role.MODULE, read.vermagic)
+        return FileReading(signature, read_at_ns, read.sha256, Role.MODULE, read.vermagic)
     role = Role.EXECUTABLE if is_program(read.head) else Role.PLAIN
-    return Reading(signature, read_at_ns, read.sha256, role, "")
+    return FileReading(signature, read_at_ns, read.sha256, role, "")

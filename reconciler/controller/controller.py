@@ -23,7 +23,7 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
-from reconciler.store.protocol import Store, Watch
+from reconciler.store.protocol import ChangeWaiter, Store
 
 _LONGEST_DELAY_S = 5.0
 _LEASE_POLL_S = 0.05
@@ -95,7 +95,7 @@ class Controller:
     ) -> None:
         """`first` is how the first round went, where there was one already."""
         elsewhere = _Elsewhere(self._store, record, tell, self._holders)
-        changes: Watch | None = None
+        changes: ChangeWaiter | None = None
         while True:
             try:
                 changes = changes or await self._store.watch()
@@ -116,7 +116,7 @@ class Controller:
         record: ClusterRecord,
         result: RoundResult | None,
         wait: "_Wait",
-        changes: Watch,
+        changes: ChangeWaiter,
         elsewhere: "_Elsewhere",
     ) -> bool:
         """Whether the record holds after this round, or by who holds the lease; where it does not, after a pause."""
@@ -148,7 +148,7 @@ class Controller:
         ):
             return await self.rounds.bind_copies(record)
 
-    async def _pause(self, changes: Watch, cluster: str, generation: int, delay_s: float) -> None:
+    async def _pause(self, changes: ChangeWaiter, cluster: str, generation: int, delay_s: float) -> None:
         """Wait, unless the record is changed: the status that a round itself writes is no reason for another."""
         until = time.monotonic() + delay_s
         while (left_s := until - time.monotonic()) > 0:

@@ -12,7 +12,7 @@ from reconciler.model.status import RecordStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PlannedDifference:
     """What is wanted of a cluster, what is there, and what leads from one to the other."""
 
     desired: ClusterDocument
@@ -26,7 +26,7 @@ class Foreseen:
     """A record that is written, and what was found to be done for it just before, by who may act since then."""
 
     record: ClusterRecord
-    difference: Difference
+    difference: PlannedDifference
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def no_observer(_event: ClusterEvent) -> None:
     """Nobody watches."""
 
 
-class Journal:
+class EventJournal:
     """Writes as long as the round goes on, without keeping it waiting; `close` waits until all is written."""
 
     def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, *, drifted: bool) -> None:

@@ -16,8 +16,8 @@ from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
 from reconciler.controller.amendments import with_booted_files, with_ended_nodes, without_expired_faults
 from reconciler.controller.fault_export import FaultExport
-from reconciler.controller.findings import Difference, Foreseen, Look, RoundResult, Sighting
-from reconciler.controller.journal import Journal, OnEvent, no_observer
+from reconciler.controller.findings import Foreseen, Look, PlannedDifference, RoundResult, Sighting
+from reconciler.controller.journal import EventJournal, OnEvent, no_observer
 from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
 from reconciler.controller.retries import Retries
 from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round, status_of_look
@@ -74,7 +74,7 @@ class Rounds:
         self._console_limit_bytes = console_limit_bytes
         self._stopping = False
 
-    async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> Difference:
+    async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
         """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
         status = await self._store.status(record.cluster_name)
         return await self._compare(record, status, observed)
@@ -86,7 +86,7 @@ class Rounds:
         observed: ClusterDocument | None = None,
         put_off: Set[str] = frozenset(),
         consent: Set[str] = frozenset({EVERYTHING}),
-    ) -> Difference:
+    ) -> PlannedDifference:
         """The upkeep of the nodes in `put_off` is left for later; what `consent` does not name is not lost."""
         facts = await self._host_facts(record)
         observed = observed or await observe_cluster(record, self._libvirt, self._links)
@@ -94,7 +94,7 @@ class Rounds:
         lineage = await lineage_of(self._store, record, observed)
         desired = compile_document(record, facts, observed, made, lineage, now=datetime.now(UTC))
         todo = plan(desired, observed, put_off, consent)
-        return Difference(desired, observed, todo, warnings_for(record, facts))
+        return PlannedDifference(desired, observed, todo, warnings_for(record, facts))
 
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
         """The snapshots of a cluster as they are on disk, oldest first."""
@@ -177,7 +177,7 @@ class Rounds:
         await self._report_failure(view, error)
         return RoundResult(view.record.generation, error=error, interfaces=_interfaces(view.record))
 
-    async def _work(self, view: View, tell: OnEvent, difference: Difference | None = None) -> RoundResult:
+    async def _work(self, view: View, tell: OnEvent, difference: PlannedDifference | None = None) -> RoundResult:
         record = view.record
         try:
             consent = frozenset(record.consent)
@@ -193,7 +193,7 @@ class Rounds:
             return RoundResult(gone=True) if now is None else await self._work(replace(view, record=now), tell)
         return await self._act(view, difference, tell)
 
-    async def _act(self, view: View, difference: Difference, tell: OnEvent) -> RoundResult:
+    async def _act(self, view: View, difference: PlannedDifference, tell: OnEvent) -> RoundResult:
         record, retries = view.record, view.retries
         if not difference.plan.foreign:
             await bound_consoles(record, self._console_limit_bytes)
@@ -203,7 +203,7 @@ class Rounds:
         if now is not record:
             return RoundResult(gone=True) if now is None else await self._work(replace(view, record=now), tell)
         drifted = view.settled and _is_drift(drift.todo)
-        journal = Journal(self._store, record, tell, drifted=drifted)
+        journal = EventJournal(self._store, record, tell, drifted=drifted)
         journal.found(todo)
         origin = await origin_of_round(self._store, record, difference.observed, todo)
         context = self._context(record, origin, journal)
@@ -232,7 +232,7 @@ class Rounds:
             look=look,
         )
 
-    def _context(self, record: ClusterRecord, origin: Origin | None, journal: Journal) -> ActContext:
+    def _context(self, record: ClusterRecord, origin: Origin | None, journal: EventJournal) -> ActContext:
         return ActContext(
             record=record,
             origin=origin,
@@ -260,11 +260,11 @@ class Rounds:
     async def _report(
         self,
         view: View,
-        difference: Difference,
+        difference: PlannedDifference,
         drift: Drift,
         todo: Plan,
         outcomes: list[Outcome],
-        journal: Journal,
+        journal: EventJournal,
     ) -> Look:
         """`todo` is what of the drift's was to be done now: without what failed lately and is waited with."""
         failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
@@ -279,7 +279,7 @@ class Rounds:
         await self._write(view, status, journal)
         return Look(view.record, status, difference.observed)
 
-    async def _put_off(self, view: View, outcomes: list[Outcome], journal: Journal) -> None:
+    async def _put_off(self, view: View, outcomes: list[Outcome], journal: EventJournal) -> None:
         """Nothing is said of the cluster before what does not wait for its upkeep is done."""
         if view.retries is not None:
             view.retries.note(outcomes)
@@ -288,24 +288,24 @@ class Rounds:
     async def _report_failure(self, view: View, error: ClusterError) -> None:
         log.warning("round_failed", cluster=view.record.cluster_name, code=error.code.value, cause=str(error))
         status = status_of_failed_round(view.record, obstacle_of(error), view.before, datetime.now(UTC))
-        journal = Journal(self._store, view.record, no_observer, drifted=False)
+        journal = EventJournal(self._store, view.record, no_observer, drifted=False)
         await self._write(view, view.marked(status, converged=False), journal)
 
-    async def _write(self, view: View, status: RecordStatus, journal: Journal) -> None:
+    async def _write(self, view: View, status: RecordStatus, journal: EventJournal) -> None:
         """Events first: who waits for the status has then seen them."""
         journal.said(view.before, status)
         await journal.close()
         await self._export.put_status(status, view.before)
 
 
-def _agreed(difference: Difference, record: ClusterRecord) -> Difference:
+def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDifference:
     """What was foreseen, as far as the record's generation may lose what it costs."""
     if addresses_lost(difference.desired, difference.observed) <= set(record.consent):
         return difference
     return replace(difference, plan=plan(difference.desired, difference.observed, consent=frozenset(record.consent)))
 
 
-def _status_of_look(view: View, difference: Difference) -> RecordStatus:
+def _status_of_look(view: View, difference: PlannedDifference) -> RecordStatus:
     """What differs of a record that was brought about is drift, of which its policy says what matters."""
     drift = withhold(difference.plan, view.record.spec.drift) if view.settled else Drift(difference.plan)
     drifted = view.settled and _is_drift(drift.todo)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from reconciler.controller.retries import Retries
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import ConditionStatus, ConditionType, Obstacle, RecordStatus
-from reconciler.store.protocol import Standing
+from reconciler.store.protocol import ClusterEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class View:
         )
 
 
-def view_of(standing: Standing, retries: Retries | None) -> View:
+def view_of(standing: ClusterEntry, retries: Retries | None) -> View:
     """What a round begins with; `retries` remembers the rounds that nobody waited for."""
     if retries is not None:
         retries.begin(standing.record.generation, standing.request)

@@ -12,10 +12,10 @@ from reconciler.controller.round import Rounds
 from reconciler.daemon.keeper import Keeper, OnRound
 from reconciler.errors import ClusterError
 from reconciler.host.events import HostEvent, HostEventKind
-from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.connection import LibvirtConnection
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
-from reconciler.store.protocol import Demand, Store, Watch
+from reconciler.store.protocol import ChangeWaiter, Demand, Store
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Service:
         rounds: Rounds,
         lease: Lease,
         host: HostLease,
-        connection: Connection,
+        connection: LibvirtConnection,
         scope: Scope,
         observers: Sequence[OnRound] = (),
     ) -> None:
@@ -125,7 +125,7 @@ class Service:
 
     async def _follow_records(self, on_ready: Callable[[], None]) -> None:
         """Keepers for new clusters, and a round for each that is asked for one."""
-        changes: Watch | None = None
+        changes: ChangeWaiter | None = None
         failures = 0
         while True:
             try:

@@ -36,7 +36,7 @@ class ActiveDisk:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundLayers:
     """What is there of layers and snapshots, looked up once for all nodes.
 
     `depths` is the greatest depth there is of each node, disk and revision; `frozen` are the files that snapshots
@@ -58,7 +58,7 @@ class SnapshotMissing(Exception):
     """A disk stands on a snapshot that is not there, and its own layer has not been made."""
 
 
-def found_in(observed: ClusterDocument) -> Found:
+def found_in(observed: ClusterDocument) -> FoundLayers:
     """How deep each disk's layers go, from their names, and which of them are frozen."""
     depths: dict[tuple[str, str, int], int] = {}
     for path, layer in observed.layers.items():
@@ -67,10 +67,10 @@ def found_in(observed: ClusterDocument) -> Found:
             node, disk, revision, depth = parsed
             depths[node, disk, revision] = max(depths.get((node, disk, revision), 0), depth)
     layered = frozenset((node, disk) for node, disk, _ in depths)
-    return Found(observed, depths, layered, frozenset(_frozen_files(observed)), not _some_unknown(observed))
+    return FoundLayers(observed, depths, layered, frozenset(_frozen_files(observed)), not _some_unknown(observed))
 
 
-def active_disks(record: ClusterRecord, node: str, found: Found) -> dict[str, ActiveDisk]:
+def active_disks(record: ClusterRecord, node: str, found: FoundLayers) -> dict[str, ActiveDisk]:
     """Every disk of a node but its seed, by target. Raises `SnapshotMissing` and `SharedInSnapshot`."""
     spec, intent = record.spec.nodes[node], record.nodes[node]
     image = FrozenDisk(path=spec.base_image.path, format=spec.base_image.format)
@@ -104,7 +104,7 @@ class _Place:
     node: str
     target: str
     revision: int
-    found: Found
+    found: FoundLayers
 
     @property
     def observed(self) -> ClusterDocument:

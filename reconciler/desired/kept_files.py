@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.files.roots import Held, Place
+from reconciler.files.roots import Held, PlaceToMake
 from reconciler.host.disks.given_format import noted_format
 from reconciler.host.disks.uses import FileIdentity, FilesInUse, file_identity
 from reconciler.host.ownership import OwnedKind, copied_mark, read_mark
@@ -37,14 +37,14 @@ def files_of_record(record: ClusterRecord) -> Iterator[Path]:
         yield from node.boot.files if node.boot else ()
 
 
-def why_kept(place: Place, kept: Kept) -> str | None:
+def why_kept(place: PlaceToMake, kept: Kept) -> str | None:
     """Whose the place is that a copy would take; None where it is nobody's. Blocking. Raises `OSError`."""
     if _is_kept_file(place, kept):
         return "the files that vmcluster keeps"
     return _keeper_of_directory(place, kept)
 
 
-def _is_kept_file(place: Place, kept: Kept) -> bool:
+def _is_kept_file(place: PlaceToMake, kept: Kept) -> bool:
     if place.missing:
         return False
     names = {identity for path in (*kept.directories, *kept.files) for identity in _names_of(path)}
@@ -77,7 +77,7 @@ def _is_marked(path: Path) -> bool:
     return read_mark(path) is not None or copied_mark(path) is not None or noted_format(path) is not None
 
 
-def _keeper_of_directory(place: Place, kept: Kept) -> str | None:
+def _keeper_of_directory(place: PlaceToMake, kept: Kept) -> str | None:
     to_be = (path for path in kept.directories if place.real.is_relative_to(os.path.realpath(path)))
     is_open = place.real.is_relative_to(os.path.realpath(kept.open_to_all))
     return (None if is_open else _named(next(to_be, None))) or _keeper_above(place, kept)
@@ -87,7 +87,7 @@ def _named(directory: Path | None) -> str | None:
     return None if directory is None else f"the files that vmcluster keeps in {directory}"
 
 
-def _keeper_above(place: Place, kept: Kept) -> str | None:
+def _keeper_above(place: PlaceToMake, kept: Kept) -> str | None:
     kept_directories = {file_identity(path): path for path in kept.directories}
     open_to_all = file_identity(kept.open_to_all)
     for directory in _upward(place.above):

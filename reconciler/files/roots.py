@@ -106,7 +106,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaceToMake:
     """Where something is to be made: `name` below directories that are there (`above`) or `missing`.
 
     `path` is its name for people, `real` where it is going to be.
@@ -152,7 +152,7 @@ def opened(path: Path, *roots: Roots) -> Opened:
     return Opened(held, path, real or path, roots)
 
 
-def place_at(path: Path, *roots: Roots) -> Place:
+def place_at(path: Path, *roots: Roots) -> PlaceToMake:
     """Where something may be made, in directories that may still be missing. Raises as `opened` does."""
     if path.name in {"", ".."}:
         raise InvalidArgument(
@@ -175,7 +175,7 @@ def place_at(path: Path, *roots: Roots) -> Place:
     _require_allowed(path, target, roots)
     if not stat.S_ISDIR(found.mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
-    return Place(found.held, tuple(missing), path.name, path, target or path)
+    return PlaceToMake(found.held, tuple(missing), path.name, path, target or path)
 
 
 def why_out_of_reach(path: Path, *roots: Roots) -> str | None:

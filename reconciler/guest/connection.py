@@ -30,7 +30,7 @@ class Unreachable(Exception):
     """No login now, for a reason that may pass."""
 
 
-class Connection(asyncssh.SSHClient):
+class SshConnection(asyncssh.SSHClient):
     """An SSH connection with the number of commands that run on it.
 
     `suspect`: it did not answer in good time; it is used no more unless it does answer after all. `readied`: what lets
@@ -63,7 +63,7 @@ class Connection(asyncssh.SSHClient):
         self.transport.abort()
 
 
-async def dial(address: GuestAddress) -> Connection:
+async def dial(address: GuestAddress) -> SshConnection:
     """Log in once. Raises `Unreachable` for what may pass and `SshError` for what waiting does not mend."""
     client_key, host_key = _load_keys(address)
     sock = await _connect_tcp(address)
@@ -78,8 +78,8 @@ async def dial(address: GuestAddress) -> Connection:
 
 async def _log_in(
     address: GuestAddress, sock: socket.socket, client_key: asyncssh.SSHKey, host_key: asyncssh.SSHKey
-) -> Connection:
-    connection = Connection()
+) -> SshConnection:
+    connection = SshConnection()
     try:
         await asyncssh.connect(
             address.host,

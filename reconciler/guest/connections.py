@@ -4,7 +4,7 @@ import asyncio
 
 from reconciler.errors import SshTimeout
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.connection import Connection, Unreachable, dial
+from reconciler.guest.connection import SshConnection, Unreachable, dial
 
 _FIRST_RETRY_S = 0.05
 _LONGEST_RETRY_S = 0.5
@@ -21,23 +21,23 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self._open: dict[GuestAddress, list[Connection]] = {}
-        self._dialing: dict[GuestAddress, asyncio.Task[Connection]] = {}
+        self._open: dict[GuestAddress, list[SshConnection]] = {}
+        self._dialing: dict[GuestAddress, asyncio.Task[SshConnection]] = {}
 
-    async def acquire(self, address: GuestAddress, deadline: float) -> Connection:
+    async def acquire(self, address: GuestAddress, deadline: float) -> SshConnection:
         """A connection with room for a command, which must be given back with `release`."""
         connection = await self.ready(address, deadline)
         connection.running += 1
         return connection
 
-    def release(self, address: GuestAddress, connection: Connection) -> None:
+    def release(self, address: GuestAddress, connection: SshConnection) -> None:
         """Say that a command has ended; a connection that is not needed any more is closed."""
         connection.running -= 1
         spare = any(other is not connection and other.usable for other in self._open.get(address, ()))
         if connection.running == 0 and spare:
             self._discard(address, connection)
 
-    async def ready(self, address: GuestAddress, deadline: float) -> Connection:
+    async def ready(self, address: GuestAddress, deadline: float) -> SshConnection:
         """Wait until there is a usable connection, logging in as often as it takes.
 
         Raises `NoLogin` with the last cause, and `SshError` when the node refuses us.
@@ -60,7 +60,7 @@ class Connections:
             delay_s = min(delay_s * 2, _LONGEST_RETRY_S)
         return connection
 
-    def idle(self, address: GuestAddress) -> Connection | None:
+    def idle(self, address: GuestAddress) -> SshConnection | None:
         """A usable connection that is there already."""
         return next((connection for connection in self._open.get(address, ()) if connection.usable), None)
 
@@ -90,13 +90,13 @@ class Connections:
             self._drop_address(address)
         await asyncio.gather(*dialing, *(one.transport.wait_closed() for one in open_now), return_exceptions=True)
 
-    def _dial(self, address: GuestAddress) -> asyncio.Task[Connection]:
+    def _dial(self, address: GuestAddress) -> asyncio.Task[SshConnection]:
         task = asyncio.create_task(dial(address), name=f"ssh login {address.node}")
         self._dialing[address] = task
         task.add_done_callback(lambda done: self._dialed(address, done))
         return task
 
-    def _dialed(self, address: GuestAddress, task: asyncio.Task[Connection]) -> None:
+    def _dialed(self, address: GuestAddress, task: asyncio.Task[SshConnection]) -> None:
         if self._dialing.get(address) is task:
             del self._dialing[address]
         if task.cancelled() or task.exception():  # looking at the exception also marks it as seen
@@ -112,7 +112,7 @@ class Connections:
         for connection in self._open.pop(address, ()):
             connection.abort()
 
-    def _discard(self, address: GuestAddress, connection: Connection) -> None:
+    def _discard(self, address: GuestAddress, connection: SshConnection) -> None:
         connection.abort()
         if connection in (pooled := self._open.get(address, [])):
             pooled.remove(connection)

@@ -20,7 +20,7 @@ from reconciler.guest.command import (
     render_own,
     render_script,
 )
-from reconciler.guest.connection import Connection
+from reconciler.guest.connection import SshConnection
 from reconciler.model.results import ExecResult
 
 TIMED_OUT_EXIT_CODE = 124  # as timeout(1) of coreutils
@@ -84,13 +84,13 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         self.let_go = False
         self.received_bytes = 0
 
-    def open_on(self, connection: Connection) -> asyncio.Task[None]:
+    def open_on(self, connection: SshConnection) -> asyncio.Task[None]:
         """Ask for the channel and the command; the task ends when the command has been accepted or refused."""
         task = asyncio.create_task(self._open(connection))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # marks the exception as seen
         return task
 
-    async def _open(self, connection: Connection) -> None:
+    async def _open(self, connection: SshConnection) -> None:
         try:
             await connection.transport.create_session(lambda: self, self._request.script, encoding=None)
         except (_Abandoned, OSError, asyncssh.Error) as error:
@@ -148,7 +148,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         """Whether the shell has said its group, and so has come to the command."""
         return self._stderr.found is not None
 
-    async def end_group(self, connection: Connection) -> bool:
+    async def end_group(self, connection: SshConnection) -> bool:
         """Kill the command's processes; says whether the node has confirmed that.
 
         It waits for the shell to have said its group, kills through a second channel, and closes the first.
@@ -175,7 +175,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         self._stdout.flush()
         self._stderr.flush()
 
-    async def _kill(self, connection: Connection) -> bool:
+    async def _kill(self, connection: SshConnection) -> bool:
         if self._stderr.found is None:
             assert self._channel is not None
             self._channel.kill()  # not a POSIX shell; sshd honours this for a login that is not root's
@@ -233,7 +233,7 @@ class _Probe(asyncssh.SSHClientSession[bytes]):
         raise _Abandoned
 
 
-async def answers(connection: Connection, timeout_s: float) -> bool:
+async def answers(connection: SshConnection, timeout_s: float) -> bool:
     """Whether the other side of the connection opens a channel in time."""
     task = asyncio.ensure_future(connection.transport.create_session(_Probe, "true", encoding=None))
     task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -47,7 +47,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PackedFile:
     """What is to be packed, reached by its name in an opened directory: no link on the way to it counts.
 
     `path` is its name for people; `open` opens it with flags and follows no link at its end either.
@@ -87,7 +87,7 @@ class Packing:
         self._target, self._moved, self._on_bytes = target, moved, on_bytes
         self._first_names: dict[tuple[int, int], str] = {}
 
-    def add(self, found: Found, name: str) -> None:
+    def add(self, found: PackedFile, name: str) -> None:
         """Put in what was found, as `name`; what is no file, directory or link is left out and listed."""
         status = found.status
         member = _member(name, status)
@@ -116,7 +116,7 @@ class Packing:
         self._put(member)
         self._moved.files += 1
 
-    def _add_file(self, found: Found, member: tarfile.TarInfo) -> None:
+    def _add_file(self, found: PackedFile, member: tarfile.TarInfo) -> None:
         path, name = found.path, member.name
         descriptor = found.open(os.O_RDONLY | os.O_NONBLOCK)  # no pipe is waited for that took its place meanwhile
         try:

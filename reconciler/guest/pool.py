@@ -13,7 +13,7 @@ import structlog
 from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeout
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OTHER_SHELLS, OnOutput
-from reconciler.guest.connection import Connection, Unreachable
+from reconciler.guest.connection import SshConnection, Unreachable
 from reconciler.guest.connections import Connections
 from reconciler.guest.execution import ExecRequest, Execution, NotStarted, answers
 from reconciler.model.results import ExecResult
@@ -259,7 +259,7 @@ class SshPool:
                 self._connections.release(address, connection)
 
     async def _ended(
-        self, execution: Execution, connection: Connection, deadline: float, address: GuestAddress
+        self, execution: Execution, connection: SshConnection, deadline: float, address: GuestAddress
     ) -> bool:
         """Wait for the command's end, and force it at the deadline; says whether it ended by itself."""
         clock = asyncio.get_running_loop().time
@@ -280,7 +280,7 @@ class SshPool:
             )
         return False
 
-    async def _drain(self, execution: Execution, connection: Connection, deadline: float) -> None:
+    async def _drain(self, execution: Execution, connection: SshConnection, deadline: float) -> None:
         """Take what the shell, which has ended, has printed, and leave alone what it has started.
 
         The output has ended where sshd says so; or where nothing comes although the node answers, which it does after
@@ -301,7 +301,7 @@ class SshPool:
 
     async def _start(
         self, address: GuestAddress, request: ExecRequest, deadline: float
-    ) -> tuple[Execution, Connection]:
+    ) -> tuple[Execution, SshConnection]:
         """Start the command exactly once, on a connection that answers, which the caller must release."""
         cause = ""
         for _ in range(_STARTS):
@@ -322,7 +322,9 @@ class SshPool:
                 return execution, connection
         raise SshError(f"{address} opens no session for a command: {cause}", node=address.node)
 
-    async def _open(self, execution: Execution, connection: Connection, address: GuestAddress, deadline: float) -> None:
+    async def _open(
+        self, execution: Execution, connection: SshConnection, address: GuestAddress, deadline: float
+    ) -> None:
         """Return once the command was requested. A connection that stalls races a new login; the first one wins."""
         stall_s = max(0.0, min(_STALL_S, deadline - asyncio.get_running_loop().time()))
         opening = execution.open_on(connection)
@@ -340,7 +342,7 @@ class SshPool:
         self,
         execution: Execution,
         opening: asyncio.Task[None],
-        connection: Connection,
+        connection: SshConnection,
         address: GuestAddress,
         deadline: float,
     ) -> None:
@@ -360,7 +362,7 @@ class SshPool:
             raise NotStarted("the connection no longer answers")
 
     @staticmethod
-    def _note_refusal(connection: Connection) -> None:
+    def _note_refusal(connection: SshConnection) -> None:
         """A live connection that opens no more channels is full: sshd's MaxSessions is lower than we assumed."""
         if not (connection.lost or connection.suspect):
             connection.session_limit = connection.running - 1

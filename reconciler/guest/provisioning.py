@@ -46,7 +46,7 @@ _LATEST = 253402300799.0
 """The end of the year 9999."""
 
 
-class Stage(StrEnum):
+class CloudInitStage(StrEnum):
     """How far a node is."""
 
     RUNNING = "CloudInitRunning"
@@ -61,7 +61,7 @@ class Stage(StrEnum):
 class Provisioning:
     """What a node tells of its cloud-init; `since` is when it began, or ended well, by the guest's clock."""
 
-    stage: Stage
+    stage: CloudInitStage
     message: str = ""
     since: datetime | None = None
 
@@ -72,29 +72,31 @@ def parse_provisioning(printed: str) -> tuple[Provisioning, str]:
         case [result, status, rest]:
             return _understood(result, status), rest
         case _:
-            return Provisioning(Stage.UNKNOWN, "the node's answer broke off"), ""
+            return Provisioning(CloudInitStage.UNKNOWN, "the node's answer broke off"), ""
 
 
 def _understood(result: str, status: str) -> Provisioning:
     told, _, result = result.partition("\n")
     there = frozenset(told.split())
     if "closed" in there:
-        return Provisioning(Stage.UNKNOWN, f"{_PLACE} cannot be read by the user that logs in")
+        return Provisioning(CloudInitStage.UNKNOWN, f"{_PLACE} cannot be read by the user that logs in")
     if not there & {_RESULT, _STATUS}:
         return _not_begun(there)
     try:
         ended = _report(_RESULT, result) if _RESULT in there else None
         return _judged(_report(_STATUS, status) if _STATUS in there else {}, ended)
     except (ValueError, RecursionError) as error:
-        return Provisioning(Stage.UNKNOWN, f"what cloud-init reports there cannot be understood: {shown(str(error))}")
+        return Provisioning(
+            CloudInitStage.UNKNOWN, f"what cloud-init reports there cannot be understood: {shown(str(error))}"
+        )
 
 
 def _not_begun(there: frozenset[str]) -> Provisioning:
     if "disabled" in there:
-        return Provisioning(Stage.DISABLED, "cloud-init is disabled there: nothing is provisioned")
+        return Provisioning(CloudInitStage.DISABLED, "cloud-init is disabled there: nothing is provisioned")
     if "enabled" in there:
-        return Provisioning(Stage.RUNNING, "cloud-init has not begun yet")
-    return Provisioning(Stage.ABSENT, "no cloud-init has run since the boot: nothing is provisioned")
+        return Provisioning(CloudInitStage.RUNNING, "cloud-init has not begun yet")
+    return Provisioning(CloudInitStage.ABSENT, "no cloud-init has run since the boot: nothing is provisioned")
 
 
 def _judged(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Provisioning:
@@ -104,12 +106,12 @@ def _judged(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Provi
     if ended is not None and ended.get("datasource") == _NO_SOURCE:
         errors.append("it has found no seed")
     if errors:
-        return Provisioning(Stage.FAILED, _told(errors), began)
+        return Provisioning(CloudInitStage.FAILED, _told(errors), began)
     if ended is None:
         at_work = status.get("stage")
         where = f" (stage {shown(at_work)})" if isinstance(at_work, str) else ""
-        return Provisioning(Stage.RUNNING, f"cloud-init still runs{where}", began)
-    return Provisioning(Stage.DONE, "", _moment(max, (of.get("finished") for of in stages.values())))
+        return Provisioning(CloudInitStage.RUNNING, f"cloud-init still runs{where}", began)
+    return Provisioning(CloudInitStage.DONE, "", _moment(max, (of.get("finished") for of in stages.values())))
 
 
 def _report(name: str, text: str) -> Mapping[str, Any]:

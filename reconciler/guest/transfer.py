@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 import asyncssh
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
-from reconciler.files.roots import Opened, Place
+from reconciler.files.roots import Opened, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
@@ -139,7 +139,7 @@ async def pull(
     ssh: SshPool,
     address: GuestAddress,
     source: str,
-    destination: Place,
+    destination: PlaceToMake,
     *,
     replace: bool = False,
     limit_bytes: int,

@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
-from reconciler.files.roots import Held, Opened, Place
+from reconciler.files.roots import Held, Opened, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest.archive import Archive, Entry
-from reconciler.guest.packing import Found, Moved, Packing, kind_of
+from reconciler.guest.packing import Moved, PackedFile, Packing, kind_of
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
@@ -71,16 +71,16 @@ def _require_copyable(source: Opened) -> None:
         )
 
 
-def _walk(source: Opened) -> Iterator[tuple[Found, str]]:
+def _walk(source: Opened) -> Iterator[tuple[PackedFile, str]]:
     """Everything that is packed, with its name in the stream, a directory before what is in it."""
-    ahead = [(Found.at(source), ROOT)]
+    ahead = [(PackedFile.at(source), ROOT)]
     yield ahead[0]
     while ahead:
         above, place = ahead.pop()
         if stat.S_ISDIR(above.status.st_mode):
             directory = Held(above.open(os.O_RDONLY | os.O_DIRECTORY))
             for name in directory.names():
-                below = Found.beneath(directory, name, above.path / name), f"{place}/{name}"
+                below = PackedFile.beneath(directory, name, above.path / name), f"{place}/{name}"
                 yield below
                 ahead.append(below)
 
@@ -89,7 +89,7 @@ def _walk(source: Opened) -> Iterator[tuple[Found, str]]:
 class Unpacked:
     """A tree that was unpacked beside its destination and is not there yet: in `workplace`, a name in `directory`."""
 
-    place: Place
+    place: PlaceToMake
     directory: Held
     workplace: str
     inside: Held
@@ -128,7 +128,7 @@ class Unpacked:
             os.chmod(ROOT, mode & (before | stat.S_IRWXU) & _MODE_BITS, dir_fd=self.inside.fileno())
 
 
-def require_room(place: Place, name: str, *, replace: bool) -> None:
+def require_room(place: PlaceToMake, name: str, *, replace: bool) -> None:
     """Raise `InvalidArgument` where something is that no copy of what is called `name` can take the place of."""
     try:
         status = place.status()
@@ -153,7 +153,7 @@ def require_room(place: Place, name: str, *, replace: bool) -> None:
         )
 
 
-def _names_in(place: Place) -> list[str]:
+def _names_in(place: PlaceToMake) -> list[str]:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     return Held(os.open(place.name, flags, dir_fd=place.above.fileno())).names()
 
@@ -189,7 +189,7 @@ _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR})
 def unpack(
     descriptor: int,
     source: PurePosixPath,
-    destination: Place,
+    destination: PlaceToMake,
     *,
     limit_bytes: int,
     on_bytes: Callable[[int], None],
@@ -217,7 +217,7 @@ def unpack(
         return unpacked
 
 
-def _begun(destination: Place) -> Unpacked:
+def _begun(destination: PlaceToMake) -> Unpacked:
     """An empty directory beside the destination that is ours alone, whoever may write to the one it is in."""
     directory, name = destination.directory(), f".vmcluster-pull.{secrets.token_hex(8)}"
     os.mkdir(name, 0o700, dir_fd=directory.fileno())

@@ -7,7 +7,13 @@ from datetime import datetime
 
 from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.provisioning import OUTPUT_PATH, PROVISIONING_COMMAND, Provisioning, Stage, parse_provisioning
+from reconciler.guest.provisioning import (
+    OUTPUT_PATH,
+    PROVISIONING_COMMAND,
+    CloudInitStage,
+    Provisioning,
+    parse_provisioning,
+)
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
@@ -22,12 +28,12 @@ LOOK_TIMEOUT_S = 5.0
 _LEAST_S = 0.1
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 2.0
 _STATUS = {
-    Stage.RUNNING: ConditionStatus.FALSE,
-    Stage.FAILED: ConditionStatus.FALSE,
-    Stage.DONE: ConditionStatus.TRUE,
-    Stage.DISABLED: ConditionStatus.TRUE,
-    Stage.ABSENT: ConditionStatus.TRUE,
-    Stage.UNKNOWN: ConditionStatus.UNKNOWN,
+    CloudInitStage.RUNNING: ConditionStatus.FALSE,
+    CloudInitStage.FAILED: ConditionStatus.FALSE,
+    CloudInitStage.DONE: ConditionStatus.TRUE,
+    CloudInitStage.DISABLED: ConditionStatus.TRUE,
+    CloudInitStage.ABSENT: ConditionStatus.TRUE,
+    CloudInitStage.UNKNOWN: ConditionStatus.UNKNOWN,
 }
 _READ_THE_LOG = f"`tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what went wrong"
 
@@ -39,7 +45,7 @@ def with_user_data(record: ClusterRecord, nodes: Iterable[str]) -> list[str]:
 
 def node_condition(found: Provisioning, booted: datetime) -> Condition:
     """What a node that was booted then tells, as its condition."""
-    message = f"{found.message} (see {OUTPUT_PATH} there)" if found.stage is Stage.FAILED else found.message
+    message = f"{found.message} (see {OUTPUT_PATH} there)" if found.stage is CloudInitStage.FAILED else found.message
     return _condition(_STATUS[found.stage], found.stage.value, message, found.since or booted)
 
 
@@ -69,7 +75,7 @@ async def wait_until_provisioned(
         for node in [node for node, of in found.items() if _STATUS[of.stage] is ConditionStatus.TRUE]:
             progress.report(f"{node}: {found.pop(node).message or 'provisioned'}")
             del waiting[node]
-        if failed := {node: of for node, of in found.items() if of.stage is Stage.FAILED}:
+        if failed := {node: of for node, of in found.items() if of.stage is CloudInitStage.FAILED}:
             raise _failed(failed)
         left_s = until_s - time.monotonic()
         if waiting and left_s <= 0:
@@ -91,7 +97,7 @@ async def _ask(runtime: Runtime, targets: Iterable[GuestAddress], timeout_s: flo
         try:
             answer = await runtime.ssh.run(address, PROVISIONING_COMMAND, timeout_s=timeout_s, own=True)
         except ClusterError as error:
-            return Provisioning(Stage.UNKNOWN, error.message)
+            return Provisioning(CloudInitStage.UNKNOWN, error.message)
         return parse_provisioning(answer.stdout)[0]
 
     chosen = list(targets)

@@ -29,7 +29,7 @@ _UP = frozenset({PowerState.RUNNING, PowerState.PAUSED, PowerState.BLOCKED, Powe
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class NodeState:
     """What a node does; `halt` is why it does not run, where that is known."""
 
     state: DomainState
@@ -37,7 +37,7 @@ class Standing:
     virt_type: str = ""
 
     @classmethod
-    def of(cls, domain: FoundDomain | None) -> "Standing":
+    def of(cls, domain: FoundDomain | None) -> "NodeState":
         """That of a node with this domain; of one without, or with one that is not ours, nothing is known."""
         if domain is None or domain.record is None:
             return cls(DomainState.UNKNOWN)
@@ -64,7 +64,7 @@ class Standing:
         return not (isinstance(self.halt, Halt) and self.halt.reason in NOT_RESUMABLE)
 
 
-def not_running(cluster: str, down: Mapping[str, Standing]) -> ClusterNotRunning:
+def not_running(cluster: str, down: Mapping[str, NodeState]) -> ClusterNotRunning:
     """The error for nodes that would have to run, with what they do instead."""
     told = ", ".join(f"{node} {standing.told}" for node, standing in down.items())
     return ClusterNotRunning(
@@ -74,7 +74,7 @@ def not_running(cluster: str, down: Mapping[str, Standing]) -> ClusterNotRunning
     )
 
 
-def no_login(node: str, standing: Standing, timeout_s: float) -> SshTimeout:
+def no_login(node: str, standing: NodeState, timeout_s: float) -> SshTimeout:
     """The error for a node that was to take a login and does not even run."""
     told = f"no SSH login within {timeout_s:g} s: {node} {standing.told}"
     return SshTimeout(told, node=node, hint=_remedy({node: standing}))
@@ -109,7 +109,7 @@ async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDo
     return SshTimeout(f"{error.message}; {found.told}", node=error.node, hint=found.hint) if found else error
 
 
-def _remedy(down: Mapping[str, Standing]) -> str:
+def _remedy(down: Mapping[str, NodeState]) -> str:
     stopped = [node for node, standing in down.items() if not standing.resumable]
     others = [node for node in down if node not in stopped]
     ways = [f"`node_crash` boots {', '.join(stopped)} again"] if stopped else []
@@ -119,13 +119,13 @@ def _remedy(down: Mapping[str, Standing]) -> str:
     return "; then ".join(ways) + kvm
 
 
-def _effect(standings: Iterable[Standing]) -> str:
+def _effect(standings: Iterable[NodeState]) -> str:
     chosen = list(standings)
     them = "it" if len(chosen) == 1 else "them"
     paused = all(of.state is DomainState.PAUSED for of in chosen)
     return f"resumes {them}" if paused else f"boots {them}"
 
 
-def _kvm_failed(standing: Standing) -> bool:
+def _kvm_failed(standing: NodeState) -> bool:
     reason = standing.halt.reason if isinstance(standing.halt, Halt) else None
     return standing.virt_type == "kvm" and reason is HaltReason.INTERNAL_ERROR

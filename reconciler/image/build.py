@@ -47,7 +47,7 @@ _APT_DIR = Path("/etc/apt")
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltImage:
+class ImageBuild:
     """An image that is ready: its files, what they were made from, and whether they were there already."""
 
     disk: Path
@@ -72,7 +72,7 @@ async def build_image(
     progress: Progress = no_progress,
     force: bool = False,
     recipe: Recipe | None = None,
-) -> BuiltImage:
+) -> ImageBuild:
     """Make `target` and, beside it under the same stem, `.vmlinuz`, `.initrd` and `.json`.
 
     Nothing is done where the files there were made from the same recipe and are unchanged. `force` makes
@@ -256,10 +256,10 @@ def _remedy(message: str) -> str:
     )
 
 
-def _built(files: ImageFiles, *, reused: bool) -> BuiltImage:
+def _built(files: ImageFiles, *, reused: bool) -> ImageBuild:
     said = read_description(files)
     assert said is not None, "the image has just been described"
-    return BuiltImage(
+    return ImageBuild(
         disk=files.disk,
         kernel=files.kernel,
         initrd=files.initrd,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from reconciler.kernel_log.beginnings import beginnings
-from reconciler.kernel_log.kinds import EventKind
+from reconciler.kernel_log.kinds import KernelEventKind
 
 _N = "[0-9]{1,10}"
 _SYMBOL = r"[^, ]{1,400}+(?: \[[^], ]{1,64}\])?"
@@ -56,24 +56,24 @@ _ORC = (
 
 _HANG = rf":-?{_N} (?:<[a-z]{{1,16}}> )?(?:blocked(?: in I/O wait)?|can't die) for more than {_N} seconds"
 
-_TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
+_TEXTS: tuple[tuple[KernelEventKind, tuple[str, ...]], ...] = (
     (
-        EventKind.PANIC,
+        KernelEventKind.PANIC,
         (r"Kernel panic - not syncing(?:: |$)", r"(?:traps: )?PANIC: early exception "),
     ),
     (
-        EventKind.NULL_POINTER,
+        KernelEventKind.NULL_POINTER,
         (
             r"BUG: (?:[uU]nable to handle )?[kK]ernel NULL pointer dereference",
             rf"(?:CPU {_N} )?Unable to handle kernel NULL pointer dereference",
         ),
     ),
     (
-        EventKind.BUG_ON,
+        KernelEventKind.BUG_ON,
         (r"[kK]ernel BUG at \S", rf"(?:Kernel bug detected|Kernel BUG) ?{_DIE}"),
     ),
     (
-        EventKind.OOPS,
+        KernelEventKind.OOPS,
         (
             r"BUG: [uU]nable to handle ",
             r"BUG: corrupted kernel stack",
@@ -98,7 +98,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        EventKind.WARN,
+        KernelEventKind.WARN,
         (
             rf"WARNING: CPU: {_N} PID: -?{_N} at ",
             rf"WARNING: (?:\[.{{0,1024}}?\] )?(?:[^ ]{{1,400}}:{_N} )?at {_SYMBOL}, CPU#[0-9]",
@@ -109,19 +109,22 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
             rf"WARNING: (?:{_ORC})",
         ),
     ),
-    (EventKind.KASAN, (r"BUG: KAS(?:AN|an): ", r"KASAN: (?:null-ptr-deref|maybe wild-memory|probably user-memory)")),
-    (EventKind.KFENCE, (r"BUG: KFENCE: ",)),
-    (EventKind.KMSAN, (r"BUG: KMSAN: ",)),
-    (EventKind.KCSAN, (r"BUG: KCSAN: ",)),
     (
-        EventKind.UBSAN,
+        KernelEventKind.KASAN,
+        (r"BUG: KAS(?:AN|an): ", r"KASAN: (?:null-ptr-deref|maybe wild-memory|probably user-memory)"),
+    ),
+    (KernelEventKind.KFENCE, (r"BUG: KFENCE: ",)),
+    (KernelEventKind.KMSAN, (r"BUG: KMSAN: ",)),
+    (KernelEventKind.KCSAN, (r"BUG: KCSAN: ",)),
+    (
+        KernelEventKind.UBSAN,
         (
             rf"UBSAN: [a-z][a-z0-9 -]{{1,60}} in [^ ]{{1,400}}:{_N}(?::{_N})?(?: |$)",
             rf"UBSAN: Undefined behaviour in [^ ]{{1,400}}:{_N}",
         ),
     ),
     (
-        EventKind.LOCKDEP,
+        KernelEventKind.LOCKDEP,
         (
             rf"(?:WARNING|BUG|INFO|\[ (?:INFO|BUG|WARNING)): (?:{_LOCKDEP})",
             r"BUG: MAX_(?:LOCKDEP|LOCK|STACK)_",
@@ -129,12 +132,12 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        EventKind.HUNG_TASK,
+        KernelEventKind.HUNG_TASK,
         (rf"INFO: task (?s:.{{1,64}}?){_HANG}",),
     ),
-    (EventKind.SOFT_LOCKUP, (r"(?:NMI )?(?:watchdog: )?BUG: soft lockup",)),
+    (KernelEventKind.SOFT_LOCKUP, (r"(?:NMI )?(?:watchdog: )?BUG: soft lockup",)),
     (
-        EventKind.HARD_LOCKUP,
+        KernelEventKind.HARD_LOCKUP,
         (
             rf"(?:NMI )?(?:watchdog: )?(?:CPU{_N}: )?Watchdog detected hard LOCKUP on cpu ?{_N}",
             rf"watchdog: CPU {_N} (?:self-detected hard|detected hard|Hard) LOCKUP",
@@ -143,7 +146,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        EventKind.RCU_STALL,
+        KernelEventKind.RCU_STALL,
         (
             r"(?:rcu: )?INFO: [a-z_]{1,40} (?:self-detected stall |detected (?:expedited )?stalls? )on ",
             rf"(?:rcu: )?rcu_[a-z_]{{1,36}} kthread (?:starved for|timer wakeup didn't happen for) {_N} jiffies",
@@ -151,7 +154,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        EventKind.SLAB,
+        KernelEventKind.SLAB,
         (
             r"BUG [^ ].{0,100}? \((?:Not tainted|Tainted: [^)]{1,80})\): (?!kasan: )",
             r"BUG [\w.:-]{1,64}: [A-Z]",
@@ -163,14 +166,14 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        EventKind.MEMORY_LEAK,
+        KernelEventKind.MEMORY_LEAK,
         (
             r"BUG: memory leak",
             r"(?:kmemleak: )?unreferenced object (?:\(percpu\) )?0x[0-9a-f]{4,16} \(size [0-9]{1,20}\)",
         ),
     ),
     (
-        EventKind.REFERENCE_LEAK,
+        KernelEventKind.REFERENCE_LEAK,
         (
             r"unregister_netdevice: waiting for .{1,64}? to become free",
             r"VFS: Busy inodes after unmount of ",
@@ -178,7 +181,7 @@ _TEXTS: tuple[tuple[EventKind, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        EventKind.BUG,
+        KernelEventKind.BUG,
         (
             r"BUG: \S",
             r"\[ BUG: ",
@@ -215,10 +218,10 @@ _DYING = (r"\[#", r"\): Oops ")
 class _Texts:
     """Several patterns as one, and what each of them means; it is made when a line asks for it first."""
 
-    def __init__(self, texts: Sequence[tuple[EventKind | str, str]]) -> None:
+    def __init__(self, texts: Sequence[tuple[KernelEventKind | str, str]]) -> None:
         self._texts = texts
 
-    def meaning(self, line: str) -> EventKind | str | None:
+    def meaning(self, line: str) -> KernelEventKind | str | None:
         found = self._match(line)
         if found is None:
             return None
@@ -239,7 +242,7 @@ _BEGIN_CHARACTERS = 5
 
 def _by_beginning() -> dict[str, _Texts]:
     """All but what `die` says, by the first characters."""
-    found: dict[str, list[tuple[EventKind | str, str]]] = defaultdict(list)
+    found: dict[str, list[tuple[KernelEventKind | str, str]]] = defaultdict(list)
     for meaning, text in _EVERY:
         if (meaning, text) not in _DEATHS:
             for beginning in beginnings(text, _BEGIN_CHARACTERS):
@@ -250,7 +253,7 @@ def _by_beginning() -> dict[str, _Texts]:
 _BY_BEGINNING = _by_beginning()
 
 
-def announcement(text: str) -> EventKind | str | None:
+def announcement(text: str) -> KernelEventKind | str | None:
     """What a line announces: a kind of event, the name of a lead, or nothing."""
     if ("[#" in text or "): Oops " in text) and (means := _SAID_BY_DIE.meaning(text)) is not None:
         return means
@@ -266,7 +269,7 @@ def tells_of_hang(text: str) -> bool:
     return " for more than " in text and _HANG_ENDS.match(text) is not None
 
 
-def kind_of(text: str) -> EventKind | None:
+def kind_of(text: str) -> KernelEventKind | None:
     """The kind of event that a line announces; None for a line that announces none by itself."""
     found = announcement(text)
-    return found if isinstance(found, EventKind) else None
+    return found if isinstance(found, KernelEventKind) else None

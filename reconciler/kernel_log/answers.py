@@ -8,10 +8,10 @@ from reconciler.errors import OperationFailed
 from reconciler.kernel_log import console, records
 from reconciler.kernel_log.console import dropped_messages, dropped_notice, last_boot, parse_console
 from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.loss import Reading, since_revert, why_lost
+from reconciler.kernel_log.loss import BufferReading, since_revert, why_lost
 from reconciler.kernel_log.marker import after_marker, marked_at_s
 from reconciler.kernel_log.records import parse_kmsg
-from reconciler.kernel_log.report import Origin, first_bad_event, joined, report
+from reconciler.kernel_log.report import ReportSource, first_bad_event, joined, report
 from reconciler.model.kernel_log import (
     ConsoleResult,
     DmesgLine,
@@ -39,7 +39,7 @@ class Shown:
     whole: bool
 
 
-def of_buffer(buffer: bytes, origin: Origin, marker: str | None, filter_level: FilterLevel) -> Iterator[Part]:
+def of_buffer(buffer: bytes, origin: ReportSource, marker: str | None, filter_level: FilterLevel) -> Iterator[Part]:
     """What the kernel's buffer tells since the marker; nothing at all where that is not in it."""
     lines: Sequence[LogLine] | None = parse_kmsg(buffer)
     assert lines is not None
@@ -65,15 +65,15 @@ def of_console(shown: Shown, cause: str, marker: str | None, filter_level: Filte
     else:
         state, message = MarkerState.NOT_ASKED, message if whole else f"{message}; {_ROTATED}"
     said = last_boot(lines) if since is None else since
-    yield from _console_parts(said, Origin(LogSource.CONSOLE, None, state, message), filter_level)
+    yield from _console_parts(said, ReportSource(LogSource.CONSOLE, None, state, message), filter_level)
 
 
 def of_both(
     shown: Shown | None,
     trouble: str,
     buffer: bytes,
-    reading: Reading,
-    origin: Origin,
+    reading: BufferReading,
+    origin: ReportSource,
     marker: str,
     imprecision: str,
     filter_level: FilterLevel,
@@ -167,7 +167,7 @@ def _parts(answer: DmesgResult) -> Iterator[Part]:
         yield answer.lines[start : start + _LINES_OF_A_PART]
 
 
-def _console_parts(lines: Sequence[LogLine], origin: Origin, filter_level: FilterLevel) -> Iterator[Part]:
+def _console_parts(lines: Sequence[LogLine], origin: ReportSource, filter_level: FilterLevel) -> Iterator[Part]:
     origin = replace(origin, message=_also(origin.message, dropped_notice(lines)))
     return _parts(report(lines, origin, filter_level=filter_level))
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from reconciler.kernel_log.announcements import announcement, tells_of_hang
-from reconciler.kernel_log.kinds import OOPSES, EventKind
+from reconciler.kernel_log.kinds import OOPSES, KernelEventKind
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
 
@@ -28,15 +28,17 @@ _TASK = "INFO: task "
 _COMM_LINES = 15
 """A task's name has at most 15 characters, each of which may end a line (TASK_COMM_LEN)."""
 
-_FENCED = frozenset({EventKind.KASAN, EventKind.KFENCE, EventKind.KMSAN, EventKind.UBSAN, EventKind.KCSAN})
-_ENDED = frozenset({*OOPSES, EventKind.WARN, EventKind.PANIC, EventKind.UBSAN})
+_FENCED = frozenset(
+    {KernelEventKind.KASAN, KernelEventKind.KFENCE, KernelEventKind.KMSAN, KernelEventKind.UBSAN, KernelEventKind.KCSAN}
+)
+_ENDED = frozenset({*OOPSES, KernelEventKind.WARN, KernelEventKind.PANIC, KernelEventKind.UBSAN})
 """Events that the kernel ends with a line of their own; all others end with the last line of their trace."""
 _MORE_OF = {
-    EventKind.RCU_STALL: frozenset({EventKind.RCU_STALL}),
-    EventKind.SLAB: frozenset({EventKind.SLAB}),
-    EventKind.KASAN: frozenset({EventKind.SLAB}),
-    EventKind.MEMORY_LEAK: frozenset({EventKind.MEMORY_LEAK}),
-    **dict.fromkeys(OOPSES, frozenset({*OOPSES, EventKind.KASAN})),
+    KernelEventKind.RCU_STALL: frozenset({KernelEventKind.RCU_STALL}),
+    KernelEventKind.SLAB: frozenset({KernelEventKind.SLAB}),
+    KernelEventKind.KASAN: frozenset({KernelEventKind.SLAB}),
+    KernelEventKind.MEMORY_LEAK: frozenset({KernelEventKind.MEMORY_LEAK}),
+    **dict.fromkeys(OOPSES, frozenset({*OOPSES, KernelEventKind.KASAN})),
 }
 """Announcements that only say more of the event that is open."""
 
@@ -48,7 +50,7 @@ class Event:
     `members` are the lines that are shown with it, of `count` in all; one that is not `shown` has none.
     """
 
-    kind: EventKind
+    kind: KernelEventKind
     head: int
     shown: bool = True
     count: int = 0
@@ -60,7 +62,7 @@ class Event:
         return max(0, self.count - EVENT_LINES_LIMIT)
 
 
-class Found:
+class FoundEvents:
     """What is bad in a log: of very many events the first ones with their lines, and of all of them the kinds.
 
     `kinds` has those of all events in order, `kind_of_line` for each line that of the event that it belongs to, and
@@ -69,12 +71,12 @@ class Found:
 
     def __init__(self, line_count: int, limit: int) -> None:
         self.events: list[Event] = []
-        self.kinds: list[EventKind] = []
-        self.kind_of_line: list[EventKind | None] = [None] * line_count
+        self.kinds: list[KernelEventKind] = []
+        self.kind_of_line: list[KernelEventKind | None] = [None] * line_count
         self.lines_left_out = 0
         self._limit = limit
 
-    def begin(self, kind: EventKind, head: int) -> Event:
+    def begin(self, kind: KernelEventKind, head: int) -> Event:
         """A new event, as yet without lines."""
         event = Event(kind, head, len(self.kinds) < self._limit)
         self.kinds.append(kind)
@@ -94,7 +96,7 @@ class Found:
             self.lines_left_out += 1
 
 
-class _Report:
+class _OpenReport:
     """What one caller is saying: an event, or what may lead to one.
 
     `waiting` are lines that are the event's if its trace goes on after them, `strangers` those of them that no report
@@ -106,7 +108,7 @@ class _Report:
     ended = False
     waiting: tuple[int, ...] = ()
     strangers = 0
-    resumed: "_Report | None" = None
+    resumed: "_OpenReport | None" = None
     lead: tuple[int, ...] = ()
     lead_means = ""
 
@@ -114,7 +116,7 @@ class _Report:
         self.event = event
         self.spoke_us = spoke_us
 
-    def says_more(self, kind: EventKind) -> bool:
+    def says_more(self, kind: KernelEventKind) -> bool:
         """Whether an announcement of that kind is part of the report that is open."""
         return self.event is not None and not self.ended and kind in _MORE_OF.get(self.event.kind, ())
 
@@ -122,21 +124,21 @@ class _Report:
         """Whether a trace that begins now is a warning's, whose announcement is unknown, or lost after its cut."""
         return self.lead_means == "cut" or (self.lead_means == "plain" and len(self.lead) <= _PLAIN_LINES)
 
-    def keep(self, index: int, found: Found) -> None:
+    def keep(self, index: int, found: FoundEvents) -> None:
         assert self.event is not None
         for before in self.waiting:
             found.add(self.event, before)
         self.waiting, self.strangers = (), 0
         found.add(self.event, index)
 
-    def take(self, index: int, text: str, found: Found) -> bool:
+    def take(self, index: int, text: str, found: FoundEvents) -> bool:
         """Whether the report that is open goes on with a line, or may go on after it."""
         assert self.event is not None
         strong = is_strong(text)
         if ends_report(text):
             self.ended = True
         elif strong:
-            self.traced = self.traced or self.event.kind is not EventKind.LOCKDEP
+            self.traced = self.traced or self.event.kind is not KernelEventKind.LOCKDEP
         elif (stranger := not is_weak(text)) or self.ended or self.waiting:
             return self._bear(index, stranger=stranger)
         elif text.startswith("stack backtrace"):
@@ -156,9 +158,9 @@ class _Report:
 
 class _Grouping:
     def __init__(self, lines: Sequence[LogLine], limit: int) -> None:
-        self.found = Found(len(lines), limit)
+        self.found = FoundEvents(len(lines), limit)
         self._lines = lines
-        self._reports: dict[str | None, _Report] = {}
+        self._reports: dict[str | None, _OpenReport] = {}
         self._all_cpus: Event | None = None
 
     def add(self, index: int, line: LogLine) -> None:
@@ -171,7 +173,7 @@ class _Grouping:
         if report is not None and self._paused(report, line):
             self._close(line.caller)
             report = None
-        if isinstance(means, EventKind):
+        if isinstance(means, KernelEventKind):
             self._announce(index, line, means, report)
         elif means is not None:
             self._lead(index, line, means, report)
@@ -191,7 +193,7 @@ class _Grouping:
             report = report.resumed
         return report is None or report.event is not first
 
-    def _over_lines(self, index: int, line: LogLine) -> EventKind | str | None:
+    def _over_lines(self, index: int, line: LogLine) -> KernelEventKind | str | None:
         """What a record announces whose task has a name of several lines: they have one time, caller and number.
 
         No line is looked at for two announcements, so that no log costs more than its length.
@@ -205,31 +207,31 @@ class _Grouping:
                 return announcement(text)
         return None
 
-    def _paused(self, report: _Report, line: LogLine) -> bool:
+    def _paused(self, report: _OpenReport, line: LogLine) -> bool:
         before_us, report.spoke_us = report.spoke_us, line.timestamp_us
         return before_us is not None and line.timestamp_us is not None and line.timestamp_us > before_us + _PAUSE_US
 
-    def _announce(self, index: int, line: LogLine, kind: EventKind, report: _Report | None) -> None:
+    def _announce(self, index: int, line: LogLine, kind: KernelEventKind, report: _OpenReport | None) -> None:
         if report is not None and report.says_more(kind):
             report.keep(index, self.found)
             return
         opened = self._open(kind, index, line, report)
         opened.fenced = report is not None and report.lead_means == "fence" and kind in _FENCED
 
-    def _open(self, kind: EventKind, head: int, line: LogLine, before: _Report | None) -> _Report:
+    def _open(self, kind: KernelEventKind, head: int, line: LogLine, before: _OpenReport | None) -> _OpenReport:
         """A new event in place of what its caller said before, which may have led to it."""
         self._ended(before)
         event = self.found.begin(kind, head)
-        report = self._reports[line.caller] = _Report(line.timestamp_us, event)
+        report = self._reports[line.caller] = _OpenReport(line.timestamp_us, event)
         for index in before.lead if before is not None else ():
             self.found.add(event, index)
         if before is None or head not in before.lead:
             self.found.add(event, head)
-        if kind is EventKind.PANIC:
+        if kind is KernelEventKind.PANIC:
             self._all_cpus = event
         return report
 
-    def _lead(self, index: int, line: LogLine, means: str, report: _Report | None) -> None:
+    def _lead(self, index: int, line: LogLine, means: str, report: _OpenReport | None) -> None:
         event = None if report is None else report.event
         if means == "fence" and report is not None and event is not None and event.kind in _FENCED:
             report.keep(index, self.found)
@@ -238,11 +240,11 @@ class _Grouping:
             self._follow(index, line, report)
         else:
             self._ended(report)
-            lead = self._reports[line.caller] = _Report(line.timestamp_us)
+            lead = self._reports[line.caller] = _OpenReport(line.timestamp_us)
             lead.lead, lead.lead_means = (index,), means
             lead.resumed = report if means == "fence" and event is not None else None
 
-    def _follow(self, index: int, line: LogLine, report: _Report) -> None:
+    def _follow(self, index: int, line: LogLine, report: _OpenReport) -> None:
         if report.event is not None:
             if line.text.startswith("Sending NMI "):
                 self._all_cpus = report.event
@@ -250,7 +252,7 @@ class _Grouping:
                 self._close(line.caller)
         elif report.tells_of_warning() and begins_dump(line.text):
             head = report.lead[1] if len(report.lead) > 1 and report.lead_means == "cut" else report.lead[0]
-            self._open(EventKind.WARN, head, line, report).keep(index, self.found)
+            self._open(KernelEventKind.WARN, head, line, report).keep(index, self.found)
         elif report.resumed is not None and is_strong(line.text):
             self._resume(index, line, report, report.resumed)
         elif len(report.lead) < _LEAD_LIMIT:
@@ -258,7 +260,7 @@ class _Grouping:
         else:
             self._close(line.caller)
 
-    def _resume(self, index: int, line: LogLine, lead: _Report, report: _Report) -> None:
+    def _resume(self, index: int, line: LogLine, lead: _OpenReport, report: _OpenReport) -> None:
         """The rule stood in the middle of a report (lockdep.c, debug_show_all_locks), whose trace goes on."""
         self._reports[line.caller] = report
         report.spoke_us = line.timestamp_us
@@ -269,7 +271,7 @@ class _Grouping:
     def _close(self, caller: str | None) -> None:
         self._ended(self._reports.pop(caller, None))
 
-    def _ended(self, report: _Report | None) -> None:
+    def _ended(self, report: _OpenReport | None) -> None:
         if report is not None and report.event is self._all_cpus:
             self._all_cpus = None
 
@@ -278,7 +280,7 @@ def _same_record(line: LogLine, other: LogLine) -> bool:
     return (line.timestamp_us, line.caller, line.sequence) == (other.timestamp_us, other.caller, other.sequence)
 
 
-def find_all(lines: Sequence[LogLine], limit: int) -> Found:
+def find_all(lines: Sequence[LogLine], limit: int) -> FoundEvents:
     """What is bad among the lines. Lines that are not the kernel's belong to no event."""
     grouping = _Grouping(lines, limit)
     for index, line in enumerate(lines):

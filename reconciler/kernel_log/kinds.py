@@ -14,7 +14,7 @@ class Classification(StrEnum):
     NORMAL = "normal"
 
 
-class EventKind(StrEnum):
+class KernelEventKind(StrEnum):
     """What happened, finer than the contract's word."""
 
     PANIC = "panic"
@@ -39,22 +39,30 @@ class EventKind(StrEnum):
 
 
 CLASSIFICATIONS = {
-    EventKind.PANIC: Classification.PANIC,
-    EventKind.NULL_POINTER: Classification.OOPS,
-    EventKind.OOPS: Classification.OOPS,
-    EventKind.BUG_ON: Classification.OOPS,
-    EventKind.KASAN: Classification.KASAN,
-    EventKind.KFENCE: Classification.KASAN,
-    EventKind.KMSAN: Classification.KASAN,
-    EventKind.UBSAN: Classification.UBSAN,
+    KernelEventKind.PANIC: Classification.PANIC,
+    KernelEventKind.NULL_POINTER: Classification.OOPS,
+    KernelEventKind.OOPS: Classification.OOPS,
+    KernelEventKind.BUG_ON: Classification.OOPS,
+    KernelEventKind.KASAN: Classification.KASAN,
+    KernelEventKind.KFENCE: Classification.KASAN,
+    KernelEventKind.KMSAN: Classification.KASAN,
+    KernelEventKind.UBSAN: Classification.UBSAN,
 }
 """All others are `warn`."""
 
-OOPSES = frozenset({EventKind.NULL_POINTER, EventKind.OOPS, EventKind.BUG_ON})
-WARNINGS = frozenset({EventKind.WARN, EventKind.LOCKDEP, EventKind.KCSAN, EventKind.UBSAN, EventKind.MEMORY_LEAK})
+OOPSES = frozenset({KernelEventKind.NULL_POINTER, KernelEventKind.OOPS, KernelEventKind.BUG_ON})
+WARNINGS = frozenset(
+    {
+        KernelEventKind.WARN,
+        KernelEventKind.LOCKDEP,
+        KernelEventKind.KCSAN,
+        KernelEventKind.UBSAN,
+        KernelEventKind.MEMORY_LEAK,
+    }
+)
 """What the kernel goes on after as if nothing had been; everything else counts as an error."""
 
 
-def classification_of(kind: EventKind) -> Classification:
+def classification_of(kind: KernelEventKind) -> Classification:
     """The contract's word for a kind of event."""
     return CLASSIFICATIONS.get(kind, Classification.WARN)

@@ -11,7 +11,7 @@ _DRIFT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class BufferReading:
     """When a buffer was read and what was known then; times are seconds since 1970 by the host's clock.
 
     `resumed_at_s` is when the node's memory was last put back, None where it never was; it went on a moment later.
@@ -36,7 +36,7 @@ class Reading:
         return self._booted_at_s > marked_at_s + CLOCK_SLACK_S
 
 
-def why_lost(marked_at_s: float, reading: Reading, *, shown: bool) -> MarkerState:
+def why_lost(marked_at_s: float, reading: BufferReading, *, shown: bool) -> MarkerState:
     """Why a marker is not in the buffer; `NOT_FOUND` where it should be there, had it ever been written.
 
     `shown` says that the node's console has it. Then an earlier boot took it, where the buffer is whole, whatever the
@@ -51,7 +51,7 @@ def why_lost(marked_at_s: float, reading: Reading, *, shown: bool) -> MarkerStat
     return MarkerState.NEW_BOOT if shown else MarkerState.NOT_FOUND
 
 
-def since_revert(lines: Sequence[LogLine], reading: Reading) -> list[LogLine]:
+def since_revert(lines: Sequence[LogLine], reading: BufferReading) -> list[LogLine]:
     """What the kernel said after it went on from memory, and before it what fits into the moment it stood still."""
     assert reading.resumed_at_s is not None
     uptime_then_s = reading.uptime_s - (reading.read_at_s - reading.resumed_at_s)

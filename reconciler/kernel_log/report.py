@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from reconciler.kernel_log.events import Event, Found, find_all, first_event
-from reconciler.kernel_log.kinds import OOPSES, WARNINGS, Classification, EventKind, classification_of
+from reconciler.kernel_log.events import Event, FoundEvents, find_all, first_event
+from reconciler.kernel_log.kinds import OOPSES, WARNINGS, Classification, KernelEventKind, classification_of
 from reconciler.kernel_log.line import ERR, LEVELS, WARNING, LogLine
 from reconciler.kernel_log.marker import is_marker
 from reconciler.kernel_log.traces import is_strong
@@ -23,7 +23,7 @@ EVENTS_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ReportSource:
     """Where the lines of a report come from, and what became of the marker."""
 
     source: LogSource
@@ -32,7 +32,7 @@ class Origin:
     message: str | None = None
 
 
-def report(lines: Sequence[LogLine], origin: Origin, *, filter_level: FilterLevel = "all") -> DmesgResult:
+def report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: FilterLevel = "all") -> DmesgResult:
     """What is said of one node: of very many lines the newest ones, of very many events the first ones."""
     found = find_all(lines, EVENTS_LIMIT)
     classes = _classes(lines, found)
@@ -42,7 +42,7 @@ def report(lines: Sequence[LogLine], origin: Origin, *, filter_level: FilterLeve
     return DmesgResult(
         lines=tuple(_dmesg_line(lines[index], classes[index]) for index in kept),
         oops_detected=not OOPSES.isdisjoint(found.kinds),
-        panic_detected=EventKind.PANIC in found.kinds,
+        panic_detected=KernelEventKind.PANIC in found.kinds,
         warning_count=warnings,
         error_count=errors,
         events=tuple(_kernel_event(lines, event) for event in found.events),
@@ -66,7 +66,7 @@ def joined(console: Sequence[LogLine], kmsg: Sequence[LogLine]) -> list[LogLine]
     return [*(line for line in console if line.kernel and (line.timestamp_us, line.text) not in known), *kmsg]
 
 
-def _classes(lines: Sequence[LogLine], found: Found) -> list[Classification | None]:
+def _classes(lines: Sequence[LogLine], found: FoundEvents) -> list[Classification | None]:
     return [
         classification_of(kind) if kind is not None else Classification.NORMAL if line.kernel or line.facility else None
         for line, kind in zip(lines, found.kind_of_line, strict=True)
@@ -103,7 +103,7 @@ def _passes(line: LogLine, classified: Classification | None, highest: int) -> b
     return line.level is None or line.level <= highest
 
 
-def _counts(lines: Sequence[LogLine], found: Found, classes: Sequence[Classification | None]) -> tuple[int, int]:
+def _counts(lines: Sequence[LogLine], found: FoundEvents, classes: Sequence[Classification | None]) -> tuple[int, int]:
     """Warnings and errors. A stack frame is neither, also where the kernel prints a trace without an event."""
     levels = [
         line.level

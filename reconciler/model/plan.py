@@ -32,7 +32,7 @@ class Stage(IntEnum):
     REMOVE_NETWORK = 15
 
 
-class Change(StrEnum):
+class ChangeKind(StrEnum):
     """What happens to the resource, as a plan prints it."""
 
     CREATE = "+"
@@ -65,7 +65,7 @@ class _Action:
 
     node: str | None = None
     reason: str
-    change: Change = Change.UPDATE
+    change: ChangeKind = ChangeKind.UPDATE
     disruption: Disruption = Disruption.NONE
 
 
@@ -285,7 +285,7 @@ class LinkChange:
     """What becomes of the packets to one node, in words."""
 
     reason: str
-    change: Change
+    change: ChangeKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from reconciler.model.document import ClusterDocument, Domain, Layer, Network, N
 from reconciler.model.names import parse_layer_name
 from reconciler.model.plan import (
     AttachDisk,
-    Change,
+    ChangeKind,
     CreateLayer,
     CreateNetwork,
     DefineDomain,
@@ -62,7 +62,7 @@ def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterat
         yield _make_network(name, have, want, in_the_way)
         extra = [other for other in extra if other not in in_the_way]
     for name in extra:
-        yield DeleteNetwork(name=name, reason="no longer desired", change=Change.DELETE)
+        yield DeleteNetwork(name=name, reason="no longer desired", change=ChangeKind.DELETE)
 
 
 def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -71,7 +71,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
         have = observed.layers.get(path)
         if have is None:
             yield CreateLayer(
-                node=want.node, path=Path(path), layer=want, reason="not created yet", change=Change.CREATE
+                node=want.node, path=Path(path), layer=want, reason="not created yet", change=ChangeKind.CREATE
             )
         elif isinstance(have, Layer) and have.misplaced and not want.misplaced:
             yield _misplaced(path, have, want)
@@ -103,7 +103,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
             node=have.node,
             path=Path(path),
             reason="no longer desired",
-            change=Change.DELETE,
+            change=ChangeKind.DELETE,
             disruption=Disruption.DATA_LOSS if holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
         )
 
@@ -130,7 +130,7 @@ def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
     for node, want in known(desired.seeds):
         have = observed.seeds.get(node)
         if have is None:
-            yield WriteSeed(node=node, digest=want.digest, reason="not created yet", change=Change.CREATE)
+            yield WriteSeed(node=node, digest=want.digest, reason="not created yet", change=ChangeKind.CREATE)
         elif not isinstance(have, Unknown) and have != want:
             yield WriteSeed(
                 node=node,
@@ -140,7 +140,7 @@ def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
                 disruption=Disruption.LIVE,
             )
     for node in known_extra(desired.seeds, observed.seeds):
-        yield DeleteSeed(node=node, reason="no longer desired", change=Change.DELETE)
+        yield DeleteSeed(node=node, reason="no longer desired", change=ChangeKind.DELETE)
 
 
 def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -152,12 +152,14 @@ def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterato
         carried_out = _epochs_to_write(desired, observed, node)
         if have is None:
             yield DefineDomain(
-                node=node, domain=want, carried_out=carried_out, reason="not defined yet", change=Change.CREATE
+                node=node, domain=want, carried_out=carried_out, reason="not defined yet", change=ChangeKind.CREATE
             )
         elif have != want:
             yield from _redefine(node, have, want, stays_up(desired, observed, node), carried_out)
     for node in known_extra(desired.domains, observed.domains):
-        yield UndefineDomain(node=node, reason="no longer desired", change=Change.DELETE, disruption=Disruption.REMOVE)
+        yield UndefineDomain(
+            node=node, reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.REMOVE
+        )
 
 
 def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -184,7 +186,9 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
 def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
     """Take the requested snapshots, the oldest request first; delete those that are no longer desired."""
     for name in [*known_extra(desired.snapshots, observed.snapshots), *_damaged_extra(desired, observed)]:
-        yield DeleteSnapshot(name=name, reason="no longer desired", change=Change.DELETE, disruption=Disruption.LIVE)
+        yield DeleteSnapshot(
+            name=name, reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.LIVE
+        )
     missing = [(want.request, name, want) for name, want in known(desired.snapshots) if name not in observed.snapshots]
     if not missing:
         return
@@ -195,7 +199,7 @@ def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Itera
         domains={node: domain for node, domain in known(observed.domains) if node in desired.domains},
         power={node: _power_in_snapshot(power) for node, power in known(observed.power) if node in desired.domains},
         reason="requested, not taken yet",
-        change=Change.CREATE,
+        change=ChangeKind.CREATE,
         disruption=Disruption.LIVE,
     )
 
@@ -224,7 +228,7 @@ def _make_network(name: str, have: Network | None, want: Network, in_the_way: tu
         network=want,
         replaces=replaces,
         reason=in_words(changes) or place,
-        change=Change.CREATE if have is None else Change.UPDATE,
+        change=ChangeKind.CREATE if have is None else ChangeKind.UPDATE,
         disruption=Disruption.LIVE if replaces else Disruption.NONE,
     )
 

@@ -10,7 +10,7 @@ from reconciler.faults.compile import same_inbound
 from reconciler.faults.explain import impairment_in_words
 from reconciler.model.document import PULLED, ClusterDocument, NodeLinks, Power, PowerState, Unknown
 from reconciler.model.links import Inbound, Link
-from reconciler.model.plan import Change, Disruption, HealLinks, LinkChange, ResumeMemory, SetLinks, Start
+from reconciler.model.plan import ChangeKind, Disruption, HealLinks, LinkChange, ResumeMemory, SetLinks, Start
 
 Links = Mapping[str, NodeLinks]
 
@@ -56,7 +56,7 @@ def plan_links(
         )
     else:
         yield HealLinks(
-            changes=changes, reason=_all_in_words(changes), change=Change.DELETE, disruption=Disruption.LIVE
+            changes=changes, reason=_all_in_words(changes), change=ChangeKind.DELETE, disruption=Disruption.LIVE
         )
 
 
@@ -91,8 +91,8 @@ def _change(have: Inbound, want: Inbound) -> LinkChange:
     causes = want.causes if isinstance(want, NodeLinks) else {}
     parts = [*_arriving(have, want, causes), *_leaving(have, want)]
     nothing = Inbound()
-    kind = Change.CREATE if same_inbound(have, nothing) else Change.UPDATE
-    return LinkChange(reason="; ".join(parts), change=Change.DELETE if same_inbound(want, nothing) else kind)
+    kind = ChangeKind.CREATE if same_inbound(have, nothing) else ChangeKind.UPDATE
+    return LinkChange(reason="; ".join(parts), change=ChangeKind.DELETE if same_inbound(want, nothing) else kind)
 
 
 def _arriving(have: Inbound, want: Inbound, causes: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from reconciler.model.links import touched_nodes
 from reconciler.model.plan import (
     Action,
     AttachDisk,
-    Change,
+    ChangeKind,
     CreateLayer,
     CutPower,
     DefineDomain,
@@ -122,7 +122,7 @@ def _is_elsewhere(step: Step, observed: ClusterDocument) -> bool:
 def _sweep(observed: ClusterDocument) -> tuple[Action, ...]:
     """Clear away an interrupted snapshot before anything else: it has paused nodes."""
     return tuple(
-        SweepSnapshot(name=name, reason="taking it was interrupted", change=Change.DELETE)
+        SweepSnapshot(name=name, reason="taking it was interrupted", change=ChangeKind.DELETE)
         for name, snapshot in known(observed.snapshots)
         if snapshot.half_made
     )

@@ -14,7 +14,7 @@ from reconciler.model.omission import Abridgeable
 from reconciler.model.plan import (
     Action,
     AttachDisk,
-    Change,
+    ChangeKind,
     CreateLayer,
     CreateNetwork,
     CutPower,
@@ -53,7 +53,11 @@ if TYPE_CHECKING:  # the models are read by front ends that must start before li
 
 ChangeName = Literal["create", "update", "delete"]
 MemoryFate = Literal["kept", "lost"]
-_CHANGE_NAMES: dict[Change, ChangeName] = {Change.CREATE: "create", Change.UPDATE: "update", Change.DELETE: "delete"}
+_CHANGE_NAMES: dict[ChangeKind, ChangeName] = {
+    ChangeKind.CREATE: "create",
+    ChangeKind.UPDATE: "update",
+    ChangeKind.DELETE: "delete",
+}
 
 _NODE_RESOURCES: dict[type[Action], str] = {
     WriteSeed: "seed",

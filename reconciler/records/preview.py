@@ -10,7 +10,7 @@ from reconciler.records.plan_hash import plan_hash
 from reconciler.store.patch import Patch, difference
 
 if TYPE_CHECKING:
-    from reconciler.controller.findings import Difference
+    from reconciler.controller.findings import PlannedDifference
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Preview:
 
     before: ClusterRecord | None
     after: ClusterRecord
-    difference: "Difference"
+    difference: "PlannedDifference"
     drift: Plan = field(default_factory=Plan)
 
     @property

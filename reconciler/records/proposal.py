@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.controller.controller import as_error
-from reconciler.controller.findings import Difference
+from reconciler.controller.findings import PlannedDifference
 from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.plan import DefineDomain, Disruption, Plan
@@ -60,7 +60,7 @@ async def thought_through(
 
 
 def _with_consequences(
-    before: ClusterRecord | None, after: ClusterRecord, found: Difference, state_dir: Path
+    before: ClusterRecord | None, after: ClusterRecord, found: PlannedDifference, state_dir: Path
 ) -> ClusterRecord:
     if before is None:
         kept = adoption.on_disks_of_a_lost_store(after, found.observed, state_dir)
@@ -69,7 +69,7 @@ def _with_consequences(
     return intent.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
 
 
-def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: Difference) -> ClusterRecord:
+def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: PlannedDifference) -> ClusterRecord:
     """What stands still runs on, boots, or is started though it would stay off by itself."""
     way, observed = way_back(found.plan, found.observed), found.observed
     after = intent.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from reconciler.source.decoding import Unparsable, decode
-from reconciler.source.problems import Location, Mark, Problem, in_order, shown, yaml_path
+from reconciler.source.problems import Location, Position, Problem, in_order, shown, yaml_path
 from reconciler.source.scalars import Ambiguous, Scalar, read_octal, read_plain
 from reconciler.source.tree import NODE_SIZE, START, Doubt, SourceDocument, SourceNode
 
@@ -51,13 +51,13 @@ def parse_source(content: bytes, takes_octal: Callable[[Location], bool] = lambd
 class _Frame:
     """A collection that is being read; in a mapping, `key` is the key whose value comes next."""
 
-    mark: Mark
+    mark: Position
     anchor: str | None
     is_mapping: bool
     location: Location
     children: dict[str | int, SourceNode] = field(default_factory=dict)
-    key_marks: dict[str, Mark] = field(default_factory=dict)
-    merges: list[tuple[Mark, SourceNode]] = field(default_factory=list)
+    key_marks: dict[str, Position] = field(default_factory=dict)
+    merges: list[tuple[Position, SourceNode]] = field(default_factory=list)
     expects_key: bool = True
     key: str | None = None
     merging: bool = False
@@ -132,7 +132,7 @@ class _Composer:
         else:
             self._add(SourceNode(self._quoted(event, mark), mark, size=size), event.anchor)
 
-    def _plain(self, text: str, mark: Mark) -> tuple[Scalar, Doubt | None]:
+    def _plain(self, text: str, mark: Position) -> tuple[Scalar, Doubt | None]:
         try:
             return read_plain(text), None
         except Ambiguous as trap:
@@ -148,14 +148,14 @@ class _Composer:
         if node.doubt is not None and not self._takes_octal(location):
             self._say(node.doubt.mark, node.doubt.message, location)
 
-    def _quoted(self, event: Any, mark: Mark) -> str:
+    def _quoted(self, event: Any, mark: Position) -> str:
         if event.tag not in _SCALAR_TAGS:
             self._say(mark, _unsupported(event.tag))
         if _SURROGATE.search(event.value):
             self._say(mark, "holds half of a UTF-16 surrogate pair (write the character itself)")
         return _SURROGATE.sub("?", event.value)
 
-    def _read_key(self, event: Any, mark: Mark) -> None:
+    def _read_key(self, event: Any, mark: Position) -> None:
         frame = self._frames[-1]
         frame.expects_key, frame.key, self._key_mark = False, None, mark
         plain = bool(event.implicit[0])
@@ -205,7 +205,7 @@ class _Composer:
             self._merge(frame, source, mark)
         self._add(frame.finished(), frame.anchor)
 
-    def _merge(self, frame: _Frame, source: SourceNode, mark: Mark) -> None:
+    def _merge(self, frame: _Frame, source: SourceNode, mark: Position) -> None:
         parts = list(source.children.values()) if isinstance(source.value, list) else [source]
         for part in parts:
             if not isinstance(part.value, dict):
@@ -245,11 +245,11 @@ class _Composer:
             return (*frame.location, len(frame.children))
         return frame.location if frame.key is None else (*frame.location, frame.key)
 
-    def _say(self, mark: Mark, message: str, location: Location | None = None) -> None:
+    def _say(self, mark: Position, message: str, location: Location | None = None) -> None:
         path = yaml_path(self._location() if location is None else location)
         self._problems.append(Problem(path, mark.line, mark.column, message))
 
-    def _count(self, size: int, mark: Mark) -> None:
+    def _count(self, size: int, mark: Position) -> None:
         self._size += size
         if self._size > MAX_EXPANDED_SIZE:
             message = (
@@ -272,13 +272,13 @@ def _value_or_none(text: str) -> Scalar:
         return None
 
 
-def _mark_of(event: Any) -> Mark:
-    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+def _mark_of(event: Any) -> Position:
+    return Position(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Unparsable:
     place = error.problem_mark or error.context_mark
-    mark = Mark(place.line + 1, place.column + 1) if place else START
+    mark = Position(place.line + 1, place.column + 1) if place else START
     lines = text.splitlines()
     if mark.line <= len(lines) and lines[mark.line - 1][: mark.column].lstrip(" ").startswith("\t"):
         return Unparsable(mark, "a tab is used for indentation (YAML allows only spaces)", plain=True)

@@ -2,7 +2,7 @@
 
 import re
 
-from reconciler.source.problems import Location, Mark, Problem, yaml_path
+from reconciler.source.problems import Location, Position, Problem, yaml_path
 from reconciler.source.tree import START
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -14,7 +14,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uf
 class Unparsable(Exception):
     """The text cannot be read to its end; `problem` says where and why."""
 
-    def __init__(self, mark: Mark, message: str, location: Location = (), *, plain: bool = False) -> None:
+    def __init__(self, mark: Position, message: str, location: Location = (), *, plain: bool = False) -> None:
         super().__init__(message)
         self.problem = Problem(yaml_path(location), mark.line, mark.column, message, plain=plain)
 
@@ -29,10 +29,10 @@ def decode(content: bytes) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start]
-        mark = Mark(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        mark = Position(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
         raise Unparsable(mark, f"byte 0x{content[error.start]:02x} is not UTF-8 (save the file as UTF-8)") from error
     if match := _FORBIDDEN.search(text):
         start = match.start()
-        mark = Mark(text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+        mark = Position(text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
         raise Unparsable(mark, f"the control character U+{ord(match[0]):04X} is not allowed in YAML (remove it)")
     return text

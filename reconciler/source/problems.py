@@ -16,7 +16,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Mark:
+class Position:
     """A position in a file; both numbers count from 1."""
 
     line: int

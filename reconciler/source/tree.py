@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.source.problems import Finding, Location, Mark, Problem, yaml_path
+from reconciler.source.problems import Finding, Location, Position, Problem, yaml_path
 
 NODE_SIZE = 16  # what a value counts beside its characters
-START = Mark(1, 1)
+START = Position(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A number that two versions of YAML read in two ways: where it is written, and the message with its remedy."""
 
-    mark: Mark
+    mark: Position
     message: str
 
 
@@ -26,10 +26,10 @@ class SourceNode:
     """
 
     value: Any
-    mark: Mark
+    mark: Position
     text: str | None = None
     children: Mapping[str | int, "SourceNode"] = field(default_factory=dict)
-    key_marks: Mapping[str, Mark] = field(default_factory=dict)
+    key_marks: Mapping[str, Position] = field(default_factory=dict)
     size: int = NODE_SIZE
     height: int = 1
     doubt: "Doubt | None" = None
@@ -42,7 +42,7 @@ class SourceDocument:
     root: SourceNode | None
     problems: tuple[Problem, ...] = ()
 
-    def mark(self, location: Location, *, of_key: bool = False) -> Mark:
+    def mark(self, location: Location, *, of_key: bool = False) -> Position:
         """The position of the value (or key) at `location`, or of what is nearest above it."""
         node, mark = self.root, START
         for depth, part in enumerate(location, start=1):

@@ -41,7 +41,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClusterEntry:
     """How a cluster stands in the store at one moment: what is wanted, what was said last, and the last request.
 
     `request` is the number of the last look that was asked for; 0 where there was none.
@@ -59,7 +59,7 @@ class Damage(StrEnum):
     STATUS = "status"
 
 
-class Watch(Protocol):
+class ChangeWaiter(Protocol):
     """One waiter's place in the changes of a store: each loop that waits has its own."""
 
     async def wait(self, *, timeout_s: float) -> bool:
@@ -124,7 +124,7 @@ class Store(Protocol):
         """Write the controller's word on a cluster; ignored where the cluster has no record any more."""
         ...
 
-    async def standing(self, cluster_name: str) -> Standing | None:
+    async def standing(self, cluster_name: str) -> ClusterEntry | None:
         """All that a round begins with, or None where the cluster has no record."""
         ...
 
@@ -149,13 +149,13 @@ class Store(Protocol):
         ...
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:
-        """`Watch.wait` on the one watch that this object has from its first use on.
+        """`ChangeWaiter.wait` on the one watch that this object has from its first use on.
 
         For a program with a single waiting loop; where several loops share a store, each takes `watch()`.
         """
         ...
 
-    async def watch(self) -> Watch:
+    async def watch(self) -> ChangeWaiter:
         """A place in the changes of this store, from now on."""
         ...
 

@@ -21,8 +21,8 @@ from reconciler.store import tables
 from reconciler.store.database import DatabaseThread, transaction
 from reconciler.store.documents import StoredRecord, as_stored, document_of, loaded, parsed, record_of
 from reconciler.store.patch import Patch, difference
-from reconciler.store.protocol import Damage, Demand, HistoryEntry, Standing
-from reconciler.store.watch import ChangeFeed, Watch, count_change
+from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
+from reconciler.store.watch import ChangeFeed, ChangeFeedWaiter, count_change
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class SqliteStore:
         self._writes = DatabaseThread(file, "write")
         self._polls = DatabaseThread(file, "poll")
         self._feed = ChangeFeed(self._reads, self._polls)
-        self._own_watch: Watch | None = None
+        self._own_watch: ChangeFeedWaiter | None = None
         self._last = _LastRecords()
 
     async def __aenter__(self) -> Self:
@@ -87,7 +87,7 @@ class SqliteStore:
         document = status.model_dump_json()
         await self._write(lambda connection: _put_status(connection, status.cluster_name, document))
 
-    async def standing(self, cluster_name: str) -> Standing | None:
+    async def standing(self, cluster_name: str) -> ClusterEntry | None:
         return await self._read(lambda connection: _standing(connection, cluster_name, self._last))
 
     async def demands(self) -> dict[str, Demand]:
@@ -109,15 +109,15 @@ class SqliteStore:
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         return await (await self._begun()).wait(timeout_s=timeout_s)
 
-    async def watch(self) -> Watch:
-        return Watch(self._feed, await self._feed.revision())
+    async def watch(self) -> ChangeFeedWaiter:
+        return ChangeFeedWaiter(self._feed, await self._feed.revision())
 
     async def close(self) -> None:
         await self._feed.close()
         for thread in (self._polls, self._writes, self._reads):
             await thread.close()
 
-    async def _begun(self) -> Watch:
+    async def _begun(self) -> ChangeFeedWaiter:
         """The watch of `wait_for_change`, made before the first read so that no later change is missed."""
         if self._own_watch is None:
             watch = await self.watch()
@@ -283,7 +283,7 @@ def _status_of(name: str, text: str | None) -> RecordStatus | None:
     return None if text is None else parsed(RecordStatus, loaded(text, what), what)
 
 
-def _standing(connection: sqlite3.Connection, name: str, last: _LastRecords) -> Standing | None:
+def _standing(connection: sqlite3.Connection, name: str, last: _LastRecords) -> ClusterEntry | None:
     row = connection.execute(
         "SELECT generation, record.document, status.document, coalesce(number, 0) FROM record"
         " LEFT JOIN status USING (cluster_name) LEFT JOIN request USING (cluster_name) WHERE cluster_name = ?",
@@ -293,7 +293,7 @@ def _standing(connection: sqlite3.Connection, name: str, last: _LastRecords) -> 
         last.drop(name)
         return None
     generation, record, status, request = row
-    return Standing(last.of(name, generation, record), _status_of(name, status), request)
+    return ClusterEntry(last.of(name, generation, record), _status_of(name, status), request)
 
 
 def _demands(connection: sqlite3.Connection) -> dict[str, Demand]:

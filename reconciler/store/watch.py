@@ -93,7 +93,7 @@ class ChangeFeed:
             await self._poller
 
 
-class Watch:
+class ChangeFeedWaiter:
     """One waiter's place in the changes: what came since its making, or since its last `wait`, counts."""
 
     def __init__(self, feed: ChangeFeed, seen: int) -> None:

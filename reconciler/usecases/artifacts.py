@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Set
 from pathlib import Path
 
-from reconciler.artifacts.difference import Difference, differences
+from reconciler.artifacts.difference import TreeDifference, differences
 from reconciler.artifacts.entries import Role
 from reconciler.artifacts.git import git_log
 from reconciler.artifacts.library import Library
@@ -98,13 +98,13 @@ class Artifacts:
         )
 
 
-def _named(*parts: Difference) -> set[str]:
+def _named(*parts: TreeDifference) -> set[str]:
     return {path for part in parts for path in (*part.changed, *part.added, *part.removed)}
 
 
-def _without(part: Difference, named: Set[str]) -> Difference:
+def _without(part: TreeDifference, named: Set[str]) -> TreeDifference:
     lists = (tuple(path for path in paths if path not in named) for paths in (part.changed, part.added, part.removed))
-    return Difference(*lists)
+    return TreeDifference(*lists)
 
 
 def _build_type(build_type: str) -> BuildType:

@@ -21,7 +21,7 @@ from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
 from reconciler.artifacts.upload import NodePlace
 from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
-from reconciler.health.standing import Standing, not_running
+from reconciler.health.standing import NodeState, not_running
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import (
     InstallMode,
@@ -161,7 +161,7 @@ class Deployment:
 
     async def _apart(
         self, record: ClusterRecord, targets: list[GuestAddress]
-    ) -> tuple[list[GuestAddress], dict[str, Standing]]:
+    ) -> tuple[list[GuestAddress], dict[str, NodeState]]:
         """Where to go, and which nodes do not run: a login to them would be waited for in vain."""
         try:
             down = await Inspection(self._runtime).not_running(record, [each.node for each in targets])
@@ -172,7 +172,7 @@ class Deployment:
         return [each for each in targets if each.node not in down], down
 
 
-def down_nodes(cluster: str, down: Mapping[str, Standing]) -> dict[str, NodeSync]:
+def down_nodes(cluster: str, down: Mapping[str, NodeState]) -> dict[str, NodeSync]:
     """The answer for nodes that do not run."""
     return {
         node: NodeSync(

@@ -6,13 +6,13 @@ from pydantic import Field
 
 from reconciler.files.roots import DISK_DIR
 from reconciler.host import checks
-from reconciler.host.checks import CheckResult, Place, Repair, Verdict
+from reconciler.host.checks import CheckOutcome, CheckResult, Repair, RequiredDirectory
 from reconciler.model.base import Frozen
 from reconciler.settings import Settings
 from reconciler.together import together
 from reconciler.usecases.images import DEFAULT_TARGET
 
-__all__ = ["CheckResult", "Examination", "Repair", "Verdict", "apply_fixes", "examine", "run_checks"]
+__all__ = ["CheckOutcome", "CheckResult", "Examination", "Repair", "apply_fixes", "examine", "run_checks"]
 
 
 class Examination(Frozen):
@@ -24,12 +24,12 @@ class Examination(Frozen):
     @property
     def failures(self) -> int:
         """How many checks keep clusters from running."""
-        return sum(check.verdict is Verdict.FAILED for check in self.checks)
+        return sum(check.verdict is CheckOutcome.FAILED for check in self.checks)
 
     @property
     def fixable(self) -> int:
         """How many shortcomings have a safe repair."""
-        return sum(check.fixable and check.verdict is not Verdict.OK for check in self.checks)
+        return sum(check.fixable and check.verdict is not CheckOutcome.OK for check in self.checks)
 
 
 async def examine(settings: Settings, *, fix: bool) -> Examination:
@@ -73,16 +73,16 @@ async def apply_fixes(settings: Settings) -> list[Repair]:
     ]
 
 
-def places(settings: Settings) -> list[Place]:
+def places(settings: Settings) -> list[RequiredDirectory]:
     """The directories that these settings and the example topologies name; parents of files included."""
     return [
-        Place(settings.topology_dir, 0o755),
-        Place(settings.ssh_key_path.parent, 0o700),
-        Place(settings.state_dir, 0o700),
-        Place(settings.overlay_dir, 0o755, for_machines=True),
-        Place(DEFAULT_TARGET.parent, 0o755, for_machines=True, written=False),
-        Place(DISK_DIR, 0o755, for_machines=True),
-        Place(settings.artifact_registry.parent, 0o755),
-        Place(settings.artifact_store_dir, 0o755),
-        Place(settings.fault_registry.parent, 0o755),
+        RequiredDirectory(settings.topology_dir, 0o755),
+        RequiredDirectory(settings.ssh_key_path.parent, 0o700),
+        RequiredDirectory(settings.state_dir, 0o700),
+        RequiredDirectory(settings.overlay_dir, 0o755, for_machines=True),
+        RequiredDirectory(DEFAULT_TARGET.parent, 0o755, for_machines=True, written=False),
+        RequiredDirectory(DISK_DIR, 0o755, for_machines=True),
+        RequiredDirectory(settings.artifact_registry.parent, 0o755),
+        RequiredDirectory(settings.artifact_store_dir, 0o755),
+        RequiredDirectory(settings.fault_registry.parent, 0o755),
     ]

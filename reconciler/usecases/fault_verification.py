@@ -44,7 +44,7 @@ class FaultVerification(Frozen):
         return all(link.verdict is not Verdict.MISMATCH for link in self.links)
 
 
-class _Report(Frozen):
+class _NodeReport(Frozen):
     """What one node says, by the other's address: the round trips of its own probes, and whose probes it counted."""
 
     trips: dict[str, tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]]
@@ -75,7 +75,7 @@ class FaultVerifier:
 
     async def _measure(
         self, record: ClusterRecord, nodes: list[str], count: int, delay_s: float
-    ) -> tuple[dict[str, _Report], dict[str, str]]:
+    ) -> tuple[dict[str, _NodeReport], dict[str, str]]:
         """By node what it sent and counted, and for the others why they could not be asked."""
         troubles = dict.fromkeys(await Inspection(self._runtime).not_running(record, nodes), "is not running")
         able = addresses(record, [node for node in nodes if node not in troubles])
@@ -108,12 +108,14 @@ class FaultVerifier:
         return printed
 
 
-def _understood(sent: Mapping[str, str], counted: Mapping[str, str], troubles: dict[str, str]) -> dict[str, _Report]:
+def _understood(
+    sent: Mapping[str, str], counted: Mapping[str, str], troubles: dict[str, str]
+) -> dict[str, _NodeReport]:
     """What each node says; one that says nothing that can be understood is moved to `troubles`."""
     reports = {}
     for node, text in counted.items():
         try:
-            reports[node] = _Report.model_validate_json(f'{{"trips": {sent[node]}, "counted": {text}}}')
+            reports[node] = _NodeReport.model_validate_json(f'{{"trips": {sent[node]}, "counted": {text}}}')
         except ValidationError as error:
             troubles[node] = f"cannot be understood: {error.errors(include_url=False)[0]['msg']}"
     return reports
@@ -122,7 +124,7 @@ def _understood(sent: Mapping[str, str], counted: Mapping[str, str], troubles: d
 def _verdict(
     record: ClusterRecord,
     link: LinkExplanation,
-    measured: Mapping[str, _Report],
+    measured: Mapping[str, _NodeReport],
     troubles: Mapping[str, str],
     probes: int,
 ) -> LinkVerdict:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidArgument, OperationFailed, StoreUnavailable
-from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, Place, Reach, Roots, opened, place_at, real_root
+from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, PlaceToMake, Reach, Roots, opened, place_at, real_root
 from reconciler.store.state_dir import ensure_state_dir
 
 if TYPE_CHECKING:  # a server that starts has no use for what reads the configuration
@@ -83,7 +83,7 @@ def open_source(path: Path, reach: Reach) -> Opened:
         raise InvalidArgument(f"{path} is not there, or may not be read: {error.strerror}") from error
 
 
-def find_place(path: Path, reach: Reach) -> Place:
+def find_place(path: Path, reach: Reach) -> PlaceToMake:
     """Where a caller wants something written. Raises `InvalidArgument` where it is out of reach."""
     try:
         return place_at(path, reach.write)

@@ -13,7 +13,7 @@ from reconciler.health.cluster_conditions import guests_conditions
 from reconciler.health.node_probe import Probe, console_state, probe, silent_state
 from reconciler.health.provisioning import unseen_condition
 from reconciler.health.sign_of_life import Quiet, quiet
-from reconciler.health.standing import DOMAIN_STATES, Standing, no_login, not_running, unlike_wanted, with_life_signs
+from reconciler.health.standing import DOMAIN_STATES, NodeState, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.model import names
 from reconciler.model.document import Domain, Network, Power
 from reconciler.model.record import ClusterRecord, WantedPower
@@ -159,10 +159,10 @@ class Inspection:
         told = await together(*(with_life_signs(record, error, domains.get(node)) for node, error in without.items()))
         return {**failures, **dict(zip(without, told, strict=True))}
 
-    async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, Standing]:
+    async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, NodeState]:
         """Those of `nodes` that do not run, and what they do instead."""
         domains = await self._runtime.libvirt.find_domains(record.cluster_name)
-        found = {name: Standing.of(domains.get(name)) for name in nodes}
+        found = {name: NodeState.of(domains.get(name)) for name in nodes}
         return {name: standing for name, standing in found.items() if standing.state is not DomainState.RUNNING}
 
     async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
@@ -192,7 +192,7 @@ class Inspection:
             domains = await found
         except ClusterError:  # the look says so
             return {}
-        up = [name for name in nodes if Standing.of(domains.get(name)).state is DomainState.RUNNING]
+        up = [name for name in nodes if NodeState.of(domains.get(name)).state is DomainState.RUNNING]
         return await self._asked(record, up)
 
     async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
@@ -269,11 +269,11 @@ def _why_not_asked(look: Look, node: str) -> ClusterError:
     return not_running(look.record.cluster_name, {node: standing})
 
 
-def _standing(look: Look, node: str) -> Standing:
+def _standing(look: Look, node: str) -> NodeState:
     power = look.observed.power.get(node) if look.observed else None
     if not isinstance(power, Power):
-        return Standing(DomainState.UNKNOWN)
-    return Standing(DOMAIN_STATES[power.state], halt_of(power))
+        return NodeState(DomainState.UNKNOWN)
+    return NodeState(DOMAIN_STATES[power.state], halt_of(power))
 
 
 def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:
@@ -284,7 +284,7 @@ def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:
     return SshError(message, node=node, hint="`node_exec` tells more")
 
 
-def _not_whole(cluster: str, down: Mapping[str, Standing]) -> ClusterError:
+def _not_whole(cluster: str, down: Mapping[str, NodeState]) -> ClusterError:
     error = not_running(cluster, down)
     error.hint = f"{error.hint}; `partial` answers for the nodes that run"
     return error

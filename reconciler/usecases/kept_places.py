@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.desired.kept_files import Kept, files_of_record, why_kept
 from reconciler.errors import InvalidArgument, OperationFailed
-from reconciler.files.roots import Place
+from reconciler.files.roots import PlaceToMake
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
 from reconciler.settings import Settings, configuration_paths
@@ -12,7 +12,7 @@ from reconciler.usecases.host_paths import scratch_dir
 
 
 def require_not_kept(
-    place: Place, settings: Settings, records: Sequence[ClusterRecord], uses: Iterable[FileUse]
+    place: PlaceToMake, settings: Settings, records: Sequence[ClusterRecord], uses: Iterable[FileUse]
 ) -> None:
     """Raise `InvalidArgument` for a place that vmcluster keeps something in: no copy ever comes there. Blocking.
 

@@ -16,11 +16,11 @@ from reconciler.errors import (
 )
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
-from reconciler.health.standing import Standing, not_running
+from reconciler.health.standing import NodeState, not_running
 from reconciler.kernel_log.answers import Shown, joined_parts, of_both, of_buffer, of_console
-from reconciler.kernel_log.loss import Reading
+from reconciler.kernel_log.loss import BufferReading
 from reconciler.kernel_log.marker import marked_at_s, render_marker
-from reconciler.kernel_log.report import Origin
+from reconciler.kernel_log.report import ReportSource
 from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
 from reconciler.model.plan import Resume, ResumeMemory
@@ -120,7 +120,7 @@ class KernelLogs:
 
         return whole(await for_each(targets, collect), "the kernel log was not read")
 
-    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, Standing]:
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, NodeState]:
         """The nodes that do not run, of which no login is waited for."""
         try:
             return await self._inspection.not_running(record, [address.node for address in targets])
@@ -131,7 +131,7 @@ class KernelLogs:
         marker = ask.since_marker
         older = "older lines were overwritten in the kernel's buffer" if marker is None and buffer.wrapped else None
         state = MarkerState.NOT_ASKED if marker is None else MarkerState.FOUND
-        origin = Origin(LogSource.KMSG, buffer.boot_id, state, older)
+        origin = ReportSource(LogSource.KMSG, buffer.boot_id, state, older)
         size = len(buffer.records)
         parts = await apart_in_parts(size, of_buffer, buffer.records, origin, marker, ask.filter_level)
         return joined_parts(parts) if parts else await self._without_marker(record, node, ask, buffer)
@@ -140,13 +140,13 @@ class KernelLogs:
         """The kernel's buffer begins after the marker: the console may know what came between."""
         assert ask.since_marker is not None
         read_at_s, resumed = time.time(), await self._resumed(record, node)
-        reading = Reading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
+        reading = BufferReading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
         try:
             shown, trouble = await _shown(record, node), ""
         except ClusterError as error:
             shown, trouble = None, f"; {error.message}"
         size = len(buffer.records) + (len(shown.content) if shown else 0)
-        origin = Origin(LogSource.KMSG, buffer.boot_id)
+        origin = ReportSource(LogSource.KMSG, buffer.boot_id)
         imprecision = resumed.imprecision if resumed else ""
         try:
             return joined_parts(

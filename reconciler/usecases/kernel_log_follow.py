@@ -55,7 +55,7 @@ class _Following:
         self._follower = Follower(runtime.ssh, address, self._from_kernel)
         self._record = record
         self._console = tail_console(record, address.node)
-        self._over_ssh, self._only_console = _Remembered(), _Remembered()
+        self._over_ssh, self._only_console = _RecentLines(), _RecentLines()
         self._waiting: deque[tuple[float, LogLine]] = deque()
 
     async def over_ssh(self) -> None:
@@ -114,7 +114,7 @@ class _Following:
             self._on_line(self._node, line, LogSource.KMSG)
 
 
-class _Remembered:
+class _RecentLines:
     """The newest lines of one source, known again by what both sources say of a line: its text, and its time if any.
 
     Where only one of the sources knows times, a line of the one stands for a line of the other, and is used up by it.

@@ -7,7 +7,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.guest.connections import NoLogin
 from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
-from reconciler.health.standing import Standing, not_running
+from reconciler.health.standing import NodeState, not_running
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
 from reconciler.records.access import addresses, existing, select_node, select_nodes
@@ -103,7 +103,7 @@ class Nodes:
             raise _incomplete(result)
         return result
 
-    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, Standing]:
+    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, NodeState]:
         """The nodes that do not run: a login to them would be waited for in vain. Warm connections cost no look."""
         if all(self._runtime.ssh.is_connected(address) for address in targets):
             return {}

@@ -10,7 +10,7 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
 from reconciler.records.access import existing, require_cluster_name
 from reconciler.runtime import Runtime
-from reconciler.store.protocol import Watch
+from reconciler.store.protocol import ChangeWaiter
 from reconciler.usecases.inspection import Inspection
 
 DELETE = "delete"
@@ -118,7 +118,7 @@ async def _wait_for_guests(
     return Condition(type=kind, status=ConditionStatus.TRUE, reason=reason, last_transition=datetime.now(UTC))
 
 
-async def _pause(changes: Watch, until_s: float, otherwise: str) -> None:
+async def _pause(changes: ChangeWaiter, until_s: float, otherwise: str) -> None:
     """Until something changes or it is time to look again; raises `OperationTimeout` where there is no time left."""
     left_s = until_s - time.monotonic()
     if left_s <= 0:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.host.events import HostEvent
-from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.connection import LibvirtConnection
 from tests.bench.figure import Figure, median_figure
 from tests.integration.bed import LIBVIRT_URI, Bed, Session, host_libvirt, temporary_bed
 from tests.integration.snapshots.films import small_nodes
@@ -48,7 +48,7 @@ async def measure() -> Sequence[Figure]:
 
 async def _repairs(bed: Bed) -> list[float]:
     heard: list[tuple[float, HostEvent]] = []
-    ears = Connection(LIBVIRT_URI)
+    ears = LibvirtConnection(LIBVIRT_URI)
     await ears.follow(lambda event: heard.append((time.time(), event)))
     try:
         return await asyncio.to_thread(_damage_one_by_one, bed, heard)

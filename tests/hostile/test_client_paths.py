@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError
-from reconciler.files.roots import Place, Reach, Roots
+from reconciler.files.roots import PlaceToMake, Reach, Roots
 from reconciler.guest import transfer
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
@@ -174,7 +174,7 @@ async def test_a_copy_whose_destination_is_swapped_for_links_arrives_in_the_open
     assert not list((project / "real").rglob(".vmcluster*"))
 
 
-async def pulled(pool: SshPool, sshd: Sshd, source: Path, place: Place, *, replace: bool = False) -> Moved:
+async def pulled(pool: SshPool, sshd: Sshd, source: Path, place: PlaceToMake, *, replace: bool = False) -> Moved:
     return await transfer.pull(
         pool,
         sshd.address,

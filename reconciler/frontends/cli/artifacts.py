@@ -13,7 +13,7 @@ from reconciler.frontends.cli.completion import complete_artifact, complete_node
 from reconciler.frontends.cli.kernel_logs import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
-from reconciler.frontends.cli.session import Manner, UseCases, present
+from reconciler.frontends.cli.session import CommandUseCases, Manner, present
 
 if TYPE_CHECKING:
     from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, InstallStatus, SyncStatus
@@ -23,7 +23,7 @@ artifact = Commands(help="Bring build trees to the nodes and install them there.
 app.add_typer(artifact, name="artifact")
 
 
-class BuildTypeName(StrEnum):
+class BuildTypeChoice(StrEnum):
     """The build types, known here without the models."""
 
     RAW_TREE = "raw_tree"
@@ -32,7 +32,7 @@ class BuildTypeName(StrEnum):
     DEB = "deb"
 
 
-class InstallModeName(StrEnum):
+class InstallModeChoice(StrEnum):
     """The ways to install, known here without the models."""
 
     MODPROBE_PATH = "modprobe_path"
@@ -80,8 +80,8 @@ Id = Annotated[
 def register(
     tree: Annotated[Path, typer.Argument(metavar="TREE", help="Directory of the built tree.")],
     build_type: Annotated[
-        BuildTypeName, typer.Option("--type", metavar="TYPE", help="raw_tree, make_install, rpm or deb.")
-    ] = BuildTypeName.RAW_TREE,
+        BuildTypeChoice, typer.Option("--type", metavar="TYPE", help="raw_tree, make_install, rpm or deb.")
+    ] = BuildTypeChoice.RAW_TREE,
     kernel: Annotated[
         str | None,
         typer.Option("--kernel", metavar="VERSION", help="Kernel that it is for; left out: as the tree says."),
@@ -97,7 +97,7 @@ def register(
     metadata = dict(_label(each) for each in label or ())
     source = str(tree.absolute())
 
-    async def work(use: UseCases) -> "BuildArtifact":
+    async def work(use: CommandUseCases) -> "BuildArtifact":
         return await use.artifacts.register(
             source, build_type.value, kernel_version=kernel, metadata=metadata, progress=use.progress
         )
@@ -111,7 +111,7 @@ def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]"
     """List the registered artifacts."""
     from reconciler.frontends.cli.artifact_tables import show_artifacts
 
-    async def work(use: UseCases) -> "list[BuildArtifact]":
+    async def work(use: CommandUseCases) -> "list[BuildArtifact]":
         return await use.artifacts.listing()
 
     return present(work, Manner(output=output), show_artifacts)
@@ -123,7 +123,7 @@ def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact
     """Show what is known of an artifact: modules, programs, kernel, commit, and what was left out."""
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
-    async def work(use: UseCases) -> "BuildArtifact":
+    async def work(use: CommandUseCases) -> "BuildArtifact":
         return await use.artifacts.show(artifact_id)
 
     return present(work, Manner(output=output), show_artifact)
@@ -145,7 +145,7 @@ def diff(
     """Show which modules and programs differ between two artifacts, and the commits between them."""
     from reconciler.frontends.cli.artifact_tables import show_diff
 
-    async def work(use: UseCases) -> "ArtifactDiff":
+    async def work(use: CommandUseCases) -> "ArtifactDiff":
         return await use.artifacts.diff(a, b)
 
     return present(work, Manner(output=output), show_diff)
@@ -167,7 +167,7 @@ def sync(
     """Bring an artifact's tree to the nodes; where an earlier one is there, only what differs travels."""
     from reconciler.frontends.cli.artifact_tables import show_sync
 
-    async def work(use: UseCases) -> "SyncStatus":
+    async def work(use: CommandUseCases) -> "SyncStatus":
         return await use.deployment.sync(
             cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout, progress=use.progress
         )
@@ -182,8 +182,8 @@ def install(
     artifact_id: Id,
     node: Nodes = None,
     mode: Annotated[
-        InstallModeName, typer.Option("--mode", metavar="MODE", help="modprobe_path, make_install, rpm or deb.")
-    ] = InstallModeName.MODPROBE_PATH,
+        InstallModeChoice, typer.Option("--mode", metavar="MODE", help="modprobe_path, make_install, rpm or deb.")
+    ] = InstallModeChoice.MODPROBE_PATH,
     dest: DestBase = DEFAULT_DEST,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
     output: Output = OutputFormat.TABLE,
@@ -191,7 +191,7 @@ def install(
     """Install a synced artifact on the nodes. Modules are put where modprobe finds them, and are not loaded."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
-    async def work(use: UseCases) -> "InstallStatus":
+    async def work(use: CommandUseCases) -> "InstallStatus":
         return await use.deployment.install(
             cluster,
             artifact_id,
@@ -219,7 +219,7 @@ def uninstall(
     """Take out what is installed on the nodes. Loaded modules stay loaded, and the trees stay there."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
-    async def work(use: UseCases) -> "InstallStatus":
+    async def work(use: CommandUseCases) -> "InstallStatus":
         return await use.deployment.uninstall(
             cluster, nodes=node, forget_only=forget, timeout_s=timeout, progress=use.progress
         )
@@ -233,7 +233,7 @@ def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRem
     """Forget an artifact, and free what only it needs on this host. Nodes keep what they have."""
     from reconciler.frontends.cli.artifact_tables import show_removal
 
-    async def work(use: UseCases) -> "ArtifactRemoval":
+    async def work(use: CommandUseCases) -> "ArtifactRemoval":
         return await use.artifacts.remove(artifact_id)
 
     return present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_removal)

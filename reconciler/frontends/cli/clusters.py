@@ -13,7 +13,16 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import ending, narrate, prints, unheard
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, Work, conduct, given, present
+from reconciler.frontends.cli.session import (
+    FAILURE,
+    STAYS_WANTED,
+    CommandUseCases,
+    Manner,
+    Work,
+    conduct,
+    given,
+    present,
+)
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
@@ -26,14 +35,16 @@ CHANGES = 2
 app = Commands()
 
 
-class StopMode(StrEnum):
+class StopModeChoice(StrEnum):
     """How a node is brought down; the values are those of the model's type, which would slow down every start."""
 
     SHUTDOWN = "shutdown"
     DESTROY = "destroy"
 
 
-Mode = Annotated[StopMode, typer.Option("--mode", help="shutdown asks by ACPI and waits; destroy cuts the power.")]
+Mode = Annotated[
+    StopModeChoice, typer.Option("--mode", help="shutdown asks by ACPI and waits; destroy cuts the power.")
+]
 Start = Annotated[bool, typer.Option("--start/--no-start", help="Have all nodes run, or leave their power as it is.")]
 
 AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Agree to nodes being restarted for the change.")]
@@ -64,7 +75,7 @@ def apply(
     manner = Manner(output=output, when_interrupted=STAYS_WANTED)
     wanted = given(topology, manner)
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         from reconciler.records.proposal import Approval, unseen
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
@@ -125,7 +136,7 @@ def rollback(
     if dry_run:
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         from reconciler.records.proposal import Approval, unseen
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
@@ -161,7 +172,7 @@ def adopt(
     manner = Manner(output=output)
     wanted = given(topology, manner) if topology is not None else None
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         from reconciler.records.proposal import Approval
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
@@ -184,7 +195,7 @@ def start(
 ) -> "ClusterStatus":
     """Start nodes of a cluster, and let paused ones run on."""
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         return await use.clusters.start(
             cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes, progress=use.progress
         )
@@ -197,14 +208,14 @@ def start(
 def restart(
     cluster: Cluster,
     nodes: Nodes = None,
-    mode: Mode = StopMode.SHUTDOWN,
+    mode: Mode = StopModeChoice.SHUTDOWN,
     wait: Wait = True,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
     """Bring nodes of a cluster down and boot them again."""
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         from reconciler.model import record
 
         return await use.clusters.restart(
@@ -224,7 +235,7 @@ def restart(
 def stop(
     cluster: Cluster,
     nodes: Nodes = None,
-    mode: Mode = StopMode.SHUTDOWN,
+    mode: Mode = StopModeChoice.SHUTDOWN,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long the nodes may take to go down.")
     ] = 60.0,
@@ -232,7 +243,7 @@ def stop(
 ) -> "ClusterStatus":
     """Turn nodes of a cluster off, and wait until they are; they stay off until they are started."""
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         from reconciler.model import record
 
         return await use.clusters.stop(
@@ -267,7 +278,7 @@ def destroy(
     if remove_overlays and not yes:
         _require_consent(cluster, manner)
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         if force:
             return await use.clusters.destroy_by_marks(
                 cluster, remove_overlays=remove_overlays, take_over=take_over, progress=use.progress
@@ -289,7 +300,7 @@ def crash(
 ) -> "NodeStatus":
     """Cut a node's power and boot it again."""
 
-    async def work(use: UseCases) -> "NodeStatus":
+    async def work(use: CommandUseCases) -> "NodeStatus":
         status = await use.clusters.crash(
             cluster, node, restart_after=restart, wait_for_ssh=wait, ssh_timeout_s=timeout, progress=use.progress
         )
@@ -301,7 +312,7 @@ def crash(
 def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
     """Print what would be done, and end with the exit code that says whether there is anything."""
 
-    async def work(use: UseCases) -> "PlanView":
+    async def work(use: CommandUseCases) -> "PlanView":
         from reconciler.records.plan_view import plan_view
 
         return plan_view(await think(use))
@@ -313,7 +324,7 @@ def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
 def _require_consent(cluster: str, manner: Manner) -> None:
     """Ask a person; a script has to say --yes."""
 
-    async def refuse(_: UseCases) -> None:
+    async def refuse(_: CommandUseCases) -> None:
         raise ApprovalRequired(f"the disks of {cluster!r} would be deleted for good", hint="`yes` agrees to it")
 
     if not can_be_asked():

@@ -10,7 +10,7 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat
 from reconciler.frontends.cli.output import ending, prints
-from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
+from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, present
 from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def doctor(
     Exits 1 when something keeps clusters from running; what only costs speed or a feature is a warning.
     """
 
-    async def work(use: UseCases) -> "Examination":
+    async def work(use: CommandUseCases) -> "Examination":
         from reconciler.usecases.doctor import examine
 
         return await examine(use.runtime.settings, fix=fix)

@@ -13,7 +13,7 @@ from reconciler.frontends.cli.completion import complete_fault, complete_node
 from reconciler.frontends.cli.holding import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import ending, prints
-from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, present
+from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, present
 
 if TYPE_CHECKING:
     from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
@@ -28,7 +28,7 @@ _STAYS_WANTED = "the fault stays wanted: `vmcluster fault list` has it, `vmclust
 _AGAIN = "run it again, and it goes on"
 
 
-class Shape(StrEnum):
+class ShapeChoice(StrEnum):
     """The shapes of partitions; the values are those of the model's type, which would slow down every start."""
 
     GROUPS = "groups"
@@ -39,7 +39,7 @@ class Shape(StrEnum):
     GRUDGE = "grudge"
 
 
-class Direction(StrEnum):
+class DirectionChoice(StrEnum):
     """Whose packets are hit."""
 
     BOTH = "both"
@@ -47,14 +47,14 @@ class Direction(StrEnum):
     FROM = "from"
 
 
-class Mode(StrEnum):
+class CutModeChoice(StrEnum):
     """How a partition is made."""
 
     DROP = "drop"
     LINK_DOWN = "link-down"
 
 
-class Distribution(StrEnum):
+class DistributionChoice(StrEnum):
     """How a delay varies within its jitter."""
 
     UNIFORM = "uniform"
@@ -91,11 +91,11 @@ def partition(
         ),
     ] = None,
     shape: Annotated[
-        Shape,
+        ShapeChoice,
         typer.Option(
             "--shape", help="Laid over all nodes, in place of named groups; bridge takes two.", show_default=False
         ),
-    ] = Shape.GROUPS,
+    ] = ShapeChoice.GROUPS,
     node: Annotated[
         str | None,
         typer.Option(
@@ -110,11 +110,11 @@ def partition(
         typer.Option("--drop", metavar="TO=FROM,FROM", help="For shape grudge: whom a node does not hear any more."),
     ] = None,
     direction: Annotated[
-        Direction, typer.Option("--direction", help="Of two sides: `to` cuts what the first sends to the second.")
-    ] = Direction.BOTH,
+        DirectionChoice, typer.Option("--direction", help="Of two sides: `to` cuts what the first sends to the second.")
+    ] = DirectionChoice.BOTH,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="link-down pulls cables: the nodes notice, and SSH to them ends.")
-    ] = Mode.DROP,
+        CutModeChoice, typer.Option("--mode", help="link-down pulls cables: the nodes notice, and SSH to them ends.")
+    ] = CutModeChoice.DROP,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="NUMBER", help="Shuffle the nodes before a shape is laid over them.")
     ] = None,
@@ -135,7 +135,7 @@ def partition(
         who = Sides(shape=model.ShapeName(shape), groups=_named(sides, shape), node=node, grudge=grudge)
         return partition_request(who, direction=model.Direction(direction), mode=model.CutMode(mode), seed=seed)
 
-    async def inject(use: UseCases) -> "NetFaultHandle":
+    async def inject(use: CommandUseCases) -> "NetFaultHandle":
         return await use.faults.partition(
             cluster, request(), duration_s=duration, afresh=held is not None, progress=use.progress
         )
@@ -157,8 +157,8 @@ def impair(
     delay: Annotated[float, typer.Option("--delay", metavar="MS", help="Added to each packet's way.")] = 0.0,
     jitter: Annotated[float, typer.Option("--jitter", metavar="MS", help="By how much the delay varies.")] = 0.0,
     distribution: Annotated[
-        Distribution, typer.Option("--distribution", help="How the delay varies within its jitter.")
-    ] = Distribution.UNIFORM,
+        DistributionChoice, typer.Option("--distribution", help="How the delay varies within its jitter.")
+    ] = DistributionChoice.UNIFORM,
     delay_correlation: Annotated[float, typer.Option("--delay-correlation", metavar="PCT")] = 0.0,
     loss: Annotated[float, typer.Option("--loss", metavar="PCT", help="Packets that never arrive.")] = 0.0,
     loss_correlation: Annotated[float, typer.Option("--loss-correlation", metavar="PCT")] = 0.0,
@@ -170,8 +170,8 @@ def impair(
     rate: Annotated[int, typer.Option("--rate", metavar="KBIT", help="Thousands of bits that pass per second.")] = 0,
     limit: Annotated[int, typer.Option("--limit", metavar="PACKETS", help="Packets that may wait.")] = 0,
     direction: Annotated[
-        Direction, typer.Option("--direction", help="`to` hits what SOURCE sends, `from` what is sent to it.")
-    ] = Direction.TO,
+        DirectionChoice, typer.Option("--direction", help="`to` hits what SOURCE sends, `from` what is sent to it.")
+    ] = DirectionChoice.TO,
     include_host: Annotated[
         bool, typer.Option("--include-host", help="Traffic with the host too, SSH with it.")
     ] = False,
@@ -182,7 +182,7 @@ def impair(
     """Delay, lose, change or slow down what one node sends to others, and only that. Zero is "not asked for"."""
     from reconciler.frontends.cli.fault_tables import show_handle
 
-    async def inject(use: UseCases) -> "NetFaultHandle":
+    async def inject(use: CommandUseCases) -> "NetFaultHandle":
         from reconciler.faults.requests import impair_request
         from reconciler.model import faults as model
         from reconciler.model import links
@@ -225,7 +225,7 @@ def heal(
     if everything is bool(handles):
         raise typer.BadParameter("say either which faults, or --all")
 
-    async def work(use: UseCases) -> "Healed":
+    async def work(use: CommandUseCases) -> "Healed":
         return await use.faults.heal_many(cluster, None if everything else handles, progress=use.progress)
 
     return present(work, Manner(output=output, when_interrupted=_AGAIN), show_healed)
@@ -237,7 +237,7 @@ def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[
     """List the faults that are wanted now, and whether they are applied."""
     from reconciler.frontends.cli.fault_tables import show_faults
 
-    async def work(use: UseCases) -> "list[NetFaultInfo]":
+    async def work(use: CommandUseCases) -> "list[NetFaultInfo]":
         return await use.faults.listing(cluster)
 
     return present(work, Manner(output=output), show_faults)
@@ -254,7 +254,7 @@ def explain(
     """Say what packets from one node to another meet, and because of which faults."""
     from reconciler.frontends.cli.fault_tables import show_explanation
 
-    async def work(use: UseCases) -> "LinkExplanation":
+    async def work(use: CommandUseCases) -> "LinkExplanation":
         return await use.faults.explain(cluster, sender, receiver)
 
     return present(work, Manner(output=output), show_explanation)
@@ -280,7 +280,7 @@ def verify(
     """
     from reconciler.frontends.cli.fault_tables import show_verification
 
-    async def work(use: UseCases) -> "FaultVerification":
+    async def work(use: CommandUseCases) -> "FaultVerification":
         from reconciler.usecases.fault_verification import FaultVerifier
 
         return await FaultVerifier(use.runtime).verify(cluster, nodes or (), count=count)
@@ -307,12 +307,12 @@ def parse_drops(drops: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield receiver, names_in(senders)
 
 
-def _named(sides: tuple[tuple[str, ...], ...], shape: Shape) -> tuple[tuple[str, ...], ...] | None:
-    return sides if sides or shape is Shape.GROUPS else None
+def _named(sides: tuple[tuple[str, ...], ...], shape: ShapeChoice) -> tuple[tuple[str, ...], ...] | None:
+    return sides if sides or shape is ShapeChoice.GROUPS else None
 
 
 def _inject(
-    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]",
+    inject: "Callable[[CommandUseCases], Awaitable[NetFaultHandle]]",
     cluster: str,
     held: str | None,
     manner: Manner,

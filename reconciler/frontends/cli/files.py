@@ -12,7 +12,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import narrate, prints, quiet_pipe
-from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, conduct, present
+from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, conduct, present
 from reconciler.frontends.cli.text import one_line
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def push(
 ) -> "TransferResult":
     """Copy a file or directory to nodes, with modes and times. It appears there whole or not at all."""
 
-    async def work(use: UseCases) -> "TransferResult":
+    async def work(use: CommandUseCases) -> "TransferResult":
         return await use.transfers.push(
             cluster,
             source,
@@ -68,7 +68,7 @@ def pull(
 ) -> "TransferResult":
     """Copy a file or directory from a node, with modes and times. A directory that is here is never replaced."""
 
-    async def work(use: UseCases) -> "TransferResult":
+    async def work(use: CommandUseCases) -> "TransferResult":
         return await use.transfers.pull(
             cluster, node, source, destination, replace=replace, timeout_s=timeout, progress=use.progress
         )
@@ -144,7 +144,7 @@ def _attach(cluster: str, node: str, *, force: bool) -> NoReturn:
             param_hint="--attach",
         )
 
-    async def work(use: UseCases) -> int:
+    async def work(use: CommandUseCases) -> int:
         keyboard = Keyboard()
         with ExitStack() as terminal:
 
@@ -170,12 +170,12 @@ def _show_log(
     if follow and output is not OutputFormat.TABLE:
         raise typer.BadParameter(f"prints lines as they come, which are no {output.value}", param_hint="--follow")
 
-    async def show(use: UseCases) -> "ConsoleResult":
+    async def show(use: CommandUseCases) -> "ConsoleResult":
         return await use.consoles.show(cluster, node, tail=tail, since_marker=since)
 
     result = present(show, Manner(output=output), _show_console)
 
-    async def go_on(use: UseCases) -> None:
+    async def go_on(use: CommandUseCases) -> None:
         async for line in use.consoles.follow(cluster, node):
             with quiet_pipe():
                 typer.echo(one_line(line))

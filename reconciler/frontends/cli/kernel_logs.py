@@ -11,7 +11,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import prints
-from reconciler.frontends.cli.session import Manner, UseCases, conduct, present
+from reconciler.frontends.cli.session import CommandUseCases, Manner, conduct, present
 
 if TYPE_CHECKING:
     from reconciler.model.kernel_log import DmesgResult
@@ -48,7 +48,7 @@ SinceMarker = Annotated[
 def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "dict[str, str]":
     """Write the same marker into every node's kernel log, and print it."""
 
-    async def work(use: UseCases) -> "dict[str, str]":
+    async def work(use: CommandUseCases) -> "dict[str, str]":
         return await use.kernel_logs.mark(cluster, nodes=node_names(nodes))
 
     return present(work, Manner(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True)
@@ -77,7 +77,7 @@ def collect(
     """Show what the nodes' kernels said, from their consoles where SSH is dead, and what was bad about it."""
     from reconciler.frontends.cli.log_tables import show_collected
 
-    async def work(use: UseCases) -> "dict[str, DmesgResult]":
+    async def work(use: CommandUseCases) -> "dict[str, DmesgResult]":
         return await use.kernel_logs.collect(
             cluster, nodes=node_names(nodes), since_marker=since, filter_level=level.value, timeout_s=timeout
         )
@@ -90,7 +90,7 @@ def follow(cluster: Cluster, nodes: Nodes = None) -> None:
     """Show what the nodes' kernels say from now on, also while they die, until interrupted."""
     from reconciler.frontends.cli.log_tables import show_followed
 
-    async def work(use: UseCases) -> None:
+    async def work(use: CommandUseCases) -> None:
         from reconciler.usecases.kernel_log_follow import follow as follow_logs
 
         await follow_logs(use.runtime, cluster, node_names(nodes), show_followed, use.progress)

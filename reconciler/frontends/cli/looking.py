@@ -12,7 +12,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import emit, ending, prints
-from reconciler.frontends.cli.session import FAILURE, Manner, UseCases, conduct, given, present
+from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, conduct, given, present
 from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def list_clusters(output: Output = OutputFormat.TABLE) -> "list[ClusterSummary]"
 
 
 def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
-    async def work(use: UseCases) -> "list[ClusterSummary]":
+    async def work(use: CommandUseCases) -> "list[ClusterSummary]":
         return await use.inspection.clusters()
 
     from reconciler.frontends.cli.tables import show_clusters
@@ -73,7 +73,7 @@ def handle(
     """Print what it takes to log in to every node of a running cluster: commands, or all of it as data."""
     from reconciler.frontends.cli.tables import show_handle
 
-    async def work(use: UseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
+    async def work(use: CommandUseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
         from reconciler.usecases.login import login_commands
 
         return await use.inspection.handle(cluster, partial=partial), await login_commands(use.runtime, cluster)
@@ -89,7 +89,7 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Chan
     """List every change of what was wanted of a cluster: when, by whom, and what."""
     from reconciler.frontends.cli.tables import show_history
 
-    async def work(use: UseCases) -> "list[Change]":
+    async def work(use: CommandUseCases) -> "list[Change]":
         from reconciler.records.history import history_of
 
         return await history_of(use.runtime, cluster)
@@ -114,7 +114,7 @@ def validate(
     manner = Manner(output=output)
     wanted = given(topology, manner)
 
-    async def work(use: UseCases) -> "Validation":
+    async def work(use: CommandUseCases) -> "Validation":
         from reconciler.usecases.validation import validate as check
 
         return await check(wanted, use.runtime.settings, with_files=not file_only)

@@ -41,7 +41,7 @@ STAYS_WANTED = "what you asked for stays wanted: `vmcluster apply` or `vmcluster
 
 
 @dataclass(frozen=True, slots=True)
-class UseCases:
+class CommandUseCases:
     """What a command may call."""
 
     runtime: "Runtime"
@@ -59,7 +59,7 @@ class UseCases:
     progress: "Progress"
 
 
-Work = Callable[[UseCases], Awaitable[T]]
+Work = Callable[[CommandUseCases], Awaitable[T]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
     except ClusterError as error:
         cause = error
 
-    async def refuse(_: UseCases) -> NoReturn:
+    async def refuse(_: CommandUseCases) -> NoReturn:
         raise cause
 
     return conduct(refuse, manner)
@@ -148,7 +148,7 @@ async def _serve(work: Work[T]) -> T:
         return await work(_use_cases(runtime, Progress(lambda said: narrate(in_commands(said)))))
 
 
-def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
+def _use_cases(runtime: "Runtime", progress: "Progress") -> CommandUseCases:
     from reconciler.usecases.artifacts import Artifacts
     from reconciler.usecases.clusters import Clusters
     from reconciler.usecases.consoles import Consoles
@@ -161,7 +161,7 @@ def _use_cases(runtime: "Runtime", progress: "Progress") -> UseCases:
     from reconciler.usecases.snapshots import Snapshots
     from reconciler.usecases.transfer import Transfers
 
-    return UseCases(
+    return CommandUseCases(
         runtime=runtime,
         clusters=Clusters(runtime, actor=actor()),
         nodes=Nodes(runtime),

@@ -12,7 +12,7 @@ from reconciler.frontends.cli.completion import complete_snapshot
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
 from reconciler.frontends.cli.output import ending, narrate, prints
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, UseCases, conduct, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandUseCases, Manner, conduct, present
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, SnapshotDeleteResult, SnapshotInfo
@@ -53,7 +53,7 @@ def create(
     """Take a snapshot of all disks of all nodes at one moment. Nodes that run stand still meanwhile, and run on."""
     from reconciler.frontends.cli.snapshot_tables import show_created
 
-    async def work(use: UseCases) -> "SnapshotInfo":
+    async def work(use: CommandUseCases) -> "SnapshotInfo":
         return await use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce, progress=use.progress)
 
     return present(work, Manner(output=output, when_interrupted=_WITHDRAWN), show_created)
@@ -65,7 +65,7 @@ def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "li
     """List the snapshots of a cluster, the oldest first."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshots
 
-    async def work(use: UseCases) -> "list[SnapshotInfo]":
+    async def work(use: CommandUseCases) -> "list[SnapshotInfo]":
         return await use.snapshots.listing(cluster)
 
     return present(work, Manner(output=output), show_snapshots)
@@ -77,7 +77,7 @@ def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "
     """Show the files of a snapshot: of each node its frozen disks and its memory, and what they take on disk."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshot
 
-    async def work(use: UseCases) -> "SnapshotInfo":
+    async def work(use: CommandUseCases) -> "SnapshotInfo":
         return await use.snapshots.info(cluster, name)
 
     return present(work, Manner(output=output), show_snapshot)
@@ -103,10 +103,10 @@ def revert(
     from reconciler.frontends.cli.snapshot_tables import loss_lines
     from reconciler.frontends.cli.tables import show_status
 
-    async def look(use: UseCases) -> "RevertLosses":
+    async def look(use: CommandUseCases) -> "RevertLosses":
         return await use.snapshots.revert_losses(cluster, name)
 
-    async def work(use: UseCases) -> "ClusterStatus":
+    async def work(use: CommandUseCases) -> "ClusterStatus":
         return await use.snapshots.revert(
             cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout, progress=use.progress
         )
@@ -126,7 +126,7 @@ def revert(
 def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotDeleteResult":
     """Delete a snapshot. The nodes, and all other snapshots, stay as they are."""
 
-    async def work(use: UseCases) -> "SnapshotDeleteResult":
+    async def work(use: CommandUseCases) -> "SnapshotDeleteResult":
         return await use.snapshots.delete(cluster, name, progress=use.progress)
 
     from reconciler.frontends.cli.snapshot_tables import show_deleted
@@ -140,7 +140,7 @@ def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree
     """Show which snapshot stands on which, and where each node is now."""
     from reconciler.frontends.cli.snapshot_tables import show_tree
 
-    async def work(use: UseCases) -> "SnapshotTree":
+    async def work(use: CommandUseCases) -> "SnapshotTree":
         return await use.upkeep.tree(cluster)
 
     return present(work, Manner(output=output), show_tree)
@@ -164,7 +164,7 @@ def verify(
     """Check that every file of a snapshot is there, stands on what it should, and is not damaged; exits 1 if not."""
     from reconciler.frontends.cli.snapshot_tables import show_verification
 
-    async def work(use: UseCases) -> "Verification":
+    async def work(use: CommandUseCases) -> "Verification":
         return await use.upkeep.verify(cluster, name)
 
     verification = present(work, Manner(output=output), show_verification)
@@ -181,7 +181,7 @@ def gc(
     """Take away what no node and no snapshot needs any more, which every other change does as well."""
     from reconciler.frontends.cli.snapshot_tables import show_unneeded
 
-    async def work(use: UseCases) -> "Unneeded":
+    async def work(use: CommandUseCases) -> "Unneeded":
         if dry_run:
             return await use.upkeep.unneeded(cluster)
         return await use.upkeep.collect(cluster, progress=use.progress)

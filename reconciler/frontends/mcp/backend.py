@@ -13,7 +13,7 @@ from reconciler.frontends.mcp.relay import relayed
 from reconciler.model.results import ToolResult
 
 if TYPE_CHECKING:
-    from reconciler.frontends.mcp.host import Host, UseCases
+    from reconciler.frontends.mcp.host import Host, ToolUseCases
 
 T = TypeVar("T")
 
@@ -64,14 +64,14 @@ async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
         await backend.close()
 
 
-async def ask(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> ToolResult[T]:
+async def ask(call: Call, work: "Callable[[ToolUseCases], Awaitable[T]]") -> ToolResult[T]:
     """Answer with the result of `work`; when the client cancels the call, the work ends."""
     host = await _backend(call).host()
     async with relayed(call.report_progress) as report:
         return await host.answer(work, _caller(call), report)
 
 
-async def settle(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> ToolResult[T]:
+async def settle(call: Call, work: "Callable[[ToolUseCases], Awaitable[T]]") -> ToolResult[T]:
     """Answer with the result of `work` that changes what is wanted.
 
     When the client cancels the call only its wait ends: what is wanted stays wanted and the work goes on.

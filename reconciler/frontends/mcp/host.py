@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class UseCases:
+class ToolUseCases:
     """What one call may use: the verbs, and where to say how far they are."""
 
     clusters: Clusters
@@ -113,7 +113,7 @@ class Host:
         self._exit = AsyncExitStack()
 
     async def answer(
-        self, work: Callable[[UseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]
+        self, work: Callable[[ToolUseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]
     ) -> ToolResult[T]:
         """Do the work and put its result, or its error, in the envelope; nothing raises but cancellation."""
         began = time.monotonic()
@@ -125,8 +125,10 @@ class Host:
         """Let go of connections and files; nothing on the host changes."""
         await self._exit.aclose()
 
-    async def _do(self, work: Callable[[UseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]) -> T:
-        return await work(UseCases.of(await self._open(), caller, report))
+    async def _do(
+        self, work: Callable[[ToolUseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]
+    ) -> T:
+        return await work(ToolUseCases.of(await self._open(), caller, report))
 
     async def _open(self) -> Runtime:
         async with self._opening:

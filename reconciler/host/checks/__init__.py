@@ -4,19 +4,19 @@ Every check observes and changes nothing; `repairs` changes and is only called w
 """
 
 from reconciler.host.checks.consoles import check_consoles
-from reconciler.host.checks.directories import Place, check_image, check_places, check_ssh_key
+from reconciler.host.checks.directories import RequiredDirectory, check_image, check_places, check_ssh_key
 from reconciler.host.checks.kernel import check_kernel
 from reconciler.host.checks.kvm import check_kvm
 from reconciler.host.checks.libvirt_daemon import check_libvirt
 from reconciler.host.checks.programs import check_firmware, check_programs
 from reconciler.host.checks.repairs import make_directories, make_ssh_key, open_kvm_to_qemu, start_daemons
-from reconciler.host.checks.result import CheckResult, Repair, Verdict
+from reconciler.host.checks.result import CheckOutcome, CheckResult, Repair
 
 __all__ = [
+    "CheckOutcome",
     "CheckResult",
-    "Place",
     "Repair",
-    "Verdict",
+    "RequiredDirectory",
     "check_consoles",
     "check_firmware",
     "check_image",

@@ -19,7 +19,7 @@ _ACCESS_LIST = "system.posix_acl_access"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RequiredDirectory:
     """A directory that has to be there, and the mode it is made with.
 
     QEMU's user opens what is in one `for_machines`. One that is not `written` need only be read: it may be shared.
@@ -31,10 +31,10 @@ class Place:
     written: bool = True
 
 
-def check_places(places: Sequence[Place]) -> list[CheckResult]:
+def check_places(places: Sequence[RequiredDirectory]) -> list[CheckResult]:
     """Whether all directories are there and can be used for what they are for; the first thing wrong with each."""
     account = qemu_account()
-    checks: tuple[Callable[[Place], CheckResult | None], ...] = (
+    checks: tuple[Callable[[RequiredDirectory], CheckResult | None], ...] = (
         _missing,
         _exposed,
         _not_writable,
@@ -69,7 +69,7 @@ def check_image(path: Path) -> CheckResult:
     return warning("guest image", f"{path} does not exist", "`vmcluster image build` makes it")
 
 
-def _missing(place: Place) -> CheckResult | None:
+def _missing(place: RequiredDirectory) -> CheckResult | None:
     if place.path.is_dir():
         return None
     if place.path.exists():
@@ -78,19 +78,19 @@ def _missing(place: Place) -> CheckResult | None:
     return failed(_name(place), "does not exist", command, fixable=True)
 
 
-def _exposed(place: Place) -> CheckResult | None:
+def _exposed(place: RequiredDirectory) -> CheckResult | None:
     if (exposure := exposure_of(place.path)) is None:
         return None
     return failed(_name(place), f"is not used: {exposure}", f"`{exposure.command}`, or set another directory")
 
 
-def _not_writable(place: Place) -> CheckResult | None:
+def _not_writable(place: RequiredDirectory) -> CheckResult | None:
     if not place.written or os.access(place.path, os.R_OK | os.W_OK | os.X_OK):
         return None
     return failed(_name(place), "this user may not write there", "run as root, or set another directory")
 
 
-def _without_marks(place: Place) -> CheckResult | None:
+def _without_marks(place: RequiredDirectory) -> CheckResult | None:
     if not (place.for_machines and place.written):
         return None
     try:
@@ -105,7 +105,7 @@ def _without_marks(place: Place) -> CheckResult | None:
     return None
 
 
-def _without_space(place: Place) -> CheckResult | None:
+def _without_space(place: RequiredDirectory) -> CheckResult | None:
     free_bytes = shutil.disk_usage(place.path).free
     if not place.written or free_bytes >= _ENOUGH_BYTES:
         return None
@@ -113,7 +113,7 @@ def _without_space(place: Place) -> CheckResult | None:
     return say(_name(place), f"only {free_bytes / 1024**3:.1f} GiB are free", "free some space on that file system")
 
 
-def _closed_to(account: Account | None, place: Place) -> CheckResult | None:
+def _closed_to(account: Account | None, place: RequiredDirectory) -> CheckResult | None:
     """QEMU opens disks by their path: each directory above has to let its user through."""
     if account is None or not place.for_machines:
         return None
@@ -141,5 +141,5 @@ def _has_access_list(directory: Path) -> bool:
     return _ACCESS_LIST in os.listxattr(directory)
 
 
-def _name(place: Place) -> str:
+def _name(place: RequiredDirectory) -> str:
     return f"directory {place.path}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from reconciler.host.checks.repairs import kvm_is_closed_by_default
-from reconciler.host.checks.result import CheckResult, Verdict, failed, ok, warning
+from reconciler.host.checks.result import CheckOutcome, CheckResult, failed, ok, warning
 from reconciler.host.virt_type import kvm_access_problem, probe_kvm
 from reconciler.host.virt_type.access import KVM_DEVICE
 
@@ -19,7 +19,7 @@ async def check_kvm(state_dir: Path) -> list[CheckResult]:
     verdict = await probe_kvm(state_dir if state_dir.is_dir() else None)  # noqa: ASYNC240  one stat(2)
     if verdict.usable:
         return [access, ok("kvm", verdict.reason)]
-    if access.verdict is Verdict.FAILED:
+    if access.verdict is CheckOutcome.FAILED:
         return [access, warning("kvm", "cannot be tried before QEMU's user may open it", _FALLBACK)]
     return [access, warning("kvm", verdict.reason, _FALLBACK)]
 

@@ -73,9 +73,9 @@ def check_version(number: int) -> CheckResult:
 
 
 async def _version(uri: str) -> int:
-    from reconciler.host.libvirt.connection import Connection  # noqa: PLC0415  needs the bindings
+    from reconciler.host.libvirt.connection import LibvirtConnection  # noqa: PLC0415  needs the bindings
 
-    connection = Connection(uri)
+    connection = LibvirtConnection(uri)
     try:
         return int(await connection.ask(lambda handle: handle.getLibVersion()))
     finally:

@@ -11,9 +11,9 @@ from pathlib import Path
 from reconciler import process
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.keys import generate_client_key
-from reconciler.host.checks.directories import Place
+from reconciler.host.checks.directories import RequiredDirectory
 from reconciler.host.checks.libvirt_daemon import LOCAL_SYSTEM, check_libvirt, systemd_runs
-from reconciler.host.checks.result import Repair, Verdict
+from reconciler.host.checks.result import CheckOutcome, Repair
 from reconciler.host.files import ensure_directory
 from reconciler.host.virt_type.access import KVM_DEVICE
 from reconciler.programs import find_program
@@ -52,7 +52,7 @@ def open_kvm_to_qemu(device: Path = KVM_DEVICE) -> list[Repair]:
     return [Repair(name="kvm access", message=f"{device} is open to group {_KVM_GROUP}, as udev would have it")]
 
 
-def make_directories(places: Iterable[Place]) -> list[Repair]:
+def make_directories(places: Iterable[RequiredDirectory]) -> list[Repair]:
     """Make the directories that are missing; those that are there keep their rights."""
     repairs = []
     for place in places:
@@ -83,7 +83,7 @@ async def start_daemons(uri: str, *, restart: bool = False) -> list[Repair]:
 
     Running machines outlive both. Nothing is done for a `uri` other than the local system's.
     """
-    answers = any(result.name == "libvirt" and result.verdict is Verdict.OK for result in await check_libvirt(uri))
+    answers = any(result.name == "libvirt" and result.verdict is CheckOutcome.OK for result in await check_libvirt(uri))
     if uri != LOCAL_SYSTEM or (answers and not restart):
         return []
     try:

@@ -8,7 +8,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.prose import Prose
 
 
-class Verdict(StrEnum):
+class CheckOutcome(StrEnum):
     """How a check ended: a warning costs a feature or speed, a failure keeps clusters from running."""
 
     OK = "ok"
@@ -23,7 +23,9 @@ class CheckResult(Frozen):
     """
 
     name: str = Field(description="What is needed.")
-    verdict: Verdict = Field(description="`warning` costs a feature or speed, `failed` keeps clusters from running.")
+    verdict: CheckOutcome = Field(
+        description="`warning` costs a feature or speed, `failed` keeps clusters from running."
+    )
     message: str = Field(description="What was found.")
     remedy: Prose | None = Field(default=None, description="What to do; null where nothing is to be done.")
     fixable: bool = Field(default=False, description="`vmcluster doctor --fix` has a safe repair.")
@@ -39,14 +41,14 @@ class Repair(Frozen):
 
 def ok(name: str, message: str) -> CheckResult:
     """The need is met."""
-    return CheckResult(name=name, verdict=Verdict.OK, message=message)
+    return CheckResult(name=name, verdict=CheckOutcome.OK, message=message)
 
 
 def warning(name: str, message: str, remedy: str, *, fixable: bool = False) -> CheckResult:
     """Clusters run, but slower or without a feature."""
-    return CheckResult(name=name, verdict=Verdict.WARNING, message=message, remedy=remedy, fixable=fixable)
+    return CheckResult(name=name, verdict=CheckOutcome.WARNING, message=message, remedy=remedy, fixable=fixable)
 
 
 def failed(name: str, message: str, remedy: str, *, fixable: bool = False) -> CheckResult:
     """No cluster runs like this."""
-    return CheckResult(name=name, verdict=Verdict.FAILED, message=message, remedy=remedy, fixable=fixable)
+    return CheckResult(name=name, verdict=CheckOutcome.FAILED, message=message, remedy=remedy, fixable=fixable)

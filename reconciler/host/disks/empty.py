@@ -33,7 +33,7 @@ class EmptyImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class EmptyImageShape:
     """All that an empty image depends on; `backing` is absolute."""
 
     size_bytes: int
@@ -45,10 +45,10 @@ class EmptyImages:
     """The empty images made so far by this process; concurrent requests for one shape share one qemu-img."""
 
     def __init__(self) -> None:
-        self._made: dict[Shape, EmptyImage] = {}
+        self._made: dict[EmptyImageShape, EmptyImage] = {}
         self._lock = asyncio.Lock()
 
-    async def image(self, shape: Shape) -> EmptyImage:
+    async def image(self, shape: EmptyImageShape) -> EmptyImage:
         """The empty image of that shape; raises `HostCommandFailed` with what qemu-img says."""
         async with self._lock:
             if shape not in self._made:
@@ -59,7 +59,7 @@ class EmptyImages:
             return self._made[shape]
 
 
-async def _make(shape: Shape) -> EmptyImage:
+async def _make(shape: EmptyImageShape) -> EmptyImage:
     # memfd_create(2): a kill leaves nothing behind. qemu-img reaches it through our descriptor table (proc(5)).
     file = os.memfd_create("vmcluster-empty-image", os.MFD_CLOEXEC)
     try:
@@ -69,7 +69,7 @@ async def _make(shape: Shape) -> EmptyImage:
         os.close(file)
 
 
-def qemu_img_create(shape: Shape, path: Path) -> list[str]:
+def qemu_img_create(shape: EmptyImageShape, path: Path) -> list[str]:
     """The command that makes an empty image; the backing file is named in it, not opened (`-u`)."""
     backing = ["-u", "-b", str(shape.backing), "-F", str(shape.backing_format)] if shape.backing else []
     return ["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(path), str(shape.size_bytes)]

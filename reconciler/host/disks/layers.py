@@ -13,7 +13,7 @@ from pathlib import Path
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.files.space import free_bytes, require_space
 from reconciler.host.directories import ensure_our_directory
-from reconciler.host.disks.empty import EmptyImages, Shape
+from reconciler.host.disks.empty import EmptyImages, EmptyImageShape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.disks.lent import lent_file, owner_facts, taken_over
@@ -138,7 +138,7 @@ class LayerDriver:
     async def _filling(self, layer: Layer) -> Fill:
         if layer.format == RAW:
             return lambda file: os.ftruncate(file, layer.size_bytes)
-        image = await self._empty_images.image(Shape(layer.size_bytes, layer.backing, layer.backing_format))
+        image = await self._empty_images.image(EmptyImageShape(layer.size_bytes, layer.backing, layer.backing_format))
         return image.write
 
 

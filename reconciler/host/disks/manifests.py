@@ -38,7 +38,7 @@ _ALL = "*"
 _NVRAMS = "nvrams"
 
 
-class Journal(Frozen):
+class UnfinishedSnapshot(Frozen):
     """What is being done, for whoever has to clear up after it."""
 
     snapshot_name: str
@@ -96,7 +96,7 @@ def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
     return sorted(found, key=lambda manifest: (manifest.created_at, manifest.request))
 
 
-def begin_snapshot(overlay_dir: Path, cluster: str, journal: Journal, origin: Origin | None = None) -> None:
+def begin_snapshot(overlay_dir: Path, cluster: str, journal: UnfinishedSnapshot, origin: Origin | None = None) -> None:
     """Write down which nodes are about to be stopped."""
     directory = snapshot_dir(overlay_dir, cluster, journal.snapshot_name)
     ensure_our_directory(names.cluster_dir(overlay_dir, cluster), cluster, origin)
@@ -126,11 +126,11 @@ def kept_nvrams(overlay_dir: Path, cluster: str, name: str) -> int | None:
     return int(told) if told.isascii() and told.isdigit() else None
 
 
-def read_journal(overlay_dir: Path, cluster: str, name: str) -> Journal | None:
+def read_journal(overlay_dir: Path, cluster: str, name: str) -> UnfinishedSnapshot | None:
     """What an interrupted snapshot was about to do; None where it did not get so far."""
     content = read_owned(snapshot_dir(overlay_dir, cluster, name) / _JOURNAL, cluster)
     try:
-        return None if content is None else Journal.model_validate_json(content)
+        return None if content is None else UnfinishedSnapshot.model_validate_json(content)
     except ValidationError:  # nobody knows which nodes were to be stopped: those that stand still are reported
         return None
 

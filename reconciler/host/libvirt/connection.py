@@ -54,7 +54,7 @@ class LibvirtSilent(LibvirtUnavailable):
 
 
 @dataclass(slots=True)
-class _Line:
+class _OpenConnection:
     """An open connection, and how many calls are on it.
 
     libvirt frees a connection that is closed under whoever is still in a call on it; so the last one to leave closes.
@@ -92,12 +92,12 @@ class _Line:
             return  # a lost connection cannot be closed; the object goes with its last reference
 
 
-class Connection:
+class LibvirtConnection:
     """One connection to a libvirt URI, shared by all threads of the pool."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._line: _Line | None = None
+        self._line: _OpenConnection | None = None
         self._listeners: tuple[Listener, ...] = ()
         self._told: tuple[Listener, ...] = ()
         self._opening = threading.Lock()
@@ -197,13 +197,13 @@ class Connection:
         except libvirt.libvirtError as error:
             raise as_cluster_error(error) from error
 
-    def _open(self) -> _Line:
+    def _open(self) -> _OpenConnection:
         with self._opening:
             if self._told != self._listeners:
                 self._discard()  # who is to be told is registered on a connection when it is opened
             if self._line is None:
                 self._told = self._listeners
-                self._line = _Line(self._connect())
+                self._line = _OpenConnection(self._connect())
             return self._line
 
     def _connect(self) -> Any:
@@ -223,7 +223,7 @@ class Connection:
         for listener in self._listeners:
             listener(event)
 
-    def _was_lost(self, line: _Line, error: libvirt.libvirtError) -> bool:
+    def _was_lost(self, line: _OpenConnection, error: libvirt.libvirtError) -> bool:
         if error.get_error_code() not in _LOST:
             return False
         try:
@@ -231,7 +231,7 @@ class Connection:
         except libvirt.libvirtError:
             return True
 
-    def _forget(self, line: _Line) -> None:
+    def _forget(self, line: _OpenConnection) -> None:
         with self._opening:
             if self._line is line:
                 self._discard()

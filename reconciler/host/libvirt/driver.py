@@ -14,7 +14,7 @@ import libvirt
 
 from reconciler.errors import LibvirtUnavailable
 from reconciler.host.libvirt import networks
-from reconciler.host.libvirt.connection import Connection, LibvirtSilent
+from reconciler.host.libvirt.connection import LibvirtConnection, LibvirtSilent
 from reconciler.host.libvirt.definition import read_persistent
 from reconciler.host.libvirt.domain_xml import (
     DomainRecord,
@@ -30,7 +30,7 @@ from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, DomainMark, bare_dom
 from reconciler.host.libvirt.networks import FoundNetwork, names_of
 from reconciler.host.libvirt.power import read_power
 from reconciler.host.libvirt.serial_line import SerialLine
-from reconciler.host.libvirt.snapshots import Snapshots
+from reconciler.host.libvirt.snapshots import LibvirtSnapshots
 from reconciler.host.shared_look import SharedLook
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Halt, Network, PowerState, Unknown
@@ -72,10 +72,10 @@ class Libvirt:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self.connection = Connection(uri)
+        self.connection = LibvirtConnection(uri)
         self._domains = SharedLook(partial(self.connection.ask, _list_domains))
         self._networks = SharedLook(partial(self.connection.ask, networks.list_networks))
-        self.snapshots = Snapshots(self.connection)
+        self.snapshots = LibvirtSnapshots(self.connection)
 
     def close(self) -> None:
         """Close the connection."""

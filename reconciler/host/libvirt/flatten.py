@@ -18,7 +18,7 @@ import libvirt
 
 from reconciler.errors import OperationFailed
 from reconciler.host.disks.flatten import flatten_layer
-from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.connection import LibvirtConnection
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.flush import flush
 from reconciler.host.libvirt.lookup import our_domain
@@ -32,7 +32,7 @@ _LOOK_INTERVAL_S = 0.1
 
 
 async def flatten_disk(
-    connection: Connection, cluster: str, node: str, target: str, base: Path | None, progress: Progress | None
+    connection: LibvirtConnection, cluster: str, node: str, target: str, base: Path | None, progress: Progress | None
 ) -> None:
     """Flatten one disk; as `Snapshots.flatten` says."""
     active = await connection.call(cluster, lambda handle: bool(our_domain(handle, cluster, node).isActive()))
@@ -105,7 +105,7 @@ class _Flattening:
 _Work = Callable[[Any], _Flattening]
 
 
-async def _pull(connection: Connection, cluster: str, work: _Work, progress: Progress | None) -> None:
+async def _pull(connection: LibvirtConnection, cluster: str, work: _Work, progress: Progress | None) -> None:
     try:
         await connection.call(cluster, lambda handle: work(handle).start_pull())
         while (figures := await connection.call(cluster, lambda handle: work(handle).pull_figures())) is not None:
@@ -118,7 +118,7 @@ async def _pull(connection: Connection, cluster: str, work: _Work, progress: Pro
     await connection.call(cluster, lambda handle: work(handle).finish_pull())
 
 
-async def _rebase(connection: Connection, cluster: str, work: _Work) -> None:
+async def _rebase(connection: LibvirtConnection, cluster: str, work: _Work) -> None:
     """The file first: its definition may name files below it that it no longer needs, never fewer than it needs."""
     plan = await connection.call(cluster, work)
     layer = await connection.call(cluster, lambda handle: work(handle).layer_when_off())

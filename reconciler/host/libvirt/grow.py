@@ -6,12 +6,12 @@ from typing import Any
 
 import libvirt
 
-from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.connection import LibvirtConnection
 from reconciler.host.libvirt.definition import read_live, require_same_files
 from reconciler.host.libvirt.lookup import find_domain, require_mark
 
 
-async def grow_disk(connection: Connection, cluster: str, node: str, path: Path, size_bytes: int) -> bool:
+async def grow_disk(connection: LibvirtConnection, cluster: str, node: str, path: Path, size_bytes: int) -> bool:
     """Have a machine that is up make the disk that writes to `path` larger; False where none has it open."""
     return await connection.call(
         cluster, partial(_grow_disk, cluster=cluster, node=node, path=path, size_bytes=size_bytes)

@@ -15,7 +15,7 @@ import libvirt
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.libvirt import guest_agent
-from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.connection import LibvirtConnection
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.flatten import Progress, flatten_disk
 from reconciler.host.libvirt.lookup import our_domain
@@ -34,10 +34,10 @@ _SWITCH = (
 _SAVED_BEFORE = "paused due to previous migration"  # QEMU, migration/migration.c
 
 
-class Snapshots:
+class LibvirtSnapshots:
     """Snapshots and restores of single nodes; what makes them one of a cluster is the caller's."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: LibvirtConnection) -> None:
         self._connection = connection
 
     async def switch_disks(

@@ -27,7 +27,7 @@ _MIXED_DUPLICATES = "cannot mix duplicating netems"  # net/sched/sch_netem.c
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _BatchLine:
     tap: str
     text: str
 
@@ -72,7 +72,7 @@ class TapDriver:
         errors: list[ClusterError] = []
         possible = await self._possible(wanted, found, nodes, errors)
         lines = [
-            _Line(tap, line)
+            _BatchLine(tap, line)
             for tap, qdisc in sorted(possible.items())
             for line in render_batch(tap, found[tap], qdisc).splitlines()
         ]
@@ -127,7 +127,7 @@ def _without_netem(qdisc: TapQdisc) -> TapQdisc:
     return TapQdisc(senders)
 
 
-def _error(done: Completed, lines: Sequence[_Line], nodes: Mapping[str, str]) -> ClusterError:
+def _error(done: Completed, lines: Sequence[_BatchLine], nodes: Mapping[str, str]) -> ClusterError:
     """The first complaint of a batch, with the line that it is about."""
     text = done.stderr.decode(errors="replace").strip()
     number = failed_line(text)

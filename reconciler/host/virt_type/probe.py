@@ -46,7 +46,7 @@ class KvmVerdict(Frozen):
     emulated_s: float | None = None
 
 
-class _Remembered(Frozen):
+class _RememberedVerdict(Frozen):
     """A verdict with everything it depends on; it holds for one boot of the host."""
 
     version: int
@@ -103,9 +103,9 @@ def probe_command(emulator: Path, accelerator: str, program: Path) -> list[str]:
     ]
 
 
-def _circumstances(emulator: Path, device: Path, conf: Path) -> _Remembered:
+def _circumstances(emulator: Path, device: Path, conf: Path) -> _RememberedVerdict:
     account = qemu_account(conf)
-    return _Remembered(
+    return _RememberedVerdict(
         version=PROBE_VERSION,
         boot_id=_BOOT_ID.read_text().strip(),
         device=f"{device}: {device_rights(device)}",
@@ -197,14 +197,14 @@ def _told(trial: _Trial) -> str:
     return trial.failure if trial.duration_s is None else f"{trial.duration_s:.2f} s"
 
 
-def _recall(memory: Path | None) -> _Remembered | None:
+def _recall(memory: Path | None) -> _RememberedVerdict | None:
     try:
-        return _Remembered.model_validate_json(memory.read_bytes()) if memory else None
+        return _RememberedVerdict.model_validate_json(memory.read_bytes()) if memory else None
     except (OSError, ValidationError):  # absent, torn by a kill, or an older probe's: try again
         return None
 
 
-def _remember(memory: Path | None, remembered: _Remembered) -> None:
+def _remember(memory: Path | None, remembered: _RememberedVerdict) -> None:
     if memory is None:
         return
     try:

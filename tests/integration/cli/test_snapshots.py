@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.host.disks.manifests import Journal, begin_snapshot
+from reconciler.host.disks.manifests import UnfinishedSnapshot, begin_snapshot
 from tests.integration.bed import Bed
 from tests.integration.cli.conftest import Vmcluster, answered_on_a_terminal
 
@@ -140,7 +140,7 @@ def test_gc_shows_and_takes_away_what_an_interrupted_snapshot_has_left(
     cluster: str,
 ) -> None:
     assert vmcluster("snapshot", "gc", cluster, "--dry-run").out == "nothing can go: every layer is needed\n"
-    begin_snapshot(bed.settings.overlay_dir, cluster, Journal(snapshot_name="half", stopped_nodes=()), None)
+    begin_snapshot(bed.settings.overlay_dir, cluster, UnfinishedSnapshot(snapshot_name="half", stopped_nodes=()), None)
     orphan = bed.settings.overlay_dir / cluster / "snapshots" / "half"
     somebodys = orphan.with_name("somebodys")
     somebodys.mkdir()

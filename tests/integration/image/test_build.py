@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import Conflict, HostCommandFailed
 from reconciler.image.boot_sector import PARTITION_OFFSET_BYTES, SECTOR_BYTES
-from reconciler.image.build import BuiltImage, build_image
+from reconciler.image.build import ImageBuild, build_image
 from reconciler.image.cache import ImageCache
 from reconciler.image.recipe import Recipe, root_digest
 from reconciler.process import run
@@ -45,7 +45,7 @@ def cache_dir(tmp_path: Path) -> Path:
     return directory
 
 
-async def build(tmp_path: Path, cache_dir: Path, steps: list[str] | None = None, **options: bool) -> BuiltImage:
+async def build(tmp_path: Path, cache_dir: Path, steps: list[str] | None = None, **options: bool) -> ImageBuild:
     def tell(step: str, _fraction: float | None) -> None:
         if steps is not None:
             steps.append(step)

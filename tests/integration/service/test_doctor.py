@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.settings import Settings
-from reconciler.usecases.doctor import CheckResult, Verdict, apply_fixes, run_checks
+from reconciler.usecases.doctor import CheckOutcome, CheckResult, apply_fixes, run_checks
 from tests.integration.bed import Bed
 from tests.lab.daemons import start_libvirtd, stop_libvirtd
 
@@ -40,7 +40,7 @@ async def test_a_bare_host_is_ready_after_one_fix_and_has_nothing_to_fix_then(la
     repairs = await apply_fixes(settings)
     assert repairs
     assert all(repair.done for repair in repairs)
-    assert not [each for each in await run_checks(settings) if each.verdict is Verdict.FAILED]
+    assert not [each for each in await run_checks(settings) if each.verdict is CheckOutcome.FAILED]
     assert await apply_fixes(settings) == []
 
 
@@ -56,13 +56,13 @@ async def test_what_holds_secrets_is_closed_to_others(lab_path: Path) -> None:
 async def test_a_libvirtd_that_is_down_is_noticed_and_looking_does_not_start_it(bed: Bed) -> None:
     for _ in range(2):
         libvirt = _named("libvirt", await run_checks(bed.settings))
-        assert (libvirt.verdict, libvirt.fixable) == (Verdict.FAILED, True)
+        assert (libvirt.verdict, libvirt.fixable) == (CheckOutcome.FAILED, True)
 
 
 async def test_a_libvirtd_that_is_down_is_started(bed: Bed) -> None:
     stop_libvirtd()
     await apply_fixes(bed.settings)
-    assert _named("libvirt", await run_checks(bed.settings)).verdict is Verdict.OK
+    assert _named("libvirt", await run_checks(bed.settings)).verdict is CheckOutcome.OK
 
 
 @pytest.mark.usefixtures("closed_kvm")
@@ -70,7 +70,7 @@ async def test_a_device_as_the_kernel_makes_it_is_opened_as_udev_would(bed: Bed)
     assert _named("kvm access", await run_checks(bed.settings)).fixable
     await apply_fixes(bed.settings)
     assert (_mode(KVM), KVM.group()) == (0o660, "kvm")  # noqa: ASYNC240  one stat(2)
-    assert _named("kvm access", await run_checks(bed.settings)).verdict is Verdict.OK
+    assert _named("kvm access", await run_checks(bed.settings)).verdict is CheckOutcome.OK
 
 
 @pytest.mark.usefixtures("closed_kvm")

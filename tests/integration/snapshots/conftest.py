@@ -19,7 +19,7 @@ from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.domain_xml import parse_domain
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.libvirt.snapshot_xml import stacked
-from reconciler.host.libvirt.snapshots import Snapshots
+from reconciler.host.libvirt.snapshots import LibvirtSnapshots
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Layer
 from tests.integration.bed import LIBVIRT_URI, Bed, Session, host_libvirt
@@ -45,7 +45,7 @@ class Machine:
     overlay_dir: Path
     base: Path
     driver: Libvirt
-    snapshots: Snapshots
+    snapshots: LibvirtSnapshots
     layers: LayerDriver = field(default_factory=LayerDriver)
     content: dict[str, bytearray] = field(default_factory=dict)
 
@@ -169,7 +169,7 @@ async def machine(bed: Bed, session: Session) -> AsyncIterator[Machine]:
     bed.write_topology(CLUSTER, nodes=1, edit=small)
     await session.clusters.define(CLUSTER)
     driver = Libvirt(LIBVIRT_URI)
-    machine = Machine(bed.settings.overlay_dir, base, driver, Snapshots(driver.connection))
+    machine = Machine(bed.settings.overlay_dir, base, driver, LibvirtSnapshots(driver.connection))
     machine.content = {target: bytearray(DISK_BYTES) for target in machine.targets}
     machine.content["vda"][:BLOCK_BYTES] = b"\x01" * BLOCK_BYTES
     await _add_extra_disk(machine, bed.directory / "data0.qcow2")

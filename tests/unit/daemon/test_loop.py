@@ -18,7 +18,7 @@ from reconciler.daemon.keeper import OnRound
 from reconciler.daemon.loop import Scope, Service
 from reconciler.errors import OperationTimeout
 from reconciler.host.events import HostEvent, HostEventKind
-from reconciler.host.libvirt.connection import Connection
+from reconciler.host.libvirt.connection import LibvirtConnection
 from reconciler.model.plan import Plan, StartNetwork
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
@@ -94,7 +94,7 @@ class Bench:
         self.directory = directory
         self.store = store
         self.rounds = SimulatedRounds(self.store, round_)
-        self.connection = Connection("test:///default")
+        self.connection = LibvirtConnection("test:///default")
         self.service = Service(
             self.store,
             cast("Rounds", self.rounds),

@@ -14,8 +14,8 @@ from reconciler.errors import Conflict, StoreUnavailable
 from reconciler.files.exposure import exposure_of, make_unexposed, require_unexposed
 from reconciler.files.locks import locked
 from reconciler.files.whole import write_whole
-from reconciler.host.checks.directories import Place, check_places
-from reconciler.host.checks.result import Verdict
+from reconciler.host.checks.directories import RequiredDirectory, check_places
+from reconciler.host.checks.result import CheckOutcome
 from reconciler.host.disks.before_use import MachineFiles, require_usable
 from reconciler.host.files import ensure_directory
 from reconciler.image.cache import ImageCache
@@ -155,8 +155,8 @@ def test_no_lock_is_taken_there_either(kept: Path) -> None:
 
 def test_doctor_names_the_place_and_the_command(kept: Path) -> None:
     kept.parent.chmod(0o777)
-    (found,) = check_places([Place(kept, 0o700)])
-    assert (found.verdict, found.name) == (Verdict.FAILED, f"directory {kept}")
+    (found,) = check_places([RequiredDirectory(kept, 0o700)])
+    assert (found.verdict, found.name) == (CheckOutcome.FAILED, f"directory {kept}")
     assert found.remedy is not None
     assert found.remedy.startswith(f"`chmod go-w {kept.parent}`")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.guest.provisioning import PROVISIONING_COMMAND, Provisioning, Stage, parse_provisioning
+from reconciler.guest.provisioning import PROVISIONING_COMMAND, CloudInitStage, Provisioning, parse_provisioning
 from tests.waiting import PATIENCE_S
 
 STAGES = ("init-local", "init", "modules-config", "modules-final")
@@ -42,41 +42,42 @@ def understood(*, there: str = "result.json status.json", result: str = "", stat
 
 
 def test_a_node_is_done_when_the_result_is_there_since_its_last_stage_ended() -> None:
-    assert understood(result=result(), status=status()) == Provisioning(Stage.DONE, "", ENDED)
+    assert understood(result=result(), status=status()) == Provisioning(CloudInitStage.DONE, "", ENDED)
     trimmed = status("init")  # an image whose final stage has nothing to do and only writes the result
-    assert understood(result=result(datasource=None), status=trimmed).stage is Stage.DONE
+    assert understood(result=result(datasource=None), status=trimmed).stage is CloudInitStage.DONE
 
 
 def test_a_node_without_a_result_is_at_work_since_the_first_stage() -> None:
     found = understood(there="status.json enabled", status=status("modules-final"))
-    assert found == Provisioning(Stage.RUNNING, "cloud-init still runs (stage modules-final)", BEGAN)
-    assert understood(there="enabled").stage is Stage.RUNNING
+    assert found == Provisioning(CloudInitStage.RUNNING, "cloud-init still runs (stage modules-final)", BEGAN)
+    assert understood(there="enabled").stage is CloudInitStage.RUNNING
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_an_error_of_any_stage_is_a_failure_at_once_since_the_first_stage_and_is_told_once(ended: bool) -> None:
     seen = status("modules-final", modules_config={"errors": [RUN_PARTS]})
     found = understood(result=result(RUN_PARTS), status=seen) if ended else understood(there="status.json", status=seen)
-    assert found == Provisioning(Stage.FAILED, RUN_PARTS, BEGAN)
+    assert found == Provisioning(CloudInitStage.FAILED, RUN_PARTS, BEGAN)
 
 
 def test_warnings_that_are_recoverable_are_failures_but_for_what_is_only_deprecated() -> None:
     old = {"recoverable_errors": {"DEPRECATED": ["Key 'x' is deprecated"]}}
-    assert understood(result=result(), status=status(init=old)).stage is Stage.DONE
+    assert understood(result=result(), status=status(init=old)).stage is CloudInitStage.DONE
     bad = {"recoverable_errors": {"WARNING": ["Unhandled non-multipart userdata"], **old["recoverable_errors"]}}
     found = understood(result=result(), status=status(init=bad))
-    assert (found.stage, found.message) == (Stage.FAILED, "Unhandled non-multipart userdata")
+    assert (found.stage, found.message) == (CloudInitStage.FAILED, "Unhandled non-multipart userdata")
 
 
 def test_a_node_that_has_found_no_seed_is_not_provisioned() -> None:
     found = understood(result=result(datasource="DataSourceNone"), status=status())
-    assert (found.stage, found.message) == (Stage.FAILED, "it has found no seed")
+    assert (found.stage, found.message) == (CloudInitStage.FAILED, "it has found no seed")
 
 
 @pytest.mark.parametrize(
-    ("there", "stage"), [("", Stage.ABSENT), ("disabled", Stage.DISABLED), ("closed", Stage.UNKNOWN)]
+    ("there", "stage"),
+    [("", CloudInitStage.ABSENT), ("disabled", CloudInitStage.DISABLED), ("closed", CloudInitStage.UNKNOWN)],
 )
-def test_a_node_without_reports_has_no_cloud_init_or_hides_it(there: str, stage: Stage) -> None:
+def test_a_node_without_reports_has_no_cloud_init_or_hides_it(there: str, stage: CloudInitStage) -> None:
     assert understood(there=there).stage is stage
     assert understood(there=there).message
 
@@ -102,16 +103,16 @@ def test_what_is_no_report_is_unknown(nonsense: str) -> None:
         understood(there="status.json", status=nonsense),
         understood(result=nonsense, status=nonsense),
     ):
-        assert found.stage is Stage.UNKNOWN
+        assert found.stage is CloudInitStage.UNKNOWN
         assert len(found.message) < 400
-    assert parse_provisioning(nonsense)[0].stage is Stage.UNKNOWN
+    assert parse_provisioning(nonsense)[0].stage is CloudInitStage.UNKNOWN
 
 
 def test_what_a_guest_says_is_shown_short_and_printable_and_its_clock_is_not_trusted() -> None:
     loud = "\x1b[2Jboom\n" + "x" * 100_000
     stages = {"init": {"start": float("inf"), "finished": 1e300, "errors": [loud, *map(str, range(10_000))]}}
     found = understood(there="status.json", status=json.dumps({"v1": {"stage": 7, **stages}}))
-    assert (found.stage, found.since) == (Stage.FAILED, None)
+    assert (found.stage, found.since) == (CloudInitStage.FAILED, None)
     assert found.message.startswith("[2Jboom xxx")
     assert found.message.endswith("; 9998 more")
     assert found.message.isprintable()
@@ -130,12 +131,12 @@ def test_every_shell_tells_the_same_of_the_files_and_goes_on(shell: str, tmp_pat
         assert ran.stderr == ""
         return parse_provisioning(ran.stdout)
 
-    assert (seen()[0].stage, seen()[1]) == (Stage.ABSENT, "more\n")
+    assert (seen()[0].stage, seen()[1]) == (CloudInitStage.ABSENT, "more\n")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "cloud-init.disabled").touch()
-    assert seen()[0].stage is Stage.DISABLED
+    assert seen()[0].stage is CloudInitStage.DISABLED
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "status.json").write_text(status("init"))
-    assert seen()[0] == Provisioning(Stage.RUNNING, "cloud-init still runs (stage init)", BEGAN)
+    assert seen()[0] == Provisioning(CloudInitStage.RUNNING, "cloud-init still runs (stage init)", BEGAN)
     (tmp_path / "run" / "result.json").write_text(result(r"back\slash \n 'quote' $HOME"))
-    assert seen() == (Provisioning(Stage.FAILED, r"back\slash \n 'quote' $HOME", BEGAN), "more\n")
+    assert seen() == (Provisioning(CloudInitStage.FAILED, r"back\slash \n 'quote' $HOME", BEGAN), "more\n")

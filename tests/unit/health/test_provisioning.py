@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from reconciler.guest.provisioning import Provisioning, Stage
+from reconciler.guest.provisioning import CloudInitStage, Provisioning
 from reconciler.health.cluster_conditions import cluster_condition, guests_conditions
 from reconciler.health.provisioning import node_condition, unseen_condition
 from reconciler.model.record import WantedPower
@@ -12,8 +12,8 @@ from reconciler.model.results import DomainState, NodeStatus
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from tests.simulation.worlds import NOW, running_record
 
-DONE, RUNNING = Provisioning(Stage.DONE), Provisioning(Stage.RUNNING, "it runs")
-FAILED = Provisioning(Stage.FAILED, "no luck")
+DONE, RUNNING = Provisioning(CloudInitStage.DONE), Provisioning(CloudInitStage.RUNNING, "it runs")
+FAILED = Provisioning(CloudInitStage.FAILED, "no luck")
 
 
 def after(minutes: int) -> datetime:
@@ -34,15 +34,15 @@ def off(name: str) -> NodeStatus:
     ("found", "told", "since"),
     [
         ((DONE, DONE), "True AllProvisioned ", after(1)),
-        ((DONE, Provisioning(Stage.ABSENT, "none")), "True AllProvisioned beta: none", after(1)),
+        ((DONE, Provisioning(CloudInitStage.ABSENT, "none")), "True AllProvisioned beta: none", after(1)),
         ((RUNNING, RUNNING), "False CloudInitRunning alpha: it runs; beta: it runs", after(0)),
         (
             (RUNNING, FAILED),
             "False CloudInitFailed alpha: it runs; beta: no luck (see /var/log/cloud-init-output.log there)",
             after(0),
         ),
-        ((DONE, Provisioning(Stage.UNKNOWN, "nonsense")), "Unknown NotObserved beta: nonsense", after(1)),
-        ((Provisioning(Stage.UNKNOWN, "nonsense"), RUNNING), "False CloudInitRunning beta: it runs", after(1)),
+        ((DONE, Provisioning(CloudInitStage.UNKNOWN, "nonsense")), "Unknown NotObserved beta: nonsense", after(1)),
+        ((Provisioning(CloudInitStage.UNKNOWN, "nonsense"), RUNNING), "False CloudInitRunning beta: it runs", after(1)),
     ],
 )
 def test_the_worst_node_decides_and_every_such_node_is_named(

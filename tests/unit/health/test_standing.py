@@ -3,18 +3,18 @@
 import pytest
 
 from reconciler.errors import ErrorCode
-from reconciler.health.standing import Standing, no_login, not_running, unlike_wanted
+from reconciler.health.standing import NodeState, no_login, not_running, unlike_wanted
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
 from reconciler.model.record import WantedPower
 from reconciler.model.results import DomainState
 from reconciler.model.topology import RestartPolicy
 
-OFF = Standing(DomainState.SHUT_OFF)
-ENDED = Standing(DomainState.SHUT_OFF, Halt(reason=HaltReason.QEMU_ENDED, words="qemu: fatal"))
-PAUSED = Standing(DomainState.PAUSED, Halt(reason=HaltReason.USER))
-FULL = Standing(DomainState.PAUSED, Halt(reason=HaltReason.IO_ERROR, disks={"vda": "no space left"}))
-PANICKED = Standing(DomainState.CRASHED, Halt(reason=HaltReason.PANIC))
-STOPPED = Standing(DomainState.CRASHED, Halt(reason=HaltReason.INTERNAL_ERROR, words="emulation failure"), "kvm")
+OFF = NodeState(DomainState.SHUT_OFF)
+ENDED = NodeState(DomainState.SHUT_OFF, Halt(reason=HaltReason.QEMU_ENDED, words="qemu: fatal"))
+PAUSED = NodeState(DomainState.PAUSED, Halt(reason=HaltReason.USER))
+FULL = NodeState(DomainState.PAUSED, Halt(reason=HaltReason.IO_ERROR, disks={"vda": "no space left"}))
+PANICKED = NodeState(DomainState.CRASHED, Halt(reason=HaltReason.PANIC))
+STOPPED = NodeState(DomainState.CRASHED, Halt(reason=HaltReason.INTERNAL_ERROR, words="emulation failure"), "kvm")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ STOPPED = Standing(DomainState.CRASHED, Halt(reason=HaltReason.INTERNAL_ERROR, w
     ids=["off", "ended", "paused", "full", "panicked", "stopped by QEMU", "several"],
 )
 def test_nodes_that_do_not_run_are_told_with_the_cause_and_the_remedy_that_helps(
-    down: dict[str, Standing], told: str, remedy: str
+    down: dict[str, NodeState], told: str, remedy: str
 ) -> None:
     error = not_running("lab", down)
     assert (told in error.message, remedy in (error.hint or "")) == (True, True), error

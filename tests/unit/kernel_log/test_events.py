@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.kernel_log.announcements import kind_of
 from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events, first_event
-from reconciler.kernel_log.kinds import EventKind, classification_of
+from reconciler.kernel_log.kinds import KernelEventKind, classification_of
 from reconciler.kernel_log.line import LogLine
 from tests.unit.kernel_log.samples import EVENTS, HEADS, LOOK_ALIKES, NULL_POINTER, PANIC, WARN
 
@@ -36,15 +36,15 @@ def test_a_look_alike_is_no_event(text: str) -> None:
 
 
 def test_every_kind_has_a_word_of_the_contract() -> None:
-    words = {kind: classification_of(kind).value for kind in EventKind}
+    words = {kind: classification_of(kind).value for kind in KernelEventKind}
     assert set(words.values()) == {"oops", "panic", "warn", "kasan", "ubsan"}
-    assert words[EventKind.NULL_POINTER] == "oops"
-    assert words[EventKind.HUNG_TASK] == "warn"
+    assert words[KernelEventKind.NULL_POINTER] == "oops"
+    assert words[KernelEventKind.HUNG_TASK] == "warn"
 
 
 def test_every_kind_is_recognised_in_some_sample() -> None:
-    assert {*EVENTS, *HEADS.values(), "kmsan"} == {kind.value for kind in EventKind}
-    assert kind_of("BUG: KMSAN: uninit-value in test_it+0x4/0x9") is EventKind.KMSAN
+    assert {*EVENTS, *HEADS.values(), "kmsan"} == {kind.value for kind in KernelEventKind}
+    assert kind_of("BUG: KMSAN: uninit-value in test_it+0x4/0x9") is KernelEventKind.KMSAN
 
 
 def test_events_that_follow_each_other_stay_apart() -> None:

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from reconciler.kernel_log.console import ConsoleStream, dropped_messages, last_boot, parse_console
 from reconciler.kernel_log.line import TEXT_LIMIT, LogLine
 from reconciler.kernel_log.records import parse_kmsg
-from reconciler.kernel_log.report import Origin, report
+from reconciler.kernel_log.report import ReportSource, report
 from reconciler.model.kernel_log import LogSource
 
-CONSOLE = Origin(LogSource.CONSOLE)
+CONSOLE = ReportSource(LogSource.CONSOLE)
 PIECES = st.sampled_from(
     [
         *(
@@ -183,4 +183,4 @@ def test_a_hostile_console_is_harmless(output: bytes) -> None:
 def test_hostile_records_are_harmless(output: bytes) -> None:
     lines = parse_kmsg(output)
     assert all(is_harmless(line.text) for line in lines)
-    assert report(lines, Origin(LogSource.KMSG)).model_dump_json()
+    assert report(lines, ReportSource(LogSource.KMSG)).model_dump_json()

@@ -6,11 +6,11 @@ from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
 from reconciler.kernel_log.records import parse_kmsg
-from reconciler.kernel_log.report import LINES_LIMIT, Origin, first_bad_event, joined, report
+from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.samples import EVENTS, NULL_POINTER, PANIC, WARN
 
-KMSG = Origin(LogSource.KMSG)
+KMSG = ReportSource(LogSource.KMSG)
 MARKER = render_marker(1_700_000_000_123_456, "0123456789abcdef")
 
 
@@ -38,7 +38,7 @@ def test_an_event_counts_once_whatever_the_length_of_its_trace() -> None:
 @pytest.mark.parametrize("kind", EVENTS)
 def test_no_event_is_ever_a_clean_log(kind: str) -> None:
     answer = report(
-        [LogLine(line) for line in EVENTS[kind].split("\n")], Origin(LogSource.CONSOLE), filter_level="err+"
+        [LogLine(line) for line in EVENTS[kind].split("\n")], ReportSource(LogSource.CONSOLE), filter_level="err+"
     )
     assert answer.warning_count + answer.error_count == 1
     assert [line.text for line in answer.lines] == EVENTS[kind].split("\n")

@@ -6,13 +6,13 @@ from reconciler.kernel_log.console import parse_console
 from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.records import parse_kmsg
-from reconciler.kernel_log.report import Origin, report
+from reconciler.kernel_log.report import ReportSource, report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.architectures import ARM64, REPORTS, X86_SOFT_LOCKUP
 from tests.unit.kernel_log.samples import EVENTS, LOCKDEP, WARN
 
 BEFORE, AFTER = "virtio_net virtio0: before", "virtio_net virtio0: after"
-KMSG = Origin(LogSource.KMSG)
+KMSG = ReportSource(LogSource.KMSG)
 
 SLEEPING = """\
 BUG: sleeping function called from invalid context at kernel/test.c:5

@@ -24,7 +24,7 @@ from reconciler.model.document import (
 )
 from reconciler.model.plan import (
     AttachDisk,
-    Change,
+    ChangeKind,
     CreateLayer,
     CreateNetwork,
     CutPower,
@@ -100,7 +100,7 @@ class TestNetworks:
 
     def test_one_that_is_missing_is_created(self) -> None:
         assert [*plan_networks(self.want, EMPTY)] == [
-            CreateNetwork(name="net", network=NETWORK, reason="not created yet", change=Change.CREATE)
+            CreateNetwork(name="net", network=NETWORK, reason="not created yet", change=ChangeKind.CREATE)
         ]
 
     def test_one_that_is_as_wanted_is_left_alone(self) -> None:
@@ -128,7 +128,7 @@ class TestNetworks:
     def test_one_that_is_not_wanted_is_deleted(self) -> None:
         have = ClusterDocument(networks={"net": NETWORK, "old": altered(NETWORK, bridge="br9", gateway="10.9.0.1")})
         assert [*plan_networks(self.want, have)] == [
-            DeleteNetwork(name="old", reason="no longer desired", change=Change.DELETE)
+            DeleteNetwork(name="old", reason="no longer desired", change=ChangeKind.DELETE)
         ]
 
     def test_one_that_is_unknown_and_not_wanted_is_left_alone(self) -> None:
@@ -143,7 +143,7 @@ class TestNetworks:
                 network=NETWORK,
                 replaces=("old",),
                 reason="replaces old",
-                change=Change.CREATE,
+                change=ChangeKind.CREATE,
                 disruption=Disruption.LIVE,
             )
         ]
@@ -166,7 +166,9 @@ class TestLayers:
 
     def test_one_that_is_missing_is_created(self) -> None:
         assert [*plan_layers(self.want, EMPTY)] == [
-            CreateLayer(node="a", path=Path("/o/a.qcow2"), layer=LAYER, reason="not created yet", change=Change.CREATE)
+            CreateLayer(
+                node="a", path=Path("/o/a.qcow2"), layer=LAYER, reason="not created yet", change=ChangeKind.CREATE
+            )
         ]
 
     def test_one_that_differs_holds_data_and_is_reported(self) -> None:
@@ -192,7 +194,7 @@ class TestLayers:
                 node="a",
                 path=Path("/o/a.qcow2"),
                 reason="no longer desired",
-                change=Change.DELETE,
+                change=ChangeKind.DELETE,
                 disruption=Disruption.DATA_LOSS,
             )
         ]
@@ -207,7 +209,7 @@ class TestSeeds:
 
     def test_one_that_is_missing_is_written(self) -> None:
         assert [*plan_seeds(self.want, EMPTY)] == [
-            WriteSeed(node="a", digest="new", reason="not created yet", change=Change.CREATE)
+            WriteSeed(node="a", digest="new", reason="not created yet", change=ChangeKind.CREATE)
         ]
 
     @pytest.mark.parametrize(("power", "live"), [(RUNNING, True), (PAUSED, False), (OFF, False), (UNKNOWN, False)])
@@ -238,7 +240,7 @@ class TestSeeds:
 
     def test_one_that_is_not_wanted_is_deleted(self) -> None:
         assert [*plan_seeds(EMPTY, ClusterDocument(seeds={"a": SEED, "b": UNKNOWN}))] == [
-            DeleteSeed(node="a", reason="no longer desired", change=Change.DELETE)
+            DeleteSeed(node="a", reason="no longer desired", change=ChangeKind.DELETE)
         ]
 
 
@@ -256,7 +258,7 @@ class TestDomains:
                 domain=DOMAIN,
                 carried_out=Epochs(boot=4, resume=2),
                 reason="not defined yet",
-                change=Change.CREATE,
+                change=ChangeKind.CREATE,
             )
         ]
 
@@ -354,7 +356,7 @@ class TestDomains:
     def test_one_that_is_not_wanted_is_undefined(self) -> None:
         have = ClusterDocument(domains={"a": DOMAIN, "b": UNKNOWN})
         assert [*plan_domains(EMPTY, have)] == [
-            UndefineDomain(node="a", reason="no longer desired", change=Change.DELETE, disruption=Disruption.REMOVE)
+            UndefineDomain(node="a", reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.REMOVE)
         ]
 
 

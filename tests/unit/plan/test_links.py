@@ -7,7 +7,7 @@ from reconciler.model.document import PULLED, ClusterDocument, NodeLinks, Power,
 from reconciler.model.links import HOST, Impairment, Link
 from reconciler.model.plan import (
     STAGE_OF,
-    Change,
+    ChangeKind,
     CutPower,
     HealLinks,
     Plan,
@@ -125,7 +125,7 @@ def test_what_nobody_wants_is_healed_before_anything_is_taken_away() -> None:
     todo = plan(ClusterDocument(), linked(REAL, alpha=left))
     (heal,) = (action for action in todo.actions if isinstance(action, HealLinks))
     assert next(todo.stages()) == (heal,)
-    assert heal.changes["alpha"].change is Change.DELETE
+    assert heal.changes["alpha"].change is ChangeKind.DELETE
     assert heal.changes["alpha"].reason == "hears <vmc-gone> again"
     assert STAGE_OF[HealLinks] < STAGE_OF[CutPower] < STAGE_OF[Start] < STAGE_OF[SetLinks] < STAGE_OF[Resume]
     assert STAGE_OF[HealLinks] > Stage.PREPARE
@@ -142,10 +142,10 @@ def test_a_plan_reads_as_what_becomes_of_the_packets_and_why() -> None:
     (action,) = plan(wanted, linked(REAL, beta=NodeLinks(links={"gamma": CUT}))).actions
     assert isinstance(action, SetLinks)
     assert {node: (of.change, of.reason) for node, of in action.changes.items()} == {
-        "alpha": (Change.CREATE, "cut from beta, gamma (p-1)"),
-        "beta": (Change.UPDATE, "from alpha: delays by 80 ms (i-2, i-3); hears gamma again"),
+        "alpha": (ChangeKind.CREATE, "cut from beta, gamma (p-1)"),
+        "beta": (ChangeKind.UPDATE, "from alpha: delays by 80 ms (i-2, i-3); hears gamma again"),
         "gamma": (
-            Change.CREATE,
+            ChangeKind.CREATE,
             "its cable is pulled (d-5); cut from alpha, and when that is healed loses 5 % (p-4)",
         ),
     }

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.controller.findings import Difference
+from reconciler.controller.findings import PlannedDifference
 from reconciler.desired.compile import compile_document
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown, canonical
@@ -25,13 +25,13 @@ RECORD = running_record("alpha", "beta", "gamma")
 STOPPED = as_wanted(RECORD).model_copy(update={"power": {}, "taps": {}})
 
 
-def difference(after: ClusterRecord, observed: ClusterDocument, later_s: float = 0) -> Difference:
+def difference(after: ClusterRecord, observed: ClusterDocument, later_s: float = 0) -> PlannedDifference:
     now = NOW + timedelta(seconds=later_s)
     desired = compile_document(after, EMULATED, observed, now=now)
-    return Difference(desired, observed, plan(desired, observed))
+    return PlannedDifference(desired, observed, plan(desired, observed))
 
 
-def name_of(after: ClusterRecord, found: Difference, generation: int = 3) -> str:
+def name_of(after: ClusterRecord, found: PlannedDifference, generation: int = 3) -> str:
     patch = patches.difference(canonical(found.observed), canonical(found.desired))
     return plan_hash(generation, after, found.plan, patch)
 

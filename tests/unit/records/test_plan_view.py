@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.controller.findings import Difference
+from reconciler.controller.findings import PlannedDifference
 from reconciler.errors import ApprovalRequired
 from reconciler.model.document import ClusterDocument, canonical
 from reconciler.model.plan import Disruption
@@ -36,7 +36,7 @@ ADDRESS = re.compile(r"network/[^/]+|layer/[^/]+/[^/]+|(seed|domain|power|tap|li
 
 def preview(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> Preview:
     desired = compiled(after, observed)
-    return Preview(before, after, Difference(desired, observed, plan(desired, observed)))
+    return Preview(before, after, PlannedDifference(desired, observed, plan(desired, observed)))
 
 
 def view(after: ClusterRecord, observed: ClusterDocument, before: ClusterRecord | None = None) -> PlanView:
@@ -67,7 +67,7 @@ def test_what_differs_without_the_change_is_marked_as_drift() -> None:
     record = running_record("alpha", "beta")
     observed = as_wanted(record).model_copy(update={"networks": {}})
     desired = compiled(record, observed)
-    there = Difference(desired, observed, plan(desired, observed))
+    there = PlannedDifference(desired, observed, plan(desired, observed))
     changed = plan_view(Preview(record, record, there, drift=there.plan))
     assert changed.actions
     assert all(action.drift for action in changed.actions)

@@ -9,7 +9,7 @@ import yaml
 from reconciler.source import composer
 from reconciler.source.composer import parse_source
 from reconciler.source.decoding import MAX_FILE_BYTES
-from reconciler.source.problems import Mark
+from reconciler.source.problems import Position
 
 pytestmark = pytest.mark.long
 
@@ -41,21 +41,21 @@ def test_values_are_those_of_the_safe_loader() -> None:
 @pytest.mark.parametrize(
     ("location", "of_key", "mark"),
     [
-        (("name",), False, Mark(2, 7)),
-        (("name",), True, Mark(2, 1)),
-        (("list", 0, "a"), False, Mark(4, 9)),
-        (("list", 1, "b"), False, Mark(6, 8)),
-        (("again", "b"), True, Mark(6, 5)),
-        (("merged", "b"), False, Mark(6, 8)),
-        (("merged", "c"), False, Mark(10, 6)),
-        (("empty",), False, Mark(11, 7)),
-        (("list", 1, "absent"), False, Mark(5, 5)),
-        (("absent", "deeper"), True, Mark(2, 1)),
-        ((), False, Mark(2, 1)),
+        (("name",), False, Position(2, 7)),
+        (("name",), True, Position(2, 1)),
+        (("list", 0, "a"), False, Position(4, 9)),
+        (("list", 1, "b"), False, Position(6, 8)),
+        (("again", "b"), True, Position(6, 5)),
+        (("merged", "b"), False, Position(6, 8)),
+        (("merged", "c"), False, Position(10, 6)),
+        (("empty",), False, Position(11, 7)),
+        (("list", 1, "absent"), False, Position(5, 5)),
+        (("absent", "deeper"), True, Position(2, 1)),
+        ((), False, Position(2, 1)),
     ],
 )
 def test_each_value_and_key_knows_its_line_and_column(
-    location: tuple[str | int, ...], of_key: bool, mark: Mark
+    location: tuple[str | int, ...], of_key: bool, mark: Position
 ) -> None:
     assert parse_source(SAMPLE).mark(location, of_key=of_key) == mark
 

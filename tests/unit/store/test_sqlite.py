@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import Conflict, InvalidArgument, StoreUnavailable
 from reconciler.model.record import ClusterRecord, NodeIntent
 from reconciler.store.patch import patched
-from reconciler.store.protocol import Standing, Store
+from reconciler.store.protocol import ClusterEntry, Store
 from reconciler.store.sqlite import FILE_NAME, SqliteStore
 from tests.unit.store.samples import sample_record, sample_status, with_boots, with_user_data
 from tests.waiting import PATIENCE_S
@@ -242,10 +242,10 @@ async def test_the_event_loop_runs_on_while_another_process_holds_the_write_lock
 async def test_a_round_begins_with_record_status_and_the_last_request(store: SqliteStore) -> None:
     assert await store.standing("lab") is None
     record = await put_new(store)
-    assert await store.standing("lab") == Standing(record, None, 0)
+    assert await store.standing("lab") == ClusterEntry(record, None, 0)
     await store.put_status(said := sample_status())
     await store.request_round("lab")
-    assert await store.standing("lab") == Standing(record, said, 1)
+    assert await store.standing("lab") == ClusterEntry(record, said, 1)
     await store.remove("lab", expected_generation=1, actor="test")
     assert await store.standing("lab") is None
 

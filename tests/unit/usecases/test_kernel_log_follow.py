@@ -3,11 +3,11 @@
 import tracemalloc
 
 from reconciler.kernel_log.line import LogLine
-from reconciler.usecases.kernel_log_follow import _REMEMBERED, _Remembered
+from reconciler.usecases.kernel_log_follow import _REMEMBERED, _RecentLines
 
 
 def test_a_line_is_known_again_by_its_time_and_text() -> None:
-    told = _Remembered()
+    told = _RecentLines()
     told.add(LogLine("slow", 5))
     told.add(LogLine("slow", 5))
     assert told.has(LogLine("slow", 5))
@@ -16,21 +16,21 @@ def test_a_line_is_known_again_by_its_time_and_text() -> None:
 
 
 def test_a_line_without_a_time_is_known_again_as_often_as_it_was_told() -> None:
-    told = _Remembered()
+    told = _RecentLines()
     told.add(LogLine("slow", 5))
     told.add(LogLine("slow", 6))
     assert [told.has(LogLine("slow")) for _ in range(3)] == [True, True, False]
 
 
 def test_a_line_that_was_told_without_a_time_is_known_again_by_its_text() -> None:
-    told = _Remembered()
+    told = _RecentLines()
     told.add(LogLine("slow"))
     told.add(LogLine("slow"))
     assert [told.has(LogLine("slow", time_us)) for time_us in (5, 6, 7)] == [True, True, False]
 
 
 def test_of_very_many_lines_the_oldest_are_forgotten() -> None:
-    told = _Remembered()
+    told = _RecentLines()
     for number in range(_REMEMBERED + 1):
         told.add(LogLine(f"line {number}", number))
     assert not told.has(LogLine("line 0", 0))
@@ -39,7 +39,7 @@ def test_of_very_many_lines_the_oldest_are_forgotten() -> None:
 
 
 def test_long_texts_are_known_again_and_not_kept() -> None:
-    told = _Remembered()
+    told = _RecentLines()
     tracemalloc.start()
     try:
         for number in range(_REMEMBERED):

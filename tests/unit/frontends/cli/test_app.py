@@ -242,7 +242,7 @@ def test_the_history_of_a_cluster_names_who_changed_what(invoke: Invoke, lab: Cl
 
 
 def test_the_ways_to_stop_are_those_of_the_model() -> None:
-    assert {mode.value for mode in clusters.StopMode} == {mode.value for mode in record.StopMode}
+    assert {mode.value for mode in clusters.StopModeChoice} == {mode.value for mode in record.StopMode}
 
 
 def test_the_version_is_the_packages(invoke: Invoke) -> None:

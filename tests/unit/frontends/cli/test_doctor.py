@@ -1,13 +1,13 @@
 """What the doctor says, and how it ends."""
 
 from reconciler.frontends.cli.doctor import examination_lines
-from reconciler.usecases.doctor import CheckResult, Examination, Repair, Verdict
+from reconciler.usecases.doctor import CheckOutcome, CheckResult, Examination, Repair
 
 from .conftest import Invoke
 
-GOOD = CheckResult(name="programs", verdict=Verdict.OK, message="all there")
-SLOW = CheckResult(name="kvm", verdict=Verdict.WARNING, message="does not work", remedy="enable it", fixable=True)
-BAD = CheckResult(name="libvirt", verdict=Verdict.FAILED, message="does not answer", remedy="start it")
+GOOD = CheckResult(name="programs", verdict=CheckOutcome.OK, message="all there")
+SLOW = CheckResult(name="kvm", verdict=CheckOutcome.WARNING, message="does not work", remedy="enable it", fixable=True)
+BAD = CheckResult(name="libvirt", verdict=CheckOutcome.FAILED, message="does not answer", remedy="start it")
 
 
 def printed(*checks: CheckResult, repairs: tuple[Repair, ...] = ()) -> list[str]:

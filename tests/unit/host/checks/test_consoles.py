@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.checks.consoles import check_consoles
-from reconciler.host.checks.result import Verdict
+from reconciler.host.checks.result import CheckOutcome
 
 
 @pytest.mark.parametrize(
     ("qemu", "virtlogd", "verdict", "words"),
     [
-        (None, None, Verdict.OK, "8 MiB"),
-        ('#stdio_handler = "file"\n', "max_size = 1048576\nmax_backups = 1\n", Verdict.OK, "2 MiB"),
-        ('stdio_handler = "file"\n', None, Verdict.WARNING, 'stdio_handler = "file"'),
-        ('stdio_handler = "logd"\n', " max_size=0\n", Verdict.WARNING, "max_size = 0"),
+        (None, None, CheckOutcome.OK, "8 MiB"),
+        ('#stdio_handler = "file"\n', "max_size = 1048576\nmax_backups = 1\n", CheckOutcome.OK, "2 MiB"),
+        ('stdio_handler = "file"\n', None, CheckOutcome.WARNING, 'stdio_handler = "file"'),
+        ('stdio_handler = "logd"\n', " max_size=0\n", CheckOutcome.WARNING, "max_size = 0"),
     ],
 )
 def test_a_console_that_nobody_rotates_is_a_warning(
-    tmp_path: Path, qemu: str | None, virtlogd: str | None, verdict: Verdict, words: str
+    tmp_path: Path, qemu: str | None, virtlogd: str | None, verdict: CheckOutcome, words: str
 ) -> None:
     for name, text in (("qemu.conf", qemu), ("virtlogd.conf", virtlogd)):
         if text is not None:

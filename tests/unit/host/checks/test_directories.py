@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.checks import directories
-from reconciler.host.checks.directories import Place, check_image, check_places, check_ssh_key
-from reconciler.host.checks.result import Verdict
+from reconciler.host.checks.directories import RequiredDirectory, check_image, check_places, check_ssh_key
+from reconciler.host.checks.result import CheckOutcome
 from reconciler.host.virt_type.access import Account
 
 
@@ -20,20 +20,20 @@ def qemu(monkeypatch: pytest.MonkeyPatch) -> Account:
 
 
 def test_a_missing_directory_fails_and_can_be_made(tmp_path: Path) -> None:
-    (result,) = check_places([Place(tmp_path / "overlays", 0o755)])
-    assert (result.verdict, result.fixable) == (Verdict.FAILED, True)
+    (result,) = check_places([RequiredDirectory(tmp_path / "overlays", 0o755)])
+    assert (result.verdict, result.fixable) == (CheckOutcome.FAILED, True)
     assert f"install -d -m 0755 {tmp_path}/overlays" in str(result.remedy)
 
 
 def test_a_file_in_place_of_a_directory_is_left_to_its_owner(tmp_path: Path) -> None:
     (tmp_path / "overlays").touch()
-    (result,) = check_places([Place(tmp_path / "overlays", 0o755)])
-    assert (result.verdict, result.fixable) == (Verdict.FAILED, False)
+    (result,) = check_places([RequiredDirectory(tmp_path / "overlays", 0o755)])
+    assert (result.verdict, result.fixable) == (CheckOutcome.FAILED, False)
 
 
 def test_directories_that_are_all_right_are_one_line(tmp_path: Path) -> None:
-    (result,) = check_places([Place(tmp_path, 0o755), Place(tmp_path, 0o700)])
-    assert result.verdict is Verdict.OK
+    (result,) = check_places([RequiredDirectory(tmp_path, 0o755), RequiredDirectory(tmp_path, 0o700)])
+    assert result.verdict is CheckOutcome.OK
 
 
 @pytest.mark.usefixtures("qemu")
@@ -44,18 +44,20 @@ def test_the_directory_that_keeps_qemu_out_is_named(tmp_path: Path) -> None:
         if directory.stat().st_mode & 0o111 != 0o111:
             directory.chmod(0o755)  # pytest makes its own 0700
     (tmp_path / "private").chmod(0o700)
-    (result,) = check_places([Place(open_to_all, 0o755, for_machines=True)])
-    assert result.verdict is Verdict.WARNING
+    (result,) = check_places([RequiredDirectory(open_to_all, 0o755, for_machines=True)])
+    assert result.verdict is CheckOutcome.WARNING
     assert f"may not pass through {tmp_path}/private," in result.message
 
 
 def test_looking_leaves_no_file_behind(tmp_path: Path) -> None:
-    check_places([Place(tmp_path, 0o755, for_machines=True)])
+    check_places([RequiredDirectory(tmp_path, 0o755, for_machines=True)])
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("mode", "verdict"), [(0o600, Verdict.OK), (0o640, Verdict.FAILED), (0o604, Verdict.FAILED)])
-def test_a_key_that_others_can_read_is_refused_as_ssh_does(tmp_path: Path, mode: int, verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("mode", "verdict"), [(0o600, CheckOutcome.OK), (0o640, CheckOutcome.FAILED), (0o604, CheckOutcome.FAILED)]
+)
+def test_a_key_that_others_can_read_is_refused_as_ssh_does(tmp_path: Path, mode: int, verdict: CheckOutcome) -> None:
     key = tmp_path / "key"
     key.touch()
     key.chmod(mode)
@@ -67,4 +69,4 @@ def test_a_missing_key_can_be_made(tmp_path: Path) -> None:
 
 
 def test_a_missing_image_is_only_a_warning(tmp_path: Path) -> None:
-    assert check_image(tmp_path / "base.qcow2").verdict is Verdict.WARNING
+    assert check_image(tmp_path / "base.qcow2").verdict is CheckOutcome.WARNING

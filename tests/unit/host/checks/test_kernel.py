@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.checks.kernel import check_bridge_netfilter, check_kernel
-from reconciler.host.checks.result import Verdict
+from reconciler.host.checks.result import CheckOutcome
 from reconciler.host.features import Feature, remedy_on
 
 WORKS = Feature("works", "no_module", "nothing", "true", "coreutils", ())
@@ -12,8 +12,8 @@ REFUSED = Feature("refused", "sch_refused", "impairments", "sh", "dash", ("-c", 
 
 async def test_a_feature_counts_when_it_can_be_used() -> None:
     works, refused, _bridge = await check_kernel([WORKS, REFUSED])
-    assert works.verdict is Verdict.OK
-    assert refused.verdict is Verdict.WARNING
+    assert works.verdict is CheckOutcome.OK
+    assert refused.verdict is CheckOutcome.WARNING
 
 
 async def test_a_refused_feature_names_module_use_and_complaint() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from reconciler.host.checks import libvirt_daemon
 from reconciler.host.checks.libvirt_daemon import LOCAL_SYSTEM, check_libvirt, check_version, diagnose, systemd_runs
-from reconciler.host.checks.result import Verdict
+from reconciler.host.checks.result import CheckOutcome
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("socket")
 def test_a_daemon_that_does_not_run_can_be_started() -> None:
     result = diagnose(LOCAL_SYSTEM, "connection refused")
-    assert (result.verdict, result.fixable) == (Verdict.FAILED, True)
+    assert (result.verdict, result.fixable) == (CheckOutcome.FAILED, True)
 
 
 @pytest.mark.usefixtures("socket")
@@ -42,14 +42,18 @@ def test_a_user_without_rights_on_the_socket_is_told_the_group(socket: Path, mon
 
 async def test_a_daemon_elsewhere_is_not_ours_to_start() -> None:
     (result,) = await check_libvirt("qemu+unix:///system?socket=/nonexistent")
-    assert (result.verdict, result.fixable) == (Verdict.FAILED, False)
+    assert (result.verdict, result.fixable) == (CheckOutcome.FAILED, False)
 
 
 @pytest.mark.parametrize(
     ("number", "verdict", "words"),
-    [(9_000_000, Verdict.OK, "9.0.0"), (8_000_000, Verdict.OK, "8.0.0"), (7_010_002, Verdict.FAILED, "7.10.2")],
+    [
+        (9_000_000, CheckOutcome.OK, "9.0.0"),
+        (8_000_000, CheckOutcome.OK, "8.0.0"),
+        (7_010_002, CheckOutcome.FAILED, "7.10.2"),
+    ],
 )
-def test_versions_are_compared_as_numbers(number: int, verdict: Verdict, words: str) -> None:
+def test_versions_are_compared_as_numbers(number: int, verdict: CheckOutcome, words: str) -> None:
     result = check_version(number)
     assert (result.verdict, result.message) == (verdict, words)
 

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.errors import ErrorCode
 from reconciler.host.disks.manifests import (
-    Journal,
+    UnfinishedSnapshot,
     begin_snapshot,
     finish_snapshot,
     observe_snapshots,
@@ -57,7 +57,7 @@ def test_what_others_have_put_among_snapshots_costs_no_more_than_its_own_name(tm
 
 
 def test_sweeping_takes_what_is_ours_and_leaves_the_rest_and_its_directory(tmp_path: Path) -> None:
-    begin_snapshot(tmp_path, CLUSTER, Journal(snapshot_name="half", stopped_nodes=("n0",)), ORIGIN)
+    begin_snapshot(tmp_path, CLUSTER, UnfinishedSnapshot(snapshot_name="half", stopped_nodes=("n0",)), ORIGIN)
     half = snapshot_dir(tmp_path, CLUSTER, "half")
     (half / "notes").write_text("somebody's")
     (half / "nested").mkdir()
@@ -73,7 +73,7 @@ def test_sweeping_takes_what_is_ours_and_leaves_the_rest_and_its_directory(tmp_p
 
 
 def test_what_an_interrupted_sweep_has_left_is_swept_by_the_next_one(tmp_path: Path) -> None:
-    begin_snapshot(tmp_path, CLUSTER, Journal(snapshot_name="half", stopped_nodes=()), ORIGIN)
+    begin_snapshot(tmp_path, CLUSTER, UnfinishedSnapshot(snapshot_name="half", stopped_nodes=()), ORIGIN)
     (snapshot_dir(tmp_path, CLUSTER, "half") / "journal.json").unlink()
     assert observe_snapshots(tmp_path, CLUSTER) == {"half": HALF_MADE}
     remove_snapshot(tmp_path, CLUSTER, "half")
@@ -101,7 +101,7 @@ def test_traces_of_a_cluster_are_removed_as_far_as_they_are_empty(tmp_path: Path
 
 
 def test_a_damaged_journal_names_nobody_and_is_swept(tmp_path: Path) -> None:
-    begin_snapshot(tmp_path, CLUSTER, Journal(snapshot_name="half", stopped_nodes=("n0",)), ORIGIN)
+    begin_snapshot(tmp_path, CLUSTER, UnfinishedSnapshot(snapshot_name="half", stopped_nodes=("n0",)), ORIGIN)
     (snapshot_dir(tmp_path, CLUSTER, "half") / "journal.json").write_text("{")
     assert read_journal(tmp_path, CLUSTER, "half") is None
     assert observe_snapshots(tmp_path, CLUSTER) == {"half": HALF_MADE}

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.errors import LibvirtUnavailable, OperationFailed
 from reconciler.host.libvirt import connection
-from reconciler.host.libvirt.connection import Connection, LibvirtSilent, as_cluster_error
+from reconciler.host.libvirt.connection import LibvirtConnection, LibvirtSilent, as_cluster_error
 
 LIMIT_S = 0.2
 THREADS = 8
@@ -79,7 +79,9 @@ def hanging(daemon: Daemon) -> Iterator[Daemon]:
 
 def test_an_action_may_take_as_long_as_libvirt_answers_others(daemon: Daemon) -> None:
     async def act() -> str:
-        return await Connection("test:///x").call("lab", lambda handle: str(handle.act("save", takes_s=3 * LIMIT_S)))
+        return await LibvirtConnection("test:///x").call(
+            "lab", lambda handle: str(handle.act("save", takes_s=3 * LIMIT_S))
+        )
 
     assert asyncio.run(act()) == "save"
 
@@ -88,7 +90,7 @@ def test_an_action_on_a_libvirt_that_hangs_fails_and_its_cluster_is_looked_at_wh
     hanging: Daemon,
 ) -> None:
     async def act() -> None:
-        line = Connection("test:///x")
+        line = LibvirtConnection("test:///x")
         with pytest.raises(LibvirtSilent, match="has not answered"):
             await line.call("lab", lambda handle: handle.act("start", takes_s=LIMIT_S / 2))
         await line.settle("other")
@@ -104,7 +106,7 @@ def test_an_action_on_a_libvirt_that_hangs_fails_and_its_cluster_is_looked_at_wh
 
 def test_actions_that_no_thread_has_begun_when_libvirt_hangs_are_never_carried_out(hanging: Daemon) -> None:
     async def act() -> None:
-        line = Connection("test:///x")
+        line = LibvirtConnection("test:///x")
         given_up = [line.call("lab", partial(Daemon.act, name=str(number))) for number in range(THREADS + 2)]
         outcomes = await asyncio.gather(*given_up, return_exceptions=True)
         assert all(isinstance(outcome, LibvirtSilent) for outcome in outcomes)
@@ -124,7 +126,7 @@ def test_an_action_that_was_given_up_is_not_made_again_on_another_connection(han
         raise Refusal(libvirt.VIR_ERR_RPC, "end of file")
 
     async def give_up() -> None:
-        line = Connection("test:///x")
+        line = LibvirtConnection("test:///x")
         with pytest.raises(LibvirtSilent):
             await line.call("lab", act)
         hanging.awake.set()
