@@ -19,7 +19,11 @@ log = structlog.get_logger(__name__)
 _ACTOR = "controller"
 
 
-async def without_expired_faults(store: Store, record: ClusterRecord) -> ClusterRecord | None:
+class Overtaken(Exception):
+    """Another client changed the record meanwhile, or it is gone."""
+
+
+async def without_expired_faults(store: Store, record: ClusterRecord) -> ClusterRecord:
     """The record without the faults whose time is over: those are gone for good, and the history says so."""
     wanted = {fault.handle_id: fault for fault in wanted_at(record.faults.values(), datetime.now(UTC))}
     if len(wanted) == len(record.faults):
@@ -28,7 +32,7 @@ async def without_expired_faults(store: Store, record: ClusterRecord) -> Cluster
     return await _put(store, record, record.model_copy(update={"faults": wanted}))
 
 
-async def with_ended_nodes(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord | None:
+async def with_ended_nodes(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
     """The record in which nodes that ended and stay off, by their topology, are to be off."""
     after = with_left_off(record, observed)
     if after is record:
@@ -38,7 +42,7 @@ async def with_ended_nodes(store: Store, record: ClusterRecord, observed: Cluste
     return await _put(store, record, after)
 
 
-async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> ClusterRecord | None:
+async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> ClusterRecord:
     """The record in which nodes that are about to boot have the kernel and initrd that they will boot with.
 
     They may have been built again under their names since the record was written: the next apply has then nothing to
@@ -54,11 +58,11 @@ async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> 
     return await _put(store, record, after)
 
 
-async def _put(store: Store, before: ClusterRecord, after: ClusterRecord) -> ClusterRecord | None:
-    """The record as it is now, None where it is gone. Nobody wants anything else: what was agreed to still is."""
+async def _put(store: Store, before: ClusterRecord, after: ClusterRecord) -> ClusterRecord:
+    """The record as it is now. Nobody wants anything else: what was agreed to still is. Raises `Overtaken`."""
     try:
         return await store.put(
             after, expected_generation=before.generation, actor=_ACTOR, consent=frozenset(before.consent)
         )
-    except Conflict:  # somebody changed it meanwhile: what they left counts
-        return await store.get(before.cluster_name)
+    except Conflict:
+        raise Overtaken from None

@@ -6,20 +6,19 @@ in between leaves a difference, and the next round writes again.
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from reconciler.controller.status import same_word
 from reconciler.errors import ClusterError
 from reconciler.files.locks import locked
 from reconciler.files.whole import write_whole
 from reconciler.host.files import ensure_directory
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.moments import utc_text
-from reconciler.model.status import RecordStatus
 from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)
@@ -34,35 +33,30 @@ Faults = dict[str, tuple[NetFaultInfo, ...]]
 
 
 class FaultExport:
-    """Writes statuses, and the file with the faults of all of them; one writer at a time, of all processes.
-
-    What a status says must be in the store before another cluster's faults are written, as it is read from there.
-    """
+    """Writes the file with the faults of all clusters; one writer at a time, of all processes."""
 
     def __init__(self, path: Path, store: Store) -> None:
         self._path = path
         self._store = store
 
-    async def put_status(self, status: RecordStatus, before: RecordStatus | None) -> None:
-        """Write what is new in a status, after the file where faults changed or the file is gone.
+    @asynccontextmanager
+    async def told(
+        self, cluster: str, faults: tuple[NetFaultInfo, ...], before: tuple[NetFaultInfo, ...]
+    ) -> AsyncIterator[bool]:
+        """The file has a cluster's faults, which were others `before`; False where it cannot be written.
 
-        A file that cannot be written is logged, and tried again in the next round.
+        The status that says the same is written within: nobody else writes the file until then, as what the other
+        clusters' statuses say is read from the store.
         """
-        told = before.faults if before else ()
+        lacking = faults != before or (bool(before) and not self._path.exists())
         async with AsyncExitStack() as alone:
-            if self._lacks(status.faults, told) and not await self._write(status.cluster_name, status.faults, alone):
-                status = status.model_copy(update={"faults": told})
-            if not same_word(before, status):
-                await self._store.put_status(status)
+            yield not lacking or await self._write(cluster, faults, alone)
 
     async def forget(self, cluster: str) -> None:
         """Leave out a cluster whose record is about to go, or is gone."""
         async with AsyncExitStack() as alone:
             if self._path.exists():
                 await self._write(cluster, (), alone)
-
-    def _lacks(self, faults: tuple[NetFaultInfo, ...], told: tuple[NetFaultInfo, ...]) -> bool:
-        return faults != told or (bool(told) and not self._path.exists())
 
     async def _write(self, cluster: str, faults: tuple[NetFaultInfo, ...], alone: AsyncExitStack) -> bool:
         """Write the file; nobody else does until `alone` ends. Whether it could be written."""

@@ -1,6 +1,5 @@
 """What rounds and looks find out, as data."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.act.outcome import Outcome
@@ -27,14 +26,6 @@ class Foreseen:
 
     record: ClusterRecord
     difference: PlannedDifference
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What a round saw before it acted: each node's state (`undefined` and `unknown` too), and how many faults are."""
-
-    nodes: Mapping[str, str]
-    faults: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,6 @@ class RoundResult:
     gone: bool = False
     interfaces: frozenset[str] = frozenset()
     drifted: bool = False
-    sighting: Sighting | None = None
     look: Look | None = None
 
     @property
@@ -75,3 +65,9 @@ class RoundResult:
     @property
     def failed(self) -> bool:
         return self.error is not None or any(outcome.error for outcome in self.outcomes)
+
+
+def interfaces_of(record: ClusterRecord) -> frozenset[str]:
+    """The names of a cluster's network and of its interfaces on the host."""
+    network = record.spec.network
+    return frozenset({network.name, network.bridge, *(node.tap for node in record.spec.nodes.values())})

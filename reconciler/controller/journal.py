@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Self
 
 import structlog
 
@@ -26,15 +27,24 @@ def no_observer(_event: ClusterEvent) -> None:
 
 
 class EventJournal:
-    """Writes as long as the round goes on, without keeping it waiting; `close` waits until all is written."""
+    """Writes as long as the round goes on, without keeping it waiting; its end waits until all is written."""
 
-    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, *, drifted: bool) -> None:
+    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, *, drifted: bool = False) -> None:
         self._store = store
         self._record = record
         self._tell = tell
         self._cause = Cause.DRIFT if drifted else Cause.CHANGE
         self._unwritten: list[ClusterEvent] = []
         self._writing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        while self._writing is not None or self._unwritten:
+            self._ensure_written()
+            assert self._writing is not None
+            await self._writing
 
     def found(self, todo: Plan) -> None:
         """The round is about to carry out this plan."""
@@ -77,13 +87,6 @@ class EventJournal:
             over = ends is not None and ends <= datetime.now(UTC)
             kind = EventKind.FAULT_EXPIRED if over else EventKind.FAULT_HEALED
             self._add(kind, "its time is over" if over else "healed", subject=handle, caused=False)
-
-    async def close(self) -> None:
-        """Wait until every event is in the store."""
-        while self._writing is not None or self._unwritten:
-            self._ensure_written()
-            assert self._writing is not None
-            await self._writing
 
     def _add(
         self, kind: EventKind, message: str, *, node: str | None = None, subject: str, caused: bool = True

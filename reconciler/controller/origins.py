@@ -3,7 +3,6 @@
 from reconciler.act.context import ActContext
 from reconciler.act.signing import sign_marks
 from reconciler.desired.marks import marks_to_sign, origins_in
-from reconciler.errors import ClusterError, explained
 from reconciler.model.document import ClusterDocument
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.plan import Plan
@@ -24,13 +23,8 @@ async def origin_of_round(store: Store, record: ClusterRecord, observed: Cluster
     return await store.origin(record.cluster_name, record.generation)
 
 
-async def sign_what_is_due(context: ActContext, observed: ClusterDocument, todo: Plan) -> ClusterError | None:
-    """Sign what has to be before anything is done; why not, where the host refuses."""
-    if context.origin is None:
-        return None
-    due = marks_to_sign(context.record, observed, context.origin if todo.actions else None)
-    try:
+async def sign_what_is_due(context: ActContext, observed: ClusterDocument, todo: Plan) -> None:
+    """Sign what has to be before anything is done. Raises where the host refuses."""
+    if context.origin is not None:
+        due = marks_to_sign(context.record, observed, context.origin if todo.actions else None)
         await sign_marks(due, context.origin, context)
-    except (ClusterError, OSError) as caught:
-        return explained(caught)
-    return None

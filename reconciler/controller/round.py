@@ -14,26 +14,28 @@ from reconciler.act.consoles import CONSOLE_LIMIT_BYTES, bound_consoles
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
-from reconciler.controller.amendments import with_booted_files, with_ended_nodes, without_expired_faults
+from reconciler.controller.amendments import Overtaken, with_booted_files, with_ended_nodes, without_expired_faults
+from reconciler.controller.decision import Decision, decided, is_drift
 from reconciler.controller.fault_export import FaultExport
-from reconciler.controller.findings import Foreseen, Look, PlannedDifference, RoundResult, Sighting
+from reconciler.controller.findings import Foreseen, Look, PlannedDifference, RoundResult, interfaces_of
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
 from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
 from reconciler.controller.retries import Retries
-from reconciler.controller.status import obstacle_of, status_after, status_of_failed_round, status_of_look
+from reconciler.controller.status import obstacle_of, status_of_failed_round, status_of_look
+from reconciler.controller.status_writer import StatusWriter
 from reconciler.controller.view import View, view_of
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
 from reconciler.desired.file_uses import recorded_uses
-from reconciler.errors import ClusterError, explained
+from reconciler.errors import ClusterError, StoreUnavailable, explained
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.manifests import read_manifests, remove_traces
 from reconciler.host.libvirt.driver import Libvirt
 from reconciler.host.links.driver import LinkDriver
-from reconciler.model.document import ClusterDocument, Power, Snapshot, Unknown
+from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.origin import Origin
-from reconciler.model.plan import FlattenLayer, Plan
+from reconciler.model.plan import FlattenLayer
 from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.model.snapshot import Manifest
 from reconciler.model.status import Obstacle, RecordStatus
@@ -69,6 +71,7 @@ class Rounds:
         self._ssh = ssh
         self._host_facts = host_facts
         self._export = FaultExport(fault_registry, store)
+        self._status = StatusWriter(store, self._export)
         self._checkpoint = checkpoint
         self._remove_leavings = remove_leavings
         self._console_limit_bytes = console_limit_bytes
@@ -154,81 +157,91 @@ class Rounds:
         """One round on a cluster. A host that cannot be observed ends it with an error and without an action.
 
         With `retries`, nobody waits for the round: what failed lately is left alone for a while. What was `foreseen` is
-        done as it was found, unless the record has changed since.
+        done as it was found, unless the record has changed since. However the round ends, the status says so.
         """
         standing = await self._store.standing(cluster)
-        record = None if standing is None else await without_expired_faults(self._store, standing.record)
-        if standing is None or record is None:
+        if standing is None:
             return RoundResult(gone=True)
-        view = view_of(replace(standing, record=record), retries)
-        same = foreseen is not None and foreseen.record.generation == record.generation
-        result = await self._work(view, tell, _agreed(foreseen.difference, record) if foreseen and same else None)
-        while failed := _failed_upkeep(result.outcomes, view):
-            view = replace(view, put_off={**view.put_off, **failed})
-            result = await self._work(view, tell)
-        return result
+        view = view_of(standing, retries)
+        try:
+            decision = await self._decide(view, foreseen)
+            outcomes = await self._act(decision, tell)
+            while failed := _failed_upkeep(outcomes, decision.view):
+                # Upkeep comes last, and without it there may be more to do: that shows only on a host as it is now.
+                view = replace(decision.view, put_off={**decision.view.put_off, **failed})
+                decision = await self._decide(view)
+                outcomes = await self._act(decision, tell)
+            return await self._end(decision, outcomes, tell)
+        except Overtaken:
+            return await self.run(cluster, tell, retries, foreseen)
+        except StoreUnavailable:  # it takes no status either
+            raise
+        except (ClusterError, OSError) as caught:
+            return await self._status.write_failure(view, explained(caught))
+        except Exception as defect:
+            await self._status.write_failure(view, explained(defect))
+            raise
 
     async def could_not_begin(self, cluster: str, retries: Retries, error: ClusterError) -> RoundResult:
         """A round that could not begin: the cluster's status says why."""
         standing = await self._store.standing(cluster)
         if standing is None:
             return RoundResult(gone=True)
-        view = view_of(standing, retries)
-        await self._report_failure(view, error)
-        return RoundResult(view.record.generation, error=error, interfaces=_interfaces(view.record))
+        return await self._status.write_failure(view_of(standing, retries), error)
 
-    async def _work(self, view: View, tell: OnEvent, difference: PlannedDifference | None = None) -> RoundResult:
+    async def _decide(self, view: View, foreseen: Foreseen | None = None) -> Decision:
+        """What to do, from one look at the host; first the record says what time and the guests have decided."""
+        view = replace(view, record=await without_expired_faults(self._store, view.record))
+        same = foreseen is not None and foreseen.record.generation == view.record.generation
+        difference = _agreed(foreseen.difference, view.record) if foreseen and same else await self._difference(view)
+        while True:
+            decision = decided(view, difference)
+            record = await self._amended(decision)
+            if record is view.record:
+                return decision
+            view = replace(view, record=record)
+            difference = await self._difference(view, difference.observed)  # only the record has changed
+
+    async def _difference(self, view: View, observed: ClusterDocument | None = None) -> PlannedDifference:
+        consent = frozenset(view.record.consent)
+        return await self._compare(view.record, view.before, observed, view.put_off.keys(), consent)
+
+    async def _amended(self, decision: Decision) -> ClusterRecord:
+        record, difference = decision.view.record, decision.difference
+        if difference.plan.foreign:
+            return record
+        ended = await with_ended_nodes(self._store, record, difference.observed)
+        return ended if ended is not record else await with_booted_files(self._store, record, decision.todo)
+
+    async def _act(self, decision: Decision, tell: OnEvent) -> list[Outcome]:
+        view, todo, observed = decision.view, decision.todo, decision.difference.observed
+        if not decision.difference.plan.foreign:
+            await bound_consoles(view.record, self._console_limit_bytes)
+        async with EventJournal(self._store, view.record, tell, drifted=decision.drifted) as journal:
+            journal.found(todo)
+            origin = await origin_of_round(self._store, view.record, observed, todo)
+            context = self._context(view.record, origin, journal)
+            await sign_what_is_due(context, observed, todo)
+            outcomes = await carry_out(todo, context) if todo.actions else []
+        if view.retries is not None:
+            view.retries.note(outcomes)
+        return outcomes
+
+    async def _end(self, decision: Decision, outcomes: list[Outcome], tell: OnEvent) -> RoundResult:
+        view, plan_found = decision.view, decision.difference.plan
         record = view.record
-        try:
-            consent = frozenset(record.consent)
-            difference = difference or await self._compare(
-                record, view.before, put_off=view.put_off.keys(), consent=consent
-            )
-        except (ClusterError, OSError) as caught:
-            error = explained(caught)
-            await self._report_failure(view, error)
-            return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
-        now = record if difference.plan.foreign else await with_ended_nodes(self._store, record, difference.observed)
-        if now is not record:
-            return RoundResult(gone=True) if now is None else await self._work(replace(view, record=now), tell)
-        return await self._act(view, difference, tell)
-
-    async def _act(self, view: View, difference: PlannedDifference, tell: OnEvent) -> RoundResult:
-        record, retries = view.record, view.retries
-        if not difference.plan.foreign:
-            await bound_consoles(record, self._console_limit_bytes)
-        drift = withhold(difference.plan, record.spec.drift) if view.is_left_alone else Drift(difference.plan)
-        todo = replace(drift.todo, actions=retries.allowed(drift.todo)) if retries else drift.todo
-        now = await with_booted_files(self._store, record, todo)
-        if now is not record:
-            return RoundResult(gone=True) if now is None else await self._work(replace(view, record=now), tell)
-        drifted = view.settled and _is_drift(drift.todo)
-        journal = EventJournal(self._store, record, tell, drifted=drifted)
-        journal.found(todo)
-        origin = await origin_of_round(self._store, record, difference.observed, todo)
-        context = self._context(record, origin, journal)
-        if error := await sign_what_is_due(context, difference.observed, todo):
-            await journal.close()
-            await self._report_failure(view, error)
-            return RoundResult(record.generation, error=error, interfaces=_interfaces(record))
-        outcomes = await carry_out(todo, context) if todo.actions else []
-        if record.deletion is not None and record.deletion.remove_overlays and difference.plan.converged:
-            journal.faults(view.before, {})
-            await journal.close()
+        if record.deletion is not None and record.deletion.remove_overlays and plan_found.converged:
+            async with EventJournal(self._store, record, tell) as journal:
+                journal.faults(view.before, {})
             await self._forget(record)
-            return RoundResult(record.generation, difference.plan, gone=True)
-        look = None
-        if _failed_upkeep(outcomes, view):
-            await self._put_off(view, outcomes, journal)
-        else:
-            look = await self._report(view, difference, drift, todo, outcomes, journal)
+            return RoundResult(record.generation, plan_found, gone=True)
+        look = await self._status.write_result(decision, outcomes, tell)
         return RoundResult(
             record.generation,
-            drift.todo,
+            decision.drift.todo,
             tuple(outcomes),
-            interfaces=_interfaces(record),
-            drifted=drifted,
-            sighting=_sighting(record, difference.observed),
+            interfaces=interfaces_of(record),
+            drifted=decision.drifted,
             look=look,
         )
 
@@ -257,46 +270,6 @@ class Rounds:
         self._checkpoint("before Forget")
         await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 
-    async def _report(
-        self,
-        view: View,
-        difference: PlannedDifference,
-        drift: Drift,
-        todo: Plan,
-        outcomes: list[Outcome],
-        journal: EventJournal,
-    ) -> Look:
-        """`todo` is what of the drift's was to be done now: without what failed lately and is waited with."""
-        failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
-        if view.retries is not None:
-            view.retries.note(outcomes)
-            failures = view.retries.obstacles(drift.todo)  # what failed is waited with
-        now = datetime.now(UTC)
-        status = status_after(
-            view.record, difference.observed, todo, failures, view.before, now, drift.reported, view.put_off
-        )
-        status = view.marked(status, converged=difference.plan.converged)
-        await self._write(view, status, journal)
-        return Look(view.record, status, difference.observed)
-
-    async def _put_off(self, view: View, outcomes: list[Outcome], journal: EventJournal) -> None:
-        """Nothing is said of the cluster before what does not wait for its upkeep is done."""
-        if view.retries is not None:
-            view.retries.note(outcomes)
-        await journal.close()
-
-    async def _report_failure(self, view: View, error: ClusterError) -> None:
-        log.warning("round_failed", cluster=view.record.cluster_name, code=error.code.value, cause=str(error))
-        status = status_of_failed_round(view.record, obstacle_of(error), view.before, datetime.now(UTC))
-        journal = EventJournal(self._store, view.record, no_observer, drifted=False)
-        await self._write(view, view.marked(status, converged=False), journal)
-
-    async def _write(self, view: View, status: RecordStatus, journal: EventJournal) -> None:
-        """Events first: who waits for the status has then seen them."""
-        journal.said(view.before, status)
-        await journal.close()
-        await self._export.put_status(status, view.before)
-
 
 def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDifference:
     """What was foreseen, as far as the record's generation may lose what it costs."""
@@ -308,15 +281,9 @@ def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDiff
 def _status_of_look(view: View, difference: PlannedDifference) -> RecordStatus:
     """What differs of a record that was brought about is drift, of which its policy says what matters."""
     drift = withhold(difference.plan, view.record.spec.drift) if view.settled else Drift(difference.plan)
-    drifted = view.settled and _is_drift(drift.todo)
+    drifted = view.settled and is_drift(drift.todo)
     now = datetime.now(UTC)
     return status_of_look(view.record, difference.observed, drift, view.before, now, drifted=drifted)
-
-
-def _is_drift(todo: Plan) -> bool:
-    """Whether something differs from what was brought about; upkeep that is due is no difference."""
-    upkeep_only = bool(todo.actions) and all(isinstance(action, FlattenLayer) for action in todo.actions)
-    return not todo.converged and not upkeep_only
 
 
 def _failed_upkeep(outcomes: Iterable[Outcome], view: View) -> dict[str, Obstacle]:
@@ -327,18 +294,3 @@ def _failed_upkeep(outcomes: Iterable[Outcome], view: View) -> dict[str, Obstacl
         for action, error in failed
         if isinstance(action, FlattenLayer) and action.node not in view.put_off
     }
-
-
-def _interfaces(record: ClusterRecord) -> frozenset[str]:
-    network = record.spec.network
-    return frozenset({network.name, network.bridge, *(node.tap for node in record.spec.nodes.values())})
-
-
-def _sighting(record: ClusterRecord, observed: ClusterDocument) -> Sighting:
-    return Sighting({node: _state_of(observed.power.get(node)) for node in record.spec.nodes}, len(record.faults))
-
-
-def _state_of(power: Power | Unknown | None) -> str:
-    if power is None:
-        return "undefined"
-    return "unknown" if isinstance(power, Unknown) else power.state.value

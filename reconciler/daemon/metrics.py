@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from reconciler.act.outcome import Outcome
-from reconciler.controller.findings import RoundResult, Sighting
+from reconciler.controller.findings import Look, RoundResult
 from reconciler.errors import ConfigurationInvalid
 from reconciler.model.action_kinds import KIND_OF
-from reconciler.model.document import PowerState
+from reconciler.model.document import Power, PowerState, Unknown
 
 LOOPBACK = "127.0.0.1"
 UNDEFINED = "undefined"
@@ -85,8 +85,8 @@ class Metrics:
             self._forget(cluster)
             return
         self._clusters.labels(cluster).set(result.converged)
-        if result.sighting is not None:
-            self._show(cluster, result.sighting)
+        if result.look is not None:
+            self._show(cluster, result.look)
 
     def _count(self, outcome: Outcome, *, drifted: bool) -> None:
         kind, action = KIND_OF[type(outcome.action)], type(outcome.action).__name__
@@ -97,11 +97,13 @@ class Metrics:
         elif drifted:
             self._repaired.labels(kind).inc()
 
-    def _show(self, cluster: str, sighting: Sighting) -> None:
-        found = Tally(sighting.nodes.values())
+    def _show(self, cluster: str, look: Look) -> None:
+        """Each node's state as the round saw it before it acted, and how many faults there are."""
+        power = look.observed.power if look.observed else {}
+        found = Tally(_state_of(power.get(node)) for node in look.record.spec.nodes)
         for state in NODE_STATES:
             self._nodes.labels(cluster, state).set(found[state])
-        self._faults.labels(cluster).set(sighting.faults)
+        self._faults.labels(cluster).set(len(look.record.faults))
 
     def _forget(self, cluster: str) -> None:
         for family in (self._clusters, self._nodes, self._faults):
@@ -124,6 +126,12 @@ async def served(metrics: Metrics, port: int) -> AsyncIterator[None]:
         await asyncio.to_thread(server.shutdown)
         server.server_close()
         await asyncio.to_thread(thread.join)
+
+
+def _state_of(power: Power | Unknown | None) -> str:
+    if power is None:
+        return "undefined"
+    return "unknown" if isinstance(power, Unknown) else power.state.value
 
 
 def _outcome_of(result: RoundResult) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from reconciler.controller.fault_export import FaultExport
+from reconciler.controller.journal import no_observer
+from reconciler.controller.status_writer import StatusWriter
+from reconciler.controller.view import view_of
 from reconciler.faults.observed import active_faults
 from reconciler.model.faults import Halves, NetFaultInfo
 from reconciler.model.status import RecordStatus
@@ -69,7 +72,10 @@ def overwrite(path: Path, content: str | None) -> None:
 
 
 async def put(store: SqliteStore, path: Path, after: RecordStatus) -> None:
-    await FaultExport(path, store).put_status(after, await store.status(after.cluster_name))
+    """A round ends with this status."""
+    standing = await store.standing(after.cluster_name)
+    assert standing is not None
+    await StatusWriter(store, FaultExport(path, store)).write(view_of(standing, None), after, no_observer)
 
 
 async def test_faults_are_told_as_the_list_tells_them_and_leave_the_file_when_they_are_healed(
@@ -113,8 +119,7 @@ async def test_a_file_that_somebody_deleted_or_changed_is_made_from_the_store_an
 
 
 async def test_rounds_of_several_clusters_at_once_lose_nothing_of_each_other(store: SqliteStore, path: Path) -> None:
-    export = FaultExport(path, store)
-    await asyncio.gather(*(export.put_status(status(name, SPLIT), None) for name in ("one", "two")))
+    await asyncio.gather(*(put(store, path, status(name, SPLIT)) for name in ("one", "two")))
     assert set(exported(path)) == {"one", "two"}
 
 

@@ -7,14 +7,22 @@ from urllib.request import urlopen
 import pytest
 
 from reconciler.act.outcome import Outcome
-from reconciler.controller.findings import RoundResult, Sighting
+from reconciler.controller.findings import Look, RoundResult
 from reconciler.daemon.metrics import LOOPBACK, MEASURES, Metrics, served
 from reconciler.errors import ConfigurationInvalid, OperationFailed
+from reconciler.model.faults import Halves
 from reconciler.model.plan import Plan, Start, StartNetwork
+from tests.simulation.worlds import NODES, as_wanted, running_record
+from tests.unit.faults.samples import partition
+from tests.unit.store.samples import sample_status
 from tests.waiting import PATIENCE_S
 
 NETWORK = StartNetwork(name="net", reason="is stopped")
 START = Start(node="alpha", paused=False, resume_epoch=0, reason="is off")
+
+RECORD = running_record("alpha", "beta").model_copy(
+    update={"faults": {name: partition(Halves(), NODES[:2], name=name) for name in ("one", "two")}}
+)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -28,7 +36,7 @@ def repaired() -> RoundResult:
         Plan(actions=(NETWORK, START)),
         (Outcome(NETWORK, duration_s=0.2), failed),
         drifted=True,
-        sighting=Sighting({"alpha": "off", "beta": "running"}, faults=2),
+        look=Look(RECORD, sample_status("lab"), as_wanted(RECORD)),
     )
 
 
@@ -50,7 +58,7 @@ def test_rounds_actions_failures_and_repairs_are_counted_by_kind() -> None:
 def test_a_cluster_shows_its_nodes_and_faults_until_it_is_gone() -> None:
     metrics = Metrics()
     metrics.on_round("lab", repaired(), 0.1)
-    assert value(metrics, "vmcluster_nodes", cluster="lab", state="running") == 1
+    assert value(metrics, "vmcluster_nodes", cluster="lab", state="running") == 2
     assert value(metrics, "vmcluster_nodes", cluster="lab", state="crashed") == 0
     assert value(metrics, "vmcluster_active_faults", cluster="lab") == 2
     assert value(metrics, "vmcluster_cluster_converged", cluster="lab") == 0

@@ -19,7 +19,7 @@ from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, 
 from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.model.topology import VirtType
+from reconciler.model.topology import RestartPolicy, VirtType
 from reconciler.plan import planner
 from reconciler.plan.standstill import NOT_RESUMABLE
 from reconciler.records import intent
@@ -375,3 +375,37 @@ async def test_a_client_that_writes_between_showing_and_doing_wins(
     with pytest.raises(Conflict, match="another client was first"):
         await applied.apply("lab", start=True, wait_for_ssh=False, shown=meanwhile)
     assert host.done == []
+
+
+async def test_a_round_that_ends_by_a_defect_says_so_too(
+    applied: Clusters, host: SeenHost, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def defective(*_: object) -> list[Outcome]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rounds, "carry_out", defective)
+    host.find = ClusterDocument
+    with pytest.raises(ZeroDivisionError):
+        await runtime.rounds.run(CLUSTER)
+    status = await runtime.store.status(CLUSTER)
+    assert status is not None
+    assert ([of.code for of in status.obstacles], status.converged) == ([ErrorCode.INTERNAL_ERROR], False)
+
+
+async def test_a_node_that_stays_off_is_noted_without_a_second_look(
+    applied: Clusters, host: SeenHost, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = {name: of.model_copy(update={"restart": RestartPolicy.NEVER}) for name, of in SPEC.nodes.items()}
+
+    async def load(*_: object) -> tuple[str, ClusterSpec]:
+        return CLUSTER, SPEC.model_copy(update={"nodes": off})
+
+    monkeypatch.setattr(clusters, "load_for_host", load)
+    await applied.apply("lab", wait_for_ssh=False)
+    running = host.find()
+    halt = Halt(reason=HaltReason.SHUT_DOWN)
+    ended = running.power["alpha"].model_copy(update={"state": PowerState.OFF, "halt": halt})
+    host.find = lambda: running.model_copy(update={"power": {**running.power, "alpha": ended}})
+    host.forget()
+    result = await runtime.rounds.run(CLUSTER)
+    assert (host.looks, result.outcomes, result.generation) == (1, (), 3)

@@ -1,0 +1,70 @@
+"""The one place where a round's status is written, however the round ended.
+
+Events come first, so that a caller who waits for the status has seen them; then the file of active faults; then the
+status itself.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from reconciler.act.outcome import Outcome
+from reconciler.controller.decision import Decision
+from reconciler.controller.fault_export import FaultExport
+from reconciler.controller.findings import Look, RoundResult, interfaces_of
+from reconciler.controller.journal import EventJournal, OnEvent, no_observer
+from reconciler.controller.status import obstacle_of, same_word, status_after, status_of_failed_round
+from reconciler.controller.view import View
+from reconciler.errors import ClusterError
+from reconciler.model.status import RecordStatus
+from reconciler.store.protocol import Store
+
+log = structlog.get_logger(__name__)
+
+
+class StatusWriter:
+    """Writes statuses to the store. `export` writes what they say of faults for other programs."""
+
+    def __init__(self, store: Store, export: FaultExport) -> None:
+        self._store = store
+        self._export = export
+
+    async def write_result(self, decision: Decision, outcomes: Sequence[Outcome], tell: OnEvent) -> Look:
+        """The status of a round that observed the host and acted."""
+        view, observed = decision.view, decision.difference.observed
+        failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
+        if view.retries is not None:
+            failures = view.retries.obstacles(decision.drift.todo)  # what failed earlier and is not due again, too
+        status = status_after(
+            view.record,
+            observed,
+            decision.todo,
+            failures,
+            view.before,
+            datetime.now(UTC),
+            decision.drift.reported,
+            view.put_off,
+        )
+        status = view.marked(status, converged=decision.difference.plan.converged)
+        await self.write(view, status, tell)
+        return Look(view.record, status, observed)
+
+    async def write_failure(self, view: View, error: ClusterError) -> RoundResult:
+        """The status of a round that came to nothing."""
+        record = view.record
+        log.warning("round_failed", cluster=record.cluster_name, code=error.code.value, cause=str(error))
+        status = status_of_failed_round(record, obstacle_of(error), view.before, datetime.now(UTC))
+        await self.write(view, view.marked(status, converged=False), no_observer)
+        return RoundResult(record.generation, error=error, interfaces=interfaces_of(record))
+
+    async def write(self, view: View, status: RecordStatus, tell: OnEvent) -> None:
+        """Write what is new in a status. A file of faults that cannot be written is tried again in the next round."""
+        before = view.before
+        async with EventJournal(self._store, view.record, tell) as journal:
+            journal.said(before, status)
+        told = before.faults if before else ()
+        async with self._export.told(status.cluster_name, status.faults, told) as exported:
+            status = status if exported else status.model_copy(update={"faults": told})
+            if not same_word(before, status):
+                await self._store.put_status(status)
