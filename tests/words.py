@@ -69,7 +69,6 @@ NOT_YET: tuple[str, ...] = (
     "reconciler/kernel_log/",
     "reconciler/model/",
     "reconciler/observe/",
-    "reconciler/plan/",
     "reconciler/programs.py",
     "reconciler/records/",
     "reconciler/settings.py",

@@ -1,1 +1,1 @@
-"""Pure data: what the whole program speaks about."""
+"""Pure data: the types that the whole program works with."""

@@ -1,4 +1,4 @@
-"""Which part of the cluster document each action is about."""
+"""Which part of the cluster document each action changes."""
 
 from reconciler.model.plan import (
     Action,
@@ -56,4 +56,4 @@ KIND_OF: dict[type[Action], str] = {
     SweepSnapshot: "snapshots",
     DeleteSnapshot: "snapshots",
 }
-"""The field of the cluster document that each action brings about."""
+"""The field of the cluster document that each action changes."""

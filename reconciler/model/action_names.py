@@ -1,4 +1,4 @@
-"""What an action is called by those who read of it."""
+"""The name of an action as users read it."""
 
 from reconciler.model.plan import Action, CutPower, ShutDown
 from reconciler.model.record import StopMode
@@ -8,6 +8,6 @@ ACTION_ENDED = "action"
 
 
 def action_name(action: Action) -> str:
-    """The name of what is really done: a power cycle that asks the guest first shuts it down, and cuts no power."""
+    """The name of what is done: a power cycle that asks the guest first is shown as a shutdown, not as a power cut."""
     asks_first = isinstance(action, CutPower) and action.mode is StopMode.SHUTDOWN
     return ShutDown.__name__ if asks_first else type(action).__name__

@@ -4,9 +4,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """A value: immutable, compared by content, with no room for unknown keys.
+    """A value: immutable, compared by content, without unknown keys.
 
-    Its validator is made when it is first needed: a command or a server that starts needs few of them.
+    Its validator is built on first use: most commands need few of the models.
     """
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", protected_namespaces=())

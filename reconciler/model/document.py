@@ -1,7 +1,7 @@
-"""The cluster document: the one type that both the desired and the observed state of a cluster have.
+"""The cluster document: the one type of both the desired and the observed state of a cluster.
 
 One field per resource kind, each a map keyed by name, never a list, so that two documents compare key by key
-and their difference is a readable JSON patch. Each kind is planned by exactly one function in `reconciler.plan`.
+and their difference is a readable JSON patch. Exactly one function in `reconciler.plan` plans each kind.
 """
 
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ from reconciler.model.topology import DiskBus, Firmware, Forward
 
 
 class Unknown(Frozen):
-    """What could not be observed, or is not ours. Nothing is created, changed or deleted because of it."""
+    """A resource that could not be observed, or is not ours. Nothing is created, changed or deleted because of it."""
 
-    unknown: str = Field(description="Why, and the remedy.")
+    unknown: str = Field(description="The reason and the remedy.")
     code: ErrorCode
     terminal: bool = False
     unprivileged: bool = Field(
-        default=False, exclude=True, description="We lack the right to look, which making such a thing takes too."
+        default=False, exclude=True, description="We may not look at it, and so cannot have made it either."
     )
 
 
@@ -43,7 +43,7 @@ class Network(Frozen):
 
 
 class LentFile(Frozen):
-    """A file of the user's below a layer of ours that QEMU's user has, and whose it was."""
+    """A file of the user's below one of our layers that QEMU's user owns for now, and its original owner."""
 
     path: Path
     inode: int
@@ -52,9 +52,9 @@ class LentFile(Frozen):
 
 
 class Layer(Frozen):
-    """A file of ours: a node's overlay on an image, or an extra disk (then without backing).
+    """A disk file that we made: a node's overlay on an image, or an extra disk (without backing).
 
-    It is qcow2, but for a disk that several nodes write to: that one is raw, and the node is the first that names it.
+    It is qcow2, except for a disk that several nodes write to: that one is raw, and `node` is the first that names it.
     """
 
     node: str
@@ -63,15 +63,15 @@ class Layer(Frozen):
     backing: Path | None = None
     backing_format: str | None = None
     format: str = "qcow2"
-    base_changed: bool = Field(default=False, exclude=True, description="The image below it is another now.")
-    misplaced: str = Field(default="", exclude=True, description="Why it is not the file that was made there.")
-    resumed: bool = Field(default=False, exclude=True, description="A machine went on from memory on it.")
-    flattening: bool = Field(default=False, exclude=True, description="It is taking up layers below it.")
-    lent: LentFile | None = Field(default=None, exclude=True, description="To be given back when nothing uses it.")
+    base_changed: bool = Field(default=False, exclude=True, description="The image below it was replaced.")
+    misplaced: str = Field(default="", exclude=True, description="Why it is not the file that was created there.")
+    resumed: bool = Field(default=False, exclude=True, description="A machine has resumed from memory on it.")
+    flattening: bool = Field(default=False, exclude=True, description="It is absorbing layers below it.")
+    lent: LentFile | None = Field(default=None, exclude=True, description="To be given back once nothing uses it.")
 
 
 class Seed(Frozen):
-    """A NoCloud seed image; the digest is over everything that was asked to be in it."""
+    """A NoCloud seed image; the digest covers everything that it should contain."""
 
     digest: str
 
@@ -84,18 +84,18 @@ class BackingFile(Frozen):
 
 
 class DomainDisk(Frozen):
-    """A disk as the domain's persistent definition names it; `backing` goes from the layer down to the image."""
+    """A disk as the domain's persistent definition names it; `backing` runs from the layer down to the image."""
 
     path: Path
     format: str
     bus: DiskBus = DiskBus.VIRTIO
     backing: tuple[BackingFile, ...] = ()
     read_only: bool = False
-    shared: bool = Field(default=False, description="Other nodes write to the file, too.")
+    shared: bool = Field(default=False, description="Other nodes write to this file as well.")
 
 
 class DirectBoot(Frozen):
-    """The kernel that QEMU loads itself."""
+    """The kernel that QEMU loads directly."""
 
     kernel: Path
     initrd: Path | None
@@ -111,31 +111,31 @@ class Domain(Frozen):
     memory_mb: int
     virt_type: str
     cpu: str
-    disks: dict[str, DomainDisk] = Field(description="By target; the seed is the last one.")
+    disks: dict[str, DomainDisk] = Field(description="By target; the seed comes last.")
     network: str
     mac: str
     tap: str
     console: Path
     firmware: Firmware = Firmware.BIOS
-    nvram: Path | None = Field(default=None, description="The file with UEFI's variables.")
+    nvram: Path | None = Field(default=None, description="The file with the UEFI variables.")
     boot: DirectBoot | None = None
-    boot_files: str = Field(default="", description="Which files the names in `boot` stand for; empty: not known.")
-    template: int = Field(description="The version of the XML that we render; a newer one redefines the domain.")
+    boot_files: str = Field(default="", description="Identity of the files named in `boot`; empty: not known.")
+    template: int = Field(description="Version of the XML that we render; a newer one redefines the domain.")
 
 
 class PowerState(StrEnum):
-    """What a domain does. Only the first three can be wanted; the first three are those of `WantedPower`."""
+    """What a domain does. Only the first three can be desired; they are those of `WantedPower`."""
 
     RUNNING = "running"
     PAUSED = "paused"
     OFF = "off"
-    CRASHED = "crashed"  # panicked, or stopped by QEMU's internal error: it cannot run on
+    CRASHED = "crashed"  # panicked, or stopped by a QEMU internal error: it cannot continue
     BLOCKED = "blocked"  # paused by QEMU itself: an I/O error such as a full disk
     STOPPING = "stopping"
 
 
 class HaltReason(StrEnum):
-    """Why a machine does not run, as libvirt tells it, or QEMU where libvirt does not know."""
+    """Why a machine does not run, according to libvirt, or to QEMU where libvirt does not know."""
 
     USER = "user"
     PANIC = "panic"
@@ -145,7 +145,7 @@ class HaltReason(StrEnum):
     DEBUGGER = "debugger"
     SUSPENDED = "suspended"  # by the guest itself, to memory
     STARTING = "starting up"
-    JOB = "job"  # of libvirt's: migration, save, dump, snapshot
+    JOB = "job"  # libvirt's: migration, save, dump, snapshot
     JOB_FAILED = "failed job"
     UNTOLD = "untold"
     QEMU_ENDED = "QEMU ended"  # off, and nobody asked for it
@@ -154,21 +154,21 @@ class HaltReason(StrEnum):
 
 
 class Halt(Frozen):
-    """Why a machine stands still or is off. `words` are QEMU's own of its present, or last, run."""
+    """Why a machine is halted or off. `words` are what QEMU itself printed in its present, or last, run."""
 
     reason: HaltReason
     words: str | Unknown = ""
     since: datetime | None = None
-    disks: dict[str, str] = Field(default={}, description="By target: what came of the last access to it.")
+    disks: dict[str, str] = Field(default={}, description="By target: the result of the last access to it.")
 
 
 class Power(Frozen):
     """The power of a domain; epochs are the last ones carried out, read from the domain's metadata.
 
-    `open_files` are the disk images that the machine has open, down to the base image; None where that is not known.
+    `open_files` are the disk images that the machine has open, down to the base image; None if not known.
 
-    `stop_mode` says how a node is brought down where that is wanted, and `memory` the file that it resumes from
-    instead of booting, once for the layer that it writes to; neither is ever observed. `halt` is only ever observed.
+    `stop_mode` says how a node is stopped if that is desired. `memory` is the file that the node resumes from instead
+    of booting, once for the layer it writes to. Neither is ever observed; `halt` is only ever observed.
     """
 
     state: PowerState
@@ -187,17 +187,17 @@ class Tap(Frozen):
 
 
 PULLED = "@cable"
-"""Where `NodeLinks.causes` has the faults that pull the node's own cable."""
+"""The key in `NodeLinks.causes` of the faults that pull the node's own cable."""
 
 
 class NodeLinks(Inbound):
-    """What a node receives. `causes` are the faults that want what is not there yet; they are never observed."""
+    """What a node receives. `causes` are the faults behind links that are still to be set; they are never observed."""
 
     causes: dict[str, tuple[str, ...]] = Field(default={}, exclude=True, description="Handles, by sender.")
 
 
 class Snapshot(Frozen):
-    """A snapshot, wanted or made; `nodes` is what it is made of and is only ever observed."""
+    """A snapshot, desired or taken; `nodes` is what it consists of and is only ever observed."""
 
     request: int
     include_memory: bool
@@ -207,18 +207,18 @@ class Snapshot(Frozen):
 
 
 class Mark(Frozen):
-    """Where a thing comes from, as it says itself; earlier versions wrote down only for which cluster."""
+    """The origin recorded on a thing itself; earlier versions recorded only its cluster."""
 
     origin: Origin | None = None
 
 
 def mark_key(kind: str, name: str) -> str:
-    """The key of the mark that a resource of that kind has, or the cluster's directory (kind `directory`)."""
+    """The key of a resource's mark; kind `directory` stands for the cluster's directory."""
     return f"{kind}/{name}"
 
 
 class ClusterDocument(Frozen):
-    """The state of one cluster, wanted or found. A resource that is absent has no key."""
+    """The state of one cluster, desired or observed. An absent resource has no key."""
 
     networks: dict[str, Network | Unknown] = Field(default={}, description="By libvirt network name.")
     layers: dict[str, Layer | Unknown] = Field(default={}, description="By absolute path.")
@@ -226,16 +226,16 @@ class ClusterDocument(Frozen):
     domains: dict[str, Domain | Unknown] = Field(default={}, description="By node.")
     power: dict[str, Power | Unknown] = Field(default={}, description="By node; present where a domain is.")
     taps: dict[str, Tap | Unknown] = Field(default={}, description="By node; present where a domain is active.")
-    links: dict[str, NodeLinks | Unknown] = Field(default={}, description="By receiving node; of the others: none.")
+    links: dict[str, NodeLinks | Unknown] = Field(default={}, description="By receiving node; no entry: no faults.")
     snapshots: dict[str, Snapshot | Unknown] = Field(default={}, description="By name; observed where they exist.")
     marks: dict[str, Mark | Unknown] = Field(
-        default={}, exclude=True, description="By `mark_key`; wanted are those that the record knows, of those found."
+        default={}, exclude=True, description="By `mark_key`; desired are those found that the record knows."
     )
 
 
 def files_below(layer: Layer, layers: Mapping[str, Layer | Unknown]) -> tuple[BackingFile, ...]:
-    """What a layer stands on, from the file right below it down to the first that is no layer in `layers`."""
-    chain: dict[Path, BackingFile] = {}  # each file once: headers that somebody wrote may lead in a circle
+    """The files that a layer stands on, from the one right below it to the first that is not in `layers`."""
+    chain: dict[Path, BackingFile] = {}  # each file once: headers that somebody wrote may form a cycle
     step: Layer | Unknown | None = layer
     while isinstance(step, Layer) and step.backing is not None and step.backing not in chain:
         chain[step.backing] = BackingFile(path=step.backing, format=step.backing_format or "raw")

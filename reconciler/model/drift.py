@@ -1,4 +1,4 @@
-"""What a watched cluster's controller does about drift: what differs although the record was brought about."""
+"""What a watched cluster's controller does about drift: differences that appear after a record was applied."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from reconciler.model.base import Frozen
 
 
 class DriftMode(StrEnum):
-    """`repair` it at once, only `report` it, or `ignore` it."""
+    """`repair` drift at once, only `report` it, or `ignore` it."""
 
     REPAIR = "repair"
     REPORT = "report"
@@ -17,18 +17,18 @@ class DriftMode(StrEnum):
 
 
 class DriftPolicy(Frozen):
-    """A mode for each kind of resource; a kind that is left out has the default.
+    """A mode for each kind of resource; a kind without one has the default.
 
-    It concerns only what `vmcluster watch` does by itself: a command brings the cluster to what is wanted whole.
+    The policy applies only to what `vmcluster watch` does by itself: a command always applies the whole desired state.
     """
 
-    default: DriftMode = Field(default=DriftMode.REPAIR, description="For kinds that are not named here.")
+    default: DriftMode = Field(default=DriftMode.REPAIR, description="For kinds not named here.")
     networks: DriftMode | None = Field(default=None, description="The libvirt network and its bridge.")
     layers: DriftMode | None = Field(default=None, description="Disk layers.")
     seeds: DriftMode | None = Field(default=None, description="cloud-init seeds.")
     domains: DriftMode | None = Field(default=None, description="Definitions of machines.")
     power: DriftMode | None = Field(default=None, description="Whether machines run.")
-    taps: DriftMode | None = Field(default=None, description="Whether running machines are plugged into the network.")
+    taps: DriftMode | None = Field(default=None, description="Whether running machines are plugged into their network.")
     links: DriftMode | None = Field(default=None, description="Firewall rules and queues of network faults.")
     snapshots: DriftMode | None = Field(default=None, description="Snapshots.")
 
@@ -42,4 +42,4 @@ def _mode_for_all(value: Any) -> Any:
 
 
 DriftSetting = Annotated[DriftPolicy, BeforeValidator(_mode_for_all, json_schema_input_type=DriftMode | DriftPolicy)]
-"""As users write it: one mode for everything, or a mode for each kind."""
+"""As users write it: one mode for everything, or one for each kind."""

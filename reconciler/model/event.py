@@ -1,4 +1,4 @@
-"""What happened to a cluster: actions, drift, conditions that changed, obstacles that came and went."""
+"""What happened to a cluster: actions, drift, changed conditions, obstacles that appeared or were cleared."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from reconciler.model.prose import Told
 
 
 class EventKind(StrEnum):
-    """What an event tells of."""
+    """What an event reports."""
 
     ACTION_ADVANCED = "ActionAdvanced"
     ACTION_DONE = "ActionDone"
@@ -26,7 +26,7 @@ class EventKind(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a controller acts: the record was changed, or the host was while the record stood."""
+    """Why a controller acts: the record changed, or the host drifted while the record did not."""
 
     CHANGE = "change"
     DRIFT = "drift"
@@ -35,22 +35,22 @@ class Cause(StrEnum):
 class ClusterEvent(Frozen):
     """One thing that happened to `subject`: an action, a condition's type, an obstacle's code or a fault's handle.
 
-    `number` orders the events of a store, and is 0 until it is in one.
+    `number` orders the events of a store; it is 0 until the event is stored.
     """
 
     number: int = Field(default=0, description="Its place in the order of all events.")
     cluster_name: str = Field(description="Name of the cluster.")
     at: Moment = Field(description="When it happened.")
-    kind: EventKind = Field(description="What it tells of.")
+    kind: EventKind = Field(description="What it reports.")
     subject: str = Field(description="An action, a condition's type, an obstacle's code or a fault's handle.")
-    message: Told = Field(description="What happened, in words.")
-    node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
-    cause: Cause | None = Field(default=None, description="Why it was done; null where nothing was.")
-    generation: int = Field(default=0, description="Of what was wanted then.")
+    message: Told = Field(description="What happened, as text.")
+    node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
+    cause: Cause | None = Field(default=None, description="Why it was done; null if nothing was.")
+    generation: int = Field(default=0, description="The generation of the record at that time.")
 
     @property
     def said(self) -> str:
-        """Its words, by which a repetition is known: actions that succeeded differ in nothing but their duration."""
+        """The text that repetitions are recognised by: successful actions differ only in their duration."""
         return "done" if self.kind in _DONE else self.message
 
 

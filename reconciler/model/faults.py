@@ -1,4 +1,4 @@
-"""Network faults: as they are asked for, as a record keeps them, and as the tools answer."""
+"""Network faults: as requested, as a record keeps them, and as the tools return them."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -30,9 +30,9 @@ class Direction(StrEnum):
 
 
 class CutMode(StrEnum):
-    """How a partition is made: frames between taps are dropped, or the cables of isolated nodes are pulled.
+    """How a partition is made: drop frames between taps, or pull the cables of isolated nodes.
 
-    With a pulled cable a node is lost to the host too, so SSH to it ends.
+    Pulling a cable cuts the node off from the host too, so SSH to it ends.
     """
 
     DROP = "drop"
@@ -40,7 +40,7 @@ class CutMode(StrEnum):
 
 
 class ShapeName(StrEnum):
-    """The shapes that a partition can have, by the names that their models carry."""
+    """The shapes that a partition can have, named as in their models."""
 
     GROUPS = "groups"
     HALVES = "halves"
@@ -54,14 +54,14 @@ class ShapeName(StrEnum):
 
 
 class Groups(Frozen):
-    """Groups that do not hear each other; nodes in none of them are untouched."""
+    """Groups that cannot reach each other; nodes in no group are untouched."""
 
     shape: Literal["groups"] = "groups"
     groups: tuple[tuple[str, ...], ...]
 
 
 class Halves(Frozen):
-    """All nodes in two halves; of an odd number the second half is the larger one."""
+    """All nodes in two halves; with an odd number the second half is larger."""
 
     shape: Literal["halves"] = "halves"
 
@@ -70,27 +70,27 @@ class One(Frozen):
     """One node against all others."""
 
     shape: Literal["one"] = "one"
-    node: str | None = Field(default=None, description="Left out: the first node, or one by the seed.")
+    node: str | None = Field(default=None, description="Default: the first node, or one chosen by the seed.")
 
 
 class Bridge(Frozen):
-    """Two sides that do not hear each other, with one node between them that both hear."""
+    """Two sides that cannot reach each other, and one node between them that reaches both."""
 
     shape: Literal["bridge"] = "bridge"
-    node: str | None = Field(default=None, description="The node between; left out: the middle one.")
+    node: str | None = Field(default=None, description="The node between; default: the middle one.")
     groups: tuple[tuple[str, ...], ...] | None = Field(
-        default=None, description="The two sides; left out: two halves of all other nodes."
+        default=None, description="The two sides; default: two halves of all other nodes."
     )
 
 
 class MajoritiesRing(Frozen):
-    """Every node hears a majority, no two of them the same one."""
+    """Every node hears a majority, and no two nodes hear the same one."""
 
     shape: Literal["majorities-ring"] = "majorities-ring"
 
 
 class ExplicitGrudge(Frozen):
-    """Each cut spelled out."""
+    """Every cut listed explicitly."""
 
     shape: Literal["grudge"] = "grudge"
     grudge: Grudge
@@ -101,11 +101,11 @@ PartitionShape = Annotated[
 ]
 
 
-# Faults as they are asked for.
+# Faults as requested.
 
 
 class PartitionRequest(Frozen):
-    """A partition as a user asks for it; with a seed the nodes are shuffled before the shape is laid over them."""
+    """A partition as a user requests it; a seed shuffles the nodes before the shape is applied."""
 
     shape: PartitionShape
     direction: Direction = Direction.BOTH
@@ -114,22 +114,22 @@ class PartitionRequest(Frozen):
 
 
 class ImpairRequest(Frozen):
-    """An impairment as a user asks for it.
+    """An impairment as a user requests it.
 
-    `include_host` adds the host to the targets. Only frames that enter a tap can be shaped, so both ways of the
-    link with the host are put on what the host sends: round-trip times and loss are as asked, what the node
-    uploads to the host is not slowed.
+    `include_host` adds the host to the targets. Only frames that enter a tap can be shaped, so the effects on both
+    directions of the host's link are applied to what the host sends: round-trip times and loss are as requested, but
+    uploads from the node to the host are not slowed.
     """
 
     source: str
-    targets: tuple[str, ...] | None = Field(default=None, description="None: all other nodes, also later ones.")
+    targets: tuple[str, ...] | None = Field(default=None, description="None: all other nodes, including later ones.")
     direction: Direction = Direction.TO
     impairment: Impairment
     include_host: bool = False
 
 
 class DeclaredFault(Frozen):
-    """A fault of the topology; its duration begins when an `apply` injects it."""
+    """A fault declared in the topology; its duration starts when `apply` injects it."""
 
     request: PartitionRequest | ImpairRequest
     duration_s: float | None = None
@@ -139,25 +139,25 @@ class DeclaredFault(Frozen):
 
 
 class _Wanted(Frozen):
-    """What every wanted fault has. Times are absolute, so that a fault ends when it shall whoever watches."""
+    """The fields of every desired fault. Times are absolute, so that a fault ends on time whichever process runs."""
 
     handle_id: str
     created_at: Moment
     expires_at: Moment | None = None
-    declared_as: str | None = Field(default=None, description="Its name in the topology; None where asked for by hand.")
+    declared_as: str | None = Field(default=None, description="Its name in the topology; None if created by a command.")
 
 
 class PartitionFault(_Wanted):
-    """A wanted partition; its shape was resolved once, and the grudge is what holds."""
+    """A desired partition; its shape is resolved once, and only the grudge counts from then on."""
 
     fault_type: Literal[FaultType.PARTITION] = FaultType.PARTITION
     request: PartitionRequest
     grudge: Grudge
-    bridge: str | None = Field(default=None, description="The node of the shape `bridge` that both sides hear.")
+    bridge: str | None = Field(default=None, description="The node of shape `bridge` that reaches both sides.")
 
 
 class ImpairFault(_Wanted):
-    """A wanted impairment."""
+    """A desired impairment."""
 
     fault_type: Literal[FaultType.IMPAIRMENT] = FaultType.IMPAIRMENT
     request: ImpairRequest
@@ -166,50 +166,48 @@ class ImpairFault(_Wanted):
 WantedFault = Annotated[PartitionFault | ImpairFault, Field(discriminator="fault_type")]
 
 
-# Faults as the tools answer: contract, section 5.
+# Faults as the tools return them: contract, section 5.
 
 
 class NetFaultHandle(Abridgeable):
-    """A fault that was made, and the handle that heals it."""
+    """A fault that was created, and the handle that heals it."""
 
-    handle_id: str = Field(description="Names the fault, for healing it.")
+    handle_id: str = Field(description="Identifies the fault when healing it.")
     fault_type: FaultType = Field(description="Whether links are cut or impaired.")
-    affected_nodes: tuple[str, ...] = Field(description="At either end of a link that it hits.")
-    created_at: Moment = Field(description="When it was asked for.")
+    affected_nodes: tuple[str, ...] = Field(description="Nodes at either end of an affected link.")
+    created_at: Moment = Field(description="When it was requested.")
     expires_at: Moment | None = Field(default=None, description="When it heals by itself; null: never.")
-    declared_as: str | None = Field(
-        default=None, description="Its name in the topology; null where it was asked for by hand."
-    )
+    declared_as: str | None = Field(default=None, description="Its name in the topology; null if created by a command.")
 
 
 class NetFaultInfo(NetFaultHandle):
-    """A fault that is wanted now.
+    """A desired fault.
 
-    `parameters` is `requested`, and beside it `applied` and `observed`.
+    `parameters` holds `requested`, `applied` and `observed`, which are also fields of their own.
     """
 
-    parameters: dict[str, Any] = Field(description="`requested`, and beside it `applied` and `observed`.")
-    requested: dict[str, Any] = Field(default={}, description="What was asked for, in the words of the tool.")
-    applied: bool | None = Field(default=None, description="It holds; null where the host could not be looked at.")
+    parameters: dict[str, Any] = Field(description="`requested`, with `applied` and `observed` added.")
+    requested: dict[str, Any] = Field(default={}, description="What was requested, with the tool's parameter names.")
+    applied: bool | None = Field(default=None, description="Whether it is in effect; null if that could not be read.")
     observed: dict[str, Any] = Field(
-        default={}, description="By receiver and sender: what the kernel says of each link that the fault hits."
+        default={}, description="By receiver and sender: what the kernel reports for each affected link."
     )
 
 
 class FaultEffect(Frozen):
-    """What one fault does to the packets of one link, in words."""
+    """What one fault does to the packets of one link."""
 
     handle_id: str = Field(description="Which fault.")
-    effect: str = Field(description="What it does, in words.")
+    effect: str = Field(description="What it does, as text.")
 
 
 class LinkExplanation(Frozen):
-    """What packets from one node to another meet, and because of which faults."""
+    """What happens to packets from one node to another, and which faults cause it."""
 
     sender: str = Field(description="A node, or `@host`.")
     receiver: str = Field(description="A node, or `@host`.")
     cut: bool = Field(description="Nothing gets through.")
     impairment: Impairment | None = Field(default=None, description="All impairments of the link, combined.")
-    added_rtt_ms: float | None = Field(description="There and back again; None where either way is cut.")
-    faults: tuple[FaultEffect, ...] = Field(description="Those that hit the link.")
-    summary: str = Field(description="All of it in words.")
+    added_rtt_ms: float | None = Field(description="Added to a round trip; null if either direction is cut.")
+    faults: tuple[FaultEffect, ...] = Field(description="The faults that affect the link.")
+    summary: str = Field(description="All of the above as text.")

@@ -1,6 +1,6 @@
-"""The single values that a topology or a configuration may hold, each with what it has to look like.
+"""The types of single values in a topology or a configuration, each with its format.
 
-Their messages say what to write; relative paths and `~/` need `base_dir` and `home` in the context of a validation.
+Error messages say what to write instead. Relative paths and `~/` need `base_dir` and `home` in the validation context.
 """
 
 import posixpath
@@ -30,57 +30,57 @@ _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 
 _INTO_RUNCMD = "write it as `write_files` with its path and `permissions`, and run that path in `runcmd`"
 _MIME = "is a MIME archive, but cloud-config is a mapping (merge its parts into one)"
-_OTHER_FORMAT = "is of a kind that is no cloud-config (write as cloud-config what it does)"
-_PACKED = "is packed or encoded (write the `key: value` lines that it holds)"
+_OTHER_FORMAT = "is in a format other than cloud-config (write what it does as cloud-config)"
+_PACKED = "is compressed or encoded (write the `key: value` lines it contains)"
 _TEXT_REMEDIES = {
     "#cloud-config-jsonp": _OTHER_FORMAT,
     "#part-handler": _OTHER_FORMAT,
     "#upstart-job": _OTHER_FORMAT,
     "#ps1": _OTHER_FORMAT,
-    "{": "is JSON as text (remove the quotes or the `|`: its keys belong right here)",
+    "{": "is JSON as text (remove the quotes or the `|`: its keys belong directly here)",
     "H4sI": _PACKED,
     "I2Nsb3VkL": _PACKED,
     "#cloud-config-archive": "is an archive, but cloud-config is a mapping (merge its parts into one)",
-    "#cloud-config": "is cloud-config as text (remove the `|` and the first line: its keys belong right here)",
+    "#cloud-config": "is cloud-config as text (remove the `|` and the first line: its keys belong directly here)",
     "#cloud-boothook": "is a boot hook (write its commands under `bootcmd`, which run at every boot)",
     "#!": f"is a script, but cloud-config is a mapping ({_INTO_RUNCMD})",
-    "#include": "names files to be fetched (write what they hold right here)",
-    "## template: jinja": "is a template (write it out, a node's own values in the node's `user_data`)",
+    "#include": "lists files to fetch (write their contents here)",
+    "## template: jinja": "is a template (write it out, and put values of a single node in that node's `user_data`)",
     "content-type:": _MIME,
     "mime-version:": _MIME,
     "from nobody": _MIME,
 }
 
 PATTERN_WORDS = {
-    _LABEL: "lower-case letters, digits and '-', with a letter or digit at both ends",
-    _WORD: "letters, digits, '_', '.' and '-', beginning with a letter or digit",
+    _LABEL: "lower-case letters, digits and '-', starting and ending with a letter or digit",
+    _WORD: "letters, digits, '_', '.' and '-', starting with a letter or digit",
     _CPU: "letters, digits, '_', '.' and '-'",
-    _USER: "lower-case letters, digits, '_' and '-', not beginning with a digit or '-'",
+    _USER: "lower-case letters, digits, '_' and '-', not starting with a digit or '-'",
     _ONE_LINE: "one line of text without control characters",
 }
 
 
 def _plain_path(value: Any, info: ValidationInfo) -> str:
     if not isinstance(value, str | Path):
-        raise ValueError("is not a path (write it as text, in quotes where needed)")
+        raise ValueError("is not a path (write it as text, in quotes if needed)")
     text = str(value)
     if not text or not text.isprintable():
-        raise ValueError("is empty or holds control characters (write a plain file name)")
+        raise ValueError("is empty or contains control characters (write a plain file name)")
     if _URL.match(text):
-        raise ValueError(f"{text[:60]!r} is a URL, but a file of this host is needed (fetch it, and write its path)")
+        raise ValueError(f"{text[:60]!r} is a URL, but must be a file on this host (download it and write its path)")
     if text.startswith("$"):
-        raise ValueError(f"{text[:60]!r} begins with a variable, and none are filled in (write `~/` or the whole path)")
+        raise ValueError(f"{text[:60]!r} starts with a variable, which is not expanded (write `~/` or the full path)")
     base_dir: Path | None = (info.context or {}).get("base_dir")
     if text.startswith("~"):
         text = _in_home(text, (info.context or {}).get("home"))
     if not text.startswith("/") and base_dir is None:
-        raise ValueError(f"{text!r} is a relative path (write it from the root, with a leading '/')")
+        raise ValueError(f"{text!r} is a relative path (write an absolute path, starting with '/')")
     return posixpath.normpath(posixpath.join(base_dir or "/", text))
 
 
 def _in_home(text: str, home: Path | None) -> str:
     if home is None or not (text == "~" or text.startswith("~/")):
-        raise ValueError(f"{text!r} begins with a home directory that is not known (write the whole path)")
+        raise ValueError(f"{text!r} starts with a home directory that is not known (write the full path)")
     return f"{home}{text[1:]}"
 
 
@@ -110,7 +110,7 @@ def _subnet(value: Any) -> IPv4Network:
 
 
 def _cloud_config(value: Any) -> Any:
-    """Say what to write in place of the other forms of user data that cloud-init takes."""
+    """Reject the other forms of user data that cloud-init accepts, and say what to write instead."""
     if isinstance(value, str):
         raise ValueError(_text_remedy(value.lstrip()))
     if isinstance(value, list | tuple):
@@ -122,12 +122,12 @@ def _text_remedy(text: str) -> str:
     for start, remedy in _TEXT_REMEDIES.items():
         if text.startswith(start) or text.lower().startswith(start):
             return remedy
-    return "is text, but cloud-config is a mapping (write its `key: value` lines here, not the name of a file)"
+    return "is text, but cloud-config is a mapping (write its `key: value` lines here, not a file name)"
 
 
 def _host_name(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError("is a number, and an address wherever a host is named (begin it with a letter, as in n1)")
+        raise ValueError("is a number, which would be read as an address, not a host name (start with a letter: n1)")
     return value
 
 

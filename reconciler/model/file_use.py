@@ -1,4 +1,4 @@
-"""What becomes of a file on the host that is a machine's disk, or stands below one."""
+"""How a file on the host is used: as a machine's disk, or below one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class FileUse:
-    """One use of a file, found in a record, on disk or in a definition of libvirt's, whosever it is.
+    """One use of a file, found in a record, on disk or in a libvirt definition, of any owner.
 
-    `target` names the disk, and `cluster` is None for what is not ours. One that is not `written` stands below other
-    disks and is only read; `is_up` says that a machine has it open now. `format` is what the machine takes it for.
+    `target` names the disk, and `cluster` is None for what is not ours. A file that is not `written` stands below other
+    disks and is only read; `is_up` says that a machine has it open now. `format` is how the machine reads it.
     """
 
     path: Path

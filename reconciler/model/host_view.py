@@ -1,4 +1,4 @@
-"""What a topology meets on a host besides files: what libvirt offers to machines, and what networks are there."""
+"""What a topology is checked against on a host besides files: libvirt's capabilities and the existing networks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from reconciler.model.file_use import FileUse
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What machines of one `virt_type` can have; `cpus` has every word that `cpu` may be, and whether it works here."""
+    """What machines of one `virt_type` can have; `cpus` maps each accepted value of `cpu` to whether it works here."""
 
     max_vcpus: int
     cpus: Mapping[str, bool]
@@ -18,7 +18,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class KnownNetwork:
-    """A libvirt network, whosever it is; `cluster` is that of its mark."""
+    """A libvirt network of any owner; `cluster` is the one in its mark."""
 
     name: str
     bridge: str | None
@@ -29,7 +29,7 @@ class KnownNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Addresses that the host reaches, or has, through an interface."""
+    """Addresses that the host reaches, or owns, through an interface."""
 
     subnet: IPv4Network
     interface: str
@@ -37,9 +37,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """One look at a host; None is what is not known.
+    """One look at a host; None means not known.
 
-    `offers` are by `virt_type`; `kvm_usable` says what `auto` stands for; `memory_mb` is RAM and swap together.
+    `offers` are by `virt_type`; `kvm_usable` decides what `auto` means; `memory_mb` is RAM and swap together.
     `files` are those of libvirt's machines.
     """
 
@@ -53,6 +53,6 @@ class HostView:
 
     @property
     def taken(self) -> Iterable[IPv4Network]:
-        """All addresses that are somebody's."""
+        """All addresses already in use."""
         yield from (subnet for network in self.networks for subnet in network.subnets)
         yield from (route.subnet for route in self.routes)

@@ -1,4 +1,4 @@
-"""What the tools answer about a node's kernel log and console."""
+"""What the tools return about a node's kernel log and console."""
 
 from enum import StrEnum
 from typing import Literal
@@ -16,7 +16,7 @@ Classified = Literal["oops", "panic", "warn", "kasan", "ubsan", "normal"]
 
 
 class LogSource(StrEnum):
-    """Where lines were read: the kernel's own buffer, the console's file on the host, or first this, then that."""
+    """Where the lines come from: the kernel's own buffer, the host's log of the console, or the log then the buffer."""
 
     KMSG = "kmsg"
     CONSOLE = "console"
@@ -24,9 +24,9 @@ class LogSource(StrEnum):
 
 
 class MarkerState(StrEnum):
-    """Whether the marker that was asked for is there, and if not, why.
+    """Whether the requested marker was found, and if not, why.
 
-    `reverted`: the node went on from a snapshot's memory since, in which the marker is not.
+    `reverted`: the node has since resumed from a snapshot's memory, which does not contain the marker.
     """
 
     NOT_ASKED = "not_asked"
@@ -38,63 +38,59 @@ class MarkerState(StrEnum):
 
 
 class DmesgLine(Frozen):
-    """One line of a kernel's log. What the source does not say is null: a console shows no levels."""
+    """One line of a kernel log. What the source does not say is null: a console shows no levels."""
 
     timestamp: float | None = Field(description="Seconds since the node's boot.")
-    level: Level | None = Field(description="Null where the source does not say.")
-    facility: str | None = Field(description="`kern`: the kernel itself; all others are programs.")
-    text: str = Field(description="Without stamp and level.")
-    classified_as: Classified | None = Field(description="Null: not a line of the kernel's.")
-    sequence: int | None = Field(default=None, description="The record's number since the boot.")
+    level: Level | None = Field(description="Null if the source does not say.")
+    facility: str | None = Field(description="`kern` for the kernel itself; anything else is a program.")
+    text: str = Field(description="Without timestamp and level.")
+    classified_as: Classified | None = Field(description="Null if the line is not from the kernel.")
+    sequence: int | None = Field(default=None, description="The record's sequence number in this boot.")
 
 
 class KernelEvent(Abridgeable):
-    """Something bad that a kernel said, with its trace, whatever `filter_level` leaves out of `lines`."""
+    """A problem that a kernel reported, with its trace, even where `filter_level` removes its lines from `lines`."""
 
     kind: str = Field(
         description="panic, null_pointer, oops, bug_on, warn, kasan, kfence, kmsan, ubsan, kcsan, lockdep, hung_task, "
         "soft_lockup, hard_lockup, rcu_stall, slab (SLUB and SLAB debugging), memory_leak (kmemleak), reference_leak "
-        "(a device or file system that cannot go away) or bug."
+        "(a device or file system that cannot be released) or bug."
     )
     classified_as: Classified = Field(description="The class of its first line.")
     summary: str = Field(description="The line that announces it.")
-    timestamp: float | None = Field(description="Seconds since the node's boot; null where the source does not say.")
+    timestamp: float | None = Field(description="Seconds since the node's boot; null if the source does not say.")
     sequence: int | None = Field(
-        default=None, description="The first record's number since the boot; null from a console."
+        default=None, description="Sequence number of its first record in this boot; null from a console."
     )
-    lines: tuple[str, ...] = Field(description="All of the report, as text.")
+    lines: tuple[str, ...] = Field(description="The whole report, as text.")
 
 
 class DmesgResult(Abridgeable):
-    """A node's kernel log; counts are of everything since the marker, before `filter_level`.
+    """A node's kernel log; counts cover everything since the marker, before `filter_level`.
 
-    An event counts once: as a warning what the kernel goes on after (WARN, UBSAN, lockdep, KCSAN, memory leaks), else
-    as an error.
+    Each event counts once: as a warning if the kernel continues after it (WARN, UBSAN, lockdep, KCSAN, memory leaks),
+    otherwise as an error.
     """
 
-    lines: tuple[DmesgLine, ...] = Field(description="Since the marker, of the level that was asked for.")
-    oops_detected: bool = Field(description="The kernel met an error that it may have gone on after.")
+    lines: tuple[DmesgLine, ...] = Field(description="Since the marker, of the requested level.")
+    oops_detected: bool = Field(description="The kernel hit an error that it may have survived.")
     panic_detected: bool = Field(description="The kernel died.")
-    warning_count: int = Field(description="Warnings and events that the kernel goes on after.")
+    warning_count: int = Field(description="Warnings, and events that the kernel continues after.")
     error_count: int = Field(description="Errors and all other events.")
-    events: tuple[KernelEvent, ...] = Field(default=(), description="What was bad, the oldest first.")
-    source: LogSource = Field(default=LogSource.KMSG, description="Where it was read.")
-    boot_id: str | None = Field(default=None, description="Of the boot that was read; null from a console.")
-    marker: MarkerState = Field(
-        default=MarkerState.NOT_ASKED, description="Whether the marker that was asked for is there."
-    )
+    events: tuple[KernelEvent, ...] = Field(default=(), description="Problems that were reported, oldest first.")
+    source: LogSource = Field(default=LogSource.KMSG, description="Where the lines come from.")
+    boot_id: str | None = Field(default=None, description="The boot that was read; null from a console.")
+    marker: MarkerState = Field(default=MarkerState.NOT_ASKED, description="Whether the requested marker was found.")
     message: Prose | None = Field(default=None, description="What is missing from this log, and why.")
-    omitted_lines: int = Field(default=0, description="Lines and lines of events left out of a very long answer.")
+    omitted_lines: int = Field(default=0, description="Lines, those of events too, omitted from a very long answer.")
 
 
 class ConsoleResult(Abridgeable):
-    """The end of a node's serial console, as its log on the host has it, control characters made harmless."""
+    """The end of a node's serial console, as logged on the host, with control characters neutralised."""
 
     node_name: str = Field(description="Name of the node.")
-    lines: tuple[str, ...] = Field(description="The oldest first.")
-    marker: MarkerState = Field(
-        default=MarkerState.NOT_ASKED, description="Whether the marker that was asked for is there."
-    )
-    message: Prose | None = Field(default=None, description="What is missing, and why; null where nothing is.")
+    lines: tuple[str, ...] = Field(description="Oldest first.")
+    marker: MarkerState = Field(default=MarkerState.NOT_ASKED, description="Whether the requested marker was found.")
+    message: Prose | None = Field(default=None, description="What is missing, and why; null if nothing is.")
     written_at: Moment | None = Field(default=None, description="When the node last wrote to it.")
-    omitted_lines: int = Field(default=0, description="How many were left out of a very long answer.")
+    omitted_lines: int = Field(default=0, description="Lines omitted from a very long answer.")

@@ -1,4 +1,4 @@
-"""What a machine has shown of itself to its host. Pure data."""
+"""Signs of life that a machine has shown to its host. Pure data."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class LifeSigns:
-    """Of a machine's present run; `restored` ones began from memory, and `console_idle_s` is None without a word."""
+    """Signs from a machine's present run; `restored`: it began from memory; `console_idle_s`: None if silent."""
 
     started_at: datetime
     age_s: float

@@ -1,4 +1,5 @@
 """What a plan would lose for good, and how much of that the caller agreed to. Pure.
+
 A loss goes by the address of its resource, as a plan prints it. Losses are read off the documents, not off the
 actions: an action that detaches a disk today leaves a file that a later round deletes because no node needs it.
 """

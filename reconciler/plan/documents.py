@@ -72,6 +72,7 @@ def with_layers_in_order(desired: ClusterDocument) -> ClusterDocument:
 
 def in_order(actions: Iterable[Action], desired: ClusterDocument) -> list[Action]:
     """Actions in the order they are carried out: by stage, then the cluster's own, then nodes as they are declared.
+
     Nodes that are no longer desired come last, by name.
     """
     rank = {node: number for number, node in enumerate(desired.domains)}

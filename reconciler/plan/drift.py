@@ -17,6 +17,7 @@ class Drift:
 
 def withhold(plan: Plan, policy: DriftPolicy) -> Drift:
     """Split a plan whose every action repairs drift.
+
     An action withheld for a node (or for the cluster) also withholds the later stages for that node (or for all nodes).
     """
     modes = {id(action): policy.of(KIND_OF[type(action)]) for action in plan.actions}

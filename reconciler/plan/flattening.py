@@ -1,4 +1,5 @@
 """When a disk's layer absorbs those below it, and what waits meanwhile. Pure.
+
 Flattening is upkeep: it runs on a settled cluster only, never on a halted machine, and before a snapshot freezes the
 layer. The layers that it makes superfluous are deleted in a later round, once it is observed to be finished.
 If it fails before it changed anything it may be put off, and blocks nothing: a longer chain does no harm.

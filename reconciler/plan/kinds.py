@@ -52,7 +52,7 @@ _FOUND_ONLY = {"resumed", "flattening", "lent", "misplaced"}
 
 
 def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Create, start or replace networks; delete last those that are not in the way of another."""
+    """Create, start or replace networks; delete the others last, unless they block one of these."""
     extra = known_extra(desired.networks, observed.networks)
     for name, want in known(desired.networks):
         have = observed.networks.get(name)
@@ -248,6 +248,7 @@ def _addresses(network: Network) -> IPv4Network:
 
 def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: str) -> Epochs:
     """The epochs to record in the definition: those recorded before, or all of them where there was no domain.
+
     A power cycle that is due comes before the definition is written, which must not undo its record.
     """
     have, want = observed.power.get(node), desired.power.get(node)

@@ -1,4 +1,5 @@
 """What links need: which nodes wait until theirs are set, and the one action that sets all of them.
+
 A cut is a rule about the names of taps and outlives the machines. Impairments and pulled cables belong to a tap,
 which comes and goes with its machine: a node that boots has none of them yet.
 """
@@ -21,6 +22,7 @@ _NOTHING = NodeLinks()
 
 def waits_for_links(desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
     """Whether the node must boot paused until links are set: its own, or those its packets pass.
+
     If no links are desired, the existing ones are healed before any node boots.
     """
     want, have = known_links(desired), known_links(observed)

@@ -88,6 +88,7 @@ def plan(
     consent: Set[str] = frozenset({EVERYTHING}),
 ) -> Plan:
     """The ordered actions from `observed` to `desired`, and the obstacles that hold others back.
+
     Nodes keep the order of `desired`. Upkeep of the nodes in `put_off` is left for later. A node that would lose
     something without `consent` (by default nothing may be lost) is left alone.
     """

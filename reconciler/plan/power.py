@@ -148,6 +148,7 @@ def _was_restored(node: str, have: Power, want: Power, desired: ClusterDocument,
 
 def _memory_is_due(domain: Domain, desired: ClusterDocument, observed: ClusterDocument, node: str) -> bool:
     """Whether the node's root layer matches the saved memory: no machine has resumed from it, or run, on this layer.
+
     A later snapshot put every layer above the first of its revision: the ones below have been written to.
     """
     path = domain.disks[ROOT_DISK].path

@@ -100,6 +100,7 @@ class WayBack:
 
 def way_back(plan: Plan, observed: ClusterDocument) -> WayBack:
     """The way back for every node that should run and that the plan reports as halted.
+
     A halt that ends by itself is waited for, and a machine held by a debugger stays there.
     """
     still = dict(_standing_still(plan, observed))

@@ -105,7 +105,7 @@ def test_every_problem_of_file_and_environment_is_named_at_once(tmp_path: Path) 
     path.write_text("overlay_dri: /x\nlog_level: loud\nstate_dir: state\nssh_user: 5\n")
     with pytest.raises(ConfigurationInvalid) as refusal:
         load(tmp_path, VMCLUSTER_LIBVIRT_URI="system", VMCLUSTER_OVERLAY_DIR="overlays")
-    absolute = "is a relative path (write it from the root, with a leading '/')"
+    absolute = "is a relative path (write an absolute path, starting with '/')"
     libvirt = "is not allowed (use a libvirt connection URI such as qemu:///system)"
     assert str(refusal.value).splitlines() == [
         f"4 problems in {path}:",

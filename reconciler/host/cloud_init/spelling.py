@@ -27,7 +27,7 @@ _WORDS = """
 _KNOWN = frozenset(_WORDS.split())
 """What cloud-init's schema has at the top, up to 24.4."""
 _WITH_DASHES = frozenset({"ca-certs", "grub-dpkg"})
-_BELONGS_HERE = "its keys belong right here (take the line away, and one level of indentation)"
+_BELONGS_HERE = "its keys belong directly here (remove the line and one level of indentation)"
 _FOREIGN = {
     **dict.fromkeys(("#cloud-config", "cloud-config", "cloud_config", "user-data", "user_data"), _BELONGS_HERE),
     "ignition": "is Ignition, which cloud-init does not read (write cloud-config)",

@@ -66,13 +66,13 @@ def test_a_file_full_of_mistakes_is_answered_soon() -> None:
     [
         ("content-type: multipart/mixed; boundary=x", "merge its parts into one"),
         ("From nobody Fri Jan 11 07:00:00 1980", "merge its parts into one"),
-        ("#part-handler", "write as cloud-config what it does"),
-        ("#cloud-config-jsonp", "write as cloud-config what it does"),
-        ("#upstart-job", "write as cloud-config what it does"),
+        ("#part-handler", "write what it does as cloud-config"),
+        ("#cloud-config-jsonp", "write what it does as cloud-config"),
+        ("#upstart-job", "write what it does as cloud-config"),
         ('{"runcmd": []}', "remove the quotes or the `|`"),
-        ("H4sIAAAAAAAA", "write the `key: value` lines that it holds"),
-        ("I2Nsb3VkLWNvbmZpZwo=", "write the `key: value` lines that it holds"),
-        ("cloud-init.yaml", "not the name of a file"),
+        ("H4sIAAAAAAAA", "write the `key: value` lines it contains"),
+        ("I2Nsb3VkLWNvbmZpZwo=", "write the `key: value` lines it contains"),
+        ("cloud-init.yaml", "not a file name"),
     ],
 )
 def test_user_data_of_another_kind_is_answered_with_what_to_write(text: str, remedy: str) -> None:
