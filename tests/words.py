@@ -67,7 +67,6 @@ NOT_YET: tuple[str, ...] = (
     "reconciler/host/",
     "reconciler/image/",
     "reconciler/kernel_log/",
-    "reconciler/model/",
     "reconciler/observe/",
     "reconciler/programs.py",
     "reconciler/records/",

@@ -1,7 +1,7 @@
-"""Links: what a packet from one node to another meets. Wanted faults are folded into them; hosts are read as them.
+"""Links: what happens to a packet from one node to another. Desired faults compile to links; hosts are read as links.
 
-A link is directed. It belongs to the node that receives: what A sends to B is cut and shaped at B's tap, where
-loss hits the sender as loss on a wire would, and where one tap's queue holds all that can be asked of it.
+A link is directed and belongs to the receiving node: what A sends to B is cut and shaped at B's tap. There, loss
+affects the sender as loss on a wire would, and the queue of one tap can hold everything that may be requested.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 
 HOST = "@host"
-"""The host in the place of a node. No node can have this name."""
+"""Stands for the host where a node is expected. No node can have this name."""
 
 LEFTOVER = "leftover"
-"""Stands for what on the host is ours but does nothing that could be wanted: emptied, or changed by somebody.
+"""Stands for something that we made on the host and no desired state contains: emptied, or changed by somebody.
 
-Codecs put it in the place of a tap or an address, where it differs from all that can be wanted and so is healed.
+Codecs put it where a tap or an address belongs; it differs from every desired value, and so is healed.
 """
 
 
 class FirewallChoice(StrEnum):
-    """What cuts links on the host; `auto` takes nftables where it works."""
+    """What cuts links on the host; `auto` uses nftables if it works."""
 
     AUTO = "auto"
     NFTABLES = "nftables"
@@ -42,21 +42,21 @@ class Distribution(StrEnum):
 
 
 class Impairment(Frozen):
-    """What is done to packets that do get through. Zero is "not asked for", or left to us in `limit_packets`."""
+    """What is done to packets that get through. Zero means "not requested", or, for `limit_packets`, chosen by us."""
 
     delay_ms: float = Field(default=0, description="Added to each packet; at least 0.001.")
     jitter_ms: float = Field(default=0, description="By how much the delay varies, up and down.")
-    delay_correlation_pct: float = Field(default=0, description="How much a packet's delay is like the last one's.")
+    delay_correlation_pct: float = Field(default=0, description="How far a packet's delay depends on the last one's.")
     distribution: Distribution = Field(default=Distribution.UNIFORM, description="How the delay varies.")
     loss_pct: float = Field(default=0, description="Packets that are lost; at least 0.0001.")
-    loss_correlation_pct: float = Field(default=0, description="How much a packet's fate is like the last one's.")
+    loss_correlation_pct: float = Field(default=0, description="How far a packet's loss depends on the last one's.")
     duplicate_pct: float = Field(default=0, description="Packets that arrive twice.")
     corrupt_pct: float = Field(default=0, description="Packets that arrive with one bit flipped.")
     reorder_pct: float = Field(default=0, description="Packets that are sent at once and overtake delayed ones.")
-    reorder_correlation_pct: float = Field(default=0, description="How much a packet's fate is like the last one's.")
-    reorder_gap: int = Field(default=0, description="Only each packet of this number may overtake.")
-    rate_kbit: int = Field(default=0, description="Bits that pass per second, in thousands.")
-    limit_packets: int = Field(default=0, description="Packets that may wait; more are dropped.")
+    reorder_correlation_pct: float = Field(default=0, description="How far overtaking depends on the last packet's.")
+    reorder_gap: int = Field(default=0, description="Only every Nth packet may overtake.")
+    rate_kbit: int = Field(default=0, description="Bandwidth in kilobits per second.")
+    limit_packets: int = Field(default=0, description="Packets that may queue; the rest are dropped.")
 
     @property
     def needs_netem(self) -> bool:
@@ -65,15 +65,15 @@ class Impairment(Frozen):
 
     @property
     def is_zero(self) -> bool:
-        """Whether packets pass as if it were not there."""
+        """Whether packets pass as if there were no impairment."""
         return not (self.needs_netem or self.rate_kbit)
 
 
 class Link(Frozen):
-    """What a packet from one sender meets on its way to one receiver.
+    """What happens to a packet on its way from one sender to one receiver.
 
-    A cut link holds its impairment all the same: that is what remains when the cut is healed. `cut_expires_at`
-    is None for a cut that stays until somebody heals it.
+    A cut link keeps its impairment, which is what remains once the cut is healed. `cut_expires_at` is None for a cut
+    that stays until it is healed explicitly.
     """
 
     cut: bool = False
@@ -82,9 +82,9 @@ class Link(Frozen):
 
 
 class Inbound(Frozen):
-    """All that stands between a node and those that send to it; a sender without an entry is heard as without faults.
+    """Everything between a node and those that send to it; a sender without an entry has a link without faults.
 
-    With `down` the node's cable is pulled: it hears nobody, nobody hears it, not even the host.
+    With `down` the node's cable is pulled: no traffic passes either way, not even with the host.
     """
 
     links: dict[str, Link] = Field(default={}, description="By sending node, or `@host`.")
@@ -97,21 +97,21 @@ class Inbound(Frozen):
 
     @property
     def cuts_only(self) -> "Inbound":
-        """What of it holds while there is no tap."""
+        """The part that holds while there is no tap."""
         cuts = {sender: link for sender, link in self.links.items() if link.cut}
         return Inbound(links={sender: link.model_copy(update={"impairment": None}) for sender, link in cuts.items()})
 
 
 def touched_nodes(links: Mapping[str, Inbound]) -> frozenset[str]:
-    """Every node at either end of a link, and those whose cable is pulled; the host too where it sends."""
+    """Every node at either end of a link or with its cable pulled; the host too if it sends."""
     return frozenset({*links, *(sender for inbound in links.values() for sender in inbound.links)})
 
 
-# What links are on one host: interface names and addresses in the place of nodes.
+# Links as one host has them: with interface names and addresses instead of nodes.
 
 
 class TapPair(NamedTuple):
-    """The taps that a frame comes in by and would leave by."""
+    """The taps that a frame enters and would leave by."""
 
     sender: str
     receiver: str
@@ -126,14 +126,14 @@ class FirewallState:
 
 @dataclass(frozen=True, slots=True)
 class TapQdisc:
-    """How a tap treats what it passes on to its node: impairments by the sender's MAC address."""
+    """How a tap treats what it passes to its node: impairments by the sender's MAC address."""
 
     senders: Mapping[str, Impairment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class HostLinks:
-    """All links of a cluster as one host has them; a tap without an entry has a queue that is not ours."""
+    """All links of a cluster as one host has them; the queue of a tap without an entry is not ours."""
 
     firewall: FirewallState = FirewallState()
     taps: Mapping[str, TapQdisc] = field(default_factory=dict)
@@ -142,7 +142,7 @@ class HostLinks:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where a node is plugged in, and the address by which its frames are known."""
+    """Where a node is plugged in, and the MAC address of its frames."""
 
     tap: str
     mac: str
@@ -156,14 +156,14 @@ class Ports:
     host_mac: str | None = None
 
 
-# When two states are the same.
+# When two states count as equal.
 
 EXPIRY_TOLERANCE = timedelta(seconds=2)
-"""nft shows in whole seconds how long a cut has left."""
+"""nft shows the time a cut has left in whole seconds."""
 
 
 def changed_taps(have: Mapping[str, TapQdisc], want: Mapping[str, TapQdisc]) -> tuple[str, ...]:
-    """The taps whose queues differ, sorted; no entry and an entry without senders are the same."""
+    """The taps whose queues differ, sorted; no entry counts as an entry without senders."""
     nothing = TapQdisc()
     return tuple(sorted(tap for tap in have.keys() | want.keys() if have.get(tap, nothing) != want.get(tap, nothing)))
 
@@ -176,7 +176,7 @@ def same_cuts(have: FirewallState, want: FirewallState) -> bool:
 
 
 def same_time(one: datetime | None, other: datetime | None) -> bool:
-    """Whether two times of expiry are one, as exactly as a host can show it; None: never."""
+    """Whether two expiry times are equal within the precision that a host can show; None means never."""
     if one is None or other is None:
         return one is other
     return abs(one - other) <= EXPIRY_TOLERANCE

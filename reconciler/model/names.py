@@ -1,7 +1,7 @@
 """Every name that we give to something on the host: deterministic functions of cluster and node.
 
-A cluster name and a node name are both DNS labels, so neither holds a dot: `CLUSTER.NODE` can be read back
-without doubt.
+A cluster name and a node name are both DNS labels, so neither contains a dot: `CLUSTER.NODE` can be parsed
+unambiguously.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ INTERFACE_NAME_MAX_LENGTH = 15  # IFNAMSIZ - 1, linux/if.h
 ROOT_DISK = "vda"
 
 ALL_NODES = "all"
-"""What means every node where nodes are named."""
+"""Stands for every node in a list of node names."""
 
 LOOPBACK_NAMES = {"127.0.0.1": ("localhost",), "::1": ("localhost", "ip6-localhost", "ip6-loopback")}
-"""What every guest's /etc/hosts has beside its nodes."""
+"""The entries that every guest's /etc/hosts has besides its nodes."""
 
 _REMEMBERED = 16_384
-"""So many names of a kind are worked out once: each is asked for several times a round."""
+"""How many names of a kind are cached: each is needed several times a round."""
 
 _UUID_NAMESPACE = uuid.UUID("6f1a3a5e-5f0b-5c39-9d0e-6a2f6c6b7d11")
 _LAYER_FILE = re.compile(
@@ -41,7 +41,7 @@ def domain_name(cluster: str, node: str) -> str:
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_domain_name(domain: str) -> tuple[str, str] | None:
-    """The cluster and the node that a libvirt domain name stands for, or None where it is none of ours."""
+    """The cluster and the node of a libvirt domain name, or None if the name is not ours."""
     cluster, _, node = domain.partition(".")
     is_ours = re.fullmatch(LABEL_PATTERN, cluster) and re.fullmatch(LABEL_PATTERN, node)
     return (cluster, node) if is_ours else None
@@ -59,30 +59,30 @@ def network_uuid(cluster: str, network: str) -> str:
 
 
 def mac_address(cluster: str, node: str) -> str:
-    """A locally administered unicast address; 40 bits come from a digest."""
+    """A locally administered unicast address; 40 of its bits come from a digest."""
     return ":".join(["52", *(f"{byte:02x}" for byte in _digest(cluster, node)[:5])])
 
 
 def tap_name(cluster: str, node: str) -> str:
-    """The host's end of the node's network card; stable, so that rules by interface name outlive a restart."""
+    """The host's end of the node's network card; stable, so that rules that name the interface survive a restart."""
     return f"vmc-{_digest(cluster, node).hex()}"[:INTERFACE_NAME_MAX_LENGTH]
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def cluster_dir(overlay_dir: Path, cluster: str) -> Path:
-    """Where everything that a cluster keeps on disk stands together."""
+    """The directory of everything that a cluster keeps on disk."""
     return overlay_dir / cluster
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def layer_path(overlay_dir: Path, cluster: str, node: str, disk: str, revision: int, depth: int = 0) -> Path:
-    """A layer's file. The disk revision is part of its name: that the file exists says that the revert was done."""
+    """A layer's file. Its name includes the disk revision: if the file exists, that revert was carried out."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.{disk}.r{revision}.{depth}.qcow2"
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_layer_name(file_name: str) -> tuple[str, str, int, int] | None:
-    """Node, disk, revision and depth of a layer's file name, or None where it is not one."""
+    """Node, disk, revision and depth of a layer's file name, or None if it is not one."""
     match = _LAYER_FILE.fullmatch(file_name)
     return match and (match["node"], match["disk"], int(match["revision"]), int(match["depth"]))
 
@@ -95,7 +95,7 @@ def seed_path(overlay_dir: Path, cluster: str, node: str) -> Path:
 
 @lru_cache(maxsize=_REMEMBERED)
 def host_key_path(overlay_dir: Path, cluster: str, node: str) -> Path:
-    """The node's private SSH host key in OpenSSH form; the public half stands beside it with `.pub`."""
+    """The node's private SSH host key in OpenSSH format; the public half is beside it with `.pub`."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.host_ed25519"
 
 
@@ -107,13 +107,13 @@ def console_path(overlay_dir: Path, cluster: str, node: str) -> Path:
 
 @lru_cache(maxsize=_REMEMBERED)
 def nvram_path(overlay_dir: Path, cluster: str, node: str, revision: int) -> Path:
-    """UEFI's variables of a node, by the revision of its root disk, as with layers."""
+    """The UEFI variables of a node; the name includes the revision of its root disk, as with layers."""
     return cluster_dir(overlay_dir, cluster) / f"{node}.r{revision}.nvram"
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_nvram_name(file_name: str) -> tuple[str, int] | None:
-    """Node and root disk's revision of such a file's name, or None where it is not one."""
+    """Node and root disk revision of the name of an NVRAM file, or None if it is not one."""
     match = _NVRAM_FILE.fullmatch(file_name)
     return match and (match["node"], int(match["revision"]))
 
@@ -124,9 +124,9 @@ def extra_disk_target(index: int) -> str:
 
 
 def guest_disk_path(bus: str, target: str) -> str:
-    """Where udev in the guest shows a disk by the serial number that it has from us, its target.
+    """The stable path of a disk in the guest, which udev makes from its serial number: the target that we set.
 
-    `/dev/vdb` and the like are given out in the order in which the guest's kernel finds its disks.
+    Names such as `/dev/vdb` follow the order in which the guest's kernel finds its disks.
     """
     model = {"virtio": "virtio-", "scsi": "scsi-0QEMU_QEMU_HARDDISK_", "sata": "ata-QEMU_HARDDISK_"}[bus]
     return f"/dev/disk/by-id/{model}{target}"

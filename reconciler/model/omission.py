@@ -1,29 +1,29 @@
-"""What an answer that was cut says of what is not in it."""
+"""How a shortened answer says what it omits."""
 
 from pydantic import Field
 
 from reconciler.model.base import Frozen
 
 _NOTE_LENGTH = 40
-"""Half of what stands in place of what is left out, and more, so that what was shortened stays as it is."""
+"""More than half of the text that replaces an omitted part, so that shortening again changes nothing."""
 
 
 class Abridgeable(Frozen):
-    """A part of an answer that may be cut where a client takes no more: over MCP, never on the command line."""
+    """A part of an answer that may be shortened for a client with limited space: over MCP, not on the command line."""
 
     omitted: dict[str, int] = Field(
         default={},
-        description="By field: how many of its items were left out. `following`: how many items come after this one.",
+        description="By field: how many of its items are omitted. `following`: how many items come after this one.",
     )
 
 
 def omission(count: int, unit: str = "bytes") -> str:
-    """The line that stands for what was left out."""
-    return f"\n[… {count} {unit} left out …]\n"
+    """The line that replaces an omitted part."""
+    return f"\n[… {count} {unit} omitted …]\n"
 
 
 def shortened(text: str, limit: int) -> str:
-    """Beginning and end of a text that is longer than so many characters: of an error the end tells most."""
+    """Beginning and end of a text longer than `limit` characters: the end of an error usually tells most."""
     if len(text) <= limit:
         return text
     kept = limit // 2 - _NOTE_LENGTH

@@ -1,4 +1,4 @@
-"""Where a thing on the host comes from: which change of a cluster's record made it, in which store."""
+"""The origin of a thing on the host: which change of a cluster's record made it, in which store."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,18 +11,18 @@ from reconciler.model.base import Frozen
 class Origin(Frozen):
     """One generation of one store's record.
 
-    A copy of a store has the same identity and counts on from the same number, so each generation has a random token:
-    it is in the history of the store that wrote it and of those copied from it later, and in no other.
+    A copy of a store has the same identity and continues from the same number, so each generation has a random token,
+    found only in the history of the store that wrote it and of stores copied from it later.
     """
 
-    store: str = Field(description="The identity of the store, made with it.")
+    store: str = Field(description="The identity of the store, generated when it was created.")
     generation: int
     token: str
-    state_dir: str = Field(default="", description="Where the store was when it made the thing; for people.")
+    state_dir: str = Field(default="", description="Where the store was at that time; for people.")
 
     @property
     def key(self) -> str:
-        """What tells it from all others, as one word."""
+        """Identifies it uniquely, in one word."""
         return f"{self.store}.{self.generation}.{self.token}"
 
     def __eq__(self, other: object) -> bool:
@@ -33,9 +33,9 @@ class Origin(Frozen):
 
     @classmethod
     def read(cls, attributes: "dict[str, str]") -> Self | None:
-        """From the attributes of a mark in XML; None where an earlier version wrote them.
+        """Read an origin from the attributes of a mark in XML; None if an earlier version wrote them.
 
-        Raises `KeyError` or `ValueError` where we cannot have written them.
+        Raises `KeyError` or `ValueError` if we cannot have written them.
         """
         if not attributes.keys() & {"store", "token"}:
             return None
@@ -48,7 +48,7 @@ class Origin(Frozen):
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The same as attributes of a mark in XML."""
+        """The origin as attributes of a mark in XML."""
         return {
             "store": self.store,
             "generation": str(self.generation),
@@ -59,7 +59,7 @@ class Origin(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What a store says to origins that were found: its own identity and place, and those that its history has."""
+    """What a store knows of origins that were found: its own identity and place, and those in its history."""
 
     store: str = ""
     known: frozenset[Origin] = frozenset()

@@ -13,9 +13,9 @@ from reconciler.model.status import Obstacle
 
 
 class Stage(IntEnum):
-    """When an action is carried out. A stage begins when the one before it has ended on every node."""
+    """When an action is carried out. A stage starts once the one before it has ended on every node."""
 
-    PREPARE = 1  # whatever fails here fails before anything was taken away
+    PREPARE = 1  # anything that fails here fails before anything was removed
     HEAL = 2
     POWER_DOWN = 3
     UNDEFINE = 4
@@ -23,11 +23,11 @@ class Stage(IntEnum):
     FILES = 6
     DEFINE = 7
     POWER_UP = 8
-    LINKS = 9  # taps are there now, and what must not run without its links stands still
+    LINKS = 9  # all taps exist now, and nodes that must not run without their links are paused
     RUN = 10
     FLATTEN = 11
     SNAPSHOT = 12
-    GIVE_BACK = 13  # before the layers go that say whose files they are
+    GIVE_BACK = 13  # before the layers that record the owners are deleted
     REMOVE_FILES = 14
     REMOVE_NETWORK = 15
 
@@ -41,7 +41,7 @@ class ChangeKind(StrEnum):
 
 
 class Disruption(StrEnum):
-    """What a change costs who uses the cluster, from nothing to what cannot be had back."""
+    """What a change costs users of the cluster, from nothing to data that cannot be recovered."""
 
     NONE = "none"
     LIVE = "live"
@@ -53,7 +53,7 @@ class Disruption(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epochs:
-    """The requests for a power cycle and for a resume that were last carried out, as a domain's metadata has them."""
+    """The last power cycle and the last resume that were carried out, as recorded in a domain's metadata."""
 
     boot: int = 0
     resume: int = 0
@@ -61,7 +61,7 @@ class Epochs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Action:
-    """What every action has: the node it is for (None: the whole cluster) and why it is needed."""
+    """Fields of every action: the node it is for (None: the whole cluster) and why it is needed."""
 
     node: str | None = None
     reason: str
@@ -71,7 +71,7 @@ class _Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(_Action):
-    """Define and start a network; those of ours in its place are taken away first, their taps are plugged in again."""
+    """Define and start a network; our networks that it replaces are removed first, and their taps plugged in again."""
 
     name: str
     network: Network
@@ -94,7 +94,7 @@ class DeleteNetwork(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateLayer(_Action):
-    """Make a qcow2 file."""
+    """Create a qcow2 file."""
 
     path: Path
     layer: Layer
@@ -102,14 +102,14 @@ class CreateLayer(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteLayer(_Action):
-    """Delete a qcow2 file of ours."""
+    """Delete one of our qcow2 files."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrowLayer(_Action):
-    """Make the disk of a layer larger, with what is on it; a machine that runs sees it at once."""
+    """Make a layer's disk larger, keeping its contents; a running machine sees the new size at once."""
 
     node: str
     target: str
@@ -119,9 +119,9 @@ class GrowLayer(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlattenLayer(_Action):
-    """Take what the layers between a disk's own layer and `base` hold up into it, so that nothing needs them.
+    """Copy what the layers between a disk's own layer and `base` hold up into it, so that nothing needs them.
 
-    `lowest` is the last of those layers; None where the layer stands on `base` already, and it is only finished.
+    `lowest` is the last of those layers; None if the layer already stands on `base` and only has to be finished.
     """
 
     node: str
@@ -133,7 +133,7 @@ class FlattenLayer(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveBack(_Action):
-    """Make a file of the user's its owner's again, which a machine had below the layer at `path` and is off now."""
+    """Return a file of the user's to its owner; it was below the layer at `path` of a machine that is off now."""
 
     node: str
     path: Path
@@ -142,11 +142,11 @@ class GiveBack(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteSeed(_Action):
-    """Write a node's seed image, and its host keys where they are missing."""
+    """Write a node's seed image, and its host keys if they are missing."""
 
     node: str
     digest: str
-    live: bool = False  # the node runs: its /etc/hosts is brought up to date over SSH
+    live: bool = False  # the node runs: its /etc/hosts is updated over SSH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ class DeleteSeed(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefineDomain(_Action):
-    """Write the persistent definition of a node's domain; a running machine takes it up when it boots next."""
+    """Write the persistent definition of a node's domain; for a running machine it takes effect at the next boot."""
 
     node: str
     domain: Domain
@@ -168,7 +168,7 @@ class DefineDomain(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachDisk(_Action):
-    """Plug a disk into a running node, and into its persistent definition in the same call."""
+    """Plug a disk into a running node and add it to its persistent definition in the same call."""
 
     node: str
     target: str
@@ -184,14 +184,14 @@ class UndefineDomain(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShutDown(_Action):
-    """Ask a node by ACPI to power off. The answer is seen in a later round."""
+    """Ask a node by ACPI to power off; a later round observes whether it did."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutPower(_Action):
-    """Cut a node's power and write down which power cycle that was, so that it is never repeated.
+    """Cut a node's power and record which power cycle that was, so that it is never repeated.
 
     With `mode` shutdown the node is asked first and given time.
     """
@@ -203,10 +203,10 @@ class CutPower(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start(_Action):
-    """Power a node on, with its CPUs stopped where `paused`.
+    """Power a node on, paused if `paused`.
 
-    `resume_epoch` is the last request for a resume that the boot meets. A node that is stopped only until its links
-    are set starts with one less than is wanted: it is due for a resume, whoever carries on.
+    `resume_epoch` is the last requested resume that the boot satisfies. A node that is paused only until its links are
+    set starts with one less than desired, so that any later round knows that its resume is still due.
     """
 
     node: str
@@ -216,9 +216,9 @@ class Start(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume(_Action):
-    """Let the CPUs of a node run that were stopped, and write down which request that was.
+    """Resume a node's CPUs, and record which request that was.
 
-    After memory was put back the guest's clock is stepped before that is written down.
+    After memory was restored, the guest's clock is stepped before the request is recorded.
     """
 
     node: str
@@ -228,14 +228,14 @@ class Resume(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspend(_Action):
-    """Stop the CPUs of a running node."""
+    """Pause the CPUs of a running node."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeMemory(_Action):
-    """Put a node where a snapshot has its memory, instead of booting it; its CPUs stay stopped.
+    """Restore a node's memory from a snapshot instead of booting it; its CPUs stay paused.
 
     `resume_epoch` is as in `Start`.
     """
@@ -248,7 +248,7 @@ class ResumeMemory(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeSnapshot(_Action):
-    """Freeze every disk of every node at one moment, with the memory of those that run where asked."""
+    """Freeze every disk of every node at one moment, with the memory of running nodes if requested."""
 
     name: str
     snapshot: Snapshot
@@ -258,21 +258,21 @@ class TakeSnapshot(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSnapshot(_Action):
-    """Take away what an interrupted snapshot has left, and let the nodes run on that it had stopped."""
+    """Remove what an interrupted snapshot left behind, and resume the nodes that it had paused."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteSnapshot(_Action):
-    """Delete a snapshot's manifest and memory; layers that nothing needs any more go in a later round."""
+    """Delete a snapshot's manifest and memory; layers that nothing else needs are deleted in a later round."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlugTap(_Action):
-    """Plug a running node's tap into its bridge again; `up` is false where its cable shall stay pulled."""
+    """Plug a running node's tap into its bridge again; `up` is false if its cable must stay pulled."""
 
     node: str
     tap: str
@@ -282,7 +282,7 @@ class PlugTap(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkChange:
-    """What becomes of the packets to one node, in words."""
+    """What changes for the packets to one node, as text."""
 
     reason: str
     change: ChangeKind
@@ -290,9 +290,9 @@ class LinkChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetLinks(_Action):
-    """Make all links of the cluster as wanted, in one go; `changes` names the receivers whose links differ.
+    """Set all links of the cluster as desired, in one go; `changes` names the receivers whose links differ.
 
-    Without a tap a node has only its cuts: the rest follows when it comes up.
+    A node without a tap gets only its cuts: the rest follows when it boots.
     """
 
     links: dict[str, Inbound]
@@ -301,7 +301,7 @@ class SetLinks(_Action):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealLinks(_Action):
-    """Remove every link of the cluster, before anything else is taken away."""
+    """Remove every link of the cluster, before anything else is removed."""
 
     changes: dict[str, LinkChange]
 
@@ -365,13 +365,13 @@ STAGE_OF: dict[type[Action], Stage] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in order, and what stands in the way of doing more."""
+    """What to do, in order, and what prevents doing more."""
 
     actions: tuple[Action, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
-    waiting: frozenset[str] = field(default=frozenset())  # nodes on their way down: nothing to do but look again
+    waiting: frozenset[str] = field(default=frozenset())  # nodes that are shutting down: just observe again
     foreign: bool = False  # the obstacles are things that the record does not know: nothing is done at all
-    all_or_nothing: bool = False  # nodes are put back together: what cannot be prepared for one is done to none
+    all_or_nothing: bool = False  # nodes are reverted together: what fails to prepare for one is done to none
 
     def stages(self) -> Iterator[tuple[Action, ...]]:
         """The actions of each stage that has any, in order."""

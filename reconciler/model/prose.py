@@ -1,4 +1,4 @@
-"""Text for people and agents that may name what its reader can call next."""
+"""Text for people and agents that may name tools or commands that its reader can call."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,12 +10,12 @@ from reconciler.model.omission import shortened
 
 @dataclass(frozen=True, slots=True)
 class NamesCalls:
-    """Marks a field whose text names calls in backticks: tools and their arguments, as `ClusterError` says."""
+    """Marks a field whose text names calls in backticks: tools and their arguments, as in `ClusterError`."""
 
 
 Prose = Annotated[str, NamesCalls()]
-"""Words of this program, for a front end to spell; never what a user, a guest or another program has said alone."""
+"""Text written by this program, for a front end to spell; never what only a user, a guest or a program said."""
 
 TOLD_LIMIT = 4096
 Told = Annotated[Prose, AfterValidator(lambda text: shortened(text, TOLD_LIMIT))]
-"""Prose that is kept, and may quote what a guest or another program has said: beginning and end of it."""
+"""Prose that is stored, and may quote what a guest or another program said; a long text keeps both its ends."""

@@ -1,7 +1,7 @@
-"""The desired-state record of a cluster: all that a user has asked for, and nothing that was observed.
+"""The desired-state record of a cluster: everything a user has requested, and nothing that was observed.
 
 Tools and commands change records and wait; only the controller acts on them. One-shot verbs (a crash, a
-revert) are counters here that the host is made to match, so that they are carried out exactly once.
+revert) are counters that the host is made to match, so that they are carried out exactly once.
 """
 
 from enum import StrEnum
@@ -18,14 +18,14 @@ from reconciler.model.topology import Boot, DiskBus, Firmware, Forward, RestartP
 
 BYTES_PER_GB = 1024**3
 UNSIGNED = ""
-"""The key of marks that earlier versions made, among those that are taken over."""
+"""The adopted key that stands for marks of earlier versions, which have no origin."""
 
 EVERYTHING = "*"
-"""The consent to lose all that a cluster has."""
+"""The consent to lose everything that a cluster has."""
 
 
 class WantedPower(StrEnum):
-    """The power state that a node shall be in; `paused` starts it with its CPUs stopped, for a debugger."""
+    """The desired power state of a node; `paused` starts it with its CPUs stopped, for a debugger."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -33,16 +33,16 @@ class WantedPower(StrEnum):
 
 
 class StopMode(StrEnum):
-    """How a node that runs is brought down: asked by ACPI, or its power cut."""
+    """How a running node is stopped: asked by ACPI, or its power cut."""
 
     SHUTDOWN = "shutdown"
     DESTROY = "destroy"
 
 
 class ImageFile(Frozen):
-    """A disk image of the user's that is only ever read; format and virtual size were read from its header.
+    """One of the user's disk images, only ever read; format and virtual size come from its header.
 
-    With another `identity` it is another image under the same name, and disks on the old one do not fit it.
+    A different `identity` means a different image under the same name, which disks made on the old one do not fit.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class ExtraDiskSpec(Frozen):
 
 
 class BootSpec(Boot):
-    """Direct kernel boot; `identity` is that of kernel and initrd: with another one, other files have their names."""
+    """Direct kernel boot; a different `identity` means that the kernel or initrd files were replaced."""
 
     identity: str = ""
 
@@ -88,7 +88,7 @@ class NodeSpec(Frozen):
     mac: str
     tap: str
     base_image: ImageFile
-    disk_gb: int | None = Field(default=None, description="Size of the root disk, where it is not that of the image.")
+    disk_gb: int | None = Field(default=None, description="Size of the root disk; None: that of the image.")
     extra_disks: dict[str, ExtraDiskSpec] = Field(default={}, description="By target: vdb, vdc, …")
     boot: BootSpec | None = None
     virt_type: VirtType = VirtType.AUTO
@@ -104,7 +104,7 @@ class NodeSpec(Frozen):
 
 
 class SshSpec(Frozen):
-    """How to log in to the nodes; the public key is what the seeds carry."""
+    """How to log in to the nodes; the seeds carry the public key."""
 
     user: str
     key_path: Path
@@ -113,7 +113,7 @@ class SshSpec(Frozen):
 
 
 class ClusterSpec(Frozen):
-    """A whole resolved topology."""
+    """A whole topology, resolved."""
 
     overlay_dir: Path
     network: NetworkSpec
@@ -125,34 +125,34 @@ class ClusterSpec(Frozen):
 
     @property
     def extra_files(self) -> tuple[Path, ...]:
-        """The files of extra disks that are made here."""
+        """The files of extra disks that are created here."""
         disks = (disk for node in self.nodes.values() for disk in node.extra_disks.values())
         return tuple(disk.path for disk in disks if not disk.existing)
 
 
 class NodeIntent(Frozen):
-    """What was asked of one node beside its specification."""
+    """What was requested of one node beyond its specification."""
 
     power: WantedPower = WantedPower.OFF
-    boot_epoch: int = Field(default=0, ge=0, description="Power cycles asked for; carried out when the host says so.")
-    stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, description="How it is brought down, off or for a cycle.")
-    resume_epoch: int = Field(default=0, ge=0, description="Resumes asked for, and starts of a node that may stay off.")
-    disk_revision: int = Field(default=0, ge=0, description="Counts fresh root disks: reverts and recreations.")
-    instance: int = Field(default=0, ge=0, description="Counts recreations: to cloud-init a new machine.")
+    boot_epoch: int = Field(default=0, ge=0, description="Power cycles requested; done once the host records them.")
+    stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, description="How it is stopped, for good or for a cycle.")
+    resume_epoch: int = Field(default=0, ge=0, description="Resumes requested, and starts of a node that may stay off.")
+    disk_revision: int = Field(default=0, ge=0, description="Counts new root disks: reverts and recreations.")
+    instance: int = Field(default=0, ge=0, description="Counts recreations: cloud-init sees each as a new machine.")
     based_on: str | None = Field(default=None, description="The snapshot that the root disk stands on.")
     extra_revision: int = Field(default=0, ge=0, description="Counts reverts of the extra disks.")
     extra_based_on: str | None = None
-    resumes_memory: bool = Field(default=False, description="This revision begins with the snapshot's memory.")
+    resumes_memory: bool = Field(default=False, description="This revision starts from the snapshot's memory.")
 
 
 class Deletion(Frozen):
-    """The cluster shall go; its disks too where asked."""
+    """The cluster is to be deleted, and its disks too if requested."""
 
     remove_overlays: bool
 
 
 class SnapshotIntent(Frozen):
-    """A snapshot that was asked for; it is made once."""
+    """A requested snapshot; it is taken once."""
 
     request: int
     include_memory: bool = False
@@ -160,7 +160,7 @@ class SnapshotIntent(Frozen):
 
 
 class ClusterRecord(Frozen):
-    """All that is wanted of one cluster. `generation` grows by one with each change."""
+    """Everything desired of one cluster. `generation` grows by one with each change."""
 
     cluster_name: str
     generation: int = 0
@@ -168,21 +168,21 @@ class ClusterRecord(Frozen):
     nodes: dict[str, NodeIntent]
     first_revisions: dict[str, int] = Field(
         default={},
-        description="Where the counters of nodes that went begin when they return: snapshots hold their older disks.",
+        description="First counters of removed nodes, should they return: snapshots hold their older disks.",
     )
     snapshots: dict[str, SnapshotIntent] = Field(default={}, description="By name.")
-    snapshot_requests: int = Field(default=0, ge=0, description="Counts the snapshots ever asked for.")
+    snapshot_requests: int = Field(default=0, ge=0, description="Counts the snapshots ever requested.")
     faults: dict[str, WantedFault] = Field(default={}, description="By handle.")
-    fault_requests: int = Field(default=0, ge=0, description="Counts the faults ever asked for.")
+    fault_requests: int = Field(default=0, ge=0, description="Counts the faults ever requested.")
     former_files: tuple[Path, ...] = Field(
-        default=(), description="Files of extra disks that no node has any more: kept until the disks are removed."
+        default=(), description="Files of extra disks that no node has now: kept until the disks are removed."
     )
     deletion: Deletion | None = None
     adopted: tuple[str, ...] = Field(
-        default=(), description="Keys of the origins that were taken over; the empty one is that of marks without."
+        default=(), description="Keys of the origins that were adopted; the empty one stands for marks without one."
     )
     consent: tuple[str, ...] = Field(
         default=(),
         description="Addresses of what this generation may lose for good, such as `layer/NODE/DISK`, `domain/NODE` or "
-        "`snapshot/NAME`; a `*` stands for anything. The store writes it, and no later generation has it.",
+        "`snapshot/NAME`; `*` matches anything. The store writes it, and no later generation inherits it.",
     )

@@ -1,4 +1,4 @@
-"""What the tools answer. Names and meanings are fixed by the contract; fields may be added, never changed."""
+"""What the tools return. Names and meanings are fixed by the contract; fields may be added, never changed."""
 
 from enum import StrEnum
 from typing import Generic, Self, TypeVar
@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 
 class Version(Frozen):
-    """Which release this is."""
+    """The installed release."""
 
-    version: str = Field(description="As `pip` knows it.")
+    version: str = Field(description="The version, as `pip` reports it.")
 
 
 class ToolError(Frozen):
     """Why a tool failed, and whether trying again, or reverting, can help."""
 
-    code: ErrorCode = Field(description="What kind of failure it is: see the table of error codes.")
+    code: ErrorCode = Field(description="The kind of failure: see the table of error codes.")
     message: Prose = Field(description="What failed, where, and what to do about it.")
-    node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
-    recoverable: bool = Field(description="Trying again, or reverting, can help.")
+    node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
+    recoverable: bool = Field(description="Whether trying again, or reverting, can help.")
 
     @classmethod
     def of(cls, error: ClusterError) -> Self:
@@ -37,19 +37,19 @@ class ToolError(Frozen):
 
 
 class ToolResult(Frozen, Generic[T]):
-    """The envelope that every tool answers in. Beside an error, `result` holds what can be said all the same."""
+    """The envelope of every tool's answer. Beside an error, `result` holds whatever could still be determined."""
 
-    success: bool = Field(description="Whether it was done; `error` is null then.")
+    success: bool = Field(description="Whether the call succeeded; `error` is null then.")
     result: T | None = Field(
-        default=None, description="The answer; beside an error, what can be said all the same, or null."
+        default=None, description="The answer; beside an error, whatever could still be determined, or null."
     )
-    error: ToolError | None = Field(default=None, description="Why it failed; null where it did not.")
+    error: ToolError | None = Field(default=None, description="Why it failed; null if it did not.")
 
 
 class DomainState(StrEnum):
-    """A node's domain as `virsh domstate` names it; `unknown` also stands for a domain that is not defined.
+    """A node's domain as `virsh domstate` names it; `unknown` also means a domain that is not defined.
 
-    One that QEMU stopped by an internal error, which libvirt calls paused, is `crashed`: it cannot run on.
+    A domain stopped by a QEMU internal error, which libvirt calls paused, is `crashed`: it cannot continue.
     """
 
     RUNNING = "running"
@@ -63,63 +63,63 @@ class NodeStatus(Abridgeable):
     """One node as observed just now."""
 
     name: str = Field(description="Name of the node.")
-    role: str = Field(description="As the topology says; empty where it says nothing.")
-    ip: str = Field(description="Its address in the network of the cluster.")
+    role: str = Field(description="The role in the topology; empty if it has none.")
+    ip: str = Field(description="Its address in the cluster's network.")
     domain_state: DomainState = Field(
-        description="As observed; `crashed`: QEMU stopped it by an internal error, `unknown`: also not defined."
+        description="As observed; `crashed`: stopped by a QEMU internal error; `unknown` includes: not defined."
     )
-    ssh_reachable: bool = Field(description="It took a login just now.")
-    ssh_error: ToolError | None = Field(default=None, description="Why it takes no login; null where it takes one.")
+    ssh_reachable: bool = Field(description="It accepted an SSH login just now.")
+    ssh_error: ToolError | None = Field(default=None, description="Why it accepts no login; null if it does.")
     artifact_id_installed: str | None = Field(
         default=None,
-        description="The artifact that was installed last; null for none, or where the node does not answer.",
+        description="The artifact installed last; null if there is none, or the node does not respond.",
     )
     loaded_modules: tuple[str, ...] = Field(
-        default=(), description="Kernel modules, by name; empty where the node does not answer."
+        default=(), description="Kernel modules, by name; empty if the node does not respond."
     )
-    message: Prose | None = Field(default=None, description="What stands in the way of this node, with its remedy.")
+    message: Prose | None = Field(default=None, description="What is wrong with this node, and the remedy.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="KernelHealthy: false from the first bad event that the kernel reported since its boot; unknown, "
-        "for the reason NoSignOfLife, where the node has shown none for a minute. Provisioned: whether cloud-init has "
-        "done its work in this boot; false while it runs (CloudInitRunning) and where it failed (CloudInitFailed).",
+        "with reason NoSignOfLife, if the node has shown no sign of life for a minute. Provisioned: whether cloud-init "
+        "has finished in this boot; false while it runs (CloudInitRunning) and if it failed (CloudInitFailed).",
     )
     first_bad_event: KernelEvent | None = Field(default=None, description="That event, with its trace.")
 
 
 class ClusterStatus(Abridgeable):
-    """A cluster as observed just now; `generation` is what is wanted, `observed_generation` what was last worked on."""
+    """A cluster as observed just now; `observed_generation` is the generation that was processed last."""
 
     cluster_name: str = Field(description="Name of the cluster.")
-    network_active: bool = Field(description="Its libvirt network is up.")
+    network_active: bool = Field(description="Whether its libvirt network is up.")
     nodes: tuple[NodeStatus, ...] = Field(description="In the order of the topology.")
-    generation: int = Field(default=0, description="Of what is wanted; grows with each change.")
+    generation: int = Field(default=0, description="Version of the desired state; grows with each change.")
     observed_generation: int = Field(
-        default=0, description="What was last worked on; less than `generation`: a change is still to come."
+        default=0, description="The generation processed last; if less than `generation`, a change is still pending."
     )
     conditions: tuple[Condition, ...] = Field(
-        default=(), description="What holds for the cluster as a whole, as of the last round."
+        default=(), description="Conditions of the cluster as a whole, as of the last round."
     )
 
 
 class GuestDisk(Frozen):
-    """An extra disk of a node: the file on the host, and where it is in the guest."""
+    """An extra disk of a node: its file on the host, and its path in the guest."""
 
     path: str = Field(description="The file on the host.")
-    guest_path: str = Field(description="The name that stays, whatever else the guest's kernel calls the disk.")
+    guest_path: str = Field(description="A stable path, whatever name the guest's kernel gives the disk.")
     size_bytes: int = Field(description="As the guest sees it.")
 
 
 class NodeDescriptor(Frozen):
-    """What it takes to log in to one node."""
+    """Everything needed to log in to one node."""
 
     name: str = Field(description="Name of the node.")
-    role: str = Field(description="As the topology says; empty where it says nothing.")
+    role: str = Field(description="The role in the topology; empty if it has none.")
     ip: str = Field(description="Its address, reachable from the host.")
-    ssh_port: int = Field(default=22, description="Where its SSH server listens.")
-    ssh_user: str = Field(description="Whom to log in as.")
-    ssh_key_path: str = Field(description="The private key, on the host.")
-    host_key: str = Field(description="The node's public SSH host key, as a known_hosts file carries it.")
+    ssh_port: int = Field(default=22, description="Port of its SSH server.")
+    ssh_user: str = Field(description="User to log in as.")
+    ssh_key_path: str = Field(description="Path of the private key on the host.")
+    host_key: str = Field(description="The node's public SSH host key, in known_hosts format.")
     extra_disks: tuple[GuestDisk, ...] = Field(default=(), description="In the order of the topology.")
 
 
@@ -129,117 +129,117 @@ class ClusterHandle(Abridgeable):
     cluster_name: str = Field(description="Name of the cluster.")
     nodes: tuple[NodeDescriptor, ...] = Field(description="In the order of the topology.")
     artifact_path: str | None = Field(
-        default=None, description="Where the installed artifact's tree is on the nodes; null where none is installed."
+        default=None, description="Path of the installed artifact's tree on the nodes; null if none is installed."
     )
-    kernel_version: str = Field(description="Of the first node, as `uname -r` says.")
-    kernel_versions: dict[str, str] = Field(description="The same of every node, by its name.")
+    kernel_version: str = Field(description="Of the first node, as `uname -r` prints it.")
+    kernel_versions: dict[str, str] = Field(description="Of every node, by node name.")
     unreachable: dict[str, ToolError] = Field(
-        default={}, description="With `partial`: the nodes that are not in `nodes`, and why they did not answer."
+        default={}, description="With `partial`: the nodes missing from `nodes`, and why they did not respond."
     )
 
 
 class ExecResult(Frozen):
     """One finished (or timed out) shell command; bytes that are not UTF-8 are `replaced` by U+FFFD."""
 
-    exit_code: int = Field(description="The command's own; 124 where its time was up.")
+    exit_code: int = Field(description="The command's own; 124 after a time-out.")
     stdout: str = Field(description="Standard output as text.")
     stderr: str = Field(description="Standard error as text.")
     duration_s: float = Field(description="From start to end, in seconds.")
-    timed_out: bool = Field(description="Its time was up, and it was ended.")
+    timed_out: bool = Field(description="It ran out of time and was killed.")
     left_running: bool = Field(
-        default=False, description="After a time-out: something that it started as a service still holds its output."
+        default=False, description="After a time-out: a service that the command started still holds its output open."
     )
-    stdout_truncated: bool = Field(default=False, description="Some of it is left out.")
-    stderr_truncated: bool = Field(default=False, description="Some of it is left out.")
-    stdout_replaced: bool = Field(default=False, description="It is not all UTF-8; what is not is U+FFFD.")
-    stderr_replaced: bool = Field(default=False, description="It is not all UTF-8; what is not is U+FFFD.")
-    stdout_omitted_bytes: int = Field(default=0, description="What was left out between beginning and end.")
-    stderr_omitted_bytes: int = Field(default=0, description="What was left out between beginning and end.")
+    stdout_truncated: bool = Field(default=False, description="Part of it is omitted.")
+    stderr_truncated: bool = Field(default=False, description="Part of it is omitted.")
+    stdout_replaced: bool = Field(default=False, description="Bytes that were not UTF-8 are replaced by U+FFFD.")
+    stderr_replaced: bool = Field(default=False, description="Bytes that were not UTF-8 are replaced by U+FFFD.")
+    stdout_omitted_bytes: int = Field(default=0, description="Bytes omitted between its beginning and end.")
+    stderr_omitted_bytes: int = Field(default=0, description="Bytes omitted between its beginning and end.")
 
 
 class ExecAllResult(Abridgeable):
-    """The same command on many nodes; `failed_nodes` are those with a non-zero exit, a time-out or no answer."""
+    """The same command on many nodes; `failed_nodes` are those with a non-zero exit, a time-out or no response."""
 
-    results: dict[str, ExecResult] = Field(description="By node, of those that answered.")
-    all_succeeded: bool = Field(description="Every node answered, with exit code 0.")
-    failed_nodes: tuple[str, ...] = Field(description="With another exit code, a time-out or no answer.")
-    errors: dict[str, ToolError] = Field(default={}, description="By node, why it did not answer.")
+    results: dict[str, ExecResult] = Field(description="By node, for those that responded.")
+    all_succeeded: bool = Field(description="Every node responded, with exit code 0.")
+    failed_nodes: tuple[str, ...] = Field(description="Nodes with a non-zero exit code, a time-out or no response.")
+    errors: dict[str, ToolError] = Field(default={}, description="By node: why it did not respond.")
 
 
 class NodeSummary(Frozen):
-    """One node in a list of clusters: what is known of it without a look at the host."""
+    """One node in a list of clusters: what is known without looking at the host."""
 
     name: str = Field(description="Name of the node.")
-    role: str = Field(description="As the topology says; empty where it says nothing.")
-    ip: str = Field(description="Its address in the network of the cluster.")
+    role: str = Field(description="The role in the topology; empty if it has none.")
+    ip: str = Field(description="Its address in the cluster's network.")
 
 
 class ClusterSummary(Abridgeable):
-    """One line of a list of clusters; `destroyed` ones have left their disks behind."""
+    """One entry in a list of clusters; for a `destroyed` one only the disks are left."""
 
     cluster_name: str = Field(description="Name of the cluster.")
     nodes: tuple[NodeSummary, ...] = Field(description="In the order of the topology.")
-    node_count: int = Field(description="How many nodes it has, also where `nodes` is cut.")
-    wanted_running: int = Field(description="How many of them are to run.")
+    node_count: int = Field(description="Number of nodes, even if `nodes` is shortened.")
+    wanted_running: int = Field(description="How many of them are meant to run.")
     destroyed: bool = Field(description="Its machines are gone, its disks are kept.")
-    generation: int = Field(description="Of what is wanted; grows with each change.")
+    generation: int = Field(description="Version of the desired state; grows with each change.")
     conditions: tuple[Condition, ...] = Field(default=(), description="As of the last round.")
 
 
 class SnapshotFile(Frozen):
-    """A file of a snapshot, and what it takes on disk."""
+    """A file of a snapshot, and the disk space it uses."""
 
-    path: str = Field(description="On the host.")
-    size_bytes: int = Field(description="What it takes on disk.")
+    path: str = Field(description="Path on the host.")
+    size_bytes: int = Field(description="Disk space used.")
 
 
 class SnapshotNodeInfo(Frozen):
-    """One node's part of a snapshot; `size_bytes` is what its frozen layers and its memory take on disk."""
+    """One node's part of a snapshot; `size_bytes` is the disk space of its frozen layers and its memory."""
 
     node_name: str = Field(description="Name of the node.")
     disk_path: str = Field(description="The frozen layer of the root disk.")
-    size_bytes: int = Field(description="What all its files take on disk: `disks` and, in it already, `memory_bytes`.")
+    size_bytes: int = Field(description="Disk space of all its files: `disks` and memory (`memory_bytes`) together.")
     memory_path: str | None = Field(
-        default=None, description="The file with the machine's memory; null where it was not taken."
+        default=None, description="The file with the machine's memory; null if memory was not saved."
     )
-    power: SnapshotPower = Field(description="What the node did then, which a revert brings back.")
+    power: SnapshotPower = Field(description="The node's power state then, which a revert restores.")
     disks: dict[str, SnapshotFile] = Field(description="The frozen layer of every disk, by target: vda, vdb, …")
     memory_bytes: int = Field(default=0, description="The part of `size_bytes` that is memory.")
 
 
 class SnapshotInfo(Abridgeable):
-    """A snapshot of a whole cluster. `lost` ones were made and are not there any more."""
+    """A snapshot of a whole cluster. A `lost` one was taken and no longer exists."""
 
-    snapshot_name: str = Field(description="Its name.")
+    snapshot_name: str = Field(description="Name of the snapshot.")
     cluster_name: str = Field(description="Name of the cluster.")
     created_at: Moment | None = Field(description="When it was taken; null for a lost one.")
     per_node: dict[str, SnapshotNodeInfo] = Field(description="By node: its part of the snapshot.")
-    include_memory: bool = Field(default=False, description="The nodes' memory was taken too.")
-    pause_s: float = Field(default=0.0, description="How long running nodes stood still for it.")
-    lost: bool = Field(default=False, description="It was made and is not there any more.")
+    include_memory: bool = Field(default=False, description="The nodes' memory was saved too.")
+    pause_s: float = Field(default=0.0, description="How long running nodes were paused for it.")
+    lost: bool = Field(default=False, description="It was taken and no longer exists.")
     warnings: tuple[Prose, ...] = Field(
-        default=(), description="When it is taken: what may not be as meant, such as nodes that cloud-init works on."
+        default=(), description="On creation: what may not be as intended, such as nodes where cloud-init still runs."
     )
 
 
 class SnapshotNodeDeletion(Frozen):
-    """Whether one node's part of a snapshot is gone."""
+    """Whether one node's part of a snapshot was deleted."""
 
     node_name: str = Field(description="Name of the node.")
-    deleted: bool = Field(description="Its part is gone.")
-    error: Prose | None = Field(default=None, description="Why not; null where it is.")
+    deleted: bool = Field(description="Its part is deleted.")
+    error: Prose | None = Field(default=None, description="Why not; null if it is deleted.")
 
 
 class SnapshotDeleteResult(Abridgeable):
-    """A snapshot's name is gone on every node; layers that others need stay."""
+    """The result of deleting a snapshot's name on every node; layers that others need stay."""
 
-    snapshot_name: str = Field(description="Its name.")
+    snapshot_name: str = Field(description="Name of the snapshot.")
     cluster_name: str = Field(description="Name of the cluster.")
-    per_node: dict[str, SnapshotNodeDeletion] = Field(description="By node: whether its part is gone.")
+    per_node: dict[str, SnapshotNodeDeletion] = Field(description="By node: whether its part is deleted.")
 
 
 class BuildType(StrEnum):
-    """How a tree was built, which says how it can be installed."""
+    """How a tree was built, which determines how it can be installed."""
 
     RAW_TREE = "raw_tree"
     MAKE_INSTALL = "make_install"
@@ -248,81 +248,79 @@ class BuildType(StrEnum):
 
 
 class ExcludedPath(Frozen):
-    """A name of a tree that is not part of its artifact, and why."""
+    """A path of a tree that is not part of its artifact, and why."""
 
     path: str = Field(description="Relative to the tree.")
-    reason: str = Field(description="Why it was left out.")
+    reason: str = Field(description="Why it was excluded.")
 
 
 class BuildArtifact(Abridgeable):
-    """A registered build tree. Paths are relative to it; in them, bytes that are not UTF-8 are escaped."""
+    """A registered build tree. Paths are relative to it; bytes in them that are not UTF-8 are escaped."""
 
     artifact_id: str = Field(description="SHA-256 over all paths, modes, contents and link targets of the tree.")
     source_path: str = Field(description="Where the tree was registered from, on the host.")
-    build_type: BuildType = Field(description="How it was built, as was said when it was registered.")
-    kernel_version: str | None = Field(description="The kernel that the tree is, or that its modules are for.")
+    build_type: BuildType = Field(description="How it was built, as given at registration.")
+    kernel_version: str | None = Field(description="The version of the tree's kernel, or the one its modules are for.")
     modules: tuple[str, ...] = Field(description="Paths of kernel modules.")
     userspace_bins: tuple[str, ...] = Field(description="Paths of programs.")
-    test_framework_path: str | None = Field(
-        default=None, description="Where its tests are; null where none were found."
-    )
-    git_sha: str | None = Field(default=None, description="The commit it was built at; null outside a git work tree.")
-    git_branch: str | None = Field(default=None, description="The branch then; null where there was none.")
+    test_framework_path: str | None = Field(default=None, description="Path of its tests; null if none were found.")
+    git_sha: str | None = Field(default=None, description="The commit it was built from; null outside a git work tree.")
+    git_branch: str | None = Field(default=None, description="The branch at that time; null if there was none.")
     build_timestamp: Moment = Field(description="When the tree's newest file was written.")
-    metadata: dict[str, str] = Field(description="Words that were kept with it.")
-    files: int = Field(description="How many files it has.")
-    size_bytes: int = Field(description="Of all of them together.")
-    excluded: tuple[ExcludedPath, ...] = Field(default=(), description="What is in the tree, but not in the artifact.")
-    registered_at: Moment = Field(description="When it was registered first.")
+    metadata: dict[str, str] = Field(description="Values stored with it.")
+    files: int = Field(description="Number of files.")
+    size_bytes: int = Field(description="Total size of the files.")
+    excluded: tuple[ExcludedPath, ...] = Field(default=(), description="Paths in the tree that the artifact omits.")
+    registered_at: Moment = Field(description="When it was first registered.")
 
 
 class ArtifactDiff(Abridgeable):
-    """What differs from artifact a to artifact b."""
+    """The differences from artifact a to artifact b."""
 
     artifact_id_a: str = Field(description="The older one.")
     artifact_id_b: str = Field(description="The newer one.")
-    changed_modules: tuple[str, ...] = Field(description="Kernel modules in both, with another content.")
-    changed_bins: tuple[str, ...] = Field(description="Programs in both, with another content.")
-    git_log: str | None = Field(default=None, description="The commits in b that a has not, newest first.")
+    changed_modules: tuple[str, ...] = Field(description="Kernel modules in both, with different contents.")
+    changed_bins: tuple[str, ...] = Field(description="Programs in both, with different contents.")
+    git_log: str | None = Field(default=None, description="The commits in b that are not in a, newest first.")
     added_modules: tuple[str, ...] = Field(default=(), description="Only in b.")
     removed_modules: tuple[str, ...] = Field(default=(), description="Only in a.")
     added_bins: tuple[str, ...] = Field(default=(), description="Only in b.")
     removed_bins: tuple[str, ...] = Field(default=(), description="Only in a.")
-    other_changes: int = Field(default=0, description="How many other names were changed, added or removed.")
-    changed_others: tuple[str, ...] = Field(default=(), description="Of those, the first 200 that were changed.")
-    added_others: tuple[str, ...] = Field(default=(), description="The first 200 that were added.")
-    removed_others: tuple[str, ...] = Field(default=(), description="The first 200 that were removed.")
+    other_changes: int = Field(default=0, description="How many other paths were changed, added or removed.")
+    changed_others: tuple[str, ...] = Field(default=(), description="The first 200 of those that were changed.")
+    added_others: tuple[str, ...] = Field(default=(), description="The first 200 of those that were added.")
+    removed_others: tuple[str, ...] = Field(default=(), description="The first 200 of those that were removed.")
 
 
 class ArtifactRemoval(Frozen):
-    """An artifact is no longer registered."""
+    """The result of removing an artifact from the registry."""
 
-    artifact_id: str = Field(description="Which one that was.")
-    freed_bytes: int = Field(description="What only this artifact needed.")
+    artifact_id: str = Field(description="The artifact that was removed.")
+    freed_bytes: int = Field(description="Disk space that only this artifact used.")
 
 
 class NodeSync(Frozen):
-    """How a tree came to one node."""
+    """The transfer of a tree to one node."""
 
     node_name: str = Field(description="Name of the node.")
-    bytes_transferred: int = Field(description="What rsync sent to the node; 0 where it came to no end.")
+    bytes_transferred: int = Field(description="Bytes that rsync sent to the node; 0 if it did not finish.")
     duration_s: float = Field(description="In seconds.")
-    rsync_exit_code: int | None = Field(description="Null where rsync was not started.")
-    skipped: bool = Field(description="The tree was there, complete, before.")
-    basis: str | None = Field(default=None, description="The artifact on the node from which differences were sent.")
-    error: ToolError | None = Field(default=None, description="Why the tree is not there; null where it is.")
+    rsync_exit_code: int | None = Field(description="Null if rsync was not started.")
+    skipped: bool = Field(description="The complete tree was already there.")
+    basis: str | None = Field(default=None, description="The artifact on the node that only differences were sent to.")
+    error: ToolError | None = Field(default=None, description="Why the tree is not there; null if it is.")
 
 
 class SyncStatus(Abridgeable):
-    """How a tree came to each node."""
+    """The transfer of a tree to each node."""
 
-    artifact_id: str = Field(description="The artifact whose tree it is.")
-    path: str = Field(description="Where the tree is on the nodes.")
-    per_node: dict[str, NodeSync] = Field(description="By node: how the tree came there.")
+    artifact_id: str = Field(description="The artifact that was transferred.")
+    path: str = Field(description="Path of the tree on the nodes.")
+    per_node: dict[str, NodeSync] = Field(description="By node: how the transfer went.")
 
 
 class InstallMode(StrEnum):
-    """What installing means."""
+    """How an artifact is installed."""
 
     MODPROBE_PATH = "modprobe_path"
     MAKE_INSTALL = "make_install"
@@ -331,18 +329,18 @@ class InstallMode(StrEnum):
 
 
 class NodeInstall(Abridgeable):
-    """How an installation went on one node."""
+    """The outcome of an installation on one node."""
 
     node_name: str = Field(description="Name of the node.")
-    exit_code: int | None = Field(description="Null where nothing was run on the node.")
-    installed_module_paths: tuple[str, ...] = Field(description="Where modules were put, on the node.")
+    exit_code: int | None = Field(description="Null if nothing was run on the node.")
+    installed_module_paths: tuple[str, ...] = Field(description="Paths of the installed modules on the node.")
     depmod_output: str = Field(description="What depmod printed.")
-    output: str = Field(default="", description="The last of what the installation printed.")
-    error: ToolError | None = Field(default=None, description="Why it is not installed; null where it is.")
+    output: str = Field(default="", description="The end of what the installation printed.")
+    error: ToolError | None = Field(default=None, description="Why it is not installed; null if it is.")
 
 
 class InstallStatus(Abridgeable):
-    """How an installation went on each node."""
+    """The outcome of an installation on each node."""
 
-    artifact_id: str | None = Field(description="What is installed there now; null after an uninstallation.")
+    artifact_id: str | None = Field(description="The artifact installed now; null after an uninstallation.")
     per_node: dict[str, NodeInstall] = Field(description="By node: how it went.")

@@ -1,6 +1,6 @@
-"""Snapshots: a frozen layer of every disk of every node, with the nodes' memory where it was asked for.
+"""Snapshots: a frozen layer of every disk of every node, with the nodes' memory if requested.
 
-A manifest makes a snapshot exist: it is written last, whole or not at all. Frozen layers are never written again.
+A snapshot exists once its manifest does, which is written last, whole or not at all. Frozen layers never change.
 """
 
 from enum import StrEnum
@@ -15,7 +15,7 @@ from reconciler.model.moments import Moment
 
 
 class SnapshotPower(StrEnum):
-    """What a node did when the snapshot was taken, which a revert brings back."""
+    """A node's power state when the snapshot was taken, which a revert restores."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -24,16 +24,16 @@ class SnapshotPower(StrEnum):
 
 def _of_host(path: Path) -> Path:
     if not path.is_absolute() or "\0" in str(path):
-        raise ValueError("is no absolute path")
+        raise ValueError("is not an absolute path")
     return path
 
 
 HostFile = Annotated[Path, AfterValidator(_of_host)]
-"""A file of this host, as a manifest on disk names it."""
+"""A file on this host, as a manifest on disk names it."""
 
 
 class FrozenDisk(Frozen):
-    """The topmost file of one disk as of the snapshot; what is below it is found through its header."""
+    """The topmost file of one disk as of the snapshot; its header leads to the files below."""
 
     path: HostFile
     format: str
@@ -52,8 +52,8 @@ class Manifest(Frozen):
 
     snapshot_name: str
     cluster_name: str
-    request: int = Field(description="Which request of the record it answers.")
+    request: int = Field(description="The request of the record that it fulfils.")
     created_at: Moment
     include_memory: bool
-    pause_s: float = Field(description="How long running nodes stood still for it.")
+    pause_s: float = Field(description="How long running nodes were paused for it.")
     nodes: dict[NodeName, SnapshotNode]

@@ -1,4 +1,4 @@
-"""What a controller says of a cluster after each round: Kubernetes-style conditions beside the generation."""
+"""What a controller reports about a cluster after each round: Kubernetes-style conditions beside the generation."""
 
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ from reconciler.model.prose import Told
 
 
 class ConditionType(StrEnum):
-    """What can hold for a cluster; `Provisioned` and `KernelHealthy` for a node too, the latter since its boot."""
+    """The conditions of a cluster; nodes have `Provisioned` and `KernelHealthy` too, the latter since their boot."""
 
     DEFINED = "Defined"
     RUNNING = "Running"
@@ -27,7 +27,7 @@ class ConditionType(StrEnum):
 
 
 class ConditionStatus(StrEnum):
-    """Whether a condition holds; `Unknown` where it could not be observed."""
+    """Whether a condition holds; `Unknown` if that could not be observed."""
 
     TRUE = "True"
     FALSE = "False"
@@ -35,37 +35,37 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Frozen):
-    """One condition with the reason (CamelCase, for programs) and the message (for people) of its status."""
+    """One condition; `reason` (CamelCase, for programs) and `message` (for people) explain its status."""
 
-    type: ConditionType = Field(description="What it is about.")
-    status: ConditionStatus = Field(description="Whether it holds; `Unknown` where it could not be observed.")
+    type: ConditionType = Field(description="The condition.")
+    status: ConditionStatus = Field(description="Whether it holds; `Unknown` if that could not be observed.")
     reason: str = Field(description="Why, as one CamelCase word for programs.")
-    message: Told = Field(default="", description="Why, in words; empty where there is nothing to add.")
+    message: Told = Field(default="", description="Why, as text; empty if there is nothing to add.")
     last_transition: Moment = Field(description="When `status` last changed.")
 
 
 class Obstacle(Frozen):
-    """What keeps a cluster from its desired state, with the remedy in the message. Its code says if trying helps."""
+    """What keeps a cluster from its desired state, with the remedy in the message; `code` says if a retry can help."""
 
-    code: ErrorCode = Field(description="What kind of failure it is: see the table of error codes.")
-    message: Told = Field(description="What is in the way, and its remedy.")
-    node: str | None = Field(default=None, description="The node that it concerns; null where it is no single one.")
-    terminal: bool = Field(default=False, description="Nothing goes on until somebody removes it.")
+    code: ErrorCode = Field(description="The kind of failure: see the table of error codes.")
+    message: Told = Field(description="What the obstacle is, and the remedy.")
+    node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
+    terminal: bool = Field(default=False, description="Nothing continues until somebody removes it.")
     recoverable: bool = Field(
-        description="Trying again, or reverting, can help.", default_factory=lambda known: is_recoverable(known["code"])
+        description="Whether trying again, or reverting, can help.",
+        default_factory=lambda known: is_recoverable(known["code"]),
     )
 
 
 class RecordStatus(Frozen):
-    """The controller's word on one cluster, written however a round ends.
+    """The controller's status of one cluster, written however a round ends.
 
-    `observed_generation` is the newest generation that a round has worked on; `converged` says whether that
-    round left nothing to do. `settled_generation` is the newest one that was brought about whole: what differs
-    from it later is drift. `round_request` is the newest request for a round that was answered. `failures` are those
-    of the obstacles that are actions which came to nothing. `snapshots_made` are requests of the record: a snapshot of
-    one that is not there is lost. `faults` are the wanted ones with what the round found of them, as they were last
-    exported. `faults_in_force` are the handles of those that were brought about and not yet healed, with the end of
-    those that have one.
+    `observed_generation` is the newest generation that a round has processed; `converged` says whether that round left
+    nothing to do. `settled_generation` is the newest one that was applied completely: any later difference from it is
+    drift. `round_request` is the newest request for a round that was fulfilled. `failures` are the obstacles that are
+    failed actions. `snapshots_made` are requests of the record: a snapshot of one of them that does not exist is lost.
+    `faults` are the desired faults with what the round observed of them, as last exported. `faults_in_force` are the
+    handles of those that were applied and not yet healed, with the expiry of those that have one.
     """
 
     cluster_name: str

@@ -1,7 +1,7 @@
-"""The topology file as written by a user: contract, section 2.
+"""The topology file as a user writes it: contract, section 2.
 
-The models hold what a file may say; what only shows by comparing several fields, or by looking at the host, is
-checked in `reconciler.desired`. Descriptions are for people: they become the JSON Schema that editors show.
+The models cover what the file itself can show; what needs a comparison of fields, or a look at the host, is checked
+in `reconciler.desired`. Descriptions are for people: they end up in the JSON Schema that editors show.
 """
 
 from enum import StrEnum
@@ -36,11 +36,11 @@ from reconciler.model.fields import (
 from reconciler.model.links import Distribution
 
 FREE_KEY_PREFIX = "x-"
-"""Begins the keys at the top of a topology that are only there to be named by anchors, as in Compose files."""
+"""Prefix of top-level keys in a topology that only hold YAML anchors, as in Compose files."""
 
 
 class VirtType(StrEnum):
-    """How a node's CPU runs: `auto` takes KVM where it truly works, and emulation elsewhere."""
+    """How a node's CPU runs: `auto` uses KVM if it really works, and emulation otherwise."""
 
     AUTO = "auto"
     KVM = "kvm"
@@ -48,16 +48,16 @@ class VirtType(StrEnum):
 
 
 class Firmware(StrEnum):
-    """What a machine starts with: the BIOS, or UEFI without Secure Boot."""
+    """A machine's firmware: BIOS, or UEFI without Secure Boot."""
 
     BIOS = "bios"
     UEFI = "uefi"
 
 
 class RestartPolicy(StrEnum):
-    """Whether a node that ends without being asked to is started again.
+    """Whether a node that ends without a request is started again.
 
-    A guest that shuts itself down stays off under `on-crash` and `never`; one whose QEMU ends, only under `never`.
+    After shutting itself down a guest stays off under `on-crash` and `never`; after its QEMU ends, only under `never`.
     """
 
     ALWAYS = "always"
@@ -81,7 +81,7 @@ class DiskBus(StrEnum):
 
 
 class DiskFormat(StrEnum):
-    """How a disk of the user's is read: as an image of qcow2's, or byte for byte."""
+    """How one of the user's disks is read: as a qcow2 image, or byte for byte."""
 
     QCOW2 = "qcow2"
     RAW = "raw"
@@ -105,19 +105,19 @@ class NetworkTopology(Frozen):
 
 
 class ExtraDisk(Frozen):
-    """A disk beside the root disk, made of this size at `path` when nothing is there: qcow2, or raw if it is shared."""
+    """A disk besides the root disk, created at `path` if nothing is there: qcow2, or raw if it is shared."""
 
     path: HostPath = Field(
-        description="Where the disk's file is or will be; relative to the topology file.",
+        description="The disk's file, existing or to be created; relative to the topology file.",
         examples=["/var/lib/vmcluster/disks/data0.qcow2"],
     )
     size_gb: DiskGb | None = Field(
         default=None,
-        description="Size in GiB. Needed unless `existing` is true, when the file's own size counts.",
+        description="Size in GiB. Required unless `existing` is true; then the size of the file counts.",
         examples=[20],
     )
     bus: DiskBus = Field(
-        default=DiskBus.VIRTIO, description="What the guest sees the disk on; `handle` tells under which name."
+        default=DiskBus.VIRTIO, description="The disk's bus in the guest; `handle` shows its path there."
     )
     existing: StrictBool = Field(
         default=False,
@@ -125,18 +125,18 @@ class ExtraDisk(Frozen):
     )
     format: DiskFormat | None = Field(
         default=None,
-        description="Of an existing file: `qcow2` or `raw`; left out: what it is when it is first used, and no other"
-        " later, whatever guests write to it.",
+        description="Format of an existing file: `qcow2` or `raw`; default: detected at first use, then fixed whatever"
+        " guests write to it.",
     )
     shared: StrictBool = Field(
         default=False,
-        description="Several nodes name this file and write to it at the same time. It is raw: an existing one, or made"
-        " with that size. It is no part of snapshots, which the cluster has none of while it has such a disk.",
+        description="Several nodes name this file and write to it at the same time. It is raw: existing, or created"
+        " with that size. Snapshots do not include it; while a cluster has such a disk it cannot have snapshots.",
     )
 
 
 class Boot(Frozen):
-    """Direct kernel boot: the host's files that QEMU loads itself, without a boot loader."""
+    """Direct kernel boot: files on the host that QEMU loads itself, without a boot loader."""
 
     kernel: HostPath = Field(
         description="Kernel image (bzImage); relative to the topology file.",
@@ -149,12 +149,12 @@ class Boot(Frozen):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is loaded: the kernel, then the initrd, if any."""
+        """The files to load: the kernel, then the initrd, if any."""
         return (self.kernel,) if self.initrd is None else (self.kernel, self.initrd)
 
 
 class NodeTopology(Frozen):
-    """One machine. What it leaves out is taken from the cluster."""
+    """One machine. Anything it omits is taken from the cluster."""
 
     name: HostName = Field(description="Host name; unique in the cluster.", examples=["worker-0"])
     role: RoleText = Field(default="node", description="Free text, passed on to consumers.")
@@ -165,7 +165,7 @@ class NodeTopology(Frozen):
         examples=["192.168.100.10"],
     )
     extra_disks: tuple[ExtraDisk, ...] = Field(
-        default=(), description="Disks beside the root disk, in order; at most 24."
+        default=(), description="Disks besides the root disk, in order; at most 24."
     )
     base_image: HostPath | None = Field(
         default=None, description="Disk image of this node instead of the cluster's; never written to."
@@ -173,7 +173,7 @@ class NodeTopology(Frozen):
     disk_gb: DiskGb | None = Field(default=None, description="`disk_gb` of this node instead of the cluster's.")
     boot: Boot | None = Field(
         default=None,
-        description="Direct kernel boot of this node, in place of the cluster's `boot`; null: boot from disk.",
+        description="Direct kernel boot of this node instead of the cluster's `boot`; null: boot from disk.",
     )
     virt_type: VirtType | None = Field(default=None, description="`virt_type` of this node instead of the cluster's.")
     firmware: Firmware | None = Field(default=None, description="`firmware` of this node instead of the cluster's.")
@@ -183,75 +183,75 @@ class NodeTopology(Frozen):
     )
     user_data: CloudConfig | None = Field(
         default=None,
-        description="cloud-config merged over the cluster's: mappings merge, lists append, single values win.",
+        description="cloud-config merged over the cluster's: mappings merge, lists append, single values override.",
     )
 
 
 class PartitionTopology(Frozen):
-    """Nothing passes between groups of nodes."""
+    """No traffic passes between groups of nodes."""
 
     shape: ShapeName = Field(
         default=ShapeName.GROUPS,
-        description="`groups` as named; over all nodes `halves`, `one`, `bridge`, `majorities-ring`; or a `grudge`.",
+        description="`groups` as given; over all nodes `halves`, `one`, `bridge`, `majorities-ring`; or a `grudge`.",
     )
     groups: tuple[tuple[NodeName, ...], ...] | None = Field(
         default=None,
-        description="Two or more groups of nodes, each of which hears only itself; for `bridge` two, with its `node`.",
+        description="Two or more groups of nodes, each cut off from the others; for `bridge` two, with its `node`.",
     )
     node: NodeName | None = Field(default=None, description="The node of the shapes `one` and `bridge`.")
     grudge: dict[NodeName, tuple[NodeName, ...]] | None = Field(
         default=None, description="For shape `grudge`: receiving node -> the senders that it does not hear."
     )
     direction: Direction = Field(
-        default=Direction.BOTH, description="Of two sides, `to` cuts only what the first sends to the second."
+        default=Direction.BOTH, description="With two sides, `to` cuts only what the first sends to the second."
     )
     mode: CutMode = Field(
         default=CutMode.DROP, description="`drop` frames, or `link-down`: pull the cables of nodes cut from all others."
     )
     seed: Annotated[int, Field(strict=True)] | None = Field(
-        default=None, description="Shuffles the nodes before a shape is laid over them."
+        default=None, description="Shuffles the nodes before the shape is applied."
     )
 
 
 class ImpairTopology(Frozen):
-    """What is done to packets that one node sends to others; zero is "not asked for"."""
+    """What is done to packets that one node sends to others; zero means "not requested"."""
 
-    source: NodeName = Field(description="The node that sends.", examples=["worker-0"])
-    target: tuple[NodeName, ...] | None = Field(default=None, description="Who receives; left out: all other nodes.")
+    source: NodeName = Field(description="The sending node.", examples=["worker-0"])
+    target: tuple[NodeName, ...] | None = Field(default=None, description="Receiving nodes; default: all other nodes.")
     direction: Direction = Field(
-        default=Direction.TO, description="`to` hits what the source sends, `from` what is sent to it."
+        default=Direction.TO, description="`to` affects what the source sends, `from` what is sent to it."
     )
-    include_host: StrictBool = Field(default=False, description="Traffic with the host too, by which SSH goes.")
-    delay_ms: Amount = Field(default=0, description="Milliseconds added to each packet's way.")
+    include_host: StrictBool = Field(default=False, description="Affects traffic with the host too, which SSH uses.")
+    delay_ms: Amount = Field(default=0, description="Milliseconds added to each packet's delay.")
     jitter_ms: Amount = Field(default=0, description="Milliseconds by which the delay varies.")
-    delay_correlation_pct: Amount = Field(default=0, description="How much a packet's delay is like the last one's.")
+    delay_correlation_pct: Amount = Field(default=0, description="How far a packet's delay depends on the last one's.")
     distribution: Distribution = Field(
         default=Distribution.UNIFORM, description="How the delay varies within its jitter."
     )
     loss_pct: Amount = Field(default=0, description="Percent of packets that never arrive.")
-    loss_correlation_pct: Amount = Field(default=0, description="How much a packet's fate is like the last one's.")
+    loss_correlation_pct: Amount = Field(default=0, description="How far a packet's loss depends on the last one's.")
     duplicate_pct: Amount = Field(default=0, description="Percent of packets that arrive twice.")
     corrupt_pct: Amount = Field(default=0, description="Percent of packets that arrive with one bit flipped.")
     reorder_pct: Amount = Field(default=0, description="Percent of packets that overtake the delayed ones.")
-    reorder_correlation_pct: Amount = Field(default=0, description="How much overtaking comes in bursts.")
-    reorder_gap: Count = Field(default=0, description="Only each packet of this number may overtake.")
-    rate_kbit: Count = Field(default=0, description="Bits that pass per second, in thousands.")
-    limit_packets: Count = Field(default=0, description="Packets that may wait; more are dropped.")
+    reorder_correlation_pct: Amount = Field(default=0, description="How far overtaking comes in bursts.")
+    reorder_gap: Count = Field(default=0, description="Only every Nth packet may overtake.")
+    rate_kbit: Count = Field(default=0, description="Bandwidth in kilobits per second.")
+    limit_packets: Count = Field(default=0, description="Packets that may queue; the rest are dropped.")
 
 
 class FaultTopology(Frozen):
-    """A network fault: `apply` makes it, and heals it when it has left the file."""
+    """A network fault: `apply` injects it, and heals it once it is removed from the file."""
 
-    name: NodeName = Field(description="What the fault is called; unique in the cluster.", examples=["split"])
-    partition: PartitionTopology | None = Field(default=None, description="Nothing passes between groups of nodes.")
-    impair: ImpairTopology | None = Field(default=None, description="What is done to packets that do get through.")
+    name: NodeName = Field(description="Name of the fault; unique in the cluster.", examples=["split"])
+    partition: PartitionTopology | None = Field(default=None, description="No traffic passes between groups of nodes.")
+    impair: ImpairTopology | None = Field(default=None, description="What is done to packets that get through.")
     duration_s: Amount | None = Field(
-        default=None, description="Seconds after which it heals by itself; left out: when it leaves the file."
+        default=None, description="Seconds after which it heals by itself; default: once it is removed from the file."
     )
 
 
 class SshTopology(Frozen):
-    """How to log in. What it leaves out is taken from the configuration."""
+    """How to log in. Anything it omits is taken from the configuration."""
 
     key_path: HostPath | None = Field(
         default=None,
@@ -261,7 +261,7 @@ class SshTopology(Frozen):
         default=None, description="User to log in as; default `ssh_user` of the configuration."
     )
     connect_timeout_s: Annotated[float, Field(gt=0, le=3600, strict=True, allow_inf_nan=False)] = Field(
-        default=30, description="Seconds that one SSH connection may take."
+        default=30, description="Time limit in seconds for one SSH connection."
     )
 
 
@@ -269,7 +269,7 @@ class Topology(Frozen):
     """A cluster of virtual machines: a vmcluster topology file.
 
     Relative paths are relative to the directory of the topology file; `~/` is the home directory of the user
-    who runs the command. Keys that begin with `x-` are left alone: a place for anchors.
+    who runs the command. Keys that start with `x-` are ignored: a place for YAML anchors.
     """
 
     model_config = ConfigDict(json_schema_extra={"patternProperties": {f"^{FREE_KEY_PREFIX}": {}}})
@@ -298,40 +298,40 @@ class Topology(Frozen):
     ssh: SshTopology = Field(default=SshTopology(), description="How to log in to the nodes.")
     snapshots: dict[SnapshotName, SnapshotName] = Field(
         default={},
-        description="Logical name -> snapshot name; the logical name is usable wherever a snapshot is named.",
+        description="Logical name -> snapshot name; the logical name works wherever a snapshot is named.",
     )
     drift: DriftSetting = Field(
         default=DriftPolicy(),
-        description="What `vmcluster watch` does about differences that nobody asked for: `repair`, `report` or"
+        description="What `vmcluster watch` does about drift: `repair`, `report` or"
         " `ignore`, for all kinds of resources or for each.",
     )
     faults: tuple[FaultTopology, ...] = Field(
-        default=(), description="Network faults that hold while they stand here; see the section on faults."
+        default=(), description="Network faults, active while they are listed here; see the section on faults."
     )
     disk_gb: DiskGb | None = Field(
         default=None,
-        description="Size of the root disks in GiB, at least that of the image; left out: that of the image. The root"
+        description="Size of the root disks in GiB, at least that of the image; default: that of the image. The root"
         " file system grows to it at first boot.",
         examples=[20],
     )
-    boot: Boot | None = Field(default=None, description="Direct kernel boot of all nodes; left out: boot from disk.")
+    boot: Boot | None = Field(default=None, description="Direct kernel boot of all nodes; default: boot from disk.")
     virt_type: VirtType = Field(
-        default=VirtType.AUTO, description="`auto` takes KVM where it truly works, and emulation (`qemu`) elsewhere."
+        default=VirtType.AUTO, description="`auto` uses KVM if it really works, and emulation (`qemu`) otherwise."
     )
     firmware: Firmware = Field(
         default=Firmware.BIOS,
-        description="`bios`, or `uefi` without Secure Boot, which needs the host's package `ovmf`, and an image with an"
+        description="`bios`, or `uefi` without Secure Boot; UEFI needs the host's package `ovmf`, and an image with an"
         " EFI system partition or a `boot` kernel.",
     )
     restart: RestartPolicy = Field(
         default=RestartPolicy.ALWAYS,
-        description="What becomes of a node that turns itself off: `always` starts it again, under `on-crash` and "
-        "`never` it stays off until it is started by a command. A node that ends by a failure stays off under `never`.",
+        description="What happens to a node that turns itself off: `always` starts it again, under `on-crash` and "
+        "`never` it stays off until a command starts it. A node that ends by a failure stays off under `never`.",
     )
     cpu: CpuModel | None = Field(
         default=None,
-        description="CPU model: `host`, `maximum`, or a model's name as libvirt knows it; left out: by virt_type.",
+        description="CPU model: `host`, `maximum`, or a model name known to libvirt; default: depends on `virt_type`.",
     )
     user_data: CloudConfig = Field(
-        default={}, description="cloud-config for all nodes, merged with what this program needs."
+        default={}, description="cloud-config for all nodes, merged with what vmcluster itself needs."
     )

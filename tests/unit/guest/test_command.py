@@ -136,7 +136,7 @@ def test_output_of_exactly_the_limit_is_not_truncated_and_one_byte_more_is() -> 
     buffer.feed(b"abcd")
     assert not buffer.truncated
     buffer.feed(b"e")
-    assert (buffer.text(), buffer.truncated) == ("ab\n[… 1 bytes left out …]\nde", True)
+    assert (buffer.text(), buffer.truncated) == ("ab\n[… 1 bytes omitted …]\nde", True)
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 3, 1000])
@@ -145,13 +145,13 @@ def test_of_a_long_output_beginning_and_end_are_kept_and_the_rest_is_counted(pie
     said = b"begin" + b"x" * 500 + b"end!!"
     for at in range(0, len(said), piece_bytes):
         buffer.feed(said[at : at + piece_bytes])
-    assert (buffer.text(), buffer.omitted_bytes) == ("begin\n[… 500 bytes left out …]\nend!!", 500)
+    assert (buffer.text(), buffer.omitted_bytes) == ("begin\n[… 500 bytes omitted …]\nend!!", 500)
 
 
 def test_a_character_cut_by_the_limit_is_left_out_and_other_broken_bytes_are_shown() -> None:
     buffer = OutputBuffer(8)
     buffer.feed(b"\xffa" + "€".encode() + b"---" + "€".encode() + b"ab")
-    assert buffer.text() == "\ufffda\n[… 5 bytes left out …]\nab"
+    assert buffer.text() == "\ufffda\n[… 5 bytes omitted …]\nab"
     assert buffer.replaced
 
 

@@ -110,7 +110,7 @@ async def test_a_listener_gets_every_byte_of_both_streams_as_it_comes(
 async def test_fifty_megabytes_without_a_line_end_are_read_to_the_end_and_marked(pool: SshPool, sshd: Sshd) -> None:
     command = "head -c 50000000 /dev/zero | tr '\\0' x; echo done >&2"
     result = await pool.run(sshd.address, command, timeout_s=30, output_limit_bytes=1000)
-    assert result.stdout == f"{'x' * 500}\n[… 49999000 bytes left out …]\n{'x' * 500}"
+    assert result.stdout == f"{'x' * 500}\n[… 49999000 bytes omitted …]\n{'x' * 500}"
     assert result.stdout_omitted_bytes == 49_999_000
     assert (result.stdout_truncated, result.stderr_truncated) == (True, False)
     assert (result.exit_code, result.stderr) == (0, "done\n")

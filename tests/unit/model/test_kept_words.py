@@ -27,7 +27,7 @@ def test_of_a_long_message_beginning_and_end_are_kept() -> None:
         assert len(message) <= TOLD_LIMIT
         assert message.startswith("begin")
         assert message.endswith("end")
-        assert "characters left out" in message
+        assert "characters omitted" in message
     assert Condition.model_validate_json(condition.model_dump_json()) == condition
 
 

@@ -196,7 +196,7 @@ def test_an_error_of_many_nodes_is_cut_as_well() -> None:
     error = {"code": "PARTIAL_FAILURE", "message": "node: no\n" * 50_000}
     shown = abridged({"success": False, "result": None, "error": error}, Extent())
     assert len(shown["error"]["message"]) < DEFAULT_BYTES
-    assert "left out" in shown["error"]["message"]
+    assert "omitted" in shown["error"]["message"]
 
 
 def test_a_client_that_asks_for_more_gets_more() -> None:
