@@ -1,4 +1,4 @@
-"""The `vmcluster` command: its groups of commands, and how the process ends."""
+"""The `vmcluster` command: its command groups, and how the process exits."""
 
 # ruff: noqa: PLC0415  imports wait until they are needed
 
@@ -30,7 +30,7 @@ from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
 
 
 class _Showable(Protocol):
-    """What Click's errors are."""
+    """Base class of Click's errors."""
 
     message: str
 
@@ -45,7 +45,7 @@ _CommandLineError = cast(
 )
 
 _TYPERS_OWN = "Value error, "
-"""What Typer has its validator say before what is wrong."""
+"""The prefix that Pydantic puts before a validator's own message."""
 
 app = typer.Typer(
     name="vmcluster",
@@ -83,7 +83,7 @@ def remember_options(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return the exit code: 1 for most errors, so that 2 is left for `plan`."""
+    """Run one command line and return the exit code: 1 for most errors, because 2 means "changes" for `plan`."""
     try:
         code = _command()(list(arguments), prog_name="vmcluster", standalone_mode=False)
     except _CommandLineError as error:
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except SystemExit:  # Click ends so where nobody reads what it prints, and nowhere else
+    except SystemExit:  # Click exits this way only when the reader of its output is gone
         silence_stdout()
         return BROKEN_PIPE_EXIT_CODE
     return code if isinstance(code, int) else 0
@@ -102,12 +102,12 @@ def run(arguments: Sequence[str]) -> int:
 
 @cache
 def _command() -> Callable[..., Any]:
-    """All commands, put together once in a process, which takes as long as many a command itself."""
+    """All commands; built once per process, because that takes as long as running a short command."""
     return typer.main.get_command(app)
 
 
 def _refuse(error: _Showable, output: OutputFormat) -> None:
-    """Say what is wrong with a command line: with a data format to programs too, as of every other error."""
+    """Report a command line that cannot be parsed; with `-o json` or yaml as data too, like every other error."""
     if isinstance(said := getattr(error, "message", None), str):
         error.message = said.removeprefix(_TYPERS_OWN)
     if output is not OutputFormat.TABLE:

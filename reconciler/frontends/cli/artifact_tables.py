@@ -39,29 +39,29 @@ def show_artifact(artifact: BuildArtifact) -> None:
 
 
 def show_diff(diff: ArtifactDiff) -> None:
-    """What differs, one name per line."""
+    """The differences, one name per line."""
     for line in diff_lines(diff):
         typer.echo(printable(line))
 
 
 def show_removal(removal: ArtifactRemoval) -> None:
-    """That an artifact is gone."""
+    """What removing an artifact did."""
     typer.echo(f"artifact {short_id(removal.artifact_id)} is gone; {size(removal.freed_bytes)} freed")
 
 
 def show_sync(status: SyncStatus) -> None:
-    """How a tree came to each node."""
+    """How the tree was copied to each node."""
     typer.echo(printable(f"artifact {short_id(status.artifact_id)} at {status.path}\n"))
     print_columns(["NODE", "STATE", "SENT", "TOOK", "BASIS"], map(_sync_row, status.per_node.values()), _STYLES)
 
 
 def show_install(status: InstallStatus) -> None:
-    """How an installation went on each node."""
+    """How the installation went on each node."""
     print_columns(["NODE", "STATE", "MODULES", "DEPMOD"], map(_install_row, status.per_node.values()), _STYLES)
 
 
 def artifact_lines(artifact: BuildArtifact) -> Iterator[str]:
-    """The facts, then the names of what matters in the tree."""
+    """The facts, then the names of modules and programs in the tree."""
     commit = " ".join(filter(None, (artifact.git_sha, artifact.git_branch and f"on {artifact.git_branch}")))
     facts = {
         "artifact": artifact.artifact_id,
@@ -83,7 +83,7 @@ def artifact_lines(artifact: BuildArtifact) -> Iterator[str]:
 
 
 def diff_lines(diff: ArtifactDiff) -> Iterator[str]:
-    """Signs as `git diff --name-status` would have them, then the commits; of very many others the first ones."""
+    """Changes marked `~`, `+` and `-`, then the commits; a long list of other files is cut."""
     parts = (
         ("~ module", diff.changed_modules),
         ("+ module", diff.added_modules),

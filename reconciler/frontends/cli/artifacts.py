@@ -1,4 +1,4 @@
-"""The commands for build trees."""
+"""Commands for build trees."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, InstallStatus, SyncStatus
 
 app = Commands()
-artifact = Commands(help="Bring build trees to the nodes and install them there.", no_args_is_help=True)
+artifact = Commands(help="Register build trees, copy them to nodes and install them.", no_args_is_help=True)
 app.add_typer(artifact, name="artifact")
 
 
 class BuildTypeChoice(StrEnum):
-    """The build types, known here without the models."""
+    """The build types, repeated here so that help does not import the models."""
 
     RAW_TREE = "raw_tree"
     MAKE_INSTALL = "make_install"
@@ -33,7 +33,7 @@ class BuildTypeChoice(StrEnum):
 
 
 class InstallModeChoice(StrEnum):
-    """The ways to install, known here without the models."""
+    """The install modes, repeated here so that help does not import the models."""
 
     MODPROBE_PATH = "modprobe_path"
     MAKE_INSTALL = "make_install"
@@ -42,11 +42,11 @@ class InstallModeChoice(StrEnum):
 
 
 DEFAULT_DEST = "/opt/vmcluster/artifacts"
-_GOES_ON = "run it again, and it goes on"
+_GOES_ON = "run it again to continue"
 
 
 def _names(values: list[str] | None) -> list[str] | None:
-    """The nodes of all `--node` and `--nodes` together."""
+    """The nodes of all `--node` and `--nodes` options together."""
     return [name for value in values for name in node_names(value) or ()] if values else None
 
 
@@ -56,19 +56,20 @@ Nodes = Annotated[
         "--node",
         "--nodes",
         metavar="A,B",
-        help="Only these nodes; repeatable.",
+        help="Only these nodes; can be repeated.",
         autocompletion=complete_node,
         callback=_names,
     ),
 ]
 DestBase = Annotated[
-    str, typer.Option("--dest", metavar="DIR", help="Directory on the nodes that holds the trees.", callback=valid_text)
+    str,
+    typer.Option("--dest", metavar="DIR", help="Directory on the nodes where the trees are kept.", callback=valid_text),
 ]
 Id = Annotated[
     str,
     typer.Argument(
         metavar="ARTIFACT",
-        help="Id of an artifact, or the beginning of it.",
+        help="ID of an artifact, or the start of it.",
         autocompletion=complete_artifact,
         callback=valid_text,
     ),
@@ -78,20 +79,21 @@ Id = Annotated[
 @artifact.command()
 @prints
 def register(
-    tree: Annotated[Path, typer.Argument(metavar="TREE", help="Directory of the built tree.")],
+    tree: Annotated[Path, typer.Argument(metavar="TREE", help="Directory of the build tree.")],
     build_type: Annotated[
         BuildTypeChoice, typer.Option("--type", metavar="TYPE", help="raw_tree, make_install, rpm or deb.")
     ] = BuildTypeChoice.RAW_TREE,
     kernel: Annotated[
         str | None,
-        typer.Option("--kernel", metavar="VERSION", help="Kernel that it is for; left out: as the tree says."),
+        typer.Option("--kernel", metavar="VERSION", help="Kernel version of the build. Default: read from the tree."),
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Words to keep with it; repeatable.")
+        list[str] | None,
+        typer.Option("--label", metavar="KEY=VALUE", help="Label to store with the artifact; can be repeated."),
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "BuildArtifact":
-    """Keep a tree as it is now, under an id that its content decides."""
+    """Store a copy of a build tree, under an ID derived from its content."""
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
     metadata = dict(_label(each) for each in label or ())
@@ -120,7 +122,7 @@ def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]"
 @artifact.command()
 @prints
 def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact":
-    """Show what is known of an artifact: modules, programs, kernel, commit, and what was left out."""
+    """Show an artifact: modules, programs, kernel, commit, and files that were not stored."""
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
     async def work(use: CommandUseCases) -> "BuildArtifact":
@@ -134,15 +136,15 @@ def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact
 def diff(
     a: Annotated[
         str,
-        typer.Argument(metavar="A", help="The older one.", autocompletion=complete_artifact, callback=valid_text),
+        typer.Argument(metavar="A", help="The older artifact.", autocompletion=complete_artifact, callback=valid_text),
     ],
     b: Annotated[
         str,
-        typer.Argument(metavar="B", help="The newer one.", autocompletion=complete_artifact, callback=valid_text),
+        typer.Argument(metavar="B", help="The newer artifact.", autocompletion=complete_artifact, callback=valid_text),
     ],
     output: Output = OutputFormat.TABLE,
 ) -> "ArtifactDiff":
-    """Show which modules and programs differ between two artifacts, and the commits between them."""
+    """Compare two artifacts: modules and programs that differ, and the commits between them."""
     from reconciler.frontends.cli.artifact_tables import show_diff
 
     async def work(use: CommandUseCases) -> "ArtifactDiff":
@@ -158,13 +160,13 @@ def sync(
     artifact_id: Id,
     node: Nodes = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Make the tree exact again also where it is complete.")
+        bool, typer.Option("--force", help="Compare and repair the tree even where it is complete.")
     ] = False,
     dest: DestBase = DEFAULT_DEST,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 3600.0,
     output: Output = OutputFormat.TABLE,
 ) -> "SyncStatus":
-    """Bring an artifact's tree to the nodes; where an earlier one is there, only what differs travels."""
+    """Copy an artifact's tree to the nodes; only differences to an earlier tree there are sent."""
     from reconciler.frontends.cli.artifact_tables import show_sync
 
     async def work(use: CommandUseCases) -> "SyncStatus":
@@ -188,7 +190,7 @@ def install(
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
     output: Output = OutputFormat.TABLE,
 ) -> "InstallStatus":
-    """Install a synced artifact on the nodes. Modules are put where modprobe finds them, and are not loaded."""
+    """Install a synced artifact on the nodes. Modules go where modprobe finds them; they are not loaded."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
     async def work(use: CommandUseCases) -> "InstallStatus":
@@ -211,12 +213,12 @@ def uninstall(
     cluster: Cluster,
     node: Nodes = None,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Take nothing out: only have it count as not installed.")
+        bool, typer.Option("--forget", help="Remove no files; only record that the artifact is not installed.")
     ] = False,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
     output: Output = OutputFormat.TABLE,
 ) -> "InstallStatus":
-    """Take out what is installed on the nodes. Loaded modules stay loaded, and the trees stay there."""
+    """Uninstall the installed artifact from the nodes. Loaded modules stay loaded; synced trees stay."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
     async def work(use: CommandUseCases) -> "InstallStatus":
@@ -230,13 +232,13 @@ def uninstall(
 @artifact.command()
 @prints
 def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRemoval":
-    """Forget an artifact, and free what only it needs on this host. Nodes keep what they have."""
+    """Remove an artifact from this host and free its space. Nodes keep their copies."""
     from reconciler.frontends.cli.artifact_tables import show_removal
 
     async def work(use: CommandUseCases) -> "ArtifactRemoval":
         return await use.artifacts.remove(artifact_id)
 
-    return present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_removal)
+    return present(work, Manner(output=output, when_interrupted="run it again to continue"), show_removal)
 
 
 def _label(text: str) -> tuple[str, str]:

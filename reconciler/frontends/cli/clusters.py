@@ -1,4 +1,4 @@
-"""The commands that change what is wanted of clusters."""
+"""Commands that change the desired state of clusters."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -36,25 +36,25 @@ app = Commands()
 
 
 class StopModeChoice(StrEnum):
-    """How a node is brought down; the values are those of the model's type, which would slow down every start."""
+    """How a node is stopped; repeats the values of the model's type, whose import would slow down every start."""
 
     SHUTDOWN = "shutdown"
     DESTROY = "destroy"
 
 
 Mode = Annotated[
-    StopModeChoice, typer.Option("--mode", help="shutdown asks by ACPI and waits; destroy cuts the power.")
+    StopModeChoice, typer.Option("--mode", help="shutdown sends an ACPI request and waits; destroy cuts the power.")
 ]
-Start = Annotated[bool, typer.Option("--start/--no-start", help="Have all nodes run, or leave their power as it is.")]
+Start = Annotated[bool, typer.Option("--start/--no-start", help="Boot all nodes, or leave their power state as it is.")]
 
-AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Agree to nodes being restarted for the change.")]
+AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Allow nodes to be restarted for the change.")]
 AllowDataLoss = Annotated[
-    bool, typer.Option("--allow-data-loss", help="Agree to nodes being made again and to disks being deleted.")
+    bool, typer.Option("--allow-data-loss", help="Allow nodes to be recreated and disks to be deleted.")
 ]
 PlanHash = Annotated[
     str | None,
     typer.Option(
-        "--plan-hash", metavar="HASH", help="Do what was shown under this hash, or nothing where that changed."
+        "--plan-hash", metavar="HASH", help="Carry out the plan with this hash; do nothing if the plan has changed."
     ),
 ]
 
@@ -101,8 +101,7 @@ def apply(
 def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.TABLE) -> "PlanView":
     """Print what applying a topology file would do, and why.
 
-    Exits 0 when there is nothing to do, 2 when there are changes, and 1 when there is an error or something stands
-    in the way.
+    Exits 0 when there is nothing to do, 2 when there are changes, and 1 when there is an error or the plan is blocked.
     """
     manner = Manner(output=output)
     wanted = given(topology, manner)
@@ -119,11 +118,11 @@ def rollback(
             "--to",
             metavar="GENERATION",
             min=1,
-            help="As `history` lists it; left out: the last that wanted something else.",
+            help="Generation from `history`. Default: the last one with a different desired state.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be done, as `plan` does, with its exit codes.")
+        bool, typer.Option("--dry-run", help="Only print the plan, with the exit codes of `plan`.")
     ] = False,
     wait: Wait = True,
     allow_restart: AllowRestart = False,
@@ -132,7 +131,7 @@ def rollback(
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus | PlanView":
-    """Go back to what was wanted of a cluster before: its topology and the power of its nodes."""
+    """Roll a cluster back to an earlier generation: its topology and the power state of its nodes."""
     if dry_run:
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
@@ -161,14 +160,14 @@ def adopt(
     topology: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TOPOLOGY]", help="Topology file of the cluster; left out: that of its name in topology_dir."
+            metavar="[TOPOLOGY]", help="Topology file of the cluster. Default: the file with its name in topology_dir."
         ),
     ] = None,
     allow_restart: AllowRestart = False,
     allow_data_loss: AllowDataLoss = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Make the record of a cluster again, from its topology and the host, and take over what another store has made."""
+    """Rebuild a lost record from topology and host, or take a cluster over from another state_dir."""
     manner = Manner(output=output)
     wanted = given(topology, manner) if topology is not None else None
 
@@ -188,12 +187,12 @@ def start(
     nodes: Nodes = None,
     wait: Wait = True,
     paused: Annotated[
-        bool, typer.Option("--paused", help="Power the nodes on with their CPUs stopped, for a debugger.")
+        bool, typer.Option("--paused", help="Power the nodes on with their CPUs paused, to attach a debugger.")
     ] = False,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Start nodes of a cluster, and let paused ones run on."""
+    """Start nodes of a cluster, and resume paused ones."""
 
     async def work(use: CommandUseCases) -> "ClusterStatus":
         return await use.clusters.start(
@@ -213,7 +212,7 @@ def restart(
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Bring nodes of a cluster down and boot them again."""
+    """Stop nodes of a cluster and boot them again."""
 
     async def work(use: CommandUseCases) -> "ClusterStatus":
         from reconciler.model import record
@@ -237,11 +236,11 @@ def stop(
     nodes: Nodes = None,
     mode: Mode = StopModeChoice.SHUTDOWN,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long the nodes may take to go down.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for the nodes to power off.")
     ] = 60.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Turn nodes of a cluster off, and wait until they are; they stay off until they are started."""
+    """Stop nodes of a cluster and wait until they are off. They stay off until they are started."""
 
     async def work(use: CommandUseCases) -> "ClusterStatus":
         from reconciler.model import record
@@ -259,22 +258,25 @@ def destroy(
     cluster: Cluster,
     remove_overlays: Annotated[
         bool,
-        typer.Option("--remove-overlays", help="Delete disks, seeds, host keys and snapshots too; asks first."),
+        typer.Option("--remove-overlays", help="Also delete disks, seeds, host keys and snapshots; asks first."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Go by the marks on the host alone where the record is lost or unreadable.")
+        bool,
+        typer.Option(
+            "--force", help="Find the cluster by its marks on the host when its record is lost or unreadable."
+        ),
     ] = False,
     take_over: Annotated[
         bool,
-        typer.Option("--take-over", help="With --force: also what a store elsewhere has made."),
+        typer.Option("--take-over", help="With --force: also remove what another state_dir has made."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before disks are deleted.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Take a cluster's machines and network away. Its disks stay and are taken up again by a later apply."""
-    manner = Manner(output=output, when_interrupted="the cluster stays to be destroyed: run it again")
+    """Remove a cluster's machines and network. Its disks are kept, and a later apply uses them again."""
+    manner = Manner(output=output, when_interrupted="the cluster is still to be destroyed: run it again")
     if take_over and not force:
-        raise typer.BadParameter("goes with --force", param_hint="--take-over")
+        raise typer.BadParameter("needs --force", param_hint="--take-over")
     if remove_overlays and not yes:
         _require_consent(cluster, manner)
 
@@ -293,7 +295,7 @@ def destroy(
 def crash(
     cluster: Cluster,
     node: Node,
-    restart: Annotated[bool, typer.Option("--restart/--no-restart", help="Boot the node again.")] = True,
+    restart: Annotated[bool, typer.Option("--restart/--no-restart", help="Boot the node again afterwards.")] = True,
     wait: Wait = True,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
@@ -310,7 +312,7 @@ def crash(
 
 
 def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
-    """Print what would be done, and end with the exit code that says whether there is anything."""
+    """Print a plan, and exit with the code that says whether there are changes."""
 
     async def work(use: CommandUseCases) -> "PlanView":
         from reconciler.records.plan_view import plan_view
@@ -322,14 +324,14 @@ def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
 
 
 def _require_consent(cluster: str, manner: Manner) -> None:
-    """Ask a person; a script has to say --yes."""
+    """Ask on a terminal; a script needs --yes."""
 
     async def refuse(_: CommandUseCases) -> None:
-        raise ApprovalRequired(f"the disks of {cluster!r} would be deleted for good", hint="`yes` agrees to it")
+        raise ApprovalRequired(f"the disks of {cluster!r} would be deleted permanently", hint="pass `yes` to confirm")
 
     if not can_be_asked():
         conduct(refuse, manner)
-    require_a_yes(f"Delete the disks, seeds, host keys and snapshots of {cluster!r} for good?")
+    require_a_yes(f"Delete the disks, seeds, host keys and snapshots of {cluster!r} permanently?")
 
 
 def _say_what_next(status: "ClusterStatus") -> None:

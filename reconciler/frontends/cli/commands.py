@@ -1,4 +1,4 @@
-"""How commands are declared, and how their usage is written under every version of Typer."""
+"""How commands are declared, so that their usage looks the same under every version of Typer."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help has each argument as its metavar is written, without Typer's own brackets and types."""
+    """A command whose help shows arguments exactly as their metavars, without Typer's brackets and types."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words after the command's name."""
@@ -40,10 +40,10 @@ _REQUIRED = re.compile(r" *\[required\]$")
 
 
 class Commands(typer.Typer):
-    """A group of commands, each a `PlainCommand` unless it says otherwise."""
+    """A group of commands, each a `PlainCommand` by default."""
 
     def command(
         self, name: str | None = None, *, cls: type[TyperCommand] | None = PlainCommand, **options: Any
     ) -> Callable[[F], F]:
-        """As `Typer.command`."""
+        """Like `Typer.command`."""
         return super().command(name, cls=cls, **options)

@@ -1,4 +1,4 @@
-"""Names for shell completion. What cannot be read completes to nothing: a shell has no place for errors."""
+"""Names for shell completion. On any error there are no completions: a shell has no place to show one."""
 
 # ruff: noqa: PLC0415  imports wait until a shell asks
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def complete_cluster(incomplete: str) -> list[str]:
-    """The clusters whose names begin so."""
+    """The clusters whose names start with the typed text."""
     return _beginning(incomplete, lambda runtime: runtime.store.names())
 
 
 def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The nodes of the cluster on the command line whose names begin so."""
+    """The nodes of the cluster on the command line whose names start with the typed text."""
 
     async def nodes(runtime: "Runtime") -> list[str]:
         record = await runtime.store.get(_cluster(ctx))
@@ -30,18 +30,18 @@ def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_target(ctx: typer.Context, incomplete: str) -> list[str]:
-    """For the first of the words after a cluster, its nodes; the others are a command's."""
+    """The nodes, for the first word after a cluster; later words belong to the remote command."""
     return [] if ctx.params.get("words") else complete_node(ctx, incomplete)
 
 
 def complete_nodes(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Lists of nodes, `a,b`, with one more node that is not in them."""
+    """The typed list of nodes, `a,b`, extended by each node that is not in it."""
     before, comma, last = incomplete.rpartition(",")
     return [before + comma + node for node in complete_node(ctx, last) if node not in before.split(",")]
 
 
 def complete_condition(incomplete: str) -> list[str]:
-    """What can be waited for."""
+    """The conditions that `wait` accepts."""
     from reconciler.model.status import ConditionType
     from reconciler.usecases.waiting_for import DELETE
 
@@ -49,7 +49,7 @@ def complete_condition(incomplete: str) -> list[str]:
 
 
 def complete_snapshot(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The snapshots of the cluster on the command line whose names begin so, by the topology's names for them too."""
+    """The cluster's snapshots whose names, or names in the topology, start with the typed text."""
 
     async def snapshots(runtime: "Runtime") -> list[str]:
         record = await runtime.store.get(_cluster(ctx))
@@ -59,7 +59,7 @@ def complete_snapshot(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The faults of the cluster on the command line whose handles begin so, by the topology's names for them too."""
+    """The cluster's faults whose handles, or names in the topology, start with the typed text."""
 
     async def faults(runtime: "Runtime") -> list[str]:
         record = await runtime.store.get(_cluster(ctx))
@@ -71,7 +71,7 @@ def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_artifact(incomplete: str) -> list[str]:
-    """The registered artifacts whose ids begin so."""
+    """The registered artifacts whose IDs start with the typed text."""
 
     async def artifacts(runtime: "Runtime") -> list[str]:
         from reconciler.usecases.artifacts import Artifacts
@@ -82,7 +82,7 @@ def complete_artifact(incomplete: str) -> list[str]:
 
 
 def complete_topology(incomplete: str) -> list[str]:
-    """The topologies in topology_dir whose names begin so; files are the shell's own to complete."""
+    """The topologies in topology_dir whose names start with the typed text; the shell itself completes files."""
 
     from reconciler.desired.find import topology_names
 
@@ -93,7 +93,7 @@ def complete_topology(incomplete: str) -> list[str]:
 
 
 def _cluster(ctx: typer.Context) -> str:
-    """The first argument; beside an option whose value is being typed, Click takes none for an argument."""
+    """The first argument; found by hand, as Click parses no arguments while an option's value is being typed."""
     return ctx.params.get("cluster") or next(iter(ctx.args), "")
 
 

@@ -1,4 +1,4 @@
-"""Asking a person before something is lost."""
+"""Asks for confirmation before data is lost."""
 
 import sys
 
@@ -9,12 +9,12 @@ from reconciler.frontends.cli.session import FAILURE
 
 
 def can_be_asked() -> bool:
-    """Whether somebody sits at a terminal."""
+    """Whether a person can answer at a terminal."""
     return sys.stdin.isatty()
 
 
 def require_a_yes(question: str) -> None:
-    """Ask; end the command, which has changed nothing, unless the answer is yes."""
+    """Ask, and exit without having changed anything unless the answer is yes."""
     if not typer.confirm(question, err=True):
         narrate("nothing was changed")
         raise typer.Exit(FAILURE)

@@ -1,4 +1,4 @@
-"""The command that says whether this host can run clusters."""
+"""The command that checks whether this host can run clusters."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -26,13 +26,13 @@ _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 @prints
 def doctor(
     fix: Annotated[
-        bool, typer.Option("--fix", help="First put right what is safe to: directories, rights, daemons, the SSH key.")
+        bool,
+        typer.Option("--fix", help="First fix what is safe to fix: directories, permissions, daemons, the SSH key."),
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Examination":
-    """Check what clusters need of this host, with the remedy for everything that is missing.
-
-    Exits 1 when something keeps clusters from running; what only costs speed or a feature is a warning.
+    """Check whether this host can run clusters, and print the remedy for everything that is missing. Exits 1 when
+    clusters cannot run. What only costs speed or a feature is a warning.
     """
 
     async def work(use: CommandUseCases) -> "Examination":
@@ -45,7 +45,7 @@ def doctor(
 
 
 def examination_lines(examination: "Examination") -> Iterator[tuple[str, str | None]]:
-    """The lines that people read, each with its colour."""
+    """The lines of the report, each with its colour."""
     for repair in examination.repairs:
         yield f"{'fixed' if repair.done else 'not fixed'}: {repair.name}: {repair.message}", None
     for check in examination.checks:
@@ -59,7 +59,7 @@ def _verdict(examination: "Examination") -> str:
     if not (examination.failures or examination.fixable):
         return "this host is ready"
     fails = f"{examination.failures} of {len(examination.checks)} checks failed" if examination.failures else "ready"
-    return f"{fails}; `vmcluster doctor --fix` mends {examination.fixable}" if examination.fixable else fails
+    return f"{fails}; `vmcluster doctor --fix` fixes {examination.fixable}" if examination.fixable else fails
 
 
 def _show(examination: "Examination") -> None:

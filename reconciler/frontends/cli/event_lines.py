@@ -1,4 +1,4 @@
-"""Events as people read them, and one at a time as programs do."""
+"""Prints events: a table for people, one document per event for programs."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from reconciler.usecases.events import ClusterEvent
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """An event as it was last seen, how often it was, and when first."""
+    """The latest of several equal events, their number, and when the first one happened."""
 
     event: ClusterEvent
     count: int
@@ -24,31 +24,31 @@ class Repeated:
 
     @property
     def message(self) -> str:
-        """Its words, with a count where it came again, as kubectl has it."""
+        """Its message, with a count if it was repeated, as kubectl prints it."""
         again = f" (x{self.count} over {_span((self.event.at - self.since).total_seconds())})" if self.count > 1 else ""
         return f"{self.event.message}{again}"
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Events folded: what came again under one generation is one line, where it was last seen."""
+    """Counts equal events of one generation, so that they become one line."""
 
     _seen: dict[tuple[object, ...], Repeated] = field(default_factory=dict)
 
     def add(self, event: ClusterEvent) -> Repeated:
-        """The event, counted."""
+        """Count the event, and return its line."""
         key = (event.cluster_name, event.generation, event.kind, event.node, event.subject, event.said, event.cause)
         before = self._seen.pop(key, None)
         self._seen[key] = Repeated(event, before.count + 1 if before else 1, before.since if before else event.at)
         return self._seen[key]
 
     def all(self) -> Sequence[Repeated]:
-        """By the time at which each was last seen."""
+        """All lines, ordered by when each event was last seen."""
         return list(self._seen.values())
 
 
 def show_events(events: Sequence[ClusterEvent]) -> None:
-    """Many events as a table, oldest first, those that came again as one."""
+    """A table of events, oldest first, with repeated events as one line."""
     repeats = Repeats()
     for event in events:
         repeats.add(event)
@@ -56,7 +56,7 @@ def show_events(events: Sequence[ClusterEvent]) -> None:
 
 
 def event_line(event: ClusterEvent, output: OutputFormat, repeats: Repeats) -> None:
-    """One event on a line of its own with its count among `repeats`, or as a document of its own."""
+    """One event, as a line with its count among `repeats`, or as a document."""
     event = spelled(event)
     match output:
         case OutputFormat.JSON:
@@ -79,6 +79,6 @@ def _cells(repeated: Repeated) -> list[str]:
 
 
 def _span(seconds: float) -> str:
-    """A time to two figures or so: 40s, 12m, 3h, 5d."""
+    """A duration in its largest unit: 40s, 12m, 3h, 5d."""
     units = ((86_400, "d"), (3600, "h"), (60, "m"))
     return next((f"{seconds / size:.0f}{unit}" for size, unit in units if seconds >= 2 * size), f"{seconds:.0f}s")

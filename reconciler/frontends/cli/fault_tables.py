@@ -20,20 +20,20 @@ _SHOWN_APART = ("source_node", "target_node", "direction", "include_host", "appl
 
 
 def show_handle(handle: NetFaultHandle) -> None:
-    """A fault that was just made, in one line."""
+    """A fault that was just injected, in one line."""
     until = f", until {at(handle.expires_at)}" if handle.expires_at else ""
-    typer.echo(printable(f"{handle.handle_id} hits {', '.join(handle.affected_nodes)}{until}"))
+    typer.echo(printable(f"{handle.handle_id} affects {', '.join(handle.affected_nodes)}{until}"))
 
 
 def show_healed(healed: Healed) -> None:
-    """What was healed."""
+    """How many faults were healed."""
     typer.echo(f"{healed.healed} healed" if healed.healed else "nothing to heal")
 
 
 def show_faults(faults: Sequence[NetFaultInfo]) -> None:
-    """All wanted faults of a cluster, one line each."""
+    """All desired faults of a cluster, one line each."""
     if not faults:
-        typer.echo("no faults; `vmcluster fault partition` and `vmcluster fault impair` make some")
+        typer.echo("no faults; inject one with `vmcluster fault partition` or `vmcluster fault impair`")
         return
     print_columns(["FAULT", "NAME", "HITS", "DOES", "APPLIED", "UNTIL"], map(_fault_row, faults), _STYLES)
 
@@ -45,7 +45,7 @@ def show_explanation(explanation: LinkExplanation) -> None:
 
 
 def show_verification(verification: FaultVerification) -> None:
-    """Each directed pair, what was expected of it and what was measured."""
+    """Each directed pair of nodes: what was expected and what was measured."""
     print_columns(
         ["FROM", "TO", "VERDICT", "EXPECTED", "ARRIVED", "RTT", "BECAUSE"],
         map(_verdict_row, verification.links),
@@ -61,7 +61,7 @@ def explanation_lines(explanation: LinkExplanation) -> Iterator[str]:
     if explanation.added_rtt_ms:
         yield f"  round trips take {explanation.added_rtt_ms:g} ms longer"
     elif explanation.added_rtt_ms is None and not explanation.cut:
-        yield "  nothing comes back: the other way is cut"
+        yield "  no replies: the way back is cut"
 
 
 def _verdict_row(link: LinkVerdict) -> list[str]:

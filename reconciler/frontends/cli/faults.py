@@ -1,4 +1,4 @@
-"""The commands for network faults."""
+"""Commands for network faults."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from reconciler.usecases.faults import Healed
 
 app = Commands()
-fault = Commands(help="Break the network between nodes, exactly as asked, and heal it.", no_args_is_help=True)
+fault = Commands(help="Inject network faults between nodes, verify them and heal them.", no_args_is_help=True)
 app.add_typer(fault, name="fault")
 
-_STAYS_WANTED = "the fault stays wanted: `vmcluster fault list` has it, `vmcluster fault heal` takes it back"
-_AGAIN = "run it again, and it goes on"
+_STAYS_WANTED = "the fault stays requested: `vmcluster fault list` shows it, `vmcluster fault heal` removes it"
+_AGAIN = "run it again to continue"
 
 
 class ShapeChoice(StrEnum):
-    """The shapes of partitions; the values are those of the model's type, which would slow down every start."""
+    """The shapes of partitions; repeats the values of the model's type, whose import would slow down every start."""
 
     GROUPS = "groups"
     HALVES = "halves"
@@ -40,7 +40,7 @@ class ShapeChoice(StrEnum):
 
 
 class DirectionChoice(StrEnum):
-    """Whose packets are hit."""
+    """Which packets are affected."""
 
     BOTH = "both"
     TO = "to"
@@ -48,7 +48,7 @@ class DirectionChoice(StrEnum):
 
 
 class CutModeChoice(StrEnum):
-    """How a partition is made."""
+    """How a partition is implemented."""
 
     DROP = "drop"
     LINK_DOWN = "link-down"
@@ -73,7 +73,11 @@ Handle = Annotated[
 ]
 Duration = Annotated[
     float | None,
-    typer.Option("--duration", metavar="SECONDS", help="Heal then, even when nobody watches; left out: never."),
+    typer.Option(
+        "--duration",
+        metavar="SECONDS",
+        help="Heal the fault after this time, even if `watch` is not running. Default: never.",
+    ),
 ]
 While = Annotated[str | None, typer.Option("--while", metavar="COMMAND...", help=HELD_COMMAND_HELP)]
 
@@ -86,14 +90,14 @@ def partition(
         list[str] | None,
         typer.Argument(
             metavar="[GROUP]...",
-            help="Groups of nodes, each with commas between its nodes, that shall not hear each other: a,b c,d",
+            help="Groups of nodes to cut off from each other, each a comma-separated list: a,b c,d",
             autocompletion=complete_node,
         ),
     ] = None,
     shape: Annotated[
         ShapeChoice,
         typer.Option(
-            "--shape", help="Laid over all nodes, in place of named groups; bridge takes two.", show_default=False
+            "--shape", help="How to group all nodes without naming groups; bridge takes two.", show_default=False
         ),
     ] = ShapeChoice.GROUPS,
     node: Annotated[
@@ -101,28 +105,35 @@ def partition(
         typer.Option(
             "--node",
             metavar="NODE",
-            help="The node of the shapes one and bridge; left out: the first and the middle one, or by --seed.",
+            help="The single node of the shapes one and bridge. Default: the first and the middle, or by --seed.",
             callback=valid_text,
         ),
     ] = None,
     drop: Annotated[
         list[str] | None,
-        typer.Option("--drop", metavar="TO=FROM,FROM", help="For shape grudge: whom a node does not hear any more."),
+        typer.Option(
+            "--drop", metavar="TO=FROM,FROM", help="For the shape grudge: nodes FROM no longer reach node TO."
+        ),
     ] = None,
     direction: Annotated[
-        DirectionChoice, typer.Option("--direction", help="Of two sides: `to` cuts what the first sends to the second.")
+        DirectionChoice,
+        typer.Option("--direction", help="With two groups, `to` cuts only what the first sends to the second."),
     ] = DirectionChoice.BOTH,
     mode: Annotated[
-        CutModeChoice, typer.Option("--mode", help="link-down pulls cables: the nodes notice, and SSH to them ends.")
+        CutModeChoice,
+        typer.Option(
+            "--mode", help="drop discards packets; link-down unplugs cables: the nodes notice, and SSH to them ends."
+        ),
     ] = CutModeChoice.DROP,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="NUMBER", help="Shuffle the nodes before a shape is laid over them.")
+        int | None,
+        typer.Option("--seed", metavar="NUMBER", help="Shuffle the nodes with this seed before the groups are built."),
     ] = None,
     duration: Duration = None,
     held: While = None,
     output: Output = OutputFormat.TABLE,
 ) -> "NetFaultHandle":
-    """Let nothing pass between groups of nodes: IPv4, IPv6, ARP, broadcast, established connections."""
+    """Cut the network between groups of nodes: IPv4, IPv6, ARP, broadcast, established connections."""
     from reconciler.frontends.cli.fault_tables import show_handle
 
     sides = tuple(map(names_in, groups or ()))
@@ -151,35 +162,35 @@ def impair(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TARGET]...", help="Nodes that receive; left out: all others.", autocompletion=complete_node
+            metavar="[TARGET]...", help="Nodes that receive. Default: all others.", autocompletion=complete_node
         ),
     ] = None,
-    delay: Annotated[float, typer.Option("--delay", metavar="MS", help="Added to each packet's way.")] = 0.0,
-    jitter: Annotated[float, typer.Option("--jitter", metavar="MS", help="By how much the delay varies.")] = 0.0,
+    delay: Annotated[float, typer.Option("--delay", metavar="MS", help="Delay added to each packet.")] = 0.0,
+    jitter: Annotated[float, typer.Option("--jitter", metavar="MS", help="Variation of the delay.")] = 0.0,
     distribution: Annotated[
-        DistributionChoice, typer.Option("--distribution", help="How the delay varies within its jitter.")
+        DistributionChoice, typer.Option("--distribution", help="Distribution of the delay within its jitter.")
     ] = DistributionChoice.UNIFORM,
     delay_correlation: Annotated[float, typer.Option("--delay-correlation", metavar="PCT")] = 0.0,
-    loss: Annotated[float, typer.Option("--loss", metavar="PCT", help="Packets that never arrive.")] = 0.0,
+    loss: Annotated[float, typer.Option("--loss", metavar="PCT", help="Packets that are lost.")] = 0.0,
     loss_correlation: Annotated[float, typer.Option("--loss-correlation", metavar="PCT")] = 0.0,
-    duplicate: Annotated[float, typer.Option("--duplicate", metavar="PCT", help="Packets that arrive twice.")] = 0.0,
+    duplicate: Annotated[float, typer.Option("--duplicate", metavar="PCT", help="Packets sent twice.")] = 0.0,
     corrupt: Annotated[float, typer.Option("--corrupt", metavar="PCT", help="Packets with a bit flipped.")] = 0.0,
     reorder: Annotated[float, typer.Option("--reorder", metavar="PCT", help="Packets that overtake delayed ones.")] = 0,
     reorder_correlation: Annotated[float, typer.Option("--reorder-correlation", metavar="PCT")] = 0.0,
-    reorder_gap: Annotated[int, typer.Option("--reorder-gap", metavar="N", help="Only each N-th may overtake.")] = 0,
-    rate: Annotated[int, typer.Option("--rate", metavar="KBIT", help="Thousands of bits that pass per second.")] = 0,
-    limit: Annotated[int, typer.Option("--limit", metavar="PACKETS", help="Packets that may wait.")] = 0,
+    reorder_gap: Annotated[int, typer.Option("--reorder-gap", metavar="N", help="Only every N-th may overtake.")] = 0,
+    rate: Annotated[int, typer.Option("--rate", metavar="KBIT", help="Bandwidth limit in kbit/s.")] = 0,
+    limit: Annotated[int, typer.Option("--limit", metavar="PACKETS", help="Length of the queue in packets.")] = 0,
     direction: Annotated[
-        DirectionChoice, typer.Option("--direction", help="`to` hits what SOURCE sends, `from` what is sent to it.")
+        DirectionChoice, typer.Option("--direction", help="`to` affects what SOURCE sends, `from` what is sent to it.")
     ] = DirectionChoice.TO,
     include_host: Annotated[
-        bool, typer.Option("--include-host", help="Traffic with the host too, SSH with it.")
+        bool, typer.Option("--include-host", help="Also impair traffic with the host, SSH included.")
     ] = False,
     duration: Duration = None,
     held: While = None,
     output: Output = OutputFormat.TABLE,
 ) -> "NetFaultHandle":
-    """Delay, lose, change or slow down what one node sends to others, and only that. Zero is "not asked for"."""
+    """Delay, drop, corrupt or slow down what one node sends to others, and nothing else. 0 means not impaired."""
     from reconciler.frontends.cli.fault_tables import show_handle
 
     async def inject(use: CommandUseCases) -> "NetFaultHandle":
@@ -219,11 +230,11 @@ def heal(
     everything: Annotated[bool, typer.Option("--all", help="Heal all faults of the cluster.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Healed":
-    """Heal faults. One that is gone already is a success."""
+    """Heal faults. Healing a fault that is already gone succeeds."""
     from reconciler.frontends.cli.fault_tables import show_healed
 
     if everything is bool(handles):
-        raise typer.BadParameter("say either which faults, or --all")
+        raise typer.BadParameter("name the faults to heal, or pass --all")
 
     async def work(use: CommandUseCases) -> "Healed":
         return await use.faults.heal_many(cluster, None if everything else handles, progress=use.progress)
@@ -234,7 +245,7 @@ def heal(
 @fault.command("list")
 @prints
 def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[NetFaultInfo]":
-    """List the faults that are wanted now, and whether they are applied."""
+    """List the desired faults, and whether they are applied."""
     from reconciler.frontends.cli.fault_tables import show_faults
 
     async def work(use: CommandUseCases) -> "list[NetFaultInfo]":
@@ -251,7 +262,7 @@ def explain(
     receiver: Annotated[str, typer.Argument(metavar="TO", help="A node, or @host.", autocompletion=complete_node)],
     output: Output = OutputFormat.TABLE,
 ) -> "LinkExplanation":
-    """Say what packets from one node to another meet, and because of which faults."""
+    """Explain what happens to packets from one node to another, and because of which faults."""
     from reconciler.frontends.cli.fault_tables import show_explanation
 
     async def work(use: CommandUseCases) -> "LinkExplanation":
@@ -266,17 +277,18 @@ def verify(
     cluster: Cluster,
     nodes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NODE]...", help="Between these; left out: all.", autocompletion=complete_node),
+        typer.Argument(
+            metavar="[NODE]...", help="Measure between these nodes. Default: all.", autocompletion=complete_node
+        ),
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option("--count", metavar="N", min=1, max=10_000, help="Packets per link; left out: as many as needed."),
+        typer.Option("--count", metavar="N", min=1, max=10_000, help="Packets per link. Default: as many as needed."),
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "FaultVerification":
-    """Measure between guests whether the faults do what they should: who hears whom, how late, how much is lost.
-
-    Every node sends to all others at once. Exits 1 where a link contradicts the faults.
+    """Measure between the guests whether the faults have their effect: reachability, delay and loss. All nodes send to
+    all others at the same time. Exits 1 when a link contradicts the faults.
     """
     from reconciler.frontends.cli.fault_tables import show_verification
 
@@ -290,12 +302,12 @@ def verify(
 
 
 def names_in(group: str) -> tuple[str, ...]:
-    """The names in `a,b`; an empty word is an empty group, which is refused where the fault is made."""
+    """The names in `a,b`; an empty word is an empty group, which injecting the fault refuses."""
     return tuple(name for name in group.split(",") if name)
 
 
 def parse_drops(drops: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """`TO=FROM,FROM` words: a node, and whom it does not hear any more."""
+    """`TO=FROM,FROM` words as a mapping: a node, and the nodes whose packets no longer reach it."""
     seen: set[str] = set()
     for drop in drops:
         receiver, equals, senders = drop.partition("=")

@@ -1,4 +1,4 @@
-"""The commands that copy files to and from nodes, and show their consoles."""
+"""Commands that copy files to and from nodes, and show consoles."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 app = Commands()
 
 Timeout = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", callback=more_than_zero, help="For the whole copy, per node.")
+    float,
+    typer.Option(
+        "--timeout", metavar="SECONDS", callback=more_than_zero, help="Time limit for the whole copy, per node."
+    ),
 ]
 
 
@@ -30,16 +33,16 @@ Timeout = Annotated[
 @prints
 def push(
     cluster: Cluster,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or directory here.")],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="Where exactly it goes on the nodes.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or directory on this host.")],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="Its exact path on the nodes.")],
     nodes: Nodes = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a directory that is there, with all that is in it.")
+        bool, typer.Option("--replace", help="Replace an existing directory and everything in it.")
     ] = False,
     timeout: Timeout = 600.0,
     output: Output = OutputFormat.TABLE,
 ) -> "TransferResult":
-    """Copy a file or directory to nodes, with modes and times. It appears there whole or not at all."""
+    """Copy a file or directory to nodes, with modes and times. It appears complete or not at all."""
 
     async def work(use: CommandUseCases) -> "TransferResult":
         return await use.transfers.push(
@@ -61,12 +64,12 @@ def pull(
     cluster: Cluster,
     node: Node,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or directory on the node.")],
-    destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="Where exactly it goes here.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a file that is here.")] = False,
+    destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="Its exact path on this host.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing file.")] = False,
     timeout: Timeout = 600.0,
     output: Output = OutputFormat.TABLE,
 ) -> "TransferResult":
-    """Copy a file or directory from a node, with modes and times. A directory that is here is never replaced."""
+    """Copy a file or directory from a node, with modes and times. An existing directory is never replaced."""
 
     async def work(use: CommandUseCases) -> "TransferResult":
         return await use.transfers.pull(
@@ -76,12 +79,14 @@ def pull(
     return present(work, Manner(output=output), _show_transfer)
 
 
-_WHY_ENDED = "its machine ended, or somebody else took the line; see `vmcluster status`"
+_WHY_ENDED = "the machine stopped, or another user took over the console; see `vmcluster status`"
 _BY_SIGNAL = 128
-"""What a shell adds to a signal for the exit code of what it ended."""
+"""A shell's exit code for a process killed by a signal is this plus the signal's number."""
 
-Tail = Annotated[int, typer.Option("--tail", "-n", metavar="LINES", min=1, help="How many lines of the end.")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")]
+Tail = Annotated[
+    int, typer.Option("--tail", "-n", metavar="LINES", min=1, help="How many lines to show, counted from the end.")
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines until interrupted.")]
 
 
 @app.command()
@@ -94,18 +99,19 @@ def console(
     since: SinceMarker = None,
     follow: Follow = False,
     attach: Annotated[
-        bool, typer.Option("--attach", "-a", help="Type on the serial line and see what it shows; Ctrl-] leaves it.")
+        bool, typer.Option("--attach", "-a", help="Attach the terminal to the serial console; Ctrl-] detaches.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --attach: throw somebody else off the line.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --attach: disconnect another user of the console.")
+    ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ConsoleResult":
-    """Show a node's serial console, also of a dead node or one that is off; with --attach, type on it.
-
-    What answers is what the guest runs on ttyS0: most images a login, which needs a password. `user_data` sets one:
-    `chpasswd: {expire: false, users: [{name: root, password: …, type: text}]}`.
+    """Show a node's serial console, even if the node is dead or off; with --attach, type on it. Most images run a login
+    on ttyS0, which needs a password. `user_data` can set one: `chpasswd: {expire: false, users: [{name: root, password:
+    …, type: text}]}`.
     """
     if force and not attach:
-        raise typer.BadParameter("is for --attach", param_hint="--force")
+        raise typer.BadParameter("needs --attach", param_hint="--force")
     if attach:
         _require_alone(ctx)
         _attach(cluster, node, force=force)
@@ -122,25 +128,25 @@ def logs(
     follow: Follow = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ConsoleResult":
-    """Show what a node's serial console has shown, as `console` does."""
+    """Show the log of a node's serial console; the same as `console`."""
     return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
 
 def _require_alone(ctx: typer.Context) -> None:
-    """Refuse what is for a log where there is none: `--attach` shows what comes, as it comes."""
+    """Refuse options that apply to the console's log: `--attach` only shows what is printed from now on."""
     for name in ("tail", "since", "follow", "output"):
         source = ctx.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter("does not go with --attach", param_hint=f"--{name}")
+            raise typer.BadParameter("cannot be used with --attach", param_hint=f"--{name}")
 
 
 def _attach(cluster: str, node: str, *, force: bool) -> NoReturn:
-    """Hand the terminal to the serial line, and take it back."""
+    """Connect the terminal to the serial console, and restore it afterwards."""
     from reconciler.frontends.cli.terminal import Keyboard, is_terminal, show_bytes
 
     if not is_terminal():
         raise typer.BadParameter(
-            "needs a terminal; `vmcluster logs` shows what the console has shown, and `vmcluster exec` runs a command",
+            "needs a terminal; `vmcluster logs` shows the console's log, and `vmcluster exec` runs a command",
             param_hint="--attach",
         )
 
@@ -149,14 +155,18 @@ def _attach(cluster: str, node: str, *, force: bool) -> NoReturn:
         with ExitStack() as terminal:
 
             def attached() -> None:
-                narrate(f"attached to the serial line of {node}; Ctrl-] leaves it")
+                narrate(f"attached to the serial console of {node}; Ctrl-] detaches")
                 terminal.enter_context(keyboard.taken())
 
             left = await use.consoles.attach(
                 cluster, node, keyboard.typed(), show_bytes, force=force, on_attached=attached
             )
         narrate("")
-        narrate(f"left the serial line of {node}" if left else f"the serial line of {node} has ended: {_WHY_ENDED}")
+        narrate(
+            f"detached from the serial console of {node}"
+            if left
+            else f"the serial console of {node} was closed: {_WHY_ENDED}"
+        )
         if keyboard.signalled:
             return _BY_SIGNAL + keyboard.signalled
         return 0 if left else FAILURE
@@ -168,7 +178,7 @@ def _show_log(
     cluster: str, node: str, *, tail: int, since: str | None, follow: bool, output: OutputFormat
 ) -> "ConsoleResult":
     if follow and output is not OutputFormat.TABLE:
-        raise typer.BadParameter(f"prints lines as they come, which are no {output.value}", param_hint="--follow")
+        raise typer.BadParameter(f"prints plain lines, not {output.value}", param_hint="--follow")
 
     async def show(use: CommandUseCases) -> "ConsoleResult":
         return await use.consoles.show(cluster, node, tail=tail, since_marker=since)
@@ -204,4 +214,4 @@ def _show_transfer(result: "TransferResult") -> None:
     )
     for name, of in result.per_node.items():
         for skipped in of.left_out:
-            narrate(f"{name}: left out: {skipped}")
+            narrate(f"{name}: skipped: {skipped}")

@@ -1,4 +1,4 @@
-"""A fault for the life of a command: injected before it, healed after it, however it ends."""
+"""A fault for as long as a command runs: injected before it, healed after it, however it ends."""
 
 import os
 import shlex
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from reconciler.model.faults import NetFaultHandle
 
 HELD_COMMAND_HELP = (
-    "Hold the fault while this command runs, and heal it when the command has ended, on Ctrl-C and SIGTERM too. "
-    "Everything that follows is the command; the exit code is its own."
+    "Keep the fault while this command runs, and heal it when the command ends, also on Ctrl-C and SIGTERM. All "
+    "remaining words are the command. Exits with its exit code."
 )
 
 _OPTION = "--while"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_NOT_FOUND = 127  # as every shell
+_NOT_FOUND = 127  # as in every shell
 _NOT_RUN = 126
 _SIGNALLED = 128
 
 
 class HoldingCommand(PlainCommand):
-    """A command whose `--while` takes all words that follow it, as env(1) and timeout(1) do."""
+    """A command whose `--while` takes all remaining words, as env(1) and timeout(1) do."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if _OPTION in args:
@@ -39,13 +39,13 @@ class HoldingCommand(PlainCommand):
             words = args[place + 1 :]
             words = words[1:] if words[:1] == ["--"] else words
             if not words:
-                raise typer.BadParameter("say which command", param_hint=_OPTION)
+                raise typer.BadParameter("name the command to run", param_hint=_OPTION)
             args = [*args[:place], _OPTION, shlex.join(words)]
         return super().parse_args(ctx, args)
 
 
 def words_of(held: str) -> list[str]:
-    """The command's words; one word with blanks in it is a command line, of which no shell makes anything else."""
+    """The command's words; a single word with spaces is split like a command line, without running a shell."""
     words = shlex.split(held)
     try:
         return shlex.split(words[0]) if len(words) == 1 else words
@@ -58,8 +58,8 @@ def hold(
 ) -> int:
     """Run a command under a fault, and return its exit code; 128 + N where signal N ended it.
 
-    The fault is healed whatever happens to the command, and to this process: where that is killed, a process of its
-    own that was left behind sees it go and heals.
+    The fault is healed whatever happens to the command or to this process: if this process is killed, a separate
+    process notices and heals.
     """
 
     async def begin(use: CommandUseCases) -> "tuple[NetFaultHandle, int]":
@@ -68,7 +68,7 @@ def hold(
 
     with _deferred() as received:
         fault, lifeline = conduct(begin, manner)
-        narrate(f"{fault.handle_id} holds for: {shlex.join(words)}")
+        narrate(f"{fault.handle_id} is active while this runs: {shlex.join(words)}")
         try:
             code = _run(words, received)
         finally:
@@ -79,7 +79,7 @@ def hold(
 
 
 def _run(words: Sequence[str], received: list[int]) -> int:
-    """Run a command in the foreground; signals that were sent to this process alone are passed on to it."""
+    """Run a command in the foreground, and forward signals that only this process received."""
     awaited = {*_ENDING, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     try:
@@ -101,14 +101,15 @@ def _wait(process: int, awaited: set[signal.Signals]) -> int:
         if ended:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else _SIGNALLED - code
-        # The terminal's own (si_code > 0, sigaction(2)) have reached the command, which shares our process group.
+        # Signals from the terminal (si_code > 0, sigaction(2)) have reached the command too: it is in our process
+        # group.
         if came.si_signo != signal.SIGCHLD and came.si_code <= 0:
             os.kill(process, came.si_signo)
 
 
 @contextmanager
 def _deferred() -> Iterator[list[int]]:
-    """Remember signals that would end this process instead of ending, so that what was begun is cleaned up."""
+    """Record signals instead of being killed by them, so that the fault is healed."""
     received: list[int] = []
 
     def remember(number: int, _frame: "FrameType | None") -> None:

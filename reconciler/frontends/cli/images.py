@@ -1,4 +1,4 @@
-"""The commands for guest images."""
+"""Commands for guest images."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from reconciler.usecases.images import BuiltImage
 
 app = Commands()
-image = Commands(help="Make guest images.", no_args_is_help=True)
+image = Commands(help="Build guest images.", no_args_is_help=True)
 app.add_typer(image, name="image")
 
 
 def name_of_a_file(path: str | None) -> str | None:
-    """A path that can be a file's."""
+    """A path with a file name."""
     if path is not None and (not path or path.endswith(("/", "/.", "/.."))):
-        raise typer.BadParameter(f"{printable(path)!r} names no file: say {printable(path)}base.qcow2, for example")
+        raise typer.BadParameter(f"{printable(path)!r} is not a file name: try {printable(path)}base.qcow2")
     return valid_text(path)
 
 
@@ -35,19 +35,20 @@ def build(
         str | None,
         typer.Argument(
             metavar="[PATH]",
-            help="The file that the image shall be; left out: /var/lib/vmcluster/images/base.qcow2.",
+            help="Where to write the image. Default: /var/lib/vmcluster/images/base.qcow2.",
             callback=name_of_a_file,
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Make it again from the archive's present packages, whatever is there.")
+        bool, typer.Option("--force", help="Rebuild it from the archive's current packages, even if it is up to date.")
     ] = False,
     cache_dir: Annotated[
-        Path | None, typer.Option("--cache-dir", metavar="DIR", help="Where packages and stages are kept.")
+        Path | None,
+        typer.Option("--cache-dir", metavar="DIR", help="Directory for downloaded packages and finished stages."),
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "BuiltImage":
-    """Make a small Debian guest image, its kernel and initrd beside it. Does nothing where it is there and current."""
+    """Build a small Debian guest image, with its kernel and initrd next to it. Does nothing if it is up to date."""
 
     target = Path(path).absolute() if path else None
 
@@ -58,12 +59,12 @@ def build(
             target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
         )
 
-    manner = Manner(output=output, when_interrupted="run it again, and it goes on with the stages that are done")
+    manner = Manner(output=output, when_interrupted="run it again to continue after the stages that are done")
     return present(work, manner, _show)
 
 
 def _show(built: "BuiltImage") -> None:
-    state = "is up to date" if built.reused else "was made"
+    state = "is up to date" if built.reused else "was built"
     typer.echo(f"{built.disk} {state}: {built.size_bytes / 1024**2:.0f} MiB, Linux {built.kernel_version}")
     typer.echo(f"kernel  {built.kernel}")
     typer.echo(f"initrd  {built.initrd}")

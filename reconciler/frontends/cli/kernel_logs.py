@@ -1,4 +1,4 @@
-"""The commands for what nodes' kernels said."""
+"""Commands for the nodes' kernel logs."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from reconciler.model.kernel_log import DmesgResult
 
 app = Commands()
-dmesg = Commands(help="What the nodes' kernels said.", no_args_is_help=True)
+dmesg = Commands(help="Mark, collect and follow the nodes' kernel logs.", no_args_is_help=True)
 app.add_typer(dmesg, name="dmesg")
 
 
 class Level(StrEnum):
-    """What is shown, and worse."""
+    """The lowest severity that is shown."""
 
     ALL = "all"
     WARN = "warn+"
@@ -34,12 +34,13 @@ Nodes = Annotated[
     typer.Option(
         "--nodes",
         metavar="A,B",
-        help="Only these nodes; left out: all of the cluster's.",
+        help="Only these nodes. Default: all.",
         autocompletion=complete_nodes,
     ),
 ]
 SinceMarker = Annotated[
-    str | None, typer.Option("--since", metavar="MARKER", help="Only what came after this marker of `dmesg mark`.")
+    str | None,
+    typer.Option("--since", metavar="MARKER", help="Only lines after this marker, which `dmesg mark` printed."),
 ]
 
 
@@ -61,7 +62,7 @@ def collect(
     nodes: Nodes = None,
     since: SinceMarker = None,
     level: Annotated[
-        Level, typer.Option("--level", help="Lines of this level and worse; events are always shown whole.")
+        Level, typer.Option("--level", help="Lines of this severity and above; events are always shown in full.")
     ] = Level.ALL,
     timeout: Annotated[
         float,
@@ -69,12 +70,12 @@ def collect(
             "--timeout",
             metavar="SECONDS",
             callback=more_than_zero,
-            help="For SSH, before a node's console is read instead.",
+            help="How long to wait for SSH before reading the node's console instead.",
         ),
     ] = 15.0,
     output: Output = OutputFormat.TABLE,
 ) -> "dict[str, DmesgResult]":
-    """Show what the nodes' kernels said, from their consoles where SSH is dead, and what was bad about it."""
+    """Show the nodes' kernel logs and the problems found in them; from the console if SSH does not answer."""
     from reconciler.frontends.cli.log_tables import show_collected
 
     async def work(use: CommandUseCases) -> "dict[str, DmesgResult]":
@@ -87,7 +88,7 @@ def collect(
 
 @dmesg.command()
 def follow(cluster: Cluster, nodes: Nodes = None) -> None:
-    """Show what the nodes' kernels say from now on, also while they die, until interrupted."""
+    """Follow the nodes' kernel logs until interrupted, even while nodes crash."""
     from reconciler.frontends.cli.log_tables import show_followed
 
     async def work(use: CommandUseCases) -> None:
@@ -99,8 +100,8 @@ def follow(cluster: Cluster, nodes: Nodes = None) -> None:
 
 
 def node_names(nodes: str | None) -> list[str] | None:
-    """The words of a `--nodes` option. Raises the command line's own error for an empty one."""
+    """The names in a `--nodes` option. Raises a usage error if there are none."""
     names = [name for name in (nodes or "").split(",") if name]
     if nodes is not None and not names:
-        raise typer.BadParameter("names no node", param_hint="--nodes")
+        raise typer.BadParameter("does not name any node", param_hint="--nodes")
     return names or None

@@ -1,4 +1,4 @@
-"""Kernel logs as people read them: every line after its node, what is bad in colour, and a verdict at the end."""
+"""Prints kernel logs: each line with its node, problems in colour, and a verdict last."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ _LEVEL_COLORS = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "w
 
 
 def show_collected(results: Mapping[str, DmesgResult]) -> None:
-    """The lines of every node, then one row per node."""
+    """The lines of all nodes, then one row per node."""
     for node, result in results.items():
         for line in result.lines:
             _show_line(node, line)
@@ -35,7 +35,7 @@ def _show_line(node: str, line: DmesgLine) -> None:
 
 
 def show_followed(node: str, line: LogLine, source: LogSource) -> None:
-    """One line as it comes; those of the console are marked."""
+    """One line as it arrives; lines from a console are marked."""
     level = None if line.level is None else LEVELS[line.level]
     kind = kind_of(line.text) if line.kernel else None
     color = "red" if kind else _LEVEL_COLORS.get(level or "")

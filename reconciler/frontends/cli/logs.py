@@ -17,7 +17,7 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def configure_logs(options: LogOptions, configured: str | None = None) -> None:
-    """Log to standard error. `configured` is a level that the user's configuration names; `-v` goes beyond it.
+    """Log to standard error. `configured` is the level in the user's configuration; `-v` logs more.
 
     Where nobody asked for logs, what a command says anyway as it goes on is not said again.
     """
@@ -56,14 +56,14 @@ def _rendering(*, as_json: bool) -> list[Any]:
 
 
 def _in_commands(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """An error that is logged as the cause of something names what to call next."""
+    """Spell the calls that a logged error names as commands."""
     if isinstance(event.get("cause"), str):
         event["cause"] = in_commands(event["cause"])
     return event
 
 
 def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Log values come from guests and files too."""
+    """Escape values, which may come from guests and files."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = one_line(value)

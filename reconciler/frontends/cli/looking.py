@@ -1,4 +1,4 @@
-"""The commands that only look."""
+"""Commands that change nothing."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -30,14 +30,14 @@ def status(
         str | None,
         typer.Argument(
             metavar="[CLUSTER]",
-            help="Name of a cluster; left out: all clusters.",
+            help="Name of a cluster. Default: all clusters.",
             autocompletion=complete_cluster,
             callback=valid_text,
         ),
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus | list[ClusterSummary]":
-    """Show the nodes of a cluster as they are now: power, SSH, and what stands in the way."""
+    """Show the current state of a cluster's nodes: power, SSH, and what is wrong with them."""
     if cluster is None:
         return _present_list(output)
     from reconciler.frontends.cli.tables import show_status
@@ -48,7 +48,7 @@ def status(
 @app.command("list")
 @prints
 def list_clusters(output: Output = OutputFormat.TABLE) -> "list[ClusterSummary]":
-    """List all clusters, without asking any node."""
+    """List all clusters, without contacting any node."""
     return _present_list(output)
 
 
@@ -66,11 +66,11 @@ def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
 def handle(
     cluster: Cluster,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Answer for the nodes that run and answer, and say which do not.")
+        bool, typer.Option("--partial", help="Answer for the nodes that can be reached, and name the others.")
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterHandle":
-    """Print what it takes to log in to every node of a running cluster: commands, or all of it as data."""
+    """Print how to log in to each node of a running cluster, as commands or as data."""
     from reconciler.frontends.cli.tables import show_handle
 
     async def work(use: CommandUseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
@@ -86,7 +86,7 @@ def handle(
 @app.command()
 @prints
 def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Change]":
-    """List every change of what was wanted of a cluster: when, by whom, and what."""
+    """List the generations of a cluster: what changed, when, and who asked for it."""
     from reconciler.frontends.cli.tables import show_history
 
     async def work(use: CommandUseCases) -> "list[Change]":
@@ -103,13 +103,12 @@ def validate(
     topology: Topology,
     file_only: Annotated[
         bool,
-        typer.Option("--file-only", help="Check the file alone, and not the images, disks and keys that it names."),
+        typer.Option("--file-only", help="Check only the file, not the images, disks and keys that it names."),
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Validation":
-    """Check a topology file, and print all its problems with path and line; exits 1 where it has any.
-
-    Neither libvirt nor a record is needed: what other clusters and this host's networks say to it, `plan` tells.
+    """Check a topology file, and print all its problems with path and line. Exits 1 when there are any. Needs neither
+    libvirt nor a record; conflicts with other clusters and with this host's networks are found by `plan`.
     """
     manner = Manner(output=output)
     wanted = given(topology, manner)

@@ -1,4 +1,4 @@
-"""The commands that go into nodes."""
+"""Commands that run something in nodes."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from reconciler.model.results import ExecAllResult, ExecResult
 
 OWN_FAILURE = 255
-"""As ssh(1) does: the codes below it are the remote command's own."""
+"""The exit code for vmcluster's own errors, as in ssh(1): lower codes are the remote command's."""
 
 PASSES_CODES_ON = frozenset({"exec", "ssh"})
-"""The commands that do so."""
+"""The commands that exit with the remote command's code."""
 
 STDIN_LIMIT_BYTES = 64 * 1024 * 1024
-_WHOLE_BYTES = 1024**3  # of a stream that is not passed on as it comes
+_WHOLE_BYTES = 1024**3  # of output that is collected instead of streamed
 
 app = Commands()
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a command goes: one node, several, or (None) all of them."""
+    """Where a command runs: one node, several, or (None) all of them."""
 
     node: str | None
     nodes: tuple[str, ...] | None
@@ -51,35 +51,38 @@ def execute(
         list[str],
         typer.Argument(
             metavar="[NODE] [--] COMMAND...",
-            help="A node (unless --all or --nodes is given), then the command. One word is a shell command line as it "
-            "is; several words are quoted so that the node's shell sees the same words.",
+            help="A node (unless --all or --nodes is given), then the command. A single word is passed to the "
+            "node's shell as it is; several words are quoted, so that the shell sees the same words.",
             autocompletion=complete_target,
         ),
     ],
-    everywhere: Annotated[bool, typer.Option("--all", help="Run it on all nodes at once.")] = False,
+    everywhere: Annotated[bool, typer.Option("--all", help="Run it on all nodes in parallel.")] = False,
     nodes: Annotated[
         str | None,
-        typer.Option("--nodes", metavar="A,B", help="Run it on these nodes at once.", autocompletion=complete_nodes),
+        typer.Option(
+            "--nodes", metavar="A,B", help="Run it on these nodes in parallel.", autocompletion=complete_nodes
+        ),
     ] = None,
-    stdin: Annotated[
-        bool, typer.Option("--stdin", "-i", help="Pass standard input on, whole, to the command.")
-    ] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", "-i", help="Pass all of standard input to the command.")] = False,
     timeout: Annotated[
         float,
         typer.Option(
-            "--timeout", metavar="SECONDS", callback=more_than_zero, help="For the login and the command together."
+            "--timeout", metavar="SECONDS", callback=more_than_zero, help="Time limit for login and command together."
         ),
     ] = 30.0,
     env: Annotated[
-        list[str] | None, typer.Option("--env", "-e", metavar="NAME=VALUE", help="Set in the command's environment.")
+        list[str] | None,
+        typer.Option(
+            "--env", "-e", metavar="NAME=VALUE", help="Set a variable in the command's environment; can be repeated."
+        ),
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "ExecResult | ExecAllResult":
-    """Run a shell command in a node, or in many at once.
+    """Run a shell command on one node, or on many in parallel.
 
-    Standard output and standard error are the command's own, byte for byte as they come, and so is the exit code: 124
-    when its time was up, 255 when it could not be run or was asked for wrongly. On many nodes each line begins with
-    its node, the nodes that failed are named last, and the code is the highest one.
+    Standard output and standard error are passed on byte for byte as they arrive, and the exit code is the command's:
+    124 after a timeout, 255 when the command could not be run or the command line is wrong. On many nodes each line
+    starts with the node's name, the nodes that failed are named last, and the exit code is the highest one.
     """
     target, command = split_words(words, everywhere=everywhere, nodes=nodes)
     variables = parse_environment(env or ())
@@ -95,11 +98,11 @@ def ssh(
     cluster: Cluster,
     node: Node,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[[--] COMMAND...]", help="A command; left out: a login shell.")
+        list[str] | None, typer.Argument(metavar="[[--] COMMAND...]", help="A command to run. Default: a login shell.")
     ] = None,
-    terminal: Annotated[bool, typer.Option("--tty", "-t", help="Give the command a terminal.")] = False,
+    terminal: Annotated[bool, typer.Option("--tty", "-t", help="Allocate a terminal for the command.")] = False,
 ) -> None:
-    """Log in to a node with the system's ssh, its host key verified."""
+    """Log in to a node with the system's ssh client; its host key is verified."""
     remote = [command_line(words)] if words else []
 
     async def work(use: CommandUseCases) -> list[str]:
@@ -110,33 +113,35 @@ def ssh(
     arguments = conduct(work, Manner(failure_code=OWN_FAILURE))
     try:
         os.chdir("/")
-        os.execve(arguments[0], arguments, clean_environment())  # noqa: S606  an argument vector of ours
+        os.execve(arguments[0], arguments, clean_environment())  # noqa: S606  an argument vector built here
     except OSError as error:
         narrate(f"error: {arguments[0]} cannot be run: {error.strerror}")
         raise typer.Exit(OWN_FAILURE) from None
 
 
 def split_words(words: Sequence[str], *, everywhere: bool, nodes: str | None) -> tuple[Target, str]:
-    """Where to run what. Raises the command line's own error where a part is missing or said twice."""
+    """The target and the command. Raises a usage error when either is missing or given twice."""
     if everywhere and nodes is not None:
-        raise typer.BadParameter("say either --all or --nodes")
+        raise typer.BadParameter("use either --all or --nodes, not both")
     names = tuple(name for name in (nodes or "").split(",") if name)
     if nodes is not None and not names:
-        raise typer.BadParameter("names no node", param_hint="--nodes")
+        raise typer.BadParameter("does not name any node", param_hint="--nodes")
     if everywhere or names:
         return Target(None, names or None), command_line(words)
     if len(words) < 2:  # noqa: PLR2004  a node and a command
-        raise typer.BadParameter("say which node (or --all), then the command: vmcluster exec CLUSTER NODE -- COMMAND")
+        raise typer.BadParameter(
+            "name a node (or pass --all), then the command: vmcluster exec CLUSTER NODE -- COMMAND"
+        )
     return Target(words[0], None), command_line(words[1:])
 
 
 def command_line(words: Sequence[str]) -> str:
-    """One word is a shell command line; several are words that the remote shell shall see as they are."""
+    """A single word is a shell command line; several words are quoted, so that the remote shell sees the same words."""
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
 def parse_environment(assignments: Iterable[str]) -> dict[str, str]:
-    """`NAME=VALUE` words as a mapping; the node's side refuses names that are none."""
+    """`NAME=VALUE` words as a mapping; invalid names are refused later, when the command is run."""
     pairs = [assignment.partition("=") for assignment in assignments]
     for name, equals, _ in pairs:
         if not equals:
@@ -199,18 +204,19 @@ def _run_on_many(
 
 
 def standard_input() -> bytes:
-    """All of it; read before the event loop begins, where an interruption ends it at once."""
+    """All of standard input; read before the event loop starts, so that Ctrl-C still interrupts it."""
     data = sys.stdin.buffer.read(STDIN_LIMIT_BYTES + 1)
     if len(data) > STDIN_LIMIT_BYTES:
         raise typer.BadParameter(
-            f"is longer than {STDIN_LIMIT_BYTES} bytes; copy large files with rsync or scp, see `vmcluster handle`",
+            f"is longer than {STDIN_LIMIT_BYTES} bytes; copy large files with `vmcluster push`, or rsync or scp as "
+            "`vmcluster handle` says",
             param_hint="standard input",
         )
     return data
 
 
 def _pass_on_all(result: "ExecAllResult") -> None:
-    """Every line after its node's name."""
+    """Print each line with its node's name."""
     for node, each in result.results.items():
         _write(with_prefix(f"{node}: ", each.stdout), with_prefix(f"{node}: ", each.stderr))
         _remark(each, node)
@@ -226,27 +232,27 @@ def _cause(node: str, result: "ExecAllResult") -> str:
     if node in result.errors:
         return result.errors[node].code
     ended = result.results[node]
-    return "time was up" if ended.timed_out else f"exit {ended.exit_code}"
+    return "timed out" if ended.timed_out else f"exit {ended.exit_code}"
 
 
 def _write(out: str, err: str) -> None:
-    """Pass text on as bytes: what it does to a terminal is the command's business."""
+    """Print text unescaped: what it does to a terminal is the remote command's business."""
     for stream, text in ((sys.stdout, out), (sys.stderr, err)):
         stream.flush()
         write_bytes(stream, text.encode())
 
 
 def with_prefix(prefix: str, text: str) -> str:
-    """The text with a prefix on every line; the last line ends, also where the text's did not."""
+    """The text with a prefix on every line, and with a final line end."""
     return "".join(f"{prefix}{line}\n" for line in text.removesuffix("\n").split("\n")) if text else ""
 
 
 def _remark(result: "ExecResult", node: str) -> None:
     if result.timed_out:
-        left = ", but something that it started as a service still runs there" if result.left_running else ""
-        narrate(f"{node}: the time was up after {result.duration_s:.1f} s; the command was ended{left}")
+        left = ", but a service that it started is still running" if result.left_running else ""
+        narrate(f"{node}: timed out after {result.duration_s:.1f} s; the command was killed{left}")
     for stream, omitted in (("output", result.stdout_omitted_bytes), ("error output", result.stderr_omitted_bytes)):
         if omitted:
-            narrate(f"{node}: {omitted} bytes of the command's {stream} were left out")
+            narrate(f"{node}: {omitted} bytes of the command's {stream} were omitted")
     if result.stdout_replaced or result.stderr_replaced:
-        narrate(f"{node}: the command's output is no text; on one node alone it is passed on as it is")
+        narrate(f"{node}: the command's output is not valid UTF-8; run it on a single node to get it unchanged")

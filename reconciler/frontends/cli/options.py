@@ -1,4 +1,4 @@
-"""The arguments and options that several commands share."""
+"""Arguments and options that several commands share."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from reconciler.frontends.cli.text import printable
 
 
 class OutputFormat(StrEnum):
-    """How a result is printed: for people, or as the plain data that the tools answer with."""
+    """How a result is printed: as a table, or as the data that the MCP tools answer with."""
 
     TABLE = "table"
     JSON = "json"
@@ -23,14 +23,14 @@ class OutputFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """What the command line says of logs: how many `-v`, and whether each event is one line of JSON."""
+    """The options for logging: the number of `-v`, and whether each event is a line of JSON."""
 
     verbosity: int = 0
     as_json: bool = False
 
 
 def asked_format(words: Sequence[str]) -> OutputFormat:
-    """The format that a command line asks for, also one that cannot be read as a whole."""
+    """The output format that a command line asks for, even if the rest of it cannot be parsed."""
     own = words[: words.index("--")] if "--" in words else words
     asked = _ASKED_FORMAT.findall("\n".join(["", *own, ""]))
     return OutputFormat(asked[-1]) if asked else OutputFormat.TABLE
@@ -41,20 +41,20 @@ _QUIET = LogOptions()
 _ASKED_FORMAT = re.compile(r"(?<=\n)(?:--output[=\n]|-[a-zA-Z]*o=?\n?)(table|json|yaml)(?=\n)")
 
 log_options: ContextVar[LogOptions] = ContextVar("log_options", default=_QUIET)
-"""As given before the command's name."""
+"""The options given before the command's name."""
 
 
 def valid_text(value: str | None) -> str | None:
-    """A word of the command line that is text; bytes that are none reach Python as lone surrogates."""
+    """Refuse a word that is not UTF-8; Python turns such bytes into lone surrogates."""
     if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
         raise typer.BadParameter(f"{printable(value)} is not valid UTF-8")
     return value
 
 
 def more_than_zero(value: float) -> float:
-    """A time in which something can be done."""
+    """Refuse a time limit of zero or less."""
     if not value > 0:
-        raise typer.BadParameter(f"{value:g} is not more than 0")
+        raise typer.BadParameter(f"{value:g} is not greater than 0")
     return value
 
 
@@ -65,26 +65,27 @@ Cluster = Annotated[
 Node = Annotated[str, typer.Argument(metavar="NODE", help="Name of a node.", autocompletion=complete_node)]
 Nodes = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NODE]...", help="Names of nodes; left out: every node.", autocompletion=complete_node),
+    typer.Argument(metavar="[NODE]...", help="Names of nodes. Default: all nodes.", autocompletion=complete_node),
 ]
 Topology = Annotated[
     str,
     typer.Argument(
         metavar="TOPOLOGY",
-        help="Path of a topology file, its name in topology_dir, or - for standard input.",
+        help="A topology file, the name of one in topology_dir, or - for standard input.",
         autocompletion=complete_topology,
     ),
 ]
 Output = Annotated[
-    OutputFormat, typer.Option("--output", "-o", help="Table for people; json or yaml for programs.", metavar="FORMAT")
+    OutputFormat,
+    typer.Option(
+        "--output", "-o", help="Output format: table for people, json or yaml for programs.", metavar="FORMAT"
+    ),
 ]
 Wait = Annotated[
     bool,
     typer.Option(
         "--wait/--no-wait",
-        help="Wait until every node that runs takes an SSH login and, where it has user_data, is provisioned.",
+        help="Wait until every running node accepts SSH logins and, if it has user_data, is provisioned.",
     ),
 ]
-SshTimeout = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for the SSH logins.")
-]
+SshTimeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for SSH.")]

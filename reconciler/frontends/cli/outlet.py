@@ -1,4 +1,4 @@
-"""A remote command's output on this process's own streams: byte for byte, as it comes."""
+"""Passes a remote command's output to this process's own streams, byte for byte as it arrives."""
 
 import asyncio
 import sys
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 class Outlet:
-    """Writes as fast as the readers take it, and as slowly. When one goes away, the command is ended."""
+    """Writes no faster than the readers read. When a reader goes away, the command is ended."""
 
     def __init__(self) -> None:
         self._running: asyncio.Future[Any] | None = None
         self._closed = False
 
     async def passing(self, running: Awaitable[T]) -> T | None:
-        """The result of a command whose output goes through here; None where nobody reads it any more."""
+        """Await a command whose output goes through here; None when its reader has gone away."""
         task = asyncio.ensure_future(running)
         self._running = task
         try:
@@ -29,11 +29,11 @@ class Outlet:
             return None
 
     def on_stdout(self, data: bytes) -> None:
-        """Pass standard output on."""
+        """Write to standard output."""
         self._write(sys.stdout, data)
 
     def on_stderr(self, data: bytes) -> None:
-        """Pass standard error on."""
+        """Write to standard error."""
         self._write(sys.stderr, data)
 
     def _write(self, stream: TextIO, data: bytes) -> None:
@@ -49,6 +49,6 @@ class Outlet:
 
 
 def write_bytes(stream: TextIO, data: bytes) -> None:
-    """Write to a text stream's file."""
+    """Write bytes to the file below a text stream."""
     stream.buffer.write(data)
     stream.buffer.flush()

@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = ParamSpec("P")
 
-BROKEN_PIPE_EXIT_CODE = 141  # as the shell reports a process that SIGPIPE ended
+BROKEN_PIPE_EXIT_CODE = 141  # a shell's code for a process killed by SIGPIPE
 
 PRINTED = "__printed__"
-"""The attribute of a command's function that names the type of its result, as its module knows it."""
+"""The attribute of a command's function that holds the name of its result type."""
 
 
 def prints(command: Callable[P, T]) -> Callable[P, None]:
-    """Mark a command that prints what it returns, and keep that type's name for the JSON Schema of its output.
-
-    The name is taken off the signature: Typer would look for what only work imports.
+    """Mark a command that prints what it returns, and keep the name of that type for the JSON Schema of its output. The
+    annotation is removed: Typer would try to resolve names that are imported only when the command runs.
     """
     answer = command.__annotations__.pop("return")
 
@@ -43,12 +42,12 @@ def prints(command: Callable[P, T]) -> Callable[P, None]:
 
 
 def ending(_printed: T, code: int) -> T:
-    """End the command that has printed this with an exit code that says something about it."""
+    """Exit with this code after the result was printed."""
     raise typer.Exit(code)
 
 
 def emit(value: T, output: OutputFormat, show: Callable[[T], None]) -> None:
-    """Print a result: as plain data, or as `show` shows it to people."""
+    """Print a result: as data, or with `show` as a table."""
     from reconciler.frontends.cli.spelling import spelled
 
     value = spelled(value)
@@ -70,13 +69,13 @@ def plain(value: Any) -> Any:
 
 
 def narrate(message: str) -> None:
-    """One line about what goes on."""
+    """Print one line about progress."""
     with unheard():
         typer.echo(printable(message), err=True)
 
 
 def complain(error: "ToolError", output: OutputFormat, *, message: str, hint: str | None) -> None:
-    """Say what failed and what to do about it; with a data format, say it to programs as well."""
+    """Print what failed and what to do about it; with `-o json` or yaml also as data."""
     if output is not OutputFormat.TABLE:
         emit(error, output, lambda _: None)
     where = f" {error.node}" if error.node else ""
@@ -89,7 +88,7 @@ def complain(error: "ToolError", output: OutputFormat, *, message: str, hint: st
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Print in the midst of work. Nobody has to listen: work goes on when the reader or the terminal is gone."""
+    """Print during work that has to continue even when the reader or the terminal is gone."""
     with suppress(OSError):
         yield
         sys.stdout.flush()
@@ -97,7 +96,7 @@ def unheard() -> Iterator[None]:
 
 @contextmanager
 def quiet_pipe() -> Iterator[None]:
-    """End the command without a word when nobody reads its output any more."""
+    """Exit silently when the reader of the output is gone."""
     try:
         yield
         sys.stdout.flush()
@@ -107,7 +106,7 @@ def quiet_pipe() -> Iterator[None]:
 
 
 def silence_stdout() -> None:
-    """Let what is still buffered go nowhere, so that the interpreter ends without complaint."""
+    """Discard what is still buffered, so that the interpreter exits without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""A plan as people read it."""
+"""Prints plans."""
 
 from collections.abc import Collection, Iterator
 
@@ -17,16 +17,16 @@ Line = tuple[str, str | None]
 
 
 def print_plan(view: PlanView, *, short: bool = False, agreed: Collection[str] = ()) -> None:
-    """Print a plan; a `short` one leaves out most of a long one, but nothing that has a price.
+    """Print a plan. `short` cuts a long one, but omits nothing that has a cost.
 
-    `agreed` are the arguments by which the caller agrees to what it costs.
+    `agreed` are the arguments by which the caller has approved its costs.
     """
     for text, color in plan_lines(view, limit=_SHORT_PLAN_ACTIONS if short else None, agreed=agreed):
         typer.secho(text, fg=color)
 
 
 def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[str] = ()) -> Iterator[Line]:
-    """The lines of a plan: what changes and why, what stands in the way, what it costs and who has to agree."""
+    """The lines of a plan: what changes and why, what blocks it, what it costs, and which approval it needs."""
     yield f"cluster {one_line(view.cluster_name)}, {_origin(view)}", None
     for warning in view.warnings:
         yield f"  warning: {printable(warning)}", "yellow"
@@ -37,7 +37,7 @@ def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[s
         yield "", None
         yield from _action_lines(view.actions, limit)
     for path in view.kept_files:
-        yield f"  = {printable(str(path))} is kept, no node has it any more; destroy --remove-overlays deletes it", None
+        yield f"  = {printable(str(path))} is kept, but no node uses it; destroy --remove-overlays deletes it", None
     yield from _obstacle_lines(view)
     yield "", None
     yield summary_line(view), None
@@ -47,12 +47,12 @@ def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[s
 
 
 def summary_line(view: PlanView) -> str:
-    """A plan in one line."""
+    """A plan in one line, without its actions."""
     summary = view.summary
     if not view.actions:
         if not view.record_patch:
-            return "Plan: nothing that can be done now"
-        return f"Plan: only what is recorded changes: {printable('; '.join(view.record_changes))}"
+            return "Plan: nothing can be done now"
+        return f"Plan: only the record changes: {printable('; '.join(view.record_changes))}"
     parts = [
         f"Plan: {summary.create} to create, {summary.update} to change, {summary.delete} to delete",
         f"restarts: {_names(summary.restarts)}",
@@ -73,11 +73,11 @@ def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterato
     for action in shown:
         yield _action_line(action, width), _COLORS[action.change]
     if more := len(actions) - len(shown):
-        yield f"  … and {more} more that cost nothing (`vmcluster plan` shows them)", None
+        yield f"  … and {more} more without a cost (`vmcluster plan` shows them)", None
 
 
 def _shortened(actions: tuple[ActionView, ...], length: int) -> tuple[ActionView, ...]:
-    """The first actions, and all that have a price, wherever they stand."""
+    """The first actions, and all that have a cost."""
     costly = {number for number, action in enumerate(actions) if _has_a_price(action)}
     free = [number for number in range(len(actions)) if number not in costly]
     kept = costly.union(free[: max(0, length - len(costly))])
@@ -102,7 +102,7 @@ def _obstacle_lines(view: PlanView) -> Iterator[Line]:
         where = f" {obstacle.node}" if obstacle.node else ""
         yield f"  ! [{obstacle.code}]{one_line(where)}: {printable(obstacle.message)}", "red"
     for node in view.waiting:
-        yield f"  … {one_line(node)} is on its way down", None
+        yield f"  … {one_line(node)} is shutting down", None
 
 
 def _verb(action: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a command for a node begins on the command line: its options are its own, with and without `--`."""
+"""Finds where a remote command begins on the command line, so that its options are left to it, with or without `--`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,10 +12,10 @@ _NAMES_ALL_NODES = frozenset({"--all", "--nodes"})
 
 
 class RemoteCommand(PlainCommand):
-    """A command whose last words are a command for a node."""
+    """A command whose last words are a command to run on a node."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The words of the remote command are kept from being read as options."""
+        """Parse options only up to the remote command."""
         try:
             words = with_end_of_options(args, _options(self.params))
         except typer.BadParameter as error:
@@ -25,10 +25,9 @@ class RemoteCommand(PlainCommand):
 
 
 def with_end_of_options(words: Sequence[str], options: Mapping[str, bool]) -> list[str]:
-    """The words, with `--` before the remote command where its writer left it out.
-
-    `options` says of each option whether it takes a value. Raises the command line's own error where an option after
-    the first word of the remote command could be meant for either.
+    """The words, with `--` inserted before the remote command if it is missing. `options` says for each option whether
+    it takes a value. Raises a usage error when an option after the first word of the remote command could belong to
+    either command.
     """
     begin = _begin(words, options)
     if begin is None:
@@ -38,17 +37,15 @@ def with_end_of_options(words: Sequence[str], options: Mapping[str, bool]) -> li
     for word in own:
         if (name := _option_in(word, options)) is not None:
             raise typer.BadParameter(
-                f"{name} after the first word of the command could be meant for either: write {END_OF_OPTIONS} before "
-                f"the command, and before that what is meant for vmcluster"
+                f"{name} after the start of the command is ambiguous: put {END_OF_OPTIONS} before the command, and "
+                "options for vmcluster before that"
             )
     return [*words[:begin], END_OF_OPTIONS, *rest]
 
 
 def _begin(words: Sequence[str], options: Mapping[str, bool]) -> int | None:
-    """Where the remote command begins; None where `--` says so already, or there is none.
-
-    Raises the command line's own error for a node beside --all or --nodes, and for an option that is not ours
-    where the remote command was to begin: then the node is missing.
+    """Where the remote command begins; None if `--` says so already, or there is no command. Raises a usage error for a
+    node next to --all or --nodes, and for an unknown option where the node is expected.
     """
     before, on_many = 2, False  # the cluster and the node
     numbers = iter(range(len(words)))
@@ -56,11 +53,11 @@ def _begin(words: Sequence[str], options: Mapping[str, bool]) -> int | None:
         word = words[number]
         if word == END_OF_OPTIONS:
             if before < 0:
-                raise typer.BadParameter("name a node, or give --all or --nodes, but not both")
+                raise typer.BadParameter("name a node, or pass --all or --nodes, but not both")
             return None
         if before == 0 and END_OF_OPTIONS not in words[number:] and _is_none_of(word, options):
             raise typer.BadParameter(
-                f"{word} is no option of vmcluster: name a node, or give --all or --nodes, and then the command"
+                f"{word} is not an option of vmcluster: name a node, or pass --all or --nodes, and then the command"
             )
         if word.startswith("-") and word != "-":
             if word.partition("=")[0] in _NAMES_ALL_NODES and not on_many:
@@ -75,7 +72,7 @@ def _begin(words: Sequence[str], options: Mapping[str, bool]) -> int | None:
 
 
 def _is_none_of(word: str, options: Mapping[str, bool]) -> bool:
-    """Whether it is an option, and none of a command that runs others on many nodes."""
+    """Whether a word is an option that the command, which can run on many nodes, does not have."""
     is_option = word.startswith("-") and word not in {"-", "-h", "--help"}
     return is_option and "--all" in options and _option_in(word, options) is None
 
@@ -89,7 +86,7 @@ def _value_follows(word: str, options: Mapping[str, bool]) -> bool:
 
 
 def _option_in(word: str, options: Mapping[str, bool]) -> str | None:
-    """The option of ours that a word is, or begins with."""
+    """The option of vmcluster that a word is, or begins with."""
     name = word.partition("=")[0] if word.startswith("--") else word[:2]
     return name if name in options else None
 

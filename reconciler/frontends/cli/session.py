@@ -1,4 +1,4 @@
-"""One run of one command: settings, use cases, and the one place where an error becomes an exit code."""
+"""One run of one command: settings, use cases, and the only place where an error becomes an exit code."""
 
 # ruff: noqa: PLC0415  imports wait until a command needs the use cases
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FAILURE = 1
-INTERRUPTED = 130  # 128 + SIGINT, as every shell
+INTERRUPTED = 130  # 128 + SIGINT, as in every shell
 
-STAYS_WANTED = "what you asked for stays wanted: `vmcluster apply` or `vmcluster start` goes on with it"
+STAYS_WANTED = "the change is recorded: continue with `vmcluster apply` or `vmcluster start`"
 
 
 @dataclass(frozen=True, slots=True)
 class CommandUseCases:
-    """What a command may call."""
+    """The use cases that a command may call."""
 
     runtime: "Runtime"
     clusters: "Clusters"
@@ -64,7 +64,7 @@ Work = Callable[[CommandUseCases], Awaitable[T]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a command ends: what it prints, what a person is told who interrupts it, with which code it fails."""
+    """How a command ends: its output format, the message on Ctrl-C, and the exit code of a failure."""
 
     output: OutputFormat = OutputFormat.TABLE
     when_interrupted: str | None = None
@@ -72,10 +72,8 @@ class Manner:
 
 
 def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[[T], None] | None = None) -> T:
-    """The result of `work`; where it fails, say why and end the command.
-
-    `show_partial` shows people what can be said beside an error, such as the status of a cluster of which one
-    node did not come up.
+    """The result of `work`; if it fails, report the error and exit. `show_partial` prints what is known despite an
+    error, such as the status of a cluster when one node did not boot.
     """
     try:
         result, cause = asyncio.run(_answered(work))
@@ -89,7 +87,7 @@ def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[
 
 
 def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
-    """What a command was given as its topology; where that is a pipe or standard input, its text, read once."""
+    """The topology argument of a command; if it is a pipe or standard input, its text, read once."""
     from reconciler.desired.given import read_given
 
     try:
@@ -104,14 +102,14 @@ def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
 
 
 def present(work: Work[T], manner: Manner, show: Callable[[T], None], *, partial: bool = False) -> T:
-    """Conduct `work` and print its result; with `partial`, also what can be said beside an error."""
+    """Conduct `work` and print its result; with `partial`, also what is known despite an error."""
     result = conduct(work, manner, show_partial=show if partial else None)
     emit(result, manner.output, show)
     return result
 
 
 def actor() -> str:
-    """Who asks, for the history of records."""
+    """The user who runs the command, for the history of records."""
     try:
         return f"vmcluster:{getpass.getuser()}"
     except (KeyError, OSError):  # a user id without a name
@@ -119,7 +117,7 @@ def actor() -> str:
 
 
 async def _answered(work: Work[T]) -> "tuple[ToolResult[T], ClusterError | None]":
-    """The envelope, and beside it the error whose hint people get on a line of its own."""
+    """The envelope, and the error itself, whose hint is printed on a line of its own."""
     from reconciler.frontends.cli.logs import configure_logs
     from reconciler.usecases.envelope import answer
 

@@ -1,4 +1,4 @@
-"""Snapshots as people read them."""
+"""Prints snapshots."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ _BYTES_PER_UNIT = 1024
 def show_snapshots(snapshots: Sequence[SnapshotInfo]) -> None:
     """All snapshots of a cluster, one line each."""
     if not snapshots:
-        typer.echo("no snapshots; `vmcluster snapshot create CLUSTER NAME` takes one")
+        typer.echo("no snapshots; take one with `vmcluster snapshot create CLUSTER NAME`")
         return
     print_columns(["SNAPSHOT", "TAKEN", "MEMORY", "SIZE", "PAUSE"], map(_snapshot_row, snapshots), _STYLES)
 
@@ -26,7 +26,7 @@ def show_snapshots(snapshots: Sequence[SnapshotInfo]) -> None:
 def show_snapshot(info: SnapshotInfo) -> None:
     """The files of one snapshot."""
     if info.lost or info.created_at is None:
-        typer.echo(f"snapshot {one_line(info.snapshot_name)} is lost: it was made, and is not there any more")
+        typer.echo(f"snapshot {one_line(info.snapshot_name)} is lost: it was taken, but its files are gone")
         return
     typer.echo(printable(f"snapshot {info.snapshot_name}, {_taken(info)}\n"))
     print_columns(["NODE", "THEN", "PART", "SIZE", "FILE"], _file_rows(info))
@@ -35,26 +35,26 @@ def show_snapshot(info: SnapshotInfo) -> None:
 def show_created(info: SnapshotInfo) -> None:
     """A snapshot that was just taken, in one line."""
     memory = " with memory" if info.include_memory else ""
-    pause = f"; nodes stood still for {_duration(info.pause_s)}" if info.pause_s else ""
+    pause = f"; nodes were paused for {_duration(info.pause_s)}" if info.pause_s else ""
     typer.echo(printable(f"snapshot {info.snapshot_name}{memory} takes {size(_size_bytes(info))}{pause}"))
 
 
 def show_deleted(result: SnapshotDeleteResult) -> None:
     """What a deletion did."""
-    typer.echo(f"snapshot {one_line(result.snapshot_name)} is gone")
+    typer.echo(f"snapshot {one_line(result.snapshot_name)} deleted")
     for node in result.per_node.values():
         if not node.deleted:
             typer.echo(printable(f"  {node.node_name}: {node.error}"))
 
 
 def loss_lines(losses: RevertLosses) -> Iterator[str]:
-    """What a revert takes away, node by node, and what keeps it."""
+    """What each node loses by a revert, and which snapshots keep it."""
     since = f", as of {at(losses.created_at)}" if losses.created_at else ""
-    yield f"going back to snapshot {one_line(losses.snapshot_name)}{since}; lost is what has come since:"
+    yield f"reverting to snapshot {one_line(losses.snapshot_name)}{since}; changes since then will be lost:"
     width = max((len(node) for node in losses.per_node), default=0)
     for node, loss in losses.per_node.items():
         yield f"  {one_line(node):<{width}}  {_loss(loss, losses.snapshot_name)}"
-    yield f"`vmcluster snapshot create {one_line(losses.cluster_name)} NAME --memory` would keep all of it"
+    yield f"to keep all of it, first run `vmcluster snapshot create {one_line(losses.cluster_name)} NAME --memory`"
 
 
 def _loss(loss: NodeLoss, target: str) -> str:
@@ -73,7 +73,7 @@ def show_tree(tree: SnapshotTree) -> None:
 
 
 def show_verification(verification: Verification) -> None:
-    """What was found of each snapshot."""
+    """The result of each snapshot's check."""
     if not verification.snapshots:
         typer.echo("no snapshots")
     for check in verification.snapshots:
@@ -84,13 +84,13 @@ def show_verification(verification: Verification) -> None:
 
 
 def show_unneeded(unneeded: Unneeded) -> None:
-    """What can go, or went."""
+    """What can be removed, or was."""
     for line in unneeded_lines(unneeded):
         typer.echo(line)
 
 
 def tree_lines(tree: SnapshotTree) -> Iterator[str]:
-    """The tree, each snapshot below the one that it stands on, with the nodes that are there now."""
+    """The tree, each snapshot below its parent, with the nodes that are at it now."""
     yield f"{one_line(tree.cluster_name)}{_here(tree, None)}"
     yield from _branches(tree, None, "")
     for name in tree.lost_snapshots:
@@ -98,7 +98,7 @@ def tree_lines(tree: SnapshotTree) -> Iterator[str]:
 
 
 def unneeded_lines(unneeded: Unneeded) -> Iterator[str]:
-    """Each layer with what it takes on disk, and a sum."""
+    """Each layer with its size on disk, and the total."""
     for name in unneeded.half_made:
         yield f"snapshot {one_line(name)}  was interrupted while it was taken"
     for layer in unneeded.layers:
@@ -106,13 +106,14 @@ def unneeded_lines(unneeded: Unneeded) -> Iterator[str]:
     gone = [layer for layer in unneeded.layers if (layer.removed if unneeded.removed else not layer.held)]
     total = size(sum(layer.size_bytes for layer in gone))
     if not (unneeded.layers or unneeded.half_made):
-        yield "nothing can go: every layer is needed"
+        yield "nothing to remove: every layer is needed"
     else:
-        yield f"{len(gone)} layers, {total}: {'removed' if unneeded.removed else 'can go'}"
+        layers = "1 layer" if len(gone) == 1 else f"{len(gone)} layers"
+        yield f"{layers}, {total}: {'removed' if unneeded.removed else 'can be removed'}"
 
 
 def size(size_bytes: int) -> str:
-    """A size with three digits at most before its unit."""
+    """A size with at most three digits before its unit."""
     amount = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < _BYTES_PER_UNIT:

@@ -1,4 +1,4 @@
-"""The commands for snapshots of whole clusters."""
+"""Commands for snapshots of whole clusters."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from reconciler.usecases.snapshot_upkeep import Unneeded, Verification
 
 app = Commands()
-snapshot = Commands(help="Take a whole cluster back to where it was.", no_args_is_help=True)
+snapshot = Commands(help="Take snapshots of a whole cluster, and revert to them.", no_args_is_help=True)
 app.add_typer(snapshot, name="snapshot")
 
-_WITHDRAWN = "what was not taken by now is not taken any more: see `vmcluster snapshot list`"
+_WITHDRAWN = "an unfinished snapshot is discarded: see `vmcluster snapshot list`"
 
 Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="Name of a snapshot, or the topology's own name for one.",
+        help="Name of a snapshot, or its name in the topology.",
         autocompletion=complete_snapshot,
         callback=valid_text,
     ),
@@ -43,14 +43,15 @@ def create(
     cluster: Cluster,
     name: Name,
     memory: Annotated[
-        bool, typer.Option("--memory", help="Take the nodes' memory too: a revert then needs no boot.")
+        bool, typer.Option("--memory", help="Include the nodes' memory, so that a revert needs no boot.")
     ] = False,
     quiesce: Annotated[
-        bool, typer.Option("--quiesce", help="Freeze the guests' file systems meanwhile; needs the guest agent.")
+        bool,
+        typer.Option("--quiesce", help="Freeze the guests' file systems during the snapshot; needs the guest agent."),
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "SnapshotInfo":
-    """Take a snapshot of all disks of all nodes at one moment. Nodes that run stand still meanwhile, and run on."""
+    """Take a consistent snapshot of all disks of all nodes. Running nodes are paused briefly, then resumed."""
     from reconciler.frontends.cli.snapshot_tables import show_created
 
     async def work(use: CommandUseCases) -> "SnapshotInfo":
@@ -62,7 +63,7 @@ def create(
 @snapshot.command("list")
 @prints
 def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[SnapshotInfo]":
-    """List the snapshots of a cluster, the oldest first."""
+    """List the snapshots of a cluster, oldest first."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshots
 
     async def work(use: CommandUseCases) -> "list[SnapshotInfo]":
@@ -74,7 +75,7 @@ def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "li
 @snapshot.command()
 @prints
 def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotInfo":
-    """Show the files of a snapshot: of each node its frozen disks and its memory, and what they take on disk."""
+    """Show the files of a snapshot: each node's frozen disks and memory, and their size."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshot
 
     async def work(use: CommandUseCases) -> "SnapshotInfo":
@@ -89,16 +90,18 @@ def revert(
     cluster: Cluster,
     name: Name,
     restart: Annotated[
-        bool, typer.Option("--restart/--no-restart", help="Have nodes do what they did then, or leave all of them off.")
+        bool,
+        typer.Option(
+            "--restart/--no-restart", help="Start the nodes that ran in the snapshot, or leave all of them off."
+        ),
     ] = True,
     wait: Wait = True,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a terminal, before it is done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")] = False,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Take all nodes back to a snapshot. What was written since then is lost, unless another snapshot has it.
-
-    It says what will be lost. On a terminal it asks first; where nobody can be asked, it is done as it was asked for.
+    """Revert all nodes to a snapshot. Prints what will be lost: everything written since then that no other snapshot
+    holds. Asks first on a terminal; without one it reverts right away.
     """
     from reconciler.frontends.cli.snapshot_tables import loss_lines
     from reconciler.frontends.cli.tables import show_status
@@ -114,7 +117,7 @@ def revert(
     for line in loss_lines(conduct(look, Manner(output=output))):
         narrate(line)
     if can_be_asked() and not yes:
-        require_a_yes(f"Take all nodes of {cluster!r} back to {name!r}?")
+        require_a_yes(f"Revert all nodes of {cluster!r} to {name!r}?")
     began = time.monotonic()
     status = present(work, Manner(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
     narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")
@@ -124,7 +127,7 @@ def revert(
 @snapshot.command()
 @prints
 def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotDeleteResult":
-    """Delete a snapshot. The nodes, and all other snapshots, stay as they are."""
+    """Delete a snapshot. Nodes and other snapshots are not affected."""
 
     async def work(use: CommandUseCases) -> "SnapshotDeleteResult":
         return await use.snapshots.delete(cluster, name, progress=use.progress)
@@ -137,7 +140,7 @@ def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) ->
 @snapshot.command()
 @prints
 def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree":
-    """Show which snapshot stands on which, and where each node is now."""
+    """Show which snapshot is based on which, and where each node is now."""
     from reconciler.frontends.cli.snapshot_tables import show_tree
 
     async def work(use: CommandUseCases) -> "SnapshotTree":
@@ -154,14 +157,14 @@ def verify(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="Name of a snapshot; left out: all of them.",
+            help="Name of a snapshot. Default: all of them.",
             autocompletion=complete_snapshot,
             callback=valid_text,
         ),
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "Verification":
-    """Check that every file of a snapshot is there, stands on what it should, and is not damaged; exits 1 if not."""
+    """Check that every file of a snapshot exists, has the right backing file and is not damaged. Exits 1 if not."""
     from reconciler.frontends.cli.snapshot_tables import show_verification
 
     async def work(use: CommandUseCases) -> "Verification":
@@ -175,10 +178,10 @@ def verify(
 @prints
 def gc(
     cluster: Cluster,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what can go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what can be removed.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Unneeded":
-    """Take away what no node and no snapshot needs any more, which every other change does as well."""
+    """Remove layers that no node or snapshot needs. Every other change of the cluster does so too."""
     from reconciler.frontends.cli.snapshot_tables import show_unneeded
 
     async def work(use: CommandUseCases) -> "Unneeded":

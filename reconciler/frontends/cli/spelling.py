@@ -1,4 +1,4 @@
-"""Results with the prose in them in the command line's own words."""
+"""Spells calls in results as the command line's commands and options."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def spelled(value: T) -> T:
-    """A result with all the prose in it as `in_commands` has it."""
+    """A result with `in_commands` applied to all prose in it."""
     if isinstance(value, BaseModel):
         changed = {name: new for name, old, new in _fields(value) if new is not old}
         return cast("T", value.model_copy(update=changed)) if changed else value
@@ -28,7 +28,7 @@ def _fields(model: BaseModel) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _is_prose(metadata: list[Any], annotation: Any) -> bool:
-    """Whether a field is prose, or may be, or is several pieces of it."""
+    """Whether a field is marked as prose, directly or inside an optional or a collection."""
     parts = getattr(annotation, "__args__", ()) if annotation is not None else ()
     return any(isinstance(of, NamesCalls) for of in (*metadata, *getattr(annotation, "__metadata__", ()))) or any(
         _is_prose([], part) for part in parts if not isinstance(part, type)

@@ -1,4 +1,4 @@
-"""Results as people read them: columns without lines, as kubectl prints them."""
+"""Prints results as columns without lines, as kubectl does."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,16 +15,16 @@ from reconciler.model.status import Condition, ConditionStatus
 from reconciler.records.history import Change
 
 _UNLIMITED_COLUMNS = 10_000
-"""Where output is not a terminal, lines are as long as they are."""
+"""The width of lines that are not printed to a terminal, which are not wrapped."""
 
 STATE_STYLES = {"running": "green", "crashed": "red", "paused": "yellow", "True": "green", "False": "yellow"}
 _SHOWN_CHANGES = 6
 
 
 def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}) -> None:
-    """Print rows below headers; a cell whose text is a key of `styles` is coloured so."""
+    """Print rows below headers; a cell whose text is a key of `styles` gets that style."""
     people = sys.stdout.isatty()
-    text = StringIO()  # and not standard output: Rich ends the process itself where nobody reads its file
+    text = StringIO()  # not standard output: Rich exits the process by itself when the reader of its file is gone
     console = Console(
         file=text,
         force_terminal=True if people else None,
@@ -42,12 +42,12 @@ def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles:
 
 
 def show_status(status: ClusterStatus) -> None:
-    """A cluster: its nodes, and below them what its controller says."""
+    """A cluster: its nodes, then its conditions."""
     if not status.nodes:
-        _line(f"cluster {status.cluster_name} is gone")
+        _line(f"cluster {status.cluster_name} is destroyed")
         return
     network = "active" if status.network_active else "inactive"
-    behind = "" if status.observed_generation >= status.generation else f" (at work on {status.observed_generation})"
+    behind = "" if status.observed_generation >= status.generation else f" (observed {status.observed_generation})"
     _line(f"cluster {status.cluster_name}, network {network}, generation {status.generation}{behind}")
     _line()
     _show_nodes(status.nodes)
@@ -64,7 +64,7 @@ def show_node(node: NodeStatus) -> None:
 def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
     """All clusters, one line each."""
     if not clusters:
-        _line("no clusters; `vmcluster apply TOPOLOGY` makes one")
+        _line("no clusters; create one with `vmcluster apply TOPOLOGY`")
         return
     print_columns(
         ["CLUSTER", "NODES", "WANTED", "READY", "GENERATION"],
@@ -74,11 +74,11 @@ def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
 
 
 def show_handle(handle: ClusterHandle, commands: Sequence[str]) -> None:
-    """How to log in to each node, as commands that can be pasted."""
+    """How to log in to each node, as commands to paste."""
     rows = ([n.name, n.role, handle.kernel_versions[n.name], c] for n, c in zip(handle.nodes, commands, strict=True))
     print_columns(["NODE", "ROLE", "KERNEL", "LOGIN"], rows)
     for name, error in handle.unreachable.items():
-        _line(f"{name} is left out: {error.message}")
+        _line(f"{name} is not included: {error.message}")
     if disks := [[node.name, disk.guest_path, disk.path] for node in handle.nodes for disk in node.extra_disks]:
         _line()
         print_columns(["NODE", "DISK IN THE GUEST", "FILE"], disks)
@@ -93,18 +93,18 @@ def show_history(entries: Sequence[Change]) -> None:
 
 
 def _first(changes: Sequence[str]) -> str:
-    """The first parts of a change, and how many more there are."""
+    """The first parts of a change, and the number of others."""
     more = len(changes) - _SHOWN_CHANGES
     return "; ".join([*changes[:_SHOWN_CHANGES], *([f"{more} more"] if more > 0 else [])])
 
 
 def at(moment: datetime) -> str:
-    """A moment to the second, in UTC."""
+    """A time in UTC, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _show_nodes(nodes: Sequence[NodeStatus]) -> None:
-    """A row for each; there is a column for what is installed where anything is."""
+    """A row per node; the column for the installed artifact is shown only if there is one."""
     artifacts = any(node.artifact_id_installed for node in nodes)
     headers = ["NODE", "ROLE", "IP", "STATE", "SSH", *(["ARTIFACT"] if artifacts else []), "MESSAGE"]
     print_columns(headers, (_node_row(node, artifacts=artifacts) for node in nodes), STATE_STYLES)
@@ -118,7 +118,7 @@ def _node_row(node: NodeStatus, *, artifacts: bool) -> list[str]:
 
 
 def _why(node: NodeStatus) -> str:
-    """What stands in a node's way; of one that runs and takes no login, the cause of that as well."""
+    """What is wrong with a node, including why a running one accepts no login."""
     silent = node.ssh_error.message if node.ssh_error and node.domain_state == "running" else ""
     return node.message or silent
 

@@ -1,4 +1,4 @@
-"""The person's terminal, handed to a node's serial line as it is."""
+"""Connects the user's terminal to a node's serial console."""
 
 import asyncio
 import os
@@ -10,21 +10,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 
 ESCAPE = b"\x1d"
-"""Ctrl-], as virsh and telnet have it."""
+"""Ctrl-], as in virsh and telnet."""
 
 _CHUNK_BYTES = 4096
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def is_terminal() -> bool:
-    """Whether somebody types here and sees what comes."""
+    """Whether standard input and output are a terminal."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 class Keyboard:
-    """What is typed, byte for byte, until the escape character, a signal or the end of the terminal.
-
-    `signalled` is the signal that was to end this process meanwhile.
+    """What is typed, byte for byte, until the escape character, a signal or the end of the terminal. `signalled` is the
+    signal that this process received meanwhile.
     """
 
     def __init__(self) -> None:
@@ -33,7 +32,7 @@ class Keyboard:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Every key goes to the node, Ctrl-C too; afterwards the terminal is as it was, whatever ended this."""
+        """Send every key to the node, Ctrl-C too; the terminal is always restored afterwards."""
         descriptor, loop = sys.stdin.fileno(), asyncio.get_running_loop()
         before = termios.tcgetattr(descriptor)
         for number in _ENDING:
@@ -50,7 +49,7 @@ class Keyboard:
                 loop.remove_signal_handler(number)
 
     async def typed(self) -> AsyncIterator[bytes]:
-        """The keys as they come."""
+        """The keys as they are typed."""
         while data := await self._keys.get():
             before, escape, _ = data.partition(ESCAPE)
             if before:
@@ -71,7 +70,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def show_bytes(data: bytes) -> None:
-    """Show what came, byte for byte; on a terminal that is gone, which ends the typing, nothing."""
+    """Print output byte for byte; does nothing once the terminal is gone, which also ends the typing."""
     descriptor = sys.stdout.fileno()
     with suppress(OSError):
         while data:

@@ -1,4 +1,4 @@
-"""The controller as a foreground service, and what it has to tell."""
+"""The controller as a foreground service, its events, and waiting for conditions."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
@@ -29,7 +29,7 @@ _NEW_OBJECTS_PER_COLLECTION = 10_000
 
 
 class LogFormat(StrEnum):
-    """How the service logs."""
+    """The format of the service's log."""
 
     AUTO = "auto"
     TEXT = "text"
@@ -42,7 +42,7 @@ def watch(
         list[str] | None,
         typer.Argument(
             metavar="[CLUSTER]...",
-            help="Clusters whose drift is repaired; left out: all.",
+            help="The clusters to reconcile. Default: all.",
             autocompletion=complete_cluster,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def watch(
             metavar="SECONDS",
             min=1,
             max=86400,
-            help="How often to look without any cause; default: resync_s of the configuration.",
+            help="How often to reconcile even without an event. Default: resync_s of the configuration.",
         ),
     ] = None,
     metrics_port: Annotated[
@@ -63,17 +63,19 @@ def watch(
             metavar="PORT",
             min=0,
             max=65535,
-            help="Serve Prometheus metrics on this port of the loopback interface; 0: not at all. "
-            "Default: metrics_port of the configuration.",
+            help="Serve Prometheus metrics on this port of the loopback interface; 0 serves none. Default: "
+            "metrics_port of the configuration.",
         ),
     ] = None,
     log_format: Annotated[
-        LogFormat, typer.Option("--log-format", help="auto: text on a terminal, else one JSON object per line.")
+        LogFormat,
+        typer.Option(
+            "--log-format", help="Log format; auto is text on a terminal, otherwise one JSON object per line."
+        ),
     ] = LogFormat.AUTO,
 ) -> None:
-    """Keep clusters as they are declared: repair what differs, as soon as it does. Ends on Ctrl-C or SIGTERM.
-
-    While it runs, other commands and tools only say what is wanted, and wait for it.
+    """Run the controller: watch the host and repair drift as it happens, until Ctrl-C or SIGTERM. While it runs, other
+    commands and tools only record the desired state and wait.
     """
     as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not sys.stderr.isatty())
     options = log_options.get()
@@ -96,9 +98,9 @@ def watch(
 
 
 def _collect_rarely() -> None:
-    """Have Python look for reference cycles less often, and never in what the program has begun with.
+    """Run the garbage collector less often, and never on the objects that exist at the start.
 
-    A round makes thousands of objects that go by themselves; looking for cycles was a seventh of its cost.
+    A round makes thousands of objects without reference cycles; looking for some was a seventh of its cost.
     """
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION)
@@ -111,18 +113,17 @@ def events(
         str | None,
         typer.Argument(
             metavar="[CLUSTER]",
-            help="Name of a cluster; left out: all clusters.",
+            help="Name of a cluster. Default: all clusters.",
             autocompletion=complete_cluster,
             callback=valid_text,
         ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events until interrupted.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "list[ClusterEvent]":
-    """List what happened to a cluster: actions, repairs, conditions that changed, obstacles that came and went.
-
-    What came again is one line with a count; json and yaml have each event. With --follow, these are one document
-    per event.
+    """List the events of a cluster: actions, repairs, changed conditions, and obstacles that appeared or were resolved.
+    Repeated events are one line with a count; json and yaml list each event. With --follow, json and yaml print one
+    document per event.
     """
     from reconciler.frontends.cli.event_lines import Repeats, event_line, show_events
 
@@ -151,7 +152,7 @@ def wait_for(
         typer.Option(
             "--for",
             metavar="CONDITION",
-            help="Ready, Running, SSHReachable, Provisioned, … (condition=Ready and Ready=False work too), or delete.",
+            help="Ready, Running, SSHReachable, Provisioned, … (also condition=Ready or Ready=False), or delete.",
             autocompletion=complete_condition,
         ),
     ] = "Ready",
@@ -160,7 +161,7 @@ def wait_for(
     ] = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "Condition | None":
-    """Wait until a condition of a cluster holds; fails when it does not in time. Changes nothing."""
+    """Wait until a cluster has a condition. Fails on timeout. Changes nothing."""
 
     async def work(use: CommandUseCases) -> "Condition | None":
         from reconciler.usecases.waiting_for import wait_for as wait_until
@@ -175,11 +176,11 @@ def wait_for(
 
 
 def _stop_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; a second one ends the process at once, as any kill."""
+    """An event set by the first SIGTERM or SIGINT; a second one kills the process."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals) -> None:
-        narrate(f"{number.name}: ending after the actions that have begun; once more ends at once")
+        narrate(f"{number.name}: stopping after the running actions; repeat to stop immediately")
         stop.set()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)

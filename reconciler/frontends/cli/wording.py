@@ -1,4 +1,4 @@
-"""What the use cases say, in the command line's own words: tools become commands, and their arguments options."""
+"""Spells calls that messages name as the command line does: tools as commands, arguments as options."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _IRREGULAR = {
     "node_exec_all": "exec --all",
 }
 _GROUPS = {"cluster": "", "node": "", "net": "fault "}
-"""How tools' names begin, and their commands'; others begin alike."""
+"""Prefixes of tools' names, and of their commands; other prefixes are the same."""
 
 _OPTIONS = {"include_memory": "memory", "restart_after": "restart", "since_marker": "since", "wait_for_ssh": "wait"}
 _UNITS = re.compile(r"^(ssh_)?(timeout|duration|follow)_s$")
@@ -25,16 +25,15 @@ _click = import_module(typer.Context.__mro__[1].__module__.rpartition(".")[0] + 
 
 
 def in_commands(text: str) -> str:
-    """The text with each tool that it names spelled as a command, and each argument as an option.
-
-    An argument that stands alone, such as `allow_restart`, is one of the command that runs.
+    """The text with each tool that it names spelled as a command, and each argument as an option. An argument on its
+    own, such as `allow_restart`, belongs to the command that is running.
     """
     context = cast("typer.Context | None", _click.get_current_context(silent=True))
     return _CALL.sub(lambda found: f"`{_spelled(context, found)}`", text) if context else text
 
 
 def command_words(tool: str) -> str:
-    """The command that has the meaning of a tool, with the option that tells it from another."""
+    """The command that corresponds to a tool, with the option that selects it if there is one."""
     group, _, verb = tool.partition("_")
     return _IRREGULAR.get(tool) or f"{_GROUPS.get(group, f'{group} ')}{verb}"
 
@@ -49,7 +48,7 @@ def _spelled(context: typer.Context, found: re.Match[str]) -> str:
 
 
 def _command(context: typer.Context, tool: str) -> Any:
-    """The command of a tool; None where it is none."""
+    """The command of a tool; None if the name is not a tool's."""
     command: Any = context.find_root().command
     for word in command_words(tool).partition(" --")[0].split():
         command = getattr(command, "commands", {}).get(word)
@@ -57,7 +56,7 @@ def _command(context: typer.Context, tool: str) -> Any:
 
 
 def _given(command: Any, name: str, value: str) -> str:
-    """An argument with its value as a word or two of the command line."""
+    """An argument and its value as words of the command line."""
     flag = value in {"true", "false"}
     option = _option(command, name, off=value == "false")
     word = str(json.loads(value)) if value.startswith('"') else value
@@ -65,7 +64,7 @@ def _given(command: Any, name: str, value: str) -> str:
 
 
 def _option(command: Any, name: str, *, off: bool = False) -> str | None:
-    """The long option that an argument is; None where it is none of this command's."""
+    """The long option for an argument; None if this command has no such option."""
     own = _UNITS.sub(r"\2", _OPTIONS.get(name, name))
     names: list[str] = next(((of.secondary_opts if off else of.opts) for of in command.params if of.name == own), [])
     return next((option for option in names if option.startswith("--")), None)

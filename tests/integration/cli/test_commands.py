@@ -177,7 +177,7 @@ def test_commands_that_need_a_running_node_name_the_node_and_the_remedy(vmcluste
 def test_destroy_keeps_disks_until_their_deletion_is_agreed_to(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:
     vmcluster("apply", "cli", "--no-start")
     layers = bed.settings.overlay_dir / "cli"
-    assert vmcluster("destroy", "cli").out == "cluster cli is gone\n"
+    assert vmcluster("destroy", "cli").out == "cluster cli is destroyed\n"
     assert "destroyed, disks kept" in vmcluster("list").out
     assert "--yes" in vmcluster("destroy", "cli", "--remove-overlays", code=1).err
     assert list(layers.glob("*.qcow2"))
@@ -193,7 +193,7 @@ def test_a_person_is_asked_before_disks_are_deleted(
 ) -> None:
     vmcluster("apply", "cli", "--no-start")
     ended = answered_on_a_terminal(bed, ["destroy", "cli", "--remove-overlays"], answer)
-    assert "Delete the disks, seeds, host keys and snapshots of 'cli' for good? [y/N]" in ended.err
+    assert "Delete the disks, seeds, host keys and snapshots of 'cli' permanently? [y/N]" in ended.err
     assert ended.code == code
     assert (bed.settings.overlay_dir / "cli").exists() is kept
 

@@ -45,7 +45,7 @@ def told(vmcluster: Vmcluster) -> list[tuple[str, str]]:
 
 def test_a_partition_is_on_the_host_until_it_is_healed(vmcluster: Vmcluster, cluster: str) -> None:
     made = vmcluster("fault", "partition", cluster, "n0", "n1,n2")
-    assert made.out == "partition-1 hits n0, n1, n2\n"
+    assert made.out == "partition-1 affects n0, n1, n2\n"
     assert rules()
     (fault,) = listed(vmcluster)
     assert (fault["handle_id"], fault["parameters"]["applied"]) == ("partition-1", True)

@@ -42,8 +42,8 @@ def test_a_snapshot_is_taken_shown_reverted_to_and_deleted(vmcluster: Vmcluster,
     reverted = vmcluster("snapshot", "revert", cluster, "first")
     assert "shut off" in reverted.out
     assert "reverted to first in " in reverted.err
-    assert "lost is what has come since:\n  n0  " in reverted.err
-    assert vmcluster("snapshot", "delete", cluster, "first").out == "snapshot first is gone\n"
+    assert "changes since then will be lost:\n  n0  " in reverted.err
+    assert vmcluster("snapshot", "delete", cluster, "first").out == "snapshot first deleted\n"
     assert shown(vmcluster, "list", cluster) == []
 
 
@@ -56,7 +56,7 @@ def test_a_person_is_told_what_a_revert_loses_and_asked(
     ended = answered_on_a_terminal(bed, ["snapshot", "revert", cluster, "baseline"], answer)
     assert "  n0  " in ended.err
     assert "; no snapshot keeps any of it" in ended.err
-    assert "Take all nodes of 'cli' back to 'baseline'? [y/N]" in ended.err
+    assert "Revert all nodes of 'cli' to 'baseline'? [y/N]" in ended.err
     assert ended.code == code
     assert len(vmcluster("history", cluster, "-o", "json").data) == len(before) + (code == 0)
 
@@ -139,7 +139,7 @@ def test_gc_shows_and_takes_away_what_an_interrupted_snapshot_has_left(
     bed: Bed,
     cluster: str,
 ) -> None:
-    assert vmcluster("snapshot", "gc", cluster, "--dry-run").out == "nothing can go: every layer is needed\n"
+    assert vmcluster("snapshot", "gc", cluster, "--dry-run").out == "nothing to remove: every layer is needed\n"
     begin_snapshot(bed.settings.overlay_dir, cluster, UnfinishedSnapshot(snapshot_name="half", stopped_nodes=()), None)
     orphan = bed.settings.overlay_dir / cluster / "snapshots" / "half"
     somebodys = orphan.with_name("somebodys")

@@ -82,7 +82,7 @@ async def nothing() -> AsyncIterator[bytes]:
 async def test_a_person_logs_in_on_a_serial_line_and_leaves_it(trio: Session, guest_bed: Bed) -> None:
     assert (await trio.nodes.run(CLUSTER, "n0", LOGIN, timeout_s=PATIENCE_S)).exit_code == 0
     with person(guest_bed, "n0") as first:
-        await first.sees(b"Ctrl-] leaves it")
+        await first.sees(b"Ctrl-] detaches")
         await eventually(lambda: first.raw)
         await first.types("\r")
         await first.sees(b"login: ")
@@ -98,9 +98,9 @@ async def test_a_person_logs_in_on_a_serial_line_and_leaves_it(trio: Session, gu
             await trio.consoles.attach(CLUSTER, "n0", nothing(), lambda _: None, on_attached=lambda: None)
 
         with person(guest_bed, "n0", "--force") as second:
-            await second.sees(b"Ctrl-] leaves it")
+            await second.sees(b"Ctrl-] detaches")
             assert await first.ended() == 1
-            await first.sees(b"somebody else took the line")
+            await first.sees(b"another user took over the console")
             assert termios.tcgetattr(first.terminal) == first.modes
             await second.types("echo $((7 * 7))end\r")
             await second.sees(b"49end")
@@ -116,17 +116,17 @@ async def test_the_terminal_is_given_back_when_the_command_is_killed_or_the_mach
     trio: Session, guest_bed: Bed
 ) -> None:
     with person(guest_bed, "n1") as asked:
-        await asked.sees(b"Ctrl-] leaves it")
+        await asked.sees(b"Ctrl-] detaches")
         await eventually(lambda: asked.raw)
         asked.process.terminate()
         assert await asked.ended() == 128 + signal.SIGTERM
         assert termios.tcgetattr(asked.terminal) == asked.modes
     with person(guest_bed, "n1") as left:
-        await left.sees(b"Ctrl-] leaves it")
+        await left.sees(b"Ctrl-] detaches")
         await eventually(lambda: left.raw)
         await trio.clusters.stop(CLUSTER, nodes=["n1"], mode=StopMode.DESTROY)
         assert await left.ended() == 1
-        await left.sees(b"has ended: its machine ended")
+        await left.sees(b"was closed: the machine stopped")
         assert termios.tcgetattr(left.terminal) == left.modes
     with person(guest_bed, "n1") as late:
         assert await late.ended() == 1

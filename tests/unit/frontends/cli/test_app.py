@@ -25,7 +25,7 @@ HOSTILE = "\x1b[2J\x9b31m\u202e../../etc\n"
 
 def test_no_clusters_say_how_to_make_one(invoke: Invoke) -> None:
     ended = invoke("list")
-    assert (ended.code, ended.out) == (0, "no clusters; `vmcluster apply TOPOLOGY` makes one\n")
+    assert (ended.code, ended.out) == (0, "no clusters; create one with `vmcluster apply TOPOLOGY`\n")
 
 
 def test_a_list_as_data_is_the_result_itself(invoke: Invoke, lab: ClusterRecord) -> None:
@@ -91,15 +91,15 @@ def test_a_wrong_command_line_exits_1_because_2_says_that_a_plan_has_changes(
     ("words", "problem"),
     [
         ("exec", "Missing argument"),
-        ("exec lab alpha", "say which node"),
+        ("exec lab alpha", "name a node"),
         ("exec lab --all --nodes alpha -- true", "either --all or --nodes"),
-        ("exec lab --nodes , -- true", "names no node"),
+        ("exec lab --nodes , -- true", "does not name any node"),
         ("exec lab alpha --env NAME -- true", "not NAME=VALUE"),
         ("exec lab alpha --timeout abc -- true", "'--timeout'"),
-        ("exec lab alpha --timeout 0 -- true", "0 is not more than 0"),
+        ("exec lab alpha --timeout 0 -- true", "0 is not greater than 0"),
         ("exec lab alpha --bogus -- true", "--bogus"),
-        ("exec lab alpha ls --all", "write -- before the command"),
-        ("ssh lab alpha top -t", "write -- before the command"),
+        ("exec lab alpha ls --all", "put -- before the command"),
+        ("ssh lab alpha top -t", "put -- before the command"),
         ("ssh lab", "Missing argument"),
     ],
 )
@@ -137,9 +137,9 @@ def test_every_problem_of_a_topology_is_shown_on_its_line(invoke: Invoke, tmp_pa
     ("words", "problem"),
     [
         ("--attach", "needs a terminal; `vmcluster logs` shows"),
-        ("--force", "is for --attach"),
-        ("-a -f", "--follow: does not go with"),
-        ("-a -o json", "does not go with"),
+        ("--force", "needs --attach"),
+        ("-a -f", "--follow: cannot be used with"),
+        ("-a -o json", "cannot be used with"),
         ("-n 0", "'--tail'"),
     ],
 )
@@ -191,7 +191,8 @@ def test_deleting_disks_needs_a_yes_where_nobody_can_be_asked(invoke: Invoke, la
     ended = invoke("destroy", "lab", "--remove-overlays")
     assert ended.code == 1
     assert (
-        ended.err == "error [APPROVAL_REQUIRED]: the disks of 'lab' would be deleted for good\n  `--yes` agrees to it\n"
+        ended.err
+        == "error [APPROVAL_REQUIRED]: the disks of 'lab' would be deleted permanently\n  pass `--yes` to confirm\n"
     )
     assert invoke("list", "-o", "json").data[0]["destroyed"] is False
 
@@ -268,7 +269,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
         assert process.wait(timeout=PATIENCE_S) == 141
 
 
-def test_an_interrupted_change_says_that_it_stays_wanted(tmp_path: Path, lab: ClusterRecord) -> None:
+def test_an_interrupted_change_says_that_it_is_recorded(tmp_path: Path, lab: ClusterRecord) -> None:
     with subprocess.Popen(
         ["env", "--default-signal=INT", *COMMAND, "stop", "lab"],  # a suite in the background ignores it
         env=environment(tmp_path),
@@ -282,7 +283,7 @@ def test_an_interrupted_change_says_that_it_stays_wanted(tmp_path: Path, lab: Cl
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(timeout=PATIENCE_S) == 130, rest
-    assert "interrupted; what you asked for stays wanted: `vmcluster apply` or `vmcluster start` goes on" in rest
+    assert "interrupted; the change is recorded: continue with `vmcluster apply` or `vmcluster start`" in rest
     assert "Traceback" not in rest
 
 

@@ -21,7 +21,7 @@ def test_each_failure_has_its_remedy_below_it() -> None:
         "    → enable it",
         "✗ libvirt: does not answer",
         "    → start it",
-        "1 of 3 checks failed; `vmcluster doctor --fix` mends 1",
+        "1 of 3 checks failed; `vmcluster doctor --fix` fixes 1",
     ]
 
 

@@ -112,7 +112,7 @@ async def test_a_reader_that_goes_away_ends_the_command(monkeypatch: pytest.Monk
 def test_a_cut_or_timed_out_command_is_remarked_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     nodes._remark(result("abc", timed_out=True, exit_code=124, stdout_truncated=True, stdout_omitted_bytes=3), "n")
     assert capfd.readouterr().err == (
-        "n: the time was up after 0.1 s; the command was ended\nn: 3 bytes of the command's output were left out\n"
+        "n: timed out after 0.1 s; the command was killed\nn: 3 bytes of the command's output were omitted\n"
     )
 
 
@@ -137,7 +137,7 @@ def test_output_of_many_nodes_is_told_apart_and_nodes_without_an_answer_are_name
     assert out == "a: 1\na: 2\n"
     assert err.startswith("a: w\n")
     assert "\nb: error [SSH_TIMEOUT] no login\n" in err
-    assert err.endswith("\nfailed on 3 of 4 nodes: b (SSH_TIMEOUT), c (exit 3), d (time was up)\n")
+    assert err.endswith("\nfailed on 3 of 4 nodes: b (SSH_TIMEOUT), c (exit 3), d (timed out)\n")
 
 
 def test_standard_input_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

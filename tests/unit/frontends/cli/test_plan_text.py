@@ -96,22 +96,22 @@ def test_obstacles_are_listed_with_their_codes_and_nodes_on_their_way_down_are_n
         "cluster lab, new\n"
         "\n"
         "  ! [CONFLICT] worker-0: not ours\n"
-        "  … worker-1 is on its way down\n"
+        "  … worker-1 is shutting down\n"
         "\n"
-        "Plan: nothing that can be done now"
+        "Plan: nothing can be done now"
     )
 
 
 def test_a_change_of_the_record_alone_is_told() -> None:
     patch = {"op": "replace", "path": "/spec/nodes/n2/restart", "value": "on-crash"}
     changed = view(record_patch=(patch,), record_changes=("~ n2: restart always -> on-crash", "+ node n3"))
-    told = "Plan: only what is recorded changes: ~ n2: restart always -> on-crash; + node n3"
+    told = "Plan: only the record changes: ~ n2: restart always -> on-crash; + node n3"
     assert printed(changed).endswith(told)
 
 
 def test_the_files_of_disks_that_leave_are_said_to_be_kept() -> None:
     left = view(action("domain/n", "disks changed", "update"), kept_files=("/disks/data.qcow2",))
-    line = "  = /disks/data.qcow2 is kept, no node has it any more; destroy --remove-overlays deletes it"
+    line = "  = /disks/data.qcow2 is kept, but no node uses it; destroy --remove-overlays deletes it"
     assert line in printed(left).splitlines()
 
 
@@ -121,7 +121,7 @@ def test_a_short_plan_counts_what_it_leaves_out() -> None:
     assert lines[2:5] == [
         "  + seed/n0  not created yet",
         "  + seed/n1  not created yet",
-        "  … and 3 more that cost nothing (`vmcluster plan` shows them)",
+        "  … and 3 more without a cost (`vmcluster plan` shows them)",
     ]
     assert "more" not in printed(view(*actions), limit=5)
 
@@ -132,7 +132,7 @@ def test_a_short_plan_never_leaves_out_what_has_a_price() -> None:
     costly = [action(f"domain/{price}", "changed", "update", price) for price in prices]
     shown = printed(view(*free, *costly), limit=3)
     assert all(f"[{price}]" in shown for price in prices)
-    assert "… and 5 more that cost nothing" in shown
+    assert "… and 5 more without a cost" in shown
     assert "more" not in printed(view(*costly), limit=3)
 
 
@@ -153,7 +153,7 @@ def test_whatever_a_plan_is_a_short_one_shows_each_price_in_order_and_counts_the
     assert costly <= {*numbers}
     assert numbers == sorted(numbers)
     assert len(numbers) <= max(limit, len(costly))
-    left_out = [int(line.split()[2]) for line in lines if "that cost nothing" in line]
+    left_out = [int(line.split()[2]) for line in lines if "without a cost" in line]
     assert sum(left_out) + len(numbers) == len(actions)
 
 

@@ -40,14 +40,14 @@ def test_the_options_of_the_remote_command_are_its_own(words: str, marked: str) 
 
 @pytest.mark.parametrize("words", ["ls --all", "sort -o json", "grep -i x", "uname -ojson", "env --timeout=5", "ls -e"])
 def test_an_option_that_could_be_meant_for_either_is_refused_with_the_remedy(words: str) -> None:
-    with pytest.raises(typer.BadParameter, match="could be meant for either: write -- before the command"):
+    with pytest.raises(typer.BadParameter, match="is ambiguous: put -- before the command"):
         with_end_of_options(["lab", "n0", *words.split()], EXEC)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("lab uname -r", "-r is no option of vmcluster: name a node"),
+        ("lab uname -r", "-r is not an option of vmcluster: name a node"),
         ("lab n0 --all -- uname", "but not both"),
         ("lab n0 --nodes n1 -- uname", "but not both"),
     ],

@@ -76,7 +76,7 @@ def test_a_list_has_sizes_for_people_and_marks_what_is_lost(capsys: Captured) ->
 
 def test_an_empty_list_says_how_to_take_one(capsys: Captured) -> None:
     show_snapshots([])
-    assert capsys.readouterr().out == "no snapshots; `vmcluster snapshot create CLUSTER NAME` takes one\n"
+    assert capsys.readouterr().out == "no snapshots; take one with `vmcluster snapshot create CLUSTER NAME`\n"
 
 
 def test_a_snapshot_is_shown_file_by_file(capsys: Captured) -> None:
@@ -93,7 +93,7 @@ def test_a_snapshot_is_shown_file_by_file(capsys: Captured) -> None:
 
 def test_a_lost_snapshot_has_no_files_to_show(capsys: Captured) -> None:
     show_snapshot(LOST)
-    assert capsys.readouterr().out == "snapshot old\\x1b[2J is lost: it was made, and is not there any more\n"
+    assert capsys.readouterr().out == "snapshot old\\x1b[2J is lost: it was taken, but its files are gone\n"
 
 
 def test_what_was_taken_and_what_was_deleted_is_a_line(capsys: Captured) -> None:
@@ -102,9 +102,9 @@ def test_what_was_taken_and_what_was_deleted_is_a_line(capsys: Captured) -> None
     gone = {"a": SnapshotNodeDeletion(node_name="a", deleted=True)}
     show_deleted(SnapshotDeleteResult(snapshot_name="base", cluster_name="lab", per_node=gone))
     assert capsys.readouterr().out == (
-        "snapshot base with memory takes 231 MiB; nodes stood still for 42 ms\n"
+        "snapshot base with memory takes 231 MiB; nodes were paused for 42 ms\n"
         "snapshot base takes 231 MiB\n"
-        "snapshot base is gone\n"
+        "snapshot base deleted\n"
     )
 
 
@@ -121,12 +121,12 @@ def test_what_a_revert_loses_is_told_node_by_node_with_what_keeps_it() -> None:
         },
     )
     assert list(loss_lines(losses)) == [
-        "going back to snapshot a, as of 2026-01-02 03:04:05Z; lost is what has come since:",
+        "reverting to snapshot a, as of 2026-01-02 03:04:05Z; changes since then will be lost:",
         "  n0    its memory and 3.0 MiB on its disks; snapshot b keeps what came before it, up to 2026-01-02 03:04:05Z",
         "  node  0 B on its disks; no snapshot keeps any of it",
         "  n2    its memory, if it runs, and what it wrote; snapshot c keeps what came before it",
         "  n3    0 B on its disks; no snapshot keeps any of it",
-        "`vmcluster snapshot create lab NAME --memory` would keep all of it",
+        "to keep all of it, first run `vmcluster snapshot create lab NAME --memory`",
     ]
 
 
@@ -174,7 +174,7 @@ def test_what_can_go_is_listed_with_a_sum_that_leaves_out_what_is_held() -> None
         "snapshot s  was interrupted while it was taken",
         "  3.0 MiB  /d/x",
         "  3.0 MiB  /d/y  stays until a is off",
-        "1 layers, 3.0 MiB: can go",
+        "1 layer, 3.0 MiB: can be removed",
     ]
 
 
@@ -187,7 +187,7 @@ def test_what_went_is_listed_with_a_sum() -> None:
 
 def test_where_all_is_needed_nothing_can_go() -> None:
     assert list(unneeded_lines(Unneeded(cluster_name="lab", layers=(), half_made=()))) == [
-        "nothing can go: every layer is needed"
+        "nothing to remove: every layer is needed"
     ]
 
 

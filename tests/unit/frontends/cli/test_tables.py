@@ -59,7 +59,7 @@ def test_a_status_is_a_table_of_nodes_and_one_of_conditions(capsys: Captured) ->
         )
     )
     assert capsys.readouterr().out == (
-        "cluster lab, network active, generation 4 (at work on 3)\n"
+        "cluster lab, network active, generation 4 (observed 3)\n"
         "\n"
         "NODE   ROLE     IP         STATE      SSH   MESSAGE\n"
         "a      wörker   10.0.0.1   running    yes\n"
@@ -93,9 +93,9 @@ def test_what_is_installed_has_a_column_where_anything_is(capsys: Captured) -> N
     ]
 
 
-def test_a_cluster_without_nodes_is_gone(capsys: Captured) -> None:
+def test_a_cluster_without_nodes_is_destroyed(capsys: Captured) -> None:
     show_status(ClusterStatus(cluster_name="lab", network_active=False, nodes=()))
-    assert capsys.readouterr().out == "cluster lab is gone\n"
+    assert capsys.readouterr().out == "cluster lab is destroyed\n"
 
 
 def test_a_long_message_is_one_line_where_output_is_no_terminal(capsys: Captured) -> None:
