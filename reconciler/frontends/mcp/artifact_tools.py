@@ -16,6 +16,7 @@ from reconciler.frontends.mcp.arguments import (
     TransferTimeout,
 )
 from reconciler.frontends.mcp.backend import Call, ask
+from reconciler.frontends.mcp.definition import ADDS, LOOKS, TAKES_AWAY, ToolDefinition
 from reconciler.model.results import (
     ArtifactDiff,
     ArtifactRemoval,
@@ -137,3 +138,14 @@ async def artifact_uninstall(
 async def artifact_remove(call: Call, artifact_id: ArtifactId) -> ToolResult[ArtifactRemoval]:
     """Forget an artifact and free what only it needs on the host. Nodes keep what they have."""
     return await ask(call, lambda use: use.artifacts.remove(artifact_id))
+
+
+TOOLS = (
+    ToolDefinition(artifact_register, "Register a build", ADDS, names_files=True),
+    ToolDefinition(artifact_list, "List builds", LOOKS, (), "builds", measured=True),
+    ToolDefinition(artifact_diff, "Compare two builds", LOOKS, measured=True),
+    ToolDefinition(artifact_sync, "Bring a build to nodes", ADDS),
+    ToolDefinition(artifact_install, "Install a build", TAKES_AWAY),
+    ToolDefinition(artifact_uninstall, "Uninstall a build", TAKES_AWAY),
+    ToolDefinition(artifact_remove, "Remove a build", TAKES_AWAY),
+)

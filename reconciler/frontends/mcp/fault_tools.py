@@ -20,6 +20,7 @@ from reconciler.frontends.mcp.arguments import (
     Targets,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
+from reconciler.frontends.mcp.definition import ADDS, LOOKS, ToolDefinition
 from reconciler.frontends.mcp.values import AsNumber, AsStructure
 from reconciler.model.faults import CutMode, Direction, NetFaultHandle, NetFaultInfo, ShapeName
 from reconciler.model.links import Distribution, Impairment
@@ -182,3 +183,12 @@ async def net_fault_list(call: Call, cluster_name: ClusterName) -> ToolResult[li
     `applied` is false while it is not on the host yet, or its nodes are off. `expires_at`: then it heals by itself.
     """
     return await ask(call, lambda use: use.faults.listing(cluster_name))
+
+
+TOOLS = (
+    ToolDefinition(net_partition, "Partition the network", ADDS),
+    ToolDefinition(net_impair, "Impair the network", ADDS),
+    ToolDefinition(net_heal, "Heal a network fault", ADDS),
+    ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
+    ToolDefinition(net_fault_list, "List network faults", LOOKS, (), "faults", measured=True),
+)

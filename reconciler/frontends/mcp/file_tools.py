@@ -6,6 +6,7 @@ from pydantic import Field
 
 from reconciler.frontends.mcp.arguments import ClusterName, NodeName, Nodes, Seconds
 from reconciler.frontends.mcp.backend import Call, ask
+from reconciler.frontends.mcp.definition import LOOKS, RUNS_ANYTHING, TAKES_AWAY, ToolDefinition
 from reconciler.frontends.mcp.kernel_log_tools import Marker
 from reconciler.frontends.mcp.values import AsNumber
 from reconciler.model.kernel_log import ConsoleResult
@@ -93,3 +94,10 @@ async def node_console(
         call,
         lambda use: use.consoles.show(cluster_name, node_name, tail=tail, since_marker=since_marker, follow_s=follow_s),
     )
+
+
+TOOLS = (
+    ToolDefinition(node_console, "Read a console", LOOKS, measured=True),
+    ToolDefinition(node_push, "Copy files to nodes", RUNS_ANYTHING, names_files=True),
+    ToolDefinition(node_pull, "Copy files from a node", TAKES_AWAY, names_files=True),
+)

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from reconciler.frontends.mcp.arguments import ClusterName, Nodes, Seconds
 from reconciler.frontends.mcp.backend import Call, ask
+from reconciler.frontends.mcp.brevity import EACH
+from reconciler.frontends.mcp.definition import ADDS, LOOKS, ToolDefinition
 from reconciler.model.kernel_log import DmesgResult, FilterLevel
 from reconciler.model.results import ToolResult
 
@@ -49,3 +51,9 @@ async def dmesg_collect(
             cluster_name, nodes=nodes, since_marker=since_marker, filter_level=filter_level, timeout_s=timeout_s
         ),
     )
+
+
+TOOLS = (
+    ToolDefinition(dmesg_mark, "Mark kernel logs", ADDS),
+    ToolDefinition(dmesg_collect, "Collect kernel logs", LOOKS, (EACH, "lines"), "lines of each node", measured=True),
+)

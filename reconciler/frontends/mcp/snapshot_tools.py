@@ -11,6 +11,7 @@ from reconciler.frontends.mcp.arguments import (
     WaitForSsh,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
+from reconciler.frontends.mcp.definition import ADDS, INTERRUPTS, LOOKS, TAKES_AWAY, ToolDefinition
 from reconciler.model.results import (
     ClusterStatus,
     SnapshotDeleteResult,
@@ -100,3 +101,11 @@ async def snapshot_delete(
     SNAPSHOT_NOT_FOUND: it is gone already.
     """
     return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name, progress=use.progress))
+
+
+TOOLS = (
+    ToolDefinition(snapshot_create, "Take a snapshot", ADDS),
+    ToolDefinition(snapshot_list, "List snapshots", LOOKS, (), "snapshots", measured=True),
+    ToolDefinition(snapshot_revert, "Revert to a snapshot", INTERRUPTS),
+    ToolDefinition(snapshot_delete, "Delete a snapshot", TAKES_AWAY),
+)

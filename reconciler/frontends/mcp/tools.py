@@ -3,13 +3,11 @@
 A tool's docstring is its description, written for the agent that chooses among tools.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-from mcp_types import ToolAnnotations
 from pydantic import Field
 
+from reconciler.frontends.mcp import artifact_tools, fault_tools, file_tools, kernel_log_tools, snapshot_tools
 from reconciler.frontends.mcp.arguments import (
     ClusterName,
     Command,
@@ -25,21 +23,8 @@ from reconciler.frontends.mcp.arguments import (
     TopologyName,
     WaitForSsh,
 )
-from reconciler.frontends.mcp.artifact_tools import (
-    artifact_diff,
-    artifact_install,
-    artifact_list,
-    artifact_register,
-    artifact_remove,
-    artifact_sync,
-    artifact_uninstall,
-)
 from reconciler.frontends.mcp.backend import Call, ask, settle
-from reconciler.frontends.mcp.brevity import EACH
-from reconciler.frontends.mcp.fault_tools import net_fault_list, net_heal, net_heal_all, net_impair, net_partition
-from reconciler.frontends.mcp.file_tools import node_console, node_pull, node_push
-from reconciler.frontends.mcp.kernel_log_tools import dmesg_collect, dmesg_mark
-from reconciler.frontends.mcp.snapshot_tools import snapshot_create, snapshot_delete, snapshot_list, snapshot_revert
+from reconciler.frontends.mcp.definition import ADDS, INTERRUPTS, LOOKS, RUNS_ANYTHING, TAKES_AWAY, ToolDefinition
 from reconciler.model.record import StopMode
 from reconciler.model.results import (
     ClusterHandle,
@@ -51,32 +36,6 @@ from reconciler.model.results import (
     ToolResult,
 )
 from reconciler.records.plan_view import PlanView
-
-LOOKS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-TAKES_AWAY = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
-INTERRUPTS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
-RUNS_ANYTHING = ToolAnnotations(
-    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolDefinition:
-    """One tool: what it does, what it is called for people, and what it may do to the world.
-
-    `place` says where the list of `items` is that `offset` and `limit` count in, by the names on the way from the
-    result; () for the result itself, None where there is no such list. With `measured` a client may say how long the
-    answer may be. What `names_files` of the server's host, by itself or in a topology, is told the client's roots.
-    """
-
-    function: Callable[..., Any]
-    title: str
-    annotations: ToolAnnotations
-    place: tuple[str, ...] | None = None
-    items: str = ""
-    measured: bool = False
-    names_files: bool = False
 
 
 async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
@@ -312,27 +271,11 @@ TOOLS = (
     ToolDefinition(node_crash, "Crash a node", INTERRUPTS),
     ToolDefinition(node_exec, "Run a command on a node", RUNS_ANYTHING, measured=True),
     ToolDefinition(node_exec_all, "Run a command on many nodes", RUNS_ANYTHING, measured=True),
-    ToolDefinition(snapshot_create, "Take a snapshot", ADDS),
-    ToolDefinition(snapshot_list, "List snapshots", LOOKS, (), "snapshots", measured=True),
-    ToolDefinition(snapshot_revert, "Revert to a snapshot", INTERRUPTS),
-    ToolDefinition(snapshot_delete, "Delete a snapshot", TAKES_AWAY),
-    ToolDefinition(net_partition, "Partition the network", ADDS),
-    ToolDefinition(net_impair, "Impair the network", ADDS),
-    ToolDefinition(net_heal, "Heal a network fault", ADDS),
-    ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
-    ToolDefinition(net_fault_list, "List network faults", LOOKS, (), "faults", measured=True),
-    ToolDefinition(node_console, "Read a console", LOOKS, measured=True),
-    ToolDefinition(node_push, "Copy files to nodes", RUNS_ANYTHING, names_files=True),
-    ToolDefinition(node_pull, "Copy files from a node", TAKES_AWAY, names_files=True),
-    ToolDefinition(dmesg_mark, "Mark kernel logs", ADDS),
-    ToolDefinition(dmesg_collect, "Collect kernel logs", LOOKS, (EACH, "lines"), "lines of each node", measured=True),
-    ToolDefinition(artifact_register, "Register a build", ADDS, names_files=True),
-    ToolDefinition(artifact_list, "List builds", LOOKS, (), "builds", measured=True),
-    ToolDefinition(artifact_diff, "Compare two builds", LOOKS, measured=True),
-    ToolDefinition(artifact_sync, "Bring a build to nodes", ADDS),
-    ToolDefinition(artifact_install, "Install a build", TAKES_AWAY),
-    ToolDefinition(artifact_uninstall, "Uninstall a build", TAKES_AWAY),
-    ToolDefinition(artifact_remove, "Remove a build", TAKES_AWAY),
+    *snapshot_tools.TOOLS,
+    *fault_tools.TOOLS,
+    *file_tools.TOOLS,
+    *kernel_log_tools.TOOLS,
+    *artifact_tools.TOOLS,
 )
 
 

@@ -8,8 +8,9 @@ from mcp_types import JSONRPCResponse
 
 from reconciler.frontends.mcp import protocol
 from reconciler.frontends.mcp.brevity import DEFAULT_BYTES, Extent, abridged
+from reconciler.frontends.mcp.definition import ToolDefinition
 from reconciler.frontends.mcp.extents import extent_of
-from reconciler.frontends.mcp.tools import TOOLS, ToolDefinition
+from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.model.omission import omission
 from reconciler.model.results import ExecResult, ToolResult
 from tests.unit.frontends.mcp.conftest import validator_of
