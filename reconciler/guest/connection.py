@@ -9,6 +9,7 @@ from asyncssh.kex import get_kex_algs
 
 from reconciler.errors import SshError
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.request import Unreachable
 
 # A booting guest answers no SYN at all: a new attempt beats waiting for the kernel's slow repetition.
 _TCP_CONNECT_S = 1.0
@@ -24,10 +25,6 @@ _SESSION_LIMIT = 8  # sshd_config(5): MaxSessions is 10; two remain for ending a
 _WANTED_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "mlkem768x25519-sha256")
 _KEX = tuple(name for name in _WANTED_KEX if name.encode() in get_kex_algs())
 _CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
-
-
-class Unreachable(Exception):
-    """No login now, for a reason that may pass."""
 
 
 class SshConnection(asyncssh.SSHClient):

@@ -1,10 +1,14 @@
 """The pooled connections: made when first needed, shared, replaced when they no longer answer."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from reconciler.errors import SshTimeout
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.connection import SshConnection, Unreachable, dial
+from reconciler.guest.request import Unreachable
+
+if TYPE_CHECKING:
+    from reconciler.guest.connection import SshConnection
 
 _FIRST_RETRY_S = 0.05
 _LONGEST_RETRY_S = 0.5
@@ -24,20 +28,20 @@ class Connections:
         self._open: dict[GuestAddress, list[SshConnection]] = {}
         self._dialing: dict[GuestAddress, asyncio.Task[SshConnection]] = {}
 
-    async def acquire(self, address: GuestAddress, deadline: float) -> SshConnection:
+    async def acquire(self, address: GuestAddress, deadline: float) -> "SshConnection":
         """A connection with room for a command, which must be given back with `release`."""
         connection = await self.ready(address, deadline)
         connection.running += 1
         return connection
 
-    def release(self, address: GuestAddress, connection: SshConnection) -> None:
+    def release(self, address: GuestAddress, connection: "SshConnection") -> None:
         """Say that a command has ended; a connection that is not needed any more is closed."""
         connection.running -= 1
         spare = any(other is not connection and other.usable for other in self._open.get(address, ()))
         if connection.running == 0 and spare:
             self._discard(address, connection)
 
-    async def ready(self, address: GuestAddress, deadline: float) -> SshConnection:
+    async def ready(self, address: GuestAddress, deadline: float) -> "SshConnection":
         """Wait until there is a usable connection, logging in as often as it takes.
 
         Raises `NoLogin` with the last cause, and `SshError` when the node refuses us.
@@ -60,7 +64,7 @@ class Connections:
             delay_s = min(delay_s * 2, _LONGEST_RETRY_S)
         return connection
 
-    def idle(self, address: GuestAddress) -> SshConnection | None:
+    def idle(self, address: GuestAddress) -> "SshConnection | None":
         """A usable connection that is there already."""
         return next((connection for connection in self._open.get(address, ()) if connection.usable), None)
 
@@ -90,13 +94,15 @@ class Connections:
             self._drop_address(address)
         await asyncio.gather(*dialing, *(one.transport.wait_closed() for one in open_now), return_exceptions=True)
 
-    def _dial(self, address: GuestAddress) -> asyncio.Task[SshConnection]:
+    def _dial(self, address: GuestAddress) -> "asyncio.Task[SshConnection]":
+        from reconciler.guest.connection import dial  # noqa: PLC0415  asyncssh: not before the first login
+
         task = asyncio.create_task(dial(address), name=f"ssh login {address.node}")
         self._dialing[address] = task
         task.add_done_callback(lambda done: self._dialed(address, done))
         return task
 
-    def _dialed(self, address: GuestAddress, task: asyncio.Task[SshConnection]) -> None:
+    def _dialed(self, address: GuestAddress, task: "asyncio.Task[SshConnection]") -> None:
         if self._dialing.get(address) is task:
             del self._dialing[address]
         if task.cancelled() or task.exception():  # looking at the exception also marks it as seen
@@ -112,7 +118,7 @@ class Connections:
         for connection in self._open.pop(address, ()):
             connection.abort()
 
-    def _discard(self, address: GuestAddress, connection: SshConnection) -> None:
+    def _discard(self, address: GuestAddress, connection: "SshConnection") -> None:
         connection.abort()
         if connection in (pooled := self._open.get(address, [])):
             pooled.remove(connection)

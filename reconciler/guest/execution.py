@@ -1,66 +1,25 @@
 """One command on one connection: a channel, an exec request, what comes back, and its end by force."""
 
 import asyncio
-import secrets
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import asyncssh
 
 from reconciler.errors import SshError
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.command import (
-    MarkedStream,
-    OnOutput,
-    begin_mark,
-    group_mark,
-    quoted_prefix,
-    render_kill,
-    render_own,
-    render_script,
-)
+from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_kill
 from reconciler.guest.connection import SshConnection
+from reconciler.guest.request import ExecRequest, NotStarted, unstarted
 from reconciler.model.results import ExecResult
 
 TIMED_OUT_EXIT_CODE = 124  # as timeout(1) of coreutils
 _SIGNAL_EXIT_BASE = 128  # as every shell
 _KILL_S = 3.0
 _DRAIN_S = 0.5
-_SAID_CHARACTERS = 500
-
-
-class NotStarted(Exception):
-    """The channel could not be opened, so the command certainly did not run."""
 
 
 class _Abandoned(Exception):
     """Raised into asyncssh between the opened channel and the exec request, which is then never sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecRequest:
-    """A validated command; `script` is what the login shell gets.
-
-    `on_stdout` and `on_stderr` get a stream as it comes, in place of the result. With `own` the command is for
-    `/bin/sh`, as scripts of the program's own are: no start-up file changes its meaning or its output.
-    """
-
-    command: str
-    env: Mapping[str, str]
-    stdin: bytes | None
-    output_limit_bytes: int
-    on_stdout: OnOutput | None = None
-    on_stderr: OnOutput | None = None
-    own: bool = False
-    token: str = field(default_factory=lambda: secrets.token_hex(8))
-    script: str = field(init=False)
-    quoted: bytes = field(init=False)
-
-    def __post_init__(self) -> None:
-        script = render_script(self.command, self.env, self.token)
-        object.__setattr__(self, "script", render_own(self.command, self.token, self.env) if self.own else script)
-        object.__setattr__(self, "quoted", b"" if self.own else quoted_prefix(self.env, self.token))
 
 
 class Execution(asyncssh.SSHClientSession[bytes]):
@@ -212,17 +171,6 @@ class Execution(asyncssh.SSHClientSession[bytes]):
             stdout_replaced=out.replaced,
             stderr_replaced=err.replaced,
         )
-
-
-def unstarted(address: GuestAddress, exit_code: int | None, said: str) -> SshError:
-    """The error for a script of the program's own that the login shell never came to."""
-    words = f"; it printed: {said.strip()[-_SAID_CHARACTERS:]}" if said.strip() else ""
-    return SshError(
-        f"the login shell of {address.user} ended with {exit_code} before it ran anything{words}",
-        node=address.node,
-        hint="a start-up file such as ~/.bashrc, ~/.zshenv, ~/.cshrc or config.fish ends it: let it do nothing where"
-        " the shell is not interactive",
-    )
 
 
 class _Probe(asyncssh.SSHClientSession[bytes]):

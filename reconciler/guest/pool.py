@@ -5,18 +5,22 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import asyncssh
 import structlog
 
 from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeout
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OTHER_SHELLS, OnOutput
-from reconciler.guest.connection import SshConnection, Unreachable
 from reconciler.guest.connections import Connections
-from reconciler.guest.execution import ExecRequest, Execution, NotStarted, answers
+from reconciler.guest.request import ExecRequest, NotStarted, Unreachable
 from reconciler.model.results import ExecResult
+
+if TYPE_CHECKING:
+    import asyncssh
+
+    from reconciler.guest.connection import SshConnection
+    from reconciler.guest.execution import Execution
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +103,7 @@ class SshPool:
         return await self._run(address, request, timeout_s, min(timeout_s, address.connect_timeout_s))
 
     @asynccontextmanager
-    async def channel(self, address: GuestAddress, timeout_s: float) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    async def channel(self, address: GuestAddress, timeout_s: float) -> "AsyncIterator[asyncssh.SSHClientConnection]":
         """A connection with room for one channel, for what is no command with a small output; raises as `run` does."""
         now = asyncio.get_running_loop().time()
         deadline = now + min(timeout_s, address.connect_timeout_s)
@@ -189,7 +193,7 @@ class SshPool:
         """Whether the node answers now: one round trip on a connection that is there, else one login."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         if connection := self._connections.idle(address):
-            if await answers(connection, min(_STALL_S, timeout_s)):
+            if await _answers(connection, min(_STALL_S, timeout_s)):
                 return True
             connection.suspect = True
         try:
@@ -204,7 +208,7 @@ class SshPool:
         deadline = clock() + timeout_s
         connection = await self._connections.ready(address, deadline)
         if connection.readied:
-            if await answers(connection, min(_STALL_S, timeout_s)):
+            if await _answers(connection, min(_STALL_S, timeout_s)):
                 return
             connection.suspect = True
         await self._run_short(address, _READY_COMMAND, max(deadline - clock(), 0.01))
@@ -247,7 +251,7 @@ class SshPool:
 
     async def _carry_out(
         self, address: GuestAddress, request: ExecRequest, connect_deadline: float, deadline: float
-    ) -> tuple[Execution, bool]:
+    ) -> "tuple[Execution, bool]":
         """Start a command and wait for its end; whether that had to be forced."""
         execution, connection = await self._start(address, request, connect_deadline)
         try:
@@ -259,7 +263,7 @@ class SshPool:
                 self._connections.release(address, connection)
 
     async def _ended(
-        self, execution: Execution, connection: SshConnection, deadline: float, address: GuestAddress
+        self, execution: "Execution", connection: "SshConnection", deadline: float, address: GuestAddress
     ) -> bool:
         """Wait for the command's end, and force it at the deadline; says whether it ended by itself."""
         clock = asyncio.get_running_loop().time
@@ -280,7 +284,7 @@ class SshPool:
             )
         return False
 
-    async def _drain(self, execution: Execution, connection: SshConnection, deadline: float) -> None:
+    async def _drain(self, execution: "Execution", connection: "SshConnection", deadline: float) -> None:
         """Take what the shell, which has ended, has printed, and leave alone what it has started.
 
         The output has ended where sshd says so; or where nothing comes although the node answers, which it does after
@@ -294,19 +298,19 @@ class SshPool:
             if execution.ended.done() or execution.received_bytes != before:
                 quiet = 0
                 continue
-            answered = await answers(connection, _QUIET_S)
+            answered = await _answers(connection, _QUIET_S)
             quiet = 0 if execution.received_bytes != before else _QUIET_LOOKS if answered else quiet + 1
         if not execution.ended.done():
             execution.leave_running()
 
     async def _start(
         self, address: GuestAddress, request: ExecRequest, deadline: float
-    ) -> tuple[Execution, SshConnection]:
+    ) -> "tuple[Execution, SshConnection]":
         """Start the command exactly once, on a connection that answers, which the caller must release."""
         cause = ""
         for _ in range(_STARTS):
             connection = await self._connections.acquire(address, deadline)
-            execution = Execution(request)
+            execution = _execution(request)
             try:
                 await self._open(execution, connection, address, deadline)
             except NotStarted as error:
@@ -323,7 +327,7 @@ class SshPool:
         raise SshError(f"{address} opens no session for a command: {cause}", node=address.node)
 
     async def _open(
-        self, execution: Execution, connection: SshConnection, address: GuestAddress, deadline: float
+        self, execution: "Execution", connection: "SshConnection", address: GuestAddress, deadline: float
     ) -> None:
         """Return once the command was requested. A connection that stalls races a new login; the first one wins."""
         stall_s = max(0.0, min(_STALL_S, deadline - asyncio.get_running_loop().time()))
@@ -340,9 +344,9 @@ class SshPool:
 
     async def _race(
         self,
-        execution: Execution,
+        execution: "Execution",
         opening: asyncio.Task[None],
-        connection: SshConnection,
+        connection: "SshConnection",
         address: GuestAddress,
         deadline: float,
     ) -> None:
@@ -362,10 +366,22 @@ class SshPool:
             raise NotStarted("the connection no longer answers")
 
     @staticmethod
-    def _note_refusal(connection: SshConnection) -> None:
+    def _note_refusal(connection: "SshConnection") -> None:
         """A live connection that opens no more channels is full: sshd's MaxSessions is lower than we assumed."""
         if not (connection.lost or connection.suspect):
             connection.session_limit = connection.running - 1
+
+
+def _execution(request: ExecRequest) -> "Execution":
+    from reconciler.guest.execution import Execution  # noqa: PLC0415  asyncssh: not before the first command
+
+    return Execution(request)
+
+
+async def _answers(connection: "SshConnection", timeout_s: float) -> bool:
+    from reconciler.guest.execution import answers  # noqa: PLC0415  as above
+
+    return await answers(connection, timeout_s)
 
 
 def _after(refusal: SshError, late: SshTimeout) -> SshError:

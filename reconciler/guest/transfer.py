@@ -19,17 +19,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import asyncssh
-
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
 from reconciler.files.roots import Opened, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_own
-from reconciler.guest.execution import unstarted
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
+from reconciler.guest.request import unstarted
 
 _STDERR_LIMIT_BYTES = 4000
 _PIPE_BYTES = 1024 * 1024
@@ -288,6 +286,8 @@ async def _run(
     ssh: SshPool, address: GuestAddress, script: str, token: str, timeout_s: float, *, stdin: int = -1, stdout: int = -1
 ) -> _Ended:
     """Run a script of our own with its streams from and to descriptors; standard output begins behind its mark."""
+    import asyncssh  # noqa: PLC0415  (0.1 s, wanted by nobody who copies nothing)
+
     stderr = MarkedStream(_STDERR_LIMIT_BYTES, group_mark(token), drop_before=True)
     try:
         async with asyncio.timeout(timeout_s), ssh.channel(address, timeout_s) as connection:

@@ -4,14 +4,17 @@ The names that NoCloud wants are lower-case with a dash, which ISO 9660 itself c
 names, as Linux reads them.
 """
 
+# ruff: noqa: PLC0415  pycdlib waits until there is a seed
+
 import struct
 from collections.abc import Mapping
 from io import BytesIO
-
-import pycdlib
-from pycdlib.pycdlibexception import PyCdlibException
+from typing import TYPE_CHECKING
 
 from reconciler.host.cloud_init.codec import VOLUME_LABEL
+
+if TYPE_CHECKING:
+    import pycdlib
 
 _ROCK_RIDGE = "1.09"
 _INTERCHANGE_LEVEL = 3
@@ -19,6 +22,8 @@ _INTERCHANGE_LEVEL = 3
 
 def render_iso(files: Mapping[str, str]) -> bytes:
     """An image with `files` in its root directory."""
+    import pycdlib
+
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=_INTERCHANGE_LEVEL, vol_ident=VOLUME_LABEL, rock_ridge=_ROCK_RIDGE)
     for number, (name, text) in enumerate(files.items()):
@@ -32,6 +37,9 @@ def render_iso(files: Mapping[str, str]) -> bytes:
 
 def parse_iso(image: bytes) -> dict[str, str]:
     """The files in the root directory of an image; raises `ValueError` where it is none of ours."""
+    import pycdlib
+    from pycdlib.pycdlibexception import PyCdlibException
+
     iso = pycdlib.PyCdlib()
     try:
         iso.open_fp(BytesIO(image))
@@ -41,7 +49,7 @@ def parse_iso(image: bytes) -> dict[str, str]:
         raise ValueError(f"not a seed image: {error}") from error
 
 
-def _content(iso: pycdlib.PyCdlib, name: str) -> str:
+def _content(iso: "pycdlib.PyCdlib", name: str) -> str:
     content = BytesIO()
     iso.get_file_from_iso_fp(content, rr_path=f"/{name}")
     return content.getvalue().decode()
