@@ -229,6 +229,12 @@ class StoreUnavailable(ClusterError):
     recoverable = True
 
 
+class StoreUnreachable(StoreUnavailable):
+    """No member of the etcd that keeps the records answers; it comes back."""
+
+    terminal = False
+
+
 class StoreLocked(StoreUnavailable):
     """Another process holds the store's lock; it gives it back."""
 

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from reconciler.errors import InvalidArgument, RecordUnreadable
+from reconciler.errors import Conflict, InvalidArgument, RecordUnreadable
 from reconciler.model.base import Frozen
 from reconciler.model.record import ClusterRecord
+from reconciler.store.patch import difference
 
 ModelT = TypeVar("ModelT", bound=Frozen)
 
@@ -60,6 +61,25 @@ def loaded(text: str, what: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise _unreadable(what, str(error)) from error
+
+
+def says_no_more(record: ClusterRecord, stored: ClusterRecord) -> bool:
+    """Whether the same is wanted as before, and no more was agreed to."""
+    unspoken = {"generation": 0, "consent": ()}
+    same = not difference(*(document_of(of.model_copy(update=unspoken)) for of in (stored, record)))
+    return same and set(record.consent) <= set(stored.consent)
+
+
+def refuse_stale(name: str, found: int, expected: int) -> None:
+    """Raise `Conflict` where a record is not at the generation that a change was made from; 0 where there was none."""
+    if found == expected:
+        return
+    state = f"is at generation {found}" if found else "does not exist any more"
+    made_from = f"from generation {expected}" if expected else "for a cluster that did not exist"
+    raise Conflict(
+        f"another client was first: the record of cluster {name} {state}, the change was made {made_from}",
+        hint="read the record again and repeat the change",
+    )
 
 
 def _unreadable(what: str, why: str) -> RecordUnreadable:

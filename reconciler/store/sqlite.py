@@ -12,14 +12,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from reconciler.errors import Conflict, RecordUnreadable
+from reconciler.errors import RecordUnreadable
 from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store import tables
 from reconciler.store.database import DatabaseThread, transaction
-from reconciler.store.documents import StoredRecord, as_stored, document_of, loaded, parsed, record_of
+from reconciler.store.documents import (
+    StoredRecord,
+    as_stored,
+    document_of,
+    loaded,
+    parsed,
+    record_of,
+    refuse_stale,
+    says_no_more,
+)
 from reconciler.store.patch import Patch, difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.watch import ChangeFeed, ChangeFeedWaiter, count_change
@@ -184,8 +193,8 @@ def _write_document(
     name = record.cluster_name
     with transaction(connection):
         stored = _stored(connection, name)
-        _refuse_stale(name, stored.generation if stored else 0, expected)
-        if stored and _says_no_more(record, before := record_of(name, stored)):
+        refuse_stale(name, stored.generation if stored else 0, expected)
+        if stored and says_no_more(record, before := record_of(name, stored)):
             return before
         generation = _record_change(connection, name, actor, difference(stored and stored.document, document))
         connection.execute(
@@ -196,17 +205,10 @@ def _write_document(
         return record.model_copy(update={"generation": generation})
 
 
-def _says_no_more(record: ClusterRecord, stored: ClusterRecord) -> bool:
-    """Whether the same is wanted as before, and no more was agreed to."""
-    unspoken = {"generation": 0, "consent": ()}
-    same = not difference(*(document_of(of.model_copy(update=unspoken)) for of in (stored, record)))
-    return same and set(record.consent) <= set(stored.consent)
-
-
 def _remove(connection: sqlite3.Connection, name: str, expected: int, actor: str) -> None:
     with transaction(connection):
         row = connection.execute("SELECT generation FROM record WHERE cluster_name = ?", (name,)).fetchone()
-        _refuse_stale(name, row[0] if row else 0, expected)
+        refuse_stale(name, row[0] if row else 0, expected)
         if row:
             _delete(connection, name, actor)
 
@@ -232,17 +234,6 @@ def _discard_damaged(connection: sqlite3.Connection, name: str, actor: str) -> D
 def _delete(connection: sqlite3.Connection, name: str, actor: str) -> None:
     _record_change(connection, name, actor, ({"op": "replace", "path": "", "value": None},))
     connection.execute("DELETE FROM record WHERE cluster_name = ?", (name,))
-
-
-def _refuse_stale(name: str, found: int, expected: int) -> None:
-    if found == expected:
-        return
-    state = f"is at generation {found}" if found else "does not exist any more"
-    made_from = f"from generation {expected}" if expected else "for a cluster that did not exist"
-    raise Conflict(
-        f"another client was first: the record of cluster {name} {state}, the change was made {made_from}",
-        hint="read the record again and repeat the change",
-    )
 
 
 def _record_change(connection: sqlite3.Connection, name: str, actor: str, patch: Patch) -> int:

@@ -72,10 +72,10 @@ async def test_a_closed_store_leaves_one_file_and_is_closed_twice_without_harm(s
         await store.get("lab")
 
 
-async def test_every_commit_of_a_record_waits_for_the_disk(store: SqliteStore) -> None:
-    await store.put(sample_record(), expected_generation=0, actor="test")
-    await store.put_status(sample_status())
-    pragmas = await store._writes.run(
+async def test_every_commit_of_a_record_waits_for_the_disk(sqlite_store: SqliteStore) -> None:
+    await sqlite_store.put(sample_record(), expected_generation=0, actor="test")
+    await sqlite_store.put_status(sample_status())
+    pragmas = await sqlite_store._writes.run(
         lambda connection: [
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")
         ]
@@ -337,27 +337,27 @@ def test_a_full_disk_is_named_loses_nothing_and_passes_with_the_space(tmp_path: 
     assert generation == "2"
 
 
-def _use_in_child(store: SqliteStore, answer: "multiprocessing.SimpleQueue[str]") -> None:
+def _use_in_child(sqlite_store: SqliteStore, answer: "multiprocessing.SimpleQueue[str]") -> None:
     try:
-        asyncio.new_event_loop().run_until_complete(store.get("lab"))
+        asyncio.new_event_loop().run_until_complete(sqlite_store.get("lab"))
         answer.put("no error")
     except InternalError as error:
         answer.put(str(error))
 
 
-async def test_a_store_is_refused_in_a_forked_child(store: SqliteStore) -> None:
-    await store.put(sample_record(), expected_generation=0, actor="test")
+async def test_a_store_is_refused_in_a_forked_child(sqlite_store: SqliteStore) -> None:
+    await sqlite_store.put(sample_record(), expected_generation=0, actor="test")
     fork = multiprocessing.get_context("fork")
     answer = fork.SimpleQueue()
-    child = fork.Process(target=_use_in_child, args=(store, answer))
+    child = fork.Process(target=_use_in_child, args=(sqlite_store, answer))
     child.start()
     child.join(10)
     assert "forked child" in answer.get()
-    assert await store.get("lab") is not None
+    assert await sqlite_store.get("lab") is not None
 
 
-async def test_no_descriptor_of_the_store_reaches_a_command_that_is_started(store: SqliteStore) -> None:
-    await store.put(sample_record(), expected_generation=0, actor="test")
+async def test_no_descriptor_of_the_store_reaches_a_command_that_is_started(sqlite_store: SqliteStore) -> None:
+    await sqlite_store.put(sample_record(), expected_generation=0, actor="test")
     listed = await asyncio.create_subprocess_exec("ls", "-l", "/proc/self/fd", stdout=subprocess.PIPE, close_fds=False)
     printed, _ = await listed.communicate()
     assert b"records.sqlite" not in printed

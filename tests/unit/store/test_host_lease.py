@@ -146,8 +146,10 @@ async def test_a_wait_that_is_given_up_is_in_nobodys_way(mine: HostLease, theirs
     await _one_turn(third, timeout_s=0)
 
 
-async def test_the_kernel_takes_the_lease_from_a_killed_holder(mine: HostLease, uri: str, spawn: Spawn) -> None:
-    client = await spawn("hold_host")
+async def test_the_kernel_takes_the_lease_from_a_killed_holder(
+    mine: HostLease, uri: str, spawn_in_state_dir: Spawn
+) -> None:
+    client = await spawn_in_state_dir("hold_host")
     assert client.stdout is not None
     assert await client.stdout.readline() == b"held\n"
     with pytest.raises(HostOccupied, match=rf"process {client.pid} \(a test\)"):

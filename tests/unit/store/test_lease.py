@@ -88,8 +88,8 @@ async def test_a_cancelled_wait_holds_nothing(path: Path) -> None:
     first.release()
 
 
-async def test_a_killed_holder_gives_the_lease_back(path: Path, spawn: Spawn) -> None:
-    client = await spawn("hold_lease")
+async def test_a_killed_holder_gives_the_lease_back(path: Path, spawn_in_state_dir: Spawn) -> None:
+    client = await spawn_in_state_dir("hold_lease")
     assert client.stdout is not None
     assert await client.stdout.readline() == b"held\n"
     lease = Lease(path)

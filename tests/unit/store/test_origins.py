@@ -6,17 +6,18 @@ from pathlib import Path
 
 from reconciler.store import database
 from reconciler.store.sqlite import FILE_NAME, SqliteStore
+from tests.unit.store.client import AnyStore
 from tests.unit.store.samples import sample_record, with_boots
 
 
-async def changed(store: SqliteStore, *boots: int) -> None:
+async def changed(store: AnyStore, *boots: int) -> None:
     """Write the record, then once more with each number of power cycles."""
     record = await store.get("lab") or await store.put(sample_record(), expected_generation=0, actor="test")
     for number in boots:
         record = await store.put(with_boots(record, number), expected_generation=record.generation, actor="test")
 
 
-async def test_each_generation_has_an_origin_of_its_own_that_its_store_knows(store: SqliteStore) -> None:
+async def test_each_generation_has_an_origin_of_its_own_that_its_store_knows(store: AnyStore) -> None:
     await changed(store, 1)
     first, second = await store.origin("lab", 1), await store.origin("lab", 2)
     assert first is not None

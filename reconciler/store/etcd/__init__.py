@@ -1,0 +1,1 @@
+"""Desired-state records in etcd: one store for the controllers of many hosts."""

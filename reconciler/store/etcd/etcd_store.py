@@ -1,0 +1,343 @@
+"""Desired-state records in etcd, for the controllers and front ends of many hosts.
+
+A change compares the key `newest/CLUSTER` and writes it, so of two changes one is first. Its token says afterwards
+whether it was made, where the answer to it was lost.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Sequence, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from reconciler.errors import Conflict, RecordUnreadable, StoreUnavailable
+from reconciler.model.event import ClusterEvent
+from reconciler.model.origin import Lineage, Origin
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import RecordStatus
+from reconciler.store.documents import (
+    StoredRecord,
+    as_stored,
+    document_of,
+    loaded,
+    parsed,
+    record_of,
+    refuse_stale,
+    says_no_more,
+)
+from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
+from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.event_log import EtcdEventLog
+from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, unchanged
+from reconciler.store.patch import difference
+from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
+
+_TRIES = 100
+"""So often is a change made again that others were faster with: each time one of them was first."""
+
+
+class EtcdStore:
+    """`reconciler.store.protocol.Store` in an etcd cluster, which is spoken to from the first use on.
+
+    Every method raises `StoreUnreachable` where no member answers, and `StoreUnavailable` where etcd refuses.
+    """
+
+    def __init__(self, address: EtcdAddress, credentials: EtcdCredentials) -> None:
+        self._place = str(address)
+        self._etcd = EtcdClient(address, credentials)
+        self._feed = EtcdChangeFeed(self._etcd)
+        self._events = EtcdEventLog(self._etcd)
+        self._own_watch: EtcdChangeWaiter | None = None
+        self._identity: str | None = None
+        self._last: dict[str, tuple[int, ClusterRecord]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def get(self, cluster_name: str) -> ClusterRecord | None:
+        await self._begun()
+        head, stored = await self._etcd.read(one(keys.head(cluster_name)), one(keys.record(cluster_name)))
+        return self._record(cluster_name, head, stored)
+
+    async def names(self) -> list[str]:
+        await self._begun()
+        (heads,) = await self._etcd.read(below(keys.HEADS, keys_only=True))
+        return sorted(keys.name_in(kv.key, keys.HEADS) for kv in heads.kvs)
+
+    async def put(
+        self, record: ClusterRecord, *, expected_generation: int, actor: str, consent: Set[str] = frozenset()
+    ) -> ClusterRecord:
+        await self._begun()
+        agreed = record.model_copy(update={"consent": tuple(sorted(consent))})
+        name, document = agreed.cluster_name, document_of(agreed)
+        read_back = record_of(name, StoredRecord(expected_generation, document))  # all that is stored is readable
+
+        def decide(found: "_StoredNow") -> "_RecordChange | ClusterRecord":
+            stored = found.stored()
+            refuse_stale(name, found.generation, expected_generation)
+            if stored and says_no_more(read_back, before := record_of(name, stored)):
+                return before
+            patch = difference(stored and stored.document, document)
+            return _RecordChange(patch, document, read_back.model_copy(update={"generation": found.newest + 1}))
+
+        result = await self._change(name, actor, decide)
+        assert isinstance(result, ClusterRecord)
+        return result
+
+    async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
+        await self._begun()
+
+        def decide(found: "_StoredNow") -> "_RecordChange | None":
+            refuse_stale(cluster_name, found.generation, expected_generation)
+            return _RecordChange(_REMOVAL, None, None) if found.generation else None
+
+        await self._change(cluster_name, actor, decide)
+        self._last.pop(cluster_name, None)
+
+    async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
+        await self._begun()
+
+        def decide(found: "_StoredNow") -> "_RecordChange | None":
+            try:
+                if (stored := found.stored()) is not None:
+                    record_of(cluster_name, stored)
+            except RecordUnreadable:
+                return _RecordChange(_REMOVAL, None, Damage.RECORD)
+            return None
+
+        if await self._change(cluster_name, actor, decide):
+            return Damage.RECORD
+        try:
+            await self.status(cluster_name)
+        except RecordUnreadable:
+            await self._etcd.change((), [delete(keys.status(cluster_name))])
+            return Damage.STATUS
+        return None
+
+    async def history(self, cluster_name: str) -> list[HistoryEntry]:
+        await self._begun()
+        (found,) = await self._etcd.read(below(keys.histories(cluster_name)))
+        what = f"history of cluster {cluster_name}"
+        entries = [(kv.key, _document(kv.value, what)) for kv in found.kvs]
+        return [
+            parsed(
+                HistoryEntry,
+                {
+                    "cluster_name": cluster_name,
+                    "generation": int(key.rpartition(b"/")[2]),
+                    **{part: entry.get(part) for part in ("actor", "at", "patch")},
+                },
+                what,
+            )
+            for key, entry in entries
+        ]
+
+    async def origin(self, cluster_name: str, generation: int) -> Origin | None:
+        token = (await self._tokens(cluster_name, [generation])).get(generation)
+        if token is None:
+            return None
+        return Origin(store=await self._store_identity(), generation=generation, token=token, state_dir=self._place)
+
+    async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
+        identity = await self._store_identity()
+        tokens = await self._tokens(cluster_name, sorted({of.generation for of in found if of.store == identity}))
+        known = frozenset(of for of in found if of.store == identity and tokens.get(of.generation) == of.token)
+        return Lineage(identity, known, self._place)
+
+    async def status(self, cluster_name: str) -> RecordStatus | None:
+        await self._begun()
+        (found,) = await self._etcd.read(one(keys.status(cluster_name)))
+        return _status(cluster_name, found)
+
+    async def put_status(self, status: RecordStatus) -> None:
+        await self._begun()
+        name = status.cluster_name
+        write = put(keys.status(name), keys.packed(status.model_dump_json()))
+        await self._etcd.change([exists(keys.head(name))], [write])
+
+    async def standing(self, cluster_name: str) -> ClusterEntry | None:
+        await self._begun()
+        names = (keys.head, keys.record, keys.status, keys.request)
+        head, stored, status, request = await self._etcd.read(*(one(of(cluster_name)) for of in names))
+        record = self._record(cluster_name, head, stored)
+        if record is None:
+            return None
+        return ClusterEntry(record, _status(cluster_name, status), _version(request))
+
+    async def demands(self) -> dict[str, Demand]:
+        await self._begun()
+        heads, requests = await self._etcd.read(below(keys.HEADS), below(keys.REQUESTS, keys_only=True))
+        numbers = {keys.name_in(kv.key, keys.REQUESTS): kv.version for kv in requests.kvs}
+        generations = {keys.name_in(kv.key, keys.HEADS): int(kv.value) for kv in heads.kvs}
+        return {name: Demand(generation, numbers.get(name, 0)) for name, generation in generations.items()}
+
+    async def request_round(self, cluster_name: str) -> int:
+        await self._begun()
+        key = keys.request(cluster_name)
+        answer = await self._etcd.change((), [put(key, b""), get(one(key))])
+        return _version(answer.responses[1].response_range)
+
+    async def add_events(self, events: Sequence[ClusterEvent]) -> None:
+        await self._begun()
+        await self._events.add(events)
+
+    async def events(self, cluster_name: str | None, *, after: int = 0) -> list[ClusterEvent]:
+        await self._begun()
+        return await self._events.after(cluster_name, after)
+
+    async def newest_event(self) -> int:
+        await self._begun()
+        return await self._events.newest()
+
+    async def wait_for_change(self, *, timeout_s: float) -> bool:
+        return await (await self._begun()).wait(timeout_s=timeout_s)
+
+    async def watch(self) -> EtcdChangeWaiter:
+        return EtcdChangeWaiter(self._feed, await self._feed.revision())
+
+    async def close(self) -> None:
+        await self._feed.close()
+        await self._etcd.close()
+
+    async def _begun(self) -> EtcdChangeWaiter:
+        """The watch of `wait_for_change`, made before the first read so that no later change is missed."""
+        if self._own_watch is None:
+            watch = await self.watch()
+            self._own_watch = self._own_watch or watch
+        return self._own_watch
+
+    def _record(self, name: str, head: Any, stored: Any) -> ClusterRecord | None:
+        """The record as it was read; the same revision is not taken apart twice."""
+        if not head.kvs:
+            self._last.pop(name, None)
+            return None
+        revision = stored.kvs[0].mod_revision if stored.kvs else 0
+        last = self._last.get(name)
+        if last is None or last[0] != revision:
+            last = self._last[name] = (revision, record_of(name, _stored(name, head, stored)))
+        return last[1]
+
+    async def _change(self, name: str, actor: str, decide: "Callable[[_StoredNow], _RecordChange | Any]") -> Any:
+        """Make the change that `decide` makes of what is stored, again from the start where another came first."""
+        token, tried = secrets.token_hex(8), (0, None)
+        for _ in range(_TRIES):
+            names = (keys.newest, keys.head, keys.record)
+            found = _StoredNow(name, *await self._etcd.read(*(one(of(name)) for of in names)))
+            if tried[0] and (await self._tokens(name, [tried[0]])).get(tried[0]) == token:
+                return tried[1]  # it was made, and the answer to it was lost
+            change = decide(found)
+            if not isinstance(change, _RecordChange):
+                return change
+            generation = found.newest + 1
+            tried = (generation, change.result)
+            entry = {"actor": actor, "at": datetime.now(UTC).isoformat(), "patch": change.patch, "token": token}
+            operations = [
+                put(keys.newest(name), b"%d" % generation),
+                put(keys.history(name, generation), keys.packed_json(entry)),
+                *change.operations(name, generation),
+            ]
+            if (await self._etcd.change([unchanged(keys.newest(name), found.revision)], operations)).succeeded:
+                return change.result
+        raise Conflict(f"others change the record of cluster {name} all the time", hint="try again")
+
+    async def _tokens(self, name: str, generations: Sequence[int]) -> dict[int, str]:
+        """The tokens of those generations that the history has."""
+        await self._begun()
+        what, tokens = f"history of cluster {name}", {}
+        for begin in range(0, len(generations), OPERATIONS_LIMIT):
+            some = generations[begin : begin + OPERATIONS_LIMIT]
+            found = await self._etcd.read(*(one(keys.history(name, generation)) for generation in some))
+            for generation, answer in zip(some, found, strict=True):
+                if answer.kvs:
+                    tokens[generation] = str(_document(answer.kvs[0].value, what).get("token"))
+        return tokens
+
+    async def _store_identity(self) -> str:
+        if self._identity is None:
+            mine = secrets.token_hex(16)
+            await self._etcd.change([unchanged(keys.IDENTITY, 0)], [put(keys.IDENTITY, mine.encode())])
+            (found,) = await self._etcd.read(one(keys.IDENTITY))
+            if not found.kvs:
+                raise StoreUnavailable("the identity of the store vanishes from etcd", hint="does someone delete keys?")
+            self._identity = found.kvs[0].value.decode()
+        return self._identity
+
+
+_REMOVAL = ({"op": "replace", "path": "", "value": None},)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredNow:
+    """What is stored of a cluster before a change."""
+
+    name: str
+    newest_answer: Any
+    head: Any
+    record: Any
+
+    @property
+    def newest(self) -> int:
+        """The last generation that there ever was."""
+        return int(self.newest_answer.kvs[0].value) if self.newest_answer.kvs else 0
+
+    @property
+    def revision(self) -> int:
+        """etcd's revision of the last change of the record; 0 where there never was one."""
+        return self.newest_answer.kvs[0].mod_revision if self.newest_answer.kvs else 0
+
+    @property
+    def generation(self) -> int:
+        """That of the record; 0 where there is none."""
+        return int(self.head.kvs[0].value) if self.head.kvs else 0
+
+    def stored(self) -> StoredRecord | None:
+        """The record; raises `RecordUnreadable`."""
+        return _stored(self.name, self.head, self.record) if self.head.kvs else None
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordChange:
+    """A change to be made: its patch, the record's document then (None: removed), and what the caller is told."""
+
+    patch: Sequence[dict[str, Any]]
+    document: dict[str, Any] | None
+    result: Any
+
+    def operations(self, name: str, generation: int) -> list[Any]:
+        if self.document is None:
+            return [delete(of(name)) for of in (keys.head, keys.record, keys.status)]
+        return [
+            put(keys.head(name), b"%d" % generation),
+            put(keys.record(name), keys.packed_json(self.document)),
+        ]
+
+
+def _stored(name: str, head: Any, record: Any) -> StoredRecord:
+    what = f"record of cluster {name}"
+    return as_stored(name, int(head.kvs[0].value), _text(record.kvs[0].value if record.kvs else b"", what))
+
+
+def _status(name: str, found: Any) -> RecordStatus | None:
+    what = f"status of cluster {name}"
+    return parsed(RecordStatus, loaded(_text(found.kvs[0].value, what), what), what) if found.kvs else None
+
+
+def _document(value: bytes, what: str) -> dict[str, Any]:
+    document = loaded(_text(value, what), what)
+    return document if isinstance(document, dict) else {}
+
+
+def _text(value: bytes, what: str) -> str:
+    try:
+        return keys.unpacked(value)
+    except ValueError as error:
+        raise RecordUnreadable(f"the {what} cannot be read: {error}") from error
+
+
+def _version(found: Any) -> int:
+    return found.kvs[0].version if found.kvs else 0

@@ -1,0 +1,77 @@
+"""The events of all clusters in etcd.
+
+An event's number is the revision that wrote it and its place in that request, so numbers grow over all clusters and
+nobody has to hand them out.
+"""
+
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from reconciler.model.event import ClusterEvent
+from reconciler.store.documents import loaded, parsed
+from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.requests import OPERATIONS_LIMIT, below, count_below, delete, oldest_below, one, put
+from reconciler.store.tables import KEPT_EVENTS
+
+_PLACES = 128
+_AT_ONCE = 50
+_SURPLUS = 100
+"""So many events above those that are kept are tolerated before the oldest are deleted."""
+
+
+class EtcdEventLog:
+    """The last `KEPT_EVENTS` events of each cluster."""
+
+    def __init__(self, etcd: EtcdClient) -> None:
+        self._etcd = etcd
+
+    async def add(self, events: Sequence[ClusterEvent]) -> None:
+        """Append events in their order."""
+        for begin in range(0, len(events), _AT_ONCE):
+            await self._add(events[begin : begin + _AT_ONCE])
+        for name in sorted({event.cluster_name for event in events}):
+            await self._let_go(name)
+
+    async def after(self, cluster: str | None, number: int) -> list[ClusterEvent]:
+        """The events above a number, oldest first; those of all clusters for None."""
+        prefix = keys.EVENTS if cluster is None else keys.events(cluster)
+        (found,) = await self._etcd.read(below(prefix, min_create_revision=number // _PLACES))
+        by_cluster: dict[str, list[ClusterEvent]] = defaultdict(list)
+        for kv in found.kvs:
+            event = parsed(ClusterEvent, loaded(keys.unpacked(kv.value), "events"), "events")
+            by_cluster[event.cluster_name].append(event.model_copy(update={"number": _number(kv)}))
+        by_number = [sorted(events, key=lambda event: event.number) for events in by_cluster.values()]
+        kept = (event for events in by_number for event in events[-KEPT_EVENTS:] if event.number > number)
+        return sorted(kept, key=lambda event: event.number)
+
+    async def newest(self) -> int:
+        """A number that no event of now is above."""
+        (mark,) = await self._etcd.read(one(keys.EVENT_MARK))
+        return mark.kvs[0].mod_revision * _PLACES + _PLACES - 1 if mark.kvs else 0
+
+    async def _add(self, events: Sequence[ClusterEvent]) -> None:
+        stem = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        writes = [
+            put(
+                keys.events(event.cluster_name) + f"{stem}-{place:03d}".encode(),
+                keys.packed(event.model_dump_json(exclude={"number"})),
+            )
+            for place, event in enumerate(events)
+        ]
+        await self._etcd.change((), [*writes, put(keys.EVENT_MARK, b"")])
+
+    async def _let_go(self, cluster: str) -> None:
+        (count,) = await self._etcd.read(count_below(keys.events(cluster)))
+        surplus = count.count - KEPT_EVENTS
+        if surplus < _SURPLUS:
+            return
+        (oldest,) = await self._etcd.read(oldest_below(keys.events(cluster), min(surplus, OPERATIONS_LIMIT)))
+        await self._etcd.change((), [delete(kv.key) for kv in oldest.kvs])
+
+
+def _number(kv: Any) -> int:
+    return int(kv.create_revision) * _PLACES + int(kv.key.rpartition(b"-")[2])

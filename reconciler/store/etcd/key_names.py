@@ -1,0 +1,97 @@
+"""The names of keys in etcd, and how values are kept below them. Pure.
+
+`identity`            the store's identity
+`head/CLUSTER`        the generation of the record, as long as there is one
+`record/CLUSTER`      the record without its generation
+`newest/CLUSTER`      the last generation there ever was; every change of the record changes it
+`history/CLUSTER/N`   what made generation N: actor, time, patch and token
+`status/CLUSTER`      the controller's last status
+`request/CLUSTER`     its version counts the rounds that were asked for
+`event/CLUSTER/...`   the last events
+`event-mark`          written with every event: its revision is the newest event's
+"""
+
+import json
+import zlib
+from typing import Any
+
+ROOT = b"/vmcluster/v1/"
+IDENTITY = ROOT + b"identity"
+EVENT_MARK = ROOT + b"event-mark"
+HEADS = ROOT + b"head/"
+REQUESTS = ROOT + b"request/"
+EVENTS = ROOT + b"event/"
+
+VALUE_LIMIT_BYTES = 1024 * 1024
+"""Of one value as it is stored. etcd takes requests of 1.5 MiB, and a change of a record writes two values."""
+
+_COMPRESSED = b"z"
+_PLAIN_LIMIT_BYTES = 4096
+_UNPACKED_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+def head(cluster: str) -> bytes:
+    return HEADS + cluster.encode()
+
+
+def record(cluster: str) -> bytes:
+    return ROOT + b"record/" + cluster.encode()
+
+
+def newest(cluster: str) -> bytes:
+    return ROOT + b"newest/" + cluster.encode()
+
+
+def status(cluster: str) -> bytes:
+    return ROOT + b"status/" + cluster.encode()
+
+
+def request(cluster: str) -> bytes:
+    return REQUESTS + cluster.encode()
+
+
+def histories(cluster: str) -> bytes:
+    return ROOT + b"history/" + cluster.encode() + b"/"
+
+
+def history(cluster: str, generation: int) -> bytes:
+    return histories(cluster) + b"%020d" % generation
+
+
+def events(cluster: str) -> bytes:
+    return EVENTS + cluster.encode() + b"/"
+
+
+def name_in(key: bytes, below: bytes) -> str:
+    """The cluster that a key below `below` is about."""
+    return key.removeprefix(below).partition(b"/")[0].decode()
+
+
+def end_of(prefix: bytes) -> bytes:
+    """The first key that is not below a prefix."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def packed(text: str) -> bytes:
+    """A JSON text as it is stored: compressed where it is long."""
+    plain = text.encode()
+    return plain if len(plain) <= _PLAIN_LIMIT_BYTES else _COMPRESSED + zlib.compress(plain, 1)
+
+
+def unpacked(value: bytes) -> str:
+    """The JSON text. Raises `ValueError` for what is none of ours, or would be larger than 64 MiB."""
+    if not value.startswith(_COMPRESSED):
+        return value.decode()
+    opened = zlib.decompressobj()
+    try:
+        plain = opened.decompress(value[1:], _UNPACKED_LIMIT_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"it is not compressed as it says: {error}") from error
+    if opened.unconsumed_tail or not opened.eof:
+        raise ValueError("it is cut off, or larger than any record")
+    return plain.decode()
+
+
+def packed_json(value: Any) -> bytes:
+    """A value as packed JSON."""
+    return packed(json.dumps(value))
