@@ -16,7 +16,7 @@ from reconciler.controller.healers import leave_healer, leave_watcher
 from reconciler.controller.leavings import remove_leavings
 from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts, needs_kvm_verdict
-from reconciler.errors import LibvirtUnavailable
+from reconciler.errors import ConfigurationInvalid, LibvirtUnavailable
 from reconciler.guest.pool import SshPool
 from reconciler.host.events import HostEvent, HostEventKind
 from reconciler.host.kernel_listener import KernelListener
@@ -28,6 +28,7 @@ from reconciler.observe.quiet_kernels import QuietKernels
 from reconciler.settings import Settings
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
+from reconciler.store.protocol import Store
 from reconciler.store.sqlite import SqliteStore
 
 log = structlog.get_logger(__name__)
@@ -41,12 +42,26 @@ def _host_memory_mb() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
 
 
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name, not connected yet."""
+    if settings.etcd is None:
+        return SqliteStore(settings.state_dir)
+    try:
+        from reconciler.store.etcd.etcd_store import EtcdStore  # noqa: PLC0415  gRPC is loaded where it is used
+    except ImportError as error:
+        raise ConfigurationInvalid(
+            f"`store` is an etcd, and its client is not installed: {error}",
+            hint='install it with `pip install "vmcluster-mcp[etcd]"`, or unset `store`',
+        ) from error
+    return EtcdStore(*settings.etcd)
+
+
 class Runtime:
     """Opened lazily: nothing of the host is touched before the first use."""
 
     def __init__(self, settings: Settings, *, checkpoint: Checkpoint = _no_checkpoint) -> None:
         self.settings = settings
-        self.store = SqliteStore(settings.state_dir)
+        self.store = open_store(settings)
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
         self.quiet_kernels = QuietKernels()

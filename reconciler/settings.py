@@ -23,6 +23,7 @@ from reconciler.source.problems import Finding, in_order, report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument, SourceNode
 from reconciler.source.words import explain
+from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 
 CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
 DEFAULT_CONFIG_PATH = Path("/etc/vmcluster/config.yaml")
@@ -74,6 +75,11 @@ def _of_this_host(uri: str) -> str:
     if not uri.startswith(("qemu:", "qemu+unix:")) or path != "/system" or not _LOCAL_QUERY.fullmatch(query or ""):
         raise ValueError(f"{uri!r} is not the system's libvirt for QEMU (use qemu:///system)")
     return uri
+
+
+def _of_etcd(url: str) -> str:
+    EtcdAddress.parse(url)
+    return url
 
 
 class Settings(Frozen):
@@ -139,6 +145,22 @@ class Settings(Frozen):
     state_dir: HostPath = Field(
         default=Path("/var/lib/vmcluster/state"), description="Where desired-state records are kept."
     )
+    store: Annotated[str, AfterValidator(_of_etcd)] | None = Field(
+        default=None,
+        description="The etcd that keeps desired-state records for several hosts, as `etcd://[USER@]HOST:2379,HOST:2379`. "
+        "Unset: a file in `state_dir`.",
+    )
+    store_ca_file: HostPath | None = Field(
+        default=None,
+        description="Certificates that the etcd of `store` is believed by; needed unless it is on this host.",
+    )
+    store_cert_file: HostPath | None = Field(
+        default=None, description="Certificate that vmcluster shows to the etcd of `store`."
+    )
+    store_key_file: HostPath | None = Field(default=None, description="The private key of `store_cert_file`.")
+    store_password_file: HostPath | None = Field(
+        default=None, description="File with the password of the user in `store`; nobody else may read it."
+    )
     host_read_roots: Directories = Field(
         default=None,
         description="Directories below which builds, kernels and files to copy may be named. Unset: for tools the "
@@ -152,6 +174,14 @@ class Settings(Frozen):
         description="Directories below which disks, images and `overlay_dir` of topologies may be. Unset: every place, "
         "but for tools existing disks only below `overlay_dir`, and `images` and `disks` of `/var/lib/vmcluster`.",
     )
+
+    @property
+    def etcd(self) -> tuple[EtcdAddress, EtcdCredentials] | None:
+        """The etcd of `store` and how it is spoken to; None for the store in `state_dir`."""
+        if self.store is None:
+            return None
+        files = (self.store_ca_file, self.store_cert_file, self.store_key_file, self.store_password_file)
+        return EtcdAddress.parse(self.store), EtcdCredentials(*files)
 
     def as_environment(self) -> dict[str, str]:
         """What gives another process of ours the same settings."""
@@ -182,7 +212,10 @@ def load_settings(
     from_environment = _environment_values(environment, context, messages)
     if messages:
         raise ConfigurationInvalid("\n".join(messages), hint="correct the configuration and try again")
-    return Settings.model_validate({**from_file, **from_environment}, context=context)
+    settings = Settings.model_validate({**from_file, **from_environment}, context=context)
+    if (etcd := settings.etcd) and (problem := etcd[0].problem(etcd[1])):
+        raise ConfigurationInvalid(f"store: {problem}", hint="correct the configuration and try again")
+    return settings
 
 
 def configuration_paths() -> tuple[Path, ...]:

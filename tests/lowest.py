@@ -16,7 +16,8 @@ _BOUND = re.compile(r"([A-Za-z0-9_.-]+)>=([0-9.]+),<[0-9.]+")
 
 def requirements(project: str) -> Iterator[str]:
     """One line for each dependency. Raises `ValueError` for one without both bounds."""
-    for dependency in tomllib.loads(project)["project"]["dependencies"]:
+    declared = tomllib.loads(project)["project"]
+    for dependency in (*declared["dependencies"], *declared["optional-dependencies"]["etcd"]):
         if (bound := _BOUND.fullmatch(dependency)) is None:
             raise ValueError(f"{dependency!r} has no lower and upper bound")
         yield f"{bound[1]}=={bound[2]}"

@@ -145,7 +145,7 @@ class EtcdClient:
         if self._address.user is None or self._credentials.password_file is None:
             return ()
         if self._token is None:
-            password = await asyncio.to_thread(_content, self._credentials.password_file)
+            password = await asyncio.to_thread(_secret, self._credentials.password_file)
             request = rpc.AuthenticateRequest(name=self._address.user, password=password.decode().rstrip("\n"))
             self._token = (await rpc.AuthStub(channel).Authenticate(request, timeout=ANSWER_S)).token
         return (("token", self._token),)
@@ -180,3 +180,10 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StoreUnavailable(f"cannot read {path}, which `store` needs: {error.strerror}") from error
+
+
+def _secret(path: Path) -> bytes:
+    content = _content(path)
+    if path.stat().st_mode & 0o077:
+        raise StoreUnavailable(f"others than its owner may read the password in {path}", hint=f"chmod 600 {path}")
+    return content

@@ -21,7 +21,7 @@ from reconciler.model.faults import Halves, PartitionRequest
 from reconciler.records import fault_intent
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
-from reconciler.store.sqlite import SqliteStore
+from reconciler.store.protocol import Store
 from reconciler.usecases.faults import Faults
 from tests.unit.store.samples import sample_record
 from tests.waiting import PATIENCE_S, eventually
@@ -53,7 +53,7 @@ async def runtime(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         yield opened
 
 
-async def wanted(store: SqliteStore, *durations_s: float | None) -> None:
+async def wanted(store: Store, *durations_s: float | None) -> None:
     """A cluster with a fault for each duration."""
     record = sample_record(CLUSTER)
     for duration_s in durations_s:
@@ -61,12 +61,12 @@ async def wanted(store: SqliteStore, *durations_s: float | None) -> None:
     await store.put(record, expected_generation=0, actor="test")
 
 
-async def faults(store: SqliteStore) -> list[str]:
+async def faults(store: Store) -> list[str]:
     record = await store.get(CLUSTER)
     return list(record.faults) if record else []
 
 
-async def holds(store: SqliteStore, expected: list[str]) -> bool:
+async def holds(store: Store, expected: list[str]) -> bool:
     return await faults(store) == expected
 
 
