@@ -147,8 +147,8 @@ class Settings(Frozen):
     )
     store: Annotated[str, AfterValidator(_of_etcd)] | None = Field(
         default=None,
-        description="The etcd that keeps desired-state records for several hosts, as `etcd://[USER@]HOST:2379,HOST:2379`. "
-        "Unset: a file in `state_dir`.",
+        description="The etcd that keeps desired-state records for several hosts, such as "
+        "`etcd://USER@HOST:2379,HOST:2379`. Unset: a file in `state_dir`.",
     )
     store_ca_file: HostPath | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -25,11 +26,13 @@ class RunningEtcd:
     port: int
     peer_port: int
     arguments: tuple[str, ...] = ()
+    tls: "ssl.SSLContext | None" = None
+    """For clients, where it is spoken to with TLS; its files are among the arguments."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     @property
     def address(self) -> EtcdAddress:
@@ -59,7 +62,7 @@ class RunningEtcd:
         deadline = time.monotonic() + 2 * PATIENCE_S
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=1, context=self.tls) as answer:
                     if b'"true"' in answer.read():
                         return
             except (OSError, urllib.error.URLError):
@@ -79,10 +82,12 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running_etcd(directory: Path, arguments: Sequence[str] = ()) -> Iterator[RunningEtcd]:
+def running_etcd(
+    directory: Path, arguments: Sequence[str] = (), tls: ssl.SSLContext | None = None
+) -> Iterator[RunningEtcd]:
     """An etcd of one member, ready for clients; killed at the end."""
     port, peer_port = free_ports(2)
-    etcd = RunningEtcd(directory, port, peer_port, tuple(arguments))
+    etcd = RunningEtcd(directory, port, peer_port, tuple(arguments), tls)
     etcd.start()
     try:
         yield etcd

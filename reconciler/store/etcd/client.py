@@ -39,6 +39,10 @@ _ELSEWHERE = frozenset(
 )
 """With these another member is asked: this one is away, has no leader, or is shutting down."""
 
+_TOO_LARGE = ("request is too large", "larger than max")
+_NO_SPACE_HINT = "free room in etcd: compact it, defragment it, then disarm its alarm (`etcdctl`)"
+_REFUSED_HINT = "`store`, `store_password_file` and the TLS files say who vmcluster is to etcd"
+
 Options = dict[str, Any]
 Call = Callable[[grpc.aio.Channel, Options], Awaitable[Any]]
 
@@ -152,15 +156,12 @@ class EtcdClient:
 
     def _refuse(self, error: grpc.aio.AioRpcError) -> NoReturn:
         said = error.details() or error.code().name
-        if "request is too large" in said:
+        if any(words in said for words in _TOO_LARGE):
             raise OperationFailed(
-                f"etcd does not take it: {said}", hint="a cluster of fewer nodes, or with less `user_data`, fits"
+                f"etcd does not take a value of this size: {said}",
+                hint="a cluster of fewer nodes, or with less `user_data`, fits",
             ) from error
-        hint = (
-            "free room in etcd: compact it, defragment it, and disarm its alarm (`etcdctl`)"
-            if "space" in said
-            else ("`store`, `store_password_file` and the TLS files decide who vmcluster is to etcd")
-        )
+        hint = _NO_SPACE_HINT if "database space exceeded" in said else _REFUSED_HINT
         raise StoreUnavailable(f"{self._address} refuses: {said}", hint=hint) from error
 
     def _unreachable(self, error: grpc.aio.AioRpcError) -> StoreUnreachable:

@@ -1,0 +1,143 @@
+"""Who vmcluster is to etcd, and whom it believes."""
+
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from aetcd import rpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from reconciler.errors import StoreUnavailable, StoreUnreachable
+from reconciler.store.etcd import client
+from reconciler.store.etcd.etcd_store import EtcdStore
+from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
+from tests.etcd import RunningEtcd, running_etcd
+from tests.unit.store.test_store import put_new
+
+PASSWORD = "pässword with spaces"
+
+
+class Authority:
+    """A certificate authority with certificates for a server and a client, as PEM files."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir()
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self.ca = self._written("ca.pem", self._certificate(self._name, self._key.public_key(), is_authority=True))
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1 and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._certificate(subject, key.public_key(), is_authority=False)
+        pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
+        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password)
+        return self._written(f"{name}.pem", certificate), self._written(f"{name}.key", private)
+
+    def _certificate(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool) -> bytes:
+        now = datetime.now(UTC)
+        address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+        built = (
+            x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(address, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return built.public_bytes(serialization.Encoding.PEM)
+
+    def _written(self, name: str, content: bytes) -> Path:
+        path = self._directory / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        return path
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "ours")
+
+
+@pytest.fixture(scope="module")
+def tls_etcd(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEtcd]:
+    """An etcd that speaks TLS only, and only to clients with a certificate."""
+    cert, key = authority.issue("server")
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    context.load_cert_chain(*authority.issue("health"))
+    files = ("--cert-file", str(cert), "--key-file", str(key), "--trusted-ca-file", str(authority.ca))
+    directory = tmp_path_factory.mktemp("etcd-tls") / "data"
+    with running_etcd(directory, (*files, "--client-cert-auth"), context) as running:
+        yield running
+
+
+async def test_a_client_and_a_server_with_certificates_know_each_other(
+    tls_etcd: RunningEtcd, authority: Authority
+) -> None:
+    async with EtcdStore(tls_etcd.address, EtcdCredentials(authority.ca, *authority.issue("client"))) as store:
+        record = await put_new(store)
+        assert await store.get("lab") == record
+
+
+async def test_who_shows_no_certificate_or_believes_another_authority_gets_nothing(
+    tls_etcd: RunningEtcd, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.5)
+    stranger = Authority(tmp_path / "others")
+    for credentials in (
+        EtcdCredentials(authority.ca),
+        EtcdCredentials(authority.ca, *stranger.issue("client")),
+        EtcdCredentials(stranger.ca, *authority.issue("again")),
+        EtcdCredentials(),
+    ):
+        async with EtcdStore(tls_etcd.address, credentials) as store:
+            with pytest.raises(StoreUnreachable, match="no member of"):
+                await store.names()
+
+
+async def test_a_file_that_cannot_be_read_is_named(tls_etcd: RunningEtcd, authority: Authority, tmp_path: Path) -> None:
+    async with EtcdStore(tls_etcd.address, EtcdCredentials(tmp_path / "absent")) as store:
+        with pytest.raises(StoreUnavailable, match="absent, which `store` needs: No such file"):
+            await store.names()
+
+
+async def test_a_user_logs_in_with_the_password_in_a_file_that_nobody_else_may_read(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text(PASSWORD + "\n")
+    with running_etcd(tmp_path / "data", ("--auth-token-ttl", "1")) as running:
+        await enable_users(running)
+        address = EtcdAddress.parse(f"etcd://root@127.0.0.1:{running.port}")
+        async with EtcdStore(address, EtcdCredentials(password_file=password)) as store:
+            password.chmod(0o640)
+            with pytest.raises(StoreUnavailable, match="others than its owner may read the password"):
+                await store.names()
+            password.chmod(0o600)
+            record = await put_new(store)
+            store._etcd._token = "out of date"  # as an hour later, or after etcd was started again
+            assert await store.get("lab") == record
+        async with EtcdStore(running.address, EtcdCredentials()) as nobody:
+            with pytest.raises(StoreUnavailable, match="user name is empty"):
+                await nobody.names()
+        password.write_text("wrong")
+        async with EtcdStore(address, EtcdCredentials(password_file=password)) as store:
+            with pytest.raises(StoreUnavailable, match="invalid user ID or password"):
+                await store.names()
+
+
+async def enable_users(etcd: RunningEtcd) -> None:
+    """Make the user root, and let etcd serve users only."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{etcd.port}") as channel:
+        stub = rpc.AuthStub(channel)
+        await stub.UserAdd(rpc.AuthUserAddRequest(name="root", password=PASSWORD))
+        await stub.RoleAdd(rpc.AuthRoleAddRequest(name="root"))
+        await stub.UserGrantRole(rpc.AuthUserGrantRoleRequest(user="root", role="root"))
+        await stub.AuthEnable(rpc.AuthEnableRequest())

@@ -1,0 +1,160 @@
+"""What only the store in etcd does."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnreachable
+from reconciler.model.record import ClusterRecord
+from reconciler.store.etcd import client, key_names
+from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_store import EtcdStore
+from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.requests import put
+from tests.etcd import RunningEtcd, free_ports, running_etcd
+from tests.unit.store.samples import sample_record, sample_status, with_boots, with_user_data
+from tests.unit.store.test_store import put_new
+from tests.waiting import PATIENCE_S
+
+
+@pytest.fixture
+async def own_etcd(tmp_path: Path) -> AsyncIterator[RunningEtcd]:
+    """A server that a test may stop."""
+    with running_etcd(tmp_path / "data") as running:
+        yield running
+
+
+async def test_a_server_that_is_away_is_said_in_time_and_when_it_is_back_all_goes_on(
+    own_etcd: RunningEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.5)
+    async with EtcdStore(own_etcd.address, EtcdCredentials()) as store:
+        record = await put_new(store)
+        watch = await store.watch()
+        own_etcd.stop()
+        with pytest.raises(StoreUnreachable, match="no member of etcd:") as away:
+            await store.get("lab")
+        assert (away.value.terminal, away.value.recoverable) == (False, True)
+        with pytest.raises(StoreUnreachable):
+            await watch.wait(timeout_s=PATIENCE_S)
+        own_etcd.start()
+        monkeypatch.undo()
+        assert await store.get("lab") == record
+        await store.put(with_boots(record, 1), expected_generation=1, actor="test")
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    assert await watch.wait(timeout_s=PATIENCE_S)
+                    break
+                except StoreUnreachable:  # the stream has not come back yet
+                    await asyncio.sleep(0.05)
+
+
+async def test_a_member_that_does_not_answer_is_passed_over(etcd: RunningEtcd, empty_etcd: RunningEtcd) -> None:
+    (nobody,) = free_ports(1)
+    address = EtcdAddress.parse(f"etcd://127.0.0.1:{nobody},127.0.0.1:{etcd.port}")
+    async with EtcdStore(address, EtcdCredentials()) as store:
+        await put_new(store)
+        assert await store.names() == ["lab"]
+
+
+async def test_a_member_that_hangs_is_passed_over(
+    etcd: RunningEtcd, own_etcd: RunningEtcd, empty_etcd: RunningEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "ANSWER_S", 0.3)
+    monkeypatch.setattr(client, "PATIENCE_S", PATIENCE_S)
+    assert own_etcd.process is not None
+    own_etcd.process.send_signal(signal.SIGSTOP)
+    address = EtcdAddress.parse(f"etcd://127.0.0.1:{own_etcd.port},127.0.0.1:{etcd.port}")
+    async with EtcdStore(address, EtcdCredentials()) as store:
+        await put_new(store)
+        assert await store.names() == ["lab"]
+
+
+async def test_a_change_whose_answer_is_lost_is_made_once(
+    etcd_store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await put_new(etcd_store)
+    change, lost = EtcdClient.change, [True, True]
+
+    async def losing(self: EtcdClient, compare: Sequence[Any], operations: Sequence[Any]) -> Any:
+        """As where a member is lost between a change and its answer: the client asks the next one the same again."""
+        answer = await change(self, compare, operations)
+        if compare and lost and lost.pop():
+            return await change(self, compare, operations)
+        return answer
+
+    monkeypatch.setattr(EtcdClient, "change", losing)
+    again = await etcd_store.put(with_boots(record, 1), expected_generation=1, actor="test")
+    assert (again.generation, again.nodes["alpha"].boot_epoch, lost) == (2, 1, [True])
+    assert len(await etcd_store.history("lab")) == 2
+    await etcd_store.remove("lab", expected_generation=2, actor="test")
+    assert (await etcd_store.get("lab"), len(await etcd_store.history("lab")), lost) == (None, 3, [])
+
+
+async def test_a_cluster_of_a_thousand_nodes_fits_into_one_value(etcd_store: EtcdStore) -> None:
+    large = of_nodes(1000)
+    written = await etcd_store.put(large, expected_generation=0, actor="test")
+    assert await etcd_store.get("lab") == written
+    changed = await etcd_store.put(with_boots(written, 1, "n7"), expected_generation=1, actor="test")
+    assert changed.nodes["n7"].boot_epoch == 1
+    assert len(await etcd_store.history("lab")) == 2
+
+
+async def test_what_etcd_does_not_take_is_refused_with_the_remedy(etcd_store: EtcdStore) -> None:
+    noise = os.urandom(2 * 1024 * 1024).hex()
+    with pytest.raises(OperationFailed, match="does not take a value of this size") as refused:
+        await etcd_store.put(with_user_data(sample_record(), {"noise": noise}), expected_generation=0, actor="test")
+    assert "fewer nodes" in (refused.value.hint or "")
+    assert await etcd_store.names() == []
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"zz", b"\xff", b"[]", b"{}"])
+async def test_a_damaged_value_harms_its_own_cluster_only(
+    etcd_store: EtcdStore, empty_etcd: RunningEtcd, value: bytes
+) -> None:
+    await put_new(etcd_store)
+    await put_new(etcd_store, "other")
+    await write(empty_etcd, key_names.record("lab"), value)
+    for read in (etcd_store.get, etcd_store.standing):
+        with pytest.raises(RecordUnreadable, match="record of cluster lab"):
+            await read("lab")
+    assert await etcd_store.get("other") is not None
+    assert set(await etcd_store.demands()) == {"lab", "other"}
+    assert await etcd_store.discard_damaged("lab", actor="test") == "record"
+    assert await etcd_store.names() == ["other"]
+    await etcd_store.put_status(sample_status("other"))
+    await write(empty_etcd, key_names.status("other"), value)
+    assert await etcd_store.discard_damaged("other", actor="test") == "status"
+    assert (await etcd_store.status("other"), await etcd_store.names()) == (None, ["other"])
+
+
+async def test_compaction_between_two_looks_loses_no_change(etcd_store: EtcdStore, empty_etcd: RunningEtcd) -> None:
+    record = await put_new(etcd_store)
+    watch = await etcd_store.watch()
+    other = EtcdClient(empty_etcd.address, EtcdCredentials())
+    for boots in range(1, 4):
+        record = await etcd_store.put(with_boots(record, boots), expected_generation=boots, actor="test")
+        await other.compact(await other.revision())
+    await other.close()
+    assert await watch.wait(timeout_s=PATIENCE_S)
+    assert await etcd_store.get("lab") == record
+
+
+def of_nodes(count: int) -> ClusterRecord:
+    record = sample_record()
+    node, intent = record.spec.nodes["alpha"], record.nodes["alpha"]
+    names = [f"n{number}" for number in range(count)]
+    spec = record.spec.model_copy(update={"nodes": dict.fromkeys(names, node)})
+    return record.model_copy(update={"spec": spec, "nodes": dict.fromkeys(names, intent)})
+
+
+async def write(etcd: RunningEtcd, key: bytes, value: bytes) -> None:
+    other = EtcdClient(etcd.address, EtcdCredentials())
+    await other.change((), [put(key, value)])
+    await other.close()
