@@ -23,10 +23,18 @@ CONTRACT = {
     "resync_s": 30.0,
     "console_log_mb": 64,
     "metrics_port": 0,
+    "store": None,
+    "store_ca_file": None,
+    "store_cert_file": None,
+    "store_key_file": None,
+    "store_password_file": None,
     "host_read_roots": None,
     "host_write_roots": None,
     "disk_roots": None,
 }
+
+
+NOT_ALONE = {"store_cert_file", "store_key_file", "store_password_file"}
 
 
 def load(directory: Path, **environ: str) -> Settings:
@@ -38,13 +46,14 @@ def test_without_file_and_environment_the_defaults_of_the_contract_hold(tmp_path
     assert load(tmp_path).model_dump(mode="json") == CONTRACT
 
 
-@pytest.mark.parametrize("key", CONTRACT)
+@pytest.mark.parametrize("key", sorted(CONTRACT.keys() - NOT_ALONE))
 def test_each_key_is_taken_from_the_environment_before_the_file_before_the_default(key: str, tmp_path: Path) -> None:
     values: dict[str, tuple[str | float, str | float]] = {
         "ssh_user": ("tester", "admin"),
         "libvirt_uri": ("qemu+unix:///system", "qemu:///system?socket=/run/other/libvirt-sock&mode=legacy"),
         "log_level": ("DEBUG", "ERROR"),
         "firewall": ("iptables", "nftables"),
+        "store": ("etcd://localhost", "etcd://[::1]:2379,127.0.0.1"),
         "resync_s": (5.0, 10.5),
         "console_log_mb": (8, 16),
         "metrics_port": (9177, 9178),
@@ -55,6 +64,31 @@ def test_each_key_is_taken_from_the_environment_before_the_file_before_the_defau
     assert load(tmp_path).model_dump(mode="json") == CONTRACT | {key: listed(in_file)}
     variable = {f"VMCLUSTER_{key.upper()}": str(in_environment)}
     assert load(tmp_path, **variable).model_dump(mode="json") == CONTRACT | {key: listed(in_environment)}
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"STORE": "http://localhost:2379"}, "'http://localhost:2379' is not the address of an etcd"),
+        ({"STORE": "etcd://u:secret@localhost"}, "a password belongs in its own file"),
+        ({"STORE": "etcd://10.0.0.1"}, "store: 10.0.0.1:2379: an etcd on another host is reached with TLS only"),
+        ({"STORE": "etcd://localhost", "STORE_CERT_FILE": "/c"}, "belong together"),
+        ({"STORE": "etcd://u@localhost"}, "`store_password_file` belong together"),
+    ],
+)
+def test_a_store_that_cannot_be_spoken_to_safely_is_refused(environ: dict[str, str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid) as refused:
+        load(tmp_path, **{f"VMCLUSTER_{key}": value for key, value in environ.items()})
+    assert said in str(refused.value)
+
+
+def test_what_belongs_to_a_store_comes_from_file_and_environment_together(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("store: etcd://u@10.0.0.1\nstore_ca_file: /ca\nstore_cert_file: /c\n")
+    settings = load(tmp_path, VMCLUSTER_STORE_KEY_FILE="/k", VMCLUSTER_STORE_PASSWORD_FILE="/p")
+    assert settings.etcd is not None
+    assert str(settings.etcd[0]) == "etcd://10.0.0.1:2379"
+    assert settings.etcd[1].password_file == Path("/p")
+    assert load(tmp_path, **settings.as_environment()) == settings
 
 
 def test_roots_are_a_list_in_the_file_and_parted_by_colons_in_the_environment(tmp_path: Path) -> None:
