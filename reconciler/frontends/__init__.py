@@ -1,1 +1,1 @@
-"""What people and programs talk to: each front end parses, calls a use case, and formats the answer."""
+"""The front ends, for people and programs: each parses, calls a use case, and formats the answer."""

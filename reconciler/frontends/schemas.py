@@ -1,6 +1,6 @@
 """JSON Schemas of what commands print: `python -m reconciler.frontends.schemas [--check] [DIRECTORY]`.
 
-One for each command with `-o json`, made from the type that its function returns; nobody keeps a list of them.
+One for each command with `-o json`, generated from the type that its function returns.
 """
 
 import ast
@@ -24,29 +24,27 @@ OUTPUT_DIRECTORY = DEFAULT_DIRECTORY / "output"
 
 
 class OutputSchema(GenerateJsonSchema):
-    """What is printed: every field is always there, null where there is nothing to say."""
+    """Generates schemas for printed data: every field is always present, and may be null."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:
-        """Also one that has a default."""
+        """Require fields that have a default too."""
         return True
 
 
 def output_types() -> dict[str, Any]:
-    """The type of what each command prints, by its words with dashes between them.
-
-    Beside them `error`, which stands in the place of every output where a command fails, and `event`, one line of
-    `events --follow`.
+    """The type that each command prints, by the command's words joined by dashes. Also `error`, which a failing command
+    prints instead, and `event`, one line of `events --follow`.
     """
     return {**dict(_printed(app)), "error": ToolError, "event": ClusterEvent}
 
 
 def output_schemas() -> dict[str, str]:
-    """The schemas by the names of their files, as the text of these."""
+    """The text of each schema file, by its name."""
     return {f"{name}{SUFFIX}": schema_text(output_schema(of)) for name, of in output_types().items()}
 
 
 def output_schema(of: Any) -> dict[str, Any]:
-    """The JSON Schema of what is printed of a type. Fields may be added some day, so it lets unknown ones pass."""
+    """The JSON Schema of a type's printed form. It permits unknown fields, because later releases may add some."""
     schema: dict[str, Any] = _open(TypeAdapter(of).json_schema(mode="serialization", schema_generator=OutputSchema))
     return schema
 
@@ -64,7 +62,7 @@ def _printed(group: typer.Typer, *words: str) -> Iterator[tuple[str, Any]]:
 
 
 def _resolved(function: Callable[..., Any]) -> Any:
-    """The type that a command's result has, by a name that its module imports for type checkers only."""
+    """The type of a command's result, by a name that its module imports for type checkers only."""
     module = sys.modules[function.__module__]
     known = {**vars(module), **dict(_imported_for_types(inspect.getsource(module)))}
     return eval(function.__dict__[PRINTED], known)  # noqa: S307  an annotation from our own source

@@ -1,1 +1,1 @@
-"""The MCP server: the tools of the contract on stdio."""
+"""The MCP server: the tools on stdio."""

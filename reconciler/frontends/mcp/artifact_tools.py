@@ -33,14 +33,13 @@ async def artifact_register(
     build_type: BuildTypeName = "raw_tree",
     kernel_version: Annotated[
         str | None,
-        Field(max_length=64, description="Kernel that it is for; left out: read from the tree or its modules."),
+        Field(max_length=64, description="Kernel version of the build. Default: read from the tree or its modules."),
     ] = None,
     metadata: Metadata = None,
 ) -> ToolResult[BuildArtifact]:
-    """Keep a built tree as it is now, under an id that its content decides. The same tree has the same id.
-
-    An unchanged tree is registered again within a second. What cannot be part of it is listed in `excluded`, with the
-    reason: links out of the tree, sockets. CONFLICT: the tree changed meanwhile, let the build end first.
+    """Store a copy of a build tree, under an ID derived from its content. The same tree has the same ID. Registering an
+    unchanged tree again takes less than a second. `excluded` lists what cannot be stored, with the reason: links out of
+    the tree, sockets. CONFLICT: the tree changed meanwhile; wait for the build to finish.
     """
     return await ask(
         call,
@@ -51,7 +50,7 @@ async def artifact_register(
 
 
 async def artifact_list(call: Call) -> ToolResult[list[BuildArtifact]]:
-    """List the registered artifacts with their modules, programs, kernel version and commit. No node is asked."""
+    """List the registered artifacts with their modules, programs, kernel version and commit. Contacts no node."""
     return await ask(call, lambda use: use.artifacts.listing())
 
 
@@ -66,15 +65,14 @@ async def artifact_sync(
     artifact_id: ArtifactId,
     nodes: Nodes = "all",
     force: Annotated[
-        bool, Field(description="Make the tree exact again also where it is complete: programs may have changed it.")
+        bool, Field(description="Compare and repair the tree even where it is complete: programs may have changed it.")
     ] = False,
     dest_base: DestBase = "/opt/vmcluster/artifacts",
     timeout_s: TransferTimeout = 3600,
 ) -> ToolResult[SyncStatus]:
-    """Bring an artifact's tree to `dest_base`/id on the nodes, all at once. Skipped where it is complete.
-
-    Where an earlier artifact is on a node, only what differs travels; `bytes_transferred` says how much did.
-    PARTIAL_FAILURE: `result` says of each node how it went; nothing half is taken for complete, so call again.
+    """Copy an artifact's tree to `dest_base`/id on the nodes, in parallel. Nodes where it is complete are skipped. If
+    an earlier artifact is on a node, only differences are sent; `bytes_transferred` says how much. PARTIAL_FAILURE:
+    `result` says what happened on each node; an incomplete tree never counts as complete, so call again.
     """
     return await ask(
         call,
@@ -99,11 +97,10 @@ async def artifact_install(
     dest_base: DestBase = "/opt/vmcluster/artifacts",
     timeout_s: TransferTimeout = 600,
 ) -> ToolResult[InstallStatus]:
-    """Install a synced artifact on the nodes. Modules are not loaded: use `modprobe` by node_exec_all.
-
-    `cluster_status` then shows it, and a revert to an earlier snapshot takes it back. ARTIFACT_NOT_SYNCED:
-    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than a node runs, or a node lacks what
-    installs it; nothing was installed.
+    """Install a synced artifact on the nodes. Modules are not loaded: run `modprobe` with node_exec_all.
+    `cluster_status` shows what is installed, and reverting to an earlier snapshot undoes it. ARTIFACT_NOT_SYNCED: call
+    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than the node runs, or the node lacks the
+    program that installs it; nothing was installed.
     """
     return await ask(
         call,
@@ -124,9 +121,11 @@ async def artifact_uninstall(
     cluster_name: ClusterName,
     nodes: Nodes = "all",
     timeout_s: TransferTimeout = 600,
-    forget: Annotated[bool, Field(description="Take nothing out: only have it count as not installed.")] = False,
+    forget: Annotated[
+        bool, Field(description="Remove no files; only record that the artifact is not installed.")
+    ] = False,
 ) -> ToolResult[InstallStatus]:
-    """Take out what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
+    """Remove what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
     return await ask(
         call,
         lambda use: use.deployment.uninstall(
@@ -136,7 +135,7 @@ async def artifact_uninstall(
 
 
 async def artifact_remove(call: Call, artifact_id: ArtifactId) -> ToolResult[ArtifactRemoval]:
-    """Forget an artifact and free what only it needs on the host. Nodes keep what they have."""
+    """Remove an artifact from the host and free its space. Nodes keep their copies."""
     return await ask(call, lambda use: use.artifacts.remove(artifact_id))
 
 
@@ -144,7 +143,7 @@ TOOLS = (
     ToolDefinition(artifact_register, "Register a build", ADDS, names_files=True),
     ToolDefinition(artifact_list, "List builds", LOOKS, (), "builds", measured=True),
     ToolDefinition(artifact_diff, "Compare two builds", LOOKS, measured=True),
-    ToolDefinition(artifact_sync, "Bring a build to nodes", ADDS),
+    ToolDefinition(artifact_sync, "Copy a build to nodes", ADDS),
     ToolDefinition(artifact_install, "Install a build", TAKES_AWAY),
     ToolDefinition(artifact_uninstall, "Uninstall a build", TAKES_AWAY),
     ToolDefinition(artifact_remove, "Remove a build", TAKES_AWAY),

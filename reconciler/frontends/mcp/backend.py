@@ -1,4 +1,4 @@
-"""One server's way to the service: opened by the first call, closed with the server."""
+"""One server's access to the use cases: opened by the first call, closed with the server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,28 +21,28 @@ _CLIENT_NAME_MAX_LENGTH = 40
 
 
 class Backend:
-    """The service, and the changes that are on their way."""
+    """The use cases, and the changes in progress."""
 
     def __init__(self) -> None:
         self._host: Host | None = None
         self._settling: set[asyncio.Task[Any]] = set()
 
     async def host(self) -> "Host":
-        """The service; imported at the first use and away from the event loop."""
+        """The use cases; imported at the first use, outside the event loop."""
         if self._host is None:
             host_class = await asyncio.to_thread(_host_class)
             self._host = self._host or host_class()
         return self._host
 
     async def outlive_caller(self, work: Awaitable[T]) -> T:
-        """Await `work`; when the caller is cancelled the work goes on, until the server ends."""
+        """Await `work`; if the caller is cancelled, the work continues until the server ends."""
         task = asyncio.ensure_future(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """End what is on its way, which any later round takes up where it stands, and close the service."""
+        """Cancel the changes in progress, which a later round continues, and close the use cases."""
         for task in self._settling:
             task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)
@@ -51,12 +51,12 @@ class Backend:
 
 
 Call = Context[Backend, Any]
-"""What a tool is given beside its arguments."""
+"""What a tool is given in addition to its arguments."""
 
 
 @asynccontextmanager
 async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
-    """A backend for as long as the server runs."""
+    """A backend for the lifetime of the server."""
     backend = Backend()
     try:
         yield backend
@@ -65,16 +65,15 @@ async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
 
 
 async def ask(call: Call, work: "Callable[[ToolUseCases], Awaitable[T]]") -> ToolResult[T]:
-    """Answer with the result of `work`; when the client cancels the call, the work ends."""
+    """Answer with the result of `work`; if the client cancels the call, the work is cancelled."""
     host = await _backend(call).host()
     async with relayed(call.report_progress) as report:
         return await host.answer(work, _caller(call), report)
 
 
 async def settle(call: Call, work: "Callable[[ToolUseCases], Awaitable[T]]") -> ToolResult[T]:
-    """Answer with the result of `work` that changes what is wanted.
-
-    When the client cancels the call only its wait ends: what is wanted stays wanted and the work goes on.
+    """Answer with the result of `work` that changes the desired state. If the client cancels the call, only the wait
+    ends: the change stays recorded and the work continues.
     """
     backend = _backend(call)
     host = await backend.host()

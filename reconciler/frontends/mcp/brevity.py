@@ -1,8 +1,8 @@
-"""Answers of a bounded length: what is too long is cut, and what was left out is counted beside it. Pure.
+"""Bounds the length of answers: what is too long is cut, and what was omitted is counted. Pure.
 
-An answer is data, as it goes into JSON. Of text and of lists, beginning and end are kept; of nodes, builds and the
-like, of which a client can ask for the next ones, the first. Room is dealt out evenly: a part that is short stays
-whole, and those that are long are cut to the same length.
+An answer is data, ready for JSON. Text and lists keep their beginning and end; lists that a client can page through,
+such as builds, keep their first items. Space is divided evenly: short parts stay whole, and long ones are cut to the
+same length.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,30 +14,30 @@ from pydantic_core import to_json
 from reconciler.model.omission import omission
 
 DEFAULT_BYTES = 40_000
-"""About 10,000 tokens: what clients hand to their model without cutting it themselves."""
+"""About 10,000 tokens: what clients pass to their model without cutting it themselves."""
 FOLLOWING = "following"
-"""The key in `omitted` of the last of several items that counts those behind it."""
+"""The key in the last item's `omitted` that counts the items after it."""
 EACH = "*"
-"""In the place of a page: every item of a list or of a mapping."""
+"""Stands for the whole list or mapping instead of a page of it."""
 
 _FRAME_BYTES = 500
-"""For what the protocol puts around the two copies."""
+"""Reserved for what the protocol puts around the two copies."""
 _SHORT_BYTES = 240
-"""What is no longer than this is never cut."""
+"""Anything up to this length is never cut."""
 _ITEM_BYTES = 400
-"""What a long item is cut down to before items are left out."""
+"""The length that long items are cut to before items are omitted."""
 _FROM_START = frozenset({"nodes", "results", "per_node", "actions"})
 _MAPPINGS = frozenset({"results", "errors", "per_node", "kernel_versions", "metadata", "disks"})
-"""Fields with a mapping of any names; other mappings are records, of which no field is left out."""
+"""Fields whose keys are arbitrary names; other mappings are records, whose fields are never omitted."""
 _SHARES = (0.48, 0.44, 0.38, 0.3, 0.2)
-"""Of the whole for one of the two copies: what is text in the other has its quotes escaped."""
+"""The share of the structured copy: in the text copy quotes are escaped, so it is longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much of an answer is asked for: its length, and so many items of a list from an offset on.
+    """How much of an answer is requested: its length, and a page of a list.
 
-    `place` says which list that is, by the names on the way from the result; None where there is none.
+    `place` is the path of field names from the result to that list; None if there is no such list.
     """
 
     length_bytes: int = DEFAULT_BYTES
@@ -52,7 +52,7 @@ class Extent:
 
 
 def abridged(envelope: dict[str, Any], extent: Extent) -> dict[str, Any]:
-    """The envelope as it fits into an answer that has it twice, as structure and as text."""
+    """The envelope, cut to fit into an answer that holds it twice, as structure and as text."""
     from_start = _FROM_START
     if extent.of_a_page and extent.place is not None and envelope.get("result"):
         envelope = {**envelope, "result": _page(envelope["result"], extent.place, extent)}
@@ -66,7 +66,7 @@ def abridged(envelope: dict[str, Any], extent: Extent) -> dict[str, Any]:
 
 
 def _page(value: Any, place: tuple[str, ...], extent: Extent) -> Any:
-    """The value with the part that was asked for of the list at `place`; what follows it is counted."""
+    """The value with the requested page of the list at `place`; the items after it are counted."""
     if not place:
         shown = _slice(value, extent)
         return _with_following(shown, len(value) - extent.offset - len(shown))
@@ -86,12 +86,12 @@ def _slice(items: Any, extent: Extent) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Fitting:
-    """Cuts values to their room; of the fields in `from_start` the end goes first."""
+    """Cuts values to fit; fields in `from_start` lose their end first."""
 
     from_start: frozenset[str]
 
     def fit(self, value: Any, room: int, *, free: bool = False) -> Any:
-        """The value in at most so many bytes of JSON, as far as there is something in it that can be cut."""
+        """The value in at most this many bytes of JSON, as far as it has parts that can be cut."""
         if _size_bytes(value) <= max(room, _SHORT_BYTES):
             return value
         if isinstance(value, str):
@@ -133,13 +133,13 @@ class _Fitting:
     def _cut(
         self, items: Any, room: int, *, from_start: bool, first: frozenset[str] = frozenset(), keep_one: bool = False
     ) -> tuple[dict[str, Any] | list[Any], int]:
-        """As many of the items as there is room for, and how many were left out; `first` are kept before others."""
+        """As many of the items as fit, and how many were omitted; those in `first` are preferred."""
         total = room
         pairs: list[tuple[Any, Any]] = [*items.items()] if isinstance(items, dict) else [*enumerate(items)]
         pairs.sort(key=lambda pair: bool(first) and pair[0] not in first)
         order = range(len(pairs)) if from_start else _outside_in(len(pairs))
         sizes: dict[int, int] = {}
-        for at in order:  # and no further than there is room: items may be many, and long
+        for at in order:  # stops when the space is used up: there may be many long items
             key, of = pairs[at]
             size = _size_bytes(of)
             room -= (len(key) + 4 if isinstance(items, dict) else 1) + self._least(of, size)
@@ -152,18 +152,18 @@ class _Fitting:
         return (dict(fitted) if isinstance(items, dict) else [of for _, of in fitted]), len(pairs) - len(kept)
 
     def _least(self, value: Any, size: int) -> int:
-        """How short an item can be made."""
+        """The shortest length an item can be cut to."""
         return size if size <= _ITEM_BYTES else _size_bytes(self.fit(value, _ITEM_BYTES))
 
 
 def _is_of_results(value: Any) -> bool:
-    """Whether these are results of which the last can count those behind it."""
+    """Whether these are results whose last one can count those after it."""
     items = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
     return bool(items) and all(isinstance(item, dict) and "omitted" in item for item in items)
 
 
 def _in_trouble(items: Any) -> frozenset[str]:
-    """Those of several nodes on which something went wrong: of them a client wants to know first."""
+    """The nodes on which something went wrong: a client needs to know those first."""
     pairs = items.items() if isinstance(items, dict) else ()
     return frozenset(key for key, of in pairs if isinstance(of, dict) and (of.get("error") or of.get("error_count")))
 
@@ -181,7 +181,7 @@ def _outside_in(count: int) -> Iterator[int]:
 
 
 def _shares(sizes: Sequence[int], room: int) -> list[int]:
-    """How much of the room each of several parts gets: what short ones do not need goes to the long ones."""
+    """How the space is divided among parts: what short ones do not need goes to the long ones."""
     shares = [0] * len(sizes)
     for done, at in enumerate(sorted(range(len(sizes)), key=lambda at: sizes[at])):
         shares[at] = max(0, min(sizes[at], room // (len(sizes) - done)))
@@ -190,9 +190,8 @@ def _shares(sizes: Sequence[int], room: int) -> list[int]:
 
 
 def _cut_text(text: str, room: int, omitted_bytes: int = 0) -> tuple[str, int]:
-    """Beginning and end of a text in so many bytes of JSON, and how many bytes were left out in all.
-
-    Where a line says already that `omitted_bytes` were, the cut is made there.
+    """The beginning and end of a text in at most this many bytes of JSON, and how many bytes were omitted in total. If
+    a line already says that `omitted_bytes` were, the cut is made there.
     """
     room = max(room, _SHORT_BYTES)
     head, note, tail = text.partition(omission(omitted_bytes))
@@ -209,7 +208,7 @@ def _cut_text(text: str, room: int, omitted_bytes: int = 0) -> tuple[str, int]:
 
 
 def _counted(record: dict[str, Any], key: str, left_out: int, *, free: bool = False) -> dict[str, Any]:
-    """The record, which says how much of a field was left out, wherever it has a place for that."""
+    """The record, with the amount that was omitted of a field, if it has a field for that."""
     if left_out <= 0:
         return record
     if f"{key}_omitted_bytes" in record:
@@ -224,7 +223,7 @@ def _counted(record: dict[str, Any], key: str, left_out: int, *, free: bool = Fa
 
 
 def _with_following(items: Any, left_out: int) -> Any:
-    """The items, the last of which says how many follow it."""
+    """The items; the last one says how many follow it."""
     if left_out <= 0 or not items:
         return items
     last = [*items][-1] if isinstance(items, dict) else len(items) - 1
@@ -234,7 +233,7 @@ def _with_following(items: Any, left_out: int) -> Any:
 
 
 def _without_following(items: Any) -> tuple[Any, int]:
-    """The items without the count of those behind them, and that count: its item may be left out itself."""
+    """The items without the count of those after them, and that count: the item that holds it may be omitted itself."""
     pairs = [*items.items()] if isinstance(items, dict) else [*enumerate(items)]
     key, last = pairs[-1]
     if not (behind := last["omitted"].get(FOLLOWING, 0)):

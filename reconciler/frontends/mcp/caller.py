@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One call as the log and the history of records name it; `roots` are the directories that its client opens."""
+    """One call as named in the log and in the history of records; `roots` are the directories that its client opens."""
 
     tool: str
     cluster: str | None

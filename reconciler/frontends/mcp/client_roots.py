@@ -1,7 +1,8 @@
-"""The roots that a client names: directories of its project, by `roots/list`.
+"""The roots that a client names with `roots/list`: directories of its project.
 
-Up to revision 2025-11-25 of the protocol the server asks for them in mid-call. Since 2026-07-28, which deprecates roots
-and has no requests by the server, the call is answered with what is asked, and the client repeats it with its answer.
+Up to revision 2025-11-25 of the protocol the server requests them during the call. Since 2026-07-28, which deprecates
+roots and has no requests by the server, the answer to the call is the request, and the client repeats the call with its
+answer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,9 +30,9 @@ _of_this_call: ContextVar[tuple[Path, ...]] = ContextVar("roots of the client", 
 
 
 async def ask_for_roots(call: Context[Any, Any]) -> tuple[Path, ...] | InputRequiredResult:
-    """The client's roots, none where it has none; or the answer that asks it for them.
+    """The client's roots, empty if it has none; or the answer that requests them.
 
-    Raises `OperationFailed` where it says that it has some and does not tell them.
+    Raises `OperationFailed` if it declares roots but does not list them.
     """
     able = call.client_capabilities
     if able is None or able.roots is None:
@@ -41,7 +42,7 @@ async def ask_for_roots(call: Context[Any, Any]) -> tuple[Path, ...] | InputRequ
         if said is None:
             return InputRequiredResult(input_requests={_QUESTION: ListRootsRequest()})
         if not isinstance(said, ListRootsResult):
-            raise _silent("it answered with something else")
+            raise _silent("its answer is not a list of roots")
         return tuple(_paths(said.roots))
     return tuple(_paths((await _listed(call)).roots))
 
@@ -57,7 +58,7 @@ def known_roots(roots: tuple[Path, ...]) -> Iterator[None]:
 
 
 def roots_of_caller() -> tuple[Path, ...]:
-    """The roots that the client of this call named; none where it was not asked."""
+    """The roots that the client of this call named; empty if it was not asked."""
     return _of_this_call.get()
 
 
@@ -76,13 +77,13 @@ async def _listed(call: Context[Any, Any]) -> ListRootsResult:
 
 def _silent(why: str) -> OperationFailed:
     return OperationFailed(
-        f"the client has roots and does not say which: {why}",
-        hint="`host_read_roots` and `host_write_roots` in the configuration say what it may reach instead",
+        f"the client declares roots but does not list them: {why}",
+        hint="set `host_read_roots` and `host_write_roots` in the configuration instead",
     )
 
 
 def _paths(roots: Iterable[Root]) -> Iterator[Path]:
-    """Directories of this host; what else a client names opens nothing."""
+    """The roots that are directories of this host; others are ignored."""
     for root, _ in zip(roots, range(_MOST), strict=False):
         uri = urlsplit(str(root.uri))
         path = unquote(uri.path)

@@ -1,4 +1,4 @@
-"""What a tool is beside its function: its title, and what it may do to the world."""
+"""What defines a tool besides its function: its title, and hints on its effects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ RUNS_ANYTHING = ToolAnnotations(
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
-    """One tool: what it does, what it is called for people, and what it may do to the world.
+    """One tool: its function, its title, and hints on its effects.
 
-    `place` says where the list of `items` is that `offset` and `limit` count in, by the names on the way from the
-    result; () for the result itself, None where there is no such list. With `measured` a client may say how long the
-    answer may be. What `names_files` of the server's host, by itself or in a topology, is told the client's roots.
+    `place` is the path of field names from the result to the list of `items` that `offset` and `limit` apply to; () is
+    the result itself, None means there is no such list. With `measured` a client may limit the length of the answer. A
+    tool that `names_files` of the server's host, directly or in a topology, gets the client's roots.
     """
 
     function: Callable[..., Any]

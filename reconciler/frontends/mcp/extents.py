@@ -1,4 +1,4 @@
-"""The parameters that say how much of an answer is wanted: how long it may be, and which part of a list."""
+"""The parameters that limit an answer: how long it may be, and which part of a list it holds."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,12 @@ _ITEMS_MAX = 10_000_000
 
 
 def extent_parameters(definition: ToolDefinition) -> list[inspect.Parameter]:
-    """What a tool takes beside its own parameters."""
+    """What a tool takes in addition to its own parameters."""
     return list(_parameters(definition))
 
 
 def extent_of(definition: ToolDefinition, said: Mapping[str, Any]) -> Extent:
-    """How much of an answer a call asks for."""
+    """How much of an answer a call requests."""
     return Extent(
         length_bytes=said.get("answer_bytes", DEFAULT_BYTES),
         offset=said.get("offset", 0),
@@ -33,13 +33,13 @@ def extent_of(definition: ToolDefinition, said: Mapping[str, Any]) -> Extent:
 def _parameters(definition: ToolDefinition) -> Iterator[inspect.Parameter]:
     if definition.place is not None:
         items = definition.items
-        skipped = f"How many {items} to pass over, to go on where an answer ended."
-        at_most = f"How many {items} at most; left out: as many as fit."
+        skipped = f"How many {items} to skip, to continue where an answer ended."
+        at_most = f"How many {items} at most. Default: as many as fit."
         yield _parameter("offset", Annotated[int, AsNumber, Field(ge=0, le=_ITEMS_MAX, description=skipped)], 0)
         limit = Annotated[int, Field(ge=1, le=_ITEMS_MAX)] | None
         yield _parameter("limit", Annotated[limit, AsNumber, Field(description=at_most)], None)
     if definition.measured:
-        length = "How long the answer may be. What does not fit is left out, and `omitted` says how much of what."
+        length = "Maximum length of the answer. What does not fit is omitted, and `omitted` counts it."
         yield _parameter(
             "answer_bytes",
             Annotated[int, AsNumber, Field(ge=_LEAST_BYTES, le=_MOST_BYTES, description=length)],

@@ -35,32 +35,32 @@ async def net_partition(
     shape: Annotated[
         Literal["groups", "halves", "one", "bridge", "majorities-ring", "grudge"],
         Field(
-            description="`groups`: as named. Over all nodes: `halves`, `one` (one node against all others), `bridge` "
-            "(two halves, or the two sides named; `node` hears both), `majorities-ring` (each node hears another "
-            "majority). `grudge`: cut by cut."
+            description="`groups`: the named groups. Of all nodes: `halves`, `one` (one node against all others), "
+            "`bridge` (two halves, or the two named sides; `node` reaches both), `majorities-ring` (each "
+            "node reaches a different majority). `grudge`: each cut is named."
         ),
     ] = "groups",
     groups: Annotated[
-        list[Group] | None, AsStructure, Field(description="More than two sides, each of which hears only itself.")
+        list[Group] | None, AsStructure, Field(description="More than two groups, all cut off from each other.")
     ] = None,
     node: Annotated[
         Name | None,
         Field(
-            description="For `one` and `bridge`: that node; left out: the first and the middle one, or by `seed`. "
-            "Needed for `bridge` between named sides."
+            description="For `one` and `bridge`: the single node. Default: the first and the middle node, or chosen by "
+            "`seed`. Required for `bridge` between named sides."
         ),
     ] = None,
     grudge: Annotated[
         dict[Name, Group] | None,
         AsStructure,
-        Field(description="For `grudge`: receiving node -> the senders that it does not hear any more."),
+        Field(description="For `grudge`: receiving node -> the senders whose packets no longer reach it."),
     ] = None,
     direction: DirectionName = "both",
     mode: Annotated[
         Literal["drop", "link-down"],
         Field(
-            description="`drop` leaves SSH from the host alone. `link-down` pulls the cables of nodes that are cut "
-            "from all others: they notice, and SSH to them ends."
+            description="`drop` discards packets between nodes; SSH from the host still works. `link-down` unplugs the "
+            "cables of nodes that are cut off from all others: they notice, and SSH to them ends."
         ),
     ] = "drop",
     seed: Annotated[
@@ -69,16 +69,16 @@ async def net_partition(
         Field(
             ge=-(2**63),
             le=2**63 - 1,
-            description="Shuffles the nodes before a shape is laid over them: same seed, same cuts.",
+            description="Shuffles the nodes before the groups are built: same seed, same cuts.",
         ),
     ] = None,
     duration_s: Duration = None,
 ) -> ToolResult[NetFaultHandle]:
     """Cut the network between groups of nodes: IPv4, IPv6, ARP and broadcast, established connections too.
 
-    Within a group nothing changes, and node_exec reaches all nodes throughout. It holds over reboots until net_heal;
-    nodes that are off get it before they run. The same call again is the same fault. For a shape over all
-    nodes leave both sides empty.
+    Nothing changes within a group, and node_exec still reaches all nodes. The fault survives reboots and lasts until
+    net_heal; nodes that are off get it before they boot. Repeating the call does not add a second fault. For a shape of
+    all nodes leave both sides empty.
     """
     sides = Sides(
         partition_a=partition_a,
@@ -104,45 +104,47 @@ async def net_impair(
     cluster_name: ClusterName,
     source_node: NodeName,
     target_node: Targets = "all",
-    latency_ms: Annotated[Milliseconds, Field(description="Milliseconds added to each packet's way.")] = 0,
+    latency_ms: Annotated[Milliseconds, Field(description="Delay added to each packet, in milliseconds.")] = 0,
     jitter_ms: Annotated[
-        Milliseconds, Field(description="Milliseconds by which the latency varies; at most the latency itself.")
+        Milliseconds, Field(description="Variation of the latency in milliseconds; at most the latency itself.")
     ] = 0,
-    loss_pct: Annotated[Percentage, Field(description="Percent of packets that never arrive.")] = 0,
+    loss_pct: Annotated[Percentage, Field(description="Percent of packets that are lost.")] = 0,
     corrupt_pct: Annotated[Percentage, Field(description="Percent of packets that arrive with a bit flipped.")] = 0,
     reorder_pct: Annotated[
         Percentage, Field(description="Percent of packets that overtake the delayed ones; needs `latency_ms`.")
     ] = 0,
     duplicate_pct: Annotated[Percentage, Field(description="Percent of packets that arrive twice.")] = 0,
-    rate_kbit: Annotated[Count, Field(description="Bits that pass per second, in thousands; 0: as many as can.")] = 0,
+    rate_kbit: Annotated[Count, Field(description="Bandwidth limit in kbit/s; 0: no limit.")] = 0,
     jitter_distribution: Annotated[
         Literal["uniform", "normal", "paretonormal", "pareto"],
-        Field(description="How the latency varies within its jitter."),
+        Field(description="Distribution of the latency within its jitter."),
     ] = "uniform",
     latency_correlation_pct: Annotated[
-        Percentage, Field(description="How much a packet's latency is like the last one's; needs `jitter_ms`.")
+        Percentage,
+        Field(description="How much each packet's latency depends on the previous one's; needs `jitter_ms`."),
     ] = 0,
     loss_correlation_pct: Annotated[
-        Percentage, Field(description="How much a packet's fate is like the last one's, for bursts; needs `loss_pct`.")
+        Percentage,
+        Field(description="How much each packet's loss depends on the previous one's, for bursts; needs `loss_pct`."),
     ] = 0,
     reorder_correlation_pct: Annotated[
         Percentage, Field(description="The same for overtaking; needs `reorder_pct`.")
     ] = 0,
-    reorder_gap: Annotated[Count, Field(description="Only each packet of this number may overtake; 0: any.")] = 0,
+    reorder_gap: Annotated[Count, Field(description="Only every N-th packet may overtake; 0: any.")] = 0,
     limit_packets: Annotated[
-        Count, Field(description="Packets that may wait in the delay; 0: sized by latency and rate.")
+        Count, Field(description="Length of the delay queue in packets; 0: derived from latency and rate.")
     ] = 0,
     direction: DirectionName = "to",
     include_host: Annotated[
-        bool, Field(description="Impair traffic with the host as well, by which SSH and node_exec go.")
+        bool, Field(description="Also impair traffic with the host, SSH and node_exec included.")
     ] = False,
     duration_s: Duration = None,
 ) -> ToolResult[NetFaultHandle]:
-    """Delay, lose, corrupt, reorder, double or slow down what one node sends to others, and only that.
+    """Delay, drop, corrupt, reorder, duplicate or slow down what one node sends to others, and nothing else.
 
-    Several faults on one way combine: delays add, losses multiply, the lowest rate wins; `net_fault_list` shows the
-    values that the kernel took. NO_PARAMETERS: ask for something. HOST_CAPABILITY_MISSING: the host's kernel lacks
-    netem; a rate and partitions work there all the same.
+    Several faults on one link combine: delays add, losses multiply, the lowest rate wins; `net_fault_list` shows the
+    values in the kernel. NO_PARAMETERS: set at least one impairment. HOST_CAPABILITY_MISSING: the host's kernel lacks
+    netem; rate limits and partitions work without it.
     """
     impairment = Impairment(
         delay_ms=latency_ms,
@@ -168,19 +170,19 @@ async def net_impair(
 
 
 async def net_heal(call: Call, cluster_name: ClusterName, fault_handle: FaultHandle) -> ToolResult[bool]:
-    """Heal one network fault; others that hit the same links stay. True when it is gone, also when it already was."""
+    """Heal one network fault; others on the same links stay. True when it is gone, also if it already was."""
     return await settle(call, lambda use: use.faults.heal(cluster_name, fault_handle, progress=use.progress))
 
 
 async def net_heal_all(call: Call, cluster_name: ClusterName) -> ToolResult[int]:
-    """Heal every network fault of a cluster, and answer how many there were."""
+    """Heal all network faults of a cluster, and answer how many there were."""
     return await settle(call, lambda use: use.faults.heal_all(cluster_name, progress=use.progress))
 
 
 async def net_fault_list(call: Call, cluster_name: ClusterName) -> ToolResult[list[NetFaultInfo]]:
-    """List the network faults that are wanted now: what was asked for, and what the host's kernel says of it.
+    """List the desired network faults: what was requested, and what the host's kernel reports.
 
-    `applied` is false while it is not on the host yet, or its nodes are off. `expires_at`: then it heals by itself.
+    `applied` is false while a fault is not on the host yet, or its nodes are off. At `expires_at` it heals by itself.
     """
     return await ask(call, lambda use: use.faults.listing(cluster_name))
 

@@ -20,7 +20,7 @@ HostPath = Annotated[
 NodePath = Annotated[
     str, Field(min_length=1, max_length=4096, description="Absolute path on the node, of a file or directory.")
 ]
-TransferTimeout = Annotated[Seconds, Field(description="Seconds for the whole copy, on each node.")]
+TransferTimeout = Annotated[Seconds, Field(description="Time limit in seconds for the whole copy, per node.")]
 
 
 async def node_push(
@@ -29,13 +29,13 @@ async def node_push(
     source_path: HostPath,
     dest_path: NodePath,
     nodes: Nodes = None,
-    replace: Annotated[bool, Field(description="Replace a directory that is there, with all that is in it.")] = False,
+    replace: Annotated[bool, Field(description="Replace an existing directory and everything in it.")] = False,
     timeout_s: TransferTimeout = 600,
 ) -> ToolResult[TransferResult]:
-    """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times.
-
-    It appears whole or not at all, holes and hidden content (/proc, /sys) as they are. `left_out`: sockets, pipes,
-    devices, and what changed meanwhile. PARTIAL_FAILURE names nodes on which it failed.
+    """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times. It appears
+    complete or not at all; holes in files are kept, and files of /proc and /sys are copied with their content.
+    `left_out` lists sockets, pipes, devices, and what changed meanwhile. PARTIAL_FAILURE names the nodes on which it
+    failed.
     """
     return await ask(
         call,
@@ -57,13 +57,13 @@ async def node_pull(
     node_name: NodeName,
     source_path: NodePath,
     dest_path: HostPath,
-    replace: Annotated[bool, Field(description="Replace a file that is there.")] = False,
+    replace: Annotated[bool, Field(description="Replace an existing file.")] = False,
     timeout_s: TransferTimeout = 600,
 ) -> ToolResult[TransferResult]:
     """Copy a file or directory from a node to exactly `dest_path` on the server's host, with modes and times.
 
-    A file that is there is kept unless `replace`; a directory always. Links that lead out of the tree, sockets and
-    devices are left out: `left_out` lists them.
+    An existing file is kept unless `replace` is true; an existing directory is always kept. Links that lead out of the
+    tree, sockets and devices are not copied: `left_out` lists them.
     """
     return await ask(
         call,
@@ -83,13 +83,19 @@ async def node_console(
     call: Call,
     cluster_name: ClusterName,
     node_name: NodeName,
-    tail: Annotated[int, AsNumber, Field(ge=1, le=20_000, description="How many lines, counted from the end.")] = 100,
+    tail: Annotated[
+        int, AsNumber, Field(ge=1, le=20_000, description="How many lines to return, counted from the end.")
+    ] = 100,
     since_marker: Marker = None,
     follow_s: Annotated[
-        float, AsNumber, Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines first.")
+        float,
+        AsNumber,
+        Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines before answering."),
     ] = 0,
 ) -> ToolResult[ConsoleResult]:
-    """Read the end of a node's serial console: boot loader, kernel, login. Also of a dead node, or one that is off."""
+    """Read the end of a node's serial console: boot loader, kernel, login. Works for dead nodes, and for nodes that are
+    off.
+    """
     return await ask(
         call,
         lambda use: use.consoles.show(cluster_name, node_name, tail=tail, since_marker=since_marker, follow_s=follow_s),

@@ -1,4 +1,4 @@
-"""The service as the tools call it. Imported at the first call: it brings libvirt and SSH with it."""
+"""The use cases as the tools call them. Imported at the first call, because it imports libvirt and SSH."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ToolUseCases:
-    """What one call may use: the verbs, and where to say how far they are."""
+    """What one call may use: the use cases, and where to report progress."""
 
     clusters: Clusters
     nodes: Nodes
@@ -54,7 +54,7 @@ class ToolUseCases:
 
     @classmethod
     def of(cls, runtime: Runtime, caller: Caller, report: Callable[[str], None]) -> Self:
-        """The use cases on behalf of a caller, who is named in the history of every record that they change."""
+        """The use cases on behalf of a caller, who is named in the history of each record that they change."""
         actor, reach = caller.actor, reach_of_tools(runtime.settings, caller.roots)
         return cls(
             clusters=Clusters(runtime, actor=actor, reach=reach),
@@ -72,22 +72,22 @@ class ToolUseCases:
 
     @staticmethod
     def approval(*, restart: bool, data_loss: bool) -> Approval:
-        """What the caller accepts that a change costs."""
+        """The costs of a change that the caller has approved."""
         return Approval(restart=restart, data_loss=data_loss)
 
     async def plan(self, topology: str, *, start: bool) -> PlanView:
-        """What applying a topology would do now, as data."""
+        """The plan for a topology, as data."""
         return plan_view(await self.clusters.plan(self.named(topology), start=start))
 
     @staticmethod
     def named(topology: str) -> TopologyName:
-        """A topology in `topology_dir`: a client reaches no other files of the host by a name."""
+        """A topology in `topology_dir`; a name cannot reach other files of the host."""
         return TopologyName(topology)
 
     async def crash(
         self, cluster: str, node: str, *, restart_after: bool, wait_for_ssh: bool, ssh_timeout_s: float
     ) -> NodeStatus:
-        """Cut a node's power; what is answered, beside an error too, is about that node alone."""
+        """Cut a node's power; the answer, also next to an error, is about that node only."""
         try:
             status = await self.clusters.crash(
                 cluster,
@@ -104,7 +104,7 @@ class ToolUseCases:
 
 
 class Host:
-    """The service in this process. What fails when it is opened is an answer like any other, and is tried again."""
+    """The use cases in this process. If opening them fails, that is the answer, and the next call tries again."""
 
     def __init__(self) -> None:
         log_to_stderr(LogLevel.INFO)
@@ -115,14 +115,14 @@ class Host:
     async def answer(
         self, work: Callable[[ToolUseCases], Awaitable[T]], caller: Caller, report: Callable[[str], None]
     ) -> ToolResult[T]:
-        """Do the work and put its result, or its error, in the envelope; nothing raises but cancellation."""
+        """Do the work and put its result or error into the envelope; raises only when cancelled."""
         began = time.monotonic()
         result = await envelope.answer(self._do(work, caller, report))
         _log(caller, result, time.monotonic() - began)
         return result
 
     async def close(self) -> None:
-        """Let go of connections and files; nothing on the host changes."""
+        """Close connections and files; nothing on the host changes."""
         await self._exit.aclose()
 
     async def _do(

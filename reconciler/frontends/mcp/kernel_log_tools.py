@@ -1,4 +1,4 @@
-"""The tools that read what nodes' kernels and consoles said."""
+"""The tools for the nodes' kernel logs."""
 
 from typing import Annotated
 
@@ -13,17 +13,14 @@ from reconciler.model.results import ToolResult
 
 Marker = Annotated[
     str | None,
-    Field(max_length=200, description="A marker of `dmesg_mark`: answer only with what came after it."),
+    Field(max_length=200, description="A marker from `dmesg_mark`: return only lines after it."),
 ]
-LogTimeout = Annotated[
-    Seconds, Field(description="Seconds that a node gets to answer over SSH before its console is read instead.")
-]
+LogTimeout = Annotated[Seconds, Field(description="Seconds to wait for SSH before reading a node's console instead.")]
 
 
 async def dmesg_mark(call: Call, cluster_name: ClusterName, nodes: Nodes = None) -> ToolResult[dict[str, str]]:
-    """Write the same marker into every node's kernel log, to collect from there after a test.
-
-    PARTIAL_FAILURE names nodes that could not be written to; `result` has those that were.
+    """Write the same marker into every node's kernel log, to collect from there after a test. PARTIAL_FAILURE names the
+    nodes that could not be written to; `result` holds the others.
     """
     return await ask(call, lambda use: use.kernel_logs.mark(cluster_name, nodes=nodes))
 
@@ -35,15 +32,15 @@ async def dmesg_collect(
     since_marker: Marker = None,
     filter_level: Annotated[
         FilterLevel,
-        Field(description="Lines of this level and worse; events and their traces are always among them."),
+        Field(description="Lines of this severity and above; events and their traces are always included."),
     ] = "all",
     timeout_s: LogTimeout = 15,
 ) -> ToolResult[dict[str, DmesgResult]]:
-    """Collect what each node's kernel said, with oopses, panics, warnings, lockups and stalls as `events`.
+    """Collect each node's kernel log, with oopses, panics, warnings, lockups and stalls as `events`.
 
-    A node that is dead or cut off is read from its serial console (`source`), which shows less. `marker` and `message`
-    say where a marker was lost and lines are missing. PARTIAL_FAILURE names nodes that could not be read at all: their
-    log is unknown, not clean.
+    If a node is dead or cut off, its serial console is read instead (`source`), which shows less. `marker` and
+    `message` say if the marker was lost and lines are missing. PARTIAL_FAILURE names the nodes that could not be read
+    at all: their log is unknown, not clean.
     """
     return await ask(
         call,

@@ -1,4 +1,4 @@
-"""Where the log goes: to stderr, as lines for people on a terminal and as JSON lines elsewhere."""
+"""Logs to stderr: lines for people on a terminal, JSON lines elsewhere."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from reconciler.settings import LogLevel
 
 
 def log_to_stderr(level: LogLevel) -> None:
-    """Send the log of this program to stderr; standard output belongs to the answers."""
+    """Send the log to stderr; standard output is for the protocol."""
     renderer: Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )

@@ -1,4 +1,4 @@
-"""The tools as the MCP SDK serves them: one envelope in, one protocol result out."""
+"""Serves the tools with the MCP SDK: turns each envelope into a protocol result."""
 
 import asyncio
 import inspect
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class ClusterServer(MCPServer[Backend]):
-    """An MCP server whose every answer is the envelope of the contract, also to arguments that do not fit."""
+    """An MCP server that always answers with the envelope of the contract, also to invalid arguments."""
 
     def __init__(self) -> None:
         self._offered = offered_tools()
@@ -94,7 +94,7 @@ def _offer(definition: ToolDefinition) -> Tool:
         _in_protocol(definition),
         title=definition.title,
         annotations=definition.annotations,
-        structured_output=False,  # the SDK would make the schema of one model anew for every tool that answers it
+        structured_output=False,  # the SDK would rebuild a model's schema for every tool that answers it
     )
     tool.fn_metadata = ArgumentsAsSent(
         arg_model=tool.fn_metadata.arg_model,
@@ -107,13 +107,12 @@ def _offer(definition: ToolDefinition) -> Tool:
 @cache
 def _output_schema(answer: type[ToolResult[Any]]) -> dict[str, Any]:
     schema = _bare(answer.model_json_schema(mode="serialization"))
-    return {**schema, "required": list(schema["properties"])}  # null where there is nothing to say, but never left out
+    return {**schema, "required": list(schema["properties"])}  # may be null, but is always present
 
 
 def _bare(schema: Any) -> Any:
-    """A schema without the words for people, of which a list of tools would be several times as long.
-
-    They are in the files below specs/schemas.
+    """A schema without descriptions, which would make the list of tools several times as long. They are in the files
+    below specs/schemas.
     """
     match schema:
         case dict():
@@ -129,14 +128,14 @@ def _bare(schema: Any) -> Any:
 
 
 def _in_protocol(definition: ToolDefinition) -> Callable[..., Awaitable[CallToolResult]]:
-    """The tool, with parameters for how much of its answer is wanted where that may be long."""
+    """The tool, with parameters that limit its answer if that may be long."""
     more = extent_parameters(definition)
 
     @wraps(definition.function)
     async def call(**arguments: Any) -> CallToolResult:
         said = {parameter.name: arguments.pop(parameter.name) for parameter in more}
         answer, extent = await definition.function(**arguments), extent_of(definition, said)
-        if definition.measured:  # it may be long, and others are answered meanwhile
+        if definition.measured:  # it may be long, and other calls are answered meanwhile
             return await asyncio.to_thread(_protocol_result, answer, extent)
         return _protocol_result(answer, extent)
 
@@ -150,7 +149,7 @@ def _failed(error: ClusterError) -> CallToolResult:
 
 
 def _protocol_result(answer: ToolResult[Any], extent: Extent = _DEFAULT_EXTENT) -> CallToolResult:
-    """The envelope as structured content, and as text for clients that hand only text to their model."""
+    """The envelope as structured content, and as text for clients that pass only text to their model."""
     envelope = abridged(as_text(answer.model_dump(mode="json")), extent)
     text = TextContent(type="text", text=to_json(envelope, inf_nan_mode="null").decode())
     return CallToolResult(content=[text], structured_content=envelope, is_error=not answer.success)

@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of a call, in words that name each argument and its remedy."""
+"""Explains what is wrong with the arguments of a call, with each argument's name and remedy."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -18,20 +18,20 @@ _SHOWN_LENGTH = 60
 class ArgumentsAsSent(FuncMetadata):
     """A tool's arguments as the client sent them.
 
-    The SDK reads text as JSON wherever a parameter may be something else than text too, such as null: the standard
-    input `{"a": 1}` came as a mapping and `null` as nothing. Here each parameter's type says what it takes.
+    The SDK parses text as JSON if a parameter may be something other than text, such as null: the standard input `{"a":
+    1}` arrived as a mapping, and `null` as nothing. Here each parameter's type decides.
     """
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The arguments that were given: null says no more than leaving out does."""
+        """The arguments that were given: null means the same as leaving an argument out."""
         return {name: value for name, value in data.items() if value is not None}
 
 
 def refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:
-    """Why these arguments cannot be taken, with every problem at once; None where they can.
+    """Why these arguments are refused, with all problems at once; None if they are valid.
 
-    An argument that the tool does not have is a problem too: nothing is accepted and ignored. Tools that need no
-    argument let it pass, as clients make one up for them; unless it looks like one that they have.
+    An unknown argument is a problem too: nothing is accepted and ignored. Only tools without required arguments let one
+    pass, because clients make one up for them, unless it resembles an argument that they have.
     """
     parameters: dict[str, dict[str, Any]] = tool.parameters["properties"]
     unknown = {name: _alike(name, parameters) for name in arguments if name not in parameters}
@@ -50,17 +50,17 @@ def refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:
 
 
 def _alike(name: str, parameters: Mapping[str, Any]) -> str:
-    """The question that a misspelt name deserves; nothing for one that is like no other."""
+    """A suggestion for a misspelt name; empty if no name is similar."""
     found = get_close_matches(name, parameters, n=1) or [of for of in parameters if name in of.split("_")]
     return f", did you mean {found[0]!r}?" if found else ""
 
 
 def _wrong(tool: Tool, arguments: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each argument that does not fit, with the words for it; the first word on one is the one about its type."""
+    """Each invalid argument with a message; of several messages on one, the first is about its type."""
     texts = {name: value for name, value in arguments.items() if is_text(value)}
     for name, value in arguments.items():
         if name in tool.parameters["properties"] and name not in texts:
-            yield name, f"argument {name!r} holds half of a surrogate pair, which is no text: {_shown(value)}"
+            yield name, f"argument {name!r} holds half of a surrogate pair, which is not valid text: {_shown(value)}"
     try:
         tool.fn_metadata.validate_arguments(texts)
     except ValidationError as error:
@@ -90,4 +90,4 @@ def _shown(value: object) -> str:
 _SHORT = Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = _SHOWN_LENGTH, _SHOWN_LENGTH, _SHOWN_LENGTH
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 4 * _SHOWN_LENGTH
-"""Writes out no more of a value than is shown."""
+"""Represents only as much of a value as is shown."""

@@ -1,4 +1,4 @@
-"""Progress from the service, which says it without waiting, to the client, which takes it when it can."""
+"""Relays progress from the use cases, which report without waiting, to the client, which takes it when it can."""
 
 import asyncio
 import time
@@ -6,17 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 HEARTBEAT_S = 10.0
-"""The longest silence during a call. Clients give up after about a minute without a word."""
+"""The longest silence during a call. Clients give up after about a minute of silence."""
 
 Send = Callable[[float, float | None, str], Awaitable[None]]
-"""Step (it only grows), total (not known), words."""
+"""Sends a step (it only grows), a total (unknown) and a message."""
 
 
 @asynccontextmanager
 async def relayed(send: Send, *, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[Callable[[str], None]]:
-    """Send what is reported, in its order, and say after each silence of `heartbeat_s` that the work goes on.
-
-    Everything that was reported has been sent when the block ends.
+    """Send what is reported, in order, and a heartbeat after each silence of `heartbeat_s`. Everything that was
+    reported has been sent when the block ends.
     """
     words: asyncio.Queue[str | None] = asyncio.Queue()
     sender = asyncio.create_task(_send_all(words, send, heartbeat_s))
@@ -38,4 +37,4 @@ async def _next(words: "asyncio.Queue[str | None]", heartbeat_s: float, began: f
     try:
         return await asyncio.wait_for(words.get(), heartbeat_s)
     except TimeoutError:
-        return f"still at work after {time.monotonic() - began:.0f} s"
+        return f"still working after {time.monotonic() - began:.0f} s"

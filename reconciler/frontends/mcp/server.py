@@ -8,10 +8,10 @@ from reconciler.frontends.mcp.standard_input import end_input_on_signals
 
 
 def main() -> None:
-    """Serve on stdio until the client leaves or a signal asks to end."""
+    """Serve on stdio until the client disconnects or a signal arrives."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     end_input_on_signals()
-    gc.disable()  # what is imported stays: to search it for garbage again and again takes a fifth of the start
+    gc.disable()  # imported modules stay: searching them for garbage repeatedly takes a fifth of the start
     from reconciler.frontends.mcp.protocol import ClusterServer  # noqa: PLC0415
 
     server = ClusterServer()

@@ -27,24 +27,24 @@ async def snapshot_create(
     include_memory: Annotated[
         bool,
         Field(
-            description="Save the memory of running nodes too: a revert then goes on where they were, without a boot. "
-            "Takes up to the nodes' memory on disk, and stops them for as long as it takes to write it."
+            description="Also save the memory of running nodes: a revert then resumes them without a boot. Takes up to "
+            "the size of the nodes' memory on disk, and pauses them while it is written."
         ),
     ] = False,
     quiesce: Annotated[
         bool,
         Field(
-            description="Freeze the nodes' file systems meanwhile, which needs the QEMU guest agent in each; without "
-            "it, disks are as after a power cut."
+            description="Freeze the nodes' file systems during the snapshot, which needs the QEMU guest agent in each "
+            "node; otherwise disks are as after a power cut."
         ),
     ] = False,
 ) -> ToolResult[SnapshotInfo]:
-    """Take a snapshot of all disks of all nodes at one moment, running or not, to come back to by `snapshot_revert`.
+    """Take a consistent snapshot of all disks of all nodes, running or not; revert to it with `snapshot_revert`.
 
-    Nodes that run are paused together and run on by themselves: for some milliseconds without memory (`pause_s` says
-    how long). Without `include_memory`, a revert boots the nodes that ran. SNAPSHOT_EXISTS: the name is taken, delete
-    that snapshot or take another name. SNAPSHOT_FAILED: none was taken, and the nodes are as before. `warnings` names
-    nodes that cloud-init may still work on.
+    Running nodes are paused together and resumed: without memory this takes milliseconds (`pause_s` says how long).
+    Without `include_memory`, a revert boots the nodes that ran. SNAPSHOT_EXISTS: the name is taken; delete that
+    snapshot or use another name. SNAPSHOT_FAILED: no snapshot was taken, and the nodes are as before. `warnings` names
+    nodes on which cloud-init may not have finished.
     """
     return await settle(
         call,
@@ -55,9 +55,8 @@ async def snapshot_create(
 
 
 async def snapshot_list(call: Call, cluster_name: ClusterName) -> ToolResult[list[SnapshotInfo]]:
-    """List the snapshots of a cluster, the oldest first, with what each takes on disk. No node is asked anything.
-
-    `lost` ones were taken and are missing on the host: they cannot be reverted to, only deleted.
+    """List the snapshots of a cluster, oldest first, with the size of each on disk. Contacts no node. `lost` ones are
+    missing on the host: they cannot be reverted to, only deleted.
     """
     return await ask(call, lambda use: use.snapshots.listing(cluster_name))
 
@@ -68,17 +67,17 @@ async def snapshot_revert(
     snapshot_name: SnapshotName,
     restart_after: Annotated[
         bool,
-        Field(description="Have each node run that ran in the snapshot; false leaves all of them off on its disks."),
+        Field(description="Start the nodes that ran in the snapshot; false leaves all of them off."),
     ] = True,
     wait_for_ssh: WaitForSsh = True,
     ssh_timeout_s: SshTimeout = 120,
 ) -> ToolResult[ClusterStatus]:
-    """Take all nodes back to a snapshot: all of them, or none. What was written since then is lost, so save it first.
+    """Revert all nodes to a snapshot: all of them, or none. Everything written since then is lost, so save it first.
 
-    From a snapshot with memory, nodes go on where they were, processes and all, within seconds and without a boot;
-    clocks are set, SSH connections are new. From one without, nodes that ran are booted. Other snapshots stay.
-    SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: snapshot_list says which there are. REVERT_FAILED: nothing was changed, as
-    the cluster has other nodes than the snapshot (apply a topology that has the same first) or a file is not whole.
+    From a snapshot with memory, nodes resume with all their processes within seconds and without a boot; clocks are
+    set, SSH connections are new. From one without, nodes that ran are booted. Other snapshots stay. SNAPSHOT_NOT_FOUND,
+    SNAPSHOT_LOST: see snapshot_list. REVERT_FAILED: nothing was changed, because the cluster has other nodes than the
+    snapshot (first apply a topology with the same nodes) or a file is damaged.
     """
     return await settle(
         call,
@@ -96,9 +95,8 @@ async def snapshot_revert(
 async def snapshot_delete(
     call: Call, cluster_name: ClusterName, snapshot_name: SnapshotName
 ) -> ToolResult[SnapshotDeleteResult]:
-    """Delete a snapshot on every node, to free its space. Nodes go on as they are, and all other snapshots stay exact.
-
-    SNAPSHOT_NOT_FOUND: it is gone already.
+    """Delete a snapshot on all nodes and free its space. Nodes and other snapshots are not affected.
+    SNAPSHOT_NOT_FOUND: it is already gone.
     """
     return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name, progress=use.progress))
 

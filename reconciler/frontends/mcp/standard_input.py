@@ -1,8 +1,8 @@
-"""Standard input that can be ended from within.
+"""Standard input that this process can end by itself.
 
-The SDK reads standard input in a thread that nothing can interrupt, so a signal would leave the process hanging
-until the client's next line, or end it without closing anything (modelcontextprotocol/python-sdk#3551). Here a
-thread of ours stands in between: at a signal it ends the input, and the server ends as it does when a client leaves.
+The SDK reads standard input in a thread that nothing can interrupt, so a signal would leave the process hanging until
+the client's next line, or end it without closing anything (modelcontextprotocol/python-sdk#3551). Here a thread of our
+own copies the input: on a signal it ends the copy, and the server ends as if the client had disconnected.
 """
 
 import os
@@ -16,7 +16,7 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def end_input_on_signals() -> None:
-    """Put a pipe in the place of file descriptor 0 that reaches its end at SIGTERM or SIGINT. From the main thread."""
+    """Replace file descriptor 0 by a pipe that ends on SIGTERM or SIGINT. Call it from the main thread."""
     wire = os.dup(0)
     read_end, write_end = os.pipe()
     os.dup2(read_end, 0)
@@ -28,7 +28,7 @@ def end_input_on_signals() -> None:
 
     for number in _ENDING_SIGNALS:
         signal.signal(number, ring)
-    # a daemon: where the server ends by itself, the thread may still stand in a read that never comes back
+    # a daemon: when the server ends by itself, the thread may still be blocked in a read
     threading.Thread(target=_pump, args=(wire, write_end, alarm), name="stdin", daemon=True).start()
 
 

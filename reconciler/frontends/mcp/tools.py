@@ -1,4 +1,4 @@
-"""The tools, in the order in which clients list them: each calls one use case.
+"""The tools, in the order in which clients list them. Each calls one use case.
 
 A tool's docstring is its description, written for the agent that chooses among tools.
 """
@@ -39,24 +39,23 @@ from reconciler.records.plan_view import PlanView
 
 
 async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
-    """List all clusters, also destroyed ones whose disks are kept. Quick: no node is asked anything."""
+    """List all clusters, including destroyed ones whose disks are kept. Quick: contacts no node."""
     return await ask(call, lambda use: use.inspection.clusters())
 
 
 async def cluster_plan(call: Call, topology: TopologyName, start: Start = True) -> ToolResult[PlanView]:
-    """Show what `cluster_apply` of a topology would do now, with a reason and a price for each action.
-
-    Changes nothing. The way back of sick nodes is in it: paused ones run on, `memory` kept; crashed ones boot, lost.
+    """Show what `cluster_apply` of a topology would do now, with a reason and a cost for each action. Changes nothing.
+    It includes the recovery of failed nodes: paused ones are resumed (`memory` kept), crashed ones are rebooted (lost).
     `disruption` says what an action costs: none, live, restart, recreate, remove, data-loss; `approvals` names the
-    arguments that agree to all of it. `plan_hash` names the plan for `cluster_apply`.
+    arguments that approve all of it. `plan_hash` names the plan for `cluster_apply`.
     """
     return await ask(call, lambda use: use.plan(topology, start=start))
 
 
 async def cluster_define(call: Call, topology_name: TopologyName) -> ToolResult[ClusterStatus]:
-    """Make the networks, disks and domains of a topology exist, or match it after an edit. Nothing boots.
+    """Create the networks, disks and domains of a topology, or update them after an edit. Boots nothing.
 
-    Refused with APPROVAL_REQUIRED where that would restart nodes or lose data: `cluster_apply` can be told to.
+    Refused with APPROVAL_REQUIRED if that would restart nodes or lose data: approve it with `cluster_apply`.
     """
     return await settle(call, lambda use: use.clusters.define(use.named(topology_name), progress=use.progress))
 
@@ -66,21 +65,20 @@ async def cluster_apply(
     topology: TopologyName,
     start: Start = True,
     wait_for_ssh: WaitForSsh = True,
-    allow_restart: Annotated[bool, Field(description="Agree to power cycles of nodes that the change needs.")] = False,
-    allow_data_loss: Annotated[
-        bool, Field(description="Agree to the loss of disks that the change takes away.")
-    ] = False,
+    allow_restart: Annotated[bool, Field(description="Allow the change to restart nodes.")] = False,
+    allow_data_loss: Annotated[bool, Field(description="Allow the change to delete disks.")] = False,
     plan_hash: Annotated[
         str | None,
-        Field(description="Do exactly what `cluster_plan` answered with this hash, or answer CONFLICT."),
+        Field(
+            description="Carry out exactly the plan that `cluster_plan` answered with this hash, or answer CONFLICT."
+        ),
     ] = None,
     timeout_s: SshTimeout = 120,
 ) -> ToolResult[ClusterStatus]:
-    """Converge a cluster to its topology and, with `start`, boot it: define and start in one. Repeat it freely.
-
-    Paused nodes run on. After an edit of the topology only what differs is changed; see `cluster_plan`. What would
-    restart nodes or lose data is refused with APPROVAL_REQUIRED, and nothing is changed, unless the `allow_…` argument
-    agrees to it.
+    """Converge a cluster to its topology and, with `start`, boot it: cluster_define and cluster_start in one. Can be
+    repeated at any time. Resumes paused nodes. After an edit of the topology it changes only what is different; see
+    `cluster_plan`. If that would restart nodes or lose data, it is refused with APPROVAL_REQUIRED and nothing is
+    changed, unless the `allow_…` argument approves it.
     """
     return await settle(
         call,
@@ -103,11 +101,10 @@ async def cluster_start(
     ssh_timeout_s: SshTimeout = 120,
     nodes: Nodes = None,
 ) -> ToolResult[ClusterStatus]:
-    """Boot nodes of a defined cluster, and wait until each takes SSH logins. Nodes that run are left alone.
-
-    Paused nodes run on. Without `nodes`, every node. One node without SSH in time is an error, SSH_TIMEOUT; calling
-    again goes on waiting. Nodes with `user_data` are also waited for until cloud-init is done (condition Provisioned):
-    TIMEOUT where it takes longer, PROVISIONING_FAILED where it failed; the nodes run on.
+    """Boot nodes of a defined cluster, and wait until each accepts SSH logins. Running nodes are left alone, paused
+    ones are resumed. Without `nodes`, every node. If a node does not accept SSH in time, the error is SSH_TIMEOUT; call
+    again to keep waiting. For nodes with `user_data` it also waits until cloud-init is done (condition Provisioned):
+    TIMEOUT if that takes too long, PROVISIONING_FAILED if it failed; the nodes keep running.
     """
     return await settle(
         call,
@@ -125,9 +122,8 @@ async def cluster_restart(
     wait_for_ssh: WaitForSsh = True,
     ssh_timeout_s: SshTimeout = 120,
 ) -> ToolResult[ClusterStatus]:
-    """Bring nodes down and boot them again; without `nodes`, every node. A node that is off boots.
-
-    With `shutdown`, a node that does not go down in time has its power cut.
+    """Stop nodes and boot them again; without `nodes`, every node. A node that is off is booted. With `shutdown`, a
+    node that does not shut down in time is powered off.
     """
     return await settle(
         call,
@@ -143,16 +139,18 @@ async def cluster_restart(
 
 
 async def cluster_status(call: Call, cluster_name: ClusterName) -> ToolResult[ClusterStatus]:
-    """Look at a cluster as it is now: per node its state, SSH reachability, loaded modules and what is in its way."""
+    """Show the current state of a cluster: for each node its domain state, SSH reachability, loaded modules and
+    problems.
+    """
     return await ask(call, lambda use: use.inspection.status(cluster_name))
 
 
 async def cluster_handle(
     call: Call,
     cluster_name: ClusterName,
-    partial: Annotated[bool, Field(description="Answer for the nodes that run, and name the others.")] = False,
+    partial: Annotated[bool, Field(description="Answer for the running nodes, and name the others.")] = False,
 ) -> ToolResult[ClusterHandle]:
-    """Get what it takes to log in to every node by SSH without these tools. Without `partial` all of them must run."""
+    """Get what is needed to log in to every node over SSH without these tools. Without `partial` all nodes must run."""
     return await ask(call, lambda use: use.inspection.handle(cluster_name, partial=partial))
 
 
@@ -163,10 +161,10 @@ async def cluster_stop(
     timeout_s: ShutdownTimeout = 60,
     nodes: Nodes = None,
 ) -> ToolResult[ClusterStatus]:
-    """Power nodes off; they are off when it answers, and stay off until they are started. Disks stay.
+    """Power nodes off. They are off when it answers, and stay off until they are started. Disks stay.
 
-    Without `nodes`, every node. With `shutdown`, nodes that are still up in the end are named in the error; `destroy`
-    never waits for them.
+    Without `nodes`, every node. With `shutdown`, the error names nodes that are still up after the timeout; `destroy`
+    does not wait.
     """
     return await settle(
         call,
@@ -181,10 +179,10 @@ async def cluster_destroy(
     cluster_name: ClusterName,
     remove_overlays: Annotated[
         bool,
-        Field(description="Delete disks, seeds, host keys and snapshots too; false keeps them for a later define."),
+        Field(description="Also delete disks, seeds, host keys and snapshots; false keeps them."),
     ] = False,
 ) -> ToolResult[ClusterStatus]:
-    """Remove a cluster's domains and network, also while it runs. Base images and topology files are never touched."""
+    """Remove a cluster's domains and network, even while it runs. Base images and topology files are never touched."""
     return await settle(
         call,
         lambda use: use.clusters.destroy(cluster_name, remove_overlays=remove_overlays, progress=use.progress),
@@ -217,10 +215,11 @@ async def node_exec(
     env: Environment = None,
     stdin: StandardInput = None,
 ) -> ToolResult[ExecResult]:
-    """Run one shell command on one node. A command that fails is a success of the tool: look at `exit_code`.
+    """Run a shell command on one node. A command that fails is still a success of the tool: check `exit_code`.
 
-    The answer comes when the shell has ended; what it leaves running goes on. For what takes longer than you can wait,
-    run `(make test; echo $? >/tmp/job.exit) >/tmp/job.log 2>&1 &`, then poll: `tail /tmp/job.log; cat /tmp/job.exit`.
+    The answer comes when the shell has exited; background processes keep running. For a command that takes longer than
+    you can wait, run `(make test; echo $? >/tmp/job.exit) >/tmp/job.log 2>&1 &`, then poll: `tail /tmp/job.log; cat
+    /tmp/job.exit`.
     """
     return await ask(
         call,
@@ -236,13 +235,13 @@ async def node_exec_all(
     command: Command,
     nodes: Nodes = None,
     require_all: Annotated[
-        bool, Field(description="A node that cannot be asked is an error; false lists it in `errors` instead.")
+        bool, Field(description="A node that cannot be reached is an error; false lists it in `errors` instead.")
     ] = True,
     timeout_s: CommandTimeout = 30,
     env: Environment = None,
     stdin: StandardInput = None,
 ) -> ToolResult[ExecAllResult]:
-    """Run the same shell command on many nodes at once. A non-zero exit is a result: look at `failed_nodes`."""
+    """Run the same shell command on many nodes in parallel. A non-zero exit is a result: check `failed_nodes`."""
     return await ask(
         call,
         lambda use: use.nodes.run_all(

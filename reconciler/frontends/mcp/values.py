@@ -1,6 +1,6 @@
-"""What clients send for an argument, as it was meant: names with commas, numbers as text, JSON in a string.
+"""Converts what clients send for an argument: names with commas, numbers as text, JSON in a string.
 
-Only what can be meant in one way is understood. Text stays as it is, whatever it looks like.
+Only unambiguous values are converted. Text stays as it is, whatever it looks like.
 """
 
 import json
@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 
 def _names(value: Any) -> Any:
-    """A list of names from a list, from names with commas between them, or from a list as JSON text."""
+    """A list of names from a list, from names separated by commas, or from a list as JSON text."""
     if not isinstance(value, str):
         return value
     parsed = _parsed(value, list)
@@ -20,13 +20,13 @@ def _names(value: Any) -> Any:
 
 
 def _one_or_more(value: Any) -> Any:
-    """The same, but a single name stays one."""
+    """The same, but a single name stays a single name."""
     names = _names(value)
     return names[0] if isinstance(value, str) and len(names) == 1 else names
 
 
 def _words(value: Any) -> Any:
-    """A mapping to text from one with numbers and truth values, which are spelled as in JSON; or from JSON text."""
+    """A mapping of text from one with numbers and booleans, which are spelled as in JSON, or from JSON text."""
     parsed = _parsed(value, dict) if isinstance(value, str) else value
     if not isinstance(parsed, dict):
         return value
@@ -40,13 +40,13 @@ def _word(value: Any) -> Any:
 
 
 def _structure(value: Any) -> Any:
-    """A list or a mapping from itself, or from its JSON text."""
+    """A list or a mapping, given as such or as JSON text."""
     parsed = _parsed(value, (list, dict)) if isinstance(value, str) else None
     return value if parsed is None else parsed
 
 
 def _number(value: Any) -> Any:
-    """A number, which a truth value is not."""
+    """A number; booleans are refused."""
     if isinstance(value, bool):
         raise PydanticCustomError("number", "Input should be a valid number")
     return value

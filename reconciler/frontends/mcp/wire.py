@@ -1,9 +1,9 @@
-"""The protocol's messages on standard input and output: every request gets an answer, also one that cannot be read.
+"""The protocol's messages on standard input and output: every request gets an answer, even one that cannot be parsed.
 
-The SDK's transport drops a line that its parser refuses, such as one with half of a surrogate pair or with a number
-of 5,000 digits, and its client waits for ever. Here such a line is read by the standard library's parser; what is
-wrong with an argument is then said where all arguments are looked at. The wire is taken away from descriptors 0 and 1,
-so that no child can read from it, and no stray `print` can write to it.
+The SDK's transport drops a line that its parser refuses, such as one with half of a surrogate pair or with a number of
+5,000 digits, and the client waits forever. Here such a line is parsed by the standard library; an invalid argument is
+then refused where all arguments are checked. The streams are moved away from descriptors 0 and 1, so that no child can
+read from them, and no stray `print` can write to them.
 """
 
 import json
@@ -29,9 +29,9 @@ from mcp_types import (
 )
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-_BOM = "\ufeff"  # begins what a shell of Windows passes on
+_BOM = "\ufeff"  # the byte order mark, which a Windows shell may add
 _LONGEST = 16 * 1024 * 1024
-_DEEPEST = 200  # as the SDK's parser has it (jiter)
+_DEEPEST = 200  # the limit of the SDK's parser (jiter)
 
 Incoming = MemoryObjectReceiveStream[SessionMessage | Exception]
 Arrived = MemoryObjectSendStream[SessionMessage | Exception]
@@ -39,7 +39,7 @@ Outgoing = MemoryObjectSendStream[SessionMessage]
 
 
 class Refused(JSONRPCError):
-    """What answers a line that is no message, unlike an error that a client sends as its own answer."""
+    """The answer to a line that is not a message; not an error that a client sends as its own answer."""
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ async def standard_wire() -> AsyncIterator[tuple[Incoming, Outgoing]]:
 
 
 def _taken_input() -> TextIO:
-    """What comes, bytes that are no UTF-8 as lone surrogates, which no argument may hold."""
+    """The input, with bytes that are not UTF-8 as lone surrogates, which no argument may hold."""
     descriptor = os.dup(0)
     _point(0, os.open(os.devnull, os.O_RDONLY))
     return os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=False)
@@ -77,7 +77,7 @@ async def _read(source: TextIO, arrived: Arrived, refusals: Outgoing) -> None:
     async with arrived, refusals:
         async for line in _lines(source):
             if not (said := line.removeprefix(_BOM).strip()):
-                continue  # what some clients keep a connection alive with
+                continue  # an empty line, which some clients send to keep the connection alive
             message = parse_message(said)
             if isinstance(message, Refused):
                 await refusals.send(SessionMessage(message))
@@ -86,7 +86,7 @@ async def _read(source: TextIO, arrived: Arrived, refusals: Outgoing) -> None:
 
 
 async def _lines(source: TextIO) -> AsyncIterator[str]:
-    """Every line, without what goes beyond the longest that is taken."""
+    """Each line, cut after the longest accepted length."""
     while line := await to_thread.run_sync(source.readline, _LONGEST + 1):
         yield line
         while len(line) > _LONGEST and not line.endswith("\n"):
@@ -102,18 +102,20 @@ async def _write(leaving: MemoryObjectReceiveStream[SessionMessage], target: Tex
 
 
 def render_message(message: JSONRPCMessage) -> str:
-    """A message as a line without its end; whatever text came into it, it is one that can be read."""
+    """A message as a line without its line end; always valid JSON, whatever text it holds."""
     said = as_text(message.model_dump(mode="json", by_alias=True, exclude_unset=True))
     return to_json(said, inf_nan_mode="null").decode()
 
 
 def parse_message(line: str) -> JSONRPCMessage:
-    """The message on a line, or the error that answers a line without one; what a client sends as an error passes."""
+    """The message on a line, or the error to answer with; errors that a client sends are passed on."""
     if len(line) > _LONGEST:
         return _error(None, INVALID_REQUEST, f"a message has at most {_LONGEST} characters (push files instead)")
     try:
-        message = jsonrpc_message_adapter.validate_python(from_json(line), by_name=False)  # in a third of the memory
-    except (ValueError, TypeError):  # the latter for text that cannot be encoded
+        message = jsonrpc_message_adapter.validate_python(
+            from_json(line), by_name=False
+        )  # this parser needs a third of the memory
+    except (ValueError, TypeError):  # UnicodeError: text that cannot be encoded
         message = _parse_leniently(line)
     if isinstance(message, JSONRPCNotification) and _has_identity(line):
         return _error(None, INVALID_REQUEST, "an `id` is text or a whole number, and a notification has none")
@@ -123,12 +125,14 @@ def parse_message(line: str) -> JSONRPCMessage:
 
 
 def _has_identity(line: str) -> bool:
-    """Whether an answer is expected to what the SDK takes for a notification, as its `id` is none that it knows."""
+    """Whether a client expects an answer to what the SDK takes for a notification, because its `id` has an unknown
+    type.
+    """
     return '"id"' in line and "id" in json.loads(line, parse_int=_number)
 
 
 def _mapping(arguments: Any) -> dict[str, Any]:
-    """A tool's arguments, also those that came as JSON text; what is no mapping is an argument that no tool has."""
+    """A tool's arguments, also if sent as JSON text; anything but a mapping becomes an unknown argument."""
     with suppress(ValueError, RecursionError):
         parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
         if isinstance(parsed, dict) and _within(parsed, _DEEPEST):
@@ -140,22 +144,22 @@ def _parse_leniently(line: str) -> JSONRPCMessage:
     try:
         said = json.loads(line, parse_int=_number)
     except (ValueError, RecursionError) as error:
-        return _error(None, PARSE_ERROR, f"the line is no JSON: {error}")
+        return _error(None, PARSE_ERROR, f"the line is not valid JSON: {error}")
     if not _within(said, _DEEPEST):
-        return _error(said, INVALID_REQUEST, f"more than {_DEEPEST} brackets within each other")
+        return _error(said, INVALID_REQUEST, f"more than {_DEEPEST} levels of nesting")
     frame, arguments = _taken_apart(said)
     if not is_text(frame):
-        return _error(said, INVALID_REQUEST, "half of a surrogate pair is no text")
+        return _error(said, INVALID_REQUEST, "half of a surrogate pair is not valid text")
     if arguments is not None:
         frame["params"]["arguments"] = _with_names_of_text(arguments)
     try:
         return jsonrpc_message_adapter.validate_python(frame, by_name=False)
     except ValueError:
-        return _error(said, INVALID_REQUEST, "the line is no message of JSON-RPC 2.0 as MCP has it")
+        return _error(said, INVALID_REQUEST, "the line is not a JSON-RPC 2.0 message of MCP")
 
 
 def _taken_apart(said: Any) -> tuple[Any, Any]:
-    """A message without a tool's arguments, and these."""
+    """A message without a tool's arguments, and the arguments."""
     params = said.get("params") if isinstance(said, dict) else None
     if not isinstance(params, dict):
         return said, None
@@ -165,7 +169,7 @@ def _taken_apart(said: Any) -> tuple[Any, Any]:
 
 
 def _number(digits: str) -> int | float:
-    """A whole number; one that is longer than Python reads is as good as infinite (sys.set_int_max_str_digits)."""
+    """An integer; one longer than Python parses becomes infinity (sys.set_int_max_str_digits)."""
     try:
         return int(digits)
     except ValueError:
@@ -173,7 +177,7 @@ def _number(digits: str) -> int | float:
 
 
 def _within(value: Any, levels: int) -> bool:
-    """Whether a value has no more than so many levels: what looks at it calls itself for each of them."""
+    """Whether a value is nested no deeper than this: the code that reads it is recursive."""
     level = [value]
     for _ in range(levels):
         nested = [of.values() if isinstance(of, dict) else of for of in level if isinstance(of, dict | list)]
@@ -183,14 +187,16 @@ def _within(value: Any, levels: int) -> bool:
 
 
 def _with_names_of_text(value: Any) -> Any:
-    """The same, with names that are no text escaped: no argument is called so, and the SDK refuses them unread."""
+    """The same, with names that are not valid text escaped: no argument has such a name, and the SDK would reject the
+    message.
+    """
     if isinstance(value, dict):
         return {as_text(name): _with_names_of_text(of) for name, of in value.items()}
     return [_with_names_of_text(of) for of in value] if isinstance(value, list) else value
 
 
 def is_text(value: Any) -> bool:
-    """Whether all text in a value can be sent on as UTF-8."""
+    """Whether all text in a value can be encoded as UTF-8."""
     try:
         to_json(value)
     except PydanticSerializationError:
@@ -199,7 +205,7 @@ def is_text(value: Any) -> bool:
 
 
 def as_text(value: Any) -> Any:
-    """The same data, with lone surrogates escaped: names of files that are not UTF-8 hold them, and JSON cannot."""
+    """The same data, with lone surrogates escaped: file names that are not UTF-8 hold them, and JSON cannot."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):

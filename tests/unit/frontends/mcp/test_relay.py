@@ -50,7 +50,7 @@ async def test_each_silence_is_broken_by_a_heartbeat() -> None:
         report("done")
     *heartbeats, last = wire.sent
     assert took_s > 2 * 0.02 * 0.9
-    assert all("still at work" in words for _, words in heartbeats)
+    assert all("still working" in words for _, words in heartbeats)
     assert last == (len(heartbeats) + 1.0, "done")
 
 

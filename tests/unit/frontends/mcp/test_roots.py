@@ -93,7 +93,10 @@ async def test_a_client_that_does_not_say_its_roots_reaches_nothing(project: Pat
     async with Client(ClusterServer(), cache=None, mode="legacy", list_roots_callback=refuse) as client:
         envelope = await (await agent_of(client)).call("artifact_register", source_path=str(project))
     assert envelope["error"]["code"] == "OPERATION_FAILED"
-    assert "the client has roots and does not say which: not today (`host_read_roots`" in envelope["error"]["message"]
+    assert (
+        "the client declares roots but does not list them: not today (set `host_read_roots`"
+        in envelope["error"]["message"]
+    )
 
 
 @pytest.mark.parametrize("place", ["home", "/"])
