@@ -56,7 +56,6 @@ NOT_YET: tuple[str, ...] = (
     "reconciler/artifacts/",
     "reconciler/controller/",
     "reconciler/daemon/",
-    "reconciler/desired/",
     "reconciler/errors.py",
     "reconciler/faults/",
     "reconciler/files/",

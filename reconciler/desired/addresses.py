@@ -7,15 +7,16 @@ from reconciler.model.record import ClusterRecord
 
 
 def guest_address(record: ClusterRecord, node: str) -> GuestAddress:
-    """Where a node is and which host key it has. Raises `SshError` where its host key has not been made."""
+    """A node's address and host key. Raises `SshError` if its host key has not been generated."""
     spec = record.spec
     if node not in spec.nodes:
         raise NodeNotFound(
-            f"cluster {record.cluster_name!r} has no node {node!r}", hint=f"it has {', '.join(sorted(spec.nodes))}"
+            f"cluster {record.cluster_name!r} has no node {node!r}",
+            hint=f"its nodes are {', '.join(sorted(spec.nodes))}",
         )
     host_key = read_host_key(spec.overlay_dir, record.cluster_name, node)
     if host_key is None:
-        raise SshError("its host key is missing", node=node, hint="`cluster_apply` makes it with the node's seed")
+        raise SshError("its host key is missing", node=node, hint="`cluster_apply` creates it with the node's seed")
     return GuestAddress(
         cluster=record.cluster_name,
         node=node,

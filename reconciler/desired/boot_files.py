@@ -1,4 +1,4 @@
-"""Kernels and initrds that `boot` names: whether QEMU can load them, and which files a machine that boots gets."""
+"""Kernels and initrds named by `boot`: whether QEMU can load them, and which files a booting machine gets."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -22,16 +22,16 @@ from reconciler.model.record import BootSpec, ClusterRecord, NodeSpec
 
 _INITRDS = frozenset({*UNPACKERS, "cpio"})
 _NO_INITRDS = DISK_FORMATS | NO_DISKS | ARCHIVES | {"tar", "old cpio", "compress", "lzip"}
-"""An initrd may be a file system without a header that is known here; these it cannot be."""
+"""An initrd may be a file system whose header is not known here; it cannot be one of these."""
 
-_WORDS = {RAW: "nothing that is known here", ELF: "an ELF file", ISO: "an ISO 9660 image"}
+_WORDS = {RAW: "an unknown format", ELF: "an ELF file", ISO: "an ISO 9660 image"}
 
 
 def with_files_as_booted(record: ClusterRecord, nodes: Collection[str]) -> ClusterRecord:
-    """The record in which nodes that boot now have the files of their names now; the same one if they do already.
+    """The record updated so that nodes that boot now get the files that their boot names stand for now.
 
-    Blocking. Files that are gone or cannot be looked at are left to the start, which tells of them; a record of before
-    files were told apart says nothing of them.
+    Returns the same record if nothing changes. Blocking. Files that are missing or unreadable are left to the start,
+    which reports them; a record from before files had an identity is not updated.
     """
     known = {name: record.spec.nodes[name] for name in nodes}
     boots = {name: node.boot for name, node in known.items() if node.boot is not None and node.boot.identity}
@@ -43,9 +43,9 @@ def with_files_as_booted(record: ClusterRecord, nodes: Collection[str]) -> Clust
 
 
 def with_files_that_are_there(record: ClusterRecord, before: ClusterRecord | None) -> ClusterRecord:
-    """A record of earlier, in which nodes have the files that their names stand for today: those of then are gone.
+    """An earlier record whose boot names stand for today's files, since the files of that time are gone.
 
-    A node that boots by the names that it has in `before` keeps the files of that, and needs no restart. Blocking.
+    A node that boots by the same names in `before` keeps the files of `before`, and needs no restart. Blocking.
     """
     spec = before.spec.nodes if before else {}
     kept = {
@@ -70,7 +70,7 @@ def _identity(boot: BootSpec) -> str:
 
 
 def why_not_booted(path: Path, *, is_kernel: bool) -> str | None:
-    """What is wrong with a kernel or else initrd, and what helps; None where nothing is. Blocking."""
+    """What is wrong with a kernel, or else an initrd, and what helps; None if it is good. Blocking."""
     try:
         ends = read_ends(path, lambda head: max(len(head), ENOUGH_BYTES))
     except OSError as error:
@@ -86,18 +86,18 @@ def _why_no_kernel(ends: Ends) -> str | None:
     found = what_it_is(ends.head, ends.ending)
     if found == BZIMAGE:
         whole = bzimage_bytes(ends.head)
-        return f"is cut off: {ends.size_bytes} bytes of {whole} (copy it again)" if ends.size_bytes < whole else None
+        return f"is truncated: {ends.size_bytes} bytes of {whole} (copy it again)" if ends.size_bytes < whole else None
     if found == ELF:
-        return "is an ELF file, as vmlinux is, not a bzImage (name arch/x86/boot/bzImage of the build tree)"
+        return "is an ELF file, as vmlinux is, not a bzImage (use arch/x86/boot/bzImage of the build tree)"
     if found in _INITRDS:
-        return f"is {found}, as an initrd is, not a bzImage (name the kernel; are kernel and initrd exchanged?)"
-    return f"is {_WORDS.get(found, found)}, not a bzImage (name a kernel, such as arch/x86/boot/bzImage)"
+        return f"is {found}, as an initrd is, not a bzImage (use the kernel; are kernel and initrd swapped?)"
+    return f"is {_WORDS.get(found, found)}, not a bzImage (use a kernel, such as arch/x86/boot/bzImage)"
 
 
 def _why_no_initrd(ends: Ends) -> str | None:
     found = what_it_is(ends.head, ends.ending)
     if found == BZIMAGE:
-        return "is a bzImage, not an initrd (name the initrd; are kernel and initrd exchanged?)"
+        return "is a bzImage, not an initrd (use the initrd; are kernel and initrd swapped?)"
     if found in _NO_INITRDS:
-        return f"is {_WORDS.get(found, found)}, not an initrd (name a cpio archive, compressed or not)"
+        return f"is {_WORDS.get(found, found)}, not an initrd (use a cpio archive, compressed or not)"
     return None

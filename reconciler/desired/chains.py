@@ -1,7 +1,7 @@
-"""Which layer each disk of a node writes to, and what stands below it. Pure.
+"""Which layer each disk of a node writes to, and which files stand below it. Pure.
 
-A layer's name carries the revision of its disk (how often it was begun anew) and its depth (how often it was
-frozen since). The revision is wanted; the depth is found: every snapshot, finished or not, adds one.
+A layer's name carries the revision of its disk (how often the disk was started over) and its depth (how often it was
+frozen since then). The revision is desired; the depth is observed: every snapshot, finished or not, adds one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,16 +17,16 @@ from reconciler.model.snapshot import FrozenDisk
 MOST_SPARE_LAYERS = 8
 """How many layers that no snapshot needs may stand right below the one that a disk writes to.
 
-Each deleted snapshot can leave one. They are taken up into the disk's own layer all at once when there are more:
-often enough that chains stay short, and rarely enough that what a guest has written is not copied again and again.
+Each deleted snapshot can leave one. Once there are more, all of them are copied into the disk's own layer at once:
+often enough to keep chains short, rarely enough not to copy the guest's data again and again.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveDisk:
-    """The file that a disk writes to; `layer` is None where it is a file of the user's.
+    """The file that a disk writes to; `layer` is None if the file is the user's.
 
-    `backing` is what the file stands on now. `layer` may be wanted to stand on less.
+    `backing` is what the file stands on now. The desired `layer` may stand on less.
     """
 
     path: Path
@@ -37,10 +37,10 @@ class ActiveDisk:
 
 @dataclass(frozen=True, slots=True)
 class FoundLayers:
-    """What is there of layers and snapshots, looked up once for all nodes.
+    """The observed layers and snapshots, looked up once for all nodes.
 
-    `depths` is the greatest depth there is of each node, disk and revision; `frozen` are the files that snapshots
-    are made of, which nothing writes to; `frozen_is_all` says that every snapshot could be read.
+    `depths` is the greatest observed depth of each node, disk and revision; `frozen` are the files that belong to
+    snapshots, which nothing writes to; `frozen_is_all` says that every snapshot could be read.
     """
 
     observed: ClusterDocument
@@ -51,15 +51,15 @@ class FoundLayers:
 
 
 class SharedInSnapshot(Exception):
-    """A file that several nodes shall write to is part of a snapshot, which would change."""
+    """A file that several nodes would write to is part of a snapshot, which would change."""
 
 
 class SnapshotMissing(Exception):
-    """A disk stands on a snapshot that is not there, and its own layer has not been made."""
+    """A disk stands on a snapshot that does not exist, and its own layer has not been created."""
 
 
 def found_in(observed: ClusterDocument) -> FoundLayers:
-    """How deep each disk's layers go, from their names, and which of them are frozen."""
+    """How deep each disk's layers go, read from their names, and which of them are frozen."""
     depths: dict[tuple[str, str, int], int] = {}
     for path, layer in observed.layers.items():
         parsed = names.parse_layer_name(path.rpartition("/")[2])
@@ -71,7 +71,7 @@ def found_in(observed: ClusterDocument) -> FoundLayers:
 
 
 def active_disks(record: ClusterRecord, node: str, found: FoundLayers) -> dict[str, ActiveDisk]:
-    """Every disk of a node but its seed, by target. Raises `SnapshotMissing` and `SharedInSnapshot`."""
+    """Every disk of a node except its seed, by target. Raises `SnapshotMissing` and `SharedInSnapshot`."""
     spec, intent = record.spec.nodes[node], record.nodes[node]
     image = FrozenDisk(path=spec.base_image.path, format=spec.base_image.format)
     base = _frozen(intent.based_on, node, names.ROOT_DISK, found.observed) if intent.based_on else image
@@ -84,21 +84,21 @@ def active_disks(record: ClusterRecord, node: str, found: FoundLayers) -> dict[s
 
 
 def needed_layers(actives: Iterable[ActiveDisk], observed: ClusterDocument) -> dict[str, Layer]:
-    """What is there and must stay: everything below what is written to, and below every snapshot.
+    """The existing layers that must stay: everything below an active disk or a snapshot.
 
-    Where a snapshot cannot be read, any layer may be part of it.
+    While a snapshot cannot be read, any layer may be part of it.
     """
     if _some_unknown(observed):
         return {path: layer for path, layer in observed.layers.items() if isinstance(layer, Layer)}
     below = (active.layer.backing for active in actives if active.layer is not None)
     roots = [*_frozen_files(observed), *(path for path in below if path is not None)]
-    whole = {"base_changed": False, "misplaced": ""}  # what is there is wanted as it was made
+    whole = {"base_changed": False, "misplaced": ""}  # an existing layer is desired as it was created
     return {path: layer.model_copy(update=whole) for root in roots for path, layer in _downward(root, observed)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """One disk of one node, and the revision of it that is wanted."""
+    """One disk of one node, and its desired revision."""
 
     record: ClusterRecord
     node: str
@@ -115,7 +115,7 @@ class _Place:
         return names.layer_path(overlay_dir, cluster, self.node, self.target, self.revision, depth)
 
     def depth_in_use(self) -> int | None:
-        """The depth that the domain writes to, or, without a domain, the greatest there is; None for none."""
+        """The depth that the domain writes to, or, without a domain, the greatest one observed; None without any."""
         domain = self.observed.domains.get(self.node)
         disk = domain.disks.get(self.target) if isinstance(domain, Domain) else None
         if disk is not None and (depth := self._depth(disk.path)) is not None:
@@ -123,13 +123,13 @@ class _Place:
         return self.found.depths.get((self.node, self.target, self.revision))
 
     def writable(self, depth: int) -> int:
-        """That depth, or the first above it that is no part of a snapshot."""
+        """`depth`, or the first above it that is not part of a snapshot."""
         while self.layer_path(depth) in self.found.frozen:
             depth += 1
         return depth
 
     def is_spare(self, file: BackingFile) -> bool:
-        """Whether it is a layer between the disk's own file and what any snapshot needs."""
+        """Whether the file is a layer between the disk's own file and everything that a snapshot needs."""
         if not self.found.frozen_is_all or file.path in self.found.frozen:
             return False
         is_ours = isinstance(self.observed.layers.get(str(file.path)), Layer)
@@ -143,7 +143,7 @@ class _Place:
 
 
 def _extra(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> ActiveDisk:
-    """An extra disk begins as the file at its own path; layers of ours come above it with the first snapshot."""
+    """An extra disk starts as the file at its own path; our layers come above it with the first snapshot."""
     if disk.shared:
         return _shared(place, disk)
     base = _frozen(based_on, place.node, place.target, place.observed) if based_on is not None else None
@@ -156,7 +156,7 @@ def _extra(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> ActiveDi
 
 
 def _shared(place: _Place, disk: ExtraDiskSpec) -> ActiveDisk:
-    """No layer comes between: others would not see what is written to it."""
+    """A shared disk has no layer above its file: the other nodes would not see what is written to it."""
     if disk.path in place.found.frozen:
         raise SharedInSnapshot(disk.path)
     own = None if disk.existing else _shared_layer(place.record, disk)
@@ -164,7 +164,7 @@ def _shared(place: _Place, disk: ExtraDiskSpec) -> ActiveDisk:
 
 
 def _shared_layer(record: ClusterRecord, disk: ExtraDiskSpec) -> Layer:
-    """The same whichever node asks for it."""
+    """The same layer for every node that names the disk."""
     node, target = next(
         (node, target)
         for node, spec in record.spec.nodes.items()
@@ -175,7 +175,7 @@ def _shared_layer(record: ClusterRecord, disk: ExtraDiskSpec) -> Layer:
 
 
 def _came_after(place: _Place, disk: ExtraDiskSpec, based_on: str | None) -> bool:
-    """Whether a disk that its node's snapshot does not have was added since, rather than lost with the snapshot."""
+    """Whether a disk missing from its node's snapshot was added later, rather than lost with the snapshot."""
     if based_on is None or isinstance(place.observed.snapshots.get(based_on), Snapshot):
         return True
     if (place.node, place.target) not in place.found.layered:
@@ -196,7 +196,7 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
     if isinstance(there, Layer) and (depth > 0 or _stands_on_layers(place, there, base)):
         backing = files_below(there, place.observed.layers)
         wanted = _of_size(place, there, base, size_bytes)
-        return ActiveDisk(path, "qcow2", backing, _flattened(place, wanted, backing))  # its name says what it is
+        return ActiveDisk(path, "qcow2", backing, _flattened(place, wanted, backing))  # its name identifies it
     if depth > in_use:
         base = FrozenDisk(path=place.layer_path(depth - 1), format="qcow2")
     if base is None:
@@ -213,7 +213,7 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
 
 
 def _of_size(place: _Place, there: Layer, base: FrozenDisk | None, size_bytes: int) -> Layer:
-    """At least the size that is wanted; a layer that began in a snapshot may be as large as the disk was then."""
+    """At least the desired size; a layer that started in a snapshot may be as large as the disk was then."""
     began_here = base is not None and there.backing == base.path and str(base.path) not in place.observed.layers
     if place.target == names.ROOT_DISK and began_here:
         return there.model_copy(update={"size_bytes": size_bytes})
@@ -221,7 +221,7 @@ def _of_size(place: _Place, there: Layer, base: FrozenDisk | None, size_bytes: i
 
 
 def _flattened(place: _Place, there: Layer, backing: tuple[BackingFile, ...]) -> Layer:
-    """The layer as it shall be: without those below it that nobody else needs, where there are too many of them."""
+    """The desired layer: without layers below that nothing else needs, if there are too many of them."""
     wanted = there
     if there.flattening or there.base_changed or there.misplaced:
         wanted = there.model_copy(update={"flattening": False, "base_changed": False, "misplaced": ""})
@@ -233,7 +233,7 @@ def _flattened(place: _Place, there: Layer, backing: tuple[BackingFile, ...]) ->
 
 
 def _stands_on_layers(place: _Place, there: Layer, base: FrozenDisk | None) -> bool:
-    """Whether a disk began in a snapshot, also where that is gone, or where what was below is in the layer by now."""
+    """Whether a disk started in a snapshot, even if that is gone, or the layer has absorbed what was below it."""
     return base is None or base.path in place.found.frozen or str(there.backing) in place.observed.layers
 
 

@@ -1,4 +1,4 @@
-"""What only shows by comparing several fields of a topology: small pure checks, listed at the end."""
+"""Checks that compare several fields of a topology: small pure functions, listed at the end."""
 
 import json
 import re
@@ -22,20 +22,20 @@ _ANY_ACCESS = 0o777
 _OCTAL_MODE, _OCTAL_DIGITS = re.compile("0[0-7]+"), re.compile("[0-7]{1,4}")
 _LOOPBACKS = frozenset({name for names in LOOPBACK_NAMES.values() for name in names} | {"localhost4", "localhost6"})
 _MULTICAST = frozenset({"ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts"})
-_ADDRESS = re.compile("0x[0-9a-f]+|[0-9]+")  # what inet_aton(3) takes of that which a host name can be
-_RESERVED_BRIDGES = frozenset({"all", "default", "lo"})  # net.ipv4.conf.* of the kernel, and the loopback
+_ADDRESS = re.compile("0x[0-9a-f]+|[0-9]+")  # host names that inet_aton(3) takes for addresses
+_RESERVED_BRIDGES = frozenset({"all", "default", "lo"})  # the kernel's net.ipv4.conf.*, and the loopback
 
 
 def check_node_names(claims: Claims) -> Iterator[Finding]:
-    """Node names are unique, and not names that every machine has for itself."""
-    yield from _repeated(claims.node_names, "is the name of {first} too (give each node a name of its own)")
+    """Node names are unique, and not names that every machine uses for itself."""
+    yield from _repeated(claims.node_names, "is also the name of {first} (give each node its own name)")
     for name in claims.node_names:
         if why := _why_no_host_name(name.value):
             yield Finding(name.location, f"{name.value} {why}")
 
 
 def check_subnet(claims: Claims) -> Iterator[Finding]:
-    """The subnet has room for the host and a node, and is one that can be given to a bridge."""
+    """The subnet has room for the host and a node, and may be assigned to a bridge."""
     if claims.subnet is None:
         return
     subnet, location = claims.subnet.value, claims.subnet.location
@@ -47,7 +47,7 @@ def check_subnet(claims: Claims) -> Iterator[Finding]:
 
 def check_addresses(claims: Claims) -> Iterator[Finding]:
     """Node addresses are unique, inside the subnet, and not those of the subnet itself or of the host."""
-    yield from _repeated(claims.addresses, "is the address of {first} too (give each node an address of its own)")
+    yield from _repeated(claims.addresses, "is also the address of {first} (give each node its own address)")
     if claims.subnet is None or claims.subnet.value.prefixlen > _SMALLEST_PREFIX:
         return
     subnet = claims.subnet.value
@@ -66,22 +66,22 @@ def check_interfaces(claims: Claims) -> Iterator[Finding]:
     macs: dict[str, str] = {}
     for name in claims.node_names:
         if claims.bridge and tap_name(claims.cluster_name, name.value) == claims.bridge.value:
-            yield Finding(claims.bridge.location, f"is the interface of node {name.value} (choose another name)")
+            yield Finding(claims.bridge.location, f"is also the interface of node {name.value} (choose another name)")
         other = macs.setdefault(mac_address(claims.cluster_name, name.value), name.value)
         if other != name.value:
-            yield Finding(name.location, f"{name.value} gets the hardware address of {other} (rename one of them)")
+            yield Finding(name.location, f"{name.value} gets the same hardware address as {other} (rename one of them)")
 
 
 def check_extra_disks(claims: Claims) -> Iterator[Finding]:
-    """Extra disks have a size and a path of their own, and are not too many."""
+    """Extra disks have a size and their own path, and there are not too many."""
     for count in claims.disk_counts:
         if count.value > MAX_EXTRA_DISKS:
-            yield Finding(count.location, f"holds {count.value} disks (use at most {MAX_EXTRA_DISKS})")
+            yield Finding(count.location, f"has {count.value} disks (use at most {MAX_EXTRA_DISKS})")
     for disk in claims.disks:
         if not disk.has_size and not disk.existing:
             yield Finding((*disk.location, "size_gb"), "is missing (write `size_gb: 20`, for example)")
         if disk.format is not None and not disk.existing:
-            yield Finding((*disk.location, "format"), "is only said of a file with `existing: true` (leave it out)")
+            yield Finding((*disk.location, "format"), "applies only to a file with `existing: true` (remove it)")
     yield from _check_shared(claims.disks)
     yield from _disks_in_the_way(
         claims, [Claim((*disk.location, "path"), disk.path) for disk in claims.disks if disk.path]
@@ -89,36 +89,38 @@ def check_extra_disks(claims: Claims) -> Iterator[Finding]:
 
 
 def check_user_data(claims: Claims) -> Iterator[Finding]:
-    """The cloud-configs can stand beside ours, and together stay small enough to be kept in every record."""
+    """The cloud-configs are compatible with ours, and together small enough to be kept in every record."""
     yield from _cloud_config_problems(claims)
     shared = len(json.dumps(claims.user_data.value))
     total = shared * len(claims.node_names) + sum(len(json.dumps(own.value)) for own in claims.node_user_data)
     if total > MAX_USER_DATA_TOTAL_BYTES:
         limit = MAX_USER_DATA_TOTAL_BYTES // (1024 * 1024)
-        yield Finding(("user_data",), f"comes to more than {limit} MiB over all nodes (put large files into the image)")
+        yield Finding(("user_data",), f"exceeds {limit} MiB over all nodes (put large files into the image)")
 
 
 def check_faults(claims: Claims) -> Iterator[Finding]:
-    """Faults have names of their own, and ask for what can be, of nodes that there are."""
-    yield from _repeated(claims.fault_names, "is the name of {first} too (give each fault a name of its own)")
+    """Faults have unique names, and request what is possible, of nodes that exist."""
+    yield from _repeated(claims.fault_names, "is also the name of {first} (give each fault its own name)")
     nodes = tuple(dict.fromkeys(claim.value for claim in claims.node_names))
     for fault in claims.faults:
         yield from check_fault(fault.value, fault.location, nodes)
 
 
 def check_modes(claims: Claims, document: SourceDocument) -> Iterator[Finding]:
-    """The modes of files are what they look like: unquoted, 644 is the mode 1204 to cloud-init."""
+    """File modes mean what they look like: cloud-init reads an unquoted 644 as the mode 1204."""
     for part in (claims.user_data, *claims.node_user_data):
         files = part.value.get("write_files")
         for index, file in enumerate(files if isinstance(files, list) else ()):
             mode = file.get("permissions") if isinstance(file, dict) else None
             location = (*part.location, "write_files", index, "permissions")
             if isinstance(mode, int) and (remedy := _mode_remedy(mode, document.text(location) or str(mode))):
-                yield Finding(location, f"{mode} is the mode {mode:04o} to cloud-init (write {remedy} in quotes)")
+                yield Finding(
+                    location, f"{mode} is read by cloud-init as the mode {mode:04o} (write {remedy} in quotes)"
+                )
 
 
 def _mode_remedy(mode: int, text: str) -> str | None:
-    """What to write for a mode that is written as a number; None where the number is octal, or cannot be meant so."""
+    """What to write for a mode given as a number; None if the number is octal, or cannot be an octal mode."""
     if _OCTAL_MODE.fullmatch(text):
         return None
     is_access = 0 <= mode <= _ANY_ACCESS
@@ -139,7 +141,7 @@ CHECKS: tuple[Callable[[Claims], Iterator[Finding]], ...] = (
 
 
 def check_claims(claims: Claims) -> list[Finding]:
-    """Everything that contradicts itself in a topology."""
+    """Every contradiction within a topology."""
     return [finding for check in CHECKS for finding in check(claims)]
 
 
@@ -168,29 +170,29 @@ def _repeated(claims: Iterable[Claim[object]], message: str, depth: int = 2) -> 
 
 
 def _check_shared(disks: Iterable[DiskClaim]) -> Iterator[Finding]:
-    """A file is one disk's, or every disk that names it says that it is shared, each on a node of its own."""
+    """A file is one disk's, or all disks that name it are marked as shared, each on a different node."""
     first_of: dict[Path, DiskClaim] = {}
     for disk in disks:
         first = disk if disk.path is None else first_of.setdefault(disk.path, disk)
         if first is not disk and (remedy := _how_apart(first, disk)):
-            message = f"{disk.path} is the disk at {yaml_path(first.location)} too ({remedy})"
+            message = f"{disk.path} is also the disk at {yaml_path(first.location)} ({remedy})"
             yield Finding((*disk.location, "path"), message)
 
 
 def _how_apart(first: DiskClaim, disk: DiskClaim) -> str:
-    """What to do about two disks in one file; empty where that is as it shall be."""
+    """What to do about two disks that use the same file; empty if that is allowed."""
     if first.location[:2] == disk.location[:2]:
-        return "give each disk a file of its own"
+        return "give each disk its own file"
     if first.shared and disk.shared:
         return _how_alike(first, disk)
     if first.shared or disk.shared:
         lacking = disk if first.shared else first
-        return f"write `shared: true` at {yaml_path(lacking.location)} too, or give each disk a file of its own"
-    return "give each disk a file of its own, or write `shared: true` at each"
+        return f"write `shared: true` at {yaml_path(lacking.location)} too, or give each disk its own file"
+    return "give each disk its own file, or write `shared: true` at each"
 
 
 def _how_alike(first: DiskClaim, disk: DiskClaim) -> str:
-    """What to do about two nodes that say different things of the disk that they share."""
+    """What to do about two nodes that describe their shared disk differently."""
     said = {"existing": first.existing == disk.existing, "size_gb": first.size_gb == disk.size_gb}
     other = next((key for key, same in said.items() if not same), None)
     return f"write the same `{other}` at both" if other else ""
@@ -202,16 +204,14 @@ def _disks_in_the_way(claims: Claims, paths: Iterable[Claim[Path]]) -> Iterator[
     for path in paths:
         if path.value in read_only:
             other = yaml_path(read_only[path.value])
-            yield Finding(path.location, f"{path.value} is what {other} names, which is never written to (use another)")
+            yield Finding(path.location, f"{path.value} is also {other}, which is never written to (use another file)")
         elif ours and path.value.is_relative_to(ours):
-            yield Finding(
-                path.location, f"{path.value} lies among this cluster's own files in {ours} (use another place)"
-            )
+            yield Finding(path.location, f"{path.value} is among this cluster's own files in {ours} (use another path)")
 
 
 def _why_no_host_name(name: str) -> str | None:
     if _ADDRESS.fullmatch(name):
-        return f"is an address wherever a host is named (begin it with a letter, as in n{name})"
+        return f"is read as an address where a host name belongs (start it with a letter: n{name})"
     if name == ALL_NODES:
         return "means every node wherever nodes are named (choose another name)"
     if name in _LOOPBACKS:

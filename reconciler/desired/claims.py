@@ -1,6 +1,6 @@
-"""What a topology claims, each value with its location, gathered once for all checks.
+"""The values that a topology claims, with their locations, collected once for all checks.
 
-A file with mistakes in some fields still gives the claims of all others, so that one run can report everything.
+A file with mistakes in some fields still yields the claims of all others, so that one run can report everything.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[T_co]):
-    """One value and where it stands."""
+    """One value and its location."""
 
     location: Location
     value: T_co
@@ -42,7 +42,7 @@ class Claim(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class DiskClaim:
-    """An extra disk; what could not be read of it is None."""
+    """An extra disk; a field that could not be read is None."""
 
     location: Location
     node: str | None
@@ -56,7 +56,7 @@ class DiskClaim:
 
 @dataclass(frozen=True, slots=True)
 class RootDiskClaim:
-    """A root disk of a size of its own, and the image that it starts from."""
+    """A root disk with its own size, and the image that it starts from."""
 
     location: Location
     size_gb: int
@@ -65,7 +65,7 @@ class RootDiskClaim:
 
 @dataclass(frozen=True, slots=True)
 class MachineClaim:
-    """What a node's machine shall be, each part where it is said: for the node, or for the whole cluster."""
+    """The desired machine of a node, each part located where it is set: in the node, or in the cluster."""
 
     virt_type: Claim[VirtType]
     cpu: Claim[str] | None
@@ -76,7 +76,7 @@ class MachineClaim:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """All that is compared with something else, or looked up on the host."""
+    """Every value that is compared with another, or looked up on the host."""
 
     cluster_name: str | None
     overlay_dir: Path | None
@@ -101,7 +101,7 @@ class Claims:
 
 
 def gather_claims(data: Any, context: Mapping[str, Any]) -> Claims:
-    """Read the claims out of a topology file's plain data; `context` is that of the topology's validation."""
+    """Read the claims from a topology file's plain data; `context` is that of the topology's validation."""
     return _Gatherer(data, context).claims()
 
 
@@ -144,7 +144,7 @@ class _Gatherer:
                 yield RootDiskClaim(size.location, size.value, image.value)
 
     def _uefi_images(self) -> Iterator[Claim[Path]]:
-        """The images that UEFI shall boot from, each where that is said."""
+        """The images that UEFI must boot from, each located where it is set."""
         for node in self._nodes:
             firmware = self._one(Firmware, (*node, "firmware")) or self._one(Firmware, ("firmware",))
             image = self._one(HostPath, (*node, "base_image")) or self._one(HostPath, ("base_image",))

@@ -44,7 +44,7 @@ from reconciler.model.record import ClusterRecord, NodeIntent, NodeSpec, WantedP
 from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
 
 DOMAIN_TEMPLATE_VERSION = 2
-"""Raised when the XML that we render changes: every domain is then defined anew, without a restart."""
+"""Incremented when the XML that we render changes: every domain is then redefined, without a restart."""
 
 SEED_TARGET = "vdz"
 
@@ -61,12 +61,12 @@ class HostFacts:
 
 
 def needs_kvm_verdict(record: ClusterRecord) -> bool:
-    """Whether any node depends on how well KVM works on the host: one that leaves the choice, or asks for KVM."""
+    """Whether any node depends on how well KVM works on the host: one with `auto` or `kvm`."""
     return any(node.virt_type is not VirtType.QEMU for node in record.spec.nodes.values())
 
 
 def warnings_for(record: ClusterRecord, facts: HostFacts) -> tuple[str, ...]:
-    """What will work, but worse than its owner may expect, with the remedy."""
+    """What will work, but less well than the user may expect, with the remedy."""
     return (*_warnings_of_kvm(record, facts), *_warnings_of_memory(record, facts))
 
 
@@ -74,8 +74,8 @@ def _warnings_of_kvm(record: ClusterRecord, facts: HostFacts) -> Iterator[str]:
     demanding = sorted(name for name, node in record.spec.nodes.items() if node.virt_type is VirtType.KVM)
     if demanding and not facts.kvm_usable:
         yield (
-            f"{', '.join(demanding)}: `virt_type: kvm` where KVM is slower than emulation or does not work: "
-            f"nodes may never boot ({facts.kvm_reason}): `virt_type: auto` takes what is faster"
+            f"{', '.join(demanding)}: `virt_type: kvm` is set, but KVM is slower than emulation here or does not work: "
+            f"nodes may never boot ({facts.kvm_reason}): `virt_type: auto` uses whichever is faster"
         )
 
 
@@ -83,8 +83,8 @@ def _warnings_of_memory(record: ClusterRecord, facts: HostFacts) -> Iterator[str
     wanted_mb = sum(node.memory_mb for node in record.spec.nodes.values())
     if facts.memory_mb is not None and wanted_mb > facts.memory_mb:
         yield (
-            f"the nodes have {wanted_mb} MiB of memory together and the host {facts.memory_mb} MiB: it may end "
-            "their machines when they use it: lower `memory_mb`"
+            f"the nodes have {wanted_mb} MiB of memory together, and the host {facts.memory_mb} MiB: it may kill "
+            "their machines once they use it: lower `memory_mb`"
         )
 
 
@@ -97,13 +97,13 @@ def compile_document(
     *,
     now: datetime,
 ) -> ClusterDocument:
-    """The state that the host shall have at that time, which decides only which faults are still wanted.
+    """The desired state of the host at time `now`, which only decides which faults have expired.
 
-    Of what is there, `observed`, it takes how deep the disks' layers are, and which snapshots they stand on. The
-    requests in `made` were met once: where such a snapshot is gone it is lost, and not wanted a second time.
-    `lineage` says which of the origins that were found are of the record's own history.
+    From the `observed` state it takes how deep the disks' layers are, and which snapshots they stand on. The requests
+    in `made` were fulfilled once: if such a snapshot is gone it is lost, and is not taken again. `lineage` tells which
+    of the observed origins belong to the record's own history.
 
-    A cluster that goes and keeps its disks wants of them exactly what is there: `observed` says what that is.
+    For a cluster that is deleted with its disks kept, the desired disks are exactly the `observed` ones.
     """
     marks = known_marks(record, lineage, observed)
     return _wanted(record, facts, observed, made, now).model_copy(update={"marks": marks})
@@ -122,7 +122,7 @@ def _wanted(
 
 
 def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
-    """What each node's seed is made from."""
+    """The inputs from which each node's seed is made."""
     spec = record.spec
     hosts = render_hosts({name: node.ip for name, node in spec.nodes.items()}, record.cluster_name)
     gateway = spec.network.gateway if spec.network.forward is Forward.NAT else None
@@ -179,9 +179,9 @@ def _present(
 
 
 def _links(record: ClusterRecord, observed: ClusterDocument, now: datetime) -> dict[str, NodeLinks | Unknown]:
-    """What each node receives under the faults that are wanted now; a node without a tap has only its cuts.
+    """What each node receives under the desired faults; a node without a tap has only its cuts.
 
-    Cuts about to end may be gone already: a firewall counts in whole seconds.
+    Cuts about to expire may be gone already: a firewall counts in whole seconds.
     """
     faults = wanted_at(record.faults.values(), now)
     if not faults:
@@ -197,7 +197,7 @@ def _links(record: ClusterRecord, observed: ClusterDocument, now: datetime) -> d
 
 
 def _has_tap(intent: NodeIntent, node: str, observed: ClusterDocument) -> bool:
-    """Whether the node is, or shall be, up."""
+    """Whether the node is up, or is meant to be."""
     power = observed.power.get(node)
     return intent.power is not WantedPower.OFF or (isinstance(power, Power) and power.state is not PowerState.OFF)
 
@@ -226,13 +226,13 @@ def _all_disks(record: ClusterRecord, observed: ClusterDocument) -> dict[str, di
 
 
 def _former(record: ClusterRecord, observed: ClusterDocument) -> dict[str, Layer | Unknown]:
-    """Files that hold what nodes once had: they stay as they are, whatever they are by now."""
+    """Files that hold disks that nodes once had: they stay exactly as observed."""
     there = map(str, record.former_files)
     return {path: observed.layers[path] for path in there if path in observed.layers}
 
 
 def _of_nodes(nodes: Set[str], observed: ClusterDocument) -> dict[str, Layer]:
-    """The layers of nodes whose disks cannot be what they shall be: they keep those that they have."""
+    """The layers of nodes whose desired disks are impossible: such nodes keep the layers that they have."""
     if not nodes:
         return {}
     return {path: of for path, of in observed.layers.items() if isinstance(of, Layer) and of.node in nodes}
@@ -258,7 +258,7 @@ def _seeds(inputs: Mapping[str, SeedInputs]) -> dict[str, Seed]:
 
 
 def _seeds_for_snapshots(record: ClusterRecord, observed: ClusterDocument) -> dict[str, Seed | Unknown]:
-    """Seeds of former nodes that a snapshot holds: with one goes its host key, which the disks in the snapshot have."""
+    """Seeds of removed nodes that are part of a snapshot: a seed carries the host key that the snapshot's disks use."""
     snapshots = [observed.snapshots[name] for name in record.snapshots if name in observed.snapshots]
     if any(isinstance(of, Unknown) for of in snapshots):
         return dict(observed.seeds)
@@ -293,14 +293,14 @@ def _domain(
 
 
 def _nvram(record: ClusterRecord, name: str) -> Path | None:
-    """UEFI's variables belong to what is installed on the root disk, so they begin again when it does."""
+    """The UEFI variables belong to what is installed on the root disk, so a new root disk starts with new ones."""
     if record.spec.nodes[name].firmware is not Firmware.UEFI:
         return None
     return names.nvram_path(record.spec.overlay_dir, record.cluster_name, name, record.nodes[name].disk_revision)
 
 
 def _boot_files(node: NodeSpec, there: Domain | Unknown | None) -> str:
-    """Those that the record names; one of before they were told apart is content with what is there."""
+    """The files that the record names; a record from before files had an identity accepts those observed."""
     if node.boot is None or node.boot.identity:
         return node.boot.identity if node.boot else ""
     return there.boot_files if isinstance(there, Domain) else ""

@@ -1,4 +1,4 @@
-"""The faults of a topology: checked one by one against the nodes, and resolved to what a record keeps. Pure."""
+"""The faults of a topology: checked one by one against the nodes, and resolved to what a record stores. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,14 +15,14 @@ _SOME_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def resolve_faults(faults: Sequence[FaultTopology]) -> dict[str, DeclaredFault]:
-    """Checked faults by their names."""
+    """Checked faults by name."""
     return {fault.name: DeclaredFault(request=_request(fault), duration_s=fault.duration_s) for fault in faults}
 
 
 def check_fault(fault: FaultTopology, location: Location, nodes: Sequence[str]) -> Iterator[Finding]:
     """What is wrong with one fault of a topology with these nodes."""
     if (fault.partition is None) is (fault.impair is None):
-        yield Finding(location, "needs either a partition or an impair block (write one of the two)")
+        yield Finding(location, "needs either a partition or an impair block (write exactly one of them)")
         return
     block = (*location, "partition" if fault.impair is None else "impair")
     try:
@@ -65,7 +65,7 @@ def _impair(block: ImpairTopology) -> ImpairRequest:
 
 
 def _place_of(node: str, fault: FaultTopology, block: Location) -> Location:
-    """Where an unknown node is named, or the whole block."""
+    """The location of an unknown node's name, or of the whole block."""
     named = (fault.partition or fault.impair or fault).model_dump()
     return (*block, *next(_places(node, named), ()))
 

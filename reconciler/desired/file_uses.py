@@ -1,4 +1,4 @@
-"""Which files of a record are disks, and which stand below disks."""
+"""Which files of a record are disks, and which files disks stand on."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ log = structlog.get_logger(__name__)
 
 
 def uses_of(record: ClusterRecord) -> Iterator[FileUse]:
-    """What a record wants, and what its layers on disk, of former disks and snapshots too, stand on. Blocking.
+    """The files of a record's desired disks, and those that its layers on disk stand on, removed ones too. Blocking.
 
-    Raises `OperationFailed` where the cluster's directory cannot be read.
+    Raises `OperationFailed` if the cluster's directory cannot be read.
     """
     cluster = record.cluster_name
     for name, node in record.spec.nodes.items():
@@ -36,7 +36,7 @@ def uses_of(record: ClusterRecord) -> Iterator[FileUse]:
 
 
 async def recorded_uses(store: Store) -> tuple[FileUse, ...]:
-    """The files that the clusters of a store have as disks and below them."""
+    """The files that the clusters of a store use as disks and below them."""
     found = await together(*(_uses_of_one(store, name) for name in await store.names()))
     return tuple(use for uses in found for use in uses)
 
@@ -45,6 +45,6 @@ async def _uses_of_one(store: Store, cluster: str) -> tuple[FileUse, ...]:
     try:
         record = await store.get(cluster)
         return () if record is None else await asyncio.to_thread(lambda: tuple(uses_of(record)))
-    except ClusterError as error:  # nobody else's plan fails for it; what libvirt has of it is seen all the same
+    except ClusterError as error:  # must not fail other clusters' plans; libvirt's view of the files is checked anyway
         log.warning("files_of_cluster_unknown", cluster=cluster, cause=str(error))
         return ()

@@ -1,4 +1,4 @@
-"""Which files of a topology are something to others: what stands below disks, and what machines write to."""
+"""Which files of a topology are in use elsewhere: files below disks, and files that machines write to."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from reconciler.source.problems import Finding, Location
 
 
 def find_uses(claims: Claims, in_use: FilesInUse) -> Iterator[Finding]:
-    """Disks that others write to or stand on, and images that are disks."""
+    """Disks that others write to or stand on, and images that are somebody's disk."""
     for disk in claims.disks:
         why = disk.path and in_use.why_not_written(disk.path, claims.cluster_name, shared=disk.shared)
         if why:
@@ -18,10 +18,10 @@ def find_uses(claims: Claims, in_use: FilesInUse) -> Iterator[Finding]:
             yield Finding(location, f"{disk.path} {why}", ErrorCode.CONFLICT)
     for image in dict.fromkeys(claims.images):
         if writer := next((use for use in in_use.of(image.value) if use.written and _is_kept(use)), None):
-            message = f"{image.value} is a disk of {writer.whose}, which writes to it (use a copy of it)"
+            message = f"{image.value} is a disk of {writer.whose}, which writes to it (use a copy)"
             yield Finding(image.location, message, ErrorCode.CONFLICT)
 
 
 def _is_kept(use: FileUse) -> bool:
-    """A machine of others that is off may be a template, which disks stand on; ours are written to when they start."""
+    """A foreign machine that is off may be a template for disks; ours are written to once their nodes start."""
     return use.is_up or use.cluster is not None

@@ -1,4 +1,4 @@
-"""Which file a topology's name or path means."""
+"""Finds the file that a topology's name or path stands for."""
 
 import re
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ _MAX_DIRECTORY_ENTRIES = 10_000
 
 
 def find_topology(name_or_path: str | Path, settings: Settings) -> Path:
-    """The topology file meant: a path where it has a slash, or a name (with or without its ending) in `topology_dir`.
+    """The topology file meant: a path if it contains a slash, else a name (with or without suffix) in `topology_dir`.
 
-    What ends with `.yaml` or `.yml` and has no slash is looked for in the current directory first. Raises
-    `TopologyNotFound`, naming what there is.
+    A name ending in `.yaml` or `.yml` is looked for in the current directory first. Raises `TopologyNotFound`, which
+    names what exists.
     """
     text = str(name_or_path)
     for candidate in _candidates(text, settings):
@@ -30,14 +30,14 @@ def find_topology(name_or_path: str | Path, settings: Settings) -> Path:
                     require_unexposed(settings.topology_dir)
                 return candidate
         except (OSError, ValueError):
-            continue  # a name that no file system takes, or a directory that is closed to us: not there for us
+            continue  # a name that no file system accepts, or a directory that we may not read: as good as missing
     raise _not_found(text, settings)
 
 
 def find_named(name: str, settings: Settings) -> Path:
-    """The file of a topology in `topology_dir`, by its name (with or without its ending); never any other file.
+    """The file of a topology in `topology_dir`, by its name (with or without suffix); never any other file.
 
-    Raises `TopologyNotFound`, naming what there is.
+    Raises `TopologyNotFound`, which names what exists.
     """
     for candidate in _named(name, settings):
         if candidate.exists():
@@ -47,7 +47,7 @@ def find_named(name: str, settings: Settings) -> Path:
 
 
 def topology_names(settings: Settings) -> list[str]:
-    """The names that `find_topology` knows in `topology_dir`, sorted; none where it cannot be listed."""
+    """The names that `find_topology` knows in `topology_dir`, sorted; empty if it cannot be listed."""
     return sorted({_stem(name) for name in _files_in(settings.topology_dir) if _NAME.fullmatch(_stem(name))})
 
 
@@ -89,17 +89,17 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
     close = suggestion(_stem(text), names)
     meant = f"did you mean {close}? " if close else ""
     if not names:
-        hint = f"{meant}it holds none; put a file NAME.yaml there, or give the path of a file"
+        hint = f"{meant}it contains none; put a file NAME.yaml there, or give the path of a file"
         return TopologyNotFound(message, hint=hint)
-    return TopologyNotFound(message, hint=f"{meant}it holds: {_listed(names)}")
+    return TopologyNotFound(message, hint=f"{meant}it contains: {_listed(names)}")
 
 
 def _no_such_name(name: str, settings: Settings) -> TopologyNotFound:
     names = topology_names(settings)
     close = suggestion(_stem(name.rpartition("/")[2]), names)
     meant = f"did you mean {close}? " if close else ""
-    held = f"it holds: {_listed(names)}" if names else "it holds none"
-    path = "; a path is no name" if "/" in name else ""
+    held = f"it contains: {_listed(names)}" if names else "it contains none"
+    path = "; give a name, not a path" if "/" in name else ""
     message = f"there is no topology {shown(name)!r} in {settings.topology_dir}{path}"
     return TopologyNotFound(message, hint=meant + held)
 
@@ -109,7 +109,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _close_to(name: str, directory: Path) -> str | None:
-    """The topology file in a directory that was most likely meant: the same name with another ending, or nearly so."""
+    """The topology file in a directory that was most likely meant: another suffix, or a similar name."""
     by_stem = {_stem(file): file for file in reversed(_files_in(directory))}
     stem = _stem(name) if _stem(name) in by_stem else suggestion(_stem(name), by_stem)
     return by_stem[stem] if stem else None
@@ -120,7 +120,7 @@ def _stem(name: str) -> str:
 
 
 def _files_in(directory: Path) -> list[str]:
-    """The names of topology files in a directory, sorted; none where it cannot be listed."""
+    """The names of topology files in a directory, sorted; empty if it cannot be listed."""
     try:
         entries = [path.name for path, _ in zip(directory.iterdir(), range(_MAX_DIRECTORY_ENTRIES), strict=False)]
     except (OSError, ValueError):

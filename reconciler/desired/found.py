@@ -1,4 +1,4 @@
-"""What was found on the host of what a topology names."""
+"""What the host has of the things that a topology names."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from reconciler.source.problems import Finding
 
 @dataclass(slots=True)
 class Survey:
-    """What was found, by path, with the identities of kernels and initrds; the public key; and what is wrong."""
+    """Facts about files by path, the identities of kernels and initrds, the public key, and every problem found."""
 
     images: dict[Path, ImageFile] = field(default_factory=dict)
     disks: dict[Path, ImageFile] = field(default_factory=dict)

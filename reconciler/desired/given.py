@@ -1,4 +1,4 @@
-"""Topologies that are given as text: on standard input, or by a pipe that can be read only once."""
+"""Topologies given as text: on standard input, or through a pipe that can be read only once."""
 
 import os
 import stat
@@ -16,14 +16,14 @@ _NAME = "<stdin>"
 
 @dataclass(frozen=True, slots=True)
 class TopologyName:
-    """A topology by its name in `topology_dir`: from who is not to reach other files of the host."""
+    """A topology by its name in `topology_dir`, from a client that must not reach other files of the host."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class TopologyText:
-    """A topology's text, what its problems are told of, and where relative paths in it start."""
+    """A topology's text, the name it has in error messages, and the directory that its relative paths start from."""
 
     name: str
     content: bytes
@@ -31,13 +31,13 @@ class TopologyText:
 
 
 GivenTopology = str | Path | TopologyName | TopologyText
-"""A name or a path, a name alone, or the text itself."""
+"""A name or a path, only a name, or the text itself."""
 
 
 def read_given(name_or_path: str) -> str | TopologyText:
-    """The text of what is no file of its own, read once and whole; what is a file or a name stays as it is.
+    """Read standard input or a pipe as text, once and whole; return the argument itself if it names a file.
 
-    `-` is standard input. A pipe is read to its end, at most one byte more than is allowed. Raises `TopologyNotFound`.
+    `-` is standard input. At most one byte more than the limit is read from a pipe. Raises `TopologyNotFound`.
     """
     if name_or_path == STANDARD_INPUT:
         return _read(0, _NAME)
@@ -45,7 +45,7 @@ def read_given(name_or_path: str) -> str | TopologyText:
 
 
 def _is_stream(path: str) -> bool:
-    """Whether a path leads to a pipe, a device or an open descriptor, beside which there are no other files."""
+    """Whether a path leads to a pipe, a device or an open descriptor, which has no other files next to it."""
     if "/" not in path:
         return False
     try:
@@ -61,4 +61,4 @@ def _read(source: str | int, name: str) -> TopologyText:
             return TopologyText(name, stream.read(MAX_FILE_BYTES + 1), Path.cwd())
     except OSError as error:
         message = f"the topology {name} cannot be read: {os.strerror(error.errno or 0)}"
-        raise TopologyNotFound(message, hint="give it by a pipe or a file") from error
+        raise TopologyNotFound(message, hint="give it through a pipe or as a file") from error

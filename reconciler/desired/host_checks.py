@@ -1,4 +1,4 @@
-"""What of a topology this host refuses: machines that libvirt cannot make, and networks that are in the way. Pure."""
+"""What this host cannot provide to a topology: unsupported machines, and networks that conflict. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -11,11 +11,11 @@ from reconciler.model.topology import Firmware, VirtType
 from reconciler.source.problems import Finding
 
 _OTHER_WORDS = {"host-passthrough": "host", "host-model": "host", "max": "maximum"}
-"""What QEMU and libvirt call what `cpu` has another word for."""
+"""QEMU's and libvirt's words for values that `cpu` spells differently."""
 
 
 def check_host(claims: Claims, seen: HostView) -> Iterator[Finding]:
-    """Everything that this host would refuse, or that somebody else has there."""
+    """Everything in the topology that this host does not support, or that conflicts with others' resources."""
     for machine in claims.machines:
         yield from _check_machine(machine, seen)
         yield from _check_memory(machine, seen)
@@ -26,7 +26,7 @@ def check_host(claims: Claims, seen: HostView) -> Iterator[Finding]:
 def _check_machine(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
     wanted = machine.virt_type.value
     if wanted is VirtType.KVM and seen.offers and VirtType.KVM not in seen.offers:
-        message = "libvirt has no KVM on this host (write `auto`, or see `vmcluster doctor`)"
+        message = "libvirt has no KVM on this host (write `auto`, or run `vmcluster doctor`)"
         yield Finding(machine.virt_type.location, message, ErrorCode.HOST_CAPABILITY_MISSING)
         return
     offers = _offers(wanted, seen)
@@ -34,17 +34,17 @@ def _check_machine(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
         return
     most = max(offer.max_vcpus for offer in offers.values())
     if machine.vcpus is not None and machine.vcpus.value > most:
-        yield Finding(machine.vcpus.location, f"{machine.vcpus.value} is more than a machine can have (at most {most})")
+        yield Finding(machine.vcpus.location, f"{machine.vcpus.value} exceeds what a machine can have (at most {most})")
     if machine.cpu is not None and (trouble := _cpu_trouble(machine.cpu.value, offers)):
         yield Finding(machine.cpu.location, trouble)
     yield from _check_firmware(machine, offers)
 
 
 def _check_memory(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
-    """Machines may have more together than there is: they seldom use all of theirs. One alone never could."""
+    """Machines together may exceed the host's memory, as they seldom use all of it; a single one may not."""
     wanted = machine.memory_mb
     if wanted is not None and seen.memory_mb is not None and wanted.value > seen.memory_mb:
-        message = f"{wanted.value} MiB is more than this host has, {seen.memory_mb} MiB with its swap (lower it)"
+        message = f"{wanted.value} MiB is more than this host has, {seen.memory_mb} MiB including swap (lower it)"
         yield Finding(wanted.location, message)
 
 
@@ -52,12 +52,12 @@ def _check_firmware(machine: MachineClaim, offers: Mapping[str, Offer]) -> Itera
     if machine.firmware is None or machine.firmware.value is not Firmware.UEFI:
         return
     if not any(offer.has_uefi for offer in offers.values()):
-        message = "libvirt finds no UEFI without Secure Boot for machines on this host (install the package `ovmf`)"
+        message = "libvirt finds no UEFI firmware without Secure Boot on this host (install the package `ovmf`)"
         yield Finding(machine.firmware.location, message, ErrorCode.HOST_CAPABILITY_MISSING)
 
 
 def _offers(virt_type: VirtType, seen: HostView) -> Mapping[str, Offer]:
-    """Those that a machine may get: of `auto` both, where it is not known which."""
+    """The offers that a machine may get: with `auto` both, if it is not known which."""
     if virt_type is VirtType.AUTO and seen.kvm_usable is not None:
         virt_type = VirtType.KVM if seen.kvm_usable else VirtType.QEMU
     return {name: offer for name, offer in seen.offers.items() if virt_type in {VirtType.AUTO, name}}
@@ -68,10 +68,10 @@ def _cpu_trouble(cpu: str, offers: Mapping[str, Offer]) -> str | None:
         return None
     known = sorted({name for offer in offers.values() for name, works in offer.cpus.items() if works})
     if not any(cpu in offer.cpus for offer in offers.values()):
-        return f"{cpu} is no CPU that libvirt knows ({_another(cpu, known)})"
+        return f"{cpu} is not a CPU model that libvirt knows ({_another(cpu, known)})"
     if VirtType.QEMU in offers:
-        return f"{cpu} needs KVM, and this node is emulated (write `maximum`, or leave `cpu` out)"
-    return f"this host's processor cannot be {cpu} (leave `cpu` out, or write `virt_type: qemu`)"
+        return f"{cpu} needs KVM, and this node is emulated (write `maximum`, or remove `cpu`)"
+    return f"this host's processor cannot provide {cpu} (remove `cpu`, or write `virt_type: qemu`)"
 
 
 def _another(cpu: str, known: list[str]) -> str:
@@ -79,7 +79,7 @@ def _another(cpu: str, known: list[str]) -> str:
     if word in known:
         return f"write `{word}`"
     if cpu in _OTHER_WORDS:
-        return "leave `cpu` out: everything that can be emulated is the default"
+        return "remove `cpu`: everything that can be emulated is the default"
     by_case = {name.casefold(): name for name in known}
     close = get_close_matches(cpu.casefold(), by_case, n=1)
     return f"did you mean {by_case[close[0]]}?" if close else "`virsh cpu-models x86_64` lists them"
@@ -89,7 +89,7 @@ def _check_names(claims: Claims, seen: HostView) -> Iterator[Finding]:
     own, others = _own(claims, seen), _others(claims, seen)
     if claims.network_name and any(of.name == claims.network_name.value for of in others):
         message = (
-            f"a libvirt network named {claims.network_name.value!r} is there that is not of this cluster "
+            f"a libvirt network named {claims.network_name.value!r} already exists and is not this cluster's "
             "(choose another name)"
         )
         yield Finding(claims.network_name.location, message, ErrorCode.CONFLICT)
@@ -100,12 +100,12 @@ def _check_names(claims: Claims, seen: HostView) -> Iterator[Finding]:
         message = f"{bridge.value} is the bridge of {_whose(other)} (choose another name)"
         yield Finding(bridge.location, message, ErrorCode.CONFLICT)
     elif bridge.value in seen.interfaces:
-        message = f"{bridge.value} is an interface of this host already (choose another name)"
+        message = f"{bridge.value} is already an interface of this host (choose another name)"
         yield Finding(bridge.location, message, ErrorCode.CONFLICT)
 
 
 def _check_subnet(claims: Claims, seen: HostView) -> Iterator[Finding]:
-    """A network that is there as it is wanted is not made, so nothing is in its way."""
+    """A desired network that already exists is not created, so nothing can conflict with it."""
     subnet = claims.subnet
     if subnet is None or any(of.active and subnet.value in of.subnets for of in _own(claims, seen)):
         return
@@ -141,7 +141,7 @@ def _others(claims: Claims, seen: HostView) -> list[KnownNetwork]:
 
 
 def _free(like: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network | None:
-    """A private subnet of the same size that nobody has."""
+    """A private subnet of the same size that does not overlap any in use."""
     private, used = IPv4Network("192.168.0.0/16"), list(taken)
     if like.prefixlen < private.prefixlen:
         return None

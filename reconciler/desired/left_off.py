@@ -1,6 +1,6 @@
-"""Nodes that ended without being asked to, and stay off because their topology says so. Pure.
+"""Nodes that ended without a request, and stay off because their topology says so. Pure.
 
-That they are off becomes part of the record: libvirt forgets how a machine ended when its daemon restarts.
+Their power state becomes part of the record: libvirt forgets how a machine ended when its daemon restarts.
 """
 
 from collections.abc import Set
@@ -17,33 +17,33 @@ _STAYS_OFF = {
 
 
 def ends_that_stay(restart: RestartPolicy) -> Set[HaltReason]:
-    """How a machine may end that then stays off."""
+    """The ways to end after which a machine stays off."""
     return _STAYS_OFF[restart]
 
 
 def may_be_left_off(record: ClusterRecord) -> bool:
-    """Whether any node of the record may stay off by itself."""
+    """Whether any node of the record may stay off without a request."""
     return record.deletion is None and any(
         node.restart is not RestartPolicy.ALWAYS for node in record.spec.nodes.values()
     )
 
 
 def with_left_off(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """The record in which nodes that stay off are to be off; the same object where there is none of them."""
+    """The record with the nodes that stay off desired off; the same object if there are none."""
     left = left_off(record, observed)
     off = {name: record.nodes[name].model_copy(update={"power": WantedPower.OFF}) for name in left}
     return record.model_copy(update={"nodes": {**record.nodes, **off}}) if off else record
 
 
 def left_off(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
-    """The nodes that are to run by the record, ended, and are not started again by themselves."""
+    """The nodes that the record wants running, that have ended, and that are not started again without a request."""
     if not may_be_left_off(record):
         return frozenset()
     return frozenset(name for name, intent in record.nodes.items() if _stays_off(record, name, intent, observed))
 
 
 def ending(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
-    """The nodes that may stay off and are on their way down: a start that is asked for now comes after that."""
+    """The nodes that may stay off and are shutting down: a start requested now follows their end."""
     down = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state is PowerState.STOPPING}
     return frozenset(
         name for name in down & record.spec.nodes.keys() if record.spec.nodes[name].restart is not RestartPolicy.ALWAYS
@@ -51,7 +51,7 @@ def ending(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
 
 
 def _stays_off(record: ClusterRecord, name: str, intent: NodeIntent, observed: ClusterDocument) -> bool:
-    """A start, power cycle or revert that was asked for since is not met yet, and is carried out."""
+    """False while a start, power cycle or revert requested since then is still pending: it is carried out first."""
     have = observed.power.get(name)
     if intent.power is WantedPower.OFF or not isinstance(have, Power) or have.state is not PowerState.OFF:
         return False

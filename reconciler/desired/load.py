@@ -1,4 +1,4 @@
-"""From a topology file to a resolved specification, with every problem of file and host in one report."""
+"""From a topology file to a resolved specification, reporting every problem of file and host at once."""
 
 import os
 import re
@@ -42,8 +42,8 @@ from reconciler.source.words import explain
 
 _NOTHING: Mapping[str, str] = {}
 _NAMES_CLUSTER = re.compile(rb"^cluster_name[ \t]*:", re.MULTILINE)
-_EMPTY = "the file is empty (begin with `cluster_name: ...`)"
-_NO_TOPOLOGY = "this is no topology: it has no `cluster_name` (begin with `cluster_name: NAME`)"
+_EMPTY = "the file is empty (start with `cluster_name: ...`)"
+_NO_TOPOLOGY = "this is not a topology: it has no `cluster_name` (start with `cluster_name: NAME`)"
 _ERRORS: Mapping[ErrorCode, type[ClusterError]] = {
     ErrorCode.IMAGE_NOT_FOUND: ImageNotFound,
     ErrorCode.HOST_CAPABILITY_MISSING: HostCapabilityMissing,
@@ -53,9 +53,9 @@ _ERRORS: Mapping[ErrorCode, type[ClusterError]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedTopology:
-    """A topology file as far as it could be read: `topology` is None where a field of it is wrong.
+    """A topology file as far as it could be read: `topology` is None if one of its fields is wrong.
 
-    Of a file that is none (`is_one`), which somebody may have named to learn what is in it, nothing is quoted.
+    Nothing is quoted from a file that is not a topology (`is_one`): a caller may have named it to learn its contents.
     """
 
     document: SourceDocument
@@ -67,7 +67,7 @@ class LoadedTopology:
     def problems(self, of_host: Iterable[Finding] = ()) -> tuple[Problem, ...]:
         """Every problem in the order of the file.
 
-        A value that YAML itself makes doubtful, or that contradicts the file, is not also held against the host.
+        A value that is doubtful as YAML, or that contradicts the file, is not reported against the host as well.
         """
         doubtful = {(problem.line, problem.column) for problem in self.document.problems}
         refused = {finding.location for finding in self.findings}
@@ -88,11 +88,11 @@ def load_spec(
 ) -> tuple[str, ClusterSpec]:
     """The cluster name and resolved specification of a topology, checked against itself and against the host.
 
-    Paths in it that are out of `reach` are problems, whatever is there. `impossible` are the faults, by name, that this
-    host cannot make, and why; `seen` is the host where it could be looked at, and `uses` what its files are to others,
-    and to this cluster. Raises `TopologyNotFound`; `ImageNotFound` where images, kernels or initrds are all that is
-    wrong, `HostCapabilityMissing` where faults or KVM are, `Conflict` where others have a network or a disk in the way;
-    and `TopologyInvalid` with every problem of whatever kind otherwise.
+    Paths out of `reach` are problems, whether or not they exist. `impossible` maps the faults that this host cannot
+    make to the reasons; `seen` is the host, if it could be observed; `uses` says how its files are used, by this
+    cluster too. Raises `TopologyNotFound`; `ImageNotFound` if only images, kernels or initrds are wrong;
+    `HostCapabilityMissing` if only faults or KVM are; `Conflict` if only networks or disks of others conflict;
+    otherwise `TopologyInvalid` with all problems.
     """
     name, loaded = _load(topology, settings)
     claims, out_of_reach = within_reach(loaded.claims, reach, settings)
@@ -100,31 +100,31 @@ def load_spec(
     of_host = check_host(claims, seen) if seen is not None else ()
     found = [*out_of_reach, *survey.findings, *of_host, *_impossible_faults(loaded.topology, impossible)]
     _refuse(name, loaded.problems(found))
-    assert loaded.topology is not None, "a topology that is not valid has problems"
+    assert loaded.topology is not None, "a topology without a value has problems"
     return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
 
 
 def find_problems(topology: GivenTopology, settings: Settings, *, with_files: bool) -> tuple[str, tuple[Problem, ...]]:
-    """What a topology's problems are told of, and all of them, without a look at libvirt.
+    """The name that a topology's problems are reported under, and all problems that need no look at libvirt.
 
-    With files, also those of the images, disks and keys that it names. Raises `TopologyNotFound`.
+    With `with_files`, includes the images, disks and keys that it names. Raises `TopologyNotFound`.
     """
     name, loaded = _load(topology, settings)
     return name, loaded.problems(survey_host(loaded.claims, settings).findings if with_files else ())
 
 
 def load_topology(path: Path) -> Topology:
-    """The topology in a file, checked against itself only; raises `TopologyInvalid` and `TopologyNotFound`."""
+    """The topology in a file, checked only against itself; raises `TopologyInvalid` and `TopologyNotFound`."""
     loaded = _load_file(path, None)
     _refuse(str(path), loaded.problems())
-    assert loaded.topology is not None, "a topology that is not valid has problems"
+    assert loaded.topology is not None, "a topology without a value has problems"
     return loaded.topology
 
 
 def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = None) -> LoadedTopology:
-    """Read and check a topology; relative paths in it start at `base_dir`. Touches no file, never raises.
+    """Read and check a topology; relative paths in it start from `base_dir`. Touches no file, never raises.
 
-    What the topology leaves out is taken from `settings`; without them it is not checked.
+    What the topology omits is taken from `settings`; without them it is not checked.
     """
     document = parse_source(content, _takes_octal)
     context = {"base_dir": base_dir, "home": _home()}
@@ -151,14 +151,14 @@ def _is_topology(document: SourceDocument, content: bytes) -> bool:
 
 
 def _takes_octal(location: Location) -> bool:
-    """Whether a value goes to cloud-init, which reads YAML 1.1, or is only kept for such places (`x-...` keys)."""
+    """Whether cloud-init reads a value, as YAML 1.1, or the value only exists for its anchor (`x-...` keys)."""
     first = str(location[0]) if location else ""
     is_in_node = first == "nodes" and location[2:3] == ("user_data",)
     return first == "user_data" or first.startswith(FREE_KEY_PREFIX) or is_in_node
 
 
 def _load(topology: GivenTopology, settings: Settings) -> tuple[str, LoadedTopology]:
-    """The topology, and what its problems are told of."""
+    """The name that the topology's problems are reported under, and the topology."""
     if isinstance(topology, TopologyText):
         return topology.name, parse_topology(topology.content, topology.base_dir, settings)
     if isinstance(topology, TopologyName):
@@ -177,7 +177,7 @@ def _load_file(path: Path, settings: Settings | None, *roots: Roots) -> LoadedTo
     except (SourceUnreadable, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         message = f"the topology file {path} cannot be read: {why}"
-        raise TopologyNotFound(message, hint="name a file that this user can read") from error
+        raise TopologyNotFound(message, hint="name a file that this user may read") from error
     return parse_topology(content, Path(os.path.abspath(path)).parent, settings)  # noqa: PTH100 keeps symlinks
 
 

@@ -1,4 +1,4 @@
-"""Which of the marks on the host a record knows, and whose the others are. Pure."""
+"""Which marks on the host a record knows, and who made the others. Pure."""
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Mark, Snapshot, Unknown
@@ -7,18 +7,18 @@ from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import UNSIGNED, ClusterRecord
 
 HEAD = "directory"
-"""The kind of the mark of the cluster's directory, which carries the generation that acted last."""
+"""The kind of the mark on the cluster's directory, which holds the last generation that acted."""
 
 
 def known_marks(record: ClusterRecord, lineage: Lineage, observed: ClusterDocument) -> dict[str, Mark | Unknown]:
-    """The marks that were found, each as it is where the record knows it; of the others, whose they are."""
+    """The observed marks: unchanged if the record knows them, else `Unknown` with their origin."""
     return {key: _known(key, found, record, lineage, observed) for key, found in observed.marks.items()}
 
 
 def marks_to_sign(record: ClusterRecord, observed: ClusterDocument, acting: Origin | None = None) -> list[str]:
-    """The marks that are not of this store's history and count as its own, the head first.
+    """The marks outside this store's history that nevertheless count as its own, the head first.
 
-    With the generation that is `acting`, the head is among them wherever another one has acted last.
+    With the `acting` generation, the head is included whenever another one acted last.
     """
     due = [
         key
@@ -38,28 +38,28 @@ def _is_head(key: str) -> bool:
 
 
 def origins_in(observed: ClusterDocument) -> frozenset[Origin]:
-    """Every origin that was found."""
+    """Every observed origin."""
     return frozenset(of.origin for of in observed.marks.values() if isinstance(of, Mark) and of.origin is not None)
 
 
 def _known(
     key: str, found: Mark | Unknown, record: ClusterRecord, lineage: Lineage, observed: ClusterDocument
 ) -> Mark | Unknown:
-    if isinstance(found, Unknown):  # a directory of somebody else's
+    if isinstance(found, Unknown):  # somebody else's directory
         return found if record.deletion is not None else found.model_copy(update={"unknown": _told(found, record)})
     why = _why_not_of_record(found.origin, record, lineage) or _why_beyond_record(key, found, record, observed)
     if why is None:
         return found
-    return Unknown(unknown=f"{why}; nothing is touched: {_remedy(record)}", code=ErrorCode.CONFLICT, terminal=True)
+    return Unknown(unknown=f"{why}; nothing was touched: {_remedy(record)}", code=ErrorCode.CONFLICT, terminal=True)
 
 
 def _told(found: Unknown, record: ClusterRecord) -> str:
-    return f"{found.unknown}; it is not taken for that of cluster {record.cluster_name!r}"
+    return f"{found.unknown}; it does not count as cluster {record.cluster_name!r}'s"
 
 
 def _remedy(record: ClusterRecord) -> str:
     cluster = record.cluster_name
-    return f"work with the store that made it, have `vmcluster adopt {cluster}` take it over, or take another name"
+    return f"use the store that made it, adopt it with `vmcluster adopt {cluster}`, or choose another name"
 
 
 def _why_not_of_record(origin: Origin | None, record: ClusterRecord, lineage: Lineage) -> str | None:
@@ -71,25 +71,25 @@ def _why_not_of_record(origin: Origin | None, record: ClusterRecord, lineage: Li
         return None
     if origin.store != lineage.store:
         is_lost = origin.state_dir == lineage.state_dir
-        whose = "a store that is not there any more" if is_lost else "another store"
+        whose = "a store that no longer exists" if is_lost else "another store"
         return f"made by {whose} ({origin.state_dir}, identity {origin.store}) at generation {origin.generation}"
     return (
         f"made by generation {origin.generation} of a record that this store does not know, as {origin.state_dir} was "
-        "copied or put back from a backup and both copies went on"
+        "copied or restored from a backup, and both copies continued"
     )
 
 
 def _why_beyond_record(key: str, found: Mark, record: ClusterRecord, observed: ClusterDocument) -> str | None:
-    """Things of a later record, of which the origin says nothing: earlier versions have made them."""
+    """Why a thing belongs to a later record though its origin says nothing: earlier versions made it."""
     kind, _, name = key.partition("/")
-    if not record.nodes:  # one that goes by marks alone
+    if not record.nodes:  # a record rebuilt from marks alone
         return None
     if kind == "snapshots":
         snapshot = observed.snapshots.get(name)
         late = isinstance(snapshot, Snapshot) and snapshot.request > record.snapshot_requests
-        return f"made for a request for a snapshot that the record has not seen ({name})" if late else None
+        return f"made for a snapshot request that the record has not seen ({name})" if late else None
     if kind == "layers" and _is_beyond(name, found, record, observed):
-        return "of a revision of the disk that the record has not seen"
+        return "of a disk revision that the record has not seen"
     return None
 
 

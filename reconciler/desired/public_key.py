@@ -1,4 +1,4 @@
-"""The public half of the SSH key that nodes are made to accept."""
+"""The public half of the SSH key that nodes accept."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ _MAGIC = b"openssh-key-v1\0"
 _ENCRYPTED = (b"Proc-Type: 4,ENCRYPTED", b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
 _ED25519 = "ssh-ed25519"
 _TAKEN = frozenset({_ED25519, "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521))})
-"""Types that every OpenSSH of the last ten years logs in with; `ssh-dss` has been off since 7.0."""
+"""Types that every OpenSSH of the last ten years can log in with; `ssh-dss` has been off since 7.0."""
 _REFUSED = frozenset({"ssh-dss", "ssh-ed448"})
 _TOUCHED = "sk-"
 _OTHERS = 0o077
@@ -29,8 +29,8 @@ class PublicKeyUnusable(Exception):
 def read_public_key(key_path: Path) -> str:
     """The public key of the private key at `key_path`, as one line `TYPE BASE64 [COMMENT]`.
 
-    The file beside it with `.pub` gives the comment, and has to be of this key. Raises `PublicKeyUnusable` for what
-    no login without a person succeeds with, in this program or in the ssh that it starts.
+    The file beside it with `.pub` provides the comment, and must match the key. Raises `PublicKeyUnusable` for a key
+    that cannot log in unattended, by this program or by the ssh that it starts.
     """
     private = _read(key_path, _make_one(key_path))
     public = _public_half(private, key_path)
@@ -38,7 +38,7 @@ def read_public_key(key_path: Path) -> str:
     if public.startswith(_TOUCHED):
         raise PublicKeyUnusable(f"{key_path} needs a hardware token at each login ({_make_another(key_path)})")
     if (kind := public.split()[0]) not in _TAKEN:
-        known = f"of type {kind}" if kind in _REFUSED else "of a type that is not known here"
+        known = f"of type {kind}" if kind in _REFUSED else "of an unknown type"
         raise PublicKeyUnusable(f"{key_path} is {known}, which SSH servers refuse ({_make_another(key_path)})")
     public_path = key_path.with_name(f"{key_path.name}.pub")
     if not public_path.exists():
@@ -47,18 +47,18 @@ def read_public_key(key_path: Path) -> str:
     if not _is_public_key(line):
         raise PublicKeyUnusable(f"{public_path} is not one public SSH key ({_write_again(key_path)})")
     if line.split()[:2] != public.split()[:2]:
-        raise PublicKeyUnusable(f"{public_path} is not of the key {key_path} ({_write_again(key_path)})")
+        raise PublicKeyUnusable(f"{public_path} does not match the key {key_path} ({_write_again(key_path)})")
     return line
 
 
 def _require_private(path: Path) -> None:
-    """Ssh refuses a key of this user that others may read (`sshkey_perm_ok` of OpenSSH), and expands `${...}`."""
+    """Ssh refuses a user's key that others may read (`sshkey_perm_ok` of OpenSSH), and expands `${...}` in paths."""
     status = path.stat()
     if status.st_uid == os.getuid() and status.st_mode & _OTHERS:
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
-        raise PublicKeyUnusable(f"{path} can be read by others (mode {mode}), so ssh refuses it (`chmod 600 {path}`)")
+        raise PublicKeyUnusable(f"{path} is readable by others (mode {mode}), so ssh refuses it (`chmod 600 {path}`)")
     if "${" in str(path):
-        raise PublicKeyUnusable(f"{path} holds `${{`, which ssh takes for a variable (move the key to another path)")
+        raise PublicKeyUnusable(f"{path} contains `${{`, which ssh reads as a variable (move the key to another path)")
 
 
 def _read(path: Path, remedy: str) -> bytes:
@@ -72,7 +72,7 @@ def _read(path: Path, remedy: str) -> bytes:
 
 
 def _is_public_key(line: str) -> bool:
-    """Whether the line is a key of RFC 4253, section 6.6: the base64 part begins with the length and the type."""
+    """Whether the line is a key of RFC 4253, section 6.6: the base64 part starts with the length and the type."""
     kind, _, rest = line.partition(" ")
     encoded = rest.partition(" ")[0]
     try:
@@ -87,7 +87,7 @@ def _public_half(private: bytes, path: Path) -> str:
         raise _has_passphrase(path)
     if _is_public_key(private.decode(errors="replace").strip()):
         name = path.with_suffix("") if path.suffix == ".pub" else "the private one"
-        raise PublicKeyUnusable(f"{path} is a public key (name {name}; its public half is found beside it)")
+        raise PublicKeyUnusable(f"{path} is a public key (use {name}; its public half is found beside it)")
     if match := _OPENSSH.fullmatch(private):
         return _openssh_public_half(match[1], path)
     if _BEGIN in private and _END in private and (trouble := _why_ssh_cannot_read(private, path)):
@@ -99,18 +99,18 @@ def _public_half(private: bytes, path: Path) -> str:
 
 
 def _why_ssh_cannot_read(private: bytes, path: Path) -> str | None:
-    """What `sshkey_parse_private2` of OpenSSH insists on and other readers do not: the first and the last line."""
+    """What `sshkey_parse_private2` of OpenSSH requires and other readers do not: the first and the last line."""
     if b"\r" in private:
-        return f"{path} has DOS line ends, which ssh does not read (`sed -i 's/\\r$//' {path}`)"
+        return f"{path} has DOS line endings, which ssh does not read (`sed -i 's/\\r$//' {path}`)"
     if not private.startswith(_BEGIN + b"\n"):
-        return f"{path} does not begin with the line {_BEGIN.decode()!r}, as ssh wants it (remove what is before it)"
+        return f"{path} does not start with the line {_BEGIN.decode()!r}, which ssh requires (remove what precedes it)"
     if _END + b"\n" not in private:
         return f"{path} ends without a newline, which ssh does not read (`echo >> {path}`)"
     return None
 
 
 def _openssh_public_half(armored: bytes, path: Path) -> str:
-    """As OpenSSH's PROTOCOL.key has it: a cipher, how its key is derived, and the public key in clear."""
+    """Parse OpenSSH's PROTOCOL.key: a cipher, its key derivation, and the public key in clear."""
     try:
         content = base64.b64decode(b"".join(armored.split()), validate=True).removeprefix(_MAGIC)
         cipher, rest = _field(content)
@@ -126,10 +126,10 @@ def _openssh_public_half(armored: bytes, path: Path) -> str:
 
 
 def _field(content: bytes) -> tuple[bytes, bytes]:
-    """A string of RFC 4251, section 5, and what follows it."""
+    """A string of RFC 4251, section 5, and the bytes after it."""
     end = 4 + int.from_bytes(content[:4], "big")
     if len(content) < max(4, end):
-        raise ValueError("cut short")
+        raise ValueError("truncated")
     return content[4:end], content[end:]
 
 
@@ -137,15 +137,15 @@ def _derived(private: bytes, path: Path) -> str:
     import asyncssh  # noqa: PLC0415 a third of a second that most topologies do without
 
     try:
-        # what the library says of a file may quote it, and a client may have named any
+        # the library's error may quote the file, and a client may have named any file
         return asyncssh.import_private_key(private).export_public_key().decode().strip()
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
-        raise _not_a_key(path, "it is damaged, or in none of the forms that ssh reads") from error
+        raise _not_a_key(path, "it is damaged, or in no format that ssh reads") from error
 
 
 def _has_passphrase(path: Path) -> PublicKeyUnusable:
-    remedy = f"take it away: `ssh-keygen -p -N '' -f {path}`, or name another key"
-    return PublicKeyUnusable(f"{path} has a passphrase, which nobody could be asked for ({remedy})")
+    remedy = f"remove it: `ssh-keygen -p -N '' -f {path}`, or use another key"
+    return PublicKeyUnusable(f"{path} has a passphrase, which cannot be entered here ({remedy})")
 
 
 def _not_a_key(path: Path, why: str) -> PublicKeyUnusable:
@@ -153,11 +153,11 @@ def _not_a_key(path: Path, why: str) -> PublicKeyUnusable:
 
 
 def _make_one(path: Path) -> str:
-    return f"make one: `ssh-keygen -t ed25519 -N '' -f {path}`"
+    return f"create one: `ssh-keygen -t ed25519 -N '' -f {path}`"
 
 
 def _make_another(path: Path) -> str:
-    return f"name another key, or make one: `ssh-keygen -t ed25519 -N '' -f {path.with_name('id_vmcluster')}`"
+    return f"use another key, or create one: `ssh-keygen -t ed25519 -N '' -f {path.with_name('id_vmcluster')}`"
 
 
 def _write_again(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which of the paths in a topology are out of its caller's reach: those are refused and never looked at."""
+"""Which paths in a topology its caller may not reach: those are refused and never looked at."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,10 +16,11 @@ Why = Callable[..., str | None]
 def within_reach(claims: Claims, reach: Reach, settings: Settings) -> tuple[Claims, tuple[Finding, ...]]:
     """The claims without paths that are out of reach, and a finding for each of these. Blocking.
 
-    What is only read may be where files or where disks are; the configured key and `overlay_dir` may be anywhere.
+    What is only read may be below the file roots or the disk roots; the configured key and `overlay_dir` may be
+    anywhere.
     """
     said = reach.of_topologies
-    why: Why = cache(why_out_of_reach)  # a path may stand in every node
+    why: Why = cache(why_out_of_reach)  # a path may occur in every node
     findings = tuple(_refused(claims, reach, settings, why))
     if not findings:
         return claims, ()
@@ -59,5 +60,5 @@ def _refused(claims: Claims, reach: Reach, settings: Settings, why: Why) -> Iter
 
 
 def topologies_of(settings: Settings) -> Roots:
-    """Where the topologies are that are meant by a name."""
+    """Where the topologies are that a name can stand for."""
     return Roots("topology_dir", (settings.topology_dir,))

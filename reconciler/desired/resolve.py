@@ -19,7 +19,7 @@ from reconciler.settings import Settings
 
 
 def resolve(topology: Topology, survey: Survey, settings: Settings) -> ClusterSpec:
-    """Fill in everything that a topology leaves out; `survey` has no findings and covers this topology."""
+    """Fill in everything that a topology omits; `survey` has no findings and covers this topology."""
     return ClusterSpec(
         overlay_dir=topology.overlay_dir or settings.overlay_dir,
         network=_network(topology),
@@ -75,12 +75,12 @@ def _node(topology: Topology, node: NodeTopology, survey: Survey) -> NodeSpec:
 
 
 def _grown(disk_gb: int | None, image: ImageFile) -> int | None:
-    """None where the size that is asked for is that of the image anyway."""
+    """None if the requested size is that of the image anyway."""
     return None if disk_gb is None or disk_gb * BYTES_PER_GB == image.size_bytes else disk_gb
 
 
 def _boot(topology: Topology, node: NodeTopology, survey: Survey) -> BootSpec | None:
-    # `boot: null` written in a node opts it out of the cluster's; left out, it inherits.
+    # `boot: null` in a node opts it out of the cluster's; a node without `boot` inherits.
     boot = node.boot if "boot" in node.model_fields_set else topology.boot
     if boot is None:
         return None
@@ -98,7 +98,7 @@ def _extra_disk(disk: ExtraDisk, survey: Survey) -> ExtraDiskSpec:
             format=found.format,
             shared=disk.shared,
         )
-    assert disk.size_gb is not None, "a checked topology gives every disk that is to be made a size"
+    assert disk.size_gb is not None, "a checked topology sizes every disk that is to be created"
     return ExtraDiskSpec(
         path=disk.path,
         size_bytes=disk.size_gb * BYTES_PER_GB,

@@ -1,6 +1,6 @@
 """JSON Schemas of the files that users write: `python -m reconciler.desired.schemas [--check] [DIRECTORY]`.
 
-An editor uses one through the first line of a file: `# yaml-language-server: $schema=PATH`.
+An editor finds one through the first line of a file: `# yaml-language-server: $schema=PATH`.
 """
 
 import json
@@ -20,18 +20,18 @@ DEFAULT_DIRECTORY = Path("specs/schemas")
 
 
 def input_schemas() -> dict[str, str]:
-    """The schemas by the names of their files, as the text of these."""
+    """The JSON Schemas as file contents, by file name."""
     models: Mapping[str, Any] = {"topology": Topology, "config": Settings}
     return {f"{name}{SUFFIX}": schema_text(TypeAdapter(model).json_schema()) for name, model in models.items()}
 
 
 def schema_text(schema: Mapping[str, Any]) -> str:
-    """A JSON Schema as the text of a file."""
+    """A JSON Schema as file contents."""
     return json.dumps({"$schema": SCHEMA_DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
 def stale_files(directory: Path, texts: Mapping[str, str]) -> list[Path]:
-    """The files of `directory` that are missing or have another text, and the schemas there that nothing makes."""
+    """The files of `directory` that are missing or out of date, and schemas there that are no longer generated."""
     paths = {directory / name: text for name, text in texts.items()}
     folders = {path.parent for path in paths}
     others = (path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}")) if path not in paths)
@@ -39,7 +39,7 @@ def stale_files(directory: Path, texts: Mapping[str, str]) -> list[Path]:
 
 
 def write_files(directory: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Bring `directory` up to date and return the files that were not."""
+    """Update `directory` and return the files that were out of date."""
     stale = stale_files(directory, texts)
     for path in stale:
         text = texts.get(str(path.relative_to(directory)))
@@ -52,13 +52,13 @@ def write_files(directory: Path, texts: Mapping[str, str]) -> list[Path]:
 
 
 def generate(texts: Mapping[str, str], default: Path, arguments: Sequence[str]) -> int:
-    """Write schemas, or with `--check` only say which are not current; the exit code is 1 where one is not."""
+    """Write schemas, or with `--check` only report those that are not current; the exit code is 1 if one is not."""
     check = "--check" in arguments
     directories = [Path(argument) for argument in arguments if argument != "--check"] or [default]
     act = stale_files if check else write_files
     stale = [path for directory in directories for path in act(directory, texts)]
     for path in stale:
-        sys.stderr.write(f"{path}: {'not current (run: make docs)' if check else 'brought up to date'}\n")
+        sys.stderr.write(f"{path}: {'not current (run: make docs)' if check else 'updated'}\n")
     return 1 if check and stale else 0
 
 

@@ -1,4 +1,4 @@
-"""What a topology needs of the host: images, kernels, keys and disks that are looked at, never touched."""
+"""What a topology needs of the host: images, kernels, keys and disks, which are read and never changed."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -24,11 +24,11 @@ from reconciler.model.topology import DiskFormat
 from reconciler.settings import Settings
 from reconciler.source.problems import Finding, Location
 
-_UNPACK = "unpack it, and name the image that it holds"
+_UNPACK = "unpack it, and use the image that it contains"
 
 
 def survey_host(claims: Claims, settings: Settings, uses: Iterable[FileUse] = ()) -> Survey:
-    """Look at every file that the topology names, with what is known of their uses.
+    """Look at every file that the topology names, given its known uses.
 
     Blocking; reads headers and marks only.
     """
@@ -55,15 +55,15 @@ def _survey_root_disks(claims: Claims, images: dict[Path, ImageFile]) -> Iterato
         image = images.get(disk.image)
         if image is not None and image.size_bytes > disk.size_gb * BYTES_PER_GB:
             least = -(-image.size_bytes // BYTES_PER_GB)
-            message = f"{disk.size_gb} is less than {disk.image} has, and disks never shrink (use at least {least})"
+            message = f"{disk.size_gb} is smaller than {disk.image}, and disks never shrink (use at least {least})"
             yield Finding(disk.location, message)
 
 
 def _survey_uefi_images(claims: Claims, images: dict[Path, ImageFile]) -> Iterator[Finding]:
     for claim in claims.uefi_images:
         if claim.value in images and not may_boot_by_uefi(claim.value):
-            message = f"{claim.value} has no EFI system partition, so UEFI finds nothing to boot on it"
-            yield Finding(claim.location, f"{message} (write `bios`, name another image, or a kernel under `boot`)")
+            message = f"{claim.value} has no EFI system partition, so UEFI finds nothing to boot"
+            yield Finding(claim.location, f"{message} (write `bios`, use another image, or a kernel under `boot`)")
 
 
 def _survey_image(claim: Claim[Path], images: dict[Path, ImageFile], in_use: FilesInUse) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def _image_facts(
     except ImageNotFound as error:
         return None, str(error)
     if used_as == QCOW2 and facts.format != QCOW2:
-        return None, f"{path} is {facts.format}, and shall be qcow2 (correct `format`, or the path)"
+        return None, f"{path} is {facts.format}, but must be qcow2 (correct `format`, or the path)"
     trouble = why_unfit(path, facts) or _why_unusable(path, facts)
     return (None, f"the disk image {path} {trouble}") if trouble else (facts, "")
 
@@ -98,7 +98,7 @@ def _image_facts(
 def _why_not_booted(_: Path, facts: ImageFacts) -> str | None:
     if facts.holds in PACKED:
         return f"is {facts.holds}, not qcow2 or raw ({_UNPACK})"
-    return "is empty (make it: `vmcluster image build`)" if facts.size_bytes == 0 else None
+    return "is empty (create it: `vmcluster image build`)" if facts.size_bytes == 0 else None
 
 
 def _why_no_extra_disk(path: Path, facts: ImageFacts) -> str | None:
@@ -109,23 +109,23 @@ def _why_no_extra_disk(path: Path, facts: ImageFacts) -> str | None:
 def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
     convert = f"qemu-img convert -O qcow2 {path} NEW.qcow2"
     if facts.format not in {QCOW2, RAW}:
-        convert = convert.replace("-O", f"-f {facts.format} -O")  # QEMU looks at the beginning only
+        convert = convert.replace("-O", f"-f {facts.format} -O")  # QEMU detects formats by their beginning only
         return f"is {facts.format}, not qcow2 or raw ({_remedy(path, facts.format) or f'convert it: `{convert}`'})"
     if facts.unusable is not None:
         return facts.unusable.format(path=path)
     if facts.backing is not None:
-        return f"stands on another, {facts.backing} (make one file of both: `{convert}`)"
+        return f"has a backing file, {facts.backing} (make one file of both: `{convert}`)"
     return None
 
 
 def _remedy(path: Path, found: str) -> str | None:
-    """What helps with a file that is no disk image, or holds one."""
+    """What helps with a file that is not a disk image, or contains one."""
     if unpacker := UNPACKERS.get(found):
         return f"unpack it: `{unpacker} {path}`"
     if found in ARCHIVES:
         return _UNPACK
     if found in NO_DISKS:
-        return "name a disk image that a machine boots from"
+        return "use a disk image that a machine can boot from"
     return None
 
 
@@ -169,7 +169,7 @@ def _survey_disk(
 
 
 def _was_put_back(path: Path, cluster: str | None, node: str | None) -> bool:
-    """Whether it is a copy of the node's own disk in its place, as from a backup: the plan says how it is taken up."""
+    """Whether it is a copy of the node's own disk in its place, as from a backup: the plan says how it is used."""
     mark = copied_mark(path)
     if mark is None or mark.file is None:
         return False
@@ -178,21 +178,21 @@ def _was_put_back(path: Path, cluster: str | None, node: str | None) -> bool:
 
 def _why_not_there(disk: DiskClaim, path: Path) -> str | None:
     if disk.existing:
-        return f"{path} does not exist (correct the path, or leave `existing: true` out to have it made)"
+        return f"{path} does not exist (correct the path, or remove `existing: true` to have it created)"
     if not os.path.lexists(path.parent):
-        return f"the directory {path.parent} does not exist (make it: `mkdir -p {path.parent}`)"
+        return f"the directory {path.parent} does not exist (create it: `mkdir -p {path.parent}`)"
     return why_no_directory(path.parent)
 
 
 def _why_not_ours(path: Path, mark: OwnerMark | None, cluster: str | None, disk: DiskClaim) -> str | None:
     if path.is_dir():
-        return f"{path} is a directory (name a file in it)"
+        return f"{path} is a directory (use a file in it)"
     if mark is None:
-        return f"{path} is there already and was not made by us (write `existing: true` to use it, or another path)"
+        return f"{path} exists and was not created by vmcluster (write `existing: true` to use it, or another path)"
     if cluster is not None and mark.cluster != cluster:
         return f"{path} belongs to cluster {mark.cluster} (use another path)"
     if disk.shared != is_shared(mark):
-        return f"{path} was made for {'one node' if disk.shared else 'several nodes'} to write to (use another path)"
+        return f"{path} was created for {'one node' if disk.shared else 'several nodes'} to write to (use another path)"
     if disk.node is not None and mark.node != disk.node and not disk.shared:
         return f"{path} belongs to node {mark.node} of this cluster (use another path)"
     return None
@@ -202,7 +202,7 @@ def _survey_existing(
     disk: DiskClaim, path: Path, mark: OwnerMark | None, disks: dict[Path, ImageFile], in_use: FilesInUse
 ) -> Iterator[Finding]:
     if mark is not None:
-        message = f"{path} was made for cluster {mark.cluster}, so it is not yours (leave `existing: true` out)"
+        message = f"{path} was created for cluster {mark.cluster}, so it is not yours (remove `existing: true`)"
         yield Finding((*disk.location, "existing"), message)
         return
     used_as = in_use.format_of(path)
@@ -217,10 +217,10 @@ def _survey_existing(
     if disk.shared and facts.format != RAW:
         convert = f"convert it: `qemu-img convert -O raw {path} NEW.raw`"
         yield Finding(
-            (*disk.location, "path"), f"{path} is {facts.format}, and several nodes write to raw only ({convert})"
+            (*disk.location, "path"), f"{path} is {facts.format}, but nodes can share raw disks only ({convert})"
         )
         return
     disks[path] = ImageFile(path=path, format=facts.format, size_bytes=facts.size_bytes)
     if disk.size_gb is not None and disk.size_gb * BYTES_PER_GB != facts.size_bytes:
         size = f"{facts.size_bytes / BYTES_PER_GB:.3g} GiB"
-        yield Finding((*disk.location, "size_gb"), f"the existing disk {path} has {size} (leave size_gb out)")
+        yield Finding((*disk.location, "size_gb"), f"the existing disk {path} has {size} (remove size_gb)")

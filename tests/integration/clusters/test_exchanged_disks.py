@@ -131,7 +131,7 @@ async def test_a_disk_of_a_running_machine_is_nobody_elses(bed: Bed, session: Se
     with pytest.raises(Conflict, match=f"hard is a disk of node n0 of cluster {CLUSTER}, which is up and writes to it"):
         await session.clusters.define("other")
     bed.write_topology("other", edit=edit("image"))
-    with pytest.raises(ClusterError, match="image is the file that base_image names, which is never written to"):
+    with pytest.raises(ClusterError, match="image is the same file as base_image, which is never written to"):
         await session.clusters.define("other")
     await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
     bed.write_topology("other", edit=edit("hard"))

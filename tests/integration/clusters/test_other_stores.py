@@ -386,7 +386,7 @@ def test_a_directory_of_somebody_elses_is_not_taken_for_the_clusters(bed: Bed) -
     (directory / "thesis.tex").write_text("somebody's")
 
     async def not_here(session: Session) -> None:
-        with pytest.raises((Conflict, Obstructed), match=f"{directory}.*not taken for that of cluster"):
+        with pytest.raises((Conflict, Obstructed), match=f"{directory}.*does not count as cluster"):
             await session.clusters.define(CLUSTER)
         assert await session.runtime.store.names() == []
 

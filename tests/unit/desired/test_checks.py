@@ -35,14 +35,14 @@ def test_cloud_config_is_counted_once_for_each_node_that_gets_it() -> None:
     nodes = "".join(f"  - {{name: n{i}, vcpus: 1, memory_mb: 64, ip: 10.7.0.{i}}}\n" for i in range(20, 120))
     user_data = f"user_data: {{text: {'x' * 200_000}}}\n"
     assert messages(user_data + TOPOLOGY) == []
-    assert "comes to more than 16 MiB over all nodes" in messages(user_data + TOPOLOGY + nodes)[0]
+    assert "exceeds 16 MiB over all nodes" in messages(user_data + TOPOLOGY + nodes)[0]
 
 
 def test_a_bridge_may_not_take_the_name_of_a_nodes_interface() -> None:
     from reconciler.model.names import tap_name
 
     found = messages(TOPOLOGY.replace("virbr-lab", tap_name("lab", "a")))
-    assert found == ["f:3:33: network.bridge: is the interface of node a (choose another name)"]
+    assert found == ["f:3:33: network.bridge: is also the interface of node a (choose another name)"]
 
 
 def test_more_than_a_hundred_problems_are_counted() -> None:

@@ -136,11 +136,11 @@ def test_a_base_image_that_was_a_guests_raw_disk_is_read_as_raw(load: Load, host
         ("{path: foreign.qcow2, existing: true, format: raw}", ("raw", 3 << 13)),
         ("{path: image.vmdk, existing: true, format: raw}", ("raw", 512)),
         ("{path: external.qcow2, existing: true, format: raw, shared: true}", ("raw", 3 << 13)),
-        ("{path: raw.img, existing: true, format: qcow2}", "is raw, and shall be qcow2 (correct `format`"),
+        ("{path: raw.img, existing: true, format: qcow2}", "is raw, but must be qcow2 (correct `format`"),
         ("{path: external.qcow2, existing: true, format: qcow2}", "keeps its data in another file"),
-        ("{path: stacked.qcow2, existing: true, format: qcow2}", "stands on another, base.qcow2"),
+        ("{path: stacked.qcow2, existing: true, format: qcow2}", "has a backing file, base.qcow2"),
         ("{path: raw.img, existing: true, format: vmdk}", "format: "),
-        ("{path: new.img, size_gb: 1, format: raw}", "format: is only said of a file with `existing: true`"),
+        ("{path: new.img, size_gb: 1, format: raw}", "format: applies only to a file with `existing: true`"),
     ],
 )
 def test_the_format_of_an_existing_disk_can_be_said(load: Load, disk: str, found: tuple[str, int] | str) -> None:

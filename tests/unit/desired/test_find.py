@@ -48,7 +48,7 @@ def test_an_unknown_name_is_answered_with_what_there_is_and_what_was_meant(direc
     with pytest.raises(TopologyNotFound) as refusal:
         find_topology("exmaple-3node", settings_in(directory))
     assert "did you mean example-3node?" in str(refusal.value)
-    assert "it holds: example-3node, minimal, old" in str(refusal.value)
+    assert "it contains: example-3node, minimal, old" in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../minimal", "/nowhere/x.yaml", "a\0b", "x" * 5000, "~nobody/x", "a b"])

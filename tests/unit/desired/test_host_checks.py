@@ -41,15 +41,15 @@ def refusal(host: Path, text: str, seen: HostView) -> str:
 @pytest.mark.parametrize(
     ("cpu", "virt_type", "kvm_usable", "said"),
     [
-        ("host-passthrough", "qemu", None, "no CPU that libvirt knows (leave `cpu` out"),
-        ("host-passthrough", "kvm", None, "no CPU that libvirt knows (write `host`)"),
-        ("host-model", "auto", True, "no CPU that libvirt knows (write `host`)"),
-        ("max", "auto", None, "no CPU that libvirt knows (write `maximum`)"),
+        ("host-passthrough", "qemu", None, "not a CPU model that libvirt knows (remove `cpu`"),
+        ("host-passthrough", "kvm", None, "not a CPU model that libvirt knows (write `host`)"),
+        ("host-model", "auto", True, "not a CPU model that libvirt knows (write `host`)"),
+        ("max", "auto", None, "not a CPU model that libvirt knows (write `maximum`)"),
         ("haswell-notsx", "auto", None, "did you mean Haswell-noTSX?"),
         ("Z80", "auto", None, "`virsh cpu-models x86_64` lists them"),
         ("host", "qemu", None, "host needs KVM, and this node is emulated (write `maximum`"),
         ("host", "auto", False, "host needs KVM"),
-        ("qemu64", "kvm", None, "this host's processor cannot be qemu64"),
+        ("qemu64", "kvm", None, "this host's processor cannot provide qemu64"),
         ("host", "auto", True, ""),
         ("host", "auto", None, ""),
         ("qemu64", "auto", None, ""),
@@ -78,7 +78,7 @@ def test_a_machine_has_no_more_cpus_than_libvirt_can_give_it(
     host: Path, vcpus: int, virt_type: str, most: int | None
 ) -> None:
     said = refusal(host, f"virt_type: {virt_type}\n{TOPOLOGY}".replace("vcpus: 1", f"vcpus: {vcpus}"), SEEN)
-    assert said == (f"6:22: nodes[0].vcpus: {vcpus} is more than a machine can have (at most {most})" if most else "")
+    assert said == (f"6:22: nodes[0].vcpus: {vcpus} exceeds what a machine can have (at most {most})" if most else "")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_one_machine_alone_has_no_more_memory_than_the_host(
 ) -> None:
     text = TOPOLOGY.replace("memory_mb: 512", f"memory_mb: {memory_mb}")
     without_libvirt = replace(SEEN, offers={}, memory_mb=of_host)
-    said = f"5:36: nodes[0].memory_mb: {memory_mb} MiB is more than this host has, 24000 MiB with its swap (lower it)"
+    said = f"5:36: nodes[0].memory_mb: {memory_mb} MiB is more than this host has, 24000 MiB including swap (lower it)"
     for seen in (without_libvirt, replace(SEEN, memory_mb=of_host)):
         assert refusal(host, text, seen) == (said if is_refused else "")
 
@@ -104,7 +104,7 @@ def test_machines_may_have_more_memory_together_than_the_host(host: Path) -> Non
 def test_a_host_without_uefi_says_which_package_brings_it(host: Path, kvm_usable: bool | None) -> None:
     lacking = replace(SEEN, kvm_usable=kvm_usable)
     having = replace(lacking, offers={name: replace(of, has_uefi=True) for name, of in SEEN.offers.items()})
-    message = "libvirt finds no UEFI without Secure Boot for machines on this host (install the package `ovmf`)"
+    message = "libvirt finds no UEFI firmware without Secure Boot on this host (install the package `ovmf`)"
     for_all, of_node = f"firmware: uefi\n{TOPOLOGY}", TOPOLOGY.replace("vcpus: 1", "vcpus: 1, firmware: uefi")
     assert refusal(host, for_all, lacking) == f"1:11: firmware: {message}"
     assert "nodes[0].firmware: libvirt finds no UEFI" in refusal(host, of_node, lacking)
@@ -129,14 +129,17 @@ def test_a_host_without_uefi_says_which_package_brings_it(host: Path, kvm_usable
             "10.0.0.0/8, which this host has at wg0 (choose a free one, such as 192.168.0.0/24)",
         ),
         (replace(SEEN, networks=(OWN,), routes=(Route(NET, "virbr-lab"),), interfaces=frozenset({"virbr-lab"})), ""),
-        (replace(SEEN, interfaces=frozenset({"virbr-lab"})), "network.bridge: virbr-lab is an interface of this host"),
+        (
+            replace(SEEN, interfaces=frozenset({"virbr-lab"})),
+            "network.bridge: virbr-lab is already an interface of this host",
+        ),
         (
             replace(SEEN, networks=(replace(THEIRS, bridge="virbr-lab"),)),
             "network.bridge: virbr-lab is the bridge of the libvirt network default (choose",
         ),
         (
             replace(SEEN, networks=(replace(THEIRS, name="labnet"),)),
-            "network.name: a libvirt network named 'labnet' is there that is not of this cluster",
+            "network.name: a libvirt network named 'labnet' already exists and is not this cluster's",
         ),
     ],
 )

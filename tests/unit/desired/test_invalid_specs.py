@@ -1,6 +1,6 @@
 """Every file in `specs/invalid/` is refused with exactly the message beside it.
 
-The messages are written anew by `VMCLUSTER_WRITE_EXPECTED=1 pytest` on this file; read the difference then.
+`VMCLUSTER_WRITE_EXPECTED=1 pytest` on this file rewrites the messages; review the diff afterwards.
 """
 
 import os

@@ -115,7 +115,7 @@ def test_extra_disks_take_their_targets_in_order(load: Load, host: Path) -> None
         ("lab", "a", "false", None),
         ("lab", "b", "false", "belongs to node b of this cluster"),
         ("other", "a", "false", "belongs to cluster other"),
-        ("lab", "a", "true", "was made for cluster lab, so it is not yours"),
+        ("lab", "a", "true", "was created for cluster lab, so it is not yours"),
     ],
 )
 def test_a_disk_that_we_made_is_taken_up_again_by_its_own_node_only(
@@ -143,7 +143,7 @@ def test_a_copy_of_a_disk_is_no_disk_of_ours_but_where_a_backup_may_have_put_it_
     if accepted:
         assert load(text).nodes["a"].extra_disks["vdb"].path == host / "foreign.qcow2"
         return
-    with pytest.raises(TopologyInvalid, match="was not made by us"):
+    with pytest.raises(TopologyInvalid, match="was not created by vmcluster"):
         load(text)
 
 
@@ -151,9 +151,9 @@ def test_a_copy_of_a_disk_is_no_disk_of_ours_but_where_a_backup_may_have_put_it_
     ("facts", "disk", "refusal"),
     [
         ({"format": "raw"}, "shared: true", None),
-        ({"format": "raw"}, "", "was made for several nodes to write to"),
-        ({}, "shared: true", "was made for one node to write to"),
-        ({"format": "raw"}, "shared: true, existing: true", "was made for cluster lab, so it is not yours"),
+        ({"format": "raw"}, "", "was created for several nodes to write to"),
+        ({}, "shared: true", "was created for one node to write to"),
+        ({"format": "raw"}, "shared: true, existing: true", "was created for cluster lab, so it is not yours"),
     ],
 )
 def test_a_shared_disk_that_we_made_is_every_nodes_and_stays_shared(

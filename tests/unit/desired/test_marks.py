@@ -80,7 +80,7 @@ def test_one_thing_of_another_store_stops_everything_and_is_named_with_its_remed
 def test_a_store_that_was_lost_is_told_from_one_elsewhere() -> None:
     lineage = Lineage("0a", frozenset({OURS}), THEIRS.state_dir)
     (obstacle,) = planned(RECORD, seen(head=THEIRS), lineage).obstacles
-    assert "made by a store that is not there any more (/home/bob/state" in obstacle.message
+    assert "made by a store that no longer exists (/home/bob/state" in obstacle.message
 
 
 def test_a_later_generation_of_a_copy_of_the_store_stops_everything() -> None:

@@ -19,19 +19,19 @@ def with_disks(*disks: str) -> str:
 @pytest.mark.parametrize(
     ("disks", "why"),
     [
-        (["{path: soft, existing: true}"], "[0].path: H/soft is the file that base_image names, which is never"),
-        (["{path: hard, existing: true}"], "[0].path: H/hard is the file that base_image names, which is never"),
+        (["{path: soft, existing: true}"], "[0].path: H/soft is the same file as base_image, which is never"),
+        (["{path: hard, existing: true}"], "[0].path: H/hard is the same file as base_image, which is never"),
         (["{path: foreign.qcow2, existing: true}", "{path: other, existing: true}"],
-         "[1].path: H/other is the file that nodes[0].extra_disks[0] names, which is another disk"),
+         "[1].path: H/other is the same file as nodes[0].extra_disks[0], which is another disk"),
         (["{path: images/d, size_gb: 1}", "{path: linked/d, size_gb: 1}"],
-         "[1].path: H/linked/d is the file that nodes[0].extra_disks[0] names, which is another disk"),
-        (["{path: images, size_gb: 1}"], "[0].path: H/images is a directory (name a file in it)"),
-        (["{path: nowhere, size_gb: 1}"], "[0].path: H/nowhere is there already and was not made by us"),
-        (["{path: absent/d, size_gb: 1}"], "[0].path: the directory H/absent does not exist (make it: `mkdir -p"),
-        (["{path: base.qcow2/d, size_gb: 1}"], "[0].path: H/base.qcow2 is there and is no directory"),
-        ([f"{{path: {'n' * 201}, size_gb: 1}}"], "[0].path: nnnnnnnnnnnnnnnnnnnn... is too long a name for a disk"),
-        (["{path: /dev/sdz, size_gb: 1}"], "[0].path: /dev is a place of the kernel's own"),
-        (["{path: /proc/d, size_gb: 1}"], "[0].path: /proc is a place of the kernel's own"),
+         "[1].path: H/linked/d is the same file as nodes[0].extra_disks[0], which is another disk"),
+        (["{path: images, size_gb: 1}"], "[0].path: H/images is a directory (use a file in it)"),
+        (["{path: nowhere, size_gb: 1}"], "[0].path: H/nowhere exists and was not created by vmcluster"),
+        (["{path: absent/d, size_gb: 1}"], "[0].path: the directory H/absent does not exist (create it: `mkdir -p"),
+        (["{path: base.qcow2/d, size_gb: 1}"], "[0].path: H/base.qcow2 exists and is not a directory"),
+        ([f"{{path: {'n' * 201}, size_gb: 1}}"], "[0].path: nnnnnnnnnnnnnnnnnnnn... is too long a file name"),
+        (["{path: /dev/sdz, size_gb: 1}"], "[0].path: /dev belongs to the kernel and cannot hold disks"),
+        (["{path: /proc/d, size_gb: 1}"], "[0].path: /proc belongs to the kernel and cannot hold disks"),
     ],
 )  # fmt: skip
 def test_a_disk_where_none_can_be_is_refused(load: Load, host: Path, disks: list[str], why: str) -> None:
@@ -49,12 +49,12 @@ def test_a_disk_where_none_can_be_is_refused(load: Load, host: Path, disks: list
 @pytest.mark.parametrize(
     ("place", "why"),
     [
-        ("base.qcow2", "/base.qcow2 is there and is no directory"),
-        ("base.qcow2/x/y", "/base.qcow2 is there and is no directory"),
-        ("fifo", "/fifo is there and is no directory"),
-        ("/dev/null", "/dev/null is a place of the kernel's own"),
-        ("/proc/x", "/proc/x is a place of the kernel's own"),
-        ("a" * 300, "cannot be looked at: File name too long"),
+        ("base.qcow2", "/base.qcow2 exists and is not a directory"),
+        ("base.qcow2/x/y", "/base.qcow2 exists and is not a directory"),
+        ("fifo", "/fifo exists and is not a directory"),
+        ("/dev/null", "/dev/null belongs to the kernel and cannot hold disks"),
+        ("/proc/x", "/proc/x belongs to the kernel and cannot hold disks"),
+        ("a" * 300, "cannot be read: File name too long"),
     ],
 )
 def test_layers_have_to_have_a_directory(load: Load, place: str, why: str) -> None:
@@ -74,7 +74,7 @@ def test_what_vmcluster_keeps_is_no_disk(host: Path, name: str) -> None:
     (host / "way").symlink_to(other / "snapshots")
     (host / name).write_bytes(bytes(1 << 20))
     (host / "lab.yaml").write_text(with_disks(f"{{path: {name}, existing: true}}"))
-    with pytest.raises(TopologyInvalid, match=r"lies among the files of (vmcluster|cluster other) in"):
+    with pytest.raises(TopologyInvalid, match=r"is among the files of (vmcluster|cluster other) in"):
         load_spec(host / "lab.yaml", settings_in(host).model_copy(update=kept))
 
 

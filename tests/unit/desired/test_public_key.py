@@ -45,14 +45,14 @@ def test_a_key_with_a_passphrase_is_refused_in_every_form(options: tuple[str, ..
 
 def test_a_key_that_ssh_would_refuse_is_refused_with_what_helps(tmp_path: Path) -> None:
     key, other = write_key(tmp_path / "key"), write_key(tmp_path / "other")
-    assert "is a public key (name" in refusal(tmp_path / "key.pub")
+    assert "is a public key (use" in refusal(tmp_path / "key.pub")
     (tmp_path / "key.pub").write_bytes((tmp_path / "other.pub").read_bytes())
     assert f"ssh-keygen -y -f {key}" in refusal(key)
     for mode in (0o640, 0o604, 0o620):
         other.chmod(mode)
         assert f"(mode {mode:04o}), so ssh refuses it (`chmod 600 {other}`)" in refusal(other)
     (tmp_path / "a${HOME}").mkdir()
-    assert "takes for a variable" in refusal(write_key(tmp_path / "a${HOME}" / "key"))
+    assert "reads as a variable" in refusal(write_key(tmp_path / "a${HOME}" / "key"))
     damaged = written(tmp_path / "damaged", key.read_bytes().replace(b"b3BlbnNz", b"AAAAAAAA", 1))
     assert "is not an SSH private key: it is damaged" in refusal(damaged)
 
@@ -67,11 +67,11 @@ def test_a_key_of_another_user_may_be_as_open_as_they_like(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("spoil", "remedy"),
     [
-        (lambda key: key.replace(b"\n", b"\r\n"), "has DOS line ends, which ssh does not read (`sed -i"),
+        (lambda key: key.replace(b"\n", b"\r\n"), "has DOS line endings, which ssh does not read (`sed -i"),
         (lambda key: key.rstrip(b"\n"), "ends without a newline, which ssh does not read (`echo >> "),
-        (lambda key: b"\n\n" + key, "as ssh wants it (remove what is before it)"),
-        (lambda key: b"# mine\n" + key, "as ssh wants it (remove what is before it)"),
-        (lambda key: key.replace(b"\n", b" "), "as ssh wants it"),
+        (lambda key: b"\n\n" + key, "which ssh requires (remove what precedes it)"),
+        (lambda key: b"# mine\n" + key, "which ssh requires (remove what precedes it)"),
+        (lambda key: key.replace(b"\n", b" "), "which ssh requires"),
     ],
 )
 def test_a_key_that_only_other_programs_can_read_is_refused(
@@ -85,7 +85,7 @@ def test_a_key_that_only_other_programs_can_read_is_refused(
 @pytest.mark.parametrize(
     ("algorithm", "form", "why"),
     [
-        ("ssh-dss", "openssh", "is of type ssh-dss, which SSH servers refuse (name another key"),
+        ("ssh-dss", "openssh", "is of type ssh-dss, which SSH servers refuse (use another key"),
         ("ssh-ed448", "openssh", "is of type ssh-ed448, which SSH servers refuse"),
         ("ssh-ed25519", "pkcs8-pem", "OpenSSH before 9.6 does not read Ed25519 keys of this form"),
     ],

@@ -79,7 +79,7 @@ async def test_no_topology_outside_its_directory_is_reached_by_any_name(
     names = ("secret.yaml", "secret.yml", "./secret.yaml", "../secret", f"{tmp_path}/secret.yaml", "~/secret.yaml")
     for name in (*names, "topologies/lab", "-", "/dev/stdin"):
         error = (await agent.call(tool, **{argument: name}))["error"]
-        assert (error["code"], "it holds: lab" in error["message"]) == ("TOPOLOGY_NOT_FOUND", True), name
+        assert (error["code"], "it contains: lab" in error["message"]) == ("TOPOLOGY_NOT_FOUND", True), name
     for name in ("lab", "lab.yaml"):
         assert (await agent.call(tool, **{argument: name}))["error"]["code"] == "TOPOLOGY_INVALID"
 
