@@ -18,10 +18,10 @@ from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts, needs_kvm_verdict
 from reconciler.errors import ConfigurationInvalid, LibvirtUnavailable
 from reconciler.guest.pool import SshPool
-from reconciler.host.events import HostEvent, HostEventKind
+from reconciler.host.host_events import HostEvent, HostEventKind
 from reconciler.host.kernel_listener import KernelListener
-from reconciler.host.libvirt.driver import Libvirt
-from reconciler.host.links.driver import LinkDriver
+from reconciler.host.libvirt.libvirt_driver import Libvirt
+from reconciler.host.links.link_driver import LinkDriver
 from reconciler.host.virt_type import probe_kvm
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.quiet_kernels import QuietKernels

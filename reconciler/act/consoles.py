@@ -3,7 +3,7 @@
 import structlog
 
 from reconciler.errors import ClusterError
-from reconciler.host.console import bound_console
+from reconciler.host.console_log import bound_console
 from reconciler.model.names import console_path
 from reconciler.model.record import ClusterRecord
 

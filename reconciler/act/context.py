@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
-from reconciler.host.cloud_init.codec import SeedInputs
+from reconciler.host.cloud_init.seed_codec import SeedInputs
 from reconciler.host.disks.layers import LayerDriver
-from reconciler.host.libvirt.driver import Libvirt
-from reconciler.host.libvirt.snapshots import LibvirtSnapshots
-from reconciler.host.links.driver import LinkDriver
+from reconciler.host.libvirt.libvirt_driver import Libvirt
+from reconciler.host.libvirt.libvirt_snapshots import LibvirtSnapshots
+from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.file_use import FileUse
 from reconciler.model.origin import Origin
 from reconciler.model.plan import Action

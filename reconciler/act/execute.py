@@ -16,11 +16,11 @@ from reconciler.act.snapshot import resume_memory, step_clock, sweep_snapshot, t
 from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
 from reconciler.host import tap
-from reconciler.host.cloud_init.driver import delete_seed, write_seed
 from reconciler.host.cloud_init.hosts import hosts_command
-from reconciler.host.console import delete_console_logs
-from reconciler.host.disks.lent import give_back
+from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed
+from reconciler.host.console_log import delete_console_logs
 from reconciler.host.disks.manifests import nvram_path, remove_snapshot
+from reconciler.host.disks.original_owner import give_back
 from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.model import names
 from reconciler.model.plan import (

@@ -4,8 +4,8 @@ import asyncio
 
 from reconciler.act.context import ActContext
 from reconciler.errors import ClusterError, LibvirtUnavailable
-from reconciler.host.disks.flatten import require_room
 from reconciler.host.disks.layers import abandon_flattening, begin_flattening, finish_flattening
+from reconciler.host.disks.offline_flatten import require_room
 from reconciler.model.plan import FlattenLayer
 
 

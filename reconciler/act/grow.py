@@ -1,8 +1,8 @@
 """Making a disk larger, whether its machine runs or is off."""
 
 from reconciler.act.context import ActContext
-from reconciler.host.disks.grow import grow_image
-from reconciler.host.libvirt.grow import grow_disk
+from reconciler.host.disks.offline_grow import grow_image
+from reconciler.host.libvirt.domain_grow import grow_disk
 from reconciler.model.plan import GrowLayer
 
 

@@ -17,7 +17,7 @@ from reconciler.act.context import ActContext
 from reconciler.act.machine_files import require_files_of
 from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
 from reconciler.errors import ClusterError
-from reconciler.host.console import note_on_console
+from reconciler.host.console_log import note_on_console
 from reconciler.host.disks import manifests
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import freeze_layer, mark_resumed

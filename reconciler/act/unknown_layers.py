@@ -12,9 +12,9 @@ import structlog
 
 from reconciler.act.context import ActContext
 from reconciler.errors import OperationFailed
-from reconciler.host.disks.in_use import is_written_to
 from reconciler.host.disks.layers import delete_layer
-from reconciler.host.libvirt.driver import FoundDomain
+from reconciler.host.disks.write_locks import is_written_to
+from reconciler.host.libvirt.libvirt_driver import FoundDomain
 from reconciler.host.libvirt.snapshot_xml import stacked
 from reconciler.model import names
 from reconciler.model.document import DomainDisk, PowerState

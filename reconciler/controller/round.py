@@ -26,13 +26,13 @@ from reconciler.controller.status_writer import StatusWriter
 from reconciler.controller.view import View, view_of
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
-from reconciler.desired.file_uses import recorded_uses
+from reconciler.desired.recorded_file_uses import recorded_uses
 from reconciler.errors import ClusterError, StoreUnavailable, explained
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.manifests import read_manifests, remove_traces
-from reconciler.host.libvirt.driver import Libvirt
-from reconciler.host.links.driver import LinkDriver
+from reconciler.host.libvirt.libvirt_driver import Libvirt
+from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.origin import Origin
 from reconciler.model.plan import FlattenLayer

@@ -11,8 +11,8 @@ from reconciler.controller.delay import growing_delay_s
 from reconciler.controller.round import Rounds
 from reconciler.daemon.keeper import Keeper, OnRound
 from reconciler.errors import ClusterError
-from reconciler.host.events import HostEvent, HostEventKind
-from reconciler.host.libvirt.connection import LibvirtConnection
+from reconciler.host.host_events import HostEvent, HostEventKind
+from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import ChangeWaiter, Demand, Store

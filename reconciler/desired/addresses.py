@@ -2,7 +2,7 @@
 
 from reconciler.errors import NodeNotFound, SshError
 from reconciler.guest.address import GuestAddress
-from reconciler.host.cloud_init.driver import read_host_key
+from reconciler.host.cloud_init.seed_driver import read_host_key
 from reconciler.model.record import ClusterRecord
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from reconciler.host.disks.image_file import GONE, image_identity
-from reconciler.host.head import Ends, NoFile, read_ends
+from reconciler.host.file_ends import Ends, NoFile, read_ends
 from reconciler.host.magic import (
     ARCHIVES,
     BZIMAGE,

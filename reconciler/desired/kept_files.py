@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.files.roots import Held, PlaceToMake
+from reconciler.host.disks.files_in_use import FileIdentity, FilesInUse, file_identity
 from reconciler.host.disks.given_format import noted_format
-from reconciler.host.disks.uses import FileIdentity, FilesInUse, file_identity
 from reconciler.host.ownership import OwnedKind, copied_mark, read_mark
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord

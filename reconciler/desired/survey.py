@@ -6,16 +6,16 @@ from pathlib import Path
 
 from reconciler.desired.boot_files import why_not_booted
 from reconciler.desired.claims import Claim, Claims, DiskClaim
-from reconciler.desired.files_in_use import find_uses
+from reconciler.desired.file_conflicts import find_uses
 from reconciler.desired.found import Survey
 from reconciler.desired.places import find_kept, find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
+from reconciler.host.disks.files_in_use import FilesInUse, mark_behind
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.layers import is_shared
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
-from reconciler.host.disks.uses import FilesInUse, mark_behind
 from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
 from reconciler.host.ownership import OwnerMark, copied_mark, read_mark
 from reconciler.model.file_use import FileUse

@@ -7,7 +7,7 @@ from reconciler.desired.left_off import ends_that_stay
 from reconciler.errors import ClusterNotRunning, SshTimeout
 from reconciler.guest.connections import NoLogin
 from reconciler.health.sign_of_life import quiet
-from reconciler.host.libvirt.driver import FoundDomain
+from reconciler.host.libvirt.libvirt_driver import FoundDomain
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.results import DomainState

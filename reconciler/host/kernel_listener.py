@@ -14,9 +14,9 @@ from typing import assert_never
 
 import structlog
 
-from reconciler.host.events import HostEvent, HostEventKind, Listener
 from reconciler.host.firewall.nftables_codec import TABLE_PREFIX
-from reconciler.host.netlink.codec import (
+from reconciler.host.host_events import HostEvent, HostEventKind, Listener
+from reconciler.host.netlink.notice_codec import (
     DATAGRAM_BYTES,
     NETLINK_NETFILTER,
     LinkGone,

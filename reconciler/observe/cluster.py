@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from reconciler.errors import ClusterError, ErrorCode, HostCapabilityMissing, OperationFailed
 from reconciler.faults.compile import read_links
 from reconciler.host import tap
-from reconciler.host.cloud_init.driver import observe_seeds
+from reconciler.host.cloud_init.seed_driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
 from reconciler.host.disks.manifests import observe_snapshots
 from reconciler.host.libvirt.domain_xml import DomainRecord
-from reconciler.host.libvirt.driver import FoundDomain, Libvirt
+from reconciler.host.libvirt.libvirt_driver import FoundDomain, Libvirt
 from reconciler.host.libvirt.networks import FoundNetwork
-from reconciler.host.links.driver import LinkDriver
+from reconciler.host.links.link_driver import LinkDriver
 from reconciler.host.links.ports import ports_of
 from reconciler.model import names
 from reconciler.model.document import (

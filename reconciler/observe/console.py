@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
-from reconciler.host.console import ConsolePlace, ConsoleTail, ConsoleText, read_console
+from reconciler.host.console_log import ConsolePlace, ConsoleTail, ConsoleText, read_console
 from reconciler.kernel_log.console import Style, style_of
 from reconciler.model.names import console_path
 from reconciler.model.record import ClusterRecord

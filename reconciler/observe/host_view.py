@@ -1,6 +1,6 @@
 """One look at what a topology meets on the host besides files."""
 
-from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.libvirt.offers import networks_of, offers_of
 from reconciler.host.memory import observe_memory_mb
 from reconciler.host.routes import observe_routes

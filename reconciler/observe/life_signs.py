@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from reconciler.errors import OperationFailed
 from reconciler.host import tap
-from reconciler.host.console import console_written_ns
+from reconciler.host.console_log import console_written_ns
 from reconciler.host.machine_start import read_machine_start
 from reconciler.model.document import Unknown
 from reconciler.model.life_signs import LifeSigns

@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import Conflict
-from reconciler.host.cloud_init.driver import files_of_seed
-from reconciler.host.directories import directory_mark
+from reconciler.host.cloud_init.seed_driver import files_of_seed
+from reconciler.host.cluster_directories import directory_mark
 from reconciler.host.disks.manifests import snapshot_mark
-from reconciler.host.files import names_in
+from reconciler.host.marked_files import names_in
 from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.document import Layer, Mark, Seed, Snapshot, Unknown, mark_key
 from reconciler.model.names import cluster_dir

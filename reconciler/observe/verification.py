@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
+from reconciler.host.disks.chain_check import broken_chains, verify_chains
 from reconciler.host.disks.manifests import kept_nvrams, nodes_with_nvram, nvram_path
-from reconciler.host.disks.verify import broken_chains, verify_chains
-from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.libvirt.memory_file import is_complete
 from reconciler.host.nvram import nvram_problem
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, Snapshot, Unknown, files_below

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.desired.file_uses import recorded_uses
 from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import load_spec
+from reconciler.desired.recorded_file_uses import recorded_uses
 from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable, RecordUnreadable
 from reconciler.files.roots import Reach
 from reconciler.model.faults import ImpairRequest

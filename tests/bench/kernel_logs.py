@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from reconciler.apart.work import apart_in_parts
-from reconciler.host.console import READ_LIMIT_BYTES
+from reconciler.host.console_log import READ_LIMIT_BYTES
 from reconciler.kernel_log.answers import Shown, of_console
 from reconciler.kernel_log.console import last_boot, parse_console
 from reconciler.kernel_log.records import parse_kmsg

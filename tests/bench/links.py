@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import product
 
 from reconciler import process
-from reconciler.host.links.driver import LinkDriver
+from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.links import FirewallState, HostLinks, Impairment, Port, Ports, TapPair, TapQdisc, same_cuts
 from reconciler.process import Completed
 from tests.bench.figure import Figure, median_figure

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from reconciler.host.events import HostEvent
-from reconciler.host.libvirt.connection import LibvirtConnection
+from reconciler.host.host_events import HostEvent
+from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
 from tests.bench.figure import Figure, median_figure
 from tests.integration.bed import LIBVIRT_URI, Bed, Session, host_libvirt, temporary_bed
 from tests.integration.snapshots.films import small_nodes

@@ -15,7 +15,7 @@ from typing import Any
 
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
-from reconciler.host.tc.codec import parse_tap, render_batch
+from reconciler.host.tc.tap_codec import parse_tap, render_batch
 from reconciler.model.links import Impairment, TapQdisc
 from tests.golden_samples import UNIT_TESTS, Sample
 from tests.integration.bed import Session, temporary_bed

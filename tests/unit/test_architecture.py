@@ -13,14 +13,14 @@ from importlinter.cli import lint_imports
 REPOSITORY = Path(__file__).parents[2]
 
 HOST_EXCEPTIONS = {
-    "reconciler.runtime -> reconciler.host.libvirt.driver",  # the composition root
-    "reconciler.runtime -> reconciler.host.events",
+    "reconciler.runtime -> reconciler.host.libvirt.libvirt_driver",  # the composition root
+    "reconciler.runtime -> reconciler.host.host_events",
     "reconciler.runtime -> reconciler.host.kernel_listener",
-    "reconciler.runtime -> reconciler.host.links.driver",
+    "reconciler.runtime -> reconciler.host.links.link_driver",
     "reconciler.runtime -> reconciler.host.virt_type",
-    "reconciler.daemon.loop -> reconciler.host.events",  # what it is told of
-    "reconciler.daemon.loop -> reconciler.host.libvirt.connection",
-    "reconciler.health.standing -> reconciler.host.libvirt.driver",  # reads what `status` shows
+    "reconciler.daemon.loop -> reconciler.host.host_events",  # what it is told of
+    "reconciler.daemon.loop -> reconciler.host.libvirt.libvirt_connection",
+    "reconciler.health.standing -> reconciler.host.libvirt.libvirt_driver",  # reads what `status` shows
     "reconciler.usecases.images -> reconciler.image.build",  # images belong to no cluster
     "reconciler.usecases.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
 }

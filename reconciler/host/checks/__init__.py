@@ -3,13 +3,13 @@
 Every check observes and changes nothing; `repairs` changes and is only called when asked for.
 """
 
-from reconciler.host.checks.consoles import check_consoles
-from reconciler.host.checks.directories import RequiredDirectory, check_image, check_places, check_ssh_key
+from reconciler.host.checks.console_rotation import check_consoles
 from reconciler.host.checks.kernel import check_kernel
 from reconciler.host.checks.kvm import check_kvm
 from reconciler.host.checks.libvirt_daemon import check_libvirt
-from reconciler.host.checks.programs import check_firmware, check_programs
 from reconciler.host.checks.repairs import make_directories, make_ssh_key, open_kvm_to_qemu, start_daemons
+from reconciler.host.checks.required_directories import RequiredDirectory, check_image, check_places, check_ssh_key
+from reconciler.host.checks.required_programs import check_firmware, check_programs
 from reconciler.host.checks.result import CheckOutcome, CheckResult, Repair
 
 __all__ = [

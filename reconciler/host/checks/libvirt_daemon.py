@@ -73,7 +73,7 @@ def check_version(number: int) -> CheckResult:
 
 
 async def _version(uri: str) -> int:
-    from reconciler.host.libvirt.connection import LibvirtConnection  # noqa: PLC0415  needs the bindings
+    from reconciler.host.libvirt.libvirt_connection import LibvirtConnection  # noqa: PLC0415  needs the bindings
 
     connection = LibvirtConnection(uri)
     try:

@@ -7,9 +7,9 @@ Facts are from the source of cloud-init 22.4. Of two accounts of one name it kee
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.host.cloud_init.entries import entry_problems
-from reconciler.host.cloud_init.spelling import spelling_problems
-from reconciler.host.cloud_init.values import Place, means, numbered, shown
+from reconciler.host.cloud_init.cloud_config_entries import entry_problems
+from reconciler.host.cloud_init.cloud_config_values import Place, means, numbered, shown
+from reconciler.host.cloud_init.unknown_keys import spelling_problems
 
 DEFAULT_USER = "default"
 """What stands for the image's own user in `users`."""

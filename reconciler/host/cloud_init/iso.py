@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from reconciler.host.cloud_init.codec import VOLUME_LABEL
+from reconciler.host.cloud_init.seed_codec import VOLUME_LABEL
 
 if TYPE_CHECKING:
     import pycdlib

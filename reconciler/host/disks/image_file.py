@@ -6,7 +6,7 @@ from pathlib import Path
 from reconciler.errors import ImageNotFound
 from reconciler.host.disks.given_format import noted_format
 from reconciler.host.disks.qcow2 import ImageFacts, header_span, parse_header, raw_facts
-from reconciler.host.head import NoFile, ends_of, open_file
+from reconciler.host.file_ends import NoFile, ends_of, open_file
 from reconciler.host.magic import RAW
 
 GONE = "gone"

@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reconciler.errors import Conflict, ErrorCode, OperationFailed
-from reconciler.host.directories import ensure_our_directory
-from reconciler.host.files import (
+from reconciler.host.cluster_directories import ensure_our_directory
+from reconciler.host.marked_files import (
     CLUSTER_DIR_MODE,
     delete_file,
     ensure_directory,

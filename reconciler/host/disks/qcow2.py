@@ -65,7 +65,7 @@ def raw_facts(size_bytes: int) -> ImageFacts:
 
 
 def header_span(head: bytes) -> int:
-    """How many of an image's first bytes `parse_header` needs, as far as `head` can tell."""
+    """How many of an image's first bytes `parse_header` needs, as far as `file_ends` can tell."""
     if not head.startswith(MAGIC):
         return max(len(head), ENOUGH_BYTES)
     try:

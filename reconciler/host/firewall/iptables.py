@@ -6,7 +6,7 @@ from datetime import datetime
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import IP6TABLES, IPTABLES
-from reconciler.host.firewall.backend import BROKEN, FoundCuts
+from reconciler.host.firewall.firewall_interface import BROKEN, FoundCuts
 from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, chain_name, parse_save, render_restore
 from reconciler.host.netlink.dump import Kernel
 from reconciler.host.netlink.dump_codec import Family

@@ -6,7 +6,7 @@ from datetime import datetime
 from reconciler.errors import HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NFT_BRIDGE
-from reconciler.host.firewall.backend import FoundCuts
+from reconciler.host.firewall.firewall_interface import FoundCuts
 from reconciler.host.firewall.nftables_codec import (
     clusters_in,
     parse_table,
@@ -15,7 +15,7 @@ from reconciler.host.firewall.nftables_codec import (
     table_name,
 )
 from reconciler.host.netlink.dump import Kernel
-from reconciler.host.shared_look import SharedLook
+from reconciler.host.shared_observation import SharedObservation
 from reconciler.model.links import FirewallState
 from reconciler.process import RunCommand, replay_line
 
@@ -37,7 +37,7 @@ class Nftables:
         self._capabilities = capabilities
         self._now = now
         self._kernel = kernel
-        self._clusters = SharedLook(self._list_clusters)
+        self._clusters = SharedObservation(self._list_clusters)
 
     async def refusal(self) -> str | None:
         return await self._capabilities.complaint(NFT_BRIDGE)

@@ -6,7 +6,7 @@ from typing import Any
 import libvirt
 
 from reconciler.errors import Conflict, OperationFailed
-from reconciler.host.disks.in_use import is_written_to
+from reconciler.host.disks.write_locks import is_written_to
 from reconciler.host.libvirt.domain_xml import DomainRecord, parse_domain
 from reconciler.host.libvirt.snapshot_xml import replace_disks
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reconciler.errors import OperationFailed
 from reconciler.files.whole import sync
-from reconciler.host.files import create_file
+from reconciler.host.marked_files import create_file
 from reconciler.host.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.origin import Origin
 

@@ -12,8 +12,8 @@ from typing import Any, Self
 import libvirt
 
 from reconciler.errors import ClusterError, Conflict, OperationFailed
-from reconciler.host.libvirt.connection import as_cluster_error
-from reconciler.host.libvirt.events import ensure_event_loop
+from reconciler.host.libvirt.libvirt_connection import as_cluster_error
+from reconciler.host.libvirt.libvirt_events import ensure_event_loop
 from reconciler.host.libvirt.lookup import our_domain
 
 _CHUNK_BYTES = 64 * 1024

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from reconciler.host.netlink.codec import DATAGRAM_BYTES, NETLINK_NETFILTER
 from reconciler.host.netlink.dump_codec import (
     BRIDGE_TABLES_REQUEST,
     QUEUES_REQUEST,
@@ -17,6 +16,7 @@ from reconciler.host.netlink.dump_codec import (
     parse_root_queues,
     parse_tables,
 )
+from reconciler.host.netlink.notice_codec import DATAGRAM_BYTES, NETLINK_NETFILTER
 
 _ANSWER_TIMEOUT_S = 1.0
 _NO_NFTABLES = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT})

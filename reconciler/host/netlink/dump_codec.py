@@ -1,7 +1,7 @@
 """What is asked of the kernel by netlink, and its answers. Pure.
 
 A dump is answered by one message for each thing that there is, then by one that says that this was all. Sources as for
-the notices (`codec`), with linux/netfilter/nfnetlink.h and linux/netfilter.h of Linux 6.1.
+the notices (`notice_codec`), with linux/netfilter/nfnetlink.h and linux/netfilter.h of Linux 6.1.
 """
 
 import errno
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from reconciler.host.netlink.codec import HEADER, NFTA_TABLE, QUEUE, attributes, messages, name_in
+from reconciler.host.netlink.notice_codec import HEADER, NFTA_TABLE, QUEUE, attributes, messages, name_in
 
 _NLM_F_DUMP_REQUEST = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _NLM_F_DUMP_INTR = 0x10

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from reconciler.host.netlink.dump_codec import RootQueue
-from reconciler.host.tc.codec import MARKS, TapTree, parse_tap
+from reconciler.host.tc.tap_codec import MARKS, TapTree, parse_tap
 
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")
 _HANDLES = frozenset(f"{mark:x}:" for mark in MARKS)

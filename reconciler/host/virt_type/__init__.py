@@ -1,6 +1,6 @@
 """Whether KVM truly works here: what `virt_type: auto` stands for."""
 
-from reconciler.host.virt_type.access import kvm_access_problem
+from reconciler.host.virt_type.kvm_access import kvm_access_problem
 from reconciler.host.virt_type.probe import KvmVerdict, probe_kvm
 
 __all__ = ["KvmVerdict", "kvm_access_problem", "probe_kvm"]

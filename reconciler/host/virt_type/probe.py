@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from reconciler import process
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
-from reconciler.host.virt_type.access import KVM_DEVICE, QEMU_CONF, device_rights, may_open, qemu_account
 from reconciler.host.virt_type.firmware import DEBUG_CONSOLE_PORT, EXIT_CODE, EXIT_PORT, INSTRUCTIONS, MODES, firmware
+from reconciler.host.virt_type.kvm_access import KVM_DEVICE, QEMU_CONF, device_rights, may_open, qemu_account
 from reconciler.model.base import Frozen
 
 log = structlog.get_logger(__name__)

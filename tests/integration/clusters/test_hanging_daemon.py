@@ -8,7 +8,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from reconciler.host.libvirt import connection
+from reconciler.host.libvirt import libvirt_connection
 from reconciler.model.event import EventKind
 from tests.integration.bed import Bed, Session, audit
 from tests.integration.clusters.test_kills import CLUSTER, ask_for_power_cycle, carry_out, define, domain_ids, start
@@ -35,8 +35,8 @@ class Hanging:
 
 @pytest.fixture(autouse=True)
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", LIMIT_S)
-    monkeypatch.setattr(connection, "_PROBE_INTERVAL_S", LIMIT_S / 3)
+    monkeypatch.setattr(libvirt_connection, "ANSWER_TIMEOUT_S", LIMIT_S)
+    monkeypatch.setattr(libvirt_connection, "_PROBE_INTERVAL_S", LIMIT_S / 3)
 
 
 @pytest.mark.parametrize("action", ["CutPower", "Start"])

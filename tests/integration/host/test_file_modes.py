@@ -11,8 +11,8 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from reconciler.host.cloud_init.codec import SeedInputs
-from reconciler.host.cloud_init.driver import delete_seed, observe_seeds, write_seed
+from reconciler.host.cloud_init.seed_codec import SeedInputs
+from reconciler.host.cloud_init.seed_driver import delete_seed, observe_seeds, write_seed
 from reconciler.host.disks.layers import LayerDriver, delete_layer, observe_layers
 from reconciler.model.document import Layer, Seed
 from reconciler.model.names import layer_path, seed_path

@@ -14,9 +14,9 @@ from typing import Any
 import asyncssh
 import pytest
 
-from reconciler.host.cloud_init.codec import SeedInputs, render_seed
 from reconciler.host.cloud_init.hosts import render_hosts
 from reconciler.host.cloud_init.iso import render_iso
+from reconciler.host.cloud_init.seed_codec import SeedInputs, render_seed
 from reconciler.image.overlay import overlay_files
 from reconciler.image.published import ImageFiles, read_description
 from reconciler.process import run

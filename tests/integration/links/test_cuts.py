@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import HostCapabilityMissing
 from reconciler.host.firewall.iptables_codec import chain_name
-from reconciler.host.links.driver import LinkDriver, ObservedLinks
+from reconciler.host.links.link_driver import LinkDriver, ObservedLinks
 from reconciler.model.links import FirewallChoice, FirewallState, HostLinks, TapPair, changed_taps, same_cuts
 from reconciler.process import RunCommand
 from tests.integration.links.conftest import CLUSTER, OnHost

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
 from reconciler.host.features import NETEM, complaint_about
-from reconciler.host.links.driver import LinkDriver
+from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.links import (
     HOST,
     FirewallChoice,

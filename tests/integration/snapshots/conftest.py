@@ -17,9 +17,9 @@ import pytest
 from reconciler.act import snapshot
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.domain_xml import parse_domain
-from reconciler.host.libvirt.driver import Libvirt
+from reconciler.host.libvirt.libvirt_driver import Libvirt
+from reconciler.host.libvirt.libvirt_snapshots import LibvirtSnapshots
 from reconciler.host.libvirt.snapshot_xml import stacked
-from reconciler.host.libvirt.snapshots import LibvirtSnapshots
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Layer
 from tests.integration.bed import LIBVIRT_URI, Bed, Session, host_libvirt

@@ -10,7 +10,7 @@ import libvirt
 import pytest
 
 from reconciler.errors import ClusterNotFound
-from reconciler.host.virt_type.access import qemu_account
+from reconciler.host.virt_type.kvm_access import qemu_account
 from reconciler.model.record import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.kills import Verb, kill_at_every_boundary, run

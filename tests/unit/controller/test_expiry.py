@@ -11,8 +11,8 @@ from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts
 from reconciler.errors import LibvirtUnavailable
 from reconciler.guest.pool import SshPool
-from reconciler.host.libvirt.driver import Libvirt
-from reconciler.host.links.driver import LinkDriver
+from reconciler.host.libvirt.libvirt_driver import Libvirt
+from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.faults import Halves
 from reconciler.model.record import ClusterRecord
 from reconciler.store.sqlite import SqliteStore

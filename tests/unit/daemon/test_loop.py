@@ -17,8 +17,8 @@ from reconciler.controller.round import Rounds
 from reconciler.daemon.keeper import OnRound
 from reconciler.daemon.loop import Scope, Service
 from reconciler.errors import OperationTimeout
-from reconciler.host.events import HostEvent, HostEventKind
-from reconciler.host.libvirt.connection import LibvirtConnection
+from reconciler.host.host_events import HostEvent, HostEventKind
+from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
 from reconciler.model.plan import Plan, StartNetwork
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease

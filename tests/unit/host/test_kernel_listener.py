@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.host.events import HostEvent, HostEventKind
+from reconciler.host.host_events import HostEvent, HostEventKind
 from reconciler.host.kernel_listener import GOING_S, KernelListener
-from reconciler.host.netlink.codec import parse_firewall_notices, parse_route_notices
+from reconciler.host.netlink.notice_codec import parse_firewall_notices, parse_route_notices
 from tests.unit.host.netlink import samples
 from tests.waiting import eventually
 

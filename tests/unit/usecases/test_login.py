@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.desired.compile import seed_inputs
 from reconciler.errors import ClusterNotFound, LibvirtUnavailable, NodeNotFound, SshError
-from reconciler.host.cloud_init.driver import read_host_key, write_seed
+from reconciler.host.cloud_init.seed_driver import read_host_key, write_seed
 from reconciler.model.record import ClusterRecord
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings

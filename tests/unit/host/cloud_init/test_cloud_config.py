@@ -12,9 +12,9 @@ from reconciler.host.cloud_init.cloud_config import (
     shape_problems,
     value_problems,
 )
-from reconciler.host.cloud_init.codec import render_seed
+from reconciler.host.cloud_init.seed_codec import render_seed
 
-from .test_codec import ROOT_ON_NAT
+from .test_seed_codec import ROOT_ON_NAT
 
 KEY = ROOT_ON_NAT.ssh_public_key
 OURS = {

@@ -20,7 +20,7 @@ from reconciler.host.disks.layers import (
     observe_layers,
     project_space,
 )
-from reconciler.host.files import second_name
+from reconciler.host.marked_files import second_name
 from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import cluster_dir, layer_path

@@ -19,7 +19,7 @@ from reconciler.host.disks.manifests import (
     snapshot_dir,
     snapshot_mark,
 )
-from reconciler.host.files import CLUSTER_DIR_MODE, ensure_directory
+from reconciler.host.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.model.document import Snapshot, Unknown
 from reconciler.model.origin import Origin
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.libvirt.power import LOG_LIMIT_BYTES, read_words
+from reconciler.host.libvirt.machine_power import LOG_LIMIT_BYTES, read_words
 from reconciler.host.libvirt.qemu_log import WORDS_LIMIT, QemuWords, parse_last_run
 from reconciler.model.document import Unknown
 

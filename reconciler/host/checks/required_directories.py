@@ -1,0 +1,145 @@
+"""The directories, the key and the image that clusters are made of."""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.files.exposure import exposure_of
+from reconciler.host.checks.result import CheckResult, failed, ok, warning
+from reconciler.host.ownership import ATTRIBUTE
+from reconciler.host.virt_type.kvm_access import Account, qemu_account
+
+_ENOUGH_BYTES = 5 * 1024**3
+_TOO_LITTLE_BYTES = 512 * 1024**2
+_ACCESS_LIST = "system.posix_acl_access"
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredDirectory:
+    """A directory that has to be there, and the mode it is made with.
+
+    QEMU's user opens what is in one `for_machines`. One that is not `written` need only be read: it may be shared.
+    """
+
+    path: Path
+    mode: int
+    for_machines: bool = False
+    written: bool = True
+
+
+def check_places(places: Sequence[RequiredDirectory]) -> list[CheckResult]:
+    """Whether all directories are there and can be used for what they are for; the first thing wrong with each."""
+    account = qemu_account()
+    checks: tuple[Callable[[RequiredDirectory], CheckResult | None], ...] = (
+        _missing,
+        _exposed,
+        _not_writable,
+        _without_marks,
+        _without_space,
+        lambda place: _closed_to(account, place),
+    )
+    found = [next(filter(None, (check(place) for check in checks)), None) for place in places]
+    wrong = [result for result in found if result is not None]
+    return wrong or [ok("directories", f"all {len(places)} are there and can be used")]
+
+
+def check_ssh_key(path: Path) -> CheckResult:
+    """Whether the key for logging in to nodes is there, readable and private."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return failed("ssh key", f"{path} does not exist", f"`ssh-keygen -t ed25519 -N '' -f {path}`", fixable=True)
+    except PermissionError:
+        return failed("ssh key", f"this user may not see {path}", "run as root, or set `ssh_key_path` to your own key")
+    if mode & 0o077:
+        return failed("ssh key", f"{path} can be read by others (mode {mode:04o})", f"`chmod 0600 {path}`")
+    if not os.access(path, os.R_OK):
+        return failed("ssh key", f"this user may not read {path}", "run as its owner, or set `ssh_key_path`")
+    return ok("ssh key", str(path))
+
+
+def check_image(path: Path) -> CheckResult:
+    """Whether there is a guest image where the example topologies look for it."""
+    if path.is_file():
+        return ok("guest image", f"{path}, {path.stat().st_size / 1024**2:.0f} MiB")
+    return warning("guest image", f"{path} does not exist", "`vmcluster image build` makes it")
+
+
+def _missing(place: RequiredDirectory) -> CheckResult | None:
+    if place.path.is_dir():
+        return None
+    if place.path.exists():
+        return failed(_name(place), "is not a directory", "move that file away, or set another directory")
+    command = f"`install -d -m {place.mode:04o} {place.path}`"
+    return failed(_name(place), "does not exist", command, fixable=True)
+
+
+def _exposed(place: RequiredDirectory) -> CheckResult | None:
+    if (exposure := exposure_of(place.path)) is None:
+        return None
+    return failed(_name(place), f"is not used: {exposure}", f"`{exposure.command}`, or set another directory")
+
+
+def _not_writable(place: RequiredDirectory) -> CheckResult | None:
+    if not place.written or os.access(place.path, os.R_OK | os.W_OK | os.X_OK):
+        return None
+    return failed(_name(place), "this user may not write there", "run as root, or set another directory")
+
+
+def _without_marks(place: RequiredDirectory) -> CheckResult | None:
+    if not (place.for_machines and place.written):
+        return None
+    try:
+        with tempfile.NamedTemporaryFile(dir=place.path, prefix=".vmcluster-check-") as file:
+            os.setxattr(file.fileno(), ATTRIBUTE, b"check")
+    except OSError as error:
+        return failed(
+            _name(place),
+            f"files there cannot carry our mark, a user extended attribute: {error.strerror}",
+            "choose a directory on ext4, xfs, btrfs or zfs (on tmpfs: Linux 6.6 or newer)",
+        )
+    return None
+
+
+def _without_space(place: RequiredDirectory) -> CheckResult | None:
+    free_bytes = shutil.disk_usage(place.path).free
+    if not place.written or free_bytes >= _ENOUGH_BYTES:
+        return None
+    say = warning if free_bytes >= _TOO_LITTLE_BYTES else failed
+    return say(_name(place), f"only {free_bytes / 1024**3:.1f} GiB are free", "free some space on that file system")
+
+
+def _closed_to(account: Account | None, place: RequiredDirectory) -> CheckResult | None:
+    """QEMU opens disks by their path: each directory above has to let its user through."""
+    if account is None or not place.for_machines:
+        return None
+    real = place.path.resolve()
+    closed = next((path for path in (*reversed(real.parents), real) if not _may_pass(account, path)), None)
+    if closed is None:
+        return None
+    return warning(
+        _name(place),
+        f"QEMU's user {account.name} may not pass through {closed}, so no machine can open its disk",
+        f"`chmod o+x {closed}`, or choose a directory outside of it",
+    )
+
+
+def _may_pass(account: Account, directory: Path) -> bool:
+    found = directory.stat()
+    if account.uid == 0 or _has_access_list(directory):
+        return True  # a list may let it through, and whoever made one knows of it
+    if account.uid == found.st_uid:
+        return bool(found.st_mode & stat.S_IXUSR)
+    return bool(found.st_mode & (stat.S_IXGRP if found.st_gid in account.gids else stat.S_IXOTH))
+
+
+def _has_access_list(directory: Path) -> bool:
+    return _ACCESS_LIST in os.listxattr(directory)
+
+
+def _name(place: RequiredDirectory) -> str:
+    return f"directory {place.path}"

@@ -1,0 +1,178 @@
+"""The text of a node's NoCloud seed, and the digest that says whether it has to be written again. Pure.
+
+Facts about cloud-init are from 22.4 (Debian 12) and hold for later versions: a seed needs `meta-data` and
+`user-data`; host keys in `ssh_keys` are taken as they are and none is generated; `bootcmd` runs at every boot,
+everything else once per instance id.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Any
+
+import yaml
+
+from reconciler.host.cloud_init.cloud_config import required_values, with_login
+from reconciler.host.cloud_init.hosts import MERGE_HOSTS
+from reconciler.host.cloud_init.root_growth import GROW_ROOT
+
+SEED_VERSION = 2
+"""Part of every digest: raised when the text that we render changes, so that seeds are written again."""
+
+VOLUME_LABEL = "cidata"
+HOSTS_FILE = "hosts"
+
+_CARD = "eth0"
+
+# `mount` fails where the seed was taken away: the guest then boots with the file it has.
+_UPDATE_HOSTS = f"""mkdir -p /run/vmcluster-seed
+if mount -o ro LABEL={VOLUME_LABEL} /run/vmcluster-seed; then
+{{ {MERGE_HOSTS}
+}} </run/vmcluster-seed/{HOSTS_FILE}
+umount /run/vmcluster-seed
+fi"""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedInputs:
+    """Everything that a node's seed says, the host key excepted; `hosts` are our lines of /etc/hosts.
+
+    `grows` says that the root disk is larger than its image.
+    `gateway` is None where the network leads nowhere: the guest then has no default route and no name server.
+    """
+
+    cluster_name: str
+    node: str
+    instance_id: str
+    mac: str
+    ip: IPv4Address
+    prefix_length: int
+    gateway: IPv4Address | None
+    hosts: str
+    ssh_user: str
+    ssh_public_key: str
+    user_data: Mapping[str, Any] = field(default_factory=dict)
+    grows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeedFiles:
+    """The files of a seed, as text."""
+
+    meta_data: str
+    user_data: str
+    network_config: str
+    hosts: str
+
+    def by_name(self) -> dict[str, str]:
+        """The files under the names that NoCloud looks for, and `hosts`."""
+        return {
+            "meta-data": self.meta_data,
+            "user-data": self.user_data,
+            "network-config": self.network_config,
+            HOSTS_FILE: self.hosts,
+        }
+
+
+def seed_digest(inputs: SeedInputs, hosts_digest: str) -> str:
+    """What a seed made from `inputs` is marked with; `hosts_digest` stands for `inputs.hosts`, which is large."""
+    asked = (
+        SEED_VERSION,
+        inputs.cluster_name,
+        inputs.node,
+        inputs.instance_id,
+        inputs.mac,
+        str(inputs.ip),
+        inputs.prefix_length,
+        str(inputs.gateway),
+        hosts_digest,
+        inputs.ssh_user,
+        inputs.ssh_public_key,
+        inputs.user_data,
+        inputs.grows,
+    )
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def render_seed(inputs: SeedInputs, host_key_private: str, host_key_public: str) -> SeedFiles:
+    """The seed's files, whatever `user_data` asks for: what cannot be was refused when the topology was read."""
+    ours = _our_cloud_config(inputs, host_key_private, host_key_public)
+    required = required_values(inputs.node, inputs.ssh_user)
+    merged = with_login(ours, inputs.user_data, required, inputs.ssh_user, inputs.ssh_public_key)
+    return SeedFiles(
+        meta_data=_yaml({"instance-id": inputs.instance_id, "local-hostname": inputs.node}),
+        user_data="#cloud-config\n" + _yaml(merged),
+        network_config=_yaml(_network_config(inputs)),
+        hosts=inputs.hosts,
+    )
+
+
+def parse_host_key(user_data: str) -> tuple[str, str]:
+    """The private and the public host key in a seed's user-data; raises `ValueError` where it has none."""
+    try:
+        keys = yaml.safe_load(user_data)["ssh_keys"]
+        return str(keys["ed25519_private"]), str(keys["ed25519_public"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ValueError("the seed carries no host key") from error
+
+
+def _our_cloud_config(inputs: SeedInputs, host_key_private: str, host_key_public: str) -> dict[str, Any]:
+    return {
+        **required_values(inputs.node, inputs.ssh_user),
+        "ssh_pwauth": False,
+        "ssh_keys": {"ed25519_private": host_key_private, "ed25519_public": host_key_public},
+        **_login(inputs.ssh_user, inputs.ssh_public_key),
+        "bootcmd": [_UPDATE_HOSTS, *([GROW_ROOT] if inputs.grows else [])],
+    }
+
+
+def _login(user: str, public_key: str) -> dict[str, Any]:
+    """The keys that let `user` in; naming `users` leaves out the image's own default user."""
+    if user == "root":
+        return {"users": [], "ssh_authorized_keys": [public_key]}
+    account = {
+        "name": user,
+        "shell": "/bin/bash",
+        "lock_passwd": True,
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+        "ssh_authorized_keys": [public_key],
+    }
+    return {"users": [account]}
+
+
+def _network_config(inputs: SeedInputs) -> dict[str, Any]:
+    """Version 2; the card is found by its address and named, as before 22.3 cloud-init took the key here for its name
+    (<https://github.com/canonical/cloud-init/issues/3516>).
+
+    The default route is spelled out because not every renderer of cloud-init 22.4 knows `to: default`. Without
+    `accept-ra: false` a guest can wait for a router's advertisement that never comes.
+    """
+    card: dict[str, Any] = {
+        "match": {"macaddress": inputs.mac},
+        "set-name": _CARD,
+        "dhcp4": False,
+        "dhcp6": False,
+        "accept-ra": False,
+        "addresses": [f"{inputs.ip}/{inputs.prefix_length}"],
+    }
+    if inputs.gateway is not None:
+        card["routes"] = [{"to": "0.0.0.0/0", "via": str(inputs.gateway)}]
+        card["nameservers"] = {"addresses": [str(inputs.gateway)]}
+    return {"version": 2, "ethernets": {_CARD: card}}
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Block style, and text of several lines as it is read."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)

@@ -1,0 +1,162 @@
+"""The seeds on disk with the host keys beside them: observed, written and deleted.
+
+Everything here blocks and belongs in a thread. A seed holds the node's private host key, so it is 0600 like
+the key itself: libvirt gives it to QEMU's user while a domain runs.
+"""
+
+from pathlib import Path
+
+from reconciler.errors import Conflict, OperationFailed
+from reconciler.host.cloud_init.iso import parse_iso, render_iso
+from reconciler.host.cloud_init.seed_codec import SeedInputs, parse_host_key, render_seed
+from reconciler.host.cluster_directories import ensure_our_directory
+from reconciler.host.marked_files import delete_file, names_in, replace_file
+from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark
+from reconciler.model.document import Seed, Unknown
+from reconciler.model.names import cluster_dir, host_key_path, seed_path
+from reconciler.model.origin import Origin
+
+_SEED_SUFFIX = ".seed.iso"
+_PRIVATE_MODE = 0o600
+_PUBLIC_MODE = 0o644
+_KEY_ALGORITHM = "ssh-ed25519"
+_DIGEST_FACT = "digest"
+
+
+def observe_seeds(overlay_dir: Path, cluster: str) -> dict[str, Seed | Unknown]:
+    """The seeds of a cluster by node, from their marks alone.
+
+    A seed without its host key files has an empty digest, which nothing wanted has: it is written again, with
+    the key that is in it. Raises `OperationFailed` where the directory cannot be read.
+    """
+    names = frozenset(names_in(cluster_dir(overlay_dir, cluster)))
+    nodes = [name.removesuffix(_SEED_SUFFIX) for name in names if _is_seed_name(name)]
+    observed = ((node, _observe_seed(overlay_dir, cluster, node, names)) for node in nodes)
+    return {node: seed for node, seed in observed if seed is not None}
+
+
+def write_seed(overlay_dir: Path, inputs: SeedInputs, digest: str, origin: Origin | None = None) -> None:
+    """Write a node's seed in place of an older one; its host key is made once and kept.
+
+    Raises `Conflict` where a file that is not ours has one of the names.
+    """
+    cluster, node = inputs.cluster_name, inputs.node
+    ensure_our_directory(cluster_dir(overlay_dir, cluster), cluster, origin)
+    private, public = _ensure_host_key(overlay_dir, cluster, node, origin)
+    facts = {_DIGEST_FACT: digest}
+    mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.SEED, facts=facts, origin=origin)
+    image = render_iso(render_seed(inputs, private, public).by_name())
+    replace_file(seed_path(overlay_dir, cluster, node), image, mark, mode=_PRIVATE_MODE)
+
+
+def delete_seed(overlay_dir: Path, cluster: str, node: str) -> None:
+    """Delete a node's host key and then its seed; gone already is success. Raises `Conflict` where one is not ours.
+
+    The seed is what is observed: as long as it is there, a deletion that was interrupted is finished later.
+    """
+    for path in files_of_seed(overlay_dir, cluster, node):
+        delete_file(path, cluster)
+
+
+def files_of_seed(overlay_dir: Path, cluster: str, node: str) -> list[Path]:
+    """A node's host key and its seed, which is what is observed, and so the last."""
+    private = host_key_path(overlay_dir, cluster, node)
+    return [public_key_path(private), private, seed_path(overlay_dir, cluster, node)]
+
+
+def read_host_key(overlay_dir: Path, cluster: str, node: str) -> str | None:
+    """The node's public host key as a line without its end, or None where none has been made by us."""
+    path = public_key_path(host_key_path(overlay_dir, cluster, node))
+    try:
+        return path.read_text().strip() if is_owned(path, cluster) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperationFailed(f"cannot read the host key {path}: {error}", node=node) from error
+
+
+def public_key_path(private: Path) -> Path:
+    """Where the public half of a key stands."""
+    return private.with_name(f"{private.name}.pub")
+
+
+def _is_seed_name(name: str) -> bool:
+    return name.endswith(_SEED_SUFFIX) and not name.startswith(".")
+
+
+def _observe_seed(overlay_dir: Path, cluster: str, node: str, names: frozenset[str]) -> Seed | Unknown | None:
+    path = seed_path(overlay_dir, cluster, node)
+    try:
+        mark = read_mark(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _unknown(OperationFailed(f"cannot read {path}: {error.strerror}", hint="let this user read it"))
+    if mark is None or (mark.cluster, mark.node, mark.kind) != (cluster, node, OwnedKind.SEED):
+        return _unknown(not_ours(path, cluster))
+    private = host_key_path(overlay_dir, cluster, node)
+    complete = names.issuperset({private.name, public_key_path(private).name})
+    return Seed(digest=mark.facts.get(_DIGEST_FACT, "") if complete else "")
+
+
+def _unknown(error: Conflict | OperationFailed) -> Unknown:
+    return Unknown(unknown=str(error), code=error.code, terminal=isinstance(error, Conflict))
+
+
+def _ensure_host_key(overlay_dir: Path, cluster: str, node: str, origin: Origin | None) -> tuple[str, str]:
+    """The node's key pair: as it is on disk, else as its seed carries it, else new. The private file comes first."""
+    path = host_key_path(overlay_dir, cluster, node)
+    kept = _read_private_key(path, cluster)
+    private = kept or _key_in_seed(seed_path(overlay_dir, cluster, node), cluster) or _new_private_key(cluster, node)
+    public = _public_line(private, path)
+    mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.HOST_KEY, origin=origin)
+    if kept is None:
+        replace_file(path, private.encode(), mark, mode=_PRIVATE_MODE)
+    if read_host_key(overlay_dir, cluster, node) != public:
+        replace_file(public_key_path(path), f"{public}\n".encode(), mark, mode=_PUBLIC_MODE)
+    return private, public
+
+
+def _read_private_key(path: Path, cluster: str) -> str | None:
+    try:
+        if not is_owned(path, cluster):
+            raise not_ours(path, cluster)
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperationFailed(f"cannot read the host key {path}: {error}") from error
+
+
+def _key_in_seed(seed: Path, cluster: str) -> str | None:
+    """The private key that a guest which booted from this seed has; None where there is no seed of ours."""
+    try:
+        if not is_owned(seed, cluster):
+            raise not_ours(seed, cluster)
+        private, _ = parse_host_key(parse_iso(seed.read_bytes()).get("user-data", ""))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OperationFailed(f"cannot read the seed {seed}: {error.strerror}") from error
+    except ValueError as error:
+        raise Conflict(
+            f"the host key is gone and the seed {seed} is damaged: {error}",
+            hint="restore the key, or delete the seed: a node that has booted then refuses our logins until recreated",
+        ) from error
+    return private
+
+
+def _new_private_key(cluster: str, node: str) -> str:
+    import asyncssh  # noqa: PLC0415  (0.2 s, wanted by nobody who only observes)
+
+    key = asyncssh.generate_private_key(_KEY_ALGORITHM, comment=f"{node}.{cluster}")
+    return key.export_private_key().decode()
+
+
+def _public_line(private: str, path: Path) -> str:
+    import asyncssh  # noqa: PLC0415
+
+    try:
+        return asyncssh.import_private_key(private).export_public_key().decode().strip()
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        raise Conflict(f"{path} is damaged: {error}", hint="restore it, or delete it and recreate the node") from error

@@ -1,0 +1,54 @@
+"""Keys of a cloud-config that cloud-init passes over in silence. Pure.
+
+Its schema allows keys that it does not know, as images may bring modules of their own: refused are only those that
+mean something else here, or are nearly the name of one that it knows.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.host.cloud_init.cloud_config_values import Place
+
+_WORDS = """
+    allow_public_ssh_keys ansible apk_repos apt apt_pipelining apt_reboot_if_required apt_update apt_upgrade
+    authkey_hash autoinstall bootcmd byobu_by_default ca_certs chef chpasswd cloud_config_modules cloud_final_modules
+    cloud_init_modules create_hostname_file datasource datasource_list debug device_aliases disable_ec2_metadata
+    disable_root disable_root_opts disk_setup drivers fan final_message fqdn fs_setup groups growpart grub_dpkg
+    hostname keyboard landscape locale locale_configfile lxd manage_etc_hosts manage_resolv_conf mcollective merge_how
+    merge_type migrate mount_default_fields mounts network no_ssh_fingerprints ntp output package_reboot_if_required
+    package_update package_upgrade packages password phone_home power_state prefer_fqdn_over_hostname
+    preserve_hostname puppet random_seed raspberry_pi reporting resize_rootfs resolv_conf rh_subscription rpi rsyslog
+    runcmd salt_minion snap spacewalk ssh ssh_authorized_keys ssh_deletekeys ssh_fp_console_blacklist ssh_genkeytypes
+    ssh_import_id ssh_key_console_blacklist ssh_keys ssh_publish_hostkeys ssh_pwauth ssh_quiet_keygen swap system_info
+    timezone ubuntu_advantage ubuntu_pro updates user users vendor_data vendor_data2 wireguard write_files
+    yum_repo_dir yum_repos zypper
+"""
+_KNOWN = frozenset(_WORDS.split())
+"""What cloud-init's schema has at the top, up to 24.4."""
+_WITH_DASHES = frozenset({"ca-certs", "grub-dpkg"})
+_BELONGS_HERE = "its keys belong directly here (remove the line and one level of indentation)"
+_FOREIGN = {
+    **dict.fromkeys(("#cloud-config", "cloud-config", "cloud_config", "user-data", "user_data"), _BELONGS_HERE),
+    "ignition": "is Ignition, which cloud-init does not read (write cloud-config)",
+    "autoinstall": "is read by an installer, and nothing is installed here (write its `user-data` right here)",
+}
+_BUTANE = "variant"
+_CLOSE = 0.88
+
+
+def spelling_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Keys at the top that would do nothing, though something is meant by them."""
+    for key in user_data:
+        if why := _FOREIGN.get(key):
+            yield (key,), why
+        elif key not in _KNOWN | _WITH_DASHES and (close := _nearly(key)):
+            yield (key,), f"is no key of cloud-config, so it would do nothing (did you mean {close}?)"
+    if _BUTANE in user_data and "version" in user_data:
+        yield (_BUTANE,), "is Butane, which cloud-init does not read (write cloud-config)"
+
+
+def _nearly(key: str) -> str | None:
+    plain = {known.replace("_", ""): known for known in sorted(_KNOWN)}
+    close = difflib.get_close_matches(key.lower().replace("-", "").replace("_", ""), plain, n=1, cutoff=_CLOSE)
+    return plain[close[0]] if close else None

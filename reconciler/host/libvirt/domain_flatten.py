@@ -1,0 +1,127 @@
+"""Flattening a disk's chain upward into its top layer, whether the machine runs or is off.
+
+Live it is a block pull (`block-stream` in QEMU), off it is `reconciler.host.disks.offline_flatten`. Nothing is ever
+committed downward: other snapshots stand on the files below.
+
+A pull ends by naming the new backing file in the layer's header while parts of the layer's tables are still in
+QEMU's memory only (seen with QEMU 7.2: the file read from outside lacks data). So the layer is flushed then, and
+the files that were below it may be deleted when the call has returned, not before.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from reconciler.errors import OperationFailed
+from reconciler.host.disks.offline_flatten import flatten_layer
+from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
+from reconciler.host.libvirt.flush import flush
+from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
+from reconciler.host.libvirt.lookup import our_domain
+from reconciler.host.libvirt.snapshot_xml import flattened, replace_disks
+from reconciler.model.document import DomainDisk
+
+Progress = Callable[[int, int], None]
+"""Gets the bytes that are done and the bytes in all."""
+
+_LOOK_INTERVAL_S = 0.1
+
+
+async def flatten_disk(
+    connection: LibvirtConnection, cluster: str, node: str, target: str, base: Path | None, progress: Progress | None
+) -> None:
+    """Flatten one disk; as `LibvirtSnapshots.flatten` says."""
+    active = await connection.call(cluster, lambda handle: bool(our_domain(handle, cluster, node).isActive()))
+    work = partial(_Flattening, cluster=cluster, node=node, target=target, base=base)
+    await (_pull(connection, cluster, work, progress) if active else _rebase(connection, cluster, work))
+
+
+class _Flattening:
+    """One disk to flatten, on one connection."""
+
+    def __init__(self, handle: Any, *, cluster: str, node: str, target: str, base: Path | None) -> None:
+        self.handle = handle
+        self.domain = our_domain(handle, cluster, node)
+        self.cluster, self.node, self.target, self.base = cluster, node, target, base
+
+    def wanted(self, disks: dict[str, DomainDisk]) -> DomainDisk:
+        try:
+            return flattened(disks[self.target], self.base)
+        except (KeyError, ValueError) as error:
+            raise OperationFailed(f"disk {self.target} cannot be flattened: {error}", node=self.node) from None
+
+    def start_pull(self) -> None:
+        """Start a pull, unless the chain is short already or a pull that was started before goes on."""
+        disks = read_live(self.domain, self.node).domain.disks
+        require_same_files(self.domain, self.node)
+        if self.wanted(disks) == disks[self.target] or self.pull_figures() is not None:
+            return
+        if self.domain.state()[0] not in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED}:
+            raise OperationFailed(
+                f"disk {self.target} is flattened while the machine runs or is off, not while it is paused",
+                node=self.node,
+                hint="resume it first",
+            )
+        # With a base the job keeps that file below the layer; None takes in everything (virDomainBlockRebase).
+        self.domain.blockRebase(self.target, None if self.base is None else str(self.base), 0, 0)
+
+    def pull_figures(self) -> tuple[int, int] | None:
+        """Bytes done and in all of the job that runs; None where there is none."""
+        job = self.domain.blockJobInfo(self.target, 0)
+        return (job["cur"], job["end"]) if job else None
+
+    def abort_pull(self) -> None:
+        if self.pull_figures() is not None:
+            self.domain.blockJobAbort(self.target, 0)
+
+    def finish_pull(self) -> None:
+        disks = read_live(self.domain, self.node).domain.disks
+        if self.wanted(disks) != disks[self.target]:
+            raise OperationFailed(
+                f"flattening disk {self.target} ended before its time",
+                node=self.node,
+                hint="free some space on the file system of its layers; nothing is lost",
+            )
+        flush(self.domain, self.target, self.node)
+        keep_live_disks(self.handle, self.domain, self.node, [self.target])
+
+    def layer_when_off(self) -> DomainDisk:
+        disks = read_persistent(self.domain, self.node).domain.disks
+        self.wanted(disks)
+        return disks[self.target]
+
+    def define_flattened(self) -> None:
+        if self.domain.isActive():
+            raise OperationFailed("the machine was started while its disk was flattened", node=self.node)
+        wanted = self.wanted(read_persistent(self.domain, self.node).domain.disks)
+        xml = self.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        self.handle.defineXML(replace_disks(xml, {self.target: wanted}))
+
+
+_Work = Callable[[Any], _Flattening]
+
+
+async def _pull(connection: LibvirtConnection, cluster: str, work: _Work, progress: Progress | None) -> None:
+    try:
+        await connection.call(cluster, lambda handle: work(handle).start_pull())
+        while (figures := await connection.call(cluster, lambda handle: work(handle).pull_figures())) is not None:
+            if progress is not None:
+                progress(*figures)
+            await asyncio.sleep(_LOOK_INTERVAL_S)
+    except BaseException:
+        await asyncio.shield(connection.call(cluster, lambda handle: work(handle).abort_pull()))
+        raise
+    await connection.call(cluster, lambda handle: work(handle).finish_pull())
+
+
+async def _rebase(connection: LibvirtConnection, cluster: str, work: _Work) -> None:
+    """The file first: its definition may name files below it that it no longer needs, never fewer than it needs."""
+    plan = await connection.call(cluster, work)
+    layer = await connection.call(cluster, lambda handle: work(handle).layer_when_off())
+    base = next((file for file in layer.backing if file.path == plan.base), None)
+    await flatten_layer(layer.path, base, cluster=cluster)
+    await connection.call(cluster, lambda handle: work(handle).define_flattened())

@@ -1,0 +1,251 @@
+"""The connection to libvirtd: blocking calls on a thread pool, opened again when it was lost.
+
+libvirt-python is thread-safe and releases the interpreter lock during calls. A connection dies when libvirtd
+restarts; the domains do not, so the next call opens a new one and everything is simply observed again.
+
+A libvirtd that hangs ends no call. Questions have a time limit. What acts may rightly take minutes, and goes on for
+as long as libvirtd answers somebody else.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import libvirt
+
+from reconciler.errors import ClusterError, LibvirtUnavailable, OperationFailed
+from reconciler.host.host_events import HostEvent, Listener
+from reconciler.host.libvirt.libvirt_events import ensure_event_loop, register
+from reconciler.host.libvirt.threads import DaemonThreads
+from reconciler.host.shared_observation import SharedObservation
+
+T = TypeVar("T")
+
+_THREADS = 8
+
+_PROBE_INTERVAL_S = 5.0
+_SETTLE_INTERVAL_S = 0.05
+
+_LOST = frozenset(
+    {
+        libvirt.VIR_ERR_NO_CONNECT,
+        libvirt.VIR_ERR_INVALID_CONN,
+        libvirt.VIR_ERR_RPC,
+        libvirt.VIR_ERR_INTERNAL_ERROR,
+        libvirt.VIR_ERR_SYSTEM_ERROR,
+        libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+    }
+)
+
+_FLUSHED = "No chain/target/match by that name"  # iptables, of the chains that libvirt makes when it starts
+_FLUSHED_HINT = "somebody has flushed the firewall and libvirt's own chains with it: restart libvirtd, which makes them"
+
+
+ANSWER_TIMEOUT_S = 15.0
+"""Lists and definitions come in milliseconds; a machine that is being started holds its own back for a few seconds."""
+
+
+class LibvirtSilent(LibvirtUnavailable):
+    """libvirtd is there and does not answer."""
+
+
+@dataclass(slots=True)
+class _OpenConnection:
+    """An open connection, and how many calls are on it.
+
+    libvirt frees a connection that is closed under whoever is still in a call on it; so the last one to leave closes.
+    """
+
+    handle: Any
+    calls: int = 0
+    given_up: bool = False
+    counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, function: Callable[[Any], T]) -> T:
+        """One call."""
+        with self.counting:
+            self.calls += 1
+        try:
+            return function(self.handle)
+        finally:
+            with self.counting:
+                self.calls -= 1
+                closes = self.given_up and self.calls == 0
+            if closes:
+                self._close()
+
+    def give_up(self) -> None:
+        """Close it as soon as no call is on it."""
+        with self.counting:
+            closes, self.given_up = self.calls == 0 and not self.given_up, True
+        if closes:
+            self._close()
+
+    def _close(self) -> None:
+        try:
+            self.handle.close()
+        except libvirt.libvirtError:
+            return  # a lost connection cannot be closed; the object goes with its last reference
+
+
+class LibvirtConnection:
+    """One connection to a libvirt URI, shared by all threads of the pool."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._line: _OpenConnection | None = None
+        self._listeners: tuple[Listener, ...] = ()
+        self._told: tuple[Listener, ...] = ()
+        self._opening = threading.Lock()
+        self._threads = DaemonThreads(_THREADS, "libvirt")
+        self._silent = False
+        self._given_up: dict[str, set[Future[Any]]] = {}
+        self._prober = DaemonThreads(1, "libvirt-probe")
+        self._probe = SharedObservation(self._require_answer)
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised; nothing to stderr
+
+    async def call(self, cluster: str, function: Callable[[Any], T]) -> T:
+        """Run `function(virConnect)`, which acts on a cluster, on the pool.
+
+        Raises `LibvirtUnavailable` when libvirtd does not answer and `OperationFailed` when it refuses. A call
+        that met a connection lost since the last one is made once more on a fresh one. Raises `LibvirtSilent` where
+        libvirtd hangs; the call may be carried out all the same when that is over: `settle` waits for its end.
+        """
+        given_up = threading.Event()
+        future = self._threads.submit(self._call, function, given_up)
+        answer = asyncio.wrap_future(future)
+        try:
+            while not (await asyncio.wait([answer], timeout=_PROBE_INTERVAL_S))[0]:
+                await self._probe()
+            return answer.result()
+        finally:
+            answer.cancel()
+            given_up.set()
+            if not future.done() and not future.cancel():
+                self._given_up.setdefault(cluster, set()).add(future)
+
+    async def ask(self, function: Callable[[Any], T]) -> T:
+        """As `call`, of a question that is answered at once. Raises `LibvirtSilent` where it is not: libvirtd hangs."""
+        async with self._in_time():
+            return await asyncio.wrap_future(self._threads.submit(self._call, function, threading.Event()))
+
+    async def settle(self, cluster: str) -> None:
+        """Wait until no call of a cluster is at work that was given up, so that what is observed then stays as it is.
+
+        Raises `LibvirtSilent` where that takes longer than an answer.
+        """
+        async with self._in_time():
+            while any(not future.done() for future in self._given_up.get(cluster, ())):
+                await asyncio.sleep(_SETTLE_INTERVAL_S)
+        self._given_up.pop(cluster, None)
+
+    async def follow(self, listener: Listener) -> None:
+        """Tell `listener` of what happens on the host, on this connection and on those that follow it.
+
+        Raises `LibvirtUnavailable` where libvirtd is away; it is then registered when it is back.
+        """
+        ensure_event_loop()
+        self._listeners += (listener,)
+        await self.ask(lambda handle: handle.isAlive())
+
+    def close(self) -> None:
+        """Close the connection; where libvirt is silent, it is left to end with the process."""
+        if not self._silent:
+            with self._opening:
+                self._discard()
+        self._threads.shutdown()
+        self._prober.shutdown()
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                yield
+        except TimeoutError:
+            self._silent = True
+            raise LibvirtSilent(
+                f"libvirt at {self._uri} has not answered for {ANSWER_TIMEOUT_S:g} s",
+                hint="see what libvirtd does (is it stopped, or the machine overloaded?), and restart it if it hangs: "
+                "running machines are not affected",
+            ) from None
+
+    async def _require_answer(self) -> None:
+        """One connection serves few calls at a time (`max_client_requests`, libvirtd.conf), so this is another one."""
+        async with self._in_time():
+            await asyncio.wrap_future(self._prober.submit(self._knock))
+
+    def _knock(self) -> None:
+        with suppress(libvirt.libvirtError):  # that is an answer, too
+            libvirt.open(self._uri).close()
+
+    def _call(self, function: Callable[[Any], T], given_up: threading.Event) -> T:
+        line = self._open()
+        try:
+            answer = line.run(function)
+            self._silent = False
+            return answer
+        except libvirt.libvirtError as error:
+            if given_up.is_set() or not self._was_lost(line, error):
+                raise as_cluster_error(error) from error
+        self._forget(line)
+        try:
+            return self._open().run(function)
+        except libvirt.libvirtError as error:
+            raise as_cluster_error(error) from error
+
+    def _open(self) -> _OpenConnection:
+        with self._opening:
+            if self._told != self._listeners:
+                self._discard()  # who is to be told is registered on a connection when it is opened
+            if self._line is None:
+                self._told = self._listeners
+                self._line = _OpenConnection(self._connect())
+            return self._line
+
+    def _connect(self) -> Any:
+        try:
+            handle = libvirt.open(self._uri)
+            if self._listeners:
+                register(handle, self._tell)
+            return handle
+        except libvirt.libvirtError as error:
+            raise LibvirtUnavailable(
+                f"no answer from libvirt at {self._uri}: {error.get_error_message()}",
+                hint="start it (`systemctl start libvirtd`, or `virtlogd -d && libvirtd -d` without a service manager)"
+                "; `vmcluster doctor` tells more",
+            ) from error
+
+    def _tell(self, event: HostEvent) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def _was_lost(self, line: _OpenConnection, error: libvirt.libvirtError) -> bool:
+        if error.get_error_code() not in _LOST:
+            return False
+        try:
+            return not line.run(lambda handle: handle.isAlive()) or line.run(lambda handle: handle.getLibVersion()) == 0
+        except libvirt.libvirtError:
+            return True
+
+    def _forget(self, line: _OpenConnection) -> None:
+        with self._opening:
+            if self._line is line:
+                self._discard()
+
+    def _discard(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.give_up()
+
+
+def as_cluster_error(error: libvirt.libvirtError, *, node: str | None = None) -> ClusterError:
+    """A refusal by libvirt in our terms."""
+    if error.get_error_code() in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC}:
+        return LibvirtUnavailable(f"the connection to libvirt was lost: {error.get_error_message()}", node=node)
+    message = error.get_error_message()
+    hint = _FLUSHED_HINT if _FLUSHED in message else None
+    return OperationFailed(f"libvirt refused: {message}", node=node, hint=hint)

@@ -1,0 +1,213 @@
+"""What snapshots ask of libvirt: a new layer on each disk, memory saved and restored, chains flattened.
+
+Layers are files of ours that are made before (`LayerDriver`), so libvirt never chooses a name and keeps no
+snapshot of its own: a snapshot of libvirt's would keep the domain from being undefined. Every method is
+idempotent and looks for our mark first, as in `libvirt_driver`.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from reconciler.errors import Conflict, OperationFailed
+from reconciler.host.disks.image_file import read_image_facts
+from reconciler.host.libvirt import guest_agent
+from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
+from reconciler.host.libvirt.domain_flatten import Progress, flatten_disk
+from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
+from reconciler.host.libvirt.lookup import our_domain
+from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, partial_path, prepare_memory
+from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, restore_obstacles, saved_machine
+from reconciler.host.libvirt.snapshot_xml import render_switch, stacked
+from reconciler.host.ownership import is_owned, not_ours, read_mark
+from reconciler.model.document import Domain, DomainDisk
+from reconciler.model.plan import Epochs
+
+_SWITCH = (
+    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+)
+_SAVED_BEFORE = "paused due to previous migration"  # QEMU, migration/migration.c
+
+
+class LibvirtSnapshots:
+    """Snapshots and restores of single nodes; what makes them one of a cluster is the caller's."""
+
+    def __init__(self, connection: LibvirtConnection) -> None:
+        self._connection = connection
+
+    async def switch_disks(
+        self, cluster: str, node: str, layers: Mapping[str, Path], *, memory: Path | None = None
+    ) -> None:
+        """Put a prepared layer on each of those disks (by target) of an active machine, all at one instant.
+
+        With `memory`, the machine must be paused and stays so; its memory as of that instant is written beside
+        that path, for `publish_memory` to publish. The live and the persistent definition name the new layers
+        afterwards. Raises `Conflict` where a layer is not ours or does not stand on the disk's top.
+        """
+        await self._connection.call(
+            cluster, partial(_switch_disks, cluster=cluster, node=node, layers=layers, memory=memory)
+        )
+
+    async def require_known_files(self, cluster: str, node: str) -> None:
+        """Raise `Conflict` where libvirt is wrong about the files that an active machine has open."""
+        await self._connection.call(cluster, lambda handle: require_same_files(our_domain(handle, cluster, node), node))
+
+    async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
+        """What keeps that memory from being restored as `domain`; to be asked before anything is cut."""
+        return await self._connection.ask(
+            lambda handle: _obstacles(handle, handle.saveImageGetXMLDesc(str(memory), 0), domain)
+        )
+
+    async def restore(self, cluster: str, node: str, memory: Path, domain: Domain, carried_out: Epochs) -> None:
+        """Let the machine be again what it was when the memory was taken, paused, on the disks of `domain`.
+
+        The machine is off, and its persistent definition is that of `domain` already. The memory file is only
+        read. A machine that is active on those disks was restored before.
+        """
+        await self._connection.call(
+            cluster, partial(_restore, cluster=cluster, node=node, memory=memory, wanted=domain, done=carried_out)
+        )
+
+    async def flatten(
+        self, cluster: str, node: str, target: str, base: Path | None, *, progress: Progress | None = None
+    ) -> None:
+        """Take everything between a disk's top layer and `base` (None: all there is) up into the top layer.
+
+        The files below are only read. On a machine that runs, `progress` gets bytes done and bytes in all, and a
+        cancelled call ends the job; on one that is off there is no progress. A paused machine is refused: QEMU
+        aborts when it writes to disks that a save or a restore has let go until the CPUs run.
+        """
+        await flatten_disk(self._connection, cluster, node, target, base, progress)
+
+    async def freeze_filesystems(self, cluster: str, node: str) -> int:
+        """Have the guest write out and freeze its file systems; how many. Ends within about 10 s.
+
+        Raises `OperationFailed` where no agent answers; nothing stays frozen then.
+        """
+        return await self._connection.call(cluster, partial(guest_agent.freeze_filesystems, cluster=cluster, node=node))
+
+    async def thaw_filesystems(self, cluster: str, node: str) -> int:
+        """Let the guest write again; how many file systems were frozen."""
+        return await self._connection.call(cluster, partial(guest_agent.thaw_filesystems, cluster=cluster, node=node))
+
+    async def set_guest_time(self, cluster: str, node: str) -> bool:
+        """Step the guest's clock to the host's; False where no agent answers within about 3 s.
+
+        Where none has opened its port, libvirt says so at once.
+        """
+        return await self._connection.call(cluster, partial(guest_agent.set_guest_time, cluster=cluster, node=node))
+
+
+def _switch_disks(handle: Any, *, cluster: str, node: str, layers: Mapping[str, Path], memory: Path | None) -> None:
+    domain = our_domain(handle, cluster, node)
+    disks = _disks_of(domain, node, layers)
+    pending = {target: layer for target, layer in layers.items() if disks[target].path != layer}
+    if pending:
+        if memory is not None:
+            _require_one_instant(domain, node, whole=pending == layers)
+        for target, layer in pending.items():
+            _require_layer_on(disks[target], layer, cluster, node)
+        saved = None if memory is None else _prepared_again(memory, cluster, node)
+        flags = _SWITCH if saved is not None else _SWITCH | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+        _create(domain, render_switch(pending, disks, saved), flags, node)
+        _require_open(domain, node, {target: stacked(disks[target], layer) for target, layer in pending.items()})
+    elif memory is not None and not memory_was_taken(memory):
+        raise OperationFailed(f"the disks were switched and the memory {memory} was not taken", node=node)
+    keep_live_disks(handle, domain, node, layers)
+
+
+def _prepared_again(memory: Path, cluster: str, node: str) -> Path:
+    """The file for a memory, made whole again with the mark that it has."""
+    begun = partial_path(memory)
+    mark = read_mark(begun) if begun.exists() else None
+    return prepare_memory(memory, cluster=cluster, node=node, origin=mark.origin if mark is not None else None)
+
+
+def _create(domain: Any, xml: str, flags: int, node: str) -> None:
+    try:
+        domain.snapshotCreateXML(xml, flags)
+    except libvirt.libvirtError as error:
+        if _SAVED_BEFORE not in error.get_error_message():
+            raise
+        raise OperationFailed(
+            "its memory was saved before and its CPUs have not run since, and QEMU saves it only once then",
+            node=node,
+            hint="resume it, or take the snapshot without memory",
+        ) from error
+
+
+def _disks_of(domain: Any, node: str, targets: Iterable[str]) -> dict[str, DomainDisk]:
+    """The disks as QEMU has them open; raises `OperationFailed` where one of `targets` is not there."""
+    disks = read_live(domain, node).domain.disks
+    if missing := set(targets) - disks.keys():
+        raise OperationFailed(f"the machine has no disk {', '.join(sorted(missing))}", node=node)
+    return disks
+
+
+def _require_one_instant(domain: Any, node: str, *, whole: bool) -> None:
+    """libvirt saves memory before it switches the disks, and would itself resume a machine that runs."""
+    if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+        raise OperationFailed("its memory is saved while it is paused, and it runs", node=node)
+    if not whole:
+        raise OperationFailed("some of its disks have the new layer already, so memory would not fit them", node=node)
+
+
+def _require_layer_on(disk: DomainDisk, layer: Path, cluster: str, node: str) -> None:
+    """libvirt does not look into a layer that it is told to reuse: one made for another file would lose data."""
+    facts = read_image_facts(layer)
+    if not is_owned(layer, cluster):
+        raise not_ours(layer, cluster)
+    if (facts.backing, facts.backing_format) != (str(disk.path), disk.format):
+        raise Conflict(f"the layer {layer} stands on {facts.backing} and not on {disk.path}", node=node)
+
+
+def _require_open(domain: Any, node: str, wanted: Mapping[str, DomainDisk]) -> None:
+    disks = read_live(domain, node).domain.disks
+    if wrong := [target for target, disk in wanted.items() if disks[target] != disk]:
+        raise OperationFailed(f"libvirt has not put the new layer on {', '.join(wrong)}", node=node)
+
+
+def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Domain, done: Epochs) -> None:
+    domain = our_domain(handle, cluster, node)
+    if read_persistent(domain, node).domain != wanted:
+        raise OperationFailed("its persistent definition is not the one to be restored", node=node)
+    if not domain.isActive():
+        _require_memory(memory, cluster, node)
+        saved_xml = handle.saveImageGetXMLDesc(str(memory), 0)
+        if obstacles := _obstacles(handle, saved_xml, wanted):
+            raise Conflict(f"the memory {memory} cannot be restored: {'; '.join(obstacles)}", node=node)
+        origin = read_persistent(domain, node).mark.origin
+        xml = render_restore(saved_xml, cluster, node, wanted, done, origin)
+        handle.restoreFlags(str(memory), xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+    live = read_live(domain, node).domain
+    if live != wanted:
+        fields = [field for field in Domain.model_fields if getattr(live, field) != getattr(wanted, field)]
+        raise OperationFailed(f"it is active with another {', '.join(fields)}", node=node, hint="cut its power first")
+
+
+def _obstacles(handle: Any, saved_xml: str, wanted: Domain) -> list[str]:
+    return [*restore_obstacles(saved_xml, wanted), *_emulator_obstacles(handle, saved_machine(saved_xml))]
+
+
+def _emulator_obstacles(handle: Any, saved: SavedMachine) -> list[str]:
+    """QEMU reads what an older one has saved as long as it has its machine type, and nothing of a newer one."""
+    try:
+        handle.getDomainCapabilities(None, saved.arch, saved.machine, saved.virt_type)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        missing = f"it was saved with machine type {saved.machine}, which this host's QEMU does not have"
+        return [f"{missing}: revert on a host with a QEMU as new as that, or to a snapshot without memory"]
+    return []
+
+
+def _require_memory(memory: Path, cluster: str, node: str) -> None:
+    if not is_complete(memory):
+        raise OperationFailed(f"there is no saved memory at {memory}", node=node)
+    if not is_owned(memory, cluster):
+        raise not_ours(memory, cluster)
