@@ -16,7 +16,15 @@ from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.pace import Pace
 from reconciler.controller.round import Rounds
 from reconciler.controller.status import obstacle_of
-from reconciler.errors import ClusterError, ErrorCode, Obstructed, OperationTimeout, StoreLocked
+from reconciler.errors import (
+    ClusterError,
+    ClusterNotFound,
+    Conflict,
+    ErrorCode,
+    Obstructed,
+    OperationTimeout,
+    StoreLocked,
+)
 from reconciler.model.action_names import action_name
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
@@ -39,10 +47,14 @@ Decide = Callable[[], Awaitable[Foreseen]]
 
 @dataclass(frozen=True, slots=True)
 class CarriedOut:
-    """What is wanted now and holds; `look` is what was seen of it where there was nothing to do at all."""
+    """What is wanted now and holds.
+
+    `look` is what was last seen of it, None where another process did it; `acted` says that it was done just now.
+    """
 
     record: ClusterRecord
     look: Look | None
+    acted: bool
 
 
 class Controller:
@@ -56,12 +68,43 @@ class Controller:
         self._turns = 0
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def converge(self, record: ClusterRecord, *, timeout_s: float, tell: OnEvent = no_observer) -> None:
+    async def converge(
+        self,
+        record: ClusterRecord,
+        *,
+        timeout_s: float,
+        tell: OnEvent = no_observer,
+        first: RoundResult | None = None,
+        since_s: float | None = None,
+    ) -> CarriedOut:
         """Return when the host is as `record` or a newer generation of it wants.
 
-        Raises the obstacle where one ends the wait, and `OperationTimeout` with the last cause when time is up.
+        `first` is how the first round went, where there was one already, and `since_s` when the caller began to wait.
+        Raises the obstacle where one ends the wait, `OperationTimeout` with the last cause when time is up, and
+        `ClusterNotFound` or `Conflict` where another client has asked for something else meanwhile.
         """
-        await self._converge(record, _Wait(timeout_s), tell)
+        wait = _Wait(timeout_s, since_s)
+        elsewhere = _Elsewhere(self._store, record, tell, self._holders)
+        changes: ChangeWaiter | None = None
+        result, acted = first, False
+        while True:
+            try:
+                if result is None:
+                    changes = changes or await self._store.watch()
+                    async with self._turn(record.cluster_name, wait.left_s()) as may_act:
+                        result = await self.rounds.run(record.cluster_name, tell) if may_act else None
+                acted = acted or result is None or bool(result.outcomes)
+                if await elsewhere.is_done(wait) if result is None else result.converged:
+                    break
+                # A round that acted is followed by one that looks: what holds is read from the host, never concluded.
+                changes = changes or await self._store.watch()
+                await self._pause(record, result, wait, changes)
+                result = None
+            except StoreLocked as error:
+                wait.raise_if_late((obstacle_of(error),))
+                await asyncio.sleep(_LEASE_POLL_S)
+        await self._require_still_wanted(record)
+        return CarriedOut(record, result.look if result else None, acted)
 
     async def carry_out(
         self, cluster: str, decide: Decide, *, timeout_s: float, tell: OnEvent = no_observer
@@ -73,61 +116,35 @@ class Controller:
         first: RoundResult | None = None
         async with self._turn(cluster, timeout_s) as may_act:
             foreseen = await decide()
-            wait = _Wait(timeout_s)
+            since_s = time.monotonic()
             if may_act:
                 with suppress(StoreLocked):  # the next round finds it to do
                     first = await self.rounds.run(cluster, tell, foreseen=foreseen)
-        look = await self._settled(foreseen) if first is None else first.look if first.converged else None
-        if look is None:
-            await self._converge(foreseen.record, wait, tell, first)
-        return CarriedOut(foreseen.record, look)
+        record = foreseen.record
+        if first is None and (look := await self._settled(foreseen)) is not None:
+            await self._require_still_wanted(record)
+            return CarriedOut(record, look, acted=False)
+        return await self.converge(record, timeout_s=timeout_s, tell=tell, first=first, since_s=since_s)
 
     async def _settled(self, foreseen: Foreseen) -> Look | None:
         """What was seen of a cluster where that leaves nothing to do, and its controller has said so before."""
-        status = await self._store.status(foreseen.record.cluster_name)
-        if status is None or not (status.converged and foreseen.difference.plan.converged):
+        difference, status = foreseen.difference, await self._store.status(foreseen.record.cluster_name)
+        if difference is None or status is None or not (status.converged and difference.plan.converged):
             return None
         said = status.observed_generation >= foreseen.record.generation
-        return Look(foreseen.record, status, foreseen.difference.observed) if said else None
+        return Look(foreseen.record, status, difference.observed) if said else None
 
-    async def _converge(
-        self, record: ClusterRecord, wait: "_Wait", tell: OnEvent, first: RoundResult | None = None
-    ) -> None:
-        """`first` is how the first round went, where there was one already."""
-        elsewhere = _Elsewhere(self._store, record, tell, self._holders)
-        changes: ChangeWaiter | None = None
-        while True:
-            try:
-                changes = changes or await self._store.watch()
-                result, first = first or await self._round(record, wait, tell), None
-                if await self._is_done(record, result, wait, changes, elsewhere):
-                    return
-            except StoreLocked as error:
-                wait.raise_if_late((obstacle_of(error),))
-                await asyncio.sleep(_LEASE_POLL_S)
-
-    async def _round(self, record: ClusterRecord, wait: "_Wait", tell: OnEvent) -> RoundResult | None:
-        """A round of this process; None where another one is the controller."""
-        async with self._turn(record.cluster_name, wait.left_s()) as may_act:
-            return await self.rounds.run(record.cluster_name, tell) if may_act else None
-
-    async def _is_done(
-        self,
-        record: ClusterRecord,
-        result: RoundResult | None,
-        wait: "_Wait",
-        changes: ChangeWaiter,
-        elsewhere: "_Elsewhere",
-    ) -> bool:
-        """Whether the record holds after this round, or by who holds the lease; where it does not, after a pause."""
-        if result is None:
-            if await elsewhere.is_done(wait):
-                return True
-            await changes.wait(timeout_s=min(_LEASE_POLL_S, wait.left_s()))
-        elif not result.converged:
-            wait.raise_if_over(result)
-            await self._pause(changes, record.cluster_name, result.generation, wait.delay_s(result))
-        return result is not None and result.converged
+    async def _require_still_wanted(self, record: ClusterRecord) -> None:
+        if record.deletion is not None:
+            return
+        now = await self._store.get(record.cluster_name)
+        if now is None or now.deletion is not None:
+            raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")
+        if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
+            raise Conflict(
+                f"another client changed cluster {record.cluster_name!r} meanwhile",
+                hint="look at `cluster_status`, then ask again",
+            )
 
     async def heal_by_marks(self, cluster: str, taps: Collection[str]) -> int:
         """Take away all links of a cluster without a record; in how many places there were some.
@@ -148,12 +165,18 @@ class Controller:
         ):
             return await self.rounds.bind_copies(record)
 
-    async def _pause(self, changes: ChangeWaiter, cluster: str, generation: int, delay_s: float) -> None:
-        """Wait, unless the record is changed: the status that a round itself writes is no reason for another."""
-        until = time.monotonic() + delay_s
+    async def _pause(
+        self, record: ClusterRecord, result: RoundResult | None, wait: "_Wait", changes: ChangeWaiter
+    ) -> None:
+        """Wait for the next round, until the record is changed: the status that a round itself writes is no reason."""
+        if result is None:
+            await changes.wait(timeout_s=min(_LEASE_POLL_S, wait.left_s()))
+            return
+        wait.raise_if_over(result)
+        until = time.monotonic() + wait.delay_s(result)
         while (left_s := until - time.monotonic()) > 0:
-            now = await self._store.get(cluster)
-            if now is None or now.generation != generation:
+            now = await self._store.get(record.cluster_name)
+            if now is None or now.generation != result.generation:
                 return
             await changes.wait(timeout_s=left_s)
 
@@ -230,9 +253,9 @@ class _Elsewhere:
 class _Wait:
     """One caller's patience: a deadline, growing delays after failures, and an end to repeated ones."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, since_s: float | None = None) -> None:
         self._timeout_s = timeout_s
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = (time.monotonic() if since_s is None else since_s) + timeout_s
         self._failures = 0
         self._last_failure: tuple[Obstacle, ...] = ()
         self._pace = Pace(_LONGEST_DELAY_S)

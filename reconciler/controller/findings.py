@@ -22,10 +22,13 @@ class PlannedDifference:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """A record that is written, and what was found to be done for it just before, by who may act since then."""
+    """A record that is written, and what was found to be done for it just before, by who may act since then.
+
+    None where the host could not be observed.
+    """
 
     record: ClusterRecord
-    difference: PlannedDifference
+    difference: PlannedDifference | None
 
 
 @dataclass(frozen=True, slots=True)

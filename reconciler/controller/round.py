@@ -82,6 +82,10 @@ class Rounds:
         status = await self._store.status(record.cluster_name)
         return await self._compare(record, status, observed)
 
+    async def observe(self, record: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
+        """What the host has of a cluster now. `found` is as for `observe_cluster`."""
+        return await observe_cluster(record, self._libvirt, self._links, found)
+
     async def _compare(
         self,
         record: ClusterRecord,
@@ -92,7 +96,7 @@ class Rounds:
     ) -> PlannedDifference:
         """The upkeep of the nodes in `put_off` is left for later; what `consent` does not name is not lost."""
         facts = await self._host_facts(record)
-        observed = observed or await observe_cluster(record, self._libvirt, self._links)
+        observed = observed or await self.observe(record)
         made = status.snapshots_made if status else frozenset()
         lineage = await lineage_of(self._store, record, observed)
         desired = compile_document(record, facts, observed, made, lineage, now=datetime.now(UTC))
@@ -129,7 +133,7 @@ class Rounds:
             return None
         view, observed = view_of(standing, None), None
         try:
-            observed = await observe_cluster(view.record, self._libvirt, self._links, found)
+            observed = await self.observe(view.record, found)
             consent = frozenset(view.record.consent)
             difference = await self._compare(view.record, view.before, observed, view.upkeep_put_off, consent)
         except (ClusterError, OSError) as caught:
@@ -138,9 +142,11 @@ class Rounds:
             return Look(view.record, failed, observed, error)
         return Look(view.record, _status_of_look(view, difference), observed)
 
-    async def revert_obstacles(self, record: ClusterRecord, name: str, snapshot: Snapshot) -> list[str]:
+    async def revert_obstacles(
+        self, record: ClusterRecord, name: str, snapshot: Snapshot, observed: ClusterDocument
+    ) -> list[str]:
         """What keeps the cluster from being reverted as the record, not yet written, wants it; changes nothing."""
-        now = await self.compare(record)
+        now = await self.compare(record, observed)
         return await revert_obstacles(name, snapshot, record, now.desired, now.observed, self._libvirt)
 
     def stop(self) -> None:
@@ -193,7 +199,8 @@ class Rounds:
         """What to do, from one look at the host; first the record says what time and the guests have decided."""
         view = replace(view, record=await without_expired_faults(self._store, view.record))
         same = foreseen is not None and foreseen.record.generation == view.record.generation
-        difference = _agreed(foreseen.difference, view.record) if foreseen and same else await self._difference(view)
+        found = foreseen.difference if foreseen and same else None
+        difference = _agreed(found, view.record) if found else await self._difference(view)
         while True:
             decision = decided(view, difference)
             record = await self._amended(decision)

@@ -44,9 +44,9 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
 
     The kernel's whole log is read unless it was read a moment ago and nothing tells that there is news in it.
     """
-    (address,) = addresses(record, [node])
     deadline_s = time.monotonic() + timeout_s
     try:
+        (address,) = addresses(record, [node])
         if runtime.quiet_kernels.has(address):
             seen = await _visit(runtime, address, LOOK_COMMAND, timeout_s)
             kernel = await runtime.quiet_kernels.still(address, seen.vitals)

@@ -129,9 +129,9 @@ async def with_found_files(runtime: Runtime, record: ClusterRecord) -> ClusterRe
 
     Found are those that a definition, a layer or a snapshot names.
     """
-    named = _named_files((await runtime.rounds.compare(record)).observed)
+    named = _named_files(await runtime.rounds.observe(record))
     looked_at = record.model_copy(update={"former_files": tuple(named)})
-    layers = (await runtime.rounds.compare(looked_at)).observed.layers
+    layers = (await runtime.rounds.observe(looked_at)).layers
     ours = sorted(path for path in named if isinstance(layers.get(str(path)), Layer))
     return record.model_copy(update={"former_files": tuple(ours)})
 

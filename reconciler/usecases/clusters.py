@@ -1,9 +1,10 @@
 """Whole clusters: define, apply, plan, start, stop, destroy."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from reconciler.controller.controller import CarriedOut
 from reconciler.controller.findings import Foreseen
@@ -17,7 +18,7 @@ from reconciler.errors import (
     OperationTimeout,
 )
 from reconciler.files.roots import Reach
-from reconciler.model.document import Power, PowerState
+from reconciler.model.document import ClusterDocument, Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.progress import Progress, no_progress
@@ -57,6 +58,7 @@ class Clusters:
     def __init__(self, runtime: Runtime, *, actor: str, reach: Reach | None = None) -> None:
         self._runtime = runtime
         self._actor = actor
+        self._change = partial(change, runtime.store, actor=actor)
         self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
 
@@ -86,9 +88,7 @@ class Clusters:
         cluster, spec = await self._load(topology)
         think = telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
-        if start and wait_for_ssh:
-            await waiting.wait_until_usable(self._runtime, done.record, list(spec.nodes), timeout_s, progress)
-        return await self._inspection.status(cluster, done.look)
+        return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s, progress)
 
     async def define(self, topology: GivenTopology, *, progress: Progress = no_progress) -> ClusterStatus:
         """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
@@ -121,10 +121,8 @@ class Clusters:
         """
         think = telling(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
-        if wait_for_ssh:
-            running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
-            await waiting.wait_until_usable(self._runtime, done.record, running, timeout_s, progress)
-        return await self._inspection.status(cluster, done.look)
+        running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
+        return await self._answer(done, running if wait_for_ssh else [], timeout_s, progress)
 
     async def adopt(
         self,
@@ -147,12 +145,12 @@ class Clusters:
         record = await self._runtime.store.get(cluster)
         bound = await self._bind_copies(cluster, spec, record)
         if record is None or (await self._runtime.rounds.compare(record)).plan.foreign:
-            await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval, progress)
+            done = await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval, progress)
         elif damage is not None or bound:
-            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
+            done = await self._converge(record, progress)
         else:
             raise Conflict(f"cluster {cluster!r} has its record", hint="`cluster_apply` converges it")
-        return await self._inspection.status(cluster)
+        return await self._inspection.status(cluster, done.look)
 
     async def _bind_copies(self, cluster: str, spec: ClusterSpec, record: ClusterRecord | None) -> bool:
         """Whether some of the cluster's files were copies, as those from a backup are, and are its own now."""
@@ -163,7 +161,7 @@ class Clusters:
     async def _as_found(self, cluster: str, spec: ClusterSpec, behind: ClusterRecord | None) -> Preview:
         """The new record of a cluster that is on the host already, in place of one that is `behind` it."""
         after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
-        observed = (await self._runtime.rounds.compare(after)).observed
+        observed = await self._runtime.rounds.observe(after)
         after = after if behind is None else adoption.counting_on(after, behind, observed)
         after = intent.as_found(adoption.taking_over(after, observed), observed)
         after = fault_intent.with_declared_faults(after, now=datetime.now(UTC))
@@ -221,18 +219,24 @@ class Clusters:
         Those with `user_data` are then also provisioned, or `ProvisioningFailed` or `OperationTimeout` is raised.
         With `paused` they are powered on with their CPUs stopped.
         """
-        record = await existing(self._runtime.store, cluster)
-        chosen = select_nodes(record, nodes)
-        still = frozenset() if paused else await self._standing_still(record)
+        select_nodes(await existing(self._runtime.store, cluster), nodes)
 
-        def edit(before: ClusterRecord) -> ClusterRecord:
-            return intent.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
+        async def decide() -> Foreseen:
+            record = await existing(self._runtime.store, cluster)
+            observed = await self._observed(record)
+            still = frozenset() if paused or observed is None else _standing_still(record, observed)
 
-        record = await self._change(cluster, edit)
-        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
-        if wait_for_ssh and not paused:
-            await waiting.wait_until_usable(self._runtime, record, chosen, ssh_timeout_s, progress)
-        return await self._inspection.status(cluster)
+            def edit(before: ClusterRecord) -> ClusterRecord:
+                return intent.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
+
+            record = await self._change(cluster, edit)
+            return Foreseen(record, await self._runtime.rounds.compare(record, observed) if observed else None)
+
+        done = await self._runtime.controller.carry_out(
+            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event
+        )
+        waited_for = select_nodes(done.record, nodes) if wait_for_ssh and not paused else []
+        return await self._answer(done, waited_for, ssh_timeout_s, progress)
 
     async def restart(
         self,
@@ -253,11 +257,9 @@ class Clusters:
             chosen = frozenset(select_nodes(before, nodes))
             return intent.power_cycled(before, chosen, mode, power=dict.fromkeys(chosen, WantedPower.RUNNING))
 
-        record = await self._change(cluster, edit)
-        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
-        if wait_for_ssh:
-            await waiting.wait_until_usable(self._runtime, record, select_nodes(record, nodes), ssh_timeout_s, progress)
-        return await self._inspection.status(cluster)
+        done = await self._converge(await self._change(cluster, edit), progress)
+        chosen = select_nodes(done.record, nodes) if wait_for_ssh else []
+        return await self._answer(done, chosen, ssh_timeout_s, progress)
 
     async def stop(
         self,
@@ -277,11 +279,12 @@ class Clusters:
             return intent.stopped(before, mode, nodes=select_nodes(before, nodes))
 
         record = await self._change(cluster, edit)
+        look = None
         try:
-            await waiting.converge(self._runtime, record, timeout_s, progress)
+            look = (await self._runtime.controller.converge(record, timeout_s=timeout_s, tell=progress.event)).look
         except ClusterError as error:
             await self._raise_if_up(record, select_nodes(record, nodes), timeout_s, error)
-        return await self._inspection.status(cluster)
+        return await self._inspection.status(cluster, look)
 
     async def destroy(
         self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
@@ -292,7 +295,7 @@ class Clusters:
         """
         record = await self._mark_deleted(cluster, remove_overlays)
         if record is not None:
-            await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
+            await self._converge(record, progress)
         return ClusterStatus(cluster_name=cluster, network_active=False, nodes=())
 
     async def crash(
@@ -312,9 +315,10 @@ class Clusters:
             cluster,
             lambda before: intent.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
         )
-        await waiting.converge(self._runtime, record, CONVERGE_TIMEOUT_S, progress)
-        if restart_after and wait_for_ssh:
-            await waiting.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
+        done = await self._converge(record, progress)
+        if not (restart_after and wait_for_ssh):
+            return await self._inspection.status(cluster, done.look)
+        await waiting.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
     # From here on: how the verbs are made.
@@ -335,10 +339,18 @@ class Clusters:
             preview = await think()
             return Foreseen(await agreed(self._runtime, preview, approval, actor=self._actor), preview.difference)
 
-        return await waiting.carry_out(self._runtime, cluster, decide, CONVERGE_TIMEOUT_S, progress)
+        return await self._runtime.controller.carry_out(
+            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event
+        )
 
-    async def _change(self, cluster: str, edit: Callable[[ClusterRecord], ClusterRecord]) -> ClusterRecord:
-        return await change(self._runtime.store, cluster, edit, actor=self._actor)
+    async def _converge(self, record: ClusterRecord, progress: Progress) -> CarriedOut:
+        return await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
+
+    async def _answer(self, done: CarriedOut, nodes: list[str], timeout_s: float, progress: Progress) -> ClusterStatus:
+        """The status of the cluster, once `nodes` are usable; where that took a boot, as it is by then."""
+        if nodes:
+            await waiting.wait_until_usable(self._runtime, done.record, nodes, timeout_s, progress)
+        return await self._inspection.status(done.record.cluster_name, None if nodes and done.acted else done.look)
 
     async def _mark_deleted(self, cluster: str, remove_overlays: bool) -> ClusterRecord | None:
         """The record of a cluster that goes; None where it went already."""
@@ -354,15 +366,12 @@ class Clusters:
 
         return await change(store, cluster, edit, actor=self._actor, consent=consent, read=recorded)
 
-    async def _standing_still(self, record: ClusterRecord) -> frozenset[str]:
-        """Nodes that only a request lets run again: paused, or left off; none that we know of while libvirt is away."""
+    async def _observed(self, record: ClusterRecord) -> ClusterDocument | None:
+        """The cluster as it is; None while libvirt is away."""
         try:
-            observed = (await self._runtime.rounds.compare(record)).observed
+            return await self._runtime.rounds.observe(record)
         except LibvirtUnavailable:
-            return frozenset()
-        stopped = {PowerState.PAUSED, PowerState.BLOCKED}
-        paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
-        return left_off(record, observed) | ending(record, observed) | paused
+            return None
 
     async def _raise_if_up(
         self, record: ClusterRecord, nodes: Sequence[str], timeout_s: float, error: ClusterError
@@ -380,3 +389,10 @@ class Clusters:
         )
         late.partial = status
         raise late from error
+
+
+def _standing_still(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
+    """Nodes that only a request lets run again: paused, or left off."""
+    stopped = {PowerState.PAUSED, PowerState.BLOCKED}
+    paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
+    return left_off(record, observed) | ending(record, observed) | paused

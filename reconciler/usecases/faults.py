@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from pydantic import Field
@@ -20,7 +21,6 @@ from reconciler.model.faults import (
     LinkExplanation,
     NetFaultHandle,
     NetFaultInfo,
-    PartitionRequest,
 )
 from reconciler.model.links import HOST, Inbound
 from reconciler.model.names import tap_name
@@ -28,9 +28,8 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
 from reconciler.records import fault_intent
-from reconciler.records.access import change, existing, nothing_agreed, require_cluster_name
+from reconciler.records.access import change, existing, require_cluster_name
 from reconciler.runtime import Runtime
-from reconciler.usecases import waiting
 
 FAULT_TIMEOUT_S = 60.0
 """Links change in milliseconds; what takes longer is another change of the cluster that is under way."""
@@ -56,38 +55,37 @@ class Faults:
 
     def __init__(self, runtime: Runtime, *, actor: str) -> None:
         self._runtime = runtime
-        self._actor = actor
+        self._change = partial(change, runtime.store, actor=actor)
 
-    async def partition(
+    async def inject(
         self,
         cluster: str,
-        request: PartitionRequest,
+        request: fault_intent.FaultRequest,
         *,
         duration_s: float | None = None,
         afresh: bool = False,
         progress: Progress = no_progress,
     ) -> NetFaultHandle:
-        """Nothing passes between the sides; with `afresh`, beside an equal partition that is wanted already.
-
-        Raises `NodeNotFound` and `InvalidArgument`.
-        """
-        return await self._inject(cluster, request, duration_s, afresh, progress)
-
-    async def impair(
-        self,
-        cluster: str,
-        request: ImpairRequest,
-        *,
-        duration_s: float | None = None,
-        afresh: bool = False,
-        progress: Progress = no_progress,
-    ) -> NetFaultHandle:
-        """Packets are delayed, lost, changed as asked.
+        """Have a fault as asked; with `afresh`, beside an equal one that is wanted already.
 
         Raises `NodeNotFound`, `InvalidArgument`, `NoParameters`, and `HostCapabilityMissing`, having taken the
         request back, where the host's kernel cannot do it.
         """
-        return await self._inject(cluster, request, duration_s, afresh, progress)
+        made: list[Fault] = []
+
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            now = datetime.now(UTC)
+            after, fault = fault_intent.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
+            made[:] = [fault]
+            return after
+
+        if isinstance(request, ImpairRequest):
+            edit(await existing(self._runtime.store, cluster))  # what is wrong with the request itself is said first
+            await self._runtime.links.require(request.impairment)
+        record = await self._change(cluster, edit)
+        (fault,) = made
+        await self._carry_out(record, fault, progress)
+        return handle_of(fault, tuple(record.spec.nodes))
 
     async def heal(self, cluster: str, handle: str, *, progress: Progress = no_progress) -> bool:
         """That fault is gone, also where it was already. `handle` may be the name that the topology has for it.
@@ -133,7 +131,7 @@ class Faults:
         record = await self._change(
             cluster,
             lambda before: fault_intent.without_expired_faults(before, now=datetime.now(UTC)),
-            lambda before: frozenset(before.consent),  # time has changed it, and nobody wants anything else
+            consent=lambda before: frozenset(before.consent),  # time has changed it, and nobody wants anything else
         )
         await self._converge(record, no_progress)
 
@@ -166,30 +164,6 @@ class Faults:
             _require_end(record, end)
         return explain(_wanted(record), tuple(record.spec.nodes), sender, receiver)
 
-    async def _inject(
-        self,
-        cluster: str,
-        request: fault_intent.FaultRequest,
-        duration_s: float | None,
-        afresh: bool,
-        progress: Progress,
-    ) -> NetFaultHandle:
-        made: list[Fault] = []
-
-        def edit(before: ClusterRecord) -> ClusterRecord:
-            now = datetime.now(UTC)
-            after, fault = fault_intent.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
-            made[:] = [fault]
-            return after
-
-        if isinstance(request, ImpairRequest):
-            edit(await existing(self._runtime.store, cluster))  # what is wrong with the request itself is said first
-            await self._runtime.links.require(request.impairment)
-        record = await self._change(cluster, edit)
-        (fault,) = made
-        await self._carry_out(record, fault, progress)
-        return handle_of(fault, tuple(record.spec.nodes))
-
     async def _carry_out(self, record: ClusterRecord, fault: Fault, progress: Progress) -> None:
         """Wait until a new fault is made; it is taken back where it cannot be, or could not end in time."""
         cared_for = fault.expires_at is None
@@ -217,7 +191,7 @@ class Faults:
         Raises `HostCapabilityMissing`, too, where a cluster counts as it shall be although its links cannot be seen.
         """
         try:
-            await waiting.converge(self._runtime, record, FAULT_TIMEOUT_S, progress)
+            await self._runtime.controller.converge(record, timeout_s=FAULT_TIMEOUT_S, tell=progress.event)
         except ClusterError:
             if not await self._links_hold(record):
                 raise
@@ -252,18 +226,10 @@ class Faults:
     async def _observed(self, record: ClusterRecord) -> Mapping[str, Inbound | Unknown] | None:
         """The links as they are; None where the host cannot be looked at."""
         try:
-            return (await self._runtime.rounds.compare(record)).observed.links
+            return (await self._runtime.rounds.observe(record)).links
         except ClusterError as error:
             log.info("links_not_observed", cluster=record.cluster_name, cause=str(error))
             return None
-
-    async def _change(
-        self,
-        cluster: str,
-        edit: Callable[[ClusterRecord], ClusterRecord],
-        consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
-    ) -> ClusterRecord:
-        return await change(self._runtime.store, cluster, edit, actor=self._actor, consent=consent)
 
 
 def _wanted(record: ClusterRecord) -> tuple[Fault, ...]:

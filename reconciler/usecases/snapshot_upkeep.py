@@ -19,7 +19,6 @@ from reconciler.together import together
 from reconciler.usecases.revert_losses import allocated_bytes
 from reconciler.usecases.snapshot_tree import SnapshotTree, snapshot_tree
 from reconciler.usecases.snapshots import resolved_name, snapshot_not_found
-from reconciler.usecases.waiting import converge
 
 COLLECT_TIMEOUT_S = 120.0
 
@@ -81,7 +80,7 @@ class SnapshotUpkeep:
         A snapshot that is lost is a problem of its own. Raises `SnapshotNotFound`, and `SnapshotLost` for `name`.
         """
         record = await existing(self._runtime.store, cluster)
-        found = (await self._runtime.rounds.compare(record)).observed
+        found = await self._runtime.rounds.observe(record)
         snapshots = found.snapshots
         lost = await self._lost(record, snapshots.keys())
         if name is not None:
@@ -105,7 +104,7 @@ class SnapshotUpkeep:
         """Run a round now, which takes away what is not needed; what was removed, and what is held by its node."""
         before = await self.unneeded(cluster)
         record = await existing(self._runtime.store, cluster)
-        await converge(self._runtime, record, COLLECT_TIMEOUT_S, progress)
+        await self._runtime.controller.converge(record, timeout_s=COLLECT_TIMEOUT_S, tell=progress.event)
         there = {layer.path for layer in (await self.unneeded(cluster)).layers}
         layers = (layer.model_copy(update={"removed": layer.path not in there}) for layer in before.layers)
         return before.model_copy(update={"layers": tuple(layers), "removed": True})

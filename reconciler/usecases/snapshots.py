@@ -1,12 +1,13 @@
 """Snapshots of whole clusters: create, list, revert, delete."""
 
 import asyncio
-from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from reconciler.controller.findings import Foreseen
 from reconciler.errors import (
     ClusterError,
     InvalidArgument,
@@ -18,7 +19,7 @@ from reconciler.errors import (
 )
 from reconciler.guest.address import GuestAddress
 from reconciler.health.provisioning import not_yet_provisioned, with_user_data
-from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
+from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
 from reconciler.model.fields import SnapshotName
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.record import ClusterRecord
@@ -33,13 +34,13 @@ from reconciler.model.results import (
 from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
 from reconciler.progress import Progress, no_progress
 from reconciler.records import intent
-from reconciler.records.access import addresses, change, existing, nothing_agreed, recorded
+from reconciler.records.access import addresses, change, existing, recorded
 from reconciler.runtime import Runtime
 from reconciler.together import together
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.revert_losses import RevertLosses, allocated_bytes, losses_of
 from reconciler.usecases.snapshot_tree import snapshot_tree
-from reconciler.usecases.waiting import converge, wait_for_ssh
+from reconciler.usecases.waiting import wait_for_ssh
 
 _SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
 
@@ -55,7 +56,7 @@ class Snapshots:
 
     def __init__(self, runtime: Runtime, *, actor: str) -> None:
         self._runtime = runtime
-        self._actor = actor
+        self._change = partial(change, runtime.store, actor=actor)
         self._inspection = Inspection(runtime)
 
     async def create(
@@ -76,7 +77,7 @@ class Snapshots:
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
         _require_no_shared_disk(record)
-        observed = await self._observed(record)
+        observed = await self._runtime.rounds.observe(record)
         if name in observed.snapshots:
             raise _snapshot_exists(cluster, name)
         warnings = await self._unprovisioned(record, observed)
@@ -90,7 +91,8 @@ class Snapshots:
 
         record = await self._change(cluster, edit)
         try:
-            await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+            # Nodes with `user_data` were asked since the look above, which may take seconds: the round looks itself.
+            await self._runtime.controller.converge(record, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event)
         except asyncio.CancelledError:
             await self._withdraw_unless_taken(record, name)
             raise
@@ -134,8 +136,8 @@ class Snapshots:
         """What a revert would take away now. Changes nothing; raises as `revert` does where the names do not fit."""
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
-        _require_same_nodes(record, name, await self._found(record, name))
-        observed, manifests = await together(self._observed(record), self._manifests(record))
+        observed, manifests = await together(self._runtime.rounds.observe(record), self._manifests(record))
+        _require_same_nodes(record, name, await self._found(record, name, observed))
         return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests), name)
 
     async def revert(
@@ -154,41 +156,51 @@ class Snapshots:
         the snapshot is not whole or its memory does not fit the nodes any more: then nothing was asked for and nobody
         was stopped.
         """
-        record = await existing(self._runtime.store, cluster)
-        name = resolved_name(record, name)
-        snapshot = await self._found(record, name)
-        _require_same_nodes(record, name, snapshot)
-        await self._require_possible(record, name, snapshot, restart_after=restart_after)
-        asked = record.snapshots.get(name)
+        name = resolved_name(await existing(self._runtime.store, cluster), name)
+        found: list[Snapshot] = []
 
-        def edit(before: ClusterRecord) -> ClusterRecord:
-            _require_same_nodes(before, name, snapshot)
-            if asked is not None and before.snapshots.get(name) != asked:
-                raise snapshot_not_found(before, name)  # another client has deleted it meanwhile
-            return intent.reverted(before, name, snapshot, restart_after=restart_after)
+        async def decide() -> Foreseen:
+            before = await existing(self._runtime.store, cluster)
+            observed = await self._runtime.rounds.observe(before)
+            found[:] = [await self._revertible(before, name, observed, restart_after)]
+            after = await self._ask_for_revert(before, name, found[0], restart_after)
+            return Foreseen(after, await self._runtime.rounds.compare(after, observed))
 
-        record = await self._change(cluster, edit, lambda before: intent.agreed_by_revert(before, snapshot))
-        await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
+        done = await self._runtime.controller.carry_out(
+            cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event
+        )
+        if not (restart_after and wait):
+            return await self._inspection.status(cluster, done.look)
+        (snapshot,) = found
         running = [node for node, part in snapshot.nodes.items() if part.power is SnapshotPower.RUNNING]
-        if restart_after and wait:
-            await wait_for_ssh(self._runtime, record, running, ssh_timeout_s, progress)
-            await self._step_clocks(record, [node for node in running if snapshot.nodes[node].memory])
+        await wait_for_ssh(self._runtime, done.record, running, ssh_timeout_s, progress)
+        await self._step_clocks(done.record, [node for node in running if snapshot.nodes[node].memory])
         return await self._inspection.status(cluster)
 
     async def delete(self, cluster: str, name: str, *, progress: Progress = no_progress) -> SnapshotDeleteResult:
         """The name is gone on every node. What other snapshots and the nodes themselves stand on stays."""
-        record = await existing(self._runtime.store, cluster)
-        name = resolved_name(record, name)
-        snapshot = (await self._observed(record)).snapshots.get(name)
-        if snapshot is None and name not in record.snapshots:
-            raise snapshot_not_found(record, name)
-        record = await self._change(
-            cluster,
-            lambda before: intent.without_snapshot(before, name),
-            lambda before: intent.agreed_by_snapshot_deletion(before, name, snapshot),
+        name = resolved_name(await existing(self._runtime.store, cluster), name)
+        gone: list[Snapshot | Unknown | None] = []
+
+        async def decide() -> Foreseen:
+            before = await existing(self._runtime.store, cluster)
+            observed = await self._runtime.rounds.observe(before)
+            snapshot = observed.snapshots.get(name)
+            if snapshot is None and name not in before.snapshots:
+                raise snapshot_not_found(before, name)
+            gone[:] = [snapshot]
+            after = await self._change(
+                cluster,
+                partial(intent.without_snapshot, name=name),
+                consent=partial(intent.agreed_by_snapshot_deletion, name=name, snapshot=snapshot),
+            )
+            return Foreseen(after, await self._runtime.rounds.compare(after, observed))
+
+        done = await self._runtime.controller.carry_out(
+            cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event
         )
-        await converge(self._runtime, record, SNAPSHOT_TIMEOUT_S, progress)
-        nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else record.spec.nodes
+        (snapshot,) = gone
+        nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else done.record.spec.nodes
         return SnapshotDeleteResult(
             snapshot_name=name,
             cluster_name=cluster,
@@ -215,7 +227,8 @@ class Snapshots:
         def edit(before: ClusterRecord) -> ClusterRecord:
             return intent.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
 
-        await self._change(record.cluster_name, edit, lambda before: intent.agreed_by_snapshot_deletion(before, name))
+        consent = partial(intent.agreed_by_snapshot_deletion, name=name)
+        await self._change(record.cluster_name, edit, consent=consent)
 
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Guests that go on from memory think that no time has passed; who put them back may have told them already."""
@@ -228,32 +241,39 @@ class Snapshots:
 
         await together(*map(step, addresses(record, nodes)))
 
-    async def _require_possible(
-        self, record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool
-    ) -> None:
+    async def _revertible(
+        self, record: ClusterRecord, name: str, observed: ClusterDocument, restart_after: bool
+    ) -> Snapshot:
+        """The snapshot, which the cluster can be reverted to as it is now; raises as `revert` does."""
+        snapshot = await self._found(record, name, observed)
+        _require_same_nodes(record, name, snapshot)
         wanted = intent.reverted(record, name, snapshot, restart_after=restart_after)
-        if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot):
+        if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot, observed):
             raise RevertFailed(
                 f"the cluster stays as it is, for snapshot {name!r} cannot be gone back to: {'; '.join(problems)}",
                 hint="see `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
             )
+        return snapshot
 
-    async def _change(
-        self,
-        cluster: str,
-        edit: Callable[[ClusterRecord], ClusterRecord],
-        consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
+    async def _ask_for_revert(
+        self, record: ClusterRecord, name: str, snapshot: Snapshot, restart_after: bool
     ) -> ClusterRecord:
-        return await change(self._runtime.store, cluster, edit, actor=self._actor, consent=consent)
+        asked = record.snapshots.get(name)
 
-    async def _observed(self, record: ClusterRecord) -> ClusterDocument:
-        return (await self._runtime.rounds.compare(record)).observed
+        def edit(before: ClusterRecord) -> ClusterRecord:
+            _require_same_nodes(before, name, snapshot)
+            if asked is not None and before.snapshots.get(name) != asked:
+                raise snapshot_not_found(before, name)  # another client has deleted it meanwhile
+            return intent.reverted(before, name, snapshot, restart_after=restart_after)
+
+        consent = partial(intent.agreed_by_revert, snapshot=snapshot)
+        return await self._change(record.cluster_name, edit, consent=consent)
 
     async def _manifests(self, record: ClusterRecord) -> list[Manifest]:
         return await self._runtime.rounds.manifests(record)
 
-    async def _found(self, record: ClusterRecord, name: str) -> Snapshot:
-        found = (await self._observed(record)).snapshots.get(name)
+    async def _found(self, record: ClusterRecord, name: str, observed: ClusterDocument) -> Snapshot:
+        found = observed.snapshots.get(name)
         if isinstance(found, Snapshot) and not found.half_made:
             return found
         said = await self._runtime.store.status(record.cluster_name)

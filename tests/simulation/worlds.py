@@ -110,9 +110,9 @@ def running_record(*nodes: str) -> ClusterRecord:
     )
 
 
-def as_wanted(record: ClusterRecord) -> ClusterDocument:
-    """A host on which everything is as the record wants it."""
-    wanted = compiled(record)
+def as_wanted(record: ClusterRecord, before: ClusterDocument = NOTHING) -> ClusterDocument:
+    """A host on which everything is as the record wants it, having been as `before`."""
+    wanted = compiled(record, before)
     power = {
         node: of.model_copy(update={"stop_mode": StopMode.SHUTDOWN})
         for node, of in wanted.power.items()

@@ -95,10 +95,10 @@ async def _on_faults(session: Session, operation: Partition | Impair | Heal) -> 
     match operation:
         case Partition():
             groups = Groups(groups=((operation.one,), (operation.other,)))
-            await session.faults.partition(CLUSTER, PartitionRequest(shape=groups))
+            await session.faults.inject(CLUSTER, PartitionRequest(shape=groups))
         case Impair():
             slowed = Impairment(rate_kbit=operation.rate_kbit)
-            await session.faults.impair(CLUSTER, ImpairRequest(source=operation.source, impairment=slowed))
+            await session.faults.inject(CLUSTER, ImpairRequest(source=operation.source, impairment=slowed))
         case Heal(every=True):
             await session.faults.heal_all(CLUSTER)
         case Heal():

@@ -147,7 +147,7 @@ def partition(
         return partition_request(who, direction=model.Direction(direction), mode=model.CutMode(mode), seed=seed)
 
     async def inject(use: CommandUseCases) -> "NetFaultHandle":
-        return await use.faults.partition(
+        return await use.faults.inject(
             cluster, request(), duration_s=duration, afresh=held is not None, progress=use.progress
         )
 
@@ -215,7 +215,7 @@ def impair(
         )
         named = [name for target in targets or () for name in names_in(target)] or None
         request = impair_request(source, named, asked, direction=model.Direction(direction), include_host=include_host)
-        return await use.faults.impair(
+        return await use.faults.inject(
             cluster, request, duration_s=duration, afresh=held is not None, progress=use.progress
         )
 

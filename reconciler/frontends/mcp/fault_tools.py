@@ -90,7 +90,7 @@ async def net_partition(
     )
     return await settle(
         call,
-        lambda use: use.faults.partition(
+        lambda use: use.faults.inject(
             cluster_name,
             partition_request(sides, direction=Direction(direction), mode=CutMode(mode), seed=seed),
             duration_s=duration_s,
@@ -165,7 +165,7 @@ async def net_impair(
         source_node, target_node, impairment, direction=Direction(direction), include_host=include_host
     )
     return await settle(
-        call, lambda use: use.faults.impair(cluster_name, request, duration_s=duration_s, progress=use.progress)
+        call, lambda use: use.faults.inject(cluster_name, request, duration_s=duration_s, progress=use.progress)
     )
 
 

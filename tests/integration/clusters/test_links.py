@@ -45,8 +45,8 @@ async def start_paused(session: Session) -> None:
 
 
 async def inject(session: Session) -> None:
-    await session.faults.partition(CLUSTER, CUT)
-    await session.faults.impair(CLUSTER, SLOW)
+    await session.faults.inject(CLUSTER, CUT)
+    await session.faults.inject(CLUSTER, SLOW)
 
 
 async def heal(session: Session) -> None:
@@ -205,7 +205,7 @@ async def test_a_pulled_cable_stays_pulled_when_the_network_is_made_anew(defined
     async with defined.runtime() as runtime:
         session = Session(runtime)
         await start_paused(session)
-        await session.faults.partition(CLUSTER, PartitionRequest(shape=One(node="n0"), mode=CutMode.LINK_DOWN))
+        await session.faults.inject(CLUSTER, PartitionRequest(shape=One(node="n0"), mode=CutMode.LINK_DOWN))
         assert not is_plugged_in("n0")
         assert not is_plugged_in("n1"), "of two nodes, each is cut off from all others"
         with host_libvirt() as handle:
@@ -259,8 +259,8 @@ async def test_other_programs_find_in_the_registry_what_the_list_answers(defined
     async with defined.runtime() as runtime:
         session = Session(runtime)
         await start_paused(session)
-        await session.faults.partition(CLUSTER, CUT, duration_s=60)
-        await session.faults.impair(CLUSTER, SLOW)
+        await session.faults.inject(CLUSTER, CUT, duration_s=60)
+        await session.faults.inject(CLUSTER, SLOW)
         listed = await session.faults.listing(CLUSTER)
         assert [of.parameters["applied"] for of in listed] == [True, True]
         assert exported(registry) == {CLUSTER: [of.model_dump(mode="json") for of in listed]}

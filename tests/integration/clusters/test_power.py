@@ -33,7 +33,7 @@ async def end(node: str, sent: signal.Signals) -> None:
 
 async def something_else(session: Session) -> None:
     """A round, for a change that has nothing to do with power."""
-    await session.faults.partition(CLUSTER, PartitionRequest(shape=Groups(groups=(("n0",), ("n1", "n2")))))
+    await session.faults.inject(CLUSTER, PartitionRequest(shape=Groups(groups=(("n0",), ("n1", "n2")))))
 
 
 @pytest.fixture

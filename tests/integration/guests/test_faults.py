@@ -92,7 +92,7 @@ async def test_each_shape_cuts_every_kind_of_traffic_where_it_should_and_nowhere
     async with through(guest_bed, firewall) as faults:
         await hearing.only_passes(PAIRS)
         for shape, (request, cut) in SHAPES.items():
-            handle = await faults.partition(CLUSTER, request)
+            handle = await faults.inject(CLUSTER, request)
             (listed,) = await faults.listing(CLUSTER)
             assert listed.parameters["applied"] is True, shape
             await hearing.only_passes(PAIRS - cut, leaking=leaking)
@@ -104,7 +104,7 @@ async def test_each_shape_cuts_every_kind_of_traffic_where_it_should_and_nowhere
 async def test_connections_stall_under_a_cut_and_go_on_when_it_is_healed(hearing: Hearing) -> None:
     kinds = (*KINDS, "flow")
     await hearing.only_passes(PAIRS, kinds=kinds)
-    await hearing.session.faults.partition(CLUSTER, TWO_GROUPS)
+    await hearing.session.faults.inject(CLUSTER, TWO_GROUPS)
     await hearing.only_passes(PAIRS - N0_ALONE, kinds=kinds)
     verified = await FaultVerifier(hearing.session.runtime).verify(CLUSTER)
     assert {link.verdict for link in verified.links} == {Verdict.CONFIRMED}, verified
@@ -116,7 +116,7 @@ async def test_a_pulled_cable_takes_a_node_from_the_others_and_from_the_host_unt
     hearing: Hearing,
 ) -> None:
     sides = Sides(shape=ShapeName.ONE, node="n0")
-    await hearing.session.faults.partition(CLUSTER, partition_request(sides, mode=CutMode.LINK_DOWN))
+    await hearing.session.faults.inject(CLUSTER, partition_request(sides, mode=CutMode.LINK_DOWN))
     await hearing.only_passes(PAIRS - N0_ALONE, nodes=["n1", "n2"])
     delivered = packets("n0", "tx")
     status = await hearing.session.inspection.status(CLUSTER)
@@ -150,8 +150,8 @@ async def test_a_node_that_crashes_and_boots_under_faults_sends_nothing_over_the
     look = FirstLook()
     async with guest_bed.runtime(look) as runtime:
         session = Session(runtime)
-        await session.faults.partition(CLUSTER, TWO_GROUPS)
-        await session.faults.impair(CLUSTER, impair_request("n1", ["n0"], Impairment(rate_kbit=2000)))
+        await session.faults.inject(CLUSTER, TWO_GROUPS)
+        await session.faults.inject(CLUSTER, impair_request("n1", ["n0"], Impairment(rate_kbit=2000)))
         await hearing.settle()
         before = await hearing.heard(others)
         await session.clusters.crash(CLUSTER, "n0", ssh_timeout_s=BOOT_TIMEOUT_S)
@@ -171,11 +171,11 @@ async def test_a_node_that_crashes_and_boots_under_faults_sends_nothing_over_the
 
 async def test_a_rate_works_without_netem_and_a_delay_is_refused_and_not_left_wanted(hearing: Hearing) -> None:
     faults = hearing.session.faults
-    await faults.impair(CLUSTER, impair_request("n0", ["n1"], Impairment(rate_kbit=1000)))
+    await faults.inject(CLUSTER, impair_request("n0", ["n1"], Impairment(rate_kbit=1000)))
     (listed,) = await faults.listing(CLUSTER)
     assert (listed.parameters["applied"], listed.parameters["observed"]["n1"]["n0"]["rate_kbit"]) == (True, 1000)
     with pytest.raises(ClusterError) as refused:
-        await faults.impair(CLUSTER, impair_request("n0", ["n1"], Impairment(delay_ms=20)))
+        await faults.inject(CLUSTER, impair_request("n0", ["n1"], Impairment(delay_ms=20)))
     assert refused.value.code is ErrorCode.HOST_CAPABILITY_MISSING
     assert "sch_netem" in str(refused.value)
     assert await faults.listing(CLUSTER) == [listed]
@@ -188,7 +188,7 @@ FAULT_S = 25.0
 
 async def test_a_fault_with_a_duration_heals_by_itself(hearing: Hearing) -> None:
     begin = time.monotonic()
-    await hearing.session.faults.partition(CLUSTER, TWO_GROUPS, duration_s=FAULT_S)
+    await hearing.session.faults.inject(CLUSTER, TWO_GROUPS, duration_s=FAULT_S)
     await hearing.only_passes(PAIRS - N0_ALONE)
 
     async def has_ended() -> bool:

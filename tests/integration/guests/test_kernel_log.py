@@ -149,7 +149,7 @@ async def test_a_node_that_runs_and_does_not_answer_is_read_from_its_console_unt
     await trio.nodes.run_all(CLUSTER, "echo '<3>an error' >/dev/kmsg; echo '<6>some news' >/dev/kmsg")
     await run(trio, "n1", "(sleep 0.5; systemctl stop ssh; pkill -x sshd) >/dev/null 2>&1 </dev/null &")
     cut = PartitionRequest(shape=One(node="n2"), mode=CutMode.LINK_DOWN)
-    handle = await trio.faults.partition(CLUSTER, cut)
+    handle = await trio.faults.inject(CLUSTER, cut)
 
     async def silent_nodes() -> bool:
         return [node.ssh_reachable for node in (await trio.inspection.status(CLUSTER)).nodes] == [True, False, False]

@@ -17,7 +17,7 @@ NO_RESYNC_S = 3600
 
 
 async def cut(session: Session) -> None:
-    await session.faults.partition(CLUSTER, PartitionRequest(shape=Groups(groups=(("n0",), ("n1",)))))
+    await session.faults.inject(CLUSTER, PartitionRequest(shape=Groups(groups=(("n0",), ("n1",)))))
 
 
 async def heal(session: Session) -> None:

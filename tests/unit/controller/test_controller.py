@@ -18,6 +18,8 @@ from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.round import Rounds
 from reconciler.errors import (
     ClusterError,
+    ClusterNotFound,
+    Conflict,
     ErrorCode,
     HostOccupied,
     LibvirtUnavailable,
@@ -239,16 +241,18 @@ async def test_a_record_that_is_changed_during_a_pause_gets_its_simulated_round_
     await eventually(lambda: len(rounds.starts_s) == 1)
     edited = record.model_copy(update={"nodes": {"alpha": record.nodes["alpha"].model_copy(update={"boot_epoch": 1})}})
     await store.put(edited, expected_generation=record.generation, actor="another client")
-    await asyncio.wait_for(waiting, PATIENCE_S)
+    with pytest.raises(Conflict, match="another client changed"):
+        await asyncio.wait_for(waiting, PATIENCE_S)
     assert len(rounds.starts_s) == 2
 
 
-async def test_a_cluster_whose_record_went_away_is_done(
+async def test_a_cluster_whose_record_went_away_is_said_to_be_gone(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord
 ) -> None:
     controller, _ = simulated(store, tmp_path, lambda _: acted(START))
     await store.remove(record.cluster_name, expected_generation=record.generation, actor="test")
-    await controller.converge(record, timeout_s=PATIENCE_S)
+    with pytest.raises(ClusterNotFound, match="destroyed by another client"):
+        await controller.converge(record, timeout_s=PATIENCE_S)
 
 
 async def test_two_clusters_of_one_process_share_the_lease_and_their_simulated_rounds_run_side_by_side(

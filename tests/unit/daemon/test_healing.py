@@ -127,7 +127,7 @@ async def test_a_fault_that_nobody_would_end_in_time_is_not_left_wanted(
     await wanted(runtime.store, None)
     monkeypatch.setattr(healers, "_PROGRAM", ("/no/such/program",))
     with pytest.raises(HostCommandFailed):
-        await Faults(runtime, actor="test").partition(CLUSTER, SPLIT, duration_s=60, afresh=True)
+        await Faults(runtime, actor="test").inject(CLUSTER, SPLIT, duration_s=60, afresh=True)
     assert await faults(runtime.store) == ["partition-1"]
 
 

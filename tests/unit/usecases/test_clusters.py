@@ -1,15 +1,12 @@
 """Applying a topology: the real controller, rounds, store and lease, and a host that is seen and not touched."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
-from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
 from reconciler.controller import round as rounds
 from reconciler.daemon import keeper
@@ -19,89 +16,20 @@ from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, 
 from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.model.topology import RestartPolicy, VirtType
-from reconciler.plan import planner
+from reconciler.model.topology import RestartPolicy
 from reconciler.plan.standstill import NOT_RESUMABLE
 from reconciler.records import intent
 from reconciler.records.plan_view import plan_view
 from reconciler.records.preview import Preview
 from reconciler.runtime import Runtime
-from reconciler.settings import Settings
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.usecases import clusters
 from reconciler.usecases.clusters import Approval, Clusters
-from tests.libvirt_socket import silent_libvirt
-from tests.simulation.worlds import CLUSTER, NODES, as_wanted, cluster_spec, node_spec
+from tests.simulation.worlds import CLUSTER, as_wanted
 from tests.unit.store.samples import sample_status
+from tests.unit.usecases.seen_host import SPEC, SeenHost
 from tests.waiting import PATIENCE_S, eventually
-
-EMULATED = {"virt_type": VirtType.QEMU}
-SPEC = cluster_spec({name: node_spec(index).model_copy(update=EMULATED) for index, name in enumerate(NODES[:2])})
-
-
-class SeenHost:
-    """What each look at the host finds. Carrying out a plan makes everything as wanted."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.looks = 0
-        self.plans: list[Plan] = []
-        self.done: list[Plan] = []
-        self.record = intent.with_spec(None, CLUSTER, SPEC)
-        self.find: Callable[[], ClusterDocument] = lambda: as_wanted(self.record)
-
-        async def observe(*_: Any) -> ClusterDocument:
-            self.looks += 1
-            return self.find()
-
-        def counted(*arguments: Any) -> Plan:
-            self.plans.append(planner.plan(*arguments))
-            return self.plans[-1]
-
-        async def carry_out(todo: Plan, context: ActContext) -> list[Outcome]:
-            self.done.append(todo)
-            self.find = lambda: as_wanted(context.record)
-            return [Outcome(action, 0.0) for action in todo.actions]
-
-        async def load(*_: object) -> tuple[str, ClusterSpec]:
-            return CLUSTER, SPEC
-
-        monkeypatch.setattr(rounds, "observe_cluster", observe)
-        monkeypatch.setattr(rounds, "plan", counted)
-        monkeypatch.setattr(rounds, "carry_out", carry_out)
-        monkeypatch.setattr(clusters, "load_for_host", load)
-
-    def forget(self) -> None:
-        """Count from here on."""
-        self.looks = 0
-        self.plans.clear()
-        self.done.clear()
-
-
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> SeenHost:
-    return SeenHost(monkeypatch)
-
-
-@pytest.fixture
-async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
-    settings = Settings(
-        state_dir=tmp_path,
-        fault_registry=tmp_path / "faults.json",
-        libvirt_uri=silent_libvirt(tmp_path),
-    )
-    async with Runtime(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def applied(runtime: Runtime, host: SeenHost) -> Clusters:
-    """The verbs on a cluster that was applied, and is as wanted."""
-    host.find = ClusterDocument
-    verbs = Clusters(runtime, actor="test")
-    await verbs.apply("lab", start=False)
-    host.forget()
-    return verbs
 
 
 async def test_applying_what_holds_already_looks_once_and_plans_once(applied: Clusters, host: SeenHost) -> None:
