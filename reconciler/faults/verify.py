@@ -19,6 +19,8 @@ SIGMAS = 4.0
 SLACK_MS = 5.0
 BUSY_MS = 60.0
 """What an emulated machine on a busy host may take to answer; the shortest of many round trips is meant."""
+BUSY_FACTOR = 4.0
+"""So many times as long as both ends take to answer themselves may an answer from one to the other take."""
 
 PROBABLE = 0.001
 DEFAULT_COUNT = 20
@@ -36,12 +38,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Probes of one directed link: how many were sent, arrived, and arrived counting doubles; round trips in ms."""
+    """Probes of one directed link: how many were sent, arrived, and arrived counting doubles; round trips in ms.
+
+    `own_answers_ms` is what both ends together take to answer their own probes, which pass no link.
+    """
 
     sent: int
     arrived: int
     arrived_in_all: int = 0
     round_trips_ms: tuple[float, ...] = ()
+    own_answers_ms: float = 0.0
 
 
 class LinkVerdict(Frozen):
@@ -130,7 +136,7 @@ def _judge_delay(expected: LinkExplanation, measured: Measured) -> tuple[Verdict
     said = f"round trips of {median(trips):.1f} ms, at least {added_ms:g} ms expected"
     if median(trips) < added_ms - slack_ms:
         return Verdict.MISMATCH, said
-    if min(trips) > added_ms + slack_ms + BUSY_MS:
+    if min(trips) > added_ms + slack_ms + max(BUSY_MS, BUSY_FACTOR * measured.own_answers_ms):
         return Verdict.MISMATCH if not added_ms else Verdict.INCONCLUSIVE, f"{said}: slower than that"
     return Verdict.CONFIRMED, said
 

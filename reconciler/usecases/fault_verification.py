@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
+from statistics import median
 from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, ValidationError
@@ -134,7 +135,8 @@ def _verdict(
     address = {node: str(record.spec.nodes[node].ip) for node in (link.sender, link.receiver)}
     arrived, in_all = measured[link.receiver].counted.get(address[link.sender], (0, 0))
     trips = measured[link.sender].trips.get(address[link.receiver], ())
-    return judge(link, Measured(sent=probes, arrived=arrived, arrived_in_all=in_all, round_trips_ms=trips))
+    own_ms = sum(median(measured[node].trips.get(address[node]) or (0.0,)) for node in address)
+    return judge(link, Measured(probes, arrived, in_all, trips, own_ms))
 
 
 def _longest_delay_s(links: Sequence[LinkExplanation]) -> float:

@@ -1,5 +1,7 @@
 """Verdicts on links: confirmed, contradicted, or not to be told from what was measured."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.faults.combine import Fault
@@ -55,6 +57,13 @@ def test_a_link_is_judged_by_what_its_faults_do(faults: list[Fault], found: Meas
 def test_the_way_back_of_a_one_way_cut_is_heard_though_nothing_can_answer() -> None:
     judged = judge(explain([ONE_WAY], NODES, "n2", "n1"), measured(20))
     assert (judged.verdict, judged.loss_pct, judged.rtt_ms) == (CONFIRMED, 0.0, None)
+
+
+def test_a_machine_that_is_slow_to_answer_itself_is_no_slow_link() -> None:
+    link = explain([], NODES, "n1", "n2")
+    slow = measured(20, 280.0, 290.0)
+    assert judge(link, replace(slow, own_answers_ms=90.0)).verdict is CONFIRMED
+    assert judge(link, replace(slow, own_answers_ms=20.0)).verdict is MISMATCH
 
 
 def test_what_was_not_measured_is_inconclusive_and_says_why() -> None:
