@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.host.cloud_init.cloud_config_entries import entry_problems
+from reconciler.host.cloud_init.cloud_config_shapes import misshapen
 from reconciler.host.cloud_init.cloud_config_values import Place, means, numbered, shown
 from reconciler.host.cloud_init.unknown_keys import spelling_problems
 
@@ -28,22 +29,11 @@ _REASONS = {
     "ssh_deletekeys": "host keys are made and verified by this program",
     "disable_root": "this program logs in as root, unless `ssh.user` names another user",
 }
-_SHAPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "user": ((str, Mapping), "a name, or a mapping of what the image's own user has"),
-    "groups": ((str, list, tuple, Mapping), "a list of groups (write lines such as `- admins: [alice]`)"),
-    "ssh_publish_hostkeys": ((Mapping,), "a mapping (write `enabled: false` below it)"),
-    "mounts": ((list, tuple), "a list of lists (write lines such as `- [vdb, /srv]`)"),
-    "fs_setup": ((list, tuple), "a list of mappings (write `- device: /dev/vdb`, and what else it has below it)"),
-    "disk_setup": ((Mapping,), "a mapping of devices (write `/dev/vdb:`, and what it has below it)"),
-}
-"""What modules end at, or pass over, where it has another shape."""
-_ENTRIES: dict[str, tuple[tuple[type, ...], str]] = {
-    "mounts": ((list, tuple), "a list (write `[vdb, /srv]`)"),
-    "fs_setup": ((Mapping,), "a mapping (write `device: /dev/vdb`, and what else it has below it)"),
-}
 _PWAUTH = "ssh_pwauth"
 _KEYS = "ssh_authorized_keys"
 _LOCKS_OUT = ("ssh_redirect_user", "snapuser", "expiredate")
+_WITHOUT_HOME = frozenset({"no_create_home", "system"})
+_IN_HOME = frozenset({_KEYS, "ssh_import_id", "ssh_redirect_user"})
 _NO_SHELLS = frozenset({"nologin", "false", "true", "sync", "halt", "shutdown", "git-shell"})
 _KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "cert-authority")
 
@@ -68,7 +58,7 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
     for key, why in _REFUSED.items():
         if user_data.get(key) is not None:
             yield (key,), f"cannot be set: {why}"
-    yield from _misshapen(user_data)
+    yield from misshapen(user_data)
     login = user_data.get(_PWAUTH)
     if not (login is None or means(login, ours=True) or means(login, ours=False) or login == "unchanged"):
         yield (_PWAUTH,), f"{shown(login)} is neither true, false nor `unchanged`"
@@ -79,17 +69,6 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
     yield from _key_problems(user_data.get(_KEYS), (_KEYS,))
     yield from _user_problems(user_data.get("users"), ssh_user)
     yield from _password_problems(user_data, ssh_user)
-
-
-def _misshapen(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    for key, (shapes, words) in _SHAPES.items():
-        if user_data.get(key) is not None and not isinstance(user_data[key], shapes):
-            yield (key,), f"must be {words}"
-    for key, (shapes, words) in _ENTRIES.items():
-        entries = user_data.get(key)
-        for part, entry in enumerate(entries) if isinstance(entries, list | tuple) else ():
-            if not isinstance(entry, shapes):
-                yield (key, part), f"must be {words}"
 
 
 def merge_cloud_config(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,6 +219,7 @@ def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | No
         return
     own = {key.replace("-", "_").strip(): key for key in entry}
     yield from _field_problems(entry, own, place)
+    yield from _home_problems(entry, own, place, ssh_user)
     if _KEYS in own:
         yield from _key_problems(entry[own[_KEYS]], (*place, own[_KEYS]))
     if _name_of(entry) != ssh_user:
@@ -261,6 +241,19 @@ def _field_problems(entry: Mapping[str, Any], own: Mapping[str, str], place: Pla
     groups = entry.get("groups")
     if groups and not _is_names(list(groups) if isinstance(groups, Mapping) else groups):
         yield (*place, "groups"), "must be names of groups (write `[sudo, adm]`, for example)"
+
+
+def _home_problems(
+    entry: Mapping[str, Any], own: Mapping[str, str], place: Place, ssh_user: str | None
+) -> Iterator[tuple[Place, str]]:
+    """No account of any name is made where one has keys, as that we log in to has, and no home to keep them in."""
+    is_ours = ssh_user != "root" and _name_of(entry) == ssh_user
+    if not is_ours and not any(entry[own[key]] for key in _IN_HOME & own.keys()):
+        return
+    for key in sorted(_WITHOUT_HOME & own.keys()):
+        if entry[own[key]]:
+            remedy = "leave it out" if is_ours else "leave it out, or the keys"
+            yield (*place, own[key]), f"leaves no home for SSH keys, and then no account is made ({remedy})"
 
 
 def _password_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:
