@@ -31,6 +31,8 @@ _TAG_REMEDIES = {
     **dict.fromkeys(("omap", "pairs"), "write a list of mappings"),
 }
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ODD_SPACE = re.compile(r"[\u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]")
+"""What looks like a space, or like nothing, as text copied from a web page or a document has it."""
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep (flatten it)"
 
 
@@ -282,6 +284,10 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Unparsable:
     lines = text.splitlines()
     if mark.line <= len(lines) and lines[mark.line - 1][: mark.column].lstrip(" ").startswith("\t"):
         return Unparsable(mark, "a tab is used for indentation (YAML allows only spaces)", plain=True)
+    for number in range(min(mark.line, len(lines)), max(mark.line - 2, 0), -1):  # the mark may be one line below
+        if odd := _ODD_SPACE.search(lines[number - 1]):
+            message = f"U+{ord(odd[0]):04X} stands here, which is no space to YAML (write a plain one)"
+            return Unparsable(Mark(number, odd.start() + 1), message, plain=True)
     context = f" {error.context}" if error.context else ""
     return Unparsable(
         mark, f"this is not YAML: {shown(error.problem or str(error))}{shown(context)} (see the lines above it)"

@@ -10,6 +10,9 @@ MAX_FILE_BYTES = 1024 * 1024
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 """What is not c-printable: YAML 1.2.2, production 1."""
 
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+"""How UTF-16 and UTF-32 may begin; without a mark, one of the first two bytes of ASCII text is zero in each."""
+
 
 class Unparsable(Exception):
     """The text cannot be read to its end; `problem` says where and why."""
@@ -25,6 +28,8 @@ def decode(content: bytes) -> str:
         raise Unparsable(
             START, f"the file is larger than {MAX_FILE_BYTES // 1024} KiB (split it, or remove data)", plain=True
         )
+    if content.startswith(_WIDE_MARKS) or 0 in content[:2]:
+        raise Unparsable(START, "this is text in UTF-16 or UTF-32 (save the file as UTF-8)", plain=True)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -25,3 +25,10 @@ def test_what_the_parser_would_refuse_without_a_line_is_refused_at_its_place() -
 @pytest.mark.parametrize("character", ["\t", "\x85", "\xa0", "é", "\u2028"])
 def test_other_text_is_left_as_it_is(character: str) -> None:
     assert decode(f"a: {character}".encode()) == f"a: {character}"
+
+
+@pytest.mark.parametrize("encoding", [f"utf-{width}{order}" for width in (16, 32) for order in ("", "-le", "-be")])
+def test_text_of_wider_characters_is_named_as_such(encoding: str) -> None:
+    with pytest.raises(Unparsable, match="UTF-16 or UTF-32") as refused:
+        decode("cluster_name: lab\n".encode(encoding))
+    assert refused.value.problem.plain
