@@ -11,6 +11,7 @@ from reconciler.desired.found import Survey
 from reconciler.desired.places import find_kept, find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
+from reconciler.host.disks.cut_off import is_cut_off
 from reconciler.host.disks.files_in_use import FilesInUse, mark_behind
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.layers import is_shared
@@ -30,7 +31,7 @@ _UNPACK = "unpack it, and use the image that it contains"
 def survey_host(claims: Claims, settings: Settings, uses: Iterable[FileUse] = ()) -> Survey:
     """Look at every file that the topology names, given its known uses.
 
-    Blocking; reads headers and marks only.
+    Blocking; reads headers, tables and marks only.
     """
     survey = Survey()
     in_use = FilesInUse(uses)
@@ -91,7 +92,7 @@ def _image_facts(
         return None, str(error)
     if used_as == QCOW2 and facts.format != QCOW2:
         return None, f"{path} is {facts.format}, but must be qcow2 (correct `format`, or the path)"
-    trouble = why_unfit(path, facts) or _why_unusable(path, facts)
+    trouble = why_unfit(path, facts) or _why_unusable(path, facts) or _why_not_whole(path, facts)
     return (None, f"the disk image {path} {trouble}") if trouble else (facts, "")
 
 
@@ -118,10 +119,16 @@ def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
     return None
 
 
+def _why_not_whole(path: Path, facts: ImageFacts) -> str | None:
+    if facts.holds is None and is_cut_off(path, facts.size_bytes):
+        return "ends before the data that it holds, so it is cut off (copy it again)"
+    return None
+
+
 def _remedy(path: Path, found: str) -> str | None:
     """What helps with a file that is not a disk image, or contains one."""
     if unpacker := UNPACKERS.get(found):
-        return f"unpack it: `{unpacker} {path}`"
+        return f"unpack it: `{unpacker} < {path} > NEW.img`"
     if found in ARCHIVES:
         return _UNPACK
     if found in NO_DISKS:

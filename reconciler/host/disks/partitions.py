@@ -1,4 +1,4 @@
-"""Whether UEFI can find something to boot on a disk image, from its partition table.
+"""What the partition table of a disk image says: whether UEFI finds something to boot there, and where it ends.
 
 A table that cannot be read, or that lies further back than the first cluster of a qcow2 image, tells nothing.
 """
@@ -17,6 +17,8 @@ _PROTECTIVE, _EXTENDED = 0xEE, {0x05, 0x0F, 0x85}
 _FAT_TYPES = {0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0xEF}
 _FAT_NAMES = (54, 82)  # where a FAT file system without a partition table around it says so
 _GPT_HEADER = struct.Struct("<8s64xQII")  # signature, first sector, number and size of entries (UEFI 2.10, 5.3.2)
+_GPT_SIGNATURE, _GPT_PLACES = b"EFI PART", struct.Struct("<8s24xQ")  # signature, last sector of the disk
+_BOOT_FLAGS, _MBR_SECTORS = {0x00, 0x80}, struct.Struct("<II")  # first sector, and how many
 _EFI_SYSTEM = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b").bytes_le
 _BASIC_DATA = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7").bytes_le
 
@@ -34,6 +36,28 @@ def may_boot_by_uefi(path: Path) -> bool:
         return start is None or _has_efi_partition(start)
     except (OSError, ValueError, struct.error, zlib.error):  # a place beyond all files is a ValueError
         return True
+
+
+def bytes_in_partitions(path: Path) -> int:
+    """How large a disk is at least, by its partition table; 0 where that cannot be told. Blocking."""
+    try:
+        with path.open("rb") as image:
+            start = _start_of_disk(image)
+    except (OSError, ValueError, struct.error, zlib.error):
+        return 0
+    return _end_of_partitions(start) if start and start[510:512] == _SIGNATURE else 0
+
+
+def _end_of_partitions(start: bytes) -> int:
+    """By the place of the second GPT at the end of the disk, or by partitions that no boot loader's code looks like."""
+    entries = [start[at : at + 16] for at in _MBR_ENTRIES]
+    if any(entry[4] == _PROTECTIVE for entry in entries):
+        signature, last = _GPT_PLACES.unpack_from(start, _SECTOR)
+        return (last + 1) * _SECTOR if signature == _GPT_SIGNATURE else 0
+    if any(entry[0] not in _BOOT_FLAGS for entry in entries):
+        return 0
+    ends = [sum(_MBR_SECTORS.unpack_from(entry, 8)) for entry in entries if entry[4]]
+    return max(ends, default=0) * _SECTOR
 
 
 def _start_of_disk(image: BinaryIO) -> bytes | None:
@@ -80,6 +104,6 @@ def _has_efi_partition(start: bytes) -> bool:
 def _gpt_has_efi_partition(start: bytes) -> bool:
     signature, sector, number, size = _GPT_HEADER.unpack_from(start, _SECTOR)
     first, end = sector * _SECTOR, sector * _SECTOR + number * size
-    if signature != b"EFI PART" or size < len(_EFI_SYSTEM) or end > len(start):
+    if signature != _GPT_SIGNATURE or size < len(_EFI_SYSTEM) or end > len(start):
         return True
     return any(start[at : at + 16] in {_EFI_SYSTEM, _BASIC_DATA} for at in range(first, end, size))

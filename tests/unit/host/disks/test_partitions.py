@@ -18,8 +18,8 @@ def mbr(*types: int) -> bytes:
     return bytes(446) + entries.ljust(64, b"\0") + b"\x55\xaa"
 
 
-def gpt(*kinds: uuid.UUID) -> bytes:
-    header = struct.pack("<8s64xQII", b"EFI PART", 2, 128, 128).ljust(512, b"\0")
+def gpt(*kinds: uuid.UUID, last_sector: int = 0) -> bytes:
+    header = struct.pack("<8s24xQ32xQII", b"EFI PART", last_sector, 2, 128, 128).ljust(512, b"\0")
     return mbr(0xEE) + header + b"".join(kind.bytes_le.ljust(128, b"\1") for kind in kinds)
 
 

@@ -1,0 +1,78 @@
+"""Whether a disk image ends before what it holds, as one does that was copied or fetched in part.
+
+A qcow2 image counts the uses of each of its clusters, and its tables say where each piece of the disk lies (QEMU's
+`docs/interop/qcow2.txt`). A count may be ahead of what was written where QEMU ended early: only tables are believed.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.host.disks.partitions import bytes_in_partitions
+from reconciler.host.disks.qcow2_header import EXTENDED_L2_ENTRIES, MAGIC, Header, read_fields, require_possible
+from reconciler.host.file_ends import NoFile, open_file
+
+_HEADER_BYTES = 4096
+_ENTRY_BYTES = 8
+_OFFSET, _COMPRESSED, _ZEROS = 0x00FFFFFFFFFFFE00, 1 << 62, 1
+_BITS_OF_BYTE = 3
+
+
+def is_cut_off(path: Path, size_bytes: int) -> bool:
+    """Whether data that a guest of `size_bytes` of disk would read lies beyond the end of the file.
+
+    Blocking; reads one of the tables where all is well, and False where it cannot be told.
+    """
+    try:
+        with open_file(path) as file:
+            head = os.pread(file, _HEADER_BYTES, 0)
+            if head.startswith(MAGIC) and _is_image_cut_off(file, head):
+                return True
+        return bytes_in_partitions(path) > size_bytes
+    except (OSError, NoFile, ValueError, struct.error):
+        return False
+
+
+def _is_image_cut_off(file: int, head: bytes) -> bool:
+    header = read_fields(head)
+    require_possible(header)
+    end = os.fstat(file).st_size
+    if _last_used(file, header) < end:
+        return False
+    return any(place >= end for place in _places(file, header, end))
+
+
+def _last_used(file: int, header: Header) -> int:
+    """Where the last cluster begins that is in use, by the reference counts; 0 where none is."""
+    table = os.pread(file, header.refcount_clusters << header.cluster_bits, header.refcount_offset)
+    blocks = [offset & _OFFSET for offset in _entries(table)]
+    for number, offset in reversed(list(enumerate(blocks))):
+        counts = os.pread(file, 1 << header.cluster_bits, offset) if offset else b""
+        if offset and not counts:
+            return offset
+        if used := len(counts.rstrip(b"\0")):
+            per_block = 8 << header.cluster_bits >> header.refcount_order
+            first_of_byte = (used - 1) << _BITS_OF_BYTE >> header.refcount_order
+            return (number * per_block + first_of_byte) << header.cluster_bits
+    return 0
+
+
+def _places(file: int, header: Header, end: int) -> Iterator[int]:
+    """Where the tables and the data of the disk begin in the file, but for what reads as zeros."""
+    width = 2 if header.incompatible_features & EXTENDED_L2_ENTRIES else 1
+    compressed_offset = (1 << (62 - (header.cluster_bits - 8))) - 1
+    for entry in _entries(os.pread(file, header.l1_entries * _ENTRY_BYTES, header.l1_offset)):
+        table = entry & _OFFSET
+        yield table
+        if not table or table >= end:
+            continue
+        for place in _entries(os.pread(file, 1 << header.cluster_bits, table))[::width]:
+            if place & _COMPRESSED:
+                yield place & compressed_offset
+            elif not place & _ZEROS:
+                yield place & _OFFSET
+
+
+def _entries(table: bytes) -> tuple[int, ...]:
+    return struct.unpack(f">{len(table) // _ENTRY_BYTES}Q", table[: len(table) // _ENTRY_BYTES * _ENTRY_BYTES])
