@@ -23,7 +23,8 @@ _OCTAL_MODE, _OCTAL_DIGITS = re.compile("0[0-7]+"), re.compile("[0-7]{1,4}")
 _LOOPBACKS = frozenset({name for names in LOOPBACK_NAMES.values() for name in names} | {"localhost4", "localhost6"})
 _MULTICAST = frozenset({"ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts"})
 _ADDRESS = re.compile("0x[0-9a-f]+|[0-9]+")  # host names that inet_aton(3) takes for addresses
-_RESERVED_BRIDGES = frozenset({"all", "default", "lo"})  # the kernel's net.ipv4.conf.*, and the loopback
+_RESERVED_BRIDGES = frozenset({"all", "default", "lo", "bonding_masters"})
+"""Entries of the kernel's net.ipv4.conf.*, the loopback, and the file that bonding keeps in /sys/class/net."""
 
 
 def check_node_names(claims: Claims) -> Iterator[Finding]:
@@ -221,7 +222,9 @@ def _why_no_host_name(name: str) -> str | None:
 
 def _is_special(subnet: IPv4Network) -> bool:
     this_host, reserved = IPv4Network("0.0.0.0/8"), IPv4Network("240.0.0.0/4")
-    others = (this_host, IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/4"), reserved)
+    loopback, multicast = IPv4Network("127.0.0.0/8"), IPv4Network("224.0.0.0/4")
+    link_local = IPv4Network("169.254.0.0/16")  # guests take addresses there by themselves, and no router forwards them
+    others = (this_host, loopback, link_local, multicast, reserved)
     return any(subnet.overlaps(other) for other in others)
 
 

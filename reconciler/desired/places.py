@@ -10,7 +10,12 @@ from reconciler.host.disks.files_in_use import FileIdentity, file_identity, mark
 from reconciler.host.ownership import OwnedKind
 from reconciler.source.problems import Finding, Location, yaml_path
 
+_ROOT = Path("/")
 _OF_THE_KERNEL = (Path("/dev"), Path("/proc"), Path("/sys"))
+_OF_THE_SYSTEM = tuple(
+    Path(place) for place in ("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr")
+)
+_LOCAL = Path("/usr/local")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _NAME_MAX_BYTES = 200
 """Files are created and put away under longer names beside their own, and a name has at most 255 bytes."""
@@ -59,8 +64,8 @@ def _exposed(claims: Claims) -> str | None:
 
 def why_no_directory(path: Path) -> str | None:
     """Why no files can be created in a directory, which is itself created if missing; None if they can."""
-    if any(path.is_relative_to(place) for place in _OF_THE_KERNEL) and not path.is_relative_to(_SHARED_MEMORY):
-        return f"{path} belongs to the kernel and cannot hold disks (use another directory)"
+    if whose := _whose_place(Path(os.path.realpath(path))):
+        return f"{path} belongs to {whose} and cannot hold disks (use another directory)"
     try:
         there = _nearest(path)
         if not there.is_dir():
@@ -70,6 +75,13 @@ def why_no_directory(path: Path) -> str | None:
     except OSError as error:
         return f"{path} cannot be read: {error.strerror} (use another directory)"
     return None
+
+
+def _whose_place(path: Path) -> str | None:
+    if any(path.is_relative_to(place) for place in _OF_THE_KERNEL) and not path.is_relative_to(_SHARED_MEMORY):
+        return "the kernel"
+    is_system = any(path.is_relative_to(place) for place in _OF_THE_SYSTEM) and not path.is_relative_to(_LOCAL)
+    return "the operating system" if is_system or path == _ROOT else None
 
 
 def _nearest(path: Path) -> Path:

@@ -75,7 +75,7 @@ def _plain_path(value: Any, info: ValidationInfo) -> str:
         text = _in_home(text, (info.context or {}).get("home"))
     if not text.startswith("/") and base_dir is None:
         raise ValueError(f"{text!r} is a relative path (write an absolute path, starting with '/')")
-    return posixpath.normpath(posixpath.join(base_dir or "/", text))
+    return posixpath.normpath(posixpath.join(base_dir or "/", re.sub("^//+", "/", text)))
 
 
 def _in_home(text: str, home: Path | None) -> str:

@@ -32,6 +32,7 @@ def with_disks(*disks: str) -> str:
         ([f"{{path: {'n' * 201}, size_gb: 1}}"], "[0].path: nnnnnnnnnnnnnnnnnnnn... is too long a file name"),
         (["{path: /dev/sdz, size_gb: 1}"], "[0].path: /dev belongs to the kernel and cannot hold disks"),
         (["{path: /proc/d, size_gb: 1}"], "[0].path: /proc belongs to the kernel and cannot hold disks"),
+        (["{path: /etc/d.qcow2, size_gb: 1}"], "[0].path: /etc belongs to the operating system and cannot hold"),
     ],
 )  # fmt: skip
 def test_a_disk_where_none_can_be_is_refused(load: Load, host: Path, disks: list[str], why: str) -> None:
@@ -54,10 +55,15 @@ def test_a_disk_where_none_can_be_is_refused(load: Load, host: Path, disks: list
         ("fifo", "/fifo exists and is not a directory"),
         ("/dev/null", "/dev/null belongs to the kernel and cannot hold disks"),
         ("/proc/x", "/proc/x belongs to the kernel and cannot hold disks"),
+        ("/", "/ belongs to the operating system"),
+        ("//etc", "/etc belongs to the operating system"),
+        ("system/x", "/system/x belongs to the operating system"),
+        ("/boot/../usr/lib/x", "/usr/lib/x belongs to the operating system"),
         ("a" * 300, "cannot be read: File name too long"),
     ],
 )
-def test_layers_have_to_have_a_directory(load: Load, place: str, why: str) -> None:
+def test_layers_have_to_have_a_directory(load: Load, host: Path, place: str, why: str) -> None:
+    (host / "system").symlink_to("/etc")
     with pytest.raises(TopologyInvalid, match="overlay_dir: ") as refused:
         load(f"{TOPOLOGY}overlay_dir: {place}\n")
     assert why in str(refused.value)
@@ -80,5 +86,5 @@ def test_what_vmcluster_keeps_is_no_disk(host: Path, name: str) -> None:
 
 def test_a_directory_of_layers_is_made_where_it_is_missing(load: Load, host: Path) -> None:
     (host / "linked").symlink_to("images")
-    for place in ("new", "new/er", "images", "linked", "/dev/shm/vmcluster-test"):
+    for place in ("new", "new/er", "images", "linked", "/dev/shm/vmcluster-test", "/usr/local/vmcluster-test"):
         assert load(f"{TOPOLOGY}overlay_dir: {place}\n").overlay_dir
