@@ -57,8 +57,13 @@ def _is_stream(path: str) -> bool:
 
 def _read(source: str | int, name: str) -> TopologyText:
     try:
+        here = Path.cwd()
+    except OSError as error:
+        message = "the current directory is gone, and relative paths in a topology start there"
+        raise TopologyNotFound(message, hint="change to a directory that is there") from error
+    try:
         with open(source, "rb", closefd=isinstance(source, str)) as stream:
-            return TopologyText(name, stream.read(MAX_FILE_BYTES + 1), Path.cwd())
+            return TopologyText(name, stream.read(MAX_FILE_BYTES + 1), here)
     except OSError as error:
         message = f"the topology {name} cannot be read: {os.strerror(error.errno or 0)}"
         raise TopologyNotFound(message, hint="give it through a pipe or as a file") from error

@@ -25,8 +25,9 @@ from reconciler.frontends.cli import (
     watching,
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
-from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate, silence_stdout
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate, silence_stdout, tell_unprinted
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
+from reconciler.frontends.streams import open_closed_streams
 
 
 class _Showable(Protocol):
@@ -85,6 +86,19 @@ def remember_options(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code: 1 for most errors, because 2 means "changes" for `plan`."""
     try:
+        return _obeyed(arguments)
+    except SystemExit:  # Click exits this way only when the reader of its output is gone
+        silence_stdout()
+        return BROKEN_PIPE_EXIT_CODE
+    except FileNotFoundError:  # what work finds missing is in its answer
+        narrate("error: the current directory is gone (change to one that is there)")
+        return FAILURE
+    except OSError as error:  # of printing
+        return _unprinted(error)
+
+
+def _obeyed(arguments: Sequence[str]) -> int:
+    try:
         code = _command()(list(arguments), prog_name="vmcluster", standalone_mode=False)
     except _CommandLineError as error:
         _refuse(cast("_Showable", error), asked_format(arguments))
@@ -94,9 +108,6 @@ def run(arguments: Sequence[str]) -> int:
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except SystemExit:  # Click exits this way only when the reader of its output is gone
-        silence_stdout()
-        return BROKEN_PIPE_EXIT_CODE
     return code if isinstance(code, int) else 0
 
 
@@ -124,14 +135,23 @@ def _failure_of(error: Exception) -> int:
     return nodes.OWN_FAILURE if context and context.command.name in nodes.PASSES_CODES_ON else FAILURE
 
 
+def _unprinted(error: OSError) -> int:
+    """Say that a result could not be printed, or nothing where nobody reads it any more; and the exit code."""
+    if isinstance(error, BrokenPipeError):
+        silence_stdout()
+        return BROKEN_PIPE_EXIT_CODE
+    tell_unprinted(error)
+    return FAILURE
+
+
 def main() -> None:
     """The entry point."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         cast("TextIOWrapper", stream).reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        silence_stdout()
-        code = code or BROKEN_PIPE_EXIT_CODE
+    except OSError as error:
+        code = code or _unprinted(error)
     sys.exit(code)

@@ -15,7 +15,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes, complete_target
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
-from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, ending, narrate, prints
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, ending, narrate, prints, tell_unprinted
 from reconciler.frontends.cli.remote_words import RemoteCommand
 from reconciler.frontends.cli.session import CommandUseCases, Manner, conduct
 from reconciler.programs import clean_environment
@@ -170,9 +170,17 @@ def _run_on_one(
 
     result = conduct(work, manner)
     if result is None:
-        raise typer.Exit(BROKEN_PIPE_EXIT_CODE)
+        raise typer.Exit(_after_output(outlet))
     emit(result, manner.output, lambda shown: _remark(shown, node))
     return ending(result, result.exit_code)
+
+
+def _after_output(outlet: Outlet | None) -> int:
+    """The exit code where a command was ended because its output went no further."""
+    if outlet is None or outlet.trouble is None:
+        return BROKEN_PIPE_EXIT_CODE
+    tell_unprinted(outlet.trouble)
+    return OWN_FAILURE
 
 
 def _run_on_many(

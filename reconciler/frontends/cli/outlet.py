@@ -16,9 +16,11 @@ class Outlet:
     def __init__(self) -> None:
         self._running: asyncio.Future[Any] | None = None
         self._closed = False
+        self.trouble: OSError | None = None
+        """Why the output cannot be written, where somebody still wants it."""
 
     async def passing(self, running: Awaitable[T]) -> T | None:
-        """Await a command whose output goes through here; None when its reader has gone away."""
+        """Await a command whose output goes through here; None when the output could go no further."""
         task = asyncio.ensure_future(running)
         self._running = task
         try:
@@ -41,8 +43,9 @@ class Outlet:
             return
         try:
             write_bytes(stream, data)
-        except BrokenPipeError:
+        except OSError as error:
             self._closed = True
+            self.trouble = None if isinstance(error, BrokenPipeError) else error
             silence_stdout()
             if self._running is not None:
                 self._running.cancel()

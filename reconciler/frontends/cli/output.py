@@ -110,6 +110,12 @@ def silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def tell_unprinted(error: OSError) -> None:
+    """Say why what was to be printed could not be."""
+    silence_stdout()
+    narrate(f"error: the output cannot be written: {error.strerror}")
+
+
 def _yaml(data: Any) -> str:
     import yaml
 

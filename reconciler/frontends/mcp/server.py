@@ -5,10 +5,12 @@ import logging
 import sys
 
 from reconciler.frontends.mcp.standard_input import end_input_on_signals
+from reconciler.frontends.streams import open_closed_streams
 
 
 def main() -> None:
     """Serve on stdio until the client disconnects or a signal arrives."""
+    open_closed_streams()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     end_input_on_signals()
     gc.disable()  # imported modules stay: searching them for garbage repeatedly takes a fifth of the start
@@ -17,4 +19,7 @@ def main() -> None:
     server = ClusterServer()
     gc.freeze()
     gc.enable()
-    server.run("stdio")
+    try:
+        server.run("stdio")
+    except* OSError as lost:  # of the connection: tools answer with their own errors
+        sys.exit(f"vmcluster-mcp: the client does not take answers any more: {lost.exceptions[0]}")

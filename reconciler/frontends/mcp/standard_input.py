@@ -38,8 +38,15 @@ def _pump(wire: int, write_end: int, alarm: int) -> None:
     poll.register(alarm, select.POLLIN)
     with open(write_end, "wb") as pipe:
         while alarm not in {descriptor for descriptor, _ in poll.poll()}:
-            chunk = os.read(wire, _CHUNK_BYTES)
-            if not chunk:
+            if not (chunk := _read(wire)):
                 break
             pipe.write(chunk)
             pipe.flush()
+
+
+def _read(wire: int) -> bytes:
+    """What has come; nothing at the end, which is also there where a client closed the stream before we began."""
+    try:
+        return os.read(wire, _CHUNK_BYTES)
+    except OSError:
+        return b""

@@ -269,6 +269,49 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
         assert process.wait(timeout=PATIENCE_S) == 141
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["list", "-o", "json"], ["--help"], ["--version"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_an_error_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(("streams", "said"), [(">&-", ""), ("2>&-", "no clusters"), ("<&- >&- 2>&-", "")])
+def test_a_command_does_its_work_with_closed_streams(tmp_path: Path, streams: str, said: str) -> None:
+    code = f'exec "$@" list {streams}'
+    ended = subprocess.run(
+        ["sh", "-c", code, "sh", *COMMAND], env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(said)
+    assert (tmp_path / "state").is_dir()
+
+
+def test_a_current_directory_that_is_gone_is_named(tmp_path: Path) -> None:
+    code = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
+    for arguments in (["validate", "-"], ["artifact", "register", "."]):
+        ended = subprocess.run(
+            ["sh", "-c", code, "sh", *COMMAND, *arguments],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 1
+        assert "the current directory is gone" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
 def test_an_interrupted_change_says_that_it_is_recorded(tmp_path: Path, lab: ClusterRecord) -> None:
     with subprocess.Popen(
         ["env", "--default-signal=INT", *COMMAND, "stop", "lab"],  # a suite in the background ignores it

@@ -86,6 +86,25 @@ def test_the_server_goes_on_after_a_line_that_is_not_json_and_ends_cleanly_when_
     assert (call["tool"], call["outcome"], call["actor"]) == ("cluster_list", "success", "mcp:test")
 
 
+@pytest.mark.parametrize(
+    ("streams", "code", "said"), [("<&-", 0, ""), ("2>&-", 0, ""), (">/dev/full", 1, "does not take answers any more")]
+)
+def test_a_client_that_gives_it_no_stream_ends_the_server_without_a_trace(
+    configuration: dict[str, str], streams: str, code: int, said: str
+) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "reconciler"],
+        input=json.dumps(INITIALIZE) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = "import sys, reconciler.frontends.mcp.{}; print(*sys.modules)"
     script = "\n".join(map(code.format, ("protocol", "host")))
