@@ -287,7 +287,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Unparsable:
     for number in range(min(mark.line, len(lines)), max(mark.line - 2, 0), -1):  # the mark may be one line below
         if odd := _ODD_SPACE.search(lines[number - 1]):
             message = f"U+{ord(odd[0]):04X} stands here, which is no space to YAML (write a plain one)"
-            return Unparsable(Mark(number, odd.start() + 1), message, plain=True)
+            return Unparsable(Position(number, odd.start() + 1), message, plain=True)
     context = f" {error.context}" if error.context else ""
     return Unparsable(
         mark, f"this is not YAML: {shown(error.problem or str(error))}{shown(context)} (see the lines above it)"
