@@ -6,8 +6,6 @@ import os
 import queue
 import random
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.prepared import PreparedServer
 from tests.waiting import PATIENCE_S
 
 SECRET = "SECRET-5d1f"
@@ -105,14 +104,7 @@ class Server:
     """The real server, as a process that is sent raw lines; what it says is taken in as it comes."""
 
     def __init__(self, sandbox: Sandbox, *, listens: bool = True) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "reconciler"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=sandbox.project,
-            env=sandbox.environment,
-        )
+        self.process = PreparedServer(sandbox.project, sandbox.environment)
         self._said: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
         self.on_request: Callable[[Json], str] = refuse
         """What answers a request of the server's, as JSON without its `id`."""
@@ -128,7 +120,6 @@ class Server:
 
     def send(self, *lines: str) -> None:
         """Lines as they are; half of a surrogate pair as the byte that it stands for."""
-        assert self.process.stdin
         self.process.stdin.write("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
         self.process.stdin.flush()
 
@@ -170,7 +161,6 @@ class Server:
 
     def end(self) -> int:
         """Close its input; how it ended."""
-        assert self.process.stdin
         self.process.stdin.close()
         return self.process.wait(PATIENCE_S)
 
@@ -181,11 +171,9 @@ class Server:
             self._listener.join()
         for pipe in (self.process.stdin, self.process.stdout):
             with suppress(BrokenPipeError):
-                assert pipe
                 pipe.close()
 
     def _listen(self) -> None:
-        assert self.process.stdout
         for line in self.process.stdout:
             self._said.put(json.loads(line))
         self._said.put(None)

@@ -141,7 +141,6 @@ def test_an_input_that_ends_in_the_midst_of_a_line_ends_the_server(sandbox: Sand
         server.greet()
         server.require_well()
         server.send(*(line_of(number, "cluster_list", "{}") for number in range(50)))
-        assert server.process.stdin
         server.process.stdin.write(beginning.encode())
         assert server.end() == 0
 
@@ -150,7 +149,6 @@ def test_a_client_that_reads_nothing_and_leaves_ends_the_server(sandbox: Sandbox
     with serving(sandbox, listens=False) as server:
         server.send('{"jsonrpc":"2.0","id":0,"method":"initialize","params":' + json.dumps(greeting()) + "}")
         server.send(*(f'{{"jsonrpc":"2.0","id":{number},"method":"tools/list"}}' for number in range(20)))
-        assert server.process.stdout
         server.process.stdout.close()
         assert server.end() in {0, 1}
 
