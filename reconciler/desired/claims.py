@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from reconciler.model.faults import FaultTopology
 from reconciler.model.fields import (
     Address,
     CloudConfig,
@@ -26,7 +27,7 @@ from reconciler.model.fields import (
     Subnet,
     UserName,
 )
-from reconciler.model.topology import DiskFormat, FaultTopology, Firmware, VirtType
+from reconciler.model.topology import DiskFormat, Firmware, VirtType
 from reconciler.source.problems import Location
 
 T_co = TypeVar("T_co", covariant=True)

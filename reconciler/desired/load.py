@@ -201,8 +201,7 @@ def _refuse(name: str, problems: tuple[Problem, ...]) -> None:
 def _impossible_faults(topology: Topology | None, impossible: Mapping[str, str]) -> Iterator[Finding]:
     for index, fault in enumerate(topology.faults if topology else ()):
         if fault.name in impossible:
-            block = "partition" if fault.impair is None else "impair"
-            yield Finding(("faults", index, block), impossible[fault.name], ErrorCode.HOST_CAPABILITY_MISSING)
+            yield Finding(("faults", index, *fault.blocks), impossible[fault.name], ErrorCode.HOST_CAPABILITY_MISSING)
 
 
 def _home() -> Path | None:

@@ -7,15 +7,14 @@ distribution with the heaviest tail. The order of the faults never matters.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from reconciler.faults.validate import isolated_nodes
-from reconciler.model.faults import CutMode, Direction, ImpairFault, PartitionFault
-from reconciler.model.links import HOST, Distribution, Impairment, Inbound, Link
+from reconciler.faults.kinds import Effect, effect_of
+from reconciler.model.faults import WantedFault
+from reconciler.model.links import Distribution, Impairment, Inbound, Link
 
-Fault = PartitionFault | ImpairFault
-Pair = tuple[str, str]
+Fault = WantedFault
 Cuts = dict[str, dict[str, datetime | None]]
 
 COMBINED_DELAY_MAX_MS = 270_000
@@ -41,29 +40,18 @@ def wanted_at(faults: Iterable[Fault], now: datetime) -> tuple[Fault, ...]:
 
 def fold(faults: Sequence[Fault], nodes: Collection[str]) -> dict[str, Inbound]:
     """What each node that any fault touches receives. Nodes that are not in `nodes` are left out."""
-    cuts = _fold_cuts(faults, nodes)
-    impaired = _fold_impairments(faults, nodes)
-    down = _fold_down(faults, nodes)
-    link_of = _link_maker(faults)
+    known = frozenset(nodes)
+    effects = [effect_of(fault, known) for fault in faults]
+    cuts = _fold_cuts(faults, effects, known)
+    impaired = _fold_impairments(effects)
+    down = known.intersection(node for effect in effects for node in effect.pulled)
+    link_of = _link_maker(effects)
     return {
         receiver: Inbound(
             links=_links(cuts.get(receiver, {}), impaired.get(receiver, {}), link_of), down=receiver in down
         )
         for receiver in sorted(cuts.keys() | impaired.keys() | down)
     }
-
-
-def hit_pairs(fault: ImpairFault, nodes: Collection[str]) -> Iterator[Pair]:
-    """The (sender, receiver) pairs whose packets an impairment hits; a pair may come twice with the host in it."""
-    request = fault.request
-    peers = [node for node in nodes if node != request.source] if request.targets is None else list(request.targets)
-    if request.source not in nodes:
-        return
-    for peer in [peer for peer in peers if peer in nodes] + [HOST] * request.include_host:
-        if request.direction is not Direction.FROM:
-            yield _shapeable(request.source, peer)
-        if request.direction is not Direction.TO:
-            yield _shapeable(peer, request.source)
 
 
 def combine(impairments: Sequence[Impairment]) -> Impairment | None:
@@ -110,50 +98,35 @@ def as_shown(impairment: Impairment) -> Impairment:
     return shown if shown.limit_packets else shown.model_copy(update={"limit_packets": _limit(shown)})
 
 
-def _fold_cuts(faults: Sequence[Fault], nodes: Collection[str]) -> Cuts:
-    known = frozenset(nodes)
+def _fold_cuts(faults: Sequence[Fault], effects: Sequence[Effect], known: frozenset[str]) -> Cuts:
     cuts: Cuts = {}
-    for fault in faults:
-        if not isinstance(fault, PartitionFault) or fault.request.mode is not CutMode.DROP:
-            continue
-        for receiver in fault.grudge.keys() & known:
+    for fault, effect in zip(faults, effects, strict=True):
+        for receiver in effect.cuts.keys() & known:
             into = cuts.setdefault(receiver, {})
-            for sender in known.intersection(fault.grudge[receiver]):
+            for sender in known.intersection(effect.cuts[receiver]):
                 into[sender] = _later(into[sender], fault.expires_at) if sender in into else fault.expires_at
     return {receiver: senders for receiver, senders in cuts.items() if senders}
 
 
-def _fold_down(faults: Sequence[Fault], nodes: Collection[str]) -> frozenset[str]:
-    """Isolation is judged by the fault alone: a node that came later does not plug the cable in again."""
-    pulled: set[str] = set()
-    for fault in faults:
-        if isinstance(fault, PartitionFault) and fault.request.mode is CutMode.LINK_DOWN:
-            parties = {*fault.grudge, *(sender for senders in fault.grudge.values() for sender in senders)}
-            pulled |= isolated_nodes(fault.grudge, sorted(parties))
-    return frozenset(pulled).intersection(nodes)
-
-
-def _fold_impairments(faults: Sequence[Fault], nodes: Collection[str]) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Receiver -> sender -> which faults impair it, by their place in `faults`."""
+def _fold_impairments(effects: Sequence[Effect]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Receiver -> sender -> which effects impair it, by their place in `effects`."""
     hit: dict[str, dict[str, tuple[int, ...]]] = {}
-    known = frozenset(nodes)
-    for index, fault in enumerate(faults):
-        if isinstance(fault, ImpairFault):
-            for sender, receiver in hit_pairs(fault, known):
-                into = hit.setdefault(receiver, {})
-                into[sender] = (*into.get(sender, ()), index)
+    for index, effect in enumerate(effects):
+        for sender, receiver in effect.impaired:
+            into = hit.setdefault(receiver, {})
+            into[sender] = (*into.get(sender, ()), index)
     return hit
 
 
-def _link_maker(faults: Sequence[Fault]) -> Callable[[bool, datetime | None, tuple[int, ...]], Link]:
+def _link_maker(effects: Sequence[Effect]) -> Callable[[bool, datetime | None, tuple[int, ...]], Link]:
     """Makes links, each distinct one once: thousands of pairs share a handful of them."""
     made: dict[tuple[bool, datetime | None, tuple[int, ...]], Link] = {}
-    requests = {i: fault.request.impairment for i, fault in enumerate(faults) if isinstance(fault, ImpairFault)}
+    asked = {index: effect.impairment for index, effect in enumerate(effects) if effect.impairment}
 
     def link_of(cut: bool, expires_at: datetime | None, by: tuple[int, ...]) -> Link:
         key = (cut, expires_at, by)
         if key not in made:
-            impairment = combine([requests[index] for index in by]) if by else None
+            impairment = combine([asked[index] for index in by]) if by else None
             made[key] = Link(cut=cut, cut_expires_at=expires_at, impairment=impairment)
         return made[key]
 
@@ -169,11 +142,6 @@ def _links(
         sender: link_of(sender in cuts, cuts.get(sender), impaired.get(sender, ()))
         for sender in sorted(cuts.keys() | impaired.keys())
     }
-
-
-def _shapeable(sender: str, receiver: str) -> Pair:
-    """What a node sends to the host never leaves by a tap: it is put on the way back (see `ImpairRequest`)."""
-    return (receiver, sender) if receiver == HOST else (sender, receiver)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.faults.combine import Fault, fold, wanted_at
-from reconciler.faults.explain import impairment_parameters, info_of
+from reconciler.faults.explain import info_of
+from reconciler.faults.words import impairment_parameters
 from reconciler.model.document import Unknown
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.links import Inbound, Link, same_time

@@ -5,25 +5,24 @@ What only the cluster can tell (unknown nodes, values out of range) is checked w
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import get_args
+
+from pydantic import TypeAdapter
 
 from reconciler.errors import InvalidArgument
 from reconciler.model.faults import (
-    Bridge,
     CutMode,
     Direction,
-    ExplicitGrudge,
-    Groups,
-    Halves,
     ImpairRequest,
-    MajoritiesRing,
-    One,
     PartitionRequest,
     PartitionShape,
     ShapeName,
 )
 from reconciler.model.links import Impairment
 from reconciler.model.names import ALL_NODES
+
+_SHAPE: TypeAdapter[PartitionShape] = TypeAdapter(PartitionShape)
+_MODELS = {ShapeName(model.model_fields["shape"].default): model for model in get_args(get_args(PartitionShape)[0])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +67,16 @@ def impair_request(
 
 
 def _shape(sides: Sides) -> PartitionShape:
-    match sides.shape:
-        case ShapeName.GROUPS:
-            return Groups(groups=_named_groups(sides))
-        case ShapeName.HALVES:
-            return Halves()
-        case ShapeName.ONE:
-            return One(node=sides.node)
-        case ShapeName.BRIDGE:
-            return Bridge(node=sides.node, groups=_named_groups(sides) if _names_groups(sides) else None)
-        case ShapeName.MAJORITIES_RING:
-            return MajoritiesRing()
-        case ShapeName.GRUDGE:
-            return ExplicitGrudge(grudge={to: tuple(senders) for to, senders in (sides.grudge or {}).items()})
-        case _:
-            assert_never(sides.shape)
+    """The shape's model with what it has a field for; what it has none for was refused."""
+    given = {"groups": _groups_of(sides), "node": sides.node, "grudge": sides.grudge}
+    model = _MODELS[sides.shape]
+    fields = {name: value for name, value in given.items() if name in model.model_fields}
+    return _SHAPE.validate_python({"shape": sides.shape.value, **fields})
+
+
+def _groups_of(sides: Sides) -> tuple[tuple[str, ...], ...] | None:
+    """The groups; None where a shape is to lay them over all nodes, which only `groups` cannot."""
+    return _named_groups(sides) if _names_groups(sides) or sides.shape is ShapeName.GROUPS else None
 
 
 def _named_groups(sides: Sides) -> tuple[tuple[str, ...], ...]:
@@ -95,19 +89,20 @@ def _names_groups(sides: Sides) -> bool:
 
 
 def _useless(sides: Sides) -> Iterator[str]:
-    shape, takes_groups = sides.shape, sides.shape in (ShapeName.GROUPS, ShapeName.BRIDGE)
+    shape, takes = sides.shape, _MODELS[sides.shape].model_fields
     two = bool(sides.partition_a or sides.partition_b)
-    if two and (not takes_groups or sides.groups is not None):
-        other = "groups" if takes_groups else f"shape {shape}"
+    if two and ("groups" not in takes or sides.groups is not None):
+        other = "groups" if "groups" in takes else f"shape {shape}"
         yield f"partition_a and partition_b say nothing beside {other} (leave them empty)"
-    if sides.groups is not None and not takes_groups:
+    if sides.groups is not None and "groups" not in takes:
         yield f"groups say nothing to shape {shape} (leave one of the two out)"
-    if sides.node is not None and shape not in (ShapeName.ONE, ShapeName.BRIDGE):
-        yield f"node says nothing to shape {shape} (it is for the shapes one and bridge)"
-    if sides.grudge is not None and shape is not ShapeName.GRUDGE:
+    if sides.node is not None and "node" not in takes:
+        taking = " and ".join(name for name, model in _MODELS.items() if "node" in model.model_fields)
+        yield f"node says nothing to shape {shape} (it is for the shapes {taking})"
+    if sides.grudge is not None and "grudge" not in takes:
         yield f"grudge says nothing to shape {shape} (give shape grudge with it)"
-    if not sides.grudge and shape is ShapeName.GRUDGE:
-        yield "shape grudge needs the grudge: for each receiving node, the senders it shall not hear"
+    if not sides.grudge and "grudge" in takes:
+        yield f"shape {shape} needs the grudge: for each receiving node, the senders it shall not hear"
 
 
 def _useless_seed(sides: Sides, seed: int | None) -> Iterator[str]:

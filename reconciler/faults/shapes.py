@@ -5,9 +5,11 @@ the nodes are put in an order that only their names and a seed decide, so that a
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import assert_never
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, assert_never
 
+from reconciler.model.base import Frozen
 from reconciler.model.faults import (
     Bridge,
     Direction,
@@ -18,27 +20,45 @@ from reconciler.model.faults import (
     MajoritiesRing,
     One,
     PartitionRequest,
+    PartitionShape,
 )
 
 EXACT_RING_MAX_NODES = 5
 
 Sides = tuple[Sequence[str], Sequence[str]]
 
+S = TypeVar("S", bound=PartitionShape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeRule(Generic[S]):
+    """What a shape means: its cuts over nodes in an order, and the fewest nodes that it can be laid over.
+
+    `two_sided` says whether it has a first and a second side, so that it can be cut one way only.
+    """
+
+    grudge: Callable[[S, Sequence[str], Direction], Grudge]
+    smallest: int = 1
+    two_sided: Callable[[S], bool] = lambda _shape: False
+
+
+def rule_of(shape: PartitionShape) -> "ShapeRule[Any]":
+    """The rule of a shape."""
+    return RULES[type(shape)]
+
 
 def resolve(request: PartitionRequest, nodes: Sequence[str]) -> Grudge:
     """The grudge that a checked request means for these nodes."""
-    shape, order = request.shape, shuffled(nodes, request.seed)
-    match shape:
-        case Groups() | Halves() | One():
-            return directed_grudge(_groups(shape, order), request.direction)
-        case Bridge():
-            return complete_grudge(shape.groups) if shape.groups else bridge(order, bridging_node(shape, order))
-        case MajoritiesRing():
-            return majorities_ring(order)
-        case ExplicitGrudge():
-            return _grudge(shape.grudge.items())
-        case _:
-            assert_never(shape)
+    order = shuffled(nodes, request.seed)
+    return rule_of(request.shape).grudge(request.shape, order, request.direction)
+
+
+def nodes_named(shape: PartitionShape) -> tuple[str, ...]:
+    """Every node that a shape names, in whichever of its fields."""
+    alone, groups, grudge = (getattr(shape, name, None) for name in ("node", "groups", "grudge"))
+    grouped = (node for group in groups or () for node in group)
+    cut = (node for receiver, senders in (grudge or {}).items() for node in (receiver, *senders))
+    return (*([] if alone is None else [alone]), *grouped, *cut)
 
 
 def shuffled(nodes: Sequence[str], seed: int | None) -> tuple[str, ...]:
@@ -107,18 +127,6 @@ def majorities_ring(nodes: Sequence[str]) -> Grudge:
     return _grudge((node, (other for other in nodes if other not in friends)) for node, friends in heard(nodes).items())
 
 
-def _groups(shape: Groups | Halves | One, nodes: Sequence[str]) -> Sequence[Sequence[str]]:
-    match shape:
-        case Groups():
-            return shape.groups
-        case Halves():
-            return bisect(nodes)
-        case One():
-            return split_one(nodes, shape.node)
-        case _:
-            assert_never(shape)
-
-
 def _exact_ring(nodes: Sequence[str]) -> dict[str, set[str]]:
     majority = len(nodes) // 2 + 1
     windows = [[nodes[(start + step) % len(nodes)] for step in range(majority)] for start in range(len(nodes))]
@@ -137,3 +145,31 @@ def _grudge(entries: Iterable[tuple[str, Iterable[str]]]) -> Grudge:
     """Sorted, without receivers that miss nothing: two grudges that mean the same are equal, also as text."""
     dropped = {receiver: tuple(sorted(set(senders))) for receiver, senders in entries}
     return {receiver: dropped[receiver] for receiver in sorted(dropped) if dropped[receiver]}
+
+
+def _between(shape: Bridge, order: Sequence[str]) -> Grudge:
+    return complete_grudge(shape.groups) if shape.groups else bridge(order, bridging_node(shape, order))
+
+
+RULES: Mapping[type[Frozen], ShapeRule[Any]] = {
+    Groups: ShapeRule[Groups](
+        grudge=lambda shape, _order, direction: directed_grudge(shape.groups, direction),
+        two_sided=lambda shape: len(shape.groups) == 2,  # noqa: PLR2004
+    ),
+    Halves: ShapeRule[Halves](
+        grudge=lambda _shape, order, direction: directed_grudge(bisect(order), direction),
+        smallest=2,
+        two_sided=lambda _shape: True,
+    ),
+    One: ShapeRule[One](
+        grudge=lambda shape, order, direction: directed_grudge(split_one(order, shape.node), direction),
+        smallest=2,
+        two_sided=lambda _shape: True,
+    ),
+    Bridge: ShapeRule[Bridge](grudge=lambda shape, order, _direction: _between(shape, order), smallest=3),
+    MajoritiesRing: ShapeRule[MajoritiesRing](
+        grudge=lambda _shape, order, _direction: majorities_ring(order), smallest=3
+    ),
+    ExplicitGrudge: ShapeRule[ExplicitGrudge](grudge=lambda shape, _order, _direction: _grudge(shape.grudge.items())),
+}
+"""By the model of each shape."""

@@ -4,10 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
-from reconciler.faults.shapes import bridging_node, resolve, shuffled
+from reconciler.faults.shapes import bridging_node, nodes_named, resolve, rule_of, shuffled
 from reconciler.model.faults import (
     Bridge,
     CutMode,
@@ -15,11 +14,8 @@ from reconciler.model.faults import (
     ExplicitGrudge,
     Groups,
     Grudge,
-    Halves,
     ImpairFault,
     ImpairRequest,
-    MajoritiesRing,
-    One,
     PartitionFault,
     PartitionRequest,
     PartitionShape,
@@ -55,8 +51,6 @@ _NEEDS = {
 }
 """Without one of the latter the former does nothing: that is an error to whoever asked for it, never a silent no-op."""
 
-_SMALLEST_CLUSTER = {"halves": 2, "one": 2, "bridge": 3, "majorities-ring": 3}
-
 
 def partition_fault(
     request: PartitionRequest,
@@ -70,7 +64,7 @@ def partition_fault(
 
     Raises `NodeNotFound` and `InvalidArgument`.
     """
-    _refuse_unknown(_nodes_of_shape(request.shape), nodes)
+    _refuse_unknown(nodes_named(request.shape), nodes)
     _refuse([*_problems_of_shape(request.shape, nodes), *_problems_of_direction(request)])
     grudge = resolve(request, nodes)
     if not grudge:
@@ -142,25 +136,8 @@ def _refuse_unknown(named: Sequence[str], nodes: Sequence[str]) -> None:
         )
 
 
-def _nodes_of_shape(shape: PartitionShape) -> tuple[str, ...]:
-    match shape:
-        case Groups():
-            return tuple(node for group in shape.groups for node in group)
-        case One():
-            return () if shape.node is None else (shape.node,)
-        case Bridge():
-            between = () if shape.node is None else (shape.node,)
-            return (*between, *(node for group in shape.groups or () for node in group))
-        case ExplicitGrudge():
-            return (*shape.grudge, *(sender for senders in shape.grudge.values() for sender in senders))
-        case Halves() | MajoritiesRing():
-            return ()
-        case _:
-            assert_never(shape)
-
-
 def _problems_of_shape(shape: PartitionShape, nodes: Sequence[str]) -> Iterator[str]:
-    needed = _SMALLEST_CLUSTER.get(shape.shape, 1)
+    needed = rule_of(shape).smallest
     if len(nodes) < needed:
         yield f"shape {shape.shape} needs at least {needed} nodes, and this cluster has {len(nodes)}"
     if isinstance(shape, Groups):
@@ -202,8 +179,7 @@ def _problems_of_grudge(grudge: Grudge) -> Iterator[str]:
 
 def _problems_of_direction(request: PartitionRequest) -> Iterator[str]:
     shape = request.shape
-    two_sided = isinstance(shape, Halves | One) or (isinstance(shape, Groups) and len(shape.groups) == 2)  # noqa: PLR2004
-    if request.direction is not Direction.BOTH and not two_sided:
+    if request.direction is not Direction.BOTH and not rule_of(shape).two_sided(shape):
         yield (
             f"direction is {request.direction}, but shape {shape.shape} has no two sides "
             "(leave direction out, or spell the cuts out in a grudge)"

@@ -1,12 +1,13 @@
-"""Network faults: as requested, as a record keeps them, and as the tools return them."""
+"""Network faults: as a topology declares them, as requested, as a record keeps them, and as the tools return them."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from reconciler.model.base import Frozen
-from reconciler.model.links import Impairment
+from reconciler.model.fields import Amount, Count, NodeName
+from reconciler.model.links import Distribution, Impairment
 from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
 
@@ -15,7 +16,7 @@ Grudge = dict[str, tuple[str, ...]]
 
 
 class FaultType(StrEnum):
-    """The two kinds of faults."""
+    """The kinds of faults; `reconciler.faults.kinds` has a row for each."""
 
     PARTITION = "partition"
     IMPAIRMENT = "impairment"
@@ -101,10 +102,89 @@ PartitionShape = Annotated[
 ]
 
 
+# Faults as a topology declares them.
+
+
+class PartitionTopology(Frozen):
+    """No traffic passes between groups of nodes."""
+
+    shape: ShapeName = Field(
+        default=ShapeName.GROUPS,
+        description="`groups` as given; over all nodes `halves`, `one`, `bridge`, `majorities-ring`; or a `grudge`.",
+    )
+    groups: tuple[tuple[NodeName, ...], ...] | None = Field(
+        default=None,
+        description="Two or more groups of nodes, each cut off from the others; for `bridge` two, with its `node`.",
+    )
+    node: NodeName | None = Field(default=None, description="The node of the shapes `one` and `bridge`.")
+    grudge: dict[NodeName, tuple[NodeName, ...]] | None = Field(
+        default=None, description="For shape `grudge`: receiving node -> the senders that it does not hear."
+    )
+    direction: Direction = Field(
+        default=Direction.BOTH, description="With two sides, `to` cuts only what the first sends to the second."
+    )
+    mode: CutMode = Field(
+        default=CutMode.DROP, description="`drop` frames, or `link-down`: pull the cables of nodes cut from all others."
+    )
+    seed: Annotated[int, Field(strict=True)] | None = Field(
+        default=None, description="Shuffles the nodes before the shape is applied."
+    )
+
+
+class ImpairTopology(Frozen):
+    """What is done to packets that one node sends to others; zero means "not requested"."""
+
+    source: NodeName = Field(description="The sending node.", examples=["worker-0"])
+    target: tuple[NodeName, ...] | None = Field(default=None, description="Receiving nodes; default: all other nodes.")
+    direction: Direction = Field(
+        default=Direction.TO, description="`to` affects what the source sends, `from` what is sent to it."
+    )
+    include_host: StrictBool = Field(default=False, description="Affects traffic with the host too, which SSH uses.")
+    delay_ms: Amount = Field(default=0, description="Milliseconds added to each packet's delay.")
+    jitter_ms: Amount = Field(default=0, description="Milliseconds by which the delay varies.")
+    delay_correlation_pct: Amount = Field(default=0, description="How far a packet's delay depends on the last one's.")
+    distribution: Distribution = Field(
+        default=Distribution.UNIFORM, description="How the delay varies within its jitter."
+    )
+    loss_pct: Amount = Field(default=0, description="Percent of packets that never arrive.")
+    loss_correlation_pct: Amount = Field(default=0, description="How far a packet's loss depends on the last one's.")
+    duplicate_pct: Amount = Field(default=0, description="Percent of packets that arrive twice.")
+    corrupt_pct: Amount = Field(default=0, description="Percent of packets that arrive with one bit flipped.")
+    reorder_pct: Amount = Field(default=0, description="Percent of packets that overtake the delayed ones.")
+    reorder_correlation_pct: Amount = Field(default=0, description="How far overtaking comes in bursts.")
+    reorder_gap: Count = Field(default=0, description="Only every Nth packet may overtake.")
+    rate_kbit: Count = Field(default=0, description="Bandwidth in kilobits per second.")
+    limit_packets: Count = Field(default=0, description="Packets that may queue; the rest are dropped.")
+
+
+class FaultTopology(Frozen):
+    """A network fault: `apply` injects it, and heals it once it is removed from the file."""
+
+    name: NodeName = Field(description="Name of the fault; unique in the cluster.", examples=["split"])
+    partition: PartitionTopology | None = Field(default=None, description="No traffic passes between groups of nodes.")
+    impair: ImpairTopology | None = Field(default=None, description="What is done to packets that get through.")
+    duration_s: Amount | None = Field(
+        default=None, description="Seconds after which it heals by itself; default: once it is removed from the file."
+    )
+
+    @property
+    def blocks(self) -> dict[str, Frozen]:
+        """The kinds of faults that it has a block for; a valid fault has one."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in found.items() if isinstance(value, Frozen)}
+
+
 # Faults as requested.
 
 
-class PartitionRequest(Frozen):
+class _Request(Frozen):
+    @property
+    def shaping(self) -> Impairment | None:
+        """What the host's kernel has to be able to do to packets for it."""
+        return None
+
+
+class PartitionRequest(_Request):
     """A partition as a user requests it; a seed shuffles the nodes before the shape is applied."""
 
     shape: PartitionShape
@@ -113,7 +193,7 @@ class PartitionRequest(Frozen):
     seed: int | None = None
 
 
-class ImpairRequest(Frozen):
+class ImpairRequest(_Request):
     """An impairment as a user requests it.
 
     `include_host` adds the host to the targets. Only frames that enter a tap can be shaped, so the effects on both
@@ -127,11 +207,19 @@ class ImpairRequest(Frozen):
     impairment: Impairment
     include_host: bool = False
 
+    @property
+    def shaping(self) -> Impairment | None:
+        """The impairment itself."""
+        return self.impairment
+
+
+FaultRequest = PartitionRequest | ImpairRequest
+
 
 class DeclaredFault(Frozen):
     """A fault declared in the topology; its duration starts when `apply` injects it."""
 
-    request: PartitionRequest | ImpairRequest
+    request: FaultRequest
     duration_s: float | None = None
 
 

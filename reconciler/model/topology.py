@@ -12,13 +12,11 @@ from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from reconciler.model.base import Frozen
 from reconciler.model.drift import DriftPolicy, DriftSetting
-from reconciler.model.faults import CutMode, Direction, ShapeName
+from reconciler.model.faults import FaultTopology
 from reconciler.model.fields import (
     Address,
-    Amount,
     CloudConfig,
     ClusterName,
-    Count,
     CpuModel,
     DiskGb,
     HostName,
@@ -27,13 +25,11 @@ from reconciler.model.fields import (
     KernelCmdline,
     MemoryMb,
     NetworkName,
-    NodeName,
     RoleText,
     SnapshotName,
     Subnet,
     UserName,
 )
-from reconciler.model.links import Distribution
 
 FREE_KEY_PREFIX = "x-"
 """Prefix of top-level keys in a topology that only hold YAML anchors, as in Compose files."""
@@ -184,69 +180,6 @@ class NodeTopology(Frozen):
     user_data: CloudConfig | None = Field(
         default=None,
         description="cloud-config merged over the cluster's: mappings merge, lists append, single values override.",
-    )
-
-
-class PartitionTopology(Frozen):
-    """No traffic passes between groups of nodes."""
-
-    shape: ShapeName = Field(
-        default=ShapeName.GROUPS,
-        description="`groups` as given; over all nodes `halves`, `one`, `bridge`, `majorities-ring`; or a `grudge`.",
-    )
-    groups: tuple[tuple[NodeName, ...], ...] | None = Field(
-        default=None,
-        description="Two or more groups of nodes, each cut off from the others; for `bridge` two, with its `node`.",
-    )
-    node: NodeName | None = Field(default=None, description="The node of the shapes `one` and `bridge`.")
-    grudge: dict[NodeName, tuple[NodeName, ...]] | None = Field(
-        default=None, description="For shape `grudge`: receiving node -> the senders that it does not hear."
-    )
-    direction: Direction = Field(
-        default=Direction.BOTH, description="With two sides, `to` cuts only what the first sends to the second."
-    )
-    mode: CutMode = Field(
-        default=CutMode.DROP, description="`drop` frames, or `link-down`: pull the cables of nodes cut from all others."
-    )
-    seed: Annotated[int, Field(strict=True)] | None = Field(
-        default=None, description="Shuffles the nodes before the shape is applied."
-    )
-
-
-class ImpairTopology(Frozen):
-    """What is done to packets that one node sends to others; zero means "not requested"."""
-
-    source: NodeName = Field(description="The sending node.", examples=["worker-0"])
-    target: tuple[NodeName, ...] | None = Field(default=None, description="Receiving nodes; default: all other nodes.")
-    direction: Direction = Field(
-        default=Direction.TO, description="`to` affects what the source sends, `from` what is sent to it."
-    )
-    include_host: StrictBool = Field(default=False, description="Affects traffic with the host too, which SSH uses.")
-    delay_ms: Amount = Field(default=0, description="Milliseconds added to each packet's delay.")
-    jitter_ms: Amount = Field(default=0, description="Milliseconds by which the delay varies.")
-    delay_correlation_pct: Amount = Field(default=0, description="How far a packet's delay depends on the last one's.")
-    distribution: Distribution = Field(
-        default=Distribution.UNIFORM, description="How the delay varies within its jitter."
-    )
-    loss_pct: Amount = Field(default=0, description="Percent of packets that never arrive.")
-    loss_correlation_pct: Amount = Field(default=0, description="How far a packet's loss depends on the last one's.")
-    duplicate_pct: Amount = Field(default=0, description="Percent of packets that arrive twice.")
-    corrupt_pct: Amount = Field(default=0, description="Percent of packets that arrive with one bit flipped.")
-    reorder_pct: Amount = Field(default=0, description="Percent of packets that overtake the delayed ones.")
-    reorder_correlation_pct: Amount = Field(default=0, description="How far overtaking comes in bursts.")
-    reorder_gap: Count = Field(default=0, description="Only every Nth packet may overtake.")
-    rate_kbit: Count = Field(default=0, description="Bandwidth in kilobits per second.")
-    limit_packets: Count = Field(default=0, description="Packets that may queue; the rest are dropped.")
-
-
-class FaultTopology(Frozen):
-    """A network fault: `apply` injects it, and heals it once it is removed from the file."""
-
-    name: NodeName = Field(description="Name of the fault; unique in the cluster.", examples=["split"])
-    partition: PartitionTopology | None = Field(default=None, description="No traffic passes between groups of nodes.")
-    impair: ImpairTopology | None = Field(default=None, description="What is done to packets that get through.")
-    duration_s: Amount | None = Field(
-        default=None, description="Seconds after which it heals by itself; default: once it is removed from the file."
     )
 
 

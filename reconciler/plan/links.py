@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from reconciler.faults.compile import same_inbound
-from reconciler.faults.explain import impairment_in_words
+from reconciler.faults.words import impairment_in_words
 from reconciler.model.document import PULLED, ClusterDocument, NodeLinks, Power, PowerState, Unknown
 from reconciler.model.links import Inbound, Link
 from reconciler.model.plan import ChangeKind, Disruption, HealLinks, LinkChange, ResumeMemory, SetLinks, Start

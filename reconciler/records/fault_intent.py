@@ -2,14 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import assert_never
 
 from reconciler.faults.combine import Fault, wanted_at
-from reconciler.faults.validate import expiry, impair_fault, partition_fault
-from reconciler.model.faults import FaultType, ImpairRequest, PartitionRequest
+from reconciler.faults.kinds import made
+from reconciler.faults.validate import expiry
+from reconciler.model.faults import FaultRequest
 from reconciler.model.record import ClusterRecord
-
-FaultRequest = PartitionRequest | ImpairRequest
 
 
 def with_fault(
@@ -70,16 +68,7 @@ def _next_fault(
 ) -> Fault:
     number, nodes = record.fault_requests + 1, tuple(record.spec.nodes)
     expires_at = expiry(now, duration_s)
-    fault: Fault
-    match request:
-        case PartitionRequest():
-            handle = f"{FaultType.PARTITION}-{number}"
-            fault = partition_fault(request, nodes, handle_id=handle, created_at=now, expires_at=expires_at)
-        case ImpairRequest():
-            handle = f"{FaultType.IMPAIRMENT}-{number}"
-            fault = impair_fault(request, nodes, handle_id=handle, created_at=now, expires_at=expires_at)
-        case _:
-            assert_never(request)
+    fault = made(request, nodes, number=number, created_at=now, expires_at=expires_at)
     return fault.model_copy(update={"declared_as": name})
 
 

@@ -16,8 +16,8 @@ from reconciler.faults.observed import active_faults
 from reconciler.model.base import Frozen
 from reconciler.model.document import Unknown
 from reconciler.model.faults import (
+    FaultRequest,
     FaultType,
-    ImpairRequest,
     LinkExplanation,
     NetFaultHandle,
     NetFaultInfo,
@@ -60,7 +60,7 @@ class Faults:
     async def inject(
         self,
         cluster: str,
-        request: fault_intent.FaultRequest,
+        request: FaultRequest,
         *,
         duration_s: float | None = None,
         afresh: bool = False,
@@ -79,9 +79,9 @@ class Faults:
             made[:] = [fault]
             return after
 
-        if isinstance(request, ImpairRequest):
+        if request.shaping is not None:
             edit(await existing(self._runtime.store, cluster))  # what is wrong with the request itself is said first
-            await self._runtime.links.require(request.impairment)
+            await self._runtime.links.require(request.shaping)
         record = await self._change(cluster, edit)
         (fault,) = made
         await self._carry_out(record, fault, progress)

@@ -11,7 +11,6 @@ from reconciler.desired.load import load_spec
 from reconciler.desired.recorded_file_uses import recorded_uses
 from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable, RecordUnreadable
 from reconciler.files.roots import Reach
-from reconciler.model.faults import ImpairRequest
 from reconciler.model.host_view import HostView
 from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import VirtType
@@ -71,9 +70,9 @@ async def _verdict_on_cpus(runtime: Runtime, spec: ClusterSpec) -> bool | None:
 async def _impossible_faults(runtime: Runtime, spec: ClusterSpec) -> dict[str, str]:
     impossible: dict[str, str] = {}
     for name, declared in spec.faults.items():
-        if isinstance(declared.request, ImpairRequest):
+        if declared.request.shaping is not None:
             try:
-                await runtime.links.require(declared.request.impairment)
+                await runtime.links.require(declared.request.shaping)
             except HostCapabilityMissing as error:
                 impossible[name] = str(error)
     return impossible

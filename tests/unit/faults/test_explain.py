@@ -6,7 +6,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from reconciler.faults.combine import Fault
-from reconciler.faults.explain import explain, handle_of, info_of, sides_in_words
+from reconciler.faults.explain import explain, handle_of, info_of
+from reconciler.faults.words import sides_in_words
 from reconciler.model.faults import (
     Bridge,
     CutMode,

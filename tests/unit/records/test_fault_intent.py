@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
-from reconciler.model.faults import DeclaredFault, Groups, Halves, ImpairRequest, PartitionRequest
+from reconciler.model.faults import DeclaredFault, FaultRequest, Groups, Halves, ImpairRequest, PartitionRequest
 from reconciler.model.links import Impairment
 from reconciler.model.record import ClusterRecord
 from reconciler.records import fault_intent, intent
@@ -20,7 +20,7 @@ HALVES = PartitionRequest(shape=Halves())
 SLOW = ImpairRequest(source="alpha", impairment=Impairment(delay_ms=20))
 
 
-def faulty(*requests: fault_intent.FaultRequest) -> ClusterRecord:
+def faulty(*requests: FaultRequest) -> ClusterRecord:
     record = RECORD
     for request in requests:
         record, _ = fault_intent.with_fault(record, request, now=NOW)
@@ -73,7 +73,7 @@ class TestByHand:
             (ImpairRequest(source="alpha", targets=("alpha",), impairment=Impairment(loss_pct=1)), InvalidArgument),
         ],
     )
-    def test_what_cannot_be_is_refused(self, request_: fault_intent.FaultRequest, error: type[Exception]) -> None:
+    def test_what_cannot_be_is_refused(self, request_: FaultRequest, error: type[Exception]) -> None:
         with pytest.raises(error):
             fault_intent.with_fault(RECORD, request_, now=NOW)
 
