@@ -64,7 +64,7 @@ def partition_fault(
 
     Raises `NodeNotFound` and `InvalidArgument`.
     """
-    _refuse_unknown(nodes_named(request.shape), nodes)
+    refuse_unknown(nodes_named(request.shape), nodes)
     _refuse([*_problems_of_shape(request.shape, nodes), *_problems_of_direction(request)])
     grudge = resolve(request, nodes)
     if not grudge:
@@ -92,7 +92,7 @@ def impair_fault(
     expires_at: datetime | None = None,
 ) -> ImpairFault:
     """The wanted fault for a request. Raises `NodeNotFound`, `InvalidArgument` and `NoParameters`."""
-    _refuse_unknown((request.source, *(request.targets or ())), nodes)
+    refuse_unknown((request.source, *(request.targets or ())), nodes)
     problems = [*_problems_of_impairment(request.impairment), *_problems_of_targets(request, nodes)]
     if request.impairment == Impairment():
         raise NoParameters(
@@ -127,7 +127,8 @@ def _refuse(problems: Sequence[str] | Iterator[str]) -> None:
         raise InvalidArgument("; ".join(found))
 
 
-def _refuse_unknown(named: Sequence[str], nodes: Sequence[str]) -> None:
+def refuse_unknown(named: Sequence[str], nodes: Sequence[str]) -> None:
+    """Raise `NodeNotFound` where a node is named that the cluster has not."""
     if unknown := sorted(set(named) - set(nodes)):
         raise NodeNotFound(
             f"no node named {', '.join(map(repr, unknown))} in this cluster",

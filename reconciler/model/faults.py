@@ -16,7 +16,7 @@ Grudge = dict[str, tuple[str, ...]]
 
 
 class FaultType(StrEnum):
-    """The kinds of faults; `reconciler.faults.kinds` has a row for each."""
+    """The kinds of faults."""
 
     PARTITION = "partition"
     IMPAIRMENT = "impairment"
@@ -102,7 +102,16 @@ PartitionShape = Annotated[
 ]
 
 
-# Faults as a topology declares them.
+# Faults as a topology declares them: where a request is as simple, its block is the request itself.
+
+
+class _Request(Frozen):
+    """What every request for a fault has."""
+
+    @property
+    def shaping(self) -> Impairment | None:
+        """What the host's kernel has to be able to do to packets for it."""
+        return None
 
 
 class PartitionTopology(Frozen):
@@ -175,13 +184,6 @@ class FaultTopology(Frozen):
 
 
 # Faults as requested.
-
-
-class _Request(Frozen):
-    @property
-    def shaping(self) -> Impairment | None:
-        """What the host's kernel has to be able to do to packets for it."""
-        return None
 
 
 class PartitionRequest(_Request):
