@@ -19,6 +19,10 @@ _TAKEN = frozenset({_ED25519, "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in
 """Types that every OpenSSH of the last ten years can log in with; `ssh-dss` has been off since 7.0."""
 _REFUSED = frozenset({"ssh-dss", "ssh-ed448"})
 _TOUCHED = "sk-"
+_LEAST_RSA_BITS = 1024
+"""`RequiredRSASize` of sshd_config(5) by default; some distributions ask for more."""
+_PUTTY = b"PuTTY-User-Key-File-"
+_CORRECT = "correct the path, or let this user read it"
 _OTHERS = 0o077
 
 
@@ -32,7 +36,7 @@ def read_public_key(key_path: Path) -> str:
     The file beside it with `.pub` provides the comment, and must match the key. Raises `PublicKeyUnusable` for a key
     that cannot log in unattended, by this program or by the ssh that it starts.
     """
-    private = _read(key_path, _make_one(key_path))
+    private = _read(key_path, _CORRECT if os.access(key_path, os.F_OK) else _make_one(key_path))
     public = _public_half(private, key_path)
     _require_private(key_path)
     if public.startswith(_TOUCHED):
@@ -40,6 +44,8 @@ def read_public_key(key_path: Path) -> str:
     if (kind := public.split()[0]) not in _TAKEN:
         known = f"of type {kind}" if kind in _REFUSED else "of an unknown type"
         raise PublicKeyUnusable(f"{key_path} is {known}, which SSH servers refuse ({_make_another(key_path)})")
+    if (bits := _rsa_bits(public)) is not None and bits < _LEAST_RSA_BITS:
+        raise PublicKeyUnusable(f"{key_path} has {bits} bits, too few for SSH servers ({_make_another(key_path)})")
     public_path = key_path.with_name(f"{key_path.name}.pub")
     if not public_path.exists():
         return public
@@ -83,6 +89,9 @@ def _is_public_key(line: str) -> bool:
 
 
 def _public_half(private: bytes, path: Path) -> str:
+    if private.startswith(_PUTTY):
+        convert = f"convert it: `puttygen {path} -O private-openssh -o {path.with_suffix('')}.openssh`"
+        raise PublicKeyUnusable(f"{path} is a key of PuTTY's, which ssh does not read ({convert})")
     if any(mark in private for mark in _ENCRYPTED):
         raise _has_passphrase(path)
     if _is_public_key(private.decode(errors="replace").strip()):
@@ -131,6 +140,17 @@ def _field(content: bytes) -> tuple[bytes, bytes]:
     if len(content) < max(4, end):
         raise ValueError("truncated")
     return content[4:end], content[end:]
+
+
+def _rsa_bits(public: str) -> int | None:
+    """The size of an RSA key's modulus, which follows the type and the exponent; None for other keys."""
+    kind, blob = public.split()[:2]
+    if kind != "ssh-rsa":
+        return None
+    rest = base64.b64decode(blob)
+    for _ in ("type", "exponent"):
+        _, rest = _field(rest)
+    return int.from_bytes(_field(rest)[0], "big").bit_length()
 
 
 def _derived(private: bytes, path: Path) -> str:

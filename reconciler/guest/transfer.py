@@ -268,6 +268,7 @@ def render_send(source: PurePosixPath) -> str:
         "trap 'exit 2' HUP INT TERM PIPE; "
         f"(ulimit -f {_UNSIZED_LIMIT_BLOCKS}; "
         f'exec cp -dR --preserve=mode,timestamps -- {path} "$t/") && code=0 || code=1; '
+        f"[ $code = 0 ] || [ -d {path} ] || exit 2; "
         f'cd -- "$t" && {send} && exit $code; exit ;; esac; '
         f"cd -- {shlex.quote(str(source.parent))} && exec {send}"
     )

@@ -1,5 +1,6 @@
 """The key that nodes accept is one that every login of ours succeeds with."""
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,15 @@ def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     path.chmod(0o600)
     return path
+
+
+def in_openssh_form(public: bytes) -> bytes:
+    """A private key as far as its public half."""
+    parts = (b"none", b"none", b"")
+    fields = [len(part).to_bytes(4, "big") + part for part in parts] + [(1).to_bytes(4, "big")]
+    content = b"openssh-key-v1\0" + b"".join(fields) + len(public).to_bytes(4, "big") + public
+    name = b"OPENSSH PRIVATE KEY-----\n"
+    return b"-----BEGIN " + name + base64.b64encode(content) + b"\n-----END " + name
 
 
 def refusal(path: Path) -> str:
@@ -55,6 +65,16 @@ def test_a_key_that_ssh_would_refuse_is_refused_with_what_helps(tmp_path: Path) 
     assert "reads as a variable" in refusal(write_key(tmp_path / "a${HOME}" / "key"))
     damaged = written(tmp_path / "damaged", key.read_bytes().replace(b"b3BlbnNz", b"AAAAAAAA", 1))
     assert "is not an SSH private key: it is damaged" in refusal(damaged)
+
+
+def test_a_key_that_ssh_does_not_read_is_refused_with_what_makes_it_one(tmp_path: Path) -> None:
+    putty = written(tmp_path / "mine.ppk", b"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n")
+    assert f"`puttygen {putty} -O private-openssh -o {tmp_path}/mine.openssh`" in refusal(putty)
+    (tmp_path / "directory").mkdir()
+    assert "Is a directory (correct the path" in refusal(tmp_path / "directory")
+    assert f"(create one: `ssh-keygen -t ed25519 -N '' -f {tmp_path}/none`)" in refusal(tmp_path / "none")
+    small = b"".join(len(part).to_bytes(4, "big") + part for part in (b"ssh-rsa", b"\1\0\1", b"\0" + b"\xff" * 96))
+    assert "has 768 bits, too few for SSH servers" in refusal(written(tmp_path / "small", in_openssh_form(small)))
 
 
 def test_a_key_of_another_user_may_be_as_open_as_they_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
