@@ -32,6 +32,10 @@ class ReportSource:
     message: str | None = None
 
 
+Origin = ReportSource
+"""The name that scripts outside of this repository know it by, those that measure kernel logs."""
+
+
 def report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: FilterLevel = "all") -> DmesgResult:
     """What is said of one node: of very many lines the newest ones, of very many events the first ones."""
     found = find_all(lines, EVENTS_LIMIT)
