@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any, TypeVar, assert_never
+from functools import singledispatch
+from typing import Any, TypeVar
 
 import structlog
 
@@ -30,24 +31,18 @@ from reconciler.model.plan import (
     CreateNetwork,
     CutPower,
     DefineDomain,
-    DeleteLayer,
     DeleteNetwork,
     DeleteSeed,
     DeleteSnapshot,
-    FlattenLayer,
     GiveBack,
-    GrowLayer,
     HealLinks,
     PlugTap,
     Resume,
-    ResumeMemory,
     SetLinks,
     ShutDown,
     Start,
     StartNetwork,
     Suspend,
-    SweepSnapshot,
-    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
@@ -65,71 +60,62 @@ _UP_POLL_S = 0.25
 _HOSTS_UPDATE_TIMEOUT_S = 5.0
 
 
+@singledispatch
 async def execute(action: Action, context: ActContext) -> None:
-    """Carry out one action. Raises a `ClusterError` where the host refuses."""
-    match action:
-        case CreateNetwork() | StartNetwork() | DeleteNetwork():
-            await _execute_network(action, context)
-        case CreateLayer() | DeleteLayer() | GrowLayer() | FlattenLayer() | GiveBack() | WriteSeed() | DeleteSeed():
-            await _execute_file(action, context)
-        case DefineDomain() | AttachDisk() | UndefineDomain():
-            await _execute_domain(action, context)
-        case ShutDown() | CutPower() | Start() | Resume() | Suspend() | PlugTap():
-            await _execute_power(action, context)
-        case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot() | ResumeMemory():
-            await _execute_snapshot(action, context)
-        case SetLinks():
-            await apply_links(action.links, context)
-        case HealLinks():
-            await apply_links({}, context)
-        case _:
-            assert_never(action)
+    """Carry out one action, by its own function below. Raises a `ClusterError` where the host refuses."""
+    raise NotImplementedError(f"nothing carries out {type(action).__name__}")
 
 
-async def _execute_network(action: CreateNetwork | StartNetwork | DeleteNetwork, context: ActContext) -> None:
-    match action:
-        case CreateNetwork():
-            for name in action.replaces:
-                await context.libvirt.delete_network(context.cluster, name)
-            await context.libvirt.create_network(context.cluster, action.name, action.network, context.origin)
-        case StartNetwork():
-            await context.libvirt.start_network(context.cluster, action.name)
-        case DeleteNetwork():
-            await context.libvirt.delete_network(context.cluster, action.name)
+execute.register(flatten_layer)
+execute.register(grow_layer)
+execute.register(delete_unneeded)
+execute.register(take_snapshot)
+execute.register(sweep_snapshot)
+execute.register(resume_memory)
 
 
-async def _execute_file(
-    action: CreateLayer | DeleteLayer | GrowLayer | FlattenLayer | GiveBack | WriteSeed | DeleteSeed,
-    context: ActContext,
-) -> None:
-    match action:
-        case CreateLayer():
-            await context.layers.create_layer(action.path, action.layer, cluster=context.cluster, origin=context.origin)
-        case DeleteLayer():
-            await delete_unneeded(action, context)
-        case GrowLayer():
-            await grow_layer(action, context)
-        case FlattenLayer():
-            await flatten_layer(action, context)
-        case GiveBack():
-            await asyncio.to_thread(give_back, action.file)
-        case WriteSeed():
-            await _write_seed(action, context)
-        case DeleteSeed():
-            await asyncio.to_thread(_delete_node_files, action.node, context)
+@execute.register
+async def _create_network(action: CreateNetwork, context: ActContext) -> None:
+    for name in action.replaces:
+        await context.libvirt.delete_network(context.cluster, name)
+    await context.libvirt.create_network(context.cluster, action.name, action.network, context.origin)
 
 
-async def _execute_domain(action: DefineDomain | AttachDisk | UndefineDomain, context: ActContext) -> None:
-    match action:
-        case DefineDomain():
-            await _define(action, context)
-        case AttachDisk():
-            await require_disks(action.node, {action.target: action.disk}, context)
-            await context.libvirt.attach_disk(context.cluster, action.node, action.target, action.disk)
-        case UndefineDomain():
-            await context.libvirt.undefine_domain(context.cluster, action.node)
+@execute.register
+async def _start_network(action: StartNetwork, context: ActContext) -> None:
+    await context.libvirt.start_network(context.cluster, action.name)
 
 
+@execute.register
+async def _delete_network(action: DeleteNetwork, context: ActContext) -> None:
+    await context.libvirt.delete_network(context.cluster, action.name)
+
+
+@execute.register
+async def _create_layer(action: CreateLayer, context: ActContext) -> None:
+    await context.layers.create_layer(action.path, action.layer, cluster=context.cluster, origin=context.origin)
+
+
+@execute.register
+async def _give_back(action: GiveBack, context: ActContext) -> None:
+    await asyncio.to_thread(give_back, action.file)
+
+
+@execute.register
+async def _write_seed(action: WriteSeed, context: ActContext) -> None:
+    spec = context.record.spec
+    inputs = context.seeds[action.node]
+    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest, context.origin)
+    if action.live:
+        await _update_hosts(action.node, inputs.hosts, context)
+
+
+@execute.register
+async def _delete_seed(action: DeleteSeed, context: ActContext) -> None:
+    await asyncio.to_thread(_delete_node_files, action.node, context)
+
+
+@execute.register
 async def _define(action: DefineDomain, context: ActContext) -> None:
     """UEFI's variables that a root disk began with before are of no use to the one that it begins with now."""
     record, nvram = context.record, action.domain.nvram
@@ -142,40 +128,54 @@ async def _define(action: DefineDomain, context: ActContext) -> None:
         await asyncio.to_thread(delete_nvram, nvram.parent, action.node, keeping=nvram)
 
 
-async def _execute_power(action: ShutDown | CutPower | Start | Resume | Suspend | PlugTap, context: ActContext) -> None:
-    match action:
-        case ShutDown():
-            await context.libvirt.shut_down(context.cluster, action.node)
-        case CutPower():
-            await _cut_power(action, context)
-        case Start():
-            await require_defined_files(action.node, context)
-            await context.libvirt.start(
-                context.cluster, action.node, paused=action.paused, resume_epoch=action.resume_epoch
-            )
-        case Resume():
-            await _resume(action, context)
-        case Suspend():
-            await context.libvirt.suspend(context.cluster, action.node)
-        case PlugTap():
-            await tap.plug_tap(action.tap, action.bridge, up=action.up)
+@execute.register
+async def _attach_disk(action: AttachDisk, context: ActContext) -> None:
+    await require_disks(action.node, {action.target: action.disk}, context)
+    await context.libvirt.attach_disk(context.cluster, action.node, action.target, action.disk)
 
 
-async def _execute_snapshot(
-    action: TakeSnapshot | SweepSnapshot | DeleteSnapshot | ResumeMemory, context: ActContext
-) -> None:
-    match action:
-        case TakeSnapshot():
-            await take_snapshot(action, context)
-        case SweepSnapshot():
-            await sweep_snapshot(action, context)
-        case DeleteSnapshot():
-            overlay_dir = context.record.spec.overlay_dir
-            await asyncio.to_thread(remove_snapshot, overlay_dir, context.cluster, action.name)
-        case ResumeMemory():
-            await resume_memory(action, context)
+@execute.register
+async def _undefine(action: UndefineDomain, context: ActContext) -> None:
+    await context.libvirt.undefine_domain(context.cluster, action.node)
 
 
+@execute.register
+async def _shut_down(action: ShutDown, context: ActContext) -> None:
+    await context.libvirt.shut_down(context.cluster, action.node)
+
+
+@execute.register
+async def _start(action: Start, context: ActContext) -> None:
+    await require_defined_files(action.node, context)
+    await context.libvirt.start(context.cluster, action.node, paused=action.paused, resume_epoch=action.resume_epoch)
+
+
+@execute.register
+async def _suspend(action: Suspend, context: ActContext) -> None:
+    await context.libvirt.suspend(context.cluster, action.node)
+
+
+@execute.register
+async def _plug_tap(action: PlugTap, context: ActContext) -> None:
+    await tap.plug_tap(action.tap, action.bridge, up=action.up)
+
+
+@execute.register
+async def _set_links(action: SetLinks, context: ActContext) -> None:
+    await apply_links(action.links, context)
+
+
+@execute.register
+async def _heal_links(action: HealLinks, context: ActContext) -> None:
+    await apply_links({}, context)
+
+
+@execute.register
+async def _delete_snapshot(action: DeleteSnapshot, context: ActContext) -> None:
+    await asyncio.to_thread(remove_snapshot, context.record.spec.overlay_dir, context.cluster, action.name)
+
+
+@execute.register
 async def _cut_power(action: CutPower, context: ActContext) -> None:
     if action.mode is StopMode.SHUTDOWN:
         await _ask_and_wait(action.node, context)
@@ -183,6 +183,7 @@ async def _cut_power(action: CutPower, context: ActContext) -> None:
     context.ssh.drop(context.cluster, action.node)
 
 
+@execute.register
 async def _resume(action: Resume, context: ActContext) -> None:
     """The request is met once the clock is right: a round that is killed before is followed by one that steps it."""
     await context.libvirt.resume_if_paused(context.cluster, action.node)
@@ -196,14 +197,6 @@ async def _ask_and_wait(node: str, context: ActContext) -> None:
     until = time.monotonic() + GRACE_BEFORE_CUT_S
     while time.monotonic() < until and await context.libvirt.is_active(context.cluster, node):
         await asyncio.sleep(_GRACE_POLL_S)
-
-
-async def _write_seed(action: WriteSeed, context: ActContext) -> None:
-    spec = context.record.spec
-    inputs = context.seeds[action.node]
-    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest, context.origin)
-    if action.live:
-        await _update_hosts(action.node, inputs.hosts, context)
 
 
 async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:

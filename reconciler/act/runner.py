@@ -13,7 +13,7 @@ from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError, explained
 from reconciler.model.action_names import ACTION_ENDED, action_name
 from reconciler.model.links import touched_nodes
-from reconciler.model.plan import STAGE_OF, Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
+from reconciler.model.plan import Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
 from reconciler.together import together
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
         finished = [outcome for result in results for outcome in result]
         failed |= {node for outcome in finished if outcome.error is not None for node in _concerned(outcome.action)}
         outcomes += finished
-        if plan.all_or_nothing and failed and STAGE_OF[type(stage[0])] is Stage.PREPARE:
+        if plan.all_or_nothing and failed and stage[0].stage is Stage.PREPARE:
             break
     return outcomes
 

@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.faults.observed import active_faults
-from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.action_names import action_name
 from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Power, PowerState, Snapshot, Unknown
 from reconciler.model.plan import Action, HealLinks, Plan, SetLinks
@@ -231,7 +230,7 @@ def _drifted(reported: Sequence[Action]) -> Condition:
 def differences(actions: Sequence[Action]) -> str:
     """What differs, by the actions that would mend it."""
     return "; ".join(
-        f"{KIND_OF[type(of)]}{f' of {of.node}' if of.node else ''}: {of.reason} ({action_name(of)} would mend it)"
+        f"{of.kind}{f' of {of.node}' if of.node else ''}: {of.reason} ({action_name(of)} would mend it)"
         for of in actions
     )
 

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from reconciler.act.outcome import Outcome
 from reconciler.controller.findings import Look, RoundResult
 from reconciler.errors import ConfigurationInvalid
-from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.document import Power, PowerState, Unknown
 
 LOOPBACK = "127.0.0.1"
@@ -89,7 +88,7 @@ class Metrics:
             self._show(cluster, result.look)
 
     def _count(self, outcome: Outcome, *, drifted: bool) -> None:
-        kind, action = KIND_OF[type(outcome.action)], type(outcome.action).__name__
+        kind, action = outcome.action.kind, type(outcome.action).__name__
         self._actions.labels(kind, action).inc()
         self._action_duration.labels(kind).observe(outcome.duration_s)
         if outcome.error is not None:

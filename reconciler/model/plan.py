@@ -1,9 +1,10 @@
 """A plan: the ordered actions that turn the observed state of a cluster into the desired one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
+from typing import ClassVar, TypeVar, dataclass_transform
 
 from reconciler.model.document import Domain, DomainDisk, Layer, LentFile, Network, Snapshot
 from reconciler.model.links import Inbound
@@ -61,38 +62,67 @@ class Epochs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Action:
-    """Fields of every action: the node it is for (None: the whole cluster) and why it is needed."""
+    """Fields of every action: the node it is for (None: the whole cluster) and why it is needed.
+
+    `kind` is the field of the cluster document that it changes, `stage` says when it is carried out.
+    """
+
+    kind: ClassVar[str]
+    stage: ClassVar[Stage]
 
     node: str | None = None
     reason: str
     change: ChangeKind = ChangeKind.UPDATE
     disruption: Disruption = Disruption.NONE
 
+    @property
+    def subject(self) -> str | None:
+        """The name of what it is done to: the node's, or its own where it has one."""
+        return self.node
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateNetwork(_Action):
-    """Define and start a network; our networks that it replaces are removed first, and their taps plugged in again."""
+class _Named(_Action):
+    """An action on what has a name of its own: a network, or a snapshot."""
 
     name: str
+
+    @property
+    def subject(self) -> str:
+        return self.name
+
+
+_A = TypeVar("_A", bound=_Action)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def _action(kind: str, stage: Stage) -> Callable[[type[_A]], type[_A]]:
+    def made(cls: type[_A]) -> type[_A]:
+        cls.kind, cls.stage = kind, stage
+        return dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+    return made
+
+
+@_action("networks", Stage.NETWORK)
+class CreateNetwork(_Named):
+    """Define and start a network; our networks that it replaces are removed first, and their taps plugged in again."""
+
     network: Network
     replaces: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartNetwork(_Action):
+@_action("networks", Stage.NETWORK)
+class StartNetwork(_Named):
     """Start a defined network."""
 
-    name: str
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteNetwork(_Action):
+@_action("networks", Stage.REMOVE_NETWORK)
+class DeleteNetwork(_Named):
     """Stop and undefine a network."""
 
-    name: str
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("layers", Stage.PREPARE)
 class CreateLayer(_Action):
     """Create a qcow2 file."""
 
@@ -100,14 +130,14 @@ class CreateLayer(_Action):
     layer: Layer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("layers", Stage.REMOVE_FILES)
 class DeleteLayer(_Action):
     """Delete one of our qcow2 files."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("layers", Stage.FILES)
 class GrowLayer(_Action):
     """Make a layer's disk larger, keeping its contents; a running machine sees the new size at once."""
 
@@ -117,7 +147,7 @@ class GrowLayer(_Action):
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("layers", Stage.FLATTEN)
 class FlattenLayer(_Action):
     """Copy what the layers between a disk's own layer and `base` hold up into it, so that nothing needs them.
 
@@ -131,7 +161,7 @@ class FlattenLayer(_Action):
     lowest: Path | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("layers", Stage.GIVE_BACK)
 class GiveBack(_Action):
     """Return a file of the user's to its owner; it was below the layer at `path` of a machine that is off now."""
 
@@ -140,7 +170,7 @@ class GiveBack(_Action):
     file: LentFile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("seeds", Stage.FILES)
 class WriteSeed(_Action):
     """Write a node's seed image, and its host keys if they are missing."""
 
@@ -149,14 +179,14 @@ class WriteSeed(_Action):
     live: bool = False  # the node runs: its /etc/hosts is updated over SSH
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("seeds", Stage.REMOVE_FILES)
 class DeleteSeed(_Action):
     """Delete a node's seed image and host keys."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("domains", Stage.DEFINE)
 class DefineDomain(_Action):
     """Write the persistent definition of a node's domain; for a running machine it takes effect at the next boot."""
 
@@ -166,7 +196,7 @@ class DefineDomain(_Action):
     needs_restart: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("domains", Stage.DEFINE)
 class AttachDisk(_Action):
     """Plug a disk into a running node and add it to its persistent definition in the same call."""
 
@@ -175,21 +205,21 @@ class AttachDisk(_Action):
     disk: DomainDisk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("domains", Stage.UNDEFINE)
 class UndefineDomain(_Action):
     """Remove the definition of a domain that is off."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("power", Stage.POWER_DOWN)
 class ShutDown(_Action):
     """Ask a node by ACPI to power off; a later round observes whether it did."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("power", Stage.POWER_DOWN)
 class CutPower(_Action):
     """Cut a node's power and record which power cycle that was, so that it is never repeated.
 
@@ -201,7 +231,7 @@ class CutPower(_Action):
     mode: StopMode = StopMode.DESTROY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("power", Stage.POWER_UP)
 class Start(_Action):
     """Power a node on, paused if `paused`.
 
@@ -214,7 +244,7 @@ class Start(_Action):
     resume_epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("power", Stage.RUN)
 class Resume(_Action):
     """Resume a node's CPUs, and record which request that was.
 
@@ -226,14 +256,14 @@ class Resume(_Action):
     after_memory: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("power", Stage.POWER_DOWN)
 class Suspend(_Action):
     """Pause the CPUs of a running node."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("power", Stage.POWER_UP)
 class ResumeMemory(_Action):
     """Restore a node's memory from a snapshot instead of booting it; its CPUs stay paused.
 
@@ -246,31 +276,26 @@ class ResumeMemory(_Action):
     resume_epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeSnapshot(_Action):
+@_action("snapshots", Stage.SNAPSHOT)
+class TakeSnapshot(_Named):
     """Freeze every disk of every node at one moment, with the memory of running nodes if requested."""
 
-    name: str
     snapshot: Snapshot
     domains: dict[str, Domain]
     power: dict[str, SnapshotPower]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepSnapshot(_Action):
+@_action("snapshots", Stage.PREPARE)
+class SweepSnapshot(_Named):
     """Remove what an interrupted snapshot left behind, and resume the nodes that it had paused."""
 
-    name: str
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteSnapshot(_Action):
+@_action("snapshots", Stage.REMOVE_FILES)
+class DeleteSnapshot(_Named):
     """Delete a snapshot's manifest and memory; layers that nothing else needs are deleted in a later round."""
 
-    name: str
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("taps", Stage.POWER_UP)
 class PlugTap(_Action):
     """Plug a running node's tap into its bridge again; `up` is false if its cable must stay pulled."""
 
@@ -288,7 +313,7 @@ class LinkChange:
     change: ChangeKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("links", Stage.LINKS)
 class SetLinks(_Action):
     """Set all links of the cluster as desired, in one go; `changes` names the receivers whose links differ.
 
@@ -299,7 +324,7 @@ class SetLinks(_Action):
     changes: dict[str, LinkChange]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_action("links", Stage.HEAL)
 class HealLinks(_Action):
     """Remove every link of the cluster, before anything else is removed."""
 
@@ -334,34 +359,6 @@ Action = (
     | DeleteSnapshot
 )
 
-STAGE_OF: dict[type[Action], Stage] = {
-    ShutDown: Stage.POWER_DOWN,
-    CutPower: Stage.POWER_DOWN,
-    Suspend: Stage.POWER_DOWN,
-    UndefineDomain: Stage.UNDEFINE,
-    CreateNetwork: Stage.NETWORK,
-    StartNetwork: Stage.NETWORK,
-    PlugTap: Stage.POWER_UP,
-    CreateLayer: Stage.PREPARE,
-    GrowLayer: Stage.FILES,
-    WriteSeed: Stage.FILES,
-    SweepSnapshot: Stage.PREPARE,
-    ResumeMemory: Stage.POWER_UP,
-    TakeSnapshot: Stage.SNAPSHOT,
-    FlattenLayer: Stage.FLATTEN,
-    GiveBack: Stage.GIVE_BACK,
-    DeleteSnapshot: Stage.REMOVE_FILES,
-    DefineDomain: Stage.DEFINE,
-    AttachDisk: Stage.DEFINE,
-    Start: Stage.POWER_UP,
-    SetLinks: Stage.LINKS,
-    HealLinks: Stage.HEAL,
-    Resume: Stage.RUN,
-    DeleteLayer: Stage.REMOVE_FILES,
-    DeleteSeed: Stage.REMOVE_FILES,
-    DeleteNetwork: Stage.REMOVE_NETWORK,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -376,7 +373,7 @@ class Plan:
     def stages(self) -> Iterator[tuple[Action, ...]]:
         """The actions of each stage that has any, in order."""
         for stage in Stage:
-            if batch := tuple(action for action in self.actions if STAGE_OF[type(action)] is stage):
+            if batch := tuple(action for action in self.actions if action.stage is stage):
                 yield batch
 
     @property

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
-from reconciler.model.plan import STAGE_OF, Action
+from reconciler.model.plan import Action
 from reconciler.model.status import Obstacle
 
 R = TypeVar("R", bound=Frozen)
@@ -79,8 +79,8 @@ def in_order(actions: Iterable[Action], desired: ClusterDocument) -> list[Action
 
     def place(action: Action) -> tuple[int, int, str]:
         if action.node is None:
-            return STAGE_OF[type(action)], -1, ""
-        return STAGE_OF[type(action)], rank.get(action.node, len(rank)), action.node
+            return action.stage, -1, ""
+        return action.stage, rank.get(action.node, len(rank)), action.node
 
     return sorted(actions, key=place)
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from reconciler.model.action_kinds import KIND_OF
 from reconciler.model.drift import DriftMode, DriftPolicy
-from reconciler.model.plan import STAGE_OF, Action, Plan
+from reconciler.model.plan import Action, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ def withhold(plan: Plan, policy: DriftPolicy) -> Drift:
 
     An action withheld for a node (or for the cluster) also withholds the later stages for that node (or for all nodes).
     """
-    modes = {id(action): policy.of(KIND_OF[type(action)]) for action in plan.actions}
+    modes = {id(action): policy.of(action.kind) for action in plan.actions}
     held = [action for action in plan.actions if modes[id(action)] is not DriftMode.REPAIR]
     todo = tuple(action for action in plan.actions if action not in held and not _builds_on(action, held))
     reported = tuple(action for action in held if modes[id(action)] is DriftMode.REPORT)
@@ -28,4 +27,4 @@ def withhold(plan: Plan, policy: DriftPolicy) -> Drift:
 
 
 def _builds_on(action: Action, held: list[Action]) -> bool:
-    return any(other.node in {None, action.node} and STAGE_OF[type(other)] < STAGE_OF[type(action)] for other in held)
+    return any(other.node in {None, action.node} and other.stage < action.stage for other in held)

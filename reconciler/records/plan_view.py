@@ -13,33 +13,21 @@ from reconciler.model.document import ClusterDocument, Layer
 from reconciler.model.omission import Abridgeable
 from reconciler.model.plan import (
     Action,
-    AttachDisk,
     ChangeKind,
     CreateLayer,
-    CreateNetwork,
     CutPower,
     DefineDomain,
     DeleteLayer,
-    DeleteNetwork,
-    DeleteSeed,
-    DeleteSnapshot,
     Disruption,
     FlattenLayer,
     GiveBack,
     GrowLayer,
     HealLinks,
-    PlugTap,
     Resume,
     ResumeMemory,
     SetLinks,
     ShutDown,
     Start,
-    StartNetwork,
-    Suspend,
-    SweepSnapshot,
-    TakeSnapshot,
-    UndefineDomain,
-    WriteSeed,
 )
 from reconciler.model.prose import Prose
 from reconciler.model.record import ClusterRecord
@@ -59,19 +47,13 @@ _CHANGE_NAMES: dict[ChangeKind, ChangeName] = {
     ChangeKind.DELETE: "delete",
 }
 
-_NODE_RESOURCES: dict[type[Action], str] = {
-    WriteSeed: "seed",
-    DeleteSeed: "seed",
-    DefineDomain: "domain",
-    AttachDisk: "domain",
-    UndefineDomain: "domain",
-    ShutDown: "power",
-    CutPower: "power",
-    Start: "power",
-    Resume: "power",
-    ResumeMemory: "power",
-    Suspend: "power",
-    PlugTap: "tap",
+_RESOURCES = {
+    "networks": "network",
+    "snapshots": "snapshot",
+    "seeds": "seed",
+    "domains": "domain",
+    "power": "power",
+    "taps": "tap",
 }
 
 
@@ -183,10 +165,6 @@ def _kept_files(preview: "Preview") -> tuple[Path, ...]:
 def resource_address(action: Action, observed: ClusterDocument) -> str:
     """The name by which people know the resource that an action is for."""
     match action:
-        case CreateNetwork() | StartNetwork() | DeleteNetwork():
-            return f"network/{action.name}"
-        case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot():
-            return f"snapshot/{action.name}"
         case SetLinks() | HealLinks():
             return "links"
         case CreateLayer():
@@ -194,7 +172,7 @@ def resource_address(action: Action, observed: ClusterDocument) -> str:
         case DeleteLayer() | GrowLayer() | FlattenLayer() | GiveBack():
             return f"layer/{action.node}/{_disk_of(action.path, observed)}"
         case _:
-            return f"{_NODE_RESOURCES[type(action)]}/{action.node}"
+            return f"{_RESOURCES[action.kind]}/{action.subject}"
 
 
 def _disk_of(path: Path, observed: ClusterDocument) -> str:

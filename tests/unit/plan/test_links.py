@@ -6,7 +6,6 @@ from reconciler.errors import ErrorCode
 from reconciler.model.document import PULLED, ClusterDocument, NodeLinks, Power, PowerState, Unknown
 from reconciler.model.links import HOST, Impairment, Link
 from reconciler.model.plan import (
-    STAGE_OF,
     ChangeKind,
     CutPower,
     HealLinks,
@@ -127,8 +126,8 @@ def test_what_nobody_wants_is_healed_before_anything_is_taken_away() -> None:
     assert next(todo.stages()) == (heal,)
     assert heal.changes["alpha"].change is ChangeKind.DELETE
     assert heal.changes["alpha"].reason == "hears <vmc-gone> again"
-    assert STAGE_OF[HealLinks] < STAGE_OF[CutPower] < STAGE_OF[Start] < STAGE_OF[SetLinks] < STAGE_OF[Resume]
-    assert STAGE_OF[HealLinks] > Stage.PREPARE
+    assert HealLinks.stage < CutPower.stage < Start.stage < SetLinks.stage < Resume.stage
+    assert HealLinks.stage > Stage.PREPARE
 
 
 def test_a_plan_reads_as_what_becomes_of_the_packets_and_why() -> None:

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.document import ClusterDocument
-from reconciler.model.plan import STAGE_OF
 from reconciler.plan.planner import plan
 from tests.simulation.worlds import NOTHING, compiled, hosts, records, running_record
 
@@ -29,7 +28,7 @@ def test_the_same_documents_have_the_same_plan(data: st.DataObject) -> None:
 
 def test_the_nodes_of_each_stage_are_in_the_order_of_the_topology() -> None:
     todo = plan(compiled(running_record("gamma", "alpha", "beta")), NOTHING)
-    stages = [STAGE_OF[type(action)] for action in todo.actions]
+    stages = [action.stage for action in todo.actions]
     assert stages == sorted(stages)
     for stage in todo.stages():
         nodes = [action.node for action in stage if action.node is not None]

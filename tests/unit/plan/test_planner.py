@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from reconciler.act.execute import execute
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.document import (
@@ -25,7 +26,6 @@ from reconciler.model.document import (
 from reconciler.model.links import Impairment, Link
 from reconciler.model.origin import Origin
 from reconciler.model.plan import (
-    STAGE_OF,
     Action,
     CreateLayer,
     CutPower,
@@ -164,8 +164,11 @@ def test_every_field_of_the_document_has_exactly_one_planner() -> None:
     assert len(set(PLANNERS.values())) == len(PLANNERS)
 
 
-def test_every_kind_of_action_has_its_stage() -> None:
-    assert STAGE_OF.keys() == set(Action.__args__)
+@pytest.mark.parametrize("action", get_args(Action))
+def test_every_action_has_its_stage_and_its_kind_and_something_that_carries_it_out(action: type[Action]) -> None:
+    assert isinstance(action.stage, Stage)
+    assert action.kind in ClusterDocument.model_fields
+    assert execute.dispatch(action) is not execute.dispatch(object)
 
 
 @pytest.mark.parametrize(("kind", "path", "desired"), [*leaves()])
