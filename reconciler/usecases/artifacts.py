@@ -1,4 +1,4 @@
-"""Build trees: registering, comparing, bringing them to nodes, installing them there."""
+"""Build trees: registering, listing, comparing and removing them."""
 
 import asyncio
 from collections.abc import Mapping, Set
@@ -16,7 +16,7 @@ from reconciler.runtime import Runtime
 from reconciler.usecases.host_paths import absolute, open_source, reach_of_commands
 
 _OTHERS_LIMIT = 200
-"""Two builds of a kernel differ in tens of thousands of names."""
+"""The longest comparison that is returned: two builds of a kernel can differ in tens of thousands of files."""
 
 METADATA_LIMIT = 64
 METADATA_KEY_LIMIT = 128
@@ -25,7 +25,7 @@ KERNEL_VERSION_LIMIT = 64
 
 
 class Artifacts:
-    """The verbs about the artifacts of this host. An artifact is named by its id, or by the beginning of it."""
+    """The artifacts of this host. An artifact is named by its ID or the start of it."""
 
     def __init__(self, runtime: Runtime, reach: Reach | None = None) -> None:
         self._reach = reach or reach_of_commands(runtime.settings)
@@ -40,9 +40,9 @@ class Artifacts:
         metadata: Mapping[str, str] | None = None,
         progress: Progress = no_progress,
     ) -> BuildArtifact:
-        """Keep the tree at `source_path` as it is now, under an id that its content decides.
+        """Store a copy of the tree at `source_path`, under an ID derived from its content.
 
-        Raises `InvalidArgument` for what is no readable directory and `Conflict` where it changes meanwhile.
+        Raises `InvalidArgument` if it is not a readable directory, and `Conflict` if it changes meanwhile.
         """
         check_metadata(metadata or {})
         if len(kernel_version or "") > KERNEL_VERSION_LIMIT:
@@ -66,13 +66,13 @@ class Artifacts:
         return await asyncio.to_thread(self._library.registry.find, artifact_id)
 
     async def diff(self, artifact_id_a: str, artifact_id_b: str) -> ArtifactDiff:
-        """What differs from one artifact to another."""
+        """The differences between two artifacts."""
         a, b = await self.show(artifact_id_a), await self.show(artifact_id_b)
         log = await git_log(Path(b.source_path), a.git_sha, b.git_sha) if a.git_sha and b.git_sha else None
         return await asyncio.to_thread(self._compare, a, b, log)
 
     async def remove(self, artifact_id: str) -> ArtifactRemoval:
-        """Forget an artifact here, and what only it needs; nodes keep what they have."""
+        """Remove an artifact from this host and free its space; nodes keep their copies."""
         artifact = await self.show(artifact_id)
         freed_bytes = await self._library.remove(artifact.artifact_id)
         return ArtifactRemoval(artifact_id=artifact.artifact_id, freed_bytes=freed_bytes)
@@ -111,18 +111,18 @@ def _build_type(build_type: str) -> BuildType:
     try:
         return BuildType(build_type)
     except ValueError:
-        raise InvalidArgument(f"no build type {build_type!r}", hint=f"one of {', '.join(BuildType)}") from None
+        raise InvalidArgument(f"unknown build type {build_type!r}", hint=f"one of {', '.join(BuildType)}") from None
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:
-    """Raises `InvalidArgument` where an artifact would keep more words than the registry is for."""
+    """Raises `InvalidArgument` if the labels are more or longer than the registry accepts."""
     if len(metadata) > METADATA_LIMIT:
-        raise InvalidArgument(f"`metadata` has {len(metadata)} words; an artifact keeps at most {METADATA_LIMIT}")
+        raise InvalidArgument(f"`metadata` has {len(metadata)} labels; an artifact can have at most {METADATA_LIMIT}")
     for key, value in metadata.items():
         if not key or len(key) > METADATA_KEY_LIMIT:
-            raise InvalidArgument(f"`metadata`: {key[:40]!r} is no name of 1 to {METADATA_KEY_LIMIT} characters")
+            raise InvalidArgument(f"`metadata`: {key[:40]!r} is not a name of 1 to {METADATA_KEY_LIMIT} characters")
         if len(value) > METADATA_VALUE_LIMIT:
             raise InvalidArgument(
-                f"`metadata`: {key!r} has {len(value)} characters; an artifact keeps at most {METADATA_VALUE_LIMIT}",
-                hint="keep long texts as a file of the tree",
+                f"`metadata`: {key!r} has {len(value)} characters; the limit is {METADATA_VALUE_LIMIT}",
+                hint="put long texts into a file of the tree",
             )

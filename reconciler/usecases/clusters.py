@@ -39,21 +39,21 @@ from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.loading import load_for_host
 
 Nodes = str | Sequence[str] | None
-"""Names of nodes; None, nothing or "all" for every node."""
+"""Names of nodes; None, an empty list or "all" means every node."""
 
 __all__ = ["Approval", "Clusters"]
 
 CONVERGE_TIMEOUT_S = 60.0
-"""How long a change of definitions may take, without any boot."""
+"""Time limit for changing definitions without booting anything."""
 
 _MAY_BE_LEFT = (
-    "without a record, files of extra disks are found where a definition, a layer or a snapshot names them; others of "
-    "this cluster stay: `getfattr -n user.vmcluster FILE` tells whose a file is"
+    "without a record, only files of extra disks that a definition, layer or snapshot names are found; others of "
+    "this cluster stay: `getfattr -n user.vmcluster FILE` shows whose a file is"
 )
 
 
 class Clusters:
-    """The verbs on whole clusters. Each changes a record, then waits until the host is as the record wants."""
+    """Whole clusters. Each method changes a record, then waits until the host matches it."""
 
     def __init__(self, runtime: Runtime, *, actor: str, reach: Reach | None = None) -> None:
         self._runtime = runtime
@@ -63,7 +63,7 @@ class Clusters:
         self._inspection = Inspection(runtime)
 
     async def plan(self, topology: GivenTopology, *, start: bool = True) -> Preview:
-        """What `apply` of a topology would do now. Changes nothing."""
+        """The plan of `apply` for a topology. Changes nothing."""
         cluster, spec = await self._load(topology)
         return await self._preview(cluster, spec, start=start)
 
@@ -79,11 +79,11 @@ class Clusters:
         timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """Converge the host to a topology; what `shown` is told beforehand is what is done.
+        """Converge the host to a topology; carries out exactly the plan that `shown` gets beforehand.
 
-        With `wait_for_ssh` it waits for logins, and until cloud-init has done what `user_data` asks for.
-        Raises, having changed nothing, `ApprovalRequired` where that would restart nodes or lose data and the caller
-        has not agreed, and `Conflict` where it is not what `plan_hash` names.
+        With `wait_for_ssh` it waits for logins, and for cloud-init on nodes with `user_data`. Raises, before anything
+        is changed, `ApprovalRequired` if the plan would restart nodes or lose data and the caller has not approved
+        that, and `Conflict` if it is not the plan of `plan_hash`.
         """
         cluster, spec = await self._load(topology)
         think = telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
@@ -91,11 +91,11 @@ class Clusters:
         return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s, progress)
 
     async def define(self, topology: GivenTopology, *, progress: Progress = no_progress) -> ClusterStatus:
-        """Networks, disks, seeds and domains exist as the topology says; nothing boots."""
+        """Create or update networks, disks, seeds and domains as in the topology; boots nothing."""
         return await self.apply(topology, start=False, progress=progress)
 
     async def plan_rollback(self, cluster: str, *, to: int | None = None) -> Preview:
-        """What `rollback` would do now. Changes nothing."""
+        """The plan of `rollback`. Changes nothing."""
         before = await self._runtime.store.get(cluster)
         found = await record_at(self._runtime, cluster, to)
         then = await asyncio.to_thread(with_files_that_are_there, found, before)
@@ -114,10 +114,10 @@ class Clusters:
         timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """The topology and the power of an earlier generation are wanted again.
+        """Roll back to the topology and power state of an earlier generation.
 
-        Where none is named it is the last in which they differ. Snapshots, and what was carried out once, stay as they
-        are. Shows, raises and waits as `apply` does; waited for are the nodes that are to run.
+        Default: the last generation in which they differ. Snapshots, crashes and reverts are not undone. Shows the
+        plan, raises and waits as `apply` does, for the nodes that should run.
         """
         think = telling(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
         done = await self._carry_out(cluster, think, approval, progress)
@@ -132,12 +132,12 @@ class Clusters:
         approval: Approval = NOTHING_AGREED,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """Make the record of a cluster again, from its topology and the host, and take over what others have made.
+        """Rebuild the record of a cluster from its topology and the host, and take over what another store has made.
 
-        That is for a record that was lost, cannot be read or is behind what is there, and for what another store or
-        copy has made, or a backup has put back. Power, disks, snapshots and requests are taken as they are there. Where
-        only the status is damaged, the record stays and a round writes the status again. Raises `Conflict` where there
-        is nothing to mend.
+        Use it if a record was lost, cannot be read or is older than the host's state, or if another store, a copy of
+        this one or a restored backup made things. Power, disks, snapshots and requests are taken from the host. If only
+        the status is damaged, the record stays and a round rewrites the status. Raises `Conflict` if there is nothing
+        to repair.
         """
         name, spec = await self._load(topology or cluster)
         require_same_cluster(name, cluster)
@@ -149,17 +149,17 @@ class Clusters:
         elif damage is not None or bound:
             done = await self._converge(record, progress)
         else:
-            raise Conflict(f"cluster {cluster!r} has its record", hint="`cluster_apply` converges it")
+            raise Conflict(f"cluster {cluster!r} already has an intact record", hint="`cluster_apply` converges it")
         return await self._inspection.status(cluster, done.look)
 
     async def _bind_copies(self, cluster: str, spec: ClusterSpec, record: ClusterRecord | None) -> bool:
-        """Whether some of the cluster's files were copies, as those from a backup are, and are its own now."""
+        """Whether some of the cluster's files were copies, as after restoring a backup, and have now been adopted."""
         files = record.former_files if record is not None else ()
         whole = intent.with_spec(None, cluster, spec).model_copy(update={"former_files": files})
         return await self._runtime.controller.bind_copies(whole)
 
     async def _as_found(self, cluster: str, spec: ClusterSpec, behind: ClusterRecord | None) -> Preview:
-        """The new record of a cluster that is on the host already, in place of one that is `behind` it."""
+        """A new record for a cluster that exists on the host, replacing one that is `behind` it."""
         after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
         observed = await self._runtime.rounds.observe(after)
         after = after if behind is None else adoption.counting_on(after, behind, observed)
@@ -175,9 +175,8 @@ class Clusters:
         take_over: bool = False,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """All on the host that carries the cluster's mark is gone, also where its record is lost or damaged.
-
-        What a store elsewhere has made goes only with `take_over`: else raises `Conflict`, which says where it is.
+        """Remove everything on the host with the cluster's mark, even if its record is lost or damaged. What another
+        store has made is removed only with `take_over`; otherwise raises `Conflict`, which names that store.
         """
         require_cluster_name(cluster)
         await self._runtime.store.discard_damaged(cluster, actor=self._actor)
@@ -192,7 +191,7 @@ class Clusters:
         return status
 
     async def _going(self, record: ClusterRecord, *, take_over: bool) -> ClusterRecord:
-        """The record of a cluster that is to go by its marks, which knows everything that may."""
+        """A record for destroying a cluster by its marks, which includes everything that may be removed."""
         rounds, state_dir = self._runtime.rounds, self._runtime.settings.state_dir.absolute()
         found = await rounds.compare(record)
         if not found.plan.foreign:
@@ -201,7 +200,7 @@ class Clusters:
         after = adoption.taking_over(bare, found.observed, of=None if take_over else state_dir)
         if (still := await rounds.compare(after, found.observed)).plan.foreign:
             told = "; ".join(of.message for of in still.plan.obstacles)
-            raise Conflict(told, hint="`take_over` destroys it all the same")
+            raise Conflict(told, hint="pass `take_over` to destroy it anyway")
         return after
 
     async def start(
@@ -214,10 +213,10 @@ class Clusters:
         nodes: Nodes = None,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """The nodes, by default all, run; with `wait_for_ssh`, all of them let us log in, or `SshTimeout` is raised.
+        """Start nodes, by default all; with `wait_for_ssh`, wait for their logins or raise `SshTimeout`.
 
-        Those with `user_data` are then also provisioned, or `ProvisioningFailed` or `OperationTimeout` is raised.
-        With `paused` they are powered on with their CPUs stopped.
+        For nodes with `user_data` it also waits for cloud-init, or raises `ProvisioningFailed` or `OperationTimeout`.
+        With `paused` they are powered on with their CPUs paused.
         """
         select_nodes(await existing(self._runtime.store, cluster), nodes)
 
@@ -248,9 +247,8 @@ class Clusters:
         ssh_timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """The nodes, by default all, are brought down and boot; one that is off boots.
-
-        A node that does not shut down in time has its power cut.
+        """Stop nodes, by default all, and boot them again; boots those that are off. A node that does not shut down in
+        time is powered off.
         """
 
         def edit(before: ClusterRecord) -> ClusterRecord:
@@ -270,9 +268,9 @@ class Clusters:
         nodes: Nodes = None,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """The nodes, by default all, are off, and stay so. Raises `OperationTimeout` naming those that are still up.
+        """Stop nodes, by default all; they stay off. Raises `OperationTimeout` naming those that are still up.
 
-        What else stands in a cluster's way does not matter where they are off.
+        Other obstacles of the cluster do not matter once the nodes are off.
         """
 
         def edit(before: ClusterRecord) -> ClusterRecord:
@@ -289,9 +287,8 @@ class Clusters:
     async def destroy(
         self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
     ) -> ClusterStatus:
-        """Domains and network are gone; with `remove_overlays`, disks, seeds and host keys too.
-
-        What is gone already is a success; a name that never was is `ClusterNotFound`.
+        """Remove domains and network; with `remove_overlays`, also disks, seeds and host keys. Succeeds if the cluster
+        is already destroyed; raises `ClusterNotFound` for a name that never existed.
         """
         record = await self._mark_deleted(cluster, remove_overlays)
         if record is not None:
@@ -321,7 +318,7 @@ class Clusters:
         await waiting.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
-    # From here on: how the verbs are made.
+    # Below: the parts that these methods share.
 
     async def _load(self, topology: GivenTopology) -> tuple[str, ClusterSpec]:
         return await load_for_host(self._runtime, topology, self._reach)
@@ -333,7 +330,7 @@ class Clusters:
         return await thought_through(self._runtime, before, after, start=start)
 
     async def _carry_out(self, cluster: str, think: Think, approval: Approval, progress: Progress) -> CarriedOut:
-        """Write the change that was thought through, where it is agreed to, and have that done."""
+        """Record the planned change if it is approved, and carry it out."""
 
         async def decide() -> Foreseen:
             preview = await think()
@@ -353,7 +350,7 @@ class Clusters:
         return await self._inspection.status(done.record.cluster_name, None if nodes and done.acted else done.look)
 
     async def _mark_deleted(self, cluster: str, remove_overlays: bool) -> ClusterRecord | None:
-        """The record of a cluster that goes; None where it went already."""
+        """The record of a cluster that is being destroyed; None if it is already destroyed."""
         store = self._runtime.store
         if await store.get(cluster) is None and await store.history(cluster):
             return None
@@ -385,14 +382,14 @@ class Clusters:
         late = OperationTimeout(
             f"still up after {timeout_s:g} s: {', '.join(up)}",
             node=up[0] if len(up) == 1 else None,
-            hint='they go on shutting down when they can; `cluster_stop(mode="destroy")` cuts their power',
+            hint='they may still shut down; `cluster_stop(mode="destroy")` cuts their power',
         )
         late.partial = status
         raise late from error
 
 
 def _standing_still(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
-    """Nodes that only a request lets run again: paused, or left off."""
+    """Nodes that only run again on request: paused, or left off."""
     stopped = {PowerState.PAUSED, PowerState.BLOCKED}
     paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
     return left_off(record, observed) | ending(record, observed) | paused

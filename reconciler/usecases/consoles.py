@@ -1,4 +1,4 @@
-"""The nodes' serial consoles, as the host has logged them and as they are now."""
+"""The nodes' serial consoles: their logs on the host, and attaching to them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,12 +16,12 @@ from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 
 TAIL_LIMIT = 20_000
-MISSED = "[… more was written than could be read: a part is missing here …]"
+MISSED = "[… output is missing here: the console printed more than could be read …]"
 _POLL_S = 0.2
 
 
 class Consoles:
-    """The verbs on consoles. No node is asked anything, so what was logged is there of dead ones too, and when off."""
+    """Consoles. Contacts no node, so it also works for nodes that are dead or off."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -35,9 +35,8 @@ class Consoles:
         since_marker: str | None = None,
         follow_s: float = 0.0,
     ) -> ConsoleResult:
-        """The last `tail` lines of a console, of those after the marker where one is given.
-
-        With `follow_s`, wait so long for more; it answers with what was there and what came.
+        """The last `tail` lines of a console, or of those after the marker if one is given. With `follow_s`, waits that
+        long for more lines, and includes them.
         """
         if not 0 < tail <= TAIL_LIMIT:
             raise InvalidArgument(f"`tail` must be from 1 to {TAIL_LIMIT}")
@@ -49,12 +48,12 @@ class Consoles:
             text = await observe_console(record, node)
             size = len(text.content)
             result = await apart(size, end_of_console, node, text.content, tail, since_marker)
-        older = None if text.whole else "older parts of the console are gone"
+        older = None if text.whole else "older parts of the console log were rotated away"
         message = "; ".join(filter(None, (result.message, older)))
         return result.model_copy(update={"written_at": text.written_at, "message": message or None})
 
     async def follow(self, cluster: str, node: str) -> AsyncIterator[str]:
-        """Every line that comes on a console from now on, without an end."""
+        """Every new line on a console, without end."""
         log = tail_console(await self._record(cluster, node), node)
         stream = ConsoleStream()
         while True:
@@ -76,9 +75,9 @@ class Consoles:
         force: bool = False,
         on_attached: Callable[[], None],
     ) -> bool:
-        """Type on a node's serial line and see what it shows, until nothing more is typed; False where it ends itself.
+        """Attach to a node's serial console until the input ends; False if the console was closed first.
 
-        Raises `ClusterNotRunning`, and `Conflict` where somebody else is on the line and `force` is not given.
+        Raises `ClusterNotRunning`, and `Conflict` if another user is attached and `force` is not given.
         """
         record = await self._record(cluster, node)
         await Inspection(self._runtime).require_running(record, [node])

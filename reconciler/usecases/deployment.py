@@ -1,4 +1,4 @@
-"""Artifacts on nodes: bringing them there, installing them, taking them out."""
+"""Artifacts on nodes: copying them there, installing and uninstalling them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -43,7 +43,7 @@ INSTALL_TIMEOUT_S = 600.0
 
 
 class Deployment:
-    """The verbs that put artifacts on nodes. What is on a node is read from the node, so it reverts with a snapshot."""
+    """Syncs and installs artifacts. The state is read from the node itself, so it reverts with a snapshot."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -60,9 +60,9 @@ class Deployment:
         timeout_s: float = SYNC_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> SyncStatus:
-        """Have the artifact's tree complete at `dest_base`/id on the nodes.
+        """Copy the artifact's tree to `dest_base`/id on the nodes.
 
-        Raises `PartialFailure`, with the status of every node, where one of them does not have it in the end.
+        Raises `PartialFailure`, with the status of every node, if it is not complete on all of them.
         """
         base = require_base(dest_base)
         artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
@@ -97,11 +97,10 @@ class Deployment:
         timeout_s: float = INSTALL_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> InstallStatus:
-        """Install a synced artifact on the nodes, in place of what was installed in the same way before.
-
-        Nothing is touched on any node unless it is complete on all of them, its modules fit their kernels, what
-        installs it is there and nothing is installed in another way; else raises `ArtifactNotSynced`,
-        `InvalidArgument` or `Conflict`. Raises `PartialFailure` where it then fails on a node.
+        """Install a synced artifact on the nodes, replacing one installed in the same mode. Touches no node unless it
+        is complete on all of them, its modules fit their kernels, the programs to install it exist and nothing is
+        installed in another mode; otherwise raises `ArtifactNotSynced`, `InvalidArgument` or `Conflict`. Raises
+        `PartialFailure` if it then fails on a node.
         """
         base, mode = require_base(dest_base), _install_mode(install_mode)
         artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
@@ -134,16 +133,15 @@ class Deployment:
         timeout_s: float = INSTALL_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> InstallStatus:
-        """Take out what is installed on the nodes; loaded modules stay loaded, and synced trees stay there.
-
-        With `forget_only` nothing is taken out, and the nodes do not say any more that it is installed.
+        """Uninstall the artifact from the nodes; loaded modules stay loaded, and synced trees stay there. With
+        `forget_only` no files are removed; the nodes only no longer report it as installed.
         """
         targets = await self._running_targets(cluster, nodes)
         step = forget if forget_only else partial(uninstall, timeout_s=timeout_s)
         work = {each.node: partial(step, self._runtime.ssh, each) for each in targets}
         per_node = await _on_each(work, progress)
         status = InstallStatus(artifact_id=None, per_node=per_node)
-        _require_all(status, {node: of.error for node, of in per_node.items()}, "was not taken out")
+        _require_all(status, {node: of.error for node, of in per_node.items()}, "was not uninstalled")
         return status
 
     async def _targets(
@@ -162,18 +160,18 @@ class Deployment:
     async def _apart(
         self, record: ClusterRecord, targets: list[GuestAddress]
     ) -> tuple[list[GuestAddress], dict[str, NodeState]]:
-        """Where to go, and which nodes do not run: a login to them would be waited for in vain."""
+        """The addresses of the nodes, and those that do not run, where waiting for a login would be in vain."""
         try:
             down = await Inspection(self._runtime).not_running(record, [each.node for each in targets])
         except LibvirtUnavailable:
-            down = {}  # the machines may well run while libvirtd is away
+            down = {}  # the machines may still run while libvirtd is down
         if len(down) == len(targets):
             raise not_running(record.cluster_name, down)
         return [each for each in targets if each.node not in down], down
 
 
 def down_nodes(cluster: str, down: Mapping[str, NodeState]) -> dict[str, NodeSync]:
-    """The answer for nodes that do not run."""
+    """The error for nodes that do not run."""
     return {
         node: NodeSync(
             node_name=node,
@@ -190,7 +188,7 @@ def down_nodes(cluster: str, down: Mapping[str, NodeState]) -> dict[str, NodeSyn
 async def _on_each(
     work: Mapping[str, Callable[[], Awaitable[NodeInstall]]], progress: Progress
 ) -> dict[str, NodeInstall]:
-    """Do the work of every node at once; an error is the answer of its node."""
+    """Do the work on all nodes in parallel; an error becomes the outcome of its node."""
 
     async def one(node: str) -> NodeInstall:
         try:
@@ -212,7 +210,7 @@ def _require_synced(examined: Mapping[NodePlace, Examined]) -> None:
         raise ArtifactNotSynced(
             f"artifact {lacking[0].artifact_id} is not complete on {', '.join(of.address.node for of in lacking)}",
             node=lacking[0].address.node if len(lacking) == 1 else None,
-            hint="`artifact_sync` brings it there",
+            hint="copy it there with `artifact_sync`",
         )
 
 
@@ -221,7 +219,7 @@ def _require_all(status: object, errors: Mapping[str, ToolError | None], what: s
     if failed:
         causes = "; ".join(f"{node}: {error.message}" for node, error in failed.items())
         failure = PartialFailure(
-            f"on {len(failed)} of {len(errors)} nodes the artifact {what}: {causes}",
+            f"the artifact {what} on {len(failed)} of {len(errors)} nodes: {causes}",
             node=next(iter(failed)) if len(failed) == 1 else None,
         )
         failure.partial = status
@@ -232,4 +230,4 @@ def _install_mode(mode: str) -> InstallMode:
     try:
         return InstallMode(mode)
     except ValueError:
-        raise InvalidArgument(f"no install mode {mode!r}", hint=f"one of {', '.join(InstallMode)}") from None
+        raise InvalidArgument(f"unknown install mode {mode!r}", hint=f"one of {', '.join(InstallMode)}") from None

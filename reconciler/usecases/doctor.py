@@ -1,4 +1,4 @@
-"""Whether this host can run clusters, and what can be put right safely."""
+"""Checks whether this host can run clusters, and fixes what is safe to fix."""
 
 import asyncio
 
@@ -16,32 +16,33 @@ __all__ = ["CheckOutcome", "CheckResult", "Examination", "Repair", "apply_fixes"
 
 
 class Examination(Frozen):
-    """How a host is, after what was repaired on it."""
+    """The checks of a host, after any repairs."""
 
-    checks: tuple[CheckResult, ...] = Field(description="In the order in which to mend what they find.")
-    repairs: tuple[Repair, ...] = Field(default=(), description="What `--fix` did, or could not; empty without it.")
+    checks: tuple[CheckResult, ...] = Field(description="In the order in which to fix what they find.")
+    repairs: tuple[Repair, ...] = Field(
+        default=(), description="What was repaired, or could not be; empty without `--fix`."
+    )
 
     @property
     def failures(self) -> int:
-        """How many checks keep clusters from running."""
+        """How many failures keep clusters from running."""
         return sum(check.verdict is CheckOutcome.FAILED for check in self.checks)
 
     @property
     def fixable(self) -> int:
-        """How many shortcomings have a safe repair."""
+        """How many findings can be repaired safely."""
         return sum(check.fixable and check.verdict is not CheckOutcome.OK for check in self.checks)
 
 
 async def examine(settings: Settings, *, fix: bool) -> Examination:
-    """Check the host; with `fix`, put right before what is safe to."""
+    """Check the host; with `fix`, first repair what is safe to repair."""
     repairs = await apply_fixes(settings) if fix else []
     return Examination(checks=tuple(await run_checks(settings)), repairs=tuple(repairs))
 
 
 async def run_checks(settings: Settings) -> list[CheckResult]:
-    """Everything that clusters need of this host, in the order in which to mend it. Changes nothing.
-
-    Takes up to 15 s where libvirt does not answer, and well under 1 s otherwise.
+    """Everything that clusters need of this host, in the order in which to fix it. Changes nothing. Takes up to 15 s if
+    libvirt does not answer, and well under 1 s otherwise.
     """
     libvirt, kvm, kernel = await together(
         checks.check_libvirt(settings.libvirt_uri), checks.check_kvm(settings.state_dir), checks.check_kernel()
@@ -60,9 +61,10 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
 
 
 async def apply_fixes(settings: Settings) -> list[Repair]:
-    """Put right what is safe to: rights of /dev/kvm, libvirt, directories, the SSH key. What was done or could not be.
+    """Repair what is safe to repair: permissions of /dev/kvm, libvirt, directories, the SSH key.
 
-    Nothing that somebody chose is changed, and no package is installed. Where all is well the answer is empty.
+    Answers what was done or could not be done; empty if nothing was wrong. Overrides no configuration and installs no
+    packages.
     """
     opened = checks.open_kvm_to_qemu()
     return [

@@ -1,4 +1,4 @@
-"""The one place where an error becomes an answer."""
+"""The only place where an error becomes an answer."""
 
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 async def answer(work: Awaitable[T]) -> ToolResult[T]:
-    """The result of `work`, or its error, in the envelope of the contract. Nothing raises through it."""
+    """The result of `work`, or its error, in the envelope of the contract. Raises nothing."""
     try:
         return ToolResult(success=True, result=await work)
     except ClusterError as error:

@@ -1,4 +1,4 @@
-"""What happened to clusters, as their controllers wrote it down."""
+"""The events of clusters, as their controllers recorded them."""
 
 from collections.abc import AsyncIterator
 
@@ -13,9 +13,8 @@ _WAIT_S = 60.0
 
 
 async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]:
-    """The events of a cluster, also of one that is gone, or of all; oldest first.
-
-    Raises `ClusterNotFound` for a name that never was.
+    """The events of a cluster, even a destroyed one, or of all clusters; oldest first. Raises `ClusterNotFound` for a
+    name that never existed.
     """
     if cluster is not None:
         require_cluster_name(cluster)
@@ -26,7 +25,7 @@ async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]
 
 
 async def follow_events(runtime: Runtime, cluster: str | None, *, after: int) -> AsyncIterator[ClusterEvent]:
-    """Every event above that number as it happens, without end."""
+    """Every event with a higher number, as it happens, without end."""
     changes = await runtime.store.watch()
     while True:
         for event in await runtime.store.events(cluster, after=after):

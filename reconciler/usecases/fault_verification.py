@@ -1,4 +1,4 @@
-"""Measuring between guests what the faults do, and comparing it with what they should do."""
+"""Measures the effect of faults between guests, and compares it with the expected one."""
 
 import asyncio
 import secrets
@@ -26,43 +26,42 @@ from reconciler.usecases.inspection import Inspection
 PORT = 43717
 GAP_S = 0.05
 MAX_PROBES_PER_S = 400
-"""How many probes one guest has to count each second, from all others together; an emulated one manages that."""
+"""How many probes per second one guest has to count, from all others together; an emulated one manages that."""
 
 START_TIMEOUT_S = 30.0
 PATIENCE_S = 60.0
-"""How much longer than the probes themselves a guest may take for them on a busy host."""
+"""How much longer than planned a guest may take for its probes on a busy host."""
 
 
 class FaultVerification(Frozen):
     """The verdict on every directed pair of nodes."""
 
     cluster_name: str = Field(description="Name of the cluster.")
-    links: tuple[LinkVerdict, ...] = Field(description="One for every directed pair of nodes.")
+    links: tuple[LinkVerdict, ...] = Field(description="One per directed pair of nodes.")
 
     @property
     def sound(self) -> bool:
-        """Whether nothing contradicts the faults."""
+        """Whether no measurement contradicts the faults."""
         return all(link.verdict is not Verdict.MISMATCH for link in self.links)
 
 
 class _NodeReport(Frozen):
-    """What one node says, by the other's address: the round trips of its own probes, and whose probes it counted."""
+    """The measurements of one node by the other's address: round trips of its own probes, and probes it received."""
 
     trips: dict[str, tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]]
     counted: dict[str, tuple[NonNegativeInt, NonNegativeInt]]
 
 
 class FaultVerifier:
-    """Measures links. Changes nothing but what the guests' kernels know of their neighbours."""
+    """Measures links. Changes nothing but the guests' neighbour tables."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._script = (files("reconciler.guest") / "link_probe.py").read_bytes()
 
     async def verify(self, cluster: str, nodes: Sequence[str] = (), *, count: int | None = None) -> FaultVerification:
-        """Measure between `nodes`, by default all: who hears whom, how late, and how much is lost.
-
-        Nodes that cannot be asked make their links inconclusive. Raises `NodeNotFound`.
+        """Measure between `nodes`, by default all: reachability, delay and loss. The links of nodes that cannot be
+        reached are inconclusive. Raises `NodeNotFound`.
         """
         record = await existing(self._runtime.store, cluster)
         chosen = select_nodes(record, list(nodes))
@@ -77,7 +76,7 @@ class FaultVerifier:
     async def _measure(
         self, record: ClusterRecord, nodes: list[str], count: int, delay_s: float
     ) -> tuple[dict[str, _NodeReport], dict[str, str]]:
-        """By node what it sent and counted, and for the others why they could not be asked."""
+        """What each node measured, and for the others why they could not measure."""
         troubles = dict.fromkeys(await Inspection(self._runtime).not_running(record, nodes), "is not running")
         able = addresses(record, [node for node in nodes if node not in troubles])
         session = secrets.token_hex(8)
@@ -101,7 +100,7 @@ class FaultVerifier:
         printed = {}
         for node, answer in answers.items():
             if isinstance(answer, ClusterError):
-                troubles[node] = f"cannot be asked: {answer.message}"
+                troubles[node] = f"cannot be reached: {answer.message}"
             elif answer.exit_code != 0:
                 troubles[node] = f"cannot measure: {answer.stderr.strip().splitlines()[-1:] or answer.exit_code}"
             else:
@@ -112,13 +111,13 @@ class FaultVerifier:
 def _understood(
     sent: Mapping[str, str], counted: Mapping[str, str], troubles: dict[str, str]
 ) -> dict[str, _NodeReport]:
-    """What each node says; one that says nothing that can be understood is moved to `troubles`."""
+    """What each node measured; one whose output cannot be parsed is moved to `troubles`."""
     reports = {}
     for node, text in counted.items():
         try:
             reports[node] = _NodeReport.model_validate_json(f'{{"trips": {sent[node]}, "counted": {text}}}')
         except ValidationError as error:
-            troubles[node] = f"cannot be understood: {error.errors(include_url=False)[0]['msg']}"
+            troubles[node] = f"gave an answer that cannot be parsed: {error.errors(include_url=False)[0]['msg']}"
     return reports
 
 
@@ -140,6 +139,6 @@ def _verdict(
 
 
 def _longest_delay_s(links: Sequence[LinkExplanation]) -> float:
-    """How long the last packet may be under way."""
+    """How long the last packet may take to arrive."""
     shaped = [link.impairment for link in links if link.impairment]
     return max(((of.delay_ms + of.jitter_ms) / 1000 for of in shaped), default=0.0)

@@ -32,7 +32,7 @@ from reconciler.records.access import change, existing, require_cluster_name
 from reconciler.runtime import Runtime
 
 FAULT_TIMEOUT_S = 60.0
-"""Links change in milliseconds; what takes longer is another change of the cluster that is under way."""
+"""Links change in milliseconds; anything longer means waiting for another change of the cluster."""
 
 
 _NUMBER = re.compile("[1-9][0-9]{0,8}", re.ASCII)
@@ -41,17 +41,14 @@ log = structlog.get_logger(__name__)
 
 
 class Healed(Frozen):
-    """How many faults were healed; those that were gone already do not count."""
+    """How many faults were healed; those that were already gone do not count."""
 
     cluster_name: str = Field(description="Name of the cluster.")
-    healed: int = Field(description="How many; those that were gone already do not count.")
+    healed: int = Field(description="How many; those that were already gone do not count.")
 
 
 class Faults:
-    """The verbs on network faults.
-
-    A fault is wanted like anything else: nodes that are off, and nodes that boot, get theirs before they run.
-    """
+    """Network faults. A fault is part of the desired state: nodes that are off get theirs before they boot."""
 
     def __init__(self, runtime: Runtime, *, actor: str) -> None:
         self._runtime = runtime
@@ -66,10 +63,10 @@ class Faults:
         afresh: bool = False,
         progress: Progress = no_progress,
     ) -> NetFaultHandle:
-        """Have a fault as asked; with `afresh`, beside an equal one that is wanted already.
+        """Inject a fault; with `afresh`, as a new one even if an equal one exists.
 
-        Raises `NodeNotFound`, `InvalidArgument`, `NoParameters`, and `HostCapabilityMissing`, having taken the
-        request back, where the host's kernel cannot do it.
+        Raises `NodeNotFound`, `InvalidArgument`, `NoParameters`, and `HostCapabilityMissing` if the host's kernel
+        cannot do it; the request is then withdrawn.
         """
         made: list[Fault] = []
 
@@ -80,7 +77,7 @@ class Faults:
             return after
 
         if request.shaping is not None:
-            edit(await existing(self._runtime.store, cluster))  # what is wrong with the request itself is said first
+            edit(await existing(self._runtime.store, cluster))  # problems of the request itself are reported first
             await self._runtime.links.require(request.shaping)
         record = await self._change(cluster, edit)
         (fault,) = made
@@ -88,17 +85,16 @@ class Faults:
         return handle_of(fault, tuple(record.spec.nodes))
 
     async def heal(self, cluster: str, handle: str, *, progress: Progress = no_progress) -> bool:
-        """That fault is gone, also where it was already. `handle` may be the name that the topology has for it.
-
-        Raises `FaultNotFound` for what never was.
+        """Heal a fault; succeeds if it is already gone. `handle` may be its name in the topology. Raises
+        `FaultNotFound` for one that never existed.
         """
         await self.heal_many(cluster, [handle], progress=progress)
         return True
 
     async def heal_all(self, cluster: str, *, progress: Progress = no_progress) -> int:
-        """All faults of the cluster are gone, those of its topology too until the next `apply`; how many that were.
+        """Heal all faults of the cluster, those of its topology too until the next `apply`; returns their number.
 
-        Where the record is lost, what carries the cluster's mark on the host goes, counted by the places where it was.
+        If the record is lost, removes what carries the cluster's mark on the host, and counts the places.
         """
         require_cluster_name(cluster)
         if await self._runtime.store.get(cluster) is None:
@@ -117,7 +113,7 @@ class Faults:
     async def heal_many(
         self, cluster: str, handles: Sequence[str] | None, *, progress: Progress = no_progress
     ) -> Healed:
-        """These faults are gone, or with None all of them; nothing is healed where one of the handles never was."""
+        """Heal these faults, or with None all of them; heals nothing if one of the handles never existed."""
         if handles is None:
             return Healed(cluster_name=cluster, healed=await self.heal_all(cluster, progress=progress))
         before = await existing(self._runtime.store, cluster)
@@ -127,18 +123,17 @@ class Faults:
         return Healed(cluster_name=cluster, healed=len(gone))
 
     async def expire(self, cluster: str) -> None:
-        """Faults whose time is over are gone, from the record too."""
+        """Remove expired faults from the host and the record."""
         record = await self._change(
             cluster,
             lambda before: fault_intent.without_expired_faults(before, now=datetime.now(UTC)),
-            consent=lambda before: frozenset(before.consent),  # time has changed it, and nobody wants anything else
+            consent=lambda before: frozenset(before.consent),  # only time has changed it, not a request
         )
         await self._converge(record, no_progress)
 
     async def heal_when_gone(self, cluster: str, handle: str) -> int:
-        """A descriptor that keeps a fault: it is healed when the last copy of it is closed, by whatever end.
-
-        Where nobody can be left behind to see to that, the fault is healed at once, and the error raised.
+        """A file descriptor that keeps a fault active: the fault is healed when its last copy is closed, even by a
+        kill. If no healer process can be started, the fault is healed immediately and the error raised.
         """
         end, lifeline = os.pipe()
         try:
@@ -152,20 +147,20 @@ class Faults:
         return lifeline
 
     async def listing(self, cluster: str) -> list[NetFaultInfo]:
-        """The faults that are wanted now, the oldest first, with what the host shows of each."""
+        """The desired faults, oldest first, with the observed state of each."""
         record = await existing(self._runtime.store, cluster)
         links = await self._observed(record) if _wanted(record) else None
         return list(active_faults(record.faults.values(), tuple(record.spec.nodes), links, datetime.now(UTC)))
 
     async def explain(self, cluster: str, sender: str, receiver: str) -> LinkExplanation:
-        """What packets from one node to another meet, and because of which faults; `@host` stands for the host."""
+        """What happens to packets from one node to another, and because of which faults; `@host` is the host."""
         record = await existing(self._runtime.store, cluster)
         for end in (sender, receiver):
             _require_end(record, end)
         return explain(_wanted(record), tuple(record.spec.nodes), sender, receiver)
 
     async def _carry_out(self, record: ClusterRecord, fault: Fault, progress: Progress) -> None:
-        """Wait until a new fault is made; it is taken back where it cannot be, or could not end in time."""
+        """Wait until a new fault is applied; withdraw it if it cannot be, or could not expire in time."""
         cared_for = fault.expires_at is None
         try:
             if fault.expires_at is not None:
@@ -178,7 +173,7 @@ class Faults:
             raise
 
     async def _take_back(self, cluster: str, handle: str, progress: Progress) -> None:
-        """Let a fault that cannot be made, or kept as asked, not stand in the way of everything else that is wanted."""
+        """Withdraw a fault that cannot be applied, so that it does not block the rest of the desired state."""
         try:
             record = await self._change(cluster, lambda before: fault_intent.without_faults(before, [handle]))
             await self._converge(record, progress)
@@ -186,9 +181,9 @@ class Faults:
             log.warning("fault_not_healed_yet", cluster=cluster, handle=handle, cause=str(error))
 
     async def _converge(self, record: ClusterRecord, progress: Progress) -> None:
-        """Wait until the links are as wanted; what else stands in the cluster's way does not matter.
+        """Wait until the links are as desired; other obstacles of the cluster do not matter.
 
-        Raises `HostCapabilityMissing`, too, where a cluster counts as it shall be although its links cannot be seen.
+        Also raises `HostCapabilityMissing` if the cluster is otherwise as desired but its links cannot be observed.
         """
         try:
             await self._runtime.controller.converge(record, timeout_s=FAULT_TIMEOUT_S, tell=progress.event)
@@ -205,9 +200,7 @@ class Faults:
     async def _require_seen(self, record: ClusterRecord) -> None:
         applied = await self._said_of_links(record)
         if applied is not None and applied.status is ConditionStatus.UNKNOWN:
-            raise HostCapabilityMissing(
-                f"nobody knows whether the links are as wanted: {applied.message}", hint="run this as root"
-            )
+            raise HostCapabilityMissing(f"the links cannot be observed: {applied.message}", hint="run this as root")
 
     async def _said_of_links(self, record: ClusterRecord) -> Condition | None:
         said = await self._runtime.store.status(record.cluster_name)
@@ -220,11 +213,13 @@ class Faults:
         taps = [tap_name(cluster, node) for node, found in domains.items() if found.record is not None]
         healed = await self._runtime.controller.heal_by_marks(cluster, taps)
         if not (taps or healed):
-            await existing(self._runtime.store, cluster)  # there is no such cluster, and nothing of it
+            await existing(
+                self._runtime.store, cluster
+            )  # there is no such cluster, and nothing on the host has its mark
         return healed
 
     async def _observed(self, record: ClusterRecord) -> Mapping[str, Inbound | Unknown] | None:
-        """The links as they are; None where the host cannot be looked at."""
+        """The observed links; None if the host cannot be observed."""
         try:
             return (await self._runtime.rounds.observe(record)).links
         except ClusterError as error:
@@ -237,7 +232,7 @@ def _wanted(record: ClusterRecord) -> tuple[Fault, ...]:
 
 
 def _handles_meant(record: ClusterRecord, handle: str) -> list[str]:
-    """The handles to heal: none where the fault is gone already."""
+    """The handles to heal; empty if the fault is already gone."""
     if handle in record.faults:
         return [handle]
     named = [fault.handle_id for fault in record.faults.values() if fault.declared_as == handle]
@@ -248,7 +243,7 @@ def _handles_meant(record: ClusterRecord, handle: str) -> list[str]:
 
 
 def _once_was(record: ClusterRecord, handle: str) -> bool:
-    """Whether a handle was given out: numbers count over both kinds, and are never used twice."""
+    """Whether a handle was ever assigned: numbers are shared by both kinds and never reused."""
     kind, _, number = handle.rpartition("-")
     if kind not in set(FaultType) or not _NUMBER.fullmatch(number):
         return False

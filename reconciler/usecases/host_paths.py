@@ -1,4 +1,4 @@
-"""Paths on this host that callers name: how far each kind of caller reaches, and what is reached for nobody."""
+"""Paths on this host that callers name: which ones commands and tools may reach, and which ones nothing may."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -9,7 +9,7 @@ from reconciler.errors import InvalidArgument, OperationFailed, StoreUnavailable
 from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, PlaceToMake, Reach, Roots, opened, place_at, real_root
 from reconciler.store.state_dir import ensure_state_dir
 
-if TYPE_CHECKING:  # a server that starts has no use for what reads the configuration
+if TYPE_CHECKING:  # importing it would slow down the start of the server
     from reconciler.settings import Settings
 
 _FILE_SYSTEM_ROOT = Path("/")
@@ -19,13 +19,14 @@ def absolute(argument: str, path: str) -> Path:
     """The path. Raises `InvalidArgument` for a relative one."""
     if not path.startswith("/"):
         raise InvalidArgument(
-            f"{argument} {path!r} must be absolute", hint="a relative path means another place for each process"
+            f"{argument} {path!r} must be absolute",
+            hint="a relative path would depend on the process's current directory",
         )
     return Path(path)
 
 
 def reach_of_commands(settings: "Settings") -> Reach:
-    """What commands may name: every place, unless the configuration says otherwise."""
+    """What commands may reach: every path, unless the configuration limits it."""
     return Reach(
         read=Roots("host_read_roots", settings.host_read_roots),
         write=Roots("host_write_roots", settings.host_write_roots),
@@ -34,9 +35,9 @@ def reach_of_commands(settings: "Settings") -> Reach:
 
 
 def reach_of_tools(settings: "Settings", named: Iterable[Path]) -> Reach:
-    """What tools may name: what the configuration says, else little; `named` are the client's own roots.
+    """What tools may reach: what the configuration says, otherwise only `named`, the client's roots, and scratch.
 
-    The scratch directory is made where that can be: what is not there opens nothing.
+    Creates the scratch directory if possible; a directory that does not exist grants nothing.
     """
     scratch = scratch_dir(settings)
     with suppress(StoreUnavailable):
@@ -54,19 +55,18 @@ def reach_of_tools(settings: "Settings", named: Iterable[Path]) -> Reach:
 
 
 def scratch_dir(settings: "Settings") -> Path:
-    """A directory that tools may always use, as /tmp is for programs."""
+    """A directory that tools may always use, like /tmp."""
     return settings.state_dir / "scratch"
 
 
 def _roots_of_client(named: Iterable[Path]) -> tuple[Path, ...]:
-    """Without the root of all, by whatever name, which limits nothing."""
+    """The roots without `/`, under any name, because it would limit nothing."""
     return tuple(root for root in dict.fromkeys(named) if real_root(root) != _FILE_SYSTEM_ROOT)
 
 
 def _working_directory() -> tuple[Path, ...]:
-    """The directory that this process was started in, unless it is somebody's whole home or more: no project is that.
-
-    A client that names no roots starts its servers in its project.
+    """The directory that this process was started in, unless it is a home directory or above one. A client that names
+    no roots starts its servers in its project.
     """
     with suppress(OSError, RuntimeError):
         here, home = Path.cwd(), Path.home().resolve()
@@ -76,16 +76,16 @@ def _working_directory() -> tuple[Path, ...]:
 
 
 def open_source(path: Path, reach: Reach) -> Opened:
-    """What a caller names to be read. Raises `InvalidArgument` where it is out of reach, or not there."""
+    """A path to read from. Raises `InvalidArgument` if it is out of reach or does not exist."""
     try:
         return opened(path, reach.read)
     except OSError as error:
-        raise InvalidArgument(f"{path} is not there, or may not be read: {error.strerror}") from error
+        raise InvalidArgument(f"cannot read {path}: {error.strerror}") from error
 
 
 def find_place(path: Path, reach: Reach) -> PlaceToMake:
-    """Where a caller wants something written. Raises `InvalidArgument` where it is out of reach."""
+    """A path to write to. Raises `InvalidArgument` if it is out of reach."""
     try:
         return place_at(path, reach.write)
     except OSError as error:
-        raise OperationFailed(f"cannot write beside {path}: {error.strerror}") from error
+        raise OperationFailed(f"cannot write to the directory of {path}: {error.strerror}") from error

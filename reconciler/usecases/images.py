@@ -1,4 +1,4 @@
-"""The guest image, for front ends."""
+"""Building the guest image."""
 
 import os
 from pathlib import Path
@@ -16,25 +16,24 @@ __all__ = ["DEFAULT_TARGET", "BuiltImage", "build_image", "default_cache_dir"]
 
 
 class BuiltImage(Frozen):
-    """An image that is ready: its files, and whether they were there already."""
+    """A finished image: its files, and whether they were already up to date."""
 
     disk: Path = Field(description="The image.")
     kernel: Path = Field(description="Its kernel, for direct boot.")
     initrd: Path = Field(description="Its initrd, for direct boot.")
-    description: Path = Field(description="The file that says what it was made from.")
-    kernel_version: str = Field(description="As `uname -r` says in the guest.")
+    description: Path = Field(description="The file that records what it was built from.")
+    kernel_version: str = Field(description="What `uname -r` prints in the guest.")
     cmdline: str = Field(description="Kernel command line for direct boot.")
-    recipe_digest: str = Field(description="Of all that decides its content.")
-    size_bytes: int = Field(description="What the image takes on disk.")
-    reused: bool = Field(description="It was there and current; nothing was made.")
+    recipe_digest: str = Field(description="Hash of everything that determines its content.")
+    size_bytes: int = Field(description="Size of the image on disk.")
+    reused: bool = Field(description="It was already up to date; nothing was built.")
 
 
 async def build_image(
     target: Path = DEFAULT_TARGET, *, report: Report, force: bool = False, cache_dir: Path | None = None
 ) -> BuiltImage:
-    """Make the guest image at `target` (an absolute path); nothing where it is there and current.
-
-    What was done of an interrupted build is kept in the cache and taken up by the next one.
+    """Build the guest image at `target` (an absolute path); does nothing if it is up to date. The finished stages of an
+    interrupted build are kept in the cache for the next one.
     """
 
     def tell(step: str, fraction: float | None) -> None:
@@ -44,13 +43,13 @@ async def build_image(
         built = await build_on_host(target, cache_dir=cache_dir or default_cache_dir(), progress=tell, force=force)
     except OSError as error:
         raise HostCapabilityMissing(
-            f"the image cannot be made: {error.filename}: {error.strerror}",
-            hint="run as a user who may write there, or choose other directories",
+            f"the image cannot be built: {error.filename}: {error.strerror}",
+            hint="run as a user who may write there, or use other directories",
         ) from error
     return BuiltImage(**{name: getattr(built, name) for name in BuiltImage.model_fields})
 
 
 def default_cache_dir() -> Path:
-    """The host's cache for root, the user's own for anybody else."""
+    """The host's cache for root, otherwise the user's own."""
     base = site_cache_path("vmcluster") if os.geteuid() == 0 else user_cache_path("vmcluster")
     return base / "image"

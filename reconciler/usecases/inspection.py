@@ -1,4 +1,4 @@
-"""Looking at clusters: status, handle, waiting for logins. Changes nothing."""
+"""Reads clusters: status, handle, waiting for logins. Changes nothing."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -40,27 +40,25 @@ from reconciler.runtime import Runtime
 from reconciler.together import together
 
 STATUS_TIMEOUT_S = 5.0
-"""How long a node that runs is given to answer when its status is asked for."""
+"""How long `status` waits for a running node to answer."""
 
 _HANDLE_COMMAND = f"""
 uname -r
 if [ -r {RECORD_PATH} ]; then {{ read -r i; read -r tree; }} <{RECORD_PATH}; else
 i=$(ls -1t {DEFAULT_BASE}/.complete 2>/dev/null | head -n 1); tree={DEFAULT_BASE}/$i; fi
 [ -n "$i" ] && [ -d "$tree" ] && echo "$tree"; true"""
-"""The kernel, and the tree that is installed, or else the one that was synced last."""
+"""Prints the kernel, and the installed tree or otherwise the one synced last."""
 
 
 class Inspection:
-    """Everything that only reads."""
+    """The use cases that only read."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def status(self, cluster: str, look: Look | None = None) -> ClusterStatus:
-        """A cluster as it is now; nodes that run are asked over SSH, all at once.
-
-        With the `look` of a moment ago the host is not looked at again. Raises `LibvirtUnavailable`, with what can be
-        said nevertheless as its partial result.
+        """The current state of a cluster; running nodes are asked over SSH, in parallel. With a recent `look` the host
+        is not observed again. Raises `LibvirtUnavailable` with what is known as its partial result.
         """
         if look is None:
             record = await existing(self._runtime.store, cluster)
@@ -72,19 +70,18 @@ class Inspection:
         return await _shown(look.record, look, nodes, probes)
 
     async def node_status(self, cluster: str, node: str) -> NodeStatus:
-        """One node as it is now. Raises as `status` does."""
+        """The current state of one node. Raises as `status` does."""
         record = await existing(self._runtime.store, cluster)
         return (await self._status(record, (node,))).nodes[0]
 
     async def clusters(self) -> list[ClusterSummary]:
-        """Every cluster that has a record, destroyed ones with kept disks included, without asking any node."""
+        """Every cluster that has a record, including destroyed ones with kept disks; contacts no node."""
         looks = await together(*map(self._runtime.rounds.look, await self._runtime.store.names()))
         return [_summary(look) for look in looks if look is not None]
 
     async def handle(self, cluster: str, *, partial: bool = False) -> ClusterHandle:
-        """How to log in to every node, or with `partial` to those that answer.
-
-        Raises `ClusterNotRunning` unless all of them, or with `partial` one of them, run and answer.
+        """How to log in to every node, or with `partial` to those that answer. Raises `ClusterNotRunning` unless all of
+        them, or with `partial` at least one, run and answer.
         """
         record = await existing(self._runtime.store, cluster)
         down = await self.not_running(record, list(record.spec.nodes))
@@ -108,7 +105,7 @@ class Inspection:
     async def _kernels(
         self, record: ClusterRecord, targets: list[GuestAddress]
     ) -> tuple[dict[str, list[str]], dict[str, ClusterError]]:
-        """What each node says of its kernel and its tree; and which did not answer."""
+        """The kernel and tree of each node, and the nodes that did not answer."""
         timeout_s = record.spec.ssh.connect_timeout_s
         found = await self._runtime.ssh.run_all(targets, _HANDLE_COMMAND, timeout_s=timeout_s, own=True)
         answers: dict[str, list[str]] = {}
@@ -125,7 +122,7 @@ class Inspection:
     async def wait_for_ssh(
         self, record: ClusterRecord, nodes: list[str], *, timeout_s: float, progress: Progress
     ) -> None:
-        """Return when every node lets us log in. Raises `SshTimeout` naming those that do not in time."""
+        """Return when every node accepts a login. Raises `SshTimeout` naming those that do not in time."""
 
         async def wait_for(address: GuestAddress) -> ClusterError | None:
             try:
@@ -142,7 +139,7 @@ class Inspection:
             raise _unreachable(await self.explained(record, {**failures, **dead}), timeout_s)
 
     async def _dead(self, record: ClusterRecord, nodes: Iterable[str], timeout_s: float) -> dict[str, ClusterError]:
-        """Why no login came to those of `nodes` that do not even run."""
+        """Why there is no login to those of `nodes` that do not run."""
         try:
             down = await self.not_running(record, nodes)
         except LibvirtUnavailable:
@@ -150,7 +147,7 @@ class Inspection:
         return {node: no_login(node, standing, timeout_s) for node, standing in down.items()}
 
     async def explained(self, record: ClusterRecord, failures: Mapping[str, ClusterError]) -> dict[str, ClusterError]:
-        """The same errors, by node; those of nodes that took no login say what else the host has seen of them."""
+        """The same errors, by node; login failures also say what else the host has observed of the node."""
         without = {node: error for node, error in failures.items() if isinstance(error, NoLogin)}
         try:
             domains = await self._runtime.libvirt.find_domains(record.cluster_name) if without else {}
@@ -160,7 +157,7 @@ class Inspection:
         return {**failures, **dict(zip(without, told, strict=True))}
 
     async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, NodeState]:
-        """Those of `nodes` that do not run, and what they do instead."""
+        """Those of `nodes` that do not run, with their states."""
         domains = await self._runtime.libvirt.find_domains(record.cluster_name)
         found = {name: NodeState.of(domains.get(name)) for name in nodes}
         return {name: standing for name, standing in found.items() if standing.state is not DomainState.RUNNING}
@@ -171,7 +168,7 @@ class Inspection:
             raise not_running(record.cluster_name, down)
 
     async def _status(self, record: ClusterRecord, nodes: tuple[str, ...]) -> ClusterStatus:
-        """The nodes are asked as soon as it is known which of them run, while the rest of the host is looked at."""
+        """Nodes are asked as soon as it is known which of them run, while the rest of the host is observed."""
         cluster = record.cluster_name
         found = asyncio.ensure_future(self._runtime.libvirt.find_domains(cluster))
         look, probes = await together(self._runtime.rounds.look(cluster, found), self._probes(record, nodes, found))
@@ -179,7 +176,7 @@ class Inspection:
             raise ClusterNotFound(f"cluster {cluster!r} was destroyed by another client meanwhile")
         status = await _shown(record, look, nodes, probes)
         if look.observed is None and look.error is not None:
-            error = copy(look.error)  # who asked at the same time got the same one
+            error = copy(look.error)  # concurrent callers share one look
             error.partial = status
             raise error
         return status
@@ -187,16 +184,16 @@ class Inspection:
     async def _probes(
         self, record: ClusterRecord, nodes: tuple[str, ...], found: FoundDomains
     ) -> dict[str, Probe | ClusterError]:
-        """What those of `nodes` tell that run."""
+        """What the running ones among `nodes` report."""
         try:
             domains = await found
-        except ClusterError:  # the look says so
+        except ClusterError:  # the look reports that
             return {}
         up = [name for name in nodes if NodeState.of(domains.get(name)).state is DomainState.RUNNING]
         return await self._asked(record, up)
 
     async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
-        """What these nodes tell over SSH."""
+        """What these nodes report over SSH."""
         probes = await together(*(probe(self._runtime, record, name, STATUS_TIMEOUT_S) for name in up))
         return dict(zip(up, probes, strict=True))
 
@@ -243,7 +240,7 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
 
 
 def _unlike_wanted(look: Look, node: str) -> list[str]:
-    """What a node does that is not what is wanted of it."""
+    """How a node's state differs from the desired one."""
     if look.observed is None:
         return [look.error.message] if look.error else []
     told = unlike_wanted(
@@ -253,7 +250,7 @@ def _unlike_wanted(look: Look, node: str) -> list[str]:
 
 
 async def _unseen(record: ClusterRecord, node: str, look: Look, refused: ClusterError | None) -> Condition:
-    """That of a node that gave no answer: not known since it was turned on or off."""
+    """The report of a node that did not answer: unknown since it was turned on or off."""
     turned = await observe_power_turn(record, node)
     since = turned or min((of.last_transition for of in look.status.conditions), default=look.status.updated_at)
     standing = _standing(look, node)
@@ -262,7 +259,7 @@ async def _unseen(record: ClusterRecord, node: str, look: Look, refused: Cluster
 
 
 def _why_not_asked(look: Look, node: str) -> ClusterError:
-    """Why a node was not asked at all."""
+    """Why a node was not asked."""
     standing = _standing(look, node)
     if standing.state is DomainState.UNKNOWN and look.error:
         return look.error
@@ -277,16 +274,16 @@ def _standing(look: Look, node: str) -> NodeState:
 
 
 def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:
-    """The error for a node that let us in and did not say which kernel it runs."""
+    """The error for a node that accepted the login but did not report its kernel."""
     how = f"did not answer within {timeout_s:g} s" if answer.timed_out else f"ended with {answer.exit_code}"
     said = f": {answer.stderr.strip()[:200]}" if answer.stderr.strip() else ""
-    message = f"the question for its kernel {how}{said}"
-    return SshError(message, node=node, hint="`node_exec` tells more")
+    message = f"the command that asks for its kernel {how}{said}"
+    return SshError(message, node=node, hint="see what `node_exec` reports")
 
 
 def _not_whole(cluster: str, down: Mapping[str, NodeState]) -> ClusterError:
     error = not_running(cluster, down)
-    error.hint = f"{error.hint}; `partial` answers for the nodes that run"
+    error.hint = f"{error.hint}; pass `partial` to get the running nodes"
     return error
 
 
@@ -316,7 +313,7 @@ def _summary(look: Look) -> ClusterSummary:
 
 
 async def _silence(record: ClusterRecord, node: str, look: Look) -> Quiet | None:
-    """That of a node that runs and did not answer; None where it has shown a sign of life, or may yet."""
+    """The absence of a sign of life from a running node that did not answer; None if it has shown one, or still may."""
     domain = look.observed.domains.get(node) if look.observed else None
     found = quiet(await observe_life_signs(record, node), domain) if isinstance(domain, Domain) else None
     return found if found and found.silent else None
@@ -325,7 +322,7 @@ async def _silence(record: ClusterRecord, node: str, look: Look) -> Quiet | None
 async def _kernel_beyond_reach(
     record: ClusterRecord, node: str, state: DomainState, silence: Quiet | None
 ) -> KernelState | None:
-    """The kernel of a node that did not answer; None where none runs."""
+    """The kernel of a node that did not answer; None if none is running."""
     if silence is not None:
         return silent_state(silence)
     return None if state in {DomainState.SHUT_OFF, DomainState.UNKNOWN} else await console_state(record, node)

@@ -1,4 +1,4 @@
-"""Where no copy from a node may come: among the files that vmcluster keeps."""
+"""Where no copy from a node may be written: among the files that vmcluster keeps."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,9 +14,8 @@ from reconciler.usecases.host_paths import scratch_dir
 def require_not_kept(
     place: PlaceToMake, settings: Settings, records: Sequence[ClusterRecord], uses: Iterable[FileUse]
 ) -> None:
-    """Raise `InvalidArgument` for a place that vmcluster keeps something in: no copy ever comes there. Blocking.
-
-    `uses` are the disks of the host's machines, whosever they are.
+    """Raise `InvalidArgument` for a place where vmcluster keeps files, which no copy may overwrite. Blocking. `uses`
+    are the disks of all machines on the host.
     """
     directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir, settings.topology_dir]
     directories += [record.spec.overlay_dir for record in records]
@@ -25,6 +24,6 @@ def require_not_kept(
     try:
         keeper = why_kept(place, Kept(directories, files, scratch_dir(settings), uses))
     except OSError as error:
-        raise OperationFailed(f"{place.path} cannot be looked at: {error.strerror}") from error
+        raise OperationFailed(f"cannot check {place.path}: {error.strerror}") from error
     if keeper is not None:
-        raise InvalidArgument(f"{place.path} is among {keeper}", hint="name another place")
+        raise InvalidArgument(f"{place.path} is among {keeper}", hint="use another path")

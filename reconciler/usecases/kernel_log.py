@@ -1,4 +1,4 @@
-"""What the nodes' kernels said: markers, collecting over SSH or from the console."""
+"""The nodes' kernel logs: writing markers, and collecting over SSH or from the console."""
 
 import secrets
 import time
@@ -34,12 +34,12 @@ from reconciler.usecases.inspection import Inspection
 T = TypeVar("T")
 
 SSH_TIMEOUT_S = 15.0
-"""How long a node that runs is given to answer before its console is read instead."""
+"""How long to wait for a running node before reading its console instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is asked of each node's log."""
+    """Which part of each node's log is requested."""
 
     since_marker: str | None
     filter_level: FilterLevel
@@ -48,21 +48,21 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A node's memory was put back, and by `ran_by_s` its CPUs ran again; seconds since 1970, None: nobody noted it."""
+    """A node's memory was restored, and by `ran_by_s` its CPUs ran again; seconds since 1970, None if not recorded."""
 
     put_back_at_s: float
     ran_by_s: float | None = None
 
     @property
     def imprecision(self) -> str:
-        """How much of what was said before the snapshot may pass for newer."""
+        """How many lines from before the snapshot may be mistaken for newer ones."""
         if self.ran_by_s is None:
             return "lines from shortly before the snapshot may be among those shown"
         return f"lines from at most {self.ran_by_s - self.put_back_at_s + 1:.0f} s before the snapshot may be shown"
 
 
 class KernelLogs:
-    """The verbs on kernel logs. They read, and write markers, through SSH at once: a log is no desired state."""
+    """Kernel logs. Reads, and writes markers, over SSH immediately: a log is not desired state."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -71,9 +71,8 @@ class KernelLogs:
     async def mark(
         self, cluster: str, *, nodes: str | Iterable[str] | None = None, timeout_s: float = SSH_TIMEOUT_S
     ) -> dict[str, str]:
-        """Write the same marker to every node's kernel log, all at once.
-
-        Raises `PartialFailure` naming the nodes that cannot be written to; it carries those that were.
+        """Write the same marker to every node's kernel log, in parallel. Raises `PartialFailure` naming the nodes that
+        cannot be written to; it carries the others' markers.
         """
         record = await existing(self._runtime.store, cluster)
         down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
@@ -96,10 +95,8 @@ class KernelLogs:
         filter_level: FilterLevel = "all",
         timeout_s: float = SSH_TIMEOUT_S,
     ) -> dict[str, DmesgResult]:
-        """What each node's kernel said, since the marker or since its boot.
-
-        Read over SSH, or from the console where that does not answer. Raises `PartialFailure` naming the nodes of which
-        neither can be read; it carries the others' logs.
+        """Each node's kernel log, since the marker or since its boot. Reads over SSH, or from the console if SSH does
+        not answer. Raises `PartialFailure` naming the nodes of which neither can be read; it carries the others' logs.
         """
         if since_marker is not None:
             marked_at_s(since_marker)
@@ -115,13 +112,13 @@ class KernelLogs:
             try:
                 buffer = await read_kernel_buffer(self._runtime.ssh, address, timeout_s=timeout_s)
             except ClusterError as error:
-                return await self._from_console(record, address.node, ask, f"no log over SSH: {error.message}")
+                return await self._from_console(record, address.node, ask, f"SSH failed: {error.message}")
             return await self._from_buffer(record, address.node, ask, buffer)
 
         return whole(await for_each(targets, collect), "the kernel log was not read")
 
     async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, NodeState]:
-        """The nodes that do not run, of which no login is waited for."""
+        """The nodes that do not run, to which no login is attempted."""
         try:
             return await self._inspection.not_running(record, [address.node for address in targets])
         except LibvirtUnavailable:
@@ -137,7 +134,7 @@ class KernelLogs:
         return joined_parts(parts) if parts else await self._without_marker(record, node, ask, buffer)
 
     async def _without_marker(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
-        """The kernel's buffer begins after the marker: the console may know what came between."""
+        """The kernel's buffer starts after the marker; the console may have the lines between."""
         assert ask.since_marker is not None
         read_at_s, resumed = time.time(), await self._resumed(record, node)
         reading = BufferReading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
@@ -178,7 +175,7 @@ class KernelLogs:
 
 
 def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:
-    """When a node last went on from memory, by its cluster's events; None where none tells."""
+    """When a node was last resumed from memory, according to its cluster's events; None if there is no such event."""
     found: Resumed | None = None
     for event in events:
         if event.node != node or event.kind not in _DONE:
@@ -194,7 +191,7 @@ _DONE = frozenset({EventKind.ACTION_DONE, EventKind.DRIFT_REPAIRED})
 
 
 async def _shown(record: ClusterRecord, node: str) -> Shown:
-    """What the node's console shows. Raises `OperationFailed` where it cannot be read, or shows nothing."""
+    """The log on the node's console. Raises `OperationFailed` if it cannot be read, or is empty."""
     text = await observe_console(record, node)
     return Shown(text.content, text.whole)
 
@@ -202,7 +199,7 @@ async def _shown(record: ClusterRecord, node: str) -> Shown:
 async def for_each(
     targets: Iterable[GuestAddress], work: Callable[[GuestAddress], Awaitable[T]]
 ) -> dict[str, T | ClusterError]:
-    """The outcome of `work` on each node, all at once; an error stands for its own node."""
+    """The outcome of `work` on each node, in parallel; an error is the outcome of its node."""
 
     async def one(address: GuestAddress) -> T | ClusterError:
         try:
@@ -216,7 +213,7 @@ async def for_each(
 
 
 def whole(outcomes: Mapping[str, T | ClusterError], what_failed: str) -> dict[str, T]:
-    """The outcomes of all nodes. Raises the error of a single node, or `PartialFailure` with what can be said."""
+    """The outcomes of all nodes. Raises the error of a single node, or `PartialFailure` with the others' outcomes."""
     failures = {node: of for node, of in outcomes.items() if isinstance(of, ClusterError)}
     good = {node: of for node, of in outcomes.items() if not isinstance(of, ClusterError)}
     if not failures:

@@ -1,4 +1,4 @@
-"""Following kernel logs: over SSH as long as that answers, and on the console what SSH has not told."""
+"""Follows kernel logs over SSH while that answers, and on the console for lines that SSH did not bring."""
 
 import asyncio
 from collections import Counter, deque
@@ -18,7 +18,7 @@ from reconciler.records.access import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
 
 OnLine = Callable[[str, LogLine, LogSource], None]
-"""Told the node, the line, and where it was read."""
+"""Called with the node, the line, and where it was read."""
 
 _SSH_TIMEOUT_S = 15.0
 _STREAM_TIMEOUT_S = 86400.0
@@ -27,13 +27,13 @@ _POLL_S = 0.5
 _GRACE_S = 2.0
 _REMEMBERED = 20_000
 _WAITING_LIMIT = 5_000
-"""Lines of a console that wait for SSH; what a guest says faster is told at once."""
+"""How many console lines may wait for SSH; beyond that they are passed on immediately."""
 
 
 async def follow(
     runtime: Runtime, cluster: str, nodes: str | Iterable[str] | None, on_line: OnLine, progress: Progress
 ) -> None:
-    """Pass on every line that the nodes' kernels say from now on, until cancelled; each line once."""
+    """Pass on every new line of the nodes' kernels, once each, until cancelled."""
     record = await existing(runtime.store, cluster)
     targets = addresses(record, select_nodes(record, nodes))
     async with asyncio.TaskGroup() as group:
@@ -44,7 +44,7 @@ async def follow(
 
 
 class _Following:
-    """One node. A line of the console waits a moment for SSH to bring it, with its level."""
+    """Follows one node. A console line waits a moment for SSH to bring the same line with its level."""
 
     def __init__(
         self, runtime: Runtime, record: ClusterRecord, address: GuestAddress, on_line: OnLine, progress: Progress
@@ -59,7 +59,7 @@ class _Following:
         self._waiting: deque[tuple[float, LogLine]] = deque()
 
     async def over_ssh(self) -> None:
-        """Follow the kernel's own log, over any number of connections and boots."""
+        """Follow the kernel's own log across connections and boots."""
         trouble = await self._try(self._follower.skip_present(timeout_s=_SSH_TIMEOUT_S), None)
         while True:
             trouble = await self._try(self._follower.follow(timeout_s=_STREAM_TIMEOUT_S), trouble)
@@ -75,7 +75,7 @@ class _Following:
                 self._progress.report(f"{self._node}: {error}")
                 return
             if self._console.take_missed():
-                self._progress.report(f"{self._node}: more came on its console than could be read; a part is missing")
+                self._progress.report(f"{self._node}: output is missing: its console printed more than could be read")
             self._queue(await apart(0, stream.take, news), stream.style)
             self._tell_overdue()
             if not news:
@@ -86,12 +86,12 @@ class _Following:
             await work
         except ClusterError as error:
             if error.message != told:
-                self._progress.report(f"{self._node}: {error.message}; its console is followed")
+                self._progress.report(f"{self._node}: {error.message}; following its console")
             return error.message
         return None
 
     def _queue(self, lines: list[LogLine], style: Style) -> None:
-        """Let the kernel's lines wait. Where it marks none, any line may be its own."""
+        """Hold back the kernel's lines. If it marks none, any line may be one."""
         due = asyncio.get_running_loop().time() + _GRACE_S
         while len(self._waiting) > _WAITING_LIMIT:
             self._tell(self._waiting.popleft()[1])
@@ -115,10 +115,10 @@ class _Following:
 
 
 class _RecentLines:
-    """The newest lines of one source, known again by what both sources say of a line: its text, and its time if any.
+    """The newest lines of one source, identified by what both sources report: the text, and the time if there is one.
 
-    Where only one of the sources knows times, a line of the one stands for a line of the other, and is used up by it.
-    Of texts only hashes are kept: a guest decides how long they are.
+    If only one of the sources has times, each line matches one line of the other, once. Only hashes of texts are kept,
+    because the guest decides how long they are.
     """
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class _RecentLines:
             _use(self._texts(oldest), oldest[1])
 
     def has(self, line: LogLine) -> bool:
-        """Whether a line was told."""
+        """Whether a line was already passed on."""
         text = hash(line.text)
         if line.timestamp_us is None:
             return _use(self._timed, text)
@@ -150,7 +150,7 @@ class _RecentLines:
 
 
 def _use(texts: Counter[int], text: int) -> bool:
-    """Take one of a text away, if there is one."""
+    """Remove one line with this text, if there is one."""
     if text not in texts:
         return False
     texts[text] -= 1

@@ -1,4 +1,4 @@
-"""A topology as this host can have it, or everything that is wrong with it before anything is touched."""
+"""Loads a topology for this host, or reports everything that is wrong with it before anything is touched."""
 
 import asyncio
 from dataclasses import replace
@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 async def load_for_host(runtime: Runtime, topology: GivenTopology, reach: Reach) -> tuple[str, ClusterSpec]:
-    """The cluster name and specification. Raises as `load_spec` does, for what this host cannot do, too.
+    """The cluster name and specification. Raises as `load_spec` does, also for what this host cannot do.
 
-    Where the topology names no `overlay_dir`, a cluster that is recorded stays where it is, whatever the configuration
-    of this client says: the directory belongs to the record.
+    If the topology names no `overlay_dir`, a cluster with a record stays in its directory, whatever this client's
+    configuration says: the directory is part of the record.
     """
     seen, recorded = await together(_look_at_host(runtime), recorded_uses(runtime.store))
     uses = (*recorded, *(seen.files if seen else ()))
@@ -44,7 +44,7 @@ async def load_for_host(runtime: Runtime, topology: GivenTopology, reach: Reach)
 
 
 async def _recorded_place(runtime: Runtime, cluster: str) -> Path | None:
-    """Where a cluster is; None where it has no record, or one that is to be made again."""
+    """The recorded directory of a cluster; None if it has no record, or one that is to be rebuilt."""
     try:
         record = await runtime.store.get(cluster)
     except RecordUnreadable:
@@ -53,7 +53,7 @@ async def _recorded_place(runtime: Runtime, cluster: str) -> Path | None:
 
 
 async def _look_at_host(runtime: Runtime) -> HostView | None:
-    """None where libvirt is away: what is wrong with the file itself can be said all the same."""
+    """None if libvirt is unavailable: problems of the file itself can still be reported."""
     try:
         return await observe_host(runtime.libvirt)
     except LibvirtUnavailable as error:
@@ -62,7 +62,7 @@ async def _look_at_host(runtime: Runtime) -> HostView | None:
 
 
 async def _verdict_on_cpus(runtime: Runtime, spec: ClusterSpec) -> bool | None:
-    """Whether KVM works, where it decides if a node can have the CPU that it names."""
+    """Whether KVM works, if that decides whether a node can have its CPU model."""
     undecided = any(node.virt_type is VirtType.AUTO and node.cpu for node in spec.nodes.values())
     return (await runtime.kvm_verdict()).kvm_usable if undecided else None
 

@@ -1,4 +1,4 @@
-"""Logging in with the system's `ssh`, as a person or a script does."""
+"""Logging in with the system's `ssh` client."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,9 +12,8 @@ from reconciler.usecases.inspection import Inspection
 
 
 async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]:
-    """For each node, the argument vector that logs in to it, its host key verified strictly.
-
-    Writes the known_hosts file that they name.
+    """For each node, the argument vector that logs in to it, with strict host key checking. Writes the known_hosts file
+    that it names.
     """
     record = await existing(runtime.store, cluster)
     targets = addresses(record, record.spec.nodes)
@@ -26,10 +25,9 @@ async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]
 async def login_command(
     runtime: Runtime, cluster: str, node: str, remote_command: Sequence[str] = (), *, terminal: bool = False
 ) -> list[str]:
-    """The argument vector that logs in to one running node, or runs one command line there.
-
-    With `terminal` a remote command gets one. Raises `ClusterNotRunning` where the node is not up, and
-    `HostCapabilityMissing` where there is no `ssh`.
+    """The argument vector that logs in to one running node, or runs one command line there. With `terminal` a remote
+    command gets a terminal. Raises `ClusterNotRunning` if the node is not up, and `HostCapabilityMissing` if there is
+    no `ssh`.
     """
     record = await existing(runtime.store, cluster)
     select_node(record, node)
@@ -39,5 +37,5 @@ async def login_command(
 
 
 def known_hosts_path(state_dir: Path, cluster: str) -> Path:
-    """The known_hosts file of a cluster; it can be made again from the host keys at any time."""
+    """The known_hosts file of a cluster; it can be rebuilt from the host keys at any time."""
     return state_dir / "known_hosts" / cluster

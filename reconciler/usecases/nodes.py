@@ -14,11 +14,11 @@ from reconciler.records.access import addresses, existing, select_node, select_n
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 
-_EXEC_ALL = "`node_exec_all` runs a command on all of them"
+_EXEC_ALL = "to run a command on all nodes, use `node_exec_all`"
 
 
 class Nodes:
-    """The verbs that run commands in guests. They go through SSH at once: running a command is no desired state."""
+    """Runs commands in guests. They run over SSH immediately: running a command is not desired state."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -43,11 +43,11 @@ class Nodes:
         on_stderr: OnOutput | None = None,
         output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
     ) -> ExecResult:
-        """Run one shell command on one node; a non-zero exit is a result.
+        """Run a shell command on one node; a non-zero exit is a result.
 
-        Of longer output beginning and end are kept, `output_limit_bytes` of each stream. Output that something listens
-        to is passed on as it comes, and is not in the result.
-        Raises `ClusterNotRunning` where the node is not up, `SshTimeout` where it is but takes no login in time.
+        Of longer output the beginning and end are kept, `output_limit_bytes` of each stream. Output that is passed to a
+        callback is not in the result. Raises `ClusterNotRunning` if the node is not up, and `SshTimeout` if it is up
+        but accepts no login in time.
         """
         record = await existing(self._runtime.store, cluster)
         (address,) = addresses(record, [select_node(record, node, all_with=_EXEC_ALL)])
@@ -79,9 +79,9 @@ class Nodes:
         stdin: bytes | None = None,
         output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
     ) -> ExecAllResult:
-        """Run the same command on many nodes at once.
+        """Run the same command on many nodes in parallel.
 
-        With `require_all`, nodes that could not be asked are a `PartialFailure` that carries the others' results;
+        With `require_all`, nodes that could not be reached raise a `PartialFailure` that carries the others' results;
         without it they are listed in `errors`. A non-zero exit is a result in both cases.
         """
         record = await existing(self._runtime.store, cluster)
@@ -104,13 +104,13 @@ class Nodes:
         return result
 
     async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, NodeState]:
-        """The nodes that do not run: a login to them would be waited for in vain. Warm connections cost no look."""
+        """The nodes that do not run, where waiting for a login would be in vain. Open connections need no check."""
         if all(self._runtime.ssh.is_connected(address) for address in targets):
             return {}
         try:
             return await self._inspection.not_running(record, [address.node for address in targets])
         except LibvirtUnavailable:
-            return {}  # the machines may well run while libvirtd is away
+            return {}  # the machines may still run while libvirtd is down
 
 
 def _incomplete(result: ExecAllResult) -> PartialFailure:

@@ -1,4 +1,4 @@
-"""What a revert takes away: the present state of every node, and which snapshot has the last of it that is kept."""
+"""What a revert loses: the current state of every node, and the snapshot that holds its latest kept state."""
 
 from datetime import datetime
 from pathlib import Path
@@ -11,25 +11,27 @@ from reconciler.usecases.snapshot_tree import SnapshotTree
 
 
 class NodeLoss(Frozen):
-    """What one node loses; null where it cannot be looked at now."""
+    """What one node loses; null where it cannot be observed."""
 
-    memory: bool | None = Field(description="It has a running state, which goes: processes, what is not on disk yet.")
-    written_bytes: int | None = Field(description="What its present layers take on disk, which go.")
-    kept_by: str | None = Field(description="The snapshot that has its state up to `kept_until`; null for none.")
+    memory: bool | None = Field(description="It has a running state that is lost: processes, and data not yet on disk.")
+    written_bytes: int | None = Field(description="Size on disk of its current layers, which are lost.")
+    kept_by: str | None = Field(
+        description="The snapshot that holds its state up to `kept_until`; null if there is none."
+    )
     kept_until: datetime | None
 
 
 class RevertLosses(Frozen):
-    """What a revert to a snapshot takes away."""
+    """What a revert to a snapshot loses."""
 
     cluster_name: str
     snapshot_name: str
-    created_at: datetime | None = Field(description="When the snapshot was taken that would be gone back to.")
+    created_at: datetime | None = Field(description="When the snapshot to revert to was taken.")
     per_node: dict[str, NodeLoss]
 
 
 def losses_of(observed: ClusterDocument, tree: SnapshotTree, snapshot: str) -> RevertLosses:
-    """What is there now and would not be after a revert; reads the sizes of the layers."""
+    """What a revert would lose; reads the sizes of the layers."""
     taken = {of.snapshot_name: of.created_at for of in tree.snapshots}
     return RevertLosses(
         cluster_name=tree.cluster_name,
@@ -62,5 +64,5 @@ def _written_bytes(node: str, observed: ClusterDocument) -> int | None:
 
 
 def allocated_bytes(path: Path) -> int:
-    """What a file takes on disk; 0 where there is none."""
+    """Size of a file on disk; 0 if it does not exist."""
     return path.stat().st_blocks * 512 if path.exists() else 0

@@ -1,4 +1,4 @@
-"""Which snapshot stands on which, and where each node is now: read from the chains of layers. Pure."""
+"""Which snapshot is based on which, and where each node is now, derived from the chains of layers. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,38 +14,36 @@ from reconciler.model.snapshot import Manifest
 
 
 class SnapshotPlace(Frozen):
-    """One snapshot in the tree; `parent` is the one that its disks stand on, None where that is the base image."""
+    """One snapshot in the tree; `parent` is the one its disks are based on, None if that is the base image."""
 
     snapshot_name: str = Field(description="Its name.")
-    parent: str | None = Field(description="The snapshot that its disks stand on; null where that is the base image.")
+    parent: str | None = Field(description="The snapshot that its disks are based on; null for the base image.")
     created_at: Moment = Field(description="When it was taken.")
-    include_memory: bool = Field(description="The nodes' memory was taken too.")
+    include_memory: bool = Field(description="Whether it includes the nodes' memory.")
 
 
 class SnapshotTree(Frozen):
-    """The snapshots of a cluster, the oldest first, so that a parent comes before what stands on it."""
+    """The snapshots of a cluster, oldest first, so that a parent comes before its children."""
 
     cluster_name: str = Field(description="Name of the cluster.")
-    snapshots: tuple[SnapshotPlace, ...] = Field(description="The oldest first.")
+    snapshots: tuple[SnapshotPlace, ...] = Field(description="Oldest first.")
     standing_on: dict[str, str | None] = Field(
-        description="By node: the snapshot that it stands on now; null for none."
+        description="By node: the snapshot that it is based on now; null for none."
     )
     lost_snapshots: tuple[str, ...] = Field(
-        default=(), description="Snapshots that were made and are not there any more."
+        default=(), description="Snapshots that were taken but whose files are gone."
     )
 
 
 Owners = Mapping[Path, str]
-"""The snapshot that each frozen root layer belongs to, the oldest first."""
+"""The snapshot that each frozen root layer belongs to, oldest first."""
 
 
 def snapshot_tree(
     record: ClusterRecord, observed: ClusterDocument, manifests: Sequence[Manifest], lost: Sequence[str] = ()
 ) -> SnapshotTree:
-    """The tree of the snapshots in `manifests`, which come oldest first.
-
-    A node that was made anew stands on no snapshot although the others do: the newest parent among the nodes is
-    then the snapshot's.
+    """The tree of the snapshots in `manifests`, which come oldest first. A recreated node is based on no snapshot
+    although the others are: the newest parent among the nodes is then the snapshot's parent.
     """
     owners = {path: of.snapshot_name for of in manifests for path in _root_layers(of)}
     return SnapshotTree(
@@ -68,7 +66,7 @@ def _place(manifest: Manifest, owners: Owners, observed: ClusterDocument) -> Sna
 
 
 def _stands_on(node: str, record: ClusterRecord, owners: Owners, observed: ClusterDocument) -> str | None:
-    """By the node's chain; where that was flattened, or the node has no domain, by what it was reverted to."""
+    """From the node's chain; if that was flattened, or the node has no domain, from its last revert."""
     domain = observed.domains.get(node)
     disk = domain.disks.get(ROOT_DISK) if isinstance(domain, Domain) else None
     found = _next_below(disk.path, owners, observed) if disk is not None else None
@@ -85,7 +83,9 @@ def _next_below(path: Path, owners: Owners, observed: ClusterDocument) -> str | 
 
 
 def _files_below(path: Path, observed: ClusterDocument) -> Iterator[Path]:
-    """The chain below a layer, downwards; it ends below the last layer of ours, also where files stand in a ring."""
+    """The chain below a layer, downwards; it ends below vmcluster's last layer, even if files refer to each other in a
+    loop.
+    """
     seen: set[Path] = set()
     layer = observed.layers.get(str(path))
     while isinstance(layer, Layer) and layer.backing is not None and layer.backing not in seen:

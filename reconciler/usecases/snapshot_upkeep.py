@@ -1,4 +1,4 @@
-"""Looking after snapshots: how they hang together, whether they are whole, and which layers nothing needs."""
+"""Maintains snapshots: their tree, their integrity, and layers that nothing needs."""
 
 import asyncio
 from collections.abc import Set
@@ -24,14 +24,14 @@ COLLECT_TIMEOUT_S = 120.0
 
 
 class SnapshotCheck(Frozen):
-    """What was found of one snapshot; without problems it is whole."""
+    """The check of one snapshot; it is intact if there are no problems."""
 
     snapshot_name: str = Field(description="Its name.")
-    findings: tuple[str, ...] = Field(description="What is wrong with it; empty where it is whole.")
+    findings: tuple[str, ...] = Field(description="What is wrong with it; empty if it is intact.")
 
 
 class Verification(Frozen):
-    """What was found of a cluster's snapshots."""
+    """The check of a cluster's snapshots."""
 
     cluster_name: str = Field(description="Name of the cluster.")
     sound: bool = Field(description="No snapshot has a problem.")
@@ -39,33 +39,33 @@ class Verification(Frozen):
 
 
 class UnneededLayer(Frozen):
-    """A layer below nothing that is wanted: no node writes to it or reads it, and no snapshot has it."""
+    """An unneeded layer: no node writes to it or reads it, and no snapshot holds it."""
 
     path: Path = Field(description="The file on the host.")
     node: str = Field(description="The node that it belonged to.")
     disk: str = Field(description="The disk of that node: vda, vdb, …")
-    size_bytes: int = Field(description="What it takes on disk.")
-    held: bool = Field(description="It stays until its node is off, whose machine may still have it open.")
-    removed: bool = Field(default=False, description="It is gone now.")
+    size_bytes: int = Field(description="Its size on disk.")
+    held: bool = Field(description="It stays until its node is off, because the machine may still have it open.")
+    removed: bool = Field(default=False, description="It was removed.")
 
 
 class Unneeded(Frozen):
-    """What of a cluster's disks can go: layers, and what interrupted snapshots have left."""
+    """What can be removed from a cluster's disks: layers, and remains of interrupted snapshots."""
 
     cluster_name: str = Field(description="Name of the cluster.")
-    layers: tuple[UnneededLayer, ...] = Field(description="Those that nothing stands on.")
+    layers: tuple[UnneededLayer, ...] = Field(description="Those that nothing is based on.")
     half_made: tuple[str, ...] = Field(description="Snapshots that were interrupted while they were taken.")
-    removed: bool = Field(default=False, description="A round was run; `removed` of each layer says what it did.")
+    removed: bool = Field(default=False, description="A round ran; `removed` of each layer says what it did.")
 
 
 class SnapshotUpkeep:
-    """Everything about snapshots that is no change of what is wanted. `name` may be a logical name of the topology."""
+    """What does not change the desired state of snapshots. `name` may be a logical name of the topology."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def tree(self, cluster: str) -> SnapshotTree:
-        """Which snapshot stands on which, and where each node is."""
+        """Which snapshot is based on which, and where each node is."""
         record = await existing(self._runtime.store, cluster)
         difference, manifests = await together(
             self._runtime.rounds.compare(record), self._runtime.rounds.manifests(record)
@@ -75,9 +75,10 @@ class SnapshotUpkeep:
         )
 
     async def verify(self, cluster: str, name: str | None = None) -> Verification:
-        """Read all frozen layers, memories' heads and UEFI's variables, of one snapshot or of all. Changes nothing.
+        """Read all frozen layers, headers of memory files and UEFI variables of one snapshot or of all. Changes
+        nothing.
 
-        A snapshot that is lost is a problem of its own. Raises `SnapshotNotFound`, and `SnapshotLost` for `name`.
+        A lost snapshot is reported as a problem. Raises `SnapshotNotFound`, and `SnapshotLost` for `name`.
         """
         record = await existing(self._runtime.store, cluster)
         found = await self._runtime.rounds.observe(record)
@@ -87,7 +88,7 @@ class SnapshotUpkeep:
             snapshots = {name: snapshots[name] for name in [_one_of(record, name, snapshots.keys(), lost)]}
             lost = []
         problems = await verify_snapshots(snapshots, found.layers, record.spec.overlay_dir, cluster)
-        problems |= dict.fromkeys(lost, ("it was made and is not there any more: no manifest is on disk",))
+        problems |= dict.fromkeys(lost, ("it is lost: its manifest is gone",))
         return Verification(
             cluster_name=cluster,
             sound=not any(problems.values()),
@@ -95,13 +96,13 @@ class SnapshotUpkeep:
         )
 
     async def unneeded(self, cluster: str) -> Unneeded:
-        """What the next round takes away. Changes nothing."""
+        """What the next round would remove. Changes nothing."""
         record = await existing(self._runtime.store, cluster)
         difference = await self._runtime.rounds.compare(record)
         return await asyncio.to_thread(_unneeded, cluster, difference.desired, difference.observed, difference.plan)
 
     async def collect(self, cluster: str, *, progress: Progress = no_progress) -> Unneeded:
-        """Run a round now, which takes away what is not needed; what was removed, and what is held by its node."""
+        """Run a round, which removes what is not needed; returns what was removed, and what its node still holds."""
         before = await self.unneeded(cluster)
         record = await existing(self._runtime.store, cluster)
         await self._runtime.controller.converge(record, timeout_s=COLLECT_TIMEOUT_S, tell=progress.event)
@@ -110,7 +111,7 @@ class SnapshotUpkeep:
         return before.model_copy(update={"layers": tuple(layers), "removed": True})
 
     async def _lost(self, record: ClusterRecord, there: Set[str]) -> list[str]:
-        """The wanted snapshots that were made and are not there."""
+        """The recorded snapshots whose files are gone."""
         status = await self._runtime.store.status(record.cluster_name)
         made = status.snapshots_made if status is not None else frozenset()
         return [name for name, wanted in record.snapshots.items() if wanted.request in made and name not in there]
@@ -119,7 +120,7 @@ class SnapshotUpkeep:
 def _one_of(record: ClusterRecord, name: str, there: Set[str], lost: list[str]) -> str:
     name = resolved_name(record, name)
     if name in lost:
-        raise SnapshotLost(f"the snapshot {name!r} was made and is not there any more", hint="delete it")
+        raise SnapshotLost(f"the snapshot {name!r} is lost: its files are gone", hint="delete it")
     if name not in there:
         raise snapshot_not_found(record, name)
     return name
@@ -136,7 +137,7 @@ def _unneeded(cluster: str, desired: ClusterDocument, observed: ClusterDocument,
                 node=layer.node,
                 disk=layer.disk,
                 size_bytes=allocated_bytes(Path(path)),
-                held=not half_made and Path(path) not in goes_now,  # those are swept first, alone
+                held=not half_made and Path(path) not in goes_now,  # those are removed first, by themselves
             )
             for path, layer in observed.layers.items()
             if path not in desired.layers and isinstance(layer, Layer)

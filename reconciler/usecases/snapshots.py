@@ -48,11 +48,11 @@ log = structlog.get_logger(__name__)
 
 _CLOCK_TIMEOUT_S = 30.0
 SNAPSHOT_TIMEOUT_S = 300.0
-"""How long memory of many nodes may take to reach a slow disk."""
+"""How long writing the memory of many nodes to a slow disk may take."""
 
 
 class Snapshots:
-    """The verbs on snapshots. `name` may be a logical name of the topology, such as `baseline`."""
+    """Snapshots. `name` may be a logical name of the topology, such as `baseline`."""
 
     def __init__(self, runtime: Runtime, *, actor: str) -> None:
         self._runtime = runtime
@@ -68,11 +68,11 @@ class Snapshots:
         quiesce: bool = False,
         progress: Progress = no_progress,
     ) -> SnapshotInfo:
-        """One coherent snapshot of all disks, and with `include_memory` of the memory of all nodes that are up.
+        """Take one consistent snapshot of all disks, and with `include_memory` of the memory of all running nodes.
 
-        Raises `SnapshotExists`, and `SnapshotFailed` where it could not be taken: it is then not wanted any more,
-        so that it is not taken at some later moment. Cancelled, it is the same, unless it is there by then: taking
-        it is brought to its end once the nodes stand still.
+        Raises `SnapshotExists`, and `SnapshotFailed` if it could not be taken; the request is then withdrawn, so that
+        it is not taken later. The same happens when cancelled, unless the snapshot exists by then: once the nodes are
+        paused, it is completed.
         """
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
@@ -102,9 +102,8 @@ class Snapshots:
         return (await self._info(record, name)).model_copy(update={"warnings": warnings})
 
     async def listing(self, cluster: str) -> list[SnapshotInfo]:
-        """Every snapshot, the oldest first; lost ones, which have no time any more, come last.
-
-        Of a cluster that was destroyed, those that are kept with its disks. Raises `ClusterNotFound` where none is.
+        """Every snapshot, oldest first; lost ones, whose time is unknown, come last. For a destroyed cluster, those
+        kept with its disks. Raises `ClusterNotFound` if there are none.
         """
         record = await recorded(self._runtime.store, cluster)
         manifests = await self._manifests(record)
@@ -124,7 +123,7 @@ class Snapshots:
         return []
 
     async def info(self, cluster: str, name: str) -> SnapshotInfo:
-        """One snapshot, a lost one too. Raises `SnapshotNotFound`."""
+        """One snapshot, which may be lost. Raises `SnapshotNotFound`."""
         record = await recorded(self._runtime.store, cluster)
         name = resolved_name(record, name)
         found = (info for info in await self.listing(cluster) if info.snapshot_name == name)
@@ -133,7 +132,7 @@ class Snapshots:
         return info
 
     async def revert_losses(self, cluster: str, name: str) -> RevertLosses:
-        """What a revert would take away now. Changes nothing; raises as `revert` does where the names do not fit."""
+        """What a revert would lose now. Changes nothing; raises as `revert` does if the nodes do not match."""
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
         observed, manifests = await together(self._runtime.rounds.observe(record), self._manifests(record))
@@ -150,11 +149,10 @@ class Snapshots:
         ssh_timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """All nodes are back in the snapshot, or none has left where it was.
+        """Revert all nodes to the snapshot, or none.
 
-        Raises `SnapshotNotFound`, `SnapshotLost`, and `RevertFailed` where the cluster has other nodes now, a file of
-        the snapshot is not whole or its memory does not fit the nodes any more: then nothing was asked for and nobody
-        was stopped.
+        Raises `SnapshotNotFound`, `SnapshotLost`, and `RevertFailed` if the cluster has other nodes now, a file of the
+        snapshot is damaged, or its memory no longer fits the nodes: nothing was recorded then, and no node was stopped.
         """
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         found: list[Snapshot] = []
@@ -178,7 +176,7 @@ class Snapshots:
         return await self._inspection.status(cluster)
 
     async def delete(self, cluster: str, name: str, *, progress: Progress = no_progress) -> SnapshotDeleteResult:
-        """The name is gone on every node. What other snapshots and the nodes themselves stand on stays."""
+        """Delete a snapshot on every node. Layers that other snapshots or the nodes need are kept."""
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         gone: list[Snapshot | Unknown | None] = []
 
@@ -208,12 +206,13 @@ class Snapshots:
         )
 
     async def _unprovisioned(self, record: ClusterRecord, observed: ClusterDocument) -> tuple[str, ...]:
-        """Warnings of nodes that a snapshot takes half made; only those with `user_data` are asked."""
+        """Warnings for nodes that are snapshotted before cloud-init is done; only nodes with `user_data` are asked."""
         up = [name for name, of in observed.power.items() if isinstance(of, Power) and of.state is PowerState.RUNNING]
         chosen = with_user_data(record, [name for name in record.spec.nodes if name in up])
         found = await not_yet_provisioned(self._runtime, record, chosen)
         return tuple(
-            f"{node} may not be provisioned yet, and the snapshot has it so: {why}" for node, why in found.items()
+            f"{node} may not be provisioned yet, and the snapshot includes that state: {why}"
+            for node, why in found.items()
         )
 
     async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:
@@ -221,7 +220,7 @@ class Snapshots:
             await self._withdraw(record, name)
 
     async def _withdraw(self, record: ClusterRecord, name: str) -> None:
-        """The snapshot is not wanted any more; one of that name that another client has asked for since is."""
+        """Withdraw the snapshot, but not one of the same name that another client has requested since."""
         ours = record.snapshots[name]
 
         def edit(before: ClusterRecord) -> ClusterRecord:
@@ -231,7 +230,7 @@ class Snapshots:
         await self._change(record.cluster_name, edit, consent=consent)
 
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
-        """Guests that go on from memory think that no time has passed; who put them back may have told them already."""
+        """Set the clocks of guests resumed from memory, unless the process that resumed them has done so."""
 
         async def step(address: GuestAddress) -> None:
             try:
@@ -250,8 +249,8 @@ class Snapshots:
         wanted = intent.reverted(record, name, snapshot, restart_after=restart_after)
         if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot, observed):
             raise RevertFailed(
-                f"the cluster stays as it is, for snapshot {name!r} cannot be gone back to: {'; '.join(problems)}",
-                hint="see `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
+                f"cannot revert to snapshot {name!r}, and nothing was changed: {'; '.join(problems)}",
+                hint="run `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
             )
         return snapshot
 
@@ -280,7 +279,7 @@ class Snapshots:
         wanted = record.snapshots.get(name)
         if said is not None and wanted is not None and wanted.request in said.snapshots_made:
             raise SnapshotLost(
-                f"the snapshot {name!r} was made and is not there any more",
+                f"the snapshot {name!r} is lost: its files are gone",
                 hint="revert to another one; delete this one",
             )
         raise snapshot_not_found(record, name)
@@ -288,23 +287,24 @@ class Snapshots:
     async def _info(self, record: ClusterRecord, name: str) -> SnapshotInfo:
         manifest = next((of for of in await self._manifests(record) if of.snapshot_name == name), None)
         if manifest is None:
-            raise SnapshotFailed(f"the snapshot {name!r} is not there after it was taken")
+            raise SnapshotFailed(f"the snapshot {name!r} is missing after it was taken")
         return await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes))
 
 
 def resolved_name(record: ClusterRecord, name: str) -> str:
-    """The snapshot that a name stands for. Raises `InvalidArgument` for what cannot be one."""
+    """The name of the snapshot that a name refers to. Raises `InvalidArgument` for an invalid name."""
     resolved = record.spec.snapshot_names.get(name, name)
     try:
         return _SNAPSHOT_NAME.validate_python(resolved)
     except ValidationError:
         raise InvalidArgument(
-            f"{resolved!r} is no snapshot name", hint="use letters, digits, `.`, `_` and `-`, at most 100 of them"
+            f"{resolved!r} is not a valid snapshot name",
+            hint="use letters, digits, `.`, `_` and `-`, at most 100 of them",
         ) from None
 
 
 def _snapshot_exists(cluster: str, name: str) -> SnapshotExists:
-    return SnapshotExists(f"cluster {cluster!r} has a snapshot {name!r}", hint="delete it, or take another name")
+    return SnapshotExists(f"cluster {cluster!r} already has a snapshot {name!r}", hint="delete it, or use another name")
 
 
 def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) -> None:
@@ -313,19 +313,19 @@ def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) ->
         changes = (("added", now - then), ("removed", then - now))
         told = ", ".join(f"{what} since then: {', '.join(sorted(nodes))}" for what, nodes in changes if nodes)
         raise RevertFailed(
-            f"snapshot {name!r} is of other nodes ({told})",
+            f"snapshot {name!r} has other nodes than the cluster ({told})",
             hint="apply a topology with the nodes of the snapshot first, or revert to another one",
         )
 
 
 def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
-    """The error for a name that stands for no snapshot."""
+    """The error for a name without a snapshot."""
     known = ", ".join(record.snapshots) or "none"
     return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
 
 
 def info_of(manifest: Manifest, order: tuple[str, ...]) -> SnapshotInfo:
-    """A snapshot, its nodes in this order; others come last."""
+    """A snapshot with its nodes in this order; other nodes come last."""
     parts = {node: manifest.nodes[node] for node in (*order, *sorted(manifest.nodes)) if node in manifest.nodes}
     return SnapshotInfo(
         snapshot_name=manifest.snapshot_name,
@@ -360,7 +360,7 @@ def _require_no_shared_disk(record: ClusterRecord) -> None:
         for target, disk in node.extra_disks.items():
             if disk.shared:
                 raise InvalidArgument(
-                    f"a snapshot cannot hold {disk.path}, disk {target}, which other nodes write to as well",
+                    f"a snapshot cannot include {disk.path}, disk {target}, because other nodes write to it too",
                     node=name,
-                    hint="take it out of the topology first, or copy the file while the nodes are off",
+                    hint="remove it from the topology first, or copy the file while the nodes are off",
                 )

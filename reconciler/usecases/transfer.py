@@ -24,14 +24,14 @@ from reconciler.usecases.kernel_log import for_each, whole
 
 TRANSFER_TIMEOUT_S = 600.0
 PULL_LIMIT_BYTES = 16 * 1024**3
-"""What a node can make a pull write to the host's disk."""
+"""The most that a pull writes to the host's disk, whatever the node sends."""
 _PARALLEL = 4
 _REPORT_INTERVAL_S = 2.0
 _SHOWN_SKIPPED = 1000
 
 
 class Transfers:
-    """The verbs that copy files. They go through SSH at once: a copied file is no desired state."""
+    """Copies files. They are copied over SSH immediately: a copied file is not desired state."""
 
     def __init__(self, runtime: Runtime, reach: Reach | None = None) -> None:
         self._runtime = runtime
@@ -49,14 +49,14 @@ class Transfers:
         timeout_s: float = TRANSFER_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> TransferResult:
-        """Copy a file or a tree from the host to exactly `destination` on every node, whole or not at all.
+        """Copy a file or a tree from the host to exactly `destination` on every node, completely or not at all.
 
         Raises `PartialFailure` naming the nodes on which it failed; it carries the others' results.
         """
         transfer.absolute(destination)
         opened = await asyncio.to_thread(open_source, source, self._reach)
         if destination.endswith("/") and not stat.S_ISDIR(opened.mode):
-            hint = f"say where exactly the copy goes, such as {destination}{source.name}"
+            hint = f"name the exact path of the copy, such as {destination}{source.name}"
             raise InvalidArgument(f"{destination} is the name of a directory, and {source} is a file", hint=hint)
         record = await existing(self._runtime.store, cluster)
         targets = await self._running(record, select_nodes(record, nodes))
@@ -93,9 +93,8 @@ class Transfers:
         timeout_s: float = TRANSFER_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> TransferResult:
-        """Copy a file or a tree from a node to exactly `destination` on the host, whole or not at all.
-
-        A file there gives way with `replace` only, a directory never, and what vmcluster keeps is never touched.
+        """Copy a file or a tree from a node to exactly `destination` on the host, completely or not at all. An existing
+        file is replaced only with `replace`, a directory never, and files that vmcluster keeps are never touched.
         """
         place = await asyncio.to_thread(find_place, destination, self._reach)
         record = await existing(self._runtime.store, cluster)
@@ -121,7 +120,7 @@ class Transfers:
 
 
 def _reporter(who: str, done: str, progress: Progress) -> transfer.OnBytes:
-    """What says from time to time how far a copy is; called from another thread."""
+    """A callback that reports progress from time to time; called from another thread."""
     loop = asyncio.get_running_loop()
     reported_at = time.monotonic()
 

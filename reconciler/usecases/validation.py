@@ -1,4 +1,4 @@
-"""Checking a topology without a host that could run it."""
+"""Checks a topology without needing a host that can run it."""
 
 import asyncio
 
@@ -13,17 +13,17 @@ from reconciler.settings import Settings
 
 
 class FileProblem(Frozen):
-    """One thing that is wrong in a file."""
+    """One problem in a file."""
 
     path: str = Field(description="The YAML path, such as `nodes[1].ip`; empty for the file as a whole.")
-    line: int = Field(description="Counts from 1.")
-    column: int = Field(description="Counts from 1.")
+    line: int = Field(description="Starts at 1.")
+    column: int = Field(description="Starts at 1.")
     message: Prose = Field(description="What is wrong, with its remedy.")
-    code: ErrorCode = Field(description="With which `plan` and `apply` refuse the file for this alone.")
+    code: ErrorCode = Field(description="The code with which `plan` and `apply` refuse the file for this problem.")
 
 
 class Validation(Frozen):
-    """What is wrong with a topology, from the top of the file to its end."""
+    """The problems of a topology, in the order of the file."""
 
     file: str = Field(description="The file that was checked.")
     valid: bool = Field(description="It has no problem.")
@@ -31,9 +31,8 @@ class Validation(Frozen):
 
 
 async def validate(topology: GivenTopology, settings: Settings, *, with_files: bool = True) -> Validation:
-    """Check a topology against itself and, with files, against what it names on this host; libvirt is not asked.
-
-    Raises `TopologyNotFound`.
+    """Check a topology by itself and, with files, against the files on this host that it names; does not contact
+    libvirt. Raises `TopologyNotFound`.
     """
     name, problems = await asyncio.to_thread(find_problems, topology, settings, with_files=with_files)
     found = (

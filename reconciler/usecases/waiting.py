@@ -1,4 +1,4 @@
-"""Waiting until nodes let us log in, and until they are provisioned."""
+"""Waits until nodes accept logins, and until they are provisioned."""
 
 import time
 
@@ -13,7 +13,7 @@ from reconciler.usecases.inspection import Inspection
 async def wait_for_ssh(
     runtime: Runtime, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
 ) -> None:
-    """Wait for a login on each of `nodes`; where one does not come, the error carries the status of the cluster."""
+    """Wait for a login to each of `nodes`; an error carries the status of the cluster."""
     inspection = Inspection(runtime)
     try:
         await inspection.wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
@@ -25,9 +25,8 @@ async def wait_for_ssh(
 async def wait_until_usable(
     runtime: Runtime, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
 ) -> None:
-    """Wait for a login on each of `nodes`, and until cloud-init has done what `user_data` asks for, within one time.
-
-    An error carries the status of the cluster.
+    """Wait for a login to each of `nodes`, and for cloud-init on those with `user_data`, within one time limit. An
+    error carries the status of the cluster.
     """
     since_s = time.monotonic()
     await wait_for_ssh(runtime, record, nodes, timeout_s, progress)

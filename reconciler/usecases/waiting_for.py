@@ -1,4 +1,4 @@
-"""Waiting until a condition of a cluster holds, without changing anything."""
+"""Waits until a cluster has a condition, without changing anything."""
 
 import time
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ def parse_condition(text: str) -> tuple[ConditionType, ConditionStatus] | None:
     statuses = {of.value.lower(): of for of in ConditionStatus}
     if name.lower() not in types or (wanted or "true").lower() not in statuses:
         raise InvalidArgument(
-            f"there is no condition {text!r}",
+            f"unknown condition {text!r}",
             hint=f"one of {', '.join(of.value for of in ConditionType)}, with =True or =False, or {DELETE}",
         )
     return types[name.lower()], statuses[(wanted or "true").lower()]
@@ -35,9 +35,8 @@ def parse_condition(text: str) -> tuple[ConditionType, ConditionStatus] | None:
 async def wait_for(
     runtime: Runtime, cluster: str, condition: str, *, timeout_s: float, progress: Progress = no_progress
 ) -> Condition | None:
-    """The condition as soon as it is as asked; None where the cluster was to be gone, and is.
-
-    Raises `OperationTimeout` with what the condition is instead, and `ClusterNotFound`.
+    """The condition as soon as it has the requested status; None if waiting for deletion, and the cluster is gone.
+    Raises `OperationTimeout` with the current status, and `ClusterNotFound`.
     """
     require_cluster_name(cluster)
     wanted = parse_condition(condition)
@@ -57,8 +56,8 @@ async def _wait_until_gone(runtime: Runtime, cluster: str, until_s: float) -> No
     changes = await runtime.store.watch()
     while (record := await runtime.store.get(cluster)) is not None:
         if record.deletion is not None and (await runtime.rounds.compare(record)).plan.converged:
-            return  # its disks are kept
-        await _pause(changes, until_s, f"cluster {cluster!r} is still there")
+            return  # only its disks are kept
+        await _pause(changes, until_s, f"cluster {cluster!r} still exists")
 
 
 async def _wait_until_said(
@@ -77,7 +76,7 @@ async def _wait_until_said(
 async def _wait_for_kernels(
     runtime: Runtime, cluster: str, wanted: tuple[ConditionType, ConditionStatus], until_s: float
 ) -> Condition:
-    """What the nodes' kernels say, each of which is asked."""
+    """The condition of the nodes' kernels; asks every node."""
     changes = await runtime.store.watch()
     while True:
         status = await Inspection(runtime).status(cluster)
@@ -88,7 +87,7 @@ async def _wait_for_kernels(
 
 
 def _otherwise(cluster: str, kind: ConditionType, found: Condition | None) -> str:
-    """What is said in place of what is waited for."""
+    """Describes the current status in the error."""
     said = f"is {found.status.value} ({found.reason}) {found.message}".strip() if found else "is not known"
     return f"{kind.value} of cluster {cluster!r} {said}"
 
@@ -100,14 +99,14 @@ async def _wait_for_guests(
     timeout_s: float,
     progress: Progress,
 ) -> Condition:
-    """What only the guests can tell: that they take logins, and that cloud-init has done its work on them."""
+    """The conditions that only guests can report: that they accept logins, and that cloud-init is done."""
     kind, status = wanted
     if status is not ConditionStatus.TRUE:
-        raise InvalidArgument(f"{kind.value} can only be waited for to be True", hint="--for Running=False")
+        raise InvalidArgument(f"can only wait for {kind.value} to be True", hint="--for Running=False")
     nodes = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
     if not nodes:
         raise InvalidArgument(
-            f"no node of cluster {record.cluster_name!r} is wanted running", hint="`cluster_start` has them run"
+            f"no node of cluster {record.cluster_name!r} should be running", hint="start them with `cluster_start`"
         )
     since_s = time.monotonic()
     await Inspection(runtime).wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
@@ -119,8 +118,8 @@ async def _wait_for_guests(
 
 
 async def _pause(changes: ChangeWaiter, until_s: float, otherwise: str) -> None:
-    """Until something changes or it is time to look again; raises `OperationTimeout` where there is no time left."""
+    """Wait until something changes or it is time to look again; raises `OperationTimeout` when the time is up."""
     left_s = until_s - time.monotonic()
     if left_s <= 0:
-        raise OperationTimeout(f"time is up: {otherwise}", hint="`cluster_status` and `vmcluster events` tell more")
+        raise OperationTimeout(f"timed out: {otherwise}", hint="see `cluster_status` and `vmcluster events`")
     await changes.wait(timeout_s=min(_POLL_S, left_s))

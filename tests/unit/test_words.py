@@ -22,6 +22,7 @@ def lines(source: str) -> list[tuple[int, str]]:
         ("step()  # brought\nstep()  # about", [(1, "brought about")]),
         ("# brought\n\n# about", []),
         ("anew = left_out = ours_of = 1", []),
+        ('"""With `afresh`, the caller who asked for it."""', []),
         ('"Help; left out: never. Left out is the rest."', [(1, "left out:")]),
         ('"renewed, meander, whatsoever, recommended"', []),
     ],

@@ -136,7 +136,7 @@ def _failure_of(error: Exception) -> int:
 
 
 def _unprinted(error: OSError) -> int:
-    """Say that a result could not be printed, or nothing where nobody reads it any more; and the exit code."""
+    """Report that a result could not be printed, unless its reader is gone; returns the exit code."""
     if isinstance(error, BrokenPipeError):
         silence_stdout()
         return BROKEN_PIPE_EXIT_CODE

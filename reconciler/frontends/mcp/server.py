@@ -21,5 +21,5 @@ def main() -> None:
     gc.enable()
     try:
         server.run("stdio")
-    except* OSError as lost:  # of the connection: tools answer with their own errors
-        sys.exit(f"vmcluster-mcp: the client does not take answers any more: {lost.exceptions[0]}")
+    except* OSError as lost:  # an error of the connection: tools answer with their own errors
+        sys.exit(f"vmcluster-mcp: cannot write to the client: {lost.exceptions[0]}")

@@ -112,7 +112,7 @@ async def test_nothing_is_adopted_or_destroyed_while_the_store_is_locked(bed: Be
 async def test_a_cluster_with_a_record_is_not_adopted(bed: Bed, session: Session) -> None:
     bed.write_topology(CLUSTER)
     await session.clusters.define(CLUSTER)
-    with pytest.raises(Conflict, match="has its record"):
+    with pytest.raises(Conflict, match="already has an intact record"):
         await session.clusters.adopt(CLUSTER)
 
 
@@ -222,9 +222,9 @@ async def test_waiting_for_a_condition(bed: Bed, session: Session) -> None:
     assert ready.status is ConditionStatus.TRUE
     with pytest.raises(OperationTimeout, match="NotWanted"):
         await wait_for(session.runtime, CLUSTER, "Running", timeout_s=0.1)
-    with pytest.raises(ClusterError, match="no condition"):
+    with pytest.raises(ClusterError, match="unknown condition"):
         await wait_for(session.runtime, CLUSTER, "Happy", timeout_s=0.1)
-    with pytest.raises(OperationTimeout, match="still there"):
+    with pytest.raises(OperationTimeout, match="still exists"):
         await wait_for(session.runtime, CLUSTER, "delete", timeout_s=0.1)
     await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
     await session.clusters.destroy(CLUSTER)

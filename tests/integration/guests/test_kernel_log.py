@@ -160,7 +160,7 @@ async def test_a_node_that_runs_and_does_not_answer_is_read_from_its_console_unt
     for node in ("n1", "n2"):
         silent = collected[node]
         assert (silent.marker, texts(silent)) == (MarkerState.FOUND, ["an error"])
-        assert "no log over SSH" in (silent.message or "")
+        assert "SSH failed" in (silent.message or "")
     status = await trio.inspection.status(CLUSTER)
     assert [(node.domain_state, node.ssh_reachable) for node in status.nodes[1:]] == [("running", False)] * 2
     assert [node.conditions[0].status for node in status.nodes] == ["True", "Unknown", "Unknown"]

@@ -48,7 +48,7 @@ async def test_nodes_read_what_others_write_to_a_shared_disk_and_it_stays_when_t
                     await write(writer, disk, block)
                     assert await read(reader, disk, block) == f"{writer}-{block}"
             assert made.stat().st_blocks * 512 < 1 << 20, "it takes room as it is written to"
-            with pytest.raises(InvalidArgument, match=f"a snapshot cannot hold {path}, disk vdb"):
+            with pytest.raises(InvalidArgument, match=f"a snapshot cannot include {path}, disk vdb"):
                 await session.snapshots.create(CLUSTER, "none")
         finally:
             await session.clusters.destroy(CLUSTER, remove_overlays=True)

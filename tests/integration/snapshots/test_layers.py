@@ -112,7 +112,7 @@ async def test_a_snapshot_of_other_nodes_is_no_way_back_and_says_which_they_are(
     await film.snapshots.create(CLUSTER, "one")
     bed.write_topology(CLUSTER, nodes=1)
     await film.clusters.apply(CLUSTER, start=False, approval=Approval(restart=True, data_loss=True))
-    with pytest.raises(RevertFailed, match=r"is of other nodes \(removed since then: n1\)"):
+    with pytest.raises(RevertFailed, match=r"has other nodes than the cluster \(removed since then: n1\)"):
         await film.snapshots.revert(CLUSTER, "one")
 
 

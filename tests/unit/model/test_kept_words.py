@@ -35,8 +35,8 @@ def test_of_a_long_message_beginning_and_end_are_kept() -> None:
     ("metadata", "words"),
     [
         ({str(number): "" for number in range(1000)}, "at most 64"),
-        ({"x" * 1000: ""}, "no name"),
-        ({"": "a"}, "no name"),
+        ({"x" * 1000: ""}, "not a name"),
+        ({"": "a"}, "not a name"),
         ({"log": "x" * 1_000_000}, "1000000 characters"),
     ],
 )

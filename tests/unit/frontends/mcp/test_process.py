@@ -87,7 +87,7 @@ def test_the_server_goes_on_after_a_line_that_is_not_json_and_ends_cleanly_when_
 
 
 @pytest.mark.parametrize(
-    ("streams", "code", "said"), [("<&-", 0, ""), ("2>&-", 0, ""), (">/dev/full", 1, "does not take answers any more")]
+    ("streams", "code", "said"), [("<&-", 0, ""), ("2>&-", 0, ""), (">/dev/full", 1, "cannot write to the client")]
 )
 def test_a_client_that_gives_it_no_stream_ends_the_server_without_a_trace(
     configuration: dict[str, str], streams: str, code: int, said: str
