@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -42,8 +44,17 @@ def _host_memory_mb() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
 
 
-def open_store(settings: Settings) -> Store:
-    """The store that the settings name, not connected yet."""
+def _host_name() -> str:
+    """What tells this machine from others, for people too: its name, and the beginning of its machine-id(5)."""
+    try:
+        machine_id = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:
+        machine_id = ""
+    return f"{socket.gethostname()} {machine_id[:12]}".strip()
+
+
+def open_store(settings: Settings, *, host: str | None = None) -> Store:
+    """The store that the settings name, not connected yet; `host` is the machine that is to work on its records."""
     if settings.etcd is None:
         return SqliteStore(settings.state_dir)
     try:
@@ -53,7 +64,7 @@ def open_store(settings: Settings) -> Store:
             f"`store` is an etcd, and its client is not installed: {error}",
             hint='install it with `pip install "vmcluster-mcp[etcd]"`, or unset `store`',
         ) from error
-    return EtcdStore(*settings.etcd)
+    return EtcdStore(*settings.etcd, host=host)
 
 
 class Runtime:
@@ -61,7 +72,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, *, checkpoint: Checkpoint = _no_checkpoint) -> None:
         self.settings = settings
-        self.store = open_store(settings)
+        self.store = open_store(settings, host=_host_name())
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
         self.quiet_kernels = QuietKernels()

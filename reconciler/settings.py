@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from platformdirs import user_config_path
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
@@ -23,7 +23,7 @@ from reconciler.source.problems import Finding, in_order, report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument, SourceNode
 from reconciler.source.words import explain
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.members import SCHEME, EtcdAddress, EtcdCredentials
 
 CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
 DEFAULT_CONFIG_PATH = Path("/etc/vmcluster/config.yaml")
@@ -183,6 +183,18 @@ class Settings(Frozen):
         files = (self.store_ca_file, self.store_cert_file, self.store_key_file, self.store_password_file)
         return EtcdAddress.parse(self.store), EtcdCredentials(*files)
 
+    def with_store(self, place: str) -> Self:
+        """The same with another store: the address of an etcd, or a directory. Raises `ConfigurationInvalid`."""
+        chosen = {"store": place} if place.startswith(SCHEME) else {"store": None, "state_dir": Path(place)}
+        settings = self.model_copy(update=chosen)
+        settings.require_usable_store()
+        return settings
+
+    def require_usable_store(self) -> None:
+        """Raise `ConfigurationInvalid` for a store that cannot be spoken to safely."""
+        if self.etcd and (problem := self.etcd[0].problem(self.etcd[1])):
+            raise ConfigurationInvalid(f"store: {problem}", hint="correct the configuration and try again")
+
     def as_environment(self) -> dict[str, str]:
         """What gives another process of ours the same settings."""
         values = self.model_dump(mode="json", exclude_none=True)
@@ -213,8 +225,7 @@ def load_settings(
     if messages:
         raise ConfigurationInvalid("\n".join(messages), hint="correct the configuration and try again")
     settings = Settings.model_validate({**from_file, **from_environment}, context=context)
-    if (etcd := settings.etcd) and (problem := etcd[0].problem(etcd[1])):
-        raise ConfigurationInvalid(f"store: {problem}", hint="correct the configuration and try again")
+    settings.require_usable_store()
     return settings
 
 

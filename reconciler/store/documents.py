@@ -1,6 +1,7 @@
 """Records and statuses as the JSON that a store keeps. What cannot be read is `RecordUnreadable`. Pure."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,10 +26,7 @@ class StoredRecord:
 
 def as_stored(name: str, generation: int, text: str) -> StoredRecord:
     what = f"record of cluster {name}"
-    document = loaded(text, what)
-    if not isinstance(document, dict):
-        raise _unreadable(what, "it is not a mapping")
-    return StoredRecord(generation, document)
+    return StoredRecord(generation, document_in(text, what))
 
 
 def document_of(record: ClusterRecord) -> dict[str, Any]:
@@ -54,6 +52,22 @@ def parsed(model: type[ModelT], document: Any, what: str) -> ModelT:
         return model.model_validate(document)
     except ValidationError as error:
         raise _unreadable(what, f"{error.error_count()} values that this version does not know") from error
+
+
+def text_of(value: bytes, unpacked: Callable[[bytes], str], what: str) -> str:
+    """The text of a stored value, where `unpacked` raises `ValueError` for what it did not write."""
+    try:
+        return unpacked(value)
+    except ValueError as error:
+        raise _unreadable(what, str(error)) from error
+
+
+def document_in(text: str, what: str) -> dict[str, Any]:
+    """The mapping that a text is."""
+    document = loaded(text, what)
+    if not isinstance(document, dict):
+        raise _unreadable(what, "it is not a mapping")
+    return document
 
 
 def loaded(text: str, what: str) -> Any:

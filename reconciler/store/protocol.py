@@ -16,6 +16,7 @@ from reconciler.model.moments import Moment
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
+from reconciler.store.copies import StoredCluster
 
 
 class HistoryEntry(Frozen):
@@ -146,6 +147,26 @@ class Store(Protocol):
 
     async def newest_event(self) -> int:
         """The number of the last event."""
+        ...
+
+    async def identity(self) -> str:
+        """What tells this store from all others; made with it, and copied with it."""
+        ...
+
+    async def take_identity(self, identity: str) -> None:
+        """Become a copy of another store. Raises `Conflict` where there are clusters under another identity."""
+        ...
+
+    async def known(self) -> list[str]:
+        """The clusters that have or had a record, sorted."""
+        ...
+
+    async def exported(self, cluster_name: str) -> StoredCluster:
+        """All that there is of a cluster, of one moment."""
+        ...
+
+    async def load(self, cluster: StoredCluster) -> None:
+        """Write what another store exported, in place of all that is there of a cluster of that name."""
         ...
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:

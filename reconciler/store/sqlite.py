@@ -17,7 +17,8 @@ from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
-from reconciler.store import tables
+from reconciler.store import sqlite_copies, tables
+from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, transaction
 from reconciler.store.documents import (
     StoredRecord,
@@ -114,6 +115,22 @@ class SqliteStore:
 
     async def newest_event(self) -> int:
         return await self._read(tables.newest_event)
+
+    async def identity(self) -> str:
+        return await self._read(sqlite_copies.identity_in)
+
+    async def take_identity(self, identity: str) -> None:
+        if not await self._write(lambda connection: sqlite_copies.take_identity(connection, identity)):
+            raise not_empty(str(self._state_dir))
+
+    async def known(self) -> list[str]:
+        return await self._read(sqlite_copies.known_in)
+
+    async def exported(self, cluster_name: str) -> StoredCluster:
+        return await self._read(lambda connection: sqlite_copies.exported(connection, cluster_name))
+
+    async def load(self, cluster: StoredCluster) -> None:
+        await self._write(lambda connection: sqlite_copies.load(connection, cluster))
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         return await (await self._begun()).wait(timeout_s=timeout_s)

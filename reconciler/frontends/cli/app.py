@@ -22,6 +22,7 @@ from reconciler.frontends.cli import (
     looking,
     nodes,
     snapshots,
+    stores,
     watching,
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
@@ -56,7 +57,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (clusters, looking, nodes, snapshots, faults, files, kernel_logs, artifacts, images, doctor, watching):
+for group in (
+    clusters,
+    looking,
+    nodes,
+    snapshots,
+    faults,
+    files,
+    kernel_logs,
+    artifacts,
+    images,
+    stores,
+    doctor,
+    watching,
+):
     app.add_typer(group.app)
 
 

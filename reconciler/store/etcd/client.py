@@ -67,9 +67,9 @@ class EtcdClient:
         for channel in channels.values():
             await channel.close()
 
-    async def change(self, compare: Sequence[Any], operations: Sequence[Any]) -> Any:
-        """Carry out the operations together if all comparisons hold: `TxnResponse`."""
-        request = rpc.TxnRequest(compare=compare, success=operations)
+    async def change(self, compare: Sequence[Any], operations: Sequence[Any], otherwise: Sequence[Any] = ()) -> Any:
+        """Carry out the operations together if all comparisons hold, else the others: `TxnResponse`."""
+        request = rpc.TxnRequest(compare=compare, success=operations, failure=otherwise)
         return await self._ask(lambda channel, options: rpc.KVStub(channel).Txn(request, **options))
 
     async def read(self, *ranges: Any) -> list[Any]:

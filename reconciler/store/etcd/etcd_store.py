@@ -15,22 +15,26 @@ from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
+from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.documents import (
     StoredRecord,
     as_stored,
+    document_in,
     document_of,
-    loaded,
     parsed,
     record_of,
     refuse_stale,
     says_no_more,
+    text_of,
 )
+from reconciler.store.etcd import etcd_copies
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
-from reconciler.store.etcd.requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, unchanged
+from reconciler.store.etcd.requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, touch, unchanged
+from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.patch import difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 
@@ -44,7 +48,9 @@ class EtcdStore:
     Every method raises `StoreUnreachable` where no member answers, and `StoreUnavailable` where etcd refuses.
     """
 
-    def __init__(self, address: EtcdAddress, credentials: EtcdCredentials) -> None:
+    def __init__(self, address: EtcdAddress, credentials: EtcdCredentials, *, host: str | None = None) -> None:
+        """`host` names the machine that works on the records; None reads and copies them for any."""
+        self._host = host
         self._place = str(address)
         self._etcd = EtcdClient(address, credentials)
         self._feed = EtcdChangeFeed(self._etcd)
@@ -141,10 +147,10 @@ class EtcdStore:
         token = (await self._tokens(cluster_name, [generation])).get(generation)
         if token is None:
             return None
-        return Origin(store=await self._store_identity(), generation=generation, token=token, state_dir=self._place)
+        return Origin(store=await self.identity(), generation=generation, token=token, state_dir=self._place)
 
     async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
-        identity = await self._store_identity()
+        identity = await self.identity()
         tokens = await self._tokens(cluster_name, sorted({of.generation for of in found if of.store == identity}))
         known = frozenset(of for of in found if of.store == identity and tokens.get(of.generation) == of.token)
         return Lineage(identity, known, self._place)
@@ -167,20 +173,21 @@ class EtcdStore:
         record = self._record(cluster_name, head, stored)
         if record is None:
             return None
-        return ClusterEntry(record, _status(cluster_name, status), _version(request))
+        return ClusterEntry(record, _status(cluster_name, status), number_of(request))
 
     async def demands(self) -> dict[str, Demand]:
         await self._begun()
-        heads, requests = await self._etcd.read(below(keys.HEADS), below(keys.REQUESTS, keys_only=True))
-        numbers = {keys.name_in(kv.key, keys.REQUESTS): kv.version for kv in requests.kvs}
+        heads, requests = await self._etcd.read(below(keys.HEADS), below(keys.REQUESTS))
+        numbers = {keys.name_in(kv.key, keys.REQUESTS): int(kv.value) + kv.version for kv in requests.kvs}
         generations = {keys.name_in(kv.key, keys.HEADS): int(kv.value) for kv in heads.kvs}
         return {name: Demand(generation, numbers.get(name, 0)) for name, generation in generations.items()}
 
     async def request_round(self, cluster_name: str) -> int:
         await self._begun()
         key = keys.request(cluster_name)
-        answer = await self._etcd.change((), [put(key, b""), get(one(key))])
-        return _version(answer.responses[1].response_range)
+        look = get(one(key))
+        answer = await self._etcd.change([exists(key)], [touch(key), look], [put(key, b"0"), look])
+        return number_of(answer.responses[1].response_range)
 
     async def add_events(self, events: Sequence[ClusterEvent]) -> None:
         await self._begun()
@@ -193,6 +200,34 @@ class EtcdStore:
     async def newest_event(self) -> int:
         await self._begun()
         return await self._events.newest()
+
+    async def identity(self) -> str:
+        if self._identity is None:
+            mine = secrets.token_hex(8)
+            answer = await self._etcd.change(
+                [unchanged(keys.IDENTITY, 0)], [put(keys.IDENTITY, mine.encode())], [get(one(keys.IDENTITY))]
+            )
+            self._identity = mine if answer.succeeded else answer.responses[0].response_range.kvs[0].value.decode()
+        return self._identity
+
+    async def take_identity(self, identity: str) -> None:
+        if await self.identity() != identity:
+            if await self.known():
+                raise not_empty(self._place)
+            await self._etcd.change((), [put(keys.IDENTITY, identity.encode())])
+            self._identity = identity
+
+    async def known(self) -> list[str]:
+        await self._begun()
+        return await etcd_copies.known_in(self._etcd)
+
+    async def exported(self, cluster_name: str) -> StoredCluster:
+        await self._begun()
+        return await etcd_copies.exported(self._etcd, self._events, cluster_name)
+
+    async def load(self, cluster: StoredCluster) -> None:
+        await self._begun()
+        await etcd_copies.load(self._etcd, self._events, cluster)
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         return await (await self._begun()).wait(timeout_s=timeout_s)
@@ -207,9 +242,24 @@ class EtcdStore:
     async def _begun(self) -> EtcdChangeWaiter:
         """The watch of `wait_for_change`, made before the first read so that no later change is missed."""
         if self._own_watch is None:
+            if self._host is not None:
+                await self._require_host(self._host)
             watch = await self.watch()
             self._own_watch = self._own_watch or watch
         return self._own_watch
+
+    async def _require_host(self, host: str) -> None:
+        """Refuse records that another host works on: this one would make its machines a second time."""
+        answer = await self._etcd.change(
+            [unchanged(keys.HOST, 0)], [put(keys.HOST, host.encode())], [get(one(keys.HOST))]
+        )
+        owner = host if answer.succeeded else answer.responses[0].response_range.kvs[0].value.decode()
+        if owner != host:
+            raise StoreUnavailable(
+                f"the records in {self._place} are of the host {owner}, and this is {host}",
+                hint="one host works on an etcd for now; if that host is gone for good, "
+                f"`etcdctl del {keys.HOST.decode()}` lets this one take them over",
+            )
 
     def _record(self, name: str, head: Any, stored: Any) -> ClusterRecord | None:
         """The record as it was read; the same revision is not taken apart twice."""
@@ -256,16 +306,6 @@ class EtcdStore:
                 if answer.kvs:
                     tokens[generation] = str(_document(answer.kvs[0].value, what).get("token"))
         return tokens
-
-    async def _store_identity(self) -> str:
-        if self._identity is None:
-            mine = secrets.token_hex(16)
-            await self._etcd.change([unchanged(keys.IDENTITY, 0)], [put(keys.IDENTITY, mine.encode())])
-            (found,) = await self._etcd.read(one(keys.IDENTITY))
-            if not found.kvs:
-                raise StoreUnavailable("the identity of the store vanishes from etcd", hint="does someone delete keys?")
-            self._identity = found.kvs[0].value.decode()
-        return self._identity
 
 
 _REMOVAL = ({"op": "replace", "path": "", "value": None},)
@@ -319,25 +359,15 @@ class _RecordChange:
 
 def _stored(name: str, head: Any, record: Any) -> StoredRecord:
     what = f"record of cluster {name}"
-    return as_stored(name, int(head.kvs[0].value), _text(record.kvs[0].value if record.kvs else b"", what))
+    return as_stored(
+        name, int(head.kvs[0].value), text_of(record.kvs[0].value if record.kvs else b"", keys.unpacked, what)
+    )
 
 
 def _status(name: str, found: Any) -> RecordStatus | None:
     what = f"status of cluster {name}"
-    return parsed(RecordStatus, loaded(_text(found.kvs[0].value, what), what), what) if found.kvs else None
+    return parsed(RecordStatus, _document(found.kvs[0].value, what), what) if found.kvs else None
 
 
 def _document(value: bytes, what: str) -> dict[str, Any]:
-    document = loaded(_text(value, what), what)
-    return document if isinstance(document, dict) else {}
-
-
-def _text(value: bytes, what: str) -> str:
-    try:
-        return keys.unpacked(value)
-    except ValueError as error:
-        raise RecordUnreadable(f"the {what} cannot be read: {error}") from error
-
-
-def _version(found: Any) -> int:
-    return found.kvs[0].version if found.kvs else 0
+    return document_in(text_of(value, keys.unpacked, what), what)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.model.event import ClusterEvent
-from reconciler.store.documents import loaded, parsed
+from reconciler.store.documents import loaded, parsed, text_of
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.requests import OPERATIONS_LIMIT, below, count_below, delete, oldest_below, one, put
@@ -31,10 +31,16 @@ class EtcdEventLog:
 
     async def add(self, events: Sequence[ClusterEvent]) -> None:
         """Append events in their order."""
-        for begin in range(0, len(events), _AT_ONCE):
-            await self._add(events[begin : begin + _AT_ONCE])
-        for name in sorted({event.cluster_name for event in events}):
-            await self._let_go(name)
+        await self._add_all([(event.cluster_name, event.model_dump_json(exclude={"number"})) for event in events])
+
+    async def add_texts(self, cluster: str, events: Sequence[str]) -> None:
+        """The same with events of one cluster as JSON."""
+        await self._add_all([(cluster, text) for text in events])
+
+    async def texts(self, cluster: str) -> list[tuple[int, str]]:
+        """Number and JSON of the events of one cluster that are kept, oldest first."""
+        (found,) = await self._etcd.read(below(keys.events(cluster)))
+        return sorted((_number(kv), text_of(kv.value, keys.unpacked, "events")) for kv in found.kvs)[-KEPT_EVENTS:]
 
     async def after(self, cluster: str | None, number: int) -> list[ClusterEvent]:
         """The events above a number, oldest first; those of all clusters for None."""
@@ -42,7 +48,7 @@ class EtcdEventLog:
         (found,) = await self._etcd.read(below(prefix, min_create_revision=number // _PLACES))
         by_cluster: dict[str, list[ClusterEvent]] = defaultdict(list)
         for kv in found.kvs:
-            event = parsed(ClusterEvent, loaded(keys.unpacked(kv.value), "events"), "events")
+            event = parsed(ClusterEvent, loaded(text_of(kv.value, keys.unpacked, "events"), "events"), "events")
             by_cluster[event.cluster_name].append(event.model_copy(update={"number": _number(kv)}))
         by_number = [sorted(events, key=lambda event: event.number) for events in by_cluster.values()]
         kept = (event for events in by_number for event in events[-KEPT_EVENTS:] if event.number > number)
@@ -53,14 +59,17 @@ class EtcdEventLog:
         (mark,) = await self._etcd.read(one(keys.EVENT_MARK))
         return mark.kvs[0].mod_revision * _PLACES + _PLACES - 1 if mark.kvs else 0
 
-    async def _add(self, events: Sequence[ClusterEvent]) -> None:
+    async def _add_all(self, events: Sequence[tuple[str, str]]) -> None:
+        for begin in range(0, len(events), _AT_ONCE):
+            await self._add(events[begin : begin + _AT_ONCE])
+        for name in sorted({name for name, _ in events}):
+            await self._let_go(name)
+
+    async def _add(self, events: Sequence[tuple[str, str]]) -> None:
         stem = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         writes = [
-            put(
-                keys.events(event.cluster_name) + f"{stem}-{place:03d}".encode(),
-                keys.packed(event.model_dump_json(exclude={"number"})),
-            )
-            for place, event in enumerate(events)
+            put(keys.events(name) + f"{stem}-{place:03d}".encode(), keys.packed(text))
+            for place, (name, text) in enumerate(events)
         ]
         await self._etcd.change((), [*writes, put(keys.EVENT_MARK, b"")])
 

@@ -1,12 +1,13 @@
 """The names of keys in etcd, and how values are kept below them. Pure.
 
 `identity`            the store's identity
+`host`                the one host that works on these records
 `head/CLUSTER`        the generation of the record, as long as there is one
 `record/CLUSTER`      the record without its generation
 `newest/CLUSTER`      the last generation there ever was; every change of the record changes it
 `history/CLUSTER/N`   what made generation N: actor, time, patch and token
 `status/CLUSTER`      the controller's last status
-`request/CLUSTER`     its version counts the rounds that were asked for
+`request/CLUSTER`     a number; with the key's version it counts the rounds that were asked for
 `event/CLUSTER/...`   the last events
 `event-mark`          written with every event: its revision is the newest event's
 """
@@ -17,8 +18,10 @@ from typing import Any
 
 ROOT = b"/vmcluster/v1/"
 IDENTITY = ROOT + b"identity"
+HOST = ROOT + b"host"
 EVENT_MARK = ROOT + b"event-mark"
 HEADS = ROOT + b"head/"
+NEWEST = ROOT + b"newest/"
 REQUESTS = ROOT + b"request/"
 EVENTS = ROOT + b"event/"
 
@@ -39,7 +42,7 @@ def record(cluster: str) -> bytes:
 
 
 def newest(cluster: str) -> bytes:
-    return ROOT + b"newest/" + cluster.encode()
+    return NEWEST + cluster.encode()
 
 
 def status(cluster: str) -> bytes:

@@ -45,6 +45,11 @@ def put(key: bytes, value: bytes) -> Any:
     return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value))
 
 
+def touch(key: bytes) -> Any:
+    """Write a key with the value that it has: its version grows. Fails where there is none."""
+    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, ignore_value=True))
+
+
 def delete(key: bytes) -> Any:
     return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
 

@@ -1,0 +1,16 @@
+"""Requests for a round, counted in the version of one key per cluster: asking for one needs no reading before."""
+
+from typing import Any
+
+from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.requests import put
+
+
+def request_of(cluster: str, number: int) -> Any:
+    """The write that makes `number` the last request, where the key was deleted before: its version is 1 then."""
+    return put(keys.request(cluster), b"%d" % (number - 1))
+
+
+def number_of(found: Any) -> int:
+    """The number of the last request, from the range of its key; 0 where there was none."""
+    return sum(int(kv.value or 0) + int(kv.version) for kv in found.kvs)

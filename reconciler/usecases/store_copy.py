@@ -1,0 +1,99 @@
+"""Copying all records from one store into another, to go from one host to several and back."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import Field
+
+from reconciler.errors import Conflict, InvalidArgument
+from reconciler.model.base import Frozen
+from reconciler.progress import Report
+from reconciler.runtime import open_store
+from reconciler.settings import Settings
+from reconciler.store.etcd.members import SCHEME, EtcdAddress
+from reconciler.store.lease import FILE_NAME, Lease
+from reconciler.store.protocol import Store
+
+_LEASE_S = 10.0
+
+
+class StoreCopy(Frozen):
+    """What was copied."""
+
+    source: str = Field(description="The store that was read; it is unchanged.")
+    target: str = Field(description="The store that holds the same now.")
+    identity: str = Field(description="What both are known by on their hosts.")
+    clusters: list[str] = Field(description="The clusters that have a record, sorted.")
+    removed_clusters: list[str] = Field(description="Clusters without a record of which the history was copied.")
+
+
+async def copy_store(settings: Settings, source: str, target: str, report: Report) -> StoreCopy:
+    """Copy records, statuses, histories and events, and compare the copy with what it was made from.
+
+    Each store is a directory or the address of an etcd, which is spoken to as the settings say. Raises `Conflict`
+    where the target has clusters of another store, or the source changes meanwhile, and `InvalidArgument` for a
+    source that does not exist. A copy that was interrupted is made again from the start.
+    """
+    places = _place(source), _place(target)
+    if places[0] == places[1]:
+        raise InvalidArgument("source and target are the same store", hint="name two stores")
+    if not source.startswith(SCHEME) and not Path(source).is_dir():  # noqa: ASYNC240  one stat(2)
+        raise InvalidArgument(f"there is no directory {source} with records", hint="name a `state_dir` or an etcd")
+    async with (
+        _without_controller(source),
+        _without_controller(target),
+        _opened(settings, source) as before,
+        _opened(settings, target) as after,
+    ):
+        await after.take_identity(await before.identity())
+        known = await before.known()
+        for number, name in enumerate(known, 1):
+            report(f"copying cluster {name} ({number} of {len(known)})")
+            await _copy(before, after, name)
+        names = await after.names()
+        return StoreCopy(
+            source=source,
+            target=target,
+            identity=await after.identity(),
+            clusters=names,
+            removed_clusters=[name for name in known if name not in names],
+        )
+
+
+async def _copy(before: Store, after: Store, name: str) -> None:
+    exported = await before.exported(name)
+    await after.load(exported)
+    if await after.exported(name) != exported:
+        raise Conflict(f"the copy of cluster {name} is changed by someone while it is made", hint="copy again")
+    if await before.exported(name) != exported:
+        raise Conflict(f"cluster {name} was changed while it was copied", hint="stop all controllers, then copy again")
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, place: str) -> AsyncIterator[Store]:
+    store = open_store(settings.with_store(place))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _without_controller(place: str) -> AsyncIterator[None]:
+    """No controller works on a store in a directory meanwhile; that nobody changes an etcd shows afterwards."""
+    if place.startswith(SCHEME):
+        yield
+        return
+    async with Lease(Path(place) / FILE_NAME, purpose="store copy", timeout_s=_LEASE_S):
+        yield
+
+
+def _place(place: str) -> str:
+    """The same text for the same store. Raises `InvalidArgument`."""
+    if not place.startswith(SCHEME):
+        return str(Path(place).resolve())
+    try:
+        return str(EtcdAddress.parse(place))
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from error
