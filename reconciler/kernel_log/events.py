@@ -5,6 +5,7 @@ A report ends with a line of its own (`---[ end trace`, a rule of `=`), or with 
 lines of somebody else may stand in a report's middle.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ _PAUSE_US = 30_000_000
 _TASK = "INFO: task "
 _COMM_LINES = 15
 """A task's name has at most 15 characters, each of which may end a line (TASK_COMM_LEN)."""
+
+_NUMBER, _NUMBER_WITHIN = re.compile(r"\[#([0-9]{1,6})\]"), 400
 
 _FENCED = frozenset(
     {KernelEventKind.KASAN, KernelEventKind.KFENCE, KernelEventKind.KMSAN, KernelEventKind.UBSAN, KernelEventKind.KCSAN}
@@ -100,7 +103,8 @@ class _OpenReport:
     """What one caller is saying: an event, or what may lead to one.
 
     `waiting` are lines that are the event's if its trace goes on after them, `strangers` those of them that no report
-    is known to have. `resumed` is the report that goes on after a rule if nothing is announced.
+    is known to have. `number` is the kernel's of an oops, once it has said it. `resumed` is the report that goes on
+    after a rule if nothing is announced.
     """
 
     fenced = False
@@ -111,14 +115,23 @@ class _OpenReport:
     resumed: "_OpenReport | None" = None
     lead: tuple[int, ...] = ()
     lead_means = ""
+    number: str | None = None
 
     def __init__(self, spoke_us: int | None, event: Event | None = None) -> None:
         self.event = event
         self.spoke_us = spoke_us
 
-    def says_more(self, kind: KernelEventKind) -> bool:
-        """Whether an announcement of that kind is part of the report that is open."""
-        return self.event is not None and not self.ended and kind in _MORE_OF.get(self.event.kind, ())
+    def says_more(self, kind: KernelEventKind, text: str) -> bool:
+        """Whether an announcement of that kind is part of the report that is open.
+
+        Once the kernel has numbered an oops, another announcement of one, without that number, is of the next.
+        """
+        if self.event is None or self.ended or kind not in _MORE_OF.get(self.event.kind, ()):
+            return False
+        if kind not in OOPSES:
+            return True
+        number, self.number = self.number, self.number or _number_of(text)
+        return number in {None, _number_of(text)}
 
     def tells_of_warning(self) -> bool:
         """Whether a trace that begins now is a warning's, whose announcement is unknown, or lost after its cut."""
@@ -212,7 +225,7 @@ class _Grouping:
         return before_us is not None and line.timestamp_us is not None and line.timestamp_us > before_us + _PAUSE_US
 
     def _announce(self, index: int, line: LogLine, kind: KernelEventKind, report: _OpenReport | None) -> None:
-        if report is not None and report.says_more(kind):
+        if report is not None and report.says_more(kind, line.text):
             report.keep(index, self.found)
             return
         opened = self._open(kind, index, line, report)
@@ -229,6 +242,8 @@ class _Grouping:
             self.found.add(event, head)
         if kind is KernelEventKind.PANIC:
             self._all_cpus = event
+        if kind in OOPSES:
+            report.number = _number_of(line.text)
         return report
 
     def _lead(self, index: int, line: LogLine, means: str, report: _OpenReport | None) -> None:
@@ -274,6 +289,12 @@ class _Grouping:
     def _ended(self, report: _OpenReport | None) -> None:
         if report is not None and report.event is self._all_cpus:
             self._all_cpus = None
+
+
+def _number_of(text: str) -> str | None:
+    """The number of an oops since the boot, as `die_counter` has it."""
+    match = _NUMBER.search(text[:_NUMBER_WITHIN])
+    return match and match[1]
 
 
 def _same_record(line: LogLine, other: LogLine) -> bool:

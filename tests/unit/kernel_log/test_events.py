@@ -52,6 +52,17 @@ def test_events_that_follow_each_other_stay_apart() -> None:
     assert kinds("\n".join(EVENTS.values())) == list(EVENTS)
 
 
+@pytest.mark.parametrize("kept", [3, 8, -1])
+def test_an_oops_of_another_number_is_another_though_the_first_was_cut(kept: int) -> None:
+    number = NULL_POINTER.index("[#1]")
+    before = NULL_POINTER[:number].count("\n")
+    cut = NULL_POINTER.split("\n")[: kept if kept < 0 else before + kept]
+    second = NULL_POINTER.replace("[#1]", "[#2]")
+    events = find_events(lines("\n".join([*cut, second])))
+    assert [(event.kind.value, event.head) for event in events] == [("null_pointer", 0), ("null_pointer", len(cut))]
+    assert events[0].members == list(range(len(cut)))
+
+
 def test_a_program_that_quotes_a_panic_makes_none() -> None:
     quoted = [LogLine(line, facility="user", kernel=False) for line in PANIC.split("\n")]
     assert find_events(quoted) == []
