@@ -18,19 +18,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
 from reconciler.files.roots import Opened, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest import tree
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_own
+from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_kill, render_own
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
 from reconciler.guest.request import unstarted
 
+if TYPE_CHECKING:
+    import asyncssh
+
 _STDERR_LIMIT_BYTES = 4000
 _PIPE_BYTES = 1024 * 1024
+_KILL_S = 3.0
 
 OnBytes = Callable[[int], None]
 """Told how many bytes of content have passed until now; called from another thread."""
@@ -298,10 +303,13 @@ async def _run(
                 stdout=os.dup(stdout) if stdout >= 0 else asyncssh.DEVNULL,
                 encoding=None,
             )
-            async with process:
+            try:
                 while block := await process.stderr.read(4096):
                     stderr.feed(block)
                 await process.wait_closed()
+            except BaseException:
+                await _end(connection, process, stderr)
+                raise
             stderr.flush()
             if not stderr.found and process.exit_status is not None:
                 raise unstarted(address, process.exit_status, stderr.output.text())
@@ -310,6 +318,23 @@ async def _run(
         raise SshTimeout(f"the copy did not end within {timeout_s:g} s", node=address.node) from None
     except (OSError, asyncssh.Error) as error:
         raise SshError(f"the connection to {address} was lost during the copy: {error}", node=address.node) from error
+
+
+async def _end(
+    connection: "asyncssh.SSHClientConnection", process: "asyncssh.SSHClientProcess[bytes]", stderr: MarkedStream
+) -> None:
+    """End what still runs for a copy that is given up: the guest's side may stand in a read that never comes back.
+
+    Then sshd does not close its end of the channel either, so that is not waited for.
+    """
+    import asyncssh  # noqa: PLC0415
+
+    if stderr.found is not None and process.exit_status is None:
+        kill = render_own(render_kill(int(stderr.found[1])), secrets.token_hex(8))
+        with suppress(TimeoutError, OSError, asyncssh.Error):
+            await asyncio.wait_for(connection.run(kill, stdin=asyncssh.DEVNULL, encoding=None), _KILL_S)
+    process.channel.abort()
+    await process.wait_closed()  # at once, now that nobody else is waited for
 
 
 def _failed(address: GuestAddress, what: str, ended: _Ended) -> ClusterError:

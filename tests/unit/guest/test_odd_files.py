@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import InvalidArgument, OperationFailed
-from reconciler.files.roots import opened
+from reconciler.errors import InvalidArgument, OperationFailed, SshTimeout
+from reconciler.files.roots import opened, place_at
 from reconciler.guest import transfer
 from reconciler.guest.pool import SshPool
-from tests.sshd import Sshd
+from tests.sshd import Sshd, is_alive
 from tests.unit.guest.test_transfer import SPOOL, Copies, names, same, unpacked
+from tests.waiting import eventually
 
 MIB = 1024 * 1024
 TREE = Path("/proc/sys/vm")
@@ -38,6 +39,14 @@ async def test_what_says_nothing_of_its_size_arrives_with_its_content(
         assert copy.read_bytes() == content
     assert pushed.size_bytes == pulled.size_bytes == len(content)
     assert pushed.skipped == pulled.skipped == []
+
+
+async def test_what_cannot_be_read_is_no_empty_file(copies: Copies, tmp_path: Path) -> None:
+    with pytest.raises(OperationFailed, match="Input/output error"):
+        await copies.pull(Path("/proc/self/mem"), tmp_path / "back")
+    with pytest.raises(OperationFailed, match="Input/output error"):
+        await copies.push(Path("/proc/self/mem"), tmp_path / "there")
+    assert names(tmp_path) == []
 
 
 async def test_a_tree_of_them_comes_with_what_can_be_read_and_the_rest_is_named(copies: Copies, tmp_path: Path) -> None:
@@ -149,6 +158,26 @@ async def test_what_cannot_be_copied_is_refused_at_once(copies: Copies, tmp_path
             await copies.pull(source, tmp_path / "back")
     os.close(read_end)
     os.close(write_end)
+
+
+async def test_a_read_that_does_not_come_back_ends_with_the_time_and_leaves_no_process(
+    pool: SshPool, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = tmp_path / "pid"  # in place of tar(1) on a network file system whose server is gone
+    monkeypatch.setattr(transfer, "render_send", lambda _: f"sleep 1000 & echo $! >{said}; wait")
+    pulling = transfer.pull(
+        pool,
+        sshd.address,
+        "/mnt/gone",
+        place_at(tmp_path / "back"),
+        limit_bytes=MIB,
+        timeout_s=2,
+        on_bytes=lambda _: None,
+    )
+    with pytest.raises(SshTimeout, match="did not end within 2 s"):
+        await pulling
+    assert names(tmp_path) == ["pid"]
+    await eventually(lambda: not is_alive(int(said.read_text())))
 
 
 async def test_a_link_is_refused_with_what_to_name_instead(copies: Copies, tmp_path: Path) -> None:
