@@ -35,10 +35,8 @@ from reconciler.model.plan import (
     DeleteSeed,
     DeleteSnapshot,
     GiveBack,
-    HealLinks,
     PlugTap,
     Resume,
-    SetLinks,
     ShutDown,
     Start,
     StartNetwork,
@@ -69,6 +67,7 @@ async def execute(action: Action, context: ActContext) -> None:
 execute.register(flatten_layer)
 execute.register(grow_layer)
 execute.register(delete_unneeded)
+execute.register(apply_links)
 execute.register(take_snapshot)
 execute.register(sweep_snapshot)
 execute.register(resume_memory)
@@ -158,16 +157,6 @@ async def _suspend(action: Suspend, context: ActContext) -> None:
 @execute.register
 async def _plug_tap(action: PlugTap, context: ActContext) -> None:
     await tap.plug_tap(action.tap, action.bridge, up=action.up)
-
-
-@execute.register
-async def _set_links(action: SetLinks, context: ActContext) -> None:
-    await apply_links(action.links, context)
-
-
-@execute.register
-async def _heal_links(action: HealLinks, context: ActContext) -> None:
-    await apply_links({}, context)
 
 
 @execute.register

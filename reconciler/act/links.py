@@ -1,16 +1,16 @@
 """Setting links: from what nodes shall receive to what the host is told, for the taps that are there."""
 
-from collections.abc import Mapping
-
 from reconciler.act.context import ActContext
 from reconciler.faults.compile import compile_host
 from reconciler.host.links.ports import ports_of
-from reconciler.model.links import Inbound
+from reconciler.model.plan import HealLinks, SetLinks
 
 
-async def apply_links(links: Mapping[str, Inbound], context: ActContext) -> None:
+async def apply_links(action: SetLinks | HealLinks, context: ActContext) -> None:
     """Make the host's links these. A node whose tap is not there gets its cuts; the rest waits until it comes up."""
+    links = action.links if isinstance(action, SetLinks) else {}
     ports = ports_of(context.record)
+    # A second look in the round: machines that it started have new taps, and only now does their kernel know them.
     observed = await context.links.observe(context.cluster, ports)
     there = {node for node, port in ports.nodes.items() if port.tap in observed.trees}
     possible = {node: of if node in there else of.cuts_only for node, of in links.items()}

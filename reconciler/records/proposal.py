@@ -1,44 +1,23 @@
 """A change that is thought through before it is written: what it would do, and whether that was agreed to."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.controller.controller import as_error
 from reconciler.controller.findings import PlannedDifference
 from reconciler.desired.left_off import ending, left_off
 from reconciler.errors import ApprovalRequired, Conflict
-from reconciler.model.plan import DefineDomain, Disruption, Plan
+from reconciler.model.plan import DefineDomain, Plan
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.plan.standstill import way_back
 from reconciler.records import adoption, intent
+from reconciler.records.approval import Approval
 from reconciler.records.plan_view import AGREED_TO_BY, resource_address
 from reconciler.records.preview import Preview
 from reconciler.runtime import Runtime
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """What the caller accepts that a change costs."""
-
-    restart: bool = False
-    data_loss: bool = False
-
-    def covers(self, disruption: Disruption) -> bool:
-        """Whether what costs that much may be done."""
-        argument = AGREED_TO_BY.get(disruption)
-        return argument is None or argument in self.arguments
-
-    @property
-    def arguments(self) -> frozenset[str]:
-        """The arguments by which the caller has agreed."""
-        given = {"allow_restart": self.restart, "allow_data_loss": self.data_loss}
-        return frozenset(name for name, agreed in given.items() if agreed)
-
-
-NOTHING_AGREED = Approval()
 
 _SHOWN_LENGTH = 80
 

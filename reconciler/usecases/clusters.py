@@ -24,8 +24,9 @@ from reconciler.model.results import ClusterStatus
 from reconciler.progress import Progress, no_progress
 from reconciler.records import adoption, fault_intent, intent
 from reconciler.records.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
+from reconciler.records.approval import NOTHING_AGREED, Approval
 from reconciler.records.preview import Preview
-from reconciler.records.proposal import NOTHING_AGREED, Approval, Shown, Think, agreed, telling, thought_through, unseen
+from reconciler.records.proposal import Shown, Think, agreed, telling, thought_through, unseen
 from reconciler.records.recovery import (
     bare_record,
     record_at,
@@ -40,8 +41,6 @@ from reconciler.usecases.loading import load_for_host
 
 Nodes = str | Sequence[str] | None
 """Names of nodes; None, an empty list or "all" means every node."""
-
-__all__ = ["Approval", "Clusters"]
 
 CONVERGE_TIMEOUT_S = 60.0
 """Time limit for changing definitions without booting anything."""

@@ -1,7 +1,7 @@
 """The only place where an error becomes an answer."""
 
-from collections.abc import Awaitable
-from typing import TypeVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 import structlog
 
@@ -13,13 +13,30 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-async def answer(work: Awaitable[T]) -> ToolResult[T]:
-    """The result of `work`, or its error, in the envelope of the contract. Raises nothing."""
-    try:
-        return ToolResult(success=True, result=await work)
-    except ClusterError as error:
-        return ToolResult(success=False, result=error.partial, error=ToolError.of(error))
-    except Exception as error:
-        told = explained(error)
-        log.exception("internal_error" if isinstance(told, InternalError) else "operation_failed")
-        return ToolResult(success=False, error=ToolError.of(told))
+class Envelope(Generic[T]):
+    """What a block of work comes to: `with envelope: envelope.result = await work`. Only its cancellation raises."""
+
+    def __init__(self) -> None:
+        self.result: T | None = None
+        self.error: ClusterError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, raised: BaseException | None, _where: TracebackType | None
+    ) -> bool:
+        if not isinstance(raised, Exception):
+            return False
+        self.error = explained(raised)
+        if isinstance(raised, ClusterError):
+            self.result = raised.partial
+        else:
+            event = "internal_error" if isinstance(self.error, InternalError) else "operation_failed"
+            log.error(event, exc_info=raised)
+        return True
+
+    def answer(self) -> ToolResult[T]:
+        """The envelope of the contract."""
+        error = ToolError.of(self.error) if self.error else None
+        return ToolResult(success=error is None, result=self.result, error=error)

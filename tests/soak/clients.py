@@ -9,7 +9,7 @@ from reconciler.errors import ClusterError, ErrorCode
 from reconciler.model.faults import Groups, ImpairRequest, PartitionRequest
 from reconciler.model.links import Impairment
 from reconciler.model.record import StopMode
-from reconciler.records.proposal import Approval
+from reconciler.records.approval import Approval
 from tests.integration.bed import Bed, Session
 from tests.soak.script import (
     Apply,

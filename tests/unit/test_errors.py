@@ -1,4 +1,3 @@
-import asyncio
 import errno
 
 import pytest
@@ -15,7 +14,7 @@ from reconciler.errors import (
     is_recoverable,
 )
 from reconciler.model.status import Obstacle
-from reconciler.usecases.envelope import answer
+from reconciler.usecases.envelope import Envelope
 
 
 def every_class() -> list[type[ClusterError]]:
@@ -52,11 +51,10 @@ def test_what_the_host_refuses_is_told_apart_from_a_defect() -> None:
 def test_an_exception_that_nobody_foresaw_is_a_defect_unless_the_system_refused(
     raised: Exception, kind: type[ClusterError], words: str
 ) -> None:
-    async def work() -> None:
-        raise raised
-
     assert type(explained(raised)) is kind
-    told = asyncio.run(answer(work())).error
+    with Envelope[None]() as envelope:
+        raise raised
+    told = envelope.answer().error
     assert told is not None
     assert (told.code, told.recoverable) == (kind.code, kind.recoverable)
     assert words in told.message

@@ -13,7 +13,8 @@ from reconciler.frontends.cli.completion import complete_artifact, complete_node
 from reconciler.frontends.cli.kernel_logs import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
-from reconciler.frontends.cli.session import CommandUseCases, Manner, present
+from reconciler.frontends.cli.session import Manner, present
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, InstallStatus, SyncStatus
@@ -99,7 +100,7 @@ def register(
     metadata = dict(_label(each) for each in label or ())
     source = str(tree.absolute())
 
-    async def work(use: CommandUseCases) -> "BuildArtifact":
+    async def work(use: UseCases) -> "BuildArtifact":
         return await use.artifacts.register(
             source, build_type.value, kernel_version=kernel, metadata=metadata, progress=use.progress
         )
@@ -113,7 +114,7 @@ def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]"
     """List the registered artifacts."""
     from reconciler.frontends.cli.artifact_tables import show_artifacts
 
-    async def work(use: CommandUseCases) -> "list[BuildArtifact]":
+    async def work(use: UseCases) -> "list[BuildArtifact]":
         return await use.artifacts.listing()
 
     return present(work, Manner(output=output), show_artifacts)
@@ -125,7 +126,7 @@ def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact
     """Show an artifact: modules, programs, kernel, commit, and files that were not stored."""
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
-    async def work(use: CommandUseCases) -> "BuildArtifact":
+    async def work(use: UseCases) -> "BuildArtifact":
         return await use.artifacts.show(artifact_id)
 
     return present(work, Manner(output=output), show_artifact)
@@ -147,7 +148,7 @@ def diff(
     """Compare two artifacts: modules and programs that differ, and the commits between them."""
     from reconciler.frontends.cli.artifact_tables import show_diff
 
-    async def work(use: CommandUseCases) -> "ArtifactDiff":
+    async def work(use: UseCases) -> "ArtifactDiff":
         return await use.artifacts.diff(a, b)
 
     return present(work, Manner(output=output), show_diff)
@@ -169,7 +170,7 @@ def sync(
     """Copy an artifact's tree to the nodes; only differences to an earlier tree there are sent."""
     from reconciler.frontends.cli.artifact_tables import show_sync
 
-    async def work(use: CommandUseCases) -> "SyncStatus":
+    async def work(use: UseCases) -> "SyncStatus":
         return await use.deployment.sync(
             cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout, progress=use.progress
         )
@@ -193,7 +194,7 @@ def install(
     """Install a synced artifact on the nodes. Modules go where modprobe finds them; they are not loaded."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
-    async def work(use: CommandUseCases) -> "InstallStatus":
+    async def work(use: UseCases) -> "InstallStatus":
         return await use.deployment.install(
             cluster,
             artifact_id,
@@ -221,7 +222,7 @@ def uninstall(
     """Uninstall the installed artifact from the nodes. Loaded modules stay loaded; synced trees stay."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
-    async def work(use: CommandUseCases) -> "InstallStatus":
+    async def work(use: UseCases) -> "InstallStatus":
         return await use.deployment.uninstall(
             cluster, nodes=node, forget_only=forget, timeout_s=timeout, progress=use.progress
         )
@@ -235,7 +236,7 @@ def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRem
     """Remove an artifact from this host and free its space. Nodes keep their copies."""
     from reconciler.frontends.cli.artifact_tables import show_removal
 
-    async def work(use: CommandUseCases) -> "ArtifactRemoval":
+    async def work(use: UseCases) -> "ArtifactRemoval":
         return await use.artifacts.remove(artifact_id)
 
     return present(work, Manner(output=output, when_interrupted="run it again to continue"), show_removal)

@@ -13,22 +13,14 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import ending, narrate, prints, unheard
-from reconciler.frontends.cli.session import (
-    FAILURE,
-    STAYS_WANTED,
-    CommandUseCases,
-    Manner,
-    Work,
-    conduct,
-    given,
-    present,
-)
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, Work, conduct, given, present
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, NodeStatus
+    from reconciler.records.approval import Approval
     from reconciler.records.plan_view import PlanView
     from reconciler.records.preview import Preview
-    from reconciler.records.proposal import Approval
 
 CHANGES = 2
 
@@ -75,8 +67,9 @@ def apply(
     manner = Manner(output=output, when_interrupted=STAYS_WANTED)
     wanted = given(topology, manner)
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
-        from reconciler.records.proposal import Approval, unseen
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.records.approval import Approval
+        from reconciler.records.proposal import unseen
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.apply(
@@ -135,8 +128,9 @@ def rollback(
     if dry_run:
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
-        from reconciler.records.proposal import Approval, unseen
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.records.approval import Approval
+        from reconciler.records.proposal import unseen
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.rollback(
@@ -171,8 +165,8 @@ def adopt(
     manner = Manner(output=output)
     wanted = given(topology, manner) if topology is not None else None
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
-        from reconciler.records.proposal import Approval
+    async def work(use: UseCases) -> "ClusterStatus":
+        from reconciler.records.approval import Approval
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.adopt(cluster, wanted, approval=approval, progress=use.progress)
@@ -194,7 +188,7 @@ def start(
 ) -> "ClusterStatus":
     """Start nodes of a cluster, and resume paused ones."""
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
+    async def work(use: UseCases) -> "ClusterStatus":
         return await use.clusters.start(
             cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes, progress=use.progress
         )
@@ -214,7 +208,7 @@ def restart(
 ) -> "ClusterStatus":
     """Stop nodes of a cluster and boot them again."""
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
+    async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.model import record
 
         return await use.clusters.restart(
@@ -242,7 +236,7 @@ def stop(
 ) -> "ClusterStatus":
     """Stop nodes of a cluster and wait until they are off. They stay off until they are started."""
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
+    async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.model import record
 
         return await use.clusters.stop(
@@ -280,7 +274,7 @@ def destroy(
     if remove_overlays and not yes:
         _require_consent(cluster, manner)
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
+    async def work(use: UseCases) -> "ClusterStatus":
         if force:
             return await use.clusters.destroy_by_marks(
                 cluster, remove_overlays=remove_overlays, take_over=take_over, progress=use.progress
@@ -302,7 +296,7 @@ def crash(
 ) -> "NodeStatus":
     """Cut a node's power and boot it again."""
 
-    async def work(use: CommandUseCases) -> "NodeStatus":
+    async def work(use: UseCases) -> "NodeStatus":
         status = await use.clusters.crash(
             cluster, node, restart_after=restart, wait_for_ssh=wait, ssh_timeout_s=timeout, progress=use.progress
         )
@@ -314,7 +308,7 @@ def crash(
 def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
     """Print a plan, and exit with the code that says whether there are changes."""
 
-    async def work(use: CommandUseCases) -> "PlanView":
+    async def work(use: UseCases) -> "PlanView":
         from reconciler.records.plan_view import plan_view
 
         return plan_view(await think(use))
@@ -326,7 +320,7 @@ def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
 def _require_consent(cluster: str, manner: Manner) -> None:
     """Ask on a terminal; a script needs --yes."""
 
-    async def refuse(_: CommandUseCases) -> None:
+    async def refuse(_: UseCases) -> None:
         raise ApprovalRequired(f"the disks of {cluster!r} would be deleted permanently", hint="pass `yes` to confirm")
 
     if not can_be_asked():

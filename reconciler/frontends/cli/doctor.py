@@ -10,8 +10,9 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat
 from reconciler.frontends.cli.output import ending, prints
-from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, present
+from reconciler.frontends.cli.session import FAILURE, Manner, present
 from reconciler.frontends.cli.text import printable
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.usecases.doctor import Examination
@@ -35,7 +36,7 @@ def doctor(
     clusters cannot run. What only costs speed or a feature is a warning.
     """
 
-    async def work(use: CommandUseCases) -> "Examination":
+    async def work(use: UseCases) -> "Examination":
         from reconciler.usecases.doctor import examine
 
         return await examine(use.runtime.settings, fix=fix)

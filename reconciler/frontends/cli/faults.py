@@ -13,7 +13,8 @@ from reconciler.frontends.cli.completion import complete_fault, complete_node
 from reconciler.frontends.cli.holding import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import ending, prints
-from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, present
+from reconciler.frontends.cli.session import FAILURE, Manner, present
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
@@ -146,7 +147,7 @@ def partition(
         who = Sides(shape=model.ShapeName(shape), groups=_named(sides, shape), node=node, grudge=grudge)
         return partition_request(who, direction=model.Direction(direction), mode=model.CutMode(mode), seed=seed)
 
-    async def inject(use: CommandUseCases) -> "NetFaultHandle":
+    async def inject(use: UseCases) -> "NetFaultHandle":
         return await use.faults.inject(
             cluster, request(), duration_s=duration, afresh=held is not None, progress=use.progress
         )
@@ -193,7 +194,7 @@ def impair(
     """Delay, drop, corrupt or slow down what one node sends to others, and nothing else. 0 means not impaired."""
     from reconciler.frontends.cli.fault_tables import show_handle
 
-    async def inject(use: CommandUseCases) -> "NetFaultHandle":
+    async def inject(use: UseCases) -> "NetFaultHandle":
         from reconciler.faults.requests import impair_request
         from reconciler.model import faults as model
         from reconciler.model import links
@@ -236,7 +237,7 @@ def heal(
     if everything is bool(handles):
         raise typer.BadParameter("name the faults to heal, or pass --all")
 
-    async def work(use: CommandUseCases) -> "Healed":
+    async def work(use: UseCases) -> "Healed":
         return await use.faults.heal_many(cluster, None if everything else handles, progress=use.progress)
 
     return present(work, Manner(output=output, when_interrupted=_AGAIN), show_healed)
@@ -248,7 +249,7 @@ def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[
     """List the desired faults, and whether they are applied."""
     from reconciler.frontends.cli.fault_tables import show_faults
 
-    async def work(use: CommandUseCases) -> "list[NetFaultInfo]":
+    async def work(use: UseCases) -> "list[NetFaultInfo]":
         return await use.faults.listing(cluster)
 
     return present(work, Manner(output=output), show_faults)
@@ -265,7 +266,7 @@ def explain(
     """Explain what happens to packets from one node to another, and because of which faults."""
     from reconciler.frontends.cli.fault_tables import show_explanation
 
-    async def work(use: CommandUseCases) -> "LinkExplanation":
+    async def work(use: UseCases) -> "LinkExplanation":
         return await use.faults.explain(cluster, sender, receiver)
 
     return present(work, Manner(output=output), show_explanation)
@@ -292,7 +293,7 @@ def verify(
     """
     from reconciler.frontends.cli.fault_tables import show_verification
 
-    async def work(use: CommandUseCases) -> "FaultVerification":
+    async def work(use: UseCases) -> "FaultVerification":
         from reconciler.usecases.fault_verification import FaultVerifier
 
         return await FaultVerifier(use.runtime).verify(cluster, nodes or (), count=count)
@@ -324,7 +325,7 @@ def _named(sides: tuple[tuple[str, ...], ...], shape: ShapeChoice) -> tuple[tupl
 
 
 def _inject(
-    inject: "Callable[[CommandUseCases], Awaitable[NetFaultHandle]]",
+    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]",
     cluster: str,
     held: str | None,
     manner: Manner,

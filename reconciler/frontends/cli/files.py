@@ -12,8 +12,9 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import narrate, prints, quiet_pipe
-from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, conduct, present
+from reconciler.frontends.cli.session import FAILURE, Manner, conduct, present
 from reconciler.frontends.cli.text import one_line
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.kernel_log import ConsoleResult
@@ -44,7 +45,7 @@ def push(
 ) -> "TransferResult":
     """Copy a file or directory to nodes, with modes and times. It appears complete or not at all."""
 
-    async def work(use: CommandUseCases) -> "TransferResult":
+    async def work(use: UseCases) -> "TransferResult":
         return await use.transfers.push(
             cluster,
             source,
@@ -71,7 +72,7 @@ def pull(
 ) -> "TransferResult":
     """Copy a file or directory from a node, with modes and times. An existing directory is never replaced."""
 
-    async def work(use: CommandUseCases) -> "TransferResult":
+    async def work(use: UseCases) -> "TransferResult":
         return await use.transfers.pull(
             cluster, node, source, destination, replace=replace, timeout_s=timeout, progress=use.progress
         )
@@ -150,7 +151,7 @@ def _attach(cluster: str, node: str, *, force: bool) -> NoReturn:
             param_hint="--attach",
         )
 
-    async def work(use: CommandUseCases) -> int:
+    async def work(use: UseCases) -> int:
         keyboard = Keyboard()
         with ExitStack() as terminal:
 
@@ -180,12 +181,12 @@ def _show_log(
     if follow and output is not OutputFormat.TABLE:
         raise typer.BadParameter(f"prints plain lines, not {output.value}", param_hint="--follow")
 
-    async def show(use: CommandUseCases) -> "ConsoleResult":
+    async def show(use: UseCases) -> "ConsoleResult":
         return await use.consoles.show(cluster, node, tail=tail, since_marker=since)
 
     result = present(show, Manner(output=output), _show_console)
 
-    async def go_on(use: CommandUseCases) -> None:
+    async def go_on(use: UseCases) -> None:
         async for line in use.consoles.follow(cluster, node):
             with quiet_pipe():
                 typer.echo(one_line(line))

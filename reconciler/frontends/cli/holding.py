@@ -11,7 +11,8 @@ import typer
 
 from reconciler.frontends.cli.commands import PlainCommand
 from reconciler.frontends.cli.output import narrate
-from reconciler.frontends.cli.session import CommandUseCases, Manner, conduct
+from reconciler.frontends.cli.session import Manner, conduct
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -54,7 +55,7 @@ def words_of(held: str) -> list[str]:
 
 
 def hold(
-    inject: "Callable[[CommandUseCases], Awaitable[NetFaultHandle]]", cluster: str, words: Sequence[str], manner: Manner
+    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]", cluster: str, words: Sequence[str], manner: Manner
 ) -> int:
     """Run a command under a fault, and return its exit code; 128 + N where signal N ended it.
 
@@ -62,7 +63,7 @@ def hold(
     process notices and heals.
     """
 
-    async def begin(use: CommandUseCases) -> "tuple[NetFaultHandle, int]":
+    async def begin(use: UseCases) -> "tuple[NetFaultHandle, int]":
         fault = await inject(use)
         return fault, await use.faults.heal_when_gone(cluster, fault.handle_id)
 

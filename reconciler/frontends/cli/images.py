@@ -10,8 +10,9 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import narrate, prints
-from reconciler.frontends.cli.session import CommandUseCases, Manner, present
+from reconciler.frontends.cli.session import Manner, present
 from reconciler.frontends.cli.text import printable
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.usecases.images import BuiltImage
@@ -52,7 +53,7 @@ def build(
 
     target = Path(path).absolute() if path else None
 
-    async def work(_use: CommandUseCases) -> "BuiltImage":
+    async def work(_use: UseCases) -> "BuiltImage":
         from reconciler.usecases.images import DEFAULT_TARGET, build_image
 
         return await build_image(

@@ -11,7 +11,8 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import prints
-from reconciler.frontends.cli.session import CommandUseCases, Manner, conduct, present
+from reconciler.frontends.cli.session import Manner, conduct, present
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.kernel_log import DmesgResult
@@ -49,7 +50,7 @@ SinceMarker = Annotated[
 def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "dict[str, str]":
     """Write the same marker into every node's kernel log, and print it."""
 
-    async def work(use: CommandUseCases) -> "dict[str, str]":
+    async def work(use: UseCases) -> "dict[str, str]":
         return await use.kernel_logs.mark(cluster, nodes=node_names(nodes))
 
     return present(work, Manner(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True)
@@ -78,7 +79,7 @@ def collect(
     """Show the nodes' kernel logs and the problems found in them; from the console if SSH does not answer."""
     from reconciler.frontends.cli.log_tables import show_collected
 
-    async def work(use: CommandUseCases) -> "dict[str, DmesgResult]":
+    async def work(use: UseCases) -> "dict[str, DmesgResult]":
         return await use.kernel_logs.collect(
             cluster, nodes=node_names(nodes), since_marker=since, filter_level=level.value, timeout_s=timeout
         )
@@ -91,7 +92,7 @@ def follow(cluster: Cluster, nodes: Nodes = None) -> None:
     """Follow the nodes' kernel logs until interrupted, even while nodes crash."""
     from reconciler.frontends.cli.log_tables import show_followed
 
-    async def work(use: CommandUseCases) -> None:
+    async def work(use: UseCases) -> None:
         from reconciler.usecases.kernel_log_follow import follow as follow_logs
 
         await follow_logs(use.runtime, cluster, node_names(nodes), show_followed, use.progress)

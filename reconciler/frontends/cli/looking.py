@@ -12,8 +12,9 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import emit, ending, prints
-from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, conduct, given, present
+from reconciler.frontends.cli.session import FAILURE, Manner, conduct, given, present
 from reconciler.frontends.cli.text import printable
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, Version
@@ -53,7 +54,7 @@ def list_clusters(output: Output = OutputFormat.TABLE) -> "list[ClusterSummary]"
 
 
 def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
-    async def work(use: CommandUseCases) -> "list[ClusterSummary]":
+    async def work(use: UseCases) -> "list[ClusterSummary]":
         return await use.inspection.clusters()
 
     from reconciler.frontends.cli.tables import show_clusters
@@ -73,7 +74,7 @@ def handle(
     """Print how to log in to each node of a running cluster, as commands or as data."""
     from reconciler.frontends.cli.tables import show_handle
 
-    async def work(use: CommandUseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
+    async def work(use: UseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
         from reconciler.usecases.login import login_commands
 
         return await use.inspection.handle(cluster, partial=partial), await login_commands(use.runtime, cluster)
@@ -89,7 +90,7 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Chan
     """List the generations of a cluster: what changed, when, and who asked for it."""
     from reconciler.frontends.cli.tables import show_history
 
-    async def work(use: CommandUseCases) -> "list[Change]":
+    async def work(use: UseCases) -> "list[Change]":
         from reconciler.records.history import history_of
 
         return await history_of(use.runtime, cluster)
@@ -113,7 +114,7 @@ def validate(
     manner = Manner(output=output)
     wanted = given(topology, manner)
 
-    async def work(use: CommandUseCases) -> "Validation":
+    async def work(use: UseCases) -> "Validation":
         from reconciler.usecases.validation import validate as check
 
         return await check(wanted, use.runtime.settings, with_files=not file_only)

@@ -17,8 +17,9 @@ from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat
 from reconciler.frontends.cli.outlet import Outlet, write_bytes
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, ending, narrate, prints, tell_unprinted
 from reconciler.frontends.cli.remote_words import RemoteCommand
-from reconciler.frontends.cli.session import CommandUseCases, Manner, conduct
+from reconciler.frontends.cli.session import Manner, conduct
 from reconciler.programs import clean_environment
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ExecAllResult, ExecResult
@@ -105,7 +106,7 @@ def ssh(
     """Log in to a node with the system's ssh client; its host key is verified."""
     remote = [command_line(words)] if words else []
 
-    async def work(use: CommandUseCases) -> list[str]:
+    async def work(use: UseCases) -> list[str]:
         from reconciler.usecases.login import login_command
 
         return await login_command(use.runtime, cluster, node, remote, terminal=terminal)
@@ -154,7 +155,7 @@ def _run_on_one(
 ) -> "ExecResult":
     outlet = Outlet() if manner.output is OutputFormat.TABLE else None
 
-    async def work(use: CommandUseCases) -> "ExecResult | None":
+    async def work(use: UseCases) -> "ExecResult | None":
         running = use.nodes.run(
             cluster,
             node,
@@ -193,7 +194,7 @@ def _run_on_many(
     stdin: bytes | None,
     timeout_s: float,
 ) -> "ExecAllResult":
-    async def work(use: CommandUseCases) -> "ExecAllResult":
+    async def work(use: UseCases) -> "ExecAllResult":
         return await use.nodes.run_all(
             cluster,
             command,

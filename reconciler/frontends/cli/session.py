@@ -14,23 +14,11 @@ from reconciler.errors import ClusterError
 from reconciler.frontends.cli.options import OutputFormat, log_options
 from reconciler.frontends.cli.output import complain, emit, narrate
 from reconciler.frontends.cli.wording import in_commands
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.desired.given import TopologyText
-    from reconciler.model.results import ToolError, ToolResult
-    from reconciler.progress import Progress
-    from reconciler.runtime import Runtime
-    from reconciler.usecases.artifacts import Artifacts
-    from reconciler.usecases.clusters import Clusters
-    from reconciler.usecases.consoles import Consoles
-    from reconciler.usecases.deployment import Deployment
-    from reconciler.usecases.faults import Faults
-    from reconciler.usecases.inspection import Inspection
-    from reconciler.usecases.kernel_log import KernelLogs
-    from reconciler.usecases.nodes import Nodes
-    from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
-    from reconciler.usecases.snapshots import Snapshots
-    from reconciler.usecases.transfer import Transfers
+    from reconciler.usecases.envelope import Envelope
 
 T = TypeVar("T")
 
@@ -40,26 +28,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as in every shell
 STAYS_WANTED = "the change is recorded: continue with `vmcluster apply` or `vmcluster start`"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandUseCases:
-    """The use cases that a command may call."""
-
-    runtime: "Runtime"
-    clusters: "Clusters"
-    nodes: "Nodes"
-    inspection: "Inspection"
-    kernel_logs: "KernelLogs"
-    consoles: "Consoles"
-    transfers: "Transfers"
-    snapshots: "Snapshots"
-    upkeep: "SnapshotUpkeep"
-    faults: "Faults"
-    artifacts: "Artifacts"
-    deployment: "Deployment"
-    progress: "Progress"
-
-
-Work = Callable[[CommandUseCases], Awaitable[T]]
+Work = Callable[[UseCases], Awaitable[T]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +45,14 @@ def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[
     error, such as the status of a cluster when one node did not boot.
     """
     try:
-        result, cause = asyncio.run(_answered(work))
+        envelope = asyncio.run(_served(work))
     except KeyboardInterrupt:
         _interrupted(manner)
-    if result.error is not None:
-        if show_partial is not None and result.result and manner.output is OutputFormat.TABLE:
-            emit(result.result, manner.output, show_partial)
-        _fail(result.error, cause, manner)
-    return cast("T", result.result)
+    if envelope.error is not None:
+        if show_partial is not None and envelope.result and manner.output is OutputFormat.TABLE:
+            emit(envelope.result, manner.output, show_partial)
+        _fail(envelope.error, manner)
+    return cast("T", envelope.result)
 
 
 def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
@@ -95,7 +64,7 @@ def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
     except ClusterError as error:
         cause = error
 
-    async def refuse(_: CommandUseCases) -> NoReturn:
+    async def refuse(_: UseCases) -> NoReturn:
         raise cause
 
     return conduct(refuse, manner)
@@ -116,69 +85,28 @@ def actor() -> str:
         return "vmcluster"
 
 
-async def _answered(work: Work[T]) -> "tuple[ToolResult[T], ClusterError | None]":
-    """The envelope, and the error itself, whose hint is printed on a line of its own."""
-    from reconciler.frontends.cli.logs import configure_logs
-    from reconciler.usecases.envelope import answer
-
-    configure_logs(log_options.get())
-    causes: list[ClusterError] = []
-
-    async def watched() -> T:
-        try:
-            return await _serve(work)
-        except ClusterError as error:
-            causes.append(error)
-            raise
-
-    return await answer(watched()), next(iter(causes), None)
-
-
-async def _serve(work: Work[T]) -> T:
+async def _served(work: Work[T]) -> "Envelope[T]":
     from reconciler.frontends.cli.logs import configure_logs
     from reconciler.progress import Progress
     from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
+    from reconciler.usecases.envelope import Envelope
 
-    settings = load_settings()
-    configure_logs(log_options.get(), settings.log_level if "log_level" in settings.model_fields_set else None)
-    async with Runtime(settings) as runtime:
-        return await work(_use_cases(runtime, Progress(lambda said: narrate(in_commands(said)))))
-
-
-def _use_cases(runtime: "Runtime", progress: "Progress") -> CommandUseCases:
-    from reconciler.usecases.artifacts import Artifacts
-    from reconciler.usecases.clusters import Clusters
-    from reconciler.usecases.consoles import Consoles
-    from reconciler.usecases.deployment import Deployment
-    from reconciler.usecases.faults import Faults
-    from reconciler.usecases.inspection import Inspection
-    from reconciler.usecases.kernel_log import KernelLogs
-    from reconciler.usecases.nodes import Nodes
-    from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
-    from reconciler.usecases.snapshots import Snapshots
-    from reconciler.usecases.transfer import Transfers
-
-    return CommandUseCases(
-        runtime=runtime,
-        clusters=Clusters(runtime, actor=actor()),
-        nodes=Nodes(runtime),
-        inspection=Inspection(runtime),
-        kernel_logs=KernelLogs(runtime),
-        consoles=Consoles(runtime),
-        transfers=Transfers(runtime),
-        snapshots=Snapshots(runtime, actor=actor()),
-        upkeep=SnapshotUpkeep(runtime),
-        faults=Faults(runtime, actor=actor()),
-        artifacts=Artifacts(runtime),
-        deployment=Deployment(runtime),
-        progress=progress,
-    )
+    configure_logs(log_options.get())
+    with Envelope[T]() as envelope:
+        settings = load_settings()
+        configure_logs(log_options.get(), settings.log_level if "log_level" in settings.model_fields_set else None)
+        async with Runtime(settings) as runtime:
+            progress = Progress(lambda said: narrate(in_commands(said)))
+            envelope.result = await work(UseCases(runtime, actor=actor(), progress=progress))
+    return envelope
 
 
-def _fail(error: "ToolError", cause: ClusterError | None, manner: Manner) -> NoReturn:
-    message, hint = (cause.message, cause.hint) if cause else (error.message, None)
-    complain(error, manner.output, message=in_commands(message), hint=in_commands(hint) if hint else None)
+def _fail(error: ClusterError, manner: Manner) -> NoReturn:
+    from reconciler.model.results import ToolError
+
+    hint = in_commands(error.hint) if error.hint else None
+    complain(ToolError.of(error), manner.output, message=in_commands(error.message), hint=hint)
     raise typer.Exit(manner.failure_code)
 
 

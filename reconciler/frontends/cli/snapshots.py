@@ -12,7 +12,8 @@ from reconciler.frontends.cli.completion import complete_snapshot
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
 from reconciler.frontends.cli.output import ending, narrate, prints
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandUseCases, Manner, conduct, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, conduct, present
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, SnapshotDeleteResult, SnapshotInfo
@@ -54,7 +55,7 @@ def create(
     """Take a consistent snapshot of all disks of all nodes. Running nodes are paused briefly, then resumed."""
     from reconciler.frontends.cli.snapshot_tables import show_created
 
-    async def work(use: CommandUseCases) -> "SnapshotInfo":
+    async def work(use: UseCases) -> "SnapshotInfo":
         return await use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce, progress=use.progress)
 
     return present(work, Manner(output=output, when_interrupted=_WITHDRAWN), show_created)
@@ -66,7 +67,7 @@ def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "li
     """List the snapshots of a cluster, oldest first."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshots
 
-    async def work(use: CommandUseCases) -> "list[SnapshotInfo]":
+    async def work(use: UseCases) -> "list[SnapshotInfo]":
         return await use.snapshots.listing(cluster)
 
     return present(work, Manner(output=output), show_snapshots)
@@ -78,7 +79,7 @@ def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "
     """Show the files of a snapshot: each node's frozen disks and memory, and their size."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshot
 
-    async def work(use: CommandUseCases) -> "SnapshotInfo":
+    async def work(use: UseCases) -> "SnapshotInfo":
         return await use.snapshots.info(cluster, name)
 
     return present(work, Manner(output=output), show_snapshot)
@@ -106,10 +107,10 @@ def revert(
     from reconciler.frontends.cli.snapshot_tables import loss_lines
     from reconciler.frontends.cli.tables import show_status
 
-    async def look(use: CommandUseCases) -> "RevertLosses":
+    async def look(use: UseCases) -> "RevertLosses":
         return await use.snapshots.revert_losses(cluster, name)
 
-    async def work(use: CommandUseCases) -> "ClusterStatus":
+    async def work(use: UseCases) -> "ClusterStatus":
         return await use.snapshots.revert(
             cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout, progress=use.progress
         )
@@ -129,7 +130,7 @@ def revert(
 def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotDeleteResult":
     """Delete a snapshot. Nodes and other snapshots are not affected."""
 
-    async def work(use: CommandUseCases) -> "SnapshotDeleteResult":
+    async def work(use: UseCases) -> "SnapshotDeleteResult":
         return await use.snapshots.delete(cluster, name, progress=use.progress)
 
     from reconciler.frontends.cli.snapshot_tables import show_deleted
@@ -143,7 +144,7 @@ def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree
     """Show which snapshot is based on which, and where each node is now."""
     from reconciler.frontends.cli.snapshot_tables import show_tree
 
-    async def work(use: CommandUseCases) -> "SnapshotTree":
+    async def work(use: UseCases) -> "SnapshotTree":
         return await use.upkeep.tree(cluster)
 
     return present(work, Manner(output=output), show_tree)
@@ -167,7 +168,7 @@ def verify(
     """Check that every file of a snapshot exists, has the right backing file and is not damaged. Exits 1 if not."""
     from reconciler.frontends.cli.snapshot_tables import show_verification
 
-    async def work(use: CommandUseCases) -> "Verification":
+    async def work(use: UseCases) -> "Verification":
         return await use.upkeep.verify(cluster, name)
 
     verification = present(work, Manner(output=output), show_verification)
@@ -184,7 +185,7 @@ def gc(
     """Remove layers that no node or snapshot needs. Every other change of the cluster does so too."""
     from reconciler.frontends.cli.snapshot_tables import show_unneeded
 
-    async def work(use: CommandUseCases) -> "Unneeded":
+    async def work(use: UseCases) -> "Unneeded":
         if dry_run:
             return await use.upkeep.unneeded(cluster)
         return await use.upkeep.collect(cluster, progress=use.progress)

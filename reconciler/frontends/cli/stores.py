@@ -10,7 +10,8 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import narrate, prints
-from reconciler.frontends.cli.session import CommandUseCases, Manner, present
+from reconciler.frontends.cli.session import Manner, present
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.usecases.store_copy import StoreCopy
@@ -44,7 +45,7 @@ def copy(
     Stop all controllers first. Then set `store` (or `state_dir`) on every host to the new one.
     """
 
-    async def work(use: CommandUseCases) -> "StoreCopy":
+    async def work(use: UseCases) -> "StoreCopy":
         from reconciler.usecases.store_copy import copy_store
 
         return await copy_store(use.runtime.settings, source, target, narrate)

@@ -16,7 +16,8 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster, complete_condition
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, log_options, valid_text
 from reconciler.frontends.cli.output import narrate, prints
-from reconciler.frontends.cli.session import CommandUseCases, Manner, conduct, present
+from reconciler.frontends.cli.session import Manner, conduct, present
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.status import Condition
@@ -81,7 +82,7 @@ def watch(
     options = log_options.get()
     log_options.set(replace(options, verbosity=max(1, options.verbosity), as_json=as_json or options.as_json))
 
-    async def work(use: CommandUseCases) -> None:
+    async def work(use: UseCases) -> None:
         from reconciler.daemon.watching import watch as keep_watch
 
         settings = use.runtime.settings
@@ -127,7 +128,7 @@ def events(
     """
     from reconciler.frontends.cli.event_lines import Repeats, event_line, show_events
 
-    async def work(use: CommandUseCases) -> "list[ClusterEvent]":
+    async def work(use: UseCases) -> "list[ClusterEvent]":
         from reconciler.usecases.events import events_of, follow_events
 
         found = await events_of(use.runtime, cluster)
@@ -163,7 +164,7 @@ def wait_for(
 ) -> "Condition | None":
     """Wait until a cluster has a condition. Fails on timeout. Changes nothing."""
 
-    async def work(use: CommandUseCases) -> "Condition | None":
+    async def work(use: UseCases) -> "Condition | None":
         from reconciler.usecases.waiting_for import wait_for as wait_until
 
         return await wait_until(use.runtime, cluster, condition, timeout_s=timeout, progress=use.progress)

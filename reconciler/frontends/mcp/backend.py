@@ -11,9 +11,10 @@ from reconciler.frontends.mcp.caller import Caller
 from reconciler.frontends.mcp.client_roots import roots_of_caller
 from reconciler.frontends.mcp.relay import relayed
 from reconciler.model.results import ToolResult
+from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
-    from reconciler.frontends.mcp.host import Host, ToolUseCases
+    from reconciler.frontends.mcp.host import Host
 
 T = TypeVar("T")
 
@@ -64,14 +65,14 @@ async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
         await backend.close()
 
 
-async def ask(call: Call, work: "Callable[[ToolUseCases], Awaitable[T]]") -> ToolResult[T]:
+async def ask(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
     """Answer with the result of `work`; if the client cancels the call, the work is cancelled."""
     host = await _backend(call).host()
     async with relayed(call.report_progress) as report:
         return await host.answer(work, _caller(call), report)
 
 
-async def settle(call: Call, work: "Callable[[ToolUseCases], Awaitable[T]]") -> ToolResult[T]:
+async def settle(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
     """Answer with the result of `work` that changes the desired state. If the client cancels the call, only the wait
     ends: the change stays recorded and the work continues.
     """

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from reconciler.desired import given
+from reconciler.errors import ClusterError
 from reconciler.frontends.mcp import artifact_tools, fault_tools, file_tools, kernel_log_tools, snapshot_tools
 from reconciler.frontends.mcp.arguments import (
     ClusterName,
@@ -35,7 +37,9 @@ from reconciler.model.results import (
     NodeStatus,
     ToolResult,
 )
-from reconciler.records.plan_view import PlanView
+from reconciler.records.approval import Approval
+from reconciler.records.plan_view import PlanView, plan_view
+from reconciler.usecases.application import UseCases
 
 
 async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
@@ -49,7 +53,11 @@ async def cluster_plan(call: Call, topology: TopologyName, start: Start = True) 
     `disruption` says what an action costs: none, live, restart, recreate, remove, data-loss; `approvals` names the
     arguments that approve all of it. `plan_hash` names the plan for `cluster_apply`.
     """
-    return await ask(call, lambda use: use.plan(topology, start=start))
+
+    async def plan(use: UseCases) -> PlanView:
+        return plan_view(await use.clusters.plan(given.TopologyName(topology), start=start))
+
+    return await ask(call, plan)
 
 
 async def cluster_define(call: Call, topology_name: TopologyName) -> ToolResult[ClusterStatus]:
@@ -57,7 +65,7 @@ async def cluster_define(call: Call, topology_name: TopologyName) -> ToolResult[
 
     Refused with APPROVAL_REQUIRED if that would restart nodes or lose data: approve it with `cluster_apply`.
     """
-    return await settle(call, lambda use: use.clusters.define(use.named(topology_name), progress=use.progress))
+    return await settle(call, lambda use: use.clusters.define(given.TopologyName(topology_name), progress=use.progress))
 
 
 async def cluster_apply(
@@ -83,10 +91,10 @@ async def cluster_apply(
     return await settle(
         call,
         lambda use: use.clusters.apply(
-            use.named(topology),
+            given.TopologyName(topology),
             start=start,
             wait_for_ssh=wait_for_ssh,
-            approval=use.approval(restart=allow_restart, data_loss=allow_data_loss),
+            approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
             plan_hash=plan_hash,
             timeout_s=timeout_s,
             progress=use.progress,
@@ -198,12 +206,27 @@ async def node_crash(
     ssh_timeout_s: SshTimeout = 120,
 ) -> ToolResult[NodeStatus]:
     """Cut one node's power without warning, as in a power failure, then boot it again. Unwritten data is lost."""
-    return await settle(
-        call,
-        lambda use: use.crash(
-            cluster_name, node, restart_after=restart_after, wait_for_ssh=wait_for_ssh, ssh_timeout_s=ssh_timeout_s
-        ),
-    )
+
+    async def crash(use: UseCases) -> NodeStatus:
+        try:
+            status = await use.clusters.crash(
+                cluster_name,
+                node,
+                restart_after=restart_after,
+                wait_for_ssh=wait_for_ssh,
+                ssh_timeout_s=ssh_timeout_s,
+                progress=use.progress,
+            )
+        except ClusterError as error:
+            error.partial = error.partial and _of_node(error.partial, node)
+            raise
+        return _of_node(status, node)
+
+    return await settle(call, crash)
+
+
+def _of_node(status: ClusterStatus, name: str) -> NodeStatus:
+    return next(node for node in status.nodes if node.name == name)
 
 
 async def node_exec(

@@ -103,9 +103,10 @@ class LinkDriver:
         Killed anywhere, it is finished by the next observe and apply.
         """
         nodes = {port.tap: node for node, port in ports.nodes.items()}
+        recut = not same_cuts(observed.firewall, wanted.firewall)
         changed = {tap: wanted.taps.get(tap, TapQdisc()) for tap in changed_taps(observed.taps, wanted.taps)}
         errors = [
-            *await _attempted(self._apply_cuts(cluster, wanted, observed)),
+            *(await _attempted(self._firewall.apply(cluster, wanted.firewall, observed.cuts)) if recut else []),
             *await self._taps.apply(changed, observed.trees, nodes),
             *await _attempted(set_cables(observed.cables, wanted.down, self._run)),
             *(_gone(tap, nodes.get(tap)) for tap in sorted(wanted.down - observed.cables.keys())),
@@ -139,10 +140,6 @@ class LinkDriver:
         cables = await observe_cables(taps, self._run) if self._kernel is None else read_cables(taps)
         trees = await self._taps.observe(cables.keys())
         return {tap: cable for tap, cable in cables.items() if tap in trees}, trees
-
-    async def _apply_cuts(self, cluster: str, wanted: HostLinks, observed: ObservedLinks) -> None:
-        if not same_cuts(observed.firewall, wanted.firewall):
-            await self._firewall.apply(cluster, wanted.firewall, observed.cuts)
 
 
 def _gone(tap: str, node: str | None) -> ClusterError:

@@ -29,8 +29,8 @@ from reconciler.model.plan import DefineDomain, Start
 from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.model.topology import Forward
+from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
-from reconciler.usecases.clusters import Approval
 from tests.integration.bed import BASE_IMAGE, Bed, Session, audit, host_libvirt
 
 FILES_OF_A_NODE = ("{0}.vda.r0.0.qcow2", "{0}.seed.iso", "{0}.host_ed25519", "{0}.host_ed25519.pub")

@@ -20,7 +20,7 @@ from reconciler.errors import (
 from reconciler.model.record import StopMode, WantedPower
 from reconciler.model.status import ConditionStatus
 from reconciler.progress import Progress
-from reconciler.records.proposal import Approval
+from reconciler.records.approval import Approval
 from reconciler.usecases.waiting_for import wait_for
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import run

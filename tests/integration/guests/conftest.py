@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from reconciler.model.record import StopMode
-from reconciler.usecases.clusters import Approval
+from reconciler.records.approval import Approval
 from tests.integration.bed import SHARED_CLUSTER, Bed, Session, temporary_bed
 from tests.waiting import PATIENCE_S, eventually
 

@@ -8,8 +8,8 @@ import pytest
 
 from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, ErrorCode, OperationTimeout
 from reconciler.model.record import StopMode
+from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
-from reconciler.usecases.clusters import Approval
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES

@@ -14,7 +14,7 @@ from reconciler.desired import chains
 from reconciler.errors import ClusterError, ErrorCode, RevertFailed, SnapshotFailed
 from reconciler.model.record import StopMode
 from reconciler.model.status import ConditionStatus, ConditionType
-from reconciler.usecases.clusters import Approval
+from reconciler.records.approval import Approval
 from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import (

@@ -14,9 +14,10 @@ from reconciler.model.plan import Disruption
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import plan
 from reconciler.records import intent
+from reconciler.records.approval import Approval
 from reconciler.records.plan_view import PlanView, plan_view
 from reconciler.records.preview import Preview
-from reconciler.records.proposal import Approval, require_approval
+from reconciler.records.proposal import require_approval
 from reconciler.store.patch import patched
 from tests.simulation.worlds import (
     NODES,

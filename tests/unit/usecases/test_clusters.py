@@ -19,13 +19,14 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.model.topology import RestartPolicy
 from reconciler.plan.standstill import NOT_RESUMABLE
 from reconciler.records import intent
+from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
 from reconciler.records.preview import Preview
 from reconciler.runtime import Runtime
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.usecases import clusters
-from reconciler.usecases.clusters import Approval, Clusters
+from reconciler.usecases.clusters import Clusters
 from tests.simulation.worlds import CLUSTER, as_wanted
 from tests.unit.store.samples import sample_status
 from tests.unit.usecases.seen_host import SPEC, SeenHost

@@ -7,13 +7,14 @@ import typer
 
 from reconciler.errors import ApprovalRequired, PartialFailure
 from reconciler.frontends.cli.options import OutputFormat
-from reconciler.frontends.cli.session import FAILURE, CommandUseCases, Manner, conduct
+from reconciler.frontends.cli.session import FAILURE, Manner, conduct
+from reconciler.usecases.application import UseCases
 
 
 def test_an_error_beside_which_nothing_can_be_said_is_shown_alone(
     state_dir: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async def work(_: CommandUseCases) -> dict[str, str]:
+    async def work(_: UseCases) -> dict[str, str]:
         failure = PartialFailure("the marker was not written on 2 of 2 nodes")
         failure.partial = {}
         raise failure
@@ -32,7 +33,7 @@ def test_a_hint_that_names_an_argument_names_the_option_of_the_command_that_runs
 
     @app.command()
     def apply(allow_restart: bool = False) -> None:
-        async def work(_: CommandUseCases) -> None:
+        async def work(_: UseCases) -> None:
             raise ApprovalRequired("no", hint="`allow_restart` agrees to it, and `vmcluster plan` or `sh` do not")
 
         conduct(work, Manner(output=output))

@@ -1,0 +1,28 @@
+"""What a caller agrees to that a change costs."""
+
+from dataclasses import dataclass
+
+from reconciler.model.plan import Disruption
+from reconciler.records.plan_view import AGREED_TO_BY
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the caller accepts that a change costs."""
+
+    restart: bool = False
+    data_loss: bool = False
+
+    def covers(self, disruption: Disruption) -> bool:
+        """Whether what costs that much may be done."""
+        argument = AGREED_TO_BY.get(disruption)
+        return argument is None or argument in self.arguments
+
+    @property
+    def arguments(self) -> frozenset[str]:
+        """The arguments by which the caller has agreed."""
+        given = {"allow_restart": self.restart, "allow_data_loss": self.data_loss}
+        return frozenset(name for name, agreed in given.items() if agreed)
+
+
+NOTHING_AGREED = Approval()
