@@ -83,31 +83,36 @@ def as_records(output: bytes) -> None:
     report(parse_kmsg(b"6,1,1,-;" + output.replace(b"\n", b"\n6,1,1,-;")), ReportSource(LogSource.KMSG))
 
 
-def least_cpu_s(work: Callable[[bytes], None], data: bytes) -> float:
+def cpu_s(work: Callable[[bytes], None], data: bytes) -> float:
+    started_s = time.process_time()
+    work(data)
+    return time.process_time() - started_s
+
+
+def require_cheap(work: Callable[[bytes], None], data: bytes, *, than: bytes, times: float, or_s: float = 0) -> None:
+    """Of three runs each, the least is compared; where one is cheap enough already, the others cannot change that."""
+    bound_s = max(times * min(cpu_s(work, than) for _ in range(3)), or_s)
     costs = []
     for _ in range(3):
-        started_s = time.process_time()
-        work(data)
-        costs.append(time.process_time() - started_s)
-    return min(costs)
+        costs.append(cpu_s(work, data))
+        if costs[-1] < bound_s:
+            return
+    raise AssertionError((work.__name__, bound_s, costs))
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_four_times_as_much_costs_about_four_times_as_much(name: str) -> None:
     for work in (on_console, as_records):
-        small, large = (least_cpu_s(work, filled(UNITS[name], size)) for size in (SMALL, LARGE))
-        assert large < max(NOT_LINEAR * small, 0.01), (work.__name__, small, large)
+        small, large = (filled(UNITS[name], size) for size in (SMALL, LARGE))
+        require_cheap(work, large, than=small, times=NOT_LINEAR, or_s=0.01)
 
 
 @pytest.mark.parametrize("nearly", NEARLY)
 def test_a_line_that_nearly_announces_something_costs_no_more_than_its_length(nearly: bytes) -> None:
     """The same amount in short lines and in ones that are sixteen times as long, while an event is open."""
     event = STAMP + b"BUG: open\n"
-    short, long = (
-        least_cpu_s(on_console, filled(event + 8 * (STAMP + filled(nearly, length) + b"\n"), 2 * LARGE))
-        for length in (200, 3200)
-    )
-    assert long < max(4 * short, 0.01), (short, long)
+    short, long = (filled(event + 8 * (STAMP + filled(nearly, length) + b"\n"), 2 * LARGE) for length in (200, 3200))
+    require_cheap(on_console, long, than=short, times=4, or_s=0.01)
 
 
 DEAR = {
@@ -141,8 +146,8 @@ def test_no_log_costs_much_more_than_an_ordinary_one_of_its_size(name: str, monk
         monkeypatch.setattr(module, "LINES_LIMIT", module.LINES_LIMIT // PART)
     text = b"usb 1-1: new high-speed USB device number 7 using xhci_hcd\n"
     ordinary, work = (b"6,1,1,-;" + text, in_records) if name.startswith("records") else (STAMP + text, on_console)
-    bound, cost = (least_cpu_s(work, filled(unit, 16 * KIB * KIB // PART)) for unit in (ordinary, DEAR[name]))
-    assert cost < DEARER * bound, (bound, cost)
+    same_size, dear = (filled(unit, 16 * KIB * KIB // PART) for unit in (ordinary, DEAR[name]))
+    require_cheap(work, dear, than=same_size, times=DEARER)
 
 
 @pytest.mark.parametrize("unit", [STAMP, STAMP + b"\n", b"\r[ ", b"a\n", b"[    1.000000] a\n"])
