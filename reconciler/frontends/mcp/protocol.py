@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from reconciler import __version__
 from reconciler.errors import ClusterError, explained
+from reconciler.frontends.mcp.answer_schemas import answer_schemas
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.brevity import Extent, abridged
 from reconciler.frontends.mcp.client_roots import ask_for_roots, known_roots
@@ -30,8 +31,6 @@ from reconciler.model.results import ToolError, ToolResult
 
 _TOOLS_STAY_MS = 3_600_000
 _DEFAULT_EXTENT = Extent()
-_FOR_PEOPLE = frozenset({"title", "description"})
-_NAMED = frozenset({"properties", "$defs"})
 _NAMING_FILES = frozenset(tool.function.__name__ for tool in TOOLS if tool.names_files)
 
 log = logging.getLogger(__name__)
@@ -86,45 +85,22 @@ class ClusterServer(MCPServer[Backend]):
 @cache
 def offered_tools() -> dict[str, Tool]:
     """The tools by name, in the order in which clients list them; the same ones for every server of this process."""
-    return {tool.name: tool for tool in map(_offer, TOOLS)}
+    answers = [get_type_hints(definition.function)["return"] for definition in TOOLS]
+    schemas = answer_schemas(answers)
+    offered = (_offer(definition, schemas[answer]) for definition, answer in zip(TOOLS, answers, strict=True))
+    return {tool.name: tool for tool in offered}
 
 
-def _offer(definition: ToolDefinition) -> Tool:
+def _offer(definition: ToolDefinition, output_schema: dict[str, Any]) -> Tool:
     tool = Tool.from_function(
         _in_protocol(definition),
         title=definition.title,
         annotations=definition.annotations,
         structured_output=False,  # the SDK would rebuild a model's schema for every tool that answers it
     )
-    tool.fn_metadata = ArgumentsAsSent(
-        arg_model=tool.fn_metadata.arg_model,
-        output_schema=_output_schema(get_type_hints(definition.function)["return"]),
-    )
+    tool.fn_metadata = ArgumentsAsSent(arg_model=tool.fn_metadata.arg_model, output_schema=output_schema)
     tool.parameters["additionalProperties"] = False
     return tool
-
-
-@cache
-def _output_schema(answer: type[ToolResult[Any]]) -> dict[str, Any]:
-    schema = _bare(answer.model_json_schema(mode="serialization"))
-    return {**schema, "required": list(schema["properties"])}  # may be null, but is always present
-
-
-def _bare(schema: Any) -> Any:
-    """A schema without descriptions, which would make the list of tools several times as long. They are in the files
-    below specs/schemas.
-    """
-    match schema:
-        case dict():
-            return {
-                key: {name: _bare(of) for name, of in value.items()} if key in _NAMED else _bare(value)
-                for key, value in schema.items()
-                if key not in _FOR_PEOPLE
-            }
-        case list():
-            return [_bare(value) for value in schema]
-        case _:
-            return schema
 
 
 def _in_protocol(definition: ToolDefinition) -> Callable[..., Awaitable[CallToolResult]]:
