@@ -49,7 +49,7 @@ endef
 # What keeps the house in order and needs no host: seconds, where `make test` takes minutes.
 HOUSE_TESTS := tests/unit/test_architecture.py tests/unit/test_manual.py
 
-.PHONY: help setup host image demo test other-release lowest lint type arch words house generated check bench soak hostile docs clean
+.PHONY: help setup host image demo test other-release lowest coverage lint type arch words house generated check bench soak hostile docs clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,17 @@ lowest: setup ## Tests with the lowest versions of all libraries that pyproject.
 	@$(PYTHON_IN) -m tests.lowest | build/lowest/bin/python -m pip install -q --disable-pip-version-check -r /dev/stdin
 	@build/lowest/bin/python -m pytest tests/unit/guest tests/unit/frontends tests/unit/store tests/unit/source \
 	  -n $(WORKERS) --dist loadfile -p no:cacheprovider
+
+# A tracer doubles what tests cost, so `make test` has none; what takes too long under it is no failure of the code.
+coverage: setup ## Measure which lines the unit tests run: the total, and the ten modules with the least
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@$(SAY) "unit tests under coverage, with few examples each"
+	@HYPOTHESIS_PROFILE=brief $(PYTHON_IN) -m coverage run -m pytest $(or $(TESTS),tests/unit) -q -n $(WORKERS) --dist loadfile \
+	  -p no:cacheprovider -o timeout=600 $(PYTEST_ARGS) >build/coverage/tests.log 2>&1 \
+	  || { tail -n 1 build/coverage/tests.log; echo "whether that is a failure, \`make test\` says"; }
+	@$(PYTHON_IN) -m coverage combine -q
+	@$(PYTHON_IN) -m coverage json -q -o build/coverage/coverage.json
+	@$(PYTHON_IN) -m tests.least_covered build/coverage/coverage.json
 
 check: lint type arch words generated house ## Everything CI checks before the tests: lint, types, layers, words, manual
 

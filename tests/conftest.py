@@ -16,6 +16,7 @@ from tests.lab import WORK_DIR, inside_lab
 os.environ.pop("PYTHONUNBUFFERED", None)  # commands that tests run hold their output back, as a user's do
 settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=5000)
+settings.register_profile("brief", settings.get_profile("ci"), max_examples=8)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _INTEGRATION = Path(__file__).parent / "integration"
