@@ -71,8 +71,8 @@ def _why_not_of_record(origin: Origin | None, record: ClusterRecord, lineage: Li
         return None
     if origin.store != lineage.store:
         is_lost = origin.state_dir == lineage.state_dir
-        whose = "a store that no longer exists" if is_lost else "another store"
-        return f"made by {whose} ({origin.state_dir}, identity {origin.store}) at generation {origin.generation}"
+        by_whom = "made by a store that no longer exists" if is_lost else "made by another store"
+        return f"{by_whom} ({origin.state_dir}, identity {origin.store}) at generation {origin.generation}"
     return (
         f"made by generation {origin.generation} of a record that this store does not know, as {origin.state_dir} was "
         "copied or restored from a backup, and both copies continued"

@@ -35,8 +35,8 @@ def quiet(signs: LifeSigns | Unknown, domain: Domain) -> Quiet | None:
         return Quiet(False, signs.started_at, told, "`node_console` shows what it does")
     if signs.age_s < SILENT_AFTER_S:
         return None
-    since = "since its memory was put back" if signs.restored else "since its start"
-    told = f"no sign of life {since} {signs.age_s:.0f} s ago: nothing on its console, no login"
+    began = "no sign of life since its memory was put back" if signs.restored else "no sign of life since its start"
+    told = f"{began} {signs.age_s:.0f} s ago: nothing on its console, no login"
     if signs.packets:
         told += f" (though {signs.packets} packets came from its network card)"
     return Quiet(True, signs.started_at, told, f"look at {'; '.join(_suspects(signs, domain))}")
