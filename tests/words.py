@@ -57,7 +57,6 @@ NOT_YET: tuple[str, ...] = (
     "reconciler/controller/",
     "reconciler/daemon/",
     "reconciler/errors.py",
-    "reconciler/faults/",
     "reconciler/files/",
     "reconciler/guest/",
     "reconciler/healer.py",

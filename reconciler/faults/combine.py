@@ -1,9 +1,9 @@
-"""Wanted faults folded into links: every directed pair of nodes, cut or not, with one impairment.
+"""Folds the desired faults into links: every directed pair of nodes, cut or not, with one impairment.
 
-Faults that meet on a pair combine as if their packets passed one after the other: delays and jitters add (jitter is
-a bound, and the bound of a sum is the sum of the bounds), the chances to be lost, doubled, changed or to overtake
-multiply out, the lowest rate, the shortest queue and the smallest gap win, as do the highest correlation and the
-distribution with the heaviest tail. The order of the faults never matters.
+Faults that affect the same pair combine as if the packets passed through one after the other: delays and jitters add
+(jitter is a bound, and the bound of a sum is the sum of the bounds); the chances of loss, duplication, corruption and
+reordering combine as independent events; the lowest rate, the shortest queue and the smallest gap win, as do the
+highest correlation and the distribution with the heaviest tail. The order of the faults never matters.
 """
 
 import math
@@ -21,12 +21,12 @@ COMBINED_DELAY_MAX_MS = 270_000
 """iproute2 6.1 passes delays in 32 bits of 64 ns."""
 
 COMBINED_JITTER_MAX_MS = 2000
-"""Linux 6.1.192 cuts jitter off at 2^31 ns."""
+"""Linux 6.1.192 truncates jitter at 2^31 ns."""
 
 ASSUMED_RATE_KBIT = 10_000_000
 ASSUMED_PACKET_BYTES = 512
 QUEUE_PACKETS = 1000
-"""What waits beside the delayed packets: the queue of a network card (tx_queue_len)."""
+"""Packets that may wait besides the delayed ones: the queue of a network card (tx_queue_len)."""
 
 LIMIT_MAX_PACKETS = 2_000_000
 
@@ -34,7 +34,7 @@ _TAILS = tuple(Distribution)  # the lightest first
 
 
 def wanted_at(faults: Iterable[Fault], now: datetime) -> tuple[Fault, ...]:
-    """The faults whose time has not come yet."""
+    """The faults that have not expired."""
     return tuple(fault for fault in faults if fault.expires_at is None or fault.expires_at > now)
 
 
@@ -55,7 +55,7 @@ def fold(faults: Sequence[Fault], nodes: Collection[str]) -> dict[str, Inbound]:
 
 
 def combine(impairments: Sequence[Impairment]) -> Impairment | None:
-    """One impairment with the effect of all, in the resolution of the kernel; None where that is none."""
+    """One impairment with the effect of all, in the resolution of the kernel; None if it has no effect."""
     combined = Impairment(
         delay_ms=min(math.fsum(item.delay_ms for item in impairments), COMBINED_DELAY_MAX_MS),
         jitter_ms=min(math.fsum(item.jitter_ms for item in impairments), COMBINED_JITTER_MAX_MS),
@@ -75,9 +75,9 @@ def combine(impairments: Sequence[Impairment]) -> Impairment | None:
 
 
 def as_shown(impairment: Impairment) -> Impairment:
-    """The same impairment as the kernel shows it: rounded to what it can tell apart, with every choice made.
+    """The same impairment as the kernel shows it: rounded to the kernel's resolution, with all defaults filled in.
 
-    Applied twice it changes nothing, so what is read back equals what was wanted.
+    It is idempotent, so that what is read back equals what was desired.
     """
     shown = impairment.model_copy(
         update={
@@ -119,7 +119,7 @@ def _fold_impairments(effects: Sequence[Effect]) -> dict[str, dict[str, tuple[in
 
 
 def _link_maker(effects: Sequence[Effect]) -> Callable[[bool, datetime | None, tuple[int, ...]], Link]:
-    """Makes links, each distinct one once: thousands of pairs share a handful of them."""
+    """Makes each distinct link only once: thousands of pairs share a handful of links."""
     made: dict[tuple[bool, datetime | None, tuple[int, ...]], Link] = {}
     asked = {index: effect.impairment for index, effect in enumerate(effects) if effect.impairment}
 
@@ -149,7 +149,7 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 
 
 def _any_of(percentages: Iterable[float]) -> float:
-    """The chance that at least one of independent events happens; sorted, so that no order changes a digit."""
+    """The chance that at least one of independent events happens; sorted, so that the order changes no digit."""
     chances = sorted(percentage for percentage in percentages if percentage)
     if len(chances) <= 1:
         return chances[0] if chances else 0.0
@@ -161,14 +161,14 @@ def _least(values: Iterable[int]) -> int:
 
 
 def _pct(value: float) -> float:
-    """In steps of 0.0001, but never down to nothing: `tc -j` shows fractions with six digits (iproute2 6.1)."""
+    """Rounded to 0.0001, but never down to zero: `tc -j` shows fractions with six digits (iproute2 6.1)."""
     return max(round(value, 4), 0.0001) if value else 0.0
 
 
 def _in_ticks(value_ms: float) -> float:
-    """In steps that survive netem's ticks of 64 ns and the six digits of `tc -j`: 8 us below a second.
+    """Rounded to steps that survive netem's ticks of 64 ns and the six digits of `tc -j`: 8 us below a second.
 
-    iproute2 6.1 on Linux 6.1 shows 33333 us as 33332 us, and multiples of 8 us as they are.
+    iproute2 6.1 on Linux 6.1 shows 33333 us as 33332 us, and multiples of 8 us unchanged.
     """
     if not value_ms:
         return 0.0
@@ -178,12 +178,12 @@ def _in_ticks(value_ms: float) -> float:
 
 
 def _rate(kbit: int) -> int:
-    """From a gigabit upward in whole megabits: `tc class show` cuts off the rest (iproute2 6.1)."""
+    """From a gigabit upward in whole megabits: `tc class show` truncates the rest (iproute2 6.1)."""
     return kbit - kbit % 1000 if kbit >= 1_000_000 else kbit  # noqa: PLR2004
 
 
 def _limit(shown: Impairment) -> int:
-    """Room for all packets that are under way in the delay: netem's default of 1000 drops silently at high rates."""
+    """Room for all packets that are being delayed: netem's default of 1000 drops silently at high rates."""
     if not shown.needs_netem:
         return 0
     under_way_bytes = (shown.rate_kbit or ASSUMED_RATE_KBIT) * (shown.delay_ms + shown.jitter_ms) / 8

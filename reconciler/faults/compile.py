@@ -1,7 +1,7 @@
-"""Links to what a host is told, and what a host shows back to links.
+"""From links to the configuration of a host, and from what a host shows back to links.
 
-An end of a link that is no node of the cluster (a node that has left, a tap of somebody's) is named by its tap
-or address in angle brackets, so that it is seen as a difference and healed.
+An end of a link that is not a node of the cluster (a node that was removed, a foreign tap) is named by its tap
+or address in angle brackets, so that it counts as drift and is healed.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ from reconciler.model.links import (
 
 
 def compile_host(links: Mapping[str, Inbound], ports: Ports) -> HostLinks:
-    """What the host of these ports is told; nodes without a port are left out.
+    """The configuration for the host of these ports; nodes without a port are ignored.
 
-    Raises `OperationFailed` where the host's own address is needed and unknown.
+    Raises `OperationFailed` if the host's own address is needed and not known.
     """
     nodes = ports.nodes
     here = {node: inbound for node, inbound in links.items() if node in nodes}
@@ -69,7 +69,7 @@ def read_links(host: HostLinks, ports: Ports) -> dict[str, Inbound]:
 def without_lapsing_cuts(
     links: Mapping[str, Inbound], found: Mapping[str, Inbound], now: datetime
 ) -> dict[str, Inbound]:
-    """The links without those cuts that end about now and are gone from the host already: that is no drift."""
+    """The links without cuts that expire about now and are already gone from the host: that is not drift."""
     lapsed = {
         receiver: frozenset(sender for sender, link in inbound.links.items() if _lapsing(link, now))
         - {sender for sender, link in found.get(receiver, Inbound()).links.items() if link.cut}
@@ -82,7 +82,7 @@ def without_lapsing_cuts(
 
 
 def same_inbound(have: Inbound | None, want: Inbound | None) -> bool:
-    """Whether a node receives the same, up to what a host cannot show exactly; None: all that is sent to it."""
+    """Whether a node receives the same, within the host's precision; None means everything that is sent to it."""
     one, other = have or Inbound(), want or Inbound()
     return (
         one.down == other.down
@@ -92,9 +92,9 @@ def same_inbound(have: Inbound | None, want: Inbound | None) -> bool:
 
 
 def mixed_duplicates(links: Mapping[str, Inbound]) -> tuple[str, ...]:
-    """The receivers at which one sender's packets are doubled while netem works on another's too.
+    """The receivers where one sender's packets are duplicated while another's pass netem too.
 
-    Newer kernels refuse that, stable ones included: "netem: cannot mix duplicating netems with other netems in
+    Newer kernels, stable ones included, refuse that: "netem: cannot mix duplicating netems with other netems in
     tree" (seen on Debian's 6.1.192, reported for 6.12.50 and 6.8.0-142).
     """
     return tuple(receiver for receiver, inbound in links.items() if _mixes_duplicates(inbound))
@@ -132,7 +132,7 @@ def _mac(sender: str, ports: Ports, receiver: str) -> str:
     if sender != HOST:
         return ports.nodes[sender].mac
     if ports.host_mac is None:
-        raise OperationFailed("the bridge has no address yet, by which the host's own packets are known", node=receiver)
+        raise OperationFailed("the bridge has no address yet, which identifies the host's own packets", node=receiver)
     return ports.host_mac
 
 

@@ -1,4 +1,4 @@
-"""What faults do, in words and data: to one link, and as the tools list them."""
+"""The effects of faults, as text and data: on one link, and as the tools list them."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -12,7 +12,7 @@ from reconciler.model.moments import utc_text
 
 
 def explain(faults: Sequence[Fault], nodes: Sequence[str], sender: str, receiver: str) -> LinkExplanation:
-    """What packets from `sender` to `receiver` meet, and because of which faults; both may be `@host`."""
+    """What happens to packets from `sender` to `receiver`, and which faults cause it; both may be `@host`."""
     links = fold(faults, nodes)
     there, back = link_between(links, sender, receiver), link_between(links, receiver, sender)
     return LinkExplanation(
@@ -27,7 +27,7 @@ def explain(faults: Sequence[Fault], nodes: Sequence[str], sender: str, receiver
 
 
 def link_between(links: dict[str, Inbound], sender: str, receiver: str) -> Link:
-    """The link as a packet meets it: pulled cables of both ends count as a cut."""
+    """The link as a packet experiences it: a pulled cable at either end counts as a cut."""
     nobody = Inbound()
     to, of = links.get(receiver, nobody), links.get(sender, nobody)
     link = to.links.get(sender, Link())
@@ -35,7 +35,7 @@ def link_between(links: dict[str, Inbound], sender: str, receiver: str) -> Link:
 
 
 def handle_of(fault: Fault, nodes: Sequence[str]) -> NetFaultHandle:
-    """The fault as the tool that made it answers; affected are the nodes at both ends of every link it hits."""
+    """The fault as the tool that made it returns it; affected are the nodes at both ends of every link it affects."""
     return NetFaultHandle(
         handle_id=fault.handle_id,
         fault_type=fault.fault_type,
@@ -47,9 +47,9 @@ def handle_of(fault: Fault, nodes: Sequence[str]) -> NetFaultHandle:
 
 
 def info_of(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
-    """The fault as a list shows it: what was asked for, by the names that the tools have for it.
+    """The fault as a list shows it: what was requested, by the tools' parameter names.
 
-    A partition shows the cuts that it came to as well.
+    A partition also shows the cuts that it was resolved to.
     """
     parameters = KINDS[fault.fault_type].parameters(fault)
     return NetFaultInfo(**handle_of(fault, nodes).model_dump(), parameters=parameters, requested=parameters)
@@ -58,7 +58,7 @@ def info_of(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
 def causes_of(
     faults: Sequence[Fault], nodes: Sequence[str], receivers: Collection[str]
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Receiver -> sender -> the handles of the faults that want the link; a pulled cable stands at `PULLED`."""
+    """Receiver -> sender -> the handles of the faults that want the link; a pulled cable is under `PULLED`."""
     causes: dict[str, dict[str, tuple[str, ...]]] = {}
     for fault in faults if receivers else ():
         for receiver, inbound in fold([fault], nodes).items():

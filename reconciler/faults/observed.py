@@ -1,4 +1,4 @@
-"""What the host shows of one fault: whether it is there, and the values that the kernel took. Pure."""
+"""What the host shows of one fault: whether it is in effect, and the values that the kernel uses. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -16,9 +16,9 @@ from reconciler.model.moments import utc_text
 def active_faults(
     faults: Iterable[Fault], nodes: Sequence[str], links: Mapping[str, Inbound | Unknown] | None, now: datetime
 ) -> tuple[NetFaultInfo, ...]:
-    """Of these faults those that are wanted now, the oldest first, with what is observed of the links.
+    """Those of the faults that have not expired, oldest first, with what is observed of the links.
 
-    None for the links, or one of them unknown: the host could not be looked at.
+    If `links` is None, or one of them is unknown, the host could not be observed.
     """
     wanted = wanted_at(faults, now)
     known = {node: of for node, of in (links or {}).items() if not isinstance(of, Unknown)}
@@ -34,9 +34,9 @@ def with_observed(
     nodes: Sequence[str],
     observed: Mapping[str, Inbound] | None,
 ) -> NetFaultInfo:
-    """The fault with what is observed of the links that it hits; None where the host could not be looked at.
+    """The fault with what is observed of the links that it affects; None if the host could not be observed.
 
-    `wanted` is what all wanted faults together make of the links.
+    `wanted` are the links that all desired faults together result in.
     """
     if observed is None:
         return _with(info, applied=None, observed={})
@@ -48,13 +48,13 @@ def with_observed(
 
 
 def _with(info: NetFaultInfo, *, applied: bool | None, observed: dict[str, Any]) -> NetFaultInfo:
-    """Told apart from what was asked for, and among the parameters, where it was first."""
+    """Set `applied` and `observed` as fields and among the parameters, where they first were."""
     parameters = {**info.parameters, "applied": applied, "observed": observed}
     return info.model_copy(update={"parameters": parameters, "applied": applied, "observed": observed})
 
 
 def _holds(hit: Inbound, wanted: Inbound, found: Inbound) -> bool:
-    """Whether the links of `hit` are as all faults together want them."""
+    """Whether the links of `hit` are as all faults together require."""
     return (not hit.down or found.down) and all(
         sender in found.links
         and found.links[sender].cut == wanted.links[sender].cut
@@ -71,7 +71,7 @@ def _shown(hit: Inbound, wanted: Inbound, found: Inbound) -> dict[str, Any]:
 
 
 def _in_words(link: Link, wanted: Link) -> dict[str, Any]:
-    """A host counts down to the end of a cut, so that each look computes it a little differently."""
+    """The link as text and numbers; its end is the desired one, as a host that counts down shows another each time."""
     as_wanted = same_time(link.cut_expires_at, wanted.cut_expires_at)
     expires_at = wanted.cut_expires_at if as_wanted else link.cut_expires_at
     until = {"cut_expires_at": utc_text(expires_at)} if expires_at else {}

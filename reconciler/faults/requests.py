@@ -1,6 +1,6 @@
-"""From what a person or an agent says to a request for a fault: the one meaning of tools and commands. Pure.
+"""From what a person or an agent says to a request for a fault: one meaning for tools and commands. Pure.
 
-What only the cluster can tell (unknown nodes, values out of range) is checked where the fault is made.
+What only the cluster can tell (unknown nodes, values out of range) is checked where the fault is created.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _MODELS = {ShapeName(model.model_fields["shape"].default): model for model in ge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """Who is parted from whom: by two groups, by several, by a shape, or cut by cut."""
+    """The sides of a partition: two groups, several groups, a shape, or single cuts."""
 
     partition_a: Sequence[str] = ()
     partition_b: Sequence[str] = ()
@@ -44,7 +44,7 @@ def partition_request(
     mode: CutMode = CutMode.DROP,
     seed: int | None = None,
 ) -> PartitionRequest:
-    """The request for a partition. Raises `InvalidArgument` for what the shape has no use for: nothing is ignored."""
+    """The request for a partition. Raises `InvalidArgument` for arguments the shape does not use: none is ignored."""
     if problems := [*_useless(sides), *_useless_seed(sides, seed)]:
         raise InvalidArgument("; ".join(problems))
     return PartitionRequest(shape=_shape(sides), direction=direction, mode=mode, seed=seed)
@@ -108,4 +108,4 @@ def _useless(sides: Sides) -> Iterator[str]:
 def _useless_seed(sides: Sides, seed: int | None) -> Iterator[str]:
     spelled_out = sides.shape in (ShapeName.GROUPS, ShapeName.GRUDGE) or _names_groups(sides)
     if seed is not None and (spelled_out or (sides.shape is ShapeName.ONE and sides.node is not None)):
-        yield f"seed says nothing to shape {sides.shape} with its nodes named (there is nothing to shuffle)"
+        yield f"seed has no effect with shape {sides.shape} and named nodes (there is nothing to shuffle)"

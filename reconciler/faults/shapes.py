@@ -1,7 +1,7 @@
 """Shapes of partitions: pure functions from nodes to the grudge that the shape means.
 
 The shapes and their names are those of Jepsen's nemesis (jepsen-io/jepsen, `jepsen.nemesis`). Where Jepsen shuffles,
-the nodes are put in an order that only their names and a seed decide, so that a seed always gives one grudge.
+the order of the nodes depends only on their names and a seed, so that a seed always gives the same grudge.
 """
 
 import hashlib
@@ -62,14 +62,14 @@ def nodes_named(shape: PartitionShape) -> tuple[str, ...]:
 
 
 def shuffled(nodes: Sequence[str], seed: int | None) -> tuple[str, ...]:
-    """The nodes in an order that only their names and the seed decide; as they are without a seed."""
+    """The nodes in an order that only their names and the seed decide; unchanged without a seed."""
     if seed is None:
         return tuple(nodes)
     return tuple(sorted(nodes, key=lambda node: hashlib.sha256(f"{seed}/{node}".encode()).digest()))
 
 
 def bisect(nodes: Sequence[str]) -> Sides:
-    """Two halves, the second one larger where they cannot be equal."""
+    """Two halves, the second one larger if they cannot be equal."""
     middle = len(nodes) // 2
     return nodes[:middle], nodes[middle:]
 
@@ -81,7 +81,7 @@ def split_one(nodes: Sequence[str], loner: str | None = None) -> Sides:
 
 
 def complete_grudge(groups: Sequence[Sequence[str]]) -> Grudge:
-    """Nobody hears anybody of another group."""
+    """No node hears a node of another group."""
     return _grudge(
         (receiver, (sender for other in groups if other is not group for sender in other))
         for group in groups
@@ -90,7 +90,7 @@ def complete_grudge(groups: Sequence[Sequence[str]]) -> Grudge:
 
 
 def directed_grudge(groups: Sequence[Sequence[str]], direction: Direction) -> Grudge:
-    """What is sent from the first of two groups to the second, back, or both ways is never heard."""
+    """Nothing sent from the first of two groups to the second, back, or either way is heard."""
     match direction:
         case Direction.BOTH:
             return complete_grudge(groups)
@@ -105,23 +105,23 @@ def directed_grudge(groups: Sequence[Sequence[str]], direction: Direction) -> Gr
 
 
 def bridge(nodes: Sequence[str], between: str) -> Grudge:
-    """Two halves that do not hear each other, and one node that both hear."""
+    """Two halves that cannot reach each other, and one node that reaches both."""
     half = len(nodes) // 2
     others = [node for node in nodes if node != between]
     return complete_grudge((others[:half], others[half:]))
 
 
 def bridging_node(shape: Bridge, order: Sequence[str]) -> str:
-    """The node that both sides of a bridge hear, by default the middle one."""
+    """The node that reaches both sides of a bridge, by default the middle one."""
     return shape.node or order[len(order) // 2]
 
 
 def majorities_ring(nodes: Sequence[str]) -> Grudge:
-    """Every node hears a majority (itself included), no two nodes the same one.
+    """Every node hears a majority (itself included), and no two nodes hear the same one.
 
-    Up to five nodes exactly as Jepsen has it: each majority of neighbours on a ring is heard by the node in its
-    middle. Above that Jepsen picks links by chance; here each node hears its nearest neighbours on the ring, the
-    same number on both sides, and the node opposite where the number is odd, so that hearing is always mutual.
+    Up to five nodes exactly as in Jepsen: each majority of neighbours on a ring is heard by the node in its middle.
+    Above that Jepsen picks links at random; here each node hears its nearest neighbours on the ring, the same number
+    on both sides, and the node opposite if the number is odd, so that hearing is always mutual.
     """
     heard = _exact_ring if len(nodes) <= EXACT_RING_MAX_NODES else _mutual_ring
     return _grudge((node, (other for other in nodes if other not in friends)) for node, friends in heard(nodes).items())

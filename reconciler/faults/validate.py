@@ -1,4 +1,4 @@
-"""From what a user asks for to a wanted fault, or one error that names every value that cannot be, with its remedy."""
+"""From a user's request to a desired fault, or one error that names every impossible value with its remedy."""
 
 import math
 from collections import Counter
@@ -49,7 +49,7 @@ _NEEDS = {
     "reorder_gap": ("reorder_pct",),
     "limit_packets": ("delay_ms", "loss_pct", "duplicate_pct", "corrupt_pct", "rate_kbit"),
 }
-"""Without one of the latter the former does nothing: that is an error to whoever asked for it, never a silent no-op."""
+"""Without one of the latter the former has no effect: that is an error for the caller, never a silent no-op."""
 
 
 def partition_fault(
@@ -60,7 +60,7 @@ def partition_fault(
     created_at: datetime,
     expires_at: datetime | None = None,
 ) -> PartitionFault:
-    """The wanted fault for a request, its shape resolved over the cluster's `nodes` for good.
+    """The desired fault for a request, its shape resolved once over the cluster's `nodes`.
 
     Raises `NodeNotFound` and `InvalidArgument`.
     """
@@ -91,12 +91,12 @@ def impair_fault(
     created_at: datetime,
     expires_at: datetime | None = None,
 ) -> ImpairFault:
-    """The wanted fault for a request. Raises `NodeNotFound`, `InvalidArgument` and `NoParameters`."""
+    """The desired fault for a request. Raises `NodeNotFound`, `InvalidArgument` and `NoParameters`."""
     refuse_unknown((request.source, *(request.targets or ())), nodes)
     problems = [*_problems_of_impairment(request.impairment), *_problems_of_targets(request, nodes)]
     if request.impairment == Impairment():
         raise NoParameters(
-            "no impairment was asked for: every parameter is zero",
+            "no impairment was requested: every parameter is zero",
             hint="give at least one of delay_ms (latency_ms), loss_pct, duplicate_pct, corrupt_pct, rate_kbit",
         )
     _refuse(problems)
@@ -110,13 +110,13 @@ def expiry(created_at: datetime, duration_s: float | None) -> datetime | None:
     if not 0 < duration_s <= DURATION_MAX_S:  # also refuses NaN
         raise InvalidArgument(
             f"duration_s is {duration_s:g}",
-            hint=f"give more than 0 and at most {DURATION_MAX_S} seconds, or leave it out to heal by hand",
+            hint=f"give more than 0 and at most {DURATION_MAX_S} seconds, or omit it to heal by hand",
         )
     return created_at + timedelta(seconds=duration_s)
 
 
 def isolated_nodes(grudge: Grudge, nodes: Sequence[str]) -> frozenset[str]:
-    """The nodes that hear nobody and are heard by nobody."""
+    """The nodes that neither hear nor are heard by any other."""
     others = len(nodes) - 1
     unheard = Counter(sender for senders in grudge.values() for sender in senders)
     return frozenset(node for node in nodes if len(grudge.get(node, ())) == others == unheard[node])
@@ -151,39 +151,39 @@ def _problems_of_shape(shape: PartitionShape, nodes: Sequence[str]) -> Iterator[
 
 def _problems_of_groups(groups: Sequence[Sequence[str]]) -> Iterator[str]:
     if len(groups) < 2:  # noqa: PLR2004 it takes two sides to part
-        yield f"{len(groups)} group(s) were given (give at least two groups of nodes)"
+        yield f"{len(groups)} group(s) given (give at least two groups of nodes)"
     for index, group in enumerate(groups):
         if not group:
             yield f"group {index + 1} is empty (name at least one node in it)"
     seen = Counter(node for group in groups for node in group)
     for node in sorted(node for node, times in seen.items() if times > 1):
-        yield f"node {node!r} is named {seen[node]} times (a node stands in one group, once)"
+        yield f"node {node!r} is named {seen[node]} times (name a node in one group, once)"
 
 
 def _problems_of_bridge(between: str | None, groups: Sequence[Sequence[str]]) -> Iterator[str]:
     yield from _problems_of_groups(groups)
     if len(groups) > 2:  # noqa: PLR2004 a bridge has two ends
-        yield f"shape bridge has two sides, and {len(groups)} groups were given"
+        yield f"shape bridge has two sides, but {len(groups)} groups were given"
     if between is None:
-        yield "shape bridge between named groups needs its node (set node to the one that both sides hear)"
+        yield "shape bridge between named groups needs its node (set node to the one that reaches both sides)"
     elif any(between in group for group in groups):
-        yield f"node {between!r} is the bridge and stands in a group (leave it out of both)"
+        yield f"node {between!r} is the bridge and also in a group (remove it from both groups)"
 
 
 def _problems_of_grudge(grudge: Grudge) -> Iterator[str]:
     for receiver, senders in grudge.items():
         if receiver in senders:
-            yield f"node {receiver!r} is cut from itself (leave it out of its own senders)"
+            yield f"node {receiver!r} is cut from itself (remove it from its own senders)"
         if not senders:
-            yield f"node {receiver!r} is cut from nobody (name senders, or leave it out)"
+            yield f"node {receiver!r} is cut from no node (name senders, or remove it)"
 
 
 def _problems_of_direction(request: PartitionRequest) -> Iterator[str]:
     shape = request.shape
     if request.direction is not Direction.BOTH and not rule_of(shape).two_sided(shape):
         yield (
-            f"direction is {request.direction}, but shape {shape.shape} has no two sides "
-            "(leave direction out, or spell the cuts out in a grudge)"
+            f"direction is {request.direction}, but shape {shape.shape} does not have two sides "
+            "(omit direction, or list the cuts in a grudge)"
         )
 
 
@@ -192,7 +192,7 @@ def _problems_of_link_down(grudge: Grudge, nodes: Sequence[str]) -> Iterator[str
     rest = {receiver for receiver, senders in grudge.items() if receiver not in alone and not alone >= set(senders)}
     if rest:
         yield (
-            f"mode link-down pulls a node's only cable, and {', '.join(sorted(rest))} would still hear others "
+            f"mode link-down pulls a node's only cable, but {', '.join(sorted(rest))} would still hear others "
             "(use mode drop, or a shape that isolates single nodes from all others)"
         )
 
@@ -203,9 +203,9 @@ def _problems_of_targets(request: ImpairRequest, nodes: Sequence[str]) -> Iterat
         if len(nodes) == 1 and not request.include_host:
             yield "the cluster has no other node to impair traffic with (set include_host to impair the host's)"
     elif not targets and not request.include_host:
-        yield "target is empty (name nodes, or leave it out for all others)"
+        yield "target is empty (name nodes, or omit it for all others)"
     elif request.source in targets:
-        yield f"node {request.source!r} is source and target (traffic of a node with itself never leaves it)"
+        yield f"node {request.source!r} is both source and target (a node's traffic with itself never leaves it)"
     elif len(set(targets)) < len(targets):
         yield "target names a node twice (name each node once)"
 
@@ -229,8 +229,8 @@ def _out_of_range(name: str, value: float, least: float, most: float) -> Iterato
 def _problems_of_combination(asked: Impairment) -> Iterator[str]:
     for name, needed in _NEEDS.items():
         if getattr(asked, name) and not any(getattr(asked, other) for other in needed):
-            yield f"{name} does nothing without {' or '.join(needed)} (set that too, or leave {name} out)"
+            yield f"{name} has no effect without {' or '.join(needed)} (set that too, or omit {name})"
     if asked.jitter_ms > asked.delay_ms > 0:
-        yield f"jitter_ms {asked.jitter_ms:g} is more than delay_ms {asked.delay_ms:g} (no packet arrives early)"
+        yield f"jitter_ms {asked.jitter_ms:g} exceeds delay_ms {asked.delay_ms:g} (no packet arrives early)"
     if asked.distribution is not Distribution.UNIFORM and not asked.jitter_ms:
-        yield f"distribution {asked.distribution} does nothing without jitter_ms (set that too, or leave it out)"
+        yield f"distribution {asked.distribution} has no effect without jitter_ms (set that too, or omit it)"

@@ -1,6 +1,6 @@
-"""What was measured on a link against what faults do to it. Pure.
+"""Compares what was measured on a link with what faults do to it. Pure.
 
-Only a measurement that the faults make all but impossible is a mismatch; one that fits more than one truth is
+Only a measurement that the faults make all but impossible is a mismatch; one that has several explanations is
 inconclusive, such as few packets against a small loss, or a machine too busy to answer.
 """
 
@@ -29,7 +29,7 @@ _LOSSES_WANTED = 10
 
 
 class Verdict(StrEnum):
-    """Whether a link does what the faults say."""
+    """Whether a link behaves as the faults say."""
 
     CONFIRMED = "confirmed"
     MISMATCH = "mismatch"
@@ -53,15 +53,15 @@ class Measured:
 class LinkVerdict(Frozen):
     """One directed pair: what was expected, what was measured, and whether they agree."""
 
-    sender: str = Field(description="The node that sent.")
-    receiver: str = Field(description="The node that was to hear it.")
-    verdict: Verdict = Field(description="Whether what was measured agrees with the faults.")
-    reason: str = Field(description="Why, in words.")
-    expected: str = Field(description="What the faults say.")
-    sent: int = Field(default=0, description="How many probes.")
-    arrived: int = Field(default=0, description="How many of them.")
-    loss_pct: float | None = Field(default=None, description="Of the probes of this direction alone.")
-    rtt_ms: float | None = Field(default=None, description="Median of the round trips that came back.")
+    sender: str = Field(description="The sending node.")
+    receiver: str = Field(description="The receiving node.")
+    verdict: Verdict = Field(description="Whether the measurement agrees with the faults.")
+    reason: str = Field(description="Why, as text.")
+    expected: str = Field(description="What the faults are expected to do.")
+    sent: int = Field(default=0, description="Number of probes sent.")
+    arrived: int = Field(default=0, description="Number of probes that arrived.")
+    loss_pct: float | None = Field(default=None, description="Loss in this direction alone.")
+    rtt_ms: float | None = Field(default=None, description="Median of the completed round trips.")
 
 
 def probes_needed(impairments: list[Impairment]) -> int:
@@ -97,7 +97,7 @@ def _judge(expected: LinkExplanation, measured: Measured) -> tuple[Verdict, str]
         return Verdict.MISMATCH, f"none of {measured.sent} packets arrived"
     verdicts = [_judge_loss(impairment, measured), _judge_delay(expected, measured)]
     if impairment.rate_kbit:
-        verdicts.append((Verdict.INCONCLUSIVE, "it is heard; how many bits pass per second is not measured"))
+        verdicts.append((Verdict.INCONCLUSIVE, "packets arrive; the bandwidth is not measured"))
     worst = [Verdict.MISMATCH, Verdict.INCONCLUSIVE, Verdict.CONFIRMED]
     verdict = min((one for one, _ in verdicts), key=worst.index)
     return verdict, "; ".join(why for one, why in verdicts if one is verdict and why)
@@ -142,5 +142,5 @@ def _judge_delay(expected: LinkExplanation, measured: Measured) -> tuple[Verdict
 
 
 def _loss(impairment: Impairment) -> float:
-    """The chance that a packet does not arrive sound; a datagram with a flipped bit fails its checksum."""
+    """The chance that a packet does not arrive intact; a datagram with a flipped bit fails its checksum."""
     return round(1 - (1 - impairment.loss_pct / 100) * (1 - impairment.corrupt_pct / 100), 9)

@@ -1,1 +1,1 @@
-"""Files that people write: YAML read with positions, and every problem in them said in plain words."""
+"""Files that people write: YAML read with positions, and every problem in them reported in plain words."""

@@ -1,7 +1,7 @@
 """YAML text -> a tree of values with their positions. Nothing in the text can make this slow, deep or large.
 
-The tree is built from parser events in a loop, so that no nesting overflows the stack. Aliases share the node
-they name; what they would expand to is counted and bounded.
+The tree is built from parser events in a loop, so that no nesting overflows the stack. An alias shares the node it
+names; its expanded size is counted and bounded.
 """
 
 import re
@@ -37,11 +37,11 @@ _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep (flatten it)"
 
 
 def parse_source(content: bytes, takes_octal: Callable[[Location], bool] = lambda _: False) -> SourceDocument:
-    """Read one YAML document; never raises for anything that `content` may hold.
+    """Read one YAML document; never raises, whatever `content` holds.
 
-    What two versions of YAML read in two ways is refused, except for octal numbers where `takes_octal` is true.
+    Values that two versions of YAML read differently are refused, except octal numbers where `takes_octal` is true.
 
-    A file with nothing in it, or only comments, has neither a root nor problems.
+    An empty file, or one with only comments, has neither a root nor problems.
     """
     try:
         return _Composer(decode(content), takes_octal).document()
@@ -102,7 +102,7 @@ class _Composer:
                     documents += 1
                     if documents > 1:
                         raise Unparsable(
-                            _mark_of(event), "a second document begins here (keep one document in a file)", plain=True
+                            _mark_of(event), "a second document starts here (keep one document per file)", plain=True
                         )
                 yield event
         except yaml.MarkedYAMLError as error:
@@ -146,7 +146,7 @@ class _Composer:
         return text, None
 
     def _require_sure(self, node: SourceNode, location: Location) -> None:
-        """Refuse an octal number that an alias brings to where none is taken."""
+        """Refuse an octal number that an alias inserts where none is accepted."""
         if node.doubt is not None and not self._takes_octal(location):
             self._say(node.doubt.mark, node.doubt.message, location)
 
@@ -154,7 +154,7 @@ class _Composer:
         if event.tag not in _SCALAR_TAGS:
             self._say(mark, _unsupported(event.tag))
         if _SURROGATE.search(event.value):
-            self._say(mark, "holds half of a UTF-16 surrogate pair (write the character itself)")
+            self._say(mark, "contains half of a UTF-16 surrogate pair (write the character itself)")
         return _SURROGATE.sub("?", event.value)
 
     def _read_key(self, event: Any, mark: Position) -> None:
@@ -166,7 +166,7 @@ class _Composer:
             return
         text = event.value if plain else self._quoted(event, mark)
         if plain and not isinstance(_value_or_none(text), str):
-            self._say(mark, f'the key {shown(text)} is not text to YAML (put it in quotes: "{shown(text)}")')
+            self._say(mark, f'the key {shown(text)} is not text in YAML (put it in quotes: "{shown(text)}")')
         elif text in frame.children:
             first = frame.key_marks[text].line
             self._say(mark, f"the key {shown(text)} is given twice, first in line {first} (remove one)")
@@ -181,12 +181,12 @@ class _Composer:
             raise Unparsable(mark, "an alias cannot be a key (write the key out)", self._location())
         if node is None:
             raise Unparsable(
-                mark, f"*{name} names nothing above it (put &{name} before the value meant)", self._location()
+                mark, f"*{name} names no anchor above it (put &{name} before the value meant)", self._location()
             )
         if len(self._frames) + node.height > MAX_DEPTH:
             raise Unparsable(mark, _TOO_DEEP, plain=True)
         self._count(node.size, mark)
-        if not any(frame.merging for frame in self._frames[-2:]):  # of what is merged, only what is used counts
+        if not any(frame.merging for frame in self._frames[-2:]):  # merged values count only where they are used
             self._require_sure(node, self._location())
         self._add(node, None)
 
@@ -254,16 +254,14 @@ class _Composer:
     def _count(self, size: int, mark: Position) -> None:
         self._size += size
         if self._size > MAX_EXPANDED_SIZE:
-            message = (
-                f"the values, with aliases written out, exceed {MAX_EXPANDED_SIZE // (1024 * 1024)} MiB (use fewer)"
-            )
+            message = f"the values, with aliases expanded, exceed {MAX_EXPANDED_SIZE // (1024 * 1024)} MiB (use fewer)"
             raise Unparsable(mark, message, plain=True)
 
 
 def _unsupported(tag: str) -> str:
     short = tag.removeprefix(_CORE)
     name = shown(f"!!{short}" if short != tag else tag)
-    remedy = _TAG_REMEDIES.get(short, "write the value itself: what the tag stands for is not known here")
+    remedy = _TAG_REMEDIES.get(short, "write the value itself: the meaning of the tag is not known here")
     return f"the tag {name} is not supported ({remedy})"
 
 

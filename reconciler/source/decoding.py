@@ -8,14 +8,14 @@ from reconciler.source.tree import START
 MAX_FILE_BYTES = 1024 * 1024
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
-"""What is not c-printable: YAML 1.2.2, production 1."""
+"""Characters that are not c-printable: YAML 1.2.2, production 1."""
 
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 """How UTF-16 and UTF-32 may begin; without a mark, one of the first two bytes of ASCII text is zero in each."""
 
 
 class Unparsable(Exception):
-    """The text cannot be read to its end; `problem` says where and why."""
+    """The text cannot be read to the end; `problem` says where and why."""
 
     def __init__(self, mark: Position, message: str, location: Location = (), *, plain: bool = False) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What is wrong in a file that a person wrote: where, and in words that say what to do."""
+"""Problems in a file that a person wrote: where they are, and what to do about them."""
 
 import difflib
 import re
@@ -25,9 +25,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the YAML path of it, its position, and the message with its remedy.
+    """One problem: its YAML path, its position, and the message with the remedy.
 
-    Either may show something of the file, unless it is `plain`.
+    Path and message may quote the file, unless the problem is `plain`.
     """
 
     path: str
@@ -45,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem before its position in the file is looked up."""
+    """A problem whose position in the file has not been looked up yet."""
 
     location: Location
     message: str
@@ -55,18 +55,18 @@ class Finding:
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The problems from the top of the file to its end."""
+    """The problems in the order of their positions."""
     return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column, problem.path)))
 
 
 def unquoted(problems: Iterable[Problem], instead: str) -> list[Problem]:
-    """The problems without anything of the file but their positions; `instead` stands for what would show it."""
+    """The problems without anything quoted from the file; `instead` replaces a message that would quote it."""
     told = (of if of.plain else Problem("", of.line, of.column, instead, of.code) for of in problems)
     return list(dict.fromkeys(told))
 
 
 def report(file: str, problems: Sequence[Problem]) -> str:
-    """All problems of a file as one message, a line for each; the first 100 where there are more."""
+    """All problems of a file as one message, one per line; only the first 100 if there are more."""
     lines = [problem.at(file) for problem in problems[:MAX_LISTED_PROBLEMS]]
     if len(problems) == 1:
         return lines[0]
@@ -76,7 +76,7 @@ def report(file: str, problems: Sequence[Problem]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of the file fit to be printed on a terminal: short, and without control characters."""
+    """A value of the file, made safe to print on a terminal: short, and without control characters."""
     text = value if isinstance(value, str) else repr(value)
     printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: _SHOWN_LENGTH + 1])
     return f"{printable[:_SHOWN_LENGTH]}..." if len(text) > _SHOWN_LENGTH else printable
@@ -89,7 +89,7 @@ def yaml_path(location: Location) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was most likely meant, or None where nothing is close."""
+    """The known word that was most likely meant, or None if none is similar."""
     close = difflib.get_close_matches(word[:_SHOWN_LENGTH].lower(), sorted(known), n=1, cutoff=0.6)
     return close[0] if close else None
 

@@ -1,4 +1,4 @@
-"""Reading a file that a person wrote: bounded, and without waiting."""
+"""Reads a file that a person wrote: bounded, and without blocking."""
 
 import os
 import stat
@@ -8,11 +8,11 @@ from reconciler.source.decoding import MAX_FILE_BYTES
 
 
 class SourceUnreadable(Exception):
-    """The file is not there or cannot be read; the message is the reason in plain words."""
+    """The file does not exist or cannot be read; the message is the reason in plain words."""
 
 
 def read_source_file(path: Path) -> bytes:
-    """The content of a regular file, at most one byte more than is allowed; raises `SourceUnreadable`."""
+    """The contents of a regular file, at most one byte more than the limit; raises `SourceUnreadable`."""
     try:
         with open(path, "rb", opener=_open_without_waiting) as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -23,4 +23,4 @@ def read_source_file(path: Path) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would wait for its writer
+    return os.open(path, flags | os.O_NONBLOCK)  # opening a named pipe would wait for its writer

@@ -1,4 +1,4 @@
-"""A file's values as a tree that remembers where each of them stands."""
+"""A file's values as a tree that remembers the position of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from typing import Any
 
 from reconciler.source.problems import Finding, Location, Position, Problem, yaml_path
 
-NODE_SIZE = 16  # what a value counts beside its characters
+NODE_SIZE = 16  # what a value counts in addition to its characters
 START = Position(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A number that two versions of YAML read in two ways: where it is written, and the message with its remedy."""
+    """A number that two versions of YAML read differently: where it is, and the message with the remedy."""
 
     mark: Position
     message: str
@@ -20,9 +20,9 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class SourceNode:
-    """A value of the file. `text` is a scalar as written without quotes; `size` and `height` include aliases.
+    """A value of the file. `text` is a scalar as written, without quotes; `size` and `height` include aliases.
 
-    `doubt` is the first octal number in it, which is taken where it stands and not everywhere.
+    `doubt` is the first octal number in it, which is accepted in some places and refused in others.
     """
 
     value: Any
@@ -37,13 +37,13 @@ class SourceNode:
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """A whole file: its tree, or None where it is empty or cannot be read to the end, and the problems in its YAML."""
+    """A whole file: its tree (None if the file is empty or cannot be read to the end) and the problems in its YAML."""
 
     root: SourceNode | None
     problems: tuple[Problem, ...] = ()
 
     def mark(self, location: Location, *, of_key: bool = False) -> Position:
-        """The position of the value (or key) at `location`, or of what is nearest above it."""
+        """The position of the value (or key) at `location`, or of the nearest one above it."""
         node, mark = self.root, START
         for depth, part in enumerate(location, start=1):
             if node is None:
@@ -62,7 +62,7 @@ class SourceDocument:
         )
 
     def text(self, location: Location) -> str | None:
-        """The scalar at `location` as it stands in the file where it is not quoted, else None."""
+        """The scalar at `location` as written in the file if it is not quoted, else None."""
         node = self.root
         for part in location:
             node = node.children.get(part) if node else None

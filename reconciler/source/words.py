@@ -1,4 +1,4 @@
-"""Pydantic's errors in plain words, each with what to do about it."""
+"""Pydantic's errors in plain words, each with a remedy."""
 
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +23,8 @@ _TYPE_WORDS = {
     "dict_type": "a mapping (`key: value` lines)",
     "model_type": "a mapping (`key: value` lines)",
     "model_attributes_type": "a mapping (`key: value` lines)",
-    "tuple_type": "a list (lines that begin with `- `)",
-    "list_type": "a list (lines that begin with `- `)",
+    "tuple_type": "a list (lines that start with `- `)",
+    "list_type": "a list (lines that start with `- `)",
     "finite_number": "a finite number",
 }
 
@@ -43,12 +43,12 @@ def explain(
 
 
 def _counts_only_sound_items(detail: ErrorDetails) -> bool:
-    """Whether a list is said to be short only because its items, reported by themselves, were refused."""
+    """Whether a list is reported as too short only because its items, reported themselves, were refused."""
     return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
 def _is_large(detail: ErrorDetails) -> bool:
-    """Whether the value is of a kind of which no message shows anything."""
+    """Whether the value is of a kind that no message quotes."""
     return isinstance(detail["input"], dict | list)
 
 
@@ -85,15 +85,15 @@ class _Explainer:
         model = _model_at(self._model, location[:-1])
         known = list(model.model_fields) if model else []
         close = suggestion(str(location[-1]), known)
-        remedy = f"did you mean {close}?" if close else f"known here: {', '.join(known)}"
+        remedy = f"did you mean {close}?" if close else f"known keys: {', '.join(known)}"
         return f"unknown key ({remedy})"
 
     def _wrong_type(self, wanted: str, value: object, location: Location) -> str:
         text = self._document.text(location)
         if wanted == "text" and text is not None:
-            return f'{shown(text)} is {_kind(value)}, but text is needed here (put it in quotes: "{shown(text)}")'
+            return f'{shown(text)} is {_kind(value)}, but must be text (put it in quotes: "{shown(text)}")'
         found = _kind(value) if isinstance(value, dict | list) else f"{_kind(value)} ({shown(value)})"
-        return f"is {found}, but {wanted} is needed here{self._remedy(location)}"
+        return f"is {found}, but must be {wanted}{self._remedy(location)}"
 
     def _remedy(self, location: Location) -> str:
         if not location:
@@ -103,7 +103,7 @@ class _Explainer:
         if field is None:
             return " (correct it)"
         if not field.is_required():
-            return " (correct it, or leave it out)"
+            return " (correct it, or remove it)"
         return f" (write `{location[-1]}: {field.examples[0]}`, for example)" if field.examples else _meaning(field)
 
 
@@ -113,7 +113,7 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _model_at(model: type[BaseModel], location: Iterable[str | int]) -> type[BaseModel] | None:
-    """The model that the mapping at `location` is read as, or None where it is free."""
+    """The model that the mapping at `location` is validated as, or None if its keys are free."""
     found: Any = model
     for part in location:
         if isinstance(found, type) and issubclass(found, BaseModel):
@@ -138,7 +138,7 @@ def _kind(value: object) -> str:
         case None:
             return "empty"
         case bool():
-            return "true or false to YAML"
+            return "true or false in YAML"
         case int() | float():
             return "a number"
         case str():
@@ -154,7 +154,7 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "string_pattern_mismatch": lambda value, ctx: f"'{value}' is not allowed (use {ctx['words'] or ctx['pattern']})",
     "string_too_long": lambda value, ctx: f"'{value}' is too long (use at most {ctx['max_length']} characters)",
     "string_too_short": lambda _, ctx: f"is too short (use at least {ctx['min_length']} characters)",
-    "too_short": lambda _, ctx: f"holds too few (give at least {ctx['min_length']})",
+    "too_short": lambda _, ctx: f"has too few items (give at least {ctx['min_length']})",
     "greater_than": lambda value, ctx: f"{value} is too small (use more than {ctx['gt']:g})",
     "greater_than_equal": lambda value, ctx: f"{value} is too small (use at least {ctx['ge']})",
     "less_than_equal": lambda value, ctx: f"{value} is too large (use at most {ctx['le']:.0f})",

@@ -146,7 +146,7 @@ def test_every_problem_of_file_and_environment_is_named_at_once(tmp_path: Path) 
         f"{path}:1:1: overlay_dri: unknown key (did you mean overlay_dir?)",
         f"{path}:2:12: log_level: 'LOUD' is not known (use 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL')",
         f"{path}:3:12: state_dir: 'state' {absolute}",
-        f'{path}:4:11: ssh_user: 5 is a number, but text is needed here (put it in quotes: "5")',
+        f'{path}:4:11: ssh_user: 5 is a number, but must be text (put it in quotes: "5")',
         f"environment variable VMCLUSTER_OVERLAY_DIR: 'overlays' {absolute}",
         f"environment variable VMCLUSTER_LIBVIRT_URI: 'system' {libvirt} (correct the configuration and try again)",
     ]

@@ -39,11 +39,11 @@ def test_a_link_without_faults_is_as_ever() -> None:
 
 def test_faults_on_one_link_are_told_apart_and_added_up() -> None:
     explained = explain([SLOW, BACK, LOSSY], NODES, "n1", "n3")
-    assert explained.summary == "delays by 40 ms ± 8 ms (normal), loses 19 %, passes 1000 kbit/s"
+    assert explained.summary == "delays by 40 ms ± 8 ms (normal), loses 19 %, limits to 1000 kbit/s"
     assert explained.added_rtt_ms == 56
     assert [(one.handle_id, one.effect) for one in explained.faults] == [
         ("slow", "impairment: delays by 40 ms ± 8 ms (normal), loses 10 %"),
-        ("lossy", "impairment: loses 10 %, passes 1000 kbit/s"),
+        ("lossy", "impairment: loses 10 %, limits to 1000 kbit/s"),
     ]
 
 

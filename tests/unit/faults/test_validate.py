@@ -31,14 +31,14 @@ from tests.unit.faults.samples import NOW, impair, partition
         ({"delay_ms": 60_001}, "delay_ms is 60001 "),
         ({"delay_ms": 10_000, "jitter_ms": 2001}, "jitter_ms is 2001"),
         ({"loss_pct": 0.00001}, "loss_pct is 1e-05"),
-        ({"jitter_ms": 5}, "jitter_ms does nothing without delay_ms"),
+        ({"jitter_ms": 5}, "jitter_ms has no effect without delay_ms"),
         ({"delay_ms": 5, "jitter_ms": 6}, "no packet arrives early"),
-        ({"reorder_pct": 5}, "reorder_pct does nothing without delay_ms"),
-        ({"delay_ms": 5, "reorder_gap": 5}, "reorder_gap does nothing without reorder_pct"),
+        ({"reorder_pct": 5}, "reorder_pct has no effect without delay_ms"),
+        ({"delay_ms": 5, "reorder_gap": 5}, "reorder_gap has no effect without reorder_pct"),
         ({"delay_ms": 5, "delay_correlation_pct": 5}, "without jitter_ms"),
         ({"delay_ms": 5, "loss_correlation_pct": 5}, "without loss_pct"),
-        ({"delay_ms": 5, "distribution": "normal"}, "distribution normal does nothing without jitter_ms"),
-        ({"limit_packets": 5}, "limit_packets does nothing without delay_ms or"),
+        ({"delay_ms": 5, "distribution": "normal"}, "distribution normal has no effect without jitter_ms"),
+        ({"limit_packets": 5}, "limit_packets has no effect without delay_ms or"),
         ({"rate_kbit": -5}, "rate_kbit is -5"),
         ({"rate_kbit": 10**9}, "rate_kbit is 1e"),
         ({"delay_ms": 5, "reorder_pct": 5, "reorder_gap": -1}, "reorder_gap is -1"),
@@ -102,12 +102,12 @@ def test_an_unknown_source_or_target_is_not_found() -> None:
         (Groups(groups=(("n1",), ())), "group 2 is empty"),
         (Groups(groups=(("n1", "n2"), ("n2",))), "'n2' is named 2 times"),
         (Groups(groups=(("n1", "n1"), ("n2",))), "'n1' is named 2 times"),
-        (Bridge(node="n3", groups=(("n1",), ("n2",), ("n4",))), "two sides, and 3 groups"),
+        (Bridge(node="n3", groups=(("n1",), ("n2",), ("n4",))), "two sides, but 3 groups"),
         (Bridge(node="n3", groups=(("n1",),)), "at least two groups"),
         (Bridge(groups=(("n1",), ("n2",))), "needs its node"),
-        (Bridge(node="n1", groups=(("n1",), ("n2",))), "'n1' is the bridge and stands in a group"),
+        (Bridge(node="n1", groups=(("n1",), ("n2",))), "'n1' is the bridge and also in a group"),
         (ExplicitGrudge(grudge={}), "cuts nothing"),
-        (ExplicitGrudge(grudge={"n1": ()}), "cut from nobody"),
+        (ExplicitGrudge(grudge={"n1": ()}), "cut from no node"),
         (ExplicitGrudge(grudge={"n1": ("n1", "n2")}), "cut from itself"),
     ],
 )
@@ -124,7 +124,7 @@ def test_a_cluster_too_small_for_the_shape_is_refused(shape: PartitionShape, nod
 
 @pytest.mark.parametrize("shape", [Bridge(), MajoritiesRing(), Groups(groups=(("n1",), ("n2",), ("n3",)))])
 def test_a_direction_needs_two_sides(shape: PartitionShape) -> None:
-    with pytest.raises(InvalidArgument, match="no two sides"):
+    with pytest.raises(InvalidArgument, match="does not have two sides"):
         partition(shape, direction=Direction.TO)
 
 

@@ -140,7 +140,7 @@ def test_octal_numbers_are_taken_where_they_may_stand_and_no_alias_brings_them_e
         "strict: {<<: *m}\n": ["010 is the octal number 8"],
         "strict: {<<: *m, x: 8}\n": [],
         "strict: 0644\n": ["0644 is the octal number 420"],
-        "strict: 0o644\n": ["0o644 is text to YAML 1.1"],
+        "strict: 0o644\n": ["0o644 is text in YAML 1.1"],
     }
     for use, messages in uses.items():
         document = parse_source(text + use.encode(), lambda location: location[:1] == ("free",))

@@ -27,12 +27,12 @@ def test_what_all_readers_agree_on_is_read(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("0644", "octal number 420"), ("-010", "octal number -8"), ("08", "YAML 1.1 and a decimal number to YAML 1.2"),
-        ("0o17", "an octal number to YAML 1.2"), ("0b101", "binary"), ("22:33", "base 60"), ("1:2:3.5", "base 60"),
-        ("52:54:00:11:22:33", "base 60"), ("1e3", "text to YAML 1.1"), ("1.5e3", "text to YAML 1.1"),
-        ("1_000", "text to YAML 1.2"), (".5", "uncommon form"), ("1.", "uncommon form"), (".inf", "quotes"),
-        ("-.INF", "quotes"), (".nan", "quotes"), ("9" * 19, "too large"), ("1.0e+400", "text to YAML"),
-        ("0x_1", "uncommon form"), ("0_.", "uncommon form"), ("1_0.5e+3", "text to YAML 1.1"), ("1_0:30", "base 60"),
+        ("0644", "octal number 420"), ("-010", "octal number -8"), ("08", "YAML 1.1 and a decimal number in YAML 1.2"),
+        ("0o17", "an octal number in YAML 1.2"), ("0b101", "binary"), ("22:33", "base 60"), ("1:2:3.5", "base 60"),
+        ("52:54:00:11:22:33", "base 60"), ("1e3", "text in YAML 1.1"), ("1.5e3", "text in YAML 1.1"),
+        ("1_000", "text in YAML 1.2"), (".5", "unusual form"), ("1.", "unusual form"), (".inf", "quotes"),
+        ("-.INF", "quotes"), (".nan", "quotes"), ("9" * 19, "too large"), ("1.0e+400", "text in YAML"),
+        ("0x_1", "unusual form"), ("0_.", "unusual form"), ("1_0.5e+3", "text in YAML 1.1"), ("1_0:30", "base 60"),
     ],
 )  # fmt: skip
 def test_what_readers_disagree_on_is_refused_with_a_remedy(text: str, words: str) -> None:
