@@ -1,4 +1,4 @@
-"""The only door to host commands: an argument vector, a time limit, and a line that repeats the command.
+"""The only door to host commands: an argument vector, a time limit, and a line that replays the command.
 
 Programs are found by `reconciler.programs`, and started in `/` with a clean environment. Cancelling the caller ends
 the command and every child that it has started.
@@ -29,7 +29,7 @@ _RESET_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a finished command left behind; the streams are raw bytes."""
+    """What a finished command returned; the streams are raw bytes."""
 
     argv: tuple[str, ...]
     exit_code: int
@@ -39,7 +39,7 @@ class Completed:
 
 
 class RunCommand(Protocol):
-    """Runs a command as `run` does, on this host or on another that stands in for it."""
+    """Runs a command as `run` does, on this host or on another one in its place."""
 
     async def __call__(
         self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: bytes | None = None, check: bool = True
@@ -57,8 +57,8 @@ async def run(
 ) -> Completed:
     """Run `argv` (never through a shell) and return what it printed.
 
-    `env` is added to a clean environment; paths in `argv` are absolute. `on_stdout` is given the output as it comes,
-    too. With `check`, a non-zero exit raises `HostCommandFailed`; a time-out always does. A program that is not
+    `env` is added to a clean environment; paths in `argv` are absolute. `on_stdout` also receives the output as it
+    arrives. With `check`, a non-zero exit raises `HostCommandFailed`; a time-out always does. A program that is not
     installed raises `HostCapabilityMissing`.
     """
     started = time.monotonic()
@@ -70,7 +70,7 @@ async def run(
             else:
                 stdout, stderr = await _communicate(process, stdin, on_stdout)
     except TimeoutError:
-        raise HostCommandFailed(f"no end after {timeout_s:g} s: {replay_line(argv)}") from None
+        raise HostCommandFailed(f"timed out after {timeout_s:g} s: {replay_line(argv)}") from None
     finally:
         if process.returncode is None:
             await _end(process)
@@ -103,19 +103,19 @@ async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str
     )
     try:
         return await asyncio.shield(starting)
-    except asyncio.CancelledError:  # asyncio itself would wait without end for a program it has half started
+    except asyncio.CancelledError:  # asyncio itself would wait forever for a half-started program
         await asyncio.wait([starting])
         if not starting.cancelled() and starting.exception() is None:
             await _end(starting.result())
         raise
-    except OSError as error:  # no program of this machine, or an interpreter that is missing
+    except OSError as error:  # not a program for this machine, or a missing interpreter
         raise HostCommandFailed(f"cannot start {replay_line(argv)}: {error.strerror}") from error
 
 
 async def _communicate(
     process: asyncio.subprocess.Process, stdin: bytes | None, on_stdout: Callable[[bytes], None]
 ) -> tuple[bytes, bytes]:
-    """As the method of that name, with somebody listening."""
+    """Like the method of that name, with a callback for the output."""
 
     async def listen(stream: asyncio.StreamReader) -> bytes:
         chunks = []
@@ -149,10 +149,10 @@ def _tail(stderr: bytes) -> str:
 
 
 def leave_behind(argv: Sequence[str], *, env: Mapping[str, str], stdin: int | None = None) -> None:
-    """Start a program that goes on when this process has ended, in a session of its own, with nothing of its terminal.
+    """Start a program that continues when this process has ended, in its own session, detached from the terminal.
 
-    It begins in `/`: what it loads by a relative name is not the caller's. `argv[0]` is an absolute path. The program
-    has to fork and let its first process end, which is waited for: then no one here has to reap it. `stdin` is a
+    It starts in `/`: what it loads by a relative name is not the caller's. `argv[0]` is an absolute path. The program
+    must fork and let its first process end, which is waited for: then nothing here has to reap it. `stdin` is a
     descriptor to read from, by default nothing. Raises `HostCommandFailed`.
     """
     nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)

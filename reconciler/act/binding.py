@@ -1,4 +1,4 @@
-"""Putting marks onto the files that carry them now: what was put back from a backup is the cluster's again."""
+"""Binds marks to the files that carry them now: files restored from a backup are the cluster's again."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,15 +9,15 @@ from reconciler.model.names import cluster_dir
 
 
 def bind_copies(overlay_dir: Path, cluster: str, others: Iterable[Path]) -> list[Path]:
-    """Have copied marks count on the files of the cluster's directory and on `others`; the files that had one.
+    """Make copied marks valid on the files of the cluster's directory and on `others`; returns the files that had one.
 
-    Blocking. It may be repeated after it was interrupted anywhere. Raises what `bind_copy` does.
+    Blocking. It can be repeated after an interruption at any point. Raises what `bind_copy` raises.
     """
     return [path for path in _places(cluster_dir(overlay_dir, cluster), others) if bind_copy(path, cluster)]
 
 
 def _places(directory: Path, others: Iterable[Path]) -> Iterator[Path]:
-    """The directory first: without its mark what is in it is nobody's. Then down to what is in snapshots."""
+    """The directory first: without its mark, its contents belong to nobody. Then everything down to snapshots."""
     if directory.exists():
         yield directory.resolve()
     yield from (path for path in others if path.exists())

@@ -1,4 +1,4 @@
-"""A guest that writes to its serial line for ever does not fill the host's disk."""
+"""Keeps a guest that writes to its serial line without end from filling the host's disk."""
 
 import structlog
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 async def bound_consoles(record: ClusterRecord, limit_bytes: int) -> None:
-    """Cut the logs of a cluster's consoles that nobody else keeps short; what cannot be cut is logged."""
+    """Truncate a cluster's console logs that nothing else keeps short; a failure is only logged."""
     for node in record.spec.nodes:
         path = console_path(record.spec.overlay_dir, record.cluster_name, node)
         about = {"cluster": record.cluster_name, "node": node, "path": str(path)}

@@ -19,12 +19,12 @@ from reconciler.model.record import ClusterRecord
 
 @dataclass(frozen=True, slots=True)
 class ActContext:
-    """One cluster, the drivers that change the host, and what seeds are made from.
+    """One cluster, the drivers that change the host, and the inputs of seeds.
 
-    Whatever is made carries `origin`, that of the record's generation.
+    Everything that is created carries `origin`, the origin of the record's generation.
 
-    Once `stopping` says so, no further action is begun. `on_advance` is told of long actions how far they are,
-    from 0 to 1, about each tenth.
+    Once `stopping` returns true, no further action starts. `on_advance` is called with the progress of long actions,
+    from 0 to 1, about every tenth.
     """
 
     record: ClusterRecord

@@ -1,4 +1,4 @@
-"""The executors: what each action does to the host. Every one may be repeated after it was interrupted anywhere."""
+"""The executors: what each action does to the host. Each can be repeated after an interruption at any point."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ from reconciler.model.record import StopMode
 log = structlog.get_logger(__name__)
 
 GRACE_BEFORE_CUT_S = 30.0
-"""How long a node that is power-cycled politely is given to shut down."""
+"""How long a node that is power-cycled by a shutdown may take to shut down."""
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ async def _delete_seed(action: DeleteSeed, context: ActContext) -> None:
 
 @execute.register
 async def _define(action: DefineDomain, context: ActContext) -> None:
-    """UEFI's variables that a root disk began with before are of no use to the one that it begins with now."""
+    """UEFI variables of an earlier root disk do not fit the one that is defined now."""
     record, nvram = context.record, action.domain.nvram
     based_on = record.nodes[action.node].based_on
     if nvram is not None and based_on is not None:
@@ -174,7 +174,7 @@ async def _cut_power(action: CutPower, context: ActContext) -> None:
 
 @execute.register
 async def _resume(action: Resume, context: ActContext) -> None:
-    """The request is met once the clock is right: a round that is killed before is followed by one that steps it."""
+    """Record the request only after the clock is right: if killed before that, the next round steps it."""
     await context.libvirt.resume_if_paused(context.cluster, action.node)
     if action.after_memory:
         await step_clock(action.node, context)
@@ -189,7 +189,7 @@ async def _ask_and_wait(node: str, context: ActContext) -> None:
 
 
 async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:
-    """Bring a running guest's /etc/hosts up to date; a guest that cannot be reached reads it when it boots next."""
+    """Update a running guest's /etc/hosts; a guest that cannot be reached reads it at its next boot."""
     address = context.address_of(node)
     update = context.ssh.run(
         address, hosts_command(address.user), stdin=hosts.encode(), timeout_s=_HOSTS_UPDATE_TIMEOUT_S, own=True
@@ -208,7 +208,7 @@ async def _while_up(node: str, work: Coroutine[Any, Any, T], context: ActContext
     try:
         while not (await asyncio.wait([task], timeout=_UP_POLL_S))[0]:
             if not await context.libvirt.is_active(context.cluster, node):
-                raise ClusterNotRunning("it was shut down in the meantime", node=node)
+                raise ClusterNotRunning("it has shut down in the meantime", node=node)
         return task.result()
     finally:
         task.cancel()
@@ -216,7 +216,7 @@ async def _while_up(node: str, work: Coroutine[Any, Any, T], context: ActContext
 
 
 def _delete_node_files(node: str, context: ActContext) -> None:
-    """The seed goes last: it is what a later round sees of a deletion that was interrupted."""
+    """Delete the seed last: by it a later round recognises an interrupted deletion."""
     directory = names.cluster_dir(context.record.spec.overlay_dir, context.cluster)
     delete_console_logs(directory, node)
     delete_nvram(directory, node)

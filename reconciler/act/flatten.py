@@ -1,4 +1,4 @@
-"""Flattening a disk's layer: begun, carried out and finished, and done again or finished when it was interrupted."""
+"""Flattens a disk's layer: begins, copies and finishes, and repeats or finishes it after an interruption."""
 
 import asyncio
 
@@ -10,14 +10,14 @@ from reconciler.model.plan import FlattenLayer
 
 
 async def flatten_layer(action: FlattenLayer, context: ActContext) -> None:
-    """Take up what is between the layer and its new base; until that is finished, nothing below it is deleted.
+    """Copy what is between the layer and its new base; until that is finished, nothing below it is deleted.
 
-    The layer names its new base before a running QEMU has written all of it out, so the mark that it is unfinished
-    comes before, and goes after everything is in the file. It goes as well where nothing was changed.
+    The layer names its new base before a running QEMU has written all data, so the mark of an unfinished layer is set
+    first, and removed once everything is in the file. It is also removed if nothing was changed.
     """
     try:
         await _flatten(action, context)
-    except LibvirtUnavailable:  # a job of QEMU's may go on
+    except LibvirtUnavailable:  # QEMU's job may continue
         raise
     except ClusterError:
         await asyncio.to_thread(abandon_flattening, action.path, action.base, context.cluster)
@@ -38,7 +38,7 @@ async def _flatten(action: FlattenLayer, context: ActContext) -> None:
 
 
 class _Tenths:
-    """Says how far it is, each tenth once."""
+    """Reports progress, once every tenth."""
 
     def __init__(self, action: FlattenLayer, context: ActContext) -> None:
         self._action, self._tell = action, context.on_advance

@@ -1,4 +1,4 @@
-"""Setting links: from what nodes shall receive to what the host is told, for the taps that are there."""
+"""Sets links: from what nodes should receive to the host's configuration, for the taps that exist."""
 
 from reconciler.act.context import ActContext
 from reconciler.faults.compile import compile_host

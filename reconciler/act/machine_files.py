@@ -1,4 +1,4 @@
-"""The files of a machine, looked at once more right before QEMU opens them."""
+"""Checks the files of a machine once more right before QEMU opens them."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -11,12 +11,12 @@ from reconciler.model.file_use import FileUse
 
 
 async def require_defined_files(node: str, context: ActContext) -> None:
-    """Raise `Conflict` where a node's machine would open other files than those that its definition means."""
+    """Raise `Conflict` if a node's machine would open other files than those its definition means."""
     await require_files_of(node, await context.libvirt.defined(context.cluster, node), context)
 
 
 async def require_files_of(node: str, domain: Domain, context: ActContext) -> None:
-    """The same of a definition."""
+    """The same check for a definition."""
     plain = [domain.console] if domain.nvram is None else [domain.console, domain.nvram]
     await require_disks(node, domain.disks, context, plain)
 
@@ -24,7 +24,7 @@ async def require_files_of(node: str, domain: Domain, context: ActContext) -> No
 async def require_disks(
     node: str, disks: Mapping[str, DomainDisk], context: ActContext, plain: Collection[Path] = ()
 ) -> None:
-    """The same of single disks."""
+    """The same check for single disks."""
     extra = context.record.spec.nodes[node].extra_disks.values() if node in context.record.spec.nodes else ()
     given = frozenset(disk.path for disk in extra if disk.existing)
     files = MachineFiles(context.cluster, node, disks, given, plain)
@@ -33,5 +33,5 @@ async def require_disks(
 
 
 async def _uses(context: ActContext) -> tuple[FileUse, ...]:
-    """Asked for only where a machine writes to a file that others can have, too."""
+    """Looked up only if a machine writes to a file that others can use too."""
     return (*await context.recorded_uses(), *await context.libvirt.file_uses())

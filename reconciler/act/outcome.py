@@ -1,4 +1,4 @@
-"""How one action went."""
+"""The outcome of one action."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,4 +17,4 @@ class Outcome:
 
 
 Checkpoint = Callable[[str], None]
-"""Called with a name before and after each action; the tests end the process there."""
+"""Called with a name before and after each action; tests kill the process there."""

@@ -1,4 +1,4 @@
-"""Carrying out a plan: a stage at a time, all nodes of a stage at once, one node's failure on its own."""
+"""Carries out a plan: one stage at a time, all nodes of a stage in parallel, failures confined to their node."""
 
 import logging
 import time
@@ -19,17 +19,17 @@ from reconciler.together import together
 log = structlog.get_logger(__name__)
 
 CLUSTER_WIDE = None
-"""The group of actions that belong to no node; where one fails, nothing is built on it."""
+"""The group of actions that belong to no node; if one fails, nothing is built on it."""
 
 
 Executor = Callable[[Action, ActContext], Awaitable[None]]
-"""What an action does to a host; raises a `ClusterError` where the host refuses."""
+"""What an action does to a host; raises a `ClusterError` if the host refuses."""
 
 
 async def carry_out(plan: Plan, context: ActContext, executor: Executor = execute) -> list[Outcome]:
-    """Carry out every stage in order. What failed for a node is not followed by its later actions.
+    """Carry out every stage in order. After a failure on a node its later actions are skipped.
 
-    A process that is to end stops between two actions; the outcomes are those of the actions carried out.
+    A process that is told to stop does so between two actions; only actions that were carried out have outcomes.
     """
     outcomes: list[Outcome] = []
     failed: set[str | None] = set()
@@ -47,11 +47,11 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
 
 
 def _concerned(action: Action) -> frozenset[str | None]:
-    """Whose later actions are not carried out where this one failed: nobody runs whose links are not set."""
+    """Whose later actions are skipped if this one fails: no node may run without its links."""
     match action:
         case SetLinks():
             return frozenset({*action.changes, *touched_nodes(action.links)})
-        case HealLinks():  # what is in its way is in nobody else's; the next round heals again
+        case HealLinks():  # its failure holds up nothing else; the next round heals again
             return frozenset()
         case _:
             return frozenset({action.node})
@@ -65,7 +65,7 @@ def _by_node(actions: tuple[Action, ...]) -> list[list[Action]]:
 
 
 def _held_back(group: list[Action], failed: set[str | None]) -> bool:
-    last_one_out = isinstance(group[0], DeleteNetwork)  # a node that is still there is still plugged in
+    last_one_out = isinstance(group[0], DeleteNetwork)  # a node that still exists is still plugged in
     return CLUSTER_WIDE in failed or group[0].node in failed or (last_one_out and bool(failed))
 
 

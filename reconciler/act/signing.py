@@ -1,7 +1,7 @@
-"""Signing: writing down on what is there that it belongs to this store's record, as of its present generation.
+"""Signing: recording on existing resources that they belong to this store's record, as of its present generation.
 
-Done to what an earlier version has made, to what was taken over, and to the cluster's directory before anything is
-done for a newer generation. It may be repeated after it was interrupted anywhere: what is signed is not due any more.
+Resources of an earlier version and adopted ones are signed, and the cluster's directory before any action for a newer
+generation. Signing can be repeated after an interruption at any point: what is signed is no longer due.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from reconciler.model.origin import Origin
 
 
 async def sign_marks(keys: Iterable[str], origin: Origin, context: ActContext) -> None:
-    """Sign what these marks are on, in that order. Raises a `ClusterError` or `OSError` where the host refuses."""
+    """Sign the resources with these marks, in that order. Raises a `ClusterError` or `OSError` if the host refuses."""
     for key in keys:
         context.checkpoint(f"before Sign:{key}")
         kind, _, name = key.partition("/")
@@ -47,6 +47,6 @@ def _sign_files(kind: str, name: str, origin: Origin, context: ActContext) -> No
 
 
 def _sign_directory(directory: Path, origin: Origin, cluster: str) -> None:
-    """One that an earlier version has made gets its mark now."""
+    """Create the mark that an earlier version did not write."""
     directory_mark(directory, cluster)
     mark_directory(directory, cluster, origin)

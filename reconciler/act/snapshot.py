@@ -1,8 +1,8 @@
-"""Taking snapshots and going on from them: all disks of all nodes as of one moment.
+"""Takes snapshots and resumes from them: all disks of all nodes as of one moment.
 
-Order matters more than anything here. The journal is written before a node is stopped; new layers are ready
-before that, too; the manifest comes last. Killed anywhere, the next round lets the stopped nodes run on and
-takes away what is half-made; a layer that was put on a disk stays part of its chain, which harms nothing.
+The order is what matters here. New layers are prepared and the journal is written before any node is paused; the
+manifest comes last. If it is killed at any point, the next round resumes the paused nodes and removes what is
+half-made; a layer that was already put on a disk stays part of its chain, which does no harm.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, Snapsh
 log = structlog.get_logger(__name__)
 
 _CLOCK_LOGIN_S = 6.0
-"""A guest that was just put back, emulated beside others on busy cores, takes 1 s to 4 s for its first login."""
+"""A guest that was just restored, emulated beside others on busy cores, takes 1 s to 4 s for its first login."""
 _LATE_CLOCK_LOGIN_S = 30.0
-"""Where no agent answers, a slow login is all there is."""
+"""Without a guest agent, a slow login is the only way."""
 
 
 async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
-    """Freeze every disk of every node at one moment, with memory where asked, and make the snapshot exist."""
+    """Freeze every disk of every node at one moment, with memory if requested, and write the manifest."""
     overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
     stopped = tuple(node for node, power in action.power.items() if power is SnapshotPower.RUNNING)
     quiesced = stopped if action.snapshot.quiesce else ()
@@ -50,7 +50,7 @@ async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
 
 
 async def sweep_snapshot(action: SweepSnapshot, context: ActContext) -> None:
-    """Let the nodes run on that an interrupted snapshot has stopped, and take away what it has left."""
+    """Resume the nodes that an interrupted snapshot paused, and remove what it left behind."""
     overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
     journal = await asyncio.to_thread(manifests.read_journal, overlay_dir, cluster, action.name)
     await _clear_away(journal or manifests.UnfinishedSnapshot(snapshot_name=action.name, stopped_nodes=()), context)
@@ -84,9 +84,9 @@ async def _take(action: TakeSnapshot, context: ActContext, stopped: tuple[str, .
 
 
 async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
-    """Put a node where a snapshot has its memory, paused; once, as its disks change when it runs on.
+    """Restore a node's memory from a snapshot, paused; only once, as its disks change when it runs on.
 
-    That it is due for a resume is written down before the restore is: else nobody would know why it stands still.
+    The due resume is recorded before the restore: otherwise nothing would explain why the node is paused.
     """
     cluster, node = context.cluster, action.node
     layer = action.domain.disks[names.ROOT_DISK].path
@@ -102,7 +102,7 @@ async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
 
 
 def _divide_console(console: Path, cluster: str, node: str) -> None:
-    """Tell on the node's console where its memory was put back: what stands before is of a life that it has not led."""
+    """Mark on the node's console where its memory was restored: the lines before belong to another past."""
     try:
         note_on_console(console, MEMORY_PUT_BACK)
     except OSError as error:
@@ -110,7 +110,7 @@ def _divide_console(console: Path, cluster: str, node: str) -> None:
 
 
 async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Domain:
-    """Make the layer that goes on each disk; the domain as it will be with them."""
+    """Create the new layer of each disk; returns the domain as it will be with them."""
     disks = dict(domain.disks)
     for target, disk in domain.disks.items():
         if disk.read_only:
@@ -144,7 +144,7 @@ async def _switch_all(
     memories: dict[str, Path],
     stopped: tuple[str, ...],
 ) -> float:
-    """Stop what runs, put the new layers on everything, let it run on; how long it stood still, 0 for nothing."""
+    """Pause what runs, put the new layers on everything, resume; returns the seconds paused, 0 if nothing ran."""
     cluster = context.cluster
     quiesced = stopped if action.snapshot.quiesce else ()
     await _all_of(context.snapshots.freeze_filesystems(cluster, node) for node in quiesced)
@@ -168,7 +168,7 @@ def _keep_nvrams(action: TakeSnapshot, context: ActContext) -> None:
 
 
 async def _thaw(node: str, context: ActContext) -> None:
-    """Thaw what an interrupted snapshot may have frozen; its agent may be gone since, which harms nothing here."""
+    """Thaw what an interrupted snapshot may have frozen; its agent may be gone by now, which does no harm here."""
     try:
         await context.snapshots.thaw_filesystems(context.cluster, node)
     except ClusterError as error:
@@ -176,7 +176,7 @@ async def _thaw(node: str, context: ActContext) -> None:
 
 
 async def _to_its_end(work: Coroutine[None, None, None]) -> None:
-    """Do all of it, also where the caller is cancelled meanwhile: nobody is left standing still."""
+    """Finish the work even if the caller is cancelled meanwhile: no node may be left paused."""
     task = asyncio.create_task(work)
     try:
         await asyncio.shield(task)
@@ -186,7 +186,7 @@ async def _to_its_end(work: Coroutine[None, None, None]) -> None:
 
 
 async def _all_of(steps: Iterable[Awaitable[object]]) -> None:
-    """Wait until all of them have ended; only then raise what the first one that failed has raised."""
+    """Wait until all of them have ended; only then raise the first failure."""
     for result in await asyncio.gather(*steps, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
@@ -235,10 +235,10 @@ def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Pat
 
 
 async def step_clock(node: str, context: ActContext) -> None:
-    """Set the guest's clock to the host's: over SSH, by its agent where no login comes soon, or else when one comes.
+    """Set the guest's clock to the host's: over SSH, by its agent if no login succeeds soon, else at the first login.
 
-    The login is what everybody waits for, so it comes first; the agent's hwclock(8) keeps an emulated CPU busy for a
-    second. One after the other: an agent that is late would take back what SSH has set.
+    Callers wait for the login, so it comes first; the agent's hwclock(8) keeps an emulated CPU busy for a second. One
+    after the other: a late agent would undo what SSH has set.
     """
     address = context.address_of(node)
     try:

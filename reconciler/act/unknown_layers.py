@@ -1,7 +1,7 @@
 """Layers that QEMU writes to and libvirt does not know of.
 
-libvirtd may be killed after QEMU has put a layer on, and before that is written down anywhere: libvirt then names the
-layer below for as long as the machine is up. The one that looks superfluous holds all that the guest writes.
+libvirtd may be killed after QEMU has added a layer and before that is recorded anywhere: libvirt then names the
+layer below for as long as the machine is up. The layer that looks superfluous holds everything the guest writes.
 """
 
 import asyncio
@@ -24,22 +24,22 @@ log = structlog.get_logger(__name__)
 
 
 async def delete_unneeded(action: DeleteLayer, context: ActContext) -> None:
-    """Delete a layer that nothing needs, unless QEMU turns out to write to it: then the next boot goes on from it."""
+    """Delete a layer that nothing needs, unless QEMU writes to it: then the next boot continues from it."""
     found = await _active(context)
     if action.node in found and (disk := _disk_below(action.path, action.node, found[action.node], context)):
         if await asyncio.to_thread(is_written_to, action.path):
             return await keep_what_is_written_to(context)
         if not await asyncio.to_thread(is_written_to, disk.path):
             raise OperationFailed(
-                f"whether the machine writes to {action.path} cannot be told while it stands still",
-                hint="let it run on, or turn it off; the layer is deleted then if nothing needs it",
+                f"it is not known whether the machine writes to {action.path} while it is halted",
+                hint="resume it, or turn it off; the layer is deleted then if nothing needs it",
             )
     await asyncio.to_thread(delete_layer, action.path, context.cluster)
     return None
 
 
 async def keep_what_is_written_to(context: ActContext) -> None:
-    """Have the next boot of every machine go on from the layers that its QEMU writes to."""
+    """Make the next boot of every machine continue from the layers that its QEMU writes to."""
     for node, found in (await _active(context)).items():
         assert found.record is not None
         known = found.record.domain
@@ -51,7 +51,7 @@ async def keep_what_is_written_to(context: ActContext) -> None:
 
 
 def next_layer(node: str, target: str, disk: DomainDisk, context: ActContext) -> Path:
-    """Where the layer stands, or would, that goes on top of a disk as it is."""
+    """The path of the layer that goes on top of a disk, whether it exists yet or not."""
     intent, overlay_dir = context.record.nodes[node], context.record.spec.overlay_dir
     revision = intent.disk_revision if target == names.ROOT_DISK else intent.extra_revision
     parsed = names.parse_layer_name(disk.path.name)

@@ -1,1 +1,1 @@
-"""Understanding what guests said, away from the event loop. `work` asks, `child` is the process that answers."""
+"""Parses what guests said, away from the event loop. `work` makes the request, `child` is the process that answers."""

@@ -1,7 +1,7 @@
-"""`python -m reconciler.apart.child`: call a function as pickled on standard input, and answer on standard output.
+"""`python -m reconciler.apart.child`: call a function pickled on standard input, and answer on standard output.
 
-It has a process of its own so that nobody holds the caller's interpreter lock meanwhile, and its memory
-goes back to the host when it ends.
+It is a separate process so that nothing holds the caller's interpreter lock meanwhile, and its memory
+returns to the host when it ends.
 """
 
 import gc
@@ -21,9 +21,9 @@ _NICENESS = 5
 def main() -> None:
     """Answer with each part of what the function returned, or with what it raised.
 
-    A generator's values are parts by themselves: a long answer at once would hold the reader's lock.
+    A generator's values are sent one by one: a long answer in one piece would hold the reader's lock.
     """
-    gc.disable()  # nothing of what it makes is garbage before it ends, and it would look for some in every line
+    gc.disable()  # nothing becomes garbage before the end, and the collector would search after every line
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))

@@ -1,4 +1,4 @@
-"""The one way to run what may take long and holds the interpreter's lock, as parsing does in Python."""
+"""The one way to run work that may take long and holds the interpreter's lock, such as parsing in Python."""
 
 import asyncio
 import os
@@ -17,17 +17,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LARGE_BYTES = 512 * 1024
-"""What is larger costs more than the start of a process, which takes about 0.2 s of CPU."""
+"""Larger inputs cost more than the start of a process, which takes about 0.2 s of CPU."""
 _TEXTS_AT_ONCE = 4
 _TIMEOUT_S = 10.0 * CPU_LIMIT_S
 _PROGRAM = (sys.executable, "-P", "-m", "reconciler.apart.child")
 
 
 async def apart(size_bytes: int, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """What a function returns or raises that works on so many bytes; the event loop turns meanwhile.
+    """The result or error of a function that works on `size_bytes` of input; the event loop keeps running meanwhile.
 
-    The function and what it takes and returns can be pickled; it is pure, and what it returns is small. Of errors,
-    only a `ClusterError` is handed on from another process; any other end of it is a `HostCommandFailed`.
+    The function, its arguments and its result must be picklable; it is pure, and its result is small. Only a
+    `ClusterError` is passed on from another process; any other failure of that process is a `HostCommandFailed`.
     """
     work = partial(function, *arguments, **options)
     if size_bytes <= LARGE_BYTES:
@@ -40,7 +40,7 @@ async def apart(size_bytes: int, function: Callable[P, T], *arguments: P.args, *
 async def apart_in_parts(
     size_bytes: int, function: Callable[P, Iterator[T]], *arguments: P.args, **options: P.kwargs
 ) -> list[T]:
-    """The same of a generator whose values are small, however many they are."""
+    """The same for a generator whose values are small, however many they are."""
     work = partial(function, *arguments, **options)
     if size_bytes <= LARGE_BYTES:
         return await _in_lane(lambda: list(work()))
@@ -81,14 +81,14 @@ def _held(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
 
 @lru_cache(maxsize=2)
 def _lane(_loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor:
-    """One thread for all that is small: of several that are busy, each would make the event loop wait for its turn.
+    """One thread for all small work: several busy threads would each make the event loop wait for its turn.
 
-    Each event loop has its own, as a thread does not live on in a forked child.
+    Each event loop has its own, as a thread does not survive a fork.
     """
     return ThreadPoolExecutor(1, thread_name_prefix="apart")
 
 
 @lru_cache(maxsize=2)
 def _turns(_loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-    """As many as there are processors, so that no more is in memory at once than is worked on."""
+    """One per processor, so that no more input is in memory at once than is worked on."""
     return asyncio.Semaphore(os.cpu_count() or 1)

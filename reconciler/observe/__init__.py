@@ -1,1 +1,1 @@
-"""Observation: from the host to a cluster document. Reads, and decides nothing."""
+"""Observation: from the host to a cluster document. Only reads; it decides nothing."""

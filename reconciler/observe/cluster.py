@@ -38,22 +38,22 @@ from reconciler.observe.marks import Marks, marks_of_files
 from reconciler.together import together
 
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
-"""What nft, iptables and tc say to whoever has no CAP_NET_ADMIN."""
+"""What nft, iptables and tc print for a caller without CAP_NET_ADMIN."""
 
 _LOOKS_AT_AN_END = 11
 _END_S = 0.02
 
 
 FoundDomains = Awaitable[dict[str, FoundDomain]]
-"""The domains of a cluster, by node, that are being looked for."""
+"""A running search for a cluster's domains, by node."""
 
 
 async def observe_cluster(
     record: ClusterRecord, libvirt: Libvirt, links: LinkDriver, found: FoundDomains | None = None
 ) -> ClusterDocument:
-    """What the host has of a cluster, with the domains `found` where the caller looks for them anyway.
+    """What the host has of a cluster; `found` are its domains if the caller looks for them anyway.
 
-    Raises `LibvirtUnavailable` when libvirt cannot be asked.
+    Raises `LibvirtUnavailable` if libvirt cannot be reached.
     """
     cluster, spec = record.cluster_name, record.spec
     domains, networks, files, inbound = await together(
@@ -105,7 +105,7 @@ def _network(found: FoundNetwork) -> Network | Unknown:
     if found.record is not None:
         return found.record.network
     return Unknown(
-        unknown=f"a libvirt network named {found.name!r} is there that is not of this cluster; "
+        unknown=f"a libvirt network named {found.name!r} exists and is not this cluster's; "
         "give the network of the topology another name",
         code=ErrorCode.CONFLICT,
         terminal=True,
@@ -113,11 +113,11 @@ def _network(found: FoundNetwork) -> Network | Unknown:
 
 
 OurDomains = dict[str, tuple[FoundDomain, DomainRecord]]
-"""By node: what was found, and what its mark and definition say."""
+"""By node: the domain that was found, and what its mark and definition say."""
 
 
 def _of_cluster(cluster: str, found: dict[str, FoundDomain]) -> OurDomains:
-    """The domains whose mark says that they are what their name says."""
+    """The domains whose marks confirm what their names say."""
     marked = {node: (domain, domain.record) for node, domain in found.items() if domain.record is not None}
     return {node: pair for node, pair in marked.items() if (pair[1].mark.cluster, pair[1].mark.node) == (cluster, node)}
 
@@ -130,7 +130,7 @@ def _domains(cluster: str, found: dict[str, FoundDomain], ours: OurDomains) -> d
 
 def _not_ours(cluster: str, node: str) -> Unknown:
     return Unknown(
-        unknown=f"a domain named {names.domain_name(cluster, node)!r} is there that we did not make; "
+        unknown=f"a domain named {names.domain_name(cluster, node)!r} exists and was not created by vmcluster; "
         "rename or remove it, or give the cluster another name",
         code=ErrorCode.CONFLICT,
         terminal=True,
@@ -153,9 +153,9 @@ def _power(ours: OurDomains) -> dict[str, Power | Unknown]:
 async def _observe_taps(
     record: ClusterRecord, libvirt: Libvirt, domains: dict[str, FoundDomain]
 ) -> tuple[dict[str, FoundDomain], dict[str, Tap | Unknown]]:
-    """The taps of active machines, and the machines as they are then.
+    """The taps of active machines, and the machines as they are at that time.
 
-    A machine that ends loses its tap before libvirt says that it is off, so one without a tap is looked at again.
+    A machine that ends loses its tap before libvirt reports it as off, so one without a tap is looked at again.
     """
     for _ in range(_LOOKS_AT_AN_END):
         active = _active_taps(record.cluster_name, domains)
@@ -182,7 +182,7 @@ def _plugged(active: dict[str, str], bridge: str) -> dict[str, Tap | Unknown]:
 
 
 async def _observe_links(record: ClusterRecord, links: LinkDriver) -> dict[str, NodeLinks | Unknown]:
-    """The links of all nodes, or of the host as a whole why they could not be seen."""
+    """The links of all nodes; if they could not be read, the reason for the host as a whole."""
     try:
         ports = ports_of(record)
         found = read_links(await links.observe(record.cluster_name, _plugged_in(ports)), ports)
@@ -192,13 +192,13 @@ async def _observe_links(record: ClusterRecord, links: LinkDriver) -> dict[str, 
 
 
 def _plugged_in(ports: Ports) -> Ports:
-    """The ports whose taps are there: where none is, nobody need be asked for their queues."""
+    """The ports whose taps exist: without any, no tool has to be asked for their queues."""
     there = {node: port for node, port in ports.nodes.items() if tap.exists(port.tap)}
     return Ports(there, host_mac=ports.host_mac)
 
 
 def _unseen_links(error: ClusterError) -> Unknown:
-    """Who may not look at a firewall may not change it either, and lacks a capability."""
+    """A process that may not look at a firewall may not change it either: it lacks a capability."""
     denied = any(words in str(error) for words in _DENIED)
     lacking = isinstance(error, HostCapabilityMissing) and os.geteuid() != 0
     return Unknown(

@@ -1,4 +1,4 @@
-"""What a node's serial console shows, as the host has logged it."""
+"""A node's serial console, as the host has logged it."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ _SAMPLE_BYTES = 256 * 1024
 
 
 async def observe_console(record: ClusterRecord, node: str) -> ConsoleText:
-    """The end of a node's console log. Raises `OperationFailed` where it cannot be read, or nothing is in it."""
+    """The end of a node's console log. Raises `OperationFailed` if it cannot be read, or is empty."""
     try:
         text = await asyncio.to_thread(read_console, _path(record, node))
     except OperationFailed as error:
@@ -27,12 +27,12 @@ async def observe_console(record: ClusterRecord, node: str) -> ConsoleText:
 
 
 def tail_console(record: ClusterRecord, node: str) -> ConsoleTail:
-    """What a node's console shows from now on."""
+    """What a node's console prints from now on."""
     return ConsoleTail(_path(record, node))
 
 
 def console_style(record: ClusterRecord, node: str) -> Style:
-    """How the node's kernel marks its lines on the console, as far as that shows yet."""
+    """How the node's kernel marks its lines on the console, as far as the log shows yet."""
     try:
         return style_of(read_console(_path(record, node), _SAMPLE_BYTES).content)
     except OperationFailed:
@@ -40,7 +40,7 @@ def console_style(record: ClusterRecord, node: str) -> Style:
 
 
 def console_end(record: ClusterRecord, node: str) -> ConsolePlace:
-    """Where a node's console log ends now. Raises `OperationFailed` where it cannot be read."""
+    """Where a node's console log ends now. Raises `OperationFailed` if it cannot be read."""
     return ConsolePlace.end_of(_path(record, node))
 
 

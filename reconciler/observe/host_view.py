@@ -1,4 +1,4 @@
-"""One look at what a topology meets on the host besides files."""
+"""Observes what a topology is checked against on the host besides files."""
 
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.libvirt.offers import networks_of, offers_of
@@ -9,9 +9,9 @@ from reconciler.together import together
 
 
 async def observe_host(libvirt: Libvirt) -> HostView:
-    """What libvirt offers and has, the host's own network, and its memory.
+    """libvirt's capabilities and resources, the host's own network, and its memory.
 
-    Raises `LibvirtUnavailable`, and `HostCapabilityMissing` or `HostCommandFailed` where `ip` does not say.
+    Raises `LibvirtUnavailable`; `HostCapabilityMissing` or `HostCommandFailed` if `ip` fails.
     """
     offers, networks, files, (routes, interfaces) = await together(
         libvirt.connection.ask(offers_of),

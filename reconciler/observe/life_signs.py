@@ -1,4 +1,4 @@
-"""What the host sees of a machine that takes no login: its age, its console's log, its packets."""
+"""What the host sees of a machine that accepts no login: its age, its console log, its packets."""
 
 import asyncio
 import time
@@ -15,12 +15,12 @@ from reconciler.model.record import ClusterRecord
 
 
 async def observe_life_signs(record: ClusterRecord, node: str) -> LifeSigns | Unknown:
-    """What a node that runs has shown since its start; unknown where a part of it cannot be seen."""
+    """The signs of life of a running node since its start; unknown if part of them cannot be read."""
     return await asyncio.to_thread(_look, record, node)
 
 
 async def observe_power_turn(record: ClusterRecord, node: str) -> datetime | None:
-    """When a node's present run began; of one that is off, when it last wrote to its console, if ever it did."""
+    """When a node's present run started; if it is off, when it last wrote to its console, if it ever did."""
     return await asyncio.to_thread(_turn, record, node)
 
 
@@ -45,7 +45,7 @@ def _look(record: ClusterRecord, node: str) -> LifeSigns | Unknown:
         return Unknown(unknown=str(error), code=error.code)
     packets = tap.packets_from_guest(record.spec.nodes[node].tap)
     if packets is None:
-        return Unknown(unknown="its network card is not there", code=OperationFailed.code)
+        return Unknown(unknown="its network card does not exist", code=OperationFailed.code)
     idle_s = max(0.0, time.time() - written_ns / 1e9) if written_ns > start.started_ns else None
     started_at = datetime.fromtimestamp(start.started_ns / 1e9, UTC)
     return LifeSigns(started_at, start.age_s, start.restored, idle_s, packets)

@@ -1,4 +1,4 @@
-"""Where the things of a cluster come from, as their marks say."""
+"""The origins of a cluster's resources, as their marks say."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ def marks_of_files(
     seeds: Mapping[str, Seed | Unknown],
     snapshots: Mapping[str, Snapshot | Unknown],
 ) -> Marks:
-    """The marks of the cluster's directory and of what was found on disk and is the cluster's. Blocking."""
+    """The marks of the cluster's directory and of its files that were found on disk. Blocking."""
     cluster, overlay_dir = record.cluster_name, record.spec.overlay_dir
     found = {mark_key("layers", path): read_mark_if_there(path) for path, of in layers.items() if isinstance(of, Layer)}
     for node, seed in seeds.items():
@@ -36,7 +36,7 @@ def marks_of_files(
 
 
 def read_mark_if_there(path: Path | str) -> OwnerMark | None:
-    """The mark of a file; None where it has none, or went since it was seen."""
+    """The mark of a file; None if it has none, or was deleted since it was seen."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return read_mark(path)
     return None
@@ -46,7 +46,7 @@ def _of_directory(directory: Path, cluster: str) -> Iterator[tuple[str, Mark | U
     key = mark_key("directory", str(directory))
     try:
         mark = directory_mark(directory, cluster)
-        if mark is None and not names_in(directory):  # nobody's
+        if mark is None and not names_in(directory):  # it belongs to nobody
             return
         yield key, Mark(origin=mark.origin if mark is not None else None)
     except FileNotFoundError:

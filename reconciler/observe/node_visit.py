@@ -1,9 +1,9 @@
-"""What is run on a node for its status, and what it prints; pure.
+"""The command that is run on a node for its status, and the parser of its output; pure.
 
-Under emulation a process costs as much as the login shell itself, so that bash, which is nearly every root's shell,
-gets by without one. Other shells read byte by byte, which the kernel's numbers do not bear: it ends them after the
-first digit (kernel/sysctl.c, do_proc_dointvec returns nothing from the second read on). They get `cat`.
-What bash has read it says in one breath, since each write(2) becomes a packet that sshd encrypts and sends.
+Under emulation a process costs as much as the login shell itself, so bash, which is nearly every root's shell, needs
+none. Other shells read byte by byte, which the kernel's numbers do not support: they end after the first digit
+(kernel/sysctl.c, do_proc_dointvec returns nothing from the second read on). Those shells use `cat`.
+What bash has read it prints in one write, since each write(2) becomes a packet that sshd encrypts and sends.
 """
 
 import re
@@ -35,23 +35,23 @@ else echo "$i"; cat /proc/modules - {_TAINT} {_PRINTK} {_UPTIME} <<RULE
 RULE
 fi; true
 """
-"""Says that the login works, how far cloud-init is, what is installed, which modules are loaded and what the kernel
-says of itself."""
+"""Prints how far cloud-init is, what is installed, which modules are loaded and what the kernel says of itself; that it
+runs shows that the login works."""
 
 READING_COMMAND = f"""{LOOK_COMMAND}
 while read -r c; do echo "$c"; done </proc/consoles; echo {_RULE}; {READ_COMMAND}"""
-"""The same and the whole kernel log: `dd` takes the place of the login shell."""
+"""The same, followed by the whole kernel log: `dd` replaces the login shell."""
 
 _SERIAL = re.compile(r"ttyS0 .*\(E")
-"""A serial console that is enabled (fs/proc/consoles.c)."""
+"""An enabled serial console (fs/proc/consoles.c)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What a kernel says of itself without its log.
+    """What a kernel says of itself outside its log.
 
     `taint` is the sum of the flags of Documentation/admin-guide/tainted-kernels.rst. Lines with a level below
-    `console_level` are printed on consoles. Of the consoles only a reading tells.
+    `console_level` are printed on consoles. Only a reading covers the consoles.
     """
 
     taint: str
@@ -62,7 +62,7 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A visit, understood; `log` is the rest of the answer, and `vitals` is None where they could not be read."""
+    """A parsed visit; `log` is the rest of the output, and `vitals` is None if they could not be read."""
 
     provisioning: Provisioning
     modules: tuple[str, ...]
@@ -72,7 +72,7 @@ class Visit:
 
 
 def parse_visit(answer: ExecResult, now: datetime) -> Visit:
-    """What `LOOK_COMMAND` or `READING_COMMAND` has printed just now."""
+    """Parse what `LOOK_COMMAND` or `READING_COMMAND` has just printed."""
     provisioning, rest = parse_provisioning(answer.stdout)
     listed, vitals, log, *_ = [*_RULES.split(rest, maxsplit=2), "", ""]
     installed, *modules = listed.split("\n")

@@ -1,9 +1,9 @@
-"""Kernels whose whole log was read a moment ago and was clean: what tells, without reading it again, that it still is.
+"""Kernels whose whole log was read recently and was clean, and how to tell that it still is without reading it again.
 
-What the kernel announces as bad it says at the level of a warning or above, so that a serial console of level 5 shows
-it, and the host has it in a file; a warning, an oops and a soft lockup taint the kernel besides. The one exception is
-that lockdep's tables are full, which is for debugging (lockdep.c, print_lockdep_off). That, and what was said while
-somebody had turned the console down, or after virtlogd had died, is found within `TRUSTED_S`.
+The kernel announces anything bad at the level of a warning or above, so that a serial console of level 5 shows it and
+the host has it in a file; a warning, an oops and a soft lockup also taint the kernel. The one exception is that
+lockdep's tables are full, which concerns debugging (lockdep.c, print_lockdep_off). That, and whatever was said while
+somebody had lowered the console level, or after virtlogd had died, is found within `TRUSTED_S`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from reconciler.observe.console import ConsolePlace
 from reconciler.observe.node_visit import Vitals
 
 TRUSTED_S = 60.0
-"""How long a reading of the whole log stands in for another."""
+"""How long a reading of the whole log replaces another one."""
 
 _SHOWS_WARNINGS = 5
 _NEWS_LIMIT_BYTES = 256 * 1024
@@ -48,21 +48,21 @@ class _Reading:
 
 
 class QuietKernels:
-    """The clean readings of one process; a kernel that is not well is read every time."""
+    """The clean readings of one process; a kernel that is not healthy is read every time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._readings: dict[GuestAddress, _Reading] = {}
 
     def has(self, address: GuestAddress) -> bool:
-        """Whether a look may do, in place of a reading."""
+        """Whether a look is enough instead of a reading."""
         reading = self._readings.get(address)
         return reading is not None and self._fresh(reading)
 
     def learn(
         self, address: GuestAddress, state: KernelState, vitals: Vitals | None, console: ConsolePlace | None
     ) -> None:
-        """Keep a reading, if it was clean and the console would show what comes."""
+        """Store a reading if it was clean and the console would show what follows."""
         self._readings = {
             of: reading for of, reading in self._readings.items() if of != address and self._fresh(reading)
         }
@@ -71,7 +71,7 @@ class QuietKernels:
             self._readings[address] = _Reading(state, vitals, console, self._clock())
 
     async def still(self, address: GuestAddress, vitals: Vitals | None) -> KernelState | None:
-        """The state that was read, if nothing says that it may have changed; None means: read the log."""
+        """The state that was read, if nothing suggests that it has changed; None means: read the log."""
         reading = self._readings.get(address)
         if reading is None or vitals is None or not same_kernel(reading.vitals, vitals):
             return None
@@ -87,9 +87,9 @@ class QuietKernels:
 
 
 def same_kernel(before: Vitals, now: Vitals) -> bool:
-    """Whether a kernel has gone on since, as sound as it was and with a console that shows as much.
+    """Whether a kernel has kept running, as healthy as it was and with a console that shows as much.
 
-    A reboot and a return to memory set its clock back against the host's, whatever the boot id says.
+    A reboot or a return to saved memory sets its clock back against the host's, whatever the boot id says.
     """
     return (
         now.taint == before.taint

@@ -1,4 +1,4 @@
-"""Whether snapshots are whole on disk: every layer, every memory, and UEFI's variables."""
+"""Checks that snapshots are intact on disk: every layer, every memory file, and the UEFI variables."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ async def verify_snapshots(
     overlay_dir: Path,
     cluster: str,
 ) -> dict[str, tuple[str, ...]]:
-    """Every problem of each snapshot; none for one that is whole. Frozen layers that several share are read once.
+    """Every problem of each snapshot; none for an intact one. Frozen layers that several share are read once.
 
-    Of chains with a file that is not the one that was made there, nothing else is read.
+    In a chain with a file that is not the one created there, nothing else is read.
     """
     known = [snapshot for snapshot in snapshots.values() if isinstance(snapshot, Snapshot)]
     frozen = {disk.path: disk.format for of in known for node in of.nodes.values() for disk in node.disks.values()}
@@ -46,9 +46,9 @@ async def revert_obstacles(
     observed: ClusterDocument,
     libvirt: Libvirt,
 ) -> list[str]:
-    """What keeps a cluster from being reverted to `snapshot`, to be as `desired`; asked before anything is cut.
+    """What prevents reverting a cluster to `snapshot` with the `desired` state; checked before anything is cut.
 
-    The files are looked for and their heads are read, in some milliseconds; `verify_snapshots` reads their tables.
+    This takes milliseconds: files are located and their headers read; `verify_snapshots` reads their tables.
     """
     frozen = {disk.path: disk.format for node in snapshot.nodes.values() for disk in node.disks.values()}
     strange = [problem for path in frozen for problem in _strange_files(path, observed.layers)]
@@ -73,7 +73,7 @@ def _problems_of(snapshot: Snapshot | Unknown, problems: Mapping[Path, list[str]
         yield snapshot.unknown
         return
     if snapshot.half_made:
-        yield "it was interrupted while it was taken: the next round takes away what it has left"
+        yield "taking it was interrupted: the next round removes what is left of it"
     for name, node in snapshot.nodes.items():
         files = [disk.path for disk in node.disks.values()] + ([node.memory] if node.memory else [])
         for path in files:
@@ -81,7 +81,7 @@ def _problems_of(snapshot: Snapshot | Unknown, problems: Mapping[Path, list[str]
 
 
 def _strange_files(path: Path, layers: Mapping[str, Layer | Unknown]) -> Iterator[str]:
-    """What of a chain of ours is not what was made there, as far as it was observed."""
+    """Files in one of our chains that are not the ones created there, as far as they were observed."""
     top = layers.get(str(path))
     below = files_below(top, layers) if isinstance(top, Layer) else ()
     for file in (path, *(file.path for file in below)):
@@ -89,11 +89,11 @@ def _strange_files(path: Path, layers: Mapping[str, Layer | Unknown]) -> Iterato
         if isinstance(found, Unknown):
             yield found.unknown
         elif found is not None and found.misplaced:
-            yield f"{file} is not the file that was made there: {found.misplaced}"
+            yield f"{file} is not the file that was created there: {found.misplaced}"
 
 
 def _nvram_problems(overlay_dir: Path, cluster: str, name: str, snapshot: Snapshot) -> list[str]:
-    """What is wrong with UEFI's variables; snapshots of earlier versions do not say how many nodes had some."""
+    """What is wrong with the UEFI variables; snapshots of earlier versions do not say how many nodes had any."""
     there = nodes_with_nvram(overlay_dir, cluster, name, snapshot.nodes)
     found = {node: nvram_problem(nvram_path(overlay_dir, cluster, name, node), cluster, node) for node in there}
     problems = [f"{node}: {problem}" for node, problem in found.items() if problem]
@@ -102,12 +102,12 @@ def _nvram_problems(overlay_dir: Path, cluster: str, name: str, snapshot: Snapsh
     except OSError as error:
         return [*problems, f"its manifest cannot be read: {error.strerror}"]
     if kept is not None and kept > len(there):
-        problems.append(f"UEFI's variables of {kept - len(there)} of {kept} nodes are missing")
+        problems.append(f"the UEFI variables of {kept - len(there)} of {kept} nodes are missing")
     return problems
 
 
 def _memory_problems(path: Path) -> list[str]:
     try:
-        return [] if is_complete(path) else [f"the memory {path} is missing, or is not whole"]
+        return [] if is_complete(path) else [f"the memory {path} is missing or incomplete"]
     except OperationFailed as error:
         return [str(error)]

@@ -33,4 +33,4 @@ async def test_a_machine_that_has_ended_is_not_waited_for() -> None:
             await execute._update_hosts("n0", "127.0.0.1 localhost\n", cast("ActContext", context))
     (told,) = logs
     assert told["event"] == "hosts_update_deferred"
-    assert "it was shut down in the meantime" in told["cause"]
+    assert "it has shut down in the meantime" in told["cause"]

@@ -27,7 +27,7 @@ async def test_a_snapshot_tells_of_variables_of_uefi_that_are_damaged_or_gone(tm
     damaged, missing = await findings(tmp_path)
     assert damaged.startswith("n0: UEFI's variables")
     assert damaged.endswith("are damaged: they are not what was kept")
-    assert missing == "UEFI's variables of 1 of 2 nodes are missing"
+    assert missing == "the UEFI variables of 1 of 2 nodes are missing"
 
 
 async def findings(overlay_dir: Path) -> tuple[str, ...]:
