@@ -1,1 +1,1 @@
-"""Care for files: whole or not at all, on disk, locked, with space left. Knows nothing of clusters."""
+"""File handling: files that are written whole or not at all, synced, locked, with space left. Knows no clusters."""

@@ -1,6 +1,6 @@
-"""Which file this is, among all that ever had its name or its inode: statx(2), which Python does not offer.
+"""Identifies a file among all that ever had its name or its inode: statx(2), which Python does not offer.
 
-The device is left out on purpose: its number changes when a host boots, or a file system is mounted elsewhere.
+The device is omitted on purpose: its number changes when a host boots or a file system is mounted elsewhere.
 """
 
 import ctypes
@@ -17,14 +17,14 @@ _SIZE_BYTES, _INODE_AT, _BIRTH_AT = 256, 32, 80  # struct statx, linux/stat.h
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """The inode of a file and when that began; 0 where the file system does not say when."""
+    """The inode of a file and when it was created; 0 if the file system does not record the time."""
 
     inode: int
     born_ns: int = 0
 
 
 def birth_of(file: int | str | Path) -> Birth:
-    """That of an open file, or of a path, of which a last link is not followed. Raises `OSError`."""
+    """The birth of an open file, or of a path, whose last link is not followed. Raises `OSError`."""
     if isinstance(file, int):
         return _statx(file, b"", _AT_EMPTY_PATH)
     return _statx(_AT_FDCWD, os.fsencode(file), _AT_SYMLINK_NOFOLLOW)

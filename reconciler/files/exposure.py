@@ -1,9 +1,9 @@
-"""Directories that others could exchange, or put something into: looked for along the whole path, as OpenSSH does.
+"""Finds directories that other users could replace or write to, along the whole path, as OpenSSH does.
 
-`safe_path` in OpenSSH's misc.c asks every directory from the root down for an owner who is root or the user, and for
-no right of others to write. Links are followed here one by one, as who can turn a link can exchange what it leads to.
-A directory that everybody may write to, as /tmp, does where it is sticky and the next one belongs to root or the
-user: nobody else can rename or remove that one (chmod(1), "restricted deletion flag").
+`safe_path` in OpenSSH's misc.c requires of every directory from the root down that root or the user owns it, and that
+others may not write to it. Links are followed here one by one, since control of a link is control of its target.
+A directory that everybody may write to, such as /tmp, is accepted if it is sticky and the next one belongs to root or
+the user: nobody else can rename or remove that one (chmod(1), "restricted deletion flag").
 """
 
 import errno
@@ -24,28 +24,28 @@ _ROOT_UID = 0
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """A place on the way to a directory that others can change, how they can, and the command that ends it."""
+    """A place on the way to a directory that others can change, how they can, and the command that fixes it."""
 
     place: Path
     why: str
     command: str
 
     def __str__(self) -> str:
-        return f"{self.place} {self.why}, so what is in it could be exchanged"
+        return f"{self.place} {self.why}, so its contents could be replaced"
 
 
 def exposure_of(directory: Path) -> Exposure | None:
-    """The first place on the way to a directory, or that itself, which others can change; None where there is none.
+    """The first place on the way to a directory, itself included, that others can change; None if there is none.
 
-    What does not exist is left out: who makes it decides. Raises `OSError` where it cannot be looked at.
+    What does not exist is ignored: its creator will decide. Raises `OSError` if a place cannot be examined.
     """
     return next(_exposures(directory), None)
 
 
 def make_unexposed(directory: Path, *, mode: int) -> None:
-    """Make a directory with exactly `mode` where it is missing, and those above it with 0755, whatever the umask.
+    """Create a missing directory with exactly `mode`, and missing parents with 0755, whatever the umask.
 
-    Raises `Conflict` where others can change it or the way there, and `OSError` where it cannot be made.
+    Raises `Conflict` if others can change it or the way there, and `OSError` if it cannot be created.
     """
     require_unexposed(directory)
     _make(directory, mode)
@@ -67,9 +67,9 @@ def _make(directory: Path, mode: int) -> None:
 
 
 def require_unexposed(directory: Path) -> None:
-    """Raise `Conflict`, naming the place and the command that ends it, where others can change the way there."""
+    """Raise `Conflict`, with the place and the command that fixes it, if others can change the way there."""
     if (found := exposure_of(directory)) is not None:
-        raise Conflict(str(found), hint=f"`{found.command}`, or keep this in another directory")
+        raise Conflict(str(found), hint=f"`{found.command}`, or use another directory")
 
 
 def _exposures(directory: Path) -> Iterator[Exposure]:
@@ -94,14 +94,14 @@ def _exposures(directory: Path) -> Iterator[Exposure]:
         if links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(directory))
         if status.st_uid not in _trusted():
-            yield Exposure(place, f"is a link of {_user_name(status.st_uid)}'s", f"rm {shlex.quote(str(place))}")
+            yield Exposure(place, f"is a link of user {_user_name(status.st_uid)}", f"rm {shlex.quote(str(place))}")
         target = place.readlink()
         here = Path("/") if target.is_absolute() else here
         left.extend(_steps(target))
 
 
 def _steps(path: Path) -> list[str]:
-    """The parts of a path but for its root, the first one last."""
+    """The parts of a path without its root, the first one last."""
     return [part for part in reversed(path.parts) if part != "/"]
 
 
@@ -117,7 +117,7 @@ def _of_directory(place: Path, *, is_last: bool) -> Iterator[Exposure]:
     if rights and (is_last or not status.st_mode & stat.S_ISVTX):
         who = "everybody" if rights & stat.S_IWOTH else f"group {_group_name(status.st_gid)}"
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
-        yield Exposure(place, f"can be written to by {who} (mode {mode})", f"chmod go-w {quoted}")
+        yield Exposure(place, f"is writable by {who} (mode {mode})", f"chmod go-w {quoted}")
 
 
 def _trusted() -> frozenset[int]:
@@ -125,7 +125,7 @@ def _trusted() -> frozenset[int]:
 
 
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is that of one user alone, as distributions with a umask of 0002 make one for each."""
+    """Whether a group belongs to one user alone; distributions with a umask of 0002 create one per user."""
     try:
         user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
     except KeyError:

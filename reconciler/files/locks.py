@@ -1,4 +1,4 @@
-"""Locks between processes: `flock` on files that stand under their name."""
+"""Locks between processes: `flock` on files that still have their name."""
 
 import asyncio
 import fcntl
@@ -16,9 +16,9 @@ _RETRY_S = 0.05
 
 @asynccontextmanager
 async def locked(path: Path, *, shared: bool = False, timeout_s: float = 600.0) -> AsyncIterator[None]:
-    """Hold a `flock` on a file of its own, which `remove_lock` may take away; alone, or with others that share it.
+    """Hold a `flock` on a lock file, which `remove_lock` may delete; exclusively, or `shared` with others.
 
-    Raises `OperationTimeout` where others hold it for longer.
+    Raises `OperationTimeout` if others hold it for longer than `timeout_s`.
     """
     descriptor = await _lock(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
     try:
@@ -28,7 +28,7 @@ async def locked(path: Path, *, shared: bool = False, timeout_s: float = 600.0) 
 
 
 def try_lock(descriptor: int) -> bool:
-    """Whether nobody else held the lock of an open file or directory; we do then, until it is closed."""
+    """Lock an open file or directory if nobody else has; the lock is held until it is closed."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -37,7 +37,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def is_named(descriptor: int, path: Path) -> bool:
-    """Whether an open file still is the one of that name; what was locked is worth nothing if it is not."""
+    """Whether an open file is still the one of that name; if it is not, a lock on it is worthless."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -45,7 +45,7 @@ def is_named(descriptor: int, path: Path) -> bool:
 
 
 def remove_lock(path: Path) -> None:
-    """Delete the file of a lock, unless it is held: who takes locks sees to it that the file still has its name."""
+    """Delete a lock file unless it is held; taking a lock includes checking that its file still has its name."""
     with reported(path), suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -65,7 +65,7 @@ async def _lock(path: Path, operation: int, timeout_s: float) -> int:
 
 
 def _locked_now(path: Path, operation: int) -> int | None:
-    """The open file, locked; None where it is held by others, or was removed meanwhile."""
+    """The open file, locked; None if others hold it, or it was removed meanwhile."""
     with reported(path):
         make_unexposed(path.parent, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

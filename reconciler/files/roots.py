@@ -1,7 +1,7 @@
-"""Which files of this host a caller may name, and the way to them.
+"""Which files on this host a caller may name, and how to reach them.
 
-A path is opened first, then it is judged where what was opened really is, and what was opened is what is used: links
-that change meanwhile lead nowhere. The kernel says where an opened file is (/proc/self/fd, proc(5)).
+A path is opened first, then judged by where the opened file really is, and only the opened file is used: links that
+change meanwhile have no effect. The kernel tells where an opened file is (/proc/self/fd, proc(5)).
 """
 
 import errno
@@ -17,22 +17,22 @@ from reconciler.errors import InvalidArgument
 
 IMAGE_DIR = Path("/var/lib/vmcluster/images")
 DISK_DIR = Path("/var/lib/vmcluster/disks")
-"""Where guest images and extra disks are kept, unless somebody names another place."""
+"""Where guest images and extra disks are kept, unless a caller names another place."""
 
 _LOOK = os.O_PATH | os.O_CLOEXEC
 _LINKS_FOLLOWED = 40
-"""By the kernel in one path (MAXSYMLINKS)."""
+"""The most links that the kernel follows in one path (MAXSYMLINKS)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The directories that a setting opens to a caller, with all that is below; None: every place is open."""
+    """The directories that a setting opens to a caller, with everything below; None: every place is open."""
 
     setting: str
     directories: tuple[Path, ...] | None = None
 
     def allow(self, real: Path) -> bool:
-        """Whether a place, named without links, is below one of them."""
+        """Whether a path, named without links, is below one of them."""
         if self.directories is None:
             return True
         roots = map(real_root, self.directories)
@@ -43,8 +43,8 @@ class Roots:
 class Reach:
     """What a caller may name, by use: files to read, places to write to, disks of nodes.
 
-    A topology in `topology_dir` is taken as its keeper's word. What it has read, or made where nothing
-    is, is held to the configuration alone (`configured`); only what it has written to, existing disks, to `disks`.
+    A topology in `topology_dir` is trusted as its administrator's. What it reads, or has created where nothing is, only
+    has to be within the configuration (`configured`); only existing disks, which it writes to, are held to `disks`.
     """
 
     read: Roots = Roots("host_read_roots")
@@ -54,27 +54,27 @@ class Reach:
 
     @property
     def of_topologies(self) -> "Reach":
-        """What a topology may have read, or made."""
+        """The reach of a topology for what it reads or has created."""
         return self.configured or self
 
 
 EVERYWHERE = Reach()
-"""The reach of who could do all that without us."""
+"""The reach of a caller who could do all that without us."""
 
 
 class Held:
-    """An open descriptor, closed when nobody refers to it any more: a thread may outlive who has begun it."""
+    """An open descriptor, closed when nothing refers to it: a thread may outlive the task that started it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
 
     def fileno(self) -> int:
-        """The descriptor; open as long as this object is there."""
+        """The descriptor; open as long as this object exists."""
         return self._descriptor
 
     def names(self) -> list[str]:
-        """What is in this directory, sorted."""
+        """The names in this directory, sorted."""
         return sorted(os.listdir(f"/proc/self/fd/{self._descriptor}"))  # noqa: PTH208  names, no paths
 
 
@@ -82,7 +82,7 @@ class Held:
 class Opened:
     """A file or directory that may be used: `path` is its name for people, `real` where it is.
 
-    `roots` are those that allowed it; of what is named by it, they have to allow the rest, too.
+    `roots` are those that allowed it; files that it names in turn must be allowed by them, too.
     """
 
     held: Held
@@ -92,12 +92,12 @@ class Opened:
 
     @property
     def mode(self) -> int:
-        """Kind and permissions."""
+        """File type and permissions."""
         return os.fstat(self.held.fileno()).st_mode
 
     @property
     def handle(self) -> Path:
-        """A path that leads to it whatever happens to its name, as long as this object is there."""
+        """A path that leads to it whatever happens to its name, as long as this object exists."""
         return Path(f"/proc/self/fd/{self.held.fileno()}")
 
     def reopen(self, flags: int) -> int:
@@ -107,7 +107,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class PlaceToMake:
-    """Where something is to be made: `name` below directories that are there (`above`) or `missing`.
+    """A place where something is to be created: `name` below directories that exist (`above`) or are `missing`.
 
     `path` is its name for people, `real` where it is going to be.
     """
@@ -119,16 +119,16 @@ class PlaceToMake:
     real: Path
 
     def directory(self) -> Held:
-        """The directory itself; those that are missing are made. Raises `OSError`."""
+        """The directory itself; missing ones are created. Raises `OSError`."""
         held = self.above
         for name in self.missing:
-            with suppress(FileExistsError):  # made meanwhile; it is opened only where it is no link
+            with suppress(FileExistsError):  # created meanwhile; it is opened only if it is not a link
                 os.mkdir(name, dir_fd=held.fileno())
             held = Held(os.open(name, _LOOK | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=held.fileno()))
         return held
 
     def status(self) -> os.stat_result | None:
-        """Of what is there now, a link itself; None where nothing is. Raises `OSError`."""
+        """The status of what is there now, of a link itself; None if nothing is. Raises `OSError`."""
         if self.missing:
             return None
         try:
@@ -138,14 +138,14 @@ class PlaceToMake:
 
 
 def opened(path: Path, *roots: Roots) -> Opened:
-    """What is at a path, by whatever links, where one of `roots` allows it; without roots, anywhere.
+    """Open what is at a path, through any links, if one of `roots` allows it; without roots, anywhere.
 
-    Raises `InvalidArgument` for what is outside of them, `OSError` for what is not there or closed to us.
+    Raises `InvalidArgument` for a place outside of them, `OSError` if it does not exist or may not be opened.
     """
     try:
         held = Held(_open(path, _LOOK))
     except OSError:
-        _require_allowed(path, Path(os.path.realpath(path)), roots)  # nothing is told of what is outside
+        _require_allowed(path, Path(os.path.realpath(path)), roots)  # reveal nothing about what is outside
         raise
     real = _real_path(held.fileno())
     _require_allowed(path, real, roots)
@@ -153,11 +153,11 @@ def opened(path: Path, *roots: Roots) -> Opened:
 
 
 def place_at(path: Path, *roots: Roots) -> PlaceToMake:
-    """Where something may be made, in directories that may still be missing. Raises as `opened` does."""
+    """A place to create something, in directories that may still be missing. Raises as `opened` does."""
     if path.name in {"", ".."}:
         raise InvalidArgument(
-            f"{path} is a directory that is there already",
-            hint=f"say where exactly the copy goes, such as {path / 'copy'}",
+            f"{path} is an existing directory",
+            hint=f"give the exact destination, such as {path / 'copy'}",
         )
     missing: list[str] = []
     above = path.parent
@@ -179,18 +179,18 @@ def place_at(path: Path, *roots: Roots) -> PlaceToMake:
 
 
 def why_out_of_reach(path: Path, *roots: Roots) -> str | None:
-    """Why none of `roots` allows a path that need not be there yet; None where one does."""
+    """Why none of `roots` allows a path, which need not exist yet; None if one does."""
     try:
         opened(path, *roots)
     except InvalidArgument as error:
         return f"{error.message} ({error.hint})"
     except OSError:
-        return None  # what it is shows when it is looked at
+        return None  # the error shows when it is used
     return None
 
 
 def open_beneath(directory: int, path: bytes, flags: int) -> int:
-    """Open what is at a path below an opened directory (b"": itself), following no link. Raises `OSError`."""
+    """Open the path below an opened directory (b"": itself), following no link. Raises `OSError`."""
     at = Held(os.dup(directory))
     *above, name = path.split(b"/")
     for part in above:
@@ -202,11 +202,11 @@ def _open(path: Path, flags: int) -> int:
     try:
         return os.open(path, flags)
     except ValueError as error:
-        raise InvalidArgument(f"{str(path)!r} is no path: {error}", hint="name a file of the host") from error
+        raise InvalidArgument(f"{str(path)!r} is not a path: {error}", hint="name a file on the host") from error
 
 
 def _real_path(descriptor: int) -> Path | None:
-    """Where an opened file is; None where it has no name (any more), or one of another mount namespace."""
+    """Where an opened file is; None if it no longer has a name, or has one in another mount namespace."""
     try:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         named = path.lstat()
@@ -223,13 +223,13 @@ def _require_allowed(path: Path, real: Path | None, roots: tuple[Roots, ...]) ->
     settings = " or ".join(f"`{of.setting}`" for of in roots)
     listed = ", ".join(dict.fromkeys(str(each) for of in roots for each in of.directories or ()))
     raise InvalidArgument(
-        f"{path} is not below a directory that {settings} opens: {listed or 'there is none'}",
-        hint=f"name a place below one of them, or have the directory added to {settings} in the configuration",
+        f"{path} is not below a directory that {settings} allows: {listed or 'there is none'}",
+        hint=f"use a path below one of them, or have the directory added to {settings} in the configuration",
     )
 
 
 def real_root(directory: Path) -> Path | None:
-    """Where a root is; None where it is not there, or behind a link that others than root or this user have made."""
+    """Where a root is; None if it does not exist, or is behind a link that neither root nor this user made."""
     real, ahead, followed = Path("/"), deque(directory.parts[1:]), 0
     while ahead:
         name = ahead.popleft()

@@ -1,4 +1,4 @@
-"""Free space on the host's file systems: what is written leaves a reserve, since guests that meet a full disk stop."""
+"""Free space on the host's file systems: writing leaves a reserve, since guests stop on a full disk."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from reconciler.errors import OperationFailed
 
 RESERVE_BYTES = 64 << 20
-"""Free space that nothing written by vmcluster goes below: QEMU pauses guests that meet a full disk in mid-write."""
+"""Free space that vmcluster never uses up: QEMU pauses guests whose writes meet a full disk."""
 _STEP_BYTES = 8 << 20
 
 
@@ -17,7 +17,7 @@ def free_bytes(directory: Path) -> int:
 
 
 def require_space(directory: Path, needed_bytes: int = 0) -> None:
-    """Raise `OperationFailed` where so much more would not leave the reserve free in a directory."""
+    """Raise `OperationFailed` if writing that many bytes in a directory would not leave the reserve free."""
     free = free_bytes(directory)
     if free - needed_bytes < RESERVE_BYTES:
         needed = f", where {needed_bytes >> 20} MiB are needed" if needed_bytes else ""
@@ -28,14 +28,14 @@ def require_space(directory: Path, needed_bytes: int = 0) -> None:
 
 
 class SpaceGuard:
-    """Looks at the free space of a directory from time to time while something of unknown length is written there."""
+    """Checks the free space of a directory from time to time while an unknown amount is written there."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._next_look_bytes = 0
 
     def passed(self, written_bytes: int) -> None:
-        """To be told how much was written so far. Raises `OperationFailed` where the reserve is reached."""
+        """Report how much was written so far. Raises `OperationFailed` if the reserve is reached."""
         if written_bytes >= self._next_look_bytes:
             require_space(self._directory)
             self._next_look_bytes = written_bytes + _STEP_BYTES

@@ -1,4 +1,4 @@
-"""Files that stand under their name whole or not at all, and what makes them outlive a power cut."""
+"""Files that appear under their name whole or not at all, and survive a power cut."""
 
 import ctypes
 import errno
@@ -14,8 +14,8 @@ from reconciler.files.exposure import make_unexposed
 _REMEDIES = {
     errno.ENOSPC: "free some space on that file system",
     errno.EDQUOT: "raise the quota or free some space",
-    errno.EACCES: "run as a user who may write there, or configure another place",
-    errno.EROFS: "configure a place that can be written to",
+    errno.EACCES: "run as a user who may write there, or configure another path",
+    errno.EROFS: "configure a path on a writable file system",
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def reported(path: Path | str) -> Iterator[None]:
-    """Turn the system's errors about a place of ours into `OperationFailed` with a remedy."""
+    """Turn the system's errors about one of our paths into `OperationFailed` with a remedy."""
     try:
         yield
     except OSError as error:
@@ -33,7 +33,7 @@ def reported(path: Path | str) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file on disk before it has its name; its directory is made (0700) where missing."""
+    """Write a file to disk before it gets its name; its directory is created (0700) if missing."""
     with reported(path):
         make_unexposed(path.parent, mode=0o700)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -51,7 +51,7 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the content of a file, or the names in a directory, on disk: fsync(2). Errors are the system's own."""
+    """Flush the contents of a file, or the names in a directory, to disk: fsync(2). Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -60,7 +60,7 @@ def sync(path: Path) -> None:
 
 
 def sync_file_system(directory: Path) -> None:
-    """Have everything that was written to the file system of `directory` on disk: syncfs(2)."""
+    """Flush everything written to the file system of `directory` to disk: syncfs(2)."""
     with reported(directory):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:

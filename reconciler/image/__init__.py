@@ -1,1 +1,1 @@
-"""The guest image: what is in it (`recipe`, `overlay`, `boot_sector`) and how it is built (`build`)."""
+"""The guest image: its contents (`recipe`, `overlay`, `boot_sector`) and how it is built (`build`)."""

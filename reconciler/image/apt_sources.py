@@ -1,4 +1,4 @@
-"""The host's Debian archives, told again for the guest's release; pure (sources.list(5))."""
+"""The host's Debian archives, rewritten for the guest's release; pure (sources.list(5))."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ _KEPT_ACQUIRE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AptSource:
-    """One archive and one of its suites; `signed_by` is a path, or nothing for apt's own key rings."""
+    """One archive and one of its suites; `signed_by` is a path, or None for apt's own key rings."""
 
     uri: str
     suite: str
@@ -23,10 +23,10 @@ class AptSource:
 
 
 def guest_sources(texts: Iterable[str], host_codename: str, guest_codename: str) -> list[str]:
-    """The host's own Debian archives as one-line entries for the guest's release; empty where it has none.
+    """The host's own Debian archives as one-line entries for the guest's release; empty if it has none.
 
-    `texts` are the host's source files in either format. Entries of other origins (a vendor's archive) have
-    other suites or components and are left out.
+    `texts` are the host's source files in either format. Entries of other origins (a vendor's archive) have other
+    suites or components and are skipped.
     """
     wanted = {host_codename + suffix: guest_codename + suffix for suffix in _SUFFIXES}
     found = [
@@ -46,7 +46,7 @@ def kept_acquire_options(apt_config_dump: str) -> list[str]:
 
 
 def parse_sources(text: str) -> list[AptSource]:
-    """The binary archives in a source file, in whichever of apt's two formats it is."""
+    """The binary archives in a source file, in either of apt's two formats."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     if any(line.lower().startswith("types:") for line in lines):
         return _parse_stanzas(lines)
@@ -76,7 +76,7 @@ def _sources_of(fields: Mapping[str, str]) -> list[AptSource]:
     if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
         return []
     key = fields.get("signed-by", "")
-    signed_by = key if key.startswith("/") else None  # a key can also stand in the file itself
+    signed_by = key if key.startswith("/") else None  # the key itself can also be in the file
     return [
         AptSource(uri, suite, tuple(fields.get("components", "").split()), signed_by)
         for uri in fields.get("uris", "").split()

@@ -1,7 +1,7 @@
-"""Make the guest image: packages from the distribution's archive become a disk that boots.
+"""Builds the guest image: packages from the distribution's archive become a disk that boots.
 
-Each stage leaves its result in the cache under the digest of what it was made from, complete or not at all,
-so a build that was interrupted goes on where it was and one with nothing to do ends at once.
+Each stage leaves its result in the cache under the digest of its inputs, complete or not at all, so an interrupted
+build continues where it was, and a build with nothing to do ends at once.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from reconciler.programs import find_program, proxies
 DEFAULT_TARGET = IMAGE_DIR / "base.qcow2"
 
 Progress = Callable[[str, float | None], None]
-"""Called at each step with its name and how much of the whole is done, from 0 to 1, where that is known."""
+"""Called at each step with its name and the finished part of the whole, from 0 to 1, if known."""
 
 _MMDEBSTRAP_TIMEOUT_S = 3600.0
 _DISK_STEP_TIMEOUT_S = 900.0
@@ -48,7 +48,7 @@ _APT_DIR = Path("/etc/apt")
 
 @dataclass(frozen=True, slots=True)
 class ImageBuild:
-    """An image that is ready: its files, what they were made from, and whether they were there already."""
+    """A finished image: its files, their inputs, and whether they already existed."""
 
     disk: Path
     kernel: Path
@@ -62,7 +62,7 @@ class ImageBuild:
 
 
 def no_progress(_step: str, _fraction: float | None) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 async def build_image(
@@ -73,13 +73,12 @@ async def build_image(
     force: bool = False,
     recipe: Recipe | None = None,
 ) -> ImageBuild:
-    """Make `target` and, beside it under the same stem, `.vmlinuz`, `.initrd` and `.json`.
+    """Build `target` and, beside it under the same stem, `.vmlinuz`, `.initrd` and `.json`.
 
-    Nothing is done where the files there were made from the same recipe and are unchanged. `force` makes
-    everything again from the archive's present packages and replaces what stands at `target`. An image is never
-    changed in place: machines on the old one keep it. Raises `HostCapabilityMissing` (a tool, or space),
-    `HostCommandFailed` (mostly: the archive cannot be reached) and `Conflict` (another build is running, or a file
-    at `target` is not from here).
+    Does nothing if the existing files are unchanged and built from the same recipe. `force` rebuilds everything from
+    the archive's present packages and replaces whatever is at `target`. An image is never changed in place: machines on
+    the old one keep it. Raises `HostCapabilityMissing` (a tool, or space), `HostCommandFailed` (mostly: the archive
+    cannot be reached) and `Conflict` (another build is running, or the file at `target` was built by something else).
     """
     recipe = recipe or Recipe()
     files = ImageFiles.beside(target)
@@ -125,7 +124,7 @@ async def _root(cache: ImageCache, recipe: Recipe, progress: Progress, *, force:
     cache.require_space(_ROOT_NEEDS_BYTES)
     work = cache.new_work_dir()
     await _run_mmdebstrap(cache, recipe, work)
-    progress("keeping the packages", 0.7)
+    progress("caching the packages", 0.7)
     await asyncio.to_thread(sync, work / "root.tar")
     (work / "root.tar").rename(kept)
     return kept
@@ -171,7 +170,7 @@ async def _make_disk(files: ImageFiles, root_tar: Path, recipe: Recipe, work: Pa
 
 
 def _take_boot_files(archive: tarfile.TarFile, files: ImageFiles) -> str:
-    """Write kernel and initrd beside the disk; the kernel's version."""
+    """Write kernel and initrd beside the disk; returns the kernel's version."""
     files.kernel.write_bytes(_content(archive, making.KERNEL_LINK))
     files.initrd.write_bytes(_content(archive, making.INITRD_LINK))
     return archive.getmember(f"./{making.KERNEL_LINK}").linkname.removeprefix("boot/vmlinuz-")
@@ -184,7 +183,7 @@ def _content(archive: tarfile.TarFile, path: str) -> bytes:
 
 
 def _write_sources(work: Path, recipe: Recipe) -> Path | None:
-    """The host's own archives for the guest's release; nothing where the host is not a Debian."""
+    """The host's own archives for the guest's release; None if the host is not a Debian."""
     codename = _host_debian_codename()
     if codename is None:
         return None
@@ -216,7 +215,7 @@ def _is_root() -> bool:
 
 
 def _as_root() -> tuple[str, ...]:
-    """What stands before a command that must see itself as root, as the owner of the image's files."""
+    """The prefix of a command that must see itself as root, as the owner of the image's files."""
     return () if _is_root() else ("mmdebstrap", "--unshare-helper")
 
 

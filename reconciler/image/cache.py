@@ -1,4 +1,4 @@
-"""The build's own directory: package files, finished stages, and work that can be thrown away."""
+"""The build's own directory: package files, finished stages, and work that can be discarded."""
 
 import fcntl
 import os
@@ -22,13 +22,13 @@ _REMOVE_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class ImageCache:
-    """Finished stages by digest; each name appears when its content is complete and on disk."""
+    """Finished stages by digest; a name appears once its content is complete and on disk."""
 
     directory: Path
 
     @contextmanager
     def locked(self) -> Iterator[Self]:
-        """Keep other builds out; raises `Conflict` where one is running. A killed one holds nothing."""
+        """Keep other builds out; raises `Conflict` if one is running. A killed build holds nothing."""
         for directory in (self.packages_dir, self._work_dir):
             make_unexposed(directory, mode=0o755)
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -40,21 +40,21 @@ class ImageCache:
 
     @property
     def packages_dir(self) -> Path:
-        """The package files that apt has fetched before."""
+        """The package files that apt has downloaded before."""
         return self.directory / "packages"
 
     def root_tar(self, digest: str) -> Path:
-        """The root file system made from that recipe, where it exists."""
+        """The root file system built from that recipe, if it exists."""
         return self.directory / f"{_ROOT_PREFIX}{digest}.tar"
 
     def image(self, digest: str) -> Path:
-        """The directory of the image made from that recipe, where it exists."""
+        """The directory of the image built from that recipe, if it exists."""
         return self.directory / f"{_IMAGE_PREFIX}{digest}"
 
     def new_work_dir(self) -> Path:
-        """An empty directory that the next build removes at the latest."""
+        """An empty directory, removed by the next build at the latest."""
         work = Path(tempfile.mkdtemp(dir=self._work_dir))
-        work.chmod(0o755)  # the package manager's own user must pass through
+        work.chmod(0o755)  # the package manager's own user must be able to enter it
         return work
 
     def keep_image(self, work: Path, digest: str) -> None:
@@ -65,7 +65,7 @@ class ImageCache:
         work.rename(self.image(digest))
 
     async def clear_work(self, as_root: tuple[str, ...]) -> None:
-        """Remove what interrupted builds have left; `as_root` is put before the command."""
+        """Remove what interrupted builds left behind; `as_root` is the prefix of the command."""
         self._refuse_mounts()
         for left in self._work_dir.iterdir():
             await run([*as_root, "rm", "-rf", "--one-file-system", str(left)], timeout_s=_REMOVE_TIMEOUT_S)
@@ -83,12 +83,12 @@ class ImageCache:
                 path.unlink()
 
     def require_space(self, needed_bytes: int) -> None:
-        """Raise `HostCapabilityMissing` where a stage could not be finished for want of space."""
+        """Raise `HostCapabilityMissing` if there is not enough space to finish a stage."""
         free_bytes = shutil.disk_usage(self.directory).free
         if free_bytes < needed_bytes:
             raise HostCapabilityMissing(
                 f"{self.directory} has {free_bytes >> 20} MiB free; building the image needs {needed_bytes >> 20} MiB",
-                hint="free some space, or give a cache directory elsewhere",
+                hint="free some space, or give a cache directory on another file system",
             )
 
     def _take(self, lock: int) -> None:

@@ -16,7 +16,7 @@ _ENABLED = {
 
 @dataclass(frozen=True, slots=True)
 class OverlayFile:
-    """A file of the overlay; `link_to` makes it a symbolic link, and then there is no content."""
+    """A file of the overlay; `link_to` makes it a symbolic link without content."""
 
     path: str
     content: bytes = b""
@@ -25,7 +25,7 @@ class OverlayFile:
 
 
 def overlay_files() -> list[OverlayFile]:
-    """Everything that is laid over the packages' files, sorted by path."""
+    """Every file that is put over those of the packages, sorted by path."""
     masked = (line for line in (ROOT / "masked").read_text().splitlines() if line and not line.startswith("#"))
     found = [
         *_files_below(ROOT / "files", 0o644),
@@ -37,7 +37,7 @@ def overlay_files() -> list[OverlayFile]:
 
 
 def kernel_command_line() -> str:
-    """What the image's boot loader gives the kernel; right for direct kernel boot too."""
+    """The command line that the image's boot loader gives the kernel; also right for direct kernel boot."""
     lines = (ROOT / "files" / GRUB_CONFIG_PATH).read_text().splitlines()
     return next(line for line in lines if line.startswith("linux16 ")).split(maxsplit=2)[2]
 

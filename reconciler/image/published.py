@@ -1,4 +1,4 @@
-"""A finished image: four files under one stem, and how they come to stand at their place."""
+"""A finished image: four files under one stem, and how they get to their place."""
 
 import hashlib
 import shutil
@@ -23,7 +23,7 @@ class ImageFiles:
 
     @classmethod
     def beside(cls, disk: Path) -> "ImageFiles":
-        """The files that belong to `disk`: the same stem with other endings."""
+        """The files that belong to `disk`: the same stem with other suffixes."""
         return cls(disk, disk.with_suffix(".vmlinuz"), disk.with_suffix(".initrd"), disk.with_suffix(".json"))
 
     def parts(self) -> Mapping[str, Path]:
@@ -32,7 +32,7 @@ class ImageFiles:
 
 
 class FileFacts(BaseModel):
-    """What a file was when it was described; the time tells cheaply that it still is."""
+    """The state of a file when it was described; the time is a cheap check that it is unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,20 +49,20 @@ class ImageDescription(BaseModel):
     recipe_digest: str
     kernel_version: str
     cmdline: str
-    """For a topology's `boot`, beside `kernel` and `initrd`."""
+    """For `boot` in a topology, with `kernel` and `initrd`."""
 
     files: Mapping[str, FileFacts]
 
 
 def describe(files: ImageFiles, recipe_digest: str, kernel_version: str, cmdline: str) -> None:
-    """Write the description of files that are complete."""
+    """Write the description of complete files."""
     facts = {role: _facts(path) for role, path in files.parts().items()}
     said = ImageDescription(recipe_digest=recipe_digest, kernel_version=kernel_version, cmdline=cmdline, files=facts)
     files.description.write_text(said.model_dump_json(indent=2) + "\n")
 
 
 def read_description(files: ImageFiles) -> ImageDescription | None:
-    """What is said of the image, nothing where there is no description or one that cannot be read."""
+    """The description of an image; None if it is missing or unreadable."""
     try:
         return ImageDescription.model_validate_json(files.description.read_text())
     except (FileNotFoundError, ValidationError):
@@ -70,7 +70,7 @@ def read_description(files: ImageFiles) -> ImageDescription | None:
 
 
 def is_current(files: ImageFiles, recipe_digest: str) -> bool:
-    """Whether all files stand there as they were made from that recipe."""
+    """Whether all files are unchanged and were built from that recipe."""
     said = read_description(files)
     if said is None or said.recipe_digest != recipe_digest:
         return False
@@ -78,31 +78,31 @@ def is_current(files: ImageFiles, recipe_digest: str) -> bool:
 
 
 def refuse_foreign(files: ImageFiles) -> None:
-    """Raise `Conflict` where the place is taken by a file that does not come from here."""
+    """Raise `Conflict` if there is a file that was not built by vmcluster."""
     if read_description(files) is not None:
         return
     for path in (*files.parts().values(), files.description):
         if path.exists():
             raise Conflict(
-                f"{path} was not made by this program",
+                f"{path} was not created by vmcluster",
                 hint="give another path, move the file away, or use --force to replace it",
             )
 
 
 def require_files(files: ImageFiles) -> None:
-    """Raise `InvalidArgument` where something is that no file takes the place of, such as a device or a directory."""
+    """Raise `InvalidArgument` if there is something that a file cannot replace, such as a device or a directory."""
     for path in (*files.parts().values(), files.description):
         if path.exists() and not path.is_file():
             raise InvalidArgument(
-                f"{path} is there and is no ordinary file, so no image takes its place",
-                hint="name the file that the image shall be, such as /var/lib/vmcluster/images/mine.qcow2",
+                f"{path} exists and is not a regular file, so it cannot be replaced by an image",
+                hint="give the path of the image file, such as /var/lib/vmcluster/images/mine.qcow2",
             )
 
 
 def publish(made: ImageFiles, files: ImageFiles) -> None:
-    """Put copies of `made` at their place, each whole.
+    """Copy `made` to its place, each file whole.
 
-    The description comes first: after a kill it claims the place as ours and does not fit what stands there.
+    The description is copied first: after a kill it marks the place as ours and does not match what is there.
     """
     files.disk.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _copy_whole(made.description, files.description)
@@ -111,7 +111,7 @@ def publish(made: ImageFiles, files: ImageFiles) -> None:
 
 
 def _copy_whole(source: Path, target: Path) -> None:
-    """Copy with times, through a second name that a killed copy leaves and the next one takes over."""
+    """Copy with times, under a temporary name that the next copy reuses after a kill."""
     second = target.with_name(f".{target.name}.new")
     shutil.copyfile(source, second)
     shutil.copystat(source, second)

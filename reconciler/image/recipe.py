@@ -1,4 +1,4 @@
-"""What the guest image is made of and the commands that make it; pure data and rendering.
+"""The ingredients of the guest image and the commands that build it; pure data and rendering.
 
 A recipe has a digest: the same digest means the same image up to the versions that the archive serves.
 """
@@ -18,7 +18,7 @@ from reconciler.image.overlay import OverlayFile, overlay_files
 GUEST_CODENAME = "bookworm"
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DISK_BYTES = 8 * 1024**3
-"""The guest's view; on the host the image is as large as what is in it."""
+"""The size that the guest sees; on the host the image is as large as its contents."""
 
 KERNEL_LINK = "vmlinuz"
 INITRD_LINK = "initrd.img"
@@ -27,7 +27,7 @@ CORE_IMG_PATH = "boot/grub/core.img"
 
 _ARCHIVES = "/var/cache/apt/archives"
 _LAYOUT_VERSION = 1
-"""Raised when the way from the root file system to the disk changes."""
+"""Incremented when the way from the root file system to the disk changes."""
 
 PACKAGES = (
     "linux-image-cloud-amd64",
@@ -50,12 +50,12 @@ PACKAGES = (
     "e2fsprogs",
     "ca-certificates",
 )
-"""`libpam-systemd` is left out on purpose: with it each login starts a second service manager (1.8 s emulated)."""
+"""`libpam-systemd` is omitted on purpose: with it each login starts a second service manager (1.8 s emulated)."""
 
 BOOT_LOADER_PACKAGES = ("grub-pc-bin", "grub-common")
 """Needed to make the boot loader, then removed."""
 
-# Documentation, and sources of things that are there in compiled form.
+# Documentation, and sources of things that are installed in compiled form.
 _EXCLUDED_PATHS = (
     "/usr/share/doc/*",
     "/usr/share/info/*",
@@ -100,7 +100,7 @@ rm -rf "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides what is in the image."""
+    """Everything that determines the contents of the image."""
 
     codename: str = GUEST_CODENAME
     packages: tuple[str, ...] = (*PACKAGES, *BOOT_LOADER_PACKAGES)
@@ -111,14 +111,14 @@ class Recipe:
 
 
 def root_digest(recipe: Recipe) -> str:
-    """Identifies the root file system that the recipe gives."""
+    """Identifies the root file system that the recipe produces."""
     disk_only = {"disk_bytes", "layout_version"}
     asked = {name: value for name, value in asdict(recipe).items() if name not in disk_only}
     return _digest([asked, hashlib.sha256(render_overlay(overlay_files())).hexdigest()])
 
 
 def image_digest(recipe: Recipe) -> str:
-    """Identifies the image that the recipe gives."""
+    """Identifies the image that the recipe produces."""
     return _digest([root_digest(recipe), recipe.disk_bytes, recipe.layout_version])
 
 
@@ -141,7 +141,7 @@ def render_overlay(files: Sequence[OverlayFile]) -> bytes:
 def render_mmdebstrap(
     recipe: Recipe, *, mode: str, work_dir: Path, packages_dir: Path, sources: Path | None, apt_options: Sequence[str]
 ) -> list[str]:
-    """The command that makes the root file system as `work_dir`/root.tar.
+    """The command that creates the root file system as `work_dir`/root.tar.
 
     `packages_dir` is filled and read as a cache of package files. Without `sources` the tool's own default
     mirror is used. `work_dir` must hold the overlay as `overlay.tar` and the finishing script as `finish`.
@@ -172,9 +172,9 @@ def render_mmdebstrap(
 
 
 def render_mke2fs(recipe: Recipe, *, root_dir: Path, disk: Path) -> list[str]:
-    """The command that puts the file system with all of `root_dir` into the raw image `disk`.
+    """The command that puts a file system with all of `root_dir` into the raw image `disk`.
 
-    Inode tables are written here, as zeros that take no space, so that no guest writes them later.
+    Inode tables are written here, as zeros that take no space, so that no guest has to write them later.
     """
     size_kib = (recipe.disk_bytes - PARTITION_OFFSET_BYTES) // 1024
     extended = f"offset={PARTITION_OFFSET_BYTES},lazy_itable_init=0,lazy_journal_init=0,nodiscard"

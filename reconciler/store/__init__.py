@@ -1,1 +1,1 @@
-"""Where desired-state records live."""
+"""Storage of desired-state records."""

@@ -1,4 +1,4 @@
-"""One SQLite file: opening it safely, one thread per connection, and its failures as `StoreUnavailable`."""
+"""One SQLite file: opened safely, one thread per connection, failures raised as `StoreUnavailable`."""
 
 import asyncio
 import os
@@ -63,13 +63,13 @@ ALTER TABLE history ADD COLUMN token TEXT NOT NULL DEFAULT '';
 UPDATE history SET token = lower(hex(randomblob(8)));
 """,
 )
-"""What leads from each version of the schema to the next; a file of an older one is brought up to date."""
+"""The steps from each version of the schema to the next; a file with an older one is migrated."""
 
 SCHEMA_VERSION = len(_VERSIONS)
 
 
 class DatabaseThread:
-    """A connection that lives in a thread of its own, opened at its first use and again after a failure."""
+    """A connection in its own thread, opened on first use and reopened after a failure."""
 
     def __init__(self, file: Path, name: str) -> None:
         self._file = file
@@ -80,9 +80,9 @@ class DatabaseThread:
         self._identity: tuple[int, int] | None = None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns; raises `StoreUnavailable` for whatever SQLite has to say.
+        """The result of `work`; raises `StoreUnavailable` for every error of SQLite.
 
-        Work that has begun runs to its end also when the caller is cancelled.
+        Work that has started is finished even if the caller is cancelled.
         """
         if os.getpid() != self._process_id:
             raise InternalError("a store was used in a forked child: a connection cannot be shared, open a new store")
@@ -91,7 +91,7 @@ class DatabaseThread:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, work)
 
     async def close(self) -> None:
-        """Close the connection and end the thread. Closing twice is closing once."""
+        """Close the connection and end the thread. Closing again does nothing."""
         if self._closed or os.getpid() != self._process_id:
             return
         self._closed = True
@@ -124,7 +124,7 @@ class DatabaseThread:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction that is committed whole, or not at all when the block raises."""
+    """A write transaction, committed when the block ends and rolled back if it raises."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -135,10 +135,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def open_database(file: Path) -> sqlite3.Connection:
-    """Open our SQLite file, making it where it is missing.
+    """Open our SQLite file, creating it if missing.
 
-    Raises `StoreUnavailable` for a file that is not ours or of a newer program (both stay untouched), and
-    `sqlite3.Error` for all else.
+    Raises `StoreUnavailable` for a file that is not ours or of a newer version (both stay untouched), and
+    `sqlite3.Error` for everything else.
     """
     ensure_state_dir(file.parent)
     _create_private(file)
@@ -157,15 +157,15 @@ def open_database(file: Path) -> sqlite3.Connection:
 
 
 def _text(content: bytes) -> str:
-    """Damaged text too, which is then refused by who knows what it should have been."""
+    """Decode damaged text too, which the caller then refuses: it knows what the text should have been."""
     return content.decode(errors="surrogateescape")
 
 
 def _create_private(file: Path) -> None:
-    """Make the file empty and for its owner alone; SQLite gives its -wal and -shm files the same rights.
+    """Create the file empty and private to its owner; SQLite gives its -wal and -shm files the same mode.
 
-    A file that exists is not opened here: closing any descriptor of a database file drops the POSIX locks
-    that other connections of this process hold on it (sqlite.org/howtocorrupt.html, 2.2).
+    An existing file is not opened here: closing any descriptor of a database file drops the POSIX locks that other
+    connections of this process hold on it (sqlite.org/howtocorrupt.html, 2.2).
     """
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -176,7 +176,7 @@ def _create_private(file: Path) -> None:
 
 
 def _refuse_what_is_not_ours(connection: sqlite3.Connection, file: Path) -> None:
-    # One statement, so that another process that is just making the schema is seen before or after it.
+    # One statement, so that the schema is seen either before or after another process creates it.
     version, application, tables = connection.execute(
         "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id),"
         " (SELECT count(*) FROM sqlite_master)"
@@ -191,7 +191,7 @@ def _refuse_what_is_not_ours(connection: sqlite3.Connection, file: Path) -> None
 
 
 def _enter_wal(connection: sqlite3.Connection, file: Path) -> None:
-    """Switch to write-ahead logging; SQLite's busy handler does not cover this switch, so wait by hand."""
+    """Switch to write-ahead logging; SQLite's busy handler does not cover this switch, so wait here."""
     deadline = time.monotonic() + _BUSY_TIMEOUT_S
     while True:
         try:
@@ -203,7 +203,7 @@ def _enter_wal(connection: sqlite3.Connection, file: Path) -> None:
         time.sleep(_WAL_RETRY_S)
     if mode != "wal":
         raise StoreUnavailable(
-            f"the file system of {file} cannot hold a store for several processes (no shared memory)",
+            f"the file system of {file} does not support a store shared by processes (no shared memory)",
             hint="set VMCLUSTER_STATE_DIR to a directory on a local disk",
         )
 
@@ -212,7 +212,7 @@ def _ensure_schema(connection: sqlite3.Connection) -> None:
     if _user_version(connection) == SCHEMA_VERSION:
         return
     with transaction(connection):
-        for steps in _VERSIONS[_user_version(connection) :]:  # none where another process was first
+        for steps in _VERSIONS[_user_version(connection) :]:  # none if another process was first
             for statement in filter(str.strip, steps.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -233,12 +233,12 @@ def _identity(file: Path) -> tuple[int, int] | None:
 
 
 def _name_of(error: sqlite3.Error) -> str:
-    """SQLite's own name of the error; empty for what Python's module raises by itself, which is a defect of ours."""
+    """SQLite's own name of the error; empty for errors of Python's module itself, which are our bugs."""
     return str(getattr(error, "sqlite_errorname", ""))
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether somebody's hand was in the file: a table of ours is gone, or another."""
+    """Whether somebody edited the file: one of our tables is missing or different."""
     return isinstance(error, sqlite3.OperationalError) and bool(_DAMAGE.search(str(error)))
 
 
@@ -248,7 +248,7 @@ def _unavailable(file: Path, error: sqlite3.Error) -> StoreUnavailable | Interna
         return StoreUnavailable(f"the store {file} is damaged: {error}", hint=_move_aside(file))
     if name.startswith(_LOCKED):
         return StoreLocked(
-            f"the store {file} is locked by another process for more than {_BUSY_TIMEOUT_S:g} s", hint="try again"
+            f"the store {file} has been locked by another process for over {_BUSY_TIMEOUT_S:g} s", hint="try again"
         )
     if name.startswith("SQLITE_FULL"):
         return StoreUnavailable(f"the disk that holds {file} is full", hint="free some space, then try again")
@@ -259,14 +259,14 @@ def _unavailable(file: Path, error: sqlite3.Error) -> StoreUnavailable | Interna
         )
     if name.startswith(("SQLITE_IOERR", "SQLITE_NOMEM")):
         return StoreUnavailable(
-            f"reading or writing {file} failed: {error} ({name})", hint="check the disk and what memory is free"
+            f"reading or writing {file} failed: {error} ({name})", hint="check the disk and the free memory"
         )
     return InternalError(f"the store {file} refused a statement: {error} ({name or type(error).__name__})")
 
 
 def _move_aside(file: Path) -> str:
     return (
-        f"end all vmcluster processes, then move it aside with its companions: mv {file} {file}.damaged; "
+        f"stop all vmcluster processes, then move it aside with its companions: mv {file} {file}.damaged; "
         f"mv {file}-wal {file}.damaged-wal; rm -f {file}-shm. No machine is lost: `vmcluster adopt CLUSTER` "
         "rebuilds a record from the host"
     )

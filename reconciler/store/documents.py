@@ -1,4 +1,4 @@
-"""Records and statuses as the JSON that a store keeps. What cannot be read is `RecordUnreadable`. Pure."""
+"""Records and statuses as the JSON that a store keeps. Unreadable ones raise `RecordUnreadable`. Pure."""
 
 import json
 from collections.abc import Callable
@@ -30,14 +30,14 @@ def as_stored(name: str, generation: int, text: str) -> StoredRecord:
 
 
 def document_of(record: ClusterRecord) -> dict[str, Any]:
-    """The record as JSON, without the generation; raises `InvalidArgument` for what JSON cannot hold."""
+    """The record as JSON, without the generation; raises `InvalidArgument` for what JSON cannot represent."""
     try:
         document = record.model_dump(mode="json", exclude={"generation"})
         json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
     except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(
             f"the record of cluster {record.cluster_name} cannot be written as JSON: {error}",
-            hint="user_data may hold text, finite numbers, booleans, lists and mappings",
+            hint="user_data may contain text, finite numbers, booleans, lists and mappings",
         ) from error
     return document
 
@@ -78,7 +78,7 @@ def loaded(text: str, what: str) -> Any:
 
 
 def says_no_more(record: ClusterRecord, stored: ClusterRecord) -> bool:
-    """Whether the same is wanted as before, and no more was agreed to."""
+    """Whether the desired state is as before, and nothing more was agreed to."""
     unspoken = {"generation": 0, "consent": ()}
     same = not difference(*(document_of(of.model_copy(update=unspoken)) for of in (stored, record)))
     return same and set(record.consent) <= set(stored.consent)
@@ -88,10 +88,10 @@ def refuse_stale(name: str, found: int, expected: int) -> None:
     """Raise `Conflict` where a record is not at the generation that a change was made from; 0 where there was none."""
     if found == expected:
         return
-    state = f"is at generation {found}" if found else "does not exist any more"
+    state = f"is at generation {found}" if found else "no longer exists"
     made_from = f"from generation {expected}" if expected else "for a cluster that did not exist"
     raise Conflict(
-        f"another client was first: the record of cluster {name} {state}, the change was made {made_from}",
+        f"another client was first: the record of cluster {name} {state}, but the change was made {made_from}",
         hint="read the record again and repeat the change",
     )
 
@@ -100,5 +100,5 @@ def _unreadable(what: str, why: str) -> RecordUnreadable:
     return RecordUnreadable(
         f"the {what} cannot be read: {why}",
         hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected. Otherwise "
-        "`vmcluster adopt CLUSTER` makes it again from the host, and `vmcluster destroy --force CLUSTER` deletes all",
+        "`vmcluster adopt CLUSTER` rebuilds it from the host, and `vmcluster destroy --force CLUSTER` deletes all",
     )

@@ -1,8 +1,8 @@
-"""The lease of a host: of all stores whose libvirt is the same, one works at a time.
+"""The lease of a host: of all stores that use the same libvirt, only one works at a time.
 
-A store's own lease (`reconciler.store.lease`) says who of its clients is the controller, and may be held for hours; it
-is always taken first. This one is held for as long as a round lasts. It lies in a directory that only who may use
-that libvirt can enter, is a lock of the kernel's, and is taken in turn: who waits for it is next.
+A store's own lease (`reconciler.store.lease`) decides which of its clients is the controller, and may be held for
+hours; it is always taken first. This one is held only while a round lasts. It is a lock of the kernel's in a directory
+that only users of that libvirt can enter, and it is taken in turn: the first to wait is next.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from reconciler.errors import HostOccupied, StoreUnavailable
 from reconciler.store.lease import Holder, Lease
 
 DIRECTORY = Path("/run/vmcluster")
-"""For the system's own libvirt. Another daemon's lease is beside its socket: a private one is in nobody's way."""
+"""For the system's own libvirt. Another daemon's lease is beside its socket, so private daemons do not interfere."""
 
 _LIBVIRT_SOCKETS = tuple(Path("/run/libvirt", name) for name in ("libvirt-sock", "virtqemud-sock"))
 _RETRY_S = 0.01
@@ -43,8 +43,8 @@ class HostLease:
     async def turn(self, timeout_s: float) -> AsyncIterator[None]:
         """The right to act on the host, together with other turns of this object.
 
-        Raises `HostOccupied` naming the other store where that works for longer than `timeout_s`, and
-        `StoreUnavailable` where this user may not have the lease. A libvirt that is not there needs none.
+        Raises `HostOccupied`, naming the other store, if that is at work after `timeout_s`, and `StoreUnavailable` if
+        this user may not take the lease. If libvirt is absent, no lease is needed.
         """
         if (place := lease_directory(self._uri)) is None:
             yield
@@ -59,7 +59,7 @@ class HostLease:
                 lease.release()
 
     def other_holder(self) -> Holder | None:
-        """Who of another store works on the host now, as far as can be told."""
+        """The process of another store that works on the host now, as far as is known."""
         try:
             place = lease_directory(self._uri)
             holder = self._at(place)[0].holder() if place else None
@@ -89,19 +89,19 @@ class HostLease:
                 gate.release()
 
     def _may_join(self, lease: "_SharedLease", gate: "_SharedLease") -> bool:
-        """Through the gate, where who waits stands: turns that overlap must not keep another store out for ever."""
+        """Pass the gate, where others wait: overlapping turns must not keep another store out forever."""
         return gate.try_acquire() and lease.try_acquire()
 
 
 def _not_free(lease: "_SharedLease", timeout_s: float) -> HostOccupied:
     return HostOccupied(
         f"this host was not free within {timeout_s:g} s: {lease.occupied()}",
-        hint="wait for it or end it, then try again; clients of one host are meant to share one state_dir",
+        hint="wait for it or stop it, then try again; all clients of one host should share one state_dir",
     )
 
 
 def lease_directory(libvirt_uri: str) -> Path | None:
-    """Where the lease of that libvirt lies, by whatever name its socket goes; None where no such libvirt is there."""
+    """The directory of that libvirt's lease, whatever name its socket has; None if there is no such libvirt."""
     named = _named_socket(libvirt_uri)
     if named is None:
         return _for_users_of(DIRECTORY, _LIBVIRT_SOCKETS)
@@ -118,12 +118,12 @@ def lease_directory(libvirt_uri: str) -> Path | None:
 
 @lru_cache(maxsize=16)
 def _named_socket(libvirt_uri: str) -> str | None:
-    """As libvirt reads it: of several, the last one counts (remote_driver.c, EXTRACT_URI_ARG_STR)."""
+    """Read as libvirt does: of several, the last one counts (remote_driver.c, EXTRACT_URI_ARG_STR)."""
     return next(reversed(parse_qs(urlsplit(libvirt_uri).query).get("socket", [])), None)
 
 
 def _for_users_of(directory: Path, sockets: tuple[Path, ...]) -> Path:
-    """The directory, made where it is missing; where this user may not make it, one for all stores of his."""
+    """The directory, created if missing; if this user may not create it, one for all of the user's stores."""
     try:
         directory.mkdir(mode=0o700)
         _share(directory, sockets)
@@ -137,7 +137,7 @@ def _for_users_of(directory: Path, sockets: tuple[Path, ...]) -> Path:
 
 
 def _share(directory: Path, sockets: tuple[Path, ...]) -> None:
-    """Let those in who may write to libvirt's socket: they can do with machines what root can."""
+    """Give access to everyone who may write to libvirt's socket: they can do with machines what root can."""
     for socket in filter(Path.exists, sockets):
         found = socket.stat()
         if found.st_gid != 0 and found.st_mode & stat.S_IWGRP:
@@ -146,7 +146,7 @@ def _share(directory: Path, sockets: tuple[Path, ...]) -> None:
 
 
 class _SharedLease(Lease):
-    """A lease between users: nothing is followed, and nothing is written to, that somebody else may have put there."""
+    """A lease shared between users: it follows no link and writes to nothing that somebody else may have put there."""
 
     def __init__(self, path: Path, holder: Holder) -> None:
         super().__init__(path)
@@ -185,7 +185,7 @@ def _opened_lock(name: str, directory: int) -> int:
     found, shared = os.fstat(lock), os.fstat(directory)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(lock)
-        raise OSError(errno.EINVAL, f"{name} in it is not a plain file")
+        raise OSError(errno.EINVAL, f"{name} in it is not a regular file")
     if found.st_uid == os.geteuid() and found.st_gid != shared.st_gid and shared.st_mode & stat.S_IWGRP:
         os.fchown(lock, -1, shared.st_gid)
         os.fchmod(lock, 0o660)

@@ -1,4 +1,4 @@
-"""The lease of the one controller: an exclusive `flock` that the kernel releases when its holder dies."""
+"""The lease of the one controller: an exclusive `flock`, which the kernel releases when its holder dies."""
 
 import asyncio
 import errno
@@ -24,7 +24,7 @@ _HOLDER_MAX_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who took the lease last: for messages only, as a killed holder leaves its name behind."""
+    """The last process that took the lease: only for messages, as a killed holder leaves its name behind."""
 
     process_id: int
     purpose: str
@@ -36,10 +36,10 @@ class Holder:
 
 
 class Lease:
-    """Exclusive among all `Lease` objects on one path, of this process and others; not reentrant.
+    """Exclusive among all `Lease` objects on one path, in this process and others; not reentrant.
 
-    `async with` waits at most `timeout_s`. Only who holds the lease may remove its file, and a file that has lost its
-    name is not worth a lease: else two holders would lock two files of the same name.
+    `async with` waits at most `timeout_s`. Only the holder may remove the lease's file, and a file that has lost its
+    name is no lease: otherwise two holders could lock two files of the same name.
     """
 
     def __init__(self, path: Path, *, purpose: str = "controller", timeout_s: float = 30.0) -> None:
@@ -55,7 +55,7 @@ class Lease:
         return self._descriptor is not None
 
     def try_acquire(self) -> bool:
-        """Take the lease if nobody holds it, without waiting; True also when this object holds it already."""
+        """Take the lease if it is free, without waiting; also True if this object already holds it."""
         if self._descriptor is not None:
             return True
         descriptor = self._open()
@@ -74,7 +74,7 @@ class Lease:
         return True
 
     async def acquire(self, timeout_s: float) -> None:
-        """Take the lease as soon as it is free; raises `OperationTimeout` naming the holder when it is not in time."""
+        """Take the lease as soon as it is free; raises `OperationTimeout`, naming the holder, after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not self.try_acquire():
             if time.monotonic() >= deadline:
@@ -82,7 +82,7 @@ class Lease:
             await asyncio.sleep(_RETRY_S)
 
     def release(self, *, remove: bool = False) -> None:
-        """Give the lease back, and with `remove` its file away; nothing happens where it is not held."""
+        """Release the lease, and with `remove` delete its file; does nothing if it is not held."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             try:
@@ -90,12 +90,12 @@ class Lease:
                 if remove:
                     self._path.unlink(missing_ok=True)
             finally:
-                # Closing alone would leave the lock to a child that was forked and has not yet closed its copy.
+                # Closing alone would leave the lock to a forked child that has not closed its copy yet.
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.close(descriptor)
 
     def holder(self) -> Holder | None:
-        """Who took the lease and has not released it; None when nobody did."""
+        """The process that took the lease and has not released it; None if there is none."""
         try:
             with self._path.open("rb") as file:
                 return Holder(**json.loads(file.read(_HOLDER_MAX_BYTES)))
@@ -103,7 +103,7 @@ class Lease:
             return None
 
     def occupied(self) -> str:
-        """In words, who holds the lease."""
+        """The holder of the lease, as text."""
         holder = self.holder()
         return f"{holder or 'another process'} holds it"
 
@@ -127,7 +127,7 @@ class Lease:
         return directory_unusable(self._path.parent, error)
 
     def _holds(self) -> Holder:
-        """Who this process is as the holder."""
+        """This process as the holder."""
         return Holder(os.getpid(), self._purpose)
 
     def _write_holder(self, descriptor: int) -> None:
@@ -136,7 +136,7 @@ class Lease:
         os.pwrite(descriptor, holder[:_HOLDER_MAX_BYTES], 0)
 
     def forget_in_child(self) -> None:
-        """Close a forked child's copy of the descriptor, which would keep the lock alive beyond its holder."""
+        """Close a forked child's copy of the descriptor, which would keep the lock after its holder is gone."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with suppress(OSError):

@@ -1,7 +1,7 @@
 """The difference of two JSON documents as an RFC 6902 patch of `add`, `remove` and `replace` only.
 
-`jsonpatch.make_patch` is not used for it: it hides what happens behind `move`, and its order follows Python's
-string hashes, which differ from process to process.
+`jsonpatch.make_patch` is not used: it hides what happens behind `move`, and its order follows Python's string hashes,
+which differ from process to process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ Patch = tuple[Operation, ...]
 
 
 def difference(before: Any, after: Any) -> Patch:
-    """The operations that turn `before` into `after`, in an order that depends on the two alone.
+    """The operations that turn `before` into `after`, in an order that depends only on the two.
 
     Both are JSON values (`model_dump(mode="json")`); a document that does not exist is None.
     Unlike in Python, `true`, `1` and `1.0` differ.
@@ -24,7 +24,7 @@ def difference(before: Any, after: Any) -> Patch:
 
 
 def patched(document: Any, patch: Sequence[Operation]) -> Any:
-    """A copy of `document` with the patch applied; raises `ValueError` where it does not fit."""
+    """A copy of `document` with the patch applied; raises `ValueError` if it does not fit."""
     try:
         return jsonpatch.apply_patch(document, list(patch))
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
@@ -52,7 +52,7 @@ def _mapping_changes(path: str, before: dict[str, Any], after: dict[str, Any]) -
 
 
 def _sequence_changes(path: str, before: list[Any], after: list[Any]) -> Iterator[Operation]:
-    """Elements that both ends share are left alone, so that one insertion is one operation."""
+    """Elements shared at both ends are left alone, so that one insertion is one operation."""
     start = _shared_length(before, after)
     end = _shared_length(before[start:][::-1], after[start:][::-1])
     old, new = before[start : len(before) - end], after[start : len(after) - end]

@@ -1,6 +1,6 @@
-"""What the rest of the program asks of a desired-state store.
+"""What the rest of the program needs of a desired-state store.
 
-The embedded default is `reconciler.store.sqlite`; a distributed store can take its place behind this protocol.
+The embedded default is `reconciler.store.sqlite`; a distributed store can replace it behind this protocol.
 """
 
 from collections.abc import Collection, Sequence, Set
@@ -22,20 +22,20 @@ from reconciler.store.copies import StoredCluster
 class HistoryEntry(Frozen):
     """One change of a record: who made it, when (UTC), and what it changed as an RFC 6902 patch.
 
-    The patch is on the record without its generation, and on `null` where there was (or is then) no record: all
-    patches up to a generation, applied in order to `null`, give the record as it was then.
+    The patch applies to the record without its generation, or to `null` if there was no record (and yields `null` if
+    there is none afterwards): all patches up to a generation, applied in order to `null`, give the record of that time.
     """
 
     cluster_name: str = Field(description="Name of the cluster.")
-    generation: int = Field(description="What the change made; `rollback --to` takes it.")
-    actor: str = Field(description="Who made it.")
+    generation: int = Field(description="The generation that the change created; `rollback --to` takes it.")
+    actor: str = Field(description="Who made the change.")
     at: Moment = Field(description="When.")
-    patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, on the record as it was before.")
+    patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, relative to the record before.")
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """How often a cluster's record was changed, and how often a look at the cluster was asked for."""
+    """How often a cluster's record was changed, and how often a round was requested."""
 
     generation: int
     request: int
@@ -43,9 +43,9 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class ClusterEntry:
-    """How a cluster stands in the store at one moment: what is wanted, what was said last, and the last request.
+    """A cluster in the store at one moment: its record, its last status, and the last request for a round.
 
-    `request` is the number of the last look that was asked for; 0 where there was none.
+    `request` is the number of the last requested round; 0 if there was none.
     """
 
     record: ClusterRecord
@@ -54,19 +54,19 @@ class ClusterEntry:
 
 
 class Damage(StrEnum):
-    """What of a cluster cannot be read. A record takes its status with it."""
+    """Which of a cluster's documents cannot be read. Without its record, a status counts as unreadable too."""
 
     RECORD = "record"
     STATUS = "status"
 
 
 class ChangeWaiter(Protocol):
-    """One waiter's place in the changes of a store: each loop that waits has its own."""
+    """One waiter's position in the changes of a store: each loop that waits has its own."""
 
     async def wait(self, *, timeout_s: float) -> bool:
-        """Return True at the next change by any process, at most 100 ms after it; False when the time is up.
+        """Return True at the next change by any process, at most 100 ms after it; False after `timeout_s`.
 
-        Changes since the watch was made, or since its last `wait`, count, so that none is missed in between.
+        Changes since the watch was created, or since its last `wait`, count, so that none is missed in between.
         """
         ...
 
@@ -75,7 +75,7 @@ class Store(Protocol):
     """Desired-state records, their statuses and their history. Safe for many processes at once."""
 
     async def get(self, cluster_name: str) -> ClusterRecord | None:
-        """The record of a cluster, or None where there is none."""
+        """The record of a cluster, or None if it has none."""
         ...
 
     async def names(self) -> list[str]:
@@ -87,10 +87,9 @@ class Store(Protocol):
     ) -> ClusterRecord:
         """Write a changed record and return it with its new generation, which alone has the `consent`.
 
-        `expected_generation` is that of the record the change was made from, 0 where there was none. Raises
-        `Conflict` when another writer came first. A record equal to the stored one is not written again,
-        unless more is agreed to.
-        The generation of a record that is made anew goes on above those of the removed one.
+        `expected_generation` is that of the record the change was made from, 0 if there was none. Raises `Conflict` if
+        another writer was first. A record equal to the stored one is only written if it agrees to more losses.
+        The generation of a recreated record continues above those of the removed one.
         """
         ...
 
@@ -99,7 +98,7 @@ class Store(Protocol):
         ...
 
     async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
-        """Remove what cannot be read, and nothing else; what that was. The history stays."""
+        """Remove only what cannot be read, and return what that was. The history stays."""
         ...
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
@@ -107,42 +106,42 @@ class Store(Protocol):
         ...
 
     async def origin(self, cluster_name: str, generation: int) -> Origin | None:
-        """What marks the things that this generation of the record makes; None where there never was one."""
+        """The origin that this generation of the record marks things with; None if it never existed."""
         ...
 
     async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
         """The store's identity, and which of the origins found on the host are in its history of the cluster.
 
-        A copy of a store has its identity, and goes on with the same numbers; its later generations are not known here.
+        A copy of a store has the same identity and continues its numbers; its later generations are not known here.
         """
         ...
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
-        """The controller's last word on a cluster."""
+        """The controller's last status of a cluster."""
         ...
 
     async def put_status(self, status: RecordStatus) -> None:
-        """Write the controller's word on a cluster; ignored where the cluster has no record any more."""
+        """Write the controller's status of a cluster; ignored if the cluster no longer has a record."""
         ...
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
-        """All that a round begins with, or None where the cluster has no record."""
+        """Everything that a round starts with, or None if the cluster has no record."""
         ...
 
     async def demands(self) -> dict[str, Demand]:
-        """What is asked of each cluster that has a record: cheap enough to be read at every change."""
+        """The demands of each cluster that has a record: cheap enough to be read at every change."""
         ...
 
     async def request_round(self, cluster_name: str) -> int:
-        """Ask whoever is the controller to look at a cluster; the number of the request."""
+        """Ask the controller, in whichever process, to look at a cluster; returns the number of the request."""
         ...
 
     async def add_events(self, events: Sequence[ClusterEvent]) -> None:
-        """Keep events; of each cluster the last 1,000 stay, also after its record was removed."""
+        """Store events; the last 1,000 of each cluster are kept, also after its record was removed."""
         ...
 
     async def events(self, cluster_name: str | None, *, after: int = 0) -> list[ClusterEvent]:
-        """The events above a number, oldest first; those of all clusters for None."""
+        """The events above a number, oldest first; for None, those of all clusters."""
         ...
 
     async def newest_event(self) -> int:
@@ -172,12 +171,12 @@ class Store(Protocol):
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         """`ChangeWaiter.wait` on the one watch that this object has from its first use on.
 
-        For a program with a single waiting loop; where several loops share a store, each takes `watch()`.
+        For a program with a single waiting loop; where several loops share a store, each uses `watch()`.
         """
         ...
 
     async def watch(self) -> ChangeWaiter:
-        """A place in the changes of this store, from now on."""
+        """A position in the changes of this store, starting now."""
         ...
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """The embedded store: one SQLite file in the state directory, for many processes at once.
 
-Reads, writes and the watch for changes have a connection and a thread each, so that neither the event loop nor
+Reads, writes and the watch for changes each have a connection and a thread, so that neither the event loop nor
 a reader waits for a writer of another process.
 """
 
@@ -40,10 +40,10 @@ FILE_NAME = "records.sqlite"
 
 
 class SqliteStore:
-    """`reconciler.store.protocol.Store` in `state_dir/records.sqlite`; the file is opened at the first use.
+    """`reconciler.store.protocol.Store` in `state_dir/records.sqlite`; the file is opened on first use.
 
-    Every method raises `StoreUnavailable` when the file is damaged, locked for seconds, of a newer program, or
-    the disk is full; the next call tries anew.
+    Every method raises `StoreUnavailable` if the file is damaged, locked for seconds, of a newer version, or the disk
+    is full; the next call tries again.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -144,7 +144,7 @@ class SqliteStore:
             await thread.close()
 
     async def _begun(self) -> ChangeFeedWaiter:
-        """The watch of `wait_for_change`, made before the first read so that no later change is missed."""
+        """The watch of `wait_for_change`, created before the first read so that no later change is missed."""
         if self._own_watch is None:
             watch = await self.watch()
             self._own_watch = self._own_watch or watch
@@ -171,7 +171,7 @@ def _names(connection: sqlite3.Connection) -> list[str]:
 
 
 class _LastRecords:
-    """The record that was read last of each cluster: the same text is not taken apart again."""
+    """The last record read of each cluster: the same text is not parsed again."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[int, str, ClusterRecord]] = {}
@@ -183,7 +183,7 @@ class _LastRecords:
         return last[2]
 
     def drop(self, name: str) -> None:
-        """The cluster has no record any more."""
+        """The cluster no longer has a record."""
         self._last.pop(name, None)
 
 
@@ -199,14 +199,14 @@ def _put(connection: sqlite3.Connection, record: ClusterRecord, expected: int, a
     name, document = record.cluster_name, document_of(record)
     read_back = record_of(
         name, StoredRecord(expected, document)
-    )  # before it is written, so that all that is stored is readable
+    )  # before it is written, so that everything stored is readable
     return _write_document(connection, read_back, document, expected, actor)
 
 
 def _write_document(
     connection: sqlite3.Connection, record: ClusterRecord, document: dict[str, Any], expected: int, actor: str
 ) -> ClusterRecord:
-    """Write the document if the record is still at the expected generation; the record as it is then."""
+    """Write the document if the record is still at the expected generation; returns the record afterwards."""
     name = record.cluster_name
     with transaction(connection):
         stored = _stored(connection, name)
@@ -254,7 +254,7 @@ def _delete(connection: sqlite3.Connection, name: str, actor: str) -> None:
 
 
 def _record_change(connection: sqlite3.Connection, name: str, actor: str, patch: Patch) -> int:
-    """Write the history of a change; its generation is above all that the cluster ever had."""
+    """Write the history of a change; its generation is above every earlier one of the cluster."""
     newest = connection.execute("SELECT max(generation) FROM history WHERE cluster_name = ?", (name,)).fetchone()[0]
     generation = (newest or 0) + 1
     connection.execute(
@@ -333,7 +333,7 @@ def _events(connection: sqlite3.Connection, name: str | None, after: int) -> lis
 
 @contextmanager
 def _unhurried(connection: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that does not wait for the disk: what it writes may be lost with the power, and whole only."""
+    """A transaction that does not wait for the disk: a power cut may lose what it wrote, but only as a whole."""
     connection.execute("PRAGMA synchronous = NORMAL")
     try:
         with transaction(connection):
@@ -343,7 +343,7 @@ def _unhurried(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _put_status(connection: sqlite3.Connection, name: str, document: str) -> None:
-    """A status that is lost is written anew by the next round."""
+    """A lost status is written again by the next round."""
     with _unhurried(connection):
         written = connection.execute(
             "INSERT INTO status SELECT :name, :document FROM record WHERE cluster_name = :name"

@@ -7,9 +7,9 @@ from reconciler.files.exposure import make_unexposed
 
 
 def ensure_state_dir(directory: Path) -> None:
-    """Make `directory` for its owner alone where it is missing; one that exists keeps its rights.
+    """Create `directory` for its owner alone if it is missing; an existing one keeps its mode.
 
-    Raises `StoreUnavailable` when it cannot be made, or others can change it or the way there.
+    Raises `StoreUnavailable` if it cannot be created, or others can change it or the way there.
     """
     try:
         make_unexposed(directory, mode=0o700)

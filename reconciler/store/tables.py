@@ -9,11 +9,11 @@ from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
 
 KEPT_EVENTS = 1000
-"""Events that each cluster keeps; older ones go."""
+"""Events kept for each cluster; older ones are deleted."""
 
 
 def add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, str]]) -> None:
-    """Append events, each a cluster's name and its JSON, and let the oldest go. Inside a transaction."""
+    """Append events, each a cluster's name and its JSON, and delete the oldest. Inside a transaction."""
     connection.executemany("INSERT INTO event (cluster_name, document) VALUES (?, ?)", documents)
     for name in {name for name, _ in documents}:
         connection.execute(
@@ -24,7 +24,7 @@ def add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, st
 
 
 def events_after(connection: sqlite3.Connection, name: str | None, after: int) -> list[tuple[int, str]]:
-    """Number and JSON of the events above a number, oldest first; of all clusters for None."""
+    """Number and JSON of the events above a number, oldest first; for None, of all clusters."""
     return connection.execute(
         "SELECT number, document FROM event WHERE number > :after AND (:name IS NULL OR cluster_name = :name)"
         " ORDER BY number",
@@ -33,12 +33,12 @@ def events_after(connection: sqlite3.Connection, name: str | None, after: int) -
 
 
 def newest_event(connection: sqlite3.Connection) -> int:
-    """The number of the last event of all."""
+    """The number of the last event of any cluster."""
     return int(connection.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()[0])
 
 
 def with_number(event: ClusterEvent, number: int) -> ClusterEvent:
-    """The event as it is in the store."""
+    """The event with its number in the store."""
     return event.model_copy(update={"number": number})
 
 
@@ -53,7 +53,7 @@ def request_round(connection: sqlite3.Connection, name: str) -> int:
 
 
 def origin(connection: sqlite3.Connection, name: str, generation: int, state_dir: Path) -> Origin | None:
-    """What marks what that generation of a cluster's record makes."""
+    """The origin that this generation of a cluster's record marks things with."""
     row = connection.execute(
         "SELECT store, token FROM identity, history WHERE cluster_name = ? AND generation = ?", (name, generation)
     ).fetchone()
@@ -63,7 +63,7 @@ def origin(connection: sqlite3.Connection, name: str, generation: int, state_dir
 
 
 def lineage(connection: sqlite3.Connection, name: str, found: Collection[Origin], state_dir: Path) -> Lineage:
-    """Whose those origins are; each is looked up by its generation."""
+    """Which of the origins belong to the store's history; each is looked up by its generation."""
     store = str(connection.execute("SELECT store FROM identity").fetchone()[0])
     ours = connection.execute(
         "SELECT generation, token FROM history WHERE cluster_name = ?"

@@ -1,7 +1,7 @@
-"""Noticing changes: every write transaction counts up one number in the database, and waiters wait for it to grow.
+"""Notices changes: every write transaction increments one number in the database, and waiters wait for it to grow.
 
 One thread polls for all waiters of a store, and only while there are any. SQLite has no notification across
-processes; asking it costs 5 µs, so the wake-ups are all that an idle waiter costs.
+processes; a query costs 5 µs, so the wake-ups are all that an idle waiter costs.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ def count_change(connection: sqlite3.Connection) -> None:
 
 
 class ChangeFeed:
-    """Where the waiters of one store object meet: `reads` answers, `polls` watches what other processes do."""
+    """Where the waiters of one store object meet: `reads` answers, `polls` watches for other processes' changes."""
 
     def __init__(self, reads: DatabaseThread, polls: DatabaseThread) -> None:
         self._reads = reads
@@ -42,7 +42,7 @@ class ChangeFeed:
         return await self._reads.run(revision_of)
 
     async def wait_beyond(self, seen: int, *, timeout_s: float) -> int:
-        """The revision as soon as it is above `seen`, or at the end of `timeout_s`."""
+        """The revision as soon as it is above `seen`, or after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         with self._counted():
             while True:
@@ -57,7 +57,7 @@ class ChangeFeed:
                         await changed.wait()
 
     def wake(self) -> None:
-        """Let every waiter look again; each waits for a fresh event afterwards."""
+        """Let every waiter look again; each waits for a new event afterwards."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -74,7 +74,7 @@ class ChangeFeed:
             self._poller = asyncio.create_task(self._poll_beyond(seen))
 
     async def _poll_beyond(self, seen: int) -> None:
-        """Wake the waiters however the poll ends: they read for themselves, and so meet its error themselves."""
+        """Wake the waiters however the poll ends: they read for themselves, and so get its error themselves."""
         try:
             with suppress(ClusterError):
                 await self._polls.run(lambda connection: self._poll(connection, seen))
@@ -87,14 +87,14 @@ class ChangeFeed:
             time.sleep(POLL_INTERVAL_S)
 
     async def close(self) -> None:
-        """End the polling."""
+        """Stop polling."""
         self._closed = True
         if self._poller is not None:
             await self._poller
 
 
 class ChangeFeedWaiter:
-    """One waiter's place in the changes: what came since its making, or since its last `wait`, counts."""
+    """One waiter's position in the changes: those since its creation, or since its last `wait`, count."""
 
     def __init__(self, feed: ChangeFeed, seen: int) -> None:
         self._feed = feed

@@ -66,13 +66,13 @@ def test_no_tool_reads_or_writes_what_is_closed(server: Server, sandbox: Sandbox
         for said in (pushed, built):
             assert said["error"]["code"] == "INVALID_ARGUMENT"
             assert (
-                f"{path} is not below a directory that `host_read_roots` opens: {project}" in said["error"]["message"]
+                f"{path} is not below a directory that `host_read_roots` allows: {project}" in said["error"]["message"]
             )
     for path in (closed / "new", closed / "shadow", project / "link-dir" / "new", closed / "home/.ssh/authorized_keys"):
         copy = {"cluster_name": "lab", "node_name": "n0", "source_path": "/x", "dest_path": str(path), "replace": True}
         said = server.call("node_pull", copy)
         assert said["error"]["code"] == "INVALID_ARGUMENT"
-        assert f"{path} is not below a directory that `host_write_roots` opens: {project}" in said["error"]["message"]
+        assert f"{path} is not below a directory that `host_write_roots` allows: {project}" in said["error"]["message"]
     for tool, argument in (
         ("cluster_define", "topology_name"),
         ("cluster_plan", "topology"),

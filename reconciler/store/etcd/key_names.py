@@ -82,7 +82,7 @@ def packed(text: str) -> bytes:
 
 
 def unpacked(value: bytes) -> str:
-    """The JSON text. Raises `ValueError` for what is none of ours, or would be larger than 64 MiB."""
+    """The JSON text. Raises `ValueError` for what we did not write, or would be larger than 64 MiB."""
     if not value.startswith(_COMPRESSED):
         return value.decode()
     opened = zlib.decompressobj()

@@ -115,7 +115,7 @@ async def test_a_file_of_somebody_else_at_the_target_is_kept_unless_forced(tmp_p
     target = tmp_path / "images" / "base.qcow2"
     target.parent.mkdir()
     target.write_bytes(b"precious")
-    with pytest.raises(Conflict, match="was not made by this program"):
+    with pytest.raises(Conflict, match="was not created by vmcluster"):
         await build(tmp_path, cache_dir)
     assert target.read_bytes() == b"precious"
 

@@ -92,16 +92,16 @@ def anothers_link(kept: Path) -> None:
 
 
 EXPOSED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "everybody may write": (lambda kept: kept.chmod(0o777), "above/kept can be written to by everybody (mode 0777)"),
-    "everybody, though it is sticky": (lambda kept: kept.chmod(0o1777), "above/kept can be written to by everybody"),
-    "a group may write": (of_a_group, "above/kept can be written to by group"),
-    "everybody may write above": (lambda kept: kept.parent.chmod(0o777), "above can be written to by everybody"),
+    "everybody may write": (lambda kept: kept.chmod(0o777), "above/kept is writable by everybody (mode 0777)"),
+    "everybody, though it is sticky": (lambda kept: kept.chmod(0o1777), "above/kept is writable by everybody"),
+    "a group may write": (of_a_group, "above/kept is writable by group"),
+    "everybody may write above": (lambda kept: kept.parent.chmod(0o777), "above is writable by everybody"),
     "it is another's": (lambda kept: os.chown(kept, SOMEBODY, -1), "above/kept belongs to nobody"),
     "it is another's above": (lambda kept: os.chown(kept.parent, SOMEBODY, -1), "above belongs to nobody"),
     "it is another's in a sticky place": (anothers_in_a_sticky_place, "above/kept belongs to nobody"),
-    "the link to it is another's": (anothers_link, "above/kept is a link of nobody's"),
-    "what a link leads to": (open_beyond_a_link, "other can be written to by everybody"),
-    "where a link is": (link_in_an_open_place, "above can be written to by everybody"),
+    "the link to it is another's": (anothers_link, "above/kept is a link of user nobody"),
+    "what a link leads to": (open_beyond_a_link, "other is writable by everybody"),
+    "where a link is": (link_in_an_open_place, "above is writable by everybody"),
 }
 
 

@@ -56,7 +56,7 @@ def test_what_is_outside_is_refused_alike_whether_it_is_there_or_not(host: Path,
     with pytest.raises(InvalidArgument) as refusal:
         opened(host / name, read_roots(host))
     assert refusal.value.message == (
-        f"{host / name} is not below a directory that `host_read_roots` opens: {host / 'in'}"
+        f"{host / name} is not below a directory that `host_read_roots` allows: {host / 'in'}"
     )
     assert "added to `host_read_roots`" in str(refusal.value.hint)
 
@@ -82,7 +82,7 @@ def test_several_settings_open_what_one_of_them_does_and_all_are_named(host: Pat
     assert why_out_of_reach(host / "out" / "sub" / "not-yet", read_roots(host), disks) is None
     trouble = why_out_of_reach(host / "out" / "file", read_roots(host), disks)
     assert trouble
-    assert f"that `host_read_roots` or `disk_roots` opens: {host / 'in'}, {host / 'out' / 'sub'}" in trouble
+    assert f"that `host_read_roots` or `disk_roots` allows: {host / 'in'}, {host / 'out' / 'sub'}" in trouble
     assert "there is none" in str(why_out_of_reach(host / "in" / "file", Roots("disk_roots", ())))
     assert why_out_of_reach(host / "out" / "file", Roots("disk_roots")) is None
 
@@ -91,7 +91,7 @@ def test_what_is_not_there_below_a_root_is_told_so(host: Path) -> None:
     for name in ("in/nothing", "in/file/below"):
         with pytest.raises(OSError, match=name.rpartition("/")[2]):
             opened(host / name, read_roots(host))
-    with pytest.raises(InvalidArgument, match="is no path"):
+    with pytest.raises(InvalidArgument, match="is not a path"):
         opened(host / "in" / "a\0b", read_roots(host))
 
 

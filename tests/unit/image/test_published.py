@@ -94,7 +94,7 @@ def test_publishing_killed_after_any_file_is_taken_up_again(
 def test_a_file_that_is_not_from_here_is_refused_and_left_alone(tmp_path: Path) -> None:
     files = ImageFiles.beside(tmp_path / "base.qcow2")
     files.disk.write_bytes(b"precious")
-    with pytest.raises(Conflict, match=r"base\.qcow2 was not made by this program"):
+    with pytest.raises(Conflict, match=r"base\.qcow2 was not created by vmcluster"):
         refuse_foreign(files)
     assert files.disk.read_bytes() == b"precious"
 
@@ -106,5 +106,5 @@ def test_a_description_that_cannot_be_read_describes_nothing(made: ImageFiles) -
 
 @pytest.mark.parametrize("place", [Path("/dev/null"), Path("/tmp")])
 def test_no_image_takes_the_place_of_a_device_or_a_directory(place: Path) -> None:
-    with pytest.raises(InvalidArgument, match="is no ordinary file"):
+    with pytest.raises(InvalidArgument, match="is not a regular file"):
         require_files(ImageFiles.beside(place))

@@ -106,7 +106,7 @@ async def test_the_same_one_shot_change_made_twice_from_one_record_is_a_conflict
 async def test_a_record_that_is_gone_is_a_conflict_for_whoever_read_it(store: AnyStore) -> None:
     record = await put_new(store)
     await store.remove("lab", expected_generation=1, actor="test")
-    with pytest.raises(Conflict, match="does not exist any more"):
+    with pytest.raises(Conflict, match="no longer exists"):
         await store.put(with_boots(record, 1), expected_generation=1, actor="late")
     with pytest.raises(Conflict):
         await store.remove("lab", expected_generation=1, actor="late")

@@ -53,7 +53,7 @@ async def test_a_client_without_roots_reaches_its_servers_directory_and_scratch(
         assert await refusal(agent, project / "started-in" / "build") is None
         said = await refusal(agent, project / "other projéct" / "build")
         assert said
-        assert f"`host_read_roots` opens: {project / 'started-in'}, {scratch} (" in said
+        assert f"`host_read_roots` allows: {project / 'started-in'}, {scratch} (" in said
         (scratch / "build").mkdir()
         assert scratch.stat().st_mode & 0o777 == 0o700
         assert await refusal(agent, scratch / "build") is None
@@ -68,7 +68,7 @@ async def test_the_roots_that_a_client_names_take_the_place_of_the_servers_direc
         agent = await agent_of(client)
         assert await refusal(agent, project / "other projéct" / "build") is None
         for place in (project / "started-in" / "build", Path("/etc")):
-            assert f"opens: {project / 'other projéct'}, /nothing/here, " in str(await refusal(agent, place))
+            assert f"allows: {project / 'other projéct'}, /nothing/here, " in str(await refusal(agent, place))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -80,7 +80,7 @@ async def test_what_the_configuration_opens_is_all(project: Path, mode: Any, mon
         assert await refusal(agent, project / "other projéct" / "build") is None
         said = await refusal(agent, project / "started-in" / "build")
         assert said
-        assert f"`host_read_roots` opens: {project / 'other projéct'}, /nowhere (" in said
+        assert f"`host_read_roots` allows: {project / 'other projéct'}, /nowhere (" in said
 
 
 async def _refuse(_: ClientRequestContext) -> ErrorData:
@@ -107,7 +107,7 @@ async def test_a_server_that_was_started_in_a_home_or_above_opens_none_of_it(
     async with Client(ClusterServer(), cache=None) as client:
         said = await refusal(await agent_of(client), project / "started-in" / "build")
     assert said
-    assert f"opens: {project.parent / 'state' / 'scratch'} (" in said
+    assert f"allows: {project.parent / 'state' / 'scratch'} (" in said
 
 
 async def test_copies_are_held_to_their_own_roots(agent: Agent, project: Path) -> None:
@@ -116,14 +116,14 @@ async def test_copies_are_held_to_their_own_roots(agent: Agent, project: Path) -
     (project / "started-in" / "link").symlink_to(secret)
     for path in (secret, project / "started-in" / "link", Path("/etc/shadow")):
         pushed = await agent.call("node_push", cluster_name="lab", source_path=str(path), dest_path="/x")
-        assert f"{path} is not below a directory that `host_read_roots` opens" in pushed["error"]["message"]
+        assert f"{path} is not below a directory that `host_read_roots` allows" in pushed["error"]["message"]
     (project / "started-in" / "out").symlink_to(project.parent)
     for path in (project.parent / "new", project / "started-in" / "out" / "new", Path("/etc/new/er/file")):
         pulled = await agent.call(
             "node_pull", cluster_name="lab", node_name="n", source_path="/etc/hostname", dest_path=str(path)
         )
         assert pulled["error"]["code"] == "INVALID_ARGUMENT"
-        assert f"{path} is not below a directory that `host_write_roots` opens" in pulled["error"]["message"]
+        assert f"{path} is not below a directory that `host_write_roots` allows" in pulled["error"]["message"]
     inside = str(project / "started-in" / "new")
     pulled = await agent.call("node_pull", cluster_name="lab", node_name="n", source_path="/x", dest_path=inside)
     assert pulled["error"]["code"] == "CLUSTER_NOT_FOUND"
@@ -170,7 +170,7 @@ async def test_a_topology_may_name_any_image_of_the_host_but_no_existing_disk_ou
     said = (await agent.call("cluster_plan", topology="lab"))["error"]
     assert said["code"] == "TOPOLOGY_INVALID"
     assert (
-        f"nodes[0].extra_disks[0].path: {closed / 'disk'} is not below a directory that `disk_roots` opens: "
+        f"nodes[0].extra_disks[0].path: {closed / 'disk'} is not below a directory that `disk_roots` allows: "
         in (said["message"])
     )
     assert "base_image: cannot read the disk image" in said["message"]
@@ -203,12 +203,12 @@ async def test_a_topologys_paths_out_of_reach_are_named_with_their_setting_and_n
         ("ssh.key_path", "key", "`host_read_roots`"),
         ("nodes[0].extra_disks[0].path", "disk", "`disk_roots`"),
     ):
-        assert f"{closed / name} is not below a directory that {setting} opens: " in of[where]
+        assert f"{closed / name} is not below a directory that {setting} allows: " in of[where]
     path.write_text(TOPOLOGY.format(**{name: project / "started-in" / name for name in names}))
     there = (await agent.call("cluster_plan", topology="lab"))["error"]["message"]
     assert "base_image: cannot read the disk image" in there
     assert "extra_disks[0].path: " in there
-    assert "`disk_roots` opens: " in there, "disks are not among a project's files"
+    assert "`disk_roots` allows: " in there, "disks are not among a project's files"
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "./lab", "lab\0", "a/../lab", "linked", ".."])
