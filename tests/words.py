@@ -52,7 +52,6 @@ NOT_YET: tuple[str, ...] = (
     "CHANGELOG.md",
     "Makefile",
     "README.md",
-    "reconciler/artifacts/",
     "reconciler/controller/",
     "reconciler/daemon/",
     "reconciler/errors.py",

@@ -1,1 +1,1 @@
-"""Build trees: what is in them, their identity, where they are kept, and how they get onto nodes."""
+"""Build trees: their contents, their identity, where they are kept, and how they get onto nodes."""

@@ -1,4 +1,4 @@
-"""What files were when they were last read: an unchanged tree is registered without reading it again."""
+"""The state of files when they were last read: an unchanged tree is registered without reading it again."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """What reading a file told, and when it was read (`time.time_ns`)."""
+    """The result of reading a file, and when it was read (`time.time_ns`)."""
 
     signature: Signature
     read_at_ns: int
@@ -28,7 +28,7 @@ class FileReading:
 
     @property
     def trusted(self) -> bool:
-        """Whether a later change of the file cannot have left the same signature (git calls it racy otherwise)."""
+        """Whether a later change of the file must have changed its signature (if not, git calls it racy)."""
         return max(self.signature[2:]) < self.read_at_ns - _SETTLED_NS
 
 
@@ -39,7 +39,7 @@ _ROLES = {role.value: role for role in Role}
 
 
 def load_readings(path: Path) -> Readings:
-    """The readings by path that are kept in a file; none where it is missing or damaged: files are read then."""
+    """The stored readings by path; none if the file is missing or damaged: files are read then."""
     try:
         kept = json.loads(path.read_bytes())
         if kept["version"] != _VERSION:
@@ -50,7 +50,7 @@ def load_readings(path: Path) -> Readings:
 
 
 def save_readings(path: Path, readings: Mapping[bytes, FileReading]) -> None:
-    """Keep those readings that may be trusted."""
+    """Store those readings that can be trusted."""
     rows = {os.fsdecode(name): _row(reading) for name, reading in readings.items() if reading.trusted}
     write_whole(path, json.dumps({"version": _VERSION, "files": rows}, separators=(",", ":")).encode())
 

@@ -1,4 +1,4 @@
-"""A registered tree on its way to many nodes at once; one node's failure stops no other."""
+"""Sends a registered tree to many nodes at once; one node's failure stops no other."""
 
 import asyncio
 import time
@@ -27,11 +27,11 @@ _AT_ONCE = 8
 """Transfers that run at the same time: each is an `ssh` that encrypts, and reads the same files."""
 
 _CANDIDATES = 5
-"""How many trees on a node are looked at as a basis: each has a manifest to be read."""
+"""How many trees on a node are considered as a basis: the manifest of each has to be read."""
 
 
 class Delivery:
-    """Brings one artifact to nodes; use it once, as a context that ends with its temporary files gone."""
+    """Sends one artifact to nodes; use it once, as a context manager that deletes its temporary files."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Delivery:
         self._temporary = ExitStack()
 
     async def to_nodes(self, addresses: Sequence[GuestAddress], *, force: bool) -> dict[str, NodeSync]:
-        """Have the tree complete on every node; what went wrong stands in the node's own answer.
+        """Make the tree complete on every node; a failure is part of that node's own result.
 
-        With `force` it is made exact again where it is complete already.
+        With `force` it is sent again even where it is already complete.
         """
         entries = await asyncio.to_thread(self._library.entries, self._artifact_id)
         await asyncio.to_thread(write_known_hosts, self._known_hosts_path, addresses)
@@ -116,7 +116,7 @@ class Delivery:
         )
 
     async def _ensure_view(self, entries: Sequence[TreeEntry]) -> Path:
-        """The tree as files, made when the first node needs it."""
+        """The tree as files, created when the first node needs it."""
         async with self._making:
             if self._view is None:
                 async with self._library.in_use():
@@ -138,7 +138,7 @@ class Delivery:
         if outcome.error:
             self._report(f"{outcome.node_name}: {outcome.error.message}")
         elif outcome.skipped:
-            self._report(f"{outcome.node_name}: complete already")
+            self._report(f"{outcome.node_name}: already complete")
         else:
             sent_kib = outcome.bytes_transferred / 1024
             self._report(f"{outcome.node_name}: complete, {sent_kib:.0f} KiB sent in {outcome.duration_s:.1f} s")

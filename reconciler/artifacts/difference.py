@@ -1,4 +1,4 @@
-"""How two trees differ; pure."""
+"""The difference between two trees; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from reconciler.artifacts.entries import Role, TreeEntry, shown
 
 @dataclass(frozen=True, slots=True)
 class TreeDifference:
-    """Paths, in their order."""
+    """Paths, sorted."""
 
     changed: tuple[str, ...]
     added: tuple[str, ...]
@@ -16,7 +16,7 @@ class TreeDifference:
 
 
 def differences(a: Sequence[TreeEntry], b: Sequence[TreeEntry], role: Role) -> TreeDifference:
-    """The names that have `role` in either tree and are not the same in both, from `a` to `b`."""
+    """The paths with `role` in either tree that are not the same in both, from `a` to `b`."""
     were = {entry.path: entry for entry in a}
     are = {entry.path: entry for entry in b}
     named = sorted({entry.path for entry in (*a, *b) if entry.role is role})

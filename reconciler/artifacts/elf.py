@@ -1,10 +1,10 @@
-"""ELF files as far as we need to know them: programs, and the sections of kernel modules; pure. Source: elf(5)."""
+"""The parts of ELF that we need: whether a file is a program, and the sections of kernel modules; pure. See elf(5)."""
 
 import struct
 from dataclasses import dataclass
 
 HEAD_BYTES = 4096
-"""How much of a file's beginning `is_program` wants to see: the program headers follow the file header."""
+"""How much of a file's beginning `is_program` needs: the program headers follow the file header."""
 
 _MAGIC = b"\x7fELF"
 _ET_EXEC, _ET_DYN = 2, 3
@@ -14,7 +14,7 @@ _SECTIONS_MAX = 65536
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The file header's fields that lead on; `order` is struct's sign for the byte order."""
+    """The file header's fields that lead to others; `order` is struct's sign for the byte order."""
 
     order: str
     wide: bool
@@ -29,12 +29,12 @@ class _Header:
 
 
 def is_elf(head: bytes) -> bool:
-    """Whether a file that begins so claims to be ELF."""
+    """Whether a file with this beginning claims to be ELF."""
     return head.startswith(_MAGIC)
 
 
 def is_program(head: bytes) -> bool:
-    """Whether a file that begins so can be run: of fixed place, or position-independent with an interpreter."""
+    """Whether a file with this beginning can be run: static, or position-independent with an interpreter."""
     header = _read_header(head)
     if header is None:
         return False
@@ -42,14 +42,14 @@ def is_program(head: bytes) -> bool:
 
 
 def read_section(image: bytes, name: bytes) -> bytes | None:
-    """The content of a section, None where there is none of that name or the file is damaged."""
+    """The contents of a section; None if there is none of that name or the file is damaged."""
     header = _read_header(image)
     if header is None or header.section_count > _SECTIONS_MAX:
         return None
     try:
         sections = [_read_section_header(image, header, index) for index in range(header.section_count)]
         names_at = sections[header.names_index][1]
-    except (struct.error, IndexError, OverflowError):  # the last for an offset beyond what Python addresses
+    except (struct.error, IndexError, OverflowError):  # OverflowError: an offset beyond what Python can address
         return None
     for name_offset, offset, size in sections:
         start = names_at + name_offset
@@ -59,7 +59,7 @@ def read_section(image: bytes, name: bytes) -> bytes | None:
 
 
 def parse_modinfo(section: bytes) -> dict[str, str]:
-    """The `key=value` pairs of a module's `.modinfo`; of several with one key, the first."""
+    """The `key=value` pairs of a module's `.modinfo`; if a key occurs several times, the first."""
     pairs = [pair.partition(b"=") for pair in section.split(b"\0") if pair]
     return {key.decode(errors="replace"): value.decode(errors="replace") for key, _, value in reversed(pairs)}
 
@@ -79,7 +79,7 @@ def _program_types(head: bytes, header: _Header) -> set[int]:
 
 
 def _read_section_header(image: bytes, header: _Header, index: int) -> tuple[int, int, int]:
-    """Offset of the name within the names, offset and size of the content."""
+    """Offset of the name within the names, offset and size of the contents."""
     at = header.section_offset + index * header.section_size
     layout = "IIQQQQ" if header.wide else "IIIIII"
     name, _kind, _flags, _address, offset, size = struct.unpack_from(header.order + layout, image, at)

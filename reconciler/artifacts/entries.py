@@ -1,4 +1,4 @@
-"""What a build tree consists of, and its identity; pure."""
+"""The entries of a build tree, and the tree's identity; pure."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ class EntryKind(StrEnum):
 
 
 class Role(StrEnum):
-    """What a file's content is to us."""
+    """The purpose of a file's contents."""
 
     PLAIN = ""
     EXECUTABLE = "executable"
@@ -26,8 +26,8 @@ class Role(StrEnum):
 class TreeEntry:
     """One name in a tree. `path` is relative, without a leading `./`, in the bytes of the file system.
 
-    `mode` has the permission bits only. `content` is the SHA-256 of a file in hexadecimal, the target of a link, and
-    empty for a directory. What follows it is no part of the identity.
+    `mode` has only the permission bits. `content` is the SHA-256 of a file in hexadecimal, the target of a link, and
+    empty for a directory. The fields after it are not part of the identity.
     """
 
     path: bytes
@@ -41,9 +41,9 @@ class TreeEntry:
 
 
 def tree_id(entries: Iterable[TreeEntry]) -> str:
-    """SHA-256 over the entries in the order of their paths: path, kind, mode, and content or link target.
+    """SHA-256 over the entries sorted by path: path, kind, mode, and contents or link target.
 
-    No field can hold a NUL byte, so fields that end with one can be read in one way only.
+    No field can contain a NUL byte, so fields that end with one can be read in only one way.
     """
     digest = hashlib.sha256()
     for entry in sorted(entries, key=_path_of):
@@ -52,7 +52,7 @@ def tree_id(entries: Iterable[TreeEntry]) -> str:
 
 
 def shown(path: bytes) -> str:
-    """A path as text: what is not UTF-8 is escaped, so that the text can be printed and sent as JSON."""
+    """A path as text, with bytes that are not UTF-8 escaped, so that it can be printed and sent as JSON."""
     return path.decode(errors="backslashreplace")
 
 

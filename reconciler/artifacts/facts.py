@@ -1,4 +1,4 @@
-"""What a tree is for, told from its entries; pure."""
+"""Facts about a tree, derived from its entries; pure."""
 
 import posixpath
 import re
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reconciler.artifacts.entries import EntryKind, Role, TreeEntry, shown
 
 UTS_RELEASE_PATHS = (b"include/generated/utsrelease.h", b"include/config/kernel.release")
-"""Where a built kernel tree says its version (Makefile of the kernel, `filechk_utsrelease.h`)."""
+"""Where a built kernel tree records its version (Makefile of the kernel, `filechk_utsrelease.h`)."""
 
 _TEST_DIRECTORIES = (b"tools/testing/selftests", b"tests", b"test", b"t")
 _UTS_RELEASE = re.compile(rb'#define\s+UTS_RELEASE\s+"([^"\n]{1,64})"')
@@ -16,28 +16,28 @@ _BARE_RELEASE = re.compile(rb"\s*([!-~]{1,64})\s*")
 
 
 def modules(entries: Sequence[TreeEntry]) -> list[TreeEntry]:
-    """The kernel modules, in the order of their paths."""
+    """The kernel modules, sorted by path."""
     return _with_role(entries, Role.MODULE)
 
 
 def programs(entries: Sequence[TreeEntry]) -> list[TreeEntry]:
-    """The ELF executables, in the order of their paths."""
+    """The ELF executables, sorted by path."""
     return _with_role(entries, Role.EXECUTABLE)
 
 
 def test_directory(entries: Sequence[TreeEntry]) -> str | None:
-    """The directory that holds the tests: the first of the usual names at the top that there is."""
+    """The directory that holds the tests: the first of the usual top-level names that exists."""
     directories = {entry.path for entry in entries if entry.kind is EntryKind.DIRECTORY}
     return next((shown(path) for path in _TEST_DIRECTORIES if path in directories), None)
 
 
 def release_of(vermagic: str) -> str:
-    """The kernel release that a version magic begins with (include/linux/vermagic.h)."""
+    """The kernel release at the beginning of a version magic (include/linux/vermagic.h)."""
     return vermagic.partition(" ")[0]
 
 
 def kernel_version(entries: Sequence[TreeEntry], release_file: bytes | None) -> str | None:
-    """The kernel that the tree is, or is for: as the built kernel says, else as most of its modules do."""
+    """The kernel that the tree is, or is for: what the built kernel says, else what most of its modules say."""
     if release_file is not None and (said := parse_release(release_file)):
         return said
     releases = Counter(release_of(entry.vermagic) for entry in modules(entries) if entry.vermagic)
@@ -51,7 +51,7 @@ def parse_release(content: bytes) -> str | None:
 
 
 def packages(entries: Sequence[TreeEntry], ending: bytes) -> list[TreeEntry]:
-    """The package files with that ending, in the order of their names."""
+    """The package files with that suffix, sorted by name."""
     found = [entry for entry in entries if entry.kind is EntryKind.FILE and entry.path.endswith(ending)]
     return sorted(found, key=lambda entry: (posixpath.basename(entry.path), entry.path))
 

@@ -1,4 +1,4 @@
-"""What git knows of a build tree. A tree may belong to somebody else: nothing that its configuration names is run."""
+"""What git knows of a build tree. A tree may belong to somebody else: no program named in its configuration is run."""
 
 import os
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class GitFacts:
-    """Commit and branch; no branch on a detached head, neither where there is no repository or no commit."""
+    """Commit and branch; no branch on a detached head, neither without a repository or a commit."""
 
     sha: str | None = None
     branch: str | None = None
 
 
 async def git_facts(source: Opened) -> GitFacts:
-    """Commit and branch of the repository that holds the tree; nothing of one that is out of the caller's reach."""
-    tree = Path(f"/proc/{os.getpid()}/fd/{source.held.fileno()}")  # whatever has its name by now
+    """Commit and branch of the repository that holds the tree; nothing if it is out of the caller's reach."""
+    tree = Path(f"/proc/{os.getpid()}/fd/{source.held.fileno()}")  # the opened directory, even if it was renamed
     try:
         if not await _within_reach(tree, source.roots):
             return GitFacts()
@@ -45,9 +45,9 @@ async def git_facts(source: Opened) -> GitFacts:
 
 
 async def _within_reach(tree: Path, roots: tuple[Roots, ...]) -> bool:
-    """Whether the repository, wherever a `.git` file in the tree leads, is open to who named the tree.
+    """Whether the repository, wherever a `.git` file in the tree leads, is open to the caller who named the tree.
 
-    Objects that it borrows from others (gitrepository-layout(5)) may be anybody's.
+    Objects that it borrows from other repositories (gitrepository-layout(5)) may be anybody's.
     """
     answer = await _git(tree, "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
     places = [Path(os.fsdecode(line)) for line in answer.stdout.splitlines()]
@@ -59,7 +59,7 @@ async def _within_reach(tree: Path, roots: tuple[Roots, ...]) -> bool:
 
 
 async def git_log(tree: Path, since_sha: str, until_sha: str) -> str | None:
-    """One line per commit from the one to the other, newest first, at most 200; None where git cannot tell."""
+    """One line per commit between the two, newest first, at most 200; None if git cannot tell."""
     arguments = ("log", "--no-color", "--format=%h %s", f"--max-count={_LOG_MAX_LINES}", f"{since_sha}..{until_sha}")
     try:
         answer = await _git(tree, *arguments, "--")

@@ -1,4 +1,4 @@
-"""Installing a tree that is on a node, and taking it out again."""
+"""Installs a tree that is on a node, and uninstalls it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,14 +26,14 @@ _TOOL_OF = {
     InstallMode.DEB: "dpkg",
     InstallMode.RPM: "rpm",
 }
-_MAY_BE_FORGOTTEN = "with `forget` the node takes it for not installed, and what it put there stays"
+_MAY_BE_FORGOTTEN = "`forget` marks it as not installed, and leaves its files on the node"
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What decides whether an artifact fits a node; `vermagic` is empty where the node's kernel has no modules.
+    """What decides whether an artifact fits a node; `vermagic` is empty if the node's kernel has no modules.
 
-    `lacking` are those of `node_scripts.TOOLS` that are not on the node.
+    `lacking` are those of `node_scripts.TOOLS` that the node does not have.
     """
 
     synced: bool
@@ -44,7 +44,7 @@ class Examined:
 
 
 async def examine(ssh: SshPool, place: NodePlace) -> Examined:
-    """Look at a node; changes nothing."""
+    """Examine a node; changes nothing."""
     said = await run_script(ssh, place.address, node_scripts.EXAMINE, [place.base, place.artifact_id])
     with understood(place.address.node, "its kernel and what is installed"):
         state, release, vermagic, lacking, record = said.split("\n", 4)
@@ -53,7 +53,7 @@ async def examine(ssh: SshPool, place: NodePlace) -> Examined:
 
 
 def payload_of(entries: Sequence[TreeEntry], mode: InstallMode) -> list[TreeEntry]:
-    """The files of a tree that are installed. Raises `InvalidArgument` where there are none, or too many of a name."""
+    """The files of a tree to install. Raises `InvalidArgument` if there are none, or too many with one name."""
     match mode:
         case InstallMode.MODPROBE_PATH:
             found = _one_per_module(facts.modules(entries))
@@ -65,46 +65,44 @@ def payload_of(entries: Sequence[TreeEntry], mode: InstallMode) -> list[TreeEntr
             assert_never(mode)
     if not found:
         what = "kernel module" if mode is InstallMode.MODPROBE_PATH else f".{mode.value} package"
-        raise InvalidArgument(
-            f"there is no {what} in this artifact", hint="register a built tree, or take another mode"
-        )
+        raise InvalidArgument(f"there is no {what} in this artifact", hint="register a built tree, or use another mode")
     return found
 
 
 def require_fit(payload: Sequence[TreeEntry], examined: Examined, node: str) -> None:
-    """Raise `InvalidArgument` where the node's kernel would refuse one of the modules for its version magic."""
+    """Raise `InvalidArgument` if the node's kernel would refuse one of the modules for its version magic."""
     for entry in payload:
         theirs = examined.vermagic or examined.release
         ours = entry.vermagic if examined.vermagic else facts.release_of(entry.vermagic)
         if ours.split() != theirs.split():
             raise InvalidArgument(
                 f"module {shown(entry.path)} is for kernel {entry.vermagic or 'unknown'!r}, "
-                f"and node {node} runs {theirs!r}; nothing was installed on any node",
+                f"but node {node} runs {theirs!r}; nothing was installed on any node",
                 node=node,
-                hint="build it against the kernel that the node runs, with the same configuration",
+                hint="build it for the kernel that the node runs, with the same configuration",
             )
 
 
 def require_tool(mode: InstallMode, examined: Examined, node: str) -> None:
-    """Raise `InvalidArgument` where the node lacks the program that installs in this way."""
+    """Raise `InvalidArgument` if the node lacks the program that this mode of installing uses."""
     if (tool := _TOOL_OF[mode]) in examined.lacking:
         raise InvalidArgument(
-            f"node {node} has no `{tool}`, which installing by {mode} needs; nothing was installed on any node",
+            f"node {node} has no `{tool}`, which install mode {mode} needs; nothing was installed on any node",
             node=node,
-            hint=f"install {tool} on the node, or take another mode",
+            hint=f"install {tool} on the node, or use another mode",
         )
 
 
 def require_same_mode(mode: InstallMode, examined: Examined, node: str) -> None:
-    """Raise `Conflict` where something is installed in another way, which this one would not undo."""
+    """Raise `Conflict` if something is installed in another mode, which this one would not undo."""
     found = examined.installed
     if found is not None and found.mode is not mode:
         state = "is installed" if found.complete else "is partly installed"
         raise Conflict(
-            f"on node {node} artifact {found.artifact_id} {state} by {found.mode}, which installing by {mode} "
+            f"on node {node} artifact {found.artifact_id} {state} with mode {found.mode}, which mode {mode} "
             "does not undo; nothing was installed on any node",
             node=node,
-            hint="`artifact_uninstall` takes it out first",
+            hint="`artifact_uninstall` uninstalls it first",
         )
 
 
@@ -117,7 +115,7 @@ async def install(
     *,
     timeout_s: float,
 ) -> NodeInstall:
-    """Install on one node, and write down there that it was done."""
+    """Install on one node, and record there that it was done."""
     earlier = found.installed.packages if found.installed else ()
     begun = InstalledRecord(place.artifact_id, place.tree, mode, found.release, earlier, complete=False)
     arguments = [place.tree, found.release, render_record(begun).decode()]
@@ -129,14 +127,14 @@ async def install(
     if answer.exit_code != 0 or answer.timed_out:
         return _failed("the installation", answer, place.address)
     said = node_scripts.parse_installed(answer.stdout)
-    # Packages of an earlier artifact that are not in this one stay installed, and are to be taken out with it.
+    # Packages of an earlier artifact that are not in this one stay installed, and are uninstalled together with it.
     packages = tuple(sorted({*earlier, *said.packages}))
     await _remember(ssh, place.address, replace(begun, packages=packages, complete=True))
     return _done(answer, place.address, said)
 
 
 async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> NodeInstall:
-    """Take out what the node says is installed; where nothing is, nothing is done."""
+    """Uninstall what the node's record says is installed; do nothing if there is no record."""
     said = await run_script(ssh, address, node_scripts.RECALL, [])
     with understood(address.node, "what is installed"):
         lacking, text = said.split("\n", 1)
@@ -145,18 +143,18 @@ async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) ->
         return _nothing_done(address, "nothing is installed")
     if (tool := _TOOL_OF[record.mode]) in lacking.split() and record.mode is not InstallMode.MODPROBE_PATH:
         _require_never_done(record, tool, address.node)
-        return await forget(ssh, address, f"without {tool} on the node its installation cannot have got anywhere")
+        return await forget(ssh, address, f"the node has no {tool}, so its installation cannot have changed anything")
     _require_undoable(record, address.node)
     command = node_scripts.render_call(_undo_of(record.mode), [record.tree, record.release], user=address.user)
     names = b"".join(each.encode() + b"\0" for each in record.packages)
     answer = await ssh.run(address, command, timeout_s=timeout_s, stdin=names, own=True)
     if answer.exit_code != 0 or answer.timed_out:
-        return _failed("taking it out", answer, address, hint=_MAY_BE_FORGOTTEN)
+        return _failed("uninstalling", answer, address, hint=_MAY_BE_FORGOTTEN)
     return _done(answer, address, node_scripts.parse_installed(answer.stdout))
 
 
 async def forget(ssh: SshPool, address: GuestAddress, why: str = "forgotten; what was installed stays") -> NodeInstall:
-    """Have the node say that nothing is installed; nothing is taken out."""
+    """Delete the node's record of what is installed, without uninstalling it."""
     await run_script(ssh, address, node_scripts.FORGET, [])
     return _nothing_done(address, why)
 
@@ -168,17 +166,17 @@ def _nothing_done(address: GuestAddress, why: str) -> NodeInstall:
 def _known(text: str, node: str) -> InstalledRecord | None:
     try:
         return parse_record(text, node=node)
-    except OperationFailed as error:  # installing writes a new one
+    except OperationFailed as error:  # a new installation writes a new record
         log.warning("installed_record_damaged", node=node, cause=error.message)
         return None
 
 
 def _require_never_done(record: InstalledRecord, tool: str, node: str) -> None:
-    """Raise `Conflict` where something came to be installed by a tool that has gone since."""
+    """Raise `Conflict` if something was installed by a tool that the node no longer has."""
     if record.complete or record.packages:
         raise Conflict(
-            f"artifact {record.artifact_id} is installed by {record.mode}, "
-            f"and node {node} has no `{tool}` to take it out",
+            f"artifact {record.artifact_id} is installed with mode {record.mode}, "
+            f"but node {node} has no `{tool}` to uninstall it",
             node=node,
             hint=f"install {tool} on the node; {_MAY_BE_FORGOTTEN}",
         )
@@ -187,22 +185,22 @@ def _require_never_done(record: InstalledRecord, tool: str, node: str) -> None:
 def _require_undoable(record: InstalledRecord, node: str) -> None:
     if not record.complete and record.mode in (InstallMode.DEB, InstallMode.RPM):
         raise Conflict(
-            f"the installation of artifact {record.artifact_id} by {record.mode} was interrupted, "
-            "and which of its packages are installed is not known",
+            f"the installation of artifact {record.artifact_id} with mode {record.mode} was interrupted, "
+            "and it is not known which of its packages are installed",
             node=node,
-            hint=f"install it again, then take it out; {_MAY_BE_FORGOTTEN}",
+            hint=f"install it again, then uninstall it; {_MAY_BE_FORGOTTEN}",
         )
 
 
 def _one_per_module(found: Sequence[TreeEntry]) -> list[TreeEntry]:
-    """Of copies of one module the first. Raises `InvalidArgument` where two modules of one name differ."""
+    """The first of several copies of a module. Raises `InvalidArgument` if two modules of one name differ."""
     by_name: dict[str | None, TreeEntry] = {}
     for entry in found:
         first = by_name.setdefault(module_name(entry.path), entry)
         if first.content != entry.content:
             raise InvalidArgument(
-                f"{shown(first.path)} and {shown(entry.path)} are different modules of one name",
-                hint="register the part of the tree that is to be installed",
+                f"{shown(first.path)} and {shown(entry.path)} are different modules with the same name",
+                hint="register only the part of the tree that you want to install",
             )
     return list(by_name.values())
 
@@ -240,14 +238,14 @@ async def _remember(ssh: SshPool, address: GuestAddress, record: InstalledRecord
     answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S, stdin=render_record(record), own=True)
     if answer.exit_code != 0 or answer.timed_out:
         raise OperationFailed(
-            f"installed, but the node could not write that down: {tail(answer.stderr)}",
+            f"installed, but the node could not record it: {tail(answer.stderr)}",
             node=address.node,
             hint="free some space on the node, then install again",
         )
 
 
 def _failed(what: str, answer: ExecResult, address: GuestAddress, hint: str | None = None) -> NodeInstall:
-    how = "came to no end in time" if answer.timed_out else f"ended with {answer.exit_code}"
+    how = "timed out" if answer.timed_out else f"ended with {answer.exit_code}"
     error = OperationFailed(f"{what} {how}: {tail(answer.stderr)}", node=address.node, hint=hint)
     return NodeInstall(
         node_name=address.node,

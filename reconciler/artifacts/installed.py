@@ -1,4 +1,4 @@
-"""What a node says is installed on it; pure."""
+"""A node's record of what is installed on it; pure."""
 
 import json
 import re
@@ -12,7 +12,7 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class InstalledRecord:
-    """Written before an installation begins, and again, as complete, when it is done: half of one is none."""
+    """Written before an installation starts, and again, as complete, when it is done: half an installation is none."""
 
     artifact_id: str
     tree: str
@@ -23,12 +23,12 @@ class InstalledRecord:
 
 
 def render_record(record: InstalledRecord) -> bytes:
-    """The id and the path of the tree on lines of their own, which are read without more than a shell."""
+    """The id and the path of the tree on separate lines, which need nothing but a shell to read."""
     return f"{record.artifact_id if record.complete else '-'}\n{record.tree}\n{json.dumps(asdict(record))}\n".encode()
 
 
 def parse_record(text: str, *, node: str) -> InstalledRecord | None:
-    """None where nothing is installed. Raises `OperationFailed` for what is no record of ours."""
+    """None if nothing is installed. Raises `OperationFailed` if it is not one of our records."""
     if not text:
         return None
     try:

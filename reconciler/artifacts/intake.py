@@ -1,4 +1,4 @@
-"""Reading a whole tree into the store: in parallel, and only what is not known already."""
+"""Reads a whole tree into the store: in parallel, and only what is not already known."""
 
 import os
 import threading
@@ -13,7 +13,7 @@ from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, open_
 from reconciler.files.roots import Opened
 
 _WORKERS = max(2, min(8, os.cpu_count() or 1))
-"""More than processors are no faster, be the files in memory or not, and only hand the interpreter to and fro."""
+"""More threads than processors are no faster, cached files or not: they only pass the interpreter lock around."""
 
 _BATCH = 64
 _REPORT_BYTES = 256 * 1024**2
@@ -21,7 +21,7 @@ _REPORT_BYTES = 256 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A tree as it is in the store, and what was learnt for the next time."""
+    """A tree as stored, and what was learnt for the next time."""
 
     artifact_id: str
     entries: Sequence[TreeEntry]
@@ -30,7 +30,7 @@ class Intake:
 
 
 class TreeReader:
-    """Takes one tree in; `stop` may be called from another thread, and ends it with `InterruptedError`."""
+    """Reads one tree; `stop` may be called from another thread, and ends it with `InterruptedError`."""
 
     def __init__(self, root: Opened, objects: Objects, report: Callable[[str], None]) -> None:
         self._root = root
@@ -41,18 +41,18 @@ class TreeReader:
         self._done_bytes = 0
 
     def stop(self) -> None:
-        """End the reading soon."""
+        """Make the reading end soon."""
         self._stop.set()
 
     @property
     def read_bytes(self) -> int:
-        """How much was read so far."""
+        """How much has been read so far."""
         return self._done_bytes
 
     def take_in(self, scan: Scan, known: Readings) -> Intake:
-        """Every entry of the tree as it was seen, with each file's content in the store.
+        """Every entry of the tree as scanned, with each file's contents in the store.
 
-        Raises `Conflict` where anything of the tree changed from that look at it to the last.
+        Raises `Conflict` if anything in the tree changed between the first and the last scan.
         """
         readings = {found.path: known[found.path] for found in scan.files if self._is_known(found, known)}
         unread = [found for found in scan.files if found.path not in readings]
@@ -87,7 +87,7 @@ class TreeReader:
         for found in batch:
             if self._stop.is_set():
                 raise InterruptedError
-            if above != (above := found.path.rpartition(b"/")[0]):  # those of one directory come one after another
+            if above != (above := found.path.rpartition(b"/")[0]):  # files of one directory follow each other
                 directory = open_directory(self._root, above)
             readings[found.path] = self._objects.take_in(directory, found, stopped=self._stop.is_set)
             self._count(found.signature[1])
@@ -102,7 +102,7 @@ class TreeReader:
 
 
 def _require_same(before: Scan, after: Scan) -> None:
-    """Raise `Conflict` naming a difference, where there is one."""
+    """Raise `Conflict` with one difference, if there is any."""
     were = {found.path: found for found in before.files}
     are = {found.path: found for found in after.files}
     for path in were.keys() | are.keys():

@@ -1,4 +1,4 @@
-"""The artifacts of this host: registering, finding, comparing and removing them."""
+"""The artifacts of this host: registers, finds, compares and removes them."""
 
 import asyncio
 import hashlib
@@ -37,7 +37,7 @@ Report = Callable[[str], None]
 class Library:
     """The store of trees in `store_dir`, and the registry of what is known about them.
 
-    `clock_ns` is that of the file systems, nanoseconds since 1970.
+    `clock_ns` is the clock of the file systems, in nanoseconds since 1970.
     """
 
     def __init__(self, store_dir: Path, registry_path: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
@@ -50,7 +50,7 @@ class Library:
         return read_manifest(manifest_path(self.store_dir, artifact_id))
 
     def in_use(self) -> AbstractAsyncContextManager[None]:
-        """While it is held nothing is removed from the store."""
+        """While it is held, nothing is removed from the store."""
         return locked(self.store_dir / "lock", shared=True)
 
     async def register(
@@ -62,9 +62,9 @@ class Library:
         metadata: Mapping[str, str],
         report: Report,
     ) -> BuildArtifact:
-        """Take a tree in and record it; one that is there already is recorded anew, with what was given now.
+        """Store a tree and record it; one that is already stored is recorded again, with the arguments given now.
 
-        Raises `InvalidArgument` for what is no readable directory, and `Conflict` where it changes meanwhile.
+        Raises `InvalidArgument` for anything but a readable directory, and `Conflict` if it changes meanwhile.
         """
         root = _root_of(source)
         async with self.in_use():
@@ -76,7 +76,7 @@ class Library:
         return artifact
 
     async def remove(self, artifact_id: str) -> int:
-        """Forget an artifact and delete what no other one needs; how many bytes that freed."""
+        """Unregister an artifact and delete what no other one needs; returns the bytes freed."""
         async with locked(self.store_dir / "lock"):
             await self.registry.change(lambda artifacts: _drop(artifacts, artifact_id))
             return await asyncio.to_thread(self._collect)
@@ -91,7 +91,7 @@ class Library:
             raise
 
     def _read(self, source: Opened, root: Path, reader: TreeReader) -> TreeSummary:
-        """Have the tree in the store; one that looks as it did when all of it was taken in is not looked into."""
+        """Put the tree into the store; a tree that looks the same as when it was stored is not read."""
         scan = scan_tree(source)
         looks = fingerprint(scan)
         known = load_summary(self._path_for("summaries", root), looks)
@@ -116,7 +116,7 @@ class Library:
         return intake
 
     def _lacking(self, intake: Intake, known: Readings) -> set[str]:
-        """Contents that were read before and are not in the store any more; a manifest says that none is."""
+        """Contents that were read before but are no longer in the store; if a manifest exists, none are."""
         if manifest_path(self.store_dir, intake.artifact_id).exists():
             return set()
         of_before = [reading for path, reading in intake.readings.items() if known.get(path) is reading]
@@ -129,11 +129,11 @@ class Library:
             write_manifest(path, sorted(intake.entries, key=lambda entry: entry.path))
 
     def _path_for(self, what: str, root: Path) -> Path:
-        """Where something is kept about the tree at this place."""
+        """The path of something stored about the tree at this place."""
         return self.store_dir / what / f"{hashlib.sha256(os.fsencode(root)).hexdigest()}.json"
 
     def _delete_knowledge_but(self, roots: Set[Path]) -> None:
-        """What is known of trees at other places only spares reading them."""
+        """Knowledge of trees at other places only saves reading them."""
         for what in ("summaries", "readings"):
             kept = {self._path_for(what, root) for root in roots}
             for path in (self.store_dir / what).glob("*.json"):
@@ -146,7 +146,7 @@ class Library:
         return self.objects.path(found.content.decode()).read_bytes()[:4096] if found else None
 
     def _collect(self) -> int:
-        """Delete what is kept of no registered artifact, what no manifest has, and what killed processes left."""
+        """Delete what belongs to no registered artifact, what no manifest lists, and what killed processes left."""
         with reported(self.store_dir):
             registered = self.registry.all()
             for path in (self.store_dir / "manifests").glob("*.json"):
@@ -159,7 +159,7 @@ class Library:
 
 
 def _from_thread(report: Report) -> Report:
-    """The same for use from other threads than this event loop's."""
+    """Make `report` callable from threads other than this event loop's."""
     loop = asyncio.get_running_loop()
 
     def report_soon(words: str) -> None:
@@ -188,7 +188,7 @@ def _described(
 
 
 def _root_of(source: Opened) -> Path:
-    """How the tree's place is called, and what is known about it is filed under."""
+    """The name of the tree's place, under which knowledge about it is stored."""
     if not stat.S_ISDIR(source.mode):
         raise InvalidArgument(f"{source.path} is not a directory", hint="give the directory that holds the built tree")
     return Path(os.path.normpath(source.path.absolute()))

@@ -1,4 +1,4 @@
-"""The list of everything in a registered tree, as it is kept beside the contents."""
+"""The list of everything in a registered tree, stored beside the contents."""
 
 import json
 import os
@@ -13,12 +13,12 @@ _VERSION = 1
 
 
 def manifest_path(store_dir: Path, artifact_id: str) -> Path:
-    """Where the manifest of an artifact is; that it is there says that all of its contents are."""
+    """Where the manifest of an artifact is; if it exists, so do all of the artifact's contents."""
     return store_dir / "manifests" / f"{artifact_id}.json"
 
 
 def write_manifest(path: Path, entries: Sequence[TreeEntry]) -> None:
-    """Write the entries, whole or not at all; each row begins with the fields that every kind has."""
+    """Write the entries, whole or not at all; each row starts with the fields that every kind has."""
     rows = [
         [
             os.fsdecode(entry.path),
@@ -36,7 +36,7 @@ def write_manifest(path: Path, entries: Sequence[TreeEntry]) -> None:
 
 
 def read_manifest(path: Path) -> tuple[TreeEntry, ...]:
-    """The entries of a registered tree. Raises `OperationFailed` where the manifest is missing or damaged."""
+    """The entries of a registered tree. Raises `OperationFailed` if the manifest is missing or damaged."""
     try:
         kept = json.loads(path.read_bytes())
         if kept["version"] != _VERSION:
@@ -49,5 +49,5 @@ def read_manifest(path: Path) -> tuple[TreeEntry, ...]:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OperationFailed(
-            f"the manifest {path} cannot be read: {error}", hint="register the tree again, which writes it anew"
+            f"the manifest {path} cannot be read: {error}", hint="register the tree again, which rewrites it"
         ) from error

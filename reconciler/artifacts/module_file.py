@@ -14,13 +14,13 @@ _UNPACKED_MAX_BYTES = 512 * 1024**2
 
 
 def module_name(path: bytes) -> str | None:
-    """The name that the kernel has for the module of this file, None where the file's name is not a module's."""
+    """The kernel's name for the module in this file; None if the file name is not a module's."""
     match = _FILE_NAME.fullmatch(path.rpartition(b"/")[2])
     return match[1].decode(errors="backslashreplace").replace("-", "_") if match else None
 
 
 def read_vermagic(path: bytes, content: bytes) -> str:
-    """The version magic of a module, unpacked where its name says so; empty where there is none to be read."""
+    """The version magic of a module, decompressed if its name says so; empty if it has none."""
     section = read_section(_unpacked(path, content), b".modinfo")
     return parse_modinfo(section).get("vermagic", "").strip() if section else ""
 
@@ -45,7 +45,7 @@ def _unpacked_zstd(content: bytes) -> bytes:
         import zstandard  # noqa: PLC0415  few trees have such modules
     except ImportError:
         raise HostCapabilityMissing(
-            "reading a module packed with zstd needs the Python package `zstandard`", hint="pip install zstandard"
+            "reading a module compressed with zstd needs the Python package `zstandard`", hint="pip install zstandard"
         ) from None
     try:
         return bytes(zstandard.ZstdDecompressor().stream_reader(content).read(_UNPACKED_MAX_BYTES))

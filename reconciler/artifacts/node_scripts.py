@@ -1,4 +1,4 @@
-"""What is run on nodes, as POSIX shell, and what it prints; pure.
+"""The scripts that are run on nodes, in POSIX shell, and parsers of their output; pure.
 
 Everything that varies is an argument or standard input, never part of a script.
 """
@@ -13,9 +13,9 @@ from reconciler.errors import InvalidArgument
 
 DEFAULT_BASE = "/opt/vmcluster/artifacts"
 RECORD_PATH = "/var/lib/vmcluster/installed"
-"""Says what is installed: the artifact's id, the path of its tree, and all the rest as JSON, a line each.
+"""Records what is installed: the artifact's id, the path of its tree, and the rest as JSON, one per line.
 
-While an installation is under way `-` stands for the id, so that half of one counts as none and can still be undone.
+During an installation `-` replaces the id, so that half an installation counts as none and can still be undone.
 """
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -32,7 +32,7 @@ sync -f "$base/.complete" 2>/dev/null || sync
 echo absent
 ls -1t -- "$base/.complete"
 """
-"""Ready to be written to: says whether the tree is complete, else which others are, the newest first."""
+"""Prepares a tree's directory: prints whether the tree is complete, else which others are, newest first."""
 
 COMPLETE = """\
 set -eu
@@ -42,7 +42,7 @@ echo "$id" > "$base/.complete/.$id.new"
 mv -f -- "$base/.complete/.$id.new" "$base/.complete/$id"
 sync -f "$base/.complete" 2>/dev/null || sync
 """
-"""The mark that a tree is complete stands beside it, and is written when everything in it is on disk."""
+"""The mark of a complete tree is beside it, and is written when everything in the tree is on disk."""
 
 TOOLS = ("depmod", "dpkg", "make", "rpm")
 
@@ -51,7 +51,7 @@ for tool in {" ".join(TOOLS)}; do command -v "$tool" >/dev/null || printf '%s ' 
 echo
 if [ -f {RECORD_PATH} ]; then cat {RECORD_PATH}; fi
 """
-"""A line with those of the tools that the node lacks, then the record of what is installed."""
+"""Prints a line with those of the tools that the node lacks, then the record of what is installed."""
 
 EXAMINE = (
     """\
@@ -64,8 +64,8 @@ if [ -n "$sample" ]; then echo "$(modinfo -F vermagic "$sample")"; else echo; fi
 """
     + RECALL
 )
-"""A line each: whether a tree is there, which kernel runs, and the version magic that its own modules have; then as
-`RECALL`."""
+"""Prints, one per line, whether a tree exists, which kernel runs, and the version magic of its own modules; then the
+output of `RECALL`."""
 
 _BEGIN = """\
 set -eu
@@ -80,7 +80,7 @@ sync -f {RECORD_PATH}.new 2>/dev/null || sync
 mv -f {RECORD_PATH}.new {RECORD_PATH}
 sync -f {RECORD_PATH} 2>/dev/null || sync
 """
-"""What is begun is on disk before anything of it is done: a power cut leaves nothing that nobody knows of."""
+"""The record is on disk before anything is changed: a power cut leaves nothing that no record mentions."""
 
 _EVERY_PLACE = "/lib/modules/*/extra/vmcluster"
 
@@ -105,7 +105,7 @@ printf '\\0\\0'
 depmod "$release" 2>&1
 """
 )
-"""depmod.d(5): what `search` names first is what modprobe takes where two modules have one name."""
+"""depmod.d(5): of two modules with the same name modprobe uses the one that `search` names first."""
 
 _NEW_MODULES = """\
 find /lib/modules -type f -name '*.ko*' -cnewer "$stamp" -print0
@@ -161,12 +161,12 @@ xargs -0 -n 1 sh -c 'if rpm -q -- "$1" >/dev/null 2>&1; then printf "%s\\0" "$1"
 """
     + _RENEW_INDEX
 )
-"""Unlike dpkg, rpm fails where one of them is gone already, as after an earlier try that came to no end."""
+"""Unlike dpkg, rpm fails if one of them is already gone, as after an interrupted attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What an installation printed: the modules and packages that it put in place, and depmod's words."""
+    """What an installation printed: the modules and packages that it installed, and depmod's output."""
 
     module_paths: tuple[str, ...]
     packages: tuple[str, ...]
@@ -180,19 +180,19 @@ def render_call(script: str, arguments: Sequence[str], *, user: str) -> str:
 
 
 def parse_installed(stdout: str) -> Installed:
-    """Two lists of which each item ends with NUL, each list with a NUL of its own, then text."""
+    """Parse two lists, each item followed by NUL, each list by another NUL; the rest is text."""
     paths, rest = _take_list(stdout)
     packages, depmod_output = _take_list(rest)
     return Installed(paths, packages, depmod_output.strip())
 
 
 def valid_ids(lines: Sequence[str]) -> list[str]:
-    """Those lines that are ids of artifacts."""
+    """The lines that are ids of artifacts."""
     return [line for line in lines if _ID.fullmatch(line)]
 
 
 def require_base(dest_base: str) -> str:
-    """The directory for trees on nodes, without a slash at its end. Raises `InvalidArgument` for what is unfit."""
+    """The directory for trees on nodes, without trailing slash. Raises `InvalidArgument` if it is unsuitable."""
     words = dest_base.split("/")
     if not dest_base.startswith("/") or ".." in words or not any(words) or not dest_base.isprintable():
         raise InvalidArgument(

@@ -1,4 +1,4 @@
-"""The store's files: each distinct content once, under its SHA-256, apart from every source.
+"""The store's files: each distinct content once, named by its SHA-256, independent of every source.
 
 A file system that can (btrfs, xfs) shares the blocks with the source (FICLONE, ioctl_ficlone(2)): the copy is made
 before it is read, so that what is hashed cannot change meanwhile. Elsewhere a file is written while it is hashed.
@@ -36,14 +36,14 @@ class _Read:
     sha256: str
     head: bytes
     vermagic: str | None
-    """None for what is no module."""
+    """None if the file is not a module."""
 
 
 class Objects:
-    """The contents in one store directory; safe for many threads and processes, as a content is never changed.
+    """The contents in one store directory; safe for many threads and processes, as stored contents never change.
 
-    A file is made in one of 256 directories, where possible in that in which it stays: in a single one, writers would
-    stand in line for each name, and ext4 would search one group for inodes.
+    A file is created in one of 256 directories, if possible in the one where it stays: in a single directory, writers
+    would queue for each name, and ext4 would search one group for inodes.
     """
 
     def __init__(self, directory: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
@@ -52,17 +52,17 @@ class Objects:
         self._can_clone = True
 
     def path(self, sha256: str) -> Path:
-        """Where a content is, or would be."""
+        """Where a content is stored, or would be."""
         return Path(self._place(sha256))
 
     def require_space(self, needed_bytes: int) -> None:
-        """Raise `OperationFailed` where so much more has no room here."""
+        """Raise `OperationFailed` if there is no room for that many bytes here."""
         with reported(self.directory):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             require_space(self.directory, needed_bytes)
 
     def has(self, sha256: str, size_bytes: int) -> bool:
-        """Whether a content is here as a whole: a loss of power may leave a name with less than was written."""
+        """Whether the whole content is here: a power cut may leave a name with less than was written."""
         with reported(self.directory):
             try:
                 return os.stat(self._place(sha256)).st_size == size_bytes
@@ -70,16 +70,16 @@ class Objects:
                 return False
 
     def prepare(self) -> None:
-        """Make the directories."""
+        """Create the directories."""
         with reported(self.directory):
             for byte in range(256):
                 (self.directory / f"{byte:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def take_in(self, directory: Held, found: FoundFile, *, stopped: Callable[[], bool]) -> FileReading:
-        """Read one file of a tree, which is in `directory`, with a copy of it kept here when this returns.
+        """Read one file of a tree, found in `directory`; a copy of it is stored when this returns.
 
-        Raises `Conflict` where the file is not what was found, or changes while it is read, and `InvalidArgument`
-        where it cannot be read.
+        Raises `Conflict` if the file is not the scanned one or changes while it is read, and `InvalidArgument` if
+        it cannot be read.
         """
         source = _open_source(directory, found)
         try:
@@ -94,9 +94,9 @@ class Objects:
             os.close(source)
 
     def delete_all_but(self, needed: Container[str]) -> int:
-        """Delete contents that are not needed, and what killed processes left; how many bytes they had.
+        """Delete contents that are not needed, and what killed processes left; returns the bytes freed.
 
-        Nobody may be taking anything in.
+        No other process may be reading a tree into the store.
         """
         freed_bytes = 0
         for path in self.directory.glob("??/*"):
@@ -123,7 +123,7 @@ class Objects:
         return read
 
     def _keep_small(self, source: int, found: FoundFile) -> _Read:
-        """Nothing is written where the content is here already."""
+        """Nothing is written if the content is already stored."""
         size_bytes = found.signature[1]
         content = os.read(source, size_bytes + 1)
         if len(content) != size_bytes:
@@ -153,7 +153,7 @@ class Objects:
                 view = view[os.write(target, view) :]
 
     def _publish(self, descriptor: int, temporary: str, sha256: str, found: FoundFile) -> None:
-        """Give a copy its name; mode and time are those of the first file that had the content."""
+        """Give a copy its name; mode and time are those of the first file with this content."""
         place = self._place(sha256)
         with reported(place):
             os.utime(descriptor, ns=(found.signature[2], found.signature[2]))
@@ -163,7 +163,7 @@ class Objects:
 
 @contextmanager
 def _new_file(directory: str) -> Iterator[tuple[int, str]]:
-    """An open file and its temporary name, at which nothing is left where the block does not end well."""
+    """An open file and its temporary name, which is removed if the block fails."""
     temporary = f"{directory}/.{secrets.token_hex(8)}"
     with reported(directory):
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -187,12 +187,12 @@ def _open_source(directory: Held, found: FoundFile) -> int:
             raise changed(found.path) from None
         raise InvalidArgument(
             f"cannot read {shown(found.path)} of the tree: {error.strerror}",
-            hint="register as a user who may read the whole tree, or take the file away",
+            hint="register as a user who may read the whole tree, or remove the file",
         ) from error
 
 
 def _hashed(source: int, write: Callable[[bytes], None] | None, found: FoundFile, stopped: Callable[[], bool]) -> _Read:
-    """Hash what `source` holds, and write it where that is asked for."""
+    """Hash what `source` holds, and write it if `write` is given."""
     digest, total_bytes, head = hashlib.sha256(), 0, b""
     kept: list[bytes] | None = [] if module_name(found.path) else None
     while chunk := os.pread(source, _CHUNK_BYTES, total_bytes):

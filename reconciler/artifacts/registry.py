@@ -16,7 +16,7 @@ _PREFIX_MIN_LENGTH = 6
 
 
 class _File(Frozen):
-    """The registry as it stands on disk."""
+    """The registry as it is on disk."""
 
     version: int = 1
     artifacts: dict[str, BuildArtifact] = {}
@@ -40,22 +40,22 @@ class ArtifactRegistry:
             ) from error
 
     def find(self, wanted: str) -> BuildArtifact:
-        """The artifact of that id, or of the one id that begins so (six characters at least).
+        """The artifact with that id, or with the only id that starts with it (at least six characters).
 
-        Raises `ArtifactNotFound` where there is none, and `InvalidArgument` where several begin so.
+        Raises `ArtifactNotFound` if there is none, and `InvalidArgument` if several ids start with it.
         """
         artifacts = self.all()
         matches = [each for each in artifacts if each == wanted]
         if not matches and len(wanted) >= _PREFIX_MIN_LENGTH:
             matches = [each for each in artifacts if each.startswith(wanted)]
         if not matches:
-            raise ArtifactNotFound(f"no artifact {wanted!r} is registered", hint="`artifact_list` names all")
+            raise ArtifactNotFound(f"no artifact {wanted!r} is registered", hint="`artifact_list` lists all")
         if len(matches) > 1:
-            raise InvalidArgument(f"{len(matches)} artifacts have ids that begin with {wanted}", hint="give more of it")
+            raise InvalidArgument(f"{len(matches)} artifacts have ids that start with {wanted}", hint="give more of it")
         return artifacts[matches[0]]
 
     async def change(self, edit: Callable[[dict[str, BuildArtifact]], None]) -> None:
-        """Apply `edit` to all artifacts and keep the outcome."""
+        """Apply `edit` to all artifacts and store the result."""
         async with locked(self._path.with_name(f"{self._path.name}.lock"), timeout_s=30.0):
             artifacts = self.all()
             edit(artifacts)

@@ -1,4 +1,4 @@
-"""A look at every name in a tree, without reading any file."""
+"""Scans every name in a tree, without reading any file."""
 
 import errno
 import hashlib
@@ -21,11 +21,11 @@ _SPECIAL = {
 }
 
 Signature = tuple[int, int, int, int]
-"""Inode, size, mtime_ns and ctime_ns: the content is the same where these are, but for very recent changes."""
+"""Inode, size, mtime_ns and ctime_ns: if they are equal, so is the content, except for very recent changes."""
 
 
 class FoundFile(NamedTuple):
-    """A regular file that is not read yet; a tuple, as a large tree has a hundred thousand of them."""
+    """A regular file that has not been read yet; a tuple, as a large tree has a hundred thousand of them."""
 
     path: bytes
     mode: int
@@ -34,7 +34,7 @@ class FoundFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A name that is left out, and why."""
+    """A name that is excluded, and why."""
 
     path: bytes
     reason: str
@@ -50,16 +50,16 @@ class Scan:
 
 
 def signature_of(status: os.stat_result) -> Signature:
-    """What tells cheaply whether a file is still the same."""
+    """A cheap way to tell whether a file is unchanged."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def scan_tree(root: Opened) -> Scan:
-    """Every name below an opened directory; no link on the way to one counts.
+    """Every name below an opened directory; links on the way are not followed.
 
     What cannot be in an artifact is excluded with its reason: links that lead out of the tree, sockets, pipes,
-    devices, and git's own data. Raises `InvalidArgument` for a directory that cannot be listed, and `Conflict`
-    where the tree changes under the scan.
+    devices, and git's own data. Raises `InvalidArgument` for a directory that cannot be listed, and `Conflict` if the
+    tree changes during the scan.
     """
     scan = Scan()
     pending = [b""]
@@ -69,7 +69,7 @@ def scan_tree(root: Opened) -> Scan:
 
 
 def fingerprint(scan: Scan) -> str:
-    """The same for two looks that saw the same, in the same order; of no meaning beyond that."""
+    """Equal for two scans that saw the same, in the same order; it means nothing else."""
     digest = hashlib.sha256()
     for path, mode, (inode, size_bytes, mtime_ns, ctime_ns) in scan.files:
         digest.update(b"%b\0%x %x %x %x %x\0" % (path, mode, inode, size_bytes, mtime_ns, ctime_ns))
@@ -78,7 +78,7 @@ def fingerprint(scan: Scan) -> str:
 
 
 def _scan_directory(scan: Scan, root: Opened, path: bytes) -> list[bytes]:
-    """Put each name where it belongs; the directories to go into. Nearly all are files, and done with at once."""
+    """Sort each name into the scan; returns the directories to scan next. Nearly all names are files, done at once."""
     prefix = path + b"/" if path else b""
     directories = []
     directory = open_directory(root, path)
@@ -90,7 +90,7 @@ def _scan_directory(scan: Scan, root: Opened, path: bytes) -> list[bytes]:
         except FileNotFoundError:
             raise changed(below) from None
         if name == _VERSION_CONTROL:
-            scan.excluded.append(Exclusion(below, "git's own data, no part of a build"))
+            scan.excluded.append(Exclusion(below, "git's own data, not part of a build"))
         elif stat.S_ISREG(status.st_mode):
             scan.files.append(FoundFile(below, stat.S_IMODE(status.st_mode), signature_of(status)))
         elif stat.S_ISDIR(status.st_mode):
@@ -144,7 +144,7 @@ def _take_link(scan: Scan, path: bytes, target: bytes, real_root: bytes) -> None
 
 
 def _leads_out(path: bytes, target: bytes, real_root: bytes) -> str | None:
-    """Why a link cannot be in an artifact, None where it leads to a place in the tree, which need not exist."""
+    """Why a link cannot be in an artifact; None if it leads to a path in the tree, which need not exist."""
     if target.startswith(b"/"):
         return f"a link to an absolute path, {shown(target)}"
     lexical = os.path.normpath(os.path.join(os.path.dirname(path), target))
@@ -156,7 +156,7 @@ def _leads_out(path: bytes, target: bytes, real_root: bytes) -> str | None:
 
 
 def changed(path: bytes) -> Conflict:
-    """The error for a tree that does not stand still."""
+    """The error for a tree that changes while it is read."""
     return Conflict(
-        f"{shown(path) or 'the tree'} changed while the tree was read", hint="let the build end, then register again"
+        f"{shown(path) or 'the tree'} changed while the tree was read", hint="let the build finish, then register again"
     )

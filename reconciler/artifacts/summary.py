@@ -1,4 +1,4 @@
-"""What is known about a tree as a whole, and keeping it: where nothing changed, one look tells all of it again."""
+"""What is known about a tree as a whole, and storing it: if nothing changed, one scan recalls all of it."""
 
 import json
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class _Kept(Frozen):
 def summarise(
     artifact_id: str, entries: Sequence[TreeEntry], excluded: Sequence[Exclusion], release_file: bytes | None
 ) -> TreeSummary:
-    """The summary of a tree; `release_file` is the beginning of the file that says which kernel it is."""
+    """The summary of a tree; `release_file` is the beginning of the file that names its kernel version."""
     return TreeSummary(
         artifact_id=artifact_id,
         kernel_version=facts.kernel_version(entries, release_file),
@@ -57,7 +57,7 @@ def summarise(
 
 
 def load_summary(path: Path, fingerprint: str) -> TreeSummary | None:
-    """What was kept of a tree that looked like this; None where it looked otherwise, or the file is damaged."""
+    """The stored summary of a tree with this fingerprint; None if it differs, or the file is damaged."""
     try:
         kept = _Kept.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -66,7 +66,7 @@ def load_summary(path: Path, fingerprint: str) -> TreeSummary | None:
 
 
 def save_summary(path: Path, fingerprint: str, summary: TreeSummary) -> None:
-    """Keep it for the next time."""
+    """Store the summary for the next time."""
     kept = _Kept(version=_VERSION, fingerprint=fingerprint, summary=summary)
     write_whole(path, json.dumps(kept.model_dump(mode="json")).encode())
 

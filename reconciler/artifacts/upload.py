@@ -1,4 +1,4 @@
-"""A registered tree on its way to one node."""
+"""Sends a registered tree to one node."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from reconciler.guest.rsync import parse_bytes_sent, parse_percent, render_rsync
 from reconciler.process import Completed, run
 
 NODE_STEP_TIMEOUT_S = 120.0
-"""For the short steps on a node, a `sync` of everything that was sent among them."""
+"""For the short steps on a node, which include a `sync` of everything that was sent."""
 
 _REPORT_PERCENT = 20
 _OPTIONS = (
     "-rlpt",
-    "--checksum",  # times say nothing here: of two builds, files of one size may well have one time
+    "--checksum",  # times say nothing here: files of equal size in two builds may well have equal times
     "--omit-dir-times",
     "--omit-link-times",
     "--delete",
     "--timeout=60",
-    # No --compress: of 65 MiB of shared libraries it sends 24 MB instead of 67 MB, yet over the loopback takes 4.0 s
-    # instead of 2.4 s; it costs this host 0.43 s of CPU more, and spares an emulated node, which unpacks, 0.26 s.
+    # No --compress: for 65 MiB of shared libraries it sends 24 MB instead of 67 MB, yet over the loopback takes 4.0 s
+    # instead of 2.4 s; it costs this host 0.43 s of CPU more, and an emulated node, which decompresses, 0.26 s less.
 )
 _STDERR_TAIL_CHARACTERS = 500
 _DISK_FULL = "No space left on device"
@@ -33,7 +33,7 @@ _DISK_FULL = "No space left on device"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A node before a transfer; `others` are the complete trees there, the newest first."""
+    """A node before a transfer; `others` are the complete trees there, newest first."""
 
     complete: bool
     others: Sequence[str]
@@ -41,7 +41,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """Where a tree belongs on a node."""
+    """Where a tree goes on a node."""
 
     address: GuestAddress
     base: str
@@ -53,7 +53,7 @@ class NodePlace:
 
 
 async def prepare(ssh: SshPool, place: NodePlace, *, force: bool) -> Prepared:
-    """Make room for a tree, unless it is there; with `force` it is not taken for complete any more."""
+    """Make room for a tree, unless it exists; with `force` it no longer counts as complete."""
     words = [place.base, place.artifact_id, "yes" if force else "no"]
     said = await run_script(ssh, place.address, node_scripts.PREPARE, words)
     with understood(place.address.node, "what trees it has"):
@@ -70,10 +70,10 @@ async def send(
     timeout_s: float,
     report: Callable[[str], None],
 ) -> Completed:
-    """Make the tree on the node like the view; its exit code is a result.
+    """Make the tree on the node equal to the view; its exit code is a result.
 
-    The basis has an absolute path: rsync opens no file below one that begins with `../` since its fix of
-    CVE-2026-43619, and then fails to verify what it made (exit code 23; seen with 3.2.7-1+deb12u6).
+    The basis has an absolute path: since its fix of CVE-2026-43619, rsync opens no file below one that starts with
+    `../`, and then fails to verify what it made (exit code 23; seen with 3.2.7-1+deb12u6).
     """
     options = [*_OPTIONS, *([f"--copy-dest={place.base}/{basis}"] if basis else [])]
     argv = render_rsync_upload(place.address, known_hosts_path, view, place.tree, options)
@@ -90,12 +90,12 @@ async def send(
 
 
 async def mark_complete(ssh: SshPool, place: NodePlace) -> None:
-    """Say on the node that the tree is there as a whole."""
+    """Mark the tree as complete on the node."""
     await run_script(ssh, place.address, node_scripts.COMPLETE, [place.base, place.artifact_id])
 
 
 async def run_script(ssh: SshPool, address: GuestAddress, script: str, arguments: Sequence[str]) -> str:
-    """What a short script printed that has to succeed. Raises `OperationFailed` with its last words."""
+    """The output of a short script that must succeed. Raises `OperationFailed` with the end of its errors."""
     command = node_scripts.render_call(script, arguments, user=address.user)
     answer = await ssh.run(address, command, timeout_s=NODE_STEP_TIMEOUT_S, own=True)
     if answer.timed_out or answer.exit_code != 0:
@@ -106,22 +106,22 @@ async def run_script(ssh: SshPool, address: GuestAddress, script: str, arguments
 
 
 def failure_of(done: Completed, node: str) -> ClusterError:
-    """The error for an rsync that did not end well."""
+    """The error for a failed rsync."""
     words = done.stderr.decode(errors="backslashreplace")
     return OperationFailed(f"rsync ended with {done.exit_code}: {tail(words)}", node=node, hint=_remedy(words))
 
 
 def bytes_sent(done: Completed) -> int:
-    """What went over the wire."""
+    """Bytes that were sent over the network."""
     return parse_bytes_sent(done.stdout)
 
 
 def best_basis(entries: Sequence[TreeEntry], candidates: Sequence[tuple[str, Sequence[TreeEntry]]]) -> str | None:
-    """The artifact with most in common, by paths, as rsync looks for them; None where none has anything."""
+    """The artifact with most in common, by paths, as rsync compares them; None if none has anything."""
     wanted = {entry.path: entry for entry in entries if entry.kind is EntryKind.FILE}
 
     def common_bytes(other: Sequence[TreeEntry]) -> int:
-        """A file of another content counts half: parts of it may be the same."""
+        """A file with different contents counts half: parts of it may be equal."""
         both = ((wanted[each.path], each) for each in other if each.path in wanted and each.kind is EntryKind.FILE)
         return sum(mine.size_bytes * (2 if mine.content == theirs.content else 1) for mine, theirs in both)
 
@@ -138,4 +138,4 @@ def tail(words: str) -> str:
 def _remedy(words: str) -> str:
     if _DISK_FULL in words:
         return "free some space on the node, then call again"
-    return "call again once the cause is gone; what has arrived is used"
+    return "call again once the cause is fixed; what has arrived is reused"

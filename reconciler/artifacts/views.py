@@ -1,7 +1,7 @@
 """A registered tree as files again, for as long as it takes to send it.
 
-A file is a hard link to the store's copy where mode and time are the same, which they are nearly always, and else
-a copy of it. Nobody but us reads a view, and nobody writes to it.
+A file is a hard link to the store's copy if mode and time are equal, as they nearly always are, and otherwise
+a copy of it. Only we read a view, and nothing writes to it.
 """
 
 import os
@@ -18,12 +18,12 @@ from reconciler.files.locks import try_lock
 from reconciler.files.whole import reported
 
 _LINKS_MAX = 32_000
-"""ext4 takes twice as many (ext4(5)); views share a file, and are few."""
+"""ext4 allows twice as many (ext4(5)); views share a file, and are few."""
 
 
 @contextmanager
 def view_of(store_dir: Path, objects: Objects, entries: Sequence[TreeEntry]) -> Iterator[Path]:
-    """The tree in a directory of its own. Nothing may be removed from the store until it is built."""
+    """The tree in its own directory. Nothing may be removed from the store until it is built."""
     with reported(store_dir):
         directory = store_dir / "views"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def view_of(store_dir: Path, objects: Objects, entries: Sequence[TreeEntry]) -> 
 
 
 def sweep_views(store_dir: Path) -> None:
-    """Delete the views that killed processes have left."""
+    """Delete the views that killed processes left."""
     for view in (store_dir / "views").glob("*"):
         lock = os.open(view, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -83,7 +83,7 @@ def _make_file(place: bytes, entry: TreeEntry, kept: bytes) -> None:
 
 
 def _delete(view: Path) -> None:
-    for directory, _, _ in os.walk(view):  # from the top: a directory is opened up before it is listed
+    for directory, _, _ in os.walk(view):  # top down: a directory is made accessible before it is listed
         with suppress(FileNotFoundError):
             Path(directory).chmod(0o700)
     shutil.rmtree(view, ignore_errors=True)

@@ -46,7 +46,7 @@ def test_a_tree_without_what_is_asked_for_is_refused(mode: InstallMode) -> None:
 
 
 def test_two_different_modules_of_one_name_are_refused_by_their_paths() -> None:
-    with pytest.raises(InvalidArgument, match=r"a/x-y\.ko and b/x_y\.ko are different modules of one name"):
+    with pytest.raises(InvalidArgument, match=r"a/x-y\.ko and b/x_y\.ko are different modules with the same name"):
         payload_of([a_module(b"a/x-y.ko"), a_module(b"b/x_y.ko", b"2")], InstallMode.MODPROBE_PATH)
 
 
@@ -74,7 +74,7 @@ def test_what_is_installed_in_another_way_is_to_be_taken_out_first() -> None:
     record = InstalledRecord("ab" * 32, "/opt/x", InstallMode.DEB, RELEASE, ("x",))
     require_same_mode(InstallMode.DEB, a_node(installed=record), "n1")
     require_same_mode(InstallMode.DEB, a_node(), "n1")
-    with pytest.raises(Conflict, match=f"node n1 artifact {record.artifact_id} is installed by deb") as caught:
+    with pytest.raises(Conflict, match=f"node n1 artifact {record.artifact_id} is installed with mode deb") as caught:
         require_same_mode(InstallMode.MODPROBE_PATH, a_node(installed=record), "n1")
     assert "uninstall" in (caught.value.hint or "")
 

@@ -81,7 +81,7 @@ async def test_an_installation_that_could_not_begin_for_want_of_a_tool_is_droppe
     node.says(mode, complete=False)
     outcome = await uninstall(node.ssh, node.address, timeout_s=5)
     assert outcome.error is None
-    assert "cannot have got anywhere" in outcome.output
+    assert "cannot have changed anything" in outcome.output
     assert not node.record.exists()
 
 
@@ -93,7 +93,7 @@ async def test_what_is_installed_is_not_dropped_for_want_of_the_tool_but_when_to
     node: Node, mode: InstallMode, tool: str, packages: list[str], *, complete: bool
 ) -> None:
     node.says(mode, *packages, complete=complete)
-    with pytest.raises(Conflict, match=f"node n1 has no `{tool}` to take it out") as refused:
+    with pytest.raises(Conflict, match=f"node n1 has no `{tool}` to uninstall it") as refused:
         await uninstall(node.ssh, node.address, timeout_s=5)
     assert "forget" in (refused.value.hint or "")
     assert node.record.exists()
@@ -106,7 +106,7 @@ async def test_a_tree_without_a_way_back_says_so_and_what_is_left_to_do(node: No
     node.has("make", "echo 'No rule to make target' >&2; exit 2")
     outcome = await uninstall(node.ssh, node.address, timeout_s=5)
     assert outcome.error is not None
-    assert "taking it out ended with 2: No rule to make target" in outcome.error.message
+    assert "uninstalling ended with 2: No rule to make target" in outcome.error.message
     assert "forget" in outcome.error.message
     assert node.record.exists()
 
