@@ -60,7 +60,7 @@ _HOSTS_UPDATE_TIMEOUT_S = 5.0
 
 @singledispatch
 async def execute(action: Action, context: ActContext) -> None:
-    """Carry out one action, by its own function below. Raises a `ClusterError` where the host refuses."""
+    """Carry out one action, by its own function below. Raises a `ClusterError` if the host refuses."""
     raise NotImplementedError(f"nothing carries out {type(action).__name__}")
 
 

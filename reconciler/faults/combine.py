@@ -39,7 +39,7 @@ def wanted_at(faults: Iterable[Fault], now: datetime) -> tuple[Fault, ...]:
 
 
 def fold(faults: Sequence[Fault], nodes: Collection[str]) -> dict[str, Inbound]:
-    """What each node that any fault touches receives. Nodes that are not in `nodes` are left out."""
+    """What each node that any fault affects receives. Nodes that are not in `nodes` are ignored."""
     known = frozenset(nodes)
     effects = [effect_of(fault, known) for fault in faults]
     cuts = _fold_cuts(faults, effects, known)
@@ -109,7 +109,7 @@ def _fold_cuts(faults: Sequence[Fault], effects: Sequence[Effect], known: frozen
 
 
 def _fold_impairments(effects: Sequence[Effect]) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Receiver -> sender -> which effects impair it, by their place in `effects`."""
+    """Receiver -> sender -> the effects that impair it, as indexes into `effects`."""
     hit: dict[str, dict[str, tuple[int, ...]]] = {}
     for index, effect in enumerate(effects):
         for sender, receiver in effect.impaired:

@@ -1,6 +1,6 @@
-"""The kinds of network faults: everything that tells one kind from another is its row in `KINDS`. Pure.
+"""The kinds of network faults: everything that distinguishes one kind from another is its row in `KINDS`. Pure.
 
-What folds, lists, explains and checks faults asks the row, so a new kind is a row, its models in
+The code that folds, lists, explains and checks faults asks the row, so a new kind is a row, its models in
 `reconciler.model.faults`, and its command and tool.
 """
 
@@ -43,10 +43,10 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What one fault asks of the links between some nodes, whatever else hits them.
+    """What one fault demands of the links between some nodes, whatever other faults affect them.
 
-    `ends` are the nodes at either end of a link that it hits. The links of `cuts` pass nothing, the cables of
-    `pulled` are out, and those of `impaired`, of which one may come twice with the host in it, get `impairment`.
+    `ends` are the nodes at either end of an affected link. The links of `cuts` pass nothing, the cables of `pulled` are
+    out, and those of `impaired`, where a pair may occur twice if the host is included, get `impairment`.
     """
 
     ends: Collection[str]
@@ -57,7 +57,7 @@ class Effect:
 
 
 class Made(Protocol[R_contra, F_co]):
-    """Makes the fault that a request means for these nodes. Raises what `reconciler.faults.validate` does."""
+    """Makes the fault that a request means for these nodes. Raises what `reconciler.faults.validate` raises."""
 
     def __call__(
         self,
@@ -72,7 +72,7 @@ class Made(Protocol[R_contra, F_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultKind(Generic[R, F]):
-    """One kind of fault: from a request, or the block that a topology has for it, to what it does to links."""
+    """One kind of fault, from a request or the topology's block for it to its effect on links."""
 
     request: type[R]
     block: str
@@ -84,7 +84,7 @@ class FaultKind(Generic[R, F]):
 
 
 def kind_of(request: FaultRequest) -> tuple[FaultType, FaultKind[Any, Any]]:
-    """The kind of what is asked for."""
+    """The kind of a request."""
     return next((name, kind) for name, kind in KINDS.items() if isinstance(request, kind.request))
 
 
@@ -96,7 +96,7 @@ def made(
     created_at: datetime,
     expires_at: datetime | None = None,
 ) -> WantedFault:
-    """The wanted fault for a request, its handle made of its kind and number.
+    """The desired fault for a request, with a handle made of its kind and number.
 
     Raises `NodeNotFound`, `InvalidArgument` and `NoParameters`.
     """
@@ -108,7 +108,7 @@ def made(
 
 
 def effect_of(fault: WantedFault, nodes: Collection[str]) -> Effect:
-    """What a fault asks of the links between these nodes."""
+    """What a fault demands of the links between these nodes."""
     return KINDS[fault.fault_type].effect(fault, nodes)
 
 
@@ -121,7 +121,7 @@ def _declared_partition(block: PartitionTopology) -> PartitionRequest:
 
 
 def _effect_of_partition(fault: PartitionFault, _nodes: Collection[str]) -> Effect:
-    """Isolation is judged by the fault alone: a node that came later does not plug the cable in again."""
+    """Isolation depends on the fault alone: a node added later does not plug the cable in again."""
     ends = {*fault.grudge, *(sender for senders in fault.grudge.values() for sender in senders)}
     if fault.request.mode is CutMode.LINK_DOWN:
         return Effect(ends=ends, pulled=isolated_nodes(fault.grudge, sorted(ends)))
@@ -161,7 +161,7 @@ def _hit_pairs(request: ImpairRequest, nodes: Collection[str]) -> Iterator[Pair]
 
 
 def _shapeable(sender: str, receiver: str) -> Pair:
-    """What a node sends to the host never leaves by a tap: it is put on the way back (see `ImpairRequest`)."""
+    """What a node sends to the host never leaves by a tap: it is shaped on the way back (see `ImpairRequest`)."""
     return (receiver, sender) if receiver == HOST else (sender, receiver)
 
 

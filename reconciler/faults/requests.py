@@ -67,7 +67,7 @@ def impair_request(
 
 
 def _shape(sides: Sides) -> PartitionShape:
-    """The shape's model with what it has a field for; what it has none for was refused."""
+    """The shape's model with the arguments it has fields for; any others were refused."""
     given = {"groups": _groups_of(sides), "node": sides.node, "grudge": sides.grudge}
     model = _MODELS[sides.shape]
     fields = {name: value for name, value in given.items() if name in model.model_fields}
@@ -75,7 +75,7 @@ def _shape(sides: Sides) -> PartitionShape:
 
 
 def _groups_of(sides: Sides) -> tuple[tuple[str, ...], ...] | None:
-    """The groups; None where a shape is to lay them over all nodes, which only `groups` cannot."""
+    """The groups; None if a shape lays them over all nodes, which only `groups` cannot."""
     return _named_groups(sides) if _names_groups(sides) or sides.shape is ShapeName.GROUPS else None
 
 
@@ -93,16 +93,16 @@ def _useless(sides: Sides) -> Iterator[str]:
     two = bool(sides.partition_a or sides.partition_b)
     if two and ("groups" not in takes or sides.groups is not None):
         other = "groups" if "groups" in takes else f"shape {shape}"
-        yield f"partition_a and partition_b say nothing beside {other} (leave them empty)"
+        yield f"partition_a and partition_b have no effect with {other} (leave them empty)"
     if sides.groups is not None and "groups" not in takes:
-        yield f"groups say nothing to shape {shape} (leave one of the two out)"
+        yield f"groups have no effect with shape {shape} (omit one of the two)"
     if sides.node is not None and "node" not in takes:
         taking = " and ".join(name for name, model in _MODELS.items() if "node" in model.model_fields)
-        yield f"node says nothing to shape {shape} (it is for the shapes {taking})"
+        yield f"node has no effect with shape {shape} (it is for the shapes {taking})"
     if sides.grudge is not None and "grudge" not in takes:
-        yield f"grudge says nothing to shape {shape} (give shape grudge with it)"
+        yield f"grudge has no effect with shape {shape} (use shape grudge)"
     if not sides.grudge and "grudge" in takes:
-        yield f"shape {shape} needs the grudge: for each receiving node, the senders it shall not hear"
+        yield f"shape {shape} needs the grudge: for each receiving node, the senders it must not hear"
 
 
 def _useless_seed(sides: Sides, seed: int | None) -> Iterator[str]:

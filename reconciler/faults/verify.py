@@ -18,9 +18,9 @@ from reconciler.model.links import Impairment
 SIGMAS = 4.0
 SLACK_MS = 5.0
 BUSY_MS = 60.0
-"""What an emulated machine on a busy host may take to answer; the shortest of many round trips is meant."""
+"""How long an emulated machine on a busy host may take to answer, at the shortest of many round trips."""
 BUSY_FACTOR = 4.0
-"""So many times as long as both ends take to answer themselves may an answer from one to the other take."""
+"""An answer from one end to the other may take this many times as long as both ends need to answer themselves."""
 
 PROBABLE = 0.001
 DEFAULT_COUNT = 20
@@ -38,9 +38,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Probes of one directed link: how many were sent, arrived, and arrived counting doubles; round trips in ms.
+    """Probes of one directed link: sent, arrived, and arrived including duplicates; round trips in ms.
 
-    `own_answers_ms` is what both ends together take to answer their own probes, which pass no link.
+    `own_answers_ms` is how long both ends together take to answer their own probes, which pass no link.
     """
 
     sent: int

@@ -1,4 +1,4 @@
-"""Faults in words and in the parameters of the tools. Pure."""
+"""Faults as text and as the tools' parameters. Pure."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -15,15 +15,15 @@ _CONTRACT_NAMES = {
 }
 _WORDS = {
     "loss_pct": "loses {:g} %",
-    "duplicate_pct": "doubles {:g} %",
+    "duplicate_pct": "duplicates {:g} %",
     "corrupt_pct": "flips a bit in {:g} %",
     "reorder_pct": "lets {:g} % overtake",
-    "rate_kbit": "passes {:g} kbit/s",
+    "rate_kbit": "limits to {:g} kbit/s",
 }
 
 
 def sides_in_words(fault: PartitionFault) -> str:
-    """Who is parted from whom: `a,b | c, bridge d`; where only one way is cut, or sides overlap, `a,b -x> c`."""
+    """The sides of a partition: `a,b | c, bridge d`; if only one direction is cut, or sides overlap, `a,b -x> c`."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for receiver, senders in fault.grudge.items():
         groups.setdefault(senders, []).append(receiver)
@@ -43,7 +43,7 @@ def impairment_in_words(impairment: Impairment) -> str:
 
 
 def parameters_of_partition(fault: PartitionFault) -> dict[str, Any]:
-    """What was asked for, by the names that the tools have for it, and the cuts that it came to."""
+    """What was requested, by the tools' parameter names, and the cuts that it was resolved to."""
     request = fault.request
     sides = request.shape.groups if isinstance(request.shape, Groups) else ()
     names = dict(zip(("partition_a", "partition_b"), map(list, sides), strict=True)) if len(sides) == 2 else {}  # noqa: PLR2004
@@ -54,7 +54,7 @@ def parameters_of_partition(fault: PartitionFault) -> dict[str, Any]:
 
 
 def parameters_of_impairment(request: ImpairRequest) -> dict[str, Any]:
-    """What was asked for, by the names that the tools have for it."""
+    """What was requested, by the tools' parameter names."""
     targets = "all" if request.targets is None else list(request.targets)
     return {
         "source_node": request.source,
@@ -66,7 +66,7 @@ def parameters_of_impairment(request: ImpairRequest) -> dict[str, Any]:
 
 
 def impairment_parameters(impairment: Impairment) -> dict[str, Any]:
-    """An impairment by the names of the contract, those of the contract always and ours where they are set."""
+    """An impairment by the contract's names: those of the contract always, ours only if set."""
     asked = impairment.model_dump(mode="json", exclude_defaults=True)
     contract = {tool: getattr(impairment, name) for name, tool in _CONTRACT_NAMES.items()}
     return {**contract, **{name: value for name, value in asked.items() if name not in _CONTRACT_NAMES}}
