@@ -214,6 +214,6 @@ def test_an_interrupted_stop_goes_on_when_it_is_asked_for_again(vmcluster: Vmclu
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(timeout=DEADLINE_S) == 130
-    assert "interrupted; what you asked for stays wanted" in rest
+    assert "interrupted; the change is recorded" in rest
     vmcluster("stop", "cli", "--mode", "destroy")
     assert states(vmcluster) == {"shut off"}

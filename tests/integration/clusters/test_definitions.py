@@ -411,7 +411,7 @@ async def test_what_libvirt_or_the_host_would_refuse_is_known_before_anything_is
         for said in (
             "cpu: host-passthrough is not a CPU model that libvirt knows",
             "nodes[0].vcpus: 256 exceeds what a machine can have (at most 255)",
-            "network.name: a libvirt network named 'theirs' is there",
+            "network.name: a libvirt network named 'theirs' already exists and is not this cluster's",
             "network.bridge: vb-alpha is the bridge of the libvirt network theirs",
             "network.subnet: 192.168.150.0/24 overlaps 192.168.150.128/25 of the libvirt network theirs",
         ):
