@@ -72,6 +72,14 @@ Handle = Annotated[
         autocompletion=complete_fault,
     ),
 ]
+Groups = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[GROUP]...",
+        help="Groups of nodes to cut off from each other, each a comma-separated list: a,b c,d",
+        autocompletion=complete_node,
+    ),
+]
 Duration = Annotated[
     float | None,
     typer.Option(
@@ -87,14 +95,7 @@ While = Annotated[str | None, typer.Option("--while", metavar="COMMAND...", help
 @prints
 def partition(
     cluster: Cluster,
-    groups: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[GROUP]...",
-            help="Groups of nodes to cut off from each other, each a comma-separated list: a,b c,d",
-            autocompletion=complete_node,
-        ),
-    ] = None,
+    groups: Groups = None,
     shape: Annotated[
         ShapeChoice,
         typer.Option(

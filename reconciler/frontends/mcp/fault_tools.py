@@ -26,20 +26,42 @@ from reconciler.model.faults import CutMode, Direction, NetFaultHandle, NetFault
 from reconciler.model.links import Distribution, Impairment
 from reconciler.model.results import ToolResult
 
+ShapeOfPartition = Annotated[
+    Literal["groups", "halves", "one", "bridge", "majorities-ring", "grudge"],
+    Field(
+        description="`groups`: the named groups. Of all nodes: `halves`, `one` (one node against all others), "
+        "`bridge` (two halves, or the two named sides; `node` reaches both), `majorities-ring` (each "
+        "node reaches a different majority). `grudge`: each cut is named."
+    ),
+]
+CutModeName = Annotated[
+    Literal["drop", "link-down"],
+    Field(
+        description="`drop` discards packets between nodes; SSH from the host still works. `link-down` unplugs the "
+        "cables of nodes that are cut off from all others: they notice, and SSH to them ends."
+    ),
+]
+Seed = Annotated[
+    int | None,
+    AsNumber,
+    Field(
+        ge=-(2**63),
+        le=2**63 - 1,
+        description="Shuffles the nodes before the groups are built: same seed, same cuts.",
+    ),
+]
+DistributionName = Annotated[
+    Literal["uniform", "normal", "paretonormal", "pareto"],
+    Field(description="Distribution of the latency within its jitter."),
+]
+
 
 async def net_partition(
     call: Call,
     cluster_name: ClusterName,
     partition_a: PartitionSide,
     partition_b: PartitionSide,
-    shape: Annotated[
-        Literal["groups", "halves", "one", "bridge", "majorities-ring", "grudge"],
-        Field(
-            description="`groups`: the named groups. Of all nodes: `halves`, `one` (one node against all others), "
-            "`bridge` (two halves, or the two named sides; `node` reaches both), `majorities-ring` (each "
-            "node reaches a different majority). `grudge`: each cut is named."
-        ),
-    ] = "groups",
+    shape: ShapeOfPartition = "groups",
     groups: Annotated[
         list[Group] | None, AsStructure, Field(description="More than two groups, all cut off from each other.")
     ] = None,
@@ -56,22 +78,8 @@ async def net_partition(
         Field(description="For `grudge`: receiving node -> the senders whose packets no longer reach it."),
     ] = None,
     direction: DirectionName = "both",
-    mode: Annotated[
-        Literal["drop", "link-down"],
-        Field(
-            description="`drop` discards packets between nodes; SSH from the host still works. `link-down` unplugs the "
-            "cables of nodes that are cut off from all others: they notice, and SSH to them ends."
-        ),
-    ] = "drop",
-    seed: Annotated[
-        int | None,
-        AsNumber,
-        Field(
-            ge=-(2**63),
-            le=2**63 - 1,
-            description="Shuffles the nodes before the groups are built: same seed, same cuts.",
-        ),
-    ] = None,
+    mode: CutModeName = "drop",
+    seed: Seed = None,
     duration_s: Duration = None,
 ) -> ToolResult[NetFaultHandle]:
     """Cut the network between groups of nodes: IPv4, IPv6, ARP and broadcast, established connections too.
@@ -115,10 +123,7 @@ async def net_impair(
     ] = 0,
     duplicate_pct: Annotated[Percentage, Field(description="Percent of packets that arrive twice.")] = 0,
     rate_kbit: Annotated[Count, Field(description="Bandwidth limit in kbit/s; 0: no limit.")] = 0,
-    jitter_distribution: Annotated[
-        Literal["uniform", "normal", "paretonormal", "pareto"],
-        Field(description="Distribution of the latency within its jitter."),
-    ] = "uniform",
+    jitter_distribution: DistributionName = "uniform",
     latency_correlation_pct: Annotated[
         Percentage,
         Field(description="How much each packet's latency depends on the previous one's; needs `jitter_ms`."),

@@ -141,7 +141,10 @@ def test_what_would_restart_a_node_is_refused_until_it_is_agreed_to(
     assert "restarts: n0" in refused.out
     assert "error [APPROVAL_REQUIRED]" in refused.err
     assert "--allow-restart" in refused.err
-    vmcluster("apply", "cli", "--no-start", "--allow-restart")
+    assert "needs --allow-restart" in refused.out
+    agreed = vmcluster("apply", "cli", "--no-start", "--allow-restart")
+    assert "agreed to by --allow-restart" in agreed.out
+    assert "needs --allow" not in agreed.out
     assert vmcluster("plan", "cli", "--no-start").code == 0
 
 
