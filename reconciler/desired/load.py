@@ -113,14 +113,6 @@ def find_problems(topology: GivenTopology, settings: Settings, *, with_files: bo
     return name, loaded.problems(survey_host(loaded.claims, settings).findings if with_files else ())
 
 
-def load_topology(path: Path) -> Topology:
-    """The topology in a file, checked only against itself; raises `TopologyInvalid` and `TopologyNotFound`."""
-    loaded = _load_file(path, None)
-    _refuse(str(path), loaded.problems())
-    assert loaded.topology is not None, "a topology without a value has problems"
-    return loaded.topology
-
-
 def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = None) -> LoadedTopology:
     """Read and check a topology; relative paths in it start from `base_dir`. Touches no file, never raises.
 

@@ -91,15 +91,6 @@ def same_inbound(have: Inbound | None, want: Inbound | None) -> bool:
     )
 
 
-def mixed_duplicates(links: Mapping[str, Inbound]) -> tuple[str, ...]:
-    """The receivers where one sender's packets are duplicated while another's pass netem too.
-
-    Newer kernels, stable ones included, refuse that: "netem: cannot mix duplicating netems with other netems in
-    tree" (seen on Debian's 6.1.192, reported for 6.12.50 and 6.8.0-142).
-    """
-    return tuple(receiver for receiver, inbound in links.items() if _mixes_duplicates(inbound))
-
-
 def _lapsing(link: Link, now: datetime) -> bool:
     return link.cut_expires_at is not None and link.cut_expires_at <= now + EXPIRY_TOLERANCE
 
@@ -112,11 +103,6 @@ def _without_cuts(inbound: Inbound, senders: frozenset[str]) -> Inbound:
         if sender not in senders or link.impairment is not None
     }
     return inbound.model_copy(update={"links": links})
-
-
-def _mixes_duplicates(inbound: Inbound) -> bool:
-    shaped = [link.impairment for link in inbound.links.values() if link.impairment and link.impairment.needs_netem]
-    return len(shaped) > 1 and any(impairment.duplicate_pct for impairment in shaped)
 
 
 def _tap(node: str, inbound: Inbound, ports: Ports) -> TapQdisc:

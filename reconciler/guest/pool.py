@@ -13,7 +13,7 @@ from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeou
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OTHER_SHELLS, OnOutput
 from reconciler.guest.connections import Connections
-from reconciler.guest.request import ExecRequest, NotStarted, Unreachable
+from reconciler.guest.request import ExecRequest, NotStarted
 from reconciler.model.results import ExecResult
 
 if TYPE_CHECKING:
@@ -188,20 +188,6 @@ class SshPool:
                     raise
                 log.debug("ssh_login_refused", node=address.node, cause=error.message)
             await asyncio.sleep(_REFUSED_RETRY_S)
-
-    async def is_reachable(self, address: GuestAddress, timeout_s: float) -> bool:
-        """Whether the node answers now: one round trip on a connection that is there, else one login."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        if connection := self._connections.idle(address):
-            if await _answers(connection, min(_STALL_S, timeout_s)):
-                return True
-            connection.suspect = True
-        try:
-            await self._connections.attempt(address, deadline)
-        except (Unreachable, SshError) as error:
-            log.debug("ssh_unreachable", node=address.node, cause=str(error))
-            return False
-        return True
 
     async def _log_in(self, address: GuestAddress, timeout_s: float) -> None:
         clock = asyncio.get_running_loop().time

@@ -106,7 +106,7 @@ class Snapshots:
         kept with its disks. Raises `ClusterNotFound` if there are none.
         """
         record = await recorded(self._runtime.store, cluster)
-        manifests = await self._manifests(record)
+        manifests = await self._runtime.rounds.manifests(record)
         there = {manifest.snapshot_name for manifest in manifests}
         said = await self._runtime.store.status(cluster)
         made = said.snapshots_made if said else frozenset()
@@ -135,7 +135,9 @@ class Snapshots:
         """What a revert would lose now. Changes nothing; raises as `revert` does if the nodes do not match."""
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
-        observed, manifests = await together(self._runtime.rounds.observe(record), self._manifests(record))
+        observed, manifests = await together(
+            self._runtime.rounds.observe(record), self._runtime.rounds.manifests(record)
+        )
         _require_same_nodes(record, name, await self._found(record, name, observed))
         return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests), name)
 
@@ -216,7 +218,7 @@ class Snapshots:
         )
 
     async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:
-        if all(manifest.snapshot_name != name for manifest in await self._manifests(record)):
+        if all(manifest.snapshot_name != name for manifest in await self._runtime.rounds.manifests(record)):
             await self._withdraw(record, name)
 
     async def _withdraw(self, record: ClusterRecord, name: str) -> None:
@@ -268,9 +270,6 @@ class Snapshots:
         consent = partial(intent.agreed_by_revert, snapshot=snapshot)
         return await self._change(record.cluster_name, edit, consent=consent)
 
-    async def _manifests(self, record: ClusterRecord) -> list[Manifest]:
-        return await self._runtime.rounds.manifests(record)
-
     async def _found(self, record: ClusterRecord, name: str, observed: ClusterDocument) -> Snapshot:
         found = observed.snapshots.get(name)
         if isinstance(found, Snapshot) and not found.half_made:
@@ -285,7 +284,7 @@ class Snapshots:
         raise snapshot_not_found(record, name)
 
     async def _info(self, record: ClusterRecord, name: str) -> SnapshotInfo:
-        manifest = next((of for of in await self._manifests(record) if of.snapshot_name == name), None)
+        manifest = next((of for of in await self._runtime.rounds.manifests(record) if of.snapshot_name == name), None)
         if manifest is None:
             raise SnapshotFailed(f"the snapshot {name!r} is missing after it was taken")
         return await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes))

@@ -18,22 +18,6 @@ _CHECKS_AT_ONCE = 2
 _LONGEST_CHAIN = 200  # QEMU itself refuses far earlier to open as many files (RLIMIT_NOFILE aside, its JSON names grow)
 
 
-async def verify_chain(path: Path, *, in_use: bool = False) -> list[str]:
-    """Every problem of the layer at `path` and of all files below it; none for a chain that is whole.
-
-    With `in_use`, a running machine writes to the topmost file, which is then not checked: its tables are in
-    QEMU's memory.
-    """
-    chain: list[tuple[Path, ImageFacts]] = []
-    problems = await asyncio.to_thread(_walk, path, chain)
-    if problems:
-        return problems
-    for file, facts in chain[1:] if in_use else chain:
-        if facts.format == QCOW2:
-            problems.extend(await _check(file))
-    return problems
-
-
 async def verify_chains(tops: Mapping[Path, str]) -> dict[Path, list[str]]:
     """Every problem of each chain, by its topmost file, which nothing writes to; `tops` says its format.
 

@@ -7,11 +7,10 @@ layer are read, never changed. Layers are 0600: libvirt gives them to QEMU's use
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
-from reconciler.files.space import free_bytes, require_space
+from reconciler.files.space import require_space
 from reconciler.host.cluster_directories import ensure_our_directory
 from reconciler.host.disks.empty_image import EmptyImages, EmptyImageShape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
@@ -167,36 +166,6 @@ def delete_layer(path: Path, cluster: str) -> bool:
             hint="let the machine's power be cut (`node_crash`) before anything is done to its disks",
         )
     return delete_file(path, cluster)
-
-
-@dataclass(frozen=True, slots=True)
-class SpaceProjection:
-    """What the layers on one file system would take if guests wrote to every sector of them."""
-
-    directory: Path
-    free_bytes: int
-    growth_bytes: int
-
-    @property
-    def missing_bytes(self) -> int:
-        """By how much the worst case exceeds what is free; 0 where it fits."""
-        return max(0, self.growth_bytes - self.free_bytes)
-
-
-def project_space(layers: Mapping[Path, Layer]) -> list[SpaceProjection]:
-    """The worst case per file system, for a warning: overcommitted disks are usual and not refused.
-
-    A layer whose directory does not exist is counted at its nearest existing parent.
-    """
-    by_device: dict[int, SpaceProjection] = {}
-    for path, layer in layers.items():
-        directory = next(parent for parent in path.parents if parent.is_dir())
-        device = directory.stat().st_dev
-        allocated_bytes = path.stat().st_blocks * 512 if path.exists() else 0
-        known = by_device.get(device) or SpaceProjection(directory, free_bytes(directory), 0)
-        growth_bytes = known.growth_bytes + max(0, layer.size_bytes - allocated_bytes)
-        by_device[device] = SpaceProjection(known.directory, known.free_bytes, growth_bytes)
-    return list(by_device.values())
 
 
 def _is_layer_name(name: str) -> bool:

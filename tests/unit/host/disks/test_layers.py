@@ -15,10 +15,8 @@ from reconciler.files import space
 from reconciler.files.space import free_bytes
 from reconciler.host.disks.layers import (
     LayerDriver,
-    SpaceProjection,
     delete_layer,
     observe_layers,
-    project_space,
 )
 from reconciler.host.marked_files import second_name
 from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
@@ -251,15 +249,3 @@ def test_a_layer_that_cannot_be_read_is_unknown(unprivileged_dir: Path) -> None:
     assert isinstance(found, Unknown)
     assert not found.terminal
     assert "let this user read it" in found.unknown
-
-
-async def test_the_worst_case_of_the_space_counts_what_is_not_yet_allocated(
-    driver: LayerDriver, overlays: Path, tmp_path: Path
-) -> None:
-    made, absent = tmp_path / "made.qcow2", tmp_path / "no" / "such" / "absent.qcow2"
-    disk = Layer(node="n1", disk="vdb", size_bytes=64 * MIB)
-    await driver.create_layer(made, disk, cluster=CLUSTER)
-    (projection,) = project_space({made: disk, absent: disk})
-    assert projection.growth_bytes == 128 * MIB - made.stat().st_blocks * 512
-    assert SpaceProjection(tmp_path, free_bytes=10, growth_bytes=30).missing_bytes == 20
-    assert SpaceProjection(tmp_path, free_bytes=30, growth_bytes=10).missing_bytes == 0
