@@ -2,6 +2,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,14 @@ def test_a_page_that_does_not_read_well_is_found(broken: str, said: str) -> None
     assert problems(f"# a\n\n```text\n{broken.replace('```', '')}```\n") == []
 
 
+@cache
+def whole_command() -> Any:
+    return get_command(app)
+
+
 def parsed(words: list[str]) -> str:
     """The command that a command line calls. Raises typer's usage error for one that it does not understand."""
-    command: Any = get_command(app)
+    command = whole_command()
     context: Any = command.context_class(command, info_name="vmcluster")
     called = []
     while hasattr(command, "commands"):
@@ -155,7 +161,7 @@ def test_command_lines_are_found_at_all() -> None:
 
 @pytest.mark.parametrize("page", every_page())
 def test_commands_named_in_the_text_exist(page: Path) -> None:
-    known: Any = get_command(app)
+    known = whole_command()
     for named in INLINE.findall(page.read_text()):
         first = named.split()[0]
         assert first in known.commands or not first.islower() or first.startswith("-"), named
