@@ -53,11 +53,11 @@ class ErrorCode(StrEnum):
 class ClusterError(Exception):
     """Base of every error that reaches a user; never raised itself.
 
-    `recoverable` says whether trying again, or reverting, can help. `terminal` says whether the controller
-    must stop trying by itself. `partial` is what can be answered all the same, such as the status of a cluster
-    of which one node did not come up. A message or hint names what its reader can call next as a tool with its
-    arguments, such as `cluster_stop(mode="destroy")`, or an argument alone, such as `allow_restart`; the command line
-    spells them as commands and options. A command that has no tool, such as `vmcluster events`, is named as it is.
+    `recoverable` says whether trying again, or reverting, can help. `terminal` says whether the controller must stop
+    trying by itself. `partial` is what is known despite the error, such as the status of a cluster when one node did
+    not boot. A message or hint names what to call next as a tool with its arguments, such as
+    `cluster_stop(mode="destroy")`, or an argument alone, such as `allow_restart`; the command line spells them as
+    commands and options. A command that has no tool, such as `vmcluster events`, is named as it is.
     """
 
     code: ErrorCode
@@ -78,11 +78,11 @@ class ClusterError(Exception):
 
 
 def hints_of(errors: Iterable[ClusterError]) -> str | None:
-    """The hints of several errors, each of them once."""
+    """The hints of several errors, each one once."""
     return "; ".join(dict.fromkeys(error.hint for error in errors if error.hint)) or None
 
 
-# What the caller asked for cannot be done as asked. Nothing was touched.
+# The request cannot be carried out. Nothing was touched.
 
 
 class TopologyNotFound(ClusterError):
@@ -129,13 +129,13 @@ class SnapshotNotFound(ClusterError):
 
 
 class SnapshotExists(ClusterError):
-    """The cluster has a snapshot of that name already."""
+    """The cluster already has a snapshot of that name."""
 
     code = ErrorCode.SNAPSHOT_EXISTS
 
 
 class SnapshotLost(ClusterError):
-    """The snapshot was made and is not there any more."""
+    """The snapshot was taken, but its files are gone."""
 
     code = ErrorCode.SNAPSHOT_LOST
 
@@ -148,7 +148,7 @@ class SnapshotFailed(ClusterError):
 
 
 class RevertFailed(ClusterError):
-    """The cluster cannot be put back into the snapshot, and stays as it is; another one may do."""
+    """The cluster cannot be reverted to the snapshot, and was not changed; another snapshot may work."""
 
     code = ErrorCode.REVERT_FAILED
     recoverable = True
@@ -161,7 +161,7 @@ class FaultNotFound(ClusterError):
 
 
 class ArtifactNotFound(ClusterError):
-    """No artifact of that id is registered."""
+    """No artifact with that ID is registered."""
 
     code = ErrorCode.ARTIFACT_NOT_FOUND
 
@@ -180,20 +180,20 @@ class InvalidArgument(ClusterError):
 
 
 class NoParameters(ClusterError):
-    """The call changes nothing because none of its parameters asks for anything."""
+    """The call would change nothing because none of its parameters is set."""
 
     code = ErrorCode.NO_PARAMETERS
 
 
 class ApprovalRequired(ClusterError):
-    """The change restarts nodes or loses data and the caller has not said that this is wanted."""
+    """The change would restart nodes or lose data, and the caller has not approved that."""
 
     code = ErrorCode.APPROVAL_REQUIRED
     recoverable = True
 
 
 class Conflict(ClusterError):
-    """Something that is not ours stands where ours should be, or another client changed the record first."""
+    """Something that vmcluster did not make is in the way, or another client changed the record first."""
 
     code = ErrorCode.CONFLICT
     recoverable = True
@@ -230,23 +230,23 @@ class StoreUnavailable(ClusterError):
 
 
 class StoreUnreachable(StoreUnavailable):
-    """No member of the etcd that keeps the records answers; it comes back."""
+    """No member of the etcd that keeps the records answers; it may come back."""
 
     terminal = False
 
 
 class StoreLocked(StoreUnavailable):
-    """Another process holds the store's lock; it gives it back."""
+    """Another process holds the store's lock, and will release it."""
 
     terminal = False
 
 
 class RecordUnreadable(StoreUnavailable):
-    """What the store keeps of one cluster cannot be read; the rest of the store can."""
+    """The data of one cluster in the store cannot be read; the rest of the store can."""
 
 
 class HostCommandFailed(ClusterError):
-    """A host command ended with an error; the message carries a line that repeats it by hand."""
+    """A host command failed; the message has a line that repeats it by hand."""
 
     code = ErrorCode.HOST_COMMAND_FAILED
     terminal = False
@@ -273,27 +273,29 @@ class SshTimeout(ClusterError):
 
 
 class SshError(ClusterError):
-    """An SSH connection failed for a reason that waiting does not mend (host key, credentials, protocol)."""
+    """An SSH connection failed for a reason that waiting does not fix (host key, credentials, protocol)."""
 
     code = ErrorCode.SSH_ERROR
     recoverable = True
 
 
 class ProvisioningFailed(ClusterError):
-    """The nodes run, but cloud-init has reported errors on some; the message names them. They are left as they are."""
+    """The nodes run, but cloud-init has reported errors on some; the message names them. They are kept running."""
 
     code = ErrorCode.PROVISIONING_FAILED
 
 
 class GuestCrashed(ClusterError):
-    """A node has panicked, or QEMU has stopped it by an internal error; it is kept as it is until somebody asks."""
+    """A node has panicked, or QEMU has stopped it after an internal error; it is kept as it is until a request reboots
+    it.
+    """
 
     code = ErrorCode.GUEST_CRASHED
     recoverable = True
 
 
 class GuestPaused(ClusterError):
-    """A node stands still: by a person, an I/O error, its own suspend, …; the message says why. It is left so."""
+    """A node is paused: by a user, an I/O error, its own suspend, …; the message says why. It stays paused."""
 
     code = ErrorCode.GUEST_PAUSED
     recoverable = True
@@ -303,14 +305,14 @@ class GuestPaused(ClusterError):
 
 
 class PartialFailure(ClusterError):
-    """Some nodes are as asked and some are not; the message names the latter with their causes."""
+    """The operation succeeded on some nodes only; the message names the others with their causes."""
 
     code = ErrorCode.PARTIAL_FAILURE
     recoverable = True
 
 
 class OperationTimeout(ClusterError):
-    """The caller's time was up before the condition held; the message carries the last cause."""
+    """The time limit passed before the condition held; the message has the last cause."""
 
     code = ErrorCode.TIMEOUT
     terminal = False
@@ -318,7 +320,7 @@ class OperationTimeout(ClusterError):
 
 
 class HostOccupied(OperationTimeout):
-    """Another store works on this host, and has not come to its end in time."""
+    """Another store works on this host, and has not finished in time."""
 
 
 class Obstructed(ClusterError):
@@ -349,13 +351,13 @@ def is_recoverable(code: ErrorCode) -> bool:
 
 
 def explained(error: Exception) -> ClusterError:
-    """What a caller is told of an exception. What the system refused is no defect, also where nobody foresaw it."""
+    """The error that a caller gets for an exception. An unexpected error of the operating system is not a defect."""
     if isinstance(error, ClusterError):
         return error
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename is not None else ""
-        message = f"the system refused: {where}{error.strerror or error}"
-        return OperationFailed(message, hint="mend that, then try again")
+        message = f"operating system error: {where}{error.strerror or error}"
+        return OperationFailed(message, hint="fix the cause, then try again")
     return InternalError(
         f"a defect in vmcluster: {type(error).__name__}: {error}", hint="please report it with the log on stderr"
     )

@@ -1,4 +1,4 @@
-"""What a front end may show while a verb is at work."""
+"""Progress that a front end may show during an operation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,15 +10,14 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Told in words of each action that ends and of each node that is reached."""
+    """Called with a message for each finished action and each node that becomes reachable."""
 
     report: Report
     _last: dict[tuple[str, str | None], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def event(self, event: ClusterEvent) -> None:
-        """Something happened to the cluster that is waited for; what its status will say is not repeated here.
-
-        Nor is that an action was done again on the same node, as a shutdown is asked for until it is heard.
+        """Report an event of the cluster, except what its status will show anyway, and repetitions of an action on the
+        same node, such as shutdown requests.
         """
         if event.kind not in _ACTIONS:
             return
@@ -35,7 +34,7 @@ _ACTIONS = frozenset(
 
 
 def _silent(_message: str) -> None:
-    """Nobody listens."""
+    """Ignores progress."""
 
 
 no_progress = Progress(_silent)

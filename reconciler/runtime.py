@@ -1,4 +1,4 @@
-"""What one process needs to serve: settings, store, drivers, SSH connections and the inline controller."""
+"""What one process needs: settings, store, drivers, SSH connections and the inline controller."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 def _no_checkpoint(_name: str) -> None:
-    """Outside the tests nothing happens at an action's boundary."""
+    """The default hook at the boundary of an action, which tests replace."""
 
 
 def _host_memory_mb() -> int:
@@ -45,7 +45,7 @@ def _host_memory_mb() -> int:
 
 
 def _host_name() -> str:
-    """What tells this machine from others, for people too: its name, and the beginning of its machine-id(5)."""
+    """A unique and readable name of this machine: its host name, and the start of its machine-id(5)."""
     try:
         machine_id = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except OSError:
@@ -54,7 +54,7 @@ def _host_name() -> str:
 
 
 def open_store(settings: Settings, *, host: str | None = None) -> Store:
-    """The store that the settings name, not connected yet; `host` is the machine that is to work on its records."""
+    """The store from the settings, not yet connected; `host` is the machine that works on its records."""
     if settings.etcd is None:
         return SqliteStore(settings.state_dir)
     try:
@@ -68,7 +68,7 @@ def open_store(settings: Settings, *, host: str | None = None) -> Store:
 
 
 class Runtime:
-    """Opened lazily: nothing of the host is touched before the first use."""
+    """Opened lazily: touches nothing on the host before the first use."""
 
     def __init__(self, settings: Settings, *, checkpoint: Checkpoint = _no_checkpoint) -> None:
         self.settings = settings
@@ -94,29 +94,29 @@ class Runtime:
         self._probing = asyncio.Lock()
 
     def lease(self, purpose: str = "controller") -> Lease:
-        """The store's lease, not taken yet."""
+        """The store's lease, not yet acquired."""
         return Lease(self.settings.state_dir / "controller.lock", purpose=purpose)
 
     def host_lease(self, purpose: str = "controller") -> HostLease:
-        """The lease that all stores of this host share, not taken yet."""
+        """The lease that all stores of this host share, not yet acquired."""
         return HostLease(self.settings.libvirt_uri, self.settings.state_dir, purpose=purpose)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def follow_guests(self) -> None:
-        """Close a node's SSH connection at once when its machine ends or reboots: for processes that live long.
+        """Close a node's SSH connection as soon as its machine stops or reboots, in long-lived processes.
 
-        Where libvirt is away, this begins when it is back; until then a dead connection is noticed when it is used.
+        While libvirt is unavailable, a dead connection is only noticed when it is used.
         """
         await self.follow_host(self._drop_ended)
 
     async def follow_host(self, listener: Callable[[HostEvent], None]) -> None:
-        """Tell `listener`, in this event loop, of what happens on the host; from when libvirt is there."""
+        """Report libvirt's events to `listener`, in this event loop; starts when libvirt is available."""
         loop = asyncio.get_running_loop()
 
         def hand_over(event: HostEvent) -> None:
-            with suppress(RuntimeError):  # an event that comes when the loop has ended concerns nobody
+            with suppress(RuntimeError):  # an event after the end of the loop is dropped
                 loop.call_soon_threadsafe(listener, event)
 
         try:
@@ -125,16 +125,16 @@ class Runtime:
             log.info("guests_not_followed_yet", cause=str(error))
 
     def follow_kernel(self, listener: Callable[[HostEvent], None]) -> None:
-        """Tell `listener`, in this event loop, of what is done to this host's interfaces and firewall."""
+        """Report changes of this host's interfaces and firewall to `listener`, in this event loop."""
         self._kernel = KernelListener(listener)
         self._kernel.open()
 
     async def leave_healer(self, cluster: str) -> None:
-        """See to it that the cluster's faults end in time, whatever becomes of this process."""
+        """Make sure that the cluster's faults expire in time, even if this process is killed."""
         await asyncio.to_thread(leave_healer, self.settings, cluster)
 
     async def leave_watcher(self, cluster: str, handle: str, lifeline: int) -> None:
-        """See to it that a fault ends with the process that holds the other end of a pipe."""
+        """Make sure that a fault ends with the process that holds the other end of a pipe."""
         await asyncio.to_thread(leave_watcher, self.settings, cluster, handle, lifeline)
 
     def _drop_ended(self, event: HostEvent) -> None:
@@ -150,14 +150,14 @@ class Runtime:
         await self.store.close()
 
     async def _host_facts(self, record: ClusterRecord) -> HostFacts:
-        """Facts about this host that nodes of the record depend on; KVM is not tried for those that do not need it."""
+        """Facts about this host that the record's nodes depend on; KVM is only measured if a node needs it."""
         memory_mb = _host_memory_mb()
         if not needs_kvm_verdict(record):
             return HostFacts(kvm_usable=False, memory_mb=memory_mb)
         return replace(await self.kvm_verdict(), memory_mb=memory_mb)
 
     async def kvm_verdict(self) -> HostFacts:
-        """Whether KVM is worth it on this host; tried once."""
+        """Whether KVM is faster than emulation on this host; measured once."""
         async with self._probing:
             if self._facts is None:
                 verdict = await probe_kvm(self.settings.state_dir)

@@ -1,7 +1,7 @@
 """Configuration: environment beats file beats default. Contract, section 3.
 
-An environment variable that is set to nothing counts as not set. Paths are written from the root or begin with
-`~/`: a relative one would name another store for each directory that a program is started in.
+An empty environment variable counts as not set. Paths are absolute or begin with `~/`: a relative one would name a
+different store for each working directory.
 """
 
 import os
@@ -29,7 +29,7 @@ CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
 DEFAULT_CONFIG_PATH = Path("/etc/vmcluster/config.yaml")
 
 _PREFIX = "VMCLUSTER_"
-_NO_CONFIGURATION = "this is no configuration of vmcluster: it has none of its keys (correct the file)"
+_NO_CONFIGURATION = "not a configuration of vmcluster: it has none of its keys (correct the file)"
 
 _URI = r"^[a-z][a-z0-9.-]*(\+[a-z0-9]+)?://[^\x00-\x20\x7f]*$"
 _URI_PARTS = re.compile(r"[a-z][a-z0-9.-]*(?:\+([a-z0-9]+))?://([^/?#]*)([^?#]*)(.*)")
@@ -37,7 +37,7 @@ _LOCAL_QUERY = re.compile(r"(\?(socket|mode)=[^&#]+(&(socket|mode)=[^&#]+)*)?")
 
 
 class LogLevel(StrEnum):
-    """How much is logged; lower case is understood too."""
+    """The log level; lower case is accepted too."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -55,7 +55,7 @@ def _lower(value: Any) -> Any:
 
 
 def _list_of_paths(value: Any) -> Any:
-    """Text is as in the environment: paths with colons between them."""
+    """Text is as in the environment: paths separated by colons."""
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
@@ -63,15 +63,17 @@ Directories = Annotated[tuple[HostPath, ...] | None, BeforeValidator(_list_of_pa
 
 
 def _of_this_host(uri: str) -> str:
-    """The URI, where it leads to the one libvirt that works: disks, taps and firewall rules are made by ourselves."""
+    """The URI, if it is that of this host's system libvirt: vmcluster itself creates disks, taps and firewall rules
+    here.
+    """
     transport, server, path, query = _URI_PARTS.fullmatch(uri).groups()  # type: ignore[union-attr]  # checked before
     if server or transport not in {None, "unix"}:
         raise ValueError(
-            f"{uri!r} is a libvirt of another host, and disks, taps and firewall rules are made on this one only "
+            f"{uri!r} is a libvirt of another host, but disks, taps and firewall rules are created on this one only "
             "(run vmcluster on that host, with qemu:///system)"
         )
     if path == "/session":
-        raise ValueError(f"{uri!r} is a user's own libvirt, which may not make bridges and taps (use qemu:///system)")
+        raise ValueError(f"{uri!r} is a user's own libvirt, which may not create bridges and taps (use qemu:///system)")
     if not uri.startswith(("qemu:", "qemu+unix:")) or path != "/system" or not _LOCAL_QUERY.fullmatch(query or ""):
         raise ValueError(f"{uri!r} is not the system's libvirt for QEMU (use qemu:///system)")
     return uri
@@ -89,61 +91,62 @@ class Settings(Frozen):
     """
 
     topology_dir: HostPath = Field(
-        default=Path("/etc/vmcluster/topologies"), description="Where topologies are found by name."
+        default=Path("/etc/vmcluster/topologies"), description="Directory in which topologies are found by name."
     )
     overlay_dir: HostPath = Field(
         default=Path("/var/lib/vmcluster/overlays"),
-        description="Where root disks, seeds and host keys are kept, unless a topology says otherwise.",
+        description="Directory for root disks, seeds and host keys, unless a topology names one.",
     )
     artifact_registry: HostPath = Field(
         default=Path("/var/lib/vmcluster/artifacts/registry.json"),
-        description="Where registered artifacts are recorded.",
+        description="File that lists the registered artifacts.",
     )
     artifact_store_dir: HostPath = Field(
-        default=Path("/var/lib/vmcluster/artifacts/trees"), description="Where artifact trees are kept."
+        default=Path("/var/lib/vmcluster/artifacts/trees"), description="Directory for artifact trees."
     )
     fault_registry: HostPath = Field(
         default=Path("/var/lib/vmcluster/faults/registry.json"),
-        description="Where active faults are exported for other programs; never read back.",
+        description="File to which active faults are exported for other programs; never read back.",
     )
     ssh_key_path: HostPath = Field(
         default=Path("/etc/vmcluster/ssh/vmcluster_id_ed25519"),
-        description="Private SSH key for logging in to nodes, unless a topology says otherwise.",
+        description="Private SSH key for logging in to nodes, unless a topology names one.",
     )
-    ssh_user: UserName = Field(default="root", description="User to log in as, unless a topology says otherwise.")
+    ssh_user: UserName = Field(default="root", description="User to log in as, unless a topology names one.")
     libvirt_uri: Annotated[str, StringConstraints(pattern=_URI), AfterValidator(_of_this_host)] = Field(
         default="qemu:///system",
-        description="Connection URI of libvirt: the system's own on this host, by whatever socket.",
+        description="Connection URI of libvirt: the system libvirt of this host, through any socket.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = Field(
-        default=LogLevel.INFO, description="How much is logged to stderr."
+        default=LogLevel.INFO, description="Log level on stderr."
     )
     firewall: Annotated[FirewallChoice, BeforeValidator(_lower)] = Field(
         default=FirewallChoice.AUTO,
-        description="What cuts links: `auto`, `nftables` or `iptables`; `auto` takes nftables where it works.",
+        description="Firewall that cuts links: `auto`, `nftables` or `iptables`; `auto` uses nftables if it works.",
     )
     resync_s: float = Field(
         default=30.0,
         ge=1,
         le=86_400,
         allow_inf_nan=False,
-        description="How often `vmcluster watch` looks at every cluster without any cause, in seconds.",
+        description="How often `vmcluster watch` reconciles every cluster even without an event, in seconds.",
     )
     console_log_mb: int = Field(
         default=64,
         ge=1,
         le=1_048_576,
-        description="MiB that the log of a node's serial console may take on the disk, where virtlogd does not keep it "
-        "shorter; what is older is cut off at the next look.",
+        description="Maximum size in MiB of the log of a node's serial console, unless virtlogd keeps it shorter; "
+        "older output is cut off when the cluster is next observed.",
     )
     metrics_port: int = Field(
         default=0,
         ge=0,
         le=65_535,
-        description="Where `vmcluster watch` serves Prometheus metrics on the loopback interface; 0: not at all.",
+        description="Port on which `vmcluster watch` serves Prometheus metrics on the loopback interface; 0 serves "
+        "none.",
     )
     state_dir: HostPath = Field(
-        default=Path("/var/lib/vmcluster/state"), description="Where desired-state records are kept."
+        default=Path("/var/lib/vmcluster/state"), description="Directory for desired-state records."
     )
     store: Annotated[str, AfterValidator(_of_etcd)] | None = Field(
         default=None,
@@ -152,32 +155,32 @@ class Settings(Frozen):
     )
     store_ca_file: HostPath | None = Field(
         default=None,
-        description="Certificates that the etcd of `store` is believed by; needed unless it is on this host.",
+        description="CA certificates that the etcd of `store` is verified with; required unless it is on this host.",
     )
-    store_cert_file: HostPath | None = Field(
-        default=None, description="Certificate that vmcluster shows to the etcd of `store`."
-    )
+    store_cert_file: HostPath | None = Field(default=None, description="Client certificate for the etcd of `store`.")
     store_key_file: HostPath | None = Field(default=None, description="The private key of `store_cert_file`.")
     store_password_file: HostPath | None = Field(
-        default=None, description="File with the password of the user in `store`; nobody else may read it."
+        default=None, description="File with the password of the user in `store`; no other user may read it."
     )
     host_read_roots: Directories = Field(
         default=None,
-        description="Directories below which builds, kernels and files to copy may be named. Unset: for tools the "
-        "client's roots, else the server's directory, and `scratch` in `state_dir`; for commands every place.",
+        description="Directories from which builds, kernels and files may be read. Unset: for tools the client's "
+        "roots or otherwise the server's directory, and `scratch` in `state_dir`; for commands every "
+        "directory.",
     )
     host_write_roots: Directories = Field(
-        default=None, description="Directories below which copies from nodes may be put. Unset: as `host_read_roots`."
+        default=None, description="Directories to which copies from nodes may be written. Unset: as `host_read_roots`."
     )
     disk_roots: Directories = Field(
         default=None,
-        description="Directories below which disks, images and `overlay_dir` of topologies may be. Unset: every place, "
-        "but for tools existing disks only below `overlay_dir`, and `images` and `disks` of `/var/lib/vmcluster`.",
+        description="Directories that may hold disks, images and `overlay_dir` of topologies. Unset: every "
+        "directory; for tools, existing disks only below `overlay_dir`, and `images` and `disks` of "
+        "`/var/lib/vmcluster`.",
     )
 
     @property
     def etcd(self) -> tuple[EtcdAddress, EtcdCredentials] | None:
-        """The etcd of `store` and how it is spoken to; None for the store in `state_dir`."""
+        """The etcd of `store` and how to connect to it; None for the store in `state_dir`."""
         if self.store is None:
             return None
         files = (self.store_ca_file, self.store_cert_file, self.store_key_file, self.store_password_file)
@@ -196,7 +199,7 @@ class Settings(Frozen):
             raise ConfigurationInvalid(f"store: {problem}", hint="correct the configuration and try again")
 
     def as_environment(self) -> dict[str, str]:
-        """What gives another process of ours the same settings."""
+        """The environment variables that give a child process the same settings."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {f"{_PREFIX}{key.upper()}": _in_environment(value) for key, value in values.items()}
 
@@ -213,9 +216,9 @@ def load_settings(
 ) -> Settings:
     """The settings for this process, from `environ` (default: its own environment) and the first readable file.
 
-    The file is `VMCLUSTER_CONFIG` where that is set, which then must be readable; else `default_path`, else
-    `user_path`; having none is fine. Unknown variables are left alone. Raises `ConfigurationInvalid` with every
-    problem of the file and of the environment.
+    The file is `VMCLUSTER_CONFIG` if that is set, and must then be readable; otherwise `default_path` or `user_path`,
+    if there is one. Unknown variables are ignored. Raises `ConfigurationInvalid` with every problem of the file and of
+    the environment.
     """
     environment = {key: value for key, value in (os.environ if environ is None else environ).items() if value}
     context = {"home": _home(environment)}
@@ -230,7 +233,7 @@ def load_settings(
 
 
 def configuration_paths() -> tuple[Path, ...]:
-    """Where this process may have its configuration from, whether anything is there or not."""
+    """The files that this process may read its configuration from, whether they exist or not."""
     chosen = os.environ.get(CONFIG_VARIABLE)
     return (*([Path(chosen)] if chosen else []), DEFAULT_CONFIG_PATH, _user_config_path())
 
@@ -259,7 +262,7 @@ def _file_values(
 
 
 def _is_ours(document: SourceDocument) -> bool:
-    """Whether it is a configuration of ours; of any other file that the environment names nothing is quoted."""
+    """Whether it is a configuration of vmcluster; errors quote nothing of any other file that the environment names."""
     value = document.root.value if document.root else None
     return isinstance(value, dict) and not Settings.model_fields.keys().isdisjoint(value)
 

@@ -1,1 +1,1 @@
-"""How nodes are: whether they take logins, whether their kernels and cloud-init are well."""
+"""The health of nodes: whether they accept logins, and whether their kernels and cloud-init are healthy."""

@@ -1,4 +1,4 @@
-"""The conditions of a cluster that its guests decide, by what each node says of itself. Pure."""
+"""The conditions of a cluster that depend on its guests, from the conditions of its nodes. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ _WORST_FIRST = (ConditionStatus.FALSE, ConditionStatus.UNKNOWN, ConditionStatus.
 
 
 def guests_conditions(record: ClusterRecord, nodes: Sequence[NodeStatus]) -> tuple[Condition, ...]:
-    """Each of them, as of now; none without a node."""
+    """Each such condition, as of now; empty if there are no nodes."""
     return tuple(cluster_condition(record, nodes, kind) for kind in _WHERE_ALL_ARE) if nodes else ()
 
 
 def cluster_condition(record: ClusterRecord, nodes: Sequence[NodeStatus], kind: ConditionType) -> Condition:
-    """That of all nodes which run or are wanted running: the worst counts, and its message names each such node.
+    """The condition of all nodes that run or should run: the worst one counts, and its message names those nodes.
 
-    It holds since the last node is so; it does not since the first is not.
+    It is True since the last node's became True; otherwise it is so since the first node's was.
     """
     found = {node.name: _of(node, kind) for node in nodes}
     concerned = {
@@ -35,12 +35,12 @@ def cluster_condition(record: ClusterRecord, nodes: Sequence[NodeStatus], kind: 
     first, *_, last = 2 * sorted(alike.values(), key=lambda of: of.last_transition)
     if worst is ConditionStatus.TRUE:
         return _told(last, worst, _WHERE_ALL_ARE[kind], told)
-    reasons = sorted({of.reason for of in alike.values()})  # a failure comes before what still runs
+    reasons = sorted({of.reason for of in alike.values()})  # a failure comes before what is still running
     return _told(first, worst, reasons[0], told)
 
 
 def _of(node: NodeStatus, kind: ConditionType) -> Condition:
-    """That of a node; one whose kernel does not run has none of it."""
+    """The condition of a node; False if its kernel does not run."""
     has = {of.type: of for of in node.conditions}
     other = has[ConditionType.PROVISIONED]
     return has.get(kind) or _told(other, ConditionStatus.UNKNOWN, other.reason, other.message).model_copy(
@@ -49,5 +49,5 @@ def _of(node: NodeStatus, kind: ConditionType) -> Condition:
 
 
 def _told(since: Condition, status: ConditionStatus, reason: str, message: str) -> Condition:
-    """A condition that is so since another is."""
+    """A condition with the transition time of another."""
     return since.model_copy(update={"status": status, "reason": reason, "message": message})

@@ -1,4 +1,4 @@
-"""What one visit to a node over SSH tells of it: its modules, and whether its kernel is well."""
+"""What one visit to a node over SSH reports: its modules, and whether its kernel is healthy."""
 
 import asyncio
 import time
@@ -24,14 +24,14 @@ from reconciler.runtime import Runtime
 
 OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
 _LEAST_S = 0.1
-"""What is left for a reading, however long the look before it took: a node that let us look has answered."""
+"""The time reserved for reading the log, however long the login took: the node has answered by then."""
 
 _OVERWRITTEN = "LogOverwritten"
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A node that answered."""
+    """The report of a node that answered."""
 
     modules: tuple[str, ...]
     kernel: KernelState
@@ -40,9 +40,9 @@ class Probe:
 
 
 async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: float) -> Probe | ClusterError:
-    """Visit a node; the error where it does not answer in time.
+    """Visit a node; the error if it does not answer in time.
 
-    The kernel's whole log is read unless it was read a moment ago and nothing tells that there is news in it.
+    Reads the kernel's whole log unless it was read recently and nothing suggests that there are new lines.
     """
     deadline_s = time.monotonic() + timeout_s
     try:
@@ -58,7 +58,7 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
 
 
 async def console_state(record: ClusterRecord, node: str) -> KernelState:
-    """The condition of a kernel that does not answer, as far as its console tells: what it does not show is unknown."""
+    """The condition of a kernel that does not answer, from its console: what that does not show is unknown."""
     try:
         async with in_memory():
             text = await observe_console(record, node)
@@ -66,14 +66,14 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
     except ClusterError as error:
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, datetime.now(UTC)))
     if event is None:
-        said = "no answer over SSH, and nothing bad on the console"
-        said += "" if text.whole else ", of which older parts are gone"
+        said = "no answer over SSH, and no problems on the console"
+        said += "" if text.whole else ", whose older parts were rotated away"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, text.written_at))
     return _ill(event, text.written_at)
 
 
 def silent_state(found: Quiet) -> KernelState:
-    """The condition of a kernel of which nothing was ever seen: what its console shows is of an earlier run."""
+    """The condition of a kernel that has shown nothing yet: its console only shows an earlier run."""
     return KernelState(_condition(ConditionStatus.UNKNOWN, "NoSignOfLife", found.told, found.since))
 
 
@@ -84,7 +84,7 @@ async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_
 
 
 async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, timeout_s: float) -> Probe:
-    """A visit that reads the whole log; where the console's log ended is noted before, so that nothing is between."""
+    """A visit that reads the whole log; the end of the console's log is noted first, so that nothing is missed."""
     console = await asyncio.to_thread(_console_end, record, address.node)
     seen = await _visit(runtime, address, READING_COMMAND, timeout_s)
     kernel = await judge_buffer(seen.log, address.node)
@@ -107,7 +107,7 @@ def _console_end(record: ClusterRecord, node: str) -> ConsolePlace | None:
 
 
 async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -> KernelState:
-    """The condition of a kernel whose buffer is clean, but has lost its beginning."""
+    """The condition of a kernel whose log buffer is clean, but has lost its beginning."""
     try:
         async with in_memory():
             text = await observe_console(record, node)
@@ -118,18 +118,18 @@ async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -
 
 
 def judge_overwritten(kernel: KernelState, event: KernelEvent | None, *, whole_boot: bool) -> KernelState:
-    """What the console adds to a buffer that has lost its beginning: it clears the kernel only with a whole boot."""
+    """What the console adds to a buffer that has lost its beginning: it only proves health if it has the whole boot."""
     booted = kernel.condition.last_transition
     if event is not None:
         return _ill(event, booted + timedelta(seconds=event.timestamp or 0.0))
     if not whole_boot:
         return kernel
-    said = "older lines were overwritten in the kernel's buffer; the console shows nothing bad since the boot"
+    said = "older lines were overwritten in the kernel's buffer; the console shows no problems since the boot"
     return KernelState(_condition(ConditionStatus.TRUE, "NothingReported", said, booted))
 
 
 async def judge_buffer(answer: ExecResult, node: str) -> KernelState:
-    """What a reading of the kernel's buffer tells; unknown where it is none."""
+    """The condition from the kernel's buffer; Unknown if it could not be read completely."""
     now = datetime.now(UTC)
     try:
         buffer = parse_kernel_buffer(answer, node)
@@ -143,7 +143,7 @@ async def judge_buffer(answer: ExecResult, node: str) -> KernelState:
 
 
 def boot_moment(read_at: datetime, uptime_s: float) -> datetime:
-    """When a kernel was booted that said so, to the second: how long the answer took makes no other moment of it."""
+    """When a kernel was booted, rounded to the second, so that the delay of the answer does not change it."""
     return (read_at - timedelta(seconds=uptime_s - 0.5)).replace(microsecond=0)
 
 

@@ -1,4 +1,4 @@
-"""Whether cloud-init has done its work on the nodes: as a condition of each, and waited for."""
+"""Whether cloud-init is done on the nodes: as a condition of each, and waiting for it."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from reconciler.runtime import Runtime
 from reconciler.together import together
 
 LOOK_TIMEOUT_S = 5.0
-"""How long a node is given to say how far it is, before it is asked again."""
+"""How long a node may take to report its progress, before it is asked again."""
 
 _LEAST_S = 0.1
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 2.0
@@ -35,22 +35,22 @@ _STATUS = {
     CloudInitStage.ABSENT: ConditionStatus.TRUE,
     CloudInitStage.UNKNOWN: ConditionStatus.UNKNOWN,
 }
-_READ_THE_LOG = f"`tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what went wrong"
+_READ_THE_LOG = f"run `tail -n 50 {OUTPUT_PATH}` with `node_exec` to see what went wrong"
 
 
 def with_user_data(record: ClusterRecord, nodes: Iterable[str]) -> list[str]:
-    """Those of `nodes` of which a user said what cloud-init is to do."""
+    """Those of `nodes` that have user_data."""
     return [name for name in nodes if record.spec.nodes[name].user_data]
 
 
 def node_condition(found: Provisioning, booted: datetime) -> Condition:
-    """What a node that was booted then tells, as its condition."""
+    """The condition of a node booted at that time."""
     message = f"{found.message} (see {OUTPUT_PATH} there)" if found.stage is CloudInitStage.FAILED else found.message
     return _condition(_STATUS[found.stage], found.stage.value, message, found.since or booted)
 
 
 def unseen_condition(state: DomainState, cause: str, since: datetime) -> Condition:
-    """The condition of a node that could not be asked."""
+    """The condition of a node that could not be reached."""
     off = state in {DomainState.SHUT_OFF, DomainState.PAUSED, DomainState.CRASHED}
     return _condition(ConditionStatus.UNKNOWN, "NotRunning" if off else "NotObserved", cause, since)
 
@@ -64,7 +64,7 @@ async def wait_until_provisioned(
     timeout_s: float,
     progress: Progress,
 ) -> None:
-    """Return when cloud-init has done its work on each of `nodes`; the time runs since `since_s` (monotonic).
+    """Return when cloud-init is done on each of `nodes`; the time runs since `since_s` (monotonic).
 
     Raises `ProvisioningFailed` as soon as it has failed on one, and `OperationTimeout`, naming the nodes.
     """
@@ -85,13 +85,13 @@ async def wait_until_provisioned(
 
 
 async def not_yet_provisioned(runtime: Runtime, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, str]:
-    """Those of `nodes` on which cloud-init has not done its work, or does not say so, and what they say instead."""
+    """Those of `nodes` on which cloud-init is not done, or does not report so, with their conditions."""
     found = await _ask(runtime, addresses(record, list(nodes)), LOOK_TIMEOUT_S)
     return {node: of.message for node, of in found.items() if _STATUS[of.stage] is not ConditionStatus.TRUE}
 
 
 async def _ask(runtime: Runtime, targets: Iterable[GuestAddress], timeout_s: float) -> dict[str, Provisioning]:
-    """How far each node is; one that does not answer is unknown, whatever the cause, which may be a reboot."""
+    """The condition of each node; one that does not answer is Unknown, because it may be rebooting."""
 
     async def ask(address: GuestAddress) -> Provisioning:
         try:
@@ -109,7 +109,8 @@ def _failed(failed: Mapping[str, Provisioning]) -> ProvisioningFailed:
     return ProvisioningFailed(
         f"the nodes run, but cloud-init failed on {causes}",
         node=next(iter(failed)) if len(failed) == 1 else None,
-        hint=f"{_READ_THE_LOG}; a mended `user_data` is carried out by a node's first boot only, so make it again",
+        hint=f"{_READ_THE_LOG}; cloud-init runs only on a node's first boot, so after fixing `user_data` recreate "
+        "the node",
     )
 
 
@@ -118,8 +119,8 @@ def _late(found: Mapping[str, Provisioning], timeout_s: float) -> OperationTimeo
     return OperationTimeout(
         f"not provisioned within {timeout_s:g} s: {causes}",
         node=next(iter(found)) if len(found) == 1 else None,
-        hint="the nodes run on: `cluster_start` waits longer;"
-        f" `tail -n 50 {OUTPUT_PATH}` by `node_exec` shows what cloud-init does",
+        hint=f"the nodes keep running: wait longer with `cluster_start`, or run `tail -n 50 {OUTPUT_PATH}` with "
+        "`node_exec` to see what cloud-init does",
     )
 
 

@@ -1,4 +1,4 @@
-"""Nodes that do not run or take no login, as errors: what each does instead, why, and what helps."""
+"""Errors for nodes that do not run or accept no login: their state, its reason, and what helps."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _UP = frozenset({PowerState.RUNNING, PowerState.PAUSED, PowerState.BLOCKED, Powe
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What a node does; `halt` is why it does not run, where that is known."""
+    """The state of a node; `halt` is why it does not run, if that is known."""
 
     state: DomainState
     halt: Halt | Unknown | None = None
@@ -38,7 +38,7 @@ class NodeState:
 
     @classmethod
     def of(cls, domain: FoundDomain | None) -> "NodeState":
-        """That of a node with this domain; of one without, or with one that is not ours, nothing is known."""
+        """The state of a node with this domain; unknown if there is none, or it is not vmcluster's."""
         if domain is None or domain.record is None:
             return cls(DomainState.UNKNOWN)
         halt = halt_of(Power(state=domain.state, halt=domain.halt))
@@ -46,7 +46,7 @@ class NodeState:
 
     @property
     def told(self) -> str:
-        """In words, to be put after the node's name."""
+        """The state in words, to follow the node's name."""
         if self.state is DomainState.UNKNOWN:
             return "is not running: it has no machine"
         if self.state is DomainState.SHUT_OFF:
@@ -60,12 +60,12 @@ class NodeState:
 
     @property
     def resumable(self) -> bool:
-        """Whether a start has it run on; where not it is evidence, which a start leaves alone."""
+        """Whether a start resumes it; otherwise it is evidence, which a start leaves alone."""
         return not (isinstance(self.halt, Halt) and self.halt.reason in NOT_RESUMABLE)
 
 
 def not_running(cluster: str, down: Mapping[str, NodeState]) -> ClusterNotRunning:
-    """The error for nodes that would have to run, with what they do instead."""
+    """The error for nodes that have to run, with their states."""
     told = ", ".join(f"{node} {standing.told}" for node, standing in down.items())
     return ClusterNotRunning(
         f"cluster {cluster!r}: {told}",
@@ -75,24 +75,23 @@ def not_running(cluster: str, down: Mapping[str, NodeState]) -> ClusterNotRunnin
 
 
 def no_login(node: str, standing: NodeState, timeout_s: float) -> SshTimeout:
-    """The error for a node that was to take a login and does not even run."""
+    """The error for a node that should accept a login and does not even run."""
     told = f"no SSH login within {timeout_s:g} s: {node} {standing.told}"
     return SshTimeout(told, node=node, hint=_remedy({node: standing}))
 
 
 def unlike_wanted(wanted: WantedPower, restart: RestartPolicy, power: Power | Unknown | None) -> str | None:
-    """What a node does that is not as wanted, and what helps; None where it is so, or stands still, which is told.
-
-    That it ended by itself is told of a node that stays off because of it, too.
+    """How a node's power state differs from the desired one, and what helps; None if it does not, or if the node is
+    paused, which is reported elsewhere. A node that stays off because it shut down by itself is also described.
     """
     if power is None:
-        return "it has no machine; `cluster_apply` makes it"
+        return "it has no machine; create it with `cluster_apply`"
     if isinstance(power, Unknown):
-        return f"what it does is not known: {power.unknown}"
+        return f"its state is unknown: {power.unknown}"
     if power.state in _UP and wanted is WantedPower.OFF:
-        return "it runs, and is wanted off; `cluster_stop` turns it off"
+        return "it runs but should be off; turn it off with `cluster_stop`"
     if power.state is not PowerState.OFF:
-        return "it is on its way down" if power.state is PowerState.STOPPING else None
+        return "it is shutting down" if power.state is PowerState.STOPPING else None
     halt = halt_of(power)
     ended = isinstance(halt, Halt) and halt.reason in ends_that_stay(restart)
     if wanted is WantedPower.OFF and not ended:
@@ -102,7 +101,7 @@ def unlike_wanted(wanted: WantedPower, restart: RestartPolicy, power: Power | Un
 
 
 async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDomain | None) -> SshTimeout:
-    """The same error, with what the host has seen of the node where that runs."""
+    """The same error, with what the host has observed of the node if it runs."""
     if domain is None or domain.record is None or domain.state is not PowerState.RUNNING:
         return error
     found = quiet(await observe_life_signs(record, domain.record.mark.node), domain.record.domain)

@@ -155,7 +155,7 @@ def test_every_problem_of_file_and_environment_is_named_at_once(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("qemu+ssh://root@other/system", "disks, taps and firewall rules are made on this one only"),
+        ("qemu+ssh://root@other/system", "disks, taps and firewall rules are created on this one only"),
         ("qemu+tcp://other/system", "is a libvirt of another host"),
         ("qemu+tls:///system", "is a libvirt of another host"),
         ("qemu+libssh2://other:2222/system?known_hosts=/x", "is a libvirt of another host"),

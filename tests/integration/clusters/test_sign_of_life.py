@@ -103,4 +103,4 @@ async def test_a_node_that_goes_on_from_memory_is_counted_from_there(booted: Ses
     signs = await seen(booted, "n1", lambda signs: signs.age_s > THRESHOLD_S)
     assert (signs.restored, signs.console_idle_s) == (True, None)
     status = await booted.inspection.node_status(CLUSTER, "n1")
-    assert "no sign of life since its memory was put back" in (status.message or "")
+    assert "no sign of life since its memory was restored" in (status.message or "")

@@ -41,7 +41,7 @@ NO_CONSOLE = "`boot.cmdline`, which has no `console=ttyS0`"
     ("seen", "domain", "looks", "not_looks"),
     [
         (SILENT, DOMAIN, ["`base_image`", "96 MiB"], ["KVM", "boot.cmdline"]),
-        (SILENT, KVM, ["look at KVM: `vmcluster doctor`", "`virt_type: qemu`", "96 MiB"], ["boot.cmdline"]),
+        (SILENT, KVM, ["check KVM: `vmcluster doctor`", "`virt_type: qemu`", "96 MiB"], ["boot.cmdline"]),
         (SILENT, booting("root=/dev/vda"), [NO_CONSOLE, "96 MiB"], ["KVM", "boot.kernel", "base_image"]),
         (SILENT, booting("root=/dev/vda console=ttyS0", "kvm"), ["KVM", "`boot.kernel`"], ["boot.cmdline"]),
         (replace(SILENT, packets=7), KVM, ["sshd", "base_image"], ["KVM", "MiB"]),
@@ -57,7 +57,7 @@ def test_a_silent_node_is_told_with_what_to_look_at_of_this_node(
     assert found.silent
     assert found.told.startswith("no sign of life since its ")
     assert "75 s ago: nothing on its console, no login" in found.told
-    assert ("since its memory was put back" in found.told, "7 packets" in found.told) == (
+    assert ("since its memory was restored" in found.told, "7 packets" in found.told) == (
         seen.restored,
         seen.packets > 0,
     )

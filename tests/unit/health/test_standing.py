@@ -67,14 +67,14 @@ SHUT_DOWN = Halt(reason=HaltReason.SHUT_DOWN)
         (WantedPower.OFF, RestartPolicy.ALWAYS, Power(state=PowerState.OFF), None),
         (WantedPower.OFF, RestartPolicy.ALWAYS, Power(state=PowerState.OFF, halt=SHUT_DOWN), None),
         (WantedPower.PAUSED, RestartPolicy.ALWAYS, Power(state=PowerState.PAUSED), None),
-        (WantedPower.RUNNING, RestartPolicy.ALWAYS, None, "it has no machine; `cluster_apply` makes it"),
+        (WantedPower.RUNNING, RestartPolicy.ALWAYS, None, "it has no machine; create it with `cluster_apply`"),
         (
             WantedPower.OFF,
             RestartPolicy.ALWAYS,
             TORN,
-            "what it does is not known: torn",
+            "its state is unknown: torn",
         ),
-        (WantedPower.RUNNING, RestartPolicy.ALWAYS, Power(state=PowerState.STOPPING), "it is on its way down"),
+        (WantedPower.RUNNING, RestartPolicy.ALWAYS, Power(state=PowerState.STOPPING), "it is shutting down"),
         (WantedPower.RUNNING, RestartPolicy.ALWAYS, Power(state=PowerState.OFF), "it is off; `cluster_start` boots it"),
         (
             WantedPower.RUNNING,
@@ -92,7 +92,7 @@ SHUT_DOWN = Halt(reason=HaltReason.SHUT_DOWN)
             WantedPower.OFF,
             RestartPolicy.ALWAYS,
             Power(state=PowerState.RUNNING),
-            "it runs, and is wanted off; `cluster_stop` turns it off",
+            "it runs but should be off; turn it off with `cluster_stop`",
         ),
     ],
 )
