@@ -32,8 +32,9 @@ class OutputSchema(GenerateJsonSchema):
 
 
 def output_types() -> dict[str, Any]:
-    """The type that each command prints, by the command's words joined by dashes. Also `error`, which a failing command
-    prints instead, and `event`, one line of `events --follow`.
+    """The type that each command prints, by the command's words joined by dashes.
+
+    Also `error`, which a failing command prints instead, and `event`, one line of `events --follow`.
     """
     return {**dict(_printed(app)), "error": ToolError, "event": ClusterEvent}
 

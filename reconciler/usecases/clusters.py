@@ -174,8 +174,10 @@ class Clusters:
         take_over: bool = False,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """Remove everything on the host with the cluster's mark, even if its record is lost or damaged. What another
-        store has made is removed only with `take_over`; otherwise raises `Conflict`, which names that store.
+        """Remove everything on the host with the cluster's mark, even if its record is lost or damaged.
+
+        What another store has made is removed only with `take_over`; otherwise raises `Conflict`, which names that
+        store.
         """
         require_cluster_name(cluster)
         await self._runtime.store.discard_damaged(cluster, actor=self._actor)
@@ -246,8 +248,9 @@ class Clusters:
         ssh_timeout_s: float = 120.0,
         progress: Progress = no_progress,
     ) -> ClusterStatus:
-        """Stop nodes, by default all, and boot them again; boots those that are off. A node that does not shut down in
-        time is powered off.
+        """Stop nodes, by default all, and boot them again; boots those that are off.
+
+        A node that does not shut down in time is powered off.
         """
 
         def edit(before: ClusterRecord) -> ClusterRecord:
@@ -286,8 +289,9 @@ class Clusters:
     async def destroy(
         self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
     ) -> ClusterStatus:
-        """Remove domains and network; with `remove_overlays`, also disks, seeds and host keys. Succeeds if the cluster
-        is already destroyed; raises `ClusterNotFound` for a name that never existed.
+        """Remove domains and network; with `remove_overlays`, also disks, seeds and host keys.
+
+        Succeeds if the cluster is already destroyed; raises `ClusterNotFound` for a name that never existed.
         """
         record = await self._mark_deleted(cluster, remove_overlays)
         if record is not None:

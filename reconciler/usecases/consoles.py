@@ -35,8 +35,9 @@ class Consoles:
         since_marker: str | None = None,
         follow_s: float = 0.0,
     ) -> ConsoleResult:
-        """The last `tail` lines of a console, or of those after the marker if one is given. With `follow_s`, waits that
-        long for more lines, and includes them.
+        """The last `tail` lines of a console, or of those after the marker if one is given.
+
+        With `follow_s`, waits that long for more lines, and includes them.
         """
         if not 0 < tail <= TAIL_LIMIT:
             raise InvalidArgument(f"`tail` must be from 1 to {TAIL_LIMIT}")

@@ -97,10 +97,11 @@ class Deployment:
         timeout_s: float = INSTALL_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> InstallStatus:
-        """Install a synced artifact on the nodes, replacing one installed in the same mode. Touches no node unless it
-        is complete on all of them, its modules fit their kernels, the programs to install it exist and nothing is
-        installed in another mode; otherwise raises `ArtifactNotSynced`, `InvalidArgument` or `Conflict`. Raises
-        `PartialFailure` if it then fails on a node.
+        """Install a synced artifact on the nodes, replacing one installed in the same mode.
+
+        Touches no node unless it is complete on all of them, its modules fit their kernels, the programs to install it
+        exist and nothing is installed in another mode; otherwise raises `ArtifactNotSynced`, `InvalidArgument` or
+        `Conflict`. Raises `PartialFailure` if it then fails on a node.
         """
         base, mode = require_base(dest_base), _install_mode(install_mode)
         artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
@@ -133,8 +134,9 @@ class Deployment:
         timeout_s: float = INSTALL_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> InstallStatus:
-        """Uninstall the artifact from the nodes; loaded modules stay loaded, and synced trees stay there. With
-        `forget_only` no files are removed; the nodes only no longer report it as installed.
+        """Uninstall the artifact from the nodes; loaded modules stay loaded, and synced trees stay there.
+
+        With `forget_only` no files are removed; the nodes only no longer report it as installed.
         """
         targets = await self._running_targets(cluster, nodes)
         step = forget if forget_only else partial(uninstall, timeout_s=timeout_s)

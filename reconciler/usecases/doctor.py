@@ -41,8 +41,9 @@ async def examine(settings: Settings, *, fix: bool) -> Examination:
 
 
 async def run_checks(settings: Settings) -> list[CheckResult]:
-    """Everything that clusters need of this host, in the order in which to fix it. Changes nothing. Takes up to 15 s if
-    libvirt does not answer, and well under 1 s otherwise.
+    """Everything that clusters need of this host, in the order in which to fix it.
+
+    Changes nothing. Takes up to 15 s if libvirt does not answer, and well under 1 s otherwise.
     """
     libvirt, kvm, kernel = await together(
         checks.check_libvirt(settings.libvirt_uri), checks.check_kvm(settings.state_dir), checks.check_kernel()

@@ -13,8 +13,9 @@ _WAIT_S = 60.0
 
 
 async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]:
-    """The events of a cluster, even a destroyed one, or of all clusters; oldest first. Raises `ClusterNotFound` for a
-    name that never existed.
+    """The events of a cluster, even a destroyed one, or of all clusters; oldest first.
+
+    Raises `ClusterNotFound` for a name that never existed.
     """
     if cluster is not None:
         require_cluster_name(cluster)

@@ -60,8 +60,9 @@ class FaultVerifier:
         self._script = (files("reconciler.guest") / "link_probe.py").read_bytes()
 
     async def verify(self, cluster: str, nodes: Sequence[str] = (), *, count: int | None = None) -> FaultVerification:
-        """Measure between `nodes`, by default all: reachability, delay and loss. The links of nodes that cannot be
-        reached are inconclusive. Raises `NodeNotFound`.
+        """Measure between `nodes`, by default all: reachability, delay and loss.
+
+        The links of nodes that cannot be reached are inconclusive. Raises `NodeNotFound`.
         """
         record = await existing(self._runtime.store, cluster)
         chosen = select_nodes(record, list(nodes))

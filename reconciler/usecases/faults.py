@@ -85,8 +85,9 @@ class Faults:
         return handle_of(fault, tuple(record.spec.nodes))
 
     async def heal(self, cluster: str, handle: str, *, progress: Progress = no_progress) -> bool:
-        """Heal a fault; succeeds if it is already gone. `handle` may be its name in the topology. Raises
-        `FaultNotFound` for one that never existed.
+        """Heal a fault; succeeds if it is already gone.
+
+        `handle` may be its name in the topology. Raises `FaultNotFound` for one that never existed.
         """
         await self.heal_many(cluster, [handle], progress=progress)
         return True

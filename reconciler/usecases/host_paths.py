@@ -65,8 +65,9 @@ def _roots_of_client(named: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def _working_directory() -> tuple[Path, ...]:
-    """The directory that this process was started in, unless it is a home directory or above one. A client that names
-    no roots starts its servers in its project.
+    """The directory that this process was started in, unless it is a home directory or above one.
+
+    A client that names no roots starts its servers in its project.
     """
     with suppress(OSError, RuntimeError):
         here, home = Path.cwd(), Path.home().resolve()

@@ -32,8 +32,9 @@ class BuiltImage(Frozen):
 async def build_image(
     target: Path = DEFAULT_TARGET, *, report: Report, force: bool = False, cache_dir: Path | None = None
 ) -> BuiltImage:
-    """Build the guest image at `target` (an absolute path); does nothing if it is up to date. The finished stages of an
-    interrupted build are kept in the cache for the next one.
+    """Build the guest image at `target` (an absolute path); does nothing if it is up to date.
+
+    The finished stages of an interrupted build are kept in the cache for the next one.
     """
 
     def tell(step: str, fraction: float | None) -> None:

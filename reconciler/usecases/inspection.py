@@ -57,8 +57,10 @@ class Inspection:
         self._runtime = runtime
 
     async def status(self, cluster: str, look: Look | None = None) -> ClusterStatus:
-        """The current state of a cluster; running nodes are asked over SSH, in parallel. With a recent `look` the host
-        is not observed again. Raises `LibvirtUnavailable` with what is known as its partial result.
+        """The current state of a cluster; running nodes are asked over SSH, in parallel.
+
+        With a recent `look` the host is not observed again. Raises `LibvirtUnavailable` with what is known as its
+        partial result.
         """
         if look is None:
             record = await existing(self._runtime.store, cluster)
@@ -80,8 +82,9 @@ class Inspection:
         return [_summary(look) for look in looks if look is not None]
 
     async def handle(self, cluster: str, *, partial: bool = False) -> ClusterHandle:
-        """How to log in to every node, or with `partial` to those that answer. Raises `ClusterNotRunning` unless all of
-        them, or with `partial` at least one, run and answer.
+        """How to log in to every node, or with `partial` to those that answer.
+
+        Raises `ClusterNotRunning` unless all of them, or with `partial` at least one, run and answer.
         """
         record = await existing(self._runtime.store, cluster)
         down = await self.not_running(record, list(record.spec.nodes))

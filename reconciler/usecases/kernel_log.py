@@ -71,8 +71,9 @@ class KernelLogs:
     async def mark(
         self, cluster: str, *, nodes: str | Iterable[str] | None = None, timeout_s: float = SSH_TIMEOUT_S
     ) -> dict[str, str]:
-        """Write the same marker to every node's kernel log, in parallel. Raises `PartialFailure` naming the nodes that
-        cannot be written to; it carries the others' markers.
+        """Write the same marker to every node's kernel log, in parallel.
+
+        Raises `PartialFailure` naming the nodes that cannot be written to; it carries the others' markers.
         """
         record = await existing(self._runtime.store, cluster)
         down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
@@ -95,8 +96,10 @@ class KernelLogs:
         filter_level: FilterLevel = "all",
         timeout_s: float = SSH_TIMEOUT_S,
     ) -> dict[str, DmesgResult]:
-        """Each node's kernel log, since the marker or since its boot. Reads over SSH, or from the console if SSH does
-        not answer. Raises `PartialFailure` naming the nodes of which neither can be read; it carries the others' logs.
+        """Each node's kernel log, since the marker or since its boot.
+
+        Reads over SSH, or from the console if SSH does not answer. Raises `PartialFailure` naming the nodes of which
+        neither can be read; it carries the others' logs.
         """
         if since_marker is not None:
             marked_at_s(since_marker)

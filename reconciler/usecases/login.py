@@ -12,8 +12,9 @@ from reconciler.usecases.inspection import Inspection
 
 
 async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]:
-    """For each node, the argument vector that logs in to it, with strict host key checking. Writes the known_hosts file
-    that it names.
+    """For each node, the argument vector that logs in to it, with strict host key checking.
+
+    Writes the known_hosts file that it names.
     """
     record = await existing(runtime.store, cluster)
     targets = addresses(record, record.spec.nodes)
@@ -25,9 +26,10 @@ async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]
 async def login_command(
     runtime: Runtime, cluster: str, node: str, remote_command: Sequence[str] = (), *, terminal: bool = False
 ) -> list[str]:
-    """The argument vector that logs in to one running node, or runs one command line there. With `terminal` a remote
-    command gets a terminal. Raises `ClusterNotRunning` if the node is not up, and `HostCapabilityMissing` if there is
-    no `ssh`.
+    """The argument vector that logs in to one running node, or runs one command line there.
+
+    With `terminal` a remote command gets a terminal. Raises `ClusterNotRunning` if the node is not up, and
+    `HostCapabilityMissing` if there is no `ssh`.
     """
     record = await existing(runtime.store, cluster)
     select_node(record, node)

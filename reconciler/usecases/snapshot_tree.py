@@ -42,8 +42,10 @@ Owners = Mapping[Path, str]
 def snapshot_tree(
     record: ClusterRecord, observed: ClusterDocument, manifests: Sequence[Manifest], lost: Sequence[str] = ()
 ) -> SnapshotTree:
-    """The tree of the snapshots in `manifests`, which come oldest first. A recreated node is based on no snapshot
-    although the others are: the newest parent among the nodes is then the snapshot's parent.
+    """The tree of the snapshots in `manifests`, which come oldest first.
+
+    A recreated node is based on no snapshot although the others are: the newest parent among the nodes is then the
+    snapshot's parent.
     """
     owners = {path: of.snapshot_name for of in manifests for path in _root_layers(of)}
     return SnapshotTree(

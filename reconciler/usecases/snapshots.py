@@ -102,8 +102,9 @@ class Snapshots:
         return (await self._info(record, name)).model_copy(update={"warnings": warnings})
 
     async def listing(self, cluster: str) -> list[SnapshotInfo]:
-        """Every snapshot, oldest first; lost ones, whose time is unknown, come last. For a destroyed cluster, those
-        kept with its disks. Raises `ClusterNotFound` if there are none.
+        """Every snapshot, oldest first; lost ones, whose time is unknown, come last.
+
+        For a destroyed cluster, those kept with its disks. Raises `ClusterNotFound` if there are none.
         """
         record = await recorded(self._runtime.store, cluster)
         manifests = await self._runtime.rounds.manifests(record)

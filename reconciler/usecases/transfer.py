@@ -93,8 +93,10 @@ class Transfers:
         timeout_s: float = TRANSFER_TIMEOUT_S,
         progress: Progress = no_progress,
     ) -> TransferResult:
-        """Copy a file or a tree from a node to exactly `destination` on the host, completely or not at all. An existing
-        file is replaced only with `replace`, a directory never, and files that vmcluster keeps are never touched.
+        """Copy a file or a tree from a node to exactly `destination` on the host, completely or not at all.
+
+        An existing file is replaced only with `replace`, a directory never, and files that vmcluster keeps are never
+        touched.
         """
         place = await asyncio.to_thread(find_place, destination, self._reach)
         record = await existing(self._runtime.store, cluster)

@@ -25,8 +25,9 @@ async def wait_for_ssh(
 async def wait_until_usable(
     runtime: Runtime, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
 ) -> None:
-    """Wait for a login to each of `nodes`, and for cloud-init on those with `user_data`, within one time limit. An
-    error carries the status of the cluster.
+    """Wait for a login to each of `nodes`, and for cloud-init on those with `user_data`, within one time limit.
+
+    An error carries the status of the cluster.
     """
     since_s = time.monotonic()
     await wait_for_ssh(runtime, record, nodes, timeout_s, progress)

@@ -36,6 +36,7 @@ async def wait_for(
     runtime: Runtime, cluster: str, condition: str, *, timeout_s: float, progress: Progress = no_progress
 ) -> Condition | None:
     """The condition as soon as it has the requested status; None if waiting for deletion, and the cluster is gone.
+
     Raises `OperationTimeout` with the current status, and `ClusterNotFound`.
     """
     require_cluster_name(cluster)

@@ -289,8 +289,9 @@ def verify(
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "FaultVerification":
-    """Measure between the guests whether the faults have their effect: reachability, delay and loss. All nodes send to
-    all others at the same time. Exits 1 when a link contradicts the faults.
+    """Measure between the guests whether the faults have their effect: reachability, delay and loss.
+
+    All nodes send to all others at the same time. Exits 1 when a link contradicts the faults.
     """
     from reconciler.frontends.cli.fault_tables import show_verification
 

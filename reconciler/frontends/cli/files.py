@@ -107,9 +107,10 @@ def console(
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ConsoleResult":
-    """Show a node's serial console, even if the node is dead or off; with --attach, type on it. Most images run a login
-    on ttyS0, which needs a password. `user_data` can set one: `chpasswd: {expire: false, users: [{name: root, password:
-    …, type: text}]}`.
+    """Show a node's serial console, even if the node is dead or off; with --attach, type on it.
+
+    Most images run a login on ttyS0, which needs a password. `user_data` can set one: `chpasswd: {expire: false, users:
+    [{name: root, password: …, type: text}]}`.
     """
     if force and not attach:
         raise typer.BadParameter("needs --attach", param_hint="--force")

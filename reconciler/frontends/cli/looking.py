@@ -108,8 +108,10 @@ def validate(
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Validation":
-    """Check a topology file, and print all its problems with path and line. Exits 1 when there are any. Needs neither
-    libvirt nor a record; conflicts with other clusters and with this host's networks are found by `plan`.
+    """Check a topology file, and print all its problems with path and line.
+
+    Exits 1 when there are any. Needs neither libvirt nor a record; conflicts with other clusters and with this host's
+    networks are found by `plan`.
     """
     manner = Manner(output=output)
     wanted = given(topology, manner)

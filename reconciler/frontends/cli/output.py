@@ -28,8 +28,9 @@ PRINTED = "__printed__"
 
 
 def prints(command: Callable[P, T]) -> Callable[P, None]:
-    """Mark a command that prints what it returns, and keep the name of that type for the JSON Schema of its output. The
-    annotation is removed: Typer would try to resolve names that are imported only when the command runs.
+    """Mark a command that prints what it returns, and keep the name of that type for the JSON Schema of its output.
+
+    The annotation is removed: Typer would try to resolve names that are imported only when the command runs.
     """
     answer = command.__annotations__.pop("return")
 

@@ -25,9 +25,10 @@ class RemoteCommand(PlainCommand):
 
 
 def with_end_of_options(words: Sequence[str], options: Mapping[str, bool]) -> list[str]:
-    """The words, with `--` inserted before the remote command if it is missing. `options` says for each option whether
-    it takes a value. Raises a usage error when an option after the first word of the remote command could belong to
-    either command.
+    """The words, with `--` inserted before the remote command if it is missing.
+
+    `options` says for each option whether it takes a value. Raises a usage error when an option after the first word of
+    the remote command could belong to either command.
     """
     begin = _begin(words, options)
     if begin is None:
@@ -44,8 +45,9 @@ def with_end_of_options(words: Sequence[str], options: Mapping[str, bool]) -> li
 
 
 def _begin(words: Sequence[str], options: Mapping[str, bool]) -> int | None:
-    """Where the remote command begins; None if `--` says so already, or there is no command. Raises a usage error for a
-    node next to --all or --nodes, and for an unknown option where the node is expected.
+    """Where the remote command begins; None if `--` says so already, or there is no command.
+
+    Raises a usage error for a node next to --all or --nodes, and for an unknown option where the node is expected.
     """
     before, on_many = 2, False  # the cluster and the node
     numbers = iter(range(len(words)))

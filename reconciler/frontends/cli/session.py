@@ -41,8 +41,9 @@ class Manner:
 
 
 def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[[T], None] | None = None) -> T:
-    """The result of `work`; if it fails, report the error and exit. `show_partial` prints what is known despite an
-    error, such as the status of a cluster when one node did not boot.
+    """The result of `work`; if it fails, report the error and exit.
+
+    `show_partial` prints what is known despite an error, such as the status of a cluster when one node did not boot.
     """
     try:
         envelope = asyncio.run(_served(work))

@@ -101,8 +101,10 @@ def revert(
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Revert all nodes to a snapshot. Prints what will be lost: everything written since then that no other snapshot
-    holds. Asks first on a terminal; without one it reverts right away.
+    """Revert all nodes to a snapshot.
+
+    Prints what will be lost: everything written since then that no other snapshot holds. Asks first on a terminal;
+    without one it reverts right away.
     """
     from reconciler.frontends.cli.snapshot_tables import loss_lines
     from reconciler.frontends.cli.tables import show_status

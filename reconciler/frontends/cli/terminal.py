@@ -22,8 +22,9 @@ def is_terminal() -> bool:
 
 
 class Keyboard:
-    """What is typed, byte for byte, until the escape character, a signal or the end of the terminal. `signalled` is the
-    signal that this process received meanwhile.
+    """What is typed, byte for byte, until the escape character, a signal or the end of the terminal.
+
+    `signalled` is the signal that this process received meanwhile.
     """
 
     def __init__(self) -> None:

@@ -4,9 +4,10 @@ _SHORT_ID_LENGTH = 12
 
 
 def printable(text: str) -> str:
-    """The text with everything but printable characters and line ends escaped. Names, roles and messages may come from
-    guests and files: none of them may move the cursor, change colours, reverse the writing direction or hide what
-    follows.
+    """The text with everything but printable characters and line ends escaped.
+
+    Names, roles and messages may come from guests and files: none of them may move the cursor, change colours, reverse
+    the writing direction or hide what follows.
     """
     return "".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text)
 

@@ -75,8 +75,9 @@ def watch(
         ),
     ] = LogFormat.AUTO,
 ) -> None:
-    """Run the controller: watch the host and repair drift as it happens, until Ctrl-C or SIGTERM. While it runs, other
-    commands and tools only record the desired state and wait.
+    """Run the controller: watch the host and repair drift as it happens, until Ctrl-C or SIGTERM.
+
+    While it runs, other commands and tools only record the desired state and wait.
     """
     as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not sys.stderr.isatty())
     options = log_options.get()
@@ -123,6 +124,7 @@ def events(
     output: Output = OutputFormat.TABLE,
 ) -> "list[ClusterEvent]":
     """List the events of a cluster: actions, repairs, changed conditions, and obstacles that appeared or were resolved.
+
     Repeated events are one line with a count; json and yaml list each event. With --follow, json and yaml print one
     document per event.
     """

@@ -25,8 +25,9 @@ _click = import_module(typer.Context.__mro__[1].__module__.rpartition(".")[0] + 
 
 
 def in_commands(text: str) -> str:
-    """The text with each tool that it names spelled as a command, and each argument as an option. An argument on its
-    own, such as `allow_restart`, belongs to the command that is running.
+    """The text with each tool that it names spelled as a command, and each argument as an option.
+
+    An argument on its own, such as `allow_restart`, belongs to the command that is running.
     """
     context = cast("typer.Context | None", _click.get_current_context(silent=True))
     return _CALL.sub(lambda found: f"`{_spelled(context, found)}`", text) if context else text

@@ -37,9 +37,11 @@ async def artifact_register(
     ] = None,
     metadata: Metadata = None,
 ) -> ToolResult[BuildArtifact]:
-    """Store a copy of a build tree, under an ID derived from its content. The same tree has the same ID. Registering an
-    unchanged tree again takes less than a second. `excluded` lists what cannot be stored, with the reason: links out of
-    the tree, sockets. CONFLICT: the tree changed meanwhile; wait for the build to finish.
+    """Store a copy of a build tree, under an ID derived from its content.
+
+    The same tree has the same ID. Registering an unchanged tree again takes less than a second. `excluded` lists what
+    cannot be stored, with the reason: links out of the tree, sockets. CONFLICT: the tree changed meanwhile; wait for
+    the build to finish.
     """
     return await ask(
         call,
@@ -70,9 +72,11 @@ async def artifact_sync(
     dest_base: DestBase = "/opt/vmcluster/artifacts",
     timeout_s: TransferTimeout = 3600,
 ) -> ToolResult[SyncStatus]:
-    """Copy an artifact's tree to `dest_base`/id on the nodes, in parallel. Nodes where it is complete are skipped. If
-    an earlier artifact is on a node, only differences are sent; `bytes_transferred` says how much. PARTIAL_FAILURE:
-    `result` says what happened on each node; an incomplete tree never counts as complete, so call again.
+    """Copy an artifact's tree to `dest_base`/id on the nodes, in parallel.
+
+    Nodes where it is complete are skipped. If an earlier artifact is on a node, only differences are sent;
+    `bytes_transferred` says how much. PARTIAL_FAILURE: `result` says what happened on each node; an incomplete tree
+    never counts as complete, so call again.
     """
     return await ask(
         call,
@@ -97,10 +101,11 @@ async def artifact_install(
     dest_base: DestBase = "/opt/vmcluster/artifacts",
     timeout_s: TransferTimeout = 600,
 ) -> ToolResult[InstallStatus]:
-    """Install a synced artifact on the nodes. Modules are not loaded: run `modprobe` with node_exec_all.
-    `cluster_status` shows what is installed, and reverting to an earlier snapshot undoes it. ARTIFACT_NOT_SYNCED: call
-    artifact_sync first. INVALID_ARGUMENT: a module is for another kernel than the node runs, or the node lacks the
-    program that installs it; nothing was installed.
+    """Install a synced artifact on the nodes.
+
+    Modules are not loaded: run `modprobe` with node_exec_all. `cluster_status` shows what is installed, and reverting
+    to an earlier snapshot undoes it. ARTIFACT_NOT_SYNCED: call artifact_sync first. INVALID_ARGUMENT: a module is for
+    another kernel than the node runs, or the node lacks the program that installs it; nothing was installed.
     """
     return await ask(
         call,

@@ -73,8 +73,9 @@ async def ask(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolResul
 
 
 async def settle(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
-    """Answer with the result of `work` that changes the desired state. If the client cancels the call, only the wait
-    ends: the change stays recorded and the work continues.
+    """Answer with the result of `work` that changes the desired state.
+
+    If the client cancels the call, only the wait ends: the change stays recorded and the work continues.
     """
     backend = _backend(call)
     host = await backend.host()

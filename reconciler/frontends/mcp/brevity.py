@@ -190,8 +190,9 @@ def _shares(sizes: Sequence[int], room: int) -> list[int]:
 
 
 def _cut_text(text: str, room: int, omitted_bytes: int = 0) -> tuple[str, int]:
-    """The beginning and end of a text in at most this many bytes of JSON, and how many bytes were omitted in total. If
-    a line already says that `omitted_bytes` were, the cut is made there.
+    """The beginning and end of a text in at most this many bytes of JSON, and how many bytes were omitted in total.
+
+    If a line already says that `omitted_bytes` were, the cut is made there.
     """
     room = max(room, _SHORT_BYTES)
     head, note, tail = text.partition(omission(omitted_bytes))

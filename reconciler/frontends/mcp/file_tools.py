@@ -32,10 +32,11 @@ async def node_push(
     replace: Annotated[bool, Field(description="Replace an existing directory and everything in it.")] = False,
     timeout_s: TransferTimeout = 600,
 ) -> ToolResult[TransferResult]:
-    """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times. It appears
-    complete or not at all; holes in files are kept, and files of /proc and /sys are copied with their content.
-    `left_out` lists sockets, pipes, devices, and what changed meanwhile. PARTIAL_FAILURE names the nodes on which it
-    failed.
+    """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times.
+
+    It appears complete or not at all; holes in files are kept, and files of /proc and /sys are copied with their
+    content. `left_out` lists sockets, pipes, devices, and what changed meanwhile. PARTIAL_FAILURE names the nodes on
+    which it failed.
     """
     return await ask(
         call,
@@ -93,8 +94,9 @@ async def node_console(
         Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines before answering."),
     ] = 0,
 ) -> ToolResult[ConsoleResult]:
-    """Read the end of a node's serial console: boot loader, kernel, login. Works for dead nodes, and for nodes that are
-    off.
+    """Read the end of a node's serial console: boot loader, kernel, login.
+
+    Works for dead nodes, and for nodes that are off.
     """
     return await ask(
         call,

@@ -19,8 +19,9 @@ LogTimeout = Annotated[Seconds, Field(description="Seconds to wait for SSH befor
 
 
 async def dmesg_mark(call: Call, cluster_name: ClusterName, nodes: Nodes = None) -> ToolResult[dict[str, str]]:
-    """Write the same marker into every node's kernel log, to collect from there after a test. PARTIAL_FAILURE names the
-    nodes that could not be written to; `result` holds the others.
+    """Write the same marker into every node's kernel log, to collect from there after a test.
+
+    PARTIAL_FAILURE names the nodes that could not be written to; `result` holds the others.
     """
     return await ask(call, lambda use: use.kernel_logs.mark(cluster_name, nodes=nodes))
 

@@ -14,8 +14,9 @@ Send = Callable[[float, float | None, str], Awaitable[None]]
 
 @asynccontextmanager
 async def relayed(send: Send, *, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[Callable[[str], None]]:
-    """Send what is reported, in order, and a heartbeat after each silence of `heartbeat_s`. Everything that was
-    reported has been sent when the block ends.
+    """Send what is reported, in order, and a heartbeat after each silence of `heartbeat_s`.
+
+    Everything that was reported has been sent when the block ends.
     """
     words: asyncio.Queue[str | None] = asyncio.Queue()
     sender = asyncio.create_task(_send_all(words, send, heartbeat_s))

@@ -55,8 +55,9 @@ async def snapshot_create(
 
 
 async def snapshot_list(call: Call, cluster_name: ClusterName) -> ToolResult[list[SnapshotInfo]]:
-    """List the snapshots of a cluster, oldest first, with the size of each on disk. Contacts no node. `lost` ones are
-    missing on the host: they cannot be reverted to, only deleted.
+    """List the snapshots of a cluster, oldest first, with the size of each on disk.
+
+    Contacts no node. `lost` ones are missing on the host: they cannot be reverted to, only deleted.
     """
     return await ask(call, lambda use: use.snapshots.listing(cluster_name))
 
@@ -95,8 +96,9 @@ async def snapshot_revert(
 async def snapshot_delete(
     call: Call, cluster_name: ClusterName, snapshot_name: SnapshotName
 ) -> ToolResult[SnapshotDeleteResult]:
-    """Delete a snapshot on all nodes and free its space. Nodes and other snapshots are not affected.
-    SNAPSHOT_NOT_FOUND: it is already gone.
+    """Delete a snapshot on all nodes and free its space.
+
+    Nodes and other snapshots are not affected. SNAPSHOT_NOT_FOUND: it is already gone.
     """
     return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name, progress=use.progress))
 

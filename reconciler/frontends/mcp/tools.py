@@ -48,10 +48,11 @@ async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
 
 
 async def cluster_plan(call: Call, topology: TopologyName, start: Start = True) -> ToolResult[PlanView]:
-    """Show what `cluster_apply` of a topology would do now, with a reason and a cost for each action. Changes nothing.
-    It includes the recovery of failed nodes: paused ones are resumed (`memory` kept), crashed ones are rebooted (lost).
-    `disruption` says what an action costs: none, live, restart, recreate, remove, data-loss; `approvals` names the
-    arguments that approve all of it. `plan_hash` names the plan for `cluster_apply`.
+    """Show what `cluster_apply` of a topology would do now, with a reason and a cost for each action.
+
+    Changes nothing. It includes the recovery of failed nodes: paused ones are resumed (`memory` kept), crashed ones are
+    rebooted (lost). `disruption` says what an action costs: none, live, restart, recreate, remove, data-loss;
+    `approvals` names the arguments that approve all of it. `plan_hash` names the plan for `cluster_apply`.
     """
 
     async def plan(use: UseCases) -> PlanView:
@@ -83,9 +84,10 @@ async def cluster_apply(
     ] = None,
     timeout_s: SshTimeout = 120,
 ) -> ToolResult[ClusterStatus]:
-    """Converge a cluster to its topology and, with `start`, boot it: cluster_define and cluster_start in one. Can be
-    repeated at any time. Resumes paused nodes. After an edit of the topology it changes only what is different; see
-    `cluster_plan`. If that would restart nodes or lose data, it is refused with APPROVAL_REQUIRED and nothing is
+    """Converge a cluster to its topology and, with `start`, boot it: cluster_define and cluster_start in one.
+
+    Can be repeated at any time. Resumes paused nodes. After an edit of the topology it changes only what is different;
+    see `cluster_plan`. If that would restart nodes or lose data, it is refused with APPROVAL_REQUIRED and nothing is
     changed, unless the `allow_…` argument approves it.
     """
     return await settle(
@@ -109,10 +111,12 @@ async def cluster_start(
     ssh_timeout_s: SshTimeout = 120,
     nodes: Nodes = None,
 ) -> ToolResult[ClusterStatus]:
-    """Boot nodes of a defined cluster, and wait until each accepts SSH logins. Running nodes are left alone, paused
-    ones are resumed. Without `nodes`, every node. If a node does not accept SSH in time, the error is SSH_TIMEOUT; call
-    again to keep waiting. For nodes with `user_data` it also waits until cloud-init is done (condition Provisioned):
-    TIMEOUT if that takes too long, PROVISIONING_FAILED if it failed; the nodes keep running.
+    """Boot nodes of a defined cluster, and wait until each accepts SSH logins.
+
+    Running nodes are left alone, paused ones are resumed. Without `nodes`, every node. If a node does not accept SSH in
+    time, the error is SSH_TIMEOUT; call again to keep waiting. For nodes with `user_data` it also waits until
+    cloud-init is done (condition Provisioned): TIMEOUT if that takes too long, PROVISIONING_FAILED if it failed; the
+    nodes keep running.
     """
     return await settle(
         call,
@@ -130,8 +134,9 @@ async def cluster_restart(
     wait_for_ssh: WaitForSsh = True,
     ssh_timeout_s: SshTimeout = 120,
 ) -> ToolResult[ClusterStatus]:
-    """Stop nodes and boot them again; without `nodes`, every node. A node that is off is booted. With `shutdown`, a
-    node that does not shut down in time is powered off.
+    """Stop nodes and boot them again; without `nodes`, every node.
+
+    A node that is off is booted. With `shutdown`, a node that does not shut down in time is powered off.
     """
     return await settle(
         call,
