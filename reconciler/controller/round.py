@@ -79,8 +79,8 @@ class Rounds:
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
         """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
-        status = await self._store.status(record.cluster_name)
-        return await self._compare(record, status, observed)
+        view = View(record, await self._store.status(record.cluster_name), request=0, retries=None, put_off={})
+        return await self._compare(view, observed, consent=frozenset({EVERYTHING}))
 
     async def observe(self, record: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
         """What the host has of a cluster now. `found` is as for `observe_cluster`."""
@@ -88,19 +88,20 @@ class Rounds:
 
     async def _compare(
         self,
-        record: ClusterRecord,
-        status: RecordStatus | None,
+        view: View,
         observed: ClusterDocument | None = None,
-        put_off: Set[str] = frozenset(),
-        consent: Set[str] = frozenset({EVERYTHING}),
+        put_off: Set[str] | None = None,
+        consent: Set[str] | None = None,
     ) -> PlannedDifference:
-        """The upkeep of the nodes in `put_off` is left for later; what `consent` does not name is not lost."""
+        """Whose upkeep is left for later and what may be lost say, unless it is said otherwise, view and record."""
+        record, before = view.record, view.before
         facts = await self._host_facts(record)
         observed = observed or await self.observe(record)
-        made = status.snapshots_made if status else frozenset()
+        made = before.snapshots_made if before else frozenset()
         lineage = await lineage_of(self._store, record, observed)
         desired = compile_document(record, facts, observed, made, lineage, now=datetime.now(UTC))
-        todo = plan(desired, observed, put_off, consent)
+        put_off = view.put_off.keys() if put_off is None else put_off
+        todo = plan(desired, observed, put_off, frozenset(record.consent) if consent is None else consent)
         return PlannedDifference(desired, observed, todo, warnings_for(record, facts))
 
     async def manifests(self, record: ClusterRecord) -> list[Manifest]:
@@ -134,8 +135,7 @@ class Rounds:
         view, observed = view_of(standing, None), None
         try:
             observed = await self.observe(view.record, found)
-            consent = frozenset(view.record.consent)
-            difference = await self._compare(view.record, view.before, observed, view.upkeep_put_off, consent)
+            difference = await self._compare(view, observed, put_off=view.upkeep_put_off)
         except (ClusterError, OSError) as caught:
             error, now = explained(caught), datetime.now(UTC)
             failed = status_of_failed_round(view.record, obstacle_of(error), view.before, now)
@@ -200,18 +200,14 @@ class Rounds:
         view = replace(view, record=await without_expired_faults(self._store, view.record))
         same = foreseen is not None and foreseen.record.generation == view.record.generation
         found = foreseen.difference if foreseen and same else None
-        difference = _agreed(found, view.record) if found else await self._difference(view)
+        difference = _agreed(found, view.record) if found else await self._compare(view)
         while True:
             decision = decided(view, difference)
             record = await self._amended(decision)
             if record is view.record:
                 return decision
             view = replace(view, record=record)
-            difference = await self._difference(view, difference.observed)  # only the record has changed
-
-    async def _difference(self, view: View, observed: ClusterDocument | None = None) -> PlannedDifference:
-        consent = frozenset(view.record.consent)
-        return await self._compare(view.record, view.before, observed, view.put_off.keys(), consent)
+            difference = await self._compare(view, difference.observed)  # only the record has changed
 
     async def _amended(self, decision: Decision) -> ClusterRecord:
         record, difference = decision.view.record, decision.difference

@@ -41,8 +41,8 @@ class SeenHost:
 
         async def carry_out(todo: Plan, context: ActContext) -> list[Outcome]:
             self.done.append(todo)
-            self.record, seen = context.record, self.find()
-            self.find = lambda: self._as_done(context.record, seen)
+            seen = self.find()
+            self.find = lambda: _as_done(context.record, seen)
             return [Outcome(action, 0.0) for action in todo.actions]
 
         async def possible(*_: object) -> list[str]:
@@ -57,14 +57,15 @@ class SeenHost:
         monkeypatch.setattr(rounds, "revert_obstacles", possible)  # which reads the files of a snapshot
         monkeypatch.setattr(clusters, "load_for_host", load)
 
-    def _as_done(self, record: ClusterRecord, before: ClusterDocument) -> ClusterDocument:
-        """As the record wants it, with the snapshots that are there already as they were taken."""
-        there = as_wanted(record, before)
-        taken = {name: before.snapshots.get(name, of) for name, of in there.snapshots.items()}
-        return there.model_copy(update={"snapshots": taken})
-
     def forget(self) -> None:
         """Count from here on."""
         self.looks = 0
         self.plans.clear()
         self.done.clear()
+
+
+def _as_done(record: ClusterRecord, before: ClusterDocument) -> ClusterDocument:
+    """As the record wants it, with the snapshots that are there already as they were taken."""
+    there = as_wanted(record, before)
+    taken = {name: before.snapshots.get(name, of) for name, of in there.snapshots.items()}
+    return there.model_copy(update={"snapshots": taken})
