@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from reprlib import Repr
 from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from reconciler.errors import InvalidArgument
 from reconciler.frontends.mcp.wire import is_text
@@ -23,8 +24,23 @@ class ArgumentsAsSent(FuncMetadata):
     """
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The arguments that were given: null means the same as leaving an argument out."""
-        return {name: value for name, value in data.items() if value is not None}
+        """Drop the arguments that say nothing: null, and an empty text if the parameter is not text."""
+        never_text = _never_text(self.arg_model)
+        return {
+            name: value for name, value in data.items() if value is not None and (value != "" or name not in never_text)
+        }
+
+
+@cache
+def _never_text(arguments: type[BaseModel]) -> frozenset[str]:
+    """The optional parameters that are not text: clients that show a form send an empty text for an empty field."""
+    properties = arguments.model_json_schema()["properties"]
+    return frozenset(name for name, of in properties.items() if "default" in of and not _takes_text(of))
+
+
+def _takes_text(parameter: Mapping[str, Any]) -> bool:
+    forms = [parameter, *parameter.get("anyOf", ())]
+    return any(form.get("type") == "string" and not form.keys() & {"enum", "const"} for form in forms)
 
 
 def refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:

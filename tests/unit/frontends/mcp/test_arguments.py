@@ -147,6 +147,14 @@ def test_null_means_the_default_wherever_there_is_one() -> None:
         assert {key: given[key] for key in optional} == optional, name
 
 
+def test_an_empty_text_means_the_default_of_what_is_no_text() -> None:
+    given = taken("cluster_start", ssh_timeout_s="", wait_for_ssh="")
+    assert (given["ssh_timeout_s"], given["wait_for_ssh"]) == (120, True)
+    assert taken("cluster_stop", mode="")["mode"] == "shutdown"
+    assert taken("node_exec", env="", timeout_s="", stdin="") == {**taken("node_exec"), "stdin": ""}
+    assert taken("artifact_register", metadata="", kernel_version="")["kernel_version"] == ""
+
+
 def _sample(parameter: dict[str, Any]) -> Any:
     return "sample" if parameter.get("type") == "string" else []
 
