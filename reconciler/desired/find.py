@@ -10,6 +10,7 @@ from reconciler.settings import Settings
 from reconciler.source.problems import shown, suggestion
 
 SUFFIXES = (".yaml", ".yml")
+_MEANT_SUFFIXES = (*SUFFIXES, ".json")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _MAX_LISTED_NAMES = 20
@@ -86,7 +87,7 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
     here = _close_to(text, Path())
     if here:
         return TopologyNotFound(message, hint=f"did you mean {here}, a file here?")
-    close = suggestion(_stem(text), names)
+    close = suggestion(_typed_stem(text), names)
     meant = f"did you mean {close}? " if close else ""
     if not names:
         hint = f"{meant}it contains none; put a file NAME.yaml there, or give the path of a file"
@@ -96,7 +97,7 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
 
 def _no_such_name(name: str, settings: Settings) -> TopologyNotFound:
     names = topology_names(settings)
-    close = suggestion(_stem(name.rpartition("/")[2]), names)
+    close = suggestion(_typed_stem(name.rpartition("/")[2]), names)
     meant = f"did you mean {close}? " if close else ""
     held = f"it contains: {_listed(names)}" if names else "it contains none"
     path = "; give a name, not a path" if "/" in name else ""
@@ -111,12 +112,20 @@ def _listed(names: list[str]) -> str:
 def _close_to(name: str, directory: Path) -> str | None:
     """The topology file in a directory that was most likely meant: another suffix, or a similar name."""
     by_stem = {_stem(file): file for file in reversed(_files_in(directory))}
-    stem = _stem(name) if _stem(name) in by_stem else suggestion(_stem(name), by_stem)
+    typed = _typed_stem(name)
+    stem = typed if typed in by_stem else suggestion(typed, by_stem)
     return by_stem[stem] if stem else None
 
 
 def _stem(name: str) -> str:
     return name.removesuffix(SUFFIXES[0]).removesuffix(SUFFIXES[1])
+
+
+def _typed_stem(name: str) -> str:
+    """The name as it may have been meant: YAML holds JSON, and file names of other systems end in capitals."""
+    name = name.strip()
+    stem, _, ending = name.rpartition(".")
+    return stem if f".{ending.lower()}" in _MEANT_SUFFIXES else name
 
 
 def _files_in(directory: Path) -> list[str]:

@@ -344,11 +344,16 @@ def _failed(address: GuestAddress, what: str, ended: _Ended) -> ClusterError:
     return OperationFailed(f"{what}: {ended.stderr or f'exit code {ended.exit_code}'}", node=address.node, hint=hint)
 
 
+_LIKE_SCP = re.compile(r"[A-Za-z0-9@.-]{1,255}:")
+
+
 def absolute(path: str) -> PurePosixPath:
     """A path on a node. Raises `InvalidArgument` for what is none, or none that can be copied to or from."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or not pure.name or ".." in pure.parts or "\0" in path or "\n" in path:
-        raise InvalidArgument(f"{path!r} is not the absolute path of a file or directory on a node")
+        apart = "give the path alone: nodes are named apart"
+        hint = apart if _LIKE_SCP.match(path) else "start with '/' and name what is below it, without '..'"
+        raise InvalidArgument(f"{path!r} is not the absolute path of a file or directory on a node", hint=hint)
     return pure
 
 

@@ -26,6 +26,7 @@ from reconciler.frontends.cli import (
     watching,
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
+from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate, silence_stdout, tell_unprinted
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
 from reconciler.frontends.streams import open_closed_streams
@@ -51,6 +52,7 @@ _TYPERS_OWN = "Value error, "
 
 app = typer.Typer(
     name="vmcluster",
+    cls=CommandGroup,
     help="Clusters of virtual machines, declared in YAML and kept as declared.",
     no_args_is_help=True,
     rich_markup_mode=None,  # help is plain, and quick

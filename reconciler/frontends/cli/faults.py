@@ -12,6 +12,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_fault, complete_node
 from reconciler.frontends.cli.holding import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
+from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import ending, prints
 from reconciler.frontends.cli.session import FAILURE, Manner, present
 from reconciler.usecases.application import UseCases
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from reconciler.usecases.faults import Healed
 
 app = Commands()
-fault = Commands(help="Inject network faults between nodes, verify them and heal them.", no_args_is_help=True)
+fault = Commands(
+    cls=CommandGroup, help="Inject network faults between nodes, verify them and heal them.", no_args_is_help=True
+)
 app.add_typer(fault, name="fault")
 
 _STAYS_WANTED = "the fault stays requested: `vmcluster fault list` shows it, `vmcluster fault heal` removes it"

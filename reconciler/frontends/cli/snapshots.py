@@ -11,6 +11,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_snapshot
 from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
+from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import ending, narrate, prints
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, conduct, present
 from reconciler.usecases.application import UseCases
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from reconciler.usecases.snapshot_upkeep import Unneeded, Verification
 
 app = Commands()
-snapshot = Commands(help="Take snapshots of a whole cluster, and revert to them.", no_args_is_help=True)
+snapshot = Commands(
+    cls=CommandGroup, help="Take snapshots of a whole cluster, and revert to them.", no_args_is_help=True
+)
 app.add_typer(snapshot, name="snapshot")
 
 _WITHDRAWN = "an unfinished snapshot is discarded: see `vmcluster snapshot list`"

@@ -74,6 +74,8 @@ def test_where_there_is_no_topology_at_all_any_file_may_be_named_by_its_path(tmp
         ("my.yml", "my.yaml", "no file my.yml here, and no topology of that name in"),
         ("my.yml", "my.yaml", "did you mean my.yaml, a file here?"),
         ("my", "my.yml", "did you mean my.yml, a file here?"),
+        ("my.json", "my.yaml", "did you mean my.yaml, a file here?"),
+        ("my.YAML ", "my.yaml", "did you mean my.yaml, a file here?"),
         ("mine.yaml", "mime.yaml", "did you mean mime.yaml, a file here?"),
         ("{here}/my.yml", "my.yaml", "did you mean {here}/my.yaml?"),
         ("./my", "my.yaml", "did you mean my.yaml?"),

@@ -254,9 +254,9 @@ async def test_a_place_that_cannot_be_written_to_is_named(copies: Copies, here: 
         await copies.push(here, Path("/proc/x/y"))
 
 
-@pytest.mark.parametrize("path", ["relative", "/", "/a/../b", ""])
+@pytest.mark.parametrize("path", ["relative", "/", "/a/../b", "", "n0:/tmp/x", "root@n0:x"])
 async def test_only_absolute_paths_are_taken(copies: Copies, here: Path, path: str) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match="nodes are named apart" if ":" in path else "start with '/'"):
         await transfer.pull(None, None, path, place_at(here), limit_bytes=1, timeout_s=1, on_bytes=print)  # type: ignore[arg-type]
 
 

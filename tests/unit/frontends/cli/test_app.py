@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
-from reconciler.frontends.cli import clusters
+from reconciler.frontends.cli import clusters, other_words
+from reconciler.frontends.cli.app import app
 from reconciler.model import record
 from reconciler.model.record import ClusterRecord
 from tests.waiting import PATIENCE_S
@@ -246,6 +249,14 @@ def test_the_ways_to_stop_are_those_of_the_model() -> None:
     assert {mode.value for mode in clusters.StopModeChoice} == {mode.value for mode in record.StopMode}
 
 
+def test_the_words_of_other_tools_are_answered_with_commands_that_there_are() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, words in other_words.OTHER_WORDS.items():
+        commands = (group if name == "vmcluster" else group.commands[name]).commands
+        assert not words.keys() & commands.keys()
+        assert {word for word in words.values() if not word.startswith("--")} <= commands.keys()
+
+
 def test_the_version_is_the_packages(invoke: Invoke) -> None:
     from reconciler import __version__
 
@@ -356,6 +367,10 @@ def test_a_command_imports_nothing_that_only_others_need(word: str, said: str, h
     [
         (["list", "--nope", "-o", "json"], 1, "No such option: --nope"),
         (["nope", "-ojson"], 1, "No such command 'nope'."),
+        (["delete", "lab", "-ojson"], 1, "No such command 'delete'. Did you mean 'destroy'?"),
+        (["snapshot", "restore", "lab", "-ojson"], 1, "No such command 'restore'. Did you mean 'revert'?"),
+        (["fault", "rm", "lab", "-ojson"], 1, "No such command 'rm'. Did you mean 'heal'?"),
+        (["staus", "-ojson"], 1, "No such command 'staus'. Did you mean 'status'"),
         (["crash", "--output=json"], 1, "Missing argument 'CLUSTER'."),
         (["events", "-fo", "json", "a", "b"], 1, "Got unexpected extra argument(s) (b)"),
         (["status", "-o", "table", "-o", "json", "\udcff"], 1, "\\udcff is not valid UTF-8"),
