@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.hostile.tally import memory_bytes
 from tests.prepared import PreparedServer
 from tests.waiting import PATIENCE_S
 
@@ -156,8 +157,7 @@ class Server:
 
     def memory_bytes(self, what: str = "VmRSS") -> int:
         """What the process has now; `VmHWM`: has had at most (proc(5))."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+        return memory_bytes(self.process.pid, what)
 
     def end(self) -> int:
         """Close its input; how it ended."""

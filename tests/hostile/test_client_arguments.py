@@ -20,9 +20,9 @@ from tests.hostile.client import (
     require_refused_or_done,
     serving,
 )
+from tests.hostile.tally import Tally
 
 AT_ONCE = 20
-GROWTH_LIMIT_BYTES = 200 << 20
 TAKERS = (("node_exec", "stdin"), ("cluster_plan", "topology"), ("artifact_register", "source_path"))
 MANY = 10 * 1024 * 1024
 
@@ -43,7 +43,7 @@ def server(sandbox: Sandbox) -> Iterator[Server]:
         assert sandbox.leaks() == []
 
 
-def test_no_argument_of_any_tool_is_more_than_an_error(server: Server, sandbox: Sandbox) -> None:
+def test_no_argument_of_any_tool_is_more_than_an_error(server: Server, sandbox: Sandbox, tally: Tally) -> None:
     tools, chance, odd = server.greet(), random.Random(SEED), odd_values(sandbox)
     server.require_well()
     before = server.memory_bytes()
@@ -53,24 +53,27 @@ def test_no_argument_of_any_tool_is_more_than_an_error(server: Server, sandbox: 
         answers = server.answers(len(numbers))
         require_refused_or_done(answers)
         assert {said["id"] for said in answers} <= {*numbers, None}
-    assert server.memory_bytes("VmHWM") - before < GROWTH_LIMIT_BYTES
+    tally.tried(ROUNDS)
+    tally.grew(server.memory_bytes("VmHWM") - before)
 
 
 KINDS = ["null", "true", "7", "-0.5", '"text"', '""', "[]", '["text", 7, null]', "{}", '{"key": {"key": 7}}', "NaN"]
 
 
-def test_no_argument_of_another_type_is_more_than_an_error(server: Server) -> None:
+def test_no_argument_of_another_type_is_more_than_an_error(server: Server, tally: Tally) -> None:
     tools = server.greet()
     calls = [(name, key, value) for name, schema in tools.items() for key in schema["properties"] for value in KINDS]
-    for number, (name, key, value) in enumerate(random.Random(SEED).sample(calls, min(ROUNDS, len(calls)))):
+    tried = random.Random(SEED).sample(calls, min(ROUNDS, len(calls)))
+    for number, (name, key, value) in enumerate(tried):
         others = {of: "x" for of in tools[name].get("required", ()) if of != key}
         server.send(
             line_of(number, name, f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(key)}:{value}}}")
         )
         require_refused_or_done([server.answer()])
+    tally.tried(len(tried))
 
 
-def test_ten_megabytes_of_anything_is_read_once_and_let_go(server: Server) -> None:
+def test_ten_megabytes_of_anything_is_read_once_and_let_go(server: Server, tally: Tally) -> None:
     server.greet()
     server.require_well()
     before = server.memory_bytes()
@@ -83,7 +86,7 @@ def test_ten_megabytes_of_anything_is_read_once_and_let_go(server: Server) -> No
         require_refused_or_done([server.answer()])
     server.send(line_of(99, "node_exec", f'{{"command":"{"x" * 2 * MANY}"}}'))
     assert "a message has at most" in server.answer()["error"]["message"]
-    assert server.memory_bytes("VmHWM") - before < GROWTH_LIMIT_BYTES
+    tally.grew(server.memory_bytes("VmHWM") - before)
 
 
 ODD_LINES = [
@@ -119,9 +122,11 @@ def test_no_line_is_more_than_an_error(sandbox: Sandbox, greeted: bool) -> None:
         server.require_well()
 
 
-def test_calls_that_are_given_up_leave_a_server_that_answers(server: Server, sandbox: Sandbox) -> None:
+def test_calls_that_are_given_up_leave_a_server_that_answers(server: Server, sandbox: Sandbox, tally: Tally) -> None:
     tools, chance, odd = server.greet(), random.Random(SEED), odd_values(sandbox)
-    for start in range(0, max(AT_ONCE, ROUNDS // 10), AT_ONCE):
+    before = server.memory_bytes()
+    starts = range(0, max(AT_ONCE, ROUNDS // 10), AT_ONCE)
+    for start in starts:
         numbers = range(start, start + AT_ONCE)
         calls = [hostile_call(number, tools, odd, chance) for number in numbers]
         calls += [line_of(1000 + number, "artifact_register", json.dumps({"source_path": "/"})) for number in range(3)]
@@ -133,6 +138,8 @@ def test_calls_that_are_given_up_leave_a_server_that_answers(server: Server, san
         chance.shuffle(lines)
         server.send(*lines)
         assert server.ask("ping", {}) == {}
+    tally.tried(len(starts) * AT_ONCE)
+    tally.grew(server.memory_bytes("VmHWM") - before)
 
 
 @pytest.mark.parametrize("beginning", ["", '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"cluster_l'])

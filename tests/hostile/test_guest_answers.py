@@ -19,6 +19,7 @@ from reconciler.observe.node_visit import parse_visit
 from reconciler.observe.quiet_kernels import KernelState
 from reconciler.usecases import fault_verification
 from tests.hostile import ROUNDS, SEED
+from tests.hostile.tally import Tally
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LOG = (
@@ -100,16 +101,21 @@ def test_no_odd_answer_is_more_than_an_error_of_its_node(parser: str) -> None:
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-def test_no_random_fault_in_an_answer_is_more_than_an_error_of_its_node(parser: str) -> None:
+def test_no_random_fault_in_an_answer_is_more_than_an_error_of_its_node(parser: str, tally: Tally) -> None:
     parse, honest = PARSERS[parser]
     chance = random.Random(SEED)
-    for _ in range(ROUNDS):
-        text = honest
-        for _ in range(chance.randrange(1, 6)):
-            at, until = sorted(chance.randrange(len(text) + 1) for _ in range(2))
-            until = min(until, at + chance.randrange(12))
-            text = text[:at] + chance.choice([*ODD[:13], *"0123456789-.,;[]{}\n \t", text[at:until] * 2]) + text[until:]
-        try_out(parse, text)
+    with tally.fuzzing(ROUNDS):
+        for _ in range(ROUNDS):
+            try_out(parse, faulty(honest, chance))
+
+
+def faulty(text: str, chance: random.Random) -> str:
+    """An honest answer with some faults."""
+    for _ in range(chance.randrange(1, 6)):
+        at, until = sorted(chance.randrange(len(text) + 1) for _ in range(2))
+        until = min(until, at + chance.randrange(12))
+        text = text[:at] + chance.choice([*ODD[:13], *"0123456789-.,;[]{}\n \t", text[at:until] * 2]) + text[until:]
+    return text
 
 
 def test_what_cannot_be_understood_names_the_node_and_what_was_asked() -> None:

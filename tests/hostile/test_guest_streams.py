@@ -7,6 +7,7 @@ import stat
 import subprocess
 import tarfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,6 +18,8 @@ from reconciler.files.roots import place_at
 from reconciler.guest import tree
 from reconciler.guest.packing import Moved
 from tests.hostile import ROUNDS, SEED
+from tests.hostile.client import Sandbox
+from tests.hostile.tally import Tally
 
 MIB = 1024 * 1024
 END = bytes(2 * tarfile.BLOCKSIZE)
@@ -33,7 +36,7 @@ def extended(*records: tuple[str, str]) -> bytes:
     """An extended header of its own, with the records as given."""
     body = b""
     for key, value in records:
-        rest = f" {key}={value}\n".encode()
+        rest = os.fsencode(f" {key}={value}\n")
         length = len(rest) + len(str(len(rest) + len(str(len(rest)))))
         body += str(length).encode() + rest
     return header("x", tarfile.XHDTYPE, size=len(body)) + body + bytes(-len(body) % tarfile.BLOCKSIZE)
@@ -192,30 +195,125 @@ def real_stream(directory: Path) -> bytes:
     return sent.stdout
 
 
-def test_streams_with_random_faults_cost_no_more_than_an_error(tmp_path: Path) -> None:
-    whole = real_stream(tmp_path / "node")
-    chance = random.Random(SEED)
+def test_streams_with_random_faults_cost_no_more_than_an_error(tmp_path: Path, tally: Tally) -> None:
+    sandbox, whole = Sandbox.made_in(tmp_path / "host"), real_stream(tmp_path / "node")
     headers = [at for at in range(0, len(whole), 512) if whole[at + 257 : at + 262] == b"ustar"]
-    for number in range(ROUNDS):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        try:
-            unpack(faulty(whole, headers, chance), directory)
-        except OperationFailed:
-            assert list(directory.iterdir()) == []
-        else:
-            assert [path.name for path in directory.iterdir()] == ["back"]
-            require_inside(directory / "back")
-            shutil.rmtree(directory)
-    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.isdigit()) == ["node"]
+    names = [os.fsencode(name) for name in odd_names(sandbox) if "\0" not in name and len(name) < 100]
+    require_harmless(sandbox, tally, lambda chance: faulty(whole, headers, names, chance))
 
 
-def faulty(whole: bytes, headers: list[int], chance: random.Random) -> bytes:
+def test_streams_of_sound_entries_in_any_order_cost_no_more_than_an_error(tmp_path: Path, tally: Tally) -> None:
+    sandbox = Sandbox.made_in(tmp_path / "host")
+    names = odd_names(sandbox)
+    require_harmless(sandbox, tally, lambda chance: composed(names, chance))
+
+
+def require_harmless(sandbox: Sandbox, tally: Tally, stream: Callable[[random.Random], bytes]) -> None:
+    """Pull streams; whatever is refused leaves nothing, and what arrives is in its own tree and was sent."""
+    chance, before = random.Random(SEED), sandbox.picture()
+    closed = {path.stat().st_ino for path in sandbox.closed.rglob("*") if path.is_file()}
+    into = sandbox.project / "pulled"
+    with tally.fuzzing(ROUNDS):
+        for number in range(ROUNDS):
+            into.mkdir()
+            try:
+                unpack(stream(chance), into)
+            except OperationFailed:
+                assert list(into.iterdir()) == []
+            else:
+                assert [path.name for path in into.iterdir()] == ["back"]
+                require_inside(into / "back")
+                assert not {path.lstat().st_ino for path in into.rglob("*")} & closed
+            shutil.rmtree(into)
+            if number % 100 == 0:
+                assert sandbox.picture() == before
+    assert sandbox.picture() == before
+    assert {path.name for path in sandbox.project.iterdir() if path.name.startswith(("pull", ".vm"))} == set()
+
+
+IN_TREE = [
+    "t/a",
+    "t/a/b",
+    "t/a/b/c",
+    "t/a/b/f",
+    "t/f",
+    "t/l",
+    "t/l/f",
+    "t/./f",
+    "t//g",
+    "t/new\nline",
+    "t/\x1b[2J",
+    "t/\udcff",
+]
+TARGETS = [
+    *IN_TREE,
+    *IN_TREE,
+    "a",
+    "a/b",
+    "f",
+    "../f",
+    "b/../../f",
+    "l/f",
+    "l/..",
+    "..",
+    "../t/f",
+    "../back/f",
+    "../../..",
+    ".",
+]
+
+
+def odd_names(sandbox: Sandbox) -> list[str]:
+    """Names of entries and targets of links that lead somewhere else, or nowhere."""
+    shadow = sandbox.closed / "shadow"
+    outside = [str(shadow), f"/{shadow}", os.path.relpath(shadow, sandbox.project), str(sandbox.closed), "../..", "/"]
+    above = [
+        "",
+        ".",
+        "..",
+        "t/..",
+        "t/a/../f",
+        "t/../../closed/shadow",
+        "../back/f",
+        "/proc/self/fd/3",
+        "/proc/self/root",
+    ]
+    return [*outside, *above, "x" * 300, "t/" + "d/" * 300, "t/" + "y" * 255, "t/\u202e", "t/.vmcluster"]
+
+
+def composed(names: list[str], chance: random.Random) -> bytes:
+    """Entries of every kind under few names, so that one often stands where another did or leads to it."""
+    stream = b"".join(header(name, DIR) for name in ("t", "t/a", "t/a/b") if chance.random() < 0.97)
+    free = chance.sample(IN_TREE, len(IN_TREE))
+    for _ in range(chance.randrange(1, 8)):
+        name = chance.choice(names if chance.random() < 0.02 else IN_TREE if chance.random() < 0.1 else [free.pop()])
+        link = chance.choice(names if chance.random() < 0.2 else TARGETS)
+        if chance.random() < 0.05:  # what comes next has a longer name, of either make
+            stream += chance.choice(
+                [gnu_long(b"L", name), gnu_long(b"K", link), extended(("path", name)), extended(("linkpath", link))]
+            )
+        kind = chance.choice(
+            [DIR, FILE, FILE, SYM, SYM, HARD, HARD, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.CONTTYPE]
+        )
+        size = chance.choice([0, 0, 5, 511, 512, 513]) if kind in {FILE, tarfile.CONTTYPE} else 0
+        member = tarfile.TarInfo(name[:90])
+        member.type, member.size, member.linkname, member.mode = kind, size, link[:90], chance.randrange(0o10000)
+        block = member.tobuf(tarfile.USTAR_FORMAT, errors="surrogateescape")
+        stream += block + b"x" * size + bytes(-size % 512)
+    return stream + END
+
+
+def gnu_long(kind: bytes, name: str) -> bytes:
+    body = os.fsencode(name) + b"\0"
+    return header("././@LongLink", kind, size=len(body)) + body + bytes(-len(body) % 512)
+
+
+def faulty(whole: bytes, headers: list[int], names: list[bytes], chance: random.Random) -> bytes:
     """A stream with some faults, with the checksums of its headers made good, so that they are believed."""
     stream = bytearray(whole)
     for _ in range(chance.randrange(1, 6)):
         at = chance.choice(headers) + chance.choice([chance.randrange(512), chance.randrange(100, 160), 156, 512])
-        match chance.randrange(4):
+        match chance.randrange(5):
             case 0:
                 stream[at % len(stream)] = chance.randrange(256)
             case 1:
@@ -225,6 +323,9 @@ def faulty(whole: bytes, headers: list[int], chance: random.Random) -> bytes:
             case 2:
                 other = chance.choice(headers)
                 stream[at - at % 512 : at - at % 512 + 512] = whole[other : other + 512]
+            case 3:
+                place = at - at % 512 + chance.choice([0, 157])
+                stream[place : place + 100] = chance.choice(names).ljust(100, b"\0")
             case _:
                 del stream[at : at + 512 * chance.randrange(3)]
     for at in range(0, len(stream) - 511, 512):
