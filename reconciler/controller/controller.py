@@ -146,8 +146,8 @@ class Controller:
                 hint="look at `cluster_status`, then ask again",
             )
 
-    async def heal_by_marks(self, cluster: str, taps: Collection[str]) -> int:
-        """Take away all links of a cluster without a record; in how many places there were some.
+    async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool = True) -> int:
+        """Take away links of a cluster without a record: of those taps, and all its cuts; in how many places some were.
 
         Another process may have the lease: it acts on clusters that have a record, and on no other.
         """
@@ -155,7 +155,7 @@ class Controller:
             self._turn(cluster, _BY_MARKS_S) as may_act,
             nullcontext() if may_act else self._host.turn(_BY_MARKS_S),
         ):
-            return await self.rounds.heal_by_marks(cluster, taps)
+            return await self.rounds.heal_by_marks(cluster, taps, cuts=cuts)
 
     async def bind_copies(self, record: ClusterRecord) -> bool:
         """As `Rounds.bind_copies`; whoever has the lease acts on marks that count, and on no other."""

@@ -108,15 +108,16 @@ class Rounds:
         """The snapshots of a cluster as they are on disk, oldest first."""
         return await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
 
-    async def heal_by_marks(self, cluster: str, taps: Collection[str]) -> int:
-        """Take away all links of a cluster that has no record, by the marks that they carry on the host.
+    async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool) -> int:
+        """Take away links of a cluster that has no record, by the marks that they carry on the host.
 
-        Answers in how many places there were some: the firewall, and each tap.
+        Answers in how many places there were some: each of the taps and, with `cuts`, the firewall.
         """
         shaped = await self._links.shaped_taps(taps)
-        cut = await self._links.has_cuts(cluster)
-        await self._links.clear(cluster, taps)
-        await self._export.forget(cluster)
+        cut = cuts and await self._links.has_cuts(cluster)
+        await self._links.clear(cluster, taps, cuts=cuts)
+        if cuts:
+            await self._export.forget(cluster)
         return len(shaped) + cut
 
     async def bind_copies(self, record: ClusterRecord) -> bool:

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from reconciler.errors import ClusterNotFound, InvalidArgument, StoreUnavailable
-from reconciler.model.document import ClusterDocument, Domain, Layer, Snapshot, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Layer, Mark, Snapshot, Unknown
 from reconciler.model.record import UNSIGNED, ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
 from reconciler.model.topology import Forward
+from reconciler.records import adoption
 from reconciler.runtime import Runtime
 from reconciler.store.patch import patched
 from reconciler.store.protocol import HistoryEntry
@@ -122,6 +123,22 @@ async def bare_record(runtime: Runtime, cluster: str) -> ClusterRecord:
     keep = Deletion(remove_overlays=False)
     bare = ClusterRecord(cluster_name=cluster, spec=spec, nodes={}, deletion=keep, adopted=(UNSIGNED,))
     return await with_found_files(runtime, bare)
+
+
+async def whose_marks(runtime: Runtime, cluster: str) -> tuple[str, Mapping[str, Mark | Unknown]]:
+    """Who else has made what there is of a cluster without a readable record, in words, and the marks as we know them.
+
+    What this store has made counts as its own, also one that was in its directory before. No words: nobody else.
+    """
+    try:
+        bare = await bare_record(runtime, cluster)
+    except ClusterNotFound:
+        return "", {}
+    observed = (await runtime.rounds.compare(bare)).observed
+    ours = adoption.taking_over(adoption.by_marks_alone(bare), observed, of=runtime.settings.state_dir.absolute())
+    found = await runtime.rounds.compare(ours, observed)
+    told = "; ".join(of.message for of in found.plan.obstacles) if found.plan.foreign else ""
+    return told, found.desired.marks
 
 
 async def with_found_files(runtime: Runtime, record: ClusterRecord) -> ClusterRecord:

@@ -9,12 +9,19 @@ from functools import partial
 import structlog
 from pydantic import Field
 
-from reconciler.errors import ClusterError, FaultNotFound, HostCapabilityMissing, NodeNotFound
+from reconciler.errors import (
+    ClusterError,
+    Conflict,
+    FaultNotFound,
+    HostCapabilityMissing,
+    NodeNotFound,
+    RecordUnreadable,
+)
 from reconciler.faults.combine import Fault, wanted_at
 from reconciler.faults.explain import explain, handle_of
 from reconciler.faults.observed import active_faults
 from reconciler.model.base import Frozen
-from reconciler.model.document import Unknown
+from reconciler.model.document import Mark, Unknown, mark_key
 from reconciler.model.faults import (
     FaultRequest,
     FaultType,
@@ -29,7 +36,9 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
 from reconciler.records import fault_intent
 from reconciler.records.access import change, existing, require_cluster_name
+from reconciler.records.recovery import whose_marks
 from reconciler.runtime import Runtime
+from reconciler.store.protocol import Store
 
 FAULT_TIMEOUT_S = 60.0
 """Links change in milliseconds; anything longer means waiting for another change of the cluster."""
@@ -95,10 +104,11 @@ class Faults:
     async def heal_all(self, cluster: str, *, progress: Progress = no_progress) -> int:
         """Heal all faults of the cluster, those of its topology too until the next `apply`; returns their number.
 
-        If the record is lost, removes what carries the cluster's mark on the host, and counts the places.
+        If the record is lost or cannot be read, removes what carries the cluster's mark on the host, and counts the
+        places. What another store has made stays: raises `Conflict`, which says whose it is.
         """
         require_cluster_name(cluster)
-        if await self._runtime.store.get(cluster) is None:
+        if not await _has_record(self._runtime.store, cluster):
             return await self._heal_by_marks(cluster)
         healed = 0
 
@@ -210,13 +220,18 @@ class Faults:
         return next((one for one in said.conditions if one.type is ConditionType.FAULTS_APPLIED), None)
 
     async def _heal_by_marks(self, cluster: str) -> int:
+        """Raises `Conflict` for links that another store has made, once those of this one are healed."""
         domains = await self._runtime.libvirt.find_domains(cluster)
-        taps = [tap_name(cluster, node) for node, found in domains.items() if found.record is not None]
-        healed = await self._runtime.controller.heal_by_marks(cluster, taps)
-        if not (taps or healed):
-            await existing(
-                self._runtime.store, cluster
-            )  # there is no such cluster, and nothing on the host has its mark
+        told, marks = await whose_marks(self._runtime, cluster)
+        marked = [node for node, found in domains.items() if found.record is not None]
+        ours = [node for node in marked if isinstance(marks.get(mark_key("domains", node)), Mark)]
+        taps = [tap_name(cluster, node) for node in ours]
+        healed = await self._runtime.controller.heal_by_marks(cluster, taps, cuts=not told)
+        if told:
+            done = f"{healed} places were healed, and " if healed else ""
+            raise Conflict(f"{done}what others have made of cluster {cluster!r} keeps its links: {told}")
+        if not (marked or healed):
+            await existing(self._runtime.store, cluster)  # there is no such cluster, and nothing of it
         return healed
 
     async def _observed(self, record: ClusterRecord) -> Mapping[str, Inbound | Unknown] | None:
@@ -226,6 +241,14 @@ class Faults:
         except ClusterError as error:
             log.info("links_not_observed", cluster=record.cluster_name, cause=str(error))
             return None
+
+
+async def _has_record(store: Store, cluster: str) -> bool:
+    """Whether there is one that can be read."""
+    try:
+        return await store.get(cluster) is not None
+    except RecordUnreadable:
+        return False
 
 
 def _wanted(record: ClusterRecord) -> tuple[Fault, ...]:

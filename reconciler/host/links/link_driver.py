@@ -113,15 +113,15 @@ class LinkDriver:
         ]
         _raise_first(errors)
 
-    async def clear(self, cluster: str, taps: Iterable[str]) -> None:
-        """Remove all that is ours, by marks alone: the cluster's cuts in every firewall, the queues of those taps.
+    async def clear(self, cluster: str, taps: Iterable[str], *, cuts: bool = True) -> None:
+        """Remove all that is ours, by marks alone: the queues of those taps and, with `cuts`, the cluster's cuts.
 
         Taps that are gone are left out. Those that are down are put up.
         """
         cables, trees = await self._observe_taps(taps)
         ours = {tap: TapQdisc() for tap, tree in trees.items() if tree.ours}
         errors = [
-            *await _attempted(self._firewall.clear(cluster)),
+            *(await _attempted(self._firewall.clear(cluster)) if cuts else ()),
             *await self._taps.apply(ours, trees, {}),
             *await _attempted(set_cables(cables, (), self._run)),
         ]
