@@ -65,10 +65,7 @@ async def run(
     process = await _spawn(argv, stdin, env)
     try:
         async with asyncio.timeout(timeout_s):
-            if on_stdout is None:
-                stdout, stderr = await process.communicate(stdin)
-            else:
-                stdout, stderr = await _communicate(process, stdin, on_stdout)
+            stdout, stderr = await _communicate(process, stdin, on_stdout)
     except TimeoutError:
         raise HostCommandFailed(f"timed out after {timeout_s:g} s: {replay_line(argv)}") from None
     finally:
@@ -113,22 +110,25 @@ async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str
 
 
 async def _communicate(
-    process: asyncio.subprocess.Process, stdin: bytes | None, on_stdout: Callable[[bytes], None]
+    process: asyncio.subprocess.Process, stdin: bytes | None, on_stdout: Callable[[bytes], None] | None
 ) -> tuple[bytes, bytes]:
-    """Like the method of that name, with a callback for the output."""
+    """Like the method of that name, with a callback for the output, and without copying `stdin`."""
 
     async def listen(stream: asyncio.StreamReader) -> bytes:
         chunks = []
         while chunk := await stream.read(_CHUNK_BYTES):
-            on_stdout(chunk)
+            if on_stdout is not None:
+                on_stdout(chunk)
             chunks.append(chunk)
         return b"".join(chunks)
 
     async def feed() -> None:
         if process.stdin is not None:
+            said = memoryview(stdin or b"")
             with suppress(BrokenPipeError, ConnectionResetError):
-                process.stdin.write(stdin or b"")
-                await process.stdin.drain()
+                for start in range(0, len(said), _CHUNK_BYTES):
+                    process.stdin.write(said[start : start + _CHUNK_BYTES])
+                    await process.stdin.drain()
             process.stdin.close()
 
     assert process.stdout is not None

@@ -1,27 +1,39 @@
 """A guest's own kernel log, /dev/kmsg: reading all of it, following it, and writing a marker into it."""
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
-from reconciler.apart.work import apart
+from reconciler.apart.work import LARGE_BYTES, apart
 from reconciler.errors import OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import PRIORITY
-from reconciler.kernel_log.records import READ_COMMAND, RECORD_LIMIT_BYTES, first_sequence, parse_kmsg
+from reconciler.kernel_log.records import (
+    READ_COMMAND,
+    RECORD_LIMIT_BYTES,
+    first_sequence,
+    parse_kmsg,
+    read_command,
+)
 from reconciler.model.results import ExecResult
 
 OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
 """More than any ring buffer in use (CONFIG_LOG_BUF_SHIFT is at most 25, 32 MiB, without `log_buf_len`)."""
+_FEW_RECORDS = 4000
+"""As many as are in an ordinary buffer of 512 KiB."""
+_ERRORS_BYTES = 64 * 1024
 _READINGS = 5
 
 _KNOWN_LIMIT = 500_000
 """Records of which a follower keeps the times: more than the largest ring buffers hold."""
 
 _FOLLOW_COMMAND = 'read -r boot </proc/sys/kernel/random/boot_id; echo "$boot 0"; export LC_ALL=C; exec cat /dev/kmsg'
-_HEADER = re.compile(r"([0-9a-f-]{36}) ([0-9]{1,9}(?:\.[0-9]{1,9})?)\n")
+_HEADER = re.compile(rb"([0-9a-f-]{36}) ([0-9]{1,9}(?:\.[0-9]{1,9})?)\n")
 _HEADER_LIMIT_BYTES = 100
 _ALL_READ = "Resource temporarily unavailable"
 _OVERTAKEN = "Broken pipe"
@@ -46,17 +58,40 @@ class KernelBuffer:
         return first_sequence(self.records) not in {None, 0}
 
 
-async def read_kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> KernelBuffer:
-    """Read the whole ring buffer.
+@asynccontextmanager
+async def kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> AsyncIterator[KernelBuffer]:
+    """The whole ring buffer, for as long as the block lasts: of what is large one at a time is in memory.
 
     Raises what the pool raises, and `OperationFailed` for a log that cannot be read, or is overwritten faster than it
     can be read: a part is never taken for the whole.
     """
+    buffer = await _read(ssh, address, timeout_s, LARGE_BYTES, read_command(_FEW_RECORDS))
+    if buffer is not None:
+        yield buffer
+        return
+    async with _turn_of_large(asyncio.get_running_loop()):  # every node of a large cluster may have one
+        buffer = await _read(ssh, address, timeout_s, OUTPUT_LIMIT_BYTES, READ_COMMAND)
+        if buffer is None:
+            raise OperationFailed(
+                f"the kernel log has more than {OUTPUT_LIMIT_BYTES // 1024**2} MiB",
+                node=address.node,
+                hint="`node_exec` reads a part of it",
+            )
+        yield buffer
+
+
+async def _read(
+    ssh: SshPool, address: GuestAddress, timeout_s: float, limit_bytes: int, command: str
+) -> KernelBuffer | None:
+    """None where there is more than the limit, or than the command reads."""
     for _ in range(_READINGS):
+        read = Intake(limit_bytes)
         answer = await ssh.run(
-            address, READ_COMMAND, timeout_s=timeout_s, output_limit_bytes=OUTPUT_LIMIT_BYTES, own=True
+            address, command, timeout_s=timeout_s, output_limit_bytes=_ERRORS_BYTES, on_stdout=read.feed, own=True
         )
-        buffer = parse_kernel_buffer(answer, address.node)
+        if read.overflowed or (answer.exit_code == 0 and command != READ_COMMAND):
+            return None
+        buffer = _parsed(read.content, answer, address.node)
         if buffer is not None:
             return buffer
     raise OperationFailed(
@@ -64,9 +99,35 @@ async def read_kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: 
     )
 
 
+class Intake:
+    """Takes in a stream as it is; one that is longer than the limit is let go, and said to have `overflowed`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self.content = bytearray()
+        self.overflowed = False
+
+    def feed(self, data: bytes) -> None:
+        """More of the stream."""
+        self.overflowed = self.overflowed or len(self.content) + len(data) > self._limit_bytes
+        if self.overflowed:
+            self.content = bytearray()
+        else:
+            self.content += data
+
+
+@lru_cache(maxsize=2)
+def _turn_of_large(_loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
+    return asyncio.Lock()
+
+
 def parse_kernel_buffer(answer: ExecResult, node: str) -> KernelBuffer | None:
     """What `READ_COMMAND` printed; None where the kernel overtook the reader. Raises `OperationFailed`."""
-    header = _HEADER.match(answer.stdout)
+    return _parsed(bytearray(answer.stdout.encode()), answer, node)
+
+
+def _parsed(printed: bytearray, answer: ExecResult, node: str) -> KernelBuffer | None:
+    header = _HEADER.match(printed)
     complete = answer.exit_code == 0 or _ALL_READ in answer.stderr
     if answer.stdout_truncated or answer.timed_out or header is None or not (complete or _OVERTAKEN in answer.stderr):
         raise OperationFailed(
@@ -76,7 +137,9 @@ def parse_kernel_buffer(answer: ExecResult, node: str) -> KernelBuffer | None:
         )
     if not complete:
         return None
-    return KernelBuffer(header[1], float(header[2]), answer.stdout[header.end() :].encode())
+    boot_id, uptime_s, end = header[1].decode(), float(header[2]), header.end()
+    del header, printed[:end]  # a match keeps what it was found in from being changed
+    return KernelBuffer(boot_id, uptime_s, bytes(printed))
 
 
 async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, timeout_s: float) -> None:
@@ -111,9 +174,9 @@ class Follower:
 
     async def skip_present(self, *, timeout_s: float) -> None:
         """Pass over what is in the log already."""
-        buffer = await read_kernel_buffer(self._ssh, self._address, timeout_s=timeout_s)
-        self._boot_id = buffer.boot_id
-        self._known = await apart(len(buffer.records), _known, buffer.records)
+        async with kernel_buffer(self._ssh, self._address, timeout_s=timeout_s) as buffer:
+            self._boot_id = buffer.boot_id
+            self._known = await apart(len(buffer.records), _known, buffer.records)
 
     async def follow(self, *, timeout_s: float) -> None:
         """Pass on what comes, until the time is up or the kernel overtakes the reader; raises what the pool raises."""
@@ -128,9 +191,9 @@ class Follower:
         await self._ssh.run(self._address, _FOLLOW_COMMAND, timeout_s=timeout_s, on_stdout=take, own=True)
 
     def _take(self, output: bytes) -> None:
-        header = _HEADER.match(output[:_HEADER_LIMIT_BYTES].decode(errors="replace"))
-        if header and header[1] != self._boot_id:
-            self._boot_id, self._known = header[1], {}
+        header = _HEADER.match(output[:_HEADER_LIMIT_BYTES])
+        if header and (boot_id := header[1].decode()) != self._boot_id:
+            self._boot_id, self._known = boot_id, {}
         new = [line for line in parse_kmsg(output) if self._known.get(line.sequence) != line.timestamp_us]
         for line in new:
             self._on_line(line)

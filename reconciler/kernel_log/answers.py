@@ -11,7 +11,7 @@ from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.loss import BufferReading, since_revert, why_lost
 from reconciler.kernel_log.marker import after_marker, marked_at_s
 from reconciler.kernel_log.records import parse_kmsg
-from reconciler.kernel_log.report import ReportSource, first_bad_event, joined, report
+from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, report
 from reconciler.model.kernel_log import (
     ConsoleResult,
     DmesgLine,
@@ -51,7 +51,9 @@ def of_buffer(buffer: bytes, origin: ReportSource, marker: str | None, filter_le
         yield from _parts(report(lines, origin, filter_level=filter_level))
 
 
-def of_console(shown: Shown, cause: str, marker: str | None, filter_level: FilterLevel) -> Iterator[Part]:
+def of_console(
+    shown: Shown, cause: str, marker: str | None, filter_level: FilterLevel, lines_limit: int = LINES_LIMIT
+) -> Iterator[Part]:
     """What the console tells since the marker, or since the last boot."""
     lines = parse_console(shown.content)
     whole = shown.whole and len(lines) < console.LINES_LIMIT
@@ -65,7 +67,7 @@ def of_console(shown: Shown, cause: str, marker: str | None, filter_level: Filte
     else:
         state, message = MarkerState.NOT_ASKED, message if whole else f"{message}; {_ROTATED}"
     said = last_boot(lines) if since is None else since
-    yield from _console_parts(said, ReportSource(LogSource.CONSOLE, None, state, message), filter_level)
+    yield from _console_parts(said, ReportSource(LogSource.CONSOLE, None, state, message, lines_limit), filter_level)
 
 
 def of_both(

@@ -21,10 +21,16 @@ _HEADER = re.compile(
 _NO_ESCAPE = re.compile(rb"\\(?!x[0-9a-f]{2})")
 _RECORDS_LIMIT = 2_000_000
 
-READ_COMMAND = (
-    'read -r boot </proc/sys/kernel/random/boot_id; read -r up _ </proc/uptime; echo "$boot $up"; export LC_ALL=C; '
-    f"exec dd if=/dev/kmsg ibs=8192 obs=65536 iflag=nonblock count={_RECORDS_LIMIT}"
-)
+
+def read_command(count: int) -> str:
+    """Prints the boot, the uptime and so many records; `dd` ends well only where there may be more."""
+    return (
+        'read -r boot </proc/sys/kernel/random/boot_id; read -r up _ </proc/uptime; echo "$boot $up"; export LC_ALL=C; '
+        f"exec dd if=/dev/kmsg ibs=8192 obs=65536 iflag=nonblock count={count}"
+    )
+
+
+READ_COMMAND = read_command(_RECORDS_LIMIT)
 """One process, in place of the login shell. Each read(2) is one record, from the oldest that is there; at the end it
 fails with EAGAIN, and with EPIPE where the next record was overwritten meanwhile (printk.c, devkmsg_read)."""
 

@@ -1,7 +1,9 @@
 """From lines to an answer: classification, counts, filters, limits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import inf
 from typing import assert_never
 
 from reconciler.kernel_log.events import Event, FoundEvents, find_all, first_event
@@ -19,6 +21,7 @@ from reconciler.model.kernel_log import (
 )
 
 LINES_LIMIT = 20_000
+_CHARACTERS_OF_A_LINE = 256
 EVENTS_LIMIT = 200
 
 
@@ -30,6 +33,8 @@ class ReportSource:
     boot_id: str | None = None
     marker: MarkerState = MarkerState.NOT_ASKED
     message: str | None = None
+    lines_limit: int = LINES_LIMIT
+    """How many lines the answer may have, and 256 characters of text for each; reports of events as much once more."""
 
 
 Origin = ReportSource
@@ -41,7 +46,7 @@ def report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: Filt
     found = find_all(lines, EVENTS_LIMIT)
     classes = _classes(lines, found)
     shown = _shown(lines, classes, filter_level)
-    kept = shown[-LINES_LIMIT:]
+    kept = _newest(lines, shown, origin.lines_limit)
     warnings, errors = _counts(lines, found, classes)
     return DmesgResult(
         lines=tuple(_dmesg_line(lines[index], classes[index]) for index in kept),
@@ -49,13 +54,23 @@ def report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: Filt
         panic_detected=KernelEventKind.PANIC in found.kinds,
         warning_count=warnings,
         error_count=errors,
-        events=tuple(_kernel_event(lines, event) for event in found.events),
+        events=tuple(_kernel_events(lines, found.events, origin.lines_limit)),
         source=origin.source,
         boot_id=origin.boot_id,
         marker=origin.marker,
         message=origin.message,
         omitted_lines=len(shown) - len(kept) + found.lines_left_out,
     )
+
+
+def _newest(lines: Sequence[LogLine], shown: Sequence[int], limit: int) -> Sequence[int]:
+    """Of the indices of lines that are shown those that the answer has room for."""
+    room = limit * _CHARACTERS_OF_A_LINE
+    for count, index in enumerate(reversed(shown[-limit:])):
+        room -= len(lines[index].text)
+        if room < 0:
+            return shown[len(shown) - count :]
+    return shown[-limit:]
 
 
 def first_bad_event(lines: Sequence[LogLine]) -> KernelEvent | None:
@@ -136,20 +151,31 @@ def _dmesg_line(line: LogLine, classified: Classification | None) -> DmesgLine:
     )
 
 
-def _kernel_event(lines: Sequence[LogLine], event: Event) -> KernelEvent:
+def _kernel_events(lines: Sequence[LogLine], events: Iterable[Event], limit: int) -> Iterator[KernelEvent]:
+    """The events, with as much of their reports as the answer has room for."""
+    room = limit * _CHARACTERS_OF_A_LINE
+    for event in events:
+        told = _kernel_event(lines, event, room)
+        room -= sum(map(len, told.lines))
+        yield told
+
+
+def _kernel_event(lines: Sequence[LogLine], event: Event, room: float = inf) -> KernelEvent:
     head = lines[event.head]
+    sizes = accumulate(len(lines[index].text) for index in event.members)
+    told = [lines[index].text for index, size in zip(event.members, sizes, strict=True) if size <= room]
     return KernelEvent(
         kind=event.kind.value,
         classified_as=classification_of(event.kind).value,
         summary=head.text,
         timestamp=_seconds(head),
         sequence=head.sequence,
-        lines=(*(lines[index].text for index in event.members), *_left_out(event)),
+        lines=(*told, *_left_out(len(event.members) - len(told) + event.lines_beyond)),
     )
 
 
-def _left_out(event: Event) -> list[str]:
-    return [f"[… {event.lines_beyond} more lines of this report]"] if event.lines_beyond else []
+def _left_out(count: int) -> list[str]:
+    return [f"[… {count} more lines of this report]"] if count else []
 
 
 def _seconds(line: LogLine) -> float | None:

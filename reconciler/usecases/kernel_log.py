@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -15,12 +16,12 @@ from reconciler.errors import (
     hints_of,
 )
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.kernel_log import KernelBuffer, read_kernel_buffer, write_marker
+from reconciler.guest.kernel_log import KernelBuffer, kernel_buffer, write_marker
 from reconciler.health.standing import NodeState, not_running
 from reconciler.kernel_log.answers import Shown, joined_parts, of_both, of_buffer, of_console
 from reconciler.kernel_log.loss import BufferReading
 from reconciler.kernel_log.marker import marked_at_s, render_marker
-from reconciler.kernel_log.report import ReportSource
+from reconciler.kernel_log.report import LINES_LIMIT, ReportSource
 from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
 from reconciler.model.plan import Resume, ResumeMemory
@@ -33,6 +34,9 @@ from reconciler.usecases.inspection import Inspection
 
 T = TypeVar("T")
 
+_LINES_OF_ALL = 100_000
+"""In one answer, shared by its nodes: a line takes about 1 KiB of memory."""
+_FEWEST_LINES = 1000
 SSH_TIMEOUT_S = 15.0
 """How long to wait for a running node before reading its console instead."""
 
@@ -44,6 +48,8 @@ class Ask:
     since_marker: str | None
     filter_level: FilterLevel
     timeout_s: float
+    lines_limit: int
+    """Of each node, so that the answer has its limits however many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +113,21 @@ class KernelLogs:
             raise InvalidArgument("`timeout_s` must be positive")
         record = await existing(self._runtime.store, cluster)
         down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
-        ask = Ask(since_marker, filter_level, timeout_s)
+        limit = min(LINES_LIMIT, max(_FEWEST_LINES, _LINES_OF_ALL // max(1, len(targets))))
+        ask = Ask(since_marker, filter_level, timeout_s, limit)
 
         async def collect(address: GuestAddress) -> DmesgResult:
             if address.node in down:
                 return await self._from_console(record, address.node, ask, "the node does not run")
-            try:
-                buffer = await read_kernel_buffer(self._runtime.ssh, address, timeout_s=timeout_s)
-            except ClusterError as error:
-                return await self._from_console(record, address.node, ask, f"SSH failed: {error.message}")
-            return await self._from_buffer(record, address.node, ask, buffer)
+            async with AsyncExitStack() as held:
+                read = kernel_buffer(self._runtime.ssh, address, timeout_s=timeout_s)
+                try:
+                    buffer = await held.enter_async_context(read)
+                except ClusterError as error:
+                    why = f"SSH failed: {error.message}"
+                else:
+                    return await self._from_buffer(record, address.node, ask, buffer)
+            return await self._from_console(record, address.node, ask, why)
 
         return whole(await for_each(targets, collect), "the kernel log was not read")
 
@@ -131,7 +142,7 @@ class KernelLogs:
         marker = ask.since_marker
         older = "older lines were overwritten in the kernel's buffer" if marker is None and buffer.wrapped else None
         state = MarkerState.NOT_ASKED if marker is None else MarkerState.FOUND
-        origin = ReportSource(LogSource.KMSG, buffer.boot_id, state, older)
+        origin = ReportSource(LogSource.KMSG, buffer.boot_id, state, older, ask.lines_limit)
         size = len(buffer.records)
         parts = await apart_in_parts(size, of_buffer, buffer.records, origin, marker, ask.filter_level)
         return joined_parts(parts) if parts else await self._without_marker(record, node, ask, buffer)
@@ -141,31 +152,20 @@ class KernelLogs:
         assert ask.since_marker is not None
         read_at_s, resumed = time.time(), await self._resumed(record, node)
         reading = BufferReading(read_at_s, buffer.uptime_s, buffer.wrapped, resumed.put_back_at_s if resumed else None)
-        try:
-            shown, trouble = await _shown(record, node), ""
-        except ClusterError as error:
-            shown, trouble = None, f"; {error.message}"
-        size = len(buffer.records) + (len(shown.content) if shown else 0)
-        origin = ReportSource(LogSource.KMSG, buffer.boot_id)
+        origin = ReportSource(LogSource.KMSG, buffer.boot_id, lines_limit=ask.lines_limit)
         imprecision = resumed.imprecision if resumed else ""
-        try:
-            return joined_parts(
-                await apart_in_parts(
-                    size,
-                    of_both,
-                    shown,
-                    trouble,
-                    buffer.records,
-                    reading,
-                    origin,
-                    ask.since_marker,
-                    imprecision,
-                    ask.filter_level,
-                )
-            )
-        except ClusterError as error:
-            error.node = node
-            raise
+        async with in_memory():
+            try:
+                shown, trouble = await _shown(record, node), ""
+            except ClusterError as error:
+                shown, trouble = None, f"; {error.message}"
+            read = (shown, trouble, buffer.records, reading, origin, ask.since_marker, imprecision, ask.filter_level)
+            size = len(buffer.records) + (len(shown.content) if shown else 0)
+            try:
+                return joined_parts(await apart_in_parts(size, of_both, *read))
+            except ClusterError as error:
+                error.node = node
+                raise
 
     async def _resumed(self, record: ClusterRecord, node: str) -> Resumed | None:
         return last_resumed(await self._runtime.store.events(record.cluster_name), node)
@@ -173,8 +173,8 @@ class KernelLogs:
     async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
         async with in_memory():
             shown = await _shown(record, node)
-            size, marker = len(shown.content), ask.since_marker
-            return joined_parts(await apart_in_parts(size, of_console, shown, cause, marker, ask.filter_level))
+            size, marker, limit = len(shown.content), ask.since_marker, ask.lines_limit
+            return joined_parts(await apart_in_parts(size, of_console, shown, cause, marker, ask.filter_level, limit))
 
 
 def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:

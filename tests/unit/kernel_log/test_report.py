@@ -89,6 +89,16 @@ def test_very_many_lines_are_cut_from_the_front_and_said_to_be() -> None:
     assert (len(answer.lines), answer.lines[0].text, answer.omitted_lines) == (LINES_LIMIT, "5", 5)
 
 
+def test_an_answer_has_room_for_so_many_lines_of_ordinary_length() -> None:
+    few = ReportSource(LogSource.KMSG, lines_limit=10)
+    assert len(report([LogLine("x" * 256)] * 20, few).lines) == 10
+    long = report([LogLine("x" * 1000)] * 20, few)
+    assert (len(long.lines), long.omitted_lines) == (2, 18)
+    events = report(records(*at(1, "\n".join([NULL_POINTER] * 40))), few).events
+    assert sum(len(line) for event in events for line in event.lines[:-1]) <= 2560
+    assert events[-1].lines[-1].endswith("more lines of this report]")
+
+
 def test_what_both_sources_have_is_shown_once() -> None:
     kmsg = records((4, "new boot"))
     console = [LogLine("old boot", 99), LogLine("new boot", 10), LogLine("login:", kernel=False)]
