@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from typing import BinaryIO
 
 HEAD_BYTES = 4096
 """How much of a file's beginning `is_program` needs: the program headers follow the file header."""
@@ -9,7 +10,9 @@ HEAD_BYTES = 4096
 _MAGIC = b"\x7fELF"
 _ET_EXEC, _ET_DYN = 2, 3
 _PT_INTERP = 3
-_SECTIONS_MAX = 65536
+_FILE_HEADER_BYTES = 64
+_SECTION_LIMIT_BYTES = 1024 * 1024
+"""Far more than the `.modinfo` of any module has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +44,28 @@ def is_program(head: bytes) -> bool:
     return header.type == _ET_EXEC or (header.type == _ET_DYN and _PT_INTERP in _program_types(head, header))
 
 
-def read_section(image: bytes, name: bytes) -> bytes | None:
-    """The contents of a section; None if there is none of that name or the file is damaged."""
-    header = _read_header(image)
-    if header is None or header.section_count > _SECTIONS_MAX:
+def read_section(image: BinaryIO, name: bytes) -> bytes | None:
+    """The contents of a section; None if there is none of that name, it is very long, or the file is damaged.
+
+    Reads only what leads there, however long the file is.
+    """
+    header = _read_header(_at(image, 0, _FILE_HEADER_BYTES))
+    if header is None:
         return None
     try:
-        sections = [_read_section_header(image, header, index) for index in range(header.section_count)]
-        names_at = sections[header.names_index][1]
-    except (struct.error, IndexError, OverflowError):  # OverflowError: an offset beyond what Python can address
+        names_at = _read_section_header(image, header, header.names_index)[1]
+        for index in range(header.section_count):
+            name_offset, offset, size = _read_section_header(image, header, index)
+            if _at(image, names_at + name_offset, len(name) + 1) == name + b"\0":
+                return _at(image, offset, size) if size <= _SECTION_LIMIT_BYTES else None
+    except (struct.error, OverflowError):  # OverflowError: an offset beyond what Python can address
         return None
-    for name_offset, offset, size in sections:
-        start = names_at + name_offset
-        if image[start : start + len(name) + 1] == name + b"\0":
-            return image[offset : offset + size]
     return None
+
+
+def _at(image: BinaryIO, offset: int, size: int) -> bytes:
+    image.seek(offset)
+    return image.read(size)
 
 
 def parse_modinfo(section: bytes) -> dict[str, str]:
@@ -78,9 +88,9 @@ def _program_types(head: bytes, header: _Header) -> set[int]:
     return {struct.unpack_from(header.order + "I", head, at)[0] for at in offsets if at + 4 <= len(head)}
 
 
-def _read_section_header(image: bytes, header: _Header, index: int) -> tuple[int, int, int]:
+def _read_section_header(image: BinaryIO, header: _Header, index: int) -> tuple[int, int, int]:
     """Offset of the name within the names, offset and size of the contents."""
+    layout = header.order + ("IIQQQQ" if header.wide else "IIIIII")
     at = header.section_offset + index * header.section_size
-    layout = "IIQQQQ" if header.wide else "IIIIII"
-    name, _kind, _flags, _address, offset, size = struct.unpack_from(header.order + layout, image, at)
+    name, _kind, _flags, _address, offset, size = struct.unpack(layout, _at(image, at, struct.calcsize(layout)))
     return name, offset, size

@@ -14,7 +14,9 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from reconciler.artifacts.cache import FileReading
 from reconciler.artifacts.elf import HEAD_BYTES, is_program
@@ -115,7 +117,9 @@ class Objects:
         with _new_file(f"{self.directory}/{inode % 256:02x}") as (descriptor, temporary):
             cloned = self._clone(source, descriptor)
             write = None if cloned else partial(self._write, descriptor)
-            read = _hashed(descriptor if cloned else source, write, found, stopped)
+            sha256, head = _hashed(descriptor if cloned else source, write, found, stopped)
+            with os.fdopen(os.dup(descriptor), "rb") as kept:
+                read = _Read(sha256, head, self._vermagic(found.path, kept))
             if self.has(read.sha256, found.signature[1]):
                 os.unlink(temporary)
             else:
@@ -128,12 +132,19 @@ class Objects:
         content = os.read(source, size_bytes + 1)
         if len(content) != size_bytes:
             raise changed(found.path)
-        read = _Read(hashlib.sha256(content).hexdigest(), content[:HEAD_BYTES], _module_vermagic(found.path, content))
+        vermagic = self._vermagic(found.path, BytesIO(content))
+        read = _Read(hashlib.sha256(content).hexdigest(), content[:HEAD_BYTES], vermagic)
         if not self.has(read.sha256, size_bytes):
             with _new_file(f"{self.directory}/{read.sha256[:2]}") as (descriptor, temporary):
                 self._write(descriptor, content)
                 self._publish(descriptor, temporary, read.sha256, found)
         return read
+
+    def _vermagic(self, path: bytes, file: BinaryIO) -> str | None:
+        if module_name(path) is None:
+            return None
+        with reported(self.directory):
+            return read_vermagic(path, file, self.directory)
 
     def _clone(self, source: int, target: int) -> bool:
         if not self._can_clone:
@@ -191,26 +202,21 @@ def _open_source(directory: Held, found: FoundFile) -> int:
         ) from error
 
 
-def _hashed(source: int, write: Callable[[bytes], None] | None, found: FoundFile, stopped: Callable[[], bool]) -> _Read:
-    """Hash what `source` holds, and write it if `write` is given."""
+def _hashed(
+    source: int, write: Callable[[bytes], None] | None, found: FoundFile, stopped: Callable[[], bool]
+) -> tuple[str, bytes]:
+    """Hash what `source` holds, and write it if `write` is given; also returns its head. Raises if it has grown."""
     digest, total_bytes, head = hashlib.sha256(), 0, b""
-    kept: list[bytes] | None = [] if module_name(found.path) else None
-    while chunk := os.pread(source, _CHUNK_BYTES, total_bytes):
+    while total_bytes <= found.signature[1] and (chunk := os.pread(source, _CHUNK_BYTES, total_bytes)):
         if stopped():
             raise InterruptedError
         digest.update(chunk)
         if write is not None:
             write(chunk)
-        if kept is not None:
-            kept.append(chunk)
         head, total_bytes = head or chunk[:HEAD_BYTES], total_bytes + len(chunk)
     if total_bytes != found.signature[1]:
         raise changed(found.path)
-    return _Read(digest.hexdigest(), head, None if kept is None else _module_vermagic(found.path, b"".join(kept)))
-
-
-def _module_vermagic(path: bytes, content: bytes) -> str | None:
-    return read_vermagic(path, content) if module_name(path) else None
+    return digest.hexdigest(), head
 
 
 def _reading(signature: Signature, read_at_ns: int, read: _Read, path: bytes) -> FileReading:

@@ -19,6 +19,8 @@ from reconciler.errors import OperationFailed
 from reconciler.files.roots import Held, Opened
 
 _BLOCK_BYTES = 256 * 1024
+_SEGMENTS_LIMIT = 100_000
+"""Pieces of a file between holes; each is kept in mind."""
 _STAT_BLOCK_BYTES = 512
 _ENDLESS_BYTES = 1024**3
 """More than any file holds that says nothing of its size."""
@@ -218,7 +220,9 @@ def _data_segments(descriptor: int, status: os.stat_result) -> Iterator[tuple[in
     if status.st_blocks * _STAT_BLOCK_BYTES >= size:
         yield 0, size
         return
-    while offset < size:
+    for _ in range(_SEGMENTS_LIMIT):
+        if offset >= size:
+            break
         try:
             start = os.lseek(descriptor, offset, os.SEEK_DATA)
             offset = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
@@ -227,6 +231,8 @@ def _data_segments(descriptor: int, status: os.stat_result) -> Iterator[tuple[in
                 yield offset, size - offset
             break
         yield start, offset - start
+    else:
+        yield offset, size - offset  # what is more torn is taken whole
     os.lseek(descriptor, 0, os.SEEK_SET)
 
 

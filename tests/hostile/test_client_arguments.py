@@ -1,7 +1,9 @@
 """What a hostile client sends to the real server: each line has an answer, none is a defect, nothing else changes."""
 
 import json
+import lzma
 import random
+import struct
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.hostile.client import (
     serving,
 )
 from tests.hostile.tally import Tally
+from tests.unit.artifacts.samples import elf
 
 AT_ONCE = 20
 TAKERS = (("node_exec", "stdin"), ("cluster_plan", "topology"), ("artifact_register", "source_path"))
@@ -184,3 +187,24 @@ def test_no_roots_that_a_client_may_name_open_the_whole_host_or_break_it(server:
 
 def answering(roots: str, _: Json) -> str:
     return roots
+
+
+def test_modules_of_any_size_cost_a_registration_no_memory(server: Server, sandbox: Sandbox, tally: Tally) -> None:
+    """Packed ones too: in a module nearly all is one section, which claims to hold what is looked for."""
+    build, size = sandbox.project / "modules", 400 << 20
+    build.mkdir()
+    module = bytearray(elf({b".modinfo": b""}))
+    struct.pack_into("<Q", module, len(module) - 2 * 64 + 32, size)  # sh_size of the last section but one, elf(5)
+    with (build / "large.ko").open("wb") as file:
+        file.write(module)
+        file.truncate(size // 2)
+    packer = lzma.LZMACompressor(preset=0)
+    packed = packer.compress(bytes(module)) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20))
+    packed += packer.flush()
+    for number in range(8):
+        (build / f"bomb{number}.ko.xz").write_bytes(packed)
+    server.greet()
+    server.require_well()
+    before = server.memory_bytes()
+    assert server.call("artifact_register", {"source_path": str(build)})["success"]
+    tally.grew(server.memory_bytes("VmHWM") - before)

@@ -3,6 +3,8 @@
 import gzip
 import lzma
 import sys
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -37,9 +39,12 @@ def test_modules_shared_objects_and_scripts_are_no_programs() -> None:
         (b"m.ko.zst", lambda content: zstandard.ZstdCompressor().compress(content)),
     ],
 )
-def test_the_version_magic_is_read_however_the_module_is_packed(name: bytes, pack: object) -> None:
-    assert read_vermagic(name, pack(module())) == VERMAGIC.strip()  # type: ignore[operator]
-    assert read_vermagic(name, b"not packed and no module") == ""
+def test_the_version_magic_is_read_however_the_module_is_packed(
+    name: bytes, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    assert read_vermagic(name, BytesIO(pack(module())), tmp_path) == VERMAGIC.strip()
+    assert read_vermagic(name, BytesIO(b"not packed and no module"), tmp_path) == ""
+    assert read_vermagic(name, BytesIO(pack(module())[:-40]), tmp_path) in {"", VERMAGIC.strip()}
 
 
 def test_a_module_has_the_name_that_the_kernel_gives_it() -> None:
@@ -59,5 +64,5 @@ def test_no_file_is_too_damaged_to_be_looked_at(noise: bytes, place: int, value:
     damaged[place % len(damaged)] = value
     for image in (bytes(damaged), bytes(damaged[: place or 1]), b"\x7fELF\x02\x01" + noise):
         is_program(image)
-        read_section(image, b".modinfo")
-        read_vermagic(b"m.ko", image)
+        read_section(BytesIO(image), b".modinfo")
+        read_vermagic(b"m.ko", BytesIO(image), Path("/nonexistent"))
