@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from reconciler.errors import OperationFailed
 
 _SHOWN = 200
+NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, AssertionError)
+"""What taking something apart raises that is not as it should be."""
 
 
 @contextmanager
@@ -13,9 +15,14 @@ def understood(node: str, what: str) -> Iterator[None]:
     """Where an answer is taken apart. What it lacks, or says in no known way, is raised as `OperationFailed`."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
+    except NOT_UNDERSTOOD as error:
         raise OperationFailed(
-            f"what the node answered for {what} cannot be understood: {str(error)[:_SHOWN]}",
+            f"what the node answered for {what} cannot be understood: {shown(str(error))}",
             node=node,
             hint="look at the node itself: something in it prints more than it should, or it is not to be trusted",
         ) from error
+
+
+def shown(words: str) -> str:
+    """A guest's words in a message: a few, of which none does anything to a terminal."""
+    return "".join(of if of.isprintable() else "\N{REPLACEMENT CHARACTER}" for of in words[:_SHOWN])

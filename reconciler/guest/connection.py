@@ -9,6 +9,7 @@ from asyncssh.kex import get_kex_algs
 
 from reconciler.errors import SshError
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.answers import NOT_UNDERSTOOD, shown
 from reconciler.guest.request import Unreachable
 
 # A booting guest answers no SYN at all: a new attempt beats waiting for the kernel's slow repetition.
@@ -71,6 +72,8 @@ async def dial(address: GuestAddress) -> SshConnection:
         raise Unreachable(f"the SSH login did not end within {_HANDSHAKE_S:g} s") from None
     except (OSError, asyncssh.Error) as error:
         raise _classified(error, address) from error
+    except NOT_UNDERSTOOD as error:  # asyncssh takes a server's words for what they should be
+        raise Unreachable(f"{address}: what its SSH server says cannot be understood: {shown(str(error))}") from error
 
 
 async def _log_in(
@@ -151,9 +154,11 @@ def _classified(error: OSError | asyncssh.Error, address: GuestAddress) -> SshEr
                 hint="another machine may use this address, or the node's host keys were changed from inside",
             )
         case asyncssh.KeyExchangeFailed():
-            return SshError(f"{address} has no SSH algorithm in common with us: {error.reason}", node=address.node)
+            return SshError(
+                f"{address} has no SSH algorithm in common with us: {shown(error.reason)}", node=address.node
+            )
         case asyncssh.Error():
-            return Unreachable(f"{address}: {error.reason}")
+            return Unreachable(f"{address}: {shown(error.reason)}")
         case _:
             return Unreachable(f"{address}: {_reason(error)}")
 
