@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, Snapshot, files_below
+from reconciler.model.names import parse_layer_name
 from reconciler.model.plan import Action, DeleteNetwork, DeleteSnapshot
 from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
@@ -33,12 +34,33 @@ def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss
         if isinstance(layer, Layer) and path not in taken_up and holds_what_a_node_has_now(path, layer, observed):
             told = f"the contents of its disk {layer.disk} in {path}"
             yield Loss(f"layer/{layer.node}/{layer.disk}", layer.node, told)
+    yield from _gone(desired, observed)
     defined, running = (known_extra(getattr(desired, of), getattr(observed, of)) for of in ("domains", "power"))
     for node in dict.fromkeys((*defined, *running)):  # a node may run without a definition
         yield Loss(f"domain/{node}", node, "the machine itself")
     for name, found in observed.snapshots.items():
         if name not in desired.snapshots and not (isinstance(found, Snapshot) and found.half_made):
             yield Loss(f"snapshot/{name}", None, f"snapshot {name}")
+
+
+def _gone(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss]:
+    """Disks of machines that are not where they were made: an empty one would take their place.
+
+    Their file system may not be mounted, or somebody is moving them.
+    """
+    to_make = {_disk_of(path): layer for path, layer in known(desired.layers) if path not in observed.layers}
+    for node, domain in known(observed.domains):
+        for path in (str(disk.path) for disk in domain.disks.values() if str(disk.path) not in observed.layers):
+            if (layer := to_make.get(_disk_of(path))) is not None:
+                told = f"the contents of its disk {layer.disk}, as {path} is no longer there (mount it, or put it back)"
+                yield Loss(f"layer/{layer.node}/{layer.disk}", node, told)
+
+
+def _disk_of(path: str) -> object:
+    """What is one disk of a node since it was last reverted or made again, however many layers that has."""
+    directory, _, name = path.rpartition("/")
+    layer = parse_layer_name(name)
+    return path if layer is None else (directory, *layer[:3])
 
 
 def _taken_up(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:

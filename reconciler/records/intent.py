@@ -56,8 +56,8 @@ def _require_same_place(before: ClusterRecord, spec: ClusterSpec) -> None:
             f"cluster {before.cluster_name!r} keeps its disks and snapshots in {kept}, and overlay_dir is {wanted} now:"
             " its nodes would begin on empty disks",
             hint=f"take overlay_dir out of the topology, or set it to {kept}; to have the disks on another file "
-            f"system, stop the nodes, copy {kept} to it with `cp -a`, mount it at {kept}, and let `vmcluster adopt` "
-            "take the copies up; to begin on empty disks, destroy the cluster with its disks first",
+            f"system, stop the nodes, move {kept} there, make a link to it at {kept}, and let `vmcluster adopt` take "
+            "them up; to begin on empty disks, destroy the cluster with its disks first",
         )
 
 
