@@ -7,7 +7,7 @@ from reconciler.model.plan import HealLinks, SetLinks
 
 
 async def apply_links(action: SetLinks | HealLinks, context: ActContext) -> None:
-    """Make the host's links these. A node whose tap is not there gets its cuts; the rest waits until it comes up."""
+    """Apply these links to the host. A node without a tap gets its cuts; the rest follows when it boots."""
     links = action.links if isinstance(action, SetLinks) else {}
     ports = ports_of(context.record)
     # A second look in the round: machines that it started have new taps, and only now does their kernel know them.

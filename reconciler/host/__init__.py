@@ -1,1 +1,1 @@
-"""The host: a pure codec and a driver with effects for each kind of thing that stands on it."""
+"""The host: for each kind of resource on it, a pure codec and a driver with effects."""

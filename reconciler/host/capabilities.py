@@ -1,4 +1,4 @@
-"""What one host can do, tried out at most once per process where it works."""
+"""What one host can do; a feature that works is tried only once per process."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from reconciler.process import RunCommand
 
 
 class Capabilities:
-    """Answers about features. What is missing is tried again when it is needed again: somebody may have mended it."""
+    """Answers about features. A missing one is tried again when it is next needed: somebody may have fixed it."""
 
     def __init__(self, run: RunCommand) -> None:
         self._run = run
@@ -16,21 +16,21 @@ class Capabilities:
         self._trying = asyncio.Lock()
 
     async def complaint(self, feature: Feature) -> str | None:
-        """Why a feature does not work; None where it does. Raises `HostCapabilityMissing` where it cannot be tried."""
+        """Why a feature does not work; None if it does. Raises `HostCapabilityMissing` if it cannot be tried."""
         async with self._trying:
             if feature.name in self._working:
                 return None
             try:
                 complaint = await complaint_about(feature, self._run)
             except FeatureUntried as error:
-                message = f"whether {feature.name} works cannot be tried: {error}"
+                message = f"{feature.name} cannot be tried: {error}"
                 raise HostCapabilityMissing(message, hint="run this as root") from error
             if complaint is None:
                 self._working.add(feature.name)
             return complaint
 
     async def demand(self, feature: Feature, *, node: str | None = None) -> None:
-        """Raise `HostCapabilityMissing`, naming the module and what brings it, unless the feature works."""
+        """Raise `HostCapabilityMissing`, with the module and how to get it, unless the feature works."""
         if complaint := await self.complaint(feature):
             raise missing(feature, complaint, node=node)
 

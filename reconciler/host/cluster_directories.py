@@ -1,4 +1,4 @@
-"""Directories of a cluster: made with our mark, and told from those of others by it."""
+"""Directories of a cluster: created with our mark, which tells them from those of others."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ from reconciler.model.origin import Origin
 
 
 def ensure_our_directory(path: Path, cluster: str, origin: Origin | None) -> None:
-    """Make a directory with our mark; one of ours that exists is left as it is, and an empty one is taken.
+    """Create a directory with our mark; one of ours stays as it is, and an empty one is adopted.
 
-    Raises `Conflict` where it is somebody else's.
+    Raises `Conflict` if it is somebody else's.
     """
     ensure_directory(path, mode=CLUSTER_DIR_MODE)
     if directory_mark(path, cluster) is None and not names_in(path):
@@ -24,10 +24,10 @@ def mark_directory(path: Path, cluster: str, origin: Origin | None) -> None:
 
 
 def directory_mark(path: Path, cluster: str) -> OwnerMark | None:
-    """The mark of a directory of the cluster; None where it has none, and is empty or holds a file of the cluster.
+    """The mark of a directory of the cluster; None if it has none, and is empty or contains a file of the cluster.
 
-    Earlier versions did not mark theirs. A link to a directory is followed. Raises `Conflict` where it is not the
-    cluster's, `FileNotFoundError` where nothing is there, and `OperationFailed` where it cannot be read.
+    Earlier versions did not mark theirs. A link to a directory is followed. Raises `Conflict` if it is not the
+    cluster's, `FileNotFoundError` if it does not exist, and `OperationFailed` if it cannot be read.
     """
     place = _real(path)
     mark = read_mark(place)
@@ -41,5 +41,5 @@ def directory_mark(path: Path, cluster: str) -> OwnerMark | None:
 
 
 def _real(path: Path) -> Path:
-    """Where links lead. `Path.resolve` raises a RuntimeError for links in a circle."""
+    """Where links lead. `Path.resolve` raises a RuntimeError for links in a cycle."""
     return Path(os.path.realpath(path))

@@ -1,8 +1,8 @@
 """The log of a node's serial console on the host.
 
-virtlogd writes it and rotates it, in files of 2 MiB unless told otherwise. Where libvirt is set to `stdio_handler =
-"file"` QEMU writes it without an end; then the oldest part is given back to the disk as a hole, in place: QEMU appends
-on behind it (chardev's `logappend`), and no place in the file moves.
+virtlogd writes and rotates it, by default in files of 2 MiB. Where libvirt is configured with `stdio_handler = "file"`,
+QEMU writes it without limit; then its oldest part is given back to the disk as a hole, in place: QEMU appends
+after it (chardev's `logappend`), and no offset in the file changes.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from reconciler.errors import OperationFailed
 from reconciler.process import run
 
 READ_LIMIT_BYTES = 16 * 1024 * 1024
-"""Twice what virtlogd keeps unless told otherwise (virtlogd.conf(5): max_size 2 MiB, max_backups 3)."""
+"""Twice what virtlogd keeps by default (virtlogd.conf(5): max_size 2 MiB, max_backups 3)."""
 
 
 _TAIL_BYTES = 256 * 1024
 _NO_FILE = -1
-_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's are
+_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's blocks are
 _HOLE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleText:
-    """The end of a console's log; `whole` says whether nothing older was left out or rotated away."""
+    """The end of a console's log; `whole` says whether nothing older was omitted or rotated away."""
 
     content: bytes
     written_at: datetime
@@ -38,10 +38,10 @@ class ConsoleText:
 
 
 def read_console(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> ConsoleText:
-    """The newest part of a log, over its rotated files. Raises `OperationFailed` where there is none to be read.
+    """The newest part of a log, across its rotated files. Raises `OperationFailed` if it cannot be read.
 
-    Files are opened from the newest to the oldest: where virtlogd rotates meanwhile, the next name leads to a file
-    that was read already, which is known by its inode, and nothing is missed.
+    Files are opened from the newest to the oldest: if virtlogd rotates meanwhile, the next name leads to a file
+    that was already read, which is recognised by its inode, and nothing is missed.
     """
     parts: list[bytes] = []
     seen: set[int] = set()
@@ -67,7 +67,7 @@ def read_console(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> ConsoleText
 
 @dataclass(frozen=True, slots=True)
 class ConsolePlace:
-    """A place in a console's log: which file, and how far into it."""
+    """A position in a console's log: which file, and the offset in it."""
 
     path: Path
     inode: int
@@ -75,7 +75,7 @@ class ConsolePlace:
 
     @classmethod
     def end_of(cls, path: Path) -> "ConsolePlace":
-        """Where a log ends now. Raises `OperationFailed` where there is none to be read."""
+        """Where a log ends now. Raises `OperationFailed` if it cannot be read."""
         try:
             with path.open("rb") as opened:
                 status = os.fstat(opened.fileno())
@@ -84,9 +84,9 @@ class ConsolePlace:
         return cls(path, status.st_ino, status.st_size)
 
     def read_on(self, limit_bytes: int) -> bytes | None:
-        """What was written since; None where that is more than the limit, or the log was rotated or cut meanwhile.
+        """What was written since; None if that exceeds the limit, or the log was rotated or truncated meanwhile.
 
-        Raises `OperationFailed` where there is none to be read.
+        Raises `OperationFailed` if it cannot be read.
         """
         try:
             with self.path.open("rb") as opened:
@@ -100,7 +100,7 @@ class ConsolePlace:
 
 
 class ConsoleTail:
-    """What is written to a console's log from now on, over its rotations."""
+    """What is written to a console's log from now on, across rotations."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -108,7 +108,7 @@ class ConsoleTail:
         self._missed = False
 
     def read_new(self) -> bytes:
-        """What was written since the last call, at most `_TAIL_BYTES` of it at once. Raises `OperationFailed`."""
+        """What was written since the last call, at most `_TAIL_BYTES` at once. Raises `OperationFailed`."""
         news, more = b"", True
         try:
             while more and len(news) < _TAIL_BYTES:
@@ -119,12 +119,12 @@ class ConsoleTail:
         return news
 
     def take_missed(self) -> bool:
-        """Whether something was gone before it could be read, since this was asked last."""
+        """Whether anything was lost before it could be read since the last call."""
         missed, self._missed = self._missed, False
         return missed
 
     def _read_on(self, limit_bytes: int) -> tuple[bytes, bool]:
-        """What follows in the file that is read, and whether another took its place."""
+        """What follows in the file being read, and whether another file has replaced it."""
         files = [*reversed(_rotated(self._path)), self._path] if self._path.exists() else []
         inodes = [file.stat().st_ino for file in files]
         if not files:
@@ -135,7 +135,7 @@ class ConsoleTail:
         at = inodes.index(self._inode)
         with files[at].open("rb") as opened:
             if os.fstat(opened.fileno()).st_ino != self._inode:
-                return b"", True  # rotated in this moment: the next look finds it under its new name
+                return b"", True  # rotated at this moment: the next call finds it under its new name
             content = self._read_from(opened, limit_bytes)
         if len(content) < limit_bytes and at < len(files) - 1:
             self._inode, self._offset = inodes[at + 1], 0
@@ -144,7 +144,7 @@ class ConsoleTail:
 
     def _read_from(self, opened: BinaryIO, limit_bytes: int) -> bytes:
         size = os.fstat(opened.fileno()).st_size
-        gone = size < self._offset  # it was cut, or it is another file with the number of one that is gone
+        gone = size < self._offset  # it was truncated, or it is a different file that reuses the inode
         offset = 0 if gone else self._offset
         begins = min(size, _data_from(opened.fileno(), offset))
         self._missed = self._missed or gone or begins > offset
@@ -162,7 +162,7 @@ class ConsoleTail:
 
 
 async def bound_console(path: Path, limit_bytes: int) -> int:
-    """Give the oldest part of a log back to the disk where it takes more than the limit; how many bytes that were.
+    """Give the oldest part of a log back to the disk if it exceeds the limit; returns the bytes given back.
 
     Half of the limit is kept. Raises `OSError`, `HostCommandFailed` and `HostCapabilityMissing`.
     """
@@ -175,7 +175,7 @@ async def bound_console(path: Path, limit_bytes: int) -> int:
 
 
 def _size_and_taken(path: Path) -> tuple[int, int]:
-    """How long a log is, and how much of the disk it takes; nothing where it is no file."""
+    """How long a log is, and how much of the disk it uses; zeros if it is not a file."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -184,9 +184,9 @@ def _size_and_taken(path: Path) -> tuple[int, int]:
 
 
 def console_written_ns(path: Path) -> int:
-    """When a log was last written to; it is made when its machine is started. Raises `OperationFailed`.
+    """When a log was last written to; it is created when its machine starts. Raises `OperationFailed`.
 
-    A file that was rotated away has been written to before the one that took its place was made.
+    A file that was rotated away was last written before its successor was created.
     """
     try:
         return path.stat().st_mtime_ns
@@ -195,7 +195,7 @@ def console_written_ns(path: Path) -> int:
 
 
 def note_on_console(path: Path, line: str) -> None:
-    """Write a line of this program's own to a log, if there is one. Raises `OSError`.
+    """Append a line of our own to a log, if there is one. Raises `OSError`.
 
     virtlogd appends as well (virrotatingfile.c opens with O_APPEND), so that neither overwrites the other.
     """
@@ -228,7 +228,7 @@ def _rotated(path: Path) -> list[Path]:
 
 
 def _data_from(file: int, offset: int) -> int:
-    """Where there is something in a file, not before `offset`; its end where only a hole follows."""
+    """Where data follows in a file, at or after `offset`; the file's end if only a hole follows."""
     try:
         return os.lseek(file, offset, os.SEEK_DATA)
     except OSError as error:
@@ -240,7 +240,7 @@ def _data_from(file: int, offset: int) -> int:
 def _unreadable(path: Path, error: OSError) -> OperationFailed:
     return OperationFailed(
         f"the console log {path} cannot be read: {error.strerror}",
-        hint="virtlogd writes it as root; run as root, or give yourself the right to read it"
+        hint="virtlogd writes it as root; run as root, or give this user read permission"
         if isinstance(error, PermissionError)
         else "it is written from the node's first boot on",
     )

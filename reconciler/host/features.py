@@ -1,6 +1,6 @@
-"""Features of the host's kernel, tried out in a network namespace that is gone with the command.
+"""Features of the host's kernel, tried in a network namespace that disappears with the command.
 
-A module's file proves nothing (it may not load, or be built in without a file): the feature itself is used.
+A module's file proves nothing (it may fail to load, or be built in without a file): the feature itself is used.
 """
 
 import os
@@ -21,7 +21,7 @@ _OPTIONS = {
     "xt_physdev": "CONFIG_NETFILTER_XT_MATCH_PHYSDEV",
 }
 _UBUNTU_RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+-[0-9]+-[a-z][a-z0-9-]*")
-"""Version, ABI number, flavour: for these there is a package of further modules."""
+"""Version, ABI number, flavour: these kernels have a package with extra modules."""
 
 _BRIDGE_TABLE = b"""\
 table bridge vmcluster_probe {
@@ -40,7 +40,7 @@ COMMIT
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A kernel feature, the module that brings it, what needs it, and a command that uses it."""
+    """A kernel feature, the module that provides it, what needs it, and a command that uses it."""
 
     name: str
     module: str
@@ -69,13 +69,13 @@ IP6TABLES = Feature(
 
 
 class FeatureUntried(Exception):
-    """This process may not make a namespace to try a feature in."""
+    """This process may not create a namespace to try a feature in."""
 
 
 async def complaint_about(feature: Feature, run: RunCommand = process.run) -> str | None:
-    """What the host says when the feature is used, in one line; None where it works.
+    """The host's message when the feature is used, in one line; None if it works.
 
-    Raises `FeatureUntried`, and `HostCommandFailed` where there is no answer.
+    Raises `FeatureUntried`, and `HostCommandFailed` if the command times out.
     """
     command = [feature.program, *feature.arguments]
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
@@ -99,7 +99,7 @@ async def complaint_about(feature: Feature, run: RunCommand = process.run) -> st
 
 
 def remedy(feature: Feature) -> str:
-    """What brings a feature that is missing: its program's package, or its kernel module."""
+    """How to get a missing feature: its program's package, or its kernel module."""
     if find_program(feature.program) is None:
         return f"install {feature.package}"
     try:
@@ -110,7 +110,7 @@ def remedy(feature: Feature) -> str:
 
 
 def remedy_on(system: Mapping[str, str], release: str, module: str) -> str:
-    """What brings a module to a system (os-release(5)) that runs a kernel of that release."""
+    """How to get a module on a system (os-release(5)) that runs a kernel of that release."""
     kernel = f"boot a kernel with {_OPTIONS.get(module, module)}"
     system_ids = {system.get("ID"), *system.get("ID_LIKE", "").split()}
     if "ubuntu" in system_ids and _UBUNTU_RELEASE.fullmatch(release):

@@ -1,4 +1,4 @@
-"""What may have changed on the host: only ever a reason to look again, never a fact to act on."""
+"""What may have changed on the host: only a reason to look again, never a fact to act on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from enum import Enum, auto
 class HostEventKind(Enum):
     """What may have changed."""
 
-    MACHINE_ENDED = auto()  # or rebooted: whoever was logged in is not any more
+    MACHINE_ENDED = auto()  # or rebooted: existing logins are gone
     DOMAIN = auto()
     NETWORK = auto()
     INTERFACE = auto()
     FIREWALL = auto()  # `name` is the cluster whose table it is
     CONNECTED = auto()  # everything: libvirt's events before this one may have been lost
-    MISSED = auto()  # everything: the kernel had more to tell than it could
+    MISSED = auto()  # everything: the kernel dropped some of its messages
     DISCONNECTED = auto()
 
 
@@ -27,4 +27,4 @@ class HostEvent:
 
 
 Listener = Callable[[HostEvent], None]
-"""Told of each event, on a thread of its own or in the event loop: whoever tells, says which."""
+"""Called with each event, on its own thread or in the event loop: each source says which."""

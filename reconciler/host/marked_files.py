@@ -1,8 +1,8 @@
 """Files that appear under their name whole, marked and on disk, or not at all.
 
-A new file is an unnamed one (`O_TMPFILE`, open(2)) that gets its name by linkat(2) when it is complete, so a
-process killed at any moment leaves nothing. rename(2) can only replace through a second name; that name is
-fixed, so what a kill leaves there is taken away by the next replacement or deletion.
+A new file is unnamed (`O_TMPFILE`, open(2)) until it is complete and linkat(2) names it, so a process killed at any
+moment leaves nothing. rename(2) needs a second name to replace a file; that name is fixed, so what a kill leaves
+there is removed by the next replacement or deletion.
 """
 
 import errno
@@ -17,25 +17,25 @@ from reconciler.files.exposure import make_unexposed
 from reconciler.host.ownership import OwnerMark, delete_owned, is_owned, not_ours, write_mark
 
 Fill = Callable[[int], None]
-"""Writes a file's content to an open file descriptor."""
+"""Writes a file's contents to an open file descriptor."""
 
 CLUSTER_DIR_MODE = 0o711
-"""QEMU's user must pass through to the files that libvirt gives it; nobody else needs to list them."""
+"""QEMU's user must be able to enter the directories of files that libvirt gives it; nobody else needs to list them."""
 
 _REMEDIES = {
     errno.ENOSPC: "free some space on that file system",
     errno.EDQUOT: "raise the quota or free some space",
     errno.EACCES: "run as a user who may write there, or set overlay_dir to another directory",
-    errno.EROFS: "set overlay_dir to a directory that can be written to",
+    errno.EROFS: "set overlay_dir to a directory on a writable file system",
     errno.ENOENT: "create its directory first",
     errno.ENOTDIR: "create its directory first",
 }
 
 
 def create_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: int) -> None:
-    """Make `path` with `content`, our mark and exactly `mode`.
+    """Create `path` with `content`, our mark and exactly `mode`.
 
-    Raises `FileExistsError`, changing nothing, where something has that name.
+    Raises `FileExistsError`, changing nothing, if something has that name.
     """
     with _directory(path) as directory, _unnamed_file(path, content, mark, mode) as file, _reported(path):
         _give_name(file, path.name, directory)
@@ -43,9 +43,9 @@ def create_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: int
 
 
 def replace_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: int) -> None:
-    """Make `path` as `create_file` does, in place of an older file of ours of the same cluster.
+    """Create `path` as `create_file` does, replacing an older file of ours of the same cluster.
 
-    Raises `Conflict`, leaving it alone, where a file that is not ours has the name.
+    Raises `Conflict`, leaving it alone, if a file that is not ours has the name.
     """
     try:
         create_file(path, content, mark, mode=mode)
@@ -54,16 +54,16 @@ def replace_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: in
 
 
 def delete_file(path: Path, cluster: str) -> bool:
-    """Delete a file of ours, and what a killed replacement of it has left; whether it was there.
+    """Delete one of our files, and what a killed replacement of it left; returns whether it existed.
 
-    Raises `Conflict`, leaving it alone, where the file is not ours or of another cluster.
+    Raises `Conflict`, leaving it alone, if the file is not ours or belongs to another cluster.
     """
     delete_owned(second_name(path), cluster)
     return delete_owned(path, cluster)
 
 
 def read_owned(path: Path, cluster: str) -> bytes | None:
-    """The content of a small file of ours, None where there is none; raises `Conflict` where it is not ours."""
+    """The contents of one of our small files, None if it does not exist; raises `Conflict` if it is not ours."""
     try:
         if not is_owned(path, cluster):
             raise not_ours(path, cluster)
@@ -80,9 +80,9 @@ def second_name(path: Path) -> Path:
 
 
 def ensure_directory(path: Path, *, mode: int) -> None:
-    """Make a directory with exactly `mode`; one that exists is left as it is. Its parents get mode 0755.
+    """Create a directory with exactly `mode`; an existing one stays as it is. Its parents get mode 0755.
 
-    Raises `Conflict` where something else stands there, or others can change it or the way there.
+    Raises `Conflict` if something else is there, or others can change it or the way there.
     """
     with _reported(path):
         try:
@@ -94,7 +94,7 @@ def ensure_directory(path: Path, *, mode: int) -> None:
 
 
 def names_in(directory: Path) -> list[str]:
-    """The names in a directory, none where there is none; raises `OperationFailed` where it cannot be read."""
+    """The names in a directory, none if it does not exist; raises `OperationFailed` if it cannot be read."""
     try:
         with os.scandir(directory) as entries:
             return [entry.name for entry in entries]
@@ -102,7 +102,7 @@ def names_in(directory: Path) -> list[str]:
         return []
     except OSError as error:
         raise OperationFailed(
-            f"cannot list {directory}: {error.strerror}", hint="run as the user who made it"
+            f"cannot list {directory}: {error.strerror}", hint="run as the user who created it"
         ) from error
 
 
@@ -163,27 +163,27 @@ def _open_unnamed(path: Path, mode: int) -> int:
             if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR}:
                 raise
             raise HostCapabilityMissing(
-                f"the file system of {path.parent} cannot make unnamed files (O_TMPFILE)",
+                f"the file system of {path.parent} does not support unnamed files (O_TMPFILE)",
                 hint="set overlay_dir to a directory on ext4, xfs, btrfs, zfs or tmpfs",
             ) from error
 
 
 def _keep_access(file: int, mode: int) -> None:
-    """Let an unprivileged maker read and write its file also after libvirt has given it to QEMU's user.
+    """Let an unprivileged owner read and write its file even after libvirt has given it to QEMU's user.
 
-    libvirt never gives read-only disks back (seen with 9.0.0), and chown(2) leaves access control lists alone.
+    libvirt never returns read-only disks (seen with 9.0.0), and chown(2) leaves access control lists alone.
     """
     if os.geteuid() == 0:
         return
     try:
         os.setxattr(file, "system.posix_acl_access", access_control_list(mode, os.geteuid()))
     except OSError as error:
-        if error.errno != errno.ENOTSUP:  # without lists the file is Unknown to us while a domain has it
+        if error.errno != errno.ENOTSUP:  # without lists the file is Unknown to us while a domain uses it
             raise
 
 
 def access_control_list(mode: int, user: int) -> bytes:
-    """A list in the form of linux/posix_acl_xattr.h: `mode` for all, and read and write for `user`."""
+    """A list in the format of linux/posix_acl_xattr.h: `mode` for all, and read and write for `user`."""
     unnamed = 0xFFFFFFFF
     entries = (
         (0x01, mode >> 6 & 7, unnamed),  # ACL_USER_OBJ
@@ -211,7 +211,7 @@ def _reported(path: Path) -> Iterator[None]:
 
 
 def remove_empty_directory(path: Path) -> None:
-    """Remove a directory; one that is gone, or still holds something, stays as it is."""
+    """Remove a directory; one that is missing, or not empty, stays as it is."""
     try:
         path.rmdir()
     except OSError as error:

@@ -1,6 +1,6 @@
-"""What a host needs to run clusters: one probe per need, each with its remedy, and the repairs that are safe.
+"""What a host needs to run clusters: one probe per need, each with its remedy, and the safe repairs.
 
-Every check observes and changes nothing; `repairs` changes and is only called when asked for.
+Every check observes and changes nothing; `repairs` makes changes and is called only on request.
 """
 
 from reconciler.host.checks.console_rotation import check_consoles

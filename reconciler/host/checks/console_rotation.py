@@ -1,4 +1,4 @@
-"""Who keeps the logs of serial consoles short: virtlogd, or the controller alone."""
+"""What keeps the logs of serial consoles short: virtlogd, or only the controller."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ _DEFAULT_BACKUPS = 3
 
 
 def check_consoles(limit_mb: int, configuration: Path = _CONFIGURATION) -> CheckResult:
-    """Whether a guest that writes to its console for ever is stopped, by whom, and at what size."""
+    """Whether a guest that writes to its console without end is limited, by what, and to which size."""
     try:
         handler = _value(configuration / "qemu.conf", "stdio_handler") or "logd"
         size = _number(configuration / "virtlogd.conf", "max_size", _DEFAULT_SIZE)
@@ -23,8 +23,8 @@ def check_consoles(limit_mb: int, configuration: Path = _CONFIGURATION) -> Check
         kept = (backups + 1) * size / 1024 / 1024
         return ok(_NAME, f"virtlogd keeps the newest {kept:.4g} MiB of each node")
     cause = "max_size = 0 in virtlogd.conf" if handler == "logd" else f'stdio_handler = "{handler}" in qemu.conf'
-    remedy = "take that line out and restart libvirt, or keep `vmcluster watch` running"
-    return warning(_NAME, f"{cause}: only each look of the controller cuts them, at {limit_mb} MiB a node", remedy)
+    remedy = "remove that line and restart libvirt, or keep `vmcluster watch` running"
+    return warning(_NAME, f"{cause}: they are only truncated in each round, to {limit_mb} MiB a node", remedy)
 
 
 def _number(file: Path, key: str, default: int) -> int:
@@ -33,7 +33,7 @@ def _number(file: Path, key: str, default: int) -> int:
 
 
 def _value(file: Path, key: str) -> str | None:
-    """What a file of libvirt's sets; None where it is not there, or sets nothing. Raises `OSError`."""
+    """The value of a key in a libvirt configuration file; None if file or key is missing. Raises `OSError`."""
     try:
         text = file.read_text(errors="replace")
     except FileNotFoundError:

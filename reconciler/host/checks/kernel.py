@@ -1,4 +1,4 @@
-"""What the host's kernel can do, and whether iptables sees what crosses a bridge."""
+"""What the host's kernel supports, and whether iptables sees frames that cross a bridge."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ FEATURES: Sequence[Feature] = (NETEM, NFT_BRIDGE)
 
 
 async def check_kernel(features: Sequence[Feature] = FEATURES) -> list[CheckResult]:
-    """A result per feature; a missing one is a warning, as clusters run without."""
+    """One result per feature; a missing one is a warning, as clusters run without it."""
     results = await together(*map(_check_feature, features))
     return [*results, check_bridge_netfilter()]
 
 
 def check_bridge_netfilter(switch: Path = _BRIDGE_NETFILTER) -> CheckResult:
-    """Whether iptables sees frames between nodes; never to be switched on unasked, as it can cut guests off."""
+    """Whether iptables sees frames between nodes; never enabled automatically, as it can cut guests off."""
     if switch.exists():
         state = "on" if switch.read_text().strip() == "1" else "off"
         return ok("br_netfilter", f"loaded, iptables on bridges is {state}")
@@ -38,5 +38,5 @@ async def _check_feature(feature: Feature) -> CheckResult:
     if complaint is None:
         return ok(feature.name, "works")
     return warning(
-        feature.name, f"the kernel refuses it, and {feature.needed_for} need it: {complaint}", remedy(feature)
+        feature.name, f"not supported by the kernel, and {feature.needed_for} need it: {complaint}", remedy(feature)
     )

@@ -1,4 +1,4 @@
-"""Whether nodes run on the processor itself, and whether QEMU's user may open the device."""
+"""Whether nodes can use hardware virtualisation, and whether QEMU's user may open the device."""
 
 from pathlib import Path
 
@@ -8,24 +8,24 @@ from reconciler.host.virt_type import kvm_access_problem, probe_kvm
 from reconciler.host.virt_type.kvm_access import KVM_DEVICE
 
 _FALLBACK = (
-    "nothing has to be done, nodes are then emulated (`virt_type: auto`), several times slower; for speed enable "
+    "nothing needs to be done: nodes are emulated then (`virt_type: auto`), several times slower; for speed enable "
     "virtualisation in the firmware, or nested virtualisation in the hypervisor above"
 )
 
 
 async def check_kvm(state_dir: Path) -> list[CheckResult]:
-    """Access to the device, then a timed trial; the verdict of an earlier one is taken where it is remembered."""
+    """Access to the device, then a timed trial; the verdict of an earlier one is reused if it is stored."""
     access = check_kvm_access()
     verdict = await probe_kvm(state_dir if state_dir.is_dir() else None)  # noqa: ASYNC240  one stat(2)
     if verdict.usable:
         return [access, ok("kvm", verdict.reason)]
     if access.verdict is CheckOutcome.FAILED:
-        return [access, warning("kvm", "cannot be tried before QEMU's user may open it", _FALLBACK)]
+        return [access, warning("kvm", "cannot be tried until QEMU's user may open it", _FALLBACK)]
     return [access, warning("kvm", verdict.reason, _FALLBACK)]
 
 
 def check_kvm_access(device: Path = KVM_DEVICE) -> CheckResult:
-    """Whether QEMU's user may open the device; that there is none is no problem of access."""
+    """Whether QEMU's user may open the device; a missing device is not an access problem."""
     problem = kvm_access_problem(device)
     if problem is None:
         return ok("kvm access", f"QEMU's user may open {device}" if device.exists() else f"there is no {device}")

@@ -1,4 +1,4 @@
-"""Whether libvirt answers and, where it does not, what is missing: package, daemon or the right to ask."""
+"""Whether libvirt responds and, if not, what is missing: package, daemon or permission."""
 
 import asyncio
 import importlib
@@ -10,7 +10,7 @@ from reconciler.host.checks.result import CheckResult, failed, ok
 from reconciler.programs import find_program
 
 MINIMUM_VERSION = (8, 0, 0)
-"""Of libvirt; that of Ubuntu 22.04. Everything was measured with 9.0.0."""
+"""The version of Ubuntu 22.04. Everything was measured with 9.0.0."""
 
 SOCKETS = (Path("/run/libvirt/libvirt-sock"), Path("/run/libvirt/virtqemud-sock"))
 """Where the system's daemon listens: the one for everything, or the one for QEMU alone."""
@@ -23,7 +23,7 @@ _BINDINGS_MISSING = (
 
 
 async def check_libvirt(uri: str) -> list[CheckResult]:
-    """The Python bindings, the daemon and its version; what cannot be asked is left out."""
+    """The Python bindings, the daemon and its version; a check that cannot be made is skipped."""
     try:
         importlib.import_module("libvirt")
     except ImportError as error:
@@ -39,22 +39,22 @@ async def check_libvirt(uri: str) -> list[CheckResult]:
 
 
 def diagnose(uri: str, message: str) -> CheckResult:
-    """Why libvirt does not answer, as far as this host shows it."""
+    """Why libvirt does not respond, as far as this host shows."""
     if uri != LOCAL_SYSTEM:
-        return failed("libvirt", message, "correct `libvirt_uri`, or start what shall answer there")
+        return failed("libvirt", message, "correct `libvirt_uri`, or start the daemon it names")
     if find_program("libvirtd") is None and find_program("virtqemud") is None:
         return failed("libvirt", "it is not installed", "apt-get install --no-install-recommends libvirt-daemon-system")
     if any(os.access(socket, os.F_OK) and not os.access(socket, os.R_OK | os.W_OK) for socket in SOCKETS):
         return failed(
             "libvirt",
-            "it runs, but this user may not ask it",
+            "it runs, but this user may not use it",
             "run as root, or `sudo usermod -aG libvirt $USER` and log in again",
         )
     return failed("libvirt", message, start_command(), fixable=True)
 
 
 def start_command() -> str:
-    """What starts libvirt by hand on this host."""
+    """The command that starts libvirt by hand on this host."""
     return "systemctl start libvirtd" if systemd_runs() else "virtlogd -d && libvirtd -d"
 
 
@@ -64,7 +64,7 @@ def systemd_runs(mark: Path = Path("/run/systemd/system")) -> bool:
 
 
 def check_version(number: int) -> CheckResult:
-    """Whether libvirt's version, as virConnectGetLibVersion says it, is new enough."""
+    """Whether libvirt's version, as returned by virConnectGetLibVersion, is new enough."""
     version = (number // 1_000_000, number // 1_000 % 1_000, number % 1_000)
     words = ".".join(map(str, version))
     if version >= MINIMUM_VERSION:

@@ -1,4 +1,4 @@
-"""Repairs that a host's own packages would have made; each does nothing where nothing is wrong."""
+"""Repairs that a host's own packages would have made; each does nothing if nothing is wrong."""
 
 import asyncio
 import grp
@@ -30,7 +30,7 @@ _PID_FILE = "/run/{}.pid"
 
 
 def kvm_is_closed_by_default(device: Path = KVM_DEVICE) -> bool:
-    """Whether the device has the rights that the kernel made it with, because no udev ran: nobody chose those."""
+    """Whether the device still has the mode that the kernel created it with, because no udev ran: nobody chose it."""
     try:
         found = device.stat()
     except FileNotFoundError:
@@ -39,7 +39,7 @@ def kvm_is_closed_by_default(device: Path = KVM_DEVICE) -> bool:
 
 
 def open_kvm_to_qemu(device: Path = KVM_DEVICE) -> list[Repair]:
-    """Give the device the rights that the distribution's udev rule would have given it."""
+    """Set the owner and mode of the device that the distribution's udev rule would have set."""
     gid = _kvm_gid()
     if gid is None or not kvm_is_closed_by_default(device):
         return []
@@ -47,13 +47,13 @@ def open_kvm_to_qemu(device: Path = KVM_DEVICE) -> list[Repair]:
         os.chown(device, 0, gid)
         device.chmod(_KVM_MODE)
     except PermissionError as error:
-        message = f"{device} stays closed to QEMU's user: {error.strerror}"
+        message = f"{device} is still closed to QEMU's user: {error.strerror}"
         return [Repair(name="kvm access", message=message, done=False)]
-    return [Repair(name="kvm access", message=f"{device} is open to group {_KVM_GROUP}, as udev would have it")]
+    return [Repair(name="kvm access", message=f"{device} is open to group {_KVM_GROUP}, as udev would set it")]
 
 
 def make_directories(places: Iterable[RequiredDirectory]) -> list[Repair]:
-    """Make the directories that are missing; those that are there keep their rights."""
+    """Create the missing directories; existing ones keep their mode."""
     repairs = []
     for place in places:
         if place.path.exists():
@@ -63,25 +63,25 @@ def make_directories(places: Iterable[RequiredDirectory]) -> list[Repair]:
         except ClusterError as error:
             repairs.append(Repair(name="directories", message=error.message, done=False))
         else:
-            repairs.append(Repair(name="directories", message=f"made {place.path} with mode {place.mode:04o}"))
+            repairs.append(Repair(name="directories", message=f"created {place.path} with mode {place.mode:04o}"))
     return repairs
 
 
 def make_ssh_key(path: Path) -> list[Repair]:
-    """Make the key for logging in to nodes; one that is there is never replaced."""
+    """Create the key for logging in to nodes; an existing one is never replaced."""
     if path.exists() and path.with_name(path.name + ".pub").exists():
         return []
     try:
         generate_client_key(path)
     except (ClusterError, OSError) as error:
-        return [Repair(name="ssh key", message=f"cannot make {path}: {error}", done=False)]
-    return [Repair(name="ssh key", message=f"made {path}")]
+        return [Repair(name="ssh key", message=f"cannot create {path}: {error}", done=False)]
+    return [Repair(name="ssh key", message=f"created {path}")]
 
 
 async def start_daemons(uri: str, *, restart: bool = False) -> list[Repair]:
-    """Start libvirt where it does not answer; with `restart`, have a running one look at the host anew.
+    """Start libvirt if it does not respond; with `restart`, restart a running one so that it examines the host again.
 
-    Running machines outlive both. Nothing is done for a `uri` other than the local system's.
+    Running machines survive both. Does nothing for a `uri` other than the local system's.
     """
     answers = any(result.name == "libvirt" and result.verdict is CheckOutcome.OK for result in await check_libvirt(uri))
     if uri != LOCAL_SYSTEM or (answers and not restart):
@@ -90,11 +90,11 @@ async def start_daemons(uri: str, *, restart: bool = False) -> list[Repair]:
         await (_restart_by_systemd() if systemd_runs() else _restart_by_hand())
     except ClusterError as error:
         return [Repair(name="libvirt", message=f"cannot start it: {error.message}", done=False)]
-    return [Repair(name="libvirt", message="restarted, to see the device anew" if answers else "started")]
+    return [Repair(name="libvirt", message="restarted, to detect the device" if answers else "started")]
 
 
 def daemon_pid(name: str) -> int | None:
-    """The process of a daemon that writes a PID file, where it runs."""
+    """The process of a daemon that writes a PID file, if it runs."""
     try:
         pid = int(Path(_PID_FILE.format(name)).read_text())
         running = Path(f"/proc/{pid}/comm").read_text().strip()
@@ -127,7 +127,7 @@ async def _end(pid: int) -> None:
         if daemon_pid("libvirtd") != pid:
             return
         await asyncio.sleep(_END_POLL_S)
-    raise OperationFailed(f"libvirtd (process {pid}) still runs {_END_TIMEOUT_S:g} s after SIGTERM")
+    raise OperationFailed(f"libvirtd (process {pid}) is still running {_END_TIMEOUT_S:g} s after SIGTERM")
 
 
 def _kvm_gid() -> int | None:

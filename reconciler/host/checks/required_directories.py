@@ -1,4 +1,4 @@
-"""The directories, the key and the image that clusters are made of."""
+"""Checks the directories, the key and the image that clusters need."""
 
 import os
 import shutil
@@ -20,9 +20,9 @@ _ACCESS_LIST = "system.posix_acl_access"
 
 @dataclass(frozen=True, slots=True)
 class RequiredDirectory:
-    """A directory that has to be there, and the mode it is made with.
+    """A directory that must exist, and the mode it is created with.
 
-    QEMU's user opens what is in one `for_machines`. One that is not `written` need only be read: it may be shared.
+    QEMU's user opens the contents of one `for_machines`. One that is not `written` is only read: it may be shared.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class RequiredDirectory:
 
 
 def check_places(places: Sequence[RequiredDirectory]) -> list[CheckResult]:
-    """Whether all directories are there and can be used for what they are for; the first thing wrong with each."""
+    """Whether all directories exist and can be used for their purpose; the first problem of each."""
     account = qemu_account()
     checks: tuple[Callable[[RequiredDirectory], CheckResult | None], ...] = (
         _missing,
@@ -44,29 +44,29 @@ def check_places(places: Sequence[RequiredDirectory]) -> list[CheckResult]:
     )
     found = [next(filter(None, (check(place) for check in checks)), None) for place in places]
     wrong = [result for result in found if result is not None]
-    return wrong or [ok("directories", f"all {len(places)} are there and can be used")]
+    return wrong or [ok("directories", f"all {len(places)} exist and are usable")]
 
 
 def check_ssh_key(path: Path) -> CheckResult:
-    """Whether the key for logging in to nodes is there, readable and private."""
+    """Whether the key for logging in to nodes exists, and is readable and private."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
         return failed("ssh key", f"{path} does not exist", f"`ssh-keygen -t ed25519 -N '' -f {path}`", fixable=True)
     except PermissionError:
-        return failed("ssh key", f"this user may not see {path}", "run as root, or set `ssh_key_path` to your own key")
+        return failed("ssh key", f"this user may not access {path}", "run as root, or set `ssh_key_path`")
     if mode & 0o077:
-        return failed("ssh key", f"{path} can be read by others (mode {mode:04o})", f"`chmod 0600 {path}`")
+        return failed("ssh key", f"{path} is readable by others (mode {mode:04o})", f"`chmod 0600 {path}`")
     if not os.access(path, os.R_OK):
         return failed("ssh key", f"this user may not read {path}", "run as its owner, or set `ssh_key_path`")
     return ok("ssh key", str(path))
 
 
 def check_image(path: Path) -> CheckResult:
-    """Whether there is a guest image where the example topologies look for it."""
+    """Whether there is a guest image where the example topologies expect it."""
     if path.is_file():
         return ok("guest image", f"{path}, {path.stat().st_size / 1024**2:.0f} MiB")
-    return warning("guest image", f"{path} does not exist", "`vmcluster image build` makes it")
+    return warning("guest image", f"{path} does not exist", "`vmcluster image build` creates it")
 
 
 def _missing(place: RequiredDirectory) -> CheckResult | None:
@@ -114,7 +114,7 @@ def _without_space(place: RequiredDirectory) -> CheckResult | None:
 
 
 def _closed_to(account: Account | None, place: RequiredDirectory) -> CheckResult | None:
-    """QEMU opens disks by their path: each directory above has to let its user through."""
+    """QEMU opens disks by their path: its user must be able to enter each directory above them."""
     if account is None or not place.for_machines:
         return None
     real = place.path.resolve()
@@ -123,7 +123,7 @@ def _closed_to(account: Account | None, place: RequiredDirectory) -> CheckResult
         return None
     return warning(
         _name(place),
-        f"QEMU's user {account.name} may not pass through {closed}, so no machine can open its disk",
+        f"QEMU's user {account.name} cannot enter {closed}, so no machine can open its disk",
         f"`chmod o+x {closed}`, or choose a directory outside of it",
     )
 
@@ -131,7 +131,7 @@ def _closed_to(account: Account | None, place: RequiredDirectory) -> CheckResult
 def _may_pass(account: Account, directory: Path) -> bool:
     found = directory.stat()
     if account.uid == 0 or _has_access_list(directory):
-        return True  # a list may let it through, and whoever made one knows of it
+        return True  # an access control list may admit it, and whoever set one knows that
     if account.uid == found.st_uid:
         return bool(found.st_mode & stat.S_IXUSR)
     return bool(found.st_mode & (stat.S_IXGRP if found.st_gid in account.gids else stat.S_IXOTH))

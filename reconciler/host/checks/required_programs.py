@@ -1,4 +1,4 @@
-"""The programs that are called, here or by libvirt, and the Debian and Ubuntu packages that bring them."""
+"""The programs that we or libvirt call, and the Debian and Ubuntu packages that provide them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from reconciler.programs import find_program
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program, its package, and what cannot be done without it; None where no cluster runs without it."""
+    """A program, its package, and what cannot be done without it; None if no cluster runs without it."""
 
     name: str
     package: str
@@ -39,22 +39,22 @@ FIRMWARE_DIRECTORIES = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmwa
 
 
 def check_programs(programs: Sequence[Program] = PROGRAMS) -> list[CheckResult]:
-    """One result for all that clusters cannot run without, and one for what single features need."""
+    """One result for everything that clusters need, and one for what single features need."""
     missing = [program for program in programs if find_program(program.name) is None]
     essential = [program for program in missing if program.needed_for is None]
     optional = [program for program in missing if program.needed_for is not None]
     return [
         failed("programs", f"not installed: {_names(essential)}", install_command(essential))
         if essential
-        else ok("programs", "everything that runs machines is installed"),
+        else ok("programs", "everything needed to run machines is installed"),
         warning("optional programs", f"not installed: {_names_with_use(optional)}", install_command(optional))
         if optional
-        else ok("optional programs", "everything that single features need is installed"),
+        else ok("optional programs", "everything needed by single features is installed"),
     ]
 
 
 def check_firmware(directories: Iterable[Path] = FIRMWARE_DIRECTORIES) -> CheckResult:
-    """Whether libvirt finds UEFI for machines: a description of it, as QEMU's docs/interop/firmware.json has it."""
+    """Whether libvirt finds UEFI firmware for machines: a description as in QEMU's docs/interop/firmware.json."""
     found = (file for directory in directories if directory.is_dir() for file in directory.glob("*.json"))
     if any(_describes_uefi(file) for file in found):
         return ok("UEFI", "firmware for `firmware: uefi` is installed")
@@ -72,7 +72,7 @@ def _describes_uefi(file: Path) -> bool:
 
 
 def install_command(programs: Iterable[Program]) -> str:
-    """The command that installs what brings `programs` on Debian and Ubuntu."""
+    """The command that installs the packages of `programs` on Debian and Ubuntu."""
     packages = sorted({program.package for program in programs})
     return f"apt-get install --no-install-recommends {' '.join(packages)}"
 

@@ -1,4 +1,4 @@
-"""What a check says, and what a repair did."""
+"""The results of checks and repairs."""
 
 from enum import StrEnum
 
@@ -17,9 +17,9 @@ class CheckOutcome(StrEnum):
 
 
 class CheckResult(Frozen):
-    """One need of the host: whether it is met and, where it is not, what to do.
+    """One need of the host: whether it is met and, if not, what to do.
 
-    `fixable` says that `vmcluster doctor --fix` knows a safe repair, for which it may have to run as root.
+    `fixable` says that `vmcluster doctor --fix` has a safe repair, for which it may have to run as root.
     """
 
     name: str = Field(description="What is needed.")
@@ -27,16 +27,16 @@ class CheckResult(Frozen):
         description="`warning` costs a feature or speed, `failed` keeps clusters from running."
     )
     message: str = Field(description="What was found.")
-    remedy: Prose | None = Field(default=None, description="What to do; null where nothing is to be done.")
+    remedy: Prose | None = Field(default=None, description="What to do; null if there is nothing to do.")
     fixable: bool = Field(default=False, description="`vmcluster doctor --fix` has a safe repair.")
 
 
 class Repair(Frozen):
-    """Something that was put right, or could not be."""
+    """A problem that was repaired, or could not be."""
 
     name: str = Field(description="What was repaired.")
-    message: str = Field(description="What was done, or why it could not be.")
-    done: bool = Field(default=True, description="Whether it was.")
+    message: str = Field(description="What was done, or why it could not be done.")
+    done: bool = Field(default=True, description="Whether it was done.")
 
 
 def ok(name: str, message: str) -> CheckResult:
@@ -50,5 +50,5 @@ def warning(name: str, message: str, remedy: str, *, fixable: bool = False) -> C
 
 
 def failed(name: str, message: str, remedy: str, *, fixable: bool = False) -> CheckResult:
-    """No cluster runs like this."""
+    """No cluster can run like this."""
     return CheckResult(name=name, verdict=CheckOutcome.FAILED, message=message, remedy=remedy, fixable=fixable)

@@ -1,7 +1,7 @@
-"""Cloud-config as cloud-init reads it: what of a user's can stand beside ours, and how two become one. Pure.
+"""Cloud-config as cloud-init reads it: which user settings are compatible with ours, and how both merge. Pure.
 
-Facts are from the source of cloud-init 22.4. Of two accounts of one name it keeps the values of the first, of
-`users` as text it makes names, and of `ssh_authorized_keys` as text one key for each character.
+Facts are from the source of cloud-init 22.4. Of two accounts of one name it keeps the values of the first; it splits
+`users` given as text into names, and `ssh_authorized_keys` given as text into one key per character.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,21 +13,21 @@ from reconciler.host.cloud_init.cloud_config_values import Place, means, numbere
 from reconciler.host.cloud_init.unknown_keys import spelling_problems
 
 DEFAULT_USER = "default"
-"""What stands for the image's own user in `users`."""
+"""Stands for the image's own user in `users`."""
 
-_LEAVE_IT = "leave it out"
+_LEAVE_IT = "remove it"
 _REFUSED = {
     "network": f"the node's address is its `ip` ({_LEAVE_IT}, and describe the network in the topology)",
-    "ssh_keys": f"host keys are made and verified by this program ({_LEAVE_IT})",
-    "cloud_init_modules": "a list without the modules that set up SSH would lock this program out"
+    "ssh_keys": f"host keys are created and verified by vmcluster ({_LEAVE_IT})",
+    "cloud_init_modules": "a list without the modules that set up SSH would lock vmcluster out"
     f" ({_LEAVE_IT}; cloud_config_modules and cloud_final_modules may be set)",
 }
 _REASONS = {
     "hostname": "a node's name is its host name",
     "preserve_hostname": "a node's name is its host name",
-    "manage_etc_hosts": "/etc/hosts lists the cluster's nodes; for lines of yours use write_files with `append: true`",
-    "ssh_deletekeys": "host keys are made and verified by this program",
-    "disable_root": "this program logs in as root, unless `ssh.user` names another user",
+    "manage_etc_hosts": "/etc/hosts lists the cluster's nodes; add your own lines by write_files with `append: true`",
+    "ssh_deletekeys": "host keys are created and verified by vmcluster",
+    "disable_root": "vmcluster logs in as root, unless `ssh.user` names another user",
 }
 _PWAUTH = "ssh_pwauth"
 _KEYS = "ssh_authorized_keys"
@@ -39,18 +39,18 @@ _KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "cert-authority")
 
 
 def required_values(node: str, ssh_user: str) -> dict[str, Any]:
-    """The values without which the node could not be found or logged in to; a user may say the same."""
+    """The values without which the node could not be found or logged in to; user data may repeat them."""
     root = {"disable_root": False} if ssh_user == "root" else {}
     return {"hostname": node, "preserve_hostname": False, "manage_etc_hosts": False, "ssh_deletekeys": True, **root}
 
 
 def value_problems(user_data: Mapping[str, Any], required: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """Where a user's cloud-config says something else than `required`, with what to do about it."""
+    """Where a user's cloud-config contradicts `required`, with what to do about it."""
     for key, ours in required.items():
         value = user_data.get(key)
         if value is not None and not means(value, ours):
             remedy = f"{_LEAVE_IT}, or write {shown(ours)}" if isinstance(ours, bool) else _LEAVE_IT
-            yield (key,), f"{shown(value)} cannot be: {_REASONS[key]} ({remedy})"
+            yield (key,), f"{shown(value)} is impossible: {_REASONS[key]} ({remedy})"
 
 
 def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:
@@ -63,7 +63,10 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
     if not (login is None or means(login, ours=True) or means(login, ours=False) or login == "unchanged"):
         yield (_PWAUTH,), f"{shown(login)} is neither true, false nor `unchanged`"
     if means(user_data.get("prefer_fqdn_over_hostname"), ours=True):
-        yield ("prefer_fqdn_over_hostname",), f"true cannot be: {_REASONS['hostname']} ({_LEAVE_IT}, or write false)"
+        yield (
+            ("prefer_fqdn_over_hostname",),
+            f"true is impossible: {_REASONS['hostname']} ({_LEAVE_IT}, or write false)",
+        )
     yield from spelling_problems(user_data)
     yield from entry_problems(user_data, ssh_user)
     yield from _key_problems(user_data.get(_KEYS), (_KEYS,))
@@ -72,7 +75,7 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
 
 
 def merge_cloud_config(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`: mappings merge, lists append, accounts merge by name, and single values of `over` win."""
+    """`over` merged into `base`: mappings merge, lists append, accounts merge by name, single values of `over` win."""
     base, over = _in_lists(base), _in_lists(over)
     merged = merge(base, over)
     if "users" in base and "users" in over:
@@ -85,7 +88,7 @@ def with_login(
 ) -> dict[str, Any]:
     """A user's cloud-config merged over ours so that `required` holds and `public_key` lets `ssh_user` in.
 
-    Any user data gives a cloud-config: what stands against it was refused when the topology was read.
+    Any user data yields a cloud-config: contradictions were refused when the topology was read.
     """
     theirs = {
         key: value
@@ -100,7 +103,7 @@ def with_login(
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`: mappings are merged, lists appended, everything else is that of `over`."""
+    """`over` merged into `base`: mappings are merged, lists appended, everything else is that of `over`."""
     merged = dict(base)
     for key, value in over.items():
         mine = merged.get(key)
@@ -114,7 +117,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge_users(base: Iterable[Any], over: Iterable[Any]) -> list[Any]:
-    """The accounts of both lists, one for each name, in the order in which the names come."""
+    """The accounts of both lists, one for each name, in the order in which the names first occur."""
     by_name: dict[str, Any] = {}
     for entry in (*base, *over):
         name = _name_of(entry)
@@ -136,7 +139,7 @@ def _in_lists(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _accounts(users: Any) -> list[Any]:
-    """The entries of `users` in each form that cloud-init takes: names as they are, accounts as mappings."""
+    """The entries of `users` in each form that cloud-init accepts: names as they are, accounts as mappings."""
     if isinstance(users, str):
         return [name.strip() for name in users.split(",") if name.strip()]
     if isinstance(users, Mapping):
@@ -172,9 +175,9 @@ def _fields(entry: Any) -> dict[str, Any]:
 
 
 def _admitting(entry: Any, ssh_user: str, public_key: str) -> Any:
-    """The account with our key, where it has keys and is, or may be, the one that we log in to.
+    """The account with our key added, if it has keys and is, or may be, the one that we log in to.
 
-    Of the image's own user cloud-init keeps the keys that stand here, and drops those of the account of its name.
+    For the image's own user cloud-init keeps the keys given here, and drops those of the account of that name.
     """
     may_be = {ssh_user} if ssh_user == "root" else {ssh_user, DEFAULT_USER}
     if isinstance(entry, str) or _name_of(entry) not in may_be:
@@ -187,14 +190,14 @@ def _admitting(entry: Any, ssh_user: str, public_key: str) -> Any:
 
 def _key_problems(keys: Any, place: Place) -> Iterator[tuple[Place, str]]:
     if not isinstance(keys, str | list | tuple | Mapping | None):
-        yield place, "must be a list of public keys (write lines that begin with `- `)"
+        yield place, "must be a list of public keys (write lines that start with `- `)"
     lines = [((), line) for line in keys.splitlines()] if isinstance(keys, str) else []
     entries = numbered(keys) if isinstance(keys, list | tuple | Mapping) else ()
     for part, key in [*lines, *(((number,), entry) for number, entry in entries)]:
         if not isinstance(key, str):
             yield (*place, *part), "must be a public key, as one line of text"
         elif key.strip() and not any(word.startswith(_KEY_TYPES) for word in key.split()):
-            yield (*place, *part), f"{shown(key)} is no public key (write what the `.pub` file holds, not its name)"
+            yield (*place, *part), f"{shown(key)} is not a public key (write the text of the `.pub` file, not its name)"
 
 
 def _user_problems(users: Any, ssh_user: str | None) -> Iterator[tuple[Place, str]]:
@@ -208,9 +211,9 @@ def _user_problems(users: Any, ssh_user: str | None) -> Iterator[tuple[Place, st
             fields = {**entry, "name": part} if named else entry
             yield from _account_problems(fields, place, ssh_user)
         elif not named and not _is_names(entry):
-            yield place, "must be a name, or a mapping with `name` and what else the account has"
+            yield place, "must be a name, or a mapping with `name` and the account's other fields"
         elif isinstance(entry, list | tuple | None) and named:
-            yield place, "must be a mapping of what the account has, or true"
+            yield place, "must be a mapping of the account's fields, or true"
 
 
 def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | None) -> Iterator[tuple[Place, str]]:
@@ -224,7 +227,7 @@ def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | No
         yield from _key_problems(entry[own[_KEYS]], (*place, own[_KEYS]))
     if _name_of(entry) != ssh_user:
         return
-    why = f"would lock this program out, which logs in as {ssh_user} ({_LEAVE_IT}, or set `ssh.user` to another user)"
+    why = f"would lock vmcluster out, which logs in as {ssh_user} ({_LEAVE_IT}, or set `ssh.user` to another user)"
     for key in _LOCKS_OUT:
         if key in own and entry[own[key]] and not means(entry[own[key]], ours=False):
             yield (*place, own[key]), why
@@ -233,9 +236,9 @@ def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | No
 
 
 def _field_problems(entry: Mapping[str, Any], own: Mapping[str, str], place: Place) -> Iterator[tuple[Place, str]]:
-    """What an account lacks, or what the module that makes accounts ends at; `own` are its fields as they are spelt."""
+    """What an account lacks, or what makes cloud-init's module for accounts fail; `own` are its fields as spelled."""
     if not own.keys() & {"name", "snapuser"}:
-        yield place, "has no `name` (write `- name: alice`, and what else the account has below it)"
+        yield place, "has no `name` (write `- name: alice`, with the account's other fields below it)"
     if entry.get("sudo") and not isinstance(entry["sudo"], str | list | tuple):
         yield (*place, "sudo"), "must be a rule as text (write `ALL=(ALL) NOPASSWD:ALL`, for example)"
     groups = entry.get("groups")
@@ -257,7 +260,7 @@ def _home_problems(
 
 
 def _password_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:
-    """Sshd lets nobody in whose password has expired, with a key neither; and `chpasswd` lets all expire by default."""
+    """Sshd refuses users with an expired password, even with a key; and `chpasswd` expires all passwords by default."""
     asked = user_data.get("chpasswd")
     if not isinstance(asked, Mapping) or means(asked.get("expire", True), ours=False):
         return
@@ -270,7 +273,7 @@ def _password_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> It
     if ssh_user in named:
         yield (
             ("chpasswd",),
-            f"lets the password of {ssh_user} expire, and then no key lets this program in (add `expire: false`)",
+            f"expires the password of {ssh_user}, and then no key lets vmcluster in (add `expire: false`)",
         )
 
 

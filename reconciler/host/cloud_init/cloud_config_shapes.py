@@ -1,6 +1,6 @@
-"""The shapes that the modules of cloud-init read: where a cloud-config has another, they end, or pass it over. Pure.
+"""The shapes of values that cloud-init's modules read: with any other shape they fail, or ignore the value. Pure.
 
-A value that a module takes in several forms may have each of them. Facts are from `cloudinit/config/` and
+A value may have each of the forms that its module accepts. Facts are from `cloudinit/config/` and
 `distros/ug_util.py` of cloud-init 22.4; of later versions, the mappings of `packages` (23.4).
 """
 
@@ -15,7 +15,7 @@ _EACH = "*"
 _Shape = tuple[tuple[type, ...], str]
 _LIST: tuple[type, ...] = (list, tuple)
 _A_MAPPING: _Shape = ((Mapping,), "a mapping (write its `key: value` lines below it)")
-_A_LIST: _Shape = (_LIST, "a list (write lines that begin with `- `)")
+_A_LIST: _Shape = (_LIST, "a list (write lines that start with `- `)")
 _A_TEXT: _Shape = ((str,), "text (put it in quotes)")
 _A_LINE: _Shape = ((str, int, float), "text (put it in quotes)")
 _NAMES: _Shape = ((str, *_LIST), "names as text or as a list (write `[alice, bob]`)")
@@ -26,20 +26,20 @@ _MAPPINGS = """
 """
 _SHAPES: dict[Place, _Shape] = {
     **{(key,): _A_MAPPING for key in _MAPPINGS.split()},
-    ("user",): ((str, Mapping), "a name, or a mapping of what the image's own user has"),
+    ("user",): ((str, Mapping), "a name, or a mapping that describes the image's own user"),
     ("groups",): ((str, *_LIST, Mapping), "a list of groups (write lines such as `- admins: [alice]`)"),
     ("ssh_publish_hostkeys",): ((Mapping,), "a mapping (write `enabled: false` below it)"),
     ("mounts",): (_LIST, "a list of lists (write lines such as `- [vdb, /srv]`)"),
     ("mounts", _EACH): (_LIST, "a list (write `[vdb, /srv]`)"),
     ("mount_default_fields",): _A_LIST,
-    ("fs_setup",): (_LIST, "a list of mappings (write `- device: /dev/vdb`, and what else it has below it)"),
-    ("fs_setup", _EACH): ((Mapping,), "a mapping (write `device: /dev/vdb`, and what else it has below it)"),
+    ("fs_setup",): (_LIST, "a list of mappings (write `- device: /dev/vdb`, with its other keys below it)"),
+    ("fs_setup", _EACH): ((Mapping,), "a mapping (write `device: /dev/vdb`, with its other keys below it)"),
     ("disk_setup",): ((Mapping,), "a mapping of devices (write `/dev/vdb:`, and what it has below it)"),
     ("disk_setup", _EACH): _A_MAPPING,
     ("rsyslog",): ((Mapping, *_LIST), "a mapping (write `configs:` below it, and its list)"),
     ("cloud_config_modules",): _A_LIST,
     ("cloud_final_modules",): _A_LIST,
-    ("packages",): ((str, *_LIST), "a list of names (write lines that begin with `- `)"),
+    ("packages",): ((str, *_LIST), "a list of names (write lines that start with `- `)"),
     ("packages", _EACH): ((str, *_LIST, Mapping), "a name as text, or `[name, version]`"),
     ("apt", "sources"): _A_MAPPING,
     ("apt", "sources", _EACH): _A_MAPPING,
@@ -50,8 +50,8 @@ _SHAPES: dict[Place, _Shape] = {
     ("ntp", "pools"): _A_LIST,
     ("resolv_conf", "nameservers"): _A_LIST,
     ("resolv_conf", "searchdomains"): _A_LIST,
-    ("snap", "commands"): ((Mapping, *_LIST), "a list of commands (write lines that begin with `- `)"),
-    ("snap", "assertions"): ((Mapping, *_LIST), "a list of assertions (write lines that begin with `- `)"),
+    ("snap", "commands"): ((Mapping, *_LIST), "a list of commands (write lines that start with `- `)"),
+    ("snap", "assertions"): ((Mapping, *_LIST), "a list of assertions (write lines that start with `- `)"),
     ("wireguard", "interfaces"): _A_LIST,
     ("chpasswd", "list"): ((str, *_LIST), "lines such as `alice:secret`"),
     ("chpasswd", "users"): (_LIST, "a list of mappings (write `- name: alice`, and `password:` below it)"),

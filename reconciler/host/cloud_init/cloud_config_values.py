@@ -4,21 +4,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Place = tuple[str | int, ...]
-"""Where something stands in a cloud-config."""
+"""A location in a cloud-config."""
 
 _SHOWN_LENGTH = 60
 _TRUE, _FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
 
 
 def means(value: Any, ours: Any) -> bool:
-    """Whether cloud-init takes the two for the same (`util.is_true` and `util.is_false`)."""
+    """Whether cloud-init treats the two alike (`util.is_true` and `util.is_false`)."""
     if not isinstance(ours, bool):
         return bool(value == ours)
     return str(value).lower().strip() in (_TRUE if ours else _FALSE)
 
 
 def numbered(entries: Any) -> Iterable[tuple[Any, Any]]:
-    """The entries of a list or a mapping, each with its place in it."""
+    """The entries of a list or a mapping, each with its index or key."""
     return entries.items() if isinstance(entries, Mapping) else enumerate(entries)
 
 

@@ -8,8 +8,8 @@ from reconciler.model.names import LOOPBACK_NAMES
 
 _BEGIN, _END = "# BEGIN vmcluster", "# END vmcluster"
 
-# What stands between the marks goes. A mark whose partner was deleted goes alone, and what followed it stays: our own
-# lines come first and win. Versions before the marks wrote the whole file, and began it with a line of their own.
+# Lines between the marks are replaced. A mark whose partner was deleted is removed alone, and the lines after it stay:
+# ours come first and win. Versions before the marks wrote the whole file, and began it with their own comment.
 _OTHERS = f"""awk '
 NR == 1 && /^# The nodes of cluster .*; written again at every boot[.]$/ {{ exit }}
 /^{_BEGIN}/ {{ printf "%s", held; held = ""; inside = 1; next }}
@@ -21,7 +21,7 @@ END {{ printf "%s", held }}' /etc/hosts"""
 MERGE_HOSTS = f"""touch /etc/hosts && cp -aL /etc/hosts /etc/.hosts.vmcluster &&
 {{ cat; {_OTHERS}
 }} >/etc/.hosts.vmcluster && mv -f /etc/.hosts.vmcluster /etc/hosts"""
-"""Shell commands that put the lines on their standard input into /etc/hosts in place of those that were ours.
+"""Shell commands that put the lines on their standard input into /etc/hosts in place of our earlier ones.
 
 The file is replaced whole, with its mode and security context (`cp -a`): a power cut leaves the old or the new one.
 """
@@ -40,5 +40,5 @@ def render_hosts(nodes: Mapping[str, IPv4Address], cluster: str) -> str:
 
 
 def hosts_command(user: str) -> str:
-    """A command for a guest's shell, logged in as `user`, that takes the lines on its standard input."""
+    """A command for a guest's shell, logged in as `user`, that reads the lines from its standard input."""
     return MERGE_HOSTS if user == "root" else f"sudo -n sh -c {shlex.quote(MERGE_HOSTS)}"

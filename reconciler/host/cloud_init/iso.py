@@ -1,6 +1,6 @@
-"""A seed's disk: an ISO 9660 image labelled `cidata`, made and read in memory.
+"""A seed's disk: an ISO 9660 image labelled `cidata`, written and read in memory.
 
-The names that NoCloud wants are lower-case with a dash, which ISO 9660 itself cannot spell: they are Rock Ridge
+The names that NoCloud requires are lower-case with a dash, which ISO 9660 itself cannot spell: they are Rock Ridge
 names, as Linux reads them.
 """
 

@@ -1,7 +1,7 @@
-"""How a guest takes up a root disk that is larger than the image. Pure.
+"""How a guest uses a root disk that is larger than the image. Pure.
 
-Most images bring growpart(1), which cloud-init runs at every boot. Where it is missing, sfdisk(8) and partx(8) of
-util-linux do the same, and only where the last partition leaves more than a MiB of the disk.
+Most images bring growpart(1), which cloud-init runs at every boot. Without it, sfdisk(8) and partx(8) of util-linux
+do the same, and only if more than a MiB of the disk follows the last partition.
 """
 
 GROW_ROOT = """if ! command -v growpart >/dev/null; then
@@ -17,4 +17,4 @@ fi
 name=$(readlink -f $part)
 resize2fs /dev/${name##*/}
 fi"""
-"""Shell commands for every boot, which do nothing where nothing is to be grown."""
+"""Shell commands for every boot, which do nothing if there is nothing to grow."""

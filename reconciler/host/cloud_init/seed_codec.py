@@ -1,8 +1,8 @@
-"""The text of a node's NoCloud seed, and the digest that says whether it has to be written again. Pure.
+"""The text of a node's NoCloud seed, and the digest that tells whether it must be written again. Pure.
 
 Facts about cloud-init are from 22.4 (Debian 12) and hold for later versions: a seed needs `meta-data` and
-`user-data`; host keys in `ssh_keys` are taken as they are and none is generated; `bootcmd` runs at every boot,
-everything else once per instance id.
+`user-data`; with host keys in `ssh_keys` none are generated; `bootcmd` runs at every boot, everything else once per
+instance id.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from reconciler.host.cloud_init.hosts import MERGE_HOSTS
 from reconciler.host.cloud_init.root_growth import GROW_ROOT
 
 SEED_VERSION = 2
-"""Part of every digest: raised when the text that we render changes, so that seeds are written again."""
+"""Part of every digest: incremented when the text that we render changes, so that seeds are written again."""
 
 VOLUME_LABEL = "cidata"
 HOSTS_FILE = "hosts"
 
 _CARD = "eth0"
 
-# `mount` fails where the seed was taken away: the guest then boots with the file it has.
+# `mount` fails if the seed was removed: the guest then boots with the file it has.
 _UPDATE_HOSTS = f"""mkdir -p /run/vmcluster-seed
 if mount -o ro LABEL={VOLUME_LABEL} /run/vmcluster-seed; then
 {{ {MERGE_HOSTS}
@@ -37,10 +37,10 @@ fi"""
 
 @dataclass(frozen=True, slots=True)
 class SeedInputs:
-    """Everything that a node's seed says, the host key excepted; `hosts` are our lines of /etc/hosts.
+    """Everything that a node's seed contains, except the host key; `hosts` are our lines of /etc/hosts.
 
     `grows` says that the root disk is larger than its image.
-    `gateway` is None where the network leads nowhere: the guest then has no default route and no name server.
+    `gateway` is None if the network is isolated: the guest then has no default route and no name server.
     """
 
     cluster_name: str
@@ -77,7 +77,7 @@ class SeedFiles:
 
 
 def seed_digest(inputs: SeedInputs, hosts_digest: str) -> str:
-    """What a seed made from `inputs` is marked with; `hosts_digest` stands for `inputs.hosts`, which is large."""
+    """The mark of a seed made from `inputs`; `hosts_digest` replaces `inputs.hosts`, which is large."""
     asked = (
         SEED_VERSION,
         inputs.cluster_name,
@@ -97,7 +97,7 @@ def seed_digest(inputs: SeedInputs, hosts_digest: str) -> str:
 
 
 def render_seed(inputs: SeedInputs, host_key_private: str, host_key_public: str) -> SeedFiles:
-    """The seed's files, whatever `user_data` asks for: what cannot be was refused when the topology was read."""
+    """The seed's files, for any `user_data`: impossible values were refused when the topology was read."""
     ours = _our_cloud_config(inputs, host_key_private, host_key_public)
     required = required_values(inputs.node, inputs.ssh_user)
     merged = with_login(ours, inputs.user_data, required, inputs.ssh_user, inputs.ssh_public_key)
@@ -110,12 +110,12 @@ def render_seed(inputs: SeedInputs, host_key_private: str, host_key_public: str)
 
 
 def parse_host_key(user_data: str) -> tuple[str, str]:
-    """The private and the public host key in a seed's user-data; raises `ValueError` where it has none."""
+    """The private and the public host key in a seed's user-data; raises `ValueError` if it has none."""
     try:
         keys = yaml.safe_load(user_data)["ssh_keys"]
         return str(keys["ed25519_private"]), str(keys["ed25519_public"])
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ValueError("the seed carries no host key") from error
+        raise ValueError("the seed contains no host key") from error
 
 
 def _our_cloud_config(inputs: SeedInputs, host_key_private: str, host_key_public: str) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _our_cloud_config(inputs: SeedInputs, host_key_private: str, host_key_public
 
 
 def _login(user: str, public_key: str) -> dict[str, Any]:
-    """The keys that let `user` in; naming `users` leaves out the image's own default user."""
+    """The keys that let `user` in; setting `users` omits the image's own default user."""
     if user == "root":
         return {"users": [], "ssh_authorized_keys": [public_key]}
     account = {
@@ -143,11 +143,11 @@ def _login(user: str, public_key: str) -> dict[str, Any]:
 
 
 def _network_config(inputs: SeedInputs) -> dict[str, Any]:
-    """Version 2; the card is found by its address and named, as before 22.3 cloud-init took the key here for its name
-    (<https://github.com/canonical/cloud-init/issues/3516>).
+    """Version 2, with the card matched by its MAC address and given a name.
 
-    The default route is spelled out because not every renderer of cloud-init 22.4 knows `to: default`. Without
-    `accept-ra: false` a guest can wait for a router's advertisement that never comes.
+    Before 22.3 cloud-init used the key here as its name (<https://github.com/canonical/cloud-init/issues/3516>).
+    The default route is written out because not every renderer of cloud-init 22.4 knows `to: default`. Without
+    `accept-ra: false` a guest can wait for a router advertisement that never comes.
     """
     card: dict[str, Any] = {
         "match": {"macaddress": inputs.mac},
@@ -164,7 +164,7 @@ def _network_config(inputs: SeedInputs) -> dict[str, Any]:
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Block style, and text of several lines as it is read."""
+    """Block style, with multi-line text written as it is read."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

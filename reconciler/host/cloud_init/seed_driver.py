@@ -1,6 +1,6 @@
 """The seeds on disk with the host keys beside them: observed, written and deleted.
 
-Everything here blocks and belongs in a thread. A seed holds the node's private host key, so it is 0600 like
+Everything here blocks and belongs in a thread. A seed contains the node's private host key, so it is 0600 like
 the key itself: libvirt gives it to QEMU's user while a domain runs.
 """
 
@@ -26,8 +26,8 @@ _DIGEST_FACT = "digest"
 def observe_seeds(overlay_dir: Path, cluster: str) -> dict[str, Seed | Unknown]:
     """The seeds of a cluster by node, from their marks alone.
 
-    A seed without its host key files has an empty digest, which nothing wanted has: it is written again, with
-    the key that is in it. Raises `OperationFailed` where the directory cannot be read.
+    A seed without its host key files has an empty digest, which no desired seed has: it is written again, with the key
+    that it contains. Raises `OperationFailed` if the directory cannot be read.
     """
     names = frozenset(names_in(cluster_dir(overlay_dir, cluster)))
     nodes = [name.removesuffix(_SEED_SUFFIX) for name in names if _is_seed_name(name)]
@@ -36,9 +36,9 @@ def observe_seeds(overlay_dir: Path, cluster: str) -> dict[str, Seed | Unknown]:
 
 
 def write_seed(overlay_dir: Path, inputs: SeedInputs, digest: str, origin: Origin | None = None) -> None:
-    """Write a node's seed in place of an older one; its host key is made once and kept.
+    """Write a node's seed, replacing an older one; its host key is generated once and kept.
 
-    Raises `Conflict` where a file that is not ours has one of the names.
+    Raises `Conflict` if a file that is not ours has one of the names.
     """
     cluster, node = inputs.cluster_name, inputs.node
     ensure_our_directory(cluster_dir(overlay_dir, cluster), cluster, origin)
@@ -50,22 +50,22 @@ def write_seed(overlay_dir: Path, inputs: SeedInputs, digest: str, origin: Origi
 
 
 def delete_seed(overlay_dir: Path, cluster: str, node: str) -> None:
-    """Delete a node's host key and then its seed; gone already is success. Raises `Conflict` where one is not ours.
+    """Delete a node's host key and then its seed; missing files are fine. Raises `Conflict` if one is not ours.
 
-    The seed is what is observed: as long as it is there, a deletion that was interrupted is finished later.
+    The seed is what is observed: as long as it exists, a later round finishes an interrupted deletion.
     """
     for path in files_of_seed(overlay_dir, cluster, node):
         delete_file(path, cluster)
 
 
 def files_of_seed(overlay_dir: Path, cluster: str, node: str) -> list[Path]:
-    """A node's host key and its seed, which is what is observed, and so the last."""
+    """A node's host key files and its seed; the seed, which is what is observed, comes last."""
     private = host_key_path(overlay_dir, cluster, node)
     return [public_key_path(private), private, seed_path(overlay_dir, cluster, node)]
 
 
 def read_host_key(overlay_dir: Path, cluster: str, node: str) -> str | None:
-    """The node's public host key as a line without its end, or None where none has been made by us."""
+    """The node's public host key as a line without its newline; None if we have not generated one."""
     path = public_key_path(host_key_path(overlay_dir, cluster, node))
     try:
         return path.read_text().strip() if is_owned(path, cluster) else None
@@ -76,7 +76,7 @@ def read_host_key(overlay_dir: Path, cluster: str, node: str) -> str | None:
 
 
 def public_key_path(private: Path) -> Path:
-    """Where the public half of a key stands."""
+    """Where the public half of a key is."""
     return private.with_name(f"{private.name}.pub")
 
 
@@ -104,7 +104,7 @@ def _unknown(error: Conflict | OperationFailed) -> Unknown:
 
 
 def _ensure_host_key(overlay_dir: Path, cluster: str, node: str, origin: Origin | None) -> tuple[str, str]:
-    """The node's key pair: as it is on disk, else as its seed carries it, else new. The private file comes first."""
+    """The node's key pair: as on disk, else as in its seed, else new. The private file is written first."""
     path = host_key_path(overlay_dir, cluster, node)
     kept = _read_private_key(path, cluster)
     private = kept or _key_in_seed(seed_path(overlay_dir, cluster, node), cluster) or _new_private_key(cluster, node)
@@ -129,7 +129,7 @@ def _read_private_key(path: Path, cluster: str) -> str | None:
 
 
 def _key_in_seed(seed: Path, cluster: str) -> str | None:
-    """The private key that a guest which booted from this seed has; None where there is no seed of ours."""
+    """The private key of a guest that booted from this seed; None if there is no seed of ours."""
     try:
         if not is_owned(seed, cluster):
             raise not_ours(seed, cluster)

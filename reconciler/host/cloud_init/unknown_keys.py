@@ -1,7 +1,7 @@
-"""Keys of a cloud-config that cloud-init passes over in silence. Pure.
+"""Keys of a cloud-config that cloud-init silently ignores. Pure.
 
-Its schema allows keys that it does not know, as images may bring modules of their own: refused are only those that
-mean something else here, or are nearly the name of one that it knows.
+Its schema allows unknown keys, as images may bring their own modules: refused are only keys that mean something else
+here, or nearly match one that it knows.
 """
 
 import difflib
@@ -25,25 +25,25 @@ _WORDS = """
     yum_repo_dir yum_repos zypper
 """
 _KNOWN = frozenset(_WORDS.split())
-"""What cloud-init's schema has at the top, up to 24.4."""
+"""The top-level keys of cloud-init's schema, up to 24.4."""
 _WITH_DASHES = frozenset({"ca-certs", "grub-dpkg"})
 _BELONGS_HERE = "its keys belong directly here (remove the line and one level of indentation)"
 _FOREIGN = {
     **dict.fromkeys(("#cloud-config", "cloud-config", "cloud_config", "user-data", "user_data"), _BELONGS_HERE),
     "ignition": "is Ignition, which cloud-init does not read (write cloud-config)",
-    "autoinstall": "is read by an installer, and nothing is installed here (write its `user-data` right here)",
+    "autoinstall": "is read by an installer, and nothing is installed here (write its `user-data` directly here)",
 }
 _BUTANE = "variant"
 _CLOSE = 0.88
 
 
 def spelling_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """Keys at the top that would do nothing, though something is meant by them."""
+    """Top-level keys that would have no effect, though the user expects one."""
     for key in user_data:
         if why := _FOREIGN.get(key):
             yield (key,), why
         elif key not in _KNOWN | _WITH_DASHES and (close := _nearly(key)):
-            yield (key,), f"is no key of cloud-config, so it would do nothing (did you mean {close}?)"
+            yield (key,), f"is not a key of cloud-config, so it would have no effect (did you mean {close}?)"
     if _BUTANE in user_data and "version" in user_data:
         yield (_BUTANE,), "is Butane, which cloud-init does not read (write cloud-config)"
 

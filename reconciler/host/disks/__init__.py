@@ -1,1 +1,1 @@
-"""Disk files: the qcow2 header as data, and the layers that we make, observe and delete."""
+"""Disk files: the qcow2 header as data, and the layers that we create, observe and delete."""

@@ -1,7 +1,7 @@
-"""The last look at a machine's disks before QEMU opens them: what was planned may be another file by now.
+"""The last check of a machine's disks before QEMU opens them: a planned file may have been replaced since.
 
-libvirt is told of every disk by its path. So each file is opened, looked at and told from others here, an instant
-before; what was exchanged, linked or put in its place since it was observed keeps the machine from starting.
+libvirt is given every disk by its path. So each file is opened and identified here an instant before; a file that was
+replaced or linked since it was observed keeps the machine from starting.
 """
 
 import stat
@@ -27,7 +27,7 @@ from reconciler.model.names import parse_layer_name
 class MachineFiles:
     """What a node's machine writes to and reads: its disks by target, and `plain` files such as its console's log.
 
-    `given` are the files of the user's among the disks.
+    `given` are the user's files among the disks.
     """
 
     cluster: str
@@ -38,9 +38,9 @@ class MachineFiles:
 
 
 def require_usable(of: MachineFiles, uses: Iterable[FileUse]) -> None:
-    """Raise `Conflict` unless every file is what the definition takes it for; note the formats of the user's disks.
+    """Raise `Conflict` unless every file is what the definition expects; record the formats of the user's disks.
 
-    Blocking. `uses` are what the host's machines have, and what other records want.
+    Blocking. `uses` are the files of the host's machines and of other records.
     """
     in_use = FilesInUse(uses)
     try:
@@ -50,7 +50,7 @@ def require_usable(of: MachineFiles, uses: Iterable[FileUse]) -> None:
             require_unexposed(path.parent)
             _require_plain(path, in_use)
     except OSError as error:
-        raise OperationFailed(f"a disk cannot be looked at: {error}", node=of.node) from error
+        raise OperationFailed(f"cannot check a disk: {error}", node=of.node) from error
     except ClusterError as error:
         error.node = error.node or of.node
         raise
@@ -79,9 +79,9 @@ def _require_seed(path: Path, of: MachineFiles) -> None:
 
 
 def _require_free(disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> None:
-    """A file of the user's that the machine writes to."""
+    """Check one of the user's files that the machine writes to."""
     if mark := mark_behind(disk.path):
-        raise Conflict(f"{disk.path} was made for cluster {mark.cluster}, so it is no file of yours")
+        raise Conflict(f"{disk.path} was created for cluster {mark.cluster}, so it is not yours")
     if why := in_use.why_not_written(disk.path, of.cluster, shared=disk.shared):
         raise Conflict(f"{disk.path} {why}")
     _require_format(disk.path, disk.format)
@@ -91,11 +91,11 @@ def _require_free(disk: DomainDisk, of: MachineFiles, in_use: FilesInUse) -> Non
 def _require_format(path: Path, wanted: str) -> None:
     facts = read_image_facts(path, wanted)
     if facts.format != wanted:
-        raise Conflict(f"{path} is {facts.format}, and the machine takes it for {wanted}", hint="put the old file back")
+        raise Conflict(f"{path} is {facts.format}, but the machine expects {wanted}", hint="put the old file back")
     if facts.unusable is not None:
         raise Conflict(f"{path} {facts.unusable.format(path=path)}")
     if facts.backing is not None:
-        raise Conflict(f"{path} stands on another file, {facts.backing}, which nobody asked for")
+        raise Conflict(f"{path} has a backing file, {facts.backing}, that nobody requested")
 
 
 def _is_layer(path: Path, cluster: str) -> bool:
@@ -108,21 +108,21 @@ def _is_layer(path: Path, cluster: str) -> bool:
 def _require_layer(file: BackingFile, below: BackingFile | None, target: str, of: MachineFiles) -> None:
     found = observe_layer(str(file.path), of.cluster)
     if found is None:
-        raise Conflict(f"{file.path} is not there any more", hint="put it back, or revert to a snapshot without it")
+        raise Conflict(f"{file.path} no longer exists", hint="put it back, or revert to a snapshot without it")
     if isinstance(found, Unknown):
         raise Conflict(found.unknown)
     if why := found.misplaced or next(_differences(found, file, below, (of.node, target)), ""):
-        raise Conflict(f"{file.path} is not the file that was made there: {why}", hint="put the right file back")
+        raise Conflict(f"{file.path} is not the file that was created there: {why}", hint="put the right file back")
 
 
 def _differences(found: Layer, file: BackingFile, below: BackingFile | None, belongs: tuple[str, str]) -> Iterator[str]:
-    """What differs of a layer from what a definition takes it for; several nodes write to a raw one."""
+    """How a layer differs from what a definition expects; several nodes write to a raw one."""
     if found.format != file.format:
-        yield f"it is {found.format}, and the machine takes it for {file.format}"
+        yield f"it is {found.format}, but the machine expects {file.format}"
     if (found.node, found.disk) != belongs and found.format != RAW:
-        yield f"it was made for disk {found.disk} of node {found.node}"
+        yield f"it was created for disk {found.disk} of node {found.node}"
     if found.base_changed:
-        yield "the image below it is another one"
+        yield "the image below it was replaced"
     on = None if found.backing is None else BackingFile(path=found.backing, format=found.backing_format or "")
     if on != below and not found.flattening:
         yield f"it stands on {_named(on)}, not on {_named(below)}"
@@ -133,13 +133,13 @@ def _named(file: BackingFile | None) -> str:
 
 
 def _require_plain(path: Path, in_use: FilesInUse) -> None:
-    """libvirt makes the file where it is missing, and follows links."""
+    """libvirt creates the file if it is missing, and follows links."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
-        raise Conflict(f"{path} is no file that was made for this machine", hint="move it away")
+        raise Conflict(f"{path} is not a file created for this machine", hint="move it away")
     if uses := in_use.of(path):
         raise Conflict(f"{path} is a disk of {uses[0].whose}", hint="move it away")
 

@@ -1,4 +1,4 @@
-"""Whether a chain of layers is whole: every file there, of the format that the layer above says, and consistent."""
+"""Whether a chain of layers is intact: every file exists, has the format that the layer above says, is consistent."""
 
 import asyncio
 import json
@@ -13,15 +13,15 @@ from reconciler.host.magic import QCOW2
 from reconciler.together import together
 
 _CHECK_TIMEOUT_S = 600.0
-_LEAKS_ONLY = 3  # qemu-img(1), "check": clusters that nothing uses waste space and endanger nothing
+_LEAKS_ONLY = 3  # qemu-img(1), "check": unused clusters waste space and do no harm
 _CHECKS_AT_ONCE = 2
-_LONGEST_CHAIN = 200  # QEMU itself refuses far earlier to open as many files (RLIMIT_NOFILE aside, its JSON names grow)
+_LONGEST_CHAIN = 200  # QEMU refuses far earlier to open as many files (besides RLIMIT_NOFILE, its JSON names grow)
 
 
 async def verify_chains(tops: Mapping[Path, str]) -> dict[Path, list[str]]:
-    """Every problem of each chain, by its topmost file, which nothing writes to; `tops` says its format.
+    """Every problem of each chain, by its topmost file, which nothing writes to; `tops` gives its format.
 
-    Files that several chains have in common are checked once.
+    Files that several chains share are checked once.
     """
     chains: dict[Path, list[tuple[Path, ImageFacts]]] = {top: [] for top in tops}
     broken = await asyncio.to_thread(lambda: {top: _walk(top, chains[top], tops[top]) for top in tops})
@@ -40,7 +40,7 @@ async def verify_chains(tops: Mapping[Path, str]) -> dict[Path, list[str]]:
 
 
 def broken_chains(tops: Mapping[Path, str]) -> list[str]:
-    """What is missing or of another format in the chains of these files; their content is not looked at. Blocking."""
+    """What is missing or has another format in the chains of these files, without checking contents. Blocking."""
     return list(dict.fromkeys(problem for top in tops for problem in _walk(top, [], tops[top])))
 
 
@@ -59,7 +59,7 @@ def _broken_links(top: Path, chain: list[tuple[Path, ImageFacts]], top_format: s
             yield str(error)
             return
         if facts.format != expected:
-            yield f"{path} is {facts.format} and {chain[-1][0] if chain else 'a layer'} expects {expected}"
+            yield f"{path} is {facts.format}, but {chain[-1][0] if chain else 'a layer'} expects {expected}"
         chain.append((path, facts))
         if len(chain) > _LONGEST_CHAIN:
             yield f"{top} stands on more than {_LONGEST_CHAIN} files, or on itself"
@@ -81,11 +81,11 @@ async def _check(path: Path) -> list[str]:
 
 
 def finding(done: process.Completed) -> str:
-    """What is wrong with an image, from what `qemu-img check --output=json` printed of it."""
+    """What is wrong with an image, from the output of `qemu-img check --output=json`."""
     try:
         report = json.loads(done.stdout)
     except ValueError:
         report = {}
     if corruptions := report.get("corruptions"):
-        return f"qemu-img check finds {corruptions} errors in its tables"
-    return done.stderr.decode(errors="replace").strip() or f"qemu-img check ends with {done.exit_code}"
+        return f"qemu-img check found {corruptions} errors in its tables"
+    return done.stderr.decode(errors="replace").strip() or f"qemu-img check ended with {done.exit_code}"

@@ -1,7 +1,7 @@
-"""Empty qcow2 images: made once by qemu-img, then written as often as they are wanted.
+"""Empty qcow2 images: created once by qemu-img, then written as often as needed.
 
-An empty image is a function of backing file, backing format and size, so all nodes on one base image share
-one. It takes qemu-img 15 ms and a process to make one and 0.2 ms to write its few clusters of metadata again.
+An empty image depends only on backing file, backing format and size, so all nodes on one base image share one.
+qemu-img takes 15 ms and a process to create one; writing its few clusters of metadata again takes 0.2 ms.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class EmptyImage:
     blocks: tuple[tuple[int, bytes], ...]
 
     def write(self, file: int) -> None:
-        """Write the image to an empty open file, leaving holes for the zeros."""
+        """Write the image to an empty open file, with holes for the zeros."""
         os.ftruncate(file, self.length_bytes)
         for offset, block in self.blocks:
             write_all(file, block, offset)
@@ -34,7 +34,7 @@ class EmptyImage:
 
 @dataclass(frozen=True, slots=True)
 class EmptyImageShape:
-    """All that an empty image depends on; `backing` is absolute."""
+    """Everything that an empty image depends on; `backing` is absolute."""
 
     size_bytes: int
     backing: Path | None
@@ -42,14 +42,14 @@ class EmptyImageShape:
 
 
 class EmptyImages:
-    """The empty images made so far by this process; concurrent requests for one shape share one qemu-img."""
+    """The empty images that this process has created so far; concurrent requests for one shape share one qemu-img."""
 
     def __init__(self) -> None:
         self._made: dict[EmptyImageShape, EmptyImage] = {}
         self._lock = asyncio.Lock()
 
     async def image(self, shape: EmptyImageShape) -> EmptyImage:
-        """The empty image of that shape; raises `HostCommandFailed` with what qemu-img says."""
+        """The empty image of that shape; raises `HostCommandFailed` with qemu-img's message."""
         async with self._lock:
             if shape not in self._made:
                 image = await _make(shape)
@@ -70,7 +70,7 @@ async def _make(shape: EmptyImageShape) -> EmptyImage:
 
 
 def qemu_img_create(shape: EmptyImageShape, path: Path) -> list[str]:
-    """The command that makes an empty image; the backing file is named in it, not opened (`-u`)."""
+    """The command that creates an empty image; it names the backing file without opening it (`-u`)."""
     backing = ["-u", "-b", str(shape.backing), "-F", str(shape.backing_format)] if shape.backing else []
     return ["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(path), str(shape.size_bytes)]
 

@@ -1,4 +1,4 @@
-"""What files are to machines, told by device and inode, whatever links or mounts lead to them."""
+"""How files are used by machines, identified by device and inode, whatever links or mounts lead to them."""
 
 import os
 from collections import defaultdict
@@ -13,16 +13,16 @@ from reconciler.model.file_use import FileUse
 from reconciler.model.names import ROOT_DISK
 
 FileIdentity = tuple[int, int, str]
-"""Device, inode, and the name where there is no file yet."""
+"""Device, inode, and the name if the file does not exist yet."""
 
 
 def mark_behind(path: Path) -> OwnerMark | None:
-    """The mark of the file that a path leads to, by whatever links.
+    """The mark of the file that a path leads to, through any links.
 
-    None also where there is none, or it cannot be looked at: who reads the file then says why.
+    Also None if it has none, or cannot be examined: the code that reads the file reports why.
     """
     with suppress(OSError):
-        return read_mark(os.path.realpath(path))  # Path.resolve() raises a RuntimeError for links in a circle
+        return read_mark(os.path.realpath(path))  # Path.resolve() raises a RuntimeError for links in a cycle
     return None
 
 
@@ -36,19 +36,19 @@ class FilesInUse:
                 self._by_file[identity].append(use)
 
     def format_of(self, path: Path) -> str | None:
-        """What a file is, or was, written as by machines; None where none is known to write to it. Raw beats all."""
+        """The format in which machines write, or wrote, to a file; None if none is known to. Raw overrides the rest."""
         formats = [use.format for use in self.of(path) if use.written]
-        with suppress(OSError):  # who reads the file says why it cannot be read
+        with suppress(OSError):  # the code that reads the file reports why it cannot
             formats.append(noted_format(path))
         return RAW if RAW in formats else next(filter(None, formats), None)
 
     def why_not_written(self, path: Path, cluster: str | None, *, shared: bool) -> str | None:
-        """Why no machine of the cluster may write to a file; None where one may."""
+        """Why no machine of the cluster may write to a file; None if one may."""
         uses = self.of(path)
         if below := next((use for use in uses if _must_stay(use, cluster)), None):
-            return f"stands below the disks of {below.whose}, so it is never written to (use a copy of it)"
+            return f"is below the disks of {below.whose}, so it is never written to (use a copy)"
         if other := next((use for use in uses if _is_written_by_others(use, cluster, shared=shared)), None):
-            apart = "stop it first, or use a file of its own"
+            apart = "stop it first, or use a separate file"
             return f"is a disk of {other.whose}, which is up and writes to it ({apart})"
         return None
 
@@ -59,7 +59,7 @@ class FilesInUse:
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """What tells a file from others, whatever leads to it; of one that is not there, its directory and name."""
+    """Identifies a file, whatever leads to it; if it does not exist, by its directory and name."""
     try:
         status = path.stat()
         return status.st_dev, status.st_ino, ""
@@ -75,7 +75,7 @@ def file_identity(path: Path) -> FileIdentity | None:
 
 
 def _must_stay(use: FileUse, cluster: str | None) -> bool:
-    """A cluster's own extra disk is below layers of its own after a snapshot, and gets one more to write to."""
+    """A cluster's own extra disk is below its own layers after a snapshot, and gets one more to write to."""
     return not use.written and (use.cluster != cluster or use.target == ROOT_DISK)
 
 

@@ -1,4 +1,4 @@
-"""Disk images as files on this host: what one says of itself, and whether it is still the same."""
+"""Disk images as files on this host: what their headers say, and whether they are unchanged."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ from reconciler.host.file_ends import NoFile, ends_of, open_file
 from reconciler.host.magic import RAW
 
 GONE = "gone"
-"""The identity of a file that is not there."""
+"""The identity of a file that does not exist."""
 
 
 def read_image_facts(path: Path | str, used_as: str | None = None) -> ImageFacts:
     """The facts of an image file, without qemu-img and without following its backing file.
 
-    Of one that is `used_as` raw, or was, nothing is read: guests write it. Raises `ImageNotFound` where the file is
-    missing, unreadable, no file, or has a damaged header.
+    A file that is, or was, `used_as` raw is not parsed: guests write to it. Raises `ImageNotFound` if it is missing,
+    unreadable, not a file, or has a damaged header.
     """
     try:
         with open_file(path) as file:
@@ -37,9 +37,9 @@ def read_image_facts(path: Path | str, used_as: str | None = None) -> ImageFacts
 
 
 def image_identity(path: Path) -> str:
-    """Size and time of change of a file: kept by a faithful copy, changed by whoever writes to it; or `gone`.
+    """Size and modification time of a file: kept by a faithful copy, changed by every writer; or `gone`.
 
-    Raises `OSError` where it cannot be looked at.
+    Raises `OSError` if it cannot be examined.
     """
     try:
         facts = path.stat()
@@ -56,5 +56,5 @@ def _copy_remedy(kind: NoFile, path: Path | str) -> str:
 
 def _read_remedy(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return "correct the path, or make the image: `vmcluster image build`"
+        return "correct the path, or create the image: `vmcluster image build`"
     return "correct the path, or let this user read it"

@@ -1,7 +1,7 @@
-"""The layers on disk: a cluster's overlays and extra disks, observed, made and deleted.
+"""The layers on disk: a cluster's overlays and extra disks, observed, created and deleted.
 
-A layer is only ever a whole empty image when it appears; QEMU alone writes to it after that. Files below a
-layer are read, never changed. Layers are 0600: libvirt gives them to QEMU's user while a domain runs.
+A layer appears only as a whole empty image; after that only QEMU writes to it. Files below a layer are read,
+never changed. Layers are 0600: libvirt gives them to QEMU's user while a domain runs.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ _RESUMED = "resumed"
 _FLATTENING = "flattening"
 _BASE = "base"
 _DISK, _FILE, _ON, _FORMAT = "disk", "file", "on", "format"
-"""What a layer is made as: the target of its disk, its name, what it stands on, and its format if it is not qcow2."""
+"""The fields that a layer is created with: its disk's target, its name, what it stands on, and a format but qcow2."""
 
 
 def observe_layers(overlay_dir: Path, cluster: str, extra_paths: Iterable[Path] = ()) -> dict[str, Layer | Unknown]:
-    """Every layer of the cluster by its path, with whatever else stands at one of `extra_paths`.
+    """Every layer of the cluster by its path, and everything else found at one of `extra_paths`.
 
-    Blocking, about 25 µs per file. Raises `OperationFailed` where the cluster's directory cannot be read.
+    Blocking, about 25 µs per file. Raises `OperationFailed` if the cluster's directory cannot be read.
     """
     directory = cluster_dir(overlay_dir, cluster)
     paths = [f"{directory}/{name}" for name in names_in(directory) if _is_layer_name(name)]
@@ -46,7 +46,7 @@ def observe_layers(overlay_dir: Path, cluster: str, extra_paths: Iterable[Path] 
 
 
 def observe_layer(path: str, cluster: str) -> Layer | Unknown | None:
-    """What stands at `path`: a layer of ours, something unknown, or nothing."""
+    """What is at `path`: one of our layers, something unknown, or nothing."""
     try:
         mark = read_mark(path)
         if mark is None or mark.cluster != cluster or mark.kind is not OwnedKind.LAYER or mark.node is None:
@@ -61,26 +61,26 @@ def observe_layer(path: str, cluster: str) -> Layer | Unknown | None:
 
 
 def is_shared(mark: OwnerMark) -> bool:
-    """Whether the mark is of a disk that several nodes write to."""
+    """Whether the mark belongs to a disk that several nodes write to."""
     return mark.facts.get(_FORMAT) == RAW
 
 
 def freeze_layer(path: Path, cluster: str) -> None:
-    """Nothing writes to this layer any more. A file of the user's, below our layers, stays as it is."""
+    """Make this layer read-only for good. A file of the user's, below our layers, stays as it is."""
     if is_owned(path, cluster):
         path.chmod(FROZEN_MODE)
 
 
 def mark_resumed(path: Path, cluster: str) -> None:
-    """Write down, on the layer itself, that a machine goes on from memory on it; it never does so twice."""
+    """Record on the layer itself that a machine resumes from memory on it; that happens only once."""
     mark = _our_mark(path, cluster)
     write_mark(path, mark.model_copy(update={"facts": {**mark.facts, _RESUMED: "yes"}}))
 
 
 def begin_flattening(path: Path, lowest: Path, cluster: str) -> None:
-    """Write down, on the layer itself, that it is taking up those below it, of which `lowest` is the last one.
+    """Record on the layer itself that it is absorbing those below it, of which `lowest` is the last one.
 
-    From then on the layer is one that flattening has to be finished of, whatever its chain looks like.
+    From then on its flattening must be finished, whatever its chain looks like.
     """
     mark, below = _our_mark(path, cluster), _our_mark(lowest, cluster).facts
     image = below.get(_BASE) or below.get(_FLATTENING, "")
@@ -88,7 +88,7 @@ def begin_flattening(path: Path, lowest: Path, cluster: str) -> None:
 
 
 def abandon_flattening(path: Path, base: Path, cluster: str) -> None:
-    """Write down that the layer was not flattened after all, if it stands on as much as before, not yet on `base`."""
+    """Record that the layer was not flattened after all, if its chain is as long as before and not yet on `base`."""
     mark = _our_mark(path, cluster)
     if _FLATTENING in mark.facts and read_image_facts(path).backing != str(base):
         facts = {name: fact for name, fact in mark.facts.items() if name != _FLATTENING}
@@ -96,7 +96,7 @@ def abandon_flattening(path: Path, base: Path, cluster: str) -> None:
 
 
 def finish_flattening(path: Path, cluster: str) -> None:
-    """Write down that the layer is whole, and on which image of the user's it was made, if it stands on one now."""
+    """Record that the layer is whole, and on which of the user's images it was created, if it stands on one now."""
     mark = _our_mark(path, cluster)
     facts = {**mark.facts, _ON: _place(read_image_facts(path))}
     if image := facts.pop(_FLATTENING, ""):
@@ -112,16 +112,16 @@ def _our_mark(path: Path, cluster: str) -> OwnerMark:
 
 
 class LayerDriver:
-    """Makes layers; keeps the empty images that it has made before."""
+    """Creates layers; keeps the empty images that it has created before."""
 
     def __init__(self) -> None:
         self._empty_images = EmptyImages()
 
     async def create_layer(self, path: Path, layer: Layer, *, cluster: str, origin: Origin | None = None) -> None:
-        """Make the layer at `path`, with its directory where that is the cluster's own.
+        """Create the layer at `path`, and its directory if that is the cluster's own.
 
-        Done already is success. Raises `Conflict` where something else stands there, `ImageNotFound` where the
-        backing file is not what the layer says, and `OperationFailed` where the file system is too full.
+        A layer may exist already. Raises `Conflict` if it is something else, `ImageNotFound` if the backing file is not
+        what the layer says, and `OperationFailed` if the file system is too full.
         """
         if await asyncio.to_thread(_is_made, path, layer, cluster):
             return
@@ -142,7 +142,7 @@ class LayerDriver:
 
 
 def _facts_of(path: Path, layer: Layer) -> dict[str, str]:
-    """What the mark says of a layer: its disk, and where it is made on a file of the user's, which one and whose."""
+    """The layer's facts for its mark: its disk, and if it stands on a file of the user's, which one and its owner."""
     facts = {_DISK: layer.disk, _ON: _place(layer)}
     if parse_layer_name(path.name):
         facts[_FILE] = path.name
@@ -150,20 +150,20 @@ def _facts_of(path: Path, layer: Layer) -> dict[str, str]:
         facts[_FORMAT] = layer.format
     if layer.backing is not None and read_mark(layer.backing) is None:
         facts[_BASE] = image_identity(layer.backing)
-        if layer.disk != ROOT_DISK:  # libvirt is told to leave base images alone
+        if layer.disk != ROOT_DISK:  # libvirt is told not to change base images
             facts.update(owner_facts(layer.backing, path.parent))
     return facts
 
 
 def delete_layer(path: Path, cluster: str) -> bool:
-    """Delete the layer at `path`; whether there was one.
+    """Delete the layer at `path`; returns whether there was one.
 
-    Raises `Conflict` where it is not ours, and where a machine writes to it that libvirt does not know to do so.
+    Raises `Conflict` if it is not ours, and if a machine writes to it without libvirt's knowledge.
     """
     if is_written_to(path):
         raise Conflict(
-            f"the layer {path} is not needed as far as libvirt knows, and a machine writes to it",
-            hint="let the machine's power be cut (`node_crash`) before anything is done to its disks",
+            f"the layer {path} is not needed as far as libvirt knows, but a machine writes to it",
+            hint="power-cycle the machine (`node_crash`) before anything is done to its disks",
         )
     return delete_file(path, cluster)
 
@@ -194,19 +194,19 @@ def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
 
 
 def _why_misplaced(name: str, node: str, facts: ImageFacts, marked: Mapping[str, str]) -> str:
-    """What a mark says of another file than this one, or of another state of it; layers of old say less."""
+    """Why a mark belongs to another file than this one, or to another state of it; marks of old layers say less."""
     parsed = parse_layer_name(name)
     if marked.get(_FILE, name) != name:
-        return f"it was made as {marked[_FILE]}"
+        return f"it was created as {marked[_FILE]}"
     if parsed is not None and parsed[:2] != (node, marked.get(_DISK)):
-        return f"it was made for disk {marked.get(_DISK)} of node {node}"
+        return f"it was created for disk {marked.get(_DISK)} of node {node}"
     if _ON in marked and _FLATTENING not in marked and marked[_ON] != _place(facts):
-        return f"it stands on {_place(facts) or 'nothing'}, and was made on {marked[_ON] or 'nothing'}"
+        return f"it stands on {_place(facts) or 'nothing'}, but was created on {marked[_ON] or 'nothing'}"
     return ""
 
 
 def _place(of: ImageFacts | Layer) -> str:
-    """What a layer stands on, as its mark says it."""
+    """What a layer stands on, as its mark records it."""
     return "" if of.backing is None else f"{of.backing} ({of.backing_format})"
 
 
@@ -215,7 +215,7 @@ def _unknown(error: ClusterError) -> Unknown:
 
 
 def _is_made(path: Path, layer: Layer, cluster: str) -> bool:
-    """Whether the layer is there as asked; raises `Conflict` where anything else is."""
+    """Whether the requested layer exists; raises `Conflict` if anything else does."""
     found = observe_layer(str(path), cluster)
     if found is None:
         return False
@@ -231,7 +231,7 @@ def _is_made(path: Path, layer: Layer, cluster: str) -> bool:
 
 
 def _differences(found: Layer, wanted: Layer) -> list[str]:
-    """What differs of that which a layer is made with."""
+    """The differences in the fields that a layer is created with."""
     belongs = () if found.format == wanted.format == RAW else ("node", "disk")
     return [
         f"{field} is {getattr(found, field)} and should be {getattr(wanted, field)}"
@@ -262,5 +262,5 @@ def _check_space(path: Path) -> None:
         require_space(path.parent)
     except OSError as error:
         raise OperationFailed(
-            f"cannot make {path}: {error.strerror}", hint=f"create the directory {path.parent} first"
+            f"cannot create {path}: {error.strerror}", hint=f"create the directory {path.parent} first"
         ) from error

@@ -1,8 +1,8 @@
-"""Snapshots on disk: a directory each, which the manifest in it makes a snapshot.
+"""Snapshots on disk: one directory each, which is a snapshot once it contains a manifest.
 
-`journal.json` is there from before the first node is stopped until the manifest is written. A directory of ours without
-a manifest is what an interrupted snapshot, or an interrupted deletion, has left. What others put among snapshots, or
-into one, is not ours to sweep: it stays, and costs its own name alone.
+`journal.json` exists from before the first node is paused until the manifest is written. One of our directories
+without a manifest is left over from an interrupted snapshot or deletion. What others put among snapshots, or into
+one, is not ours to sweep: it stays, and makes only its own name unusable.
 """
 
 import os
@@ -34,12 +34,12 @@ _MANIFEST = "manifest.json"
 _JOURNAL = "journal.json"
 _MODE = 0o600
 _ALL = "*"
-"""What is observed in place of all snapshots where there is no directory for them; no snapshot has that name."""
+"""What is observed instead of all snapshots if their directory cannot be read; no snapshot has that name."""
 _NVRAMS = "nvrams"
 
 
 class UnfinishedSnapshot(Frozen):
-    """What is being done, for whoever has to clear up after it."""
+    """What is being done, for the round that has to clean up after it."""
 
     snapshot_name: str
     stopped_nodes: tuple[str, ...]
@@ -57,7 +57,7 @@ def memory_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
 
 
 def nvram_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
-    """UEFI's variables of one node in a snapshot."""
+    """The UEFI variables of one node in a snapshot."""
     return snapshot_dir(overlay_dir, cluster, name) / f"{node}.nvram"
 
 
@@ -71,7 +71,7 @@ def observe_snapshots(overlay_dir: Path, cluster: str) -> dict[str, Snapshot | U
 
 
 def snapshot_mark(overlay_dir: Path, cluster: str, name: str) -> OwnerMark | None:
-    """The mark of a snapshot, or of one that is being made; None where nothing of ours is there, or it went."""
+    """The mark of a snapshot, finished or not; None if nothing of ours is there, or it was deleted meanwhile."""
     directory = snapshot_dir(overlay_dir, cluster, name)
     for path in (directory / _MANIFEST, directory / _JOURNAL, directory):
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -81,7 +81,7 @@ def snapshot_mark(overlay_dir: Path, cluster: str, name: str) -> OwnerMark | Non
 
 
 def files_of_snapshot(overlay_dir: Path, cluster: str, name: str) -> list[Path]:
-    """All that is in the directory of a snapshot, what `snapshot_mark` goes by last."""
+    """Everything in the directory of a snapshot; what `snapshot_mark` reads comes last."""
     directory = snapshot_dir(overlay_dir, cluster, name)
     return sorted((directory / entry for entry in names_in(directory)), key=lambda path: path.name == _MANIFEST)
 
@@ -97,7 +97,7 @@ def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
 
 
 def begin_snapshot(overlay_dir: Path, cluster: str, journal: UnfinishedSnapshot, origin: Origin | None = None) -> None:
-    """Write down which nodes are about to be stopped."""
+    """Record which nodes are about to be paused."""
     directory = snapshot_dir(overlay_dir, cluster, journal.snapshot_name)
     ensure_our_directory(names.cluster_dir(overlay_dir, cluster), cluster, origin)
     ensure_directory(directory.parent, mode=CLUSTER_DIR_MODE)
@@ -106,7 +106,7 @@ def begin_snapshot(overlay_dir: Path, cluster: str, journal: UnfinishedSnapshot,
 
 
 def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None = None) -> None:
-    """Make a snapshot exist. Whoever had to be let run on runs, so there is nothing to be cleared up any more."""
+    """Make a snapshot exist. All nodes to be resumed are running, so there is nothing left to clean up."""
     cluster = manifest.cluster_name
     directory = snapshot_dir(overlay_dir, cluster, manifest.snapshot_name)
     delete_file(directory / _JOURNAL, cluster)
@@ -115,30 +115,30 @@ def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None
 
 
 def nodes_with_nvram(overlay_dir: Path, cluster: str, name: str, nodes: Iterable[str]) -> list[str]:
-    """The nodes of which something stands where UEFI's variables in a snapshot belong."""
+    """The nodes for which something is where a snapshot's UEFI variables belong."""
     return [node for node in nodes if os.path.lexists(nvram_path(overlay_dir, cluster, name, node))]
 
 
 def kept_nvrams(overlay_dir: Path, cluster: str, name: str) -> int | None:
-    """Of how many nodes a snapshot was made with UEFI's variables; None where it does not say. Raises `OSError`."""
+    """For how many nodes a snapshot includes UEFI variables; None if it does not say. Raises `OSError`."""
     mark = read_mark(snapshot_dir(overlay_dir, cluster, name) / _MANIFEST)
     told = "" if mark is None else mark.facts.get(_NVRAMS, "")
     return int(told) if told.isascii() and told.isdigit() else None
 
 
 def read_journal(overlay_dir: Path, cluster: str, name: str) -> UnfinishedSnapshot | None:
-    """What an interrupted snapshot was about to do; None where it did not get so far."""
+    """What an interrupted snapshot was about to do; None if it did not get that far."""
     content = read_owned(snapshot_dir(overlay_dir, cluster, name) / _JOURNAL, cluster)
     try:
         return None if content is None else UnfinishedSnapshot.model_validate_json(content)
-    except ValidationError:  # nobody knows which nodes were to be stopped: those that stand still are reported
+    except ValidationError:  # it is not known which nodes were to be paused: those that are halted are reported
         return None
 
 
 def remove_snapshot(overlay_dir: Path, cluster: str, name: str) -> None:
-    """Delete a snapshot: its manifest first, which ends it, then all beside it that is ours, the journal last.
+    """Delete a snapshot: its manifest first, which ends it, then all our files beside it, the journal last.
 
-    Where something of others is among it the directory stays to them, and is not ours any more.
+    If there are files of others in it, the directory is left to them, and is no longer ours.
     """
     directory = snapshot_dir(overlay_dir, cluster, name)
     if not directory.is_dir() or directory.is_symlink():
@@ -155,7 +155,7 @@ def remove_snapshot(overlay_dir: Path, cluster: str, name: str) -> None:
 
 
 def remove_traces(overlay_dir: Path, cluster: str) -> None:
-    """Remove the directories of snapshots that hold nothing, and so the cluster's own if nothing is left in it."""
+    """Remove empty directories of snapshots, and then the cluster's own if nothing is left in it."""
     directory = _directory_of_all(overlay_dir, cluster)
     for path in (*(directory / name for name in names_in(directory)), directory, directory.parent):
         if path.is_dir() and not path.is_symlink():
@@ -203,10 +203,10 @@ def _read_manifest(directory: Path, cluster: str) -> Manifest | None:
 
 
 def _half_made(directory: Path, cluster: str) -> Snapshot | None:
-    """What is left of an interrupted snapshot; None for an empty directory, which is nobody's.
+    """What is left of an interrupted snapshot; None for an empty directory, which belongs to nobody.
 
-    Ours is what is marked, or has our journal. Earlier versions marked no directories: of theirs all that is in it is
-    marked. Raises `Conflict` where it is not ours.
+    A directory is ours if it is marked, or has our journal. Earlier versions marked no directories, but every file in
+    them. Raises `Conflict` if it is not ours.
     """
     if not directory.is_dir() or directory.is_symlink():
         raise not_ours(directory, cluster)

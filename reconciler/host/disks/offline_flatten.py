@@ -1,13 +1,12 @@
-"""Flattening a layer while its machine is off: it takes up what the layers between it and a base hold.
+"""Flattens a layer while its machine is off: copies what the layers between it and a base hold into it.
 
-`qemu-img rebase` copies that into the layer and changes the header last, so it loses nothing when it is killed.
-It does so in place, though: on a full disk or after a power failure a layer could be left that is larger, leaks
-clusters or has a torn header, and it is the only copy of what the guest has written. So a copy is rebased, put
-on disk and renamed over the layer: at every moment the name stands for a whole layer with the same content.
+`qemu-img rebase` copies that into the layer and changes the header last, so it loses nothing if it is killed.
+But it works in place: a full disk or a power failure could leave a layer that is larger, leaks clusters or has a torn
+header, and it is the only copy of what the guest has written. So a copy is rebased, synced and renamed over the
+layer: at every moment the name stands for a whole layer with the same contents.
 
-(`qemu-img convert -B` cannot do this: it copies the clusters of the topmost layer only, and leaves those of the
-layers in between out. Tried with QEMU 7.2.22: where only a layer in between was written, the result reads as the
-base does.)
+(`qemu-img convert -B` cannot do this: it copies only the clusters of the topmost layer, and omits those of the layers
+in between. Tried with QEMU 7.2.22: where only a layer in between was written, the result reads as the base does.)
 """
 
 import asyncio
@@ -31,11 +30,11 @@ _COPY_BYTES = 64 << 20
 
 
 async def flatten_layer(path: Path, base: BackingFile | None, *, cluster: str) -> None:
-    """Make the layer at `path` stand on `base` directly (None: on nothing), with the same content.
+    """Make the layer at `path` stand directly on `base` (None: on nothing), with the same contents.
 
-    No machine may have it open. Done already is success; killed, it is as before. Needs room for a second copy of
-    the layer and for what it takes up. Raises `Conflict` where it is not a layer of ours, and
-    `HostCommandFailed` with what qemu-img says.
+    No machine may have it open. Repeating it is harmless; after a kill the layer is unchanged. Needs room for a second
+    copy of the layer and for what it absorbs. Raises `Conflict` if it is not one of our layers, and `HostCommandFailed`
+    with qemu-img's message.
     """
     if _stands_on(path, base):
         return
@@ -49,9 +48,9 @@ async def flatten_layer(path: Path, base: BackingFile | None, *, cluster: str) -
 
 
 def require_room(path: Path, base: Path, *, copied: bool) -> None:
-    """Raise `OperationFailed` where what the layer would take up may not leave the reserve free.
+    """Raise `OperationFailed` if what the layer would absorb might not leave the reserve free.
 
-    A running machine's layer only grows; that of one that is off is copied, too. Overlapping layers are counted whole.
+    A running machine's layer only grows; that of one that is off is copied, too. Overlapping layers count in full.
     """
     needed = _allocated_bytes(path) if copied else 0
     below = _file_below(path)
@@ -61,14 +60,14 @@ def require_room(path: Path, base: Path, *, copied: bool) -> None:
     free = free_bytes(path.parent)
     if free - needed < RESERVE_BYTES:
         raise OperationFailed(
-            f"flattening {path} may take {needed >> 20} MiB, and of the {free >> 20} MiB that are free "
+            f"flattening {path} may take {needed >> 20} MiB, but {free >> 20} MiB are free, of which "
             f"{RESERVE_BYTES >> 20} MiB are kept as a reserve",
-            hint="free some space on that file system; until then its chain stays long, which harms nothing",
+            hint="free some space on that file system; until then the chain stays long, which does no harm",
         )
 
 
 def rebase_command(layer: Path, base: BackingFile | None) -> list[str]:
-    """The command that makes a layer stand on another file, or on none, with the same content."""
+    """The command that makes a layer stand on another file, or on none, with the same contents."""
     below = ["-b", ""] if base is None else ["-b", str(base.path), "-F", base.format]
     return ["qemu-img", "rebase", "-q", "-f", QCOW2, *below, str(layer)]
 
@@ -96,7 +95,7 @@ def _copy_layer(path: Path, copy: Path, cluster: str) -> None:
 
 
 def _copy_data(path: Path, target: int) -> None:
-    """Copy a file without its holes; on file systems that can, the data itself is shared (copy_file_range(2))."""
+    """Copy a file without its holes; where the file system can, the data is shared (copy_file_range(2))."""
     source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(source).st_size

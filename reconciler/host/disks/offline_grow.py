@@ -1,4 +1,4 @@
-"""Making the disk in a qcow2 file larger while no machine has it open."""
+"""Makes the disk in a qcow2 file larger while no machine has it open."""
 
 import asyncio
 from pathlib import Path
@@ -10,10 +10,10 @@ from reconciler.host.ownership import OwnedKind, not_ours, read_mark
 
 
 async def grow_image(path: Path, size_bytes: int, *, cluster: str) -> None:
-    """Make one of our layers at least this large; what is added reads as zeros, and what is there stays.
+    """Make one of our layers at least this large; the added part reads as zeros, the contents stay.
 
-    qemu-img refuses where a machine has it open, and changes the header last. Raises `Conflict` where the file is
-    not ours, and `HostCommandFailed` with what qemu-img says.
+    qemu-img refuses if a machine has it open, and changes the header last. Raises `Conflict` if the file is not ours,
+    and `HostCommandFailed` with qemu-img's message.
     """
     mark = await asyncio.to_thread(read_mark, path)
     if mark is None or mark.cluster != cluster or mark.kind is not OwnedKind.LAYER:

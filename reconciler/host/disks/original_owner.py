@@ -1,8 +1,8 @@
-"""The user's files below our layers: whose they were before libvirt gave them to QEMU's user, and their way back.
+"""The user's files below our layers: their owners before libvirt gave them to QEMU's user, and how to return them.
 
-libvirt remembers the owner of the file that a disk writes to and gives it back when the machine is off. With a
-snapshot that memory moves to the new layer, and files further down are never given back (seen with libvirt 9.0.0,
-and `virSecurityDACSetImageLabelInternal` in its source). So the layer that is put on such a file notes its owner.
+libvirt remembers the owner of the file that a disk writes to and restores it when the machine is off. With a
+snapshot that memory moves to the new layer, and files further down are never returned (seen with libvirt 9.0.0,
+and `virSecurityDACSetImageLabelInternal` in its source). So the layer on top of such a file records its owner.
 """
 
 import errno
@@ -21,13 +21,13 @@ _NOTHING_REMEMBERED = (errno.ENODATA, errno.ENOTSUP)
 _OWNER = "owner"
 _NOTED = re.compile(r"(?P<uid>[0-9]{1,10}):(?P<gid>[0-9]{1,10}):(?P<inode>[0-9]{1,20}):(?P<path>/[^\0]*)", re.DOTALL)
 _NOBODY = (1 << 32) - 1
-"""(uid_t) -1, which chown(2) takes for "as it is"."""
+"""(uid_t) -1, which chown(2) takes for "unchanged"."""
 
 
 def owner_facts(file: Path, beside: Path) -> dict[str, str]:
-    """What the mark of a layer in the directory `beside` says of the owner of the user's file below it.
+    """What the mark of a layer in the directory `beside` records about the owner of the user's file below it.
 
-    Nothing where this process could not give it back.
+    Nothing if this process could not return it.
     """
     if os.geteuid() != 0:
         return {}
@@ -39,12 +39,12 @@ def owner_facts(file: Path, beside: Path) -> dict[str, str]:
 
 
 def taken_over(facts: dict[str, str]) -> dict[str, str]:
-    """What a layer that takes up another one with those facts has to say of the file below both."""
+    """What a layer that absorbs another one with those facts has to record about the file below both."""
     return {_OWNER: facts[_OWNER]} if _OWNER in facts else {}
 
 
 def lent_file(facts: dict[str, str]) -> LentFile | None:
-    """The user's file below a layer with those facts, if QEMU's user has it and nobody else will give it back."""
+    """The user's file below a layer with those facts, if QEMU's user has it and nothing else will return it."""
     noted = _parse(facts)
     if noted is None or os.geteuid() != 0:
         return None
@@ -57,7 +57,7 @@ def lent_file(facts: dict[str, str]) -> LentFile | None:
 
 
 def give_back(lent: LentFile) -> None:
-    """Make the file its owner's again. One that was replaced since is another file, and stays as it is.
+    """Return the file to its owner. One that was replaced since is another file, and stays as it is.
 
     Raises `OperationFailed`.
     """
@@ -70,14 +70,14 @@ def give_back(lent: LentFile) -> None:
             os.chown(f"/proc/self/fd/{file}", lent.uid, lent.gid)
     except OSError as error:
         raise OperationFailed(
-            f"cannot give {lent.path} back to its owner: {error.strerror}", hint=f"`chown {lent.uid}:{lent.gid}` it"
+            f"cannot return {lent.path} to its owner: {error.strerror}", hint=f"`chown {lent.uid}:{lent.gid}` it"
         ) from error
     finally:
         os.close(file)
 
 
 def _parse(facts: dict[str, str]) -> LentFile | None:
-    """What is noted, if anybody could have noted it: QEMU's user may write to the layer, and so to its mark."""
+    """What is recorded, if it is plausible: QEMU's user may write to the layer, and so to its mark."""
     noted = _NOTED.fullmatch(facts.get(_OWNER, ""))
     if noted is None:
         return None
@@ -86,7 +86,7 @@ def _parse(facts: dict[str, str]) -> LentFile | None:
 
 
 def _remembered(file: Path) -> tuple[int, int] | None:
-    """The owner that libvirt is going to give the file back to; None where it remembers none."""
+    """The owner to whom libvirt is going to return the file; None if it remembers none."""
     try:
         uid, _, gid = os.getxattr(file, _REMEMBERED).decode().rstrip("\0").partition(":")
     except OSError as error:
@@ -97,7 +97,7 @@ def _remembered(file: Path) -> tuple[int, int] | None:
 
 
 def _noted(file: Path, inode: int, directory: Path) -> tuple[int, int] | None:
-    """The owner that another layer on the same file has noted."""
+    """The owner that another layer on the same file has recorded."""
     marks = (read_mark(directory / name) for name in names_in(directory) if name.endswith(".qcow2"))
     for noted in (_parse(mark.facts) for mark in marks if mark is not None):
         if noted is not None and (noted.path, noted.inode) == (file, inode):

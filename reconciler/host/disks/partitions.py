@@ -1,6 +1,6 @@
 """What the partition table of a disk image says: whether UEFI finds something to boot there, and where it ends.
 
-A table that cannot be read, or that lies further back than the first cluster of a qcow2 image, tells nothing.
+A table that cannot be read, or that is beyond the first cluster of a qcow2 image, tells nothing.
 """
 
 import struct
@@ -15,7 +15,7 @@ _SECTOR = 512
 _MBR_ENTRIES = range(446, 510, 16)
 _PROTECTIVE, _EXTENDED = 0xEE, {0x05, 0x0F, 0x85}
 _FAT_TYPES = {0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0xEF}
-_FAT_NAMES = (54, 82)  # where a FAT file system without a partition table around it says so
+_FAT_NAMES = (54, 82)  # where an unpartitioned FAT file system has its type
 _GPT_HEADER = struct.Struct("<8s64xQII")  # signature, first sector, number and size of entries (UEFI 2.10, 5.3.2)
 _GPT_SIGNATURE, _GPT_PLACES = b"EFI PART", struct.Struct("<8s24xQ")  # signature, last sector of the disk
 _BOOT_FLAGS, _MBR_SECTORS = {0x00, 0x80}, struct.Struct("<II")  # first sector, and how many
@@ -25,16 +25,16 @@ _BASIC_DATA = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7").bytes_le
 _QCOW2_HEADER = struct.Struct(">4sI12xI12xIQ")  # magic, version, cluster bits, entries and place of the first table
 _ENTRY = struct.Struct(">Q")
 _OFFSET, _COMPRESSED, _ZEROS = 0x00FFFFFFFFFFFE00, 1 << 62, 1
-_OTHER_COMPRESSION = 1 << 3  # of the incompatible features, which version 3 has at 72
+_OTHER_COMPRESSION = 1 << 3  # one of the incompatible features, which version 3 has at 72
 
 
 def may_boot_by_uefi(path: Path) -> bool:
-    """Whether a partition of the image can hold what UEFI boots; also where that cannot be told. Blocking."""
+    """Whether a partition of the image can be an EFI system partition; also true if unknown. Blocking."""
     try:
         with path.open("rb") as image:
             start = _start_of_disk(image)
         return start is None or _has_efi_partition(start)
-    except (OSError, ValueError, struct.error, zlib.error):  # a place beyond all files is a ValueError
+    except (OSError, ValueError, struct.error, zlib.error):  # an offset beyond all files is a ValueError
         return True
 
 
@@ -61,7 +61,7 @@ def _end_of_partitions(start: bytes) -> int:
 
 
 def _start_of_disk(image: BinaryIO) -> bytes | None:
-    """The disk's first bytes as a guest sees them; None where they cannot be told."""
+    """The disk's first bytes as a guest sees them; None if they cannot be determined."""
     head = image.read(_START_BYTES)
     if not head.startswith(b"QFI\xfb"):
         return head
@@ -84,7 +84,7 @@ def _entry_at(image: BinaryIO, offset: int) -> int:
 
 
 def _inflated(image: BinaryIO, entry: int, cluster_bits: int) -> bytes:
-    """A compressed cluster: where it begins, and in how many sectors it ends (QEMU's docs/interop/qcow2.txt)."""
+    """Decompress a cluster: its offset, and the number of sectors it ends in (QEMU's docs/interop/qcow2.txt)."""
     offset_bits = 62 - (cluster_bits - 8)
     offset = entry & ((1 << offset_bits) - 1)
     sectors = (entry & (_COMPRESSED - 1)) >> offset_bits

@@ -19,16 +19,16 @@ _CORRUPT, _EXTERNAL_DATA_FILE, _COMPRESSION_TYPE = 1 << 1, 1 << 2, 1 << 3
 _KNOWN_FEATURES = 0b11111  # dirty, corrupt, external data file, compression type, extended L2 entries: QEMU 7.2
 _KNOWN_COMPRESSIONS = range(2)  # zlib, zstd
 _SECTOR_BYTES = 512
-_PAD = "is it cut off? else fill it up: `truncate -s %512 {path}`"
+_PAD = "is it truncated? otherwise pad it: `truncate -s %512 {path}`"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
     """What an image's header says; `size_bytes` is the size that a guest sees, and the file's for other formats.
 
-    `format` is `qcow2`, `raw`, or the name of a format that we recognise only to refuse it. `backing` is the name
-    as it is written in the header. `unusable` is why a guest could not use the image, and what helps. `holds` is what
-    a raw image has in place of partitions or a file system, where that is known.
+    `format` is `qcow2`, `raw`, or the name of a format that is recognised only to be refused. `backing` is the name as
+    written in the header. `unusable` says why a guest could not use the image, and what helps. `holds` is what a raw
+    image contains instead of partitions or a file system, if that is known.
     """
 
     format: str
@@ -42,7 +42,7 @@ class ImageFacts:
 def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> ImageFacts:
     """The facts in the first `header_span(head)` bytes of an image, and in its last ones.
 
-    Raises `ValueError` where they contradict themselves.
+    Raises `ValueError` if they are contradictory.
     """
     if not head.startswith(MAGIC):
         return _other_facts(what_it_is(head, ending), file_size_bytes)
@@ -59,13 +59,13 @@ def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> Imag
 
 
 def raw_facts(size_bytes: int) -> ImageFacts:
-    """The facts of a raw image, whatever is in it."""
+    """The facts of a raw image, whatever it contains."""
     uneven = f"has {size_bytes} bytes, no multiple of {_SECTOR_BYTES} ({_PAD})" if size_bytes % _SECTOR_BYTES else None
     return ImageFacts(RAW, size_bytes, unusable=uneven)
 
 
 def header_span(head: bytes) -> int:
-    """How many of an image's first bytes `parse_header` needs, as far as `file_ends` can tell."""
+    """How many of an image's first bytes `parse_header` needs, as far as `head` tells."""
     if not head.startswith(MAGIC):
         return max(len(head), ENOUGH_BYTES)
     try:
@@ -84,23 +84,23 @@ def _other_facts(found: str, size_bytes: int) -> ImageFacts:
 
 
 def _feature_obstacle(header: Header) -> str | None:
-    """What of an image's header says that it cannot stand by itself, or not here."""
+    """Why, according to its header, an image cannot be used by itself, or not here."""
     features = header.incompatible_features
     if header.crypt_method:
-        return "is encrypted (write a plain copy with its secret: qemu-img(1), `convert`)"
+        return "is encrypted (decrypt it into a copy: qemu-img(1), `convert`)"
     if features & _EXTERNAL_DATA_FILE:
         return "keeps its data in another file (make one file of both: `qemu-img convert -O qcow2 {path} NEW.qcow2`)"
     if features & _CORRUPT:
-        return "is marked corrupt (see `qemu-img check {path}`, and take a copy that is whole)"
+        return "is marked corrupt (see `qemu-img check {path}`, and use an intact copy)"
     if unknown := _unknown_features(header):
-        return f"needs features that are not known here: {unknown} (convert it with the QEMU that made it)"
+        return f"needs unknown features: {unknown} (convert it with the QEMU that created it)"
     return None
 
 
 def _size_obstacle(header: Header, file_size_bytes: int) -> str | None:
-    """What of an image's header says that it is not whole."""
+    """Why, according to its header, an image is not complete."""
     if header.tables_end > file_size_bytes:
-        return "ends before its own tables, so it is cut off (copy it again)"
+        return "ends before its own tables, so it is truncated (copy it again)"
     if rest := header.size_bytes % _SECTOR_BYTES:
         whole = header.size_bytes - rest + _SECTOR_BYTES
         grow = f"grow it: `qemu-img resize -f qcow2 {{path}} {whole}`"
@@ -119,7 +119,7 @@ def _unknown_features(header: Header) -> str:
 def _backing_name(head: bytes, offset: int, length: int) -> str:
     name = head[offset : offset + length]
     if not 0 < length <= _BACKING_NAME_MAX_BYTES or len(name) < length or b"\0" in name:
-        raise ValueError("the name of its backing file lies outside the header")
+        raise ValueError("the name of its backing file is outside the header")
     return name.decode(errors="replace")
 
 
@@ -130,7 +130,7 @@ def _backing_format(head: bytes, position: int, end: int) -> str | None:
         if kind == _END_OF_EXTENSIONS:
             return None
         if position + length > end:
-            raise ValueError("a header extension reaches beyond the header")
+            raise ValueError("a header extension extends beyond the header")
         if kind == _BACKING_FORMAT:
             return head[position : position + length].decode("ascii", errors="replace")
         position += -(-length // 8) * 8

@@ -24,7 +24,7 @@ _LENGTH_UNIT_BYTES = 8
 
 
 class Header(NamedTuple):
-    """The fields in the order of the file; those of version 3 have what version 2 stands for."""
+    """The fields in the order of the file; version 2 gets the values that its format implies for those of version 3."""
 
     magic: bytes
     version: int
@@ -48,13 +48,13 @@ class Header(NamedTuple):
 
     @property
     def tables_end(self) -> int:
-        """So long is the file at least; of a reference count table, the end may be left out, as it is zeros."""
+        """The minimum length of the file; a reference count table may be cut short, as its end is zeros."""
         l1_end = self.l1_offset + self.l1_entries * _ENTRY_BYTES
         return max(l1_end, self.refcount_offset + _ENTRY_BYTES)
 
 
 def read_fields(head: bytes) -> Header:
-    """The fields as they stand there. Raises `ValueError` where the header is cut off."""
+    """The fields as they are. Raises `ValueError` if the header is truncated."""
     if len(head) < _V2.size:
         raise ValueError(f"its header ends after {len(head)} bytes")
     header = Header(*_V2.unpack_from(head))
@@ -69,20 +69,20 @@ def read_fields(head: bytes) -> Header:
 
 
 def require_possible(header: Header) -> None:
-    """Raises `ValueError` where the fields contradict themselves, or what QEMU can open."""
+    """Raises `ValueError` if the fields are contradictory, or beyond what QEMU can open."""
     for trouble in _contradictions(header):
         raise ValueError(trouble)
 
 
 def _contradictions(header: Header) -> Iterator[str]:
-    """Each check relies on those before it."""
+    """Each check relies on the ones before it."""
     if header.version not in {2, 3}:
         yield f"qcow2 version {header.version} is unknown"
     if header.cluster_bits not in CLUSTER_BITS:
-        yield f"2^{header.cluster_bits} bytes is no size for a cluster"
+        yield f"2^{header.cluster_bits} bytes is not a valid cluster size"
     shortest = _V3.size if header.version > 2 else _V2.size  # noqa: PLR2004
     if not shortest <= header.length <= 1 << header.cluster_bits or header.length % _LENGTH_UNIT_BYTES:
-        yield f"{header.length} bytes is no length for its header"
+        yield f"{header.length} bytes is not a valid header length"
     if header.refcount_order > _MAX_REFCOUNT_ORDER:
         yield f"its reference counts have 2^{header.refcount_order} bits"
     yield from _table_contradictions(header)
@@ -98,7 +98,7 @@ def _table_contradictions(header: Header) -> Iterator[str]:
         yield from _place(header, "L1 table", header.l1_offset, l1_bytes, _MAX_L1_BYTES)
     yield from _l1_contradictions(header)
     if header.snapshots > _MAX_SNAPSHOTS or header.snapshots_offset % (1 << header.cluster_bits):
-        yield f"it has no place for {header.snapshots} snapshots"
+        yield f"it has no room for {header.snapshots} snapshots"
 
 
 def _place(header: Header, table: str, offset: int, length: int, most: int) -> Iterator[str]:

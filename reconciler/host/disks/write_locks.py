@@ -1,8 +1,8 @@
-"""Whether a QEMU writes to an image, whatever libvirt believes: from the locks that it holds on the file.
+"""Whether a QEMU writes to an image, whatever libvirt believes: read from the locks that it holds on the file.
 
-Who may write to an image holds a lock on byte 101 of it (QEMU, `block/file-posix.c`: `RAW_LOCK_PERM_BASE` 100 and
-the bit of `BLK_PERM_WRITE`; open file description locks, fcntl(2)). A machine whose memory was saved or put back
-holds none until its CPUs run: a lock proves that the image is in use, and no lock proves nothing.
+A process that may write to an image holds a lock on its byte 101 (QEMU, `block/file-posix.c`: `RAW_LOCK_PERM_BASE` 100
+and the bit of `BLK_PERM_WRITE`; open file description locks, fcntl(2)). A machine whose memory was saved or restored
+holds none until its CPUs run: a lock proves that the image is in use, but no lock proves nothing.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence,
 
 
 def is_written_to(path: Path) -> bool:
-    """Whether some process has that image open for writing; False where there is no such file."""
+    """Whether some process has that image open for writing; False if there is no such file."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

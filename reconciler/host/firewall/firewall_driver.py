@@ -1,4 +1,4 @@
-"""Cuts on a host, in the firewall that was chosen; what another one has of ours is removed."""
+"""Cuts on a host, in the firewall that was chosen; our leftovers in another one are removed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -15,14 +15,14 @@ from reconciler.together import together
 
 
 class NoFirewall(HostCapabilityMissing):
-    """No firewall of this host can cut links."""
+    """No firewall on this host can cut links."""
 
 
 class FirewallDriver:
     """The cuts of one host. `auto` is decided once: the first of nftables and iptables that really works.
 
-    The other firewall is looked at once for each cluster: only an earlier process, with another setting, can have
-    left something there.
+    The other firewall is checked once for each cluster: only an earlier process, with another setting, can have left
+    something there.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FirewallDriver:
     async def chosen(self) -> FirewallChoice:
         """The firewall that cuts.
 
-        Raises `NoFirewall` where none works, and another `HostCapabilityMissing` where none can be tried.
+        Raises `NoFirewall` if none works, and another `HostCapabilityMissing` if none can be tried.
         """
         if self._chosen is None:
             refusals = []
@@ -52,14 +52,14 @@ class FirewallDriver:
                     self._chosen = choice
                     return choice
                 refusals.append(f"{choice}: {refusal}")
-            message = f"no firewall of this host can cut links; {'; '.join(refusals)}"
+            message = f"no firewall on this host can cut links; {'; '.join(refusals)}"
             raise NoFirewall(message, hint="install nftables; `vmcluster doctor` names what is missing")
         return self._chosen
 
     async def observe(self, cluster: str) -> FoundCuts:
-        """What the chosen firewall has of a cluster; `BROKEN` where another one has something too.
+        """What the chosen firewall has of a cluster; `BROKEN` if another one has something too.
 
-        Raises `HostCapabilityMissing` and `HostCommandFailed` where one of them cannot be looked at.
+        Raises `HostCapabilityMissing` and `HostCommandFailed` if one of them cannot be read.
         """
         try:
             chosen = await self.chosen()
@@ -90,7 +90,7 @@ class FirewallDriver:
         await together(*(_clear(firewall, cluster) for firewall in self._firewalls.values()))
 
     async def has_any(self, cluster: str) -> bool:
-        """Whether something of a cluster is in any firewall, also what cuts nothing any more."""
+        """Whether any firewall has something of a cluster, including rules that no longer cut anything."""
         return await _any_of(cluster, self._firewalls.values())
 
     async def _elsewhere(self, cluster: str, chosen: FirewallChoice) -> bool:

@@ -1,4 +1,4 @@
-"""What every firewall that can cut links offers."""
+"""The interface of every firewall that can cut links."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from reconciler.host.firewall.iptables_codec import Chains
 from reconciler.model.links import LEFTOVER, FirewallState, TapPair
 
 BROKEN = FirewallState({TapPair(LEFTOVER, LEFTOVER): None})
-"""Something of ours that cuts nothing that could be wanted."""
+"""Something of ours that cuts nothing that any desired state contains."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundCuts:
-    """The cuts of a cluster that work, and what is needed to change them: `chains` by program, of iptables only.
+    """The working cuts of a cluster, and what is needed to change them: `chains` by program, of iptables only.
 
-    `blind` where no frame between taps reaches the firewall's rules.
+    `blind` says that no frame between taps reaches the firewall's rules.
     """
 
     firewall: FirewallState = field(default_factory=FirewallState)
@@ -24,13 +24,13 @@ class FoundCuts:
 
 
 class Firewall(Protocol):
-    """One firewall of one host. Whatever lacks a program lacks what that program would have made."""
+    """One firewall of one host. If a program is not installed, nothing that it would have created exists."""
 
     async def refusal(self) -> str | None:
-        """Why it can cut nothing on this host; None where it can."""
+        """Why it cannot cut anything on this host; None if it can."""
 
     async def observe(self, cluster: str) -> FoundCuts:
-        """What stands of a cluster."""
+        """What exists of a cluster."""
 
     async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
-        """Replace what was found by exactly these cuts, in one transaction; none: no trace of ours remains."""
+        """Replace what was found by exactly these cuts, in one transaction; with none, no trace of ours remains."""

@@ -1,4 +1,4 @@
-"""Cuts through `iptables` and `ip6tables`, where the kernel shows them the frames that cross a bridge."""
+"""Cuts through `iptables` and `ip6tables`, where the kernel passes them the frames that cross a bridge."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -19,12 +19,12 @@ _FAMILIES = {"iptables": Family.IPV4, "ip6tables": Family.IPV6}
 PROGRAMS = tuple(_FEATURES)
 
 _SWITCHES = tuple(f"/proc/sys/net/bridge/bridge-nf-call-{program}" for program in PROGRAMS)
-_NO_TABLE = b"Table does not exist"  # libiptc/libiptc.c 1.8.9, of a kernel without iptables
+_NO_TABLE = b"Table does not exist"  # libiptc/libiptc.c 1.8.9, on a kernel without iptables
 _LOCK_WAIT_S = "10"  # others hold /run/xtables.lock; the nf_tables variant needs no lock and ignores this
-_BLIND = "iptables does not see what crosses a bridge: br_netfilter is not loaded or switched off"
+_BLIND = "iptables does not see frames that cross a bridge: br_netfilter is not loaded or is disabled"
 _OPEN_EYES = (
     "use `firewall: nftables`; or load br_netfilter and set net.bridge.bridge-nf-call-iptables and -ip6tables to 1, "
-    f"which also puts the guests' traffic under every other rule of iptables. Note that {ARP_PASSES}"
+    f"which also makes every other rule of iptables apply to the guests' traffic. Note that {ARP_PASSES}"
 )
 
 
@@ -62,11 +62,11 @@ class Iptables:
         inputs = {
             program: render_restore(cluster, wanted, found.chains.get(program, Chains()), now) for program in PROGRAMS
         }
-        # Both are waited for: nothing of this round may still be at work when the next one looks.
+        # Both are waited for: nothing of this round may still be running when the next one looks.
         await together(*(self._restore(program, text) for program, text in inputs.items() if text))
 
     async def _save(self, program: str, cluster: str) -> bytes:
-        """What stands in the table; nothing where the kernel says that it has nothing of the cluster."""
+        """What is in the table; empty if the kernel says that it has nothing of the cluster."""
         try:
             done = await self._run([f"{program}-save", "-t", "filter"], check=False)
         except HostCapabilityMissing:
@@ -81,7 +81,7 @@ class Iptables:
         raise HostCommandFailed(f"exit code {done.exit_code} from: {replay_line(done.argv)}\n{complaint}")
 
     def _has_none(self, program: str, cluster: str) -> bool:
-        """Whether the kernel itself says so; nothing leads to a chain that is not there."""
+        """Whether the kernel itself says so; no rule leads to a chain that does not exist."""
         chains = None if self._kernel is None else self._kernel.iptables_chains(_FAMILIES[program])
         return chains is not None and chain_name(cluster) not in chains
 
@@ -94,7 +94,7 @@ class Iptables:
 
 
 def _together(chains: Iterable[Chains], *, blind: bool) -> FirewallState:
-    """The cuts that both families have; where they differ or are not asked, they are of no use."""
+    """The cuts that both families have; one that they do not share, or that is never reached, is useless."""
     first, *others = (found.firewall for found in chains)
     if not first.cuts and not any(other.cuts for other in others):
         return first

@@ -1,8 +1,8 @@
-"""Cuts as one chain per cluster, for `iptables-restore --noflush` and `ip6tables-restore` alike.
+"""Cuts as one chain per cluster, for both `iptables-restore --noflush` and `ip6tables-restore`.
 
-Frames reach these rules only where the kernel passes bridged packets to iptables (`br_netfilter` loaded, the sysctls
-`net.bridge.bridge-nf-call-iptables` and `-ip6tables` on), and ARP never does: `ARP_PASSES` says so to the user. A
-rule with a date (xt_time) heals with nobody there to do it.
+Frames reach these rules only if the kernel passes bridged packets to iptables (`br_netfilter` loaded, the sysctls
+`net.bridge.bridge-nf-call-iptables` and `-ip6tables` on), and ARP never does: `ARP_PASSES` tells the user. A rule
+with a date (xt_time) heals without any process.
 
 Facts: iptables 1.8.9 (nf_tables and legacy), iptables-extensions(8).
 """
@@ -30,10 +30,9 @@ _ANY_JUMP = re.compile(rf'^-A {_HOOK} -m comment --comment "?{OWNER}-[a-z0-9-]+"
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """What stands in one table of one address family. `firewall` holds only cuts that work.
+    """The state of one table of one address family. `firewall` contains only cuts that work.
 
-    `jumps` counts the rules of ours that lead to the chain; with `jumps_first` only those of other clusters of ours
-    are asked before.
+    `jumps` counts our rules that lead to the chain; with `jumps_first`, only those of our other clusters come before.
     """
 
     firewall: FirewallState = field(default_factory=FirewallState)
@@ -50,7 +49,7 @@ def chain_name(cluster: str) -> str:
 def render_restore(cluster: str, state: FirewallState, found: Chains, now: datetime) -> str:
     """The input of `iptables-restore --noflush` that turns what was found into exactly these cuts; none: no chain.
 
-    One transaction, which names nothing but our chain and the jump to it. Empty where there is nothing to do.
+    One transaction, which names nothing but our chain and the jump to it. Empty if there is nothing to do.
     """
     rules = list(_rules(cluster, state, now))
     if not rules and not found.exists and not found.jumps:
@@ -60,9 +59,9 @@ def render_restore(cluster: str, state: FirewallState, found: Chains, now: datet
 
 
 def parse_save(text: str | bytes, cluster: str) -> Chains:
-    """What stands, from `iptables-save -t filter`.
+    """Parse the state from `iptables-save -t filter`.
 
-    A chain that does not work (empty, not asked first, with a rule in it that is not ours) is a `LEFTOVER`.
+    A chain that does not work (empty, not reached first, or with a rule that is not ours) is a `LEFTOVER`.
     """
     lines = (text.decode(errors="replace") if isinstance(text, bytes) else text).splitlines()
     chain = chain_name(cluster)
@@ -84,12 +83,12 @@ def _jump(cluster: str) -> str:
 def _is_jump(line: str, cluster: str) -> bool:
     try:
         return shlex.split(line) == shlex.split(f"-A {_HOOK} {_jump(cluster)}")
-    except ValueError:  # quotes that do not match: not a rule of ours
+    except ValueError:  # unbalanced quotes: not one of our rules
         return False
 
 
 def _chain(cluster: str, found: Chains, rules: list[str]) -> Iterator[str]:
-    yield f":{chain_name(cluster)} - [0:0]"  # makes it, or empties it
+    yield f":{chain_name(cluster)} - [0:0]"  # creates it, or empties it
     if not (found.jumps_first and found.jumps == 1):
         yield from [f"-D {_HOOK} {_jump(cluster)}"] * found.jumps
         yield f"-I {_HOOK} 1 {_jump(cluster)}"

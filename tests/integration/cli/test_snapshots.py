@@ -118,7 +118,7 @@ def test_verify_reads_the_tables_of_frozen_layers(vmcluster: Vmcluster, cluster:
         file.write(bytes(16))
     ended = vmcluster("snapshot", "verify", cluster, "first", code=1)
     assert "✗ first\n    n0: " in ended.out
-    assert "qemu-img check finds" in ended.out
+    assert "qemu-img check found" in ended.out
 
 
 def test_a_lost_snapshot_is_marked_and_can_be_deleted(vmcluster: Vmcluster, bed: Bed, cluster: str) -> None:

@@ -43,7 +43,7 @@ async def test_two_nodes_whose_layers_are_exchanged_do_not_start(bed: Bed, sessi
     await session.clusters.define(CLUSTER)
     exchange(*layers(bed))
     before = facts(*layers(bed))
-    with pytest.raises(ClusterError, match="is not the file that was made there: it was made as n1") as refused:
+    with pytest.raises(ClusterError, match="is not the file that was created there: it was created as n1") as refused:
         await start(session)
     assert refused.value.code is ErrorCode.CONFLICT
     plan = (await session.clusters.plan(CLUSTER)).plan

@@ -54,9 +54,9 @@ NAMES = ["{name}", "soft", "hard", "deep/up/{name}", "deep/../hard"]
 @pytest.mark.parametrize(
     ("use", "disk", "why"),
     [
-        ({}, "", "stands below the disks of node n1 of cluster other, so it is never written to"),
-        ({"cluster": "lab"}, "", "stands below the disks of node n1 of cluster other, so it is never written to"),
-        ({"cluster": None, "whose": "the domain golden"}, "", "stands below the disks of the domain golden"),
+        ({}, "", "is below the disks of node n1 of cluster other, so it is never written to"),
+        ({"cluster": "lab"}, "", "is below the disks of node n1 of cluster other, so it is never written to"),
+        ({"cluster": None, "whose": "the domain golden"}, "", "is below the disks of the domain golden"),
         ({"written": True, "is_up": True}, "", "is a disk of node n1 of cluster other, which is up and writes to it"),
         ({"written": True, "is_up": True}, ", shared: true", "is a disk of node n1 of cluster other, which is up"),
         ({"written": True, "is_up": True, "shared": True}, "", "is a disk of node n1 of cluster other, which is up"),

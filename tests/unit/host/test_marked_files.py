@@ -115,7 +115,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing(tmp_path: Path) -> None
 
 
 def test_a_file_system_without_unnamed_files_is_a_missing_capability() -> None:
-    with pytest.raises(HostCapabilityMissing, match=r"/proc cannot make unnamed files.*ext4"):
+    with pytest.raises(HostCapabilityMissing, match=r"/proc does not support unnamed files.*ext4"):
         create_file(Path("/proc/seed"), b"", NEW, mode=0o600)
 
 

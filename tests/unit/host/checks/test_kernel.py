@@ -18,7 +18,7 @@ async def test_a_feature_counts_when_it_can_be_used() -> None:
 
 async def test_a_refused_feature_names_module_use_and_complaint() -> None:
     refused, _bridge = await check_kernel([REFUSED])
-    assert refused.message == "the kernel refuses it, and impairments need it: Error: unknown kind"
+    assert refused.message == "not supported by the kernel, and impairments need it: Error: unknown kind"
     assert "modprobe sch_refused" in str(refused.remedy)
 
 

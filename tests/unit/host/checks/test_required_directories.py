@@ -46,7 +46,7 @@ def test_the_directory_that_keeps_qemu_out_is_named(tmp_path: Path) -> None:
     (tmp_path / "private").chmod(0o700)
     (result,) = check_places([RequiredDirectory(open_to_all, 0o755, for_machines=True)])
     assert result.verdict is CheckOutcome.WARNING
-    assert f"may not pass through {tmp_path}/private," in result.message
+    assert f"cannot enter {tmp_path}/private," in result.message
 
 
 def test_looking_leaves_no_file_behind(tmp_path: Path) -> None:

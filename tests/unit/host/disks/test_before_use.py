@@ -151,8 +151,8 @@ async def test_a_layer_with_another_chain_is_known_for_it(lab: Lab) -> None:
     await on_another(lab, path)
     found = observe_layer(str(path), CLUSTER)
     assert isinstance(found, Layer)
-    assert found.misplaced.startswith(f"it stands on {lab.base} (qcow2), and was made on {lab.layer('n1')}")
-    with pytest.raises(Conflict, match="not the file that was made there"):
+    assert found.misplaced.startswith(f"it stands on {lab.base} (qcow2), but was created on {lab.layer('n1')}")
+    with pytest.raises(Conflict, match="not the file that was created there"):
         require_usable(lab.files(), [])
 
 

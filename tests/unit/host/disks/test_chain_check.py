@@ -19,12 +19,12 @@ def checked(stdout: bytes, stderr: bytes = b"") -> Completed:
 
 @pytest.mark.parametrize("sample", sorted(GOLDEN.glob("check-damaged.*")), ids=lambda path: path.stem)
 def test_errors_in_the_tables_of_an_image_are_counted(sample: Path) -> None:
-    assert finding(checked(sample.read_bytes())) == "qemu-img check finds 2 errors in its tables"
+    assert finding(checked(sample.read_bytes())) == "qemu-img check found 2 errors in its tables"
 
 
 @pytest.mark.parametrize("sample", sorted(GOLDEN.glob("check-[ls]*")), ids=lambda path: path.stem)
 def test_a_report_without_errors_leaves_it_to_the_exit_code(sample: Path) -> None:
-    assert finding(checked(sample.read_bytes())) == "qemu-img check ends with 2"
+    assert finding(checked(sample.read_bytes())) == "qemu-img check ended with 2"
 
 
 def test_a_check_that_could_not_be_made_says_why() -> None:
