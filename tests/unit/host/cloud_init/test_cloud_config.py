@@ -150,7 +150,7 @@ def problems(user_data: dict[str, Any], ssh_user: str = "root") -> list[tuple[tu
          "base64 -w0"),
         ({"write_files": [{"path": "/x", "content": "aGk=", "encoding": "gz+b64"}]}, ("write_files", 0, "encoding"),
          "gzip -c"),
-        ({"write_files": [{"path": "/x", "permissions": "-644"}]}, ("write_files", 0, "permissions"), "not a file mode"),
+        ({"write_files": [{"path": "/x", "permissions": "-644"}]}, ("write_files", 0, "permissions"), "a file mode"),
         ({"write_files": [{"path": "/x", "permissions": 4096}]}, ("write_files", 0, "permissions"), "not a file mode"),
         ({"write_files": [{"path": "//etc/ssh/ssh_host_rsa_key"}]}, ("write_files", 0, "path"), "remove it"),
         ({"write_files": [{"path": "/root/.ssh/authorized_keys"}]}, ("write_files", 0, "path"), "ssh_authorized_keys"),
