@@ -58,7 +58,6 @@ NOT_YET: tuple[str, ...] = (
     "reconciler/healer.py",
     "reconciler/host/",
     "reconciler/kernel_log/",
-    "reconciler/records/",
     "specs/decisions/",
     "specs/invalid/",
     "specs/manual/",

@@ -1,4 +1,4 @@
-"""Records as the use cases read and change them."""
+"""Reads and changes records for the use cases."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Set
@@ -15,31 +15,31 @@ from reconciler.store.protocol import Store
 log = structlog.get_logger(__name__)
 
 _TRIES = 20
-"""Attempts at a change that other writers keep coming before; each is one read and one write."""
+"""Attempts at a change when other writers keep being faster; each is one read and one write."""
 
 
 def require_cluster_name(cluster: str) -> None:
-    """Raise `ClusterNotFound` for what cannot be a cluster's name, before anything is asked about it."""
+    """Raise `ClusterNotFound` for an invalid cluster name, before it is looked up."""
     if len(cluster) > CLUSTER_NAME_MAX_LENGTH or not re.fullmatch(LABEL_PATTERN, cluster):
         raise ClusterNotFound(
-            f"no cluster can be named {cluster!r}",
+            f"{cluster!r} is not a valid cluster name",
             hint=f"a name has lower-case letters, digits and dashes, at most {CLUSTER_NAME_MAX_LENGTH} of them",
         )
 
 
 async def recorded(store: Store, cluster: str) -> ClusterRecord:
-    """The record of a cluster, of a destroyed one too while its disks are kept."""
+    """The record of a cluster, even if it was destroyed while its disks are kept."""
     require_cluster_name(cluster)
     record = await store.get(cluster)
     if record is None:
         known = ", ".join(await store.names())
-        lost = f"none; if its record was lost, `vmcluster adopt {cluster}` makes it again from what is on the host"
+        lost = f"none; if its record was lost, `vmcluster adopt {cluster}` rebuilds it from the host"
         raise ClusterNotFound(f"no cluster named {cluster!r} is defined", hint=f"defined clusters: {known or lost}")
     return record
 
 
 async def readable_records(store: Store) -> list[ClusterRecord]:
-    """The records of all clusters, destroyed ones with kept disks too, but for those that cannot be read."""
+    """The readable records of all clusters, including destroyed ones with kept disks."""
     records = []
     for name in await store.names():
         try:
@@ -50,18 +50,18 @@ async def readable_records(store: Store) -> list[ClusterRecord]:
 
 
 async def existing(store: Store, cluster: str) -> ClusterRecord:
-    """The record of a cluster that is there; a destroyed one is not, even where its disks are kept."""
+    """The record of a cluster that is not destroyed."""
     record = await recorded(store, cluster)
     if record.deletion is not None:
         raise ClusterNotFound(
             f"cluster {cluster!r} was destroyed",
-            hint="`cluster_define` makes it again, on its kept disks where there are any",
+            hint="recreate it with `cluster_define`, on its kept disks if there are any",
         )
     return record
 
 
 def nothing_agreed(_before: ClusterRecord) -> Set[str]:
-    """Most changes lose nothing."""
+    """The consent of most changes: nothing may be lost."""
     return frozenset()
 
 
@@ -74,9 +74,9 @@ async def change(
     consent: Callable[[ClusterRecord], Set[str]] = nothing_agreed,
     read: Callable[[Store, str], Awaitable[ClusterRecord]] = existing,
 ) -> ClusterRecord:
-    """Apply `edit` to the newest record; when another writer comes first, to the one that it left.
+    """Apply `edit` to the newest record; if another writer is faster, to the record that it wrote.
 
-    `consent` says, of the record before, what the change may lose.
+    `consent` says, given the record before, what the change may lose.
     """
     for _ in range(_TRIES):
         before = await read(store, cluster)
@@ -90,7 +90,7 @@ async def change(
 
 
 def select_nodes(record: ClusterRecord, nodes: str | Iterable[str] | None) -> list[str]:
-    """The nodes that are meant: all of them for None, an empty list or "all". Raises `NodeNotFound`."""
+    """The requested nodes: all of them for None, an empty list or "all". Raises `NodeNotFound`."""
     wanted = [nodes] if isinstance(nodes, str) else list(nodes or ())
     if not wanted or wanted == ["all"]:
         return list(record.spec.nodes)
@@ -98,9 +98,9 @@ def select_nodes(record: ClusterRecord, nodes: str | Iterable[str] | None) -> li
 
 
 def select_node(record: ClusterRecord, node: str, *, all_with: str = "") -> str:
-    """The one node that is meant, "all" being none. Raises `NodeNotFound`.
+    """The requested node; "all" is not one.
 
-    `all_with` says what does the same to all nodes.
+    Raises `NodeNotFound`. `all_with` names the call that does the same to all nodes.
     """
     if node not in record.spec.nodes:
         remedy = f"; {all_with}" if all_with and node == "all" else ""
@@ -113,5 +113,5 @@ def select_node(record: ClusterRecord, node: str, *, all_with: str = "") -> str:
 
 
 def addresses(record: ClusterRecord, nodes: Iterable[str]) -> list[GuestAddress]:
-    """Where the given nodes are."""
+    """The addresses of the given nodes."""
     return [guest_address(record, node) for node in nodes]

@@ -1,4 +1,4 @@
-"""Records that take over what is on the host, whoever made it. Pure."""
+"""Records that take over what is on the host, whichever store made it. Pure."""
 
 from collections.abc import Set
 from pathlib import Path
@@ -10,17 +10,17 @@ from reconciler.records.intent import newest_revisions
 
 
 def taking_over(record: ClusterRecord, observed: ClusterDocument, *, of: Path | None = None) -> ClusterRecord:
-    """The record that knows everything of the cluster that is there, whoever made it.
+    """The record that includes everything of the cluster on the host, whichever store made it.
 
-    With `of`, it is only what stores in that state directory have made, of which there is one at a time.
+    With `of`, only what the store in that state directory has made.
     """
     return _with_adopted(record, {UNSIGNED, *_keys(observed, of)})
 
 
 def on_disks_of_a_lost_store(record: ClusterRecord, observed: ClusterDocument, state_dir: Path) -> ClusterRecord:
-    """The record of a cluster that had none, with what is kept of one of before the store was lost.
+    """The record of a new cluster, with the disks that are kept from before the store was lost.
 
-    Disks alone are taken up: machines and networks may be in use, and are adopted.
+    Only disks are reused: machines and networks may be in use, and have to be adopted.
     """
     in_use = any(key.startswith(("domains/", "networks/")) for key in observed.marks)
     return record if in_use else _with_adopted(record, _keys(observed, state_dir))
@@ -36,7 +36,7 @@ def _keys(observed: ClusterDocument, state_dir: Path | None) -> frozenset[str]:
 
 
 def counting_on(record: ClusterRecord, before: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """The record in place of one that is behind: no handle is given twice, nor a revision of a node that went."""
+    """The record that replaces an older one; no handle is used twice, nor a revision of a removed node."""
     root, extra = newest_revisions(observed)
     beyond = {
         name: max(first, root.get(name, -1) + 1, extra.get(name, -1) + 1)
@@ -54,7 +54,7 @@ def counting_on(record: ClusterRecord, before: ClusterRecord, observed: ClusterD
 
 
 def by_marks_alone(record: ClusterRecord) -> ClusterRecord:
-    """The record of a cluster that goes whatever it has: it knows where to look, and counts nothing."""
+    """The record for destroying a cluster by its marks: it says where to look, and nothing else."""
     spec = record.spec.model_copy(update={"nodes": {}})
     files = (*record.former_files, *record.spec.extra_files)
     return ClusterRecord(

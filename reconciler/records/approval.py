@@ -1,4 +1,4 @@
-"""What a caller agrees to that a change costs."""
+"""The costs of a change that a caller approves."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from reconciler.records.plan_view import AGREED_TO_BY
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What the caller accepts that a change costs."""
+    """The costs that the caller has approved."""
 
     restart: bool = False
     data_loss: bool = False
 
     def covers(self, disruption: Disruption) -> bool:
-        """Whether what costs that much may be done."""
+        """Whether an action with this cost may be done."""
         argument = AGREED_TO_BY.get(disruption)
         return argument is None or argument in self.arguments
 
     @property
     def arguments(self) -> frozenset[str]:
-        """The arguments by which the caller has agreed."""
+        """The arguments by which the caller has approved."""
         given = {"allow_restart": self.restart, "allow_data_loss": self.data_loss}
         return frozenset(name for name, agreed in given.items() if agreed)
 

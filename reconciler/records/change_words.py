@@ -1,6 +1,6 @@
-"""What a change of a record was about, in words: first what somebody asked for, then what followed from it. Pure.
+"""Describes a change of a record: first what was requested, then what followed from it. Pure.
 
-Documents are read as plain JSON, for the history also holds records that other versions have written.
+Documents are read as plain JSON, because the history also holds records written by other versions.
 """
 
 import json
@@ -16,7 +16,7 @@ _VALUE_MAX_LENGTH = 60
 
 
 def change_in_words(before: Json | None, after: Json | None) -> tuple[str, ...]:
-    """The parts of a change, those that were asked for first; for a change of nothing but counters, that."""
+    """The parts of a change, requested ones first; a single part if only counters changed."""
     if after is None:
         return ("- the record",)
     if before is None:
@@ -27,10 +27,10 @@ def change_in_words(before: Json | None, after: Json | None) -> tuple[str, ...]:
 
 
 def _consent(before: Json, after: Json) -> Iterator[str]:
-    """Told where nothing else is: a change that costs something tells it by itself."""
+    """The consent, shown only if nothing else changed: any other change shows its own cost."""
     was, now = before.get("consent") or (), after.get("consent") or ()
     if new := [of for of in now if of not in was]:
-        yield f"agreed to lose {', '.join(new)}"
+        yield f"approved the loss of {', '.join(new)}"
 
 
 def _deletion(before: Json, after: Json) -> Iterator[str]:
@@ -38,7 +38,7 @@ def _deletion(before: Json, after: Json) -> Iterator[str]:
     if was == now:
         return
     if now is None:
-        yield "no more to be destroyed"
+        yield "no longer to be destroyed"
     else:
         yield "to be destroyed" + (", disks too" if now.get("remove_overlays") else "")
 
@@ -66,7 +66,7 @@ def _snapshots(before: Json, after: Json) -> Iterator[str]:
     was, now = _part(before, "snapshots"), _part(after, "snapshots")
     yield from (f"+ snapshot {name}" for name in now if name not in was)
     yield from (f"- snapshot {name}" for name in was if name not in now)
-    yield from (f"~ snapshot {name}: asked for again" for name in now if name in was and was[name] != now[name])
+    yield from (f"~ snapshot {name}: requested again" for name in now if name in was and was[name] != now[name])
 
 
 def _faults(before: Json, after: Json) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _power(before: Json, after: Json) -> Iterator[str]:
 
 
 def _requests(before: Json, after: Json) -> Iterator[str]:
-    """One-shot verbs, which are counters."""
+    """One-shot operations, which are counters."""
     said: dict[str, list[str]] = {}
     for name, was, now in _both(before, after):
         for words in _requests_of(was, now):

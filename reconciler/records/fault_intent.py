@@ -1,4 +1,4 @@
-"""How faults come into a record and leave it. Pure, as `intent` is."""
+"""Adds faults to a record and removes them. Pure, like `intent`."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -18,10 +18,10 @@ def with_fault(
     duration_s: float | None = None,
     afresh: bool = False,
 ) -> tuple[ClusterRecord, Fault]:
-    """The record with a fault that was asked for by hand, and that fault.
+    """The record with a requested fault, and that fault.
 
-    The same request again means the same fault, whose time begins again, so that a call can be repeated;
-    `afresh` makes another one. Raises what `reconciler.faults.validate` does.
+    Repeating a request means the same fault, whose time starts again, so that a call can be repeated; `afresh` adds
+    another one. Raises as `reconciler.faults.validate` does.
     """
     fault = _next_fault(record, request, now, duration_s)
     same = None if afresh else _same_fault(record, fault, now)
@@ -32,10 +32,10 @@ def with_fault(
 
 
 def with_declared_faults(record: ClusterRecord, *, now: datetime) -> ClusterRecord:
-    """The record with exactly those faults of its topology that the specification declares.
+    """The record with exactly the topology faults that the specification declares.
 
-    One that is wanted already as declared is left alone; one that changed, or whose nodes did, is another fault with
-    a handle of its own. Faults that were asked for by hand stay.
+    One that already exists as declared is left alone; one that changed, or whose nodes did, becomes a new fault with
+    its own handle. Faults requested by commands or tools stay.
     """
     kept = {handle: fault for handle, fault in record.faults.items() if _stays_declared(record, fault, now)}
     there = {fault.declared_as for fault in kept.values()}
@@ -53,7 +53,7 @@ def without_faults(record: ClusterRecord, handles: Collection[str]) -> ClusterRe
 
 
 def without_expired_faults(record: ClusterRecord, *, now: datetime) -> ClusterRecord:
-    """Faults whose time is over are no longer desired."""
+    """Expired faults are no longer desired."""
     still = wanted_at(record.faults.values(), now)
     return _with_faults(record, {fault.handle_id: fault for fault in still})
 
@@ -88,5 +88,5 @@ def _stays_declared(record: ClusterRecord, fault: Fault, now: datetime) -> bool:
 
 
 def _same_effect(one: Fault, other: Fault) -> bool:
-    """Whether two faults were asked for in the same words and, as shapes are resolved once, mean the same cuts."""
+    """Whether two faults have the same request and, because shapes are resolved once, the same cuts."""
     return one.request == other.request and getattr(one, "grudge", None) == getattr(other, "grudge", None)

@@ -1,4 +1,4 @@
-"""What was wanted of a cluster over time."""
+"""The history of a cluster's desired state."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,21 +12,21 @@ from reconciler.store.protocol import HistoryEntry
 
 
 class Change(HistoryEntry):
-    """One change of a record, and what it was about."""
+    """One change of a record, with a description."""
 
-    changes: tuple[str, ...] = Field(description="In words: what was asked for first, then what followed from it.")
+    changes: tuple[str, ...] = Field(description="The change in words: what was requested, then what followed from it.")
 
 
 async def history_of(runtime: Runtime, cluster: str) -> list[Change]:
-    """Every change of a cluster's record, oldest first, also of one that is gone.
+    """Every change of a cluster's record, oldest first, even of a destroyed cluster.
 
-    Raises `ClusterNotFound` for a name that never was, and `StoreUnavailable` for a history that is damaged.
+    Raises `ClusterNotFound` for a name that never existed, and `StoreUnavailable` for a damaged history.
     """
     return list(_told(await entries_of(runtime, cluster)))
 
 
 async def entries_of(runtime: Runtime, cluster: str) -> list[HistoryEntry]:
-    """The same as the store has it. Raises `ClusterNotFound` for a name that never was."""
+    """The same as stored. Raises `ClusterNotFound` for a name that never existed."""
     entries = await runtime.store.history(cluster)
     if not entries:
         await existing(runtime.store, cluster)

@@ -1,4 +1,4 @@
-"""How each verb changes a record. Pure: from a record and a request to the record that is wanted next."""
+"""How each operation changes a record. Pure: from a record and a request to the next record."""
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -21,14 +21,14 @@ from reconciler.model.record import (
 from reconciler.model.topology import RestartPolicy
 
 FIRST_BOOT_FIELDS = ("ip", "mac", "base_image", "disk_gb", "user_data")
-"""What a machine gets at its first boot: a change takes a new root disk, but for a `disk_gb` that only grows."""
+"""Fields that take effect at the first boot: a change needs a new root disk, except for growing `disk_gb`."""
 
 
 def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> ClusterRecord:
-    """The record with a new specification. Nodes that stay keep what was asked of them; new ones are off.
+    """The record with a new specification. Existing nodes keep their requests; new ones are off.
 
-    A node whose first boot would have gone otherwise gets a new root disk and, if it runs, a power cycle. Raises
-    `Conflict` for another `overlay_dir`: nodes would begin on empty disks, and snapshots would be lost from sight.
+    A node whose first boot would have been different gets a new root disk and, if it runs, a power cycle. Raises
+    `Conflict` for another `overlay_dir`: nodes would start on empty disks, and snapshots would not be found.
     """
     if before is None:
         return ClusterRecord(cluster_name=cluster, spec=spec, nodes={name: NodeIntent() for name in spec.nodes})
@@ -53,8 +53,8 @@ def _require_same_place(before: ClusterRecord, spec: ClusterSpec) -> None:
     kept, wanted = before.spec.overlay_dir, spec.overlay_dir
     if kept != wanted:
         raise Conflict(
-            f"cluster {before.cluster_name!r} keeps its disks and snapshots in {kept}, and overlay_dir is {wanted} now:"
-            " its nodes would begin on empty disks",
+            f"cluster {before.cluster_name!r} keeps its disks and snapshots in {kept}, but overlay_dir is now "
+            f"{wanted}: its nodes would start on empty disks",
             hint=f"take overlay_dir out of the topology, or set it to {kept}; to have the disks on another file "
             f"system, stop the nodes, move {kept} there, make a link to it at {kept}, and let `vmcluster adopt` take "
             "them up; to begin on empty disks, destroy the cluster with its disks first",
@@ -67,7 +67,7 @@ def _former_files(before: ClusterRecord, spec: ClusterSpec) -> tuple[Path, ...]:
 
 
 def recreated_nodes(before: ClusterRecord | None, after: ClusterRecord) -> frozenset[str]:
-    """The nodes of both records whose root disk is made anew."""
+    """The nodes of both records whose root disk is recreated."""
     if before is None:
         return frozenset()
     kept = before.nodes.keys() & after.nodes.keys()
@@ -75,7 +75,7 @@ def recreated_nodes(before: ClusterRecord | None, after: ClusterRecord) -> froze
 
 
 def recreation_causes(before: ClusterRecord | None, after: ClusterRecord) -> dict[str, str]:
-    """What of its specification changes that makes each recreated node's root disk anew, in words."""
+    """For each recreated node, which change of its specification recreates the root disk, in words."""
     recreated = recreated_nodes(before, after)
     return {name: _recreation_cause(before, after, name) for name in after.nodes if before and name in recreated}
 
@@ -87,7 +87,7 @@ def _recreation_cause(before: ClusterRecord, after: ClusterRecord, name: str) ->
         for field in FIRST_BOOT_FIELDS
         if getattr(old, field) != getattr(new, field)
     ]
-    return ", ".join(changes) or "the login or the network changed"
+    return ", ".join(changes) or "login or network changed"
 
 
 def _shown(node: NodeSpec, field: str) -> str:
@@ -96,10 +96,10 @@ def _shown(node: NodeSpec, field: str) -> str:
 
 
 def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """The record of a cluster that had none, standing on the newest root layers that are there already.
+    """The record of a new cluster, based on the newest root layers that already exist.
 
-    Requests count on from those that the host has carried out: a lower number would pass for one that was met. A
-    newest layer that cannot be read counts as well, so that it is reported and no older one takes its place.
+    Requests continue the numbers that the host has carried out: a lower number would count as done. A newest layer that
+    cannot be read is used too, so that it is reported instead of replaced by an older one.
     """
     root, extra = newest_revisions(observed)
 
@@ -113,7 +113,7 @@ def on_kept_disks(record: ClusterRecord, observed: ClusterDocument) -> ClusterRe
 
 
 def newest_revisions(observed: ClusterDocument) -> tuple[dict[str, int], dict[str, int]]:
-    """By node: of the root disk's layers, and of the extra disks'."""
+    """By node: the layers of the root disk, and of the extra disks."""
     root: dict[str, int] = {}
     extra: dict[str, int] = {}
     for path in observed.layers:
@@ -124,7 +124,7 @@ def newest_revisions(observed: ClusterDocument) -> tuple[dict[str, int], dict[st
 
 
 def _with_found_snapshots(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """Snapshots that are there are wanted: a record that was lost must not cost them."""
+    """Existing snapshots become desired: losing the record must not delete them."""
     found = {
         name: SnapshotIntent(request=of.request, include_memory=of.include_memory)
         for name, of in observed.snapshots.items()
@@ -135,7 +135,7 @@ def _with_found_snapshots(record: ClusterRecord, observed: ClusterDocument) -> C
 
 
 def as_found(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """The record that wants each node to do what it does: nothing is started or stopped because of it."""
+    """The record that desires the observed power state of each node, so that nothing is started or stopped."""
     found = {PowerState.RUNNING: WantedPower.RUNNING, PowerState.PAUSED: WantedPower.PAUSED}
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
@@ -147,10 +147,10 @@ def as_found(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
 
 
 def rolled_back(before: ClusterRecord | None, then: ClusterRecord) -> ClusterRecord:
-    """What was wanted then is wanted again: the specification, and the power of the nodes.
+    """Restore the specification and the nodes' power state of an earlier record.
 
-    Epochs and revisions go on from where they are; snapshots, and faults that were asked for by hand,
-    stay as they are wanted now.
+    Epochs and revisions continue from their current values; snapshots, and faults requested by commands or tools, stay
+    as they are now.
     """
     after = with_spec(before, then.cluster_name, then.spec)
 
@@ -173,7 +173,7 @@ def started(
     resume: frozenset[str] = frozenset(),
     paused: bool = False,
 ) -> ClusterRecord:
-    """These nodes run, by default all; those in `resume` stand still and are let run on."""
+    """Start these nodes, by default all; those in `resume` are paused, and are resumed."""
     power = WantedPower.PAUSED if paused else WantedPower.RUNNING
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
@@ -187,12 +187,12 @@ def started(
 
 
 def resumed(record: ClusterRecord, nodes: Collection[str]) -> ClusterRecord:
-    """These nodes stand still, or are off and stay so by themselves, and are to run again."""
+    """Run nodes again that are paused, or that are off and would stay off."""
     return _each(record, lambda _, of: of.model_copy(update={"resume_epoch": of.resume_epoch + 1}), nodes)
 
 
 def stopped(record: ClusterRecord, mode: StopMode, *, nodes: Collection[str] | None = None) -> ClusterRecord:
-    """These nodes are off, by default all."""
+    """Stop these nodes, by default all."""
     off = {"power": WantedPower.OFF, "stop_mode": mode}
     return _each(record, lambda _, intent: intent.model_copy(update=off), nodes)
 
@@ -200,7 +200,7 @@ def stopped(record: ClusterRecord, mode: StopMode, *, nodes: Collection[str] | N
 def power_cycled(
     record: ClusterRecord, nodes: frozenset[str], mode: StopMode, *, power: Mapping[str, WantedPower] | None = None
 ) -> ClusterRecord:
-    """One more power cycle of each of `nodes`; `power` says in which state they shall end."""
+    """Power-cycle each of `nodes` once; `power` is their state afterwards."""
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
         wanted = intent.power if power is None else power[name]
@@ -214,25 +214,25 @@ def power_cycled(
 
 
 def deleted(record: ClusterRecord, *, remove_overlays: bool) -> ClusterRecord:
-    """The cluster goes, its faults first. Disks that an earlier deletion was told to remove are not kept by a later."""
+    """Destroy the cluster, its faults first. A later request does not keep disks that an earlier one removes."""
     remove = remove_overlays or (record.deletion is not None and record.deletion.remove_overlays)
     return record.model_copy(update={"deletion": Deletion(remove_overlays=remove), "faults": {}})
 
 
 def agreed_by_deletion(*, remove_overlays: bool) -> frozenset[str]:
-    """What whoever asks for the deletion agrees to lose: the machines, and all that the cluster has where asked."""
+    """What a deletion may lose: the machines, and with `remove_overlays` everything that the cluster has."""
     return frozenset({EVERYTHING if remove_overlays else "domain/*"})
 
 
 def with_snapshot(record: ClusterRecord, name: str, *, include_memory: bool, quiesce: bool) -> ClusterRecord:
-    """One more snapshot is wanted."""
+    """Request one more snapshot."""
     request = record.snapshot_requests + 1
     wanted = SnapshotIntent(request=request, include_memory=include_memory, quiesce=quiesce)
     return record.model_copy(update={"snapshots": {**record.snapshots, name: wanted}, "snapshot_requests": request})
 
 
 def without_snapshot(record: ClusterRecord, name: str) -> ClusterRecord:
-    """A snapshot is not wanted any more."""
+    """Withdraw a snapshot."""
     kept = {other: wanted for other, wanted in record.snapshots.items() if other != name}
     return record.model_copy(update={"snapshots": kept})
 
@@ -240,14 +240,14 @@ def without_snapshot(record: ClusterRecord, name: str) -> ClusterRecord:
 def agreed_by_snapshot_deletion(
     record: ClusterRecord, name: str, snapshot: Snapshot | Unknown | None = None
 ) -> frozenset[str]:
-    """What is lost with a snapshot: its name, and the disks of it that the cluster has not any more."""
+    """What is lost with a snapshot: its name, and its disks that the cluster no longer has."""
     parts = snapshot.nodes if isinstance(snapshot, Snapshot) else {}
     gone = {(node, disk) for node, part in parts.items() for disk in part.disks} - _disks(record)
     return frozenset({f"snapshot/{name}", *(f"layer/{node}/{disk}" for node, disk in gone)})
 
 
 def agreed_by_revert(record: ClusterRecord, snapshot: Snapshot) -> frozenset[str]:
-    """What is on the nodes' disks at the moment of the revert."""
+    """What a revert loses: the current content of the nodes' disks."""
     then = {(node, disk) for node, part in snapshot.nodes.items() for disk in part.disks}
     return frozenset(f"layer/{node}/{disk}" for node, disk in _disks(record) | then)
 
@@ -257,9 +257,9 @@ def _disks(record: ClusterRecord) -> set[tuple[str, str]]:
 
 
 def reverted(record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool) -> ClusterRecord:
-    """All nodes are as they were in a snapshot: on fresh layers above it, in the power state that they had.
+    """Revert all nodes to a snapshot: on new layers above it, in the power state that they had.
 
-    Without `restart_after` they are off. A node that has memory in the snapshot goes on from there.
+    Without `restart_after` they are off. A node with memory in the snapshot resumes from it.
     """
 
     def change(node: str, intent: NodeIntent) -> NodeIntent:
@@ -282,7 +282,7 @@ def reverted(record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_af
 
 
 def _revived(record: ClusterRecord) -> ClusterRecord:
-    """A destroyed cluster taken up again: its disks as they were, its nodes off."""
+    """Restore a destroyed cluster: its disks as they were, its nodes off."""
     off = {"power": WantedPower.OFF, "resumes_memory": False}
     return _each(record, lambda _, intent: intent.model_copy(update=off))
 
@@ -308,12 +308,12 @@ def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
 
 
 def _may_stay_off(spec: ClusterSpec, node: str) -> bool:
-    """Whether each start of the node is counted, to tell one that is still to come from one that has ended."""
+    """Whether each start of the node is counted, to tell a pending start from one that has ended."""
     return spec.nodes[node].restart is not RestartPolicy.ALWAYS
 
 
 def _beyond(intent: NodeIntent) -> int:
-    """A number that no request of the node has had: its domain may still be there, with those that it has met."""
+    """A number that no request of the node has had: its domain may still exist, with the numbers it has carried out."""
     return max(intent.disk_revision, intent.extra_revision, intent.boot_epoch, intent.resume_epoch) + 1
 
 
@@ -330,6 +330,6 @@ def _login(spec: ClusterSpec) -> tuple[object, ...]:
 def _each(
     record: ClusterRecord, change: Callable[[str, NodeIntent], NodeIntent], nodes: Collection[str] | None = None
 ) -> ClusterRecord:
-    """The record with these nodes changed, by default all."""
+    """The record with these nodes edited, by default all."""
     changed = {name: change(name, of) for name, of in record.nodes.items() if nodes is None or name in nodes}
     return record.model_copy(update={"nodes": {**record.nodes, **changed}})

@@ -1,4 +1,4 @@
-"""One short name for a change and all that it would do. Pure."""
+"""A hash of a change and everything that it would do. Pure."""
 
 import hashlib
 import json
@@ -15,16 +15,16 @@ from reconciler.store.patch import Patch
 _DIGITS = 16
 
 _TOLD_ONLY = frozenset({"reason", "message"})
-"""What is said of an action or an obstacle; it may count seconds or bytes."""
+"""Text fields of an action or an obstacle, which may include seconds or bytes."""
 
 _TIMES = frozenset({"created_at", "expires_at", "cut_expires_at"})
-"""When a fault begins and ends: from now where it is new, as the generation says where it is not."""
+"""When a fault begins and ends: relative to now for a new fault, fixed by the generation for others."""
 
 
 def plan_hash(generation: int, after: ClusterRecord, plan: Plan, patch: Patch) -> str:
-    """The hash of what is wanted next, from which generation on, and of what is to be done for it.
+    """The hash of the next desired state, the generation that it starts from, and the actions.
 
-    The paths at which the host differs are in it for what is done in later rounds, when nodes have gone down.
+    It includes the paths at which the host differs, for what later rounds do after nodes have shut down.
     """
     whole = {
         "generation": generation,
@@ -36,7 +36,7 @@ def plan_hash(generation: int, after: ClusterRecord, plan: Plan, patch: Patch) -
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON data, in an order that depends on it alone."""
+    """The value as JSON data, in a deterministic order."""
     match value:
         case _ if names := _field_names(value):
             told = {name: _plain(getattr(value, name)) for name in names if name not in _TOLD_ONLY | _TIMES}
@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
 
 
 def _field_names(value: Any) -> tuple[str, ...]:
-    """The fields of a model or a data class; none of anything else."""
+    """The fields of a model or a dataclass; empty for anything else."""
     if isinstance(value, BaseModel):
         return tuple(type(value).model_fields)
     return tuple(of.name for of in fields(value)) if is_dataclass(value) else ()

@@ -1,4 +1,4 @@
-"""A preview as plain data: what `plan` prints and answers, the same for people, programs and agents. Pure."""
+"""A preview as data: what `plan` prints and answers, the same for people, programs and agents. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,7 +36,7 @@ from reconciler.records.change_words import change_in_words
 from reconciler.records.intent import recreation_causes
 from reconciler.store.patch import difference
 
-if TYPE_CHECKING:  # the models are read by front ends that must start before libvirt is imported
+if TYPE_CHECKING:  # the models are used by front ends that must start without importing libvirt
     from reconciler.records.preview import Preview
 
 ChangeName = Literal["create", "update", "delete"]
@@ -63,7 +63,7 @@ AGREED_TO_BY = {
     Disruption.REMOVE: "allow_data_loss",
     Disruption.DATA_LOSS: "allow_data_loss",
 }
-"""The argument by which a caller agrees to what a change costs."""
+"""The argument by which a caller approves what a change costs."""
 
 _BRINGS_DOWN = frozenset({ShutDown.__name__, CutPower.__name__})
 _BRINGS_UP = frozenset({Start.__name__, ResumeMemory.__name__})
@@ -73,59 +73,63 @@ class ActionView(Frozen):
     """One action of a plan."""
 
     address: str = Field(description="The resource: `network/NAME`, `layer/NODE/DISK`, `snapshot/NAME`, `KIND/NODE`.")
-    action: str = Field(description="What is done to it, such as `DefineDomain`.")
-    change: ChangeName = Field(description="What becomes of the resource.")
-    node: str | None = Field(description="The node that it concerns; null where it is no single one.")
-    reason: Prose = Field(description="Why, with the old and the new value of changed fields.")
+    action: str = Field(description="The action, such as `DefineDomain`.")
+    change: ChangeName = Field(description="What happens to the resource.")
+    node: str | None = Field(description="The node that it concerns; null if it is not a single one.")
+    reason: Prose = Field(description="The reason, with the old and new values of changed fields.")
     disruption: Disruption = Field(description="What it costs: none, live, restart, recreate, remove or data-loss.")
     memory: MemoryFate | None = Field(
-        default=None, description="What becomes of what is in the node's memory; null where nothing does."
+        default=None, description="What happens to the node's memory; null if nothing does."
     )
-    drift: bool = Field(default=False, description="Needed because somebody changed the host, not what is wanted.")
+    drift: bool = Field(default=False, description="It repairs drift: the host was changed, not the desired state.")
 
 
 class PlanSummary(Abridgeable):
-    """A plan in figures (resources, not actions), and the nodes that pay for it."""
+    """A plan in numbers (of resources, not actions), and the nodes that it disrupts."""
 
-    create: int = Field(description="How many resources come to be.")
-    update: int = Field(description="How many are changed.")
-    delete: int = Field(description="How many go.")
+    create: int = Field(description="How many resources are created.")
+    update: int = Field(description="How many are updated.")
+    delete: int = Field(description="How many are deleted.")
     restarts: tuple[str, ...] = Field(description="Nodes that are powered off or cycled.")
-    recreates: tuple[str, ...] = Field(description="Nodes that are made anew, with a fresh root disk.")
-    removes: tuple[str, ...] = Field(default=(), description="Nodes that are taken away.")
+    recreates: tuple[str, ...] = Field(description="Nodes that are recreated, with a new root disk.")
+    removes: tuple[str, ...] = Field(default=(), description="Nodes that are removed.")
     data_loss: tuple[str, ...] = Field(description="Addresses of disks whose content is lost.")
 
 
 class PlanView(Abridgeable):
-    """What applying a topology would do. `generation` is that of the record it starts from, 0 where there is none."""
+    """What applying a topology would do. `generation` is that of the record it starts from, 0 if there is none."""
 
     cluster_name: str = Field(description="Name of the cluster.")
-    generation: int = Field(description="Of the record that it starts from; 0 where there is none.")
-    plan_hash: str = Field(description="Names this plan: an apply with it does exactly this, or is a CONFLICT.")
+    generation: int = Field(description="Generation of the record that it starts from; 0 if there is none.")
+    plan_hash: str = Field(
+        description="Identifies this plan: an apply with it carries out exactly this plan, or answers CONFLICT."
+    )
     converged: bool = Field(
-        description="Nothing is to be done: host and record are as the topology says, and both patches are empty."
+        description="Nothing to do: host and record match the topology, and both patches are empty."
     )
     approvals: tuple[str, ...] = Field(
-        default=(), description="The arguments of `cluster_apply` without which it is refused for what it costs."
+        default=(), description="The arguments of `cluster_apply` that approve its costs; without them it is refused."
     )
-    blocked: bool = Field(description="An obstacle has to be removed first: applying the topology is refused.")
-    actions: tuple[ActionView, ...] = Field(description="In the order in which they would be carried out.")
-    obstacles: tuple[Obstacle, ...] = Field(description="What keeps it from being done, with the remedy.")
-    warnings: tuple[Prose, ...] = Field(default=(), description="What works, but worse than expected, with the remedy.")
-    waiting: tuple[str, ...] = Field(description="Nodes on their way down, which is waited for.")
+    blocked: bool = Field(description="Applying the topology is refused until an obstacle is removed.")
+    actions: tuple[ActionView, ...] = Field(description="In the order of execution.")
+    obstacles: tuple[Obstacle, ...] = Field(description="What blocks it, with the remedy.")
+    warnings: tuple[Prose, ...] = Field(
+        default=(), description="What works, but not as well as expected, with the remedy."
+    )
+    waiting: tuple[str, ...] = Field(description="Nodes that are shutting down, which it waits for.")
     kept_files: tuple[Path, ...] = Field(
-        default=(), description="Files of extra disks that no node has any more: they stay."
+        default=(), description="Files of extra disks that no node uses: they are kept."
     )
-    summary: PlanSummary = Field(description="The plan in figures.")
+    summary: PlanSummary = Field(description="The plan in numbers.")
     patch: tuple[dict[str, Any], ...] = Field(
-        description="RFC 6902, from the observed document to the desired one; empty where nothing is done about it."
+        description="RFC 6902, from the observed document to the desired one; empty if nothing is done about it."
     )
-    record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the present record to the new one.")
-    record_changes: tuple[str, ...] = Field(default=(), description="The same in words, as `history` tells it.")
+    record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the current record to the new one.")
+    record_changes: tuple[str, ...] = Field(default=(), description="The same in words, as `history` shows it.")
 
 
 def plan_view(preview: "Preview") -> PlanView:
-    """The plan of a preview, in the order in which it would be carried out."""
+    """The plan of a preview, in the order of execution."""
     plan, documents = preview.plan, preview.difference
     planned = (action for stage in plan.stages() for action in stage)
     drifted = {_key(view) for of in preview.drift.actions for view in _action_views(of, documents.observed)}
@@ -156,14 +160,14 @@ def plan_view(preview: "Preview") -> PlanView:
 
 
 def _kept_files(preview: "Preview") -> tuple[Path, ...]:
-    """Those that this very change leaves without a node."""
+    """The files that this change leaves without a node."""
     known = preview.before.former_files if preview.before else ()
     there = preview.difference.observed.layers
     return tuple(path for path in preview.after.former_files if path not in known and str(path) in there)
 
 
 def resource_address(action: Action, observed: ClusterDocument) -> str:
-    """The name by which people know the resource that an action is for."""
+    """The address of the resource that an action changes."""
     match action:
         case SetLinks() | HealLinks():
             return "links"
@@ -183,7 +187,7 @@ def _disk_of(path: Path, observed: ClusterDocument) -> str:
 
 
 def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionView]:
-    """One line per action; links are set all at once, and are shown by the node that receives."""
+    """One line per action; links are set together, and are shown per receiving node."""
     if isinstance(action, SetLinks | HealLinks):
         for node, of in action.changes.items():
             yield ActionView(
@@ -206,7 +210,7 @@ def _action_views(action: Action, observed: ClusterDocument) -> Iterator[ActionV
 
 
 def _with_memory(views: list[ActionView]) -> list[ActionView]:
-    """What is in a node's memory is lost with its power; a node that stands still and is not booted keeps it."""
+    """A node's memory is lost with its power; a paused node that is not rebooted keeps it."""
     booted = {view.node for view in views if view.action in _BRINGS_UP}
 
     def fate(view: ActionView) -> MemoryFate | None:
@@ -218,7 +222,7 @@ def _with_memory(views: list[ActionView]) -> list[ActionView]:
 
 
 def _with_recreations(views: list[ActionView], causes: Mapping[str, str]) -> list[ActionView]:
-    """What is done to a machine that is made anew says so, and why: the documents only tell that its disk differs."""
+    """Give the reason for recreating a machine: the documents only show that its disk differs."""
     return [_recreating(view, causes[view.node]) if view.node and view.node in causes else view for view in views]
 
 

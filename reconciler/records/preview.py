@@ -1,4 +1,4 @@
-"""A change that was planned and not written, as data. Pure."""
+"""A change that was planned but not recorded, as data. Pure."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A change that was thought through and not written: the record that it would make, and what would be done.
+    """A change that was planned but not recorded: the record that it would write, and the plan.
 
-    `drift` is what would be done without the change, because the host was changed since the record was applied.
+    `drift` is what would be done without the change, because the host has changed since the record was applied.
     """
 
     before: ClusterRecord | None
@@ -31,10 +31,10 @@ class Preview:
 
     @property
     def patch(self) -> Patch:
-        """What differs on the host, as RFC 6902."""
+        """The differences on the host, as RFC 6902."""
         return difference(canonical(self.difference.observed), canonical(self.difference.desired))
 
     @property
     def hash(self) -> str:
-        """What names the change and all that it would do; the same wherever and whenever the same would be done."""
+        """The hash of the change and everything that it would do; equal for equal changes."""
         return plan_hash(self.before.generation if self.before else 0, self.after, self.plan, self.patch)

@@ -1,4 +1,4 @@
-"""A change that is thought through before it is written: what it would do, and whether that was agreed to."""
+"""Plans a change before it is recorded, and checks that its costs were approved."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,9 +25,9 @@ _SHOWN_LENGTH = 80
 async def thought_through(
     runtime: Runtime, before: ClusterRecord | None, after: ClusterRecord, *, start: bool = False
 ) -> Preview:
-    """What writing `after` over `before` would do; nodes that have to restart for it get a power cycle.
+    """The preview of replacing `before` by `after`; nodes that have to restart for it get a power cycle.
 
-    With `start`, which was asked for, nodes that stand still come to run again. The host is looked at once.
+    With `start`, nodes that are paused or stay off are run again. Observes the host once.
     """
     found = await runtime.rounds.compare(after)
     if start and before is not None and (still := _with_way_back(before, after, found)) != after:
@@ -49,14 +49,14 @@ def _with_consequences(
 
 
 def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: PlannedDifference) -> ClusterRecord:
-    """What stands still runs on, boots, or is started though it would stay off by itself."""
+    """Resume paused nodes, reboot crashed ones, and start those that would stay off."""
     way, observed = way_back(found.plan, found.observed), found.observed
     after = intent.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after
     return intent.resumed(after, way.resumes | left_off(before, observed) | ending(before, observed))
 
 
 async def _drift(runtime: Runtime, preview: Preview) -> Plan:
-    """What differs from a record that was brought about whole; nothing where it never was."""
+    """The drift from a record that was fully applied; empty if it never was."""
     before = preview.before
     status = await runtime.store.status(before.cluster_name) if before else None
     if before is None or status is None or status.settled_generation != before.generation:
@@ -68,25 +68,25 @@ async def _drift(runtime: Runtime, preview: Preview) -> Plan:
 
 Think = Callable[[], Awaitable[Preview]]
 Shown = Callable[[Preview], None]
-"""Told of a change before it is made."""
+"""Called with the preview of a change before it is made."""
 
 
 def unseen(_preview: Preview) -> None:
-    """Nobody is shown it."""
+    """Shows the change to nobody."""
 
 
 def require_plan(preview: Preview, wanted: str | None) -> None:
-    """Raise `Conflict` where what would be done is not what the caller was shown."""
+    """Raise `Conflict` if the plan is not the one that the caller was shown."""
     if wanted is not None and wanted != preview.hash:
         raise Conflict(
-            f"the plan {wanted[:_SHOWN_LENGTH]!r} is not what would be done to cluster {preview.after.cluster_name!r} "
-            "now: the topology, the record or the host has changed since it was shown; nothing was done",
-            hint="`cluster_plan` shows the present plan and its hash, for `plan_hash`",
+            f"the plan {wanted[:_SHOWN_LENGTH]!r} of cluster {preview.after.cluster_name!r} is out of date: the "
+            "topology, the record or the host has changed since it was shown; nothing was done",
+            hint="get the current plan and its hash for `plan_hash` from `cluster_plan`",
         )
 
 
 async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, actor: str) -> ClusterRecord:
-    """Write the change. Raises `ApprovalRequired` where it costs more, and what stands in its way for good."""
+    """Record the change. Raises `ApprovalRequired` if it costs more than approved, and any terminal obstacle."""
     require_approval(preview, approval)
     if terminal := [obstacle for obstacle in preview.plan.obstacles if obstacle.terminal]:
         raise as_error(terminal)
@@ -100,7 +100,7 @@ async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, acto
 
 
 def require_approval(preview: Preview, approval: Approval) -> None:
-    """Raise `ApprovalRequired` naming every action that costs more than was agreed to."""
+    """Raise `ApprovalRequired` naming every action that costs more than was approved."""
     actions = preview.plan.actions
     refused = [action for action in actions if not approval.covers(action.disruption)]
     if not refused:
@@ -116,14 +116,13 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     ]
     lines += [f"{node} is recreated: {cause}" for node, cause in recreated.items() if node in nodes]
     raise ApprovalRequired(
-        "the change was not made, because it costs more than was agreed to:\n  " + "\n  ".join(lines),
-        hint=" and ".join(f"`{argument}`" for argument in lacking)
-        + (" agrees to it" if len(lacking) == 1 else " agree to it, both together"),
+        "the change was not made, because it costs more than was approved:\n  " + "\n  ".join(lines),
+        hint=f"pass {' and '.join(f'`{argument}`' for argument in lacking)} to approve it",
     )
 
 
 def telling(think: Think, plan_hash: str | None, shown: Shown) -> Think:
-    """A change is thought through, is the one that `plan_hash` names, and `shown` is told of it."""
+    """Plan a change, check that it is the plan of `plan_hash`, and pass it to `shown`."""
 
     async def told() -> Preview:
         preview = await think()

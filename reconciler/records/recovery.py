@@ -1,4 +1,4 @@
-"""Records that were lost, cannot be read, or are wanted as they once were."""
+"""Restores records that were lost, cannot be read, or are rolled back."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
@@ -20,45 +20,43 @@ R = TypeVar("R")
 
 
 async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> ClusterRecord:
-    """What was wanted at a generation; for None, at the last that wanted something else.
+    """The record of a generation; for None, of the last one with a different desired state.
 
-    Raises `ClusterNotFound`, and `InvalidArgument` for a generation without a cluster or that this version
-    cannot read.
+    Raises `ClusterNotFound`, and `InvalidArgument` for a generation without a cluster or that this version cannot read.
     """
     entries = await runtime.store.history(cluster)
     if not entries:
-        raise ClusterNotFound(f"nothing is known of a cluster named {cluster!r}", hint="`cluster_list` names them")
+        raise ClusterNotFound(f"there is no history of a cluster named {cluster!r}", hint="see `cluster_list`")
     wanted = last_other(entries) if generation is None else generation
     if wanted not in {entry.generation for entry in entries}:
         raise InvalidArgument(
-            f"cluster {cluster!r} never had generation {wanted}", hint=f"`vmcluster history {cluster}` lists them"
+            f"cluster {cluster!r} never had generation {wanted}", hint=f"see `vmcluster history {cluster}`"
         )
     return _readable(cluster, wanted, _document_at(entries, wanted))
 
 
 def last_other(entries: Sequence[HistoryEntry]) -> int:
-    """The newest generation that wanted another topology or power than the last one. Raises `InvalidArgument`."""
+    """The newest generation whose topology or power state is not that of the last one. Raises `InvalidArgument`."""
     wanted = {generation: _restorable(document) for generation, document in documents(entries)}
     *earlier, newest = wanted
     found = next((of for of in reversed(earlier) if wanted[of] not in (None, wanted[newest])), None)
     if found is None:
         raise InvalidArgument(
-            f"no earlier generation of cluster {entries[0].cluster_name!r} wants another topology or other power of its"
-            " nodes",
-            hint="there is nothing to go back to",
+            f"no earlier generation of cluster {entries[0].cluster_name!r} has a different topology or power state",
+            hint="there is nothing to roll back to",
         )
     return found
 
 
 def _restorable(document: Any) -> Any:
-    """What a rollback brings back of a record; None of a cluster that was to go."""
+    """The part of a record that a rollback restores; None for a cluster being destroyed."""
     if document is None or document.get("deletion") is not None:
         return None
     return _without_identities(document["spec"]), {node: intent["power"] for node, intent in document["nodes"].items()}
 
 
 def _without_identities(spec: Any) -> Any:
-    """The specification but for which files kernels' names stood for: those are gone, and cannot be gone back to."""
+    """The specification without the identity of kernel files: earlier files under these names are gone."""
     nodes = {
         name: {**node, "boot": {**node["boot"], "identity": ""}} if node.get("boot") else node
         for name, node in spec["nodes"].items()
@@ -71,7 +69,7 @@ def _document_at(entries: Sequence[HistoryEntry], generation: int) -> Any:
 
 
 def documents(entries: Iterable[HistoryEntry]) -> Iterator[tuple[int, Any]]:
-    """Each generation, and the record as it was then. Raises `StoreUnavailable` where a patch does not fit."""
+    """Each generation with its record. Raises `StoreUnavailable` if a patch does not apply."""
     document = None
     for entry in entries:
         try:
@@ -88,7 +86,7 @@ def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
     if document is None or document.get("deletion") is not None:
         raise InvalidArgument(
             f"cluster {cluster!r} was destroyed at generation {generation}",
-            hint=f"`vmcluster history {cluster}` lists the others; `cluster_destroy` destroys",
+            hint=f"see `vmcluster history {cluster}` for others; to destroy the cluster, use `cluster_destroy`",
         )
     try:
         return ClusterRecord.model_validate(document)
@@ -101,17 +99,17 @@ def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
 
 
 def require_same_cluster(found: str, wanted: str) -> None:
-    """Raise `InvalidArgument` where a topology is of another cluster."""
+    """Raise `InvalidArgument` if a topology belongs to another cluster."""
     if found != wanted:
         raise InvalidArgument(
-            f"that topology is of cluster {found!r}, not of {wanted!r}", hint="name the topology file of the cluster"
+            f"that topology is for cluster {found!r}, not {wanted!r}", hint="pass the topology file of the cluster"
         )
 
 
 async def bare_record(runtime: Runtime, cluster: str) -> ClusterRecord:
-    """A record that wants nothing: all that carries the cluster's mark is to go, and its disks stay.
+    """An empty record, to remove everything with the cluster's mark except its disks.
 
-    Raises `ClusterNotFound` where nothing on the host carries the mark.
+    Raises `ClusterNotFound` if nothing on the host has the mark.
     """
     domains = await runtime.libvirt.find_domains(cluster)
     networks = await runtime.libvirt.find_networks(cluster, frozenset())
@@ -142,9 +140,8 @@ async def whose_marks(runtime: Runtime, cluster: str) -> tuple[str, Mapping[str,
 
 
 async def with_found_files(runtime: Runtime, record: ClusterRecord) -> ClusterRecord:
-    """The record, which was lost, with the files of extra disks that it does not know and that carry our mark.
-
-    Found are those that a definition, a layer or a snapshot names.
+    """The rebuilt record, with the files of extra disks that have vmcluster's mark and that a definition, a layer or a
+    snapshot names.
     """
     named = _named_files(await runtime.rounds.observe(record))
     looked_at = record.model_copy(update={"former_files": tuple(named)})
@@ -154,7 +151,7 @@ async def with_found_files(runtime: Runtime, record: ClusterRecord) -> ClusterRe
 
 
 def _named_files(observed: ClusterDocument) -> frozenset[Path]:
-    """Every file that something of the cluster names and that was not looked at yet, base images too."""
+    """Every file that something of the cluster names and that was not checked yet, including base images."""
     named = {layer.backing for layer in _known(observed.layers, Layer) if layer.backing is not None}
     for domain in _known(observed.domains, Domain):
         disks = domain.disks.values()

@@ -41,7 +41,7 @@ def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[s
     yield from _obstacle_lines(view)
     yield "", None
     yield summary_line(view), None
-    for words, given in (("agreed to by", True), ("needs", False)):
+    for words, given in (("approved by", True), ("needs", False)):
         if options := [f"--{name.replace('_', '-')}" for name in view.approvals if (name in agreed) is given]:
             yield f"{words} {' and '.join(options)}", None
 

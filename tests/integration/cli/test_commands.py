@@ -53,7 +53,7 @@ def test_a_rollback_shows_its_plan_and_asks_as_apply_does(vmcluster: Vmcluster, 
     assert f"plan hash: {plan_hash}" in previewed
     refused = vmcluster("rollback", "cli", code=1)
     assert "  - domain/n2" in refused.out
-    assert "`--allow-data-loss` agrees to it" in refused.err
+    assert "pass `--allow-data-loss` to approve it" in refused.err
     assert len(vmcluster("status", "cli", "-o", "json").data["nodes"]) == 3
     assert "CONFLICT" in vmcluster("rollback", "cli", "--plan-hash", "0", "--allow-data-loss", code=1).err
     gone_back = vmcluster("rollback", "cli", "--plan-hash", plan_hash, "--allow-data-loss")
@@ -143,7 +143,7 @@ def test_what_would_restart_a_node_is_refused_until_it_is_agreed_to(
     assert "--allow-restart" in refused.err
     assert "needs --allow-restart" in refused.out
     agreed = vmcluster("apply", "cli", "--no-start", "--allow-restart")
-    assert "agreed to by --allow-restart" in agreed.out
+    assert "approved by --allow-restart" in agreed.out
     assert "needs --allow" not in agreed.out
     assert vmcluster("plan", "cli", "--no-start").code == 0
 

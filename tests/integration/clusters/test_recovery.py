@@ -206,7 +206,7 @@ async def test_a_rollback_that_loses_disks_needs_consent(bed: Bed, session: Sess
     await session.clusters.define(CLUSTER)
     bed.write_topology(CLUSTER, nodes=2)
     await session.clusters.define(CLUSTER)
-    with pytest.raises(ApprovalRequired, match="`allow_data_loss` agrees to it"):
+    with pytest.raises(ApprovalRequired, match="pass `allow_data_loss` to approve it"):
         await session.clusters.rollback(CLUSTER, to=1)
     status = await session.clusters.rollback(CLUSTER, to=1, approval=Approval(data_loss=True))
     assert [node.name for node in status.nodes] == ["n0"]

@@ -37,7 +37,7 @@ class TestVerbs:
 
     def test_a_cluster_never_moves_to_another_place_without_its_disks(self) -> None:
         elsewhere = SPEC.model_copy(update={"overlay_dir": Path("/elsewhere")})
-        with pytest.raises(Conflict, match=f"in {SPEC.overlay_dir}, and overlay_dir is /elsewhere now"):
+        with pytest.raises(Conflict, match=f"in {SPEC.overlay_dir}, but overlay_dir is now /elsewhere"):
             intent.with_spec(RUNNING, CLUSTER, elsewhere)
         with pytest.raises(Conflict, match="empty disks"):
             intent.rolled_back(RUNNING, intent.with_spec(None, CLUSTER, elsewhere))

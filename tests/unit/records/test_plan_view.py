@@ -131,9 +131,9 @@ def test_a_node_that_leaves_is_removed_and_not_recreated() -> None:
 @pytest.mark.parametrize(
     ("given_already", "asked_for"),
     [
-        (Approval(), "`allow_restart` and `allow_data_loss` agree to it, both together"),
-        (Approval(restart=True), "`allow_data_loss` agrees to it"),
-        (Approval(data_loss=True), "`allow_restart` agrees to it"),
+        (Approval(), "pass `allow_restart` and `allow_data_loss` to approve it"),
+        (Approval(restart=True), "pass `allow_data_loss` to approve it"),
+        (Approval(data_loss=True), "pass `allow_restart` to approve it"),
     ],
 )
 def test_a_refusal_names_at_once_all_that_has_to_be_agreed_to(given_already: Approval, asked_for: str) -> None:

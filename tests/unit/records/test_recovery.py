@@ -58,7 +58,7 @@ def test_a_destroyed_cluster_is_wanted_again_and_its_destruction_is_not() -> Non
 
 @pytest.mark.parametrize("records", [(OFF,), (OFF, with_snapshot(OFF)), (intent.deleted(OFF, remove_overlays=False),)])
 def test_where_nothing_else_was_ever_wanted_that_is_said(records: tuple[ClusterRecord, ...]) -> None:
-    with pytest.raises(InvalidArgument, match="no earlier generation of cluster 'lab' wants another topology"):
+    with pytest.raises(InvalidArgument, match="no earlier generation of cluster 'lab' has a different topology"):
         last_other(history(*records))
 
 

@@ -43,5 +43,5 @@ async def test_a_client_with_another_default_finds_the_cluster_where_its_record_
         named = topology(host, f"{TOPOLOGY}overlay_dir: {host / 'there'}\n")
         for other in (first, second):
             _, elsewhere = await load_for_host(other, named, EVERYWHERE)
-            with pytest.raises(Conflict, match=f"in {host / 'here'}, and overlay_dir is {host / 'there'} now"):
+            with pytest.raises(Conflict, match=f"in {host / 'here'}, but overlay_dir is now {host / 'there'}"):
                 intent.with_spec(record, cluster, elsewhere)

@@ -52,7 +52,7 @@ def test_an_error_for_programs_is_the_error_of_the_envelope(invoke: Invoke) -> N
     assert ended.data == {
         "code": "CLUSTER_NOT_FOUND",
         "message": "no cluster named 'nope' is defined (defined clusters: none; if its record was lost, "
-        "`vmcluster adopt nope` makes it again from what is on the host)",
+        "`vmcluster adopt nope` rebuilds it from the host)",
         "node": None,
         "recoverable": False,
     }

@@ -73,9 +73,9 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
     ("agreed", "said"),
     [
         ((), ["needs --allow-data-loss and --allow-restart"]),
-        (("allow_restart",), ["agreed to by --allow-restart", "needs --allow-data-loss"]),
-        (("allow_restart", "allow_data_loss"), ["agreed to by --allow-data-loss and --allow-restart"]),
-        (("allow_data_loss",), ["agreed to by --allow-data-loss", "needs --allow-restart"]),
+        (("allow_restart",), ["approved by --allow-restart", "needs --allow-data-loss"]),
+        (("allow_restart", "allow_data_loss"), ["approved by --allow-data-loss and --allow-restart"]),
+        (("allow_data_loss",), ["approved by --allow-data-loss", "needs --allow-restart"]),
     ],
 )
 def test_a_plan_asks_only_for_what_nobody_has_agreed_to(agreed: tuple[str, ...], said: list[str]) -> None:
