@@ -347,3 +347,17 @@ def test_a_network_that_was_replaced_gets_its_nodes_plugged_in_by_the_next_plan(
     unplugged = {node: tap.model_copy(update={"bridge": None}) for node, tap in REAL.taps.items()}
     todo = plan(WANTED, REAL.model_copy(update={"taps": unplugged}))
     assert [(type(action), action.node) for action in todo.actions] == [(PlugTap, "alpha"), (PlugTap, "beta")]
+
+
+def test_no_empty_disk_takes_the_place_of_one_that_is_away_unless_that_is_agreed_to() -> None:
+    kept = {path: of for path, of in REAL.layers.items() if isinstance(of, Layer) and of.node != "alpha"}
+    away = REAL.model_copy(update={"layers": kept, "seeds": {"beta": REAL.seeds["beta"]}})
+    todo = plan(WANTED, away, consent=frozenset())
+    assert [action for action in todo.actions if action.node == "alpha"] == []
+    (obstacle,) = todo.obstacles
+    assert (obstacle.code, obstacle.node) == (ErrorCode.APPROVAL_REQUIRED, "alpha")
+    assert "is no longer there (mount it, or put it back)" in obstacle.message
+    made = plan(WANTED, away, consent=frozenset({"layer/alpha/*"})).actions
+    assert CreateLayer in {type(action) for action in made if action.node == "alpha"}
+    undefined = away.model_copy(update={"domains": {}, "power": {}})
+    assert not plan(WANTED, undefined, consent=frozenset()).obstacles, "what was never made is made"
