@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from reconciler.host.marked_files import names_in
-from reconciler.host.ownership import bind_copy
+from reconciler.files.marked_files import names_in
+from reconciler.files.ownership import bind_copy
 from reconciler.model.names import cluster_dir
 
 

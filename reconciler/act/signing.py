@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.act.context import ActContext
+from reconciler.files.cluster_directories import directory_mark, mark_directory
+from reconciler.files.ownership import sign
 from reconciler.host.cloud_init.seed_driver import files_of_seed
-from reconciler.host.cluster_directories import directory_mark, mark_directory
 from reconciler.host.disks.manifests import files_of_snapshot, snapshot_dir
-from reconciler.host.ownership import sign
 from reconciler.model.names import cluster_dir
 from reconciler.model.origin import Origin
 

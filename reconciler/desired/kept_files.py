@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.files.ownership import OwnedKind, copied_mark, read_mark
 from reconciler.files.roots import Held, PlaceToMake
 from reconciler.host.disks.files_in_use import FileIdentity, FilesInUse, file_identity
 from reconciler.host.disks.given_format import noted_format
-from reconciler.host.ownership import OwnedKind, copied_mark, read_mark
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
 

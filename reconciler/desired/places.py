@@ -6,8 +6,8 @@ from pathlib import Path
 
 from reconciler.desired.claims import Claims
 from reconciler.files.exposure import exposure_of
+from reconciler.files.ownership import OwnedKind
 from reconciler.host.disks.files_in_use import FileIdentity, file_identity, mark_behind
-from reconciler.host.ownership import OwnedKind
 from reconciler.source.problems import Finding, Location, yaml_path
 
 _ROOT = Path("/")

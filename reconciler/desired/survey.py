@@ -11,6 +11,7 @@ from reconciler.desired.found import Survey
 from reconciler.desired.places import find_kept, find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ErrorCode, ImageNotFound
+from reconciler.files.ownership import OwnerMark, copied_mark, read_mark
 from reconciler.host.disks.cut_off import is_cut_off
 from reconciler.host.disks.files_in_use import FilesInUse, mark_behind
 from reconciler.host.disks.image_file import image_identity, read_image_facts
@@ -18,7 +19,6 @@ from reconciler.host.disks.layers import is_shared
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
-from reconciler.host.ownership import OwnerMark, copied_mark, read_mark
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import BYTES_PER_GB, ImageFile
 from reconciler.model.topology import DiskFormat

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
+from reconciler.files.marked_files import create_file, names_in, replace_file
+from reconciler.files.ownership import OwnedKind, OwnerMark, read_mark
 from reconciler.host.file_ends import NoFile, open_file
-from reconciler.host.marked_files import create_file, names_in, replace_file
-from reconciler.host.ownership import OwnedKind, OwnerMark, read_mark
 from reconciler.model import names
 from reconciler.model.origin import Origin
 

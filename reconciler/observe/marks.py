@@ -5,11 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import Conflict
+from reconciler.files.cluster_directories import directory_mark
+from reconciler.files.marked_files import names_in
+from reconciler.files.ownership import OwnerMark, read_mark
 from reconciler.host.cloud_init.seed_driver import files_of_seed
-from reconciler.host.cluster_directories import directory_mark
 from reconciler.host.disks.manifests import snapshot_mark
-from reconciler.host.marked_files import names_in
-from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.document import Layer, Mark, Seed, Snapshot, Unknown, mark_key
 from reconciler.model.names import cluster_dir
 from reconciler.model.record import ClusterRecord

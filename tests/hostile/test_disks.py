@@ -25,14 +25,14 @@ from reconciler.desired.compile import compile_document, seed_inputs
 from reconciler.desired.load import load_spec
 from reconciler.desired.recorded_file_uses import uses_of
 from reconciler.errors import ErrorCode, explained
+from reconciler.files.cluster_directories import ensure_our_directory
+from reconciler.files.ownership import ATTRIBUTE
 from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed
-from reconciler.host.cluster_directories import ensure_our_directory
 from reconciler.host.disks.before_use import MachineFiles, require_usable
 from reconciler.host.disks.chain_check import broken_chains
 from reconciler.host.disks.layers import LayerDriver, delete_layer, freeze_layer
 from reconciler.host.disks.manifests import finish_snapshot, nvram_path, read_manifests, remove_snapshot, snapshot_dir
 from reconciler.host.nvram import keep_nvram, put_nvram
-from reconciler.host.ownership import ATTRIBUTE
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Seed, Snapshot, Unknown
 from reconciler.model.names import layer_path
 from reconciler.model.plan import DeleteLayer, Start

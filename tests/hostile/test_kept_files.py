@@ -10,10 +10,10 @@ import pytest
 
 from reconciler.desired.load import load_spec
 from reconciler.errors import InvalidArgument
+from reconciler.files.cluster_directories import ensure_our_directory
+from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.files.roots import place_at
-from reconciler.host.cluster_directories import ensure_our_directory
 from reconciler.host.disks.given_format import note_format
-from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
 from reconciler.records import intent

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from reconciler.host.ownership import read_mark
+from reconciler.files.ownership import read_mark
 from tests.integration.bed import Bed
 from tests.kvm_verdict import give_kvm_verdict
 from tests.soak.clients import CLUSTER, write_topology

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError
+from reconciler.files.ownership import not_ours
 from reconciler.files.roots import Roots, opened
 from reconciler.host.capabilities import missing
 from reconciler.host.features import NETEM
-from reconciler.host.ownership import not_ours
 from reconciler.store.documents import refuse_stale
 from reconciler.usecases.snapshots import resolved_name
 from tests.manual import ROOT
@@ -36,7 +36,7 @@ def foreign_file() -> None:
     [
         (outside_of_roots, "reconciler/files/roots.py"),
         (lacks_netem, "reconciler/host/capabilities.py"),
-        (foreign_file, "reconciler/host/ownership.py"),
+        (foreign_file, "reconciler/files/ownership.py"),
         (lambda: refuse_stale("lab", 3, 2), "reconciler/store/documents.py"),
         (lambda: resolved_name(sample_record("lab"), "a b"), "reconciler/usecases/snapshots.py"),
     ],

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.files.exposure import exposure_of
+from reconciler.files.ownership import ATTRIBUTE
 from reconciler.host.checks.result import CheckResult, failed, ok, warning
-from reconciler.host.ownership import ATTRIBUTE
 from reconciler.host.virt_type.kvm_access import Account, qemu_account
 
 _ENOUGH_BYTES = 5 * 1024**3

@@ -7,11 +7,11 @@ the key itself: libvirt gives it to QEMU's user while a domain runs.
 from pathlib import Path
 
 from reconciler.errors import Conflict, OperationFailed
+from reconciler.files.cluster_directories import ensure_our_directory
+from reconciler.files.marked_files import delete_file, names_in, replace_file
+from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark
 from reconciler.host.cloud_init.iso import parse_iso, render_iso
 from reconciler.host.cloud_init.seed_codec import SeedInputs, parse_host_key, render_seed
-from reconciler.host.cluster_directories import ensure_our_directory
-from reconciler.host.marked_files import delete_file, names_in, replace_file
-from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark
 from reconciler.model.document import Seed, Unknown
 from reconciler.model.names import cluster_dir, host_key_path, seed_path
 from reconciler.model.origin import Origin

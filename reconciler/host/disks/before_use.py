@@ -12,12 +12,12 @@ from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, OperationFailed
 from reconciler.files.exposure import require_unexposed
+from reconciler.files.ownership import OwnedKind, OwnerMark, not_ours, read_mark
 from reconciler.host.disks.files_in_use import FilesInUse, mark_behind
 from reconciler.host.disks.given_format import note_format
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import observe_layer
 from reconciler.host.magic import RAW
-from reconciler.host.ownership import OwnedKind, OwnerMark, not_ours, read_mark
 from reconciler.model.document import BackingFile, DomainDisk, Layer, Unknown
 from reconciler.model.file_use import FileUse
 from reconciler.model.names import parse_layer_name

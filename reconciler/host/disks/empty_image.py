@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler import process
-from reconciler.host.marked_files import write_all
+from reconciler.files.marked_files import write_all
 
 _BLOCK_BYTES = 4096
 _KEPT_IMAGES = 256

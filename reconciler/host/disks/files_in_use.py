@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.files.ownership import OwnerMark, read_mark
 from reconciler.host.disks.given_format import noted_format
 from reconciler.host.magic import RAW
-from reconciler.host.ownership import OwnerMark, read_mark
 from reconciler.model.file_use import FileUse
 from reconciler.model.names import ROOT_DISK
 

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
+from reconciler.files.cluster_directories import ensure_our_directory
+from reconciler.files.marked_files import Fill, create_file, delete_file, names_in
+from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.files.space import require_space
-from reconciler.host.cluster_directories import ensure_our_directory
 from reconciler.host.disks.empty_image import EmptyImages, EmptyImageShape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
 from reconciler.host.disks.original_owner import lent_file, owner_facts, taken_over
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.disks.write_locks import is_written_to
 from reconciler.host.magic import QCOW2, RAW
-from reconciler.host.marked_files import Fill, create_file, delete_file, names_in
-from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import ROOT_DISK, cluster_dir, parse_layer_name
 from reconciler.model.origin import Origin

@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reconciler.errors import Conflict, ErrorCode, OperationFailed
-from reconciler.host.cluster_directories import ensure_our_directory
-from reconciler.host.marked_files import (
+from reconciler.files.cluster_directories import ensure_our_directory
+from reconciler.files.marked_files import (
     CLUSTER_DIR_MODE,
     delete_file,
     ensure_directory,
@@ -23,7 +23,7 @@ from reconciler.host.marked_files import (
     remove_empty_directory,
     replace_file,
 )
-from reconciler.host.ownership import ATTRIBUTE, OwnedKind, OwnerMark, is_owned, not_ours, read_mark
+from reconciler.files.ownership import ATTRIBUTE, OwnedKind, OwnerMark, is_owned, not_ours, read_mark
 from reconciler.model import names
 from reconciler.model.base import Frozen
 from reconciler.model.document import Snapshot, Unknown

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from reconciler import process
+from reconciler.files.ownership import OwnedKind, not_ours, read_mark
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.magic import QCOW2
-from reconciler.host.ownership import OwnedKind, not_ours, read_mark
 
 
 async def grow_image(path: Path, size_bytes: int, *, cluster: str) -> None:

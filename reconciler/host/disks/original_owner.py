@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
-from reconciler.host.marked_files import names_in
-from reconciler.host.ownership import read_mark
+from reconciler.files.marked_files import names_in
+from reconciler.files.ownership import read_mark
 from reconciler.host.virt_type.kvm_access import qemu_account
 from reconciler.model.document import LentFile
 

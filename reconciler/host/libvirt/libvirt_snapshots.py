@@ -13,6 +13,7 @@ from typing import Any
 import libvirt
 
 from reconciler.errors import Conflict, OperationFailed
+from reconciler.files.ownership import is_owned, not_ours, read_mark
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.libvirt import guest_agent
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
@@ -22,7 +23,6 @@ from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, partial_path, prepare_memory
 from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, restore_obstacles, saved_machine
 from reconciler.host.libvirt.snapshot_xml import render_switch, stacked
-from reconciler.host.ownership import is_owned, not_ours, read_mark
 from reconciler.model.document import Domain, DomainDisk
 from reconciler.model.plan import Epochs
 

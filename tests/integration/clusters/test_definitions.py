@@ -21,9 +21,9 @@ from reconciler.errors import (
     OperationFailed,
     TopologyInvalid,
 )
+from reconciler.files.ownership import read_mark, write_mark
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NETEM, Feature
-from reconciler.host.ownership import read_mark, write_mark
 from reconciler.model.document import Network
 from reconciler.model.plan import DefineDomain, Start
 from reconciler.model.record import StopMode

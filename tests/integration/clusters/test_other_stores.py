@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ClusterError, ClusterNotFound, Conflict, ErrorCode, Obstructed
+from reconciler.files.ownership import ATTRIBUTE, OwnerMark
 from reconciler.host.disks.manifests import snapshot_dir
-from reconciler.host.ownership import ATTRIBUTE, OwnerMark
 from reconciler.model.document import Mark
 from reconciler.model.record import StopMode
 from reconciler.model.status import ConditionType

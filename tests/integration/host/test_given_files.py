@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.marked_files import create_file, replace_file
-from reconciler.host.ownership import OwnedKind, OwnerMark, read_mark
+from reconciler.files.marked_files import create_file, replace_file
+from reconciler.files.ownership import OwnedKind, OwnerMark, read_mark
 
 MARK = OwnerMark(cluster="demo", kind=OwnedKind.SEED)
 

@@ -11,13 +11,13 @@ import libvirt
 import pytest
 
 from reconciler.errors import Conflict, OperationFailed
+from reconciler.files.marked_files import second_name
+from reconciler.files.ownership import OwnedKind, read_mark
 from reconciler.host.disks.chain_check import verify_chains
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.offline_flatten import flatten_layer
 from reconciler.host.libvirt.guest_agent import FREEZE_TIMEOUT_S
 from reconciler.host.libvirt.memory_file import MEMORY_MODE, memory_was_taken, partial_path, publish_memory
-from reconciler.host.marked_files import second_name
-from reconciler.host.ownership import OwnedKind, read_mark
 from reconciler.model.document import BackingFile, Layer
 from reconciler.model.plan import Epochs
 from tests.integration.bed import host_libvirt

@@ -10,7 +10,7 @@ import libvirt
 import pytest
 
 from reconciler.errors import SnapshotNotFound
-from reconciler.host.ownership import read_mark
+from reconciler.files.ownership import read_mark
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.kills import Verb, kill_at_every_boundary, run
 from tests.integration.snapshots.films import (

@@ -12,8 +12,8 @@ import pytest
 
 from reconciler.desired.load import load_spec, parse_topology
 from reconciler.errors import ImageNotFound, TopologyInvalid, TopologyNotFound
+from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.host.disks.image_file import image_identity
-from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.names import mac_address, tap_name
 from reconciler.model.record import BootSpec, ClusterSpec, ExtraDiskSpec, ImageFile
 from reconciler.model.topology import DiskBus, Forward, VirtType

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.desired.load import load_spec
 from reconciler.errors import TopologyInvalid
-from reconciler.host.cluster_directories import ensure_our_directory
+from reconciler.files.cluster_directories import ensure_our_directory
 
 from .conftest import TOPOLOGY, Load
 from .files import settings_in

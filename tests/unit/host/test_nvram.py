@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import OperationFailed
+from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, write_mark
 from reconciler.host.nvram import delete_nvram, keep_nvram, nvram_problem, put_nvram
-from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, write_mark
 
 
 def test_variables_go_into_a_snapshot_and_back_to_a_node_that_has_none_yet(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.errors import ErrorCode
+from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.disks.manifests import finish_snapshot, nvram_path, observe_snapshots, snapshot_dir
-from reconciler.host.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.nvram import keep_nvram
 from reconciler.model.document import Layer, Snapshot, Unknown
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower

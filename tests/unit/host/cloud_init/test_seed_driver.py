@@ -6,6 +6,7 @@ import asyncssh
 import pytest
 
 from reconciler.errors import Conflict, ErrorCode
+from reconciler.files.ownership import read_mark
 from reconciler.host.cloud_init.iso import parse_iso
 from reconciler.host.cloud_init.seed_codec import parse_host_key
 from reconciler.host.cloud_init.seed_driver import (
@@ -15,7 +16,6 @@ from reconciler.host.cloud_init.seed_driver import (
     read_host_key,
     write_seed,
 )
-from reconciler.host.ownership import read_mark
 from reconciler.model.document import Seed, Unknown
 from reconciler.model.names import cluster_dir, host_key_path, seed_path
 from tests.unit.host.cloud_init.test_seed_codec import ROOT_ON_NAT

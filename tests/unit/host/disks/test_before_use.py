@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError, Conflict
+from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.host.disks.before_use import MachineFiles, require_usable
 from reconciler.host.disks.given_format import noted_format
 from reconciler.host.disks.layers import LayerDriver, freeze_layer, observe_layer, observe_layers
-from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.document import BackingFile, DomainDisk, Layer
 from reconciler.model.file_use import FileUse
 from reconciler.model.names import layer_path, seed_path

@@ -12,14 +12,14 @@ import pytest
 
 from reconciler.errors import Conflict, ErrorCode, ImageNotFound, OperationFailed
 from reconciler.files import space
+from reconciler.files.marked_files import second_name
+from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.files.space import free_bytes
 from reconciler.host.disks.layers import (
     LayerDriver,
     delete_layer,
     observe_layers,
 )
-from reconciler.host.marked_files import second_name
-from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.model.document import Layer, Unknown
 from reconciler.model.names import cluster_dir, layer_path
 

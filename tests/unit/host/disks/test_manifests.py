@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ErrorCode
+from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.disks.manifests import (
     UnfinishedSnapshot,
     begin_snapshot,
@@ -19,7 +20,6 @@ from reconciler.host.disks.manifests import (
     snapshot_dir,
     snapshot_mark,
 )
-from reconciler.host.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.model.document import Snapshot, Unknown
 from reconciler.model.origin import Origin
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Conflict
+from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.offline_grow import grow_image
-from reconciler.host.ownership import OwnedKind, OwnerMark, write_mark
 
 MIB = 1 << 20
 

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from reconciler.host.marked_files import CLUSTER_DIR_MODE, ensure_directory, names_in
-from reconciler.host.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
+from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory, names_in
+from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.origin import Origin
 
 
 def ensure_our_directory(path: Path, cluster: str, origin: Origin | None) -> None:
-    """Create a directory with our mark; one of ours stays as it is, and an empty one is adopted.
+    """Create a directory with our mark; one of our own stays as it is, and an empty one is adopted.
 
     Raises `Conflict` if it is somebody else's.
     """

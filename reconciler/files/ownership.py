@@ -32,7 +32,7 @@ _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
 
 
 class OwnedKind(StrEnum):
-    """What a file of ours is."""
+    """What one of our files is."""
 
     LAYER = "layer"
     SEED = "seed"
@@ -182,7 +182,7 @@ def is_owned(path: Path, cluster: str) -> bool:
 
 
 def delete_owned(path: Path, cluster: str) -> bool:
-    """Delete a file of ours of this cluster; whether there was one.
+    """Delete one of our files of this cluster; whether there was one.
 
     Raises `Conflict`, leaving it alone, where the file is not ours or of another cluster.
     """

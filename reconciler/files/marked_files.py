@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
 from reconciler.files.exposure import make_unexposed
-from reconciler.host.ownership import OwnerMark, delete_owned, is_owned, not_ours, write_mark
+from reconciler.files.ownership import OwnerMark, delete_owned, is_owned, not_ours, write_mark
 
 Fill = Callable[[int], None]
 """Writes a file's contents to an open file descriptor."""
@@ -43,7 +43,7 @@ def create_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: int
 
 
 def replace_file(path: Path, content: bytes | Fill, mark: OwnerMark, *, mode: int) -> None:
-    """Create `path` as `create_file` does, replacing an older file of ours of the same cluster.
+    """Create `path` as `create_file` does, replacing our older file of the same cluster.
 
     Raises `Conflict`, leaving it alone, if a file that is not ours has the name.
     """

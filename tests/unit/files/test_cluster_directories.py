@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError, Conflict
-from reconciler.host.cluster_directories import directory_mark, ensure_our_directory, mark_directory
-from reconciler.host.marked_files import create_file
-from reconciler.host.ownership import ATTRIBUTE, OwnedKind, OwnerMark
+from reconciler.files.cluster_directories import directory_mark, ensure_our_directory, mark_directory
+from reconciler.files.marked_files import create_file
+from reconciler.files.ownership import ATTRIBUTE, OwnedKind, OwnerMark
 from reconciler.model.origin import Origin
 
 CLUSTER = "lab"

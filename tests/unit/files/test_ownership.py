@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Conflict
-from reconciler.host.ownership import (
+from reconciler.files.ownership import (
     ATTRIBUTE,
     OwnedKind,
     OwnerMark,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
-from reconciler.host.marked_files import create_file, delete_file, ensure_directory, replace_file, second_name
-from reconciler.host.ownership import OwnedKind, OwnerMark, read_mark, write_mark
+from reconciler.files.marked_files import create_file, delete_file, ensure_directory, replace_file, second_name
+from reconciler.files.ownership import OwnedKind, OwnerMark, read_mark, write_mark
 
 OLD = OwnerMark(cluster="demo", kind=OwnedKind.SEED, facts={"digest": "old"})
 NEW = OwnerMark(cluster="demo", kind=OwnedKind.SEED, facts={"digest": "new"})
@@ -100,8 +100,8 @@ def test_a_process_killed_while_it_writes_leaves_nothing(tmp_path: Path) -> None
     program = """
         import os, signal, sys
         from pathlib import Path
-        from reconciler.host.marked_files import create_file
-        from reconciler.host.ownership import OwnedKind, OwnerMark
+        from reconciler.files.marked_files import create_file
+        from reconciler.files.ownership import OwnedKind, OwnerMark
 
         def killed(file):
             os.write(file, b"half")
