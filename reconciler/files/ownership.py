@@ -78,7 +78,7 @@ def write_mark(file: int | Path, mark: OwnerMark, *, name: Path | None = None) -
     except OSError as error:
         if error.errno in _UNSUPPORTED:
             raise HostCapabilityMissing(
-                f"the file system of {place.parent} keeps no user extended attributes, which mark what is ours",
+                f"the file system of {place.parent} does not support user extended attributes, which mark our files",
                 hint="set overlay_dir to a directory on ext4, xfs, btrfs or zfs (on tmpfs: Linux 6.6 or newer)",
             ) from error
         raise OperationFailed(f"cannot mark {place} as ours: {error.strerror}") from error
@@ -182,7 +182,7 @@ def is_owned(path: Path, cluster: str) -> bool:
 
 
 def delete_owned(path: Path, cluster: str) -> bool:
-    """Delete one of our files of this cluster; whether there was one.
+    """Delete one of our files of this cluster; returns whether it existed.
 
     Raises `Conflict`, leaving it alone, where the file is not ours or of another cluster.
     """
@@ -202,11 +202,11 @@ def not_ours(path: Path, cluster: str) -> Conflict:
     with suppress(OSError):
         if (mark := copied_mark(path)) is not None and mark.cluster == cluster:
             return Conflict(
-                f"{path} is a copy of a file that was made for cluster {cluster!r}, and stays untouched",
-                hint=f"`vmcluster adopt {cluster}` takes up what was put back from a backup; "
+                f"{path} is a copy of a file that was created for cluster {cluster!r}, and was left alone",
+                hint=f"`vmcluster adopt {cluster}` adopts what was restored from a backup; "
                 "otherwise move that file away",
             )
     return Conflict(
-        f"{path} was not made for cluster {cluster!r} and stays untouched",
+        f"{path} was not created for cluster {cluster!r} and was left alone",
         hint="move that file away, or choose another cluster name, overlay_dir or disk path",
     )

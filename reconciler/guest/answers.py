@@ -17,9 +17,9 @@ def understood(node: str, what: str) -> Iterator[None]:
         yield
     except NOT_UNDERSTOOD as error:
         raise OperationFailed(
-            f"what the node answered for {what} cannot be understood: {shown(str(error))}",
+            f"the node's answer for {what} cannot be parsed: {shown(str(error))}",
             node=node,
-            hint="look at the node itself: something in it prints more than it should, or it is not to be trusted",
+            hint="check the node itself: something in it prints more than it should, or it cannot be trusted",
         ) from error
 
 

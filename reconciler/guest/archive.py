@@ -54,7 +54,7 @@ class Archive:
         while (entry := self._next()) is not None:
             yield entry
             if self._left:
-                raise ValueError("a file in it was not read to its end")
+                raise ValueError("a file in it was not read completely")
 
     def read(self, size: int) -> bytes:
         """The next bytes of the content of the entry that was read last, at most so many."""
@@ -71,7 +71,7 @@ class Archive:
         if header is not None and header.type == tarfile.XHDTYPE:
             records = _records(self._content(header.size, HEADER_LIMIT_BYTES))
             if (header := self._header()) is None:
-                raise ValueError("it ends behind a header")
+                raise ValueError("it ends right after a header")
         return None if header is None else self._entry(header, records)
 
     def _header(self) -> tarfile.TarInfo | None:
@@ -152,7 +152,7 @@ class _Lines:
         if not found:
             line, found, rest = (self._rest + self._archive.read(tarfile.BLOCKSIZE)).partition(b"\n")
         if not found:
-            raise ValueError("the map of a file's holes is no list of numbers")
+            raise ValueError("the map of a file's holes is not a list of numbers")
         self._rest = rest
         return _number(line.decode("ascii", "replace"))
 
@@ -166,7 +166,7 @@ def _records(body: bytes) -> dict[str, str]:
         record = body[at : at + length]
         key, found, value = record.partition(b" ")[2].partition(b"=")
         if not found or not value.endswith(b"\n") or len(record) != length:
-            raise ValueError("a header that is no list of records")
+            raise ValueError("a header that is not a list of records")
         records[key.decode(errors="surrogateescape")] = value[:-1].decode(errors="surrogateescape")
         at += length
     return records

@@ -49,10 +49,10 @@ def _sendable(script: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidArgument(f"the command or its environment is not valid text: {error}") from None
     if b"\0" in encoded:
-        raise InvalidArgument("the command or its environment contains a NUL byte, which no shell can be given")
+        raise InvalidArgument("the command or its environment contains a NUL byte, which cannot be passed to a shell")
     if len(encoded) > COMMAND_LIMIT_BYTES:
         raise InvalidArgument(
-            f"the command and its environment take {len(encoded)} bytes; Linux allows {COMMAND_LIMIT_BYTES}",
+            f"the command and its environment have {len(encoded)} bytes; Linux allows {COMMAND_LIMIT_BYTES}",
             hint="send a long script on standard input: command `sh`, the script as `stdin`",
         )
     return script
@@ -94,7 +94,7 @@ def render_kill(group: int) -> str:
     """What `/bin/sh` gets to kill a command's group, and what has left it: its session, and all that descends from it.
 
     All are stopped before any is killed, so that none starts another unseen, or becomes an orphan first. Of a great
-    many, as a fork bomb makes, only the group is killed. It fails where there is no such group any more, whose number
+    many, as a fork bomb makes, only the group is killed. It fails if the group no longer exists, whose number
     may be that of a stranger by now (proc(5) for `stat`).
     """
     return f"""g={group}; mine=" $g "; more=1; kill -STOP -$g || exit
@@ -130,10 +130,10 @@ def begin_mark(token: str) -> re.Pattern[bytes]:
 def _env_name(name: str) -> str:
     if not _ENV_NAME.fullmatch(name):
         raise InvalidArgument(
-            f"{name!r} is not a name of an environment variable", hint="letters, digits and `_`, no digit first"
+            f"{name!r} is not a valid environment variable name", hint="use letters, digits and `_`, and no digit first"
         )
     if name in _READ_ONLY_NAMES:
-        raise InvalidArgument(f"the shell does not let {name} be set")
+        raise InvalidArgument(f"the shell does not allow {name} to be set")
     return name
 
 

@@ -62,14 +62,14 @@ class SshConnection(asyncssh.SSHClient):
 
 
 async def dial(address: GuestAddress) -> SshConnection:
-    """Log in once. Raises `Unreachable` for what may pass and `SshError` for what waiting does not mend."""
+    """Log in once. Raises `Unreachable` for what may pass and `SshError` for what waiting does not fix."""
     client_key, host_key = _load_keys(address)
     sock = await _connect_tcp(address)
     try:
         async with asyncio.timeout(_HANDSHAKE_S):
             return await _log_in(address, sock, client_key, host_key)
     except TimeoutError:
-        raise Unreachable(f"the SSH login did not end within {_HANDSHAKE_S:g} s") from None
+        raise Unreachable(f"the SSH login did not finish within {_HANDSHAKE_S:g} s") from None
     except (OSError, asyncssh.Error) as error:
         raise _classified(error, address) from error
     except NOT_UNDERSTOOD as error:  # asyncssh takes a server's words for what they should be
@@ -128,7 +128,7 @@ async def _connect_tcp(address: GuestAddress) -> socket.socket:
             await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
     except TimeoutError:
         sock.close()
-        raise Unreachable(f"nothing answers at {address.host}:{address.port}") from None
+        raise Unreachable(f"nothing responds at {address.host}:{address.port}") from None
     except OSError as error:
         sock.close()
         raise Unreachable(f"{address.host}:{address.port}: {_reason(error)}") from error
@@ -144,12 +144,12 @@ def _classified(error: OSError | asyncssh.Error, address: GuestAddress) -> SshEr
             return SshError(
                 f"{address} refuses the key {address.key_path}",
                 node=address.node,
-                hint="check `ssh.user` and `ssh.key_path`; the key is put in at first boot, so a node made with another"
-                " key must be made again",
+                hint="check `ssh.user` and `ssh.key_path`; the key is installed at first boot, so one made with another"
+                " key must be recreated",
             )
         case asyncssh.HostKeyNotVerifiable():
             return SshError(
-                f"{address} does not show the host key that the node was given, so it may be another machine",
+                f"{address} does not present the node's host key, so it may be another machine",
                 node=address.node,
                 hint="another machine may use this address, or the node's host keys were changed from inside",
             )

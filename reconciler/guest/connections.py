@@ -35,7 +35,7 @@ class Connections:
         return connection
 
     def release(self, address: GuestAddress, connection: "SshConnection") -> None:
-        """Say that a command has ended; a connection that is not needed any more is closed."""
+        """Note that a command has ended; a connection that is no longer needed is closed."""
         connection.running -= 1
         spare = any(other is not connection and other.usable for other in self._open.get(address, ()))
         if connection.running == 0 and spare:
@@ -56,7 +56,7 @@ class Connections:
                 cause = str(error)
             if asyncio.get_running_loop().time() + delay_s > deadline:
                 raise NoLogin(
-                    f"no SSH login to {address} in time; last cause: {cause}",
+                    f"no SSH login to {address} in time; last error: {cause}",
                     node=address.node,
                     hint="`node_console` shows what it does",
                 )
@@ -74,9 +74,9 @@ class Connections:
         timeout_s = max(0.0, deadline - asyncio.get_running_loop().time())
         await asyncio.wait({task}, timeout=timeout_s)
         if not task.done():
-            raise Unreachable("the last attempt had no answer yet")
+            raise Unreachable("the last attempt has not been answered yet")
         if task.cancelled():
-            raise Unreachable("the login was broken off because the node's power state changed")
+            raise Unreachable("the login was aborted because the node's power state changed")
         if error := task.exception():
             raise error
 

@@ -150,9 +150,9 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         self._flush()
         if self._exit_code is None and not timed_out:
             raise SshError(
-                f"the connection to {address} was lost while the command ran; whether it came to its end is unknown",
+                f"the connection to {address} was lost while the command ran; it is not known whether it finished",
                 node=address.node,
-                hint="see what the command has done before you run it again",
+                hint="check what the command has done before you run it again",
             )
         if self._request.own and not self._stdout.found and not timed_out:
             raise unstarted(address, self._exit_code, self._stderr.output.text() or self._stdout.output.text())

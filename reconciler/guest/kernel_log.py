@@ -133,7 +133,7 @@ def _parsed(printed: bytearray, answer: ExecResult, node: str) -> KernelBuffer |
         raise OperationFailed(
             f"the kernel log cannot be read: {_cause(answer)}",
             node=node,
-            hint="reading /dev/kmsg takes root, or `sysctl kernel.dmesg_restrict=0`, and the `dd` of GNU coreutils",
+            hint="reading /dev/kmsg needs root, or `sysctl kernel.dmesg_restrict=0`, and the `dd` of GNU coreutils",
         )
     if not complete:
         return None
@@ -146,7 +146,7 @@ async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, time
     """Put a marker into the kernel's log. Raises what the pool raises, and `OperationFailed` where it is not taken."""
     command = (
         "state=; read -r state </proc/sys/kernel/printk_devkmsg; "
-        '[ "$state" != off ] || { echo "printk.devkmsg=off, so the kernel takes nothing" >&2; exit 1; }; '
+        '[ "$state" != off ] || { echo "printk.devkmsg=off, so the kernel accepts nothing" >&2; exit 1; }; '
         f"printf '%s\\n' '<{PRIORITY}>{marker}' >/dev/kmsg"
     )
     answer = await ssh.run(address, command, timeout_s=timeout_s, own=True)
@@ -154,7 +154,7 @@ async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, time
         raise OperationFailed(
             f"the marker was not written to /dev/kmsg: {_cause(answer)}",
             node=address.node,
-            hint="it takes root, and a kernel without `printk.devkmsg=off`",
+            hint="it needs root, and a kernel without `printk.devkmsg=off`",
         )
 
 
@@ -213,7 +213,7 @@ def _known(records: bytes) -> dict[int | None, int | None]:
 
 def _cause(answer: ExecResult) -> str:
     if answer.timed_out:
-        return "it did not end in time"
+        return "it timed out"
     if answer.stdout_truncated:
         return f"it is longer than {OUTPUT_LIMIT_BYTES} bytes"
     return answer.stderr.strip()[-500:] or f"exit code {answer.exit_code}"

@@ -38,7 +38,7 @@ def _public_line(path: Path) -> str:
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise Conflict(
             f"{path} is not an SSH private key without a passphrase: {error}",
-            hint="move that file away, or name another one in `ssh_key_path`",
+            hint="move that file away, or set `ssh_key_path` to another one",
         ) from error
 
 

@@ -20,7 +20,7 @@ MAX_DATAGRAM_BYTES = 65535
 
 
 def listen(session: str, port: int, seconds: int) -> None:
-    """Bind, then go on in the background: whoever waits for us knows that no probe is missed."""
+    """Bind, then continue in the background: once this returns, no probe is missed."""
     listener = _socket()
     listener.bind(("", port))
     if os.fork():

@@ -52,7 +52,7 @@ class Moved:
 class PackedFile:
     """What is to be packed, reached by its name in an opened directory: no link on the way to it counts.
 
-    `path` is its name for people; `open` opens it with flags and follows no link at its end either.
+    `path` is its name for people; `open` opens it with flags and does not follow it if it is a link.
     """
 
     path: Path

@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_OUTPUT_LIMIT_BYTES = 1024 * 1024
 _STALL_S = 1.0  # a warm guest opens a channel in milliseconds, also under emulation
-_STARTS = 4  # a dropped connection may be replaced by one that is dropped as well, but not for ever
+_STARTS = 4  # a dropped connection may be replaced by one that is dropped as well, but not forever
 _REFUSAL_SETTLES_S = 10.0
 _REFUSED_RETRY_S = 0.5
 _QUIET_S = 0.5
 _QUIET_LOOKS = 20
-"""How often nothing comes from a node that does not answer either before it is not waited for any more."""
+"""How often a node may be silent and not respond before it is no longer waited for."""
 
 _READY_COMMAND = "timeout 20 sync -f / || true"
 """sync(1) of coreutils and of busybox. What lets anybody in was written by cloud-init moments ago and is in the page
@@ -205,7 +205,7 @@ class SshPool:
         request = ExecRequest(command, {}, None, _SHORT_OUTPUT_BYTES, own=True)
         result = await self._run(address, request, timeout_s, timeout_s)
         if result.timed_out:
-            raise SshTimeout(f"{address} took the login, but a command did not end: {command}", node=address.node)
+            raise SshTimeout(f"{address} accepted the login, but a command timed out: {command}", node=address.node)
         if result.exit_code != 0:
             cause = (result.stderr or result.stdout).strip()
             raise SshError(f"{address}: exit code {result.exit_code} from `{command}`: {cause}", node=address.node)
@@ -264,9 +264,9 @@ class SshPool:
         if not await execution.end_group(connection):
             connection.suspect = True
             raise SshTimeout(
-                "the command did not end in time, and the node did not confirm that it was killed",
+                "the command timed out, and the node did not confirm that it was killed",
                 node=address.node,
-                hint="the command may still run there; `cluster_status` says whether the node answers",
+                hint="the command may still be running there; `cluster_status` shows whether the node responds",
             )
         return False
 
@@ -310,7 +310,7 @@ class SshPool:
                 raise
             else:
                 return execution, connection
-        raise SshError(f"{address} opens no session for a command: {cause}", node=address.node)
+        raise SshError(f"{address} does not open a session for a command: {cause}", node=address.node)
 
     async def _open(
         self, execution: "Execution", connection: "SshConnection", address: GuestAddress, deadline: float
@@ -349,7 +349,7 @@ class SshPool:
             connection.suspect = False
         elif not opening.done():
             await login  # raises what kept us from logging in
-            raise NotStarted("the connection no longer answers")
+            raise NotStarted("the connection no longer responds")
 
     @staticmethod
     def _note_refusal(connection: "SshConnection") -> None:

@@ -72,14 +72,14 @@ def parse_provisioning(printed: str) -> tuple[Provisioning, str]:
         case [result, status, rest]:
             return _understood(result, status), rest
         case _:
-            return Provisioning(CloudInitStage.UNKNOWN, "the node's answer broke off"), ""
+            return Provisioning(CloudInitStage.UNKNOWN, "the node's answer is truncated"), ""
 
 
 def _understood(result: str, status: str) -> Provisioning:
     told, _, result = result.partition("\n")
     there = frozenset(told.split())
     if "closed" in there:
-        return Provisioning(CloudInitStage.UNKNOWN, f"{_PLACE} cannot be read by the user that logs in")
+        return Provisioning(CloudInitStage.UNKNOWN, f"{_PLACE} cannot be read by the login user")
     if not there & {_RESULT, _STATUS}:
         return _not_begun(there)
     try:
@@ -87,7 +87,7 @@ def _understood(result: str, status: str) -> Provisioning:
         return _judged(_report(_STATUS, status) if _STATUS in there else {}, ended)
     except (ValueError, RecursionError) as error:
         return Provisioning(
-            CloudInitStage.UNKNOWN, f"what cloud-init reports there cannot be understood: {shown(str(error))}"
+            CloudInitStage.UNKNOWN, f"what cloud-init reports there cannot be parsed: {shown(str(error))}"
         )
 
 
@@ -95,8 +95,8 @@ def _not_begun(there: frozenset[str]) -> Provisioning:
     if "disabled" in there:
         return Provisioning(CloudInitStage.DISABLED, "cloud-init is disabled there: nothing is provisioned")
     if "enabled" in there:
-        return Provisioning(CloudInitStage.RUNNING, "cloud-init has not begun yet")
-    return Provisioning(CloudInitStage.ABSENT, "no cloud-init has run since the boot: nothing is provisioned")
+        return Provisioning(CloudInitStage.RUNNING, "cloud-init has not started yet")
+    return Provisioning(CloudInitStage.ABSENT, "cloud-init has not run since boot: nothing is provisioned")
 
 
 def _judged(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Provisioning:
@@ -104,7 +104,7 @@ def _judged(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Provi
     began = _moment(min, (of.get("start") for of in stages.values()))
     errors = list(dict.fromkeys([*_texts((ended or {}).get("errors")), *_errors_of(stages)]))
     if ended is not None and ended.get("datasource") == _NO_SOURCE:
-        errors.append("it has found no seed")
+        errors.append("it found no seed")
     if errors:
         return Provisioning(CloudInitStage.FAILED, _told(errors), began)
     if ended is None:
@@ -118,7 +118,7 @@ def _report(name: str, text: str) -> Mapping[str, Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{name} is no JSON ({error})") from None
+        raise ValueError(f"{name} is not JSON ({error})") from None
     report = found.get("v1") if isinstance(found, dict) else None
     if not isinstance(report, dict):
         raise ValueError(f"{name} has no mapping `v1`")
@@ -132,14 +132,14 @@ def _errors_of(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for stage in stages.values():
         recoverable = stage.get("recoverable_errors") or {}
         if not isinstance(recoverable, dict):
-            raise ValueError("`recoverable_errors` is no mapping")
+            raise ValueError("`recoverable_errors` is not a mapping")
         for level, texts in recoverable.items():
             yield from () if level in _HARMLESS else _texts(texts)
 
 
 def _texts(errors: Any) -> list[str]:
     if not isinstance(errors, list | None):
-        raise ValueError("`errors` is no list")
+        raise ValueError("`errors` is not a list")
     return [shown(error if isinstance(error, str) else json.dumps(error)) for error in errors or ()]
 
 

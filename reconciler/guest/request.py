@@ -50,6 +50,6 @@ def unstarted(address: GuestAddress, exit_code: int | None, said: str) -> SshErr
     return SshError(
         f"the login shell of {address.user} ended with {exit_code} before it ran anything{words}",
         node=address.node,
-        hint="a start-up file such as ~/.bashrc, ~/.zshenv, ~/.cshrc or config.fish ends it: let it do nothing where"
+        hint="a start-up file such as ~/.bashrc, ~/.zshenv, ~/.cshrc or config.fish ends it: make it do nothing if"
         " the shell is not interactive",
     )

@@ -75,7 +75,7 @@ def _pack(source: Opened, directory: Path, on_bytes: OnBytes) -> Parcel:
     try:
         descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise OperationFailed(f"cannot make a temporary file in {directory}: {error.strerror}") from error
+        raise OperationFailed(f"cannot create a temporary file in {directory}: {error.strerror}") from error
     try:
         space = SpaceGuard(directory)
 
@@ -173,7 +173,7 @@ async def pull(
     try:
         await asyncio.wait({unpacking, sending}, return_when=asyncio.FIRST_COMPLETED)
         if not sending.done() and unpacking.exception():
-            sending.cancel()  # nobody takes any more of it
+            sending.cancel()  # nothing reads it now
         await asyncio.wait({unpacking, sending})
     finally:
         sending.cancel()
@@ -223,7 +223,7 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool, nee
         f'if [ $# = 2 ] && [ $(($1 * $2)) -lt {needed_bytes} ]; then echo "free bytes: $(($1 * $2))" >&2; exit 1; fi; '
         f'set -e; mkdir -p -- {parent}; cd -- {parent}; t=.vmcluster-push.{token}; mkdir -m 700 -- "$t"; '
         "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
-        f'tar -xpof - -C "$t"; [ -e "$t/{tree.COMPLETE}" ] || {{ echo "the copy was cut" >&2; exit 1; }}; '
+        f'tar -xpof - -C "$t"; [ -e "$t/{tree.COMPLETE}" ] || {{ echo "the copy was cut short" >&2; exit 1; }}; '
         f"if [ -d {target} ] && [ ! -L {target} ]; then {aside}; "
         f'elif [ -e {target} ] && [ ! -d {target} ] && [ ! -f {target} ]; then echo "{_IS_SPECIAL}" >&2; exit 1; '
         f'elif [ -d "$t/{tree.ROOT}" ] && [ -e {target} ]; then echo "{_IS_FILE}" >&2; exit 1; fi; '
@@ -232,24 +232,24 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool, nee
 
 
 def _no_room(address: GuestAddress, destination: str, free_bytes: int, needed_bytes: int) -> OperationFailed:
-    room = f"{free_bytes >> 20} MiB are free there, and the copy takes {-(-needed_bytes >> 20)} MiB"
+    room = f"{free_bytes >> 20} MiB are free there, but the copy needs {-(-needed_bytes >> 20)} MiB"
     return OperationFailed(f"{destination} was not written: {room}", node=address.node, hint=_HINTS[_FULL_DISK])
 
 
 _FULL = re.compile(r"free bytes: ([0-9]{1,20})")
 _FULL_DISK = "No space left on device"
-_TAKEN = "a directory is there already"
-_IS_FILE = "a file is there already, and a directory would take its place"
-_IS_SPECIAL = "a device, a socket or a pipe is there, which no copy may take the place of"
-_MISSING = "it is not there, or may not be read"
+_TAKEN = "a directory already exists there"
+_IS_FILE = "a file already exists there, and a directory would replace it"
+_IS_SPECIAL = "a device, a socket or a pipe is there, which a copy must not replace"
+_MISSING = "it does not exist, or cannot be read"
 _LINK = "it is a symbolic link"
 _SPECIAL = "it is a device, a socket or a pipe"
 _REFUSALS = {
-    _TAKEN: "`replace` lets the copy take its place, with all that is in it; or name a place in it",
-    _IS_SPECIAL: "name another place; to feed it, write to it with a command on the node",
-    _IS_FILE: "name another place, or remove the file first",
-    _MISSING: "see what is there with `ls`",
-    _LINK: "name what it leads to, as `readlink -f` tells",
+    _TAKEN: "`replace` replaces it, with everything in it; or give a path in it",
+    _IS_SPECIAL: "use another path; to send data to it, write to it with a command on the node",
+    _IS_FILE: "use another path, or remove the file first",
+    _MISSING: "check what is there with `ls`",
+    _LINK: "give its target, which `readlink -f` prints",
     _SPECIAL: "only files and directories are copied: read it into a file first",
 }
 """What the guest's side says of its own where it was asked for what cannot be."""
@@ -315,7 +315,7 @@ async def _run(
                 raise unstarted(address, process.exit_status, stderr.output.text())
             return _Ended(process.exit_status, stderr.output.text().strip())
     except TimeoutError:
-        raise SshTimeout(f"the copy did not end within {timeout_s:g} s", node=address.node) from None
+        raise SshTimeout(f"the copy did not finish within {timeout_s:g} s", node=address.node) from None
     except (OSError, asyncssh.Error) as error:
         raise SshError(f"the connection to {address} was lost during the copy: {error}", node=address.node) from error
 
@@ -353,7 +353,7 @@ def absolute(path: str) -> PurePosixPath:
     if not pure.is_absolute() or not pure.name or ".." in pure.parts or "\0" in path or "\n" in path:
         apart = "give the path alone: nodes are named apart"
         hint = apart if _LIKE_SCP.match(path) else "start with '/' and name what is below it, without '..'"
-        raise InvalidArgument(f"{path!r} is not the absolute path of a file or directory on a node", hint=hint)
+        raise InvalidArgument(f"{path!r} is not an absolute path of a file or directory on a node", hint=hint)
     return pure
 
 

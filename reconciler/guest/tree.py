@@ -29,7 +29,7 @@ MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
 """What the file or the tree itself is called where it is unpacked."""
 COMPLETE = "complete"
-"""The last entry of a stream of ours: tar(1) takes a stream that was cut between two entries for a whole one."""
+"""The last entry of our streams: tar(1) cannot tell a stream that was cut between two entries from a whole one."""
 _BLOCK_BYTES = 256 * 1024
 _LINE_BYTES = 4096
 _MODE_BITS = 0o755
@@ -140,16 +140,14 @@ def require_room(place: PlaceToMake, name: str, *, replace: bool) -> None:
     path = place.path
     if taken:
         raise InvalidArgument(
-            f"{path} is a directory that is there already",
-            hint=f"say where exactly the copy goes, such as {path / name}",
+            f"{path} is an existing directory",
+            hint=f"give the exact destination, such as {path / name}",
         )
     if stat.S_ISREG(status.st_mode) and not replace:
-        raise InvalidArgument(
-            f"{path} is there already", hint="`replace` lets the copy take its place, or name another place"
-        )
+        raise InvalidArgument(f"{path} already exists", hint="`replace` replaces it; or use another path")
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise InvalidArgument(
-            f"{path} is a {kind_of(status.st_mode)}, which no copy may take the place of", hint="name another place"
+            f"{path} is a {kind_of(status.st_mode)}, which a copy must not replace", hint="use another path"
         )
 
 
@@ -178,7 +176,7 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 def _unpublished(destination: Path, error: OSError) -> ClusterError:
     message = f"cannot make {destination}: {error.strerror}"
     if error.errno in _TAKEN:
-        return InvalidArgument(message, hint="name a place where nothing is")
+        return InvalidArgument(message, hint="use a path where nothing exists")
     return OperationFailed(message)
 
 
@@ -218,14 +216,14 @@ def unpack(
 
 
 def _begun(destination: PlaceToMake) -> Unpacked:
-    """An empty directory beside the destination that is ours alone, whoever may write to the one it is in."""
+    """An empty directory beside the destination that only we can use, even if others may write to its parent."""
     directory, name = destination.directory(), f".vmcluster-pull.{secrets.token_hex(8)}"
     os.mkdir(name, 0o700, dir_fd=directory.fileno())
     flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     inside = Held(os.open(name, flags, dir_fd=directory.fileno()))
     status = os.fstat(inside.fileno())
     if status.st_uid != os.geteuid() or status.st_mode & _OF_OTHERS or inside.names():
-        raise OSError(errno.EBUSY, "somebody else makes directories there at the same time")
+        raise OSError(errno.EBUSY, "somebody else is creating directories there at the same time")
     return Unpacked(destination, directory, name, inside, Moved())
 
 
@@ -240,7 +238,7 @@ def _skip_to(begin: re.Pattern[bytes] | None, pipe: IO[bytes]) -> None:
     while begin and not begin.search(line):
         line = line[-_LINE_BYTES:] if not line.endswith(b"\n") else b""
         if not (more := pipe.readline(_LINE_BYTES)):
-            raise ValueError("there is nothing in it")
+            raise ValueError("it is empty")
         line += more
 
 
@@ -262,7 +260,7 @@ class _Unpacking:
                 raise ValueError(f"more than {MEMBERS_LIMIT} entries")
             self._unpack_one(archive, entry)
         if not os.path.lexists(self._workplace / ROOT) and not self._links:
-            raise ValueError("there is nothing in it")
+            raise ValueError("it is empty")
         self._make_links()
         for entry in reversed(self._directories):
             path = self._workplace / ROOT / self._place(entry.name)
@@ -273,7 +271,7 @@ class _Unpacking:
         place = self._place(entry.name)
         path = self._workplace / ROOT / place
         if place in self._links:
-            raise ValueError(f"an entry is twice in it: {entry.name!r}")
+            raise ValueError(f"it contains an entry twice: {entry.name!r}")
         if entry.kind != tarfile.REGTYPE:
             self._remember(entry)
         if entry.kind == tarfile.DIRTYPE:
@@ -287,13 +285,13 @@ class _Unpacking:
         elif entry.kind == tarfile.SYMTYPE:
             self._links[place] = entry
         else:
-            self._leave_out(entry, place, "no file, directory or link")
+            self._leave_out(entry, place, "not a file, directory or link")
 
     def _remember(self, entry: Entry) -> None:
         self._remembered_bytes += _REMEMBERED_ENTRY_BYTES + len(entry.name) + len(entry.link)
         if self._remembered_bytes > _REMEMBERED_LIMIT_BYTES:
             limit_mib = _REMEMBERED_LIMIT_BYTES // 1024**2
-            raise ValueError(f"its directories and links take more than {limit_mib} MiB of memory to keep in mind")
+            raise ValueError(f"its directories and links need more than {limit_mib} MiB of memory")
 
     def _unpack_hard_link(self, entry: Entry, place: PurePosixPath, path: Path) -> None:
         """Another name of what came before: of a file, of a symbolic link, or of what was left out."""
@@ -307,7 +305,7 @@ class _Unpacking:
             self._moved.files += 1
 
     def _make_links(self) -> None:
-        """Make the symbolic links, now that nothing is written through them any more."""
+        """Create the symbolic links, now that nothing else will be written through them."""
         targets = {place: entry.link for place, entry in self._links.items()}
         for place, entry in self._links.items():
             if leads_out(place, targets):
@@ -338,7 +336,7 @@ class _Unpacking:
             self._moved.size_bytes += len(block)
             self._space.passed(self._moved.size_bytes)
             if self._moved.size_bytes > self._limit_bytes:
-                raise ValueError(f"it holds more than {self._limit_bytes} bytes")
+                raise ValueError(f"it contains more than {self._limit_bytes} bytes")
             file.write(block)
             self._on_bytes(self._moved.size_bytes)
 
@@ -348,7 +346,7 @@ class _Unpacking:
                 raise ValueError
             os.utime(path, (entry.mtime, entry.mtime))
         except (OverflowError, ValueError, OSError):  # a guest may say anything
-            self._note(f"{path.name!r}: its date, which this host has no room for")
+            self._note(f"{path.name!r}: its date, which this host cannot represent")
 
     def _note(self, what: str) -> None:
         if len(self._moved.skipped) < _SKIPPED_LIMIT:

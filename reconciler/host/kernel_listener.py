@@ -1,8 +1,8 @@
 """The kernel's notices as host events, in the running event loop.
 
 A machine that ends takes its tap along: the kernel puts it down, unplugs and removes it, some milliseconds before
-libvirt knows. Nobody can mend that, and libvirt tells of it. So a tap that goes down is told of only when it has
-been there for a moment longer, and one that goes is not told of at all.
+libvirt knows. Nothing can repair that, and libvirt reports it. So a tap that goes down is reported only when it has
+existed for a moment longer, and one that disappears is not reported at all.
 """
 
 import asyncio

@@ -45,4 +45,4 @@ def read_machine_start(name: str, pid_files: Path = PID_FILES) -> MachineStart |
 
 
 def _unknown(name: str, cause: str) -> Unknown:
-    return Unknown(unknown=f"when the machine {name} was started is not known: {cause}", code=OperationFailed.code)
+    return Unknown(unknown=f"it is not known when the machine {name} was started: {cause}", code=OperationFailed.code)

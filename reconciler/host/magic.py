@@ -17,7 +17,7 @@ ENOUGH_BYTES = 0x8006
 """So many first bytes tell everything that is told apart here; an ISO 9660 image says so last."""
 
 ENDING_BYTES = 512
-"""As many last bytes, for formats that say at their end what they are: they may begin like the disk that they hold."""
+"""As many last bytes, for formats that identify themselves there: they may begin like the disk that they contain."""
 
 _ENDINGS = (
     (512, b"conectix", "vpc"),

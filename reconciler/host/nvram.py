@@ -47,11 +47,11 @@ def nvram_problem(copy: Path, cluster: str, node: str) -> str:
     except OperationFailed as error:
         return str(error)
     except OSError as error:
-        return f"UEFI's variables {copy} cannot be read: {error.strerror}"
+        return f"the UEFI variables {copy} cannot be read: {error.strerror}"
     if mark is None or (mark.cluster, mark.node, mark.kind) != (cluster, node, OwnedKind.NVRAM):
-        return f"UEFI's variables {copy} are not those that were kept of node {node}"
+        return f"the UEFI variables {copy} are not those saved from node {node}"
     whole = content is None or mark.facts.get(_DIGEST, _digest(content)) == _digest(content)
-    return "" if whole else f"UEFI's variables {copy} are damaged: they are not what was kept"
+    return "" if whole else f"the UEFI variables {copy} are damaged: they differ from what was saved"
 
 
 def delete_nvram(directory: Path, node: str, keeping: Path | None = None) -> None:
@@ -67,14 +67,14 @@ def _read(path: Path) -> bytes | None:
     try:
         with open_file(path, follow=False) as file:
             if os.fstat(file).st_size > _MAX_BYTES:
-                raise OperationFailed(f"{path} is larger than any file of UEFI's variables", hint="move it away")
+                raise OperationFailed(f"{path} is larger than any file of UEFI variables", hint="move it away")
             return os.pread(file, _MAX_BYTES, 0)
     except FileNotFoundError:
         return None
     except NoFile as error:
-        raise OperationFailed(f"{path} is {error}, no file with UEFI's variables", hint="move it away") from error
+        raise OperationFailed(f"{path} is {error}, not a file with UEFI variables", hint="move it away") from error
     except OSError as error:
-        raise OperationFailed(f"cannot read {path}: {error.strerror}", hint="run as the user who made it") from error
+        raise OperationFailed(f"cannot read {path}: {error.strerror}", hint="run as the user who created it") from error
 
 
 def _digest(content: bytes) -> str:

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class SharedObservation(Generic[T]):
-    """A look that is shared by all who ask before it begins; who asks later gets one that begins later.
+    """An observation shared by all who request it before it begins; later requests get a later one.
 
     So no answer is older than its question. An error is everybody's, too.
     """

@@ -110,6 +110,6 @@ def _require_gone(error: OSError) -> None:
     """Raise `OperationFailed` unless the interface that could not be read is not there, or has just gone."""
     if error.errno not in _GONE or not _INTERFACES.is_dir():
         raise OperationFailed(
-            f"cannot look at the host's interfaces in {_INTERFACES}: {error.filename}: {error.strerror}",
+            f"cannot read the host's interfaces in {_INTERFACES}: {error.filename}: {error.strerror}",
             hint="mount sysfs on /sys",
         ) from error

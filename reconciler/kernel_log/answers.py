@@ -44,7 +44,7 @@ def of_buffer(buffer: bytes, origin: ReportSource, marker: str | None, filter_le
     lines: Sequence[LogLine] | None = parse_kmsg(buffer)
     assert lines is not None
     if len(lines) >= records.LINES_LIMIT:
-        origin = replace(origin, message=_also(origin.message, "of very many lines the oldest are left out"))
+        origin = replace(origin, message=_also(origin.message, "there are too many lines; the oldest are omitted"))
     if marker is not None:
         lines = after_marker(lines, marker)
     if lines is not None:
@@ -89,7 +89,7 @@ def of_both(
     state = why_lost(marked_at_s(marker), reading, shown=console_lines is not None)
     if state is MarkerState.NOT_FOUND:
         raise OperationFailed(
-            "the marker is not in the kernel log, which is whole since the node's boot",
+            "the marker is not in the kernel log, which is complete since the node's boot",
             hint="it was written on other nodes only; mark again",
         )
     lines: Sequence[LogLine] = parse_kmsg(buffer)
@@ -106,8 +106,8 @@ def of_both(
 
 _GAPS = {
     MarkerState.OVERWRITTEN: "the kernel's buffer has wrapped since the marker, and what came between",
-    MarkerState.NEW_BOOT: "the node was booted since the marker; what came before that",
-    MarkerState.REVERTED: "the node went on from a snapshot's memory since the marker, and what came between",
+    MarkerState.NEW_BOOT: "the node has booted since the marker; what came before that",
+    MarkerState.REVERTED: "the node has resumed from a snapshot's memory since the marker, and what came between",
 }
 
 

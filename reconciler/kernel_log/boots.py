@@ -4,7 +4,7 @@ The clock of a kernel that boots starts from zero and stays behind the one befor
 around it is no boot: CPUs that stand still print with the clock at which they stopped, a secondary CPU may speak before
 its clock is set, and programs quote old lines. Nor does a kernel begin in the middle of a report.
 
-Where a machine went on from a snapshot's memory the clock tells nothing, as that is in the midst of a boot: there the
+Where a machine resumed from a snapshot's memory the clock tells nothing, as that is within a boot: there the
 console has a line of this program's own.
 """
 

@@ -103,7 +103,7 @@ def dropped_messages(lines: Sequence[LogLine]) -> int:
 def dropped_notice(lines: Sequence[LogLine]) -> str:
     """What to tell of messages that are missing on a console; empty where none are."""
     count = dropped_messages(lines)
-    return f"the console was too slow for {count} of the kernel's messages, which are not on it" if count else ""
+    return f"the console was too slow and lost {count} of the kernel's messages" if count else ""
 
 
 def _newest(output: bytes, style: Style) -> list[LogLine]:

@@ -18,9 +18,9 @@ def render_marker(now_us: int, token: str) -> str:
 
 
 def marked_at_s(marker: str) -> float:
-    """When a marker was made, by the host's clock. Raises `InvalidArgument` for what is none of ours."""
+    """When a marker was made, by the host's clock. Raises `InvalidArgument` if it is not one of our markers."""
     if (found := _MARKER.fullmatch(marker)) is None:
-        raise InvalidArgument(f"{marker[:200]!r} is not a marker", hint="`dmesg_mark` answers with one")
+        raise InvalidArgument(f"{marker[:200]!r} is not a marker", hint="`dmesg_mark` returns one")
     return int(found["s"]) + int(found["us"]) / 1_000_000
 
 

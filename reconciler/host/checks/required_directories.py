@@ -131,7 +131,7 @@ def _closed_to(account: Account | None, place: RequiredDirectory) -> CheckResult
 def _may_pass(account: Account, directory: Path) -> bool:
     found = directory.stat()
     if account.uid == 0 or _has_access_list(directory):
-        return True  # an access control list may admit it, and whoever set one knows that
+        return True  # an access control list may admit it, and its author knows that
     if account.uid == found.st_uid:
         return bool(found.st_mode & stat.S_IXUSR)
     return bool(found.st_mode & (stat.S_IXGRP if found.st_gid in account.gids else stat.S_IXOTH))

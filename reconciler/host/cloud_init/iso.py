@@ -36,7 +36,7 @@ def render_iso(files: Mapping[str, str]) -> bytes:
 
 
 def parse_iso(image: bytes) -> dict[str, str]:
-    """The files in the root directory of an image; raises `ValueError` where it is none of ours."""
+    """The files in the root directory of an image; raises `ValueError` if we did not write it."""
     import pycdlib
     from pycdlib.pycdlibexception import PyCdlibException
 

@@ -129,7 +129,7 @@ def _read_private_key(path: Path, cluster: str) -> str | None:
 
 
 def _key_in_seed(seed: Path, cluster: str) -> str | None:
-    """The private key of a guest that booted from this seed; None if there is no seed of ours."""
+    """The private key of a guest that booted from this seed; None if it is not our seed."""
     try:
         if not is_owned(seed, cluster):
             raise not_ours(seed, cluster)

@@ -71,7 +71,7 @@ def observe_snapshots(overlay_dir: Path, cluster: str) -> dict[str, Snapshot | U
 
 
 def snapshot_mark(overlay_dir: Path, cluster: str, name: str) -> OwnerMark | None:
-    """The mark of a snapshot, finished or not; None if nothing of ours is there, or it was deleted meanwhile."""
+    """The mark of a snapshot, finished or not; None if there is none of our files, or they were deleted."""
     directory = snapshot_dir(overlay_dir, cluster, name)
     for path in (directory / _MANIFEST, directory / _JOURNAL, directory):
         with suppress(FileNotFoundError, NotADirectoryError):

@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 
 _WRITER_BYTE = 101
-_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 
 
 def is_written_to(path: Path) -> bool:

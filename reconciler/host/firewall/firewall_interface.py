@@ -8,7 +8,7 @@ from reconciler.host.firewall.iptables_codec import Chains
 from reconciler.model.links import LEFTOVER, FirewallState, TapPair
 
 BROKEN = FirewallState({TapPair(LEFTOVER, LEFTOVER): None})
-"""Something of ours that cuts nothing that any desired state contains."""
+"""Rules that we made and that cut nothing that any desired state contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +33,4 @@ class Firewall(Protocol):
         """What exists of a cluster."""
 
     async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
-        """Replace what was found by exactly these cuts, in one transaction; with none, no trace of ours remains."""
+        """Replace what was found by exactly these cuts, in one transaction; with none, nothing that we made remains."""

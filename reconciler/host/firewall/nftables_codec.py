@@ -57,7 +57,7 @@ def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
 
 
 def parse_tables(listing: str | bytes) -> tuple[str, ...]:
-    """The clusters that have a table of ours, from `nft list tables bridge` as text.
+    """The clusters that have one of our tables, from `nft list tables bridge` as text.
 
     The text, because the JSON of nft 1.0.6 can be broken by any one table.
     """
@@ -98,7 +98,7 @@ def _elements(cuts: Mapping[TapPair, datetime | None], now: datetime) -> Iterato
 
 def _quoted(interface: str) -> str:
     if not _SAFE_INTERFACE.fullmatch(interface):
-        raise ValueError(f"{interface!r} is no interface name of ours")
+        raise ValueError(f"{interface!r} is not one of our interface names")
     return f'"{interface}"'
 
 

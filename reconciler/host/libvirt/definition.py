@@ -14,7 +14,7 @@ from reconciler.host.libvirt.snapshot_xml import replace_disks
 def read_live(domain: Any, node: str) -> DomainRecord:
     """The live definition; raises `OperationFailed` where the domain is off."""
     if not domain.isActive():
-        raise OperationFailed("the machine went off while its disks were worked on", node=node)
+        raise OperationFailed("the machine turned off while its disks were being changed", node=node)
     return _parse(domain.XMLDesc(0), node)
 
 
@@ -44,10 +44,10 @@ def require_same_files(domain: Any, node: str) -> None:
     for target in live.keys() & kept.keys():
         if live[target].path != kept[target].path and is_written_to(kept[target].path):
             raise Conflict(
-                f"libvirt takes {live[target].path} for what disk {target} writes to, and it writes to "
-                f"{kept[target].path}: libvirtd was killed while it put that layer on",
+                f"libvirt believes that disk {target} writes to {live[target].path}, but it writes to "
+                f"{kept[target].path}: libvirtd was killed while it added that layer",
                 node=node,
-                hint="cut the node's power and boot it (`node_crash`): it boots from the right layer, and libvirt "
+                hint="power-cycle the node (`node_crash`): it boots from the right layer, and libvirt "
                 "knows its files again",
             )
 
@@ -55,5 +55,5 @@ def require_same_files(domain: Any, node: str) -> None:
 def _parse(xml: str, node: str) -> DomainRecord:
     record = parse_domain(xml)
     if record is None:
-        raise OperationFailed("the domain lost our mark while it was worked on", node=node)
+        raise OperationFailed("the domain lost our mark while it was being changed", node=node)
     return record

@@ -62,7 +62,7 @@ class _Flattening:
             return
         if self.domain.state()[0] not in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED}:
             raise OperationFailed(
-                f"disk {self.target} is flattened while the machine runs or is off, not while it is paused",
+                f"disk {self.target} can be flattened while the machine runs or is off, not while it is paused",
                 node=self.node,
                 hint="resume it first",
             )
@@ -82,7 +82,7 @@ class _Flattening:
         disks = read_live(self.domain, self.node).domain.disks
         if self.wanted(disks) != disks[self.target]:
             raise OperationFailed(
-                f"flattening disk {self.target} ended before its time",
+                f"flattening disk {self.target} ended prematurely",
                 node=self.node,
                 hint="free some space on the file system of its layers; nothing is lost",
             )

@@ -28,7 +28,7 @@ _CPU_OF_MODE = {mode: cpu for cpu, mode in _CPU_MODES.items()}
 
 @dataclass(frozen=True, slots=True)
 class DomainRecord:
-    """A persistent definition of ours as read back from libvirt."""
+    """One of our persistent definitions as read back from libvirt."""
 
     domain: Domain
     mark: DomainMark
@@ -41,7 +41,7 @@ class DomainRecord:
 def domain_mark(
     cluster: str, node: str, domain: Domain, carried_out: Epochs, origin: Origin | None = None
 ) -> DomainMark:
-    """The mark of a domain of ours."""
+    """The mark of one of our domains."""
     return DomainMark(
         cluster, node, domain.role, domain.template, carried_out.boot, carried_out.resume, domain.boot_files, origin
     )
@@ -208,7 +208,7 @@ def _unit(target: str) -> int:
 
 
 def _image_below(target: str, disk: DomainDisk) -> BackingFile | None:
-    """The user's image that a root disk stands on; all else in a chain are layers of ours."""
+    """The user's image that a root disk stands on; everything else in a chain is one of our layers."""
     base = disk.backing[-1] if target == names.ROOT_DISK and disk.backing else None
     is_layer = base and base.path.parent == disk.path.parent and names.parse_layer_name(base.path.name)
     return None if is_layer else base
@@ -231,7 +231,7 @@ def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...], *, kept:
 
 
 def _parse_disk(element: ET.Element) -> tuple[str, DomainDisk]:
-    """A disk by its target. One that we do not render is told by its format, so that it equals none of ours."""
+    """A disk by its target. One that we do not render shows in its format, so that it never equals a rendered one."""
     kind, device, bus = element.get("type", ""), element.get("device", "disk"), _attribute(element, "target", "bus")
     file_format = _attribute(element, "driver", "type")
     rendered = (kind, device) == ("file", "disk") and bus in _BUSES

@@ -57,7 +57,7 @@ class LibvirtSilent(LibvirtUnavailable):
 class _OpenConnection:
     """An open connection, and how many calls are on it.
 
-    libvirt frees a connection that is closed under whoever is still in a call on it; so the last one to leave closes.
+    libvirt frees a connection that is closed while a thread is still in a call on it; so the last one out closes it.
     """
 
     handle: Any
@@ -169,7 +169,7 @@ class LibvirtConnection:
             self._silent = True
             raise LibvirtSilent(
                 f"libvirt at {self._uri} has not answered for {ANSWER_TIMEOUT_S:g} s",
-                hint="see what libvirtd does (is it stopped, or the machine overloaded?), and restart it if it hangs: "
+                hint="check libvirtd (is it stopped, or the host overloaded?), and restart it if it hangs: "
                 "running machines are not affected",
             ) from None
 
@@ -216,7 +216,7 @@ class LibvirtConnection:
             raise LibvirtUnavailable(
                 f"no answer from libvirt at {self._uri}: {error.get_error_message()}",
                 hint="start it (`systemctl start libvirtd`, or `virtlogd -d && libvirtd -d` without a service manager)"
-                "; `vmcluster doctor` tells more",
+                "; `vmcluster doctor` says more",
             ) from error
 
     def _tell(self, event: HostEvent) -> None:

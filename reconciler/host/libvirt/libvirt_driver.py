@@ -54,7 +54,7 @@ _LOOKED_AT_AT_ONCE = 10
 
 @dataclass(frozen=True, slots=True)
 class FoundDomain:
-    """A domain with a name of ours; `record` is None where it does not carry our mark.
+    """A domain with one of our names; `record` is None if it does not carry our mark.
 
     `record` is of the persistent definition, where there is one; `open_files` are those of an active machine; `halt` is
     why it does not run.
@@ -122,7 +122,7 @@ class Libvirt:
     # Networks.
 
     async def create_network(self, cluster: str, name: str, network: Network, origin: Origin | None = None) -> None:
-        """Define a network and start it; one of ours with that name is taken away first when it differs."""
+        """Define a network and start it; our own of that name is removed first if it differs."""
         create = partial(networks.create_network, cluster=cluster, name=name, network=network, origin=origin)
         await self.connection.call(cluster, create)
 
@@ -211,7 +211,7 @@ class _Listed:
 
 
 def _list_domains(handle: Any) -> dict[str, dict[str, _Listed]]:
-    """Every domain whose name could be one of ours, by cluster and node."""
+    """Every domain whose name we could have given, by cluster and node."""
     transient = names_of(handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT))
     listed: dict[str, dict[str, _Listed]] = {}
     for domain in handle.listAllDomains():

@@ -1,6 +1,6 @@
 """libvirt's events: only ever a reason to look again, never a fact to act on.
 
-They are lost when the connection is, so they are registered on each connection anew. No keep-alive is asked for: the
+They are lost when the connection is, so they are registered again on each connection. Keep-alive is not enabled: the
 socket of a libvirtd that ends is closed, and one that only hangs would lose its connections, with all calls on them;
 a process of libvirt 9.0 that has threads in such calls then dies of a segmentation fault.
 """

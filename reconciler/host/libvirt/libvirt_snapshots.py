@@ -1,6 +1,6 @@
 """What snapshots ask of libvirt: a new layer on each disk, memory saved and restored, chains flattened.
 
-Layers are files of ours that are made before (`LayerDriver`), so libvirt never chooses a name and keeps no
+Layers are our own files, created beforehand (`LayerDriver`), so libvirt never chooses a name and keeps no
 snapshot of its own: a snapshot of libvirt's would keep the domain from being undefined. Every method is
 idempotent and looks for our mark first, as in `libvirt_driver`.
 """
@@ -117,7 +117,7 @@ def _switch_disks(handle: Any, *, cluster: str, node: str, layers: Mapping[str, 
         _create(domain, render_switch(pending, disks, saved), flags, node)
         _require_open(domain, node, {target: stacked(disks[target], layer) for target, layer in pending.items()})
     elif memory is not None and not memory_was_taken(memory):
-        raise OperationFailed(f"the disks were switched and the memory {memory} was not taken", node=node)
+        raise OperationFailed(f"the disks were switched, but the memory {memory} was not saved", node=node)
     keep_live_disks(handle, domain, node, layers)
 
 
@@ -135,7 +135,7 @@ def _create(domain: Any, xml: str, flags: int, node: str) -> None:
         if _SAVED_BEFORE not in error.get_error_message():
             raise
         raise OperationFailed(
-            "its memory was saved before and its CPUs have not run since, and QEMU saves it only once then",
+            "its memory was already saved and its CPUs have not run since; QEMU saves it only once",
             node=node,
             hint="resume it, or take the snapshot without memory",
         ) from error
@@ -152,9 +152,11 @@ def _disks_of(domain: Any, node: str, targets: Iterable[str]) -> dict[str, Domai
 def _require_one_instant(domain: Any, node: str, *, whole: bool) -> None:
     """libvirt saves memory before it switches the disks, and would itself resume a machine that runs."""
     if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
-        raise OperationFailed("its memory is saved while it is paused, and it runs", node=node)
+        raise OperationFailed("its memory can be saved only while it is paused, but it is running", node=node)
     if not whole:
-        raise OperationFailed("some of its disks have the new layer already, so memory would not fit them", node=node)
+        raise OperationFailed(
+            "some of its disks already have the new layer, so the memory would not match them", node=node
+        )
 
 
 def _require_layer_on(disk: DomainDisk, layer: Path, cluster: str, node: str) -> None:
@@ -163,7 +165,7 @@ def _require_layer_on(disk: DomainDisk, layer: Path, cluster: str, node: str) ->
     if not is_owned(layer, cluster):
         raise not_ours(layer, cluster)
     if (facts.backing, facts.backing_format) != (str(disk.path), disk.format):
-        raise Conflict(f"the layer {layer} stands on {facts.backing} and not on {disk.path}", node=node)
+        raise Conflict(f"the layer {layer} stands on {facts.backing}, not on {disk.path}", node=node)
 
 
 def _require_open(domain: Any, node: str, wanted: Mapping[str, DomainDisk]) -> None:
@@ -175,7 +177,7 @@ def _require_open(domain: Any, node: str, wanted: Mapping[str, DomainDisk]) -> N
 def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Domain, done: Epochs) -> None:
     domain = our_domain(handle, cluster, node)
     if read_persistent(domain, node).domain != wanted:
-        raise OperationFailed("its persistent definition is not the one to be restored", node=node)
+        raise OperationFailed("its persistent definition is not the one to restore", node=node)
     if not domain.isActive():
         _require_memory(memory, cluster, node)
         saved_xml = handle.saveImageGetXMLDesc(str(memory), 0)
@@ -187,7 +189,9 @@ def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Doma
     live = read_live(domain, node).domain
     if live != wanted:
         fields = [field for field in Domain.model_fields if getattr(live, field) != getattr(wanted, field)]
-        raise OperationFailed(f"it is active with another {', '.join(fields)}", node=node, hint="cut its power first")
+        raise OperationFailed(
+            f"it is active with a different {', '.join(fields)}", node=node, hint="cut its power first"
+        )
 
 
 def _obstacles(handle: Any, saved_xml: str, wanted: Domain) -> list[str]:
@@ -201,7 +205,7 @@ def _emulator_obstacles(handle: Any, saved: SavedMachine) -> list[str]:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
             raise
-        missing = f"it was saved with machine type {saved.machine}, which this host's QEMU does not have"
+        missing = f"it was saved with machine type {saved.machine}, which this host's QEMU does not support"
         return [f"{missing}: revert on a host with a QEMU as new as that, or to a snapshot without memory"]
     return []
 

@@ -1,4 +1,4 @@
-"""Finding a domain of ours: by its name, and never without its mark."""
+"""Finds our domains by their names, and never without their marks."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def our_domain(handle: Any, cluster: str, node: str) -> Any:
     """The node's domain; raises `OperationFailed` where there is none and `Conflict` where it is not ours."""
     domain = find_domain(handle, cluster, node)
     if domain is None:
-        raise OperationFailed("the domain went away while it was worked on", node=node)
+        raise OperationFailed("the domain was removed while it was being changed", node=node)
     require_mark(domain, cluster, node)
     return domain
 
@@ -34,7 +34,7 @@ def require_mark(domain: Any, cluster: str, node: str) -> None:
     mark = parse_domain_mark(parse_element(domain.XMLDesc(0)).find("metadata"))
     if mark is None or (mark.cluster, mark.node) != (cluster, node):
         raise Conflict(
-            f"a domain named {names.domain_name(cluster, node)!r} is there that we did not make",
+            f"a domain named {names.domain_name(cluster, node)!r} exists and was not created by vmcluster",
             node=node,
             hint="rename or remove it, or give the cluster another name",
         )

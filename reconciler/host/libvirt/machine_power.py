@@ -131,7 +131,7 @@ def _halt_by_qemu(domain: Any) -> Halt | Unknown:
         answer = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": "query-status"}), 0)
         reason = _RUN_STATES.get(json.loads(answer)["return"]["status"], HaltReason.UNTOLD)
     except libvirt.libvirtError as error:
-        return Unknown(unknown=f"QEMU was asked why, and did not answer: {error}", code=OperationFailed.code)
+        return Unknown(unknown=f"QEMU did not say why: {error}", code=OperationFailed.code)
     return _with_words(reason, words) if reason is HaltReason.INTERNAL_ERROR else Halt(reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""The mark that every domain and network of ours carries in libvirt's `<metadata>`.
+"""The mark that each of our domains and networks carries in libvirt's `<metadata>`.
 
 A domain or network without it is not ours and is never changed, whatever its name. libvirt allows one element
 per namespace there (libvirt.org/formatdomain.html, "General metadata").

@@ -27,7 +27,7 @@ def partial_path(path: Path) -> Path:
 
 
 def prepare_memory(path: Path, *, cluster: str, node: str, origin: Origin | None = None) -> Path:
-    """Make the empty file of ours that libvirt is to write, in place of one that was not finished; its path.
+    """Create our empty file for libvirt to write, replacing an unfinished one; returns its path.
 
     Raises `Conflict` where `path` is taken.
     """
@@ -50,7 +50,7 @@ def publish_memory(path: Path, *, cluster: str) -> None:
     if not partial.exists() and is_complete(path):
         return
     if not is_complete(partial):
-        raise OperationFailed(f"the memory in {partial} was not written to its end", hint="take the snapshot again")
+        raise OperationFailed(f"the memory in {partial} was not written completely", hint="take the snapshot again")
     mark = read_mark(partial)
     if mark is None or mark.cluster != cluster:
         raise not_ours(partial, cluster)
@@ -81,7 +81,7 @@ def is_complete(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise OperationFailed(f"cannot read {path}: {error.strerror}", hint="run as the user who made it") from error
+        raise OperationFailed(f"cannot read {path}: {error.strerror}", hint="run as the user who created it") from error
 
 
 def allocated_bytes(path: Path) -> int:
@@ -90,4 +90,4 @@ def allocated_bytes(path: Path) -> int:
 
 
 def _published_already(path: Path, node: str) -> OperationFailed:
-    return OperationFailed(f"{path} holds a memory that was taken before", node=node, hint="delete it first")
+    return OperationFailed(f"{path} already contains saved memory", node=node, hint="delete it first")

@@ -12,12 +12,12 @@ from reconciler.model.origin import Origin
 from reconciler.model.topology import Forward
 
 _FORWARDS = {"": Forward.ISOLATED, "nat": Forward.NAT}
-"""By the mode that libvirt prints; any other shows beside the bridge, so that the network equals none of ours."""
+"""By the mode that libvirt prints; any other shows beside the bridge, so that the network never equals a rendered one."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecord:
-    """A network of ours as read back from libvirt."""
+    """One of our networks as read back from libvirt."""
 
     name: str
     network: Network
@@ -42,12 +42,12 @@ def render_network(cluster: str, name: str, network: Network, origin: Origin | N
 
 
 def signed_network(xml: str, origin: Origin) -> str:
-    """A network of ours as its definition is, with a mark that names the origin."""
+    """The definition of one of our networks, with a mark that names the origin."""
     root = parse_element(xml)
     metadata = root.find("metadata")
     mark = parse_network_mark(metadata)
     if metadata is None or mark is None:
-        raise ValueError("the network has no mark of ours")
+        raise ValueError("the network does not carry our mark")
     for element in metadata.findall(f"{{{NAMESPACE}}}network"):
         metadata.remove(element)
     metadata.append(network_mark_element(NetworkMark(mark.cluster, origin)))

@@ -1,6 +1,6 @@
 """Networks in libvirt: listed, made, signed, started and taken away, each call on an open connection.
 
-Whoever changes one looks for our mark first.
+Every change checks for our mark first.
 """
 
 from collections.abc import Iterable
@@ -45,13 +45,13 @@ def _look_at_network(network: Any, *, active: bool, persistent: bool) -> FoundNe
 
 
 def create_network(handle: Any, *, cluster: str, name: str, network: Network, origin: Origin | None) -> None:
-    """Define a network and start it, in place of one of ours with that name."""
+    """Define a network and start it, replacing our own of that name."""
     delete_network(handle, cluster=cluster, name=name)
     made = handle.networkDefineXML(render_network(cluster, name, network, origin))
     try:
         made.create()
     except libvirt.libvirtError:
-        made.undefine()  # one that cannot be started would stand in the way of others
+        made.undefine()  # one that cannot be started would block others
         raise
 
 
@@ -91,7 +91,7 @@ def _our_network(handle: Any, cluster: str, name: str) -> Any:
     record = parse_network(network.XMLDesc(0), active=True)
     if record is None or record.mark.cluster != cluster:
         raise Conflict(
-            f"a network named {name!r} is there that is not of cluster {cluster!r}",
+            f"a network named {name!r} exists and is not cluster {cluster!r}'s",
             hint="give the network of the topology another name",
         )
     return network

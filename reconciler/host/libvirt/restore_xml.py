@@ -1,7 +1,7 @@
 """The XML that a saved memory is restored with: the saved one, with what may differ since then. Pure.
 
 A machine is restored with the hardware that it was saved with (libvirt checks that and refuses otherwise). Files,
-names of the host's side and our metadata are not hardware and follow the definition that is wanted now.
+names of the host's side and our metadata are not hardware and follow the desired definition.
 """
 
 import xml.etree.ElementTree as ET
@@ -34,7 +34,7 @@ def restore_obstacles(saved_xml: str, domain: Domain) -> list[str]:
     """What keeps a memory saved under `saved_xml` from being restored as `domain`, each said for a user."""
     record = parse_domain(saved_xml)
     if record is None:
-        return ["the saved memory is not of a machine of ours"]
+        return ["the saved memory is not from one of our machines"]
     saved = record.domain
     was, now = (of.model_dump(mode="json", include=set(_HARDWARE)) for of in (saved, domain))
     changed = [f"{field} was {was[field]!r} and is {now[field]!r}" for field in _HARDWARE if was[field] != now[field]]
@@ -74,7 +74,7 @@ def _disk_obstacles(saved: dict[str, DomainDisk], wanted: dict[str, DomainDisk])
     if saved.keys() != wanted.keys():
         return [f"its disks were {', '.join(sorted(saved))} and are {', '.join(sorted(wanted))}"]
     return [
-        f"disk {target} was on another bus or had other rights"
+        f"disk {target} was on a different bus or had different access"
         for target, disk in wanted.items()
         if (saved[target].bus, saved[target].read_only) != (disk.bus, disk.read_only)
     ]

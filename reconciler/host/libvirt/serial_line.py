@@ -75,7 +75,7 @@ class SerialLine:
         if not data:
             with suppress(libvirt.libvirtError):
                 stream.eventRemoveCallback()
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever listened
+        with suppress(RuntimeError):  # the loop has ended, and with it the listener
             self._loop.call_soon_threadsafe(self._hand_over, data)
 
     def _hand_over(self, data: bytes) -> None:
@@ -102,7 +102,7 @@ def _open(uri: str, cluster: str, node: str, *, force: bool) -> tuple[Any, Any]:
 
 def _refused(error: libvirt.libvirtError, node: str) -> ClusterError:
     if "Active console session" in error.get_error_message():
-        return Conflict("somebody else is on the node's serial line", node=node, hint="`force` throws them off it")
+        return Conflict("somebody else is using the node's serial line", node=node, hint="`force` disconnects them")
     if _NO_LOCK in error.get_error_message():
         return OperationFailed(error.get_error_message(), node=node, hint=f"libvirt locks serial lines in {_LOCKS}")
     return as_cluster_error(error, node=node)

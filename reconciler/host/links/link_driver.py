@@ -128,7 +128,7 @@ class LinkDriver:
         _raise_first(errors)
 
     async def has_cuts(self, cluster: str) -> bool:
-        """Whether a firewall of the host has something of a cluster, also what cuts nothing any more."""
+        """Whether a firewall on the host has something of a cluster, even if it no longer cuts anything."""
         return await self._firewall.has_any(cluster)
 
     async def shaped_taps(self, taps: Iterable[str]) -> frozenset[str]:
@@ -143,7 +143,7 @@ class LinkDriver:
 
 
 def _gone(tap: str, node: str | None) -> ClusterError:
-    return OperationFailed(f"the tap {tap} is not there (any more)", node=node)
+    return OperationFailed(f"the tap {tap} does not exist, or no longer", node=node)
 
 
 async def _attempted(work: Awaitable[None]) -> list[ClusterError]:
@@ -155,7 +155,7 @@ async def _attempted(work: Awaitable[None]) -> list[ClusterError]:
 
 
 def _raise_first(errors: list[ClusterError]) -> None:
-    """Raise what waiting does not mend before what it may; the others are told in its message."""
+    """Raise an error that waiting does not fix before one that it may; its message names the others."""
     if not errors:
         return
     first, *others = sorted(errors, key=lambda error: not error.terminal)

@@ -57,7 +57,7 @@ QUEUES_REQUEST = _dump_request(_RTM_GETQDISC, QUEUE.pack(0, 0, 0, 0, 0))
 
 
 def is_last(datagram: bytes) -> bool:
-    """Whether a dump has come to its end. Raises `DumpRefused`."""
+    """Whether a dump has ended. Raises `DumpRefused`."""
     ended = False
     for kind, flags, payload in messages(datagram):
         if kind == _NLMSG_ERROR:

@@ -42,7 +42,7 @@ class LinkSeen:
 
 @dataclass(frozen=True, slots=True)
 class LinkGone:
-    """An interface is not there any more."""
+    """An interface no longer exists."""
 
     index: int
 

@@ -1,6 +1,6 @@
 """The queues of one tap: what tc shows, and the lines of `tc -batch` that make them as wanted.
 
-The tree on a tap of ours:
+The tree on one of our taps:
 
     root        htb, handle 4d40: or 4d41:, our mark; frames that no filter knows pass its direct queue (default 0)
     class       one per impaired sender; its rate, or one that no tap reaches
@@ -63,7 +63,7 @@ class TapTree:
     """What tc shows of one tap.
 
     `mark` is our root's handle, or the one it would have, or None where the root is somebody else's (`foreign` says
-    what it is). A tree is `damaged` where something stands in it that cannot be of ours.
+    what it is). A tree is `damaged` if something is in it that we cannot have made.
     """
 
     mark: int | None
@@ -74,7 +74,7 @@ class TapTree:
 
     @property
     def shaping(self) -> TapQdisc:
-        """What the tree does; a branch that does nothing has a zero impairment, as has a tree of ours without any."""
+        """What the tree does; a branch that does nothing has a zero impairment, as has our tree without branches."""
         senders = {mac: one.impairment or Impairment() for mac, one in self.senders.items()}
         return TapQdisc({LEFTOVER: Impairment()} if self.ours and not senders else senders)
 
@@ -101,7 +101,7 @@ def parse_tap(qdiscs: str | bytes, classes: str | bytes, filters: str | bytes) -
 
 
 def render_batch(tap: str, found: TapTree, want: TapQdisc) -> str:
-    """The lines of `tc -batch -` that make the tap's queues as wanted, changing only what differs; empty: nothing.
+    """The lines of `tc -batch -` that make the tap's queues as desired, changing only what must change; empty: nothing.
 
     Asserts that the root is ours or may be replaced: a foreign one is the caller's to refuse.
     """

@@ -53,7 +53,7 @@ class TapDriver:
         try:
             return parse_trees(qdiscs, shown.stdout, shown.stderr)
         except ListingChanged:
-            raise OperationFailed("the queues of the taps changed while they were read") from None
+            raise OperationFailed("the queues of the taps changed while they were being read") from None
 
     async def _list(self, taps: Collection[str]) -> Qdiscs:
         """All queues of those taps where one of them has ours, and at least their roots where none has."""
@@ -110,10 +110,10 @@ class TapDriver:
 
 def _obstacle(tap: str, tree: TapTree | None, node: str | None) -> ClusterError | None:
     if tree is None:
-        return OperationFailed(f"the tap {tap} is not there (any more)", node=node)
+        return OperationFailed(f"the tap {tap} does not exist, or no longer", node=node)
     if tree.mark is None:
         return Conflict(
-            f"the tap {tap} has a queue of somebody else's: {tree.foreign}",
+            f"the tap {tap} has a queue that vmcluster did not create: {tree.foreign}",
             node=node,
             hint=f"remove it (`tc qdisc del dev {tap} root`) or do without the impairment",
         )
@@ -138,6 +138,6 @@ def _error(done: Completed, lines: Sequence[_BatchLine], nodes: Mapping[str, str
     if _UNKNOWN_KIND in complaint:
         return HostCapabilityMissing(message, node=node, hint="the kernel needs sch_htb, cls_u32, sch_netem and pfifo")
     if _MIXED_DUPLICATES in complaint:
-        hint = "this kernel lets only one sender to a node be impaired where packets are duplicated"
+        hint = "this kernel supports only one impaired sender per node if packets are duplicated"
         return HostCapabilityMissing(message, node=node, hint=hint)
     return HostCommandFailed(message, node=node)

@@ -40,8 +40,8 @@ class DeviceRights:
 def kvm_access_problem(device: Path = KVM_DEVICE, conf: Path = QEMU_CONF) -> str | None:
     """What keeps QEMU's user from /dev/kvm, with the remedy; None where nothing does or there is no such device.
 
-    Besides costing KVM, this makes libvirt probe QEMU's capabilities anew at every look-up (seen with 9.0.0:
-    seconds for each definition instead of milliseconds), so it is worth mending on hosts that only emulate.
+    Besides costing KVM, this makes libvirt probe QEMU's capabilities again at every look-up (seen with 9.0.0:
+    seconds for each definition instead of milliseconds), so it is worth fixing on hosts that only emulate.
     """
     try:
         rights = device_rights(device)
@@ -51,7 +51,7 @@ def kvm_access_problem(device: Path = KVM_DEVICE, conf: Path = QEMU_CONF) -> str
     if account is None or may_open(rights, account):
         return None
     return (
-        f"QEMU's user {account.name} may not open {device} ({rights}), and libvirt probes QEMU anew at every "
+        f"QEMU's user {account.name} may not open {device} ({rights}), and libvirt probes QEMU again at every "
         f"look-up because of it: `chgrp kvm {device} && chmod 0660 {device}`, have {account.name} in group kvm, "
         "then restart libvirtd"
     )

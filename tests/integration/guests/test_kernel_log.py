@@ -284,7 +284,7 @@ async def test_a_push_that_does_not_fit_leaves_nothing_and_names_the_node(trio: 
     await run(trio, "n1", "mkdir -p /small && mount -t tmpfs -o size=1m none /small")
     await trio.nodes.run_all(CLUSTER, "mkdir -p /small")
     (tmp_path / "big").write_bytes(bytes(4_000_000))
-    with pytest.raises(PartialFailure, match="1 MiB are free there, and the copy takes 4 MiB") as caught:
+    with pytest.raises(PartialFailure, match="1 MiB are free there, but the copy needs 4 MiB") as caught:
         await trio.transfers.push(CLUSTER, tmp_path / "big", "/small/big")
     assert (caught.value.node, set(caught.value.partial)) == ("n1", {"n0", "n2"})
     assert (await trio.nodes.run(CLUSTER, "n1", "ls -A /small")).stdout == ""

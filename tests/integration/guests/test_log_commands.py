@@ -134,6 +134,6 @@ async def test_an_agent_marks_collects_looks_and_copies(
         again = await agent.call(
             "node_push", cluster_name=CLUSTER, source_path=str(tree), dest_path=there, nodes=["n0"]
         )
-        assert "a directory is there already" in again["error"]["message"]
+        assert "a directory already exists there" in again["error"]["message"]
         await result("node_pull", node_name="n1", source_path=there, dest_path=str(tmp_path / "back"))
     assert (tmp_path / "back" / "sub" / "file").read_text() == "text"

@@ -94,7 +94,7 @@ async def test_a_person_logs_in_on_a_serial_line_and_leaves_it(trio: Session, gu
         first.process.send_signal(signal.SIGWINCH)
         await first.types("echo $((6 * 7))end\r")
         await first.sees(b"42end")
-        with pytest.raises(Conflict, match="somebody else is on the node's serial line"):
+        with pytest.raises(Conflict, match="somebody else is using the node's serial line"):
             await trio.consoles.attach(CLUSTER, "n0", nothing(), lambda _: None, on_attached=lambda: None)
 
         with person(guest_bed, "n0", "--force") as second:

@@ -138,7 +138,7 @@ async def test_memory_of_a_running_machine_is_refused_and_nothing_is_switched(ma
 async def test_an_unfinished_memory_is_never_published(machine: Machine) -> None:
     memory = machine.overlay_dir / CLUSTER / "memory.test"
     partial_path(memory).write_bytes(b"LibvirtQemudPart")
-    with pytest.raises(OperationFailed, match="not written to its end"):
+    with pytest.raises(OperationFailed, match="not written completely"):
         publish_memory(memory, cluster=CLUSTER)
     assert not memory.exists()
 
@@ -210,7 +210,7 @@ async def test_a_machine_that_runs_on_other_disks_is_not_taken_for_restored(mach
     layers = await machine.make_layers(revision=1, disks={target: frozen.disks[target] for target in machine.targets})
     wanted = with_layers(frozen, layers)
     await machine.define(wanted)
-    with pytest.raises(OperationFailed, match="active with another disks"):
+    with pytest.raises(OperationFailed, match="active with a different disks"):
         await machine.snapshots.restore(CLUSTER, NODE, memory, wanted, Epochs())
 
 

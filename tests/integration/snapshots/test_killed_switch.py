@@ -120,7 +120,7 @@ async def assert_kept(bed: Bed, session: Session) -> None:
     await session.runtime.controller.converge(record, timeout_s=120)
     for node in NODES:
         write_block(CLUSTER, node, 1, 2)
-    with pytest.raises(SnapshotFailed, match="libvirtd was killed while it put that layer on"):
+    with pytest.raises(SnapshotFailed, match="libvirtd was killed while it added that layer"):
         await session.snapshots.create(CLUSTER, "two")
     assert await session.snapshots.listing(CLUSTER) == []
     for node in NODES:

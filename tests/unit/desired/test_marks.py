@@ -142,7 +142,9 @@ def test_what_is_taken_over_counts_and_is_signed_with_the_head_first() -> None:
 
 
 def test_a_directory_of_somebody_elses_is_not_taken_for_the_clusters_and_does_not_keep_it_from_going() -> None:
-    not_ours = Unknown(unknown="/overlays/lab was not made for cluster 'lab'", code=ErrorCode.CONFLICT, terminal=True)
+    not_ours = Unknown(
+        unknown="/overlays/lab was not created for cluster 'lab'", code=ErrorCode.CONFLICT, terminal=True
+    )
     assert planned(RECORD, seen(head=not_ours)).foreign
     going = RECORD.model_copy(update={"deletion": Deletion(remove_overlays=False)})
     assert not planned(going, seen(head=not_ours)).foreign

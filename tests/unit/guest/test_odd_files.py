@@ -174,7 +174,7 @@ async def test_a_read_that_does_not_come_back_ends_with_the_time_and_leaves_no_p
         timeout_s=2,
         on_bytes=lambda _: None,
     )
-    with pytest.raises(SshTimeout, match="did not end within 2 s"):
+    with pytest.raises(SshTimeout, match="did not finish within 2 s"):
         await pulling
     assert names(tmp_path) == ["pid"]
     await eventually(lambda: not is_alive(int(said.read_text())))
@@ -182,7 +182,7 @@ async def test_a_read_that_does_not_come_back_ends_with_the_time_and_leaves_no_p
 
 async def test_a_link_is_refused_with_what_to_name_instead(copies: Copies, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
-    with pytest.raises(InvalidArgument, match=r"a symbolic link \(name what it leads to"):
+    with pytest.raises(InvalidArgument, match=r"a symbolic link \(give its target"):
         await copies.pull(tmp_path / "link", tmp_path / "back")
 
 

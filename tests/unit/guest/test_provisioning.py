@@ -70,7 +70,7 @@ def test_warnings_that_are_recoverable_are_failures_but_for_what_is_only_depreca
 
 def test_a_node_that_has_found_no_seed_is_not_provisioned() -> None:
     found = understood(result=result(datasource="DataSourceNone"), status=status())
-    assert (found.stage, found.message) == (CloudInitStage.FAILED, "it has found no seed")
+    assert (found.stage, found.message) == (CloudInitStage.FAILED, "it found no seed")
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ async def test_a_file_takes_the_place_of_a_file(copies: Copies, here: Path, tmp_
     assert there.read_text() == "#!/bin/sh\n"
     assert there.stat().st_mode & 0o777 == 0o751
     (tmp_path / "back").write_text("old")
-    with pytest.raises(InvalidArgument, match=r"back is there already \(`replace`"):
+    with pytest.raises(InvalidArgument, match=r"back already exists \(`replace`"):
         await copies.pull(there, tmp_path / "back")
     assert (tmp_path / "back").read_text() == "old"
     (tmp_path / "back").chmod(0o600)
@@ -160,7 +160,7 @@ async def test_a_directory_is_replaced_only_when_asked_to(copies: Copies, here: 
     there = tmp_path / "there"
     there.mkdir()
     (there / "precious").touch()
-    with pytest.raises(InvalidArgument, match=r"a directory is there already \(`replace`"):
+    with pytest.raises(InvalidArgument, match=r"a directory already exists there \(`replace`"):
         await copies.push(here, there)
     assert names(there) == ["precious"]
     await copies.push(here, there, replace=True)
@@ -205,7 +205,7 @@ async def test_a_copy_that_has_no_room_is_refused_before_it_begins(copies: Copie
         with pytest.raises(OperationFailed) as refused:
             await copies.send(dataclasses.replace(parcel, moved=moved), tmp_path / "far" / "away" / "copy")
     assert refused.value.node == "sshd"
-    assert f"MiB are free there, and the copy takes {1 << 40} MiB" in refused.value.message
+    assert f"MiB are free there, but the copy needs {1 << 40} MiB" in refused.value.message
     assert not (tmp_path / "far").exists()
 
 
@@ -213,10 +213,10 @@ async def test_neither_a_file_nor_a_tree_comes_where_the_other_is(copies: Copies
     file, empty = tmp_path / "file", tmp_path / "empty"
     file.write_text("kept")
     empty.mkdir()
-    with pytest.raises(InvalidArgument, match="a file is there already"):
+    with pytest.raises(InvalidArgument, match="a file already exists there"):
         await copies.push(here, file)
     for replace in (False, True):
-        with pytest.raises(InvalidArgument, match="cannot make" if replace else "is there already"):
+        with pytest.raises(InvalidArgument, match="cannot make" if replace else "already exists"):
             await copies.pull(here, file, replace=replace)
     with pytest.raises(InvalidArgument, match="cannot make"):
         await copies.pull(file, empty)
@@ -232,9 +232,11 @@ async def test_no_copy_takes_the_place_of_a_device_a_socket_or_a_pipe(
     link.symlink_to("/dev/null")
     os.mkfifo(pipe)
     for place in (pipe, link):
-        with pytest.raises(InvalidArgument, match="a device, a socket or a pipe is there, which no copy may take"):
+        with pytest.raises(
+            InvalidArgument, match="a device, a socket or a pipe is there, which a copy must not replace"
+        ):
             await copies.push(file, place, replace=replace)
-        with pytest.raises(InvalidArgument, match=r"is a (pipe|symbolic link), which no copy may take the place of"):
+        with pytest.raises(InvalidArgument, match=r"is a (pipe|symbolic link), which a copy must not replace"):
             await copies.pull(file, place, replace=replace)
     assert pipe.is_fifo()
     assert link.is_symlink()
@@ -244,7 +246,7 @@ async def test_no_copy_takes_the_place_of_a_device_a_socket_or_a_pipe(
 async def test_what_is_missing_is_named(copies: Copies, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing-here"):
         await copies.push(tmp_path / "nothing-here", tmp_path / "there")
-    with pytest.raises(InvalidArgument, match="nothing-there was not read: it is not there"):
+    with pytest.raises(InvalidArgument, match="nothing-there was not read: it does not exist"):
         await copies.pull(tmp_path / "nothing-there", tmp_path / "back")
     assert names(tmp_path) == []
 

@@ -38,12 +38,12 @@ def piped(copy: Path) -> None:
 
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "other content": (lambda copy: copy.write_bytes(b"evil"), "are damaged"),
-    "no mark": (lambda copy: os.removexattr(copy, "user.vmcluster"), "are not those that were kept of node n0"),
-    "another's": (lambda copy: write_mark(copy, mark("n1")), "are not those that were kept of node n0"),
-    "another kind": (lambda copy: write_mark(copy, mark("n0", OwnedKind.SEED)), "are not those that were kept of node"),
-    "a link": (linked, "is a link, no file with UEFI"),
-    "a FIFO": (piped, "is a FIFO, no file with UEFI's"),
-    "too large": (lambda copy: os.truncate(copy, 1 << 40), "is larger than any file of UEFI's variables"),
+    "no mark": (lambda copy: os.removexattr(copy, "user.vmcluster"), "are not those saved from node n0"),
+    "another's": (lambda copy: write_mark(copy, mark("n1")), "are not those saved from node n0"),
+    "another kind": (lambda copy: write_mark(copy, mark("n0", OwnedKind.SEED)), "are not those saved from node"),
+    "a link": (linked, "is a link, not a file with UEFI"),
+    "a FIFO": (piped, "is a FIFO, not a file with UEFI"),
+    "too large": (lambda copy: os.truncate(copy, 1 << 40), "is larger than any file of UEFI variables"),
 }
 
 
@@ -66,7 +66,7 @@ def test_a_link_or_a_fifo_in_place_of_a_nodes_variables_is_not_kept(tmp_path: Pa
     (tmp_path / "link").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "fifo")
     for name in ("link", "fifo"):
-        with pytest.raises(OperationFailed, match="no file with UEFI's variables"):
+        with pytest.raises(OperationFailed, match="not a file with UEFI variables"):
             keep_nvram(tmp_path / name, tmp_path / "copy", "lab", "n0")
     assert not (tmp_path / "copy").exists()
 

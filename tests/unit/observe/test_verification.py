@@ -25,8 +25,8 @@ async def test_a_snapshot_tells_of_variables_of_uefi_that_are_damaged_or_gone(tm
     nvram_path(tmp_path, CLUSTER, NAME, "n0").write_bytes(b"others")
     nvram_path(tmp_path, CLUSTER, NAME, "n1").unlink()
     damaged, missing = await findings(tmp_path)
-    assert damaged.startswith("n0: UEFI's variables")
-    assert damaged.endswith("are damaged: they are not what was kept")
+    assert damaged.startswith("n0: the UEFI variables")
+    assert damaged.endswith("are damaged: they differ from what was saved")
     assert missing == "the UEFI variables of 1 of 2 nodes are missing"
 
 

@@ -224,7 +224,7 @@ def test_all_is_not_the_name_of_a_node(invoke: Invoke, lab: ClusterRecord, words
 def test_a_relative_place_on_nodes_is_refused_before_anything_is_looked_at(invoke: Invoke, tmp_path: Path) -> None:
     ended = invoke("push", "lab", str(tmp_path), "relative")
     assert ended.code == 1
-    assert "error [INVALID_ARGUMENT]: 'relative' is not the absolute path" in ended.err
+    assert "error [INVALID_ARGUMENT]: 'relative' is not an absolute path" in ended.err
 
 
 @pytest.mark.parametrize("command", ["history", "events", "events --follow"])

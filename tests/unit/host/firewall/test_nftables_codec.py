@@ -76,5 +76,5 @@ def test_the_clusters_that_have_a_table_are_found_without_any_record(version: st
 
 
 def test_no_name_can_break_out_of_its_quotes() -> None:
-    with pytest.raises(ValueError, match="no interface name"):
+    with pytest.raises(ValueError, match="not one of our interface names"):
         render_transaction("lab", FirewallState({TapPair('a" . "b', "c"): None}), NOW)

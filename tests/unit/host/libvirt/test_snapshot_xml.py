@@ -152,7 +152,7 @@ def test_a_restored_machine_keeps_the_hardware_that_it_was_saved_with() -> None:
         ({"disks": {"vda": FROZEN}}, "its disks were vda, vdz and are vda"),
         (
             {"disks": {**PLAIN.disks, "vda": FROZEN.model_copy(update={"bus": DiskBus.SATA})}},
-            "disk vda was on another bus or had other rights",
+            "disk vda was on a different bus or had different access",
         ),
         (
             {"boot": DirectBoot(kernel=Path("/k"), initrd=None, cmdline="")},
@@ -165,7 +165,7 @@ def test_other_hardware_is_an_obstacle_with_a_name(change: dict[str, object], ob
 
 
 def test_memory_of_a_machine_that_is_not_ours_is_no_candidate() -> None:
-    assert restore_obstacles("<domain/>", PLAIN) == ["the saved memory is not of a machine of ours"]
+    assert restore_obstacles("<domain/>", PLAIN) == ["the saved memory is not from one of our machines"]
 
 
 @pytest.mark.parametrize(("version", "machine"), [("9.0.0", "pc-q35-7.2"), ("11.3.0", "pc-q35-10.0")])
