@@ -54,14 +54,8 @@ NOT_YET: tuple[str, ...] = (
     "README.md",
     "reconciler/controller/",
     "reconciler/daemon/",
-    "reconciler/guest/",
     "reconciler/healer.py",
-    "reconciler/host/",
-    "reconciler/kernel_log/",
-    "specs/decisions/",
-    "specs/invalid/",
     "specs/manual/",
-    "specs/topologies/",
 )
 """Files and directories that are still to be rewritten."""
 
