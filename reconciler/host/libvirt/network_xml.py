@@ -12,7 +12,7 @@ from reconciler.model.origin import Origin
 from reconciler.model.topology import Forward
 
 _FORWARDS = {"": Forward.ISOLATED, "nat": Forward.NAT}
-"""By the mode that libvirt prints; any other shows beside the bridge, so that the network never equals a rendered one."""
+"""By the mode that libvirt prints; any other shows beside the bridge, so the network never equals a rendered one."""
 
 
 @dataclass(frozen=True, slots=True)
