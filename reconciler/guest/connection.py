@@ -8,6 +8,7 @@ import asyncssh
 from asyncssh.kex import get_kex_algs
 
 from reconciler.errors import SshError
+from reconciler.files.plain import open_plain
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.answers import NOT_UNDERSTOOD, shown
 from reconciler.guest.request import Unreachable
@@ -19,6 +20,7 @@ _HANDSHAKE_S = 20.0
 
 _KEEPALIVE_INTERVAL_S = 10
 _KEEPALIVE_COUNT = 3
+_KEY_LIMIT_BYTES = 1024 * 1024
 _SESSION_LIMIT = 8  # sshd_config(5): MaxSessions is 10; two remain for ending a command and for probing
 
 # A guest is a few microseconds away: cheap key exchange counts, compression does not. What the installed libraries
@@ -107,8 +109,9 @@ async def _log_in(
 
 def _load_keys(address: GuestAddress) -> tuple[asyncssh.SSHKey, asyncssh.SSHKey]:
     try:
-        client_key = asyncssh.read_private_key(address.key_path)
-    except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        with open_plain(address.key_path) as file:
+            client_key = asyncssh.import_private_key(file.read(_KEY_LIMIT_BYTES))
+    except (OSError, ValueError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise SshError(
             f"the SSH private key {address.key_path} cannot be used: {error}",
             node=address.node,

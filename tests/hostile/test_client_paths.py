@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, SshError
 from reconciler.files.roots import PlaceToMake, Reach, Roots
 from reconciler.guest import transfer
 from reconciler.guest.packing import Moved
@@ -172,6 +173,12 @@ async def test_a_copy_whose_destination_is_swapped_for_links_arrives_in_the_open
     assert len(copies) == arrived > 0
     assert {copy.stat().st_mode & 0o7777 for copy in copies} == {0o600}
     assert not list((project / "real").rglob(".vmcluster*"))
+
+
+async def test_a_key_that_became_a_pipe_keeps_nobody_waiting(pool: SshPool, sshd: Sshd, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key")
+    with pytest.raises(SshError, match=r"key cannot be used: .*not a regular file"):
+        await pool.run(replace(sshd.address, key_path=tmp_path / "key"), "true", timeout_s=PATIENCE_S)
 
 
 async def pulled(pool: SshPool, sshd: Sshd, source: Path, place: PlaceToMake, *, replace: bool = False) -> Moved:

@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+from reconciler.files.plain import open_plain
+
 _START_BYTES = 64 * 1024
 _SIGNATURE = b"\x55\xaa"
 _SECTOR = 512
@@ -31,7 +33,7 @@ _OTHER_COMPRESSION = 1 << 3  # one of the incompatible features, which version 3
 def may_boot_by_uefi(path: Path) -> bool:
     """Whether a partition of the image can be an EFI system partition; also true if unknown. Blocking."""
     try:
-        with path.open("rb") as image:
+        with open_plain(path) as image:
             start = _start_of_disk(image)
         return start is None or _has_efi_partition(start)
     except (OSError, ValueError, struct.error, zlib.error):  # an offset beyond all files is a ValueError
@@ -41,7 +43,7 @@ def may_boot_by_uefi(path: Path) -> bool:
 def bytes_in_partitions(path: Path) -> int:
     """How large a disk is at least, by its partition table; 0 where that cannot be told. Blocking."""
     try:
-        with path.open("rb") as image:
+        with open_plain(path) as image:
             start = _start_of_disk(image)
     except (OSError, ValueError, struct.error, zlib.error):
         return 0
