@@ -1,10 +1,15 @@
-"""All that a server imports and makes until its first answer, once for the many that are forked from this process."""
+"""All that a server imports and makes until its first answers, once for the many that are forked from this process."""
 
 import gc
+from importlib import import_module
+from pkgutil import iter_modules
 
-import reconciler.frontends.mcp.host
-import reconciler.frontends.mcp.protocol
+from reconciler import usecases
+from reconciler.frontends.mcp.protocol import offered_tools
 
-reconciler.frontends.mcp.protocol.offered_tools()
+import_module("reconciler.frontends.mcp.host")
+for module in iter_modules(usecases.__path__, f"{usecases.__name__}."):
+    import_module(module.name)
+offered_tools()
 gc.collect()
 gc.freeze()

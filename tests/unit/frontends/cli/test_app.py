@@ -348,7 +348,7 @@ NEEDED_BY_FEW = ("asyncssh", "lxml", "mcp", "prometheus_client", "pycdlib", "sta
     ("word", "said", "heavy"),
     [
         ("--help", "apply", {*NEEDED_BY_FEW, "libvirt", "pydantic", "rich", "structlog", "yaml"}),
-        ("list", "lab", {*NEEDED_BY_FEW}),
+        ("list", "lab", {*NEEDED_BY_FEW, "reconciler.usecases.clusters", "reconciler.usecases.transfer"}),
     ],
 )
 @pytest.mark.usefixtures("lab")
