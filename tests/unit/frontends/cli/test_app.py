@@ -341,7 +341,18 @@ def test_an_interrupted_change_says_that_it_is_recorded(tmp_path: Path, lab: Clu
     assert "Traceback" not in rest
 
 
-NEEDED_BY_FEW = ("asyncssh", "lxml", "mcp", "prometheus_client", "pycdlib", "starlette", "uvicorn", "zstandard")
+NEEDED_BY_FEW = (
+    "aetcd",
+    "asyncssh",
+    "grpc",
+    "lxml",
+    "mcp",
+    "prometheus_client",
+    "pycdlib",
+    "starlette",
+    "uvicorn",
+    "zstandard",
+)
 
 
 @pytest.mark.parametrize(
