@@ -17,7 +17,8 @@ _BOUND = re.compile(r"([A-Za-z0-9_.-]+)>=([0-9.]+),<[0-9.]+")
 def requirements(project: str) -> Iterator[str]:
     """One line for each dependency. Raises `ValueError` for one without both bounds."""
     declared = tomllib.loads(project)["project"]
-    for dependency in (*declared["dependencies"], *declared["optional-dependencies"]["etcd"]):
+    extras = declared.get("optional-dependencies", {})
+    for dependency in (*declared["dependencies"], *(of for extra in extras.values() for of in extra)):
         if (bound := _BOUND.fullmatch(dependency)) is None:
             raise ValueError(f"{dependency!r} has no lower and upper bound")
         yield f"{bound[1]}=={bound[2]}"
