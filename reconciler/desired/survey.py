@@ -121,7 +121,7 @@ def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
 
 def _why_not_whole(path: Path, facts: ImageFacts) -> str | None:
     if facts.holds is None and is_cut_off(path, facts.size_bytes):
-        return "ends before the data that it holds, so it is cut off (copy it again)"
+        return "ends before its data, so it is truncated (copy it again)"
     return None
 
 

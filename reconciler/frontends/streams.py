@@ -1,4 +1,4 @@
-"""The three streams that every process is started with, also where its parent closed one of them."""
+"""Standard streams that the parent process has closed."""
 
 import os
 import sys
@@ -7,10 +7,10 @@ _NAMES = ("stdin", "stdout", "stderr")
 
 
 def open_closed_streams() -> None:
-    """Open nothing in place of a closed stream, as `cron` and `>&-` leave it: the next file would take its number.
+    """Open /dev/null in place of each closed stream, so that the next file does not get its descriptor.
 
-    Then what libraries and child processes print would go into that file, which may be the database. Standard input is
-    opened so that reading it fails, as on a closed one: nobody takes it for an empty file.
+    Otherwise what libraries and child processes print would go into that file, which may be the database. Reading
+    standard input still fails, as on a closed one, so it is not mistaken for an empty file.
     """
     for number, name in enumerate(_NAMES):
         try:

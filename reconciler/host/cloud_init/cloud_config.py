@@ -249,14 +249,17 @@ def _field_problems(entry: Mapping[str, Any], own: Mapping[str, str], place: Pla
 def _home_problems(
     entry: Mapping[str, Any], own: Mapping[str, str], place: Place, ssh_user: str | None
 ) -> Iterator[tuple[Place, str]]:
-    """No account of any name is made where one has keys, as that we log in to has, and no home to keep them in."""
+    """cloud-init creates no accounts at all if one has keys, as ours has, but no home directory to keep them in."""
     is_ours = ssh_user != "root" and _name_of(entry) == ssh_user
     if not is_ours and not any(entry[own[key]] for key in _IN_HOME & own.keys()):
         return
     for key in sorted(_WITHOUT_HOME & own.keys()):
         if entry[own[key]]:
             remedy = "leave it out" if is_ours else "leave it out, or the keys"
-            yield (*place, own[key]), f"leaves no home for SSH keys, and then no account is made ({remedy})"
+            yield (
+                (*place, own[key]),
+                f"has no home for SSH keys, and no account would be created ({remedy})",
+            )
 
 
 def _password_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:

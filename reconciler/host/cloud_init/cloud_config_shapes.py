@@ -10,7 +10,7 @@ from typing import Any
 from reconciler.host.cloud_init.cloud_config_values import Place, means, numbered, shown
 
 _EACH = "*"
-"""Stands in a path for every entry of a list or a mapping."""
+"""In a path, matches every entry of a list or a mapping."""
 
 _Shape = tuple[tuple[type, ...], str]
 _LIST: tuple[type, ...] = (list, tuple)
@@ -53,7 +53,7 @@ _SHAPES: dict[Place, _Shape] = {
     ("snap", "commands"): ((Mapping, *_LIST), "a list of commands (write lines that start with `- `)"),
     ("snap", "assertions"): ((Mapping, *_LIST), "a list of assertions (write lines that start with `- `)"),
     ("wireguard", "interfaces"): _A_LIST,
-    ("chpasswd", "list"): ((str, *_LIST), "lines such as `alice:secret`"),
+    ("chpasswd", "list"): ((str, *_LIST), "lines like `alice:secret`"),
     ("chpasswd", "users"): (_LIST, "a list of mappings (write `- name: alice`, and `password:` below it)"),
     ("chpasswd", "users", _EACH): ((Mapping,), "a mapping (write `name: alice`, and `password:` below it)"),
     ("random_seed", "data"): _A_TEXT,
@@ -79,7 +79,7 @@ _PACKAGE_MANAGERS = frozenset({"apt", "snap"})
 
 
 def misshapen(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """What no module reads as it is meant, each with what to write; nothing is said of what is inside of such."""
+    """Everything that a module would misread, with what to write instead; the outermost value only."""
     refused: set[Place] = set()
     for check in (_shape_problems, _lacks, _choice_problems, _package_problems, _group_problems, _line_problems):
         for place, message in check(user_data):
@@ -110,7 +110,7 @@ def _choice_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]
 
 
 def _at(value: Any, path: Place, above: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """Every value at a path, with its place; an empty one counts as an entry, and as nothing below a key."""
+    """Every value at a path, with its place; null is a value as an entry, and absent below a key."""
     if not path:
         yield above, value
     elif path[0] == _EACH:
@@ -124,7 +124,7 @@ def _at(value: Any, path: Place, above: Place = ()) -> Iterator[tuple[Place, Any
 def _package_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for place, package in _at(user_data, ("packages", _EACH)):
         if isinstance(package, Mapping) and not package.keys() <= _PACKAGE_MANAGERS:
-            yield place, "is a mapping to YAML, and then no package is installed (write `[name, version]`)"
+            yield place, "is a mapping to YAML, and no package would be installed (write `[name, version]`)"
         elif isinstance(package, list | tuple) and not _is_package(package):
             yield place, "must be a name and a version, both as text (write `[name, '1.0']`)"
 
@@ -134,7 +134,7 @@ def _is_package(package: list[Any] | tuple[Any, ...]) -> bool:
 
 
 def _group_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """One bad group ends the module that makes the accounts, ours too."""
+    """One bad group stops the module that creates accounts, including ours."""
     groups = user_data.get("groups")
     for part, entry in numbered(groups) if isinstance(groups, list | tuple | Mapping) else ():
         place: Place = ("groups", part)
@@ -144,7 +144,7 @@ def _group_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]
             for name, members in entry.items():
                 yield from _member_problems(members, (*place, name))
         elif not isinstance(entry, str):
-            yield place, f"{shown(entry)} is no name of a group (put it in quotes, or write `admins: [alice]`)"
+            yield place, f"{shown(entry)} is not a group name (put it in quotes, or write `admins: [alice]`)"
 
 
 def _member_problems(members: Any, place: Place) -> Iterator[tuple[Place, str]]:
@@ -155,11 +155,11 @@ def _member_problems(members: Any, place: Place) -> Iterator[tuple[Place, str]]:
 
 
 def _line_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """One line without a colon, and nobody's password is set."""
+    """A single line without a colon means that no password is set."""
     for place, lines in _at(user_data, ("chpasswd", "list")):
         listed = lines.splitlines() if isinstance(lines, str) else lines
         for part, line in enumerate(listed if isinstance(listed, list | tuple) else ()):
             if not isinstance(line, str) or ":" not in line:
                 where: Place = place if isinstance(lines, str) else (*place, part)
-                yield where, f"{shown(line)} is no line such as `alice:secret` (put each in quotes)"
+                yield where, f"{shown(line)} is not a line like `alice:secret` (put each in quotes)"
                 break

@@ -1,7 +1,7 @@
-"""Whether a disk image ends before what it holds, as one does that was copied or fetched in part.
+"""Detects disk images that end before their data, such as one that was copied or downloaded in part.
 
-A qcow2 image counts the uses of each of its clusters, and its tables say where each piece of the disk lies (QEMU's
-`docs/interop/qcow2.txt`). A count may be ahead of what was written where QEMU ended early: only tables are believed.
+A qcow2 image counts the references to each cluster, and its tables say where each part of the disk is (QEMU's
+`docs/interop/qcow2.txt`). If QEMU was killed, a count may be ahead of what was written, so the tables decide.
 """
 
 import os
@@ -22,7 +22,7 @@ _BITS_OF_BYTE = 3
 def is_cut_off(path: Path, size_bytes: int) -> bool:
     """Whether data that a guest of `size_bytes` of disk would read lies beyond the end of the file.
 
-    Blocking; reads one of the tables where all is well, and False where it cannot be told.
+    Blocking; reads only the reference counts if the image is whole. False if it cannot be told.
     """
     try:
         with open_file(path) as file:
@@ -44,7 +44,7 @@ def _is_image_cut_off(file: int, head: bytes) -> bool:
 
 
 def _last_used(file: int, header: Header) -> int:
-    """Where the last cluster begins that is in use, by the reference counts; 0 where none is."""
+    """The offset of the last cluster in use, by the reference counts; 0 if there is none."""
     table = os.pread(file, header.refcount_clusters << header.cluster_bits, header.refcount_offset)
     blocks = [offset & _OFFSET for offset in _entries(table)]
     for number, offset in reversed(list(enumerate(blocks))):
@@ -59,7 +59,7 @@ def _last_used(file: int, header: Header) -> int:
 
 
 def _places(file: int, header: Header, end: int) -> Iterator[int]:
-    """Where the tables and the data of the disk begin in the file, but for what reads as zeros."""
+    """The offsets of the disk's tables and data in the file, except what reads as zeros."""
     width = 2 if header.incompatible_features & EXTENDED_L2_ENTRIES else 1
     compressed_offset = (1 << (62 - (header.cluster_bits - 8))) - 1
     for entry in _entries(os.pread(file, header.l1_entries * _ENTRY_BYTES, header.l1_offset)):

@@ -41,7 +41,7 @@ def may_boot_by_uefi(path: Path) -> bool:
 
 
 def bytes_in_partitions(path: Path) -> int:
-    """How large a disk is at least, by its partition table; 0 where that cannot be told. Blocking."""
+    """The least size of a disk, by its partition table; 0 if it cannot be told. Blocking."""
     try:
         with open_plain(path) as image:
             start = _start_of_disk(image)
@@ -51,7 +51,7 @@ def bytes_in_partitions(path: Path) -> int:
 
 
 def _end_of_partitions(start: bytes) -> int:
-    """By the place of the second GPT at the end of the disk, or by partitions that no boot loader's code looks like."""
+    """By the backup GPT at the end of the disk, or by MBR partitions that cannot be boot loader code."""
     entries = [start[at : at + 16] for at in _MBR_ENTRIES]
     if any(entry[4] == _PROTECTIVE for entry in entries):
         signature, last = _GPT_PLACES.unpack_from(start, _SECTOR)
