@@ -16,9 +16,9 @@ from typing import Protocol
 
 import structlog
 
+from reconciler.concurrency import together
 from reconciler.errors import HostCommandFailed
 from reconciler.programs import clean_environment, require_program
-from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 

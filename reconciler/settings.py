@@ -22,7 +22,7 @@ from reconciler.source.composer import parse_source
 from reconciler.source.problems import Finding, in_order, report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument, SourceNode
-from reconciler.source.words import explain
+from reconciler.source.validation_messages import explain
 from reconciler.store.etcd.members import SCHEME, EtcdAddress, EtcdCredentials
 
 CONFIG_VARIABLE = "VMCLUSTER_CONFIG"

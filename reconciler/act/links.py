@@ -1,7 +1,7 @@
 """Sets links: from what nodes should receive to the host's configuration, for the taps that exist."""
 
 from reconciler.act.context import ActContext
-from reconciler.faults.compile import compile_host
+from reconciler.faults.compile_links import compile_host
 from reconciler.host.links.ports import ports_of
 from reconciler.model.plan import HealLinks, SetLinks
 

@@ -10,11 +10,11 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.act.outcome import Outcome
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError, explained
 from reconciler.model.action_names import ACTION_ENDED, action_name
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
-from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 

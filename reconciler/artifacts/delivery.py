@@ -8,18 +8,18 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.artifacts.entries import TreeEntry
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.manifest import manifest_path
+from reconciler.artifacts.tree_entries import TreeEntry
 from reconciler.artifacts.upload import NodePlace, best_basis, bytes_sent, failure_of, mark_complete, prepare, send
 from reconciler.artifacts.views import view_of
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError
 from reconciler.files.locks import locked
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.openssh import write_known_hosts
 from reconciler.guest.pool import SshPool
 from reconciler.model.results import NodeSync, ToolError
-from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 

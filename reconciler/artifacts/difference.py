@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reconciler.artifacts.entries import Role, TreeEntry, shown
+from reconciler.artifacts.tree_entries import Role, TreeEntry, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from reconciler.artifacts.entries import EntryKind, Role, TreeEntry, shown
+from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry, shown
 
 UTS_RELEASE_PATHS = (b"include/generated/utsrelease.h", b"include/config/kernel.release")
 """Where a built kernel tree records its version (Makefile of the kernel, `filechk_utsrelease.h`)."""

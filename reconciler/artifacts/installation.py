@@ -7,13 +7,13 @@ from typing import assert_never
 import structlog
 
 from reconciler.artifacts import facts, node_scripts
-from reconciler.artifacts.entries import TreeEntry, shown
 from reconciler.artifacts.installed import InstalledRecord, parse_record, render_record
 from reconciler.artifacts.module_file import module_name
+from reconciler.artifacts.tree_entries import TreeEntry, shown
 from reconciler.artifacts.upload import NODE_STEP_TIMEOUT_S, NodePlace, run_script, tail
 from reconciler.errors import Conflict, InvalidArgument, OperationFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.answers import understood
+from reconciler.guest.guest_answers import understood
 from reconciler.guest.pool import SshPool
 from reconciler.model.results import ExecResult, InstallMode, NodeInstall, ToolError
 

@@ -13,20 +13,20 @@ from pathlib import Path
 import structlog
 
 from reconciler.artifacts import facts
-from reconciler.artifacts.cache import Readings, load_readings, save_readings
-from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
 from reconciler.artifacts.git import GitFacts, git_facts
-from reconciler.artifacts.intake import Intake, TreeReader
 from reconciler.artifacts.manifest import manifest_path, read_manifest, write_manifest
 from reconciler.artifacts.objects import Objects
+from reconciler.artifacts.reading_cache import Readings, load_readings, save_readings
 from reconciler.artifacts.registry import ArtifactRegistry
 from reconciler.artifacts.scan import Scan, fingerprint, scan_tree
 from reconciler.artifacts.summary import TreeSummary, load_summary, save_summary, summarise
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
+from reconciler.artifacts.tree_reader import Intake, TreeReader
 from reconciler.artifacts.views import sweep_views
 from reconciler.errors import InvalidArgument
+from reconciler.files.atomic import reported, sync_file_system
 from reconciler.files.locks import locked
 from reconciler.files.roots import Opened
-from reconciler.files.whole import reported, sync_file_system
 from reconciler.model.results import BuildArtifact, BuildType
 
 log = structlog.get_logger(__name__)

@@ -5,9 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconciler.artifacts.entries import EntryKind, Role, TreeEntry
+from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry
 from reconciler.errors import OperationFailed
-from reconciler.files.whole import write_whole
+from reconciler.files.atomic import write_whole
 
 _VERSION = 1
 

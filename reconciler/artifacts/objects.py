@@ -18,15 +18,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from reconciler.artifacts.cache import FileReading
 from reconciler.artifacts.elf import HEAD_BYTES, is_program
-from reconciler.artifacts.entries import Role, shown
 from reconciler.artifacts.module_file import module_name, read_vermagic
+from reconciler.artifacts.reading_cache import FileReading
 from reconciler.artifacts.scan import FoundFile, Signature, changed, signature_of
+from reconciler.artifacts.tree_entries import Role, shown
 from reconciler.errors import InvalidArgument
+from reconciler.files.atomic import reported
 from reconciler.files.roots import Held
 from reconciler.files.space import require_space
-from reconciler.files.whole import reported
 
 _FICLONE = 0x40049409  # linux/fs.h
 _CHUNK_BYTES = 1024 * 1024

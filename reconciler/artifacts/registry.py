@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reconciler.errors import ArtifactNotFound, InvalidArgument, OperationFailed
+from reconciler.files.atomic import write_whole
 from reconciler.files.locks import locked
-from reconciler.files.whole import write_whole
 from reconciler.model.base import Frozen
 from reconciler.model.results import BuildArtifact
 

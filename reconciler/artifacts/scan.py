@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
 from reconciler.errors import Conflict, InvalidArgument
 from reconciler.files.roots import Held, Opened, open_beneath
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reconciler.artifacts import facts
-from reconciler.artifacts.entries import EntryKind, TreeEntry, shown
 from reconciler.artifacts.scan import Exclusion
-from reconciler.files.whole import write_whole
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
+from reconciler.files.atomic import write_whole
 from reconciler.model.base import Frozen
 from reconciler.model.results import ExcludedPath
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.artifacts import node_scripts
-from reconciler.artifacts.entries import EntryKind, TreeEntry
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.answers import understood
+from reconciler.guest.guest_answers import understood
 from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, parse_percent, render_rsync_upload
 from reconciler.process import Completed, run

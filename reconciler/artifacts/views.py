@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reconciler.artifacts.entries import EntryKind, TreeEntry
 from reconciler.artifacts.objects import Objects
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry
+from reconciler.files.atomic import reported
 from reconciler.files.locks import try_lock
-from reconciler.files.whole import reported
 
 _LINKS_MAX = 32_000
 """ext4 allows twice as many (ext4(5)); views share a file, and are few."""

@@ -14,9 +14,9 @@ from pathlib import Path
 import structlog
 
 from reconciler.errors import ClusterError
+from reconciler.files.atomic import write_whole
 from reconciler.files.locks import locked
 from reconciler.files.marked_files import ensure_directory
-from reconciler.files.whole import write_whole
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.moments import utc_text
 from reconciler.store.protocol import Store

@@ -2,8 +2,8 @@
 
 from itertools import chain
 
+from reconciler.files.atomic import reported
 from reconciler.files.locks import remove_lock
-from reconciler.files.whole import reported
 from reconciler.settings import Settings
 
 

@@ -38,7 +38,7 @@ from reconciler.source.composer import parse_source
 from reconciler.source.problems import Finding, Location, Problem, in_order, report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument
-from reconciler.source.words import explain
+from reconciler.source.validation_messages import explain
 
 _NOTHING: Mapping[str, str] = {}
 _NAMES_CLUSTER = re.compile(rb"^cluster_name[ \t]*:", re.MULTILINE)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import structlog
 
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError
 from reconciler.host.disks.layers import observe_layers
 from reconciler.model.document import Layer
@@ -12,7 +13,6 @@ from reconciler.model.file_use import FileUse
 from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.record import ClusterRecord
 from reconciler.store.protocol import Store
-from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 

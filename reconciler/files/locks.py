@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import OperationTimeout
+from reconciler.files.atomic import reported
 from reconciler.files.exposure import make_unexposed
-from reconciler.files.whole import reported
 
 _RETRY_S = 0.05
 

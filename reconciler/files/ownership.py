@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
-from reconciler.files.birth import birth_of
+from reconciler.files.file_birth import birth_of
 from reconciler.model.base import Frozen
 from reconciler.model.origin import Origin
 

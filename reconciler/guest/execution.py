@@ -8,8 +8,8 @@ import asyncssh
 from reconciler.errors import SshError
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_kill
-from reconciler.guest.connection import SshConnection
 from reconciler.guest.request import ExecRequest, NotStarted, unstarted
+from reconciler.guest.ssh_connection import SshConnection
 from reconciler.model.results import ExecResult
 
 TIMED_OUT_EXIT_CODE = 124  # as timeout(1) of coreutils

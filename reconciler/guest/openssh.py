@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from reconciler.files.whole import write_whole
+from reconciler.files.atomic import write_whole
 from reconciler.guest.address import GuestAddress
 
 _DEFAULT_PORT = 22

@@ -12,15 +12,15 @@ import structlog
 from reconciler.errors import ClusterError, InvalidArgument, SshError, SshTimeout
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OTHER_SHELLS, OnOutput
-from reconciler.guest.connections import Connections
+from reconciler.guest.pooled_connections import PooledConnections
 from reconciler.guest.request import ExecRequest, NotStarted
 from reconciler.model.results import ExecResult
 
 if TYPE_CHECKING:
     import asyncssh
 
-    from reconciler.guest.connection import SshConnection
     from reconciler.guest.execution import Execution
+    from reconciler.guest.ssh_connection import SshConnection
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class SshPool:
     """
 
     def __init__(self) -> None:
-        self._connections = Connections()
+        self._connections = PooledConnections()
         self._other_shells: set[GuestAddress] = set()
 
     async def __aenter__(self) -> Self:

@@ -5,13 +5,12 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from reconciler.apart.work import apart, in_memory
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.kernel_log import parse_kernel_buffer
+from reconciler.guest.kernel_buffer import parse_kernel_buffer
 from reconciler.health.provisioning import node_condition
 from reconciler.health.sign_of_life import Quiet
-from reconciler.kernel_log.answers import first_bad_in_buffer, first_bad_on_console
+from reconciler.kernel_log.log_answers import first_bad_in_buffer, first_bad_on_console
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecResult
@@ -21,6 +20,7 @@ from reconciler.observe.node_visit import LOOK_COMMAND, READING_COMMAND, Visit, 
 from reconciler.observe.quiet_kernels import KernelState
 from reconciler.records.access import addresses
 from reconciler.runtime import Runtime
+from reconciler.worker_process.calls import in_memory, in_worker
 
 OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
 _LEAST_S = 0.1
@@ -62,7 +62,7 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
     try:
         async with in_memory():
             text = await observe_console(record, node)
-            event, _ = await apart(len(text.content), first_bad_on_console, text.content)
+            event, _ = await in_worker(len(text.content), first_bad_on_console, text.content)
     except ClusterError as error:
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", error.message, datetime.now(UTC)))
     if event is None:
@@ -111,7 +111,7 @@ async def _with_console(record: ClusterRecord, node: str, kernel: KernelState) -
     try:
         async with in_memory():
             text = await observe_console(record, node)
-            event, whole_boot = await apart(len(text.content), first_bad_on_console, text.content)
+            event, whole_boot = await in_worker(len(text.content), first_bad_on_console, text.content)
     except ClusterError:
         return kernel
     return judge_overwritten(kernel, event, whole_boot=whole_boot)
@@ -138,7 +138,7 @@ async def judge_buffer(answer: ExecResult, node: str) -> KernelState:
     if buffer is None:
         said = "the kernel log was overwritten while it was read"
         return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, now))
-    event, more = await apart(len(buffer.records), first_bad_in_buffer, buffer.records)
+    event, more = await in_worker(len(buffer.records), first_bad_in_buffer, buffer.records)
     return _state_since(boot_moment(now, buffer.uptime_s), event, whole=not (buffer.wrapped or more))
 
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.provisioning import (
+from reconciler.guest.cloud_init_progress import (
     OUTPUT_PATH,
     PROVISIONING_COMMAND,
     CloudInitStage,
@@ -20,7 +21,6 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress
 from reconciler.records.access import addresses
 from reconciler.runtime import Runtime
-from reconciler.together import together
 
 LOOK_TIMEOUT_S = 5.0
 """How long a node may take to report its progress, before it is asked again."""

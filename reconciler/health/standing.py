@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reconciler.desired.left_off import ends_that_stay
 from reconciler.errors import ClusterNotRunning, SshTimeout
-from reconciler.guest.connections import NoLogin
+from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.sign_of_life import quiet
 from reconciler.host.libvirt.libvirt_driver import FoundDomain
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown

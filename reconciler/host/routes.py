@@ -6,9 +6,9 @@ from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
 from reconciler import process
+from reconciler.concurrency import together
 from reconciler.model.host_view import Route
 from reconciler.process import RunCommand
-from reconciler.together import together
 
 _TYPES_THAT_LEAD_SOMEWHERE = frozenset({"unicast", "local"})
 

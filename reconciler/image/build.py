@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.files.atomic import sync
 from reconciler.files.roots import IMAGE_DIR
-from reconciler.files.whole import sync
 from reconciler.image import recipe as making
 from reconciler.image.apt_sources import guest_sources, kept_acquire_options
 from reconciler.image.boot_sector import render_boot_area
-from reconciler.image.cache import ImageCache
+from reconciler.image.image_cache import ImageCache
 from reconciler.image.overlay import kernel_command_line, overlay_files
 from reconciler.image.published import (
     ImageFiles,

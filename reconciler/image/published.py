@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reconciler.errors import Conflict, InvalidArgument
-from reconciler.files.whole import sync
+from reconciler.files.atomic import sync
 
 
 @dataclass(frozen=True, slots=True)

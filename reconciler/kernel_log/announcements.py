@@ -14,8 +14,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from reconciler.kernel_log.beginnings import beginnings
-from reconciler.kernel_log.kinds import KernelEventKind
+from reconciler.kernel_log.event_kinds import KernelEventKind
+from reconciler.kernel_log.pattern_prefixes import beginnings
 
 _N = "[0-9]{1,10}"
 _SYMBOL = r"[^, ]{1,400}+(?: \[[^], ]{1,64}\])?"

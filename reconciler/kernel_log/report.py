@@ -6,8 +6,8 @@ from itertools import accumulate
 from math import inf
 from typing import assert_never
 
-from reconciler.kernel_log.events import Event, FoundEvents, find_all, first_event
-from reconciler.kernel_log.kinds import OOPSES, WARNINGS, Classification, KernelEventKind, classification_of
+from reconciler.kernel_log.event_kinds import OOPSES, WARNINGS, Classification, KernelEventKind, classification_of
+from reconciler.kernel_log.kernel_events import Event, FoundEvents, find_all, first_event
 from reconciler.kernel_log.line import ERR, LEVELS, WARNING, LogLine
 from reconciler.kernel_log.marker import is_marker
 from reconciler.kernel_log.traces import is_strong

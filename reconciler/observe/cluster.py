@@ -5,8 +5,9 @@ import os
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError, ErrorCode, HostCapabilityMissing, OperationFailed
-from reconciler.faults.compile import read_links
+from reconciler.faults.compile_links import read_links
 from reconciler.host import tap
 from reconciler.host.cloud_init.seed_driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
@@ -35,7 +36,6 @@ from reconciler.model.document import (
 from reconciler.model.links import HOST, Ports
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.marks import Marks, marks_of_files
-from reconciler.together import together
 
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
 """What nft, iptables and tc print for a caller without CAP_NET_ADMIN."""

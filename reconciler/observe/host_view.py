@@ -1,11 +1,11 @@
 """Observes what a topology is checked against on the host besides files."""
 
+from reconciler.concurrency import together
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.libvirt.offers import networks_of, offers_of
 from reconciler.host.memory import observe_memory_mb
 from reconciler.host.routes import observe_routes
 from reconciler.model.host_view import HostView
-from reconciler.together import together
 
 
 async def observe_host(libvirt: Libvirt) -> HostView:

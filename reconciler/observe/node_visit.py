@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from reconciler.artifacts.installed import parse_installed_id
 from reconciler.artifacts.node_scripts import RECORD_PATH
-from reconciler.guest.provisioning import PROVISIONING_COMMAND, Provisioning, parse_provisioning
-from reconciler.kernel_log.records import READ_COMMAND
+from reconciler.guest.cloud_init_progress import PROVISIONING_COMMAND, Provisioning, parse_provisioning
+from reconciler.kernel_log.kmsg_records import READ_COMMAND
 from reconciler.model.results import ExecResult
 
 _TAINT = "/proc/sys/kernel/tainted"

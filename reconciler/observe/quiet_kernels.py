@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reconciler.apart.work import apart
 from reconciler.errors import OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.kernel_log.console import dropped_messages, parse_console
-from reconciler.kernel_log.events import first_event
+from reconciler.kernel_log.kernel_events import first_event
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.status import Condition, ConditionStatus
 from reconciler.observe.console import ConsolePlace
 from reconciler.observe.node_visit import Vitals
+from reconciler.worker_process.calls import in_worker
 
 TRUSTED_S = 60.0
 """How long a reading of the whole log replaces another one."""
@@ -79,7 +79,7 @@ class QuietKernels:
             news = await asyncio.to_thread(reading.console.read_on, _NEWS_LIMIT_BYTES)
         except OperationFailed:
             return None
-        troubled = news is None or await apart(len(news), tells_of_trouble, news)
+        troubled = news is None or await in_worker(len(news), tells_of_trouble, news)
         return None if troubled else reading.state
 
     def _fresh(self, reading: _Reading) -> bool:

@@ -7,7 +7,7 @@ which comes and goes with its machine: a node that boots has none of them yet.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
-from reconciler.faults.compile import same_inbound
+from reconciler.faults.compile_links import same_inbound
 from reconciler.faults.words import impairment_in_words
 from reconciler.model.document import PULLED, ClusterDocument, NodeLinks, Power, PowerState, Unknown
 from reconciler.model.links import Inbound, Link

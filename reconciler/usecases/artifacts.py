@@ -5,9 +5,9 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from reconciler.artifacts.difference import TreeDifference, differences
-from reconciler.artifacts.entries import Role
 from reconciler.artifacts.git import git_log
 from reconciler.artifacts.library import Library
+from reconciler.artifacts.tree_entries import Role
 from reconciler.errors import InvalidArgument
 from reconciler.files.roots import Reach
 from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, BuildType

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from reconciler.apart.work import apart, in_memory
 from reconciler.errors import InvalidArgument
-from reconciler.kernel_log.answers import as_shown, end_of_console
 from reconciler.kernel_log.console import ConsoleStream
+from reconciler.kernel_log.log_answers import as_shown, end_of_console
 from reconciler.kernel_log.marker import marked_at_s
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.record import ClusterRecord
@@ -14,6 +13,7 @@ from reconciler.observe.console import observe_console, tail_console
 from reconciler.records.access import existing, select_node
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
+from reconciler.worker_process.calls import in_memory, in_worker
 
 TAIL_LIMIT = 20_000
 MISSED = "[… output is missing here: the console printed more than could be read …]"
@@ -48,7 +48,7 @@ class Consoles:
         async with in_memory():
             text = await observe_console(record, node)
             size = len(text.content)
-            result = await apart(size, end_of_console, node, text.content, tail, since_marker)
+            result = await in_worker(size, end_of_console, node, text.content, tail, since_marker)
         older = None if text.whole else "older parts of the console log were rotated away"
         message = "; ".join(filter(None, (result.message, older)))
         return result.model_copy(update={"written_at": text.written_at, "message": message or None})
@@ -61,7 +61,7 @@ class Consoles:
             news = await asyncio.to_thread(log.read_new)
             if log.take_missed():
                 yield MISSED
-            for line in await apart(0, stream.take, news):
+            for line in await in_worker(0, stream.take, news):
                 yield as_shown(line)
             if not news:
                 await asyncio.sleep(_POLL_S)

@@ -19,6 +19,7 @@ from reconciler.artifacts.installation import (
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
 from reconciler.artifacts.upload import NodePlace
+from reconciler.concurrency import together
 from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.health.standing import NodeState, not_running
@@ -34,7 +35,6 @@ from reconciler.model.results import (
 from reconciler.progress import Progress, no_progress
 from reconciler.records.access import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
-from reconciler.together import together
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.login import known_hosts_path
 

@@ -4,12 +4,12 @@ import asyncio
 
 from pydantic import Field
 
+from reconciler.concurrency import together
 from reconciler.files.roots import DISK_DIR
 from reconciler.host import checks
 from reconciler.host.checks import CheckOutcome, CheckResult, Repair, RequiredDirectory
 from reconciler.model.base import Frozen
 from reconciler.settings import Settings
-from reconciler.together import together
 from reconciler.usecases.images import DEFAULT_TARGET
 
 __all__ = ["CheckOutcome", "CheckResult", "Examination", "Repair", "apply_fixes", "examine", "run_checks"]

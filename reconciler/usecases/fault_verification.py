@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 from reconciler.errors import ClusterError
 from reconciler.faults.combine import wanted_at
 from reconciler.faults.explain import explain
-from reconciler.faults.verify import LinkVerdict, Measured, Verdict, judge, probes_needed
+from reconciler.faults.link_verdicts import LinkVerdict, Measured, Verdict, judge, probes_needed
 from reconciler.guest.address import GuestAddress
 from reconciler.model.base import Frozen
 from reconciler.model.faults import LinkExplanation

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
+from reconciler.concurrency import together
 from reconciler.controller.findings import Look
 from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.connections import NoLogin
+from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.cluster_conditions import guests_conditions
 from reconciler.health.node_probe import Probe, console_state, probe, silent_state
 from reconciler.health.provisioning import unseen_condition
@@ -37,7 +38,6 @@ from reconciler.plan.standstill import halt_of
 from reconciler.progress import Progress
 from reconciler.records.access import addresses, existing
 from reconciler.runtime import Runtime
-from reconciler.together import together
 
 STATUS_TIMEOUT_S = 5.0
 """How long `status` waits for a running node to answer."""

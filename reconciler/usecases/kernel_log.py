@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from reconciler.apart.work import apart_in_parts, in_memory
+from reconciler.concurrency import together
 from reconciler.errors import (
     ClusterError,
     InvalidArgument,
@@ -16,9 +16,9 @@ from reconciler.errors import (
     hints_of,
 )
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.kernel_log import KernelBuffer, kernel_buffer, write_marker
+from reconciler.guest.kernel_buffer import KernelBuffer, kernel_buffer, write_marker
 from reconciler.health.standing import NodeState, not_running
-from reconciler.kernel_log.answers import Shown, joined_parts, of_both, of_buffer, of_console
+from reconciler.kernel_log.log_answers import Shown, joined_parts, of_both, of_buffer, of_console
 from reconciler.kernel_log.loss import BufferReading
 from reconciler.kernel_log.marker import marked_at_s, render_marker
 from reconciler.kernel_log.report import LINES_LIMIT, ReportSource
@@ -29,8 +29,8 @@ from reconciler.model.record import ClusterRecord
 from reconciler.observe.console import observe_console
 from reconciler.records.access import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
-from reconciler.together import together
 from reconciler.usecases.inspection import Inspection
+from reconciler.worker_process.calls import in_memory, in_worker_in_parts
 
 T = TypeVar("T")
 
@@ -144,7 +144,7 @@ class KernelLogs:
         state = MarkerState.NOT_ASKED if marker is None else MarkerState.FOUND
         origin = ReportSource(LogSource.KMSG, buffer.boot_id, state, older, ask.lines_limit)
         size = len(buffer.records)
-        parts = await apart_in_parts(size, of_buffer, buffer.records, origin, marker, ask.filter_level)
+        parts = await in_worker_in_parts(size, of_buffer, buffer.records, origin, marker, ask.filter_level)
         return joined_parts(parts) if parts else await self._without_marker(record, node, ask, buffer)
 
     async def _without_marker(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
@@ -162,7 +162,7 @@ class KernelLogs:
             read = (shown, trouble, buffer.records, reading, origin, ask.since_marker, imprecision, ask.filter_level)
             size = len(buffer.records) + (len(shown.content) if shown else 0)
             try:
-                return joined_parts(await apart_in_parts(size, of_both, *read))
+                return joined_parts(await in_worker_in_parts(size, of_both, *read))
             except ClusterError as error:
                 error.node = node
                 raise
@@ -174,7 +174,9 @@ class KernelLogs:
         async with in_memory():
             shown = await _shown(record, node)
             size, marker, limit = len(shown.content), ask.since_marker, ask.lines_limit
-            return joined_parts(await apart_in_parts(size, of_console, shown, cause, marker, ask.filter_level, limit))
+            return joined_parts(
+                await in_worker_in_parts(size, of_console, shown, cause, marker, ask.filter_level, limit)
+            )
 
 
 def last_resumed(events: Iterable[ClusterEvent], node: str) -> Resumed | None:

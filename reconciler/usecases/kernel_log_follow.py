@@ -4,10 +4,9 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 
-from reconciler.apart.work import apart
 from reconciler.errors import ClusterError
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.kernel_log import Follower
+from reconciler.guest.kernel_buffer import Follower
 from reconciler.kernel_log.console import ConsoleStream, Style
 from reconciler.kernel_log.line import LogLine
 from reconciler.model.kernel_log import LogSource
@@ -16,6 +15,7 @@ from reconciler.observe.console import console_style, tail_console
 from reconciler.progress import Progress
 from reconciler.records.access import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
+from reconciler.worker_process.calls import in_worker
 
 OnLine = Callable[[str, LogLine, LogSource], None]
 """Called with the node, the line, and where it was read."""
@@ -76,7 +76,7 @@ class _Following:
                 return
             if self._console.take_missed():
                 self._progress.report(f"{self._node}: output is missing: its console printed more than could be read")
-            self._queue(await apart(0, stream.take, news), stream.style)
+            self._queue(await in_worker(0, stream.take, news), stream.style)
             self._tell_overdue()
             if not news:
                 await asyncio.sleep(_POLL_S)

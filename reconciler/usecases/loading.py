@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from reconciler.concurrency import together
 from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import load_spec
 from reconciler.desired.recorded_file_uses import recorded_uses
@@ -16,7 +17,6 @@ from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import VirtType
 from reconciler.observe.host_view import observe_host
 from reconciler.runtime import Runtime
-from reconciler.together import together
 
 log = structlog.get_logger(__name__)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
-from reconciler.guest.connections import NoLogin
 from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
+from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.standing import NodeState, not_running
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from reconciler.concurrency import together
 from reconciler.errors import SnapshotLost
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Layer, Snapshot
@@ -15,7 +16,6 @@ from reconciler.observe.verification import verify_snapshots
 from reconciler.progress import Progress, no_progress
 from reconciler.records.access import existing
 from reconciler.runtime import Runtime
-from reconciler.together import together
 from reconciler.usecases.revert_losses import allocated_bytes
 from reconciler.usecases.snapshot_tree import SnapshotTree, snapshot_tree
 from reconciler.usecases.snapshots import resolved_name, snapshot_not_found

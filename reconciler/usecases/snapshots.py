@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from reconciler.concurrency import together
 from reconciler.controller.findings import Foreseen
 from reconciler.errors import (
     ClusterError,
@@ -36,7 +37,6 @@ from reconciler.progress import Progress, no_progress
 from reconciler.records import intent
 from reconciler.records.access import addresses, change, existing, recorded
 from reconciler.runtime import Runtime
-from reconciler.together import together
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.revert_losses import RevertLosses, allocated_bytes, losses_of
 from reconciler.usecases.snapshot_tree import snapshot_tree

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from reconciler.concurrency import together
 from reconciler.errors import InvalidArgument
 from reconciler.files.roots import Reach
-from reconciler.guest import transfer
+from reconciler.guest import tar_transfer
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.packing import Moved
 from reconciler.model.record import ClusterRecord
@@ -16,7 +17,6 @@ from reconciler.model.transfer import NodeTransfer, TransferResult
 from reconciler.progress import Progress, no_progress
 from reconciler.records.access import addresses, existing, readable_records, select_node, select_nodes
 from reconciler.runtime import Runtime
-from reconciler.together import together
 from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.kept_places import require_not_kept
@@ -53,7 +53,7 @@ class Transfers:
 
         Raises `PartialFailure` naming the nodes on which it failed; it carries the others' results.
         """
-        transfer.absolute(destination)
+        tar_transfer.absolute(destination)
         opened = await asyncio.to_thread(open_source, source, self._reach)
         if destination.endswith("/") and not stat.S_ISDIR(opened.mode):
             hint = f"name the exact path of the copy, such as {destination}{source.name}"
@@ -62,12 +62,12 @@ class Transfers:
         targets = await self._running(record, select_nodes(record, nodes))
         places = asyncio.Semaphore(_PARALLEL)
         on_packed = _reporter("", "packed", progress)
-        async with transfer.packed(opened, self._runtime.settings.state_dir, on_packed) as parcel:
+        async with tar_transfer.packed(opened, self._runtime.settings.state_dir, on_packed) as parcel:
 
             async def push(address: GuestAddress) -> NodeTransfer:
                 async with places:
                     began, told = time.monotonic(), _reporter(f"{address.node}: ", "sent", progress)
-                    await transfer.push(
+                    await tar_transfer.push(
                         self._runtime.ssh,
                         address,
                         parcel,
@@ -104,7 +104,7 @@ class Transfers:
         await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records, uses)
         (address,) = await self._running(record, [select_node(record, node)])
         began = time.monotonic()
-        moved = await transfer.pull(
+        moved = await tar_transfer.pull(
             self._runtime.ssh,
             address,
             source,
@@ -121,7 +121,7 @@ class Transfers:
         return addresses(record, names)
 
 
-def _reporter(who: str, done: str, progress: Progress) -> transfer.OnBytes:
+def _reporter(who: str, done: str, progress: Progress) -> tar_transfer.OnBytes:
     """A callback that reports progress from time to time; called from another thread."""
     loop = asyncio.get_running_loop()
     reported_at = time.monotonic()

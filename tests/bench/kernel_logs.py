@@ -5,13 +5,13 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 
-from reconciler.apart.work import apart_in_parts
 from reconciler.host.console_log import READ_LIMIT_BYTES
-from reconciler.kernel_log.answers import Shown, of_console
 from reconciler.kernel_log.console import last_boot, parse_console
-from reconciler.kernel_log.records import parse_kmsg
+from reconciler.kernel_log.kmsg_records import parse_kmsg
+from reconciler.kernel_log.log_answers import Shown, of_console
 from reconciler.kernel_log.report import ReportSource, report
 from reconciler.model.kernel_log import LogSource
+from reconciler.worker_process.calls import in_worker_in_parts
 from tests.bench.figure import Figure, median_figure
 
 REPEATS = 3
@@ -56,7 +56,7 @@ async def _standstill(name: str, unit: bytes) -> Figure:
     for _ in range(REPEATS):
         turns: list[float] = []
         watching = asyncio.create_task(_note_turns(turns))
-        await apart_in_parts(len(shown.content), of_console, shown, "", None, "all")
+        await in_worker_in_parts(len(shown.content), of_console, shown, "", None, "all")
         watching.cancel()
         longest.append(max(turns))
     return median_figure(name, longest, limit=_STANDSTILL_S)

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import ClusterError, SshError
 from reconciler.files.roots import PlaceToMake, Reach, Roots
-from reconciler.guest import transfer
+from reconciler.guest import tar_transfer
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
 from reconciler.usecases.host_paths import find_place, open_source
@@ -140,7 +140,9 @@ def test_a_tree_that_is_packed_while_its_directories_are_swapped_holds_nothing_c
     with meddling(lambda: be_in_turn(project / "build" / "sub", project / "sub", closed / "tree")):
         for _ in range(TRIES):
             try:
-                parcel = transfer._pack(open_source(project / "build", client_reach(sandbox)), spool, lambda _: None)
+                parcel = tar_transfer._pack(
+                    open_source(project / "build", client_reach(sandbox)), spool, lambda _: None
+                )
             except ClusterError:
                 continue  # it changed under our eyes
             with os.fdopen(parcel.descriptor, "rb") as stream:
@@ -182,7 +184,7 @@ async def test_a_key_that_became_a_pipe_keeps_nobody_waiting(pool: SshPool, sshd
 
 
 async def pulled(pool: SshPool, sshd: Sshd, source: Path, place: PlaceToMake, *, replace: bool = False) -> Moved:
-    return await transfer.pull(
+    return await tar_transfer.pull(
         pool,
         sshd.address,
         str(source),

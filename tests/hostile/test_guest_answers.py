@@ -11,9 +11,9 @@ import pytest
 from reconciler.artifacts.installed import parse_record
 from reconciler.artifacts.node_scripts import parse_installed
 from reconciler.errors import ClusterError, OperationFailed
-from reconciler.guest.answers import understood
+from reconciler.guest.guest_answers import understood
 from reconciler.health.node_probe import judge_buffer, judge_overwritten
-from reconciler.kernel_log.answers import first_bad_on_console
+from reconciler.kernel_log.log_answers import first_bad_on_console
 from reconciler.model.results import ExecResult
 from reconciler.observe.node_visit import parse_visit
 from reconciler.observe.quiet_kernels import KernelState

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.guest.kernel_log import OUTPUT_LIMIT_BYTES
+from reconciler.guest.kernel_buffer import OUTPUT_LIMIT_BYTES
 from reconciler.model.kernel_log import DmesgResult
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings

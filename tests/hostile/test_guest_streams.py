@@ -15,7 +15,7 @@ import pytest
 from reconciler.errors import OperationFailed
 from reconciler.files import space
 from reconciler.files.roots import place_at
-from reconciler.guest import tree
+from reconciler.guest import tar_tree
 from reconciler.guest.packing import Moved
 from tests.hostile import ROUNDS, SEED
 from tests.hostile.client import Sandbox
@@ -51,7 +51,7 @@ def unpack(stream: bytes, directory: Path, *, limit_bytes: int = 64 * MIB) -> Mo
         file.write(stream)
         file.seek(0)
         (directory / "stream").unlink()
-        unpacked = tree.unpack(
+        unpacked = tar_tree.unpack(
             os.dup(file.fileno()),
             PurePosixPath("/t"),
             place_at(directory / "back"),
@@ -100,8 +100,8 @@ def test_what_a_stream_claims_is_refused_before_it_costs_memory(claim: bytes, tm
 def test_what_is_kept_of_each_entry_is_bounded_in_all(
     kind: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "_SKIPPED_LIMIT", 100)
-    monkeypatch.setattr(tree, "_REMEMBERED_LIMIT_BYTES", 2 * MIB)
+    monkeypatch.setattr(tar_tree, "_SKIPPED_LIMIT", 100)
+    monkeypatch.setattr(tar_tree, "_REMEMBERED_LIMIT_BYTES", 2 * MIB)
     few, many = ([header(f"t/{n:080}", kind, link="s") for n in range(count)] for count in (1000, 4000))
     stream = header("t", DIR) + b"".join(few) + END
     assert len(unpack(stream, tmp_path).skipped) == (100 if kind == tarfile.FIFOTYPE else 0), "listed up to a limit"

@@ -14,7 +14,7 @@ from random import Random
 from typing import assert_never
 
 from reconciler.errors import ErrorCode, OperationFailed
-from reconciler.faults.compile import same_inbound
+from reconciler.faults.compile_links import same_inbound
 from reconciler.model import names
 from reconciler.model.document import (
     BackingFile,

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.faults.compile import same_inbound
+from reconciler.faults.compile_links import same_inbound
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.concurrency import together
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.process import run
-from reconciler.together import together
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 4, 8])

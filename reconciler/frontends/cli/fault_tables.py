@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from reconciler.faults.verify import LinkVerdict
+from reconciler.faults.link_verdicts import LinkVerdict
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo

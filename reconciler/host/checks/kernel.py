@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError
 from reconciler.host.checks.result import CheckResult, ok, warning
 from reconciler.host.features import NETEM, NFT_BRIDGE, Feature, FeatureUntried, complaint_about, remedy
 from reconciler.programs import find_program
-from reconciler.together import together
 
 _BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 

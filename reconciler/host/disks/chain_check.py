@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler import process
+from reconciler.concurrency import together
 from reconciler.errors import HostCommandFailed, ImageNotFound
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.magic import QCOW2
-from reconciler.together import together
 
 _CHECK_TIMEOUT_S = 600.0
 _LEAKS_ONLY = 3  # qemu-img(1), "check": unused clusters waste space and do no harm

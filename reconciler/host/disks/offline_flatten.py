@@ -16,10 +16,10 @@ from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import OperationFailed
+from reconciler.files.atomic import sync
 from reconciler.files.marked_files import create_file, second_name
 from reconciler.files.ownership import OwnedKind, delete_owned, not_ours, read_mark, write_mark
 from reconciler.files.space import RESERVE_BYTES, free_bytes
-from reconciler.files.whole import sync
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.magic import QCOW2

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
+from reconciler.concurrency import together
 from reconciler.errors import HostCapabilityMissing
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.firewall.firewall_interface import BROKEN, Firewall, FoundCuts
@@ -11,7 +12,6 @@ from reconciler.host.firewall.nftables import Nftables
 from reconciler.host.netlink.dump import Kernel
 from reconciler.model.links import FirewallChoice, FirewallState
 from reconciler.process import RunCommand
-from reconciler.together import together
 
 
 class NoFirewall(HostCapabilityMissing):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from reconciler.concurrency import together
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import IP6TABLES, IPTABLES
@@ -12,7 +13,6 @@ from reconciler.host.netlink.dump import Kernel
 from reconciler.host.netlink.dump_codec import Family
 from reconciler.model.links import FirewallState
 from reconciler.process import RunCommand, replay_line
-from reconciler.together import together
 
 _FEATURES = {"iptables": IPTABLES, "ip6tables": IP6TABLES}
 _FAMILIES = {"iptables": Family.IPV4, "ip6tables": Family.IPV6}

@@ -12,6 +12,7 @@ from typing import Any
 
 import libvirt
 
+from reconciler.concurrency import together
 from reconciler.errors import LibvirtUnavailable
 from reconciler.host.libvirt import networks
 from reconciler.host.libvirt.definition import read_persistent
@@ -38,7 +39,6 @@ from reconciler.model.file_use import FileUse
 from reconciler.model.origin import Origin
 from reconciler.model.plan import Epochs
 from reconciler.model.topology import DiskBus
-from reconciler.together import together
 
 _UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
+from reconciler.files.atomic import sync
 from reconciler.files.marked_files import create_file
 from reconciler.files.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours, read_mark, write_mark
-from reconciler.files.whole import sync
 from reconciler.model.origin import Origin
 
 MEMORY_MODE = 0o600

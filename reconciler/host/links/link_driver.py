@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from reconciler import process
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError, HostCapabilityMissing, OperationFailed
 from reconciler.host.capabilities import Capabilities, missing
 from reconciler.host.features import NETEM
@@ -21,7 +22,6 @@ from reconciler.host.tc.tap_codec import TapTree
 from reconciler.host.tc.tap_driver import TapDriver
 from reconciler.model.links import FirewallChoice, HostLinks, Impairment, Ports, TapQdisc, changed_taps, same_cuts
 from reconciler.process import RunCommand
-from reconciler.together import together
 
 
 def _now() -> datetime:

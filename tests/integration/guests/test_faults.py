@@ -13,8 +13,8 @@ import libvirt
 import pytest
 
 from reconciler.errors import ClusterError, ErrorCode
+from reconciler.faults.link_verdicts import Verdict
 from reconciler.faults.requests import Sides, impair_request, partition_request
-from reconciler.faults.verify import Verdict
 from reconciler.model.faults import CutMode, Direction, PartitionRequest, ShapeName
 from reconciler.model.links import FirewallChoice, Impairment
 from reconciler.model.names import tap_name

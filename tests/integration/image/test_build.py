@@ -12,7 +12,7 @@ import pytest
 from reconciler.errors import Conflict, HostCommandFailed
 from reconciler.image.boot_sector import PARTITION_OFFSET_BYTES, SECTOR_BYTES
 from reconciler.image.build import ImageBuild, build_image
-from reconciler.image.cache import ImageCache
+from reconciler.image.image_cache import ImageCache
 from reconciler.image.recipe import Recipe, root_digest
 from reconciler.process import run
 from tests.unit.image.test_boot_sector import BOOT_IMG, core_img

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.artifacts.delivery import Delivery
-from reconciler.artifacts.entries import EntryKind, TreeEntry
 from reconciler.artifacts.library import Library
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry
 from reconciler.artifacts.upload import best_basis
 from reconciler.guest.keys import generate_host_key
 from reconciler.guest.pool import SshPool

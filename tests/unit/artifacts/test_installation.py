@@ -2,7 +2,6 @@
 
 import pytest
 
-from reconciler.artifacts.entries import EntryKind, Role, TreeEntry
 from reconciler.artifacts.installation import (
     Examined,
     payload_of,
@@ -11,6 +10,7 @@ from reconciler.artifacts.installation import (
     require_tool,
 )
 from reconciler.artifacts.installed import InstalledRecord
+from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry
 from reconciler.errors import Conflict, InvalidArgument
 from reconciler.model.results import InstallMode
 

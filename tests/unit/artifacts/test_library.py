@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.artifacts.entries import EntryKind
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.scan import FoundFile
+from reconciler.artifacts.tree_entries import EntryKind
 from reconciler.artifacts.views import view_of
 from reconciler.errors import ArtifactNotFound, Conflict, InvalidArgument, OperationFailed
 from reconciler.files.roots import Held, opened

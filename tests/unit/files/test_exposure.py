@@ -11,14 +11,14 @@ import pytest
 
 from reconciler.desired.find import find_named, find_topology
 from reconciler.errors import Conflict, StoreUnavailable
+from reconciler.files.atomic import write_whole
 from reconciler.files.exposure import exposure_of, make_unexposed, require_unexposed
 from reconciler.files.locks import locked
 from reconciler.files.marked_files import ensure_directory
-from reconciler.files.whole import write_whole
 from reconciler.host.checks.required_directories import RequiredDirectory, check_places
 from reconciler.host.checks.result import CheckOutcome
 from reconciler.host.disks.before_use import MachineFiles, require_usable
-from reconciler.image.cache import ImageCache
+from reconciler.image.image_cache import ImageCache
 from reconciler.settings import Settings
 from reconciler.store.state_dir import ensure_state_dir
 

@@ -8,10 +8,10 @@ import pytest
 
 from reconciler.errors import InvalidArgument, OperationFailed, SshTimeout
 from reconciler.files.roots import opened, place_at
-from reconciler.guest import transfer
+from reconciler.guest import tar_transfer
 from reconciler.guest.pool import SshPool
 from tests.sshd import Sshd, is_alive
-from tests.unit.guest.test_transfer import SPOOL, Copies, names, same, unpacked
+from tests.unit.guest.test_tar_transfer import SPOOL, Copies, names, same, unpacked
 from tests.waiting import eventually
 
 MIB = 1024 * 1024
@@ -164,8 +164,8 @@ async def test_a_read_that_does_not_come_back_ends_with_the_time_and_leaves_no_p
     pool: SshPool, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = tmp_path / "pid"  # in place of tar(1) on a network file system whose server is gone
-    monkeypatch.setattr(transfer, "render_send", lambda _: f"sleep 1000 & echo $! >{said}; wait")
-    pulling = transfer.pull(
+    monkeypatch.setattr(tar_transfer, "render_send", lambda _: f"sleep 1000 & echo $! >{said}; wait")
+    pulling = tar_transfer.pull(
         pool,
         sshd.address,
         "/mnt/gone",
@@ -200,7 +200,7 @@ async def test_a_file_that_changes_while_it_is_read_is_named_and_breaks_nothing(
     def meddle(_: int) -> None:
         os.truncate(tree / "a", MIB if change == "shrinks" else 5 * MIB)
 
-    async with transfer.packed(opened(tree), SPOOL, meddle) as parcel:
+    async with tar_transfer.packed(opened(tree), SPOOL, meddle) as parcel:
         assert any("/a: it changed while it was read" in said for said in parcel.moved.skipped)
         await copies.send(parcel, tmp_path / "there")
     assert (tmp_path / "there" / "b").read_text() == "after it"

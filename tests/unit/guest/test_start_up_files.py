@@ -8,7 +8,7 @@ import pytest
 from reconciler.artifacts.installed import parse_installed_id
 from reconciler.errors import SshError
 from reconciler.files.roots import opened, place_at
-from reconciler.guest import transfer
+from reconciler.guest import tar_transfer
 from reconciler.guest.openssh import write_known_hosts
 from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, render_rsync_upload
@@ -55,12 +55,12 @@ async def test_files_are_copied_both_ways(pool: SshPool, noisy: Sshd, tmp_path: 
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_bytes(bytes(range(256)) * 1000)
-    async with transfer.packed(opened(source), tmp_path, lambda _: None) as parcel:
+    async with tar_transfer.packed(opened(source), tmp_path, lambda _: None) as parcel:
         there, back = tmp_path / "there", tmp_path / "back"
-        await transfer.push(
+        await tar_transfer.push(
             pool, noisy.address, parcel, str(there), replace=False, timeout_s=PATIENCE_S, on_bytes=lambda _: None
         )
-    moved = await transfer.pull(
+    moved = await tar_transfer.pull(
         pool,
         noisy.address,
         str(there),
@@ -94,7 +94,7 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
     with pytest.raises(SshError, match=r"ended with 5 before .*: not today \(a start-up file such as ~/.bashrc"):
         await pool.run(own_sshd.address, "echo out", timeout_s=PATIENCE_S, own=True)
     with pytest.raises(SshError, match="start-up file"):
-        await transfer.pull(
+        await tar_transfer.pull(
             pool,
             own_sshd.address,
             str(tmp_path / ".bashrc"),
@@ -103,9 +103,9 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
             timeout_s=PATIENCE_S,
             on_bytes=lambda _: None,
         )
-    async with transfer.packed(opened(tmp_path / ".bashrc"), tmp_path, lambda _: None) as parcel:
+    async with tar_transfer.packed(opened(tmp_path / ".bashrc"), tmp_path, lambda _: None) as parcel:
         with pytest.raises(SshError, match="start-up file"):
-            await transfer.push(
+            await tar_transfer.push(
                 pool,
                 own_sshd.address,
                 parcel,

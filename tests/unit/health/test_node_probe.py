@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.health.node_probe import boot_moment, judge_buffer, judge_overwritten
-from reconciler.kernel_log.answers import first_bad_on_console
+from reconciler.kernel_log.log_answers import first_bad_on_console
 from reconciler.model.results import ExecResult
 from reconciler.model.status import ConditionStatus
 from reconciler.observe.quiet_kernels import KernelState

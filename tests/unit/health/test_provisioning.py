@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from reconciler.guest.provisioning import CloudInitStage, Provisioning
+from reconciler.guest.cloud_init_progress import CloudInitStage, Provisioning
 from reconciler.health.cluster_conditions import cluster_condition, guests_conditions
 from reconciler.health.provisioning import node_condition, unseen_condition
 from reconciler.model.record import WantedPower

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.kernel_log import console, records
+from reconciler.kernel_log import console, kmsg_records
 from reconciler.kernel_log import report as answers
 from reconciler.kernel_log.console import ConsoleStream, last_boot, parse_console
+from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import TEXT_LIMIT
-from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import ReportSource, report
 from reconciler.model.kernel_log import LogSource
 
@@ -142,7 +142,7 @@ PART = 32
 
 @pytest.mark.parametrize("name", DEAR)
 def test_no_log_costs_much_more_than_an_ordinary_one_of_its_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (console, records, answers):
+    for module in (console, kmsg_records, answers):
         monkeypatch.setattr(module, "LINES_LIMIT", module.LINES_LIMIT // PART)
     text = b"usb 1-1: new high-speed USB device number 7 using xhci_hcd\n"
     ordinary, work = (b"6,1,1,-;" + text, in_records) if name.startswith("records") else (STAMP + text, on_console)
@@ -160,7 +160,7 @@ def test_of_any_log_no_more_than_the_newest_lines_are_kept(unit: bytes, monkeypa
 
 
 def test_of_any_records_no_more_than_the_newest_lines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "LINES_LIMIT", 1000)
+    monkeypatch.setattr(kmsg_records, "LINES_LIMIT", 1000)
     lines = parse_kmsg(b"".join(rb"6,%d,1,-;a\x0ab\x0ac" % number + b"\n" for number in range(2000)))
     assert (len(lines), lines[0].sequence, lines[-1].sequence) == (1000, 1666, 1999)
     device = b"6,%d,1,-;a\n SUBSYSTEM=net\n DEVICE=+x\n"

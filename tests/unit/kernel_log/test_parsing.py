@@ -4,8 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.kernel_log.console import ConsoleStream, dropped_messages, last_boot, parse_console
+from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import TEXT_LIMIT, LogLine
-from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import ReportSource, report
 from reconciler.model.kernel_log import LogSource
 

@@ -3,9 +3,9 @@
 import pytest
 
 from reconciler.errors import InvalidArgument
+from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
-from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.samples import EVENTS, NULL_POINTER, PANIC, WARN

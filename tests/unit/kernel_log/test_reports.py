@@ -3,9 +3,9 @@
 import pytest
 
 from reconciler.kernel_log.console import parse_console
-from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events
+from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT, find_events
+from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import ReportSource, report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.architectures import ARM64, REPORTS, X86_SOFT_LOCKUP

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from reconciler.artifacts.cache import FileReading, Readings
-from reconciler.artifacts.entries import EntryKind, TreeEntry, tree_id
 from reconciler.artifacts.objects import Objects
+from reconciler.artifacts.reading_cache import FileReading, Readings
 from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, open_directory, scan_tree
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, tree_id
 from reconciler.files.roots import Opened
 
 _WORKERS = max(2, min(8, os.cpu_count() or 1))

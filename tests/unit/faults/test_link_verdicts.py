@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.faults.combine import Fault
 from reconciler.faults.explain import explain
-from reconciler.faults.verify import MAX_COUNT, Measured, Verdict, judge, probes_needed
+from reconciler.faults.link_verdicts import MAX_COUNT, Measured, Verdict, judge, probes_needed
 from reconciler.model.faults import Direction, One
 from reconciler.model.links import Impairment
 

@@ -1,4 +1,4 @@
-"""`python -m reconciler.apart.child`: call a function pickled on standard input, and answer on standard output.
+"""`python -m reconciler.worker_process.child`: call a pickled function from standard input; answer on standard output.
 
 It is a separate process so that nothing holds the caller's interpreter lock meanwhile, and its memory
 returns to the host when it ends.

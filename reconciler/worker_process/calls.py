@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, ParamSpec, TypeVar
 
-from reconciler.apart.child import CPU_LIMIT_S
 from reconciler.process import run
+from reconciler.worker_process.child import CPU_LIMIT_S
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,10 +20,10 @@ LARGE_BYTES = 512 * 1024
 """Larger inputs cost more than the start of a process, which takes about 0.2 s of CPU."""
 _TEXTS_AT_ONCE = 4
 _TIMEOUT_S = 10.0 * CPU_LIMIT_S
-_PROGRAM = (sys.executable, "-P", "-m", "reconciler.apart.child")
+_PROGRAM = (sys.executable, "-P", "-m", "reconciler.worker_process.child")
 
 
-async def apart(size_bytes: int, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+async def in_worker(size_bytes: int, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """The result or error of a function that works on `size_bytes` of input; the event loop keeps running meanwhile.
 
     The function, its arguments and its result must be picklable; it is pure, and its result is small. Only a
@@ -37,7 +37,7 @@ async def apart(size_bytes: int, function: Callable[P, T], *arguments: P.args, *
     return found
 
 
-async def apart_in_parts(
+async def in_worker_in_parts(
     size_bytes: int, function: Callable[P, Iterator[T]], *arguments: P.args, **options: P.kwargs
 ) -> list[T]:
     """The same for a generator whose values are small, however many they are."""
@@ -85,7 +85,7 @@ def _lane(_loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor:
 
     Each event loop has its own, as a thread does not survive a fork.
     """
-    return ThreadPoolExecutor(1, thread_name_prefix="apart")
+    return ThreadPoolExecutor(1, thread_name_prefix="worker")
 
 
 @lru_cache(maxsize=2)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Conflict, HostCapabilityMissing
-from reconciler.image.cache import ImageCache
+from reconciler.image.image_cache import ImageCache
 
 
 def test_a_second_build_in_the_same_cache_is_refused_while_the_first_runs(tmp_path: Path) -> None:

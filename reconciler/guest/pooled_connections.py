@@ -8,7 +8,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.request import Unreachable
 
 if TYPE_CHECKING:
-    from reconciler.guest.connection import SshConnection
+    from reconciler.guest.ssh_connection import SshConnection
 
 _FIRST_RETRY_S = 0.05
 _LONGEST_RETRY_S = 0.5
@@ -18,7 +18,7 @@ class NoLogin(SshTimeout):
     """The node took no login at all in time; others were logged in to and went silent later."""
 
 
-class Connections:
+class PooledConnections:
     """At most one idle connection per node; more only while commands fill those there are.
 
     Times called `deadline` are on the clock of the running event loop.
@@ -95,7 +95,7 @@ class Connections:
         await asyncio.gather(*dialing, *(one.transport.wait_closed() for one in open_now), return_exceptions=True)
 
     def _dial(self, address: GuestAddress) -> "asyncio.Task[SshConnection]":
-        from reconciler.guest.connection import dial  # noqa: PLC0415  asyncssh: not before the first login
+        from reconciler.guest.ssh_connection import dial  # noqa: PLC0415  asyncssh: not before the first login
 
         task = asyncio.create_task(dial(address), name=f"ssh login {address.node}")
         self._dialing[address] = task

@@ -10,7 +10,7 @@ from asyncssh.kex import get_kex_algs
 from reconciler.errors import SshError
 from reconciler.files.plain import open_plain
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.answers import NOT_UNDERSTOOD, shown
+from reconciler.guest.guest_answers import NOT_UNDERSTOOD, shown
 from reconciler.guest.request import Unreachable
 
 # A booting guest answers no SYN at all: a new attempt beats waiting for the kernel's slow repetition.

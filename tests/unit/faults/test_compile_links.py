@@ -10,7 +10,7 @@ from hypothesis import given
 
 from reconciler.errors import OperationFailed
 from reconciler.faults.combine import Fault, fold
-from reconciler.faults.compile import (
+from reconciler.faults.compile_links import (
     compile_host,
     read_links,
     same_inbound,

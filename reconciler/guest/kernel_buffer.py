@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from reconciler.apart.work import LARGE_BYTES, apart
 from reconciler.errors import OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
-from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.marker import PRIORITY
-from reconciler.kernel_log.records import (
+from reconciler.kernel_log.kmsg_records import (
     READ_COMMAND,
     RECORD_LIMIT_BYTES,
     first_sequence,
     parse_kmsg,
     read_command,
 )
+from reconciler.kernel_log.line import LogLine
+from reconciler.kernel_log.marker import PRIORITY
 from reconciler.model.results import ExecResult
+from reconciler.worker_process.calls import LARGE_BYTES, in_worker
 
 OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
 """More than any ring buffer in use (CONFIG_LOG_BUF_SHIFT is at most 25, 32 MiB, without `log_buf_len`)."""
@@ -176,7 +176,7 @@ class Follower:
         """Pass over what is in the log already."""
         async with kernel_buffer(self._ssh, self._address, timeout_s=timeout_s) as buffer:
             self._boot_id = buffer.boot_id
-            self._known = await apart(len(buffer.records), _known, buffer.records)
+            self._known = await in_worker(len(buffer.records), _known, buffer.records)
 
     async def follow(self, *, timeout_s: float) -> None:
         """Pass on what comes, until the time is up or the kernel overtakes the reader; raises what the pool raises."""

@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.kernel_log.announcements import kind_of
-from reconciler.kernel_log.beginnings import beginnings
+from reconciler.kernel_log.pattern_prefixes import beginnings
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from reconciler.errors import OperationFailed
-from reconciler.kernel_log import console, records
+from reconciler.kernel_log import console, kmsg_records
 from reconciler.kernel_log.console import dropped_messages, dropped_notice, last_boot, parse_console
+from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.loss import BufferReading, since_revert, why_lost
 from reconciler.kernel_log.marker import after_marker, marked_at_s
-from reconciler.kernel_log.records import parse_kmsg
 from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, report
 from reconciler.model.kernel_log import (
     ConsoleResult,
@@ -43,7 +43,7 @@ def of_buffer(buffer: bytes, origin: ReportSource, marker: str | None, filter_le
     """What the kernel's buffer tells since the marker; nothing at all where that is not in it."""
     lines: Sequence[LogLine] | None = parse_kmsg(buffer)
     assert lines is not None
-    if len(lines) >= records.LINES_LIMIT:
+    if len(lines) >= kmsg_records.LINES_LIMIT:
         origin = replace(origin, message=_also(origin.message, "there are too many lines; the oldest are omitted"))
     if marker is not None:
         lines = after_marker(lines, marker)
@@ -138,7 +138,7 @@ def as_shown(line: LogLine) -> str:
 def first_bad_in_buffer(buffer: bytes) -> tuple[KernelEvent | None, bool]:
     """Where the trouble of a kernel began, by its buffer, and whether that holds more lines than are looked at."""
     lines = parse_kmsg(buffer)
-    return first_bad_event(lines), len(lines) >= records.LINES_LIMIT
+    return first_bad_event(lines), len(lines) >= kmsg_records.LINES_LIMIT
 
 
 def first_bad_on_console(content: bytes) -> tuple[KernelEvent | None, bool]:

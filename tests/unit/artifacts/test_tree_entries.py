@@ -5,7 +5,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.artifacts.entries import EntryKind, TreeEntry, shown, tree_id
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown, tree_id
 
 NAMES = st.binary(min_size=1, max_size=8).filter(lambda name: not set(name) & {0, ord("/")})
 ENTRIES = st.builds(

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from reconciler.apart.work import LARGE_BYTES, apart, apart_in_parts
 from reconciler.errors import HostCommandFailed, InvalidArgument
-from reconciler.kernel_log.answers import Shown, joined_parts, of_console
+from reconciler.kernel_log.log_answers import Shown, joined_parts, of_console
 from reconciler.kernel_log.marker import marked_at_s
+from reconciler.worker_process.calls import LARGE_BYTES, in_worker, in_worker_in_parts
 from tests.waiting import PATIENCE_S
 
 MIB = 1024 * 1024
@@ -17,22 +17,22 @@ MIB = 1024 * 1024
 
 @pytest.mark.parametrize("size_bytes", [0, LARGE_BYTES + 1])
 async def test_only_what_is_large_goes_to_another_process(size_bytes: int) -> None:
-    assert (await apart(size_bytes, os.getpid) == os.getpid()) is (size_bytes == 0)
+    assert (await in_worker(size_bytes, os.getpid) == os.getpid()) is (size_bytes == 0)
     shown = Shown(b"[    1.000000] BUG: a\n" * 3, whole=True)
-    parts = await apart_in_parts(size_bytes, of_console, shown, "", None, "all")
+    parts = await in_worker_in_parts(size_bytes, of_console, shown, "", None, "all")
     assert [line.text for line in joined_parts(parts).lines] == ["BUG: a"] * 3
 
 
 @pytest.mark.parametrize("size_bytes", [0, LARGE_BYTES + 1])
 async def test_what_it_raises_comes_back_with_all_that_it_says(size_bytes: int) -> None:
     with pytest.raises(InvalidArgument, match="'x' is not a marker") as raised:
-        await apart(size_bytes, marked_at_s, "x")
+        await in_worker(size_bytes, marked_at_s, "x")
     assert "dmesg_mark" in (raised.value.hint or "")
 
 
 def test_a_forked_child_has_a_thread_of_its_own() -> None:
     async def worked() -> bool:
-        return await asyncio.wait_for(apart(0, os.getpid), PATIENCE_S) == os.getpid()
+        return await asyncio.wait_for(in_worker(0, os.getpid), PATIENCE_S) == os.getpid()
 
     assert asyncio.run(worked())
     child = os.fork()
@@ -47,7 +47,7 @@ def test_a_forked_child_has_a_thread_of_its_own() -> None:
 
 async def test_a_process_that_dies_is_an_error() -> None:
     with pytest.raises(HostCommandFailed):
-        await apart(LARGE_BYTES + 1, os.abort)
+        await in_worker(LARGE_BYTES + 1, os.abort)
 
 
 async def test_a_large_log_costs_the_loop_a_small_part_of_what_it_takes() -> None:
@@ -59,7 +59,7 @@ async def test_a_large_log_costs_the_loop_a_small_part_of_what_it_takes() -> Non
     takes_s = time.process_time() - began_s
     standing: list[float] = []
     watching = asyncio.create_task(watch_turns(standing))
-    parts = await apart_in_parts(len(shown.content), of_console, shown, "", None, "all")
+    parts = await in_worker_in_parts(len(shown.content), of_console, shown, "", None, "all")
     watching.cancel()
     assert joined_parts(parts) == own
     assert max(standing) < takes_s / 4, (max(standing), takes_s)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.guest.provisioning import PROVISIONING_COMMAND, CloudInitStage, Provisioning, parse_provisioning
+from reconciler.guest.cloud_init_progress import PROVISIONING_COMMAND, CloudInitStage, Provisioning, parse_provisioning
 from tests.waiting import PATIENCE_S
 
 STAGES = ("init-local", "init", "modules-config", "modules-final")

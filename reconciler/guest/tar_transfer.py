@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
 from reconciler.files.roots import Opened, PlaceToMake
 from reconciler.files.space import SpaceGuard
-from reconciler.guest import tree
+from reconciler.guest import tar_tree
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_kill, render_own
 from reconciler.guest.packing import Moved
@@ -83,7 +83,7 @@ def _pack(source: Opened, directory: Path, on_bytes: OnBytes) -> Parcel:
             space.passed(passed)
             on_bytes(passed)
 
-        moved = tree.pack(source, os.dup(descriptor), watched)
+        moved = tar_tree.pack(source, os.dup(descriptor), watched)
         return Parcel(descriptor, os.fstat(descriptor).st_size, moved)
     except BaseException:
         os.close(descriptor)
@@ -154,12 +154,12 @@ async def pull(
     Raises `InvalidArgument` for another destination, and for a source that is not there.
     """
     path = absolute(source)
-    await asyncio.to_thread(tree.require_room, destination, path.name, replace=replace)
+    await asyncio.to_thread(tar_tree.require_room, destination, path.name, replace=replace)
     token = secrets.token_hex(8)
     read_end, write_end = _pipe()
     unpacking = asyncio.create_task(
         asyncio.to_thread(
-            tree.unpack,
+            tar_tree.unpack,
             read_end,
             path,
             destination,
@@ -178,7 +178,7 @@ async def pull(
     finally:
         sending.cancel()
         ended, unpacked = await asyncio.gather(sending, unpacking, return_exceptions=True)
-        if isinstance(unpacked, tree.Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
+        if isinstance(unpacked, tar_tree.Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
             await asyncio.to_thread(unpacked.discard)
     pulled = _pulled(address, source, ended, unpacked)
     return await asyncio.to_thread(pulled.publish, replace=replace)
@@ -192,8 +192,8 @@ def _pulled(
     address: GuestAddress,
     source: str,
     ended: _Ended | BaseException,
-    unpacked: tree.Unpacked | BaseException,
-) -> tree.Unpacked:
+    unpacked: tar_tree.Unpacked | BaseException,
+) -> tar_tree.Unpacked:
     """What came of it; the cause on the guest's side, where it has one, counts before ours."""
     if isinstance(ended, _Ended) and ended.exit_code is not None and ended.exit_code not in _READ and ended.stderr:
         raise _failed(address, f"{source} was not read", ended)
@@ -223,11 +223,11 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool, nee
         f'if [ $# = 2 ] && [ $(($1 * $2)) -lt {needed_bytes} ]; then echo "free bytes: $(($1 * $2))" >&2; exit 1; fi; '
         f'set -e; mkdir -p -- {parent}; cd -- {parent}; t=.vmcluster-push.{token}; mkdir -m 700 -- "$t"; '
         "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
-        f'tar -xpof - -C "$t"; [ -e "$t/{tree.COMPLETE}" ] || {{ echo "the copy was cut short" >&2; exit 1; }}; '
+        f'tar -xpof - -C "$t"; [ -e "$t/{tar_tree.COMPLETE}" ] || {{ echo "the copy was cut short" >&2; exit 1; }}; '
         f"if [ -d {target} ] && [ ! -L {target} ]; then {aside}; "
         f'elif [ -e {target} ] && [ ! -d {target} ] && [ ! -f {target} ]; then echo "{_IS_SPECIAL}" >&2; exit 1; '
-        f'elif [ -d "$t/{tree.ROOT}" ] && [ -e {target} ]; then echo "{_IS_FILE}" >&2; exit 1; fi; '
-        f'mv -fT -- "$t/{tree.ROOT}" {target}'
+        f'elif [ -d "$t/{tar_tree.ROOT}" ] && [ -e {target} ]; then echo "{_IS_FILE}" >&2; exit 1; fi; '
+        f'mv -fT -- "$t/{tar_tree.ROOT}" {target}'
     )
 
 

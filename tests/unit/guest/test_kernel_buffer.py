@@ -3,12 +3,12 @@
 import pytest
 
 from reconciler.errors import OperationFailed
-from reconciler.guest import kernel_log
+from reconciler.guest import kernel_buffer
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.kernel_log import Follower, parse_kernel_buffer, write_marker
+from reconciler.guest.kernel_buffer import Follower, parse_kernel_buffer, write_marker
 from reconciler.guest.pool import SshPool
+from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.records import parse_kmsg
 from reconciler.model.results import ExecResult
 from tests.sshd import Sshd
 
@@ -87,7 +87,7 @@ async def test_a_record_that_never_ends_is_not_kept_and_what_follows_it_is_passe
     pool: SshPool, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile = "echo; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo '6,1,1,-;next'"
-    monkeypatch.setattr(kernel_log, "_FOLLOW_COMMAND", f"echo {HEADER[:36]} 0; {hostile}")
+    monkeypatch.setattr(kernel_buffer, "_FOLLOW_COMMAND", f"echo {HEADER[:36]} 0; {hostile}")
     said: list[str] = []
     longest = 0
 
@@ -96,7 +96,7 @@ async def test_a_record_that_never_ends_is_not_kept_and_what_follows_it_is_passe
         longest = max(longest, len(output))
         return parse_kmsg(output)
 
-    monkeypatch.setattr(kernel_log, "parse_kmsg", parsed)
+    monkeypatch.setattr(kernel_buffer, "parse_kmsg", parsed)
     await Follower(pool, sshd.address, lambda line: said.append(line.text)).follow(timeout_s=30)
     assert said == ["next"]
     assert longest < 1_000_000

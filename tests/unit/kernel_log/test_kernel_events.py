@@ -3,8 +3,8 @@
 import pytest
 
 from reconciler.kernel_log.announcements import kind_of
-from reconciler.kernel_log.events import EVENT_LINES_LIMIT, find_events, first_event
-from reconciler.kernel_log.kinds import KernelEventKind, classification_of
+from reconciler.kernel_log.event_kinds import KernelEventKind, classification_of
+from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT, find_events, first_event
 from reconciler.kernel_log.line import LogLine
 from tests.unit.kernel_log.samples import EVENTS, HEADS, LOOK_ALIKES, NULL_POINTER, PANIC, WARN
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from reconciler.concurrency import together
 from reconciler.errors import SshTimeout
-from reconciler.together import together
 
 
 async def returned(error: SshTimeout) -> SshTimeout:

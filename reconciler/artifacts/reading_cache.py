@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.artifacts.entries import Role
 from reconciler.artifacts.scan import Signature
-from reconciler.files.whole import write_whole
+from reconciler.artifacts.tree_entries import Role
+from reconciler.files.atomic import write_whole
 
 _VERSION = 1
 _SETTLED_NS = 2_000_000_000

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from reconciler.kernel_log.announcements import announcement, tells_of_hang
-from reconciler.kernel_log.kinds import OOPSES, KernelEventKind
+from reconciler.kernel_log.event_kinds import OOPSES, KernelEventKind
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from reconciler.errors import Conflict, HostCapabilityMissing
+from reconciler.files.atomic import sync
 from reconciler.files.exposure import make_unexposed
-from reconciler.files.whole import sync
 from reconciler.process import run
 
 _ROOT_PREFIX = "root-"

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from reconciler.errors import InvalidArgument, OperationFailed
 from reconciler.files.roots import Opened, opened, place_at
-from reconciler.guest import transfer, tree
+from reconciler.guest import tar_transfer, tar_tree
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
-from reconciler.guest.transfer import Parcel
+from reconciler.guest.tar_transfer import Parcel
 from tests.sshd import Sshd
 
 SPOOL = Path(tempfile.gettempdir())
@@ -34,12 +34,12 @@ class Copies:
         self.sent: list[int] = []
 
     async def push(self, source: Path, destination: Path, *, replace: bool = False) -> Moved:
-        async with transfer.packed(opened(source), SPOOL, self.told.append) as parcel:
+        async with tar_transfer.packed(opened(source), SPOOL, self.told.append) as parcel:
             await self.send(parcel, destination, replace=replace)
             return parcel.moved
 
     async def send(self, parcel: Parcel, destination: Path, *, replace: bool = False) -> None:
-        await transfer.push(
+        await tar_transfer.push(
             self._pool,
             self._sshd.address,
             parcel,
@@ -52,7 +52,7 @@ class Copies:
     async def pull(
         self, source: Path, destination: Path, *, replace: bool = False, limit_bytes: int = LIMIT_BYTES
     ) -> Moved:
-        return await transfer.pull(
+        return await tar_transfer.pull(
             self._pool,
             self._sshd.address,
             str(source),
@@ -123,7 +123,7 @@ async def test_one_parcel_goes_to_many_places_at_once_whatever_becomes_of_its_so
     copies: Copies, here: Path, tmp_path: Path
 ) -> None:
     descriptors = open_descriptors()
-    async with transfer.packed(opened(here), SPOOL, copies.told.append) as parcel:
+    async with tar_transfer.packed(opened(here), SPOOL, copies.told.append) as parcel:
         (here / "sub" / "big").write_bytes(b"changed meanwhile")
         sends = [copies.send(parcel, tmp_path / f"there{number}") for number in range(3)]
         refused = copies.send(parcel, here)
@@ -136,7 +136,7 @@ async def test_one_parcel_goes_to_many_places_at_once_whatever_becomes_of_its_so
 
 async def test_a_place_for_the_parcel_that_is_not_there_is_named(copies: Copies, here: Path, tmp_path: Path) -> None:
     with pytest.raises(OperationFailed, match="nowhere"):
-        async with transfer.packed(opened(here), tmp_path / "nowhere", copies.told.append):
+        async with tar_transfer.packed(opened(here), tmp_path / "nowhere", copies.told.append):
             pass
 
 
@@ -200,7 +200,7 @@ async def test_names_of_one_file_are_names_of_one_file_there_and_its_content_tra
 
 
 async def test_a_copy_that_has_no_room_is_refused_before_it_begins(copies: Copies, here: Path, tmp_path: Path) -> None:
-    async with transfer.packed(opened(here), SPOOL, copies.told.append) as parcel:
+    async with tar_transfer.packed(opened(here), SPOOL, copies.told.append) as parcel:
         moved = dataclasses.replace(parcel.moved, size_bytes=1 << 60)
         with pytest.raises(OperationFailed) as refused:
             await copies.send(dataclasses.replace(parcel, moved=moved), tmp_path / "far" / "away" / "copy")
@@ -259,7 +259,7 @@ async def test_a_place_that_cannot_be_written_to_is_named(copies: Copies, here: 
 @pytest.mark.parametrize("path", ["relative", "/", "/a/../b", "", "n0:/tmp/x", "root@n0:x"])
 async def test_only_absolute_paths_are_taken(copies: Copies, here: Path, path: str) -> None:
     with pytest.raises(InvalidArgument, match="nodes are named apart" if ":" in path else "start with '/'"):
-        await transfer.pull(None, None, path, place_at(here), limit_bytes=1, timeout_s=1, on_bytes=print)  # type: ignore[arg-type]
+        await tar_transfer.pull(None, None, path, place_at(here), limit_bytes=1, timeout_s=1, on_bytes=print)  # type: ignore[arg-type]
 
 
 async def test_sockets_and_links_out_of_the_tree_are_left_out_and_listed(copies: Copies, tmp_path: Path) -> None:
@@ -288,19 +288,19 @@ async def test_more_than_the_limit_is_not_taken(copies: Copies, here: Path, tmp_
 async def test_a_source_that_cannot_be_read_to_its_end_leaves_nothing(
     copies: Copies, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = tree._walk
+    walk = tar_tree._walk
 
     def cut(source: Opened) -> object:
         yield from list(walk(source))[:2]
         raise OSError(5, "bad sector")
 
-    monkeypatch.setattr(tree, "_walk", cut)
+    monkeypatch.setattr(tar_tree, "_walk", cut)
     with pytest.raises(OperationFailed, match="bad sector"):
         await copies.push(here, tmp_path / "there")
     assert names(tmp_path) == ["here"]
 
 
-def unpacked(stream: bytes, directory: Path) -> tree.Unpacked:
+def unpacked(stream: bytes, directory: Path) -> tar_tree.Unpacked:
     read_end, write_end = os.pipe()
     if os.fork() == 0:  # more than a pipe holds
         os.close(read_end)
@@ -311,7 +311,7 @@ def unpacked(stream: bytes, directory: Path) -> tree.Unpacked:
             os._exit(0)
     os.close(write_end)
     try:
-        return tree.unpack(
+        return tar_tree.unpack(
             read_end,
             PurePosixPath("/t"),
             place_at(directory / "back"),
