@@ -13,10 +13,10 @@ from typing import Self
 import structlog
 
 from reconciler.act.outcome import Checkpoint
-from reconciler.controller.controller import Controller
 from reconciler.controller.healers import leave_healer, leave_watcher
-from reconciler.controller.leavings import remove_leavings
+from reconciler.controller.inline_controller import Controller
 from reconciler.controller.round import Rounds
+from reconciler.controller.side_files import remove_side_files
 from reconciler.desired.compile import HostFacts, needs_kvm_verdict
 from reconciler.errors import ConfigurationInvalid, LibvirtUnavailable
 from reconciler.guest.pool import SshPool
@@ -26,7 +26,7 @@ from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.links.link_driver import LinkDriver
 from reconciler.host.virt_type import probe_kvm
 from reconciler.model.record import ClusterRecord
-from reconciler.observe.quiet_kernels import QuietKernels
+from reconciler.observe.clean_kernels import CleanKernels
 from reconciler.settings import Settings
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
@@ -75,7 +75,7 @@ class Runtime:
         self.store = open_store(settings, host=_host_name())
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
-        self.quiet_kernels = QuietKernels()
+        self.quiet_kernels = CleanKernels()
         self.links = LinkDriver(settings.firewall)
         self.rounds = Rounds(
             self.store,
@@ -85,7 +85,7 @@ class Runtime:
             self._host_facts,
             settings.fault_registry,
             checkpoint,
-            partial(remove_leavings, settings),
+            partial(remove_side_files, settings),
             settings.console_log_mb * 1024 * 1024,
         )
         self.controller = Controller(self.store, self.rounds, self.lease(), self.host_lease())

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import structlog
 
+from reconciler.act.apply_links import apply_links
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
 from reconciler.act.grow import grow_layer
-from reconciler.act.links import apply_links
 from reconciler.act.machine_files import require_defined_files, require_disks
-from reconciler.act.snapshot import resume_memory, step_clock, sweep_snapshot, take_snapshot
+from reconciler.act.snapshot_actions import resume_memory, step_clock, sweep_snapshot, take_snapshot
 from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
 from reconciler.host import tap

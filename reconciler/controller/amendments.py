@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import structlog
 
 from reconciler.desired.boot_files import with_files_as_booted
-from reconciler.desired.left_off import with_left_off
+from reconciler.desired.ended_nodes import with_ended_off
 from reconciler.errors import Conflict
 from reconciler.faults.combine import wanted_at
 from reconciler.model.document import ClusterDocument
@@ -34,7 +34,7 @@ async def without_expired_faults(store: Store, record: ClusterRecord) -> Cluster
 
 async def with_ended_nodes(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
     """The record in which nodes that ended and stay off, by their topology, are to be off."""
-    after = with_left_off(record, observed)
+    after = with_ended_off(record, observed)
     if after is record:
         return record
     left = sorted(name for name, intent in after.nodes.items() if intent != record.nodes[name])

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, replace
 
-from reconciler.controller.findings import PlannedDifference
-from reconciler.controller.view import View
+from reconciler.controller.round_input import RoundInput
+from reconciler.controller.round_results import PlannedDifference
 from reconciler.model.plan import FlattenLayer, Plan
-from reconciler.plan.drift import Drift, withhold
+from reconciler.plan.drift_filter import Drift, withhold
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a round is to do: `todo`, which is what `drift` leaves to be done without what failed lately."""
 
-    view: View
+    view: RoundInput
     difference: PlannedDifference
     drift: Drift
     todo: Plan
@@ -23,7 +23,7 @@ class Decision:
         return self.view.settled and is_drift(self.drift.todo)
 
 
-def decided(view: View, difference: PlannedDifference) -> Decision:
+def decided(view: RoundInput, difference: PlannedDifference) -> Decision:
     """What to do about a difference: all of it where somebody waits for the round, or what the drift policy says."""
     plan = difference.plan
     drift = withhold(plan, view.record.spec.drift) if view.is_left_alone else Drift(plan)

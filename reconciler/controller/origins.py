@@ -2,7 +2,7 @@
 
 from reconciler.act.context import ActContext
 from reconciler.act.signing import sign_marks
-from reconciler.desired.marks import marks_to_sign, origins_in
+from reconciler.desired.known_marks import marks_to_sign, origins_in
 from reconciler.model.document import ClusterDocument
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.plan import Plan

@@ -8,8 +8,8 @@ from enum import Enum, auto
 from random import Random
 
 from reconciler.act.outcome import Outcome
-from reconciler.controller.delay import growing_delay_s
-from reconciler.controller.status import obstacle_of
+from reconciler.controller.backoff import growing_delay_s
+from reconciler.controller.conditions import obstacle_of
 from reconciler.errors import Conflict
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import Action, FlattenLayer, HealLinks, Plan, SetLinks, ShutDown

@@ -10,20 +10,20 @@ from pathlib import Path
 import structlog
 
 from reconciler.act.binding import bind_copies
-from reconciler.act.consoles import CONSOLE_LIMIT_BYTES, bound_consoles
+from reconciler.act.console_bounds import CONSOLE_LIMIT_BYTES, bound_consoles
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
 from reconciler.controller.amendments import Overtaken, with_booted_files, with_ended_nodes, without_expired_faults
+from reconciler.controller.conditions import obstacle_of, status_of_failed_round, status_of_look
 from reconciler.controller.decision import Decision, decided, is_drift
 from reconciler.controller.fault_export import FaultExport
-from reconciler.controller.findings import Foreseen, Look, PlannedDifference, RoundResult, interfaces_of
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
 from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
 from reconciler.controller.retries import Retries
-from reconciler.controller.status import obstacle_of, status_of_failed_round, status_of_look
+from reconciler.controller.round_input import RoundInput, round_input_of
+from reconciler.controller.round_results import Look, PlannedChange, PlannedDifference, RoundResult, interfaces_of
 from reconciler.controller.status_writer import StatusWriter
-from reconciler.controller.view import View, view_of
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
 from reconciler.desired.recorded_file_uses import recorded_uses
@@ -42,7 +42,7 @@ from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.observe.cluster import FoundDomains, observe_cluster
 from reconciler.observe.verification import revert_obstacles
 from reconciler.plan.consent import addresses_lost
-from reconciler.plan.drift import Drift, withhold
+from reconciler.plan.drift_filter import Drift, withhold
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
 
@@ -61,7 +61,7 @@ class Rounds:
         host_facts: Callable[[ClusterRecord], Awaitable[HostFacts]],
         fault_registry: Path,
         checkpoint: Checkpoint = lambda _name: None,
-        remove_leavings: Callable[[str], None] = lambda _cluster: None,
+        remove_side_files: Callable[[str], None] = lambda _cluster: None,
         console_limit_bytes: int = CONSOLE_LIMIT_BYTES,
     ) -> None:
         self._store = store
@@ -73,13 +73,13 @@ class Rounds:
         self._export = FaultExport(fault_registry, store)
         self._status = StatusWriter(store, self._export)
         self._checkpoint = checkpoint
-        self._remove_leavings = remove_leavings
+        self._remove_side_files = remove_side_files
         self._console_limit_bytes = console_limit_bytes
         self._stopping = False
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
         """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
-        view = View(record, await self._store.status(record.cluster_name), request=0, retries=None, put_off={})
+        view = RoundInput(record, await self._store.status(record.cluster_name), request=0, retries=None, put_off={})
         return await self._compare(view, observed, consent=frozenset({EVERYTHING}))
 
     async def observe(self, record: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
@@ -88,7 +88,7 @@ class Rounds:
 
     async def _compare(
         self,
-        view: View,
+        view: RoundInput,
         observed: ClusterDocument | None = None,
         put_off: Set[str] | None = None,
         consent: Set[str] | None = None,
@@ -133,7 +133,7 @@ class Rounds:
         standing = await self._store.standing(cluster)
         if standing is None:
             return None
-        view, observed = view_of(standing, None), None
+        view, observed = round_input_of(standing, None), None
         try:
             observed = await self.observe(view.record, found)
             difference = await self._compare(view, observed, put_off=view.upkeep_put_off)
@@ -159,7 +159,7 @@ class Rounds:
         cluster: str,
         tell: OnEvent = no_observer,
         retries: Retries | None = None,
-        foreseen: Foreseen | None = None,
+        foreseen: PlannedChange | None = None,
     ) -> RoundResult:
         """One round on a cluster. A host that cannot be observed ends it with an error and without an action.
 
@@ -169,7 +169,7 @@ class Rounds:
         standing = await self._store.standing(cluster)
         if standing is None:
             return RoundResult(gone=True)
-        view = view_of(standing, retries)
+        view = round_input_of(standing, retries)
         try:
             decision = await self._decide(view, foreseen)
             outcomes = await self._act(decision, tell)
@@ -194,9 +194,9 @@ class Rounds:
         standing = await self._store.standing(cluster)
         if standing is None:
             return RoundResult(gone=True)
-        return await self._status.write_failure(view_of(standing, retries), error)
+        return await self._status.write_failure(round_input_of(standing, retries), error)
 
-    async def _decide(self, view: View, foreseen: Foreseen | None = None) -> Decision:
+    async def _decide(self, view: RoundInput, foreseen: PlannedChange | None = None) -> Decision:
         """What to do, from one look at the host; first the record says what time and the guests have decided."""
         view = replace(view, record=await without_expired_faults(self._store, view.record))
         same = foreseen is not None and foreseen.record.generation == view.record.generation
@@ -270,7 +270,7 @@ class Rounds:
         """The last step of a deletion: nothing is left but the record."""
         await asyncio.to_thread(remove_traces, record.spec.overlay_dir, record.cluster_name)
         await self._export.forget(record.cluster_name)
-        await asyncio.to_thread(self._remove_leavings, record.cluster_name)
+        await asyncio.to_thread(self._remove_side_files, record.cluster_name)
         self._checkpoint("before Forget")
         await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 
@@ -282,7 +282,7 @@ def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDiff
     return replace(difference, plan=plan(difference.desired, difference.observed, consent=frozenset(record.consent)))
 
 
-def _status_of_look(view: View, difference: PlannedDifference) -> RecordStatus:
+def _status_of_look(view: RoundInput, difference: PlannedDifference) -> RecordStatus:
     """What differs of a record that was brought about is drift, of which its policy says what matters."""
     drift = withhold(difference.plan, view.record.spec.drift) if view.settled else Drift(difference.plan)
     drifted = view.settled and is_drift(drift.todo)
@@ -290,7 +290,7 @@ def _status_of_look(view: View, difference: PlannedDifference) -> RecordStatus:
     return status_of_look(view.record, difference.observed, drift, view.before, now, drifted=drifted)
 
 
-def _failed_upkeep(outcomes: Iterable[Outcome], view: View) -> dict[str, Obstacle]:
+def _failed_upkeep(outcomes: Iterable[Outcome], view: RoundInput) -> dict[str, Obstacle]:
     """Why upkeep failed, by node, that was not put off for it yet. A round has nothing else to do beside upkeep."""
     failed = ((of.action, of.error) for of in outcomes if of.error is not None)
     return {

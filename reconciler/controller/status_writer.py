@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 import structlog
 
 from reconciler.act.outcome import Outcome
+from reconciler.controller.conditions import obstacle_of, same_word, status_after, status_of_failed_round
 from reconciler.controller.decision import Decision
 from reconciler.controller.fault_export import FaultExport
-from reconciler.controller.findings import Look, RoundResult, interfaces_of
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
-from reconciler.controller.status import obstacle_of, same_word, status_after, status_of_failed_round
-from reconciler.controller.view import View
+from reconciler.controller.round_input import RoundInput
+from reconciler.controller.round_results import Look, RoundResult, interfaces_of
 from reconciler.errors import ClusterError
 from reconciler.model.status import RecordStatus
 from reconciler.store.protocol import Store
@@ -50,7 +50,7 @@ class StatusWriter:
         await self.write(view, status, tell)
         return Look(view.record, status, observed)
 
-    async def write_failure(self, view: View, error: ClusterError) -> RoundResult:
+    async def write_failure(self, view: RoundInput, error: ClusterError) -> RoundResult:
         """The status of a round that came to nothing."""
         record = view.record
         log.warning("round_failed", cluster=record.cluster_name, code=error.code.value, cause=str(error))
@@ -58,7 +58,7 @@ class StatusWriter:
         await self.write(view, view.marked(status, converged=False), no_observer)
         return RoundResult(record.generation, error=error, interfaces=interfaces_of(record))
 
-    async def write(self, view: View, status: RecordStatus, tell: OnEvent) -> None:
+    async def write(self, view: RoundInput, status: RecordStatus, tell: OnEvent) -> None:
         """Write what is new in a status. A file of faults that cannot be written is tried again in the next round."""
         before = view.before
         async with EventJournal(self._store, view.record, tell) as journal:

@@ -8,11 +8,11 @@ from random import Random
 
 import structlog
 
-from reconciler.controller.delay import growing_delay_s
-from reconciler.controller.findings import RoundResult
-from reconciler.controller.pace import Pace
+from reconciler.controller.backoff import growing_delay_s
+from reconciler.controller.requeue_delay import RequeueDelay
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import Rounds
+from reconciler.controller.round_results import RoundResult
 from reconciler.errors import ClusterError, HostOccupied, explained
 from reconciler.store.host_lease import HostLease
 
@@ -44,7 +44,7 @@ class Keeper:
         self._observers = observers
         self._woken = asyncio.Event()
         self._at_work = asyncio.Lock()
-        self._pace = Pace(LONGEST_DELAY_S, _LONGEST_ASK_S, chance)
+        self._pace = RequeueDelay(LONGEST_DELAY_S, _LONGEST_ASK_S, chance)
         self._retries = Retries(chance)
         self._idle = 0
         self._last_idle_s = 0.0

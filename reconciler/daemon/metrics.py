@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from reconciler.act.outcome import Outcome
-from reconciler.controller.findings import Look, RoundResult
+from reconciler.controller.round_results import Look, RoundResult
 from reconciler.errors import ConfigurationInvalid
 from reconciler.model.document import Power, PowerState, Unknown
 

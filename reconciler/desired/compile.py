@@ -14,8 +14,8 @@ from reconciler.desired.chains import (
     found_in,
     needed_layers,
 )
-from reconciler.desired.left_off import with_left_off
-from reconciler.desired.marks import known_marks
+from reconciler.desired.ended_nodes import with_ended_off
+from reconciler.desired.known_marks import known_marks
 from reconciler.errors import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile_links import same_inbound, without_lapsing_cuts
@@ -113,7 +113,7 @@ def _wanted(
     record: ClusterRecord, facts: HostFacts, observed: ClusterDocument, made: frozenset[int], now: datetime
 ) -> ClusterDocument:
     if record.deletion is None:
-        record = with_left_off(record, observed)
+        record = with_ended_off(record, observed)
         links = _links(record, observed, now)
         return _present(record, facts, observed, made).model_copy(update={"links": links})
     if record.deletion.remove_overlays:

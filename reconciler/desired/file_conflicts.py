@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 
-from reconciler.desired.claims import Claims
+from reconciler.desired.topology_values import TopologyValues
 from reconciler.errors import ErrorCode
 from reconciler.host.disks.files_in_use import FilesInUse
 from reconciler.model.file_use import FileUse
 from reconciler.source.problems import Finding, Location
 
 
-def find_uses(claims: Claims, in_use: FilesInUse) -> Iterator[Finding]:
+def find_uses(values: TopologyValues, in_use: FilesInUse) -> Iterator[Finding]:
     """Disks that others write to or stand on, and images that are somebody's disk."""
-    for disk in claims.disks:
-        why = disk.path and in_use.why_not_written(disk.path, claims.cluster_name, shared=disk.shared)
+    for disk in values.disks:
+        why = disk.path and in_use.why_not_written(disk.path, values.cluster_name, shared=disk.shared)
         if why:
             location: Location = (*disk.location, "path")
             yield Finding(location, f"{disk.path} {why}", ErrorCode.CONFLICT)
-    for image in dict.fromkeys(claims.images):
+    for image in dict.fromkeys(values.images):
         if writer := next((use for use in in_use.of(image.value) if use.written and _is_kept(use)), None):
             message = f"{image.value} is a disk of {writer.whose}, which writes to it (use a copy)"
             yield Finding(image.location, message, ErrorCode.CONFLICT)

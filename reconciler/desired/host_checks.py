@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from ipaddress import IPv4Network
 
-from reconciler.desired.claims import Claim, Claims, MachineClaim
+from reconciler.desired.topology_values import LocatedMachine, LocatedValue, TopologyValues
 from reconciler.errors import ErrorCode
 from reconciler.model.host_view import HostView, KnownNetwork, Offer
 from reconciler.model.topology import Firmware, VirtType
@@ -14,16 +14,16 @@ _OTHER_WORDS = {"host-passthrough": "host", "host-model": "host", "max": "maximu
 """QEMU's and libvirt's words for values that `cpu` spells differently."""
 
 
-def check_host(claims: Claims, seen: HostView) -> Iterator[Finding]:
+def check_host(values: TopologyValues, seen: HostView) -> Iterator[Finding]:
     """Everything in the topology that this host does not support, or that conflicts with others' resources."""
-    for machine in claims.machines:
+    for machine in values.machines:
         yield from _check_machine(machine, seen)
         yield from _check_memory(machine, seen)
-    yield from _check_names(claims, seen)
-    yield from _check_subnet(claims, seen)
+    yield from _check_names(values, seen)
+    yield from _check_subnet(values, seen)
 
 
-def _check_machine(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
+def _check_machine(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]:
     wanted = machine.virt_type.value
     if wanted is VirtType.KVM and seen.offers and VirtType.KVM not in seen.offers:
         message = "libvirt has no KVM on this host (write `auto`, or run `vmcluster doctor`)"
@@ -40,7 +40,7 @@ def _check_machine(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
     yield from _check_firmware(machine, offers)
 
 
-def _check_memory(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
+def _check_memory(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]:
     """Machines together may exceed the host's memory, as they seldom use all of it; a single one may not."""
     wanted = machine.memory_mb
     if wanted is not None and seen.memory_mb is not None and wanted.value > seen.memory_mb:
@@ -48,7 +48,7 @@ def _check_memory(machine: MachineClaim, seen: HostView) -> Iterator[Finding]:
         yield Finding(wanted.location, message)
 
 
-def _check_firmware(machine: MachineClaim, offers: Mapping[str, Offer]) -> Iterator[Finding]:
+def _check_firmware(machine: LocatedMachine, offers: Mapping[str, Offer]) -> Iterator[Finding]:
     if machine.firmware is None or machine.firmware.value is not Firmware.UEFI:
         return
     if not any(offer.has_uefi for offer in offers.values()):
@@ -85,15 +85,15 @@ def _another(cpu: str, known: list[str]) -> str:
     return f"did you mean {by_case[close[0]]}?" if close else "`virsh cpu-models x86_64` lists them"
 
 
-def _check_names(claims: Claims, seen: HostView) -> Iterator[Finding]:
-    own, others = _own(claims, seen), _others(claims, seen)
-    if claims.network_name and any(of.name == claims.network_name.value for of in others):
+def _check_names(values: TopologyValues, seen: HostView) -> Iterator[Finding]:
+    own, others = _own(values, seen), _others(values, seen)
+    if values.network_name and any(of.name == values.network_name.value for of in others):
         message = (
-            f"a libvirt network named {claims.network_name.value!r} already exists and is not this cluster's "
+            f"a libvirt network named {values.network_name.value!r} already exists and is not this cluster's "
             "(choose another name)"
         )
-        yield Finding(claims.network_name.location, message, ErrorCode.CONFLICT)
-    bridge = claims.bridge
+        yield Finding(values.network_name.location, message, ErrorCode.CONFLICT)
+    bridge = values.bridge
     if bridge is None or any(of.bridge == bridge.value for of in own):
         return
     if (other := next((of for of in others if of.bridge == bridge.value), None)) is not None:
@@ -104,19 +104,19 @@ def _check_names(claims: Claims, seen: HostView) -> Iterator[Finding]:
         yield Finding(bridge.location, message, ErrorCode.CONFLICT)
 
 
-def _check_subnet(claims: Claims, seen: HostView) -> Iterator[Finding]:
+def _check_subnet(values: TopologyValues, seen: HostView) -> Iterator[Finding]:
     """A desired network that already exists is not created, so nothing can conflict with it."""
-    subnet = claims.subnet
-    if subnet is None or any(of.active and subnet.value in of.subnets for of in _own(claims, seen)):
+    subnet = values.subnet
+    if subnet is None or any(of.active and subnet.value in of.subnets for of in _own(values, seen)):
         return
-    if (whose := _whose_addresses(subnet, claims, seen)) is not None:
+    if (whose := _whose_addresses(subnet, values, seen)) is not None:
         free = _free(subnet.value, seen.taken)
         choose = f"choose a free one, such as {free}" if free else "choose a free one"
         yield Finding(subnet.location, f"{subnet.value} overlaps {whose} ({choose})", ErrorCode.CONFLICT)
 
 
-def _whose_addresses(subnet: Claim[IPv4Network], claims: Claims, seen: HostView) -> str | None:
-    for network in _others(claims, seen):
+def _whose_addresses(subnet: LocatedValue[IPv4Network], values: TopologyValues, seen: HostView) -> str | None:
+    for network in _others(values, seen):
         for taken in network.subnets:
             if taken.overlaps(subnet.value):
                 return f"{taken} of {_whose(network)}"
@@ -132,12 +132,12 @@ def _whose(network: KnownNetwork) -> str:
     return f"the libvirt network {network.name}{of_cluster}"
 
 
-def _own(claims: Claims, seen: HostView) -> list[KnownNetwork]:
-    return [of for of in seen.networks if of.cluster is not None and of.cluster == claims.cluster_name]
+def _own(values: TopologyValues, seen: HostView) -> list[KnownNetwork]:
+    return [of for of in seen.networks if of.cluster is not None and of.cluster == values.cluster_name]
 
 
-def _others(claims: Claims, seen: HostView) -> list[KnownNetwork]:
-    return [of for of in seen.networks if of.cluster is None or of.cluster != claims.cluster_name]
+def _others(values: TopologyValues, seen: HostView) -> list[KnownNetwork]:
+    return [of for of in seen.networks if of.cluster is None or of.cluster != values.cluster_name]
 
 
 def _free(like: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network | None:

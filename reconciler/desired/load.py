@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reconciler.desired.checks import check_claims, check_modes
-from reconciler.desired.claims import Claims, gather_claims
-from reconciler.desired.find import find_named, find_topology
-from reconciler.desired.given import GivenTopology, TopologyName, TopologyText
+from reconciler.desired.allowed_paths import topologies_of, within_reach
 from reconciler.desired.host_checks import check_host
-from reconciler.desired.reach import topologies_of, within_reach
+from reconciler.desired.host_files import find_host_files
 from reconciler.desired.resolve import resolve
-from reconciler.desired.survey import survey_host
+from reconciler.desired.topology_checks import check_claims, check_modes
+from reconciler.desired.topology_files import find_named, find_topology
+from reconciler.desired.topology_text import GivenTopology, TopologyName, TopologyText
+from reconciler.desired.topology_values import TopologyValues, gather_values
 from reconciler.errors import (
     ClusterError,
     Conflict,
@@ -60,7 +60,7 @@ class LoadedTopology:
 
     document: SourceDocument
     topology: Topology | None
-    claims: Claims
+    values: TopologyValues
     findings: tuple[Finding, ...]
     is_one: bool = True
 
@@ -95,13 +95,13 @@ def load_spec(
     otherwise `TopologyInvalid` with all problems.
     """
     name, loaded = _load(topology, settings)
-    claims, out_of_reach = within_reach(loaded.claims, reach, settings)
-    survey = survey_host(claims, settings, uses)
-    of_host = check_host(claims, seen) if seen is not None else ()
-    found = [*out_of_reach, *survey.findings, *of_host, *_impossible_faults(loaded.topology, impossible)]
+    values, out_of_reach = within_reach(loaded.values, reach, settings)
+    host_files = find_host_files(values, settings, uses)
+    of_host = check_host(values, seen) if seen is not None else ()
+    found = [*out_of_reach, *host_files.findings, *of_host, *_impossible_faults(loaded.topology, impossible)]
     _refuse(name, loaded.problems(found))
     assert loaded.topology is not None, "a topology without a value has problems"
-    return loaded.topology.cluster_name, resolve(loaded.topology, survey, settings)
+    return loaded.topology.cluster_name, resolve(loaded.topology, host_files, settings)
 
 
 def find_problems(topology: GivenTopology, settings: Settings, *, with_files: bool) -> tuple[str, tuple[Problem, ...]]:
@@ -110,7 +110,7 @@ def find_problems(topology: GivenTopology, settings: Settings, *, with_files: bo
     With `with_files`, includes the images, disks and keys that it names. Raises `TopologyNotFound`.
     """
     name, loaded = _load(topology, settings)
-    return name, loaded.problems(survey_host(loaded.claims, settings).findings if with_files else ())
+    return name, loaded.problems(find_host_files(loaded.values, settings).findings if with_files else ())
 
 
 def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = None) -> LoadedTopology:
@@ -122,15 +122,15 @@ def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = N
     context = {"base_dir": base_dir, "home": _home()}
     data = document.root.value if document.root else None
     topology, findings = _validate(document, data, context)
-    claims = gather_claims(data, context)
+    values = gather_values(data, context)
     if settings is not None:
-        overlay_dir, ssh_user = claims.overlay_dir or settings.overlay_dir, claims.ssh_user or settings.ssh_user
-        claims = replace(claims, overlay_dir=overlay_dir, ssh_user=ssh_user)
+        overlay_dir, ssh_user = values.overlay_dir or settings.overlay_dir, values.ssh_user or settings.ssh_user
+        values = replace(values, overlay_dir=overlay_dir, ssh_user=ssh_user)
     return LoadedTopology(
         document,
         topology,
-        claims,
-        (*findings, *check_claims(claims), *check_modes(claims, document)),
+        values,
+        (*findings, *check_claims(values), *check_modes(values, document)),
         _is_topology(document, content),
     )
 

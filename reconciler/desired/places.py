@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from reconciler.desired.claims import Claims
+from reconciler.desired.topology_values import TopologyValues
 from reconciler.files.exposure import exposure_of
 from reconciler.files.ownership import OwnedKind
 from reconciler.host.disks.files_in_use import FileIdentity, file_identity, mark_behind
@@ -21,22 +21,22 @@ _NAME_MAX_BYTES = 200
 """Files are created and put away under longer names beside their own, and a name has at most 255 bytes."""
 
 
-def find_places(claims: Claims) -> Iterator[Finding]:
+def find_places(values: TopologyValues) -> Iterator[Finding]:
     """What is wrong with the paths of disks and layers, whether they exist yet or not."""
-    if claims.overlay_dir is not None and (why := why_no_directory(claims.overlay_dir) or _exposed(claims)):
+    if values.overlay_dir is not None and (why := why_no_directory(values.overlay_dir) or _exposed(values)):
         yield Finding(("overlay_dir",), why)
-    for disk in claims.disks:
+    for disk in values.disks:
         if disk.path is not None and len(os.fsencode(disk.path.name)) > _NAME_MAX_BYTES:
             message = (
                 f"{disk.path.name[:20]}... is too long a file name for a disk (use at most {_NAME_MAX_BYTES} bytes)"
             )
             yield Finding((*disk.location, "path"), message)
-    yield from _files_with_two_names(claims)
+    yield from _files_with_two_names(values)
 
 
-def find_kept(claims: Claims, places: Collection[Path]) -> Iterator[Finding]:
+def find_kept(values: TopologyValues, places: Collection[Path]) -> Iterator[Finding]:
     """Disks among the files of any cluster, or in a directory where we keep something else; links are followed."""
-    for disk in claims.disks:
+    for disk in values.disks:
         if disk.path is not None and (whose := _who_keeps(Path(os.path.realpath(disk.path)), places)):
             yield Finding((*disk.location, "path"), f"{disk.path} is among the files of {whose} (use another path)")
 
@@ -51,12 +51,12 @@ def _who_keeps(path: Path, places: Collection[Path]) -> str | None:
     return None
 
 
-def _exposed(claims: Claims) -> str | None:
+def _exposed(values: TopologyValues) -> str | None:
     """How other users could replace the cluster's layers."""
-    assert claims.overlay_dir is not None
-    directory = claims.overlay_dir / claims.cluster_name if claims.cluster_name else claims.overlay_dir
+    assert values.overlay_dir is not None
+    directory = values.overlay_dir / values.cluster_name if values.cluster_name else values.overlay_dir
     try:
-        exposure = exposure_of(claims.overlay_dir) or exposure_of(directory)
+        exposure = exposure_of(values.overlay_dir) or exposure_of(directory)
     except OSError as error:
         return f"{directory} cannot be read: {error.strerror} (use another directory)"
     return None if exposure is None else f"{exposure} (`{exposure.command}`, or use another directory)"
@@ -93,14 +93,14 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _files_with_two_names(claims: Claims) -> Iterator[Finding]:
+def _files_with_two_names(values: TopologyValues) -> Iterator[Finding]:
     """Disks that are, through a link, the file of another disk or one that is never written to."""
     names: dict[FileIdentity, tuple[Path, Location]] = {}
-    for claim in (*claims.boot_files, *claims.images):
-        if identity := file_identity(claim.value):
-            names.setdefault(identity, (claim.value, claim.location))
+    for located in (*values.boot_files, *values.images):
+        if identity := file_identity(located.value):
+            names.setdefault(identity, (located.value, located.location))
     read_only = frozenset(names)
-    for disk in claims.disks:
+    for disk in values.disks:
         if disk.path is None or (identity := file_identity(disk.path)) is None:
             continue
         path, location = names.setdefault(identity, (disk.path, disk.location))

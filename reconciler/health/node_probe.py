@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_buffer import parse_kernel_buffer
+from reconciler.health.no_login import Quiet
 from reconciler.health.provisioning import node_condition
-from reconciler.health.sign_of_life import Quiet
 from reconciler.kernel_log.log_answers import first_bad_in_buffer, first_bad_on_console
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecResult
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.observe.console import ConsolePlace, console_end, observe_console
-from reconciler.observe.node_visit import LOOK_COMMAND, READING_COMMAND, Visit, parse_visit
-from reconciler.observe.quiet_kernels import KernelState
-from reconciler.records.access import addresses
+from reconciler.observe.clean_kernels import KernelState
+from reconciler.observe.node_console import ConsolePlace, console_end, observe_console
+from reconciler.observe.node_vitals import LOOK_COMMAND, READING_COMMAND, VitalsAnswer, parse_vitals_answer
+from reconciler.records.stored_records import addresses
 from reconciler.runtime import Runtime
 from reconciler.worker_process.calls import in_memory, in_worker
 
@@ -77,10 +77,10 @@ def silent_state(found: Quiet) -> KernelState:
     return KernelState(_condition(ConditionStatus.UNKNOWN, "NoSignOfLife", found.told, found.since))
 
 
-async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> Visit:
+async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> VitalsAnswer:
     limit = OUTPUT_LIMIT_BYTES
     answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=limit, own=True)
-    return parse_visit(answer, datetime.now(UTC))
+    return parse_vitals_answer(answer, datetime.now(UTC))
 
 
 async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, timeout_s: float) -> Probe:
@@ -94,7 +94,7 @@ async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, 
     return _probe_of(seen, kernel)
 
 
-def _probe_of(seen: Visit, kernel: KernelState) -> Probe:
+def _probe_of(seen: VitalsAnswer, kernel: KernelState) -> Probe:
     booted = seen.vitals.booted.replace(microsecond=0) if seen.vitals else datetime.now(UTC)
     return Probe(seen.modules, kernel, node_condition(seen.provisioning, booted), seen.artifact_id)
 

@@ -19,7 +19,7 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress
-from reconciler.records.access import addresses
+from reconciler.records.stored_records import addresses
 from reconciler.runtime import Runtime
 
 LOOK_TIMEOUT_S = 5.0

@@ -42,7 +42,7 @@ class Network(Frozen):
     active: bool
 
 
-class LentFile(Frozen):
+class ReownedFile(Frozen):
     """A file of the user's below one of our layers that QEMU's user owns for now, and its original owner."""
 
     path: Path
@@ -67,7 +67,7 @@ class Layer(Frozen):
     misplaced: str = Field(default="", exclude=True, description="Why it is not the file that was created there.")
     resumed: bool = Field(default=False, exclude=True, description="A machine has resumed from memory on it.")
     flattening: bool = Field(default=False, exclude=True, description="It is absorbing layers below it.")
-    lent: LentFile | None = Field(default=None, exclude=True, description="To be given back once nothing uses it.")
+    reowned: ReownedFile | None = Field(default=None, exclude=True, description="Given back once nothing uses it.")
 
 
 class Seed(Frozen):

@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import ClassVar, TypeVar, dataclass_transform
 
-from reconciler.model.document import Domain, DomainDisk, Layer, LentFile, Network, Snapshot
+from reconciler.model.document import Domain, DomainDisk, Layer, Network, ReownedFile, Snapshot
 from reconciler.model.links import Inbound
 from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotPower
@@ -167,7 +167,7 @@ class GiveBack(_Action):
 
     node: str
     path: Path
-    file: LentFile
+    file: ReownedFile
 
 
 @_action("seeds", Stage.FILES)

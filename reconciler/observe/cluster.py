@@ -35,7 +35,7 @@ from reconciler.model.document import (
 )
 from reconciler.model.links import HOST, Ports
 from reconciler.model.record import ClusterRecord
-from reconciler.observe.marks import Marks, marks_of_files
+from reconciler.observe.observed_marks import Marks, marks_of_files
 
 _DENIED = ("Operation not permitted", "Permission denied", "you must be root")
 """What nft, iptables and tc print for a caller without CAP_NET_ADMIN."""

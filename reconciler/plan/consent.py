@@ -14,7 +14,7 @@ from reconciler.model.names import parse_layer_name
 from reconciler.model.plan import Action, DeleteNetwork, DeleteSnapshot
 from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
-from reconciler.plan.documents import holds_what_a_node_has_now, known, known_extra
+from reconciler.plan.document_queries import holds_what_a_node_has_now, known, known_extra
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from reconciler.model.document import ClusterDocument, Layer, Power, PowerState
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.plan import Disruption, GrowLayer
 from reconciler.model.status import Obstacle
-from reconciler.plan.documents import may_be_open
+from reconciler.plan.document_queries import may_be_open
 
 _GIB = 1024**3
 _CAN_BE_GROWN = frozenset({PowerState.RUNNING, PowerState.OFF, PowerState.STOPPING})

@@ -30,9 +30,9 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
-from reconciler.plan import kinds
+from reconciler.plan import kind_planners
 from reconciler.plan.consent import agreed_part, losses
-from reconciler.plan.documents import (
+from reconciler.plan.document_queries import (
     Step,
     begins_anew,
     in_name_order,
@@ -44,18 +44,18 @@ from reconciler.plan.documents import (
     with_layers_in_order,
 )
 from reconciler.plan.flattening import in_its_turn, upkeep_last
-from reconciler.plan.links import known_links, plan_links
-from reconciler.plan.marks import plan_marks
+from reconciler.plan.link_planner import known_links, plan_links
 from reconciler.plan.power import plan_power
+from reconciler.plan.unknown_marks import plan_marks
 
 PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
-    "networks": kinds.plan_networks,
-    "layers": kinds.plan_layers,
-    "seeds": kinds.plan_seeds,
-    "domains": kinds.plan_domains,
+    "networks": kind_planners.plan_networks,
+    "layers": kind_planners.plan_layers,
+    "seeds": kind_planners.plan_seeds,
+    "domains": kind_planners.plan_domains,
     "power": plan_power,
-    "taps": kinds.plan_taps,
-    "snapshots": kinds.plan_snapshots,
+    "taps": kind_planners.plan_taps,
+    "snapshots": kind_planners.plan_snapshots,
     "marks": plan_marks,
     "links": plan_links,
 }

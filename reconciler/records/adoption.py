@@ -3,10 +3,10 @@
 from collections.abc import Set
 from pathlib import Path
 
-from reconciler.desired.marks import origins_in
+from reconciler.desired.known_marks import origins_in
 from reconciler.model.document import ClusterDocument
 from reconciler.model.record import UNSIGNED, ClusterRecord, Deletion
-from reconciler.records.intent import newest_revisions
+from reconciler.records.record_changes import newest_revisions
 
 
 def taking_over(record: ClusterRecord, observed: ClusterDocument, *, of: Path | None = None) -> ClusterRecord:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from reconciler.records.access import existing
-from reconciler.records.change_words import change_in_words
+from reconciler.records.change_descriptions import change_in_words
 from reconciler.records.recovery import documents
+from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import HistoryEntry
 

@@ -32,8 +32,8 @@ from reconciler.model.plan import (
 from reconciler.model.prose import Prose
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle
-from reconciler.records.change_words import change_in_words
-from reconciler.records.intent import recreation_causes
+from reconciler.records.change_descriptions import change_in_words
+from reconciler.records.record_changes import recreation_causes
 from reconciler.store.patch import difference
 
 if TYPE_CHECKING:  # the models are used by front ends that must start without importing libvirt

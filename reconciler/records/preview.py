@@ -10,7 +10,7 @@ from reconciler.records.plan_hash import plan_hash
 from reconciler.store.patch import Patch, difference
 
 if TYPE_CHECKING:
-    from reconciler.controller.findings import PlannedDifference
+    from reconciler.controller.round_results import PlannedDifference
 
 
 @dataclass(frozen=True, slots=True)

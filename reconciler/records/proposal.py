@@ -4,16 +4,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler.controller.controller import as_error
-from reconciler.controller.findings import PlannedDifference
-from reconciler.desired.left_off import ending, left_off
+from reconciler.controller.inline_controller import as_error
+from reconciler.controller.round_results import PlannedDifference
+from reconciler.desired.ended_nodes import ending, nodes_that_ended
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.plan import DefineDomain, Plan
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.consent import addresses_lost
+from reconciler.plan.halted_machines import way_back
 from reconciler.plan.planner import nodes_to_restart
-from reconciler.plan.standstill import way_back
-from reconciler.records import adoption, intent
+from reconciler.records import adoption, record_changes
 from reconciler.records.approval import Approval
 from reconciler.records.plan_view import AGREED_TO_BY, resource_address
 from reconciler.records.preview import Preview
@@ -22,7 +22,7 @@ from reconciler.runtime import Runtime
 _SHOWN_LENGTH = 80
 
 
-async def thought_through(
+async def preview_change(
     runtime: Runtime, before: ClusterRecord | None, after: ClusterRecord, *, start: bool = False
 ) -> Preview:
     """The preview of replacing `before` by `after`; nodes that have to restart for it get a power cycle.
@@ -43,16 +43,16 @@ def _with_consequences(
 ) -> ClusterRecord:
     if before is None:
         kept = adoption.on_disks_of_a_lost_store(after, found.observed, state_dir)
-        return intent.on_kept_disks(kept, found.observed)
-    restart = nodes_to_restart(found.plan) - intent.recreated_nodes(before, after)
-    return intent.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
+        return record_changes.on_kept_disks(kept, found.observed)
+    restart = nodes_to_restart(found.plan) - record_changes.recreated_nodes(before, after)
+    return record_changes.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
 
 
 def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: PlannedDifference) -> ClusterRecord:
     """Resume paused nodes, reboot crashed ones, and start those that would stay off."""
     way, observed = way_back(found.plan, found.observed), found.observed
-    after = intent.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after
-    return intent.resumed(after, way.resumes | left_off(before, observed) | ending(before, observed))
+    after = record_changes.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after
+    return record_changes.resumed(after, way.resumes | nodes_that_ended(before, observed) | ending(before, observed))
 
 
 async def _drift(runtime: Runtime, preview: Preview) -> Plan:
@@ -66,7 +66,7 @@ async def _drift(runtime: Runtime, preview: Preview) -> Plan:
     return (await runtime.rounds.compare(before, preview.difference.observed)).plan
 
 
-Think = Callable[[], Awaitable[Preview]]
+Previewer = Callable[[], Awaitable[Preview]]
 Shown = Callable[[Preview], None]
 """Called with the preview of a change before it is made."""
 
@@ -108,7 +108,7 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     lacking = sorted({AGREED_TO_BY[action.disruption] for action in refused}, reverse=True)
     nodes = {action.node for action in refused}
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
-    observed, recreated = preview.difference.observed, intent.recreation_causes(preview.before, preview.after)
+    observed, recreated = preview.difference.observed, record_changes.recreation_causes(preview.before, preview.after)
     lines = [
         f"{of.change} {resource_address(of, observed)}: {of.reason}" + (f" [{of.disruption}]" if of in refused else "")
         for of in actions
@@ -121,11 +121,11 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     )
 
 
-def telling(think: Think, plan_hash: str | None, shown: Shown) -> Think:
+def shown_first(previewer: Previewer, plan_hash: str | None, shown: Shown) -> Previewer:
     """Plan a change, check that it is the plan of `plan_hash`, and pass it to `shown`."""
 
     async def told() -> Preview:
-        preview = await think()
+        preview = await previewer()
         require_plan(preview, plan_hash)
         shown(preview)
         return preview

@@ -17,10 +17,13 @@ from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
-from reconciler.store import sqlite_copies, tables
+from reconciler.store import sql_tables, sqlite_copies
+from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_change
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, transaction
-from reconciler.store.documents import (
+from reconciler.store.patch import Patch, difference
+from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
+from reconciler.store.record_json import (
     StoredRecord,
     as_stored,
     document_of,
@@ -30,9 +33,6 @@ from reconciler.store.documents import (
     refuse_stale,
     says_no_more,
 )
-from reconciler.store.patch import Patch, difference
-from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
-from reconciler.store.watch import ChangeFeed, ChangeFeedWaiter, count_change
 
 T = TypeVar("T")
 
@@ -85,10 +85,12 @@ class SqliteStore:
         return await self._read(lambda connection: _history(connection, cluster_name))
 
     async def origin(self, cluster_name: str, generation: int) -> Origin | None:
-        return await self._read(lambda connection: tables.origin(connection, cluster_name, generation, self._state_dir))
+        return await self._read(
+            lambda connection: sql_tables.origin(connection, cluster_name, generation, self._state_dir)
+        )
 
     async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
-        return await self._read(lambda connection: tables.lineage(connection, cluster_name, found, self._state_dir))
+        return await self._read(lambda connection: sql_tables.lineage(connection, cluster_name, found, self._state_dir))
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
         return await self._read(lambda connection: _status(connection, cluster_name))
@@ -114,7 +116,7 @@ class SqliteStore:
         return await self._read(lambda connection: _events(connection, cluster_name, after))
 
     async def newest_event(self) -> int:
-        return await self._read(tables.newest_event)
+        return await self._read(sql_tables.newest_event)
 
     async def identity(self) -> str:
         return await self._read(sqlite_copies.identity_in)
@@ -313,21 +315,21 @@ def _demands(connection: sqlite3.Connection) -> dict[str, Demand]:
 
 def _request_round(connection: sqlite3.Connection, name: str) -> int:
     with _unhurried(connection):
-        number = tables.request_round(connection, name)
+        number = sql_tables.request_round(connection, name)
         count_change(connection)
     return number
 
 
 def _add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, str]]) -> None:
     with _unhurried(connection):
-        tables.add_events(connection, documents)
+        sql_tables.add_events(connection, documents)
         count_change(connection)
 
 
 def _events(connection: sqlite3.Connection, name: str | None, after: int) -> list[ClusterEvent]:
     return [
-        tables.with_number(parsed(ClusterEvent, loaded(document, "events"), "events"), number)
-        for number, document in tables.events_after(connection, name, after)
+        sql_tables.with_number(parsed(ClusterEvent, loaded(document, "events"), "events"), number)
+        for number, document in sql_tables.events_after(connection, name, after)
     ]
 
 

@@ -2,10 +2,10 @@
 
 import sqlite3
 
+from reconciler.store.change_feed import count_change
 from reconciler.store.copies import StoredChange, StoredCluster
 from reconciler.store.database import transaction
-from reconciler.store.tables import add_events
-from reconciler.store.watch import count_change
+from reconciler.store.sql_tables import add_events
 
 
 def identity_in(connection: sqlite3.Connection) -> str:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from reconciler.controller.controller import CarriedOut
-from reconciler.controller.findings import Foreseen
+from reconciler.controller.inline_controller import CarriedOut
+from reconciler.controller.round_results import PlannedChange
 from reconciler.desired.boot_files import with_files_that_are_there
-from reconciler.desired.given import GivenTopology
-from reconciler.desired.left_off import ending, left_off
+from reconciler.desired.ended_nodes import ending, nodes_that_ended
+from reconciler.desired.topology_text import GivenTopology
 from reconciler.errors import (
     ClusterError,
     Conflict,
@@ -22,17 +22,17 @@ from reconciler.model.document import ClusterDocument, Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.progress import Progress, no_progress
-from reconciler.records import adoption, fault_intent, intent
-from reconciler.records.access import addresses, change, existing, recorded, require_cluster_name, select_nodes
+from reconciler.records import adoption, fault_changes, record_changes
 from reconciler.records.approval import NOTHING_AGREED, Approval
 from reconciler.records.preview import Preview
-from reconciler.records.proposal import Shown, Think, agreed, telling, thought_through, unseen
+from reconciler.records.proposal import Previewer, Shown, agreed, preview_change, shown_first, unseen
 from reconciler.records.recovery import (
     bare_record,
     record_at,
     require_same_cluster,
     with_found_files,
 )
+from reconciler.records.stored_records import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases import waiting
 from reconciler.usecases.host_paths import reach_of_commands
@@ -85,8 +85,8 @@ class Clusters:
         that, and `Conflict` if it is not the plan of `plan_hash`.
         """
         cluster, spec = await self._load(topology)
-        think = telling(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
-        done = await self._carry_out(cluster, think, approval, progress)
+        previewer = shown_first(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
+        done = await self._carry_out(cluster, previewer, approval, progress)
         return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s, progress)
 
     async def define(self, topology: GivenTopology, *, progress: Progress = no_progress) -> ClusterStatus:
@@ -98,8 +98,8 @@ class Clusters:
         before = await self._runtime.store.get(cluster)
         found = await record_at(self._runtime, cluster, to)
         then = await asyncio.to_thread(with_files_that_are_there, found, before)
-        after = fault_intent.with_declared_faults(intent.rolled_back(before, then), now=datetime.now(UTC))
-        return await thought_through(self._runtime, before, after)
+        after = fault_changes.with_declared_faults(record_changes.rolled_back(before, then), now=datetime.now(UTC))
+        return await preview_change(self._runtime, before, after)
 
     async def rollback(
         self,
@@ -118,8 +118,8 @@ class Clusters:
         Default: the last generation in which they differ. Snapshots, crashes and reverts are not undone. Shows the
         plan, raises and waits as `apply` does, for the nodes that should run.
         """
-        think = telling(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
-        done = await self._carry_out(cluster, think, approval, progress)
+        previewer = shown_first(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
+        done = await self._carry_out(cluster, previewer, approval, progress)
         running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
         return await self._answer(done, running if wait_for_ssh else [], timeout_s, progress)
 
@@ -154,17 +154,17 @@ class Clusters:
     async def _bind_copies(self, cluster: str, spec: ClusterSpec, record: ClusterRecord | None) -> bool:
         """Whether some of the cluster's files were copies, as after restoring a backup, and have now been adopted."""
         files = record.former_files if record is not None else ()
-        whole = intent.with_spec(None, cluster, spec).model_copy(update={"former_files": files})
+        whole = record_changes.with_spec(None, cluster, spec).model_copy(update={"former_files": files})
         return await self._runtime.controller.bind_copies(whole)
 
     async def _as_found(self, cluster: str, spec: ClusterSpec, behind: ClusterRecord | None) -> Preview:
         """A new record for a cluster that exists on the host, replacing one that is `behind` it."""
-        after = await with_found_files(self._runtime, intent.with_spec(None, cluster, spec))
+        after = await with_found_files(self._runtime, record_changes.with_spec(None, cluster, spec))
         observed = await self._runtime.rounds.observe(after)
         after = after if behind is None else adoption.counting_on(after, behind, observed)
-        after = intent.as_found(adoption.taking_over(after, observed), observed)
-        after = fault_intent.with_declared_faults(after, now=datetime.now(UTC))
-        return replace(await thought_through(self._runtime, None, after), before=behind)
+        after = record_changes.as_found(adoption.taking_over(after, observed), observed)
+        after = fault_changes.with_declared_faults(after, now=datetime.now(UTC))
+        return replace(await preview_change(self._runtime, None, after), before=behind)
 
     async def destroy_by_marks(
         self,
@@ -221,16 +221,16 @@ class Clusters:
         """
         select_nodes(await existing(self._runtime.store, cluster), nodes)
 
-        async def decide() -> Foreseen:
+        async def decide() -> PlannedChange:
             record = await existing(self._runtime.store, cluster)
             observed = await self._observed(record)
             still = frozenset() if paused or observed is None else _standing_still(record, observed)
 
             def edit(before: ClusterRecord) -> ClusterRecord:
-                return intent.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
+                return record_changes.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
 
             record = await self._change(cluster, edit)
-            return Foreseen(record, await self._runtime.rounds.compare(record, observed) if observed else None)
+            return PlannedChange(record, await self._runtime.rounds.compare(record, observed) if observed else None)
 
         done = await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event
@@ -255,7 +255,7 @@ class Clusters:
 
         def edit(before: ClusterRecord) -> ClusterRecord:
             chosen = frozenset(select_nodes(before, nodes))
-            return intent.power_cycled(before, chosen, mode, power=dict.fromkeys(chosen, WantedPower.RUNNING))
+            return record_changes.power_cycled(before, chosen, mode, power=dict.fromkeys(chosen, WantedPower.RUNNING))
 
         done = await self._converge(await self._change(cluster, edit), progress)
         chosen = select_nodes(done.record, nodes) if wait_for_ssh else []
@@ -276,7 +276,7 @@ class Clusters:
         """
 
         def edit(before: ClusterRecord) -> ClusterRecord:
-            return intent.stopped(before, mode, nodes=select_nodes(before, nodes))
+            return record_changes.stopped(before, mode, nodes=select_nodes(before, nodes))
 
         record = await self._change(cluster, edit)
         look = None
@@ -313,7 +313,7 @@ class Clusters:
         power = {node: WantedPower.RUNNING if restart_after else WantedPower.OFF}
         record = await self._change(
             cluster,
-            lambda before: intent.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
+            lambda before: record_changes.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
         )
         done = await self._converge(record, progress)
         if not (restart_after and wait_for_ssh):
@@ -328,16 +328,20 @@ class Clusters:
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)
-        after = fault_intent.with_declared_faults(intent.with_spec(before, cluster, spec), now=datetime.now(UTC))
-        after = intent.started(after) if start else after
-        return await thought_through(self._runtime, before, after, start=start)
+        after = fault_changes.with_declared_faults(
+            record_changes.with_spec(before, cluster, spec), now=datetime.now(UTC)
+        )
+        after = record_changes.started(after) if start else after
+        return await preview_change(self._runtime, before, after, start=start)
 
-    async def _carry_out(self, cluster: str, think: Think, approval: Approval, progress: Progress) -> CarriedOut:
+    async def _carry_out(
+        self, cluster: str, previewer: Previewer, approval: Approval, progress: Progress
+    ) -> CarriedOut:
         """Record the planned change if it is approved, and carry it out."""
 
-        async def decide() -> Foreseen:
-            preview = await think()
-            return Foreseen(await agreed(self._runtime, preview, approval, actor=self._actor), preview.difference)
+        async def decide() -> PlannedChange:
+            preview = await previewer()
+            return PlannedChange(await agreed(self._runtime, preview, approval, actor=self._actor), preview.difference)
 
         return await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event
@@ -359,10 +363,10 @@ class Clusters:
             return None
 
         def edit(before: ClusterRecord) -> ClusterRecord:
-            return intent.deleted(before, remove_overlays=remove_overlays)
+            return record_changes.deleted(before, remove_overlays=remove_overlays)
 
         def consent(_before: ClusterRecord) -> frozenset[str]:
-            return intent.agreed_by_deletion(remove_overlays=remove_overlays)
+            return record_changes.agreed_by_deletion(remove_overlays=remove_overlays)
 
         return await change(store, cluster, edit, actor=self._actor, consent=consent, read=recorded)
 
@@ -395,4 +399,4 @@ def _standing_still(record: ClusterRecord, observed: ClusterDocument) -> frozens
     """Nodes that only run again on request: paused, or left off."""
     stopped = {PowerState.PAUSED, PowerState.BLOCKED}
     paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
-    return left_off(record, observed) | ending(record, observed) | paused
+    return nodes_that_ended(record, observed) | ending(record, observed) | paused

@@ -9,8 +9,8 @@ from reconciler.kernel_log.log_answers import as_shown, end_of_console
 from reconciler.kernel_log.marker import marked_at_s
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.record import ClusterRecord
-from reconciler.observe.console import observe_console, tail_console
-from reconciler.records.access import existing, select_node
+from reconciler.observe.node_console import observe_console, tail_console
+from reconciler.records.stored_records import existing, select_node
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 from reconciler.worker_process.calls import in_memory, in_worker

@@ -22,7 +22,7 @@ from reconciler.artifacts.upload import NodePlace
 from reconciler.concurrency import together
 from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
-from reconciler.health.standing import NodeState, not_running
+from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import (
     InstallMode,
@@ -33,7 +33,7 @@ from reconciler.model.results import (
     ToolError,
 )
 from reconciler.progress import Progress, no_progress
-from reconciler.records.access import addresses, existing, select_nodes
+from reconciler.records.stored_records import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.login import known_hosts_path

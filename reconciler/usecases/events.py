@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from reconciler.model.event import ClusterEvent
-from reconciler.records.access import require_cluster_name
 from reconciler.records.history import entries_of
+from reconciler.records.stored_records import require_cluster_name
 from reconciler.runtime import Runtime
 
 __all__ = ["ClusterEvent", "events_of", "follow_events"]

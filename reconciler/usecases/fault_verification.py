@@ -19,7 +19,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.model.base import Frozen
 from reconciler.model.faults import LinkExplanation
 from reconciler.model.record import ClusterRecord
-from reconciler.records.access import addresses, existing, select_nodes
+from reconciler.records.stored_records import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 

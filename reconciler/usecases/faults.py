@@ -34,9 +34,9 @@ from reconciler.model.names import tap_name
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
-from reconciler.records import fault_intent
-from reconciler.records.access import change, existing, require_cluster_name
+from reconciler.records import fault_changes
 from reconciler.records.recovery import whose_marks
+from reconciler.records.stored_records import change, existing, require_cluster_name
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import Store
 
@@ -81,7 +81,7 @@ class Faults:
 
         def edit(before: ClusterRecord) -> ClusterRecord:
             now = datetime.now(UTC)
-            after, fault = fault_intent.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
+            after, fault = fault_changes.with_fault(before, request, now=now, duration_s=duration_s, afresh=afresh)
             made[:] = [fault]
             return after
 
@@ -115,7 +115,7 @@ class Faults:
         def edit(before: ClusterRecord) -> ClusterRecord:
             nonlocal healed
             healed = len(wanted_at(before.faults.values(), datetime.now(UTC)))
-            return fault_intent.without_faults(before, before.faults)
+            return fault_changes.without_faults(before, before.faults)
 
         record = await self._change(cluster, edit)
         await self._converge(record, progress)
@@ -129,7 +129,7 @@ class Faults:
             return Healed(cluster_name=cluster, healed=await self.heal_all(cluster, progress=progress))
         before = await existing(self._runtime.store, cluster)
         gone = {one for handle in handles for one in _handles_meant(before, handle)}
-        record = await self._change(cluster, lambda record: fault_intent.without_faults(record, gone))
+        record = await self._change(cluster, lambda record: fault_changes.without_faults(record, gone))
         await self._converge(record, progress)
         return Healed(cluster_name=cluster, healed=len(gone))
 
@@ -137,7 +137,7 @@ class Faults:
         """Remove expired faults from the host and the record."""
         record = await self._change(
             cluster,
-            lambda before: fault_intent.without_expired_faults(before, now=datetime.now(UTC)),
+            lambda before: fault_changes.without_expired_faults(before, now=datetime.now(UTC)),
             consent=lambda before: frozenset(before.consent),  # only time has changed it, not a request
         )
         await self._converge(record, no_progress)
@@ -186,7 +186,7 @@ class Faults:
     async def _take_back(self, cluster: str, handle: str, progress: Progress) -> None:
         """Withdraw a fault that cannot be applied, so that it does not block the rest of the desired state."""
         try:
-            record = await self._change(cluster, lambda before: fault_intent.without_faults(before, [handle]))
+            record = await self._change(cluster, lambda before: fault_changes.without_faults(before, [handle]))
             await self._converge(record, progress)
         except ClusterError as error:
             log.warning("fault_not_healed_yet", cluster=cluster, handle=handle, cause=str(error))

@@ -6,15 +6,15 @@ from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
-from reconciler.controller.findings import Look
+from reconciler.controller.round_results import Look
 from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.cluster_conditions import guests_conditions
+from reconciler.health.no_login import Quiet, quiet
 from reconciler.health.node_probe import Probe, console_state, probe, silent_state
+from reconciler.health.node_state import DOMAIN_STATES, NodeState, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.health.provisioning import unseen_condition
-from reconciler.health.sign_of_life import Quiet, quiet
-from reconciler.health.standing import DOMAIN_STATES, NodeState, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.model import names
 from reconciler.model.document import Domain, Network, Power
 from reconciler.model.record import ClusterRecord, WantedPower
@@ -31,12 +31,12 @@ from reconciler.model.results import (
     ToolError,
 )
 from reconciler.model.status import Condition
+from reconciler.observe.clean_kernels import KernelState
 from reconciler.observe.cluster import FoundDomains
-from reconciler.observe.life_signs import observe_life_signs, observe_power_turn
-from reconciler.observe.quiet_kernels import KernelState
-from reconciler.plan.standstill import halt_of
+from reconciler.observe.liveness import observe_life_signs, observe_power_turn
+from reconciler.plan.halted_machines import halt_of
 from reconciler.progress import Progress
-from reconciler.records.access import addresses, existing
+from reconciler.records.stored_records import addresses, existing
 from reconciler.runtime import Runtime
 
 STATUS_TIMEOUT_S = 5.0

@@ -17,7 +17,7 @@ from reconciler.errors import (
 )
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_buffer import KernelBuffer, kernel_buffer, write_marker
-from reconciler.health.standing import NodeState, not_running
+from reconciler.health.node_state import NodeState, not_running
 from reconciler.kernel_log.log_answers import Shown, joined_parts, of_both, of_buffer, of_console
 from reconciler.kernel_log.loss import BufferReading
 from reconciler.kernel_log.marker import marked_at_s, render_marker
@@ -26,8 +26,8 @@ from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, MarkerState
 from reconciler.model.plan import Resume, ResumeMemory
 from reconciler.model.record import ClusterRecord
-from reconciler.observe.console import observe_console
-from reconciler.records.access import addresses, existing, select_nodes
+from reconciler.observe.node_console import observe_console
+from reconciler.records.stored_records import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 from reconciler.worker_process.calls import in_memory, in_worker_in_parts

@@ -11,9 +11,9 @@ from reconciler.kernel_log.console import ConsoleStream, Style
 from reconciler.kernel_log.line import LogLine
 from reconciler.model.kernel_log import LogSource
 from reconciler.model.record import ClusterRecord
-from reconciler.observe.console import console_style, tail_console
+from reconciler.observe.node_console import console_style, tail_console
 from reconciler.progress import Progress
-from reconciler.records.access import addresses, existing, select_nodes
+from reconciler.records.stored_records import addresses, existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.worker_process.calls import in_worker
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import structlog
 
 from reconciler.concurrency import together
-from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import load_spec
 from reconciler.desired.recorded_file_uses import recorded_uses
+from reconciler.desired.topology_text import GivenTopology
 from reconciler.errors import HostCapabilityMissing, LibvirtUnavailable, RecordUnreadable
 from reconciler.files.roots import Reach
 from reconciler.model.host_view import HostView
 from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import VirtType
-from reconciler.observe.host_view import observe_host
+from reconciler.observe.host_observation import observe_host
 from reconciler.runtime import Runtime
 
 log = structlog.get_logger(__name__)

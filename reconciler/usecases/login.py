@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.guest.openssh import render_ssh_command, write_known_hosts
 from reconciler.programs import require_program
-from reconciler.records.access import addresses, existing, select_node
+from reconciler.records.stored_records import addresses, existing, select_node
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 

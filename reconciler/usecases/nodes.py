@@ -7,10 +7,10 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
 from reconciler.guest.pooled_connections import NoLogin
-from reconciler.health.standing import NodeState, not_running
+from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
-from reconciler.records.access import addresses, existing, select_node, select_nodes
+from reconciler.records.stored_records import addresses, existing, select_node, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 

@@ -14,7 +14,7 @@ from reconciler.model.plan import DeleteLayer, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.verification import verify_snapshots
 from reconciler.progress import Progress, no_progress
-from reconciler.records.access import existing
+from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
 from reconciler.usecases.revert_losses import allocated_bytes
 from reconciler.usecases.snapshot_tree import SnapshotTree, snapshot_tree

@@ -8,7 +8,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.concurrency import together
-from reconciler.controller.findings import Foreseen
+from reconciler.controller.round_results import PlannedChange
 from reconciler.errors import (
     ClusterError,
     InvalidArgument,
@@ -34,8 +34,8 @@ from reconciler.model.results import (
 )
 from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
 from reconciler.progress import Progress, no_progress
-from reconciler.records import intent
-from reconciler.records.access import addresses, change, existing, recorded
+from reconciler.records import record_changes
+from reconciler.records.stored_records import addresses, change, existing, recorded
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.revert_losses import RevertLosses, allocated_bytes, losses_of
@@ -87,7 +87,7 @@ class Snapshots:
         def edit(before: ClusterRecord) -> ClusterRecord:
             if name in before.snapshots:
                 raise _snapshot_exists(cluster, name)
-            return intent.with_snapshot(before, name, include_memory=include_memory, quiesce=quiesce)
+            return record_changes.with_snapshot(before, name, include_memory=include_memory, quiesce=quiesce)
 
         record = await self._change(cluster, edit)
         try:
@@ -160,12 +160,12 @@ class Snapshots:
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         found: list[Snapshot] = []
 
-        async def decide() -> Foreseen:
+        async def decide() -> PlannedChange:
             before = await existing(self._runtime.store, cluster)
             observed = await self._runtime.rounds.observe(before)
             found[:] = [await self._revertible(before, name, observed, restart_after)]
             after = await self._ask_for_revert(before, name, found[0], restart_after)
-            return Foreseen(after, await self._runtime.rounds.compare(after, observed))
+            return PlannedChange(after, await self._runtime.rounds.compare(after, observed))
 
         done = await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event
@@ -183,7 +183,7 @@ class Snapshots:
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         gone: list[Snapshot | Unknown | None] = []
 
-        async def decide() -> Foreseen:
+        async def decide() -> PlannedChange:
             before = await existing(self._runtime.store, cluster)
             observed = await self._runtime.rounds.observe(before)
             snapshot = observed.snapshots.get(name)
@@ -192,10 +192,10 @@ class Snapshots:
             gone[:] = [snapshot]
             after = await self._change(
                 cluster,
-                partial(intent.without_snapshot, name=name),
-                consent=partial(intent.agreed_by_snapshot_deletion, name=name, snapshot=snapshot),
+                partial(record_changes.without_snapshot, name=name),
+                consent=partial(record_changes.agreed_by_snapshot_deletion, name=name, snapshot=snapshot),
             )
-            return Foreseen(after, await self._runtime.rounds.compare(after, observed))
+            return PlannedChange(after, await self._runtime.rounds.compare(after, observed))
 
         done = await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event
@@ -227,9 +227,9 @@ class Snapshots:
         ours = record.snapshots[name]
 
         def edit(before: ClusterRecord) -> ClusterRecord:
-            return intent.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
+            return record_changes.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
 
-        consent = partial(intent.agreed_by_snapshot_deletion, name=name)
+        consent = partial(record_changes.agreed_by_snapshot_deletion, name=name)
         await self._change(record.cluster_name, edit, consent=consent)
 
     async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
@@ -249,7 +249,7 @@ class Snapshots:
         """The snapshot, which the cluster can be reverted to as it is now; raises as `revert` does."""
         snapshot = await self._found(record, name, observed)
         _require_same_nodes(record, name, snapshot)
-        wanted = intent.reverted(record, name, snapshot, restart_after=restart_after)
+        wanted = record_changes.reverted(record, name, snapshot, restart_after=restart_after)
         if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot, observed):
             raise RevertFailed(
                 f"cannot revert to snapshot {name!r}, and nothing was changed: {'; '.join(problems)}",
@@ -266,9 +266,9 @@ class Snapshots:
             _require_same_nodes(before, name, snapshot)
             if asked is not None and before.snapshots.get(name) != asked:
                 raise snapshot_not_found(before, name)  # another client has deleted it meanwhile
-            return intent.reverted(before, name, snapshot, restart_after=restart_after)
+            return record_changes.reverted(before, name, snapshot, restart_after=restart_after)
 
-        consent = partial(intent.agreed_by_revert, snapshot=snapshot)
+        consent = partial(record_changes.agreed_by_revert, snapshot=snapshot)
         return await self._change(record.cluster_name, edit, consent=consent)
 
     async def _found(self, record: ClusterRecord, name: str, observed: ClusterDocument) -> Snapshot:

@@ -15,7 +15,7 @@ from reconciler.guest.packing import Moved
 from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
 from reconciler.progress import Progress, no_progress
-from reconciler.records.access import addresses, existing, readable_records, select_node, select_nodes
+from reconciler.records.stored_records import addresses, existing, readable_records, select_node, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands
 from reconciler.usecases.inspection import Inspection

@@ -4,8 +4,8 @@ import asyncio
 
 from pydantic import Field
 
-from reconciler.desired.given import GivenTopology
 from reconciler.desired.load import find_problems
+from reconciler.desired.topology_text import GivenTopology
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.prose import Prose

@@ -8,7 +8,7 @@ from reconciler.health.provisioning import wait_until_provisioned
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
-from reconciler.records.access import existing, require_cluster_name
+from reconciler.records.stored_records import existing, require_cluster_name
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import ChangeWaiter
 from reconciler.usecases.inspection import Inspection

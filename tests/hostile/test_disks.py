@@ -41,7 +41,7 @@ from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, Snapsh
 from reconciler.observe.cluster import _observe_files
 from reconciler.observe.verification import verify_snapshots
 from reconciler.plan.planner import plan
-from reconciler.records import intent
+from reconciler.records import record_changes
 from tests.hostile import ROUNDS, SEED
 from tests.hostile.tally import Tally
 from tests.simulation.worlds import EMULATED
@@ -113,13 +113,15 @@ class Sandbox:
         (self.directory / "lab.yaml").write_text(TOPOLOGY)
 
     async def make(self) -> None:
-        record = intent.with_spec(None, CLUSTER, self.load())
+        record = record_changes.with_spec(None, CLUSTER, self.load())
         await self._make_layers(record, ClusterDocument())
         for node, inputs in seed_inputs(record).items():
             seed = compile_document(record, EMULATED, ClusterDocument(), now=NOW).seeds[node]
             assert isinstance(seed, Seed)
             await asyncio.to_thread(write_seed, self.overlays, inputs, seed.digest)
-        self.record = intent.started(intent.with_snapshot(record, NAME, include_memory=False, quiesce=False))
+        self.record = record_changes.started(
+            record_changes.with_snapshot(record, NAME, include_memory=False, quiesce=False)
+        )
         await self._take_snapshot()
         self.domains = self.compiled(self.observed()).domains
         self.remember()

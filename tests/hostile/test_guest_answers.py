@@ -15,8 +15,8 @@ from reconciler.guest.guest_answers import understood
 from reconciler.health.node_probe import judge_buffer, judge_overwritten
 from reconciler.kernel_log.log_answers import first_bad_on_console
 from reconciler.model.results import ExecResult
-from reconciler.observe.node_visit import parse_visit
-from reconciler.observe.quiet_kernels import KernelState
+from reconciler.observe.clean_kernels import KernelState
+from reconciler.observe.node_vitals import parse_vitals_answer
 from reconciler.usecases import fault_verification
 from tests.hostile import ROUNDS, SEED
 from tests.hostile.tally import Tally
@@ -44,7 +44,7 @@ def exec_result(stdout: str) -> ExecResult:
 
 
 def visit(text: str) -> None:
-    seen = parse_visit(exec_result(text), NOW)
+    seen = parse_vitals_answer(exec_result(text), NOW)
     state = asyncio.run(judge_buffer(seen.log, "n1"))
     with_console(state, text)
 

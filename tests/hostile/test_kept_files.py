@@ -16,8 +16,8 @@ from reconciler.files.roots import place_at
 from reconciler.host.disks.given_format import note_format
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
-from reconciler.records import intent
-from reconciler.records.access import readable_records
+from reconciler.records import record_changes
+from reconciler.records.stored_records import readable_records
 from reconciler.settings import CONFIG_VARIABLE
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases.kept_places import require_not_kept
@@ -47,7 +47,7 @@ class Host:
         (root / "linked-dir").symlink_to(root / "elsewhere" / "unreadable")
 
     def record(self) -> ClusterRecord:
-        return intent.with_spec(None, "lab", load_spec(self.root / "lab.yaml", self.settings)[1])
+        return record_changes.with_spec(None, "lab", load_spec(self.root / "lab.yaml", self.settings)[1])
 
     def require_not_kept(self, path: Path) -> None:
         uses = [FileUse(self.root / "of-a-domain.raw", "the domain x", None, "vda", written=True)]

@@ -63,8 +63,8 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
-from reconciler.plan.documents import is_running, known
-from reconciler.plan.links import known_links
+from reconciler.plan.document_queries import is_running, known
+from reconciler.plan.link_planner import known_links
 from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR, compiled
 
 Steps = Iterator[None]
@@ -241,8 +241,8 @@ class SimulatedHost:
         held_by = [node for node, files in self._open.items() if str(action.file.path) in files]
         assert not held_by, f"{action} takes the file away from {held_by}"
         for path, layer in self.layers.items():
-            if isinstance(layer, Layer) and layer.lent == action.file:
-                self.layers[path] = layer.model_copy(update={"lent": None})
+            if isinstance(layer, Layer) and layer.reowned == action.file:
+                self.layers[path] = layer.model_copy(update={"reowned": None})
 
     def _delete_layer(self, action: DeleteLayer) -> None:
         path = str(action.path)

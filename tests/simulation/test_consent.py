@@ -12,7 +12,7 @@ from reconciler.model.document import ClusterDocument, Domain, Layer, Power, Pow
 from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.planner import plan
-from reconciler.records import intent
+from reconciler.records import record_changes
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
 from tests.simulation.test_convergence import MAX_CALM_ROUNDS, STORMY_ROUNDS, assert_explained, settle, worlds
@@ -109,13 +109,15 @@ class Agreeing(Life):
         match verb:
             case "revert":
                 snapshot = self.host.snapshots.get(str(self.record.nodes["alpha"].based_on))
-                return intent.agreed_by_revert(before, snapshot) if isinstance(snapshot, Snapshot) else frozenset()
+                return (
+                    record_changes.agreed_by_revert(before, snapshot) if isinstance(snapshot, Snapshot) else frozenset()
+                )
             case "delete":
                 found, gone = self.host.snapshots, before.snapshots.keys() - self.record.snapshots.keys()
-                agreed = (intent.agreed_by_snapshot_deletion(before, name, found.get(name)) for name in gone)
+                agreed = (record_changes.agreed_by_snapshot_deletion(before, name, found.get(name)) for name in gone)
                 return frozenset().union(*agreed)
             case "destroy":
-                return intent.agreed_by_deletion(remove_overlays=False)
+                return record_changes.agreed_by_deletion(remove_overlays=False)
             case "recreate" | "drop_or_add_node" | "drop_or_add_disk":
                 self.host.record = self.record
                 seen = self.host.observe()

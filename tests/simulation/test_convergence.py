@@ -9,8 +9,8 @@ from reconciler.faults.compile_links import same_inbound
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
-from reconciler.plan.documents import known, may_be_open
-from reconciler.plan.links import known_links
+from reconciler.plan.document_queries import known, may_be_open
+from reconciler.plan.link_planner import known_links
 from reconciler.plan.planner import plan
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from reconciler.act.context import ActContext
 from reconciler.act.runner import carry_out
-from reconciler.controller.findings import RoundResult
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import Rounds
+from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.keeper import Keeper
 from reconciler.model.plan import Action, Plan
 from reconciler.model.record import ClusterRecord

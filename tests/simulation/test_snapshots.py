@@ -16,8 +16,8 @@ from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.plan import FlattenLayer
 from reconciler.model.record import EVERYTHING, ClusterSpec, StopMode
-from reconciler.plan.documents import known
-from reconciler.records import intent
+from reconciler.plan.document_queries import known
+from reconciler.records import record_changes
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import Past, SimulatedHost
 from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, extra_disk, node_spec
@@ -37,7 +37,7 @@ class Life:
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
         self.host = SimulatedHost(ClusterDocument(), self.chance)
-        record = intent.with_spec(None, CLUSTER, spec(("alpha", "beta"), extra=True))
+        record = record_changes.with_spec(None, CLUSTER, spec(("alpha", "beta"), extra=True))
         self.record = record.model_copy(update={"consent": (EVERYTHING,)})
         self.made: frozenset[int] = frozenset()
         self.held: dict[str, dict[str, Past]] = {}
@@ -52,7 +52,7 @@ class Life:
     def ask(self, verb: str) -> None:
         before = self.record
         if self.record.deletion is not None:
-            self.record = intent.with_spec(self.record, CLUSTER, self.record.spec)
+            self.record = record_changes.with_spec(self.record, CLUSTER, self.record.spec)
             self.stop()
         getattr(self, verb)()
         if self.record != before:
@@ -62,7 +62,7 @@ class Life:
         name = self.chance.choice(NAMES)
         if name not in self.record.snapshots and name not in self.host.observe().snapshots:
             memory = self.chance.random() < 0.5
-            self.record = intent.with_snapshot(self.record, name, include_memory=memory, quiesce=False)
+            self.record = record_changes.with_snapshot(self.record, name, include_memory=memory, quiesce=False)
 
     def revert(self) -> None:
         name = self.chance.choice(NAMES)
@@ -73,32 +73,34 @@ class Life:
         if {node: set(part.disks) for node, part in found.nodes.items()} != disks:
             return
         restart_after = self.chance.random() < 0.7
-        self.record = intent.reverted(self.record, name, found, restart_after=restart_after)
+        self.record = record_changes.reverted(self.record, name, found, restart_after=restart_after)
         self.held = {node: {t: self.host.pasts_frozen[name, node, t] for t in disks[node]} for node in disks}
 
     def delete(self) -> None:
-        self.record = intent.without_snapshot(self.record, self.chance.choice(NAMES))
+        self.record = record_changes.without_snapshot(self.record, self.chance.choice(NAMES))
 
     def start(self) -> None:
         still = {node for node, power in known(self.host.power) if power.state is PowerState.PAUSED}
-        self.record = intent.started(self.record, resume=frozenset(still))
+        self.record = record_changes.started(self.record, resume=frozenset(still))
 
     def start_paused(self) -> None:
-        self.record = intent.started(self.record, paused=True)
+        self.record = record_changes.started(self.record, paused=True)
 
     def stop(self) -> None:
         """By ACPI only where the guests can answer, or will when the snapshot that stopped them is swept."""
         swept = {node for nodes in self.host.journals.values() for node in nodes}
         still = {node for node, power in known(self.host.power) if power.state is PowerState.PAUSED} - swept
-        self.record = intent.stopped(self.record, StopMode.DESTROY if still else self.chance.choice([*StopMode]))
+        self.record = record_changes.stopped(
+            self.record, StopMode.DESTROY if still else self.chance.choice([*StopMode])
+        )
 
     def crash(self) -> None:
         node = self.chance.choice(list(self.record.nodes))
         power = {node: self.record.nodes[node].power}
-        self.record = intent.power_cycled(self.record, frozenset({node}), StopMode.DESTROY, power=power)
+        self.record = record_changes.power_cycled(self.record, frozenset({node}), StopMode.DESTROY, power=power)
 
     def destroy(self) -> None:
-        self.record = intent.deleted(self.record, remove_overlays=False)
+        self.record = record_changes.deleted(self.record, remove_overlays=False)
 
     def recreate(self) -> None:
         nodes = self.record.spec.nodes
@@ -119,8 +121,8 @@ class Life:
         self.held.get("alpha", {}).pop("vdb", None)
 
     def apply(self, wanted: ClusterSpec) -> None:
-        after = intent.with_spec(self.record, CLUSTER, wanted)
-        for node in intent.recreated_nodes(self.record, after):
+        after = record_changes.with_spec(self.record, CLUSTER, wanted)
+        for node in record_changes.recreated_nodes(self.record, after):
             self.held.setdefault(node, {})["vda"] = (str(wanted.nodes[node].base_image.path),)
         self.record = after
 
@@ -268,9 +270,9 @@ def test_a_flattening_that_is_cut_short_anywhere_is_finished_whatever_is_asked_n
     if life.chance.random() < 0.7:
         life.ask("start")
     life.settle()
-    life.record = intent.with_snapshot(life.record, "clean", include_memory=False, quiesce=False)
+    life.record = record_changes.with_snapshot(life.record, "clean", include_memory=False, quiesce=False)
     life.settle()
-    life.record = intent.without_snapshot(life.record, "clean")
+    life.record = record_changes.without_snapshot(life.record, "clean")
     life.round(Disturbance(Random(0)))
     todo, _ = run_round(life.host, life.record, Disturbance(Random(0), killed_after=seed % 16), life.made)
     assert {type(action) for action in todo.actions} == {FlattenLayer}

@@ -18,9 +18,9 @@ HOST_EXCEPTIONS = {
     "reconciler.runtime -> reconciler.host.kernel_listener",
     "reconciler.runtime -> reconciler.host.links.link_driver",
     "reconciler.runtime -> reconciler.host.virt_type",
-    "reconciler.daemon.loop -> reconciler.host.host_events",  # what it is told of
-    "reconciler.daemon.loop -> reconciler.host.libvirt.libvirt_connection",
-    "reconciler.health.standing -> reconciler.host.libvirt.libvirt_driver",  # reads what `status` shows
+    "reconciler.daemon.service -> reconciler.host.host_events",  # what it is told of
+    "reconciler.daemon.service -> reconciler.host.libvirt.libvirt_connection",
+    "reconciler.health.node_state -> reconciler.host.libvirt.libvirt_driver",  # reads what `status` shows
     "reconciler.usecases.images -> reconciler.image.build",  # images belong to no cluster
     "reconciler.usecases.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
 }
@@ -28,7 +28,7 @@ HOST_EXCEPTIONS = {
 PURE_EXCEPTIONS = {
     "reconciler.desired.resolve -> reconciler.settings",  # values that somebody else has read
     "reconciler.image.recipe -> io",  # an archive in memory
-    "reconciler.records.preview -> reconciler.controller.findings",  # a type, which is not imported when it runs
+    "reconciler.records.preview -> reconciler.controller.round_results",  # a type, which is not imported when it runs
 }
 FUNCTIONS_WITH_EFFECTS = {"open", "input", "print", "exec", "eval", "compile", "__import__"}
 METHODS_WITH_EFFECTS = {
@@ -113,7 +113,12 @@ def test_every_codec_and_everything_that_decides_is_held_pure() -> None:
     }
     assert modules
     assert modules <= pure
-    assert {"reconciler.plan", "reconciler.model", "reconciler.desired.compile", "reconciler.records.intent"} <= pure
+    assert {
+        "reconciler.plan",
+        "reconciler.model",
+        "reconciler.desired.compile",
+        "reconciler.records.record_changes",
+    } <= pure
 
 
 def test_a_topology_is_refused_where_it_is_read_and_nowhere_later() -> None:

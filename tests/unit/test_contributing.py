@@ -34,7 +34,7 @@ USES = """
 import asyncio, os
 from datetime import UTC, datetime
 from pathlib import Path
-from reconciler.desired.faults import check_fault, resolve_faults
+from reconciler.desired.declared_faults import check_fault, resolve_faults
 from reconciler.faults.combine import fold
 from reconciler.faults.explain import explain, info_of
 from reconciler.frontends.cli.app import run
@@ -42,7 +42,7 @@ from reconciler.frontends.mcp.protocol import offered_tools
 from reconciler.kernel_log.announcements import kind_of
 from reconciler.model.faults import FaultTopology
 from reconciler.model.record import ClusterRecord
-from reconciler.records import fault_intent
+from reconciler.records import fault_changes
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases import doctor
 from tests.unit.store.samples import sample_record
@@ -55,7 +55,7 @@ assert "no node named 'n0'" in problem.message and problem.location == ("silence
 record = sample_record("lab")
 node, *others = record.spec.nodes
 (request,) = (of.request for of in resolve_faults([FaultTopology(name="q", silence={"node": node})]).values())
-record, fault = fault_intent.with_fault(record, request, now=datetime.now(UTC))
+record, fault = fault_changes.with_fault(record, request, now=datetime.now(UTC))
 assert fault.handle_id == "silence-1", fault
 record = ClusterRecord.model_validate_json(record.model_dump_json())
 assert record.faults == {"silence-1": fault}
@@ -65,7 +65,7 @@ assert {to: {of for of, link in inbound.links.items() if link.cut} for to, inbou
 }
 assert explain([fault], (node, *others), node, others[0]).faults[0].effect == f"silence: nobody hears {node}"
 assert info_of(fault, (node, *others)).requested == {"node": node}
-assert fault_intent.without_faults(record, ["silence-1"]).faults == {}
+assert fault_changes.without_faults(record, ["silence-1"]).faults == {}
 for words in (["fault", "silence", "--help"], ["age", "--help"]):
     assert run(words) == 0
 

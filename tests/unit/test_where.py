@@ -10,7 +10,7 @@ from reconciler.files.ownership import not_ours
 from reconciler.files.roots import Roots, opened
 from reconciler.host.capabilities import missing
 from reconciler.host.features import NETEM
-from reconciler.store.documents import refuse_stale
+from reconciler.store.record_json import refuse_stale
 from reconciler.usecases.snapshots import resolved_name
 from tests.manual import ROOT
 from tests.unit.store.samples import sample_record
@@ -37,7 +37,7 @@ def foreign_file() -> None:
         (outside_of_roots, "reconciler/files/roots.py"),
         (lacks_netem, "reconciler/host/capabilities.py"),
         (foreign_file, "reconciler/files/ownership.py"),
-        (lambda: refuse_stale("lab", 3, 2), "reconciler/store/documents.py"),
+        (lambda: refuse_stale("lab", 3, 2), "reconciler/store/record_json.py"),
         (lambda: resolved_name(sample_record("lab"), "a b"), "reconciler/usecases/snapshots.py"),
     ],
 )
@@ -55,5 +55,5 @@ def test_every_refusal_of_a_topology_leads_somewhere(error: Path) -> None:
 
 def test_places_are_printed_the_best_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["no sign of life since its start 7 s ago: nothing on its console, no login (look at `x`)"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].startswith("reconciler/health/sign_of_life.py:")
+    assert capsys.readouterr().out.splitlines()[0].startswith("reconciler/health/no_login.py:")
     assert main(["words that nobody wrote"]) == 1

@@ -84,7 +84,7 @@ def complete_artifact(incomplete: str) -> list[str]:
 def complete_topology(incomplete: str) -> list[str]:
     """The topologies in topology_dir whose names start with the typed text; the shell itself completes files."""
 
-    from reconciler.desired.find import topology_names
+    from reconciler.desired.topology_files import topology_names
 
     async def topologies(runtime: "Runtime") -> list[str]:
         return topology_names(runtime.settings)

@@ -17,7 +17,7 @@ from reconciler.frontends.cli.wording import in_commands
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
-    from reconciler.desired.given import TopologyText
+    from reconciler.desired.topology_text import TopologyText
     from reconciler.usecases.envelope import Envelope
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[
 
 def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
     """The topology argument of a command; if it is a pipe or standard input, its text, read once."""
-    from reconciler.desired.given import read_given
+    from reconciler.desired.topology_text import read_given
 
     try:
         return read_given(topology)

@@ -84,7 +84,7 @@ def watch(
     log_options.set(replace(options, verbosity=max(1, options.verbosity), as_json=as_json or options.as_json))
 
     async def work(use: UseCases) -> None:
-        from reconciler.daemon.watching import watch as keep_watch
+        from reconciler.daemon.entry import run_service as keep_watch
 
         settings = use.runtime.settings
         _collect_rarely()

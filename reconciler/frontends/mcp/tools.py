@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reconciler.desired import given
+from reconciler.desired import topology_text
 from reconciler.errors import ClusterError
 from reconciler.frontends.mcp import artifact_tools, fault_tools, file_tools, kernel_log_tools, snapshot_tools
 from reconciler.frontends.mcp.arguments import (
@@ -56,7 +56,7 @@ async def cluster_plan(call: Call, topology: TopologyName, start: Start = True) 
     """
 
     async def plan(use: UseCases) -> PlanView:
-        return plan_view(await use.clusters.plan(given.TopologyName(topology), start=start))
+        return plan_view(await use.clusters.plan(topology_text.TopologyName(topology), start=start))
 
     return await ask(call, plan)
 
@@ -66,7 +66,9 @@ async def cluster_define(call: Call, topology_name: TopologyName) -> ToolResult[
 
     Refused with APPROVAL_REQUIRED if that would restart nodes or lose data: approve it with `cluster_apply`.
     """
-    return await settle(call, lambda use: use.clusters.define(given.TopologyName(topology_name), progress=use.progress))
+    return await settle(
+        call, lambda use: use.clusters.define(topology_text.TopologyName(topology_name), progress=use.progress)
+    )
 
 
 async def cluster_apply(
@@ -93,7 +95,7 @@ async def cluster_apply(
     return await settle(
         call,
         lambda use: use.clusters.apply(
-            given.TopologyName(topology),
+            topology_text.TopologyName(topology),
             start=start,
             wait_for_ssh=wait_for_ssh,
             approval=Approval(restart=allow_restart, data_loss=allow_data_loss),

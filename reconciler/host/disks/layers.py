@@ -16,7 +16,7 @@ from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours,
 from reconciler.files.space import require_space
 from reconciler.host.disks.empty_image import EmptyImages, EmptyImageShape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
-from reconciler.host.disks.original_owner import lent_file, owner_facts, taken_over
+from reconciler.host.disks.original_owner import owner_facts, reowned_file, taken_over
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.disks.write_locks import is_written_to
 from reconciler.host.magic import QCOW2, RAW
@@ -184,7 +184,7 @@ def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
         misplaced=_why_misplaced(path.rpartition("/")[2], node, facts, marked),
         resumed=_RESUMED in marked,
         flattening=_FLATTENING in marked,
-        lent=lent_file(marked),
+        reowned=reowned_file(marked),
         base_changed=_BASE in marked and marked[_BASE] != image_identity(backing or Path()),
         size_bytes=facts.size_bytes,
         backing=backing,

@@ -14,7 +14,7 @@ from reconciler.errors import OperationFailed
 from reconciler.files.marked_files import names_in
 from reconciler.files.ownership import read_mark
 from reconciler.host.virt_type.kvm_access import qemu_account
-from reconciler.model.document import LentFile
+from reconciler.model.document import ReownedFile
 
 _REMEMBERED = "trusted.libvirt.security.dac"  # libvirt, src/security/security_util.c; "+UID:+GID"
 _NOTHING_REMEMBERED = (errno.ENODATA, errno.ENOTSUP)
@@ -43,7 +43,7 @@ def taken_over(facts: dict[str, str]) -> dict[str, str]:
     return {_OWNER: facts[_OWNER]} if _OWNER in facts else {}
 
 
-def lent_file(facts: dict[str, str]) -> LentFile | None:
+def reowned_file(facts: dict[str, str]) -> ReownedFile | None:
     """The user's file below a layer with those facts, if QEMU's user has it and nothing else will return it."""
     noted = _parse(facts)
     if noted is None or os.geteuid() != 0:
@@ -56,33 +56,34 @@ def lent_file(facts: dict[str, str]) -> LentFile | None:
     return noted if is_lent and found.st_ino == noted.inode and _remembered(noted.path) is None else None
 
 
-def give_back(lent: LentFile) -> None:
+def give_back(reowned: ReownedFile) -> None:
     """Return the file to its owner. One that was replaced since is another file, and stays as it is.
 
     Raises `OperationFailed`.
     """
     try:
-        file = os.open(lent.path, os.O_PATH | os.O_CLOEXEC)
+        file = os.open(reowned.path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        if os.fstat(file).st_ino == lent.inode:
-            os.chown(f"/proc/self/fd/{file}", lent.uid, lent.gid)
+        if os.fstat(file).st_ino == reowned.inode:
+            os.chown(f"/proc/self/fd/{file}", reowned.uid, reowned.gid)
     except OSError as error:
         raise OperationFailed(
-            f"cannot return {lent.path} to its owner: {error.strerror}", hint=f"`chown {lent.uid}:{lent.gid}` it"
+            f"cannot return {reowned.path} to its owner: {error.strerror}",
+            hint=f"`chown {reowned.uid}:{reowned.gid}` it",
         ) from error
     finally:
         os.close(file)
 
 
-def _parse(facts: dict[str, str]) -> LentFile | None:
+def _parse(facts: dict[str, str]) -> ReownedFile | None:
     """What is recorded, if it is plausible: QEMU's user may write to the layer, and so to its mark."""
     noted = _NOTED.fullmatch(facts.get(_OWNER, ""))
     if noted is None:
         return None
     uid, gid, inode = (int(noted[name]) for name in ("uid", "gid", "inode"))
-    return LentFile(path=Path(noted["path"]), inode=inode, uid=uid, gid=gid) if max(uid, gid) < _NOBODY else None
+    return ReownedFile(path=Path(noted["path"]), inode=inode, uid=uid, gid=gid) if max(uid, gid) < _NOBODY else None
 
 
 def _remembered(file: Path) -> tuple[int, int] | None:

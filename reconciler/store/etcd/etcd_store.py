@@ -16,17 +16,6 @@ from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store.copies import StoredCluster, not_empty
-from reconciler.store.documents import (
-    StoredRecord,
-    as_stored,
-    document_in,
-    document_of,
-    parsed,
-    record_of,
-    refuse_stale,
-    says_no_more,
-    text_of,
-)
 from reconciler.store.etcd import etcd_copies
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
@@ -37,6 +26,17 @@ from reconciler.store.etcd.requests import OPERATIONS_LIMIT, below, delete, exis
 from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.patch import difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
+from reconciler.store.record_json import (
+    StoredRecord,
+    as_stored,
+    document_in,
+    document_of,
+    parsed,
+    record_of,
+    refuse_stale,
+    says_no_more,
+    text_of,
+)
 
 _TRIES = 100
 """So often is a change made again that others were faster with: each time one of them was first."""

@@ -12,7 +12,7 @@ import libvirt
 import pytest
 
 from reconciler.model.record import StopMode
-from reconciler.records import intent
+from reconciler.records import record_changes
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, end, kill_at_every_boundary, run, run_in_child, wait_for
 
@@ -40,7 +40,7 @@ async def ask_for_power_cycle(session: Session) -> None:
     """Asked once, by a client that is not killed; carrying it out is what is interrupted."""
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    cycled = intent.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
+    cycled = record_changes.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
     await session.runtime.store.put(cycled, expected_generation=record.generation, actor="test")
 
 

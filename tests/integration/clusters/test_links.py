@@ -20,7 +20,7 @@ from reconciler.model import names
 from reconciler.model.faults import CutMode, Groups, ImpairRequest, One, PartitionRequest
 from reconciler.model.links import FirewallChoice, Impairment
 from reconciler.model.record import StopMode
-from reconciler.records import intent
+from reconciler.records import record_changes
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, kill_at_every_boundary, run, run_in_child, wait_for
 from tests.waiting import PATIENCE_S
@@ -64,7 +64,7 @@ async def destroy(session: Session) -> None:
 async def ask_for_power_cycle(session: Session) -> None:
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    cycled = intent.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
+    cycled = record_changes.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
     await session.runtime.store.put(cycled, expected_generation=record.generation, actor="test")
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ClusterError, ErrorCode
-from reconciler.health import sign_of_life
+from reconciler.health import no_login
 from reconciler.model.document import Unknown
 from reconciler.model.life_signs import LifeSigns
 from reconciler.model.names import console_path
 from reconciler.model.record import StopMode
-from reconciler.observe.life_signs import observe_life_signs
+from reconciler.observe.liveness import observe_life_signs
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import small_nodes
 
@@ -26,7 +26,7 @@ THRESHOLD_S = 1.0
 @pytest.fixture
 async def booted(bed: Bed, session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
     """Two nodes: n0 stays in its firmware, which says nothing; n1 writes one byte to its console."""
-    monkeypatch.setattr(sign_of_life, "SILENT_AFTER_S", THRESHOLD_S)
+    monkeypatch.setattr(no_login, "SILENT_AFTER_S", THRESHOLD_S)
 
     def edit(document: dict[str, Any]) -> None:
         small_nodes(document)

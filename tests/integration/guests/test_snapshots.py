@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from reconciler.act import snapshot
+from reconciler.act import snapshot_actions
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Session, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, FRESH, NODES
@@ -47,7 +47,7 @@ async def test_the_agent_of_a_guest_steps_its_clock(untouched_trio: Session) -> 
 async def test_a_revert_that_nobody_waits_for_sets_the_clock_whatever_is_dead_in_the_guest(
     trio: Session, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "_CLOCK_LOGIN_S", 0.01)  # no guest is that quick: then its agent is asked
+    monkeypatch.setattr(snapshot_actions, "_CLOCK_LOGIN_S", 0.01)  # no guest is that quick: then its agent is asked
     await say(trio, f"systemctl stop {service}; date -s @1000000000")
     await trio.snapshots.create(CLUSTER, "long-ago", include_memory=True)
     await trio.snapshots.revert(CLUSTER, "long-ago", wait=False)

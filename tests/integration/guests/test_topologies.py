@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.given import TopologyText
+from reconciler.desired.topology_text import TopologyText
 from reconciler.guest.keys import generate_client_key
 from reconciler.model.results import DomainState
 from reconciler.runtime import Runtime

@@ -14,7 +14,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from reconciler.act import snapshot
+from reconciler.act import snapshot_actions
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.libvirt.domain_xml import parse_domain
 from reconciler.host.libvirt.libvirt_driver import Libvirt
@@ -34,8 +34,8 @@ _ALIASES = {"vda": "virtio-disk0", "vdb": "virtio-disk1"}
 @pytest.fixture(autouse=True)
 def nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Machines in their firmware take no login; each revert of a memory would wait 36 s for one, to set the clock."""
-    monkeypatch.setattr(snapshot, "_CLOCK_LOGIN_S", 0.01)
-    monkeypatch.setattr(snapshot, "_LATE_CLOCK_LOGIN_S", 0.01)
+    monkeypatch.setattr(snapshot_actions, "_CLOCK_LOGIN_S", 0.01)
+    monkeypatch.setattr(snapshot_actions, "_LATE_CLOCK_LOGIN_S", 0.01)
 
 
 @dataclass

@@ -11,8 +11,8 @@ import pytest
 
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import no_observer
+from reconciler.controller.round_input import round_input_of
 from reconciler.controller.status_writer import StatusWriter
-from reconciler.controller.view import view_of
 from reconciler.faults.observed import active_faults
 from reconciler.model.faults import Halves, NetFaultInfo
 from reconciler.model.status import RecordStatus
@@ -75,7 +75,7 @@ async def put(store: SqliteStore, path: Path, after: RecordStatus) -> None:
     """A round ends with this status."""
     standing = await store.standing(after.cluster_name)
     assert standing is not None
-    await StatusWriter(store, FaultExport(path, store)).write(view_of(standing, None), after, no_observer)
+    await StatusWriter(store, FaultExport(path, store)).write(round_input_of(standing, None), after, no_observer)
 
 
 async def test_faults_are_told_as_the_list_tells_them_and_leave_the_file_when_they_are_healed(

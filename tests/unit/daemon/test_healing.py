@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller import healers
-from reconciler.controller.findings import RoundResult
+from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.healing import heal_in_time, heal_when_closed
 from reconciler.errors import HostCommandFailed
 from reconciler.healer import LOG_MAX_BYTES, set_aside
 from reconciler.model.faults import Halves, PartitionRequest
-from reconciler.records import fault_intent
+from reconciler.records import fault_changes
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.protocol import Store
@@ -58,7 +58,7 @@ async def wanted(store: Store, *durations_s: float | None) -> None:
     """A cluster with a fault for each duration."""
     record = sample_record(CLUSTER)
     for duration_s in durations_s:
-        record, _ = fault_intent.with_fault(record, SPLIT, now=datetime.now(UTC), duration_s=duration_s, afresh=True)
+        record, _ = fault_changes.with_fault(record, SPLIT, now=datetime.now(UTC), duration_s=duration_s, afresh=True)
     await store.put(record, expected_generation=0, actor="test")
 
 

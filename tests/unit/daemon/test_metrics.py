@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from reconciler.act.outcome import Outcome
-from reconciler.controller.findings import Look, RoundResult
+from reconciler.controller.round_results import Look, RoundResult
 from reconciler.daemon.metrics import LOOPBACK, MEASURES, Metrics, served
 from reconciler.errors import ConfigurationInvalid, OperationFailed
 from reconciler.model.faults import Halves

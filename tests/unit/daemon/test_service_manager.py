@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.controller.findings import RoundResult
+from reconciler.controller.round_results import RoundResult
+from reconciler.daemon.entry import StatusLine
 from reconciler.daemon.service_manager import ServiceManager
-from reconciler.daemon.watching import StatusLine
 from reconciler.model.plan import Plan, StartNetwork
 from tests.waiting import PATIENCE_S, eventually
 

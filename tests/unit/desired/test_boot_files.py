@@ -12,7 +12,7 @@ from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import CutPower, Plan
 from reconciler.model.record import BootSpec, ClusterRecord, StopMode
 from reconciler.plan.planner import plan
-from reconciler.records import intent
+from reconciler.records import record_changes
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
 from tests.simulation.worlds import CLUSTER, cluster_spec, compiled, node_spec
@@ -20,14 +20,14 @@ from tests.simulation.worlds import CLUSTER, cluster_spec, compiled, node_spec
 
 def record_booting(boot: BootSpec) -> ClusterRecord:
     nodes = {"alpha": node_spec(0).model_copy(update={"boot": boot}), "beta": node_spec(1)}
-    return intent.started(intent.with_spec(None, CLUSTER, cluster_spec(nodes)))
+    return record_changes.started(record_changes.with_spec(None, CLUSTER, cluster_spec(nodes)))
 
 
 def as_applied_now(record: ClusterRecord, boot: BootSpec) -> ClusterRecord:
     """What the next apply of the same topology writes."""
     found = boot.model_copy(update={"identity": identity_of(boot)})
     nodes = {**record.spec.nodes, "alpha": record.spec.nodes["alpha"].model_copy(update={"boot": found})}
-    return intent.with_spec(record, CLUSTER, record.spec.model_copy(update={"nodes": nodes}))
+    return record_changes.with_spec(record, CLUSTER, record.spec.model_copy(update={"nodes": nodes}))
 
 
 def identity_of(boot: BootSpec) -> str:
@@ -59,7 +59,7 @@ def test_a_crash_takes_up_a_rebuilt_kernel_and_the_next_apply_has_nothing_to_res
     host = SimulatedHost(ClusterDocument(), Random(0))
     settled(host, record)
     getattr(boot, rebuilt).write_text("built again")
-    crashed = intent.power_cycled(record, frozenset({"alpha"}), StopMode.DESTROY)
+    crashed = record_changes.power_cycled(record, frozenset({"alpha"}), StopMode.DESTROY)
     amended = with_files_as_booted(crashed, ["alpha", "beta"])
     assert settled(host, amended) == 1
     assert plan(compiled(as_applied_now(amended, boot), host.observe()), host.observe()) == Plan()

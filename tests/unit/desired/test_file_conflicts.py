@@ -14,7 +14,7 @@ from reconciler.errors import ClusterError, Conflict, TopologyInvalid
 from reconciler.host.disks.given_format import note_format, noted_format
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterSpec
-from reconciler.records.intent import with_spec
+from reconciler.records.record_changes import with_spec
 
 from .conftest import TOPOLOGY, Load
 from .files import GIB, qcow2_header, settings_in

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.find import find_named, find_topology
+from reconciler.desired.topology_files import find_named, find_topology
 from reconciler.errors import Conflict, StoreUnavailable
 from reconciler.files.atomic import write_whole
 from reconciler.files.exposure import exposure_of, make_unexposed, require_unexposed

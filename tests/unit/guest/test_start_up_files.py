@@ -12,7 +12,7 @@ from reconciler.guest import tar_transfer
 from reconciler.guest.openssh import write_known_hosts
 from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, render_rsync_upload
-from reconciler.observe.node_visit import LOOK_COMMAND, parse_visit
+from reconciler.observe.node_vitals import LOOK_COMMAND, parse_vitals_answer
 from reconciler.process import run
 from tests.sshd import Sshd
 from tests.waiting import PATIENCE_S
@@ -45,7 +45,9 @@ async def test_a_script_of_our_own_answers_with_its_own_output_only(pool: SshPoo
 
 
 async def test_what_a_node_says_of_itself_is_understood(pool: SshPool, noisy: Sshd) -> None:
-    seen = parse_visit(await pool.run(noisy.address, LOOK_COMMAND, timeout_s=PATIENCE_S, own=True), datetime.now(UTC))
+    seen = parse_vitals_answer(
+        await pool.run(noisy.address, LOOK_COMMAND, timeout_s=PATIENCE_S, own=True), datetime.now(UTC)
+    )
     assert seen.vitals is not None
     assert all(name.isprintable() and " " not in name for name in seen.modules)
     assert seen.artifact_id == parse_installed_id("")

@@ -9,7 +9,7 @@ from reconciler.health.node_probe import boot_moment, judge_buffer, judge_overwr
 from reconciler.kernel_log.log_answers import first_bad_on_console
 from reconciler.model.results import ExecResult
 from reconciler.model.status import ConditionStatus
-from reconciler.observe.quiet_kernels import KernelState
+from reconciler.observe.clean_kernels import KernelState
 
 HEADER = "0f0e0d0c-0b0a-4908-8706-050403020100 100.00\n"
 ALL_READ = "dd: error reading '/dev/kmsg': Resource temporarily unavailable\n"

@@ -50,7 +50,7 @@ UNPLANNED = {
     ("layers", "misplaced"),  # only ever observed: it is an obstacle where the layer is wanted
     ("layers", "resumed"),  # only ever observed: a machine went on from memory on it
     ("layers", "flattening"),  # only ever observed: what was begun is finished
-    ("layers", "lent"),  # only ever observed: what is not used any more is given back
+    ("layers", "reowned"),  # only ever observed: what is not used any more is given back
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
     ("power", "open_files"),  # only ever observed

@@ -8,7 +8,7 @@ from reconciler.model.document import ClusterDocument, DomainDisk, Layer, PowerS
 from reconciler.model.plan import Resume, ResumeMemory, Start
 from reconciler.plan.power import plan_power
 
-from .test_kinds import DOMAIN, LAYER, RUNNING, altered
+from .test_kind_planners import DOMAIN, LAYER, RUNNING, altered
 
 MEMORY = Path("/o/snapshots/base/a.memory")
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.controller.findings import PlannedDifference
+from reconciler.controller.round_results import PlannedDifference
 from reconciler.desired.compile import compile_document
 from reconciler.errors import ErrorCode
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown, canonical
@@ -16,7 +16,7 @@ from reconciler.model.faults import DeclaredFault, Halves, PartitionRequest
 from reconciler.model.plan import Disruption
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.planner import plan
-from reconciler.records import fault_intent, intent
+from reconciler.records import fault_changes, record_changes
 from reconciler.records.plan_hash import plan_hash
 from reconciler.store import patch as patches
 from tests.simulation.worlds import EMULATED, NOTHING, NOW, as_wanted, cluster_spec, node_spec, running_record
@@ -45,7 +45,7 @@ def with_new_fault(later_s: float, duration_s: float = 60) -> str:
     declared = DeclaredFault(request=PartitionRequest(shape=Halves()), duration_s=duration_s)
     spec = RECORD.spec.model_copy(update={"faults": {"split": declared}})
     now = NOW + timedelta(seconds=later_s)
-    after = fault_intent.with_declared_faults(RECORD.model_copy(update={"spec": spec}), now=now)
+    after = fault_changes.with_declared_faults(RECORD.model_copy(update={"spec": spec}), now=now)
     return name_of(after, difference(after, as_wanted(RECORD), later_s))
 
 
@@ -97,8 +97,8 @@ WANTED = [
     RECORD,
     running_record("alpha", "beta"),
     RECORD.model_copy(update={"spec": cluster_spec({**RECORD.spec.nodes, "beta": node_spec(1, memory_mb=768)})}),
-    intent.started(RECORD, paused=True),
-    intent.started(RECORD, resume=frozenset({"alpha"})),
+    record_changes.started(RECORD, paused=True),
+    record_changes.started(RECORD, resume=frozenset({"alpha"})),
 ]
 
 

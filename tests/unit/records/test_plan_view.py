@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.controller.findings import PlannedDifference
+from reconciler.controller.round_results import PlannedDifference
 from reconciler.errors import ApprovalRequired
 from reconciler.model.document import ClusterDocument, canonical
 from reconciler.model.plan import Disruption
 from reconciler.model.record import ClusterRecord, StopMode
 from reconciler.plan.planner import plan
-from reconciler.records import intent
+from reconciler.records import record_changes
 from reconciler.records.approval import Approval
 from reconciler.records.plan_view import PlanView, plan_view
 from reconciler.records.preview import Preview
@@ -98,7 +98,7 @@ def test_a_change_of_memory_names_the_node_that_needs_a_restart() -> None:
 @pytest.mark.parametrize(("mode", "action"), [(StopMode.SHUTDOWN, "ShutDown"), (StopMode.DESTROY, "CutPower")])
 def test_a_clean_shutdown_and_a_power_cut_are_told_apart(mode: StopMode, action: str) -> None:
     before = running_record("alpha", "beta")
-    after = intent.power_cycled(before, frozenset({"beta"}), mode)
+    after = record_changes.power_cycled(before, frozenset({"beta"}), mode)
     cycled = view(after, as_wanted(before), before=before)
     assert [(of.address, of.action) for of in cycled.actions] == [("power/beta", action), ("power/beta", "Start")]
 
@@ -106,7 +106,7 @@ def test_a_clean_shutdown_and_a_power_cut_are_told_apart(mode: StopMode, action:
 def test_a_changed_address_recreates_its_node_and_is_named() -> None:
     before = running_record("alpha", "beta")
     beta = before.spec.nodes["beta"].model_copy(update={"ip": IPv4Address("192.168.77.99")})
-    after = intent.with_spec(
+    after = record_changes.with_spec(
         before, "lab", before.spec.model_copy(update={"nodes": {**before.spec.nodes, "beta": beta}})
     )
     changed = view(after, as_wanted(before), before=before)
@@ -121,7 +121,7 @@ def test_a_changed_address_recreates_its_node_and_is_named() -> None:
 def test_a_node_that_leaves_is_removed_and_not_recreated() -> None:
     before = running_record("alpha", "beta")
     left = {"alpha": before.spec.nodes["alpha"]}
-    after = intent.with_spec(before, "lab", before.spec.model_copy(update={"nodes": left}))
+    after = record_changes.with_spec(before, "lab", before.spec.model_copy(update={"nodes": left}))
     shrunk = view(after, as_wanted(before), before=before)
     assert (shrunk.summary.removes, shrunk.summary.recreates) == (("beta",), ())
     with pytest.raises(ApprovalRequired, match=r"no longer desired \[remove\]"):
@@ -139,7 +139,7 @@ def test_a_node_that_leaves_is_removed_and_not_recreated() -> None:
 def test_a_refusal_names_at_once_all_that_has_to_be_agreed_to(given_already: Approval, asked_for: str) -> None:
     before = running_record("alpha", "beta")
     nodes = {"alpha": node_spec(NODES.index("alpha"), memory_mb=768)}
-    after = intent.with_spec(before, "lab", before.spec.model_copy(update={"nodes": nodes}))
+    after = record_changes.with_spec(before, "lab", before.spec.model_copy(update={"nodes": nodes}))
     with pytest.raises(ApprovalRequired) as refusal:
         require_approval(preview(after, as_wanted(before), before=before), given_already)
     assert refusal.value.hint == asked_for

@@ -8,14 +8,14 @@ import pytest
 
 from reconciler.errors import InvalidArgument
 from reconciler.model.record import BootSpec, ClusterRecord, StopMode
-from reconciler.records import intent
+from reconciler.records import record_changes
 from reconciler.records.recovery import last_other
 from reconciler.store.patch import difference
 from reconciler.store.protocol import HistoryEntry
 from tests.unit.store.samples import sample_record
 
 OFF = sample_record()
-RUNNING = intent.started(OFF)
+RUNNING = record_changes.started(OFF)
 LARGER = RUNNING.model_copy(update={"spec": RUNNING.spec.model_copy(update={"snapshot_names": {"baseline": "clean"}})})
 
 
@@ -34,11 +34,11 @@ def history(*records: ClusterRecord) -> list[HistoryEntry]:
 
 
 def with_snapshot(record: ClusterRecord) -> ClusterRecord:
-    return intent.with_snapshot(record, "clean", include_memory=False, quiesce=False)
+    return record_changes.with_snapshot(record, "clean", include_memory=False, quiesce=False)
 
 
 def crashed(record: ClusterRecord) -> ClusterRecord:
-    return intent.power_cycled(record, frozenset({"alpha"}), StopMode.DESTROY)
+    return record_changes.power_cycled(record, frozenset({"alpha"}), StopMode.DESTROY)
 
 
 def test_the_one_before_is_gone_back_to_where_it_wants_something_else() -> None:
@@ -51,12 +51,14 @@ def test_generations_that_only_took_a_snapshot_or_crashed_a_node_are_passed_over
 
 
 def test_a_destroyed_cluster_is_wanted_again_and_its_destruction_is_not() -> None:
-    gone = intent.deleted(RUNNING, remove_overlays=False)
+    gone = record_changes.deleted(RUNNING, remove_overlays=False)
     assert last_other(history(RUNNING, gone)) == 1
     assert last_other(history(OFF, RUNNING, gone, RUNNING)) == 1
 
 
-@pytest.mark.parametrize("records", [(OFF,), (OFF, with_snapshot(OFF)), (intent.deleted(OFF, remove_overlays=False),)])
+@pytest.mark.parametrize(
+    "records", [(OFF,), (OFF, with_snapshot(OFF)), (record_changes.deleted(OFF, remove_overlays=False),)]
+)
 def test_where_nothing_else_was_ever_wanted_that_is_said(records: tuple[ClusterRecord, ...]) -> None:
     with pytest.raises(InvalidArgument, match="no earlier generation of cluster 'lab' has a different topology"):
         last_other(history(*records))

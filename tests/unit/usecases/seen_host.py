@@ -13,7 +13,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord, ClusterSpec
 from reconciler.model.topology import VirtType
 from reconciler.plan import planner
-from reconciler.records import intent
+from reconciler.records import record_changes
 from reconciler.usecases import clusters
 from tests.simulation.worlds import CLUSTER, NODES, as_wanted, cluster_spec, node_spec
 
@@ -28,7 +28,7 @@ class SeenHost:
         self.looks = 0
         self.plans: list[Plan] = []
         self.done: list[Plan] = []
-        self.record = intent.with_spec(None, CLUSTER, SPEC)
+        self.record = record_changes.with_spec(None, CLUSTER, SPEC)
         self.find: Callable[[], ClusterDocument] = lambda: as_wanted(self.record)
 
         async def observe(*_: Any) -> ClusterDocument:

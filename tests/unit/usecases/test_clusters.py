@@ -17,8 +17,8 @@ from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.model.topology import RestartPolicy
-from reconciler.plan.standstill import NOT_RESUMABLE
-from reconciler.records import intent
+from reconciler.plan.halted_machines import NOT_RESUMABLE
+from reconciler.records import record_changes
 from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
 from reconciler.records.preview import Preview
@@ -111,7 +111,7 @@ async def test_what_is_shown_is_what_is_done_and_the_host_is_not_looked_at_in_be
 
 def sick(host: SeenHost, **halts: Halt) -> ClusterDocument:
     """All as wanted and running, but the network is gone and these nodes stand still."""
-    wanted = as_wanted(intent.started(host.record))
+    wanted = as_wanted(record_changes.started(host.record))
     still = {
         node: Power(state=PowerState.CRASHED if of.reason in NOT_RESUMABLE else PowerState.PAUSED, halt=of)
         for node, of in halts.items()
@@ -243,7 +243,7 @@ async def test_destroying_agrees_to_what_it_says(applied: Clusters, host: SeenHo
     def done() -> set[str]:
         return {type(action).__name__ for plan in host.done for action in plan.actions}
 
-    host.find = lambda: as_wanted(intent.started(host.record))
+    host.find = lambda: as_wanted(record_changes.started(host.record))
     await applied.destroy(CLUSTER)
     assert done() & {"CutPower", "UndefineDomain", "DeleteLayer"} == {"CutPower", "UndefineDomain"}
     kept = as_wanted(host.record).model_copy(update={"domains": {}, "power": {}, "networks": {}})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.controller import round as rounds
-from reconciler.controller.status import status_after
+from reconciler.controller.conditions import status_after
 from reconciler.errors import ErrorCode, LibvirtUnavailable, SshTimeout
 from reconciler.guest.address import GuestAddress
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, PowerState
@@ -22,7 +22,7 @@ from reconciler.settings import Settings
 from reconciler.usecases.inspection import Inspection
 from tests.kvm_verdict import give_kvm_verdict
 from tests.simulation.worlds import CLUSTER, NOW, as_wanted, running_record
-from tests.unit.plan.test_kinds import altered
+from tests.unit.plan.test_kind_planners import altered
 from tests.unit.usecases.test_login import record_with_host_keys
 
 FAILURE = Obstacle(code=ErrorCode.OPERATION_FAILED, message="the disk is full", node="alpha")

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import Conflict
 from reconciler.files.roots import EVERYWHERE
-from reconciler.records import intent
+from reconciler.records import record_changes
 from reconciler.runtime import Runtime
 from reconciler.usecases.loading import load_for_host
 from tests.libvirt_socket import silent_libvirt
@@ -36,12 +36,12 @@ async def test_a_client_with_another_default_finds_the_cluster_where_its_record_
     async with client(host, host / "here") as first, client(host, host / "there") as second:
         cluster, spec = await load_for_host(first, topology(host), EVERYWHERE)
         assert spec.overlay_dir == host / "here"
-        record = intent.with_spec(None, cluster, spec)
+        record = record_changes.with_spec(None, cluster, spec)
         await first.store.put(record, expected_generation=0, actor="test")
         _, same = await load_for_host(second, topology(host), EVERYWHERE)
-        assert intent.with_spec(record, cluster, same) == record
+        assert record_changes.with_spec(record, cluster, same) == record
         named = topology(host, f"{TOPOLOGY}overlay_dir: {host / 'there'}\n")
         for other in (first, second):
             _, elsewhere = await load_for_host(other, named, EVERYWHERE)
             with pytest.raises(Conflict, match=f"in {host / 'here'}, but overlay_dir is now {host / 'there'}"):
-                intent.with_spec(record, cluster, elsewhere)
+                record_changes.with_spec(record, cluster, elsewhere)

@@ -7,7 +7,7 @@ from reconciler.controller.retries import Retries
 from reconciler.faults.requests import Sides, partition_request
 from reconciler.model.document import Snapshot
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
-from reconciler.records import intent
+from reconciler.records import record_changes
 from reconciler.runtime import Runtime
 from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.faults import Faults
@@ -67,7 +67,7 @@ async def test_a_revert_looks_before_and_after_and_so_does_the_deletion_of_a_sna
 ) -> None:
     before = await runtime.store.get(CLUSTER)
     assert before is not None
-    record = intent.with_snapshot(before, "base", include_memory=False, quiesce=False)
+    record = record_changes.with_snapshot(before, "base", include_memory=False, quiesce=False)
     await runtime.store.put(record, expected_generation=before.generation, actor="test")
     taken = Snapshot(request=1, include_memory=False, nodes={node: frozen(node) for node in SPEC.nodes})
     there = as_wanted(before).model_copy(update={"snapshots": {"base": taken}})

@@ -46,7 +46,7 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def invoke(state_dir: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    monkeypatch.setattr("reconciler.controller.delay.FIRST_DELAY_S", 0.001)  # the absent libvirt stays away
+    monkeypatch.setattr("reconciler.controller.backoff.FIRST_DELAY_S", 0.001)  # the absent libvirt stays away
 
     def invoke(*arguments: str) -> Ended:
         code = run(arguments)

@@ -9,7 +9,7 @@ import typer
 from reconciler.frontends.cli.app import app
 from reconciler.frontends.cli.completion import complete_cluster, complete_node, complete_snapshot, complete_topology
 from reconciler.model.record import ClusterRecord
-from reconciler.records.intent import with_snapshot
+from reconciler.records.record_changes import with_snapshot
 from reconciler.store.sqlite import SqliteStore
 
 

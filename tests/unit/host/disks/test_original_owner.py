@@ -10,9 +10,9 @@ import pytest
 
 from reconciler.host.disks import original_owner
 from reconciler.host.disks.layers import LayerDriver, begin_flattening, observe_layers
-from reconciler.host.disks.original_owner import give_back, lent_file
+from reconciler.host.disks.original_owner import give_back, reowned_file
 from reconciler.host.virt_type.kvm_access import Account
-from reconciler.model.document import Layer, LentFile
+from reconciler.model.document import Layer, ReownedFile
 from reconciler.model.names import layer_path
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -45,21 +45,21 @@ async def on_top(file: Path, overlays: Path, revision: int = 0, *, depth: int = 
     return path
 
 
-def lent_below(path: Path, overlays: Path) -> LentFile | None:
+def reowned_below(path: Path, overlays: Path) -> ReownedFile | None:
     layer = observe_layers(overlays, CLUSTER)[str(path)]
     assert isinstance(layer, Layer)
-    return layer.lent
+    return layer.reowned
 
 
 async def test_a_file_is_lent_while_qemu_has_it_and_goes_back_to_whom_it_was(mine: Path, tmp_path: Path) -> None:
     layer = await on_top(mine, tmp_path)
-    assert lent_below(layer, tmp_path) is None
+    assert reowned_below(layer, tmp_path) is None
     os.chown(mine, QEMU, QEMU)
-    found = lent_below(layer, tmp_path)
-    assert found == LentFile(path=mine, inode=mine.stat().st_ino, uid=OWNER, gid=GROUP)
+    found = reowned_below(layer, tmp_path)
+    assert found == ReownedFile(path=mine, inode=mine.stat().st_ino, uid=OWNER, gid=GROUP)
     give_back(found)
     assert (mine.stat().st_uid, mine.stat().st_gid) == (OWNER, GROUP)
-    assert lent_below(layer, tmp_path) is None
+    assert reowned_below(layer, tmp_path) is None
 
 
 async def test_a_layer_that_is_made_while_it_is_lent_learns_of_its_owner_from_another(
@@ -67,7 +67,7 @@ async def test_a_layer_that_is_made_while_it_is_lent_learns_of_its_owner_from_an
 ) -> None:
     await on_top(mine, tmp_path)
     os.chown(mine, QEMU, QEMU)
-    found = lent_below(await on_top(mine, tmp_path, revision=1), tmp_path)
+    found = reowned_below(await on_top(mine, tmp_path, revision=1), tmp_path)
     assert found is not None
     assert (found.uid, found.gid) == (OWNER, GROUP)
 
@@ -76,26 +76,26 @@ async def test_a_layer_that_takes_up_the_one_which_knows_the_owner_knows_it_too(
     lower = await on_top(mine, tmp_path)
     upper = await on_top(lower, tmp_path, depth=1)
     os.chown(mine, QEMU, QEMU)
-    assert lent_below(upper, tmp_path) is None
+    assert reowned_below(upper, tmp_path) is None
     begin_flattening(upper, lower, CLUSTER)
-    assert lent_below(upper, tmp_path) == lent_below(lower, tmp_path) is not None
+    assert reowned_below(upper, tmp_path) == reowned_below(lower, tmp_path) is not None
 
 
 async def test_what_its_owner_gave_to_somebody_else_is_not_taken_back(mine: Path, tmp_path: Path) -> None:
     layer = await on_top(mine, tmp_path)
     os.chown(mine, OWNER + 1, GROUP)
-    assert lent_below(layer, tmp_path) is None
+    assert reowned_below(layer, tmp_path) is None
 
 
 async def test_a_file_that_stands_in_the_place_of_the_lent_one_is_not_touched(mine: Path, tmp_path: Path) -> None:
     layer = await on_top(mine, tmp_path)
     os.chown(mine, QEMU, QEMU)
-    found = lent_below(layer, tmp_path)
+    found = reowned_below(layer, tmp_path)
     assert found is not None
     mine.rename(tmp_path / "old.raw")
     mine.write_bytes(b"")
     os.chown(mine, QEMU, QEMU)
-    assert lent_below(layer, tmp_path) is None
+    assert reowned_below(layer, tmp_path) is None
     give_back(found)
     assert mine.stat().st_uid == QEMU
 
@@ -103,7 +103,7 @@ async def test_a_file_that_stands_in_the_place_of_the_lent_one_is_not_touched(mi
 async def test_a_base_image_is_never_lent(mine: Path, tmp_path: Path) -> None:
     layer = await on_top(mine, tmp_path, disk="vda")
     os.chown(mine, QEMU, QEMU)
-    assert lent_below(layer, tmp_path) is None
+    assert reowned_below(layer, tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ async def test_a_base_image_is_never_lent(mine: Path, tmp_path: Path) -> None:
     ["", "x", "1:2:3", "a:b:c:/d", "1:2:3:d", "1:2:3:/\0", "-1:2:3:/d", "4294967295:2:3:/d", "9" * 99],
 )
 def test_an_owner_that_nobody_could_have_noted_is_none(noted: str) -> None:
-    assert lent_file({"owner": noted}) is None
+    assert reowned_file({"owner": noted}) is None

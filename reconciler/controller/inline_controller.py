@@ -1,0 +1,332 @@
+"""The inline controller: rounds until a cluster is as wanted, in whichever process holds the lease.
+
+A caller cannot tell whether its own process did the work or another one: it waits until the status says that a
+generation at least as new as its own was worked on and nothing is left to do.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
+
+from reconciler.controller.conditions import obstacle_of
+from reconciler.controller.journal import OnEvent, no_observer
+from reconciler.controller.requeue_delay import RequeueDelay
+from reconciler.controller.round import Rounds
+from reconciler.controller.round_results import Look, PlannedChange, RoundResult
+from reconciler.errors import (
+    ClusterError,
+    ClusterNotFound,
+    Conflict,
+    ErrorCode,
+    Obstructed,
+    OperationTimeout,
+    StoreLocked,
+)
+from reconciler.model.action_names import action_name
+from reconciler.model.plan import Plan
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import Obstacle, RecordStatus
+from reconciler.store.host_lease import HostLease
+from reconciler.store.lease import Lease
+from reconciler.store.protocol import ChangeWaiter, Store
+
+_LONGEST_DELAY_S = 5.0
+_LEASE_POLL_S = 0.05
+_BY_MARKS_S = 30.0
+
+SAME_FAILURES = 5
+"""A failure that comes back this often without a change is answered; the controller's next round may still mend it."""
+
+
+Decide = Callable[[], Awaitable[PlannedChange]]
+"""Finds what a change would do, and writes the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What is wanted now and holds.
+
+    `look` is what was last seen of it, None where another process did it; `acted` says that it was done just now.
+    """
+
+    record: ClusterRecord
+    look: Look | None
+    acted: bool
+
+
+class Controller:
+    """Brings clusters to their wanted state from within this process."""
+
+    def __init__(self, store: Store, rounds: Rounds, lease: Lease, host: HostLease) -> None:
+        self.rounds = rounds
+        self._store = store
+        self._lease = lease
+        self._host = host
+        self._turns = 0
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def converge(
+        self,
+        record: ClusterRecord,
+        *,
+        timeout_s: float,
+        tell: OnEvent = no_observer,
+        first: RoundResult | None = None,
+        since_s: float | None = None,
+    ) -> CarriedOut:
+        """Return when the host is as `record` or a newer generation of it wants.
+
+        `first` is how the first round went, where there was one already, and `since_s` when the caller began to wait.
+        Raises the obstacle where one ends the wait, `OperationTimeout` with the last cause when time is up, and
+        `ClusterNotFound` or `Conflict` where another client has asked for something else meanwhile.
+        """
+        wait = _Wait(timeout_s, since_s)
+        elsewhere = _Elsewhere(self._store, record, tell, self._holders)
+        changes: ChangeWaiter | None = None
+        result, acted = first, False
+        while True:
+            try:
+                if result is None:
+                    changes = changes or await self._store.watch()
+                    async with self._turn(record.cluster_name, wait.left_s()) as may_act:
+                        result = await self.rounds.run(record.cluster_name, tell) if may_act else None
+                acted = acted or result is None or bool(result.outcomes)
+                if await elsewhere.is_done(wait) if result is None else result.converged:
+                    break
+                # A round that acted is followed by one that looks: what holds is read from the host, never concluded.
+                changes = changes or await self._store.watch()
+                await self._pause(record, result, wait, changes)
+                result = None
+            except StoreLocked as error:
+                wait.raise_if_late((obstacle_of(error),))
+                await asyncio.sleep(_LEASE_POLL_S)
+        await self._require_still_wanted(record)
+        return CarriedOut(record, result.look if result else None, acted)
+
+    async def carry_out(
+        self, cluster: str, decide: Decide, *, timeout_s: float, tell: OnEvent = no_observer
+    ) -> CarriedOut:
+        """Have done what `decide` finds to be done and writes, as it was found: nobody else acts in between.
+
+        Where another process is the controller, that one finds and does the same. Waits and raises as `converge` does.
+        """
+        first: RoundResult | None = None
+        async with self._turn(cluster, timeout_s) as may_act:
+            foreseen = await decide()
+            since_s = time.monotonic()
+            if may_act:
+                with suppress(StoreLocked):  # the next round finds it to do
+                    first = await self.rounds.run(cluster, tell, foreseen=foreseen)
+        record = foreseen.record
+        if first is None and (look := await self._settled(foreseen)) is not None:
+            await self._require_still_wanted(record)
+            return CarriedOut(record, look, acted=False)
+        return await self.converge(record, timeout_s=timeout_s, tell=tell, first=first, since_s=since_s)
+
+    async def _settled(self, foreseen: PlannedChange) -> Look | None:
+        """What was seen of a cluster where that leaves nothing to do, and its controller has said so before."""
+        difference, status = foreseen.difference, await self._store.status(foreseen.record.cluster_name)
+        if difference is None or status is None or not (status.converged and difference.plan.converged):
+            return None
+        said = status.observed_generation >= foreseen.record.generation
+        return Look(foreseen.record, status, difference.observed) if said else None
+
+    async def _require_still_wanted(self, record: ClusterRecord) -> None:
+        if record.deletion is not None:
+            return
+        now = await self._store.get(record.cluster_name)
+        if now is None or now.deletion is not None:
+            raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")
+        if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
+            raise Conflict(
+                f"another client changed cluster {record.cluster_name!r} meanwhile",
+                hint="look at `cluster_status`, then ask again",
+            )
+
+    async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool = True) -> int:
+        """Take away links of a cluster without a record: of those taps, and all its cuts; in how many places some were.
+
+        Another process may have the lease: it acts on clusters that have a record, and on no other.
+        """
+        async with (
+            self._turn(cluster, _BY_MARKS_S) as may_act,
+            nullcontext() if may_act else self._host.turn(_BY_MARKS_S),
+        ):
+            return await self.rounds.heal_by_marks(cluster, taps, cuts=cuts)
+
+    async def bind_copies(self, record: ClusterRecord) -> bool:
+        """As `Rounds.bind_copies`; whoever has the lease acts on marks that count, and on no other."""
+        async with (
+            self._turn(record.cluster_name, _BY_MARKS_S) as may_act,
+            nullcontext() if may_act else self._host.turn(_BY_MARKS_S),
+        ):
+            return await self.rounds.bind_copies(record)
+
+    async def _pause(
+        self, record: ClusterRecord, result: RoundResult | None, wait: "_Wait", changes: ChangeWaiter
+    ) -> None:
+        """Wait for the next round, until the record is changed: the status that a round itself writes is no reason."""
+        if result is None:
+            await changes.wait(timeout_s=min(_LEASE_POLL_S, wait.left_s()))
+            return
+        wait.raise_if_over(result)
+        until = time.monotonic() + wait.delay_s(result)
+        while (left_s := until - time.monotonic()) > 0:
+            now = await self._store.get(record.cluster_name)
+            if now is None or now.generation != result.generation:
+                return
+            await changes.wait(timeout_s=left_s)
+
+    @asynccontextmanager
+    async def _turn(self, cluster: str, host_wait_s: float) -> AsyncIterator[bool]:
+        """The right to act on a cluster: its own lock, the store's lease and the host's, shared by this process.
+
+        False where another process is the controller. Raises `OperationTimeout` where another store keeps the host.
+        """
+        async with self._locks[cluster]:
+            if self._turns == 0 and not self._lease.try_acquire():
+                yield False
+                return
+            self._turns += 1
+            try:
+                async with self._host.turn(host_wait_s):
+                    yield True
+            finally:
+                self._turns -= 1
+                if self._turns == 0:
+                    self._lease.release()
+
+    def _holders(self) -> str:
+        """Who is at work, where it is not this process."""
+        told = [f"{_ELSEWHERE}: {holder}"] if (holder := self._lease.holder()) else [_ELSEWHERE]
+        told += [f"{other} works on this host"] if (other := self._host.other_holder()) else []
+        return "; ".join(told)
+
+
+_ELSEWHERE = "another process is at work on it"
+
+
+class _Elsewhere:
+    """The work of the process that holds the lease, as far as it concerns one record."""
+
+    def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, holders: Callable[[], str]) -> None:
+        self._store = store
+        self._record = record
+        self._tell = tell
+        self._holders = holders
+        self._request: int | None = None
+        self._last_event = 0
+
+    async def is_done(self, wait: "_Wait") -> bool:
+        """Whether the record holds. Raises what stands in the way for good, or when the caller's time is up.
+
+        The first call asks for a round: what was said of the cluster before may be older than what is on the host.
+        """
+        if self._request is None:
+            self._last_event = await self._store.newest_event()
+            self._request = await self._store.request_round(self._record.cluster_name)
+        await self._pass_on_events()
+        status = await self._store.status(self._record.cluster_name)
+        if status is None and await self._store.get(self._record.cluster_name) is None:
+            return True
+        if status is None or not self._is_answer(status):
+            wait.raise_if_late(status.obstacles if status else (), at_work=self._holders)
+            return False
+        if not status.converged:
+            wait.raise_if_terminal(status)
+            wait.raise_if_late(status.obstacles, at_work=self._holders)
+        return status.converged
+
+    def _is_answer(self, status: RecordStatus) -> bool:
+        assert self._request is not None
+        return status.observed_generation >= self._record.generation and status.round_request >= self._request
+
+    async def _pass_on_events(self) -> None:
+        for event in await self._store.events(self._record.cluster_name, after=self._last_event):
+            self._last_event = event.number
+            self._tell(event)
+
+
+class _Wait:
+    """One caller's patience: a deadline, growing delays after failures, and an end to repeated ones."""
+
+    def __init__(self, timeout_s: float, since_s: float | None = None) -> None:
+        self._timeout_s = timeout_s
+        self._deadline = (time.monotonic() if since_s is None else since_s) + timeout_s
+        self._failures = 0
+        self._last_failure: tuple[Obstacle, ...] = ()
+        self._pace = RequeueDelay(_LONGEST_DELAY_S)
+
+    def left_s(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
+
+    def delay_s(self, result: RoundResult) -> float:
+        """How long to wait before the next round."""
+        return min(self._pace.delay_s(result), self.left_s())
+
+    def raise_if_over(self, result: RoundResult) -> None:
+        """End the wait where a further round cannot help, or there is no time for one."""
+        obstacles = _obstacles_of(result)
+        terminal = [obstacle for obstacle in obstacles if obstacle.terminal]
+        if terminal and not _still_at_work(result):
+            raise as_error(terminal)
+        self._count(obstacles if result.failed else ())
+        if self._failures >= SAME_FAILURES:
+            raise as_error(obstacles)
+        self.raise_if_late(obstacles, result.plan)
+
+    def raise_if_terminal(self, status: RecordStatus) -> None:
+        """End the wait where the controller elsewhere met something that waiting does not mend."""
+        if terminal := [obstacle for obstacle in status.obstacles if obstacle.terminal]:
+            raise as_error(terminal)
+
+    def raise_if_late(
+        self, obstacles: Sequence[Obstacle], plan: Plan | None = None, at_work: Callable[[], str] = str
+    ) -> None:
+        """End the wait when the caller's time is up."""
+        if self.left_s() > 0:
+            return
+        if obstacles:
+            raise as_error(obstacles)
+        raise OperationTimeout(f"not done after {self._timeout_s:g} s: {at_work() or _in_words(plan)}")
+
+    def _count(self, obstacles: tuple[Obstacle, ...]) -> None:
+        self._failures = self._failures + 1 if obstacles and obstacles == self._last_failure else min(len(obstacles), 1)
+        self._last_failure = obstacles
+
+
+def as_error(obstacles: Sequence[Obstacle]) -> ClusterError:
+    """One error for all that stands in the way: its own where there is one, PARTIAL_FAILURE where they differ."""
+    codes = {obstacle.code for obstacle in obstacles}
+    if len(obstacles) == 1:
+        (only,) = obstacles
+        return Obstructed(only.code, only.message, node=only.node, terminal=only.terminal)
+    return Obstructed(
+        codes.pop() if len(codes) == 1 else ErrorCode.PARTIAL_FAILURE,
+        "; ".join(
+            f"{obstacle.node}: {obstacle.message}" if obstacle.node else obstacle.message for obstacle in obstacles
+        ),
+        node=None,
+        terminal=any(obstacle.terminal for obstacle in obstacles),
+    )
+
+
+def _obstacles_of(result: RoundResult) -> tuple[Obstacle, ...]:
+    errors = [result.error] if result.error else []
+    errors += [outcome.error for outcome in result.outcomes if outcome.error]
+    return (*result.plan.obstacles, *map(obstacle_of, errors))
+
+
+def _still_at_work(result: RoundResult) -> bool:
+    """Whether other nodes got on in this round: they are brought to their end before the obstacle is answered."""
+    return any(outcome.error is None for outcome in result.outcomes)
+
+
+def _in_words(plan: Plan | None) -> str:
+    if plan is None:
+        return _ELSEWHERE
+    pending = [f"{action_name(action)} {action.node or ''}".strip() for action in plan.actions]
+    return ", ".join([*pending, *sorted(f"{node} is on its way down" for node in plan.waiting)])

@@ -1,0 +1,21 @@
+"""What is kept of a cluster beside its record and its disks."""
+
+from itertools import chain
+
+from reconciler.files.atomic import reported
+from reconciler.files.locks import remove_lock
+from reconciler.settings import Settings
+
+
+def remove_side_files(settings: Settings, cluster: str) -> None:
+    """Delete the host keys that `ssh` was given, what healers said, and locks that nobody holds. Blocking."""
+    hosts, healers = settings.state_dir / "known_hosts", settings.state_dir / "healers"
+    for path in (
+        *(hosts / name for name in (cluster, f"{cluster}.sync")),
+        *(healers / name for name in (f"{cluster}.log", f"{cluster}.log.1")),
+    ):
+        with reported(path):
+            path.unlink(missing_ok=True)
+    of_transfers = (settings.artifact_store_dir / "locks").glob(f"{cluster}.*")
+    for lock in chain([healers / f"{cluster}.lock"], of_transfers):
+        remove_lock(lock)

@@ -1,0 +1,138 @@
+"""The controller as a service in this process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+
+import structlog
+
+from reconciler.controller.round_results import RoundResult
+from reconciler.daemon.keeper import OnRound
+from reconciler.daemon.metrics import Metrics, served
+from reconciler.daemon.service import Scope, Service
+from reconciler.daemon.service_manager import ServiceManager
+from reconciler.errors import OperationTimeout, StoreUnavailable
+from reconciler.records.stored_records import require_cluster_name
+from reconciler.runtime import Runtime
+from reconciler.store.lease import Lease
+
+log = structlog.get_logger(__name__)
+
+LEASE_WAIT_S = 30.0
+"""How long another controller may take to end; a command that acts by itself holds the lease for seconds."""
+
+_PURPOSE = "vmcluster watch"
+_MOST_CLUSTERS_NAMED = 5
+
+
+async def run_service(
+    runtime: Runtime, clusters: Sequence[str], stop: asyncio.Event, *, resync_s: float, metrics_port: int
+) -> None:
+    """Keep clusters as their records want until `stop` is set; all of them where none is named.
+
+    The service manager is told how it goes, where one listens; metrics are served where `metrics_port` is not 0.
+    Raises `OperationTimeout` naming the other controller of this host where there is one.
+    """
+    await _require_names(runtime, clusters)
+    scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
+    manager = ServiceManager()
+    status = StatusLine(manager)
+    observers: list[OnRound] = [status.on_round]
+    async with AsyncExitStack() as stack:
+        if metrics_port:
+            metrics = Metrics()
+            observers.append(metrics.on_round)
+            await stack.enter_async_context(served(metrics, metrics_port))
+        lease = runtime.lease(_PURPOSE)
+        service = Service(
+            runtime.store,
+            runtime.rounds,
+            lease,
+            runtime.host_lease(_PURPOSE),
+            runtime.libvirt.connection,
+            scope,
+            observers,
+        )
+        await runtime.follow_guests()
+        await runtime.follow_host(service.on_host_event)
+        runtime.follow_kernel(service.on_host_event)
+        status.tell()
+
+        async def begin() -> bool:
+            if not await _take(lease, stop):
+                return False
+            log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
+            return True
+
+        await _serve(service, begin, stop, manager)
+    log.info("ended")
+
+
+async def _require_names(runtime: Runtime, clusters: Sequence[str]) -> None:
+    """Raise `ClusterNotFound` for what is no name; of a cluster that is not there, which may come later, warn."""
+    for cluster in clusters:
+        require_cluster_name(cluster)
+    with suppress(StoreUnavailable):  # which the service waits out
+        defined = await runtime.store.names() if clusters else []
+        for cluster in sorted(set(clusters).difference(defined)):
+            log.warning("cluster_not_defined", cluster=cluster, defined=defined, remedy="it is kept once it is applied")
+
+
+async def _take(lease: Lease, stop: asyncio.Event) -> bool:
+    """Hold the lease; False where `stop` was set first. Raises `OperationTimeout` where it is not free in time."""
+    if lease.try_acquire():
+        return True
+    log.warning("waiting_for_lease", cause=lease.occupied(), timeout_s=LEASE_WAIT_S)
+    waits = [asyncio.create_task(lease.acquire(LEASE_WAIT_S)), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        outcomes = await asyncio.gather(*waits, return_exceptions=True)
+    if isinstance(outcomes[0], OperationTimeout):
+        raise outcomes[0]
+    return lease.held
+
+
+async def _serve(
+    service: Service, begin: Callable[[], Awaitable[bool]], stop: asyncio.Event, manager: ServiceManager
+) -> None:
+    alive = asyncio.create_task(manager.keep_alive())
+    try:
+        if await begin():
+            await service.run(stop, on_ready=manager.ready, on_stop=manager.stopping, lease_wait_s=LEASE_WAIT_S)
+    finally:
+        alive.cancel()
+        await asyncio.gather(alive, return_exceptions=True)
+
+
+class StatusLine:
+    """The service in one line, for `systemctl status`."""
+
+    def __init__(self, manager: ServiceManager) -> None:
+        self._manager = manager
+        self._converged: dict[str, bool] = {}
+
+    def on_round(self, cluster: str, result: RoundResult, _duration_s: float) -> None:
+        """Take up how a round went."""
+        if result.gone:
+            self._converged.pop(cluster, None)
+        else:
+            self._converged[cluster] = result.converged
+        self.tell()
+
+    def tell(self) -> None:
+        """Say the line as it is now."""
+        self._manager.status(self._line())
+
+    def _line(self) -> str:
+        if not self._converged:
+            return "no cluster was looked at yet"
+        kept = len(self._converged)
+        open_ = sorted(cluster for cluster, converged in self._converged.items() if not converged)
+        if not open_:
+            return f"{kept} clusters, all as wanted"
+        named = ", ".join(open_[:_MOST_CLUSTERS_NAMED])
+        more = len(open_) - _MOST_CLUSTERS_NAMED
+        return f"{kept} clusters, not as wanted: {named}{f' and {more} more' if more > 0 else ''}"

@@ -1,0 +1,224 @@
+"""The controller as a service: it holds the lease of its store, and keeps every cluster until it is told to end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import structlog
+
+from reconciler.controller.backoff import growing_delay_s
+from reconciler.controller.round import Rounds
+from reconciler.daemon.keeper import Keeper, OnRound
+from reconciler.errors import ClusterError
+from reconciler.host.host_events import HostEvent, HostEventKind
+from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
+from reconciler.store.host_lease import HostLease
+from reconciler.store.lease import Lease
+from reconciler.store.protocol import ChangeWaiter, Demand, Store
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_STORE_DELAY_S = 5.0
+_LONGEST_RECONNECT_S = 2.0
+_CHANGE_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a service repairs by itself (no names: every cluster), and how often it looks without a cause."""
+
+    clusters: frozenset[str] = frozenset()
+    resync_s: float = 30.0
+
+    def holds(self, cluster: str) -> bool:
+        return not self.clusters or cluster in self.clusters
+
+
+def _nothing() -> None:
+    """Nobody is told."""
+
+
+class Service:
+    """Rounds on every cluster whenever its record, the host or the clock gives cause.
+
+    Clusters outside the scope get rounds only when their record changes or a caller asks for one, as no other
+    process can do that work meanwhile.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rounds: Rounds,
+        lease: Lease,
+        host: HostLease,
+        connection: LibvirtConnection,
+        scope: Scope,
+        observers: Sequence[OnRound] = (),
+    ) -> None:
+        self._store = store
+        self._rounds = rounds
+        self._lease = lease
+        self._host = host
+        self._connection = connection
+        self._scope = scope
+        self._observers = tuple(observers)
+        self._chance = Random()  # noqa: S311  only delays are drawn
+        self._keepers: dict[str, Keeper] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._demands: dict[str, Demand] = {}
+        self._defects: asyncio.Queue[BaseException] = asyncio.Queue()
+        self._ending = False
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._losses = 0
+
+    @property
+    def clusters(self) -> int:
+        """How many clusters are kept."""
+        return len(self._keepers)
+
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        on_ready: Callable[[], None] = _nothing,
+        on_stop: Callable[[], None] = _nothing,
+        lease_wait_s: float,
+    ) -> None:
+        """Serve until `stop` is set; an action that has begun is brought to its end.
+
+        `on_ready` is called each time when all records were read, first when every cluster is kept; `on_stop` when
+        the end begins. Raises `OperationTimeout` naming the holder where the lease is not free in time, and whatever
+        ends one of its loops, which is a defect: a service manager starts the process again.
+        """
+        await self._lease.acquire(lease_wait_s)
+        self._reconnect()
+        loops = (self._follow_records(on_ready), self._resync(), self._raise_defects())
+        work = [asyncio.create_task(loop) for loop in loops]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([*work, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in work:
+                if task.done():
+                    task.result()
+        finally:
+            on_stop()
+            await self._end([*work, stopping])
+            self._lease.release()
+
+    def on_host_event(self, event: HostEvent) -> None:
+        """Something happened on the host: let those look who may be concerned."""
+        match event.kind:
+            case HostEventKind.DOMAIN | HostEventKind.MACHINE_ENDED:
+                self._wake(event.name.partition(".")[0])
+            case HostEventKind.NETWORK | HostEventKind.INTERFACE:
+                for keeper in self._keepers.values():
+                    if event.name in keeper.interfaces:
+                        self._wake(keeper.cluster)
+            case HostEventKind.FIREWALL:
+                self._wake(event.name)
+            case HostEventKind.CONNECTED | HostEventKind.MISSED:
+                self._wake_all()
+            case HostEventKind.DISCONNECTED:
+                log.warning("libvirt_disconnected")
+                self._reconnect()
+
+    async def _follow_records(self, on_ready: Callable[[], None]) -> None:
+        """Keepers for new clusters, and a round for each that is asked for one."""
+        changes: ChangeWaiter | None = None
+        failures = 0
+        while True:
+            try:
+                changes = changes or await self._store.watch()
+                self._distribute(await self._store.demands())
+                on_ready()
+                failures = 0
+                await changes.wait(timeout_s=_CHANGE_WAIT_S)
+            except ClusterError as error:
+                failures += 1
+                log.warning("store_unavailable", code=error.code.value, cause=str(error))
+                await asyncio.sleep(growing_delay_s(failures, _LONGEST_STORE_DELAY_S, self._chance))
+
+    def _distribute(self, now: dict[str, Demand]) -> None:
+        before, self._demands = self._demands, now
+        for cluster, demand in now.items():
+            if cluster not in self._keepers:
+                self._keep(cluster)
+            elif before.get(cluster) != demand:
+                self._keepers[cluster].wake(anew=True)
+        for cluster in self._keepers.keys() - now.keys():
+            self._keepers[cluster].wake()  # it finds no record, and ends
+
+    def _keep(self, cluster: str) -> None:
+        keeper = Keeper(cluster, self._rounds, self._host, self._chance, self._observers)
+        task = asyncio.create_task(keeper.run(), name=f"keeper-{cluster}")
+        self._keepers[cluster], self._tasks[cluster] = keeper, task
+        task.add_done_callback(lambda ended: self._forget(cluster, ended))
+
+    def _forget(self, cluster: str, ended: asyncio.Task[None]) -> None:
+        del self._keepers[cluster], self._tasks[cluster]
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            log.error("keeper_failed", cluster=cluster, exc_info=error)
+            self._defects.put_nowait(error)
+        elif cluster in self._demands and not self._ending:
+            self._keep(cluster)  # a record of that name was made while the keeper of the last one came to its end
+
+    async def _raise_defects(self) -> None:
+        raise await self._defects.get()
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._scope.resync_s)
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for cluster in self._keepers:
+            self._wake(cluster)
+
+    def _wake(self, cluster: str) -> None:
+        keeper = self._keepers.get(cluster)
+        if keeper is not None and self._scope.holds(cluster):
+            keeper.wake()
+
+    def _reconnect(self) -> None:
+        """Open the connection again for all, so that not every cluster tries by itself."""
+        self._losses += 1
+        if self._reconnecting is None or self._reconnecting.done():
+            self._reconnecting = asyncio.create_task(self._until_connected())
+
+    async def _until_connected(self) -> None:
+        """Return when libvirt has answered on a connection that was not lost again meanwhile.
+
+        A defect met on the way is told, and is no reason to give up.
+        """
+        tries = 0
+        while True:
+            losses = self._losses
+            try:
+                await self._connection.ask(lambda handle: handle.getLibVersion())
+                if losses == self._losses:
+                    return
+                continue
+            except ClusterError as error:
+                log.debug("libvirt_away", cause=str(error))
+            except Exception:
+                log.exception("reconnect_failed")
+            tries += 1
+            await asyncio.sleep(growing_delay_s(tries, _LONGEST_RECONNECT_S, self._chance))
+
+    async def _end(self, tasks: list[asyncio.Task[None] | asyncio.Task[bool]]) -> None:
+        self._ending = True
+        self._rounds.stop()
+        ending = [*tasks, *([self._reconnecting] if self._reconnecting else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        await self._bring_rounds_to_their_end()
+
+    async def _bring_rounds_to_their_end(self) -> None:
+        keepers = list(self._keepers.values())
+        await asyncio.gather(*(keeper.finish() for keeper in keepers))
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)

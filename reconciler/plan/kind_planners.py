@@ -1,0 +1,285 @@
+"""One function per resource kind, from (desired, observed) to the actions that close the difference.
+
+All share one signature. Each looks at its own field of the documents, and at a node's power where that decides how
+a change is made. `Unknown` never yields an action: `reconciler.plan.planner` reports it.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+
+from reconciler.errors import ErrorCode
+from reconciler.model.document import ClusterDocument, Domain, Layer, Network, NodeLinks, Power, PowerState, Unknown
+from reconciler.model.names import parse_layer_name
+from reconciler.model.plan import (
+    AttachDisk,
+    ChangeKind,
+    CreateLayer,
+    CreateNetwork,
+    DefineDomain,
+    DeleteLayer,
+    DeleteNetwork,
+    DeleteSeed,
+    DeleteSnapshot,
+    Disruption,
+    Epochs,
+    PlugTap,
+    StartNetwork,
+    TakeSnapshot,
+    UndefineDomain,
+    WriteSeed,
+)
+from reconciler.model.snapshot import SnapshotPower
+from reconciler.model.status import Obstacle
+from reconciler.model.topology import DiskBus
+from reconciler.plan.document_queries import (
+    Step,
+    changed_fields,
+    holds_what_a_node_has_now,
+    in_words,
+    is_running,
+    known,
+    known_extra,
+    live_fields,
+    stays_up,
+)
+from reconciler.plan.flattening import flattening
+from reconciler.plan.growth import growth
+from reconciler.plan.owner_restoration import give_back
+
+HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
+_FOUND_ONLY = {"resumed", "flattening", "reowned", "misplaced"}
+
+
+def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Create, start or replace networks; delete the others last, unless they block one of these."""
+    extra = known_extra(desired.networks, observed.networks)
+    for name, want in known(desired.networks):
+        have = observed.networks.get(name)
+        if isinstance(have, Unknown) or (have is not None and have.active and not _network_changes(have, want)):
+            continue
+        in_the_way = tuple(other for other in extra if _clash(observed.networks[other], want))
+        yield _make_network(name, have, want, in_the_way)
+        extra = [other for other in extra if other not in in_the_way]
+    for name in extra:
+        yield DeleteNetwork(name=name, reason="no longer desired", change=ChangeKind.DELETE)
+
+
+def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Create, grow, flatten and delete layers; any other difference is an obstacle."""
+    for path, want in known(desired.layers):
+        have = observed.layers.get(path)
+        if have is None:
+            yield CreateLayer(
+                node=want.node, path=Path(path), layer=want, reason="not created yet", change=ChangeKind.CREATE
+            )
+        elif isinstance(have, Layer) and have.misplaced and not want.misplaced:
+            yield _misplaced(path, have, want)
+        elif isinstance(have, Layer) and have.base_changed and not want.base_changed:
+            yield Obstacle(
+                code=ErrorCode.CONFLICT,
+                node=want.node,
+                terminal=True,
+                message=f"{have.backing} is no longer the image that {path} was created from: restore the original "
+                "image, or recreate the disk with `cluster_apply(allow_data_loss=true)`",
+            )
+        elif isinstance(have, Layer) and (
+            step := growth(path, have, want, observed) or flattening(path, have, want, observed)
+        ):
+            yield step
+        elif isinstance(have, Layer) and (changes := changed_fields(have, want, ignoring=_told_apart_by(have, want))):
+            yield Obstacle(
+                code=ErrorCode.CONFLICT,
+                node=want.node,
+                terminal=True,
+                message=f"{path} differs from the desired disk ({in_words(changes)}) and holds data: "
+                "restore the old value, or recreate the node with `cluster_apply(allow_data_loss=true)`",
+            )
+    yield from give_back(desired, observed)
+    for path in known_extra(desired.layers, observed.layers):
+        have = observed.layers[path]
+        assert isinstance(have, Layer)
+        yield DeleteLayer(
+            node=have.node,
+            path=Path(path),
+            reason="no longer desired",
+            change=ChangeKind.DELETE,
+            disruption=Disruption.DATA_LOSS if holds_what_a_node_has_now(path, have, observed) else Disruption.NONE,
+        )
+
+
+def _told_apart_by(have: Layer, want: Layer) -> set[str]:
+    """The fields to ignore; the owner of a disk that several nodes write to may change."""
+    return _FOUND_ONLY | {"node", "disk"} if have.format == want.format == "raw" else _FOUND_ONLY
+
+
+def _misplaced(path: str, have: Layer, want: Layer) -> Obstacle:
+    """The obstacle for the node whose file belongs at `path`, no matter whose file is there."""
+    parsed = parse_layer_name(path.rpartition("/")[2])
+    return Obstacle(
+        code=ErrorCode.CONFLICT,
+        node=want.node if parsed is None else parsed[0],
+        terminal=True,
+        message=f"{path} is not the file that was created there: {have.misplaced}; put the right file back, or "
+        "revert to a snapshot that does not need it",
+    )
+
+
+def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Write seeds whole; a guest that has booted before reads the parts that concern it at every boot."""
+    for node, want in known(desired.seeds):
+        have = observed.seeds.get(node)
+        if have is None:
+            yield WriteSeed(node=node, digest=want.digest, reason="not created yet", change=ChangeKind.CREATE)
+        elif not isinstance(have, Unknown) and have != want:
+            yield WriteSeed(
+                node=node,
+                digest=want.digest,
+                live=is_running(observed, node) and stays_up(desired, observed, node),
+                reason="addresses, names, keys or user data changed",
+                disruption=Disruption.LIVE,
+            )
+    for node in known_extra(desired.seeds, observed.seeds):
+        yield DeleteSeed(node=node, reason="no longer desired", change=ChangeKind.DELETE)
+
+
+def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Define domains, redefine those whose fields differ, undefine the rest with all that libvirt keeps for them."""
+    for node, want in known(desired.domains):
+        have = observed.domains.get(node)
+        if isinstance(have, Unknown):
+            continue
+        carried_out = _epochs_to_write(desired, observed, node)
+        if have is None:
+            yield DefineDomain(
+                node=node, domain=want, carried_out=carried_out, reason="not defined yet", change=ChangeKind.CREATE
+            )
+        elif have != want:
+            yield from _redefine(node, have, want, stays_up(desired, observed, node), carried_out)
+    for node in known_extra(desired.domains, observed.domains):
+        yield UndefineDomain(
+            node=node, reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.REMOVE
+        )
+
+
+def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Plug a running node's tap into its network's bridge, also after the network was gone for a while."""
+    for node, want in known(desired.taps):
+        have, domain = observed.taps.get(node), desired.domains.get(node)
+        if have is None or isinstance(have, Unknown) or have == want or not isinstance(domain, Domain):
+            continue
+        if isinstance(observed.networks.get(domain.network), Unknown):  # the bridge may be somebody else's
+            continue
+        if not stays_up(desired, observed, node):  # libvirt plugs in the tap of a machine that it starts
+            continue
+        assert want.bridge is not None
+        yield PlugTap(
+            node=node,
+            tap=domain.tap,
+            bridge=want.bridge,
+            up=not _cable_is_pulled(desired, node),
+            reason=f"plugged into {have.bridge or 'no bridge'}",
+            disruption=Disruption.LIVE,
+        )
+
+
+def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """Take the requested snapshots, the oldest request first; delete those that are no longer desired."""
+    for name in [*known_extra(desired.snapshots, observed.snapshots), *_damaged_extra(desired, observed)]:
+        yield DeleteSnapshot(
+            name=name, reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.LIVE
+        )
+    missing = [(want.request, name, want) for name, want in known(desired.snapshots) if name not in observed.snapshots]
+    if not missing:
+        return
+    _, name, want = min(missing, key=lambda entry: entry[:2])
+    yield TakeSnapshot(
+        name=name,
+        snapshot=want,
+        domains={node: domain for node, domain in known(observed.domains) if node in desired.domains},
+        power={node: _power_in_snapshot(power) for node, power in known(observed.power) if node in desired.domains},
+        reason="requested, not taken yet",
+        change=ChangeKind.CREATE,
+        disruption=Disruption.LIVE,
+    )
+
+
+def _damaged_extra(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:
+    """Our snapshots of which only the name can be read, when that name is no longer desired."""
+    for name, found in observed.snapshots.items():
+        if name not in desired.snapshots and isinstance(found, Unknown) and found.code is ErrorCode.SNAPSHOT_FAILED:
+            yield name
+
+
+def _power_in_snapshot(power: Power) -> SnapshotPower:
+    if power.state is PowerState.RUNNING:
+        return SnapshotPower.RUNNING
+    return SnapshotPower.OFF if power.state is PowerState.OFF else SnapshotPower.PAUSED
+
+
+def _make_network(name: str, have: Network | None, want: Network, in_the_way: tuple[str, ...]) -> Step:
+    changes = {} if have is None else _network_changes(have, want)
+    if have is not None and not changes and not in_the_way:
+        return StartNetwork(name=name, reason="defined, but not active")
+    place = f"replaces {', '.join(in_the_way)}" if in_the_way else "not created yet"
+    replaces = in_the_way if have is None else (*in_the_way, name)
+    return CreateNetwork(
+        name=name,
+        network=want,
+        replaces=replaces,
+        reason=in_words(changes) or place,
+        change=ChangeKind.CREATE if have is None else ChangeKind.UPDATE,
+        disruption=Disruption.LIVE if replaces else Disruption.NONE,
+    )
+
+
+def _network_changes(have: Network, want: Network) -> dict[str, tuple[object, object]]:
+    return changed_fields(have, want, ignoring={"active"})
+
+
+def _clash(one: Network | Unknown, other: Network) -> bool:
+    """Whether libvirt refuses to have both: no two networks may share a bridge or overlap in addresses."""
+    return isinstance(one, Network) and (one.bridge == other.bridge or _addresses(one).overlaps(_addresses(other)))
+
+
+def _addresses(network: Network) -> IPv4Network:
+    return IPv4Interface(f"{network.gateway}/{network.prefix_length}").network
+
+
+def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: str) -> Epochs:
+    """The epochs to record in the definition: those recorded before, or all of them where there was no domain.
+
+    A power cycle that is due comes before the definition is written, which must not undo its record.
+    """
+    have, want = observed.power.get(node), desired.power.get(node)
+    power = have or want
+    if not isinstance(power, Power):
+        return Epochs()
+    asked_for = want.boot_epoch if isinstance(want, Power) else 0
+    return Epochs(boot=max(power.boot_epoch, asked_for), resume=power.resume_epoch)
+
+
+def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epochs) -> Iterator[Step]:
+    changes = changed_fields(have, want)
+    added = {target: disk for target, disk in want.disks.items() if target not in have.disks}
+    only_adds = changes.keys() == {"disks"} and have.disks.items() <= want.disks.items()
+    if up and only_adds and all(disk.bus in HOT_PLUG_BUSES for disk in added.values()):
+        for target, disk in added.items():
+            yield AttachDisk(
+                node=node, target=target, disk=disk, reason=f"disk {target} added", disruption=Disruption.LIVE
+            )
+        return
+    needs_restart = up and not changes.keys() <= live_fields(have)
+    yield DefineDomain(
+        node=node,
+        domain=want,
+        needs_restart=needs_restart,
+        reason=in_words(changes),
+        disruption=Disruption.RESTART if needs_restart else Disruption.NONE,
+        carried_out=carried_out,
+    )
+
+
+def _cable_is_pulled(desired: ClusterDocument, node: str) -> bool:
+    links = desired.links.get(node)
+    return isinstance(links, NodeLinks) and links.down
