@@ -144,12 +144,12 @@ house: setup ## Check purity, neighbours, lengths; the manual's links, tables an
 generated: setup
 	@$(SAY) "generated files"
 	@$(PYTHON_IN) -m reconciler.desired.schemas --check
-	@$(PYTHON_IN) -m reconciler.frontends.schemas --check
+	@$(PYTHON_IN) -m reconciler.frontends.output_schemas --check
 	@$(PYTHON_IN) -m tests.manual --check
 
 docs: setup ## Write the generated files: schemas, tables of the manual
 	@$(PYTHON_IN) -m reconciler.desired.schemas
-	@$(PYTHON_IN) -m reconciler.frontends.schemas
+	@$(PYTHON_IN) -m reconciler.frontends.output_schemas
 	@$(PYTHON_IN) -m tests.manual
 
 bench: ## Measure, beside the figures to beat; results also in bench.json

@@ -5,7 +5,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from reconciler import usecases
-from reconciler.frontends.mcp.protocol import offered_tools
+from reconciler.frontends.mcp.cluster_server import offered_tools
 
 import_module("reconciler.frontends.mcp.host")
 for module in iter_modules(usecases.__path__, f"{usecases.__name__}."):

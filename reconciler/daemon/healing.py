@@ -10,7 +10,7 @@ import structlog
 from reconciler.errors import ClusterError, ClusterNotFound, FaultNotFound
 from reconciler.runtime import Runtime
 from reconciler.store.lease import Lease
-from reconciler.usecases.faults import Faults
+from reconciler.usecases.network_faults import Faults
 
 log = structlog.get_logger(__name__)
 

@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from reconciler.files.roots import Reach
     from reconciler.progress import Progress
     from reconciler.runtime import Runtime
-    from reconciler.usecases.artifacts import Artifacts
+    from reconciler.usecases.build_trees import Artifacts
     from reconciler.usecases.clusters import Clusters
     from reconciler.usecases.consoles import Consoles
     from reconciler.usecases.deployment import Deployment
-    from reconciler.usecases.faults import Faults
     from reconciler.usecases.inspection import Inspection
-    from reconciler.usecases.kernel_log import KernelLogs
+    from reconciler.usecases.kernel_logs import KernelLogs
+    from reconciler.usecases.network_faults import Faults
     from reconciler.usecases.nodes import Nodes
     from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
     from reconciler.usecases.snapshots import Snapshots
-    from reconciler.usecases.transfer import Transfers
+    from reconciler.usecases.transfers import Transfers
 
 
 class UseCases:
@@ -55,7 +55,7 @@ class UseCases:
 
     @cached_property
     def kernel_logs(self) -> "KernelLogs":
-        from reconciler.usecases.kernel_log import KernelLogs
+        from reconciler.usecases.kernel_logs import KernelLogs
 
         return KernelLogs(self.runtime)
 
@@ -67,7 +67,7 @@ class UseCases:
 
     @cached_property
     def transfers(self) -> "Transfers":
-        from reconciler.usecases.transfer import Transfers
+        from reconciler.usecases.transfers import Transfers
 
         return Transfers(self.runtime, self._reach)
 
@@ -85,13 +85,13 @@ class UseCases:
 
     @cached_property
     def faults(self) -> "Faults":
-        from reconciler.usecases.faults import Faults
+        from reconciler.usecases.network_faults import Faults
 
         return Faults(self.runtime, actor=self._actor)
 
     @cached_property
     def artifacts(self) -> "Artifacts":
-        from reconciler.usecases.artifacts import Artifacts
+        from reconciler.usecases.build_trees import Artifacts
 
         return Artifacts(self.runtime, self._reach)
 

@@ -34,7 +34,7 @@ from reconciler.records.recovery import (
 )
 from reconciler.records.stored_records import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.runtime import Runtime
-from reconciler.usecases import waiting
+from reconciler.usecases import convergence
 from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.loading import load_for_host
@@ -318,7 +318,7 @@ class Clusters:
         done = await self._converge(record, progress)
         if not (restart_after and wait_for_ssh):
             return await self._inspection.status(cluster, done.look)
-        await waiting.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
+        await convergence.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
         return await self._inspection.status(cluster)
 
     # Below: the parts that these methods share.
@@ -328,20 +328,17 @@ class Clusters:
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)
-        after = fault_changes.with_declared_faults(
-            record_changes.with_spec(before, cluster, spec), now=datetime.now(UTC)
-        )
+        after = record_changes.with_spec(before, cluster, spec)
+        after = fault_changes.with_declared_faults(after, now=datetime.now(UTC))
         after = record_changes.started(after) if start else after
         return await preview_change(self._runtime, before, after, start=start)
 
-    async def _carry_out(
-        self, cluster: str, previewer: Previewer, approval: Approval, progress: Progress
-    ) -> CarriedOut:
+    async def _carry_out(self, cluster: str, preview: Previewer, approval: Approval, progress: Progress) -> CarriedOut:
         """Record the planned change if it is approved, and carry it out."""
 
         async def decide() -> PlannedChange:
-            preview = await previewer()
-            return PlannedChange(await agreed(self._runtime, preview, approval, actor=self._actor), preview.difference)
+            planned = await preview()
+            return PlannedChange(await agreed(self._runtime, planned, approval, actor=self._actor), planned.difference)
 
         return await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event
@@ -353,7 +350,7 @@ class Clusters:
     async def _answer(self, done: CarriedOut, nodes: list[str], timeout_s: float, progress: Progress) -> ClusterStatus:
         """The status of the cluster, once `nodes` are usable; where that took a boot, as it is by then."""
         if nodes:
-            await waiting.wait_until_usable(self._runtime, done.record, nodes, timeout_s, progress)
+            await convergence.wait_until_usable(self._runtime, done.record, nodes, timeout_s, progress)
         return await self._inspection.status(done.record.cluster_name, None if nodes and done.acted else done.look)
 
     async def _mark_deleted(self, cluster: str, remove_overlays: bool) -> ClusterRecord | None:

@@ -37,10 +37,10 @@ from reconciler.progress import Progress, no_progress
 from reconciler.records import record_changes
 from reconciler.records.stored_records import addresses, change, existing, recorded
 from reconciler.runtime import Runtime
+from reconciler.usecases.convergence import wait_for_ssh
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.revert_losses import RevertLosses, allocated_bytes, losses_of
 from reconciler.usecases.snapshot_tree import snapshot_tree
-from reconciler.usecases.waiting import wait_for_ssh
 
 _SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
 

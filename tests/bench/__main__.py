@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from reconciler.frontends.cli.logs import configure_logs
+from reconciler.frontends.cli.cli_logging import configure_logs
 from reconciler.frontends.cli.options import LogOptions
 from tests.bench import artifacts, definitions, guests, kernel_logs, links, planning, repairs, scale, startup
 from tests.bench.figure import Figure

@@ -12,7 +12,7 @@ from reconciler.guest.kernel_buffer import OUTPUT_LIMIT_BYTES
 from reconciler.model.kernel_log import DmesgResult
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
-from reconciler.usecases import kernel_log
+from reconciler.usecases import kernel_logs
 from tests.hostile.tally import Tally
 from tests.sshd import Sshd, running_sshd
 from tests.unit.store.samples import sample_record
@@ -50,14 +50,14 @@ def talkative(tmp_path: Path) -> Iterator[Sshd]:
 def logs_of(sshd: Sshd, tmp_path: Path, size_bytes: int, monkeypatch: pytest.MonkeyPatch) -> Runtime:
     (tmp_path / "bin" / "dd.size").write_text(str(size_bytes))
     nodes = [replace(sshd.address, node=f"n{number}") for number in range(NODES)]
-    monkeypatch.setattr(kernel_log, "addresses", lambda _record, _nodes: nodes)  # those of a cluster are at port 22
+    monkeypatch.setattr(kernel_logs, "addresses", lambda _record, _nodes: nodes)  # those of a cluster are at port 22
     return Runtime(Settings(state_dir=tmp_path / "state", libvirt_uri="qemu+unix:///system?socket=/nonexistent"))
 
 
 async def collected(runtime: Runtime) -> dict[str, DmesgResult]:
     async with runtime:
         await runtime.store.put(sample_record(), expected_generation=0, actor="test")
-        return await kernel_log.KernelLogs(runtime).collect("lab", timeout_s=PATIENCE_S)
+        return await kernel_logs.KernelLogs(runtime).collect("lab", timeout_s=PATIENCE_S)
 
 
 async def test_large_logs_of_many_nodes_are_read_one_by_one_and_answered_in_bounds(

@@ -16,16 +16,16 @@ from reconciler.act.outcome import Checkpoint
 from reconciler.guest.keys import generate_client_key
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings, load_settings
-from reconciler.usecases.artifacts import Artifacts
+from reconciler.usecases.build_trees import Artifacts
 from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.consoles import Consoles
 from reconciler.usecases.deployment import Deployment
-from reconciler.usecases.faults import Faults
 from reconciler.usecases.inspection import Inspection
-from reconciler.usecases.kernel_log import KernelLogs
+from reconciler.usecases.kernel_logs import KernelLogs
+from reconciler.usecases.network_faults import Faults
 from reconciler.usecases.nodes import Nodes
 from reconciler.usecases.snapshots import Snapshots
-from reconciler.usecases.transfer import Transfers
+from reconciler.usecases.transfers import Transfers
 from tests.kvm_verdict import give_kvm_verdict
 from tests.lab import WORK_DIR
 

@@ -49,8 +49,10 @@ STARTERS = {
         "create_subprocess_exec",
         "posix_spawn",
     },  # the one place: absolute, in /, environment clean
-    "reconciler/frontends/cli/nodes.py": {"execve"},  # this process becomes ssh
-    "reconciler/frontends/cli/holding.py": {"posix_spawnp"},  # a person's own command, as their shell would run it
+    "reconciler/frontends/cli/node_commands.py": {"execve"},  # this process becomes ssh
+    "reconciler/frontends/cli/scoped_faults.py": {
+        "posix_spawnp"
+    },  # a person's own command, as their shell would run it
     "reconciler/healer.py": {"fork"},  # what was left behind lets its first process end
     "reconciler/guest/link_probe.py": {"fork"},  # runs inside a guest
 }

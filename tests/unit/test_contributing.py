@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.frontends.cli import faults as commands
+from reconciler.frontends.cli import fault_commands as commands
 from reconciler.model.faults import ShapeName
 from tests.manual import ROOT
 from tests.worked_examples import PAGE, Example, apply, changed, examples
@@ -38,7 +38,7 @@ from reconciler.desired.declared_faults import check_fault, resolve_faults
 from reconciler.faults.combine import fold
 from reconciler.faults.explain import explain, info_of
 from reconciler.frontends.cli.app import run
-from reconciler.frontends.mcp.protocol import offered_tools
+from reconciler.frontends.mcp.cluster_server import offered_tools
 from reconciler.kernel_log.announcements import kind_of
 from reconciler.model.faults import FaultTopology
 from reconciler.model.record import ClusterRecord
@@ -115,7 +115,7 @@ def test_a_shape_of_a_partition_is_in_four_files() -> None:
     assert naming == {
         "reconciler/model/faults.py",
         "reconciler/faults/shapes.py",
-        "reconciler/frontends/cli/faults.py",
+        "reconciler/frontends/cli/fault_commands.py",
         "reconciler/frontends/mcp/fault_tools.py",
     }
     assert [of.value for of in commands.ShapeChoice] == [of.value for of in ShapeName]

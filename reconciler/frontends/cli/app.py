@@ -12,18 +12,18 @@ import typer
 
 import reconciler
 from reconciler.frontends.cli import (
-    artifacts,
-    clusters,
-    doctor,
-    faults,
-    files,
-    images,
-    kernel_logs,
-    looking,
-    nodes,
-    snapshots,
+    artifact_commands,
+    cluster_commands,
+    doctor_command,
+    fault_commands,
+    file_commands,
+    image_commands,
+    inspection_commands,
+    kernel_log_commands,
+    node_commands,
+    service_commands,
+    snapshot_commands,
     stores,
-    watching,
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
 from reconciler.frontends.cli.other_words import CommandGroup
@@ -60,18 +60,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (
-    clusters,
-    looking,
-    nodes,
-    snapshots,
-    faults,
-    files,
-    kernel_logs,
-    artifacts,
-    images,
+    cluster_commands,
+    inspection_commands,
+    node_commands,
+    snapshot_commands,
+    fault_commands,
+    file_commands,
+    kernel_log_commands,
+    artifact_commands,
+    image_commands,
     stores,
-    doctor,
-    watching,
+    doctor_command,
+    service_commands,
 ):
     app.add_typer(group.app)
 
@@ -148,7 +148,7 @@ def _refuse(error: _Showable, output: OutputFormat) -> None:
 
 def _failure_of(error: Exception) -> int:
     context: typer.Context | None = getattr(error, "ctx", None)
-    return nodes.OWN_FAILURE if context and context.command.name in nodes.PASSES_CODES_ON else FAILURE
+    return node_commands.OWN_FAILURE if context and context.command.name in node_commands.PASSES_CODES_ON else FAILURE
 
 
 def _unprinted(error: OSError) -> int:

@@ -43,7 +43,7 @@ def complete_nodes(ctx: typer.Context, incomplete: str) -> list[str]:
 def complete_condition(incomplete: str) -> list[str]:
     """The conditions that `wait` accepts."""
     from reconciler.model.status import ConditionType
-    from reconciler.usecases.waiting_for import DELETE
+    from reconciler.usecases.wait_for_condition import DELETE
 
     return [name for name in (*(of.value for of in ConditionType), DELETE) if name.startswith(incomplete)]
 
@@ -74,7 +74,7 @@ def complete_artifact(incomplete: str) -> list[str]:
     """The registered artifacts whose IDs start with the typed text."""
 
     async def artifacts(runtime: "Runtime") -> list[str]:
-        from reconciler.usecases.artifacts import Artifacts
+        from reconciler.usecases.build_trees import Artifacts
 
         return [artifact.artifact_id for artifact in await Artifacts(runtime).listing()]
 

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import emit, plain, quiet_pipe
-from reconciler.frontends.cli.spelling import spelled
+from reconciler.frontends.cli.spelled_results import spelled
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line
-from reconciler.usecases.events import ClusterEvent
+from reconciler.usecases.cluster_events import ClusterEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo
 from reconciler.usecases.fault_verification import FaultVerification
-from reconciler.usecases.faults import Healed
+from reconciler.usecases.network_faults import Healed
 
 _VERDICT_STYLES = {"confirmed": "green", "mismatch": "red", "inconclusive": "yellow"}
 _STYLES = {"yes": "green", "no": "yellow"}

@@ -49,7 +49,7 @@ def ending(_printed: T, code: int) -> T:
 
 def emit(value: T, output: OutputFormat, show: Callable[[T], None]) -> None:
     """Print a result: as data, or with `show` as a table."""
-    from reconciler.frontends.cli.spelling import spelled
+    from reconciler.frontends.cli.spelled_results import spelled
 
     value = spelled(value)
     with quiet_pipe():

@@ -32,7 +32,7 @@ Work = Callable[[UseCases], Awaitable[T]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class CommandEnding:
     """How a command ends: its output format, the message on Ctrl-C, and the exit code of a failure."""
 
     output: OutputFormat = OutputFormat.TABLE
@@ -40,7 +40,9 @@ class Manner:
     failure_code: int = FAILURE
 
 
-def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[[T], None] | None = None) -> T:
+def run_command(
+    work: Work[T], how_to_end: CommandEnding = CommandEnding(), *, show_partial: Callable[[T], None] | None = None
+) -> T:
     """The result of `work`; if it fails, report the error and exit.
 
     `show_partial` prints what is known despite an error, such as the status of a cluster when one node did not boot.
@@ -48,15 +50,15 @@ def conduct(work: Work[T], manner: Manner = Manner(), *, show_partial: Callable[
     try:
         envelope = asyncio.run(_served(work))
     except KeyboardInterrupt:
-        _interrupted(manner)
+        _interrupted(how_to_end)
     if envelope.error is not None:
-        if show_partial is not None and envelope.result and manner.output is OutputFormat.TABLE:
-            emit(envelope.result, manner.output, show_partial)
-        _fail(envelope.error, manner)
+        if show_partial is not None and envelope.result and how_to_end.output is OutputFormat.TABLE:
+            emit(envelope.result, how_to_end.output, show_partial)
+        _fail(envelope.error, how_to_end)
     return cast("T", envelope.result)
 
 
-def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
+def given(topology: str, how_to_end: CommandEnding = CommandEnding()) -> "str | TopologyText":
     """The topology argument of a command; if it is a pipe or standard input, its text, read once."""
     from reconciler.desired.topology_text import read_given
 
@@ -68,13 +70,13 @@ def given(topology: str, manner: Manner = Manner()) -> "str | TopologyText":
     async def refuse(_: UseCases) -> NoReturn:
         raise cause
 
-    return conduct(refuse, manner)
+    return run_command(refuse, how_to_end)
 
 
-def present(work: Work[T], manner: Manner, show: Callable[[T], None], *, partial: bool = False) -> T:
-    """Conduct `work` and print its result; with `partial`, also what is known despite an error."""
-    result = conduct(work, manner, show_partial=show if partial else None)
-    emit(result, manner.output, show)
+def present(work: Work[T], how_to_end: CommandEnding, show: Callable[[T], None], *, partial: bool = False) -> T:
+    """Run `work` and print its result; with `partial`, also what is known despite an error."""
+    result = run_command(work, how_to_end, show_partial=show if partial else None)
+    emit(result, how_to_end.output, show)
     return result
 
 
@@ -87,7 +89,7 @@ def actor() -> str:
 
 
 async def _served(work: Work[T]) -> "Envelope[T]":
-    from reconciler.frontends.cli.logs import configure_logs
+    from reconciler.frontends.cli.cli_logging import configure_logs
     from reconciler.progress import Progress
     from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
@@ -103,14 +105,14 @@ async def _served(work: Work[T]) -> "Envelope[T]":
     return envelope
 
 
-def _fail(error: ClusterError, manner: Manner) -> NoReturn:
+def _fail(error: ClusterError, how_to_end: CommandEnding) -> NoReturn:
     from reconciler.model.results import ToolError
 
     hint = in_commands(error.hint) if error.hint else None
-    complain(ToolError.of(error), manner.output, message=in_commands(error.message), hint=hint)
-    raise typer.Exit(manner.failure_code)
+    complain(ToolError.of(error), how_to_end.output, message=in_commands(error.message), hint=hint)
+    raise typer.Exit(how_to_end.failure_code)
 
 
-def _interrupted(manner: Manner) -> NoReturn:
-    narrate(f"interrupted; {manner.when_interrupted}" if manner.when_interrupted else "interrupted")
+def _interrupted(how_to_end: CommandEnding) -> NoReturn:
+    narrate(f"interrupted; {how_to_end.when_interrupted}" if how_to_end.when_interrupted else "interrupted")
     raise typer.Exit(INTERRUPTED)

@@ -10,7 +10,7 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import narrate, prints
-from reconciler.frontends.cli.session import Manner, present
+from reconciler.frontends.cli.session import CommandEnding, present
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def copy(
 
         return await copy_store(use.runtime.settings, source, target, narrate)
 
-    manner = Manner(output=output, when_interrupted="run it again to make the copy from the start")
-    return present(work, manner, _show)
+    how_to_end = CommandEnding(output=output, when_interrupted="run it again to make the copy from the start")
+    return present(work, how_to_end, _show)
 
 
 def _show(copied: "StoreCopy") -> None:

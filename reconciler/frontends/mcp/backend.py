@@ -14,7 +14,7 @@ from reconciler.model.results import ToolResult
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
-    from reconciler.frontends.mcp.host import Host
+    from reconciler.frontends.mcp.tool_usecases import ToolService
 
 T = TypeVar("T")
 
@@ -25,10 +25,10 @@ class Backend:
     """The use cases, and the changes in progress."""
 
     def __init__(self) -> None:
-        self._host: Host | None = None
+        self._host: ToolService | None = None
         self._settling: set[asyncio.Task[Any]] = set()
 
-    async def host(self) -> "Host":
+    async def host(self) -> "ToolService":
         """The use cases; imported at the first use, outside the event loop."""
         if self._host is None:
             host_class = await asyncio.to_thread(_host_class)
@@ -95,7 +95,7 @@ def _caller(call: Call) -> Caller:
     return Caller(tool=str(request.get("name")), cluster=cluster, actor=f"mcp:{name}", roots=roots_of_caller())
 
 
-def _host_class() -> "type[Host]":
-    from reconciler.frontends.mcp.host import Host  # noqa: PLC0415  libvirt and asyncssh: not before a tool needs them
+def _host_class() -> "type[ToolService]":
+    from reconciler.frontends.mcp.tool_usecases import ToolService  # noqa: PLC0415  libvirt and asyncssh: not before a tool needs them
 
-    return Host
+    return ToolService

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from reconciler.frontends.mcp.answer_limits import EACH
 from reconciler.frontends.mcp.arguments import ClusterName, Nodes, Seconds
 from reconciler.frontends.mcp.backend import Call, ask
-from reconciler.frontends.mcp.brevity import EACH
 from reconciler.frontends.mcp.definition import ADDS, LOOKS, ToolDefinition
 from reconciler.model.kernel_log import DmesgResult, FilterLevel
 from reconciler.model.results import ToolResult

@@ -14,7 +14,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     end_input_on_signals()
     gc.disable()  # imported modules stay: searching them for garbage repeatedly takes a fifth of the start
-    from reconciler.frontends.mcp.protocol import ClusterServer  # noqa: PLC0415
+    from reconciler.frontends.mcp.cluster_server import ClusterServer  # noqa: PLC0415
 
     server = ClusterServer()
     gc.freeze()

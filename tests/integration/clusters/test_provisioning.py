@@ -8,7 +8,7 @@ from reconciler.errors import ErrorCode, OperationTimeout, ProvisioningFailed
 from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.model.status import ConditionType
-from reconciler.usecases.waiting_for import wait_for
+from reconciler.usecases.wait_for_condition import wait_for_condition
 from tests.integration.bed import Bed, Session
 from tests.waiting import eventually
 
@@ -64,11 +64,11 @@ async def test_user_data_is_waited_for_and_what_became_of_it_is_told(bed: Bed, s
     with pytest.raises(OperationTimeout, match="n0: cloud-init still runs"):
         await session.clusters.start(CLUSTER, nodes=["n0"], ssh_timeout_s=3.0)
     with pytest.raises(ProvisioningFailed, match="n1"):
-        await wait_for(session.runtime, CLUSTER, "condition=Provisioned", timeout_s=BOOT_TIMEOUT_S)
+        await wait_for_condition(session.runtime, CLUSTER, "condition=Provisioned", timeout_s=BOOT_TIMEOUT_S)
 
     await session.clusters.stop(CLUSTER, nodes=["n1", "n2"], mode=StopMode.DESTROY)
     await session.nodes.run(CLUSTER, "n0", "touch /go", timeout_s=BOOT_TIMEOUT_S)
-    held = await wait_for(session.runtime, CLUSTER, "Provisioned", timeout_s=BOOT_TIMEOUT_S)
+    held = await wait_for_condition(session.runtime, CLUSTER, "Provisioned", timeout_s=BOOT_TIMEOUT_S)
     assert held is not None
     status = await session.clusters.start(CLUSTER, nodes=["n0"], ssh_timeout_s=BOOT_TIMEOUT_S)
     assert provisioned(status) == {

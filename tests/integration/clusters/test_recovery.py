@@ -21,7 +21,7 @@ from reconciler.model.record import StopMode, WantedPower
 from reconciler.model.status import ConditionStatus
 from reconciler.progress import Progress
 from reconciler.records.approval import Approval
-from reconciler.usecases.waiting_for import wait_for
+from reconciler.usecases.wait_for_condition import wait_for_condition
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import run
 from tests.integration.snapshots.films import small_nodes
@@ -217,18 +217,18 @@ async def test_a_rollback_that_loses_disks_needs_consent(bed: Bed, session: Sess
 async def test_waiting_for_a_condition(bed: Bed, session: Session) -> None:
     bed.write_topology(CLUSTER)
     await session.clusters.define(CLUSTER)
-    ready = await wait_for(session.runtime, CLUSTER, "condition=Ready", timeout_s=60)
+    ready = await wait_for_condition(session.runtime, CLUSTER, "condition=Ready", timeout_s=60)
     assert ready is not None
     assert ready.status is ConditionStatus.TRUE
     with pytest.raises(OperationTimeout, match="NotWanted"):
-        await wait_for(session.runtime, CLUSTER, "Running", timeout_s=0.1)
+        await wait_for_condition(session.runtime, CLUSTER, "Running", timeout_s=0.1)
     with pytest.raises(ClusterError, match="unknown condition"):
-        await wait_for(session.runtime, CLUSTER, "Happy", timeout_s=0.1)
+        await wait_for_condition(session.runtime, CLUSTER, "Happy", timeout_s=0.1)
     with pytest.raises(OperationTimeout, match="still exists"):
-        await wait_for(session.runtime, CLUSTER, "delete", timeout_s=0.1)
+        await wait_for_condition(session.runtime, CLUSTER, "delete", timeout_s=0.1)
     await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
     await session.clusters.destroy(CLUSTER)
-    await wait_for(session.runtime, CLUSTER, "delete", timeout_s=60)
+    await wait_for_condition(session.runtime, CLUSTER, "delete", timeout_s=60)
 
 
 async def test_what_happened_is_kept_and_can_be_read(bed: Bed, session: Session) -> None:

@@ -20,7 +20,7 @@ PLACE = "/opt/vmcluster"
 
 _IMPORT_ALL = """
 import sys
-import reconciler.frontends.cli.session, reconciler.frontends.cli.watching, reconciler.daemon.entry
+import reconciler.frontends.cli.session, reconciler.frontends.cli.service_commands, reconciler.daemon.entry
 print(*{file for module in sys.modules.values() if (file := getattr(module, "__file__", None))}, sep="\\n")
 """
 _COMMAND = f"""\

@@ -20,7 +20,7 @@ from reconciler.model.links import FirewallChoice, Impairment
 from reconciler.model.names import tap_name
 from reconciler.runtime import Runtime
 from reconciler.usecases.fault_verification import FaultVerifier
-from reconciler.usecases.faults import Faults
+from reconciler.usecases.network_faults import Faults
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, SharedCluster

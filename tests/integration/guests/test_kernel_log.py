@@ -11,7 +11,7 @@ from reconciler.errors import ClusterError, InvalidArgument, PartialFailure
 from reconciler.model.faults import CutMode, One, PartitionRequest
 from reconciler.model.kernel_log import DmesgResult, LogSource, MarkerState
 from reconciler.progress import Progress
-from reconciler.usecases.kernel_log_follow import follow
+from reconciler.usecases.kernel_log_following import follow
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES, provoked

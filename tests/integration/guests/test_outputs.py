@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from reconciler.frontends.schemas import output_types
+from reconciler.frontends.output_schemas import output_types
 from tests import outputs
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session

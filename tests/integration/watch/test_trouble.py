@@ -17,7 +17,7 @@ import libvirt_qemu
 import pytest
 
 from reconciler.errors import ClusterNotRunning
-from reconciler.frontends.cli.clusters import CHANGES
+from reconciler.frontends.cli.cluster_commands import CHANGES
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.clusters.test_kills import CLUSTER, define, start, stop
 from tests.integration.kills import run

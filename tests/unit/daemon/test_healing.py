@@ -23,7 +23,7 @@ from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.protocol import Store
 from reconciler.store.sqlite import SqliteStore
-from reconciler.usecases.faults import Faults
+from reconciler.usecases.network_faults import Faults
 from tests.unit.store.samples import sample_record
 from tests.waiting import PATIENCE_S, eventually
 

@@ -8,7 +8,7 @@ from reconciler.errors import InvalidArgument
 from reconciler.model.event import ClusterEvent, EventKind
 from reconciler.model.prose import TOLD_LIMIT
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.usecases import artifacts
+from reconciler.usecases import build_trees
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = "begin" + "x" * 10_000_000 + "end"
@@ -42,5 +42,5 @@ def test_of_a_long_message_beginning_and_end_are_kept() -> None:
 )
 def test_an_artifact_keeps_no_more_words_than_a_registry_is_for(metadata: dict[str, str], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
-        artifacts.check_metadata(metadata)
-    artifacts.check_metadata({"branch": "next", "log": "x" * 4096})
+        build_trees.check_metadata(metadata)
+    build_trees.check_metadata({"branch": "next", "log": "x" * 4096})

@@ -10,7 +10,7 @@ from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.records import record_changes
 from reconciler.runtime import Runtime
 from reconciler.usecases.clusters import Clusters
-from reconciler.usecases.faults import Faults
+from reconciler.usecases.network_faults import Faults
 from reconciler.usecases.snapshots import Snapshots
 from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, as_wanted
 from tests.unit.usecases.seen_host import SPEC, SeenHost

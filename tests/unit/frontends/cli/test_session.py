@@ -7,7 +7,7 @@ import typer
 
 from reconciler.errors import ApprovalRequired, PartialFailure
 from reconciler.frontends.cli.options import OutputFormat
-from reconciler.frontends.cli.session import FAILURE, Manner, conduct
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, run_command
 from reconciler.usecases.application import UseCases
 
 
@@ -20,7 +20,7 @@ def test_an_error_beside_which_nothing_can_be_said_is_shown_alone(
         raise failure
 
     with pytest.raises(typer.Exit) as ended:
-        conduct(work, Manner(), show_partial=lambda marks: typer.echo(next(iter(marks.values()))))
+        run_command(work, CommandEnding(), show_partial=lambda marks: typer.echo(next(iter(marks.values()))))
     assert ended.value.exit_code == FAILURE
     assert capfd.readouterr() == ("", "error [PARTIAL_FAILURE]: the marker was not written on 2 of 2 nodes\n")
 
@@ -36,7 +36,7 @@ def test_a_hint_that_names_an_argument_names_the_option_of_the_command_that_runs
         async def work(_: UseCases) -> None:
             raise ApprovalRequired("no", hint="`allow_restart` agrees to it, and `vmcluster plan` or `sh` do not")
 
-        conduct(work, Manner(output=output))
+        run_command(work, CommandEnding(output=output))
 
     app([], standalone_mode=False)
     printed = "".join(capfd.readouterr())

@@ -13,7 +13,7 @@ import typer
 
 import reconciler
 from reconciler.frontends.cli.app import app
-from reconciler.frontends.cli.spelling import spelled
+from reconciler.frontends.cli.spelled_results import spelled
 from reconciler.frontends.cli.wording import command_words, in_commands
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.model.results import ClusterStatus, DomainState, ExecResult, NodeStatus, SnapshotInfo

@@ -15,7 +15,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import CallToolResult
 
-from reconciler.frontends.mcp.protocol import ClusterServer
+from reconciler.frontends.mcp.cluster_server import ClusterServer
 
 
 class Agent:

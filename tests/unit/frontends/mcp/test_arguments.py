@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from reconciler.frontends.mcp.protocol import offered_tools
+from reconciler.frontends.mcp.cluster_server import offered_tools
 from tests.unit.frontends.mcp.conftest import Agent
 
 

@@ -81,7 +81,7 @@ async def test_a_change_goes_on_when_its_call_is_cancelled(
 
 @pytest.mark.usefixtures("lease")
 async def test_the_server_ends_soon_though_a_change_is_on_its_way(configuration: dict[str, str]) -> None:
-    from reconciler.frontends.mcp.protocol import ClusterServer
+    from reconciler.frontends.mcp.cluster_server import ClusterServer
 
     await stored(configuration)
     async with Client(ClusterServer()) as client:

@@ -9,7 +9,7 @@ from mcp.client.session import ClientRequestContext
 from mcp_types import INTERNAL_ERROR, ErrorData, ListRootsResult, Root
 from pydantic import FileUrl
 
-from reconciler.frontends.mcp.protocol import ClusterServer, offered_tools
+from reconciler.frontends.mcp.cluster_server import ClusterServer, offered_tools
 from reconciler.frontends.mcp.tools import TOOLS
 
 from .conftest import Agent, agent_of

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from reconciler.frontends.mcp.protocol import ClusterServer
+from reconciler.frontends.mcp.cluster_server import ClusterServer
 
 CONTRACT: dict[str, dict[str, Any]] = {
     "cluster_define": {"topology_name": ...},

@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.frontends.cli.fault_tables import explanation_lines
-from reconciler.frontends.cli.holding import words_of
+from reconciler.frontends.cli.scoped_faults import words_of
 from reconciler.model.record import ClusterRecord
 from tests.unit.faults.samples import NODES, impair, partition
 

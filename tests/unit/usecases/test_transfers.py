@@ -7,7 +7,7 @@ import pytest
 from reconciler.errors import InvalidArgument
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
-from reconciler.usecases.transfer import Transfers
+from reconciler.usecases.transfers import Transfers
 
 
 async def test_a_file_does_not_take_the_name_of_a_directory(tmp_path: Path) -> None:

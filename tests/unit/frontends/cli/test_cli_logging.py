@@ -8,7 +8,7 @@ import structlog
 
 from reconciler.act.runner import carry_out
 from reconciler.errors import OperationFailed
-from reconciler.frontends.cli.logs import configure_logs
+from reconciler.frontends.cli.cli_logging import configure_logs
 from reconciler.frontends.cli.options import LogOptions
 from reconciler.model.plan import Plan, Start
 from reconciler.model.record import ClusterRecord

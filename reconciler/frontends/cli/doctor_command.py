@@ -10,7 +10,7 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat
 from reconciler.frontends.cli.output import ending, prints
-from reconciler.frontends.cli.session import FAILURE, Manner, present
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, present
 from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
@@ -42,7 +42,7 @@ def doctor(
 
         return await examine(use.runtime.settings, fix=fix)
 
-    examination = present(work, Manner(output=output), _show)
+    examination = present(work, CommandEnding(output=output), _show)
     return ending(examination, FAILURE if examination.failures else 0)
 
 

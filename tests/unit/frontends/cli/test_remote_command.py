@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from reconciler.frontends.cli.remote_words import with_end_of_options
+from reconciler.frontends.cli.remote_command import with_end_of_options
 
 EXEC = {"--all": False, "--nodes": True, "--timeout": True, "--env": True, "-e": True, "--stdin": False, "-i": False}
 EXEC |= {"--output": True, "-o": True}

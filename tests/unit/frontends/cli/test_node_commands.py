@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from reconciler.frontends.cli import nodes
+from reconciler.frontends.cli import node_commands
 from reconciler.frontends.cli.app import run
-from reconciler.frontends.cli.nodes import Target, command_line, parse_environment, split_words, with_prefix
-from reconciler.frontends.cli.outlet import Outlet
+from reconciler.frontends.cli.node_commands import Target, command_line, parse_environment, split_words, with_prefix
+from reconciler.frontends.cli.remote_output import Outlet
 from reconciler.guest.command import OnOutput
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
 from reconciler.usecases.nodes import Nodes
@@ -102,15 +102,17 @@ async def test_a_reader_that_goes_away_ends_the_command(monkeypatch: pytest.Monk
         finally:
             ended.append(True)
 
-    monkeypatch.setattr("reconciler.frontends.cli.outlet.write_bytes", broken)
-    monkeypatch.setattr("reconciler.frontends.cli.outlet.silence_stdout", lambda: None)
+    monkeypatch.setattr("reconciler.frontends.cli.remote_output.write_bytes", broken)
+    monkeypatch.setattr("reconciler.frontends.cli.remote_output.silence_stdout", lambda: None)
     outlet = Outlet()
     assert await outlet.passing(talk(outlet)) is None
     assert ended == [True]
 
 
 def test_a_cut_or_timed_out_command_is_remarked_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    nodes._remark(result("abc", timed_out=True, exit_code=124, stdout_truncated=True, stdout_omitted_bytes=3), "n")
+    node_commands._remark(
+        result("abc", timed_out=True, exit_code=124, stdout_truncated=True, stdout_omitted_bytes=3), "n"
+    )
     assert capfd.readouterr().err == (
         "n: timed out after 0.1 s; the command was killed\nn: 3 bytes of the command's output were omitted\n"
     )
@@ -132,7 +134,7 @@ def test_output_of_many_nodes_is_told_apart_and_nodes_without_an_answer_are_name
         failed_nodes=("b", "c", "d"),
         errors={"b": error},
     )
-    nodes._pass_on_all(answers)
+    node_commands._pass_on_all(answers)
     out, err = capfd.readouterr()
     assert out == "a: 1\na: 2\n"
     assert err.startswith("a: w\n")
@@ -141,7 +143,7 @@ def test_output_of_many_nodes_is_told_apart_and_nodes_without_an_answer_are_name
 
 
 def test_standard_input_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "STDIN_LIMIT_BYTES", 4)
+    monkeypatch.setattr(node_commands, "STDIN_LIMIT_BYTES", 4)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"12345")))
     with pytest.raises(typer.BadParameter, match="longer than 4 bytes"):
-        nodes.standard_input()
+        node_commands.standard_input()

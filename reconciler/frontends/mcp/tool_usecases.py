@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from reconciler.frontends.mcp.caller import Caller
-from reconciler.frontends.mcp.logs import log_to_stderr
+from reconciler.frontends.mcp.mcp_logging import log_to_stderr
 from reconciler.model.results import ToolResult
 from reconciler.progress import Progress
 from reconciler.runtime import Runtime
@@ -23,7 +23,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Host:
+class ToolService:
     """The use cases in this process. If opening them fails, that is the answer, and the next call tries again."""
 
     def __init__(self) -> None:

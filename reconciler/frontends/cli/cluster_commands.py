@@ -10,10 +10,10 @@ import typer
 
 from reconciler.errors import ApprovalRequired
 from reconciler.frontends.cli.commands import Commands
-from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
+from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import ending, narrate, prints, unheard
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, Work, conduct, given, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandEnding, Work, given, present, run_command
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def apply(
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
     """Converge the host to a topology file."""
-    manner = Manner(output=output, when_interrupted=STAYS_WANTED)
-    wanted = given(topology, manner)
+    how_to_end = CommandEnding(output=output, when_interrupted=STAYS_WANTED)
+    wanted = given(topology, how_to_end)
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.records.approval import Approval
@@ -83,7 +83,7 @@ def apply(
             progress=use.progress,
         )
 
-    status = present(work, manner, _show_status, partial=True)
+    status = present(work, how_to_end, _show_status, partial=True)
     if output is OutputFormat.TABLE:
         _say_what_next(status)
     return status
@@ -96,9 +96,9 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
 
     Exits 0 when there is nothing to do, 2 when there are changes, and 1 when there is an error or the plan is blocked.
     """
-    manner = Manner(output=output)
-    wanted = given(topology, manner)
-    return _present_plan(lambda use: use.clusters.plan(wanted, start=start), manner)
+    how_to_end = CommandEnding(output=output)
+    wanted = given(topology, how_to_end)
+    return _present_plan(lambda use: use.clusters.plan(wanted, start=start), how_to_end)
 
 
 @app.command()
@@ -126,7 +126,7 @@ def rollback(
 ) -> "ClusterStatus | PlanView":
     """Roll a cluster back to an earlier generation: its topology and the power state of its nodes."""
     if dry_run:
-        return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), Manner(output=output))
+        return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), CommandEnding(output=output))
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.records.approval import Approval
@@ -144,7 +144,7 @@ def rollback(
             progress=use.progress,
         )
 
-    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
@@ -162,8 +162,8 @@ def adopt(
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
     """Rebuild a lost record from topology and host, or take a cluster over from another state_dir."""
-    manner = Manner(output=output)
-    wanted = given(topology, manner) if topology is not None else None
+    how_to_end = CommandEnding(output=output)
+    wanted = given(topology, how_to_end) if topology is not None else None
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.records.approval import Approval
@@ -171,7 +171,7 @@ def adopt(
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
         return await use.clusters.adopt(cluster, wanted, approval=approval, progress=use.progress)
 
-    return present(work, manner, _show_status, partial=True)
+    return present(work, how_to_end, _show_status, partial=True)
 
 
 @app.command()
@@ -193,7 +193,7 @@ def start(
             cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes, progress=use.progress
         )
 
-    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
@@ -220,7 +220,7 @@ def restart(
             progress=use.progress,
         )
 
-    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
@@ -243,7 +243,7 @@ def stop(
             cluster, mode=record.StopMode(mode), timeout_s=timeout, nodes=nodes, progress=use.progress
         )
 
-    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
 
 @app.command()
@@ -268,11 +268,11 @@ def destroy(
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
     """Remove a cluster's machines and network. Its disks are kept, and a later apply uses them again."""
-    manner = Manner(output=output, when_interrupted="the cluster is still to be destroyed: run it again")
+    how_to_end = CommandEnding(output=output, when_interrupted="the cluster is still to be destroyed: run it again")
     if take_over and not force:
         raise typer.BadParameter("needs --force", param_hint="--take-over")
     if remove_overlays and not yes:
-        _require_consent(cluster, manner)
+        _require_consent(cluster, how_to_end)
 
     async def work(use: UseCases) -> "ClusterStatus":
         if force:
@@ -281,7 +281,7 @@ def destroy(
             )
         return await use.clusters.destroy(cluster, remove_overlays=remove_overlays, progress=use.progress)
 
-    return present(work, manner, _show_status)
+    return present(work, how_to_end, _show_status)
 
 
 @app.command()
@@ -302,10 +302,10 @@ def crash(
         )
         return next(each for each in status.nodes if each.name == node)
 
-    return present(work, Manner(output=output, when_interrupted=STAYS_WANTED), _show_node)
+    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_node)
 
 
-def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
+def _present_plan(think: "Work[Preview]", how_to_end: CommandEnding) -> "PlanView":
     """Print a plan, and exit with the code that says whether there are changes."""
 
     async def work(use: UseCases) -> "PlanView":
@@ -313,18 +313,18 @@ def _present_plan(think: "Work[Preview]", manner: Manner) -> "PlanView":
 
         return plan_view(await think(use))
 
-    view = present(work, manner, _show_plan)
+    view = present(work, how_to_end, _show_plan)
     return ending(view, FAILURE if view.blocked else 0 if view.converged else CHANGES)
 
 
-def _require_consent(cluster: str, manner: Manner) -> None:
+def _require_consent(cluster: str, how_to_end: CommandEnding) -> None:
     """Ask on a terminal; a script needs --yes."""
 
     async def refuse(_: UseCases) -> None:
         raise ApprovalRequired(f"the disks of {cluster!r} would be deleted permanently", hint="pass `yes` to confirm")
 
     if not can_be_asked():
-        conduct(refuse, manner)
+        run_command(refuse, how_to_end)
     require_a_yes(f"Delete the disks, seeds, host keys and snapshots of {cluster!r} permanently?")
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from reconciler.frontends.cli.commands import Commands
-from reconciler.frontends.cli.kernel_logs import Nodes, SinceMarker, node_names
+from reconciler.frontends.cli.kernel_log_commands import Nodes, SinceMarker, node_names
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import narrate, prints, quiet_pipe
-from reconciler.frontends.cli.session import FAILURE, Manner, conduct, present
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, present, run_command
 from reconciler.frontends.cli.text import one_line
 from reconciler.usecases.application import UseCases
 
@@ -56,7 +56,7 @@ def push(
             progress=use.progress,
         )
 
-    return present(work, Manner(output=output), _show_transfer)
+    return present(work, CommandEnding(output=output), _show_transfer)
 
 
 @app.command()
@@ -77,7 +77,7 @@ def pull(
             cluster, node, source, destination, replace=replace, timeout_s=timeout, progress=use.progress
         )
 
-    return present(work, Manner(output=output), _show_transfer)
+    return present(work, CommandEnding(output=output), _show_transfer)
 
 
 _WHY_ENDED = "the machine stopped, or another user took over the console; see `vmcluster status`"
@@ -173,7 +173,7 @@ def _attach(cluster: str, node: str, *, force: bool) -> NoReturn:
             return _BY_SIGNAL + keyboard.signalled
         return 0 if left else FAILURE
 
-    raise typer.Exit(conduct(work))
+    raise typer.Exit(run_command(work))
 
 
 def _show_log(
@@ -185,7 +185,7 @@ def _show_log(
     async def show(use: UseCases) -> "ConsoleResult":
         return await use.consoles.show(cluster, node, tail=tail, since_marker=since)
 
-    result = present(show, Manner(output=output), _show_console)
+    result = present(show, CommandEnding(output=output), _show_console)
 
     async def go_on(use: UseCases) -> None:
         async for line in use.consoles.follow(cluster, node):
@@ -193,7 +193,7 @@ def _show_log(
                 typer.echo(one_line(line))
 
     if follow:
-        conduct(go_on)
+        run_command(go_on)
     return result
 
 

@@ -1,6 +1,6 @@
 """What the doctor says, and how it ends."""
 
-from reconciler.frontends.cli.doctor import examination_lines
+from reconciler.frontends.cli.doctor_command import examination_lines
 from reconciler.usecases.doctor import CheckOutcome, CheckResult, Examination, Repair
 
 from .conftest import Invoke

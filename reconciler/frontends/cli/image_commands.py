@@ -10,7 +10,7 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import narrate, prints
-from reconciler.frontends.cli.session import Manner, present
+from reconciler.frontends.cli.session import CommandEnding, present
 from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
@@ -60,8 +60,10 @@ def build(
             target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
         )
 
-    manner = Manner(output=output, when_interrupted="run it again to continue after the stages that are done")
-    return present(work, manner, _show)
+    how_to_end = CommandEnding(
+        output=output, when_interrupted="run it again to continue after the stages that are done"
+    )
+    return present(work, how_to_end, _show)
 
 
 def _show(built: "BuiltImage") -> None:

@@ -20,7 +20,7 @@ from reconciler.runtime import Runtime
 from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.kept_places import require_not_kept
-from reconciler.usecases.kernel_log import for_each, whole
+from reconciler.usecases.kernel_logs import for_each, whole
 
 TRANSFER_TIMEOUT_S = 600.0
 PULL_LIMIT_BYTES = 16 * 1024**3

@@ -14,10 +14,10 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes, complete_target
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
-from reconciler.frontends.cli.outlet import Outlet, write_bytes
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, ending, narrate, prints, tell_unprinted
-from reconciler.frontends.cli.remote_words import RemoteCommand
-from reconciler.frontends.cli.session import Manner, conduct
+from reconciler.frontends.cli.remote_command import RemoteCommand
+from reconciler.frontends.cli.remote_output import Outlet, write_bytes
+from reconciler.frontends.cli.session import CommandEnding, run_command
 from reconciler.programs import clean_environment
 from reconciler.usecases.application import UseCases
 
@@ -88,10 +88,10 @@ def execute(
     target, command = split_words(words, everywhere=everywhere, nodes=nodes)
     variables = parse_environment(env or ())
     given = standard_input() if stdin else None
-    manner = Manner(output=output, failure_code=OWN_FAILURE)
+    how_to_end = CommandEnding(output=output, failure_code=OWN_FAILURE)
     if target.node is not None:
-        return _run_on_one(cluster, target.node, command, variables, manner, stdin=given, timeout_s=timeout)
-    return _run_on_many(cluster, target.nodes, command, variables, manner, stdin=given, timeout_s=timeout)
+        return _run_on_one(cluster, target.node, command, variables, how_to_end, stdin=given, timeout_s=timeout)
+    return _run_on_many(cluster, target.nodes, command, variables, how_to_end, stdin=given, timeout_s=timeout)
 
 
 @app.command(cls=RemoteCommand)
@@ -111,7 +111,7 @@ def ssh(
 
         return await login_command(use.runtime, cluster, node, remote, terminal=terminal)
 
-    arguments = conduct(work, Manner(failure_code=OWN_FAILURE))
+    arguments = run_command(work, CommandEnding(failure_code=OWN_FAILURE))
     try:
         os.chdir("/")
         os.execve(arguments[0], arguments, clean_environment())  # noqa: S606  an argument vector built here
@@ -151,9 +151,16 @@ def parse_environment(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def _run_on_one(
-    cluster: str, node: str, command: str, env: dict[str, str], manner: Manner, *, stdin: bytes | None, timeout_s: float
+    cluster: str,
+    node: str,
+    command: str,
+    env: dict[str, str],
+    how_to_end: CommandEnding,
+    *,
+    stdin: bytes | None,
+    timeout_s: float,
 ) -> "ExecResult":
-    outlet = Outlet() if manner.output is OutputFormat.TABLE else None
+    outlet = Outlet() if how_to_end.output is OutputFormat.TABLE else None
 
     async def work(use: UseCases) -> "ExecResult | None":
         running = use.nodes.run(
@@ -169,10 +176,10 @@ def _run_on_one(
         )
         return await (outlet.passing(running) if outlet else running)
 
-    result = conduct(work, manner)
+    result = run_command(work, how_to_end)
     if result is None:
         raise typer.Exit(_after_output(outlet))
-    emit(result, manner.output, lambda shown: _remark(shown, node))
+    emit(result, how_to_end.output, lambda shown: _remark(shown, node))
     return ending(result, result.exit_code)
 
 
@@ -189,7 +196,7 @@ def _run_on_many(
     nodes: tuple[str, ...] | None,
     command: str,
     env: dict[str, str],
-    manner: Manner,
+    how_to_end: CommandEnding,
     *,
     stdin: bytes | None,
     timeout_s: float,
@@ -206,8 +213,8 @@ def _run_on_many(
             output_limit_bytes=_WHOLE_BYTES,
         )
 
-    result = conduct(work, manner)
-    emit(result, manner.output, _pass_on_all)
+    result = run_command(work, how_to_end)
+    emit(result, how_to_end.output, _pass_on_all)
     codes = [OWN_FAILURE if result.errors else 0, *(each.exit_code for each in result.results.values())]
     return ending(result, max(codes))
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of what commands print: `python -m reconciler.frontends.schemas [--check] [DIRECTORY]`.
+"""JSON Schemas of what commands print: `python -m reconciler.frontends.output_schemas [--check] [DIRECTORY]`.
 
 One for each command with `-o json`, generated from the type that its function returns.
 """

@@ -11,7 +11,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, more_than_zero
 from reconciler.frontends.cli.output import prints
-from reconciler.frontends.cli.session import Manner, conduct, present
+from reconciler.frontends.cli.session import CommandEnding, present, run_command
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TA
     async def work(use: UseCases) -> "dict[str, str]":
         return await use.kernel_logs.mark(cluster, nodes=node_names(nodes))
 
-    return present(work, Manner(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True)
+    return present(
+        work, CommandEnding(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True
+    )
 
 
 @dmesg.command()
@@ -84,7 +86,7 @@ def collect(
             cluster, nodes=node_names(nodes), since_marker=since, filter_level=level.value, timeout_s=timeout
         )
 
-    return present(work, Manner(output=output), show_collected, partial=True)
+    return present(work, CommandEnding(output=output), show_collected, partial=True)
 
 
 @dmesg.command()
@@ -93,11 +95,11 @@ def follow(cluster: Cluster, nodes: Nodes = None) -> None:
     from reconciler.frontends.cli.log_tables import show_followed
 
     async def work(use: UseCases) -> None:
-        from reconciler.usecases.kernel_log_follow import follow as follow_logs
+        from reconciler.usecases.kernel_log_following import follow as follow_logs
 
         await follow_logs(use.runtime, cluster, node_names(nodes), show_followed, use.progress)
 
-    conduct(work)
+    run_command(work)
 
 
 def node_names(nodes: str | None) -> list[str] | None:

@@ -32,7 +32,7 @@ def parse_condition(text: str) -> tuple[ConditionType, ConditionStatus] | None:
     return types[name.lower()], statuses[(wanted or "true").lower()]
 
 
-async def wait_for(
+async def wait_for_condition(
     runtime: Runtime, cluster: str, condition: str, *, timeout_s: float, progress: Progress = no_progress
 ) -> Condition | None:
     """The condition as soon as it has the requested status; None if waiting for deletion, and the cluster is gone.

@@ -11,7 +11,7 @@ import typer
 
 from reconciler.frontends.cli.commands import PlainCommand
 from reconciler.frontends.cli.output import narrate
-from reconciler.frontends.cli.session import Manner, conduct
+from reconciler.frontends.cli.session import CommandEnding, run_command
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def words_of(held: str) -> list[str]:
 
 
 def hold(
-    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]", cluster: str, words: Sequence[str], manner: Manner
+    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]",
+    cluster: str,
+    words: Sequence[str],
+    how_to_end: CommandEnding,
 ) -> int:
     """Run a command under a fault, and return its exit code; 128 + N where signal N ended it.
 
@@ -68,12 +71,12 @@ def hold(
         return fault, await use.faults.heal_when_gone(cluster, fault.handle_id)
 
     with _deferred() as received:
-        fault, lifeline = conduct(begin, manner)
+        fault, lifeline = run_command(begin, how_to_end)
         narrate(f"{fault.handle_id} is active while this runs: {shlex.join(words)}")
         try:
             code = _run(words, received)
         finally:
-            conduct(lambda use: use.faults.heal(cluster, fault.handle_id, progress=use.progress), manner)
+            run_command(lambda use: use.faults.heal(cluster, fault.handle_id, progress=use.progress), how_to_end)
             os.close(lifeline)
         narrate(f"{fault.handle_id} is healed")
     return code

@@ -9,11 +9,11 @@ import typer
 
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_snapshot
-from reconciler.frontends.cli.consent import can_be_asked, require_a_yes
+from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
 from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import ending, narrate, prints
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, Manner, conduct, present
+from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandEnding, present, run_command
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def create(
     async def work(use: UseCases) -> "SnapshotInfo":
         return await use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce, progress=use.progress)
 
-    return present(work, Manner(output=output, when_interrupted=_WITHDRAWN), show_created)
+    return present(work, CommandEnding(output=output, when_interrupted=_WITHDRAWN), show_created)
 
 
 @snapshot.command("list")
@@ -73,7 +73,7 @@ def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "li
     async def work(use: UseCases) -> "list[SnapshotInfo]":
         return await use.snapshots.listing(cluster)
 
-    return present(work, Manner(output=output), show_snapshots)
+    return present(work, CommandEnding(output=output), show_snapshots)
 
 
 @snapshot.command()
@@ -85,7 +85,7 @@ def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "
     async def work(use: UseCases) -> "SnapshotInfo":
         return await use.snapshots.info(cluster, name)
 
-    return present(work, Manner(output=output), show_snapshot)
+    return present(work, CommandEnding(output=output), show_snapshot)
 
 
 @snapshot.command()
@@ -120,12 +120,12 @@ def revert(
             cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout, progress=use.progress
         )
 
-    for line in loss_lines(conduct(look, Manner(output=output))):
+    for line in loss_lines(run_command(look, CommandEnding(output=output))):
         narrate(line)
     if can_be_asked() and not yes:
         require_a_yes(f"Revert all nodes of {cluster!r} to {name!r}?")
     began = time.monotonic()
-    status = present(work, Manner(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
+    status = present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
     narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")
     return status
 
@@ -140,7 +140,7 @@ def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) ->
 
     from reconciler.frontends.cli.snapshot_tables import show_deleted
 
-    return present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_deleted)
+    return present(work, CommandEnding(output=output, when_interrupted="run it again, and it goes on"), show_deleted)
 
 
 @snapshot.command()
@@ -152,7 +152,7 @@ def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree
     async def work(use: UseCases) -> "SnapshotTree":
         return await use.upkeep.tree(cluster)
 
-    return present(work, Manner(output=output), show_tree)
+    return present(work, CommandEnding(output=output), show_tree)
 
 
 @snapshot.command()
@@ -176,7 +176,7 @@ def verify(
     async def work(use: UseCases) -> "Verification":
         return await use.upkeep.verify(cluster, name)
 
-    verification = present(work, Manner(output=output), show_verification)
+    verification = present(work, CommandEnding(output=output), show_verification)
     return ending(verification, 0 if verification.sound else FAILURE)
 
 
@@ -195,4 +195,4 @@ def gc(
             return await use.upkeep.unneeded(cluster)
         return await use.upkeep.collect(cluster, progress=use.progress)
 
-    return present(work, Manner(output=output, when_interrupted="run it again, and it goes on"), show_unneeded)
+    return present(work, CommandEnding(output=output, when_interrupted="run it again, and it goes on"), show_unneeded)

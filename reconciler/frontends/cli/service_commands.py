@@ -16,12 +16,12 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster, complete_condition
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, log_options, valid_text
 from reconciler.frontends.cli.output import narrate, prints
-from reconciler.frontends.cli.session import Manner, conduct, present
+from reconciler.frontends.cli.session import CommandEnding, present, run_command
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.status import Condition
-    from reconciler.usecases.events import ClusterEvent
+    from reconciler.usecases.cluster_events import ClusterEvent
 
 app = Commands()
 
@@ -96,7 +96,7 @@ def watch(
             metrics_port=settings.metrics_port if metrics_port is None else metrics_port,
         )
 
-    conduct(work)
+    run_command(work)
 
 
 def _collect_rarely() -> None:
@@ -131,7 +131,7 @@ def events(
     from reconciler.frontends.cli.event_lines import Repeats, event_line, show_events
 
     async def work(use: UseCases) -> "list[ClusterEvent]":
-        from reconciler.usecases.events import events_of, follow_events
+        from reconciler.usecases.cluster_events import events_of, follow_events
 
         found = await events_of(use.runtime, cluster)
         if not follow:
@@ -143,7 +143,7 @@ def events(
             event_line(event, output, repeats)
         return []
 
-    return present(work, Manner(output=output), show_events)
+    return present(work, CommandEnding(output=output), show_events)
 
 
 @app.command("wait")
@@ -167,7 +167,7 @@ def wait_for(
     """Wait until a cluster has a condition. Fails on timeout. Changes nothing."""
 
     async def work(use: UseCases) -> "Condition | None":
-        from reconciler.usecases.waiting_for import wait_for as wait_until
+        from reconciler.usecases.wait_for_condition import wait_for_condition as wait_until
 
         return await wait_until(use.runtime, cluster, condition, timeout_s=timeout, progress=use.progress)
 
@@ -175,7 +175,7 @@ def wait_for(
         said = f"{found.type.value} is {found.status.value}" if found else "gone"
         typer.echo(f"cluster {cluster}: {said}")
 
-    return present(work, Manner(output=output), show)
+    return present(work, CommandEnding(output=output), show)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -6,8 +6,8 @@ from typing import Any, get_type_hints
 import pytest
 from mcp_types import JSONRPCResponse
 
-from reconciler.frontends.mcp import protocol
-from reconciler.frontends.mcp.brevity import DEFAULT_BYTES, Extent, abridged
+from reconciler.frontends.mcp import cluster_server
+from reconciler.frontends.mcp.answer_limits import DEFAULT_BYTES, Extent, abridged
 from reconciler.frontends.mcp.definition import ToolDefinition
 from reconciler.frontends.mcp.extents import extent_of
 from reconciler.frontends.mcp.tools import TOOLS
@@ -69,7 +69,7 @@ class Plenty:
 
 def line_bytes(answer: ToolResult[Any], definition: ToolDefinition, **asked: Any) -> tuple[int, dict[str, Any]]:
     """How long the answer is on the wire, and its envelope."""
-    result = protocol._protocol_result(answer, extent_of(definition, asked))
+    result = cluster_server._protocol_result(answer, extent_of(definition, asked))
     content = result.model_dump(mode="json", by_alias=True, exclude_none=True)
     line = JSONRPCResponse(jsonrpc="2.0", id=1, result=content).model_dump_json(by_alias=True, exclude_unset=True)
     envelope: dict[str, Any] = content["structuredContent"]

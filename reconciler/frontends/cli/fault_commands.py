@@ -10,17 +10,17 @@ import typer
 
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_fault, complete_node
-from reconciler.frontends.cli.holding import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import ending, prints
-from reconciler.frontends.cli.session import FAILURE, Manner, present
+from reconciler.frontends.cli.scoped_faults import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, present
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
     from reconciler.usecases.fault_verification import FaultVerification
-    from reconciler.usecases.faults import Healed
+    from reconciler.usecases.network_faults import Healed
 
 app = Commands()
 fault = Commands(
@@ -156,7 +156,7 @@ def partition(
             cluster, request(), duration_s=duration, afresh=held is not None, progress=use.progress
         )
 
-    return _inject(inject, cluster, held, Manner(output=output, when_interrupted=_STAYS_WANTED), show_handle)
+    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_handle)
 
 
 @fault.command(cls=HoldingCommand)
@@ -224,7 +224,7 @@ def impair(
             cluster, request, duration_s=duration, afresh=held is not None, progress=use.progress
         )
 
-    return _inject(inject, cluster, held, Manner(output=output, when_interrupted=_STAYS_WANTED), show_handle)
+    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_handle)
 
 
 @fault.command()
@@ -244,7 +244,7 @@ def heal(
     async def work(use: UseCases) -> "Healed":
         return await use.faults.heal_many(cluster, None if everything else handles, progress=use.progress)
 
-    return present(work, Manner(output=output, when_interrupted=_AGAIN), show_healed)
+    return present(work, CommandEnding(output=output, when_interrupted=_AGAIN), show_healed)
 
 
 @fault.command("list")
@@ -256,7 +256,7 @@ def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[
     async def work(use: UseCases) -> "list[NetFaultInfo]":
         return await use.faults.listing(cluster)
 
-    return present(work, Manner(output=output), show_faults)
+    return present(work, CommandEnding(output=output), show_faults)
 
 
 @fault.command()
@@ -273,7 +273,7 @@ def explain(
     async def work(use: UseCases) -> "LinkExplanation":
         return await use.faults.explain(cluster, sender, receiver)
 
-    return present(work, Manner(output=output), show_explanation)
+    return present(work, CommandEnding(output=output), show_explanation)
 
 
 @fault.command()
@@ -303,7 +303,7 @@ def verify(
 
         return await FaultVerifier(use.runtime).verify(cluster, nodes or (), count=count)
 
-    verification = present(work, Manner(output=output), show_verification)
+    verification = present(work, CommandEnding(output=output), show_verification)
     return ending(verification, 0 if verification.sound else FAILURE)
 
 
@@ -333,9 +333,9 @@ def _inject(
     inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]",
     cluster: str,
     held: str | None,
-    manner: Manner,
+    how_to_end: CommandEnding,
     show: "Callable[[NetFaultHandle], None]",
 ) -> "NetFaultHandle":
     if held is None:
-        return present(inject, manner, show)
-    raise typer.Exit(hold(inject, cluster, words_of(held), manner))
+        return present(inject, how_to_end, show)
+    raise typer.Exit(hold(inject, cluster, words_of(held), how_to_end))

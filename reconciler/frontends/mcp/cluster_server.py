@@ -17,14 +17,14 @@ from pydantic_core import to_json
 
 from reconciler import __version__
 from reconciler.errors import ClusterError, explained
+from reconciler.frontends.mcp.answer_limits import Extent, abridged
 from reconciler.frontends.mcp.answer_schemas import answer_schemas
+from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, refusal
 from reconciler.frontends.mcp.backend import Backend, lifespan
-from reconciler.frontends.mcp.brevity import Extent, abridged
 from reconciler.frontends.mcp.client_roots import ask_for_roots, known_roots
 from reconciler.frontends.mcp.definition import ToolDefinition
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
-from reconciler.frontends.mcp.refusals import ArgumentsAsSent, refusal
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.frontends.mcp.wire import as_text, standard_wire
 from reconciler.model.results import ToolError, ToolResult

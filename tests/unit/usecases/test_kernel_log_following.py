@@ -3,7 +3,7 @@
 import tracemalloc
 
 from reconciler.kernel_log.line import LogLine
-from reconciler.usecases.kernel_log_follow import _REMEMBERED, _RecentLines
+from reconciler.usecases.kernel_log_following import _REMEMBERED, _RecentLines
 
 
 def test_a_line_is_known_again_by_its_time_and_text() -> None:

@@ -12,7 +12,7 @@ import typer
 from reconciler.desired.schemas import stale_files
 from reconciler.frontends.cli.app import app
 from reconciler.frontends.mcp.tools import TOOLS
-from reconciler.frontends.schemas import OUTPUT_DIRECTORY, output_schema, output_schemas, output_types
+from reconciler.frontends.output_schemas import OUTPUT_DIRECTORY, output_schema, output_schemas, output_types
 
 BESIDE_COMMANDS = {"error", "event"}
 

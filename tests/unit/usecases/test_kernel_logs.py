@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import InvalidArgument, PartialFailure, SshError
 from reconciler.model.event import ClusterEvent, EventKind
-from reconciler.usecases.kernel_log import Resumed, last_resumed, whole
+from reconciler.usecases.kernel_logs import Resumed, last_resumed, whole
 
 
 def event(at_s: float, subject: str, node: str = "n0", kind: EventKind = EventKind.ACTION_DONE) -> ClusterEvent:

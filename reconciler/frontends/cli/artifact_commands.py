@@ -10,10 +10,10 @@ import typer
 
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_artifact, complete_node
-from reconciler.frontends.cli.kernel_logs import node_names
+from reconciler.frontends.cli.kernel_log_commands import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
-from reconciler.frontends.cli.session import Manner, present
+from reconciler.frontends.cli.session import CommandEnding, present
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def register(
             source, build_type.value, kernel_version=kernel, metadata=metadata, progress=use.progress
         )
 
-    return present(work, Manner(output=output, when_interrupted="nothing was registered"), show_artifact)
+    return present(work, CommandEnding(output=output, when_interrupted="nothing was registered"), show_artifact)
 
 
 @artifact.command("list")
@@ -117,7 +117,7 @@ def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]"
     async def work(use: UseCases) -> "list[BuildArtifact]":
         return await use.artifacts.listing()
 
-    return present(work, Manner(output=output), show_artifacts)
+    return present(work, CommandEnding(output=output), show_artifacts)
 
 
 @artifact.command()
@@ -129,7 +129,7 @@ def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact
     async def work(use: UseCases) -> "BuildArtifact":
         return await use.artifacts.show(artifact_id)
 
-    return present(work, Manner(output=output), show_artifact)
+    return present(work, CommandEnding(output=output), show_artifact)
 
 
 @artifact.command()
@@ -151,7 +151,7 @@ def diff(
     async def work(use: UseCases) -> "ArtifactDiff":
         return await use.artifacts.diff(a, b)
 
-    return present(work, Manner(output=output), show_diff)
+    return present(work, CommandEnding(output=output), show_diff)
 
 
 @artifact.command()
@@ -175,7 +175,7 @@ def sync(
             cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout, progress=use.progress
         )
 
-    return present(work, Manner(output=output, when_interrupted=_GOES_ON), show_sync, partial=True)
+    return present(work, CommandEnding(output=output, when_interrupted=_GOES_ON), show_sync, partial=True)
 
 
 @artifact.command()
@@ -205,7 +205,7 @@ def install(
             progress=use.progress,
         )
 
-    return present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
+    return present(work, CommandEnding(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
 
 
 @artifact.command()
@@ -227,7 +227,7 @@ def uninstall(
             cluster, nodes=node, forget_only=forget, timeout_s=timeout, progress=use.progress
         )
 
-    return present(work, Manner(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
+    return present(work, CommandEnding(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
 
 
 @artifact.command()
@@ -239,7 +239,7 @@ def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRem
     async def work(use: UseCases) -> "ArtifactRemoval":
         return await use.artifacts.remove(artifact_id)
 
-    return present(work, Manner(output=output, when_interrupted="run it again to continue"), show_removal)
+    return present(work, CommandEnding(output=output, when_interrupted="run it again to continue"), show_removal)
 
 
 def _label(text: str) -> tuple[str, str]:

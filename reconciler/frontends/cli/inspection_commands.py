@@ -12,7 +12,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import emit, ending, prints
-from reconciler.frontends.cli.session import FAILURE, Manner, conduct, given, present
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, given, present, run_command
 from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
@@ -43,7 +43,7 @@ def status(
         return _present_list(output)
     from reconciler.frontends.cli.tables import show_status
 
-    return present(lambda use: use.inspection.status(cluster), Manner(output=output), show_status, partial=True)
+    return present(lambda use: use.inspection.status(cluster), CommandEnding(output=output), show_status, partial=True)
 
 
 @app.command("list")
@@ -59,7 +59,7 @@ def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
 
     from reconciler.frontends.cli.tables import show_clusters
 
-    return present(work, Manner(output=output), show_clusters)
+    return present(work, CommandEnding(output=output), show_clusters)
 
 
 @app.command()
@@ -79,7 +79,7 @@ def handle(
 
         return await use.inspection.handle(cluster, partial=partial), await login_commands(use.runtime, cluster)
 
-    found, commands = conduct(work, Manner(output=output))
+    found, commands = run_command(work, CommandEnding(output=output))
     emit(found, output, lambda shown: show_handle(shown, [shlex.join(commands[node.name]) for node in shown.nodes]))
     return found
 
@@ -95,7 +95,7 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Chan
 
         return await history_of(use.runtime, cluster)
 
-    return present(work, Manner(output=output), show_history)
+    return present(work, CommandEnding(output=output), show_history)
 
 
 @app.command()
@@ -113,15 +113,15 @@ def validate(
     Exits 1 when there are any. Needs neither libvirt nor a record; conflicts with other clusters and with this host's
     networks are found by `plan`.
     """
-    manner = Manner(output=output)
-    wanted = given(topology, manner)
+    how_to_end = CommandEnding(output=output)
+    wanted = given(topology, how_to_end)
 
     async def work(use: UseCases) -> "Validation":
         from reconciler.usecases.validation import validate as check
 
         return await check(wanted, use.runtime.settings, with_files=not file_only)
 
-    found = present(work, manner, _show_validation)
+    found = present(work, how_to_end, _show_validation)
     return ending(found, 0 if found.valid else FAILURE)
 
 
