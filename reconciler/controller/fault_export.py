@@ -18,7 +18,7 @@ from reconciler.files.atomic import write_whole
 from reconciler.files.locks import locked
 from reconciler.files.marked_files import ensure_directory
 from reconciler.model.faults import NetFaultInfo
-from reconciler.model.moments import utc_text
+from reconciler.model.timestamps import utc_text
 from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from reconciler.faults.words import impairment_in_words
 from reconciler.model.document import PULLED
 from reconciler.model.faults import FaultEffect, LinkExplanation, NetFaultHandle, NetFaultInfo
 from reconciler.model.links import Inbound, Link
-from reconciler.model.moments import utc_text
+from reconciler.model.timestamps import utc_text
 
 
 def explain(faults: Sequence[Fault], nodes: Sequence[str], sender: str, receiver: str) -> LinkExplanation:

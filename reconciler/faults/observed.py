@@ -10,7 +10,7 @@ from reconciler.faults.words import impairment_parameters
 from reconciler.model.document import Unknown
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.links import Inbound, Link, same_time
-from reconciler.model.moments import utc_text
+from reconciler.model.timestamps import utc_text
 
 
 def active_faults(

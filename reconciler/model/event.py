@@ -5,8 +5,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from reconciler.model.base import Frozen
-from reconciler.model.moments import Moment
 from reconciler.model.prose import Told
+from reconciler.model.timestamps import Moment
 
 
 class EventKind(StrEnum):

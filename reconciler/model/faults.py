@@ -8,8 +8,8 @@ from pydantic import Field, StrictBool
 from reconciler.model.base import Frozen
 from reconciler.model.fields import Amount, Count, NodeName
 from reconciler.model.links import Distribution, Impairment
-from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
+from reconciler.model.timestamps import Moment
 
 Grudge = dict[str, tuple[str, ...]]
 """Receiving node -> the senders whose packets it never gets. The term is Jepsen's."""

@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import Field
 
 from reconciler.model.base import Frozen
-from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
 from reconciler.model.prose import Prose
+from reconciler.model.timestamps import Moment
 
 FilterLevel = Literal["all", "warn+", "err+"]
 Level = Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]

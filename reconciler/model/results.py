@@ -8,11 +8,11 @@ from pydantic import Field
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.kernel_log import KernelEvent
-from reconciler.model.moments import Moment
 from reconciler.model.omission import Abridgeable
 from reconciler.model.prose import Prose
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Condition
+from reconciler.model.timestamps import Moment
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.fields import NodeName
-from reconciler.model.moments import Moment
+from reconciler.model.timestamps import Moment
 
 
 class SnapshotPower(StrEnum):

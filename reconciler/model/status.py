@@ -7,8 +7,8 @@ from pydantic import Field
 from reconciler.errors import ErrorCode, is_recoverable
 from reconciler.model.base import Frozen
 from reconciler.model.faults import NetFaultInfo
-from reconciler.model.moments import Moment
 from reconciler.model.prose import Told
+from reconciler.model.timestamps import Moment
 
 
 class ConditionType(StrEnum):

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
-from reconciler.model.moments import Moment
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
+from reconciler.model.timestamps import Moment
 from reconciler.store.copies import StoredCluster
 
 

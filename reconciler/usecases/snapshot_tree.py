@@ -7,10 +7,10 @@ from pydantic import Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Layer
-from reconciler.model.moments import Moment
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
+from reconciler.model.timestamps import Moment
 
 
 class SnapshotPlace(Frozen):
