@@ -13,6 +13,8 @@ from reconciler.model.faults import ShapeName
 from tests.manual import ROOT
 from tests.worked_examples import PAGE, Example, apply, changed, examples
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = {example.title: example for example in examples(PAGE.read_text())}
 AT_MOST = {
     "A kind of fault": 4,
