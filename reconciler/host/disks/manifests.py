@@ -97,12 +97,19 @@ def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
 
 
 def begin_snapshot(overlay_dir: Path, cluster: str, journal: UnfinishedSnapshot, origin: Origin | None = None) -> None:
-    """Record which nodes are about to be paused."""
+    """Record which nodes are about to be paused. If that fails, on a full disk, nothing is left to clean up.
+
+    Otherwise each round would do something, and none would count as failing again.
+    """
     directory = snapshot_dir(overlay_dir, cluster, journal.snapshot_name)
     ensure_our_directory(names.cluster_dir(overlay_dir, cluster), cluster, origin)
     ensure_directory(directory.parent, mode=CLUSTER_DIR_MODE)
     ensure_our_directory(directory, cluster, origin)
-    _write(directory / _JOURNAL, journal, cluster, origin)
+    try:
+        _write(directory / _JOURNAL, journal, cluster, origin)
+    except BaseException:
+        remove_snapshot(overlay_dir, cluster, journal.snapshot_name)
+        raise
 
 
 def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None = None) -> None:

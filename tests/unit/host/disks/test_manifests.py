@@ -1,12 +1,13 @@
 """Snapshots on disk, beside what others have put among them."""
 
+import resource
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.errors import ErrorCode, OperationFailed
 from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.disks.manifests import (
     UnfinishedSnapshot,
@@ -119,3 +120,15 @@ def test_a_manifest_that_names_what_no_snapshot_has_is_damaged(tmp_path: Path, p
     file.write_text(file.read_text().replace({"node": "the-node"}.get(place, f"/the-{place}"), path))
     assert isinstance(unknown := observe_snapshots(tmp_path, CLUSTER)["ours"], Unknown)
     assert (unknown.code, "is damaged" in unknown.unknown) == (ErrorCode.SNAPSHOT_FAILED, True)
+
+
+def test_a_snapshot_for_whose_journal_there_is_no_room_is_not_begun(tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        with pytest.raises(OperationFailed, match="cannot write"):
+            begin_snapshot(tmp_path, CLUSTER, UnfinishedSnapshot(snapshot_name="half", stopped_nodes=()), ORIGIN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert observe_snapshots(tmp_path, CLUSTER) == {}
+    assert not snapshot_dir(tmp_path, CLUSTER, "half").exists()
