@@ -12,11 +12,11 @@ from reconciler.usecases.host_paths import scratch_dir
 
 
 def require_not_kept(
-    place: PlaceToMake, settings: Settings, records: Sequence[ClusterRecord], uses: Iterable[FileUse]
+    place: PlaceToMake, settings: Settings, records: Sequence[ClusterRecord] = (), uses: Iterable[FileUse] = ()
 ) -> None:
     """Raise `InvalidArgument` for a place where vmcluster keeps files, which no copy may overwrite.
 
-    Blocking. `uses` are the disks of all machines on the host.
+    Blocking. `uses` are the disks of all machines on the host; without them and records, the settings alone decide.
     """
     directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir, settings.topology_dir]
     directories += [record.spec.overlay_dir for record in records]

@@ -99,10 +99,12 @@ class Transfers:
         touched.
         """
         place = await asyncio.to_thread(find_place, destination, self._reach)
+        await asyncio.to_thread(require_not_kept, place, self._runtime.settings)
         record = await existing(self._runtime.store, cluster)
+        chosen = select_node(record, node)
         records, uses = await together(readable_records(self._runtime.store), self._runtime.libvirt.file_uses())
         await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records, uses)
-        (address,) = await self._running(record, [select_node(record, node)])
+        (address,) = await self._running(record, [chosen])
         began = time.monotonic()
         moved = await tar_transfer.pull(
             self._runtime.ssh,
