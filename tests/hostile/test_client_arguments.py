@@ -146,7 +146,7 @@ def test_calls_that_are_given_up_leave_a_server_that_answers(server: Server, san
 
 
 @pytest.mark.parametrize("beginning", ["", '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"cluster_l'])
-def test_an_input_that_ends_in_the_midst_of_a_line_ends_the_server(sandbox: Sandbox, beginning: str) -> None:
+def test_an_input_that_ends_within_a_line_ends_the_server(sandbox: Sandbox, beginning: str) -> None:
     with serving(sandbox) as server:
         server.greet()
         server.require_well()

@@ -248,7 +248,7 @@ async def test_nothing_that_a_server_answers_is_more_than_an_error_or_an_odd_res
         assert len(answer.stdout) + len(answer.stderr) <= 4 * MIB
 
 
-async def test_answers_that_come_slowly_for_ever_end_when_the_callers_time_does(pool: SshPool, node: Node) -> None:
+async def test_answers_that_come_slowly_forever_end_when_the_callers_time_does(pool: SshPool, node: Node) -> None:
     async def dribble(process: Any) -> None:
         while True:
             process.stdout.write(b".")

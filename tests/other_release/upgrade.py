@@ -25,7 +25,7 @@ def machine_type(*, live: bool) -> str:
     return str(found)
 
 
-async def test_what_stands_there_is_as_wanted(taken_up: Session) -> None:
+async def test_what_stands_there_is_as_desired(taken_up: Session) -> None:
     actions = (await taken_up.clusters.plan(CLUSTER, start=False)).plan.actions
     assert [type(action) for action in actions] == [StartNetwork], "as on any host that was rebooted"
     snapshots = await taken_up.snapshots.listing(CLUSTER)

@@ -74,7 +74,7 @@ def test_a_table_that_others_flush_is_put_back_by_the_next_round(vmcluster: Vmcl
     assert listed(vmcluster)[0]["parameters"]["applied"] is True
 
 
-def test_a_fault_with_a_duration_ends_when_all_processes_of_ours_are_gone(vmcluster: Vmcluster, cluster: str) -> None:
+def test_a_fault_with_a_duration_ends_when_all_of_our_processes_are_gone(vmcluster: Vmcluster, cluster: str) -> None:
     vmcluster("fault", "partition", cluster, "n0", "n1", "--duration", "6")
     assert rules()
     wait_until(lambda: listed(vmcluster) == [] and rules() == "")

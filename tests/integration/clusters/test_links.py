@@ -201,7 +201,7 @@ async def test_links_that_nobody_wants_are_healed(defined: Bed) -> None:
         assert_healed()
 
 
-async def test_a_pulled_cable_stays_pulled_when_the_network_is_made_anew(defined: Bed) -> None:
+async def test_a_pulled_cable_stays_pulled_when_the_network_is_recreated(defined: Bed) -> None:
     async with defined.runtime() as runtime:
         session = Session(runtime)
         await start_paused(session)
@@ -219,7 +219,7 @@ async def test_a_pulled_cable_stays_pulled_when_the_network_is_made_anew(defined
 
 
 @pytest.mark.parametrize("firewall", CUTS_SEEN)
-def test_a_fault_injected_or_healed_and_killed_at_every_boundary_ends_in_exactly_what_is_wanted(
+def test_a_fault_injected_or_healed_and_killed_at_every_boundary_ends_in_exactly_what_is_desired(
     defined: Bed, firewall: FirewallChoice
 ) -> None:
     bed = replace(defined, settings=defined.settings.model_copy(update={"firewall": firewall}))

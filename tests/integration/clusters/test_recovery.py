@@ -142,7 +142,7 @@ def test_a_cluster_without_a_readable_record_is_destroyed_by_its_marks(bed: Bed,
     assert audit(bed).clean
 
 
-async def test_extra_disks_of_ours_are_found_by_what_names_them_and_others_are_left_alone(
+async def test_our_extra_disks_are_found_by_what_names_them_and_others_are_left_alone(
     bed: Bed, session: Session
 ) -> None:
     made, brought, second = (bed.directory / f"{name}.qcow2" for name in ("made", "brought", "second"))
@@ -187,7 +187,7 @@ async def test_a_damaged_store_is_a_clear_error_and_stays_as_it_is(bed: Bed) -> 
     run(bed, adopt)
 
 
-async def test_a_rollback_wants_again_what_was_wanted(bed: Bed, session: Session) -> None:
+async def test_a_rollback_restores_the_former_desired_state(bed: Bed, session: Session) -> None:
     bed.write_topology(CLUSTER)
     await session.clusters.define(CLUSTER)
     bed.write_topology(CLUSTER, edit=lambda document: document["nodes"][0].update(memory_mb=768))

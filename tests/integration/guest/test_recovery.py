@@ -102,7 +102,7 @@ async def test_dropping_another_node_changes_nothing(pool: SshPool, own_sshd: Ss
     assert (await pool.run(own_sshd.address, "echo $SSH_CONNECTION", timeout_s=PATIENCE_S)).stdout == before.stdout
 
 
-async def test_a_login_that_is_dropped_while_it_goes_on_is_started_anew(pool: SshPool, own_sshd: Sshd) -> None:
+async def test_a_login_that_is_dropped_while_it_goes_on_is_started_again(pool: SshPool, own_sshd: Sshd) -> None:
     running = asyncio.create_task(pool.run(own_sshd.address, "echo done", timeout_s=PATIENCE_S))
     await asyncio.sleep(0.005)
     pool.drop("loopback", "sshd")

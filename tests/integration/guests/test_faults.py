@@ -169,7 +169,7 @@ async def test_a_node_that_crashes_and_boots_under_faults_sends_nothing_over_the
     await hearing.only_passes(PAIRS)
 
 
-async def test_a_rate_works_without_netem_and_a_delay_is_refused_and_not_left_wanted(hearing: Hearing) -> None:
+async def test_a_rate_works_without_netem_and_a_delay_is_refused_and_not_left_desired(hearing: Hearing) -> None:
     faults = hearing.session.faults
     await faults.inject(CLUSTER, impair_request("n0", ["n1"], Impairment(rate_kbit=1000)))
     (listed,) = await faults.listing(CLUSTER)

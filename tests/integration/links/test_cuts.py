@@ -156,7 +156,7 @@ async def test_what_is_somebody_elses_is_never_touched(four: Segment, choice: Fi
 
 @pytest.mark.parametrize("choice", BACK_ENDS)
 @pytest.mark.parametrize("program", ["iptables", "ip6tables"])
-async def test_a_chain_of_ours_that_nobody_jumps_to_is_seen_and_removed(
+async def test_our_chain_that_nobody_jumps_to_is_seen_and_removed(
     four: Segment, choice: FirewallChoice, program: str, host: OnHost
 ) -> None:
     await host([program, "-N", chain_name(CLUSTER)])

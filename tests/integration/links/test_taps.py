@@ -189,7 +189,7 @@ async def test_a_missing_tap_is_an_error_that_may_pass_and_the_others_are_shaped
     assert same_cuts(observed.firewall, wanted.firewall)
 
 
-async def test_clearing_takes_everything_of_ours_off_the_taps(four: Segment, host: OnHost) -> None:
+async def test_clearing_takes_everything_that_is_ours_off_the_taps(four: Segment, host: OnHost) -> None:
     driver = LinkDriver(run=host)
     before = await roots(host)
     wanted = HostLinks(taps=slowed("n1", "n2").taps, down=frozenset({tap("n0")}))
@@ -204,7 +204,7 @@ async def test_clearing_takes_everything_of_ours_off_the_taps(four: Segment, hos
 
 @pytest.mark.parametrize("choice", [FirewallChoice.NFTABLES, FirewallChoice.IPTABLES])
 @pytest.mark.parametrize("boundary", range(8))
-async def test_killed_anywhere_the_next_round_ends_as_wanted(
+async def test_killed_anywhere_the_next_round_ends_as_desired(
     four: Segment, boundary: int, choice: FirewallChoice, host: OnHost
 ) -> None:
     first = HostLinks(both_ways(("n0", "n1")).firewall, slowed("n1", "n2").taps, frozenset({tap("n3")}))

@@ -121,7 +121,7 @@ def test_it_is_its_owners_again_where_the_machine_ran_when_its_first_snapshot_wa
 
 
 @pytest.mark.parametrize("verb", [define, destroy_with_disks])
-def test_whoever_gives_it_back_is_killed_anywhere_and_the_next_one_does(film: Bed, disk: Path, verb: Verb) -> None:
+def test_a_return_that_is_killed_anywhere_is_finished_by_the_next_process(film: Bed, disk: Path, verb: Verb) -> None:
     async def lend(_session: Session) -> None:
         account = qemu_account()
         assert account is not None

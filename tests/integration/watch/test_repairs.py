@@ -79,7 +79,7 @@ def test_damage_is_repaired_without_a_command(bed: Bed, expected: Audit, watch: 
     wait_until(lambda: whole(bed, expected))
 
 
-def test_commands_of_other_processes_only_say_what_is_wanted(bed: Bed, expected: Audit, watch: WatchProcess) -> None:
+def test_commands_of_other_processes_only_say_what_is_desired(bed: Bed, expected: Audit, watch: WatchProcess) -> None:
     run(bed, stop, start)
     assert whole(bed, expected)
     assert {entry["action"] for entry in watch.logged("action")} >= {"CutPower", "Start"}

@@ -115,7 +115,7 @@ def simulated(store: SqliteStore, tmp_path: Path, round_: Round) -> tuple[Contro
     return Controller(store, cast("Rounds", rounds), lease, host), rounds
 
 
-async def test_a_simulated_cluster_that_is_as_wanted_needs_one_round(
+async def test_a_simulated_cluster_that_is_as_desired_needs_one_round(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord
 ) -> None:
     controller, rounds = simulated(store, tmp_path, lambda _: acted())
@@ -145,7 +145,7 @@ async def test_a_terminal_obstacle_of_a_simulated_round_ends_the_wait_at_once(
     assert len(rounds.starts_s) == 1
 
 
-async def test_the_other_simulated_nodes_are_brought_to_their_end_before_an_obstacle_is_answered(
+async def test_the_other_simulated_nodes_are_finished_before_an_obstacle_is_answered(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord
 ) -> None:
     def round_(number: int) -> RoundResult:

@@ -70,7 +70,7 @@ def test_a_repair_that_does_not_last_is_free_a_few_times_and_then_waited_with() 
     assert "did not last" in obstacle.message
 
 
-def test_a_repair_that_has_lasted_is_not_counted_any_more() -> None:
+def test_a_repair_that_has_lasted_is_no_longer_counted() -> None:
     clock = Clock()
     retries = Retries(Random(1), clock)
     for _ in range(3 * FREE_REPAIRS):

@@ -99,7 +99,7 @@ async def test_a_second_healer_leaves_at_once_and_the_first_holds_no_lease_while
     await asyncio.gather(first, return_exceptions=True)
 
 
-async def test_a_fault_ends_with_whoever_holds_its_lifeline(runtime: Runtime) -> None:
+async def test_a_fault_ends_with_the_holder_of_its_lifeline(runtime: Runtime) -> None:
     await wanted(runtime.store, None, None)
     end, lifeline = os.pipe()
     watching = asyncio.create_task(heal_when_closed(runtime, CLUSTER, "partition-1", end))
@@ -111,7 +111,7 @@ async def test_a_fault_ends_with_whoever_holds_its_lifeline(runtime: Runtime) ->
     assert await faults(runtime.store) == ["partition-2"]
 
 
-async def test_a_fault_whose_holder_cannot_be_watched_is_not_left_wanted(
+async def test_a_fault_whose_holder_cannot_be_watched_is_not_left_desired(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await wanted(runtime.store, None, None)
@@ -121,7 +121,7 @@ async def test_a_fault_whose_holder_cannot_be_watched_is_not_left_wanted(
     assert await faults(runtime.store) == ["partition-1"]
 
 
-async def test_a_fault_that_nobody_would_end_in_time_is_not_left_wanted(
+async def test_a_fault_that_nobody_would_end_in_time_is_not_left_desired(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await wanted(runtime.store, None)

@@ -93,7 +93,7 @@ def test_a_manager_that_is_gone_ends_nothing(tmp_path: Path) -> None:
     ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
 
 
-def test_the_status_line_names_what_is_not_as_wanted(listener: Listener) -> None:
+def test_the_status_line_names_what_is_not_as_desired(listener: Listener) -> None:
     line = StatusLine(ServiceManager({"NOTIFY_SOCKET": listener.socket.getsockname()}))
     todo = Plan(actions=(StartNetwork(name="net", reason="is stopped"),))
     line.tell()

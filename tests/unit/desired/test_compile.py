@@ -83,7 +83,7 @@ def test_a_root_disk_is_a_layer_on_the_image_and_its_revision_is_in_its_name() -
     assert "/overlays/lab/beta.vda.r0.0.qcow2" in layers
 
 
-def test_a_root_disk_has_the_size_that_is_wanted_unless_it_stands_on_a_larger_one() -> None:
+def test_a_root_disk_has_the_desired_size_unless_it_stands_on_a_larger_one() -> None:
     path, frozen = "/overlays/lab/alpha.vda.r0.0.qcow2", "/overlays/lab/alpha.vda.r7.0.qcow2"
     record = with_node(disk_gb=3)
     wanted = compiled(record).layers[path]
@@ -105,7 +105,7 @@ def test_a_root_disk_has_the_size_that_is_wanted_unless_it_stands_on_a_larger_on
     assert (begun.backing, begun.size_bytes) == (Path(frozen), 5 * 2**30)
 
 
-def test_an_extra_disk_of_ours_is_a_layer_and_one_of_the_users_is_only_used() -> None:
+def test_our_extra_disk_is_a_layer_and_one_of_the_users_is_only_used() -> None:
     disks = {"vdb": extra_disk("alpha", DiskBus.SCSI), "vdc": extra_disk("alpha", existing=True)}
     record = with_node(extra_disks=disks)
     wanted, domain = compiled(record), domain_of(record)
@@ -153,7 +153,7 @@ def test_a_shared_disk_has_no_layer_and_is_refused_where_a_snapshot_holds_it() -
     assert f"{shared.path} is part of a snapshot" in found.unknown
 
 
-def test_a_shared_disk_that_is_made_is_one_raw_layer_whoever_asks_for_it() -> None:
+def test_a_shared_disk_that_is_made_is_one_raw_layer_whichever_node_names_it() -> None:
     made = extra_disk("alpha").model_copy(update={"format": "raw", "shared": True})
     record = with_node(extra_disks={"vdb": made})
     beta = record.spec.nodes["beta"].model_copy(update={"extra_disks": {"vdb": made.model_copy(), "vdc": made}})
@@ -193,7 +193,7 @@ def test_what_was_asked_of_a_node_is_its_power() -> None:
     assert (power.state.value, power.boot_epoch, power.resume_epoch, power.stop_mode) == ("paused", 4, 2, "destroy")
 
 
-def test_a_node_that_shall_be_off_has_no_tap() -> None:
+def test_a_node_that_should_be_off_has_no_tap() -> None:
     assert compiled(with_intent(power=WantedPower.OFF)).taps == {"beta": Tap(bridge="virbr-lab0")}
 
 

@@ -110,7 +110,7 @@ def test_things_of_one_origin_are_one_obstacle() -> None:
         with_snapshot(seen(), 2, OURS),
     ],
 )
-def test_what_is_beyond_the_record_stops_everything_whoever_made_it(
+def test_what_is_beyond_the_record_stops_everything_no_matter_who_made_it(
     observed: ClusterDocument, deletion: Deletion | None
 ) -> None:
     found = planned(RECORD.model_copy(update={"deletion": deletion}), observed)

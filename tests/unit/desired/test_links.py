@@ -26,7 +26,7 @@ def links(
     return compile_document(wanted, EMULATED, observed, now=now).links
 
 
-def test_a_fault_is_wanted_until_its_time_and_not_a_moment_longer() -> None:
+def test_a_fault_is_desired_until_its_time_and_not_a_moment_longer() -> None:
     cut = partition(Halves(), NODES, expires_at=NOW + timedelta(minutes=1))
     assert set(links(record(cut))) == {"alpha", "beta"}
     assert links(record(cut), now=NOW + timedelta(minutes=1)) == {}

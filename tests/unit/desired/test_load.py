@@ -131,7 +131,7 @@ def test_a_disk_that_we_made_is_taken_up_again_by_its_own_node_only(
 
 
 @pytest.mark.parametrize(("name", "accepted"), [("foreign.qcow2", True), ("other.qcow2", False)])
-def test_a_copy_of_a_disk_is_no_disk_of_ours_but_where_a_backup_may_have_put_it_back(
+def test_a_copy_of_a_disk_is_not_our_disk_except_where_a_backup_may_have_put_it_back(
     load: Load, host: Path, name: str, accepted: bool
 ) -> None:
     original = (host / "foreign.qcow2").rename(host / name)

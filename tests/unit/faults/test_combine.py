@@ -159,7 +159,7 @@ def test_an_overlap_of_cuts_ends_with_the_later_one() -> None:
     assert fold([long, forever], NODES)["n1"].links["n2"].cut_expires_at is None
 
 
-def test_a_fault_whose_time_has_come_is_not_wanted() -> None:
+def test_a_fault_whose_time_has_come_is_not_desired() -> None:
     fault = partition(Halves(), expires_at=NOW)
     assert wanted_at([fault], NOW) == ()
     assert wanted_at([fault], NOW - timedelta(seconds=1)) == (fault,)

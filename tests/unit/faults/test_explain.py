@@ -31,7 +31,7 @@ SPLIT = partition(Halves(), name="split", expires_at=NOW + timedelta(seconds=90)
 PULLED = partition(One(node="n5"), name="pulled", mode=CutMode.LINK_DOWN)
 
 
-def test_a_link_without_faults_is_as_ever() -> None:
+def test_a_link_without_faults_is_unchanged() -> None:
     explained = explain([SLOW], NODES, "n2", "n3")
     assert explained.summary == "arrives as if there were no faults"
     assert (explained.cut, explained.impairment, explained.faults, explained.added_rtt_ms) == (False, None, (), 0)
@@ -114,7 +114,7 @@ def test_a_listed_fault_is_in_the_words_of_the_tool_that_takes_it() -> None:
 
 
 @pytest.mark.parametrize("fault", [SLOW, SPLIT, PULLED], ids=lambda fault: fault.handle_id)
-def test_a_wanted_fault_survives_the_store(fault: Fault) -> None:
+def test_a_desired_fault_survives_the_store(fault: Fault) -> None:
     adapter: TypeAdapter[Fault] = TypeAdapter(WantedFault)
     assert adapter.validate_json(adapter.dump_json(fault)) == fault
 

@@ -21,7 +21,7 @@ def shown(fault: object, observed: dict[str, Inbound] | None, *beside: object) -
     return with_observed(info, fault, fold(wanted, NODES), NODES, observed).parameters  # type: ignore[arg-type]
 
 
-def test_what_the_host_has_as_wanted_is_applied_and_shows_the_values_of_the_kernel() -> None:
+def test_what_the_host_has_as_desired_is_applied_and_shows_the_values_of_the_kernel() -> None:
     both = fold([SLOW, MORE], NODES)
     found = shown(SLOW, both, MORE)
     assert found["applied"] is True
@@ -49,7 +49,7 @@ def test_a_host_that_cannot_be_looked_at_says_neither() -> None:
     assert shown(CUT, None)["applied"] is None
 
 
-def test_the_end_of_a_cut_is_told_as_wanted_however_the_host_counts_down_to_it() -> None:
+def test_the_end_of_a_cut_is_told_as_desired_however_the_host_counts_down_to_it() -> None:
     until = datetime(2030, 1, 1, tzinfo=UTC)
     timed = partition(One(node="n1"), expires_at=until)
 

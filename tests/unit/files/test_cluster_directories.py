@@ -23,7 +23,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / CLUSTER
 
 
-def test_a_directory_of_ours_is_made_once_and_keeps_the_origin_that_it_has(place: Path) -> None:
+def test_our_directory_is_made_once_and_keeps_the_origin_that_it_has(place: Path) -> None:
     ensure_our_directory(place, CLUSTER, ORIGIN)
     ensure_our_directory(place, CLUSTER, ORIGIN.model_copy(update={"generation": 4}))
     mark = directory_mark(place, CLUSTER)

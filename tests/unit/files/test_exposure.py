@@ -133,7 +133,7 @@ def test_what_others_can_change_is_refused_and_the_command_ends_that(
         lambda kept: require_usable(MachineFiles("lab", "n1", {}, (), [kept / "n1.console.log"]), []),
     ],
 )
-def test_nothing_of_ours_is_kept_in_or_read_from_a_directory_that_others_can_change(
+def test_nothing_that_is_ours_is_kept_in_or_read_from_a_directory_that_others_can_change(
     kept: Path, use: Callable[[Path], object]
 ) -> None:
     (kept / "lab.yaml").write_text("cluster_name: lab\n")

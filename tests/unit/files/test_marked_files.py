@@ -56,7 +56,7 @@ def test_a_missing_directory_is_named_with_its_remedy(tmp_path: Path) -> None:
         create_file(tmp_path / "absent" / "seed", b"", NEW, mode=0o600)
 
 
-def test_an_older_file_of_ours_is_replaced_whole(tmp_path: Path) -> None:
+def test_our_older_file_is_replaced_whole(tmp_path: Path) -> None:
     replace_file(tmp_path / "seed", b"a longer old content", OLD, mode=0o600)
     with (tmp_path / "seed").open("rb") as opened_before:
         replace_file(tmp_path / "seed", b"new", NEW, mode=0o640)

@@ -51,7 +51,7 @@ def test_a_mark_that_does_not_parse_is_not_ours(file: Path, raw: bytes) -> None:
     assert read_mark(file) is None
 
 
-def test_a_symlink_to_a_file_of_ours_is_not_ours(file: Path) -> None:
+def test_a_symlink_to_our_file_is_not_ours(file: Path) -> None:
     write_mark(file, MARK)
     link = file.with_name("link")
     link.symlink_to(file)
@@ -63,7 +63,7 @@ def test_the_mark_of_an_absent_file_is_an_error_of_its_own(tmp_path: Path) -> No
         read_mark(tmp_path / "absent")
 
 
-def test_a_file_of_ours_is_deleted_once_and_then_is_gone(file: Path) -> None:
+def test_our_file_is_deleted_once_and_then_is_gone(file: Path) -> None:
     write_mark(file, MARK)
     assert delete_owned(file, "demo")
     assert not file.exists()

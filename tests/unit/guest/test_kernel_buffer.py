@@ -60,7 +60,7 @@ def test_a_log_that_was_not_read_whole_is_an_error_and_never_clean(read: ExecRes
     assert caught.value.node == "n0"
 
 
-def test_a_follower_passes_on_each_record_once_and_begins_anew_with_each_boot() -> None:
+def test_a_follower_passes_on_each_record_once_and_starts_over_with_each_boot() -> None:
     said: list[str] = []
 
     def note(line: LogLine) -> None:

@@ -96,7 +96,7 @@ SHUT_DOWN = Halt(reason=HaltReason.SHUT_DOWN)
         ),
     ],
 )
-def test_a_node_that_is_not_as_wanted_has_a_cause(
+def test_a_node_that_is_not_as_desired_has_a_cause(
     wanted: WantedPower, restart: RestartPolicy, power: Power | Unknown | None, told: str | None
 ) -> None:
     assert unlike_wanted(wanted, restart, power) == told

@@ -55,7 +55,7 @@ def test_the_worst_node_decides_and_every_such_node_is_named(
     assert (f"{of.status.value} {of.reason} {of.message}", of.last_transition) == (told, since)
 
 
-def test_a_node_that_is_off_counts_where_it_is_wanted_running() -> None:
+def test_a_node_that_is_off_counts_where_it_is_desired_running() -> None:
     record = running_record("alpha", "beta")
     nodes = [node("alpha", node_condition(DONE, NOW)), off("beta")]
     of = cluster_condition(record, nodes, ConditionType.PROVISIONED)

@@ -75,7 +75,7 @@ def test_a_tail_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
     assert tail.read_new() == b"first\n"
 
 
-def test_from_a_place_on_a_log_is_read_as_often_as_wanted(tmp_path: Path) -> None:
+def test_from_a_place_on_a_log_is_read_as_often_as_desired(tmp_path: Path) -> None:
     log = tmp_path / "n0.console.log"
     append(log, b"before\n")
     place = ConsolePlace.end_of(log)

@@ -73,6 +73,6 @@ async def test_queues_that_are_changed_are_told_of_by_the_name_of_their_tap(kern
     assert kernel.says(samples.QUEUES) == [TAP]
 
 
-async def test_a_change_of_a_table_of_ours_is_told_of_by_its_cluster(kernel: Kernel) -> None:
+async def test_a_change_of_our_table_is_told_of_by_its_cluster(kernel: Kernel) -> None:
     assert kernel.says(samples.TABLE) == [HostEvent(HostEventKind.FIREWALL, "lab")]
     assert kernel.says(samples.TABLE.replace(b"vmcluster-lab", b"somebodyelses")) == []

@@ -54,7 +54,7 @@ def needed(tmp_path: Path, cloud_config: str, status: str = DONE, script: str | 
     return done.returncode == 0
 
 
-def test_a_plain_seed_of_ours_needs_no_more_than_the_first_stage(tmp_path: Path) -> None:
+def test_our_plain_seed_needs_no_more_than_the_first_stage(tmp_path: Path) -> None:
     assert not needed(tmp_path, QUIET)
 
 

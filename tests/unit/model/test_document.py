@@ -29,7 +29,7 @@ def test_how_a_machine_is_brought_down_is_no_state_of_the_host() -> None:
     )
 
 
-def test_what_is_wanted_and_what_is_found_are_the_same_when_the_host_is_as_wanted() -> None:
+def test_what_is_desired_and_what_is_found_are_the_same_when_the_host_is_as_desired() -> None:
     assert canonical(as_wanted(RECORD)) == canonical(compiled(RECORD))
 
 
@@ -51,5 +51,5 @@ def test_a_document_cannot_be_changed_and_has_no_room_for_more() -> None:
         Seed.model_validate({"digest": "d", "more": 1})
 
 
-def test_every_wanted_power_is_a_state_that_a_machine_can_have() -> None:
+def test_every_desired_power_is_a_state_that_a_machine_can_have() -> None:
     assert [PowerState(wanted.value) for wanted in WantedPower] == [*PowerState][:3]

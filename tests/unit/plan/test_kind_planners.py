@@ -103,7 +103,7 @@ class TestNetworks:
             CreateNetwork(name="net", network=NETWORK, reason="not created yet", change=ChangeKind.CREATE)
         ]
 
-    def test_one_that_is_as_wanted_is_left_alone(self) -> None:
+    def test_one_that_is_as_desired_is_left_alone(self) -> None:
         assert [*plan_networks(self.want, self.want)] == []
 
     def test_one_that_is_unknown_is_left_alone(self) -> None:
@@ -125,13 +125,13 @@ class TestNetworks:
             )
         ]
 
-    def test_one_that_is_not_wanted_is_deleted(self) -> None:
+    def test_one_that_is_not_desired_is_deleted(self) -> None:
         have = ClusterDocument(networks={"net": NETWORK, "old": altered(NETWORK, bridge="br9", gateway="10.9.0.1")})
         assert [*plan_networks(self.want, have)] == [
             DeleteNetwork(name="old", reason="no longer desired", change=ChangeKind.DELETE)
         ]
 
-    def test_one_that_is_unknown_and_not_wanted_is_left_alone(self) -> None:
+    def test_one_that_is_unknown_and_not_desired_is_left_alone(self) -> None:
         assert [*plan_networks(EMPTY, ClusterDocument(networks={"theirs": UNKNOWN}))] == []
 
     @pytest.mark.parametrize("in_common", [{"gateway": "10.9.0.1"}, {"bridge": "br9"}], ids=["bridge", "addresses"])
@@ -184,10 +184,10 @@ class TestLayers:
         ]
 
     @pytest.mark.parametrize("have", [LAYER, UNKNOWN], ids=["as wanted", "unknown"])
-    def test_one_that_is_as_wanted_or_unknown_is_left_alone(self, have: Layer | Unknown) -> None:
+    def test_one_that_is_as_desired_or_unknown_is_left_alone(self, have: Layer | Unknown) -> None:
         assert [*plan_layers(self.want, ClusterDocument(layers={"/o/a.qcow2": have}))] == []
 
-    def test_one_that_is_not_wanted_is_deleted_and_its_data_lost(self) -> None:
+    def test_one_that_is_not_desired_is_deleted_and_its_data_lost(self) -> None:
         have = ClusterDocument(layers={"/o/a.qcow2": LAYER, "/o/theirs.qcow2": UNKNOWN})
         assert [*plan_layers(EMPTY, have)] == [
             DeleteLayer(
@@ -199,7 +199,7 @@ class TestLayers:
             )
         ]
 
-    def test_one_that_is_wanted_as_it_is_is_left_alone_whatever_it_is(self) -> None:
+    def test_one_that_is_desired_as_it_is_is_left_alone_whatever_it_is(self) -> None:
         kept = ClusterDocument(layers={"/o/a.qcow2": UNKNOWN})
         assert [*plan_layers(kept, kept)] == []
 
@@ -235,10 +235,10 @@ class TestSeeds:
             assert not action.live
 
     @pytest.mark.parametrize("have", [SEED, UNKNOWN], ids=["as wanted", "unknown"])
-    def test_one_that_is_as_wanted_or_unknown_is_left_alone(self, have: Seed | Unknown) -> None:
+    def test_one_that_is_as_desired_or_unknown_is_left_alone(self, have: Seed | Unknown) -> None:
         assert [*plan_seeds(self.want, ClusterDocument(seeds={"a": have}))] == []
 
-    def test_one_that_is_not_wanted_is_deleted(self) -> None:
+    def test_one_that_is_not_desired_is_deleted(self) -> None:
         assert [*plan_seeds(EMPTY, ClusterDocument(seeds={"a": SEED, "b": UNKNOWN}))] == [
             DeleteSeed(node="a", reason="no longer desired", change=ChangeKind.DELETE)
         ]
@@ -269,7 +269,7 @@ class TestDomains:
         assert action.carried_out == Epochs(boot=3, resume=1)
 
     @pytest.mark.parametrize("have", [DOMAIN, UNKNOWN], ids=["as wanted", "unknown"])
-    def test_one_that_is_as_wanted_or_unknown_is_left_alone(self, have: Domain | Unknown) -> None:
+    def test_one_that_is_as_desired_or_unknown_is_left_alone(self, have: Domain | Unknown) -> None:
         assert [*plan_domains(self.want, self.have(have))] == []
 
     def test_one_that_differs_is_redefined_and_needs_a_restart_while_it_is_up(self) -> None:
@@ -353,7 +353,7 @@ class TestDomains:
         assert isinstance(action, DefineDomain)
         assert (action.reason, action.needs_restart) == ("disks +vdb, vcpus 1 -> 2", True)
 
-    def test_one_that_is_not_wanted_is_undefined(self) -> None:
+    def test_one_that_is_not_desired_is_undefined(self) -> None:
         have = ClusterDocument(domains={"a": DOMAIN, "b": UNKNOWN})
         assert [*plan_domains(EMPTY, have)] == [
             UndefineDomain(node="a", reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.REMOVE)
@@ -423,7 +423,7 @@ class TestPower:
         POWER_TABLE,
         ids=[f"{have.state}-to-{want.state}-by-{want.stop_mode}" for have, want, _ in POWER_TABLE],
     )
-    def test_every_state_is_led_to_every_wanted_state(self, have: Power, want: Power, steps: list[object]) -> None:
+    def test_every_state_is_led_to_every_desired_state(self, have: Power, want: Power, steps: list[object]) -> None:
         assert [*plan_power(wanting(want), ClusterDocument(power={"a": have}))] == steps
 
     def test_the_table_has_every_pair_of_states(self) -> None:
@@ -441,7 +441,7 @@ class TestPower:
     def test_a_new_machine_is_started(self) -> None:
         assert [*plan_power(wanting(RUNNING), EMPTY)] == [START]
 
-    def test_a_new_machine_that_shall_be_off_stays_off(self) -> None:
+    def test_a_new_machine_that_should_be_off_stays_off(self) -> None:
         assert [*plan_power(wanting(OFF), EMPTY)] == []
 
     def test_an_unknown_power_yields_nothing(self) -> None:
@@ -529,12 +529,12 @@ class TestPower:
         assert resume.after_memory
 
     @pytest.mark.parametrize("have", [RUNNING, PAUSED, CRASHED, STOPPING], ids=lambda power: power.state)
-    def test_a_machine_that_is_not_wanted_loses_its_power(self, have: Power) -> None:
+    def test_a_machine_that_is_not_desired_loses_its_power(self, have: Power) -> None:
         assert [*plan_power(EMPTY, ClusterDocument(power={"a": altered(have, boot_epoch=5)}))] == [
             CutPower(node="a", boot_epoch=5, reason="no longer desired", disruption=Disruption.REMOVE)
         ]
 
-    def test_a_machine_that_is_off_and_not_wanted_is_left_alone(self) -> None:
+    def test_a_machine_that_is_off_and_not_desired_is_left_alone(self) -> None:
         assert [*plan_power(EMPTY, ClusterDocument(power={"a": OFF}))] == []
 
 
@@ -551,7 +551,7 @@ class TestTaps:
         ]
 
     @pytest.mark.parametrize("have", [None, Tap(bridge="br0"), UNKNOWN], ids=["off", "as wanted", "unknown"])
-    def test_one_that_is_as_wanted_unknown_or_not_there_is_left_alone(self, have: Tap | Unknown | None) -> None:
+    def test_one_that_is_as_desired_unknown_or_not_there_is_left_alone(self, have: Tap | Unknown | None) -> None:
         assert [*plan_taps(self.want, self.have(have))] == []
 
     @pytest.mark.parametrize("have", [STOPPING, altered(RUNNING, boot_epoch=-1), UNKNOWN])

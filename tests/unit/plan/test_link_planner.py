@@ -96,7 +96,7 @@ def test_a_node_that_somebody_has_paused_stays_so_under_faults_too() -> None:
     assert [obstacle.code for obstacle in todo.obstacles] == [ErrorCode.GUEST_PAUSED]
 
 
-def test_a_node_that_is_wanted_paused_gets_its_links_and_is_not_let_run() -> None:
+def test_a_node_that_is_desired_paused_gets_its_links_and_is_not_let_run() -> None:
     wanted = linked(WANTED, alpha=NodeLinks(links={"beta": SLOW}))
     wanted = powered(wanted, "alpha", Power(state=PowerState.PAUSED))
     assert kinds(plan(wanted, off(REAL, "alpha"))) == [("Start", "alpha"), ("SetLinks", None)]

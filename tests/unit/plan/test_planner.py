@@ -189,7 +189,7 @@ def test_a_resource_that_is_missing_is_planned_by_its_owner(kind: str) -> None:
     assert bool(steps) == (kind not in {"taps", "marks"})  # both come and go with what they are of
 
 
-def test_what_is_as_wanted_needs_no_plan() -> None:
+def test_what_is_as_desired_needs_no_plan() -> None:
     assert plan(REAL, REAL) == Plan()
     assert plan(WANTED, REAL) == Plan()
 
@@ -251,14 +251,14 @@ def test_a_foreign_domain_that_no_node_is_named_after_is_not_in_the_way() -> Non
     assert plan(WANTED, with_entry(REAL, "domains", "backup", theirs())) == Plan()
 
 
-def test_a_foreign_domain_on_a_disk_of_ours_that_shall_go_is_in_the_way() -> None:
+def test_a_foreign_domain_on_our_disk_that_must_go_is_an_obstacle() -> None:
     observed = ClusterDocument(domains={"alpha": theirs()}, layers=REAL.layers)
     todo = plan(ClusterDocument(), observed)
     assert [obstacle.node for obstacle in todo.obstacles] == ["alpha"]
     assert {action.node for action in todo.actions} == {"beta"}
 
 
-def test_what_cannot_be_read_is_reported_also_where_it_is_not_wanted() -> None:
+def test_what_cannot_be_read_is_reported_also_where_it_is_not_desired() -> None:
     observed = with_entry(REAL, "domains", "backup", theirs(ErrorCode.LIBVIRT_UNAVAILABLE))
     assert [obstacle.node for obstacle in plan(WANTED, observed).obstacles] == ["backup"]
 
@@ -323,7 +323,7 @@ def test_a_machine_that_could_not_come_up_again_is_not_brought_down_for_a_power_
     assert (todo.actions, [obstacle.node for obstacle in todo.obstacles]) == ((), ["alpha"])
 
 
-def test_a_machine_with_an_obstacle_is_turned_off_where_that_is_wanted() -> None:
+def test_a_machine_with_an_obstacle_is_turned_off_where_that_is_desired() -> None:
     off = with_entry(WANTED, "power", "alpha", Power(state=PowerState.OFF, boot_epoch=1))
     todo = plan(off, with_entry(REAL, "seeds", "alpha", theirs()))
     assert [type(action) for action in todo.actions] == [CutPower]

@@ -45,7 +45,7 @@ class TestByHand:
     def test_the_same_request_again_is_the_same_fault(self) -> None:
         assert faulty(SPLIT, SPLIT) == faulty(SPLIT)
 
-    def test_the_time_of_a_repeated_request_begins_anew(self) -> None:
+    def test_the_time_of_a_repeated_request_starts_over(self) -> None:
         first, _ = fault_changes.with_fault(RECORD, SPLIT, now=NOW, duration_s=60)
         again, fault = fault_changes.with_fault(first, SPLIT, now=LATER, duration_s=60)
         assert list(again.faults) == ["partition-1"]
@@ -58,7 +58,7 @@ class TestByHand:
             "partition-2",
         ]
 
-    def test_what_has_expired_is_asked_for_anew(self) -> None:
+    def test_what_has_expired_is_requested_again(self) -> None:
         short, _ = fault_changes.with_fault(RECORD, SPLIT, now=NOW, duration_s=1)
         again, fault = fault_changes.with_fault(short, SPLIT, now=LATER)
         assert fault.handle_id == "partition-2"
@@ -111,7 +111,7 @@ class TestDeclared:
         after = fault_changes.with_declared_faults(record_changes.with_spec(once, CLUSTER, grown), now=NOW)
         assert list(after.faults) == ["partition-2"]
 
-    def test_the_time_of_one_is_not_begun_anew_by_an_apply_in_its_midst(self) -> None:
+    def test_the_time_of_one_is_not_restarted_by_an_apply_meanwhile(self) -> None:
         declared = {"split": DeclaredFault(request=SPLIT, duration_s=60)}
         once = declaring(RECORD, **declared)
         assert fault_changes.with_declared_faults(once, now=LATER) == once

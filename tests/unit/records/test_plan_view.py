@@ -57,7 +57,7 @@ def test_a_new_cluster_is_created_in_the_order_of_its_stages() -> None:
     assert (new.summary.create, new.summary.update, new.summary.delete) == (4, 1, 0)
 
 
-def test_a_host_and_a_record_as_wanted_have_nothing_to_do() -> None:
+def test_a_host_and_a_record_as_desired_have_nothing_to_do() -> None:
     record = running_record("alpha", "beta")
     same = view(record, as_wanted(record), before=record)
     assert same.converged
@@ -75,7 +75,7 @@ def test_what_differs_without_the_change_is_marked_as_drift() -> None:
     assert not any(action.drift for action in plan_view(Preview(record, record, there)).actions)
 
 
-def test_a_record_that_would_be_written_anew_is_a_change_although_the_host_stays() -> None:
+def test_a_record_that_would_be_rewritten_is_a_change_although_the_host_stays() -> None:
     record = running_record("alpha")
     lost = view(record, as_wanted(record), before=None)
     assert not lost.converged

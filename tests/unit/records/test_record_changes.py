@@ -82,7 +82,7 @@ class TestVerbs:
         assert only(crashed) == NodeIntent(power=WantedPower.RUNNING, boot_epoch=1, stop_mode=StopMode.DESTROY)
         assert only(crashed, "beta") == only(RUNNING, "beta")
 
-    def test_a_crash_says_in_which_state_the_node_shall_end(self) -> None:
+    def test_a_crash_says_in_which_state_the_node_should_end(self) -> None:
         off = {"alpha": WantedPower.OFF}
         assert (
             only(record_changes.power_cycled(RUNNING, frozenset({"alpha"}), StopMode.DESTROY, power=off)).power == "off"
@@ -130,7 +130,7 @@ class TestSpecifications:
         ],
         ids=lambda change: next(iter(change)),
     )
-    def test_a_node_whose_first_boot_would_go_otherwise_is_made_anew(self, change: dict[str, object]) -> None:
+    def test_a_node_whose_first_boot_would_go_otherwise_is_recreated(self, change: dict[str, object]) -> None:
         after = record_changes.with_spec(RUNNING, CLUSTER, spec_with(**change))
         assert record_changes.recreated_nodes(RUNNING, after) == {"alpha"}
         assert only(after) == NodeIntent(
@@ -140,7 +140,7 @@ class TestSpecifications:
     @pytest.mark.parametrize(
         ("old", "new", "anew"), [(None, 20, False), (20, 21, False), (20, 3, True), (20, None, True)]
     )
-    def test_a_root_disk_that_grows_is_kept_and_one_that_would_shrink_is_made_anew(
+    def test_a_root_disk_that_grows_is_kept_and_one_that_would_shrink_is_recreated(
         self, old: int | None, new: int | None, anew: bool
     ) -> None:
         before = record_changes.with_spec(None, CLUSTER, spec_with(disk_gb=old))
@@ -169,7 +169,7 @@ class TestSpecifications:
         ],
         ids=["key", "user", "forward"],
     )
-    def test_what_every_first_boot_depends_on_makes_all_nodes_anew(self, change: dict[str, object]) -> None:
+    def test_what_every_first_boot_depends_on_recreates_all_nodes(self, change: dict[str, object]) -> None:
         after = record_changes.with_spec(RUNNING, CLUSTER, SPEC.model_copy(update=change))
         assert record_changes.recreated_nodes(RUNNING, after) == {"alpha", "beta"}
 

@@ -50,7 +50,7 @@ def test_generations_that_only_took_a_snapshot_or_crashed_a_node_are_passed_over
     assert last_other(history(RUNNING, LARGER, with_snapshot(LARGER), crashed(with_snapshot(LARGER)))) == 1
 
 
-def test_a_destroyed_cluster_is_wanted_again_and_its_destruction_is_not() -> None:
+def test_a_destroyed_cluster_is_desired_again_and_its_destruction_is_not() -> None:
     gone = record_changes.deleted(RUNNING, remove_overlays=False)
     assert last_other(history(RUNNING, gone)) == 1
     assert last_other(history(OFF, RUNNING, gone, RUNNING)) == 1

@@ -135,7 +135,7 @@ def test_the_lock_file_is_for_its_owner_alone_and_stays(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o7777 == 0o700
 
 
-def test_a_lease_on_a_file_that_was_removed_meanwhile_is_taken_anew(
+def test_a_lease_on_a_file_that_was_removed_meanwhile_is_taken_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flock, before = fcntl.flock, Lease(path)

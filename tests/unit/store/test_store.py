@@ -103,7 +103,7 @@ async def test_the_same_one_shot_change_made_twice_from_one_record_is_a_conflict
         await store.put(with_boots(first, 1), expected_generation=1, actor="two")
 
 
-async def test_a_record_that_is_gone_is_a_conflict_for_whoever_read_it(store: AnyStore) -> None:
+async def test_a_record_that_is_gone_is_a_conflict_for_its_reader(store: AnyStore) -> None:
     record = await put_new(store)
     await store.remove("lab", expected_generation=1, actor="test")
     with pytest.raises(Conflict, match="no longer exists"):
@@ -121,7 +121,7 @@ async def test_removing_takes_the_status_along_and_leaves_the_history(store: Any
     assert [entry.generation for entry in await store.history("lab")] == [1, 2]
 
 
-async def test_a_record_made_anew_goes_on_above_the_old_generations(store: AnyStore) -> None:
+async def test_a_recreated_record_continues_above_the_old_generations(store: AnyStore) -> None:
     record = await put_new(store)
     await store.put(with_boots(record, 1), expected_generation=1, actor="test")
     await store.remove("lab", expected_generation=2, actor="test")
@@ -228,7 +228,7 @@ async def test_a_round_begins_with_record_status_and_the_last_request(store: Any
     assert await store.standing("lab") is None
 
 
-async def test_a_record_that_was_read_before_is_read_anew_when_another_process_has_changed_it(
+async def test_a_record_that_was_read_before_is_read_again_when_another_process_has_changed_it(
     store: AnyStore, place: str
 ) -> None:
     record = await put_new(store)

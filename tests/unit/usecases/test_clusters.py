@@ -197,7 +197,7 @@ def concerned(plan: Plan) -> set[str | None]:
     return {action.node for action in plan.actions}
 
 
-async def test_what_was_agreed_to_is_not_done_once_something_else_is_wanted(
+async def test_what_was_agreed_to_is_not_done_once_something_else_is_desired(
     applied: Clusters, host: SeenHost, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "CONVERGE_TIMEOUT_S", 0.1)

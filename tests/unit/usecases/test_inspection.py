@@ -72,7 +72,7 @@ def said(conditions: tuple[Condition, ...]) -> dict[str, str]:
     return {of.type.value: f"{of.status.value}:{of.reason}" for of in conditions}
 
 
-async def test_what_is_as_wanted_has_the_conditions_that_were_said_of_it(
+async def test_what_is_as_desired_has_the_conditions_that_were_said_of_it(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = await brought_about(runtime)
@@ -109,7 +109,7 @@ async def test_a_node_that_went_down_unwatched_is_in_the_conditions_at_once(
     assert stored.conditions[-1].status is ConditionStatus.TRUE, "a look writes nothing"
 
 
-def test_running_names_the_nodes_that_are_off_as_wanted() -> None:
+def test_running_names_the_nodes_that_are_off_as_desired() -> None:
     record = running_record("alpha", "beta")
     off = record.nodes["alpha"].model_copy(update={"power": WantedPower.OFF})
     record = record.model_copy(update={"nodes": {**record.nodes, "alpha": off}})

@@ -77,7 +77,7 @@ def test_without_snapshots_nodes_stand_on_none() -> None:
     assert snapshot_tree(record, as_wanted(record), []).standing_on == {"alpha": None, "beta": None}
 
 
-def test_a_node_that_was_made_anew_does_not_hide_the_parent_of_the_others() -> None:
+def test_a_node_that_was_recreated_does_not_hide_the_parent_of_the_others() -> None:
     record = running_record("alpha", "beta")
     manifests = [manifest("a", 1, alpha=1, beta=2), manifest("b", 2, alpha=3, beta=4)]
     tree = snapshot_tree(record, host(record, [[5, 3, 1], [2], [6, 4]], alpha=5, beta=6), manifests)

@@ -33,7 +33,7 @@ def test_a_libvirt_that_is_not_there_is_named_without_a_trace(invoke: Invoke, la
     assert "Traceback" not in ended.err
 
 
-def test_a_fault_that_waits_for_libvirt_stays_wanted_and_is_listed_and_explained(
+def test_a_fault_that_waits_for_libvirt_stays_desired_and_is_listed_and_explained(
     invoke: Invoke, lab: ClusterRecord
 ) -> None:
     invoke("fault", "partition", "lab", "alpha", "zeta", "--direction", "to")
@@ -70,7 +70,7 @@ def test_a_handle_that_never_was_is_not_found(invoke: Invoke, lab: ClusterRecord
         (["explain", "lab", "alpha", "nobody"], "NODE_NOT_FOUND"),
     ],
 )
-def test_what_cannot_be_is_refused_and_not_wanted(
+def test_what_cannot_be_is_refused_and_not_desired(
     invoke: Invoke, lab: ClusterRecord, words: list[str], complaint: str
 ) -> None:
     ended = invoke("fault", *words)

@@ -83,7 +83,7 @@ def test_a_plan_asks_only_for_what_nobody_has_agreed_to(agreed: tuple[str, ...],
     assert printed(costly, agreed=agreed).splitlines()[-len(said) :] == said
 
 
-def test_nodes_that_are_made_anew_and_that_leave_are_named_apart() -> None:
+def test_nodes_that_are_recreated_and_that_leave_are_named_apart() -> None:
     costs = PlanSummary(create=0, update=1, delete=1, restarts=(), recreates=("n0",), removes=("n1",), data_loss=())
     shown = printed(view(action("domain/n0", "recreated for ip 1 -> 2", "update", "recreate"), summary=costs))
     assert "recreated for ip 1 -> 2  [recreate]" in shown

@@ -45,7 +45,7 @@ async def until_wanted(configuration: dict[str, str], mode: StopMode) -> None:
 
 
 @pytest.mark.usefixtures("lease")
-async def test_others_are_answered_during_a_long_call_and_cancelling_it_leaves_what_is_wanted(
+async def test_others_are_answered_during_a_long_call_and_cancelling_it_leaves_what_is_desired(
     configuration: dict[str, str], spawned: StdioServerParameters
 ) -> None:
     await stored(configuration)

@@ -158,7 +158,7 @@ nodes:
 """
 
 
-async def test_a_topology_may_name_any_image_of_the_host_but_no_existing_disk_outside_of_ours(
+async def test_a_topology_may_name_any_image_of_the_host_but_no_existing_disk_outside_of_our_own(
     agent: Agent, project: Path
 ) -> None:
     path = project.parent / "topologies" / "lab.yaml"

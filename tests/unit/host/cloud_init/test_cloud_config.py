@@ -96,7 +96,7 @@ def test_keys_as_text_are_one_key_a_line() -> None:
     ]
 
 
-def test_an_empty_value_takes_nothing_of_ours_away() -> None:
+def test_an_empty_value_removes_nothing_that_is_ours() -> None:
     empty = dict.fromkeys(["hostname", "bootcmd", "ssh_authorized_keys", "users", "ssh_keys"])
     assert seed_of(empty, "root") == seed_of({}, "root")
 

@@ -52,7 +52,7 @@ def path_of(overlays: Path, node: str = "n1") -> Path:
     return layer_path(overlays, CLUSTER, node, "vda", 0)
 
 
-async def test_a_made_overlay_is_observed_as_it_was_wanted(driver: LayerDriver, overlays: Path, base: Path) -> None:
+async def test_a_made_overlay_is_observed_as_desired(driver: LayerDriver, overlays: Path, base: Path) -> None:
     await driver.create_layer(path_of(overlays), overlay_of(base), cluster=CLUSTER)
     assert observe_layers(overlays, CLUSTER) == {str(path_of(overlays)): overlay_of(base)}
 

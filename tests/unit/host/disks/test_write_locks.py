@@ -19,7 +19,7 @@ def lock(file: int, byte: int) -> None:
 
 
 @pytest.mark.parametrize(("byte", "written"), [(WRITER, True), (READER, False)])
-def test_an_image_is_written_to_by_whoever_holds_the_lock_for_it(tmp_path: Path, byte: int, written: bool) -> None:
+def test_an_image_is_written_to_by_the_holder_of_its_lock(tmp_path: Path, byte: int, written: bool) -> None:
     image = tmp_path / "image"
     image.touch()
     with image.open("rb") as opened:

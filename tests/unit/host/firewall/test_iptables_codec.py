@@ -80,7 +80,7 @@ def test_healing_takes_away_our_chain_and_nothing_else(tool: str) -> None:
     assert restored(f"cuts.{tool}", FirewallState()) == expected
 
 
-def test_where_nothing_is_and_nothing_is_wanted_nothing_is_done() -> None:
+def test_where_nothing_is_and_nothing_is_desired_nothing_is_done() -> None:
     assert render_restore("lab", FirewallState(), Chains(), NOW) == ""
 
 

@@ -61,7 +61,7 @@ def test_what_nft_prints_is_read_back(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("changed", ["emptied", "accepting", "without-rule", "dormant"])
-def test_a_table_that_cuts_nothing_differs_from_all_that_can_be_wanted(changed: str, version: str) -> None:
+def test_a_table_that_cuts_nothing_differs_from_all_that_can_be_desired(changed: str, version: str) -> None:
     assert parse_table(golden(changed, version), NOW).cuts == {TapPair(LEFTOVER, LEFTOVER): None}
 
 

@@ -65,7 +65,7 @@ def test_what_is_rendered_is_read_back(domain: Domain, done: Epochs) -> None:
 
 
 @pytest.mark.parametrize("sample", sorted(GOLDEN.glob("domain-*.xml")), ids=lambda path: path.stem)
-def test_what_libvirt_adds_changes_nothing_of_ours(sample: Path) -> None:
+def test_what_libvirt_adds_changes_nothing_that_is_ours(sample: Path) -> None:
     node = sample.name.removeprefix("domain-").partition(".")[0]
     domain, done = DOMAINS[node]
     assert parse_domain(sample.read_text()) == expected(node, domain, done)

@@ -33,7 +33,7 @@ def test_what_is_rendered_is_read_back(network: Network, name: str) -> None:
 
 
 @pytest.mark.parametrize("sample", sorted(GOLDEN.glob("network-*.xml")), ids=lambda path: path.stem)
-def test_what_libvirt_adds_changes_nothing_of_ours(sample: Path) -> None:
+def test_what_libvirt_adds_changes_nothing_that_is_ours(sample: Path) -> None:
     name = sample.name.removeprefix("network-").partition(".")[0]
     expected = NetworkRecord(name, NETWORKS[name], NetworkMark(SAMPLE_CLUSTER))
     assert parse_network(sample.read_text(), active=True) == expected

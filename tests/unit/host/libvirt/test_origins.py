@@ -41,7 +41,7 @@ def test_a_network_is_signed_in_place_of_what_it_said_before() -> None:
     ("written", "altered"),
     [('generation="3"', 'generation="three"'), ('store="0a1b" ', ""), ('token="2c3d"', "")],
 )
-def test_an_origin_that_we_cannot_have_written_is_no_mark_of_ours(written: str, altered: str) -> None:
+def test_an_origin_that_we_cannot_have_written_is_not_our_mark(written: str, altered: str) -> None:
     for xml in (DOMAIN_XML, NETWORK_XML):
         assert written in xml
     assert parse_domain(DOMAIN_XML.replace(written, altered)) is None

@@ -106,7 +106,7 @@ def test_a_frozen_layer_of_another_cluster_is_an_image_like_any_other() -> None:
     assert kept == [str(image.path)]
 
 
-def test_a_restored_machine_reads_back_as_the_wanted_definition() -> None:
+def test_a_restored_machine_reads_back_as_the_desired_definition() -> None:
     saved = parsed(FULL_XML).domain
     boot = DirectBoot(kernel=Path("/new/vmlinuz"), initrd=None, cmdline='root=/dev/vda1 new & "quoted"')
     wanted = with_disk(saved, "vda", stacked(FROZEN, LAYER)).model_copy(

@@ -55,7 +55,7 @@ def tree_of(step: Step) -> TapTree:
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{len(step['wanted'])}-senders")
-def test_what_the_kernel_shows_is_what_was_wanted(step: Step) -> None:
+def test_what_the_kernel_shows_is_what_was_desired(step: Step) -> None:
     tree = tree_of(step)
     assert tree.shaping == wanted(step)
     assert not tree.damaged
@@ -79,7 +79,7 @@ def test_the_simulated_tc_shows_what_the_real_one_showed(steps: list[Step]) -> N
 
 
 @given(st.lists(queues, max_size=4))
-def test_any_wanted_queues_are_reached_from_any_others_and_read_back(steps: list[TapQdisc]) -> None:
+def test_any_desired_queues_are_reached_from_any_others_and_read_back(steps: list[TapQdisc]) -> None:
     tap = SimulatedTap()
     for want in steps:
         netems = [one for one in want.senders.values() if one.needs_netem]
@@ -138,7 +138,7 @@ def test_who_stops_duplicating_is_changed_before_others_come() -> None:
 
 
 @pytest.mark.parametrize("damage", ["filters", "classes", "leaves"])
-def test_what_somebody_deletes_of_ours_is_put_back(damage: str) -> None:
+def test_what_somebody_deletes_that_is_ours_is_put_back(damage: str) -> None:
     tap, want = shaped(a=FAR, b=LOSSY)
     getattr(tap, damage).pop(next(iter(getattr(tap, damage))))
     assert parse_tap(*tap.show()).shaping != want
@@ -146,13 +146,13 @@ def test_what_somebody_deletes_of_ours_is_put_back(damage: str) -> None:
     assert parse_tap(*tap.show()).shaping == want
 
 
-def test_a_root_of_ours_without_senders_is_a_leftover_and_goes() -> None:
+def test_our_root_without_senders_is_a_leftover_and_goes() -> None:
     tap = SimulatedTap(root=("htb", "4d40:"))
     assert parse_tap(*tap.show()).shaping == TapQdisc({LEFTOVER: Impairment()})
     assert apply(tap, TapQdisc()) == ["qdisc replace dev tap root noqueue"]
 
 
-def test_a_root_whose_default_was_changed_is_made_anew() -> None:
+def test_a_root_whose_default_was_changed_is_recreated() -> None:
     shown = '[{"kind":"htb","handle":"4d40:","root":true,"options":{"default":"0x10"}}]'
     tree = parse_tap(shown, "", "")
     assert tree.damaged
@@ -173,7 +173,7 @@ def test_a_root_whose_default_was_changed_is_made_anew() -> None:
         ("pref 1 u32 chain 0 fh", "pref 49152 matchall chain 0 handle 0x1 fh"),
     ],
 )
-def test_a_filter_of_another_form_is_damage_and_the_tree_is_made_anew(ours: str, changed: str) -> None:
+def test_a_filter_of_another_form_is_damage_and_the_tree_is_recreated(ours: str, changed: str) -> None:
     tap, want = shaped(a=FAR)
     qdiscs, classes, filters = tap.show()
     assert ours in filters
