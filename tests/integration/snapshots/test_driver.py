@@ -344,7 +344,7 @@ async def test_a_chain_is_whole_or_its_problem_has_the_name_of_the_file(machine:
     aside = frozen.rename(frozen.with_suffix(".aside"))
     assert str(frozen) in await first_problem(top)
     frozen.write_bytes(b"not a qcow2 image" * 100)
-    assert await first_problem(top) == f"{frozen} is text and {top} expects qcow2"
+    assert await first_problem(top) == f"{frozen} is text, but {top} expects qcow2"
     aside.rename(frozen)
     with frozen.open("r+b") as file:
         file.seek(read_l1_offset(frozen))

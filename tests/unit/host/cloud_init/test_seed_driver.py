@@ -116,9 +116,9 @@ def test_a_foreign_file_in_our_place_is_never_touched(overlays: Path, name: str)
     foreign = cluster_dir(overlays, CLUSTER) / name
     foreign.parent.mkdir(parents=True)
     foreign.write_text("the user's")
-    with pytest.raises(Conflict, match="stays untouched"):
+    with pytest.raises(Conflict, match="was left alone"):
         write_seed(overlays, ROOT_ON_NAT, "digest")
-    with pytest.raises(Conflict, match="stays untouched"):
+    with pytest.raises(Conflict, match="was left alone"):
         delete_seed(overlays, CLUSTER, NODE)
     assert foreign.read_text() == "the user's"
 
