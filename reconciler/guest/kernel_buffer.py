@@ -85,7 +85,7 @@ async def _read(
 ) -> KernelBuffer | None:
     """None where there is more than the limit, or than the command reads."""
     for _ in range(_READINGS):
-        read = Intake(limit_bytes)
+        read = BufferIntake(limit_bytes)
         answer = await ssh.run(
             address, command, timeout_s=timeout_s, output_limit_bytes=_ERRORS_BYTES, on_stdout=read.feed, own=True
         )
@@ -99,7 +99,7 @@ async def _read(
     )
 
 
-class Intake:
+class BufferIntake:
     """Takes in a stream as it is; one that is longer than the limit is let go, and said to have `overflowed`."""
 
     def __init__(self, limit_bytes: int) -> None:

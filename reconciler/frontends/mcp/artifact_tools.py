@@ -16,7 +16,7 @@ from reconciler.frontends.mcp.arguments import (
     TransferTimeout,
 )
 from reconciler.frontends.mcp.backend import Call, ask
-from reconciler.frontends.mcp.definition import ADDS, LOOKS, TAKES_AWAY, ToolDefinition
+from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, TAKES_AWAY, ToolDefinition
 from reconciler.model.results import (
     ArtifactDiff,
     ArtifactRemoval,

@@ -22,9 +22,9 @@ from reconciler.frontends.mcp.answer_schemas import answer_schemas
 from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, refusal
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.client_roots import ask_for_roots, known_roots
-from reconciler.frontends.mcp.definition import ToolDefinition
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
+from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.frontends.mcp.wire import as_text, standard_wire
 from reconciler.model.results import ToolError, ToolResult

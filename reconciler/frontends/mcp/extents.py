@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from reconciler.frontends.mcp.answer_limits import DEFAULT_BYTES, Extent
-from reconciler.frontends.mcp.definition import ToolDefinition
+from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.values import AsNumber
 
 _LEAST_BYTES = 4000

@@ -20,7 +20,7 @@ from reconciler.frontends.mcp.arguments import (
     Targets,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
-from reconciler.frontends.mcp.definition import ADDS, LOOKS, ToolDefinition
+from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, ToolDefinition
 from reconciler.frontends.mcp.values import AsNumber, AsStructure
 from reconciler.model.faults import CutMode, Direction, NetFaultHandle, NetFaultInfo, ShapeName
 from reconciler.model.links import Distribution, Impairment

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from reconciler.frontends.mcp.arguments import ClusterName, NodeName, Nodes, Seconds
 from reconciler.frontends.mcp.backend import Call, ask
-from reconciler.frontends.mcp.definition import LOOKS, RUNS_ANYTHING, TAKES_AWAY, ToolDefinition
 from reconciler.frontends.mcp.kernel_log_tools import Marker
+from reconciler.frontends.mcp.tool_definition import LOOKS, RUNS_ANYTHING, TAKES_AWAY, ToolDefinition
 from reconciler.frontends.mcp.values import AsNumber
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.results import ToolResult

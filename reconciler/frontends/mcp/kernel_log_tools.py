@@ -7,7 +7,7 @@ from pydantic import Field
 from reconciler.frontends.mcp.answer_limits import EACH
 from reconciler.frontends.mcp.arguments import ClusterName, Nodes, Seconds
 from reconciler.frontends.mcp.backend import Call, ask
-from reconciler.frontends.mcp.definition import ADDS, LOOKS, ToolDefinition
+from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, ToolDefinition
 from reconciler.model.kernel_log import DmesgResult, FilterLevel
 from reconciler.model.results import ToolResult
 

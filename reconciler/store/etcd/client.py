@@ -17,8 +17,8 @@ import grpc.aio
 from aetcd import rpc
 
 from reconciler.errors import OperationFailed, StoreUnavailable, StoreUnreachable
+from reconciler.store.etcd.etcd_requests import get, one
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials, EtcdMember
-from reconciler.store.etcd.requests import get, one
 
 ANSWER_S = 3.0
 """How long one member may take for an answer before the next is asked."""

@@ -20,9 +20,9 @@ from reconciler.store.etcd import etcd_copies
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, touch, unchanged
 from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
-from reconciler.store.etcd.requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, touch, unchanged
 from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.patch import difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry

@@ -3,7 +3,7 @@
 from typing import Any
 
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.requests import put
+from reconciler.store.etcd.etcd_requests import put
 
 
 def request_of(cluster: str, number: int) -> Any:

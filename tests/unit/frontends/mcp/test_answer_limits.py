@@ -8,8 +8,8 @@ from mcp_types import JSONRPCResponse
 
 from reconciler.frontends.mcp import cluster_server
 from reconciler.frontends.mcp.answer_limits import DEFAULT_BYTES, Extent, abridged
-from reconciler.frontends.mcp.definition import ToolDefinition
 from reconciler.frontends.mcp.extents import extent_of
+from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.model.omission import omission
 from reconciler.model.results import ExecResult, ToolResult

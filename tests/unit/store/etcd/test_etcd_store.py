@@ -13,9 +13,9 @@ from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnavailabl
 from reconciler.model.record import ClusterRecord
 from reconciler.store.etcd import client, key_names
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_requests import put
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
-from reconciler.store.etcd.requests import put
 from tests.etcd import RunningEtcd, free_ports, running_etcd
 from tests.unit.store.samples import sample_record, sample_status, with_boots, with_user_data
 from tests.unit.store.test_store import put_new
