@@ -52,7 +52,7 @@ class MarkedFile(Frozen):
 
 
 class OwnerMark(Frozen):
-    """Whose file this is, and what its maker wants to read back without opening it.
+    """The owner of a file, and what its creator wants to read back without opening it.
 
     Marks of earlier versions have no origin, and do not say which `file` they were put on.
     """
@@ -94,7 +94,7 @@ def read_mark(path: Path | str) -> OwnerMark | None:
 
 
 def copied_mark(path: Path | str) -> OwnerMark | None:
-    """The mark that a file has from another one, of which it is a copy; None where it has none. Raises as above."""
+    """The mark that a file got as a copy of another one; None if it has none. Raises as above."""
     stored = _stored_mark(path)
     if stored is None or _is_of_file(stored, path):
         return None
@@ -102,7 +102,7 @@ def copied_mark(path: Path | str) -> OwnerMark | None:
 
 
 def bind_copy(path: Path, cluster: str) -> bool:
-    """Have the mark count that a copy of a file of the cluster has, if it still has its name; whether it had one.
+    """Make the mark valid that a copy of one of the cluster's files has, if it still has its name; returns if it had.
 
     Raises as `read_mark` and `write_mark` do.
     """
@@ -114,7 +114,7 @@ def bind_copy(path: Path, cluster: str) -> bool:
 
 
 def sign(path: Path, cluster: str, origin: Origin) -> None:
-    """Write down on a file of the cluster where it comes from. One that is gone, or not ours, is left alone."""
+    """Record the origin on one of the cluster's files. One that is gone, or not ours, is left alone."""
     with suppress(FileNotFoundError, NotADirectoryError):
         mark = read_mark(path)
         if mark is not None and mark.cluster == cluster and mark.origin != origin:

@@ -1,4 +1,4 @@
-"""The first and last bytes of a file, read without touching anything that is not one."""
+"""Reads the first and last bytes of a file, without opening anything that is not a regular file."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ _KINDS = {
 
 
 class NoFile(Exception):
-    """Something else than a regular file; the text is its kind."""
+    """Not a regular file; the text is its kind."""
 
     def __init__(self, mode: int) -> None:
         super().__init__(_KINDS.get(stat.S_IFMT(mode), "a special file"))
@@ -30,7 +30,7 @@ class NoFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """How a file begins and ends, and how long it is."""
+    """The beginning and end of a file, and its length."""
 
     head: bytes
     ending: bytes
@@ -39,13 +39,13 @@ class Ends:
 
 @contextmanager
 def open_file(path: Path | str, *, follow: bool = True) -> Iterator[int]:
-    """A regular file, open for reading; what is opened is looked at, whatever has its name a moment later.
+    """A regular file, open for reading; the opened file is checked, whatever has its name a moment later.
 
-    Without `follow`, a link is no file.
-    Raises `OSError`, and `NoFile` for anything else: to open a FIFO or a device may wait, or do something.
+    Without `follow`, a link is not accepted.
+    Raises `OSError`, and `NoFile` for anything else: opening a FIFO or a device may block, or have an effect.
     """
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    place = os.open(path, flags)  # opens nothing that is behind it (open(2))
+    place = os.open(path, flags)  # does not open a device or FIFO itself (open(2))
     try:
         _require_file(os.fstat(place))
         file = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
@@ -58,7 +58,7 @@ def open_file(path: Path | str, *, follow: bool = True) -> Iterator[int]:
 
 
 def read_ends(path: Path | str, span: Callable[[bytes], int]) -> Ends:
-    """The first bytes of a regular file, as many as `span` asks for having seen the first of them, and the last.
+    """The first bytes of a regular file, as many as `span` requests after seeing the first of them, and the last.
 
     Raises as `open_file` does.
     """
@@ -67,7 +67,7 @@ def read_ends(path: Path | str, span: Callable[[bytes], int]) -> Ends:
 
 
 def ends_of(file: int, span: Callable[[bytes], int]) -> Ends:
-    """The same of an open file."""
+    """The same for an open file."""
     size_bytes = os.fstat(file).st_size
     head = os.pread(file, _FIRST_READ_BYTES, 0)
     wanted = span(head)

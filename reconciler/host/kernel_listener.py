@@ -31,7 +31,7 @@ from reconciler.host.netlink.notice_codec import (
 log = structlog.get_logger(__name__)
 
 GOING_S = 0.2
-"""So long a tap is left alone that went down; on a busy host its end takes that long."""
+"""How long a tap that went down is ignored; on a busy host its removal takes that long."""
 
 _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _GROUPS_OF_ROUTE = (1, 4)  # RTNLGRP_LINK, RTNLGRP_TC
@@ -43,7 +43,7 @@ Parse = Callable[[bytes], Iterator[Notice]]
 
 
 class KernelListener:
-    """Tells `listener`, in the event loop that it was opened in, of what others do to interfaces and firewall."""
+    """Notifies `listener`, in the event loop that it was opened in, of changes by others to interfaces and firewall."""
 
     def __init__(self, listener: Listener) -> None:
         self._tell = listener
@@ -52,12 +52,12 @@ class KernelListener:
         self._sockets: list[socket.socket] = []
 
     def open(self) -> None:
-        """Begin. What this process may not listen to is left to the resync, and logged."""
+        """Start listening. What this process may not listen to is left to the resync, and logged."""
         self._open("interfaces", socket.NETLINK_ROUTE, _GROUPS_OF_ROUTE, parse_route_notices)
         self._open("firewall", NETLINK_NETFILTER, _GROUPS_OF_NETFILTER, parse_firewall_notices)
 
     def close(self) -> None:
-        """Tell of nothing more."""
+        """Stop notifying."""
         loop = asyncio.get_running_loop()
         for timer in self._going.values():
             timer.cancel()
@@ -81,7 +81,7 @@ class KernelListener:
         asyncio.get_running_loop().add_reader(opened, self._on_readable, opened, parse)
 
     def _on_readable(self, source: socket.socket, parse: Parse) -> None:
-        """What is there now; of the same event once, however many messages say it."""
+        """Handle what is there now; the same event only once, however many messages report it."""
         events: dict[HostEvent, None] = {}
         for _ in range(_MOST_DATAGRAMS_AT_ONCE):
             try:

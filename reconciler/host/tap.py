@@ -19,7 +19,7 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.EINVAL})
 
 @dataclass(frozen=True, slots=True)
 class Cable:
-    """Whether an interface that exists was put up; not whether anything is at its other end."""
+    """Whether an interface that exists is up; not whether anything is at its other end."""
 
     up: bool
 
@@ -40,7 +40,7 @@ def render_cables(cables: Mapping[str, Cable], down: Collection[str]) -> str:
 
 
 def observe_ports(bridge: str) -> frozenset[str]:
-    """The interfaces plugged into a bridge; none where there is no such bridge. Raises `OperationFailed`."""
+    """The interfaces plugged into a bridge; none if there is no such bridge. Raises `OperationFailed`."""
     try:
         return frozenset(port.name for port in (_INTERFACES / bridge / "brif").iterdir())
     except OSError as error:
@@ -49,7 +49,7 @@ def observe_ports(bridge: str) -> frozenset[str]:
 
 
 def read_cables(taps: Iterable[str]) -> dict[str, Cable]:
-    """Those of the taps that exist on this host. Raises `OperationFailed` where it does not show its interfaces."""
+    """Those of the taps that exist on this host. Raises `OperationFailed` if it does not show its interfaces."""
     seen = {tap: _flags(tap) for tap in taps}
     return {tap: Cable(up=bool(flags & _IFF_UP)) for tap, flags in seen.items() if flags is not None}
 
@@ -63,23 +63,23 @@ async def observe_cables(taps: Iterable[str], run: RunCommand) -> dict[str, Cabl
 
 
 async def set_cables(cables: Mapping[str, Cable], down: Collection[str], run: RunCommand = process.run) -> None:
-    """Put down exactly these of the taps, and the others up, in one batch."""
+    """Set exactly these of the taps down, and the others up, in one batch."""
     if batch := render_cables(cables, down):
         await run(["ip", "-force", "-batch", "-"], stdin=batch.encode())
 
 
 async def plug_tap(tap: str, bridge: str, *, up: bool = True) -> None:
-    """Plug a tap into a bridge, and put it up where its cable is not pulled."""
+    """Plug a tap into a bridge, and set it up if its cable is not pulled."""
     await process.run(["ip", "link", "set", "dev", tap, "master", bridge, *(["up"] if up else [])])
 
 
 def exists(tap: str) -> bool:
-    """Whether the host has an interface of that name. Raises `OperationFailed` where it does not show them."""
+    """Whether the host has an interface of that name. Raises `OperationFailed` if it does not show them."""
     return _flags(tap) is not None
 
 
 def packets_from_guest(tap: str) -> int | None:
-    """How many packets the guest has sent since its tap was made; None where there is no such tap."""
+    """How many packets the guest has sent since its tap was created; None if there is no such tap."""
     try:
         return int((_INTERFACES / tap / "statistics" / "rx_packets").read_text())
     except OSError:

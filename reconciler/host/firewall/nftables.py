@@ -20,7 +20,7 @@ from reconciler.model.links import FirewallState
 from reconciler.process import RunCommand, replay_line
 
 _NOTHING = (b"Error: No such file or directory", b"Protocol not supported", b"Operation not supported")
-"""What nft 1.0.6 says of a table that is not there, and where the kernel has no nftables or none for bridges."""
+"""What nft 1.0.6 prints for a missing table, and on a kernel without nftables, or without it for bridges."""
 
 
 class Nftables:
@@ -59,7 +59,7 @@ class Nftables:
         return frozenset() if listed is None else frozenset(parse_tables(listed))
 
     async def _list(self, *arguments: str) -> bytes | None:
-        """What nft lists; None where it says that there is no such thing, or that the kernel cannot have any."""
+        """What nft lists; None if it says that there is no such thing, or that the kernel does not support it."""
         done = await self._run(["nft", *arguments], check=False)
         if done.exit_code == 0:
             return done.stdout

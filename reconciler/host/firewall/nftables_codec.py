@@ -1,8 +1,8 @@
 """Cuts as one nftables table per cluster, in the bridge family: frames of every kind, ARP and broadcast included.
 
 The table's name and the comment on its rule are our marks: healing everything of a cluster is deleting one table,
-and no table can be in another cluster's way. Each transaction replaces the table whole, so that what was there
-never matters, and no frame passes in between. An element with a timeout heals with nobody there to do it.
+and no table interferes with another cluster. Each transaction replaces the table whole, so that its old contents
+never matter, and no frame passes in between. An element with a timeout heals without any process.
 
 Facts: nft(8) and libnftables-json(5) of nftables 1.0.6, on Linux 6.1 and 6.18.
 """
@@ -20,33 +20,33 @@ TABLE_PREFIX = f"{OWNER}-"
 SET = "cuts"
 CHAIN = "forward"
 PRIORITY = -250
-"""Before the rules of others in the bridge family (filter is -200): what we drop, nobody need judge."""
+"""Before the rules of others in the bridge family (filter is -200): frames that we drop need no other verdict."""
 
 _SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 
 def table_name(cluster: str) -> str:
-    """The table of a cluster; nft names begin with a letter and may hold letters, digits and `-`."""
+    """The table of a cluster; nft names start with a letter and may contain letters, digits and `-`."""
     return f"{TABLE_PREFIX}{cluster}"
 
 
 def render_transaction(cluster: str, state: FirewallState, now: datetime) -> str:
     """The input of `nft -f -` after which exactly these cuts exist, whatever was there before; none: no table.
 
-    Cuts whose time has come are left out.
+    Expired cuts are omitted.
     """
     table = f"table bridge {table_name(cluster)}"
     elements = ",\n      ".join(_elements(state.cuts, now))
-    # Deleting what is not there fails, so it is made first (`destroy` needs nftables 1.0.8).
+    # Deleting a missing table fails, so it is created first (`destroy` needs nftables 1.0.8).
     clear = f"{table}\ndelete {table}\n"
     return clear if not elements else f"{clear}{_table(table, elements)}"
 
 
 def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
-    """The cuts that hold, from `nft -j list table bridge NAME`.
+    """The cuts in effect, from `nft -j list table bridge NAME`.
 
-    A table that does not work (emptied by time, its rule gone or changed, its listing unreadable) is a `LEFTOVER`:
-    for a table that somebody made dormant nft 1.0.6 prints wild memory, and so at times broken JSON.
+    A table that does not work (emptied by time, its rule missing or changed, its listing unreadable) is a `LEFTOVER`:
+    for a table that somebody made dormant nft 1.0.6 prints uninitialised memory, and so at times broken JSON.
     """
     try:
         objects: list[dict[str, Any]] = json.loads(listing)["nftables"]

@@ -12,7 +12,7 @@ from reconciler.host.libvirt.snapshot_xml import replace_disks
 
 
 def read_live(domain: Any, node: str) -> DomainRecord:
-    """The live definition; raises `OperationFailed` where the domain is off."""
+    """The live definition; raises `OperationFailed` if the domain is off."""
     if not domain.isActive():
         raise OperationFailed("the machine turned off while its disks were being changed", node=node)
     return _parse(domain.XMLDesc(0), node)
@@ -35,10 +35,10 @@ def keep_live_disks(handle: Any, domain: Any, node: str, targets: Iterable[str])
 
 
 def require_same_files(domain: Any, node: str) -> None:
-    """Raise `Conflict` where libvirt is wrong about the files that QEMU has open, so that nothing may be done to them.
+    """Raise `Conflict` if libvirt is wrong about the files that QEMU has open, so that nothing may be done to them.
 
-    libvirtd writes down what QEMU has open after it has made QEMU change it. One that was killed between the two
-    names the older layer for good (seen with 9.0.0), and its next switch is refused, or put below the real one.
+    libvirtd records what QEMU has open after it has made QEMU change it. If it was killed between the two, it names the
+    older layer permanently (seen with 9.0.0), and its next switch is refused, or placed below the real one.
     """
     live, kept = read_live(domain, node).domain.disks, read_persistent(domain, node).domain.disks
     for target in live.keys() & kept.keys():

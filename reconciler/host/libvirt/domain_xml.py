@@ -18,7 +18,7 @@ from reconciler.model.plan import Epochs
 from reconciler.model.topology import DiskBus, Firmware
 
 SPARE_PCIE_PORTS = 10
-"""Root ports beyond those of the devices we render: each disk that is plugged in later takes one."""
+"""Root ports in addition to those of the devices we render: each disk plugged in later uses one."""
 
 _DISKS_PER_SATA_CONTROLLER = 6  # libvirt adds the controllers; the first one is part of the machine
 _CPU_MODES = {"host": "host-passthrough", "maximum": "maximum"}
@@ -85,7 +85,7 @@ def has_scsi(xml: str) -> bool:
 
 @lru_cache(maxsize=2048)  # an idle host shows the same texts at each resync
 def parse_domain(xml: str) -> DomainRecord | None:
-    """The fields that we own of a persistent definition; None where it does not carry our mark."""
+    """The fields that we own of a persistent definition; None if it does not carry our mark."""
     root = parse_element(xml)
     mark = parse_domain_mark(root.find("metadata"))
     devices = root.find("devices")
@@ -215,9 +215,9 @@ def _image_below(target: str, disk: DomainDisk) -> BackingFile | None:
 
 
 def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...], *, kept: BackingFile | None) -> None:
-    """The whole chain, ended explicitly; libvirt would otherwise give the user's image away to QEMU's user.
+    """The whole chain, ended explicitly; libvirt would otherwise give the user's image to QEMU's user.
 
-    Frozen layers it may give away: they are 0600, and those of a machine that was off belong to their maker.
+    It may give away frozen layers: they are 0600, and those of a machine that was off belong to their creator.
     """
     if not chain:
         _child(parent, "backingStore")

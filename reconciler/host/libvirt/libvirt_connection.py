@@ -1,10 +1,10 @@
-"""The connection to libvirtd: blocking calls on a thread pool, opened again when it was lost.
+"""The connection to libvirtd: blocking calls on a thread pool, reopened after it was lost.
 
 libvirt-python is thread-safe and releases the interpreter lock during calls. A connection dies when libvirtd
 restarts; the domains do not, so the next call opens a new one and everything is simply observed again.
 
-A libvirtd that hangs ends no call. Questions have a time limit. What acts may rightly take minutes, and goes on for
-as long as libvirtd answers somebody else.
+A hanging libvirtd returns from no call. Queries have a time limit. Actions may rightly take minutes, and continue for
+as long as libvirtd responds to other calls.
 """
 
 import asyncio
@@ -46,11 +46,11 @@ _FLUSHED_HINT = "somebody has flushed the firewall and libvirt's own chains with
 
 
 ANSWER_TIMEOUT_S = 15.0
-"""Lists and definitions come in milliseconds; a machine that is being started holds its own back for a few seconds."""
+"""Lists and definitions take milliseconds; a machine that is starting blocks its own for a few seconds."""
 
 
 class LibvirtSilent(LibvirtUnavailable):
-    """libvirtd is there and does not answer."""
+    """libvirtd is running and does not respond."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class _OpenConnection:
                 self._close()
 
     def give_up(self) -> None:
-        """Close it as soon as no call is on it."""
+        """Close it as soon as no call uses it."""
         with self.counting:
             closes, self.given_up = self.calls == 0 and not self.given_up, True
         if closes:
@@ -111,9 +111,9 @@ class LibvirtConnection:
     async def call(self, cluster: str, function: Callable[[Any], T]) -> T:
         """Run `function(virConnect)`, which acts on a cluster, on the pool.
 
-        Raises `LibvirtUnavailable` when libvirtd does not answer and `OperationFailed` when it refuses. A call
-        that met a connection lost since the last one is made once more on a fresh one. Raises `LibvirtSilent` where
-        libvirtd hangs; the call may be carried out all the same when that is over: `settle` waits for its end.
+        Raises `LibvirtUnavailable` if libvirtd does not respond and `OperationFailed` if it refuses. A call that met a
+        connection lost since the last one is repeated once on a new one. Raises `LibvirtSilent` if libvirtd hangs; it
+        may still be carried out afterwards: `settle` waits for its end.
         """
         given_up = threading.Event()
         future = self._threads.submit(self._call, function, given_up)
@@ -129,14 +129,14 @@ class LibvirtConnection:
                 self._given_up.setdefault(cluster, set()).add(future)
 
     async def ask(self, function: Callable[[Any], T]) -> T:
-        """As `call`, of a question that is answered at once. Raises `LibvirtSilent` where it is not: libvirtd hangs."""
+        """As `call`, for a query that is answered at once. Raises `LibvirtSilent` if it is not: libvirtd hangs."""
         async with self._in_time():
             return await asyncio.wrap_future(self._threads.submit(self._call, function, threading.Event()))
 
     async def settle(self, cluster: str) -> None:
-        """Wait until no call of a cluster is at work that was given up, so that what is observed then stays as it is.
+        """Wait until no abandoned call of a cluster is running, so that what is observed afterwards stays as it is.
 
-        Raises `LibvirtSilent` where that takes longer than an answer.
+        Raises `LibvirtSilent` if that takes longer than an answer.
         """
         async with self._in_time():
             while any(not future.done() for future in self._given_up.get(cluster, ())):
@@ -144,16 +144,16 @@ class LibvirtConnection:
         self._given_up.pop(cluster, None)
 
     async def follow(self, listener: Listener) -> None:
-        """Tell `listener` of what happens on the host, on this connection and on those that follow it.
+        """Notify `listener` of what happens on the host, on this connection and on those that replace it.
 
-        Raises `LibvirtUnavailable` where libvirtd is away; it is then registered when it is back.
+        Raises `LibvirtUnavailable` if libvirtd is not running; it is registered once libvirtd is back.
         """
         ensure_event_loop()
         self._listeners += (listener,)
         await self.ask(lambda handle: handle.isAlive())
 
     def close(self) -> None:
-        """Close the connection; where libvirt is silent, it is left to end with the process."""
+        """Close the connection; if libvirt does not respond, it ends with the process."""
         if not self._silent:
             with self._opening:
                 self._discard()
@@ -174,7 +174,7 @@ class LibvirtConnection:
             ) from None
 
     async def _require_answer(self) -> None:
-        """One connection serves few calls at a time (`max_client_requests`, libvirtd.conf), so this is another one."""
+        """One connection serves few calls at a time (`max_client_requests`, libvirtd.conf), so another is opened."""
         async with self._in_time():
             await asyncio.wrap_future(self._prober.submit(self._knock))
 
@@ -243,7 +243,7 @@ class LibvirtConnection:
 
 
 def as_cluster_error(error: libvirt.libvirtError, *, node: str | None = None) -> ClusterError:
-    """A refusal by libvirt in our terms."""
+    """A refusal by libvirt as one of our errors."""
     if error.get_error_code() in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC}:
         return LibvirtUnavailable(f"the connection to libvirt was lost: {error.get_error_message()}", node=node)
     message = error.get_error_message()

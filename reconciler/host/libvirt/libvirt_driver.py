@@ -1,7 +1,7 @@
-"""All effects on libvirt, and all that is read from it.
+"""All effects on libvirt, and everything that is read from it.
 
-Every method is idempotent: what is already as asked is a success. Every method that changes something looks
-for our mark first and raises `Conflict` where it is missing.
+Every method is idempotent: if everything is already as requested, it succeeds. Every method that changes something
+checks for our mark first and raises `Conflict` if it is missing.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +111,7 @@ class Libvirt:
         )
 
     async def file_uses(self) -> tuple[FileUse, ...]:
-        """The files that the machines of this host have as disks and below them, whosever they are."""
+        """The files that the machines of this host use as disks and below them, of any owner."""
         return await self.connection.ask(file_uses_of)
 
     async def _look_at_domains(self, cluster: str) -> dict[str, FoundDomain]:
@@ -127,7 +127,7 @@ class Libvirt:
         await self.connection.call(cluster, create)
 
     async def sign_network(self, cluster: str, name: str, origin: Origin) -> None:
-        """Write down where a network comes from; one that is gone, or is up without a definition, is left alone."""
+        """Record the origin of a network; one that is gone, or active without a definition, is left alone."""
         await self.connection.call(cluster, partial(networks.sign_network, cluster=cluster, name=name, origin=origin))
 
     async def start_network(self, cluster: str, name: str) -> None:
@@ -148,11 +148,11 @@ class Libvirt:
         await self.connection.call(cluster, define)
 
     async def sign_domain(self, cluster: str, node: str, origin: Origin) -> None:
-        """Write down where a definition comes from; one that is gone is left alone."""
+        """Record the origin of a definition; one that is gone is left alone."""
         await self.connection.call(cluster, partial(_sign_domain, cluster=cluster, node=node, origin=origin))
 
     async def undefine_domain(self, cluster: str, node: str) -> None:
-        """Remove a definition with managed saves and snapshot metadata; UEFI's variables stay with the disks."""
+        """Remove a definition with managed saves and snapshot metadata; the UEFI variables stay with the disks."""
         await self.connection.call(cluster, partial(_undefine_domain, cluster=cluster, node=node))
 
     async def attach_disk(self, cluster: str, node: str, target: str, disk: DomainDisk) -> None:
@@ -160,7 +160,7 @@ class Libvirt:
         await self.connection.call(cluster, partial(_attach_disk, cluster=cluster, node=node, target=target, disk=disk))
 
     async def start(self, cluster: str, node: str, *, paused: bool, resume_epoch: int) -> None:
-        """Power on. The boot meets every resume asked for until now; that is written down first."""
+        """Power on. The boot satisfies every resume requested so far; that is recorded first."""
         await self.connection.call(
             cluster, partial(_start, cluster=cluster, node=node, paused=paused, resume_epoch=resume_epoch)
         )
@@ -174,17 +174,17 @@ class Libvirt:
         return await self.connection.call(cluster, lambda handle: bool(our_domain(handle, cluster, node).isActive()))
 
     async def cut_power(self, cluster: str, node: str, *, boot_epoch: int) -> None:
-        """Cut the power, then write down which power cycle that was."""
+        """Cut the power, then record which power cycle that was."""
         await self.connection.call(cluster, partial(_cut_power, cluster=cluster, node=node, boot_epoch=boot_epoch))
 
     async def note_resume(self, cluster: str, node: str, *, resume_epoch: int) -> None:
-        """Write down the last request for a resume that was met; the CPUs stay as they are."""
+        """Record the last request for a resume that was satisfied; the CPUs stay as they are."""
         await self.connection.call(
             cluster, lambda handle: _write_epochs(our_domain(handle, cluster, node), resume_epoch=resume_epoch)
         )
 
     async def resume_if_paused(self, cluster: str, node: str) -> None:
-        """Let the CPUs run where they stand still; no request is met by it."""
+        """Resume the CPUs if they are paused; this satisfies no request."""
         await self.connection.call(cluster, partial(_resume_if_paused, cluster=cluster, node=node))
 
     async def carried_out(self, cluster: str, node: str) -> Epochs:
@@ -198,7 +198,7 @@ class Libvirt:
         return await SerialLine.open(self._uri, cluster, node, on_output, force=force)
 
     async def suspend(self, cluster: str, node: str) -> None:
-        """Stop the CPUs."""
+        """Pause the CPUs."""
         await self.connection.call(cluster, lambda handle: our_domain(handle, cluster, node).suspend())
 
 

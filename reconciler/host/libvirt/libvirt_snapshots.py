@@ -35,7 +35,7 @@ _SAVED_BEFORE = "paused due to previous migration"  # QEMU, migration/migration.
 
 
 class LibvirtSnapshots:
-    """Snapshots and restores of single nodes; what makes them one of a cluster is the caller's."""
+    """Snapshots and restores of single nodes; the caller combines them into one of a cluster."""
 
     def __init__(self, connection: LibvirtConnection) -> None:
         self._connection = connection
@@ -54,11 +54,11 @@ class LibvirtSnapshots:
         )
 
     async def require_known_files(self, cluster: str, node: str) -> None:
-        """Raise `Conflict` where libvirt is wrong about the files that an active machine has open."""
+        """Raise `Conflict` if libvirt is wrong about the files that an active machine has open."""
         await self._connection.call(cluster, lambda handle: require_same_files(our_domain(handle, cluster, node), node))
 
     async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
-        """What keeps that memory from being restored as `domain`; to be asked before anything is cut."""
+        """What prevents restoring that memory as `domain`; to be checked before anything is cut."""
         return await self._connection.ask(
             lambda handle: _obstacles(handle, handle.saveImageGetXMLDesc(str(memory), 0), domain)
         )
@@ -85,20 +85,20 @@ class LibvirtSnapshots:
         await flatten_disk(self._connection, cluster, node, target, base, progress)
 
     async def freeze_filesystems(self, cluster: str, node: str) -> int:
-        """Have the guest write out and freeze its file systems; how many. Ends within about 10 s.
+        """Have the guest flush and freeze its file systems; returns how many. Ends within about 10 s.
 
-        Raises `OperationFailed` where no agent answers; nothing stays frozen then.
+        Raises `OperationFailed` if no agent responds; nothing stays frozen then.
         """
         return await self._connection.call(cluster, partial(guest_agent.freeze_filesystems, cluster=cluster, node=node))
 
     async def thaw_filesystems(self, cluster: str, node: str) -> int:
-        """Let the guest write again; how many file systems were frozen."""
+        """Let the guest write again; returns how many file systems were frozen."""
         return await self._connection.call(cluster, partial(guest_agent.thaw_filesystems, cluster=cluster, node=node))
 
     async def set_guest_time(self, cluster: str, node: str) -> bool:
-        """Step the guest's clock to the host's; False where no agent answers within about 3 s.
+        """Step the guest's clock to the host's; False if no agent responds within about 3 s.
 
-        Where none has opened its port, libvirt says so at once.
+        If none has opened its port, libvirt says so at once.
         """
         return await self._connection.call(cluster, partial(guest_agent.set_guest_time, cluster=cluster, node=node))
 

@@ -1,4 +1,4 @@
-"""What a machine does, and why where it does not run: libvirt's state and reason, and QEMU's word where they lack it.
+"""What a machine does, and why it does not run: libvirt's state and reason, and QEMU's own words if they are missing.
 
 libvirt knows no reason of its own for an internal error (libvirt, `src/qemu/qemu_monitor.c`,
 `qemuMonitorVMStatusToPausedReason`: it is `unknown`, as a debugger is), so QEMU is asked. Its log tells as well;
@@ -21,7 +21,7 @@ from reconciler.model.document import Halt, HaltReason, PowerState, Unknown
 
 QEMU_LOGS = Path("/var/log/libvirt/qemu")
 LOG_LIMIT_BYTES = 64 * 1024
-"""Several times what a start and the registers of many CPUs take."""
+"""Several times as long as a start, or the registers of many CPUs, are."""
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
@@ -85,9 +85,9 @@ _DISK_ERRORS = {
 
 
 def read_power(domain: Any, state: int, reason: int) -> tuple[PowerState, Halt | Unknown | None]:
-    """What a machine in that state of libvirt's does; raises `OperationFailed` for a state that there is not.
+    """What a machine in that libvirt state does; raises `OperationFailed` for an unknown state.
 
-    Without a halt it runs, ends, or was turned off by somebody.
+    Without a halt it runs, is ending, or was turned off by somebody.
     """
     if state not in _STATES:
         raise OperationFailed(f"libvirt reports the unknown domain state {state}")
@@ -123,7 +123,7 @@ def _halt_of_paused(domain: Any, reason: int) -> Halt | Unknown:
 
 
 def _halt_by_qemu(domain: Any) -> Halt | Unknown:
-    """What stopped the machine without libvirt's knowing."""
+    """What stopped the machine without libvirt's knowledge."""
     words = read_words(domain.name())
     if isinstance(words, QemuWords) and words.stops and not words.talked_to:
         return _with_words(HaltReason.INTERNAL_ERROR, words)
@@ -142,7 +142,7 @@ def _with_words(reason: HaltReason, words: QemuWords | Unknown) -> Halt:
 
 
 def _disk_errors(domain: Any) -> dict[str, str]:
-    """The disks that QEMU has an error of, by target; none where libvirt cannot tell now."""
+    """The disks for which QEMU reports an error, by target; none if libvirt cannot tell now."""
     try:
         errors: Mapping[str, int] = domain.diskErrors()
     except libvirt.libvirtError:
@@ -151,7 +151,7 @@ def _disk_errors(domain: Any) -> dict[str, str]:
 
 
 def read_words(name: str, directory: Path = QEMU_LOGS) -> QemuWords | Unknown:
-    """The last words in the log of a domain's QEMU; unknown where it cannot be read, as only root may by default."""
+    """The last words in the log of a domain's QEMU; unknown if it cannot be read, as only root may by default."""
     path = directory / f"{name}.log"
     try:
         with path.open("rb") as log:

@@ -15,14 +15,14 @@ from reconciler.files.ownership import OwnedKind, OwnerMark, delete_owned, is_ow
 from reconciler.model.origin import Origin
 
 MEMORY_MODE = 0o600
-"""Memory holds every secret of the guest; libvirt reads and writes the file as root and passes it on open."""
+"""Memory contains every secret of the guest; libvirt reads and writes the file as root and passes it on open."""
 
 _SIZE_BYTES = "size_bytes"
 _COMPLETE = b"LibvirtQemudSave"
 
 
 def partial_path(path: Path) -> Path:
-    """Where the memory stands until it is published; no name that we observe ends like this."""
+    """Where the memory is until it is published; no name that we observe ends like this."""
     return path.with_name(f"{path.name}.partial")
 
 
@@ -65,12 +65,12 @@ def publish_memory(path: Path, *, cluster: str) -> None:
 
 
 def memory_was_taken(path: Path) -> bool:
-    """Whether libvirt has written that memory to its end, published or not."""
+    """Whether libvirt has written that memory completely, published or not."""
     return is_complete(path) or is_complete(partial_path(path))
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a file is there that libvirt has finished, and, once it is published, none of it was cut off since."""
+    """Whether there is a file that libvirt has finished and, once published, nothing was cut off."""
     try:
         with path.open("rb") as file:
             finished = file.read(len(_COMPLETE)) == _COMPLETE
@@ -85,7 +85,7 @@ def is_complete(path: Path) -> bool:
 
 
 def allocated_bytes(path: Path) -> int:
-    """What a file takes on its disk."""
+    """The disk space that a file uses."""
     return path.stat().st_blocks * 512
 
 

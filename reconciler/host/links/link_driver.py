@@ -1,4 +1,4 @@
-"""What a host does with frames between taps: read back, made as wanted, and removed by our marks alone.
+"""What a host does with frames between taps: read back, set as desired, and removed by our marks alone.
 
 driver = LinkDriver(settings.firewall)
 observed = await driver.observe(cluster, ports)
@@ -61,13 +61,13 @@ class LinkDriver:
         self._taps = TapDriver(run, self._capabilities, self._kernel)
 
     async def chosen_firewall(self) -> FirewallChoice:
-        """The firewall that cuts, never `auto`. Raises `HostCapabilityMissing` where none works."""
+        """The firewall that cuts, never `auto`. Raises `HostCapabilityMissing` if none works."""
         return await self._firewall.chosen()
 
     async def require(self, impairment: Impairment) -> None:
-        """Raise `HostCapabilityMissing` where this host is known to lack what an impairment needs.
+        """Raise `HostCapabilityMissing` if this host is known to lack what an impairment needs.
 
-        What this process may not try out, its user not being root, shows when the links are set.
+        What this process may not try, because it does not run as root, shows when the links are set.
         """
         if not impairment.needs_netem:
             return
@@ -79,9 +79,9 @@ class LinkDriver:
             raise missing(NETEM, complaint)
 
     async def observe(self, cluster: str, ports: Ports) -> ObservedLinks:
-        """The cluster's cuts, and the queues and state of those of its taps that are there.
+        """The cluster's cuts, and the queues and state of those of its taps that exist.
 
-        Raises `HostCapabilityMissing` and `HostCommandFailed` where something cannot be looked at.
+        Raises `HostCapabilityMissing` and `HostCommandFailed` if something cannot be read.
         """
         taps = [port.tap for port in ports.nodes.values()]
         cuts, (cables, trees) = await together(self._firewall.observe(cluster), self._observe_taps(taps))
@@ -116,7 +116,7 @@ class LinkDriver:
     async def clear(self, cluster: str, taps: Iterable[str], *, cuts: bool = True) -> None:
         """Remove all that is ours, by marks alone: the queues of those taps and, with `cuts`, the cluster's cuts.
 
-        Taps that are gone are left out. Those that are down are put up.
+        Missing taps are ignored. Those that are down are set up.
         """
         cables, trees = await self._observe_taps(taps)
         ours = {tap: TapQdisc() for tap, tree in trees.items() if tree.ours}
