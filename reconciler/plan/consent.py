@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from reconciler.errors import ErrorCode
-from reconciler.model.document import ClusterDocument, Layer, Snapshot, files_below
+from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, Snapshot, files_below
 from reconciler.model.names import parse_layer_name
-from reconciler.model.plan import Action, DeleteNetwork, DeleteSnapshot
+from reconciler.model.plan import Action, CutPower, DeleteNetwork, DeleteSnapshot, ShutDown
 from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
 from reconciler.plan.document_queries import holds_what_a_node_has_now, known, known_extra
@@ -24,6 +24,8 @@ class Loss:
     address: str
     node: str | None
     told: str
+    may_go_down: bool = False
+    """Whether the node may be brought down all the same: it is to be off, and loses nothing by that."""
 
 
 def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss]:
@@ -53,7 +55,9 @@ def _gone(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss]
         for path in (str(disk.path) for disk in domain.disks.values() if str(disk.path) not in observed.layers):
             if (layer := to_make.get(_disk_of(path))) is not None:
                 told = f"the contents of its disk {layer.disk}, as {path} is no longer there (mount it, or put it back)"
-                yield Loss(f"layer/{layer.node}/{layer.disk}", node, told)
+                power = desired.power.get(node)
+                is_off = isinstance(power, Power) and power.state is PowerState.OFF
+                yield Loss(f"layer/{layer.node}/{layer.disk}", node, told, may_go_down=is_off)
 
 
 def _disk_of(path: str) -> object:
@@ -101,7 +105,8 @@ def is_agreed(address: str, consent: Set[str]) -> bool:
 def _concerns(action: Action, loss: Loss) -> bool:
     if loss.node is None:
         return isinstance(action, DeleteSnapshot) and loss.address == f"snapshot/{action.name}"
-    return action.node == loss.node
+    goes_down = isinstance(action, CutPower | ShutDown)
+    return action.node == loss.node and not (goes_down and loss.may_go_down)
 
 
 def _not_agreed(loss: Loss) -> Obstacle:

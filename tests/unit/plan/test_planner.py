@@ -33,6 +33,7 @@ from reconciler.model.plan import (
     DeleteLayer,
     Plan,
     PlugTap,
+    ShutDown,
     Stage,
     Start,
 )
@@ -359,5 +360,8 @@ def test_no_empty_disk_takes_the_place_of_one_that_is_away_unless_that_is_agreed
     assert "is no longer there (mount it, or put it back)" in obstacle.message
     made = plan(WANTED, away, consent=frozenset({"layer/alpha/*"})).actions
     assert CreateLayer in {type(action) for action in made if action.node == "alpha"}
+    off = WANTED.model_copy(update={"power": {**WANTED.power, "alpha": Power(state=PowerState.OFF)}})
+    down = [type(action) for action in plan(off, away, consent=frozenset()).actions if action.node == "alpha"]
+    assert down in ([CutPower], [ShutDown]), "it may be brought down, and no more"
     undefined = away.model_copy(update={"domains": {}, "power": {}})
     assert not plan(WANTED, undefined, consent=frozenset()).obstacles, "what was never made is made"
