@@ -106,7 +106,7 @@ def test_a_cluster_that_was_never_defined_is_not_found(
         (["sync", "lab", "{id}", "--nodes", "one,two"], "cluster 'lab' has no node"),
         (["install", "lab", "{id}", "--mode", "deb"], "error [INVALID_ARGUMENT]: there is no .deb package"),
         (["install", "lab", "{id}", "--mode", "zip"], "Error: "),
-        (["register", "/nonexistent"], "error [INVALID_ARGUMENT]: /nonexistent is not there, or may not be read"),
+        (["register", "/nonexistent"], "error [INVALID_ARGUMENT]: cannot read /nonexistent: "),
         (["register", "/", "--label", "no-value"], "Error: "),
         (["show", "zz"], "error ["),
     ],
