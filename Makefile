@@ -22,9 +22,9 @@ LAB_TESTS := $(if $(TESTS),$(filter tests/integration%,$(TESTS)),tests/integrati
 LAB = $(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) --
 # A test waits as well, for time to pass and for processes that start.
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
-# A lab waits much of its time, for machines that boot and for what shall not happen.
+# A lab spends much of its time waiting, for machines that boot and for things that must not happen.
 LABS ?= 3
-# What pytest makes of a test module, which each of its workers makes again where it may not be kept.
+# Let pytest keep compiled test modules, which each worker would otherwise compile again.
 KEEPING_BYTE_CODE := env -u PYTHONDONTWRITEBYTECODE
 SLOWEST := --durations=10 --durations-min=1
 IN_LABS = $(PYTHON_IN) -m pytest $(LAB_TESTS) --dist loadscope --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
@@ -53,10 +53,10 @@ HOUSE_TESTS := $(addprefix tests/unit/,test_architecture.py test_manual.py test_
 
 .PHONY: help setup host image demo test other-release lowest coverage lint type arch words house generated check bench soak hostile docs clean
 
-help: ## List what can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: host image ## Boot three machines that you can log in to; again: check that they are as declared
+demo: host image ## Boot three machines that you can log in to; run it again to check them
 	@$(SAY) "applying $(TOPOLOGY)"
 	@$(VMCLUSTER) apply $(TOPOLOGY) --timeout 300 \
 	  || { $(SAY) "the demo did not come up: see above; \`make demo\` goes on where it stopped"; exit 1; }
@@ -71,7 +71,7 @@ demo: host image ## Boot three machines that you can log in to; again: check tha
 	@echo "and to remove all of it:"
 	@echo "  $(TYPED) destroy $(CLUSTER) --remove-overlays"
 
-test: ## Run all tests (TESTS=paths: these), beside a private libvirt that vanishes with them
+test: ## Run all tests (TESTS=paths: only these) in a private libvirt that is removed afterwards
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 ifneq ($(HOSTLESS_TESTS),)
@@ -91,14 +91,14 @@ ifneq ($(LAB_TESTS),)
 	       $(PYTHON_IN) -m tests.tries $(TRIES) || code=1; exit $$code; }
 endif
 
-other-release: ## Tests of what depends on the host's release, on the other Debian release (LONG=1: as `make test` does)
+other-release: ## Run the tests that depend on the host's release on the other Debian release (LONG=1: all tests)
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.other_release --image-dir $(TEST_IMAGE_DIR) $(if $(LONG),--long -- $(FOR_TEST))
 
 # What logs in, speaks MCP and prints: where other versions of libraries show.
-lowest: setup ## Tests with the lowest versions of all libraries that pyproject.toml allows
+lowest: setup ## Run the tests with the lowest library versions that pyproject.toml allows
 	@rm -rf build/lowest && mkdir -p build
 	@$(SAY) "installing the lowest versions allowed"
 	@$(PYTHON_IN) -m venv build/lowest
@@ -116,9 +116,9 @@ coverage: setup ## Measure which lines the unit tests run: the total, and the te
 	@{ $(PYTHON_IN) -m coverage combine -q && $(PYTHON_IN) -m coverage json -q -o build/coverage/coverage.json \
 	  && $(PYTHON_IN) -m tests.least_covered build/coverage/coverage.json; } || echo "coverage could not be measured: see above"
 
-check: lint type arch words generated house ## Everything CI checks before the tests: lint, types, layers, words, manual
+check: lint type arch words generated house ## Run all checks of CI except the tests: lint, types, layers, words, manual
 
-lint: setup ## Check style and formatting, of shell scripts too
+lint: setup ## Check style and formatting, including shell scripts
 	@$(SAY) "ruff"
 	@$(PYTHON_IN) -m ruff check .
 	@$(PYTHON_IN) -m ruff format --check .
@@ -147,20 +147,20 @@ generated: setup
 	@$(PYTHON_IN) -m reconciler.frontends.output_schemas --check
 	@$(PYTHON_IN) -m tests.manual --check
 
-docs: setup ## Write the generated files: schemas, tables of the manual
+docs: setup ## Write the generated files: schemas and tables of the manual
 	@$(PYTHON_IN) -m reconciler.desired.schemas
 	@$(PYTHON_IN) -m reconciler.frontends.output_schemas
 	@$(PYTHON_IN) -m tests.manual
 
-bench: ## Measure, beside the figures to beat; results also in bench.json
+bench: ## Run the benchmarks and compare with the reference figures; writes bench.json
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 	@$(LAB) $(PYTHON_IN) -m tests.bench
 
-soak: setup ## Ten minutes of random operations and damage (FOR=seconds, SEED=number to have a run again)
+soak: setup ## Run ten minutes of random operations and damage (FOR=seconds, SEED=number to repeat a run)
 	@$(PYTHON_IN) -m tests.lab -- $(PYTHON_IN) -m tests.soak --seconds $(FOR) $(if $(SEED),--seed $(SEED))
 
-hostile: setup ## Attacks by guests, clients and disks: over 100,000 inputs (HOSTILE_ROUNDS for each fuzzer, HOSTILE_SEED)
+hostile: setup ## Run the fuzzers for guests, clients and disks, over 100,000 inputs (HOSTILE_ROUNDS for each fuzzer, HOSTILE_SEED)
 	@HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) HOSTILE_AT_LEAST=$(if $(PYTEST_ARGS),0,$$((9 * $(HOSTILE_ROUNDS)))) \
 	  $(PYTHON_IN) -m pytest tests/hostile -n $(WORKERS) --dist worksteal -o timeout=7200 $(SLOWEST) $(PYTEST_ARGS)
 
@@ -171,9 +171,9 @@ host: setup
 setup: ## Install missing packages, and pinned Python packages into .venv
 	@.ci/setup
 
-image: setup ## Build the guest image, where there is none
+image: setup ## Build the guest image if there is none
 	@$(call BUILD_IMAGE,$(IMAGE))
 
-clean: ## Remove what builds, tests and checks leave in the checkout
+clean: ## Remove files that builds, tests and checks leave in the checkout
 	@rm -rf build dist *.egg-info bench.json .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find reconciler tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""The controller: the only part that changes the host. It compares what is wanted with what is there, and acts."""
+"""The controller, the only part that changes the host: it compares the desired with the observed state, and acts."""

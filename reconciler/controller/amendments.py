@@ -1,4 +1,4 @@
-"""What the controller itself changes in a record: what time and the guests have decided."""
+"""Changes that the controller itself makes to a record: expired faults, and nodes that shut down or boot."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -20,11 +20,11 @@ _ACTOR = "controller"
 
 
 class Overtaken(Exception):
-    """Another client changed the record meanwhile, or it is gone."""
+    """Another client changed or deleted the record meanwhile."""
 
 
 async def without_expired_faults(store: Store, record: ClusterRecord) -> ClusterRecord:
-    """The record without the faults whose time is over: those are gone for good, and the history says so."""
+    """The record without expired faults; the history shows the change."""
     wanted = {fault.handle_id: fault for fault in wanted_at(record.faults.values(), datetime.now(UTC))}
     if len(wanted) == len(record.faults):
         return record
@@ -33,7 +33,7 @@ async def without_expired_faults(store: Store, record: ClusterRecord) -> Cluster
 
 
 async def with_ended_nodes(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """The record in which nodes that ended and stay off, by their topology, are to be off."""
+    """The record in which nodes that shut down, and stay off by their topology, are desired off."""
     after = with_ended_off(record, observed)
     if after is record:
         return record
@@ -43,10 +43,10 @@ async def with_ended_nodes(store: Store, record: ClusterRecord, observed: Cluste
 
 
 async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> ClusterRecord:
-    """The record in which nodes that are about to boot have the kernel and initrd that they will boot with.
+    """The record in which nodes about to boot have the kernel and initrd that they will boot with.
 
-    They may have been built again under their names since the record was written: the next apply has then nothing to
-    do, as they are taken up already.
+    These may have been rebuilt under the same names since the record was written; the next apply then finds nothing to
+    do.
     """
     booting = [action.node for action in todo.actions if isinstance(action, Start)]
     if not booting:
@@ -59,7 +59,7 @@ async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> 
 
 
 async def _put(store: Store, before: ClusterRecord, after: ClusterRecord) -> ClusterRecord:
-    """The record as it is now. Nobody wants anything else: what was agreed to still is. Raises `Overtaken`."""
+    """Write the record, which no request has changed, so that approvals stay valid. Raises `Overtaken`."""
     try:
         return await store.put(
             after, expected_generation=before.generation, actor=_ACTOR, consent=frozenset(before.consent)

@@ -1,4 +1,4 @@
-"""What a round found, as conditions. Pure."""
+"""The conditions and status from the findings of a round. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,8 +28,8 @@ def status_after(
 ) -> RecordStatus:
     """The status of a round that observed the host, planned and acted.
 
-    `failures` are actions that came to nothing; `reported` are actions that nobody wants done although they would
-    mend a difference; `put_off` says why the upkeep of nodes has failed, which nothing else waits for.
+    `failures` are actions that failed; `reported` are actions that would repair drift but that the policy only reports;
+    `put_off` says why the upkeep of nodes has failed, which nothing else waits for.
     """
     obstacles = (*plan.obstacles, *failures)
     made = _snapshots_made(record, observed, before)
@@ -66,9 +66,9 @@ def status_of_look(
     *,
     drifted: bool,
 ) -> RecordStatus:
-    """The status of a cluster at which somebody only looks; `drifted` says that what is to be done is drift.
+    """The status of a cluster that is only looked at; `drifted` says that the pending actions repair drift.
 
-    What only a round can know is from the one before: what came to nothing and is still to be done, what was put off.
+    What only a round knows comes from the previous status: failures that are still pending, and postponed upkeep.
     """
     status = status_after(record, observed, drift.todo, _still_due(drift.todo, before), before, now, drift.reported)
     fresh = {of.type: of for of in status.conditions}
@@ -83,7 +83,7 @@ def status_of_look(
 
 
 def _still_due(todo: Plan, before: RecordStatus | None) -> tuple[Obstacle, ...]:
-    """What the last round failed at, as far as there is still something to do there."""
+    """The failures of the last round that are still pending."""
     due = {action.node for action in todo.actions}
     return tuple(of for of in before.failures if of.node in due or of.node is None) if before and due else ()
 
@@ -91,7 +91,7 @@ def _still_due(todo: Plan, before: RecordStatus | None) -> tuple[Obstacle, ...]:
 def status_of_failed_round(
     record: ClusterRecord, obstacle: Obstacle, before: RecordStatus | None, now: datetime
 ) -> RecordStatus:
-    """The status of a round that could not observe the host: nothing is known, and nothing was done."""
+    """The status of a round that could not observe the host: everything is Unknown, and nothing was done."""
     verdicts = [
         Condition(
             type=kind,
@@ -121,12 +121,12 @@ def status_of_failed_round(
 
 
 def same_word(one: RecordStatus | None, other: RecordStatus) -> bool:
-    """Whether two statuses say the same, whenever they were written."""
+    """Whether two statuses are equal except for their times."""
     return one is not None and one.model_copy(update={"updated_at": other.updated_at}) == other
 
 
 def obstacle_of(error: ClusterError) -> Obstacle:
-    """An error as what stands in a cluster's way."""
+    """An error as an obstacle of a cluster."""
     return Obstacle(code=error.code, message=str(error), node=error.node, terminal=error.terminal)
 
 
@@ -144,16 +144,16 @@ def _running(record: ClusterRecord, observed: ClusterDocument) -> Condition:
     wanted = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
     down = [node for node in wanted if not _runs(observed, node)]
     if not wanted:
-        return _verdict(ConditionType.RUNNING, False, "NotWanted", "no node is wanted running")
+        return _verdict(ConditionType.RUNNING, False, "NotWanted", "no node should be running")
     if down:
         told = ", ".join(_with_cause(observed, node) for node in down)
         return _verdict(ConditionType.RUNNING, False, "NodesDown", f"not running: {told}")
     off = [name for name, intent in record.nodes.items() if intent.power is WantedPower.OFF]
-    return _verdict(ConditionType.RUNNING, True, "AllRunning", f"off, as wanted: {', '.join(off)}" if off else "")
+    return _verdict(ConditionType.RUNNING, True, "AllRunning", f"off, as desired: {', '.join(off)}" if off else "")
 
 
 def _snapshots_made(record: ClusterRecord, observed: ClusterDocument, before: RecordStatus | None) -> frozenset[int]:
-    """The requests of the wanted snapshots that are there, or once were: a name may be used again, a request not."""
+    """The requests of the recorded snapshots that exist, or once did: names can be reused, requests cannot."""
     known = before.snapshots_made if before else frozenset()
     return frozenset(
         wanted.request
@@ -177,13 +177,13 @@ def _snapshots_ready(record: ClusterRecord, observed: ClusterDocument, made: fro
 
 
 def _among_snapshots(observed: ClusterDocument) -> str:
-    """What stands among the snapshots and is none of ours, or cannot be read."""
+    """Files among the snapshots that vmcluster did not make, or that cannot be read."""
     told = [f"{name}: {of.unknown}" for name, of in observed.snapshots.items() if isinstance(of, Unknown)]
     return f"left alone: {'; '.join(told)}" if told else ""
 
 
 def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan) -> Condition:
-    """Whether every link is as the wanted faults make it: none missing, none left over."""
+    """Whether every link is as the desired faults require: none missing, none left over."""
     if unseen := [of.unknown for of in observed.links.values() if isinstance(of, Unknown)]:
         verdict = _verdict(ConditionType.FAULTS_APPLIED, False, "NotObserved", "; ".join(unseen))
         return verdict.model_copy(update={"status": ConditionStatus.UNKNOWN})
@@ -198,7 +198,7 @@ def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan
 def _faults_in_force(
     record: ClusterRecord, applied: Condition, before: RecordStatus | None
 ) -> dict[str, datetime | None]:
-    """The wanted faults once every link is as they make it; until then, those that were."""
+    """The desired faults once every link matches them; until then, the previous ones."""
     if applied.status is ConditionStatus.TRUE:
         return {handle: fault.expires_at for handle, fault in record.faults.items()}
     return before.faults_in_force if before else {}
@@ -228,9 +228,9 @@ def _drifted(reported: Sequence[Action]) -> Condition:
 
 
 def differences(actions: Sequence[Action]) -> str:
-    """What differs, by the actions that would mend it."""
+    """The drift, described by the actions that would repair it."""
     return "; ".join(
-        f"{of.kind}{f' of {of.node}' if of.node else ''}: {of.reason} ({action_name(of)} would mend it)"
+        f"{of.kind}{f' of {of.node}' if of.node else ''}: {of.reason} ({action_name(of)} would repair it)"
         for of in actions
     )
 
@@ -247,7 +247,7 @@ def _ready(record: ClusterRecord, plan: Plan, obstacles: tuple[Obstacle, ...], r
         return _verdict(ConditionType.READY, False, reason, "; ".join(obstacle.message for obstacle in obstacles))
     if not plan.converged:
         count = len(plan.actions)
-        told = f"{count} action{'s' if count > 1 else ''} to go"
+        told = f"{count} action{'s' if count > 1 else ''} pending"
         return _verdict(ConditionType.READY, False, "Converging", told)
     if reported:
         return _verdict(ConditionType.READY, False, "Drifted", differences(reported))

@@ -1,4 +1,4 @@
-"""What a round decides: what is to be done now of what leads to what is wanted."""
+"""Decides which of the actions that lead to the desired state are done in this round."""
 
 from dataclasses import dataclass, replace
 
@@ -10,7 +10,7 @@ from reconciler.plan.drift_filter import Drift, withhold
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a round is to do: `todo`, which is what `drift` leaves to be done without what failed lately."""
+    """What a round does: `todo`, the actions that `drift` permits, without those that failed recently."""
 
     view: RoundInput
     difference: PlannedDifference
@@ -19,12 +19,14 @@ class Decision:
 
     @property
     def drifted(self) -> bool:
-        """Whether what is to be done repairs drift."""
+        """Whether the actions repair drift."""
         return self.view.settled and is_drift(self.drift.todo)
 
 
 def decided(view: RoundInput, difference: PlannedDifference) -> Decision:
-    """What to do about a difference: all of it where somebody waits for the round, or what the drift policy says."""
+    """Which part of a difference to act on: all of it if a caller waits for the round, otherwise as the drift policy
+    says.
+    """
     plan = difference.plan
     drift = withhold(plan, view.record.spec.drift) if view.is_left_alone else Drift(plan)
     todo = replace(drift.todo, actions=view.retries.allowed(drift.todo)) if view.retries else drift.todo
@@ -32,6 +34,6 @@ def decided(view: RoundInput, difference: PlannedDifference) -> Decision:
 
 
 def is_drift(todo: Plan) -> bool:
-    """Whether something differs from what was brought about; upkeep that is due is no difference."""
+    """Whether there is drift from the applied record; pending upkeep does not count."""
     upkeep_only = bool(todo.actions) and all(isinstance(action, FlattenLayer) for action in todo.actions)
     return not todo.converged and not upkeep_only

@@ -1,7 +1,7 @@
-"""The export of active faults: one JSON file for other programs, that stands whole and that nothing of ours reads.
+"""The export of active faults: one JSON file for other programs, written atomically and never read by vmcluster.
 
-It repeats what the statuses in the store say, so it is written before the status that it repeats: whoever is killed
-in between leaves a difference, and the next round writes again.
+It repeats the statuses in the store, so it is written before them: after a kill in between they differ, and the next
+round writes it again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _DIRECTORY_MODE = 0o755
 _LONGEST_WAIT_S = 10.0
 
 Faults = dict[str, tuple[NetFaultInfo, ...]]
-"""By cluster, those that have some."""
+"""By cluster; only clusters with faults."""
 
 
 class FaultExport:
@@ -53,7 +53,7 @@ class FaultExport:
             yield not lacking or await self._write(cluster, faults, alone)
 
     async def forget(self, cluster: str) -> None:
-        """Leave out a cluster whose record is about to go, or is gone."""
+        """Remove a cluster whose record is about to be deleted, or is deleted."""
         async with AsyncExitStack() as alone:
             if self._path.exists():
                 await self._write(cluster, (), alone)
@@ -77,7 +77,7 @@ class FaultExport:
 
 
 def render_faults(faults: Faults, now: datetime) -> bytes:
-    """The file: `{version, written_at, clusters: {name: [NetFaultInfo]}}`; clusters without faults are left out."""
+    """The file: `{version, written_at, clusters: {name: [NetFaultInfo]}}`; clusters without faults are omitted."""
     clusters = {name: [of.model_dump(mode="json") for of in faults[name]] for name in sorted(faults) if faults[name]}
     document = {"version": VERSION, "written_at": utc_text(now), "clusters": clusters}
     return json.dumps(document, indent=2).encode() + b"\n"

@@ -1,6 +1,6 @@
-"""Healers: processes that are left behind so that faults end in time where no service watches.
+"""Healers: background processes that make faults expire in time if no service is running.
 
-What is cut by nftables heals in the kernel; everything else needs somebody who is there when the time comes.
+Cuts by nftables expire in the kernel; everything else needs a process at that time.
 """
 
 import os
@@ -11,19 +11,19 @@ from reconciler.process import leave_behind
 from reconciler.settings import CONFIG_VARIABLE, Settings
 
 _PROGRAM = (sys.executable, "-P", "-m", "reconciler.healer")
-"""With -P the caller's directory is not on the path: no module is loaded from a client's project."""
+"""-P keeps the caller's directory off the path: no module is loaded from a client's project."""
 
 
 def leave_healer(settings: Settings, cluster: str) -> None:
-    """Leave a process that heals the cluster's faults as their times come, and ends when none is left.
+    """Start a background process that heals the cluster's faults as they expire, and exits when none is left.
 
-    Where one is there already, the new one ends at once.
+    If there already is one, the new one exits immediately.
     """
     _leave(settings, [cluster])
 
 
 def leave_watcher(settings: Settings, cluster: str, handle: str, lifeline: int) -> None:
-    """Leave a process that heals one fault when nobody holds the other end of the pipe `lifeline` any more."""
+    """Start a background process that heals one fault when the other end of the pipe `lifeline` is closed."""
     _leave(settings, [cluster, handle], stdin=lifeline)
 
 

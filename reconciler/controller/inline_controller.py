@@ -1,4 +1,4 @@
-"""The inline controller: rounds until a cluster is as wanted, in whichever process holds the lease.
+"""The inline controller: runs rounds until a cluster is as desired, in whichever process holds the lease.
 
 A caller cannot tell whether its own process did the work or another one: it waits until the status says that a
 generation at least as new as its own was worked on and nothing is left to do.
@@ -38,18 +38,18 @@ _LEASE_POLL_S = 0.05
 _BY_MARKS_S = 30.0
 
 SAME_FAILURES = 5
-"""A failure that comes back this often without a change is answered; the controller's next round may still mend it."""
+"""A failure repeated this often without a change is answered; the controller's next round may still fix it."""
 
 
 Decide = Callable[[], Awaitable[PlannedChange]]
-"""Finds what a change would do, and writes the change."""
+"""Plans a change, and records it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedOut:
-    """What is wanted now and holds.
+    """A record that the host matches.
 
-    `look` is what was last seen of it, None where another process did it; `acted` says that it was done just now.
+    `look` is the last observation, None if another process did the work; `acted` says that actions were carried out.
     """
 
     record: ClusterRecord
@@ -58,7 +58,7 @@ class CarriedOut:
 
 
 class Controller:
-    """Brings clusters to their wanted state from within this process."""
+    """Reconciles clusters from within this process."""
 
     def __init__(self, store: Store, rounds: Rounds, lease: Lease, host: HostLease) -> None:
         self.rounds = rounds
@@ -77,11 +77,11 @@ class Controller:
         first: RoundResult | None = None,
         since_s: float | None = None,
     ) -> CarriedOut:
-        """Return when the host is as `record` or a newer generation of it wants.
+        """Return when the host matches `record` or a newer generation of it.
 
-        `first` is how the first round went, where there was one already, and `since_s` when the caller began to wait.
-        Raises the obstacle where one ends the wait, `OperationTimeout` with the last cause when time is up, and
-        `ClusterNotFound` or `Conflict` where another client has asked for something else meanwhile.
+        `first` is the result of the first round, if there was one already, and `since_s` is when the caller started to
+        wait. Raises the obstacle if one ends the wait, `OperationTimeout` with the last cause when the time is up, and
+        `ClusterNotFound` or `Conflict` if another client has changed the record meanwhile.
         """
         wait = _Wait(timeout_s, since_s)
         elsewhere = _Elsewhere(self._store, record, tell, self._holders)
@@ -96,7 +96,7 @@ class Controller:
                 acted = acted or result is None or bool(result.outcomes)
                 if await elsewhere.is_done(wait) if result is None else result.converged:
                     break
-                # A round that acted is followed by one that looks: what holds is read from the host, never concluded.
+                # A round that acted is followed by one that observes: the result is read from the host, never assumed.
                 changes = changes or await self._store.watch()
                 await self._pause(record, result, wait, changes)
                 result = None
@@ -109,16 +109,16 @@ class Controller:
     async def carry_out(
         self, cluster: str, decide: Decide, *, timeout_s: float, tell: OnEvent = no_observer
     ) -> CarriedOut:
-        """Have done what `decide` finds to be done and writes, as it was found: nobody else acts in between.
+        """Carry out the change that `decide` plans and records, exactly as planned: no other process acts in between.
 
-        Where another process is the controller, that one finds and does the same. Waits and raises as `converge` does.
+        If another process is the controller, it plans and does the same. Waits and raises as `converge` does.
         """
         first: RoundResult | None = None
         async with self._turn(cluster, timeout_s) as may_act:
             foreseen = await decide()
             since_s = time.monotonic()
             if may_act:
-                with suppress(StoreLocked):  # the next round finds it to do
+                with suppress(StoreLocked):  # the next round carries it out
                     first = await self.rounds.run(cluster, tell, foreseen=foreseen)
         record = foreseen.record
         if first is None and (look := await self._settled(foreseen)) is not None:
@@ -127,7 +127,7 @@ class Controller:
         return await self.converge(record, timeout_s=timeout_s, tell=tell, first=first, since_s=since_s)
 
     async def _settled(self, foreseen: PlannedChange) -> Look | None:
-        """What was seen of a cluster where that leaves nothing to do, and its controller has said so before."""
+        """The observation of a cluster that has nothing to do, if its controller's status already says so."""
         difference, status = foreseen.difference, await self._store.status(foreseen.record.cluster_name)
         if difference is None or status is None or not (status.converged and difference.plan.converged):
             return None
@@ -143,13 +143,12 @@ class Controller:
         if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
             raise Conflict(
                 f"another client changed cluster {record.cluster_name!r} meanwhile",
-                hint="look at `cluster_status`, then ask again",
+                hint="check `cluster_status`, then try again",
             )
 
     async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool = True) -> int:
-        """Take away links of a cluster without a record: of those taps, and all its cuts; in how many places some were.
-
-        Another process may have the lease: it acts on clusters that have a record, and on no other.
+        """Remove links of a cluster without a record: of those taps, and all its cuts; returns in how many places there
+        were some. Another process may hold the lease: it only acts on clusters with a record.
         """
         async with (
             self._turn(cluster, _BY_MARKS_S) as may_act,
@@ -158,7 +157,7 @@ class Controller:
             return await self.rounds.heal_by_marks(cluster, taps, cuts=cuts)
 
     async def bind_copies(self, record: ClusterRecord) -> bool:
-        """As `Rounds.bind_copies`; whoever has the lease acts on marks that count, and on no other."""
+        """Like `Rounds.bind_copies`; the process that holds the lease only acts on valid marks."""
         async with (
             self._turn(record.cluster_name, _BY_MARKS_S) as may_act,
             nullcontext() if may_act else self._host.turn(_BY_MARKS_S),
@@ -168,7 +167,7 @@ class Controller:
     async def _pause(
         self, record: ClusterRecord, result: RoundResult | None, wait: "_Wait", changes: ChangeWaiter
     ) -> None:
-        """Wait for the next round, until the record is changed: the status that a round itself writes is no reason."""
+        """Wait for the next round, or until the record is changed; the status that a round writes does not count."""
         if result is None:
             await changes.wait(timeout_s=min(_LEASE_POLL_S, wait.left_s()))
             return
@@ -182,9 +181,9 @@ class Controller:
 
     @asynccontextmanager
     async def _turn(self, cluster: str, host_wait_s: float) -> AsyncIterator[bool]:
-        """The right to act on a cluster: its own lock, the store's lease and the host's, shared by this process.
+        """The right to act on a cluster: its own lock, the store's lease and the host's, shared within this process.
 
-        False where another process is the controller. Raises `OperationTimeout` where another store keeps the host.
+        False if another process is the controller. Raises `OperationTimeout` if another store holds the host.
         """
         async with self._locks[cluster]:
             if self._turns == 0 and not self._lease.try_acquire():
@@ -200,7 +199,7 @@ class Controller:
                     self._lease.release()
 
     def _holders(self) -> str:
-        """Who is at work, where it is not this process."""
+        """The process that is at work, if it is not this one."""
         told = [f"{_ELSEWHERE}: {holder}"] if (holder := self._lease.holder()) else [_ELSEWHERE]
         told += [f"{other} works on this host"] if (other := self._host.other_holder()) else []
         return "; ".join(told)
@@ -210,7 +209,7 @@ _ELSEWHERE = "another process is at work on it"
 
 
 class _Elsewhere:
-    """The work of the process that holds the lease, as far as it concerns one record."""
+    """The work of the process that holds the lease, for one record."""
 
     def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, holders: Callable[[], str]) -> None:
         self._store = store
@@ -251,7 +250,7 @@ class _Elsewhere:
 
 
 class _Wait:
-    """One caller's patience: a deadline, growing delays after failures, and an end to repeated ones."""
+    """How one caller waits: a deadline, growing delays after failures, and a limit for repeated ones."""
 
     def __init__(self, timeout_s: float, since_s: float | None = None) -> None:
         self._timeout_s = timeout_s
@@ -268,7 +267,7 @@ class _Wait:
         return min(self._pace.delay_s(result), self.left_s())
 
     def raise_if_over(self, result: RoundResult) -> None:
-        """End the wait where a further round cannot help, or there is no time for one."""
+        """End the wait if another round cannot help, or there is no time for one."""
         obstacles = _obstacles_of(result)
         terminal = [obstacle for obstacle in obstacles if obstacle.terminal]
         if terminal and not _still_at_work(result):
@@ -279,7 +278,7 @@ class _Wait:
         self.raise_if_late(obstacles, result.plan)
 
     def raise_if_terminal(self, status: RecordStatus) -> None:
-        """End the wait where the controller elsewhere met something that waiting does not mend."""
+        """End the wait if the controller in another process met something that waiting does not fix."""
         if terminal := [obstacle for obstacle in status.obstacles if obstacle.terminal]:
             raise as_error(terminal)
 
@@ -299,7 +298,7 @@ class _Wait:
 
 
 def as_error(obstacles: Sequence[Obstacle]) -> ClusterError:
-    """One error for all that stands in the way: its own where there is one, PARTIAL_FAILURE where they differ."""
+    """One error for all obstacles: the obstacle's own if there is one, PARTIAL_FAILURE if there are several kinds."""
     codes = {obstacle.code for obstacle in obstacles}
     if len(obstacles) == 1:
         (only,) = obstacles
@@ -321,7 +320,7 @@ def _obstacles_of(result: RoundResult) -> tuple[Obstacle, ...]:
 
 
 def _still_at_work(result: RoundResult) -> bool:
-    """Whether other nodes got on in this round: they are brought to their end before the obstacle is answered."""
+    """Whether other nodes made progress in this round; they are finished before the obstacle is answered."""
     return any(outcome.error is None for outcome in result.outcomes)
 
 
@@ -329,4 +328,4 @@ def _in_words(plan: Plan | None) -> str:
     if plan is None:
         return _ELSEWHERE
     pending = [f"{action_name(action)} {action.node or ''}".strip() for action in plan.actions]
-    return ", ".join([*pending, *sorted(f"{node} is on its way down" for node in plan.waiting)])
+    return ", ".join([*pending, *sorted(f"{node} is shutting down" for node in plan.waiting)])

@@ -1,4 +1,4 @@
-"""The events of one round: told at once to who waits in this process, and kept in the store for all others."""
+"""The events of one round: passed immediately to callers in this process, and stored for all others."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -19,15 +19,15 @@ from reconciler.store.protocol import Store
 log = structlog.get_logger(__name__)
 
 OnEvent = Callable[[ClusterEvent], None]
-"""Told of each thing that happens, as it happens."""
+"""Called with each event as it happens."""
 
 
 def no_observer(_event: ClusterEvent) -> None:
-    """Nobody watches."""
+    """Ignores events."""
 
 
 class EventJournal:
-    """Writes as long as the round goes on, without keeping it waiting; its end waits until all is written."""
+    """Writes events in the background during the round; the end of the round waits until all are written."""
 
     def __init__(self, store: Store, record: ClusterRecord, tell: OnEvent, *, drifted: bool = False) -> None:
         self._store = store
@@ -47,17 +47,17 @@ class EventJournal:
             await self._writing
 
     def found(self, todo: Plan) -> None:
-        """The round is about to carry out this plan."""
+        """Record that the round starts to carry out this plan."""
         if self._cause is Cause.DRIFT:
             for action in todo.actions:
                 self._add(EventKind.DRIFT_FOUND, action.reason, node=action.node, subject=action_name(action))
 
     def advanced(self, action: Action, share: float) -> None:
-        """A long action has got so far, from 0 to 1."""
+        """Record the progress of a long action, from 0 to 1."""
         self._add(EventKind.ACTION_ADVANCED, f"{share:.0%} done", node=action.node, subject=action_name(action))
 
     def ended(self, outcome: Outcome) -> None:
-        """An action ended."""
+        """Record that an action ended."""
         action, name = outcome.action, action_name(outcome.action)
         if outcome.error is not None:
             self._add(EventKind.ACTION_FAILED, f"failed: {outcome.error}", node=action.node, subject=name)
@@ -66,7 +66,7 @@ class EventJournal:
         self._add(kind, f"done in {outcome.duration_s:.2f} s", node=action.node, subject=name)
 
     def said(self, before: RecordStatus | None, after: RecordStatus) -> None:
-        """The round's word on the cluster: what it says otherwise than the one before."""
+        """Record what the round's status changes compared to the previous one."""
         for message, subject in _changed_conditions(before, after):
             self._add(EventKind.CONDITION_CHANGED, message, subject=subject, caused=False)
         self.faults(before, after.faults_in_force)
@@ -78,7 +78,7 @@ class EventJournal:
             self._add(EventKind.OBSTACLE_GONE, old[key].message, node=key[1], subject=key[0].value, caused=False)
 
     def faults(self, before: RecordStatus | None, now: Mapping[str, datetime | None]) -> None:
-        """The faults that came into force, and those that ended: by their time, or because somebody healed them."""
+        """Record faults that became active, and those that expired or were healed."""
         old = before.faults_in_force if before else {}
         for handle in now.keys() - old.keys():
             self._add(EventKind.FAULT_INJECTED, _until(now[handle]), subject=handle, caused=False)
@@ -86,7 +86,7 @@ class EventJournal:
             ends = old[handle]
             over = ends is not None and ends <= datetime.now(UTC)
             kind = EventKind.FAULT_EXPIRED if over else EventKind.FAULT_HEALED
-            self._add(kind, "its time is over" if over else "healed", subject=handle, caused=False)
+            self._add(kind, "it expired" if over else "healed", subject=handle, caused=False)
 
     def _add(
         self, kind: EventKind, message: str, *, node: str | None = None, subject: str, caused: bool = True
@@ -110,7 +110,7 @@ class EventJournal:
             self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        """A store that takes no events does not keep the round from its work; its status is refused too, and tells."""
+        """A store that refuses events does not stop the round; the error shows when its status is refused too."""
         try:
             while batch := self._unwritten:
                 self._unwritten = []
@@ -122,7 +122,7 @@ class EventJournal:
 
 
 def _until(ends: datetime | None) -> str:
-    return "in force" if ends is None else f"in force until {ends:%Y-%m-%d %H:%M:%S}Z"
+    return "in force" if ends is None else f"active until {ends:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _changed_conditions(before: RecordStatus | None, after: RecordStatus) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a round makes carries where it comes from, and what it finds is asked for it."""
+"""Marks what a round creates with its origin, and checks the origin of what it finds."""
 
 from reconciler.act.context import ActContext
 from reconciler.act.signing import sign_marks
@@ -11,20 +11,20 @@ from reconciler.store.protocol import Store
 
 
 async def lineage_of(store: Store, record: ClusterRecord, observed: ClusterDocument) -> Lineage:
-    """What the store says to the origins that were found."""
+    """How the store judges the origins that were found."""
     found = origins_in(observed)
     return await store.lineage(record.cluster_name, found) if found else Lineage()
 
 
 async def origin_of_round(store: Store, record: ClusterRecord, observed: ClusterDocument, todo: Plan) -> Origin | None:
-    """That of what is made, or signed, in this round; not looked up where nothing is."""
+    """The origin of what is created or signed in this round; not looked up if nothing is."""
     if todo.foreign or not (todo.actions or marks_to_sign(record, observed)):
         return None
     return await store.origin(record.cluster_name, record.generation)
 
 
 async def sign_what_is_due(context: ActContext, observed: ClusterDocument, todo: Plan) -> None:
-    """Sign what has to be before anything is done. Raises where the host refuses."""
+    """Sign what has to be signed before any action. Raises if the host refuses."""
     if context.origin is not None:
         due = marks_to_sign(context.record, observed, context.origin if todo.actions else None)
         await sign_marks(due, context.origin, context)

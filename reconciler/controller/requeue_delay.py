@@ -1,4 +1,4 @@
-"""When to look again after a round: at once while it gets on, ever later while it does not."""
+"""When to run the next round: immediately while there is progress, later and later while there is none."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ LOOK_AGAIN_S = 0.25
 
 
 class RequeueDelay:
-    """The delays of one wait, or of one cluster that is watched."""
+    """The delays of one wait, or of one watched cluster."""
 
     def __init__(self, longest_s: float, longest_ask_s: float = LOOK_AGAIN_S, chance: Random | None = None) -> None:
         self._longest_s = longest_s
@@ -21,7 +21,7 @@ class RequeueDelay:
         self._last_plan: Plan | None = None
 
     def delay_s(self, result: RoundResult) -> float:
-        """How long to wait before the next round: not at all when this one got on, longer each time it did not."""
+        """How long to wait before the next round: not at all after progress, longer each time without."""
         if _asks_only(result):
             self._asked += 1
             return growing_delay_s(self._asked, self._longest_ask_s, self._chance, LOOK_AGAIN_S)
@@ -32,13 +32,13 @@ class RequeueDelay:
         return 0.0 if got_on else growing_delay_s(self._stuck + 1, self._longest_s, self._chance)
 
     def restart(self) -> None:
-        """Begin anew, as after a change of what is wanted."""
+        """Reset the delays, as after a change of the desired state."""
         self._stuck = self._asked = 0
         self._last_plan = None
 
 
 def _asks_only(result: RoundResult) -> bool:
-    """Whether nodes are on their way down: nothing failed, and nothing else was to do."""
+    """Whether the round only waits for nodes that are shutting down."""
     plan = result.plan
     only_asks = all(isinstance(action, ShutDown) for action in plan.actions)
     return only_asks and not result.failed and bool(plan.actions or plan.waiting)

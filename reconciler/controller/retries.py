@@ -1,4 +1,4 @@
-"""What keeps failing in a watched cluster, node by node, and when each is tried again."""
+"""Repeated failures in a watched cluster, by node, and when each is retried."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -17,23 +17,23 @@ from reconciler.model.status import Obstacle
 
 LONGEST_DELAY_S = 60.0
 FREE_REPAIRS = 3
-"""So often the same repair of a node is made at once; then something fights it, or the node does not last."""
+"""How often the same repair of a node is repeated without delay; after that it evidently does not last."""
 
 SETTLED_S = 60.0
-"""A repair that has lasted this long is not counted any more."""
+"""A repair that has lasted this long is no longer counted."""
 
 _FIRST_DELAY_S = 0.5
 
 
 class _Whole(Enum):
-    """What fails for a cluster as a whole: its links hold back only the nodes that have some."""
+    """Failures of a cluster as a whole; a failure of links holds back only nodes that have some."""
 
     CLUSTER = auto()
     LINKS = auto()
 
 
 _Held = str | _Whole
-"""A node, or what is of none."""
+"""A node, or what belongs to no node."""
 
 
 @dataclass(slots=True)
@@ -47,14 +47,14 @@ class _Trouble:
 
 @dataclass(slots=True)
 class _Repair:
-    """How often in a row the same was done to a node, and when last."""
+    """How often in a row the same action was done to a node, and when last."""
 
     count: int
     last_s: float
 
 
 class Retries:
-    """The memory of one cluster's keeper; a change of the record, or a request, wipes it clean."""
+    """The failures that one cluster's keeper remembers; a change of the record, or a request, clears them."""
 
     def __init__(self, chance: Random, clock: Callable[[], float] = time.monotonic) -> None:
         self._chance = chance
@@ -65,7 +65,7 @@ class Retries:
         self._wanted = (0, 0)
 
     def begin(self, generation: int, request: int) -> None:
-        """A round begins on what is now wanted; who asks anew is not kept waiting for old failures."""
+        """Start a round on the current record; a new request does not wait for old failures."""
         if self._wanted != (generation, request):
             self._troubles.clear()
             self._upkeep.clear()
@@ -73,16 +73,16 @@ class Retries:
         self._wanted = (generation, request)
 
     def put_off(self) -> dict[str, Obstacle]:
-        """Why the upkeep of nodes has failed lately, which nothing else waits for."""
+        """Why the upkeep of nodes has failed recently; nothing else waits for it."""
         now_s = self._clock()
         return {node: of.obstacle for node, of in self._upkeep.items() if isinstance(node, str) and of.until_s > now_s}
 
     def allowed(self, plan: Plan) -> tuple[Action, ...]:
-        """The actions that need not wait. Nodes that are put back together are not told apart."""
+        """The actions that need not wait. Nodes that are reverted together are treated as one."""
         held = self._held()
         if plan.all_or_nothing and any(_holder(action) in held for action in plan.actions):
             return ()
-        if _Whole.LINKS in held:  # nobody comes to run whose links could not be set
+        if _Whole.LINKS in held:  # no node may boot if its links could not be set
             held |= {node for action in plan.actions for node in _linked(action)}
         return tuple(action for action in plan.actions if not held & {_holder(action), _Whole.CLUSTER})
 
@@ -94,16 +94,16 @@ class Retries:
             if outcome.error is not None:
                 self._hold(outcome.action, obstacle_of(outcome.error))
         done = {(of.action.node, type(of.action)): of.action for of in ended if of.action.node not in failed}
-        for action in done.values():  # what one round does several times over, as for several disks, counts once
+        for action in done.values():  # what one round does several times, as for several disks, counts once
             self._note_success(action)
 
     def obstacles(self, plan: Plan) -> tuple[Obstacle, ...]:
-        """What is waited with although the plan has work for it."""
+        """Nodes that are held back although the plan has actions for them."""
         due = {_holder(action) for action in plan.actions}
         return tuple(trouble.obstacle for holder, trouble in self._troubles_now().items() if holder in due)
 
     def due_in_s(self) -> float | None:
-        """The time until the next node may be tried again; None where none is waited with."""
+        """The time until the next node may be retried; None if none is held back."""
         until = [trouble.until_s for trouble in self._troubles_now().values()]
         return max(0.0, min(until) - self._clock()) if until else None
 
@@ -151,8 +151,8 @@ def _linked(action: Action) -> frozenset[str]:
 
 def _undone(action: Action, count: int) -> Obstacle:
     error = Conflict(
-        f"{type(action).__name__} was done {count} times and did not last",
+        f"{type(action).__name__} was repeated {count} times and did not last",
         node=action.node,
-        hint="the node ends by itself, or another program undoes it: see its console and `vmcluster events`",
+        hint="the node shuts down by itself, or another program undoes it: see its console and `vmcluster events`",
     )
     return obstacle_of(error).model_copy(update={"terminal": False})

@@ -1,4 +1,4 @@
-"""One round: observe, compile what is wanted, plan, act, and say how it went."""
+"""One round: observe, compile the desired document, plan, act, and report the result."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Set
@@ -78,12 +78,12 @@ class Rounds:
         self._stopping = False
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
-        """Plan for a record, written or not, from what is observed now or was just now; changes nothing."""
+        """Plan for a record, written or not, from a current or recent observation; changes nothing."""
         view = RoundInput(record, await self._store.status(record.cluster_name), request=0, retries=None, put_off={})
         return await self._compare(view, observed, consent=frozenset({EVERYTHING}))
 
     async def observe(self, record: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
-        """What the host has of a cluster now. `found` is as for `observe_cluster`."""
+        """The observed document of a cluster. `found` is as for `observe_cluster`."""
         return await observe_cluster(record, self._libvirt, self._links, found)
 
     async def _compare(
@@ -93,7 +93,7 @@ class Rounds:
         put_off: Set[str] | None = None,
         consent: Set[str] | None = None,
     ) -> PlannedDifference:
-        """Whose upkeep is left for later and what may be lost say, unless it is said otherwise, view and record."""
+        """By default the view says whose upkeep is postponed, and the record says what may be lost."""
         record, before = view.record, view.before
         facts = await self._host_facts(record)
         observed = observed or await self.observe(record)
@@ -109,9 +109,9 @@ class Rounds:
         return await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
 
     async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool) -> int:
-        """Take away links of a cluster that has no record, by the marks that they carry on the host.
+        """Remove links of a cluster without a record, by their marks on the host.
 
-        Answers in how many places there were some: each of the taps and, with `cuts`, the firewall.
+        Returns in how many places there were some: each of the taps and, with `cuts`, the firewall.
         """
         shaped = await self._links.shaped_taps(taps)
         cut = cuts and await self._links.has_cuts(cluster)
@@ -121,7 +121,7 @@ class Rounds:
         return len(shaped) + cut
 
     async def bind_copies(self, record: ClusterRecord) -> bool:
-        """Have the marks count that files of a cluster have from those of which they are copies; whether some had."""
+        """Adopt copied files of a cluster, whose marks are those of the originals; whether there were any."""
         files = (*record.spec.extra_files, *record.former_files)
         bound = await asyncio.to_thread(bind_copies, record.spec.overlay_dir, record.cluster_name, files)
         if bound:
@@ -129,7 +129,7 @@ class Rounds:
         return bool(bound)
 
     async def look(self, cluster: str, found: FoundDomains | None = None) -> Look | None:
-        """A cluster as it is now; None without a record. `found` is as for `observe_cluster`."""
+        """The current state of a cluster; None without a record. `found` is as for `observe_cluster`."""
         standing = await self._store.standing(cluster)
         if standing is None:
             return None
@@ -146,12 +146,12 @@ class Rounds:
     async def revert_obstacles(
         self, record: ClusterRecord, name: str, snapshot: Snapshot, observed: ClusterDocument
     ) -> list[str]:
-        """What keeps the cluster from being reverted as the record, not yet written, wants it; changes nothing."""
+        """The problems that would prevent the revert in a record that is not yet written; changes nothing."""
         now = await self.compare(record, observed)
         return await revert_obstacles(name, snapshot, record, now.desired, now.observed, self._libvirt)
 
     def stop(self) -> None:
-        """Begin no further action: this process is to end. What was begun is brought to its end."""
+        """Start no further action, because this process is ending. Running actions are finished."""
         self._stopping = True
 
     async def run(
@@ -161,10 +161,11 @@ class Rounds:
         retries: Retries | None = None,
         foreseen: PlannedChange | None = None,
     ) -> RoundResult:
-        """One round on a cluster. A host that cannot be observed ends it with an error and without an action.
+        """One round on a cluster.
 
-        With `retries`, nobody waits for the round: what failed lately is left alone for a while. What was `foreseen` is
-        done as it was found, unless the record has changed since. However the round ends, the status says so.
+        If the host cannot be observed, it ends with an error and without an action. With `retries`, no caller waits for
+        the round, and what failed recently is left alone for a while. A `foreseen` plan is carried out as planned,
+        unless the record has changed since. However the round ends, the status is written.
         """
         standing = await self._store.standing(cluster)
         if standing is None:
@@ -174,14 +175,14 @@ class Rounds:
             decision = await self._decide(view, foreseen)
             outcomes = await self._act(decision, tell)
             while failed := _failed_upkeep(outcomes, decision.view):
-                # Upkeep comes last, and without it there may be more to do: that shows only on a host as it is now.
+                # Upkeep comes last; whether there is more to do without it shows only a new observation.
                 view = replace(decision.view, put_off={**decision.view.put_off, **failed})
                 decision = await self._decide(view)
                 outcomes = await self._act(decision, tell)
             return await self._end(decision, outcomes, tell)
         except Overtaken:
             return await self.run(cluster, tell, retries, foreseen)
-        except StoreUnavailable:  # it takes no status either
+        except StoreUnavailable:  # its store cannot be written either
             raise
         except (ClusterError, OSError) as caught:
             return await self._status.write_failure(view, explained(caught))
@@ -190,14 +191,16 @@ class Rounds:
             raise
 
     async def could_not_begin(self, cluster: str, retries: Retries, error: ClusterError) -> RoundResult:
-        """A round that could not begin: the cluster's status says why."""
+        """A round that could not start: the cluster's status says why."""
         standing = await self._store.standing(cluster)
         if standing is None:
             return RoundResult(gone=True)
         return await self._status.write_failure(round_input_of(standing, retries), error)
 
     async def _decide(self, view: RoundInput, foreseen: PlannedChange | None = None) -> Decision:
-        """What to do, from one look at the host; first the record says what time and the guests have decided."""
+        """What to do, from one observation of the host; expired faults and stopped nodes are first written to the
+        record.
+        """
         view = replace(view, record=await without_expired_faults(self._store, view.record))
         same = foreseen is not None and foreseen.record.generation == view.record.generation
         found = foreseen.difference if foreseen and same else None
@@ -267,7 +270,7 @@ class Rounds:
         )
 
     async def _forget(self, record: ClusterRecord) -> None:
-        """The last step of a deletion: nothing is left but the record."""
+        """The last step of a deletion: only the record is left."""
         await asyncio.to_thread(remove_traces, record.spec.overlay_dir, record.cluster_name)
         await self._export.forget(record.cluster_name)
         await asyncio.to_thread(self._remove_side_files, record.cluster_name)
@@ -276,14 +279,14 @@ class Rounds:
 
 
 def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDifference:
-    """What was foreseen, as far as the record's generation may lose what it costs."""
+    """The part of a foreseen plan whose losses the record's generation has approved."""
     if addresses_lost(difference.desired, difference.observed) <= set(record.consent):
         return difference
     return replace(difference, plan=plan(difference.desired, difference.observed, consent=frozenset(record.consent)))
 
 
 def _status_of_look(view: RoundInput, difference: PlannedDifference) -> RecordStatus:
-    """What differs of a record that was brought about is drift, of which its policy says what matters."""
+    """The drift policy decides about differences from a record that was fully applied."""
     drift = withhold(difference.plan, view.record.spec.drift) if view.settled else Drift(difference.plan)
     drifted = view.settled and is_drift(drift.todo)
     now = datetime.now(UTC)
@@ -291,7 +294,7 @@ def _status_of_look(view: RoundInput, difference: PlannedDifference) -> RecordSt
 
 
 def _failed_upkeep(outcomes: Iterable[Outcome], view: RoundInput) -> dict[str, Obstacle]:
-    """Why upkeep failed, by node, that was not put off for it yet. A round has nothing else to do beside upkeep."""
+    """Why upkeep failed, by node, if it was not postponed before. A round with upkeep has no other actions."""
     failed = ((of.action, of.error) for of in outcomes if of.error is not None)
     return {
         action.node: obstacle_of(error)

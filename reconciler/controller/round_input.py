@@ -1,4 +1,4 @@
-"""What a round knows before it looks at the host, and what follows from that."""
+"""What a round knows before it observes the host, and what follows from that."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from reconciler.store.protocol import ClusterEntry
 
 @dataclass(frozen=True, slots=True)
 class RoundInput:
-    """What a round knows before it looks at the host."""
+    """What a round knows before it observes the host."""
 
     record: ClusterRecord
     before: RecordStatus | None
@@ -21,31 +21,31 @@ class RoundInput:
 
     @property
     def settled(self) -> bool:
-        """Whether the record was brought about whole before: what differs now is drift."""
+        """Whether the record was fully applied before, so that any difference is drift."""
         return self.before is not None and self.before.settled_generation == self.record.generation
 
     @property
     def asked(self) -> bool:
-        """Whether somebody waits for the round: who asks wants everything as the record says."""
+        """Whether a caller waits for the round, and so wants everything reconciled."""
         answered = self.before.round_request if self.before else 0
         return self.retries is None or self.request > answered
 
     @property
     def is_left_alone(self) -> bool:
-        """Whether the record's policy for drift decides what is done."""
+        """Whether the record's drift policy decides what is done."""
         return self.settled and not self.asked
 
     @property
     def upkeep_put_off(self) -> Set[str]:
-        """The nodes whose upkeep the last round may have put off: it put off some."""
+        """The nodes whose upkeep the last round may have postponed: it postponed some."""
         said = self.before.conditions if self.before else ()
         put_off = any((of.type, of.status) == (ConditionType.UPKEEP_DONE, ConditionStatus.FALSE) for of in said)
         return self.record.nodes.keys() if put_off else frozenset()
 
     def marked(self, status: RecordStatus, *, converged: bool) -> RecordStatus:
-        """The status with what it answers, and whether the record was brought about.
+        """The status with the request that it answers, and whether the record was applied.
 
-        Who asked is answered until all is done: what differs then is not left to the policy in the midst of it.
+        While a request is being carried out, differences are not left to the drift policy.
         """
         settled = self.before.settled_generation if self.before and not self.asked else 0
         return status.model_copy(
@@ -57,7 +57,7 @@ class RoundInput:
 
 
 def round_input_of(standing: ClusterEntry, retries: Retries | None) -> RoundInput:
-    """What a round begins with; `retries` remembers the rounds that nobody waited for."""
+    """What a round starts with; `retries` remembers failures of rounds that no caller waited for."""
     if retries is not None:
         retries.begin(standing.record.generation, standing.request)
     put_off = retries.put_off() if retries else {}

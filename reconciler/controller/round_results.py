@@ -1,4 +1,4 @@
-"""What rounds and looks find out, as data."""
+"""The results of rounds and looks, as data."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from reconciler.model.status import RecordStatus
 
 @dataclass(frozen=True, slots=True)
 class PlannedDifference:
-    """What is wanted of a cluster, what is there, and what leads from one to the other."""
+    """The desired and the observed document of a cluster, and the actions that lead from one to the other."""
 
     desired: ClusterDocument
     observed: ClusterDocument
@@ -22,9 +22,9 @@ class PlannedDifference:
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """A record that is written, and what was found to be done for it just before, by who may act since then.
+    """A record that was written, and the actions planned for it just before, by the process that may act.
 
-    None where the host could not be observed.
+    None if the host could not be observed.
     """
 
     record: ClusterRecord
@@ -46,10 +46,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """How a round on that generation of a record went. `gone` says that the cluster has no record any more.
+    """The result of a round on one generation of a record.
 
-    `drifted` says that what was done repaired drift. `look` is what it saw, and said. `interfaces` are the names of the
-    cluster's network and of its interfaces on the host.
+    `gone` says that the cluster's record was deleted. `drifted` says that the actions repaired drift. `look` is its
+    observation and status. `interfaces` are the names of the cluster's network and of its interfaces on the host.
     """
 
     generation: int = 0

@@ -1,4 +1,4 @@
-"""What is kept of a cluster beside its record and its disks."""
+"""Files of a cluster other than its record and its disks."""
 
 from itertools import chain
 
@@ -8,7 +8,7 @@ from reconciler.settings import Settings
 
 
 def remove_side_files(settings: Settings, cluster: str) -> None:
-    """Delete the host keys that `ssh` was given, what healers said, and locks that nobody holds. Blocking."""
+    """Delete the known_hosts file, the logs of healers, and locks that nobody holds. Blocking."""
     hosts, healers = settings.state_dir / "known_hosts", settings.state_dir / "healers"
     for path in (
         *(hosts / name for name in (cluster, f"{cluster}.sync")),

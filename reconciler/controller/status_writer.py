@@ -1,4 +1,4 @@
-"""The one place where a round's status is written, however the round ended.
+"""The only place where a round's status is written, however the round ended.
 
 Events come first, so that a caller who waits for the status has seen them; then the file of active faults; then the
 status itself.
@@ -24,18 +24,20 @@ log = structlog.get_logger(__name__)
 
 
 class StatusWriter:
-    """Writes statuses to the store. `export` writes what they say of faults for other programs."""
+    """Writes statuses to the store. `export` writes their faults to a file for other programs."""
 
     def __init__(self, store: Store, export: FaultExport) -> None:
         self._store = store
         self._export = export
 
     async def write_result(self, decision: Decision, outcomes: Sequence[Outcome], tell: OnEvent) -> Look:
-        """The status of a round that observed the host and acted."""
+        """Write the status of a round that observed the host and acted."""
         view, observed = decision.view, decision.difference.observed
         failures = tuple(obstacle_of(outcome.error) for outcome in outcomes if outcome.error is not None)
         if view.retries is not None:
-            failures = view.retries.obstacles(decision.drift.todo)  # what failed earlier and is not due again, too
+            failures = view.retries.obstacles(
+                decision.drift.todo
+            )  # including earlier failures that are not yet due again
         status = status_after(
             view.record,
             observed,
@@ -51,7 +53,7 @@ class StatusWriter:
         return Look(view.record, status, observed)
 
     async def write_failure(self, view: RoundInput, error: ClusterError) -> RoundResult:
-        """The status of a round that came to nothing."""
+        """Write the status of a round that failed."""
         record = view.record
         log.warning("round_failed", cluster=record.cluster_name, code=error.code.value, cause=str(error))
         status = status_of_failed_round(record, obstacle_of(error), view.before, datetime.now(UTC))
@@ -59,7 +61,7 @@ class StatusWriter:
         return RoundResult(record.generation, error=error, interfaces=interfaces_of(record))
 
     async def write(self, view: RoundInput, status: RecordStatus, tell: OnEvent) -> None:
-        """Write what is new in a status. A file of faults that cannot be written is tried again in the next round."""
+        """Write a status if it changed. If the file of faults cannot be written, the next round tries again."""
         before = view.before
         async with EventJournal(self._store, view.record, tell) as journal:
             journal.said(before, status)

@@ -1,1 +1,1 @@
-"""The controller as a service: it watches, repairs, counts and tells the service manager."""
+"""The controller as a service: watches and repairs clusters, serves metrics, and reports to the service manager."""

@@ -19,7 +19,7 @@ from reconciler.store.lease import Lease
 log = structlog.get_logger(__name__)
 
 LEASE_WAIT_S = 30.0
-"""How long another controller may take to end; a command that acts by itself holds the lease for seconds."""
+"""How long to wait for another controller to exit; a command that acts by itself holds the lease for seconds."""
 
 _PURPOSE = "vmcluster watch"
 _MOST_CLUSTERS_NAMED = 5
@@ -28,10 +28,10 @@ _MOST_CLUSTERS_NAMED = 5
 async def run_service(
     runtime: Runtime, clusters: Sequence[str], stop: asyncio.Event, *, resync_s: float, metrics_port: int
 ) -> None:
-    """Keep clusters as their records want until `stop` is set; all of them where none is named.
+    """Keep clusters as their records say until `stop` is set; all of them if none is named.
 
-    The service manager is told how it goes, where one listens; metrics are served where `metrics_port` is not 0.
-    Raises `OperationTimeout` naming the other controller of this host where there is one.
+    Reports to the service manager, if there is one; serves metrics unless `metrics_port` is 0. Raises
+    `OperationTimeout` naming the other controller of this host if there is one.
     """
     await _require_names(runtime, clusters)
     scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
@@ -69,17 +69,19 @@ async def run_service(
 
 
 async def _require_names(runtime: Runtime, clusters: Sequence[str]) -> None:
-    """Raise `ClusterNotFound` for what is no name; of a cluster that is not there, which may come later, warn."""
+    """Raise `ClusterNotFound` for an invalid name; warn about a cluster that does not exist yet."""
     for cluster in clusters:
         require_cluster_name(cluster)
-    with suppress(StoreUnavailable):  # which the service waits out
+    with suppress(StoreUnavailable):  # the service waits until that is over
         defined = await runtime.store.names() if clusters else []
         for cluster in sorted(set(clusters).difference(defined)):
-            log.warning("cluster_not_defined", cluster=cluster, defined=defined, remedy="it is kept once it is applied")
+            log.warning(
+                "cluster_not_defined", cluster=cluster, defined=defined, remedy="it will be kept once it is applied"
+            )
 
 
 async def _take(lease: Lease, stop: asyncio.Event) -> bool:
-    """Hold the lease; False where `stop` was set first. Raises `OperationTimeout` where it is not free in time."""
+    """Acquire the lease; False if `stop` was set first. Raises `OperationTimeout` if it is not free in time."""
     if lease.try_acquire():
         return True
     log.warning("waiting_for_lease", cause=lease.occupied(), timeout_s=LEASE_WAIT_S)
@@ -115,7 +117,7 @@ class StatusLine:
         self._converged: dict[str, bool] = {}
 
     def on_round(self, cluster: str, result: RoundResult, _duration_s: float) -> None:
-        """Take up how a round went."""
+        """Add the result of a round."""
         if result.gone:
             self._converged.pop(cluster, None)
         else:
@@ -123,16 +125,16 @@ class StatusLine:
         self.tell()
 
     def tell(self) -> None:
-        """Say the line as it is now."""
+        """Report the current line."""
         self._manager.status(self._line())
 
     def _line(self) -> str:
         if not self._converged:
-            return "no cluster was looked at yet"
+            return "no cluster was observed yet"
         kept = len(self._converged)
         open_ = sorted(cluster for cluster, converged in self._converged.items() if not converged)
         if not open_:
-            return f"{kept} clusters, all as wanted"
+            return f"{kept} clusters, all as desired"
         named = ", ".join(open_[:_MOST_CLUSTERS_NAMED])
         more = len(open_) - _MOST_CLUSTERS_NAMED
-        return f"{kept} clusters, not as wanted: {named}{f' and {more} more' if more > 0 else ''}"
+        return f"{kept} clusters, not as desired: {named}{f' and {more} more' if more > 0 else ''}"

@@ -1,4 +1,4 @@
-"""What a process that was left behind does: it waits, then heals. While it waits it holds nothing but its own lock."""
+"""The work of a healer process: it waits, then heals. While it waits it holds only its own lock."""
 
 import asyncio
 import os
@@ -16,17 +16,17 @@ log = structlog.get_logger(__name__)
 
 ACTOR = "healer"
 LONGEST_SLEEP_S = 1.0
-"""How late a fault may be noticed that was asked for after the healer fell asleep, and that ends sooner."""
+"""How late the healer may notice a fault that was requested while it slept and that expires sooner."""
 
 RETRY_S = 5.0
 TRIES = 60
-"""A libvirt that is restarted is back within minutes; after that, the next round of anybody heals."""
+"""A restarted libvirt is back within minutes; after that, the next round of any process heals."""
 
 
 async def heal_in_time(runtime: Runtime, cluster: str) -> None:
-    """Heal the cluster's faults as their times come; return when none will come any more, or another one does it."""
+    """Heal the cluster's faults as they expire; return when none is left, or another healer is at work."""
     lock = Lease(runtime.settings.state_dir / "healers" / f"{cluster}.lock", purpose=ACTOR)
-    # Whoever asked for a fault while we held the lock relies on us, also when we were about to end.
+    # A process that requested a fault while we held the lock relies on us, even if we were about to exit.
     while await _next_expiry(runtime, cluster) is not None and lock.try_acquire():
         try:
             await _heal_until_none_is_left(runtime, cluster)
@@ -62,7 +62,7 @@ async def _persistently(cluster: str, heal: Callable[[], Awaitable[object]]) -> 
         try:
             await heal()
         except (ClusterNotFound, FaultNotFound):
-            return  # destroyed, or healed by somebody meanwhile
+            return  # destroyed, or healed by another process meanwhile
         except ClusterError as error:
             log.warning("not_healed_yet", cluster=cluster, attempt=attempt, cause=str(error))
             await asyncio.sleep(RETRY_S)

@@ -1,4 +1,4 @@
-"""The keeper of one cluster: a round whenever something may have changed, one at a time, and none in vain for long."""
+"""The keeper of one cluster: runs rounds, one at a time, whenever something may have changed, and backs off."""
 
 import asyncio
 import time
@@ -21,18 +21,18 @@ log = structlog.get_logger(__name__)
 LONGEST_DELAY_S = 30.0
 _LONGEST_ASK_S = 5.0
 HOST_WAIT_S = 10.0
-"""How long a round waits for another store's to end before the cluster's status says so; it waits on afterwards."""
+"""How long a round waits for another store's round before the cluster's status says so; it keeps waiting afterwards."""
 
 _STORM_FIRST_S = 0.02
 _STORM_LONGEST_S = 1.0
 _CALM_S = 2.0
 
 OnRound = Callable[[str, RoundResult, float], None]
-"""Told of each round on a cluster, and of how many seconds it took."""
+"""Called with each round on a cluster, and its duration in seconds."""
 
 
 class Keeper:
-    """Keeps a cluster as its record wants, until the record is gone. Wake-ups while a round runs are one more round."""
+    """Keeps a cluster as its record says, until the record is deleted. Wake-ups during a round cause one more round."""
 
     def __init__(
         self, cluster: str, rounds: Rounds, host: HostLease, chance: Random, observers: Sequence[OnRound] = ()
@@ -50,13 +50,13 @@ class Keeper:
         self._last_idle_s = 0.0
 
     def wake(self, *, anew: bool = False) -> None:
-        """Look again; `anew` when it is the record that changed, so that earlier failures tell nothing."""
+        """Run a round soon; `anew` if the record changed, so that earlier failures no longer count."""
         if anew:
             self._pace.restart()
         self._woken.set()
 
     async def run(self) -> None:
-        """Rounds until the cluster has no record any more."""
+        """Run rounds until the cluster's record is deleted."""
         while True:
             self._woken.clear()
             began_s = time.monotonic()
@@ -69,11 +69,11 @@ class Keeper:
             await self._rest(result)
 
     async def finish(self) -> None:
-        """Return when no round is at work; none begins afterwards."""
+        """Return when no round is running; none starts afterwards."""
         await self._at_work.acquire()
 
     async def _round(self) -> RoundResult:
-        """One round; a defect in it is this cluster's trouble and nobody else's."""
+        """One round; a defect in it affects only this cluster."""
         try:
             return await self._round_in_turn()
         except ClusterError as error:
@@ -84,7 +84,7 @@ class Keeper:
             return RoundResult(error=explained(error))
 
     async def _round_in_turn(self) -> RoundResult:
-        """A round while no other store works on the host; where one does for long, that is said of the cluster."""
+        """A round while no other store works on the host; if one does for long, the cluster's status says so."""
         try:
             async with self._host.turn(HOST_WAIT_S), self._at_work:
                 return await self._rounds.run(self.cluster, retries=self._retries)
@@ -93,7 +93,7 @@ class Keeper:
                 return await self._rounds.could_not_begin(self.cluster, self._retries, error)
 
     async def _rest(self, result: RoundResult) -> None:
-        """Until the next round: for as long as nothing happens where all is as wanted."""
+        """Wait for the next round; without a limit if the cluster is as desired."""
         if result.converged:
             self._pace.restart()
             await self._calm_down()
@@ -107,7 +107,7 @@ class Keeper:
                 await self._woken.wait()
 
     async def _calm_down(self) -> None:
-        """A storm of events that concern nothing of what is wanted gets ever rarer rounds."""
+        """Events that change nothing of the desired state cause rounds less and less often."""
         now_s = time.monotonic()
         self._idle = self._idle + 1 if now_s - self._last_idle_s < _CALM_S else 0
         self._last_idle_s = now_s

@@ -1,4 +1,4 @@
-"""What a running service counts, for Prometheus to fetch from the loopback interface.
+"""The metrics of a running service, which Prometheus fetches from the loopback interface.
 
 https://prometheus.io/docs/practices/naming/
 """
@@ -27,7 +27,7 @@ _ACTION_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0)
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric family: name, what it says, and by what it is told apart."""
+    """One metric family: name, meaning, and labels."""
 
     name: str
     meaning: str
@@ -45,21 +45,23 @@ class Measure:
         return Histogram(self.name, self.meaning, self.labels, registry=registry, buckets=self.buckets)
 
 
-ROUNDS = Measure("vmcluster_rounds_total", "Rounds: converged, acted (something was to do) or failed.", ("outcome",))
-ROUND_DURATION = Measure("vmcluster_round_duration_seconds", "How long rounds took.", (), _ROUND_BUCKETS_S)
-ACTIONS = Measure("vmcluster_actions_total", "Actions that were begun.", ("kind", "action"))
+ROUNDS = Measure(
+    "vmcluster_rounds_total", "Rounds by result: converged, acted (there were actions) or failed.", ("outcome",)
+)
+ROUND_DURATION = Measure("vmcluster_round_duration_seconds", "Duration of rounds.", (), _ROUND_BUCKETS_S)
+ACTIONS = Measure("vmcluster_actions_total", "Actions that were started.", ("kind", "action"))
 FAILURES = Measure("vmcluster_action_failures_total", "Actions that failed.", ("kind", "action", "code"))
-ACTION_DURATION = Measure("vmcluster_action_duration_seconds", "How long actions took.", ("kind",), _ACTION_BUCKETS_S)
+ACTION_DURATION = Measure("vmcluster_action_duration_seconds", "Duration of actions.", ("kind",), _ACTION_BUCKETS_S)
 DRIFT_REPAIRED = Measure("vmcluster_drift_repaired_total", "Actions that repaired drift.", ("kind",))
-CLUSTERS = Measure("vmcluster_cluster_converged", "1 where the cluster is as wanted.", ("cluster",))
+CLUSTERS = Measure("vmcluster_cluster_converged", "1 if the cluster is as desired.", ("cluster",))
 NODES = Measure("vmcluster_nodes", "Nodes in each state.", ("cluster", "state"))
-FAULTS = Measure("vmcluster_active_faults", "Network faults that are wanted.", ("cluster",))
+FAULTS = Measure("vmcluster_active_faults", "Desired network faults.", ("cluster",))
 
 MEASURES = (ROUNDS, ROUND_DURATION, ACTIONS, FAILURES, ACTION_DURATION, DRIFT_REPAIRED, CLUSTERS, NODES, FAULTS)
 
 
 class Metrics:
-    """The metrics of one service, with those of its process."""
+    """The metrics of one service and its process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -75,7 +77,7 @@ class Metrics:
         self._faults = FAULTS.gauge(self.registry)
 
     def on_round(self, cluster: str, result: RoundResult, duration_s: float) -> None:
-        """Count a round; what is said of a cluster goes with it."""
+        """Count a round, and update what is shown of its cluster."""
         self._rounds.labels(_outcome_of(result)).inc()
         self._round_duration.observe(duration_s)
         for outcome in result.outcomes:
@@ -97,7 +99,7 @@ class Metrics:
             self._repaired.labels(kind).inc()
 
     def _show(self, cluster: str, look: Look) -> None:
-        """Each node's state as the round saw it before it acted, and how many faults there are."""
+        """Each node's state as observed before the round acted, and the number of faults."""
         power = look.observed.power if look.observed else {}
         found = Tally(_state_of(power.get(node)) for node in look.record.spec.nodes)
         for state in NODE_STATES:
@@ -111,13 +113,13 @@ class Metrics:
 
 @asynccontextmanager
 async def served(metrics: Metrics, port: int) -> AsyncIterator[None]:
-    """Answer `GET /metrics` on the loopback interface. Raises `ConfigurationInvalid` where the port is taken."""
+    """Answer `GET /metrics` on the loopback interface. Raises `ConfigurationInvalid` if the port is in use."""
     try:
         server, thread = start_http_server(port, LOOPBACK, metrics.registry)
     except OSError as error:
         raise ConfigurationInvalid(
-            f"metrics cannot be served on {LOOPBACK}:{port}: {error.strerror or error}",
-            hint="choose another metrics_port, or 0 for none",
+            f"cannot serve metrics on {LOOPBACK}:{port}: {error.strerror or error}",
+            hint="set a different metrics_port, or 0 for no metrics",
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""The controller as a service: it holds the lease of its store, and keeps every cluster until it is told to end."""
+"""The controller as a service: holds the lease of its store, and keeps every cluster until it is stopped."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ _CHANGE_WAIT_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a service repairs by itself (no names: every cluster), and how often it looks without a cause."""
+    """Which clusters a service reconciles (no names: all), and how often it does so without an event."""
 
     clusters: frozenset[str] = frozenset()
     resync_s: float = 30.0
@@ -36,14 +36,14 @@ class Scope:
 
 
 def _nothing() -> None:
-    """Nobody is told."""
+    """Does nothing."""
 
 
 class Service:
-    """Rounds on every cluster whenever its record, the host or the clock gives cause.
+    """Runs rounds on every cluster whenever its record, the host or the clock requires one.
 
-    Clusters outside the scope get rounds only when their record changes or a caller asks for one, as no other
-    process can do that work meanwhile.
+    Clusters outside the scope get rounds only when their record changes or a caller requests one, because no other
+    process can do that meanwhile.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Service:
         self._connection = connection
         self._scope = scope
         self._observers = tuple(observers)
-        self._chance = Random()  # noqa: S311  only delays are drawn
+        self._chance = Random()  # noqa: S311  only for delays
         self._keepers: dict[str, Keeper] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._demands: dict[str, Demand] = {}
@@ -74,7 +74,7 @@ class Service:
 
     @property
     def clusters(self) -> int:
-        """How many clusters are kept."""
+        """The number of clusters being kept."""
         return len(self._keepers)
 
     async def run(
@@ -85,11 +85,11 @@ class Service:
         on_stop: Callable[[], None] = _nothing,
         lease_wait_s: float,
     ) -> None:
-        """Serve until `stop` is set; an action that has begun is brought to its end.
+        """Serve until `stop` is set; running actions are finished.
 
-        `on_ready` is called each time when all records were read, first when every cluster is kept; `on_stop` when
-        the end begins. Raises `OperationTimeout` naming the holder where the lease is not free in time, and whatever
-        ends one of its loops, which is a defect: a service manager starts the process again.
+        `on_ready` is called each time when all records were read, first when every cluster is kept; `on_stop` when the
+        end begins. Raises `OperationTimeout` naming the holder where the lease is not free in time, and whatever ends
+        one of its loops, which is a defect: a service manager starts the process again.
         """
         await self._lease.acquire(lease_wait_s)
         self._reconnect()
@@ -107,7 +107,7 @@ class Service:
             self._lease.release()
 
     def on_host_event(self, event: HostEvent) -> None:
-        """Something happened on the host: let those look who may be concerned."""
+        """Wake the keepers of the clusters that an event on the host may affect."""
         match event.kind:
             case HostEventKind.DOMAIN | HostEventKind.MACHINE_ENDED:
                 self._wake(event.name.partition(".")[0])
@@ -124,7 +124,7 @@ class Service:
                 self._reconnect()
 
     async def _follow_records(self, on_ready: Callable[[], None]) -> None:
-        """Keepers for new clusters, and a round for each that is asked for one."""
+        """Start keepers for new clusters, and wake those that have a new request."""
         changes: ChangeWaiter | None = None
         failures = 0
         while True:
@@ -147,7 +147,7 @@ class Service:
             elif before.get(cluster) != demand:
                 self._keepers[cluster].wake(anew=True)
         for cluster in self._keepers.keys() - now.keys():
-            self._keepers[cluster].wake()  # it finds no record, and ends
+            self._keepers[cluster].wake()  # it finds no record, and exits
 
     def _keep(self, cluster: str) -> None:
         keeper = Keeper(cluster, self._rounds, self._host, self._chance, self._observers)
@@ -162,7 +162,7 @@ class Service:
             log.error("keeper_failed", cluster=cluster, exc_info=error)
             self._defects.put_nowait(error)
         elif cluster in self._demands and not self._ending:
-            self._keep(cluster)  # a record of that name was made while the keeper of the last one came to its end
+            self._keep(cluster)  # a record with that name was created while the previous keeper was ending
 
     async def _raise_defects(self) -> None:
         raise await self._defects.get()
@@ -182,7 +182,7 @@ class Service:
             keeper.wake()
 
     def _reconnect(self) -> None:
-        """Open the connection again for all, so that not every cluster tries by itself."""
+        """Reopen the connection for all, so that not every cluster tries by itself."""
         self._losses += 1
         if self._reconnecting is None or self._reconnecting.done():
             self._reconnecting = asyncio.create_task(self._until_connected())
@@ -190,7 +190,7 @@ class Service:
     async def _until_connected(self) -> None:
         """Return when libvirt has answered on a connection that was not lost again meanwhile.
 
-        A defect met on the way is told, and is no reason to give up.
+        A defect on the way is logged, and does not end the attempt.
         """
         tries = 0
         while True:

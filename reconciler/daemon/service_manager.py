@@ -1,8 +1,8 @@
-"""What the service manager is told of this process: that it is ready, how it is, that it lives, that it ends.
+"""Notifies the service manager of this process: ready, status, watchdog, stopping.
 
 sd_notify(3): one datagram of `NAME=value` lines to the socket in `NOTIFY_SOCKET`, a path or, after `@`, an abstract
-name. Nobody is told where that is not set. sd_watchdog_enabled(3): with `WATCHDOG_USEC` set, and `WATCHDOG_PID` not
-another process, silence for that long means that this process hangs.
+name. Without it nothing is sent. sd_watchdog_enabled(3): with `WATCHDOG_USEC` set, and `WATCHDOG_PID` not another
+process, silence for that long means that this process hangs.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _PINGS_PER_WATCHDOG = 2  # as sd_watchdog_enabled(3) advises
 
 
 class ServiceManager:
-    """Whoever started this process as a service, or nobody."""
+    """The service manager that started this process, if any."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         environment = os.environ if environment is None else environment
@@ -29,30 +29,30 @@ class ServiceManager:
         self.watchdog_s = _watchdog_s(environment) if self._address else None
 
     def ready(self) -> None:
-        """The start is over; said once."""
+        """Report once that the start is complete."""
         if not self._is_ready:
             self._is_ready = True
             self._tell("READY=1")
 
     def status(self, text: str) -> None:
-        """How it goes, in one line; said when it is news."""
+        """Report the status in one line, if it changed."""
         line = " ".join(text.split())
         if line != self._status:
             self._status = line
             self._tell(f"STATUS={line}")
 
     def stopping(self) -> None:
-        """The end has begun."""
+        """Report that the process is stopping."""
         self._tell("STOPPING=1")
 
     async def keep_alive(self) -> None:
-        """Say that this event loop turns for as long as it does; returns at once where nobody listens."""
+        """Send keep-alives as long as this event loop runs; returns immediately if nobody listens."""
         while self.watchdog_s is not None:
             self._tell("WATCHDOG=1")
             await asyncio.sleep(self.watchdog_s / _PINGS_PER_WATCHDOG)
 
     def _tell(self, message: str) -> None:
-        """A manager that does not take it is no reason to end: it judges a silent service by itself."""
+        """Failing to notify the manager is not an error: it handles a silent service itself."""
         if not self._address:
             return
         try:
@@ -65,7 +65,7 @@ class ServiceManager:
 
 
 def _socket_address(text: str) -> str:
-    """The address as the kernel wants it; empty where there is none that this program can reach."""
+    """The address in the kernel's form; empty if there is none that this program can reach."""
     if text.startswith("@"):
         return "\0" + text[1:]
     if text and not text.startswith("/"):

@@ -83,7 +83,7 @@ async def test_systemd_starts_watches_restarts_and_ends_the_service(trio: Sessio
     await unit.run("systemctl start vmcluster")  # with Type=notify it returns when the service has said READY=1
     shown = await unit.shown()
     assert (shown["ActiveState"], shown["SubState"]) == ("active", "running")
-    assert shown["StatusText"] == "no cluster was looked at yet"
+    assert shown["StatusText"] == "no cluster was observed yet"
     events = {str(entry["event"]): entry for entry in await unit.logged()}
     assert "Failed to connect socket" in str(events["guests_not_followed_yet"]["cause"])
     assert events["watching"]["metrics_port"] == METRICS_PORT

@@ -37,7 +37,7 @@ def service(bed: Bed, expected: Audit, manager: Manager) -> Iterator[WatchProces
     """The service, when it has looked at the cluster once and has no further reason to."""
     assert expected.active
     with watching(bed, resync_s=NO_RESYNC_S, environment=manager.environment) as service:
-        wait_until(lambda: manager.has("STATUS=1 clusters, all as wanted"))
+        wait_until(lambda: manager.has("STATUS=1 clusters, all as desired"))
         yield service
 
 

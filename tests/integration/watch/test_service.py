@@ -32,7 +32,7 @@ def test_the_manager_hears_of_readiness_state_life_and_end(bed: Bed, expected: A
     assert expected.active
     with watching(bed, environment=manager.environment) as service:
         wait_until(lambda: manager.has("READY=1"))
-        wait_until(lambda: manager.has("STATUS=1 clusters, all as wanted"))
+        wait_until(lambda: manager.has("STATUS=1 clusters, all as desired"))
         wait_until(lambda: manager.has("WATCHDOG=1", times=3))
         assert service.end(signal.SIGTERM) == 0
         assert manager.has("STOPPING=1")

@@ -43,9 +43,9 @@ def test_readiness_is_said_once_and_a_status_when_it_is_news(listener: Listener)
     manager = ServiceManager({"NOTIFY_SOCKET": listener.socket.getsockname()})
     for _ in range(2):
         manager.ready()
-        manager.status("3 clusters,\nall as wanted")
+        manager.status("3 clusters,\nall as desired")
     manager.stopping()
-    assert listener.heard() == ["READY=1", "STATUS=3 clusters, all as wanted", "STOPPING=1"]
+    assert listener.heard() == ["READY=1", "STATUS=3 clusters, all as desired", "STOPPING=1"]
 
 
 def test_a_socket_with_an_abstract_name_is_reached() -> None:
@@ -101,8 +101,8 @@ def test_the_status_line_names_what_is_not_as_desired(listener: Listener) -> Non
     line.on_round("other", RoundResult(1, todo), 0.1)
     line.on_round("other", RoundResult(gone=True), 0.1)
     assert listener.heard() == [
-        "STATUS=no cluster was looked at yet",
-        "STATUS=1 clusters, all as wanted",
-        "STATUS=2 clusters, not as wanted: other",
-        "STATUS=1 clusters, all as wanted",
+        "STATUS=no cluster was observed yet",
+        "STATUS=1 clusters, all as desired",
+        "STATUS=2 clusters, not as desired: other",
+        "STATUS=1 clusters, all as desired",
     ]

@@ -115,7 +115,7 @@ def test_running_names_the_nodes_that_are_off_as_desired() -> None:
     record = record.model_copy(update={"nodes": {**record.nodes, "alpha": off}})
     found = status_after(record, powered(record, PowerState.OFF), Plan(), (), None, NOW)
     running = next(of for of in found.conditions if of.type is ConditionType.RUNNING)
-    assert (running.status, running.message) == (ConditionStatus.TRUE, "off, as wanted: alpha")
+    assert (running.status, running.message) == (ConditionStatus.TRUE, "off, as desired: alpha")
 
 
 @pytest.mark.parametrize(
