@@ -1,10 +1,10 @@
-"""The process that is left behind to heal: `python -m reconciler.healer CLUSTER [HANDLE]`.
+"""The background process that heals faults: `python -m reconciler.healer CLUSTER [HANDLE]`.
 
-With a handle it heals that fault when its standard input ends; without one, all faults of the cluster as their times
-come. See `reconciler.daemon.healing`.
+With a handle it heals that fault when its standard input ends; without one, all faults of the cluster as they expire.
+See `reconciler.daemon.healing`.
 """
 
-# ruff: noqa: PLC0415  whoever starts us waits until we have forked
+# ruff: noqa: PLC0415  the process that starts us waits until we have forked
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ LOG_MAX_BYTES = 1024 * 1024
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Detach, then wait and heal; the first process ends at once."""
+    """Detach, then wait and heal; the first process exits immediately."""
     if os.fork() > 0:
         return 0
     os.chdir("/")
@@ -43,7 +43,7 @@ async def _heal(cluster: str, handle: str | None = None) -> None:
 
 
 def _log_to(path: Path) -> None:
-    """Let what is logged be found: nobody sees this process's output."""
+    """Log to a file, because nobody sees this process's output."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     set_aside(path)
@@ -53,7 +53,7 @@ def _log_to(path: Path) -> None:
 
 
 def set_aside(log: Path) -> None:
-    """Give a log that has grown long the place of the one before; one healer adds little, as its tries are bounded."""
+    """Rotate a log that has grown long; one healer adds little, because its attempts are bounded."""
     with suppress(FileNotFoundError):  # the first, or another healer does the same
         if log.stat().st_size > LOG_MAX_BYTES:
             log.replace(log.with_suffix(".log.1"))
