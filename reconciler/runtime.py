@@ -75,7 +75,7 @@ class Runtime:
         self.store = open_store(settings, host=_host_name())
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
-        self.quiet_kernels = CleanKernels()
+        self.clean_kernels = CleanKernels()
         self.links = LinkDriver(settings.firewall)
         self.rounds = Rounds(
             self.store,

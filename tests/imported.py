@@ -7,7 +7,7 @@ from pkgutil import iter_modules
 from reconciler import usecases
 from reconciler.frontends.mcp.cluster_server import offered_tools
 
-import_module("reconciler.frontends.mcp.host")
+import_module("reconciler.frontends.mcp.tool_usecases")
 for module in iter_modules(usecases.__path__, f"{usecases.__name__}."):
     import_module(module.name)
 offered_tools()

@@ -47,9 +47,9 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
     deadline_s = time.monotonic() + timeout_s
     try:
         (address,) = addresses(record, [node])
-        if runtime.quiet_kernels.has(address):
+        if runtime.clean_kernels.has(address):
             seen = await _visit(runtime, address, LOOK_COMMAND, timeout_s)
-            kernel = await runtime.quiet_kernels.still(address, seen.vitals)
+            kernel = await runtime.clean_kernels.still(address, seen.vitals)
             if kernel is not None:
                 return _probe_of(seen, kernel)
         return await _read(runtime, record, address, max(_LEAST_S, deadline_s - time.monotonic()))
@@ -90,7 +90,7 @@ async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, 
     kernel = await judge_buffer(seen.log, address.node)
     if kernel.condition.reason == _OVERWRITTEN:
         kernel = await _with_console(record, address.node, kernel)
-    runtime.quiet_kernels.learn(address, kernel, seen.vitals, console)
+    runtime.clean_kernels.learn(address, kernel, seen.vitals, console)
     return _probe_of(seen, kernel)
 
 

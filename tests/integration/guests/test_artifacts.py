@@ -163,7 +163,7 @@ async def test_trouble_that_taints_no_kernel_is_in_the_next_status(trio: Session
     taints = await run(trio, "cat /proc/sys/kernel/tainted")
     assert await kernel_reasons(trio) == dict.fromkeys(NODES, "NothingReported")
     for node in NODES:
-        assert trio.runtime.quiet_kernels.has(await trio.nodes.address(CLUSTER, node))
+        assert trio.runtime.clean_kernels.has(await trio.nodes.address(CLUSTER, node))
 
     await run(trio, "echo '<2>INFO: task nobody:1 blocked for more than 1 seconds' >/dev/kmsg", "n0")
     await provoked(trio, "n1", f"echo hang >{PROVOKE}", "blocked for more than")

@@ -359,7 +359,7 @@ NEEDED_BY_FEW = (
     ("word", "said", "heavy"),
     [
         ("--help", "apply", {*NEEDED_BY_FEW, "libvirt", "pydantic", "rich", "structlog", "yaml"}),
-        ("list", "lab", {*NEEDED_BY_FEW, "reconciler.usecases.clusters", "reconciler.usecases.transfer"}),
+        ("list", "lab", {*NEEDED_BY_FEW, "reconciler.usecases.clusters", "reconciler.usecases.transfers"}),
     ],
 )
 @pytest.mark.usefixtures("lab")
