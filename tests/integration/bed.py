@@ -1,5 +1,6 @@
 """A place of its own for each test: settings, keys, topologies, and a look at everything on the host that is ours."""
 
+import atexit
 import os
 import subprocess
 import tempfile
@@ -26,12 +27,15 @@ from reconciler.usecases.network_faults import Faults
 from reconciler.usecases.nodes import Nodes
 from reconciler.usecases.snapshots import Snapshots
 from reconciler.usecases.transfers import Transfers
+from tests.etcd import RunningEtcd, free_ports
 from tests.kvm_verdict import give_kvm_verdict
 from tests.lab import WORK_DIR
 
 LIBVIRT_URI = "qemu:///system"
 BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
 _SPECS = Path(__file__).parents[2] / "specs"
+STORE_VARIABLE = "VMCLUSTER_TEST_STORE"
+"""`etcd` in the environment: beds keep their records in an etcd of their own, and no longer in a file."""
 _ROOTS = ("VMCLUSTER_HOST_READ_ROOTS", "VMCLUSTER_HOST_WRITE_ROOTS", "VMCLUSTER_DISK_ROOTS")
 ACTOR = "test"
 SHARED_CLUSTER = "trio"
@@ -54,6 +58,12 @@ class Bed:
         (directory / "topologies").mkdir()
         (directory / "config.yaml").write_text("{}\n")
         give_kvm_verdict(directory / "state")
+        if os.environ.get(STORE_VARIABLE) == "etcd":
+            port, peer_port = free_ports(2)
+            etcd = RunningEtcd(directory / "etcd", port, peer_port)
+            etcd.start()
+            atexit.register(etcd.stop)
+            (directory / "config.yaml").write_text(f"store: {etcd.address}\n")
         return cls.found_in(directory)
 
     @classmethod
