@@ -119,6 +119,6 @@ def faulty(text: str, chance: random.Random) -> str:
 
 
 def test_what_cannot_be_understood_names_the_node_and_what_was_asked() -> None:
-    with pytest.raises(OperationFailed, match="for it cannot be understood") as failure, understood("n1", "it"):
+    with pytest.raises(OperationFailed, match="for it cannot be parsed") as failure, understood("n1", "it"):
         int("1.2.3")
     assert failure.value.node == "n1"

@@ -71,7 +71,7 @@ def test_a_key_that_ssh_does_not_read_is_refused_with_what_makes_it_one(tmp_path
     putty = written(tmp_path / "mine.ppk", b"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n")
     assert f"`puttygen {putty} -O private-openssh -o {tmp_path}/mine.openssh`" in refusal(putty)
     (tmp_path / "directory").mkdir()
-    assert "Is a directory (correct the path" in refusal(tmp_path / "directory")
+    assert "not a regular file (correct the path" in refusal(tmp_path / "directory")
     assert f"(create one: `ssh-keygen -t ed25519 -N '' -f {tmp_path}/none`)" in refusal(tmp_path / "none")
     small = b"".join(len(part).to_bytes(4, "big") + part for part in (b"ssh-rsa", b"\1\0\1", b"\0" + b"\xff" * 96))
     assert "has 768 bits, too few for SSH servers" in refusal(written(tmp_path / "small", in_openssh_form(small)))
