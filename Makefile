@@ -162,7 +162,7 @@ soak: setup ## Run ten minutes of random operations and damage (FOR=seconds, SEE
 
 hostile: setup ## Run the fuzzers for guests, clients and disks, over 100,000 inputs (HOSTILE_ROUNDS for each fuzzer, HOSTILE_SEED)
 	@HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) HOSTILE_AT_LEAST=$(if $(PYTEST_ARGS),0,$$((9 * $(HOSTILE_ROUNDS)))) \
-	  $(PYTHON_IN) -m pytest tests/hostile -n $(WORKERS) --dist worksteal -o timeout=7200 $(SLOWEST) $(PYTEST_ARGS)
+	  $(PYTHON_IN) -m pytest tests/hostile -n $(WORKERS) --dist worksteal -o timeout=7200 -o faulthandler_timeout=7200 $(SLOWEST) $(PYTEST_ARGS)
 
 host: setup
 	@$(SAY) "vmcluster doctor --fix"
