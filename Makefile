@@ -26,6 +26,7 @@ WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 LABS ?= 3
 # Let pytest keep compiled test modules, which each worker would otherwise compile again.
 KEEPING_BYTE_CODE := env -u PYTHONDONTWRITEBYTECODE
+HOSTLESS = $(KEEPING_BYTE_CODE) $(PYTHON_IN) -m pytest $(HOSTLESS_TESTS) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
 SLOWEST := --durations=10 --durations-min=1
 IN_LABS = $(PYTHON_IN) -m pytest $(LAB_TESTS) --dist loadscope --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
 IN_A_LAB = popen//python=$(LAB) $(PYTHON_IN)
@@ -75,8 +76,10 @@ test: ## Run all tests (TESTS=paths: only these) in a private libvirt that is re
 	@.ci/setup tests
 	@$(call BUILD_IMAGE,$(TEST_IMAGE))
 ifneq ($(HOSTLESS_TESTS),)
-	@$(SAY) "tests that need no host"
-	@$(KEEPING_BYTE_CODE) $(PYTHON_IN) -m pytest $(HOSTLESS_TESTS) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SLOWEST) $(PYTEST_ARGS)
+	@$(SAY) "unit tests"
+	@$(HOSTLESS) -m "not processes" || [ $$? = 5 ]
+	@$(SAY) "tests of whole processes, which need no host"
+	@$(HOSTLESS) -m processes || [ $$? = 5 ]
 endif
 ifneq ($(LAB_TESTS),)
 	@$(SAY) "what kernel modules for the test machines are built with"

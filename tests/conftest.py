@@ -20,6 +20,7 @@ settings.register_profile("brief", settings.get_profile("ci"), max_examples=8)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _INTEGRATION = Path(__file__).parent / "integration"
+_HOSTILE = Path(__file__).parent / "hostile"
 _TESTS_OF_THE_LAB = _INTEGRATION / "lab"  # they start labs of their own, in a lab or outside
 
 
@@ -34,6 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "    python -m tests.lab -- pytest tests/integration\n"
             "and the unit tests anywhere: pytest tests/unit"
         )
+    for item in items:
+        if item.path.is_relative_to(_HOSTILE):
+            item.add_marker("processes")
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

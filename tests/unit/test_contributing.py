@@ -13,7 +13,7 @@ from reconciler.model.faults import ShapeName
 from tests.manual import ROOT
 from tests.worked_examples import PAGE, Example, apply, changed, examples
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.processes]
 
 EXAMPLES = {example.title: example for example in examples(PAGE.read_text())}
 AT_MOST = {

@@ -17,6 +17,8 @@ from reconciler.settings import Settings
 from tests import manual
 from tests.page_lint import anchor, problems
 
+pytestmark = pytest.mark.processes
+
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`vmcluster ([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

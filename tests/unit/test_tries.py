@@ -8,7 +8,7 @@ import pytest
 
 from tests import tries
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.processes]
 
 REPOSITORY = Path(__file__).parents[2]
 PLUGINS = ("xdist", "pytest_asyncio.plugin", "pytest_timeout")

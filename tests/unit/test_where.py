@@ -16,6 +16,8 @@ from tests.manual import ROOT
 from tests.unit.store.samples import sample_record
 from tests.where import main, places
 
+pytestmark = pytest.mark.processes
+
 ERRORS = sorted((ROOT / "specs" / "invalid").glob("*.error"))
 
 

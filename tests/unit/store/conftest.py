@@ -43,7 +43,7 @@ async def empty_etcd(etcd: RunningEtcd) -> RunningEtcd:
     return etcd
 
 
-@pytest.fixture(params=["sqlite", "etcd"])
+@pytest.fixture(params=["sqlite", pytest.param("etcd", marks=pytest.mark.processes)])
 def place(request: pytest.FixtureRequest, state_dir: Path) -> str:
     """Where a store is, as `opened` takes it: a directory, or the address of an etcd."""
     if request.param == "sqlite":

@@ -14,7 +14,7 @@ from tests.unit.store.conftest import Spawn
 from tests.unit.store.samples import sample_record
 from tests.unit.store.test_store import put_new, replayed, without_generation
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.processes]
 
 PROCESSES = 4
 INCREMENTS = 25

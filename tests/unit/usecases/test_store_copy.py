@@ -14,6 +14,8 @@ from tests.etcd import RunningEtcd, running_etcd
 from tests.unit.store.samples import with_boots
 from tests.unit.store.test_store import put_new
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEtcd]:

@@ -13,6 +13,8 @@ from reconciler.kernel_log.marker import marked_at_s
 from reconciler.worker_process.calls import LARGE_BYTES, in_worker, in_worker_in_parts
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.processes
+
 MIB = 1024 * 1024
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.waiting import PATIENCE_S
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.processes]
 
 INITIALIZE = {
     "jsonrpc": "2.0",

@@ -21,6 +21,8 @@ from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from tests.etcd import RunningEtcd, running_etcd
 from tests.unit.store.test_store import put_new
 
+pytestmark = pytest.mark.processes
+
 PASSWORD = "pässword with spaces"
 
 

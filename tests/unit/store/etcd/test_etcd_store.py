@@ -21,6 +21,8 @@ from tests.unit.store.samples import sample_record, sample_status, with_boots, w
 from tests.unit.store.test_store import put_new
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 async def own_etcd(tmp_path: Path) -> AsyncIterator[RunningEtcd]:
