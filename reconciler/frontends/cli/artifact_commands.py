@@ -94,7 +94,7 @@ def register(
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "BuildArtifact":
-    """Store a copy of a build tree, under an ID derived from its content."""
+    """Store a copy of a build tree; its ID comes from its content."""
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
     metadata = dict(_label(each) for each in label or ())
@@ -123,7 +123,10 @@ def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]"
 @artifact.command()
 @prints
 def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact":
-    """Show an artifact: modules, programs, kernel, commit, and files that were not stored."""
+    """Show an artifact: modules, programs, kernel and commit.
+
+    Files that were not stored are listed.
+    """
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
     async def work(use: UseCases) -> "BuildArtifact":
@@ -145,7 +148,10 @@ def diff(
     ],
     output: Output = OutputFormat.TABLE,
 ) -> "ArtifactDiff":
-    """Compare two artifacts: modules and programs that differ, and the commits between them."""
+    """Compare two artifacts.
+
+    Prints modules and programs that differ, and the commits between them.
+    """
     from reconciler.frontends.cli.artifact_tables import show_diff
 
     async def work(use: UseCases) -> "ArtifactDiff":
@@ -167,7 +173,10 @@ def sync(
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 3600.0,
     output: Output = OutputFormat.TABLE,
 ) -> "SyncStatus":
-    """Copy an artifact's tree to the nodes; only differences to an earlier tree there are sent."""
+    """Copy an artifact's tree to the nodes.
+
+    Only differences to an earlier tree there are sent.
+    """
     from reconciler.frontends.cli.artifact_tables import show_sync
 
     async def work(use: UseCases) -> "SyncStatus":

@@ -124,7 +124,10 @@ def rollback(
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus | PlanView":
-    """Roll a cluster back to an earlier generation: its topology and the power state of its nodes."""
+    """Roll a cluster back to an earlier generation.
+
+    Its topology and the power state of its nodes become desired again.
+    """
     if dry_run:
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), CommandEnding(output=output))
 
@@ -161,7 +164,10 @@ def adopt(
     allow_data_loss: AllowDataLoss = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
-    """Rebuild a lost record from topology and host, or take a cluster over from another state_dir."""
+    """Rebuild a lost record, or take a cluster over.
+
+    A lost record is rebuilt from topology and host; machines that another state_dir made are taken from it.
+    """
     how_to_end = CommandEnding(output=output)
     wanted = given(topology, how_to_end) if topology is not None else None
 

@@ -32,7 +32,9 @@ def doctor(
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Examination":
-    """Check whether this host can run clusters, and print the remedy for everything that is missing.
+    """Check whether this host can run clusters.
+
+    Prints the remedy for everything that is missing.
 
     Exits 1 when clusters cannot run. What only costs speed or a feature is a warning.
     """

@@ -138,7 +138,10 @@ def partition(
     held: While = None,
     output: Output = OutputFormat.TABLE,
 ) -> "NetFaultHandle":
-    """Cut the network between groups of nodes: IPv4, IPv6, ARP, broadcast, established connections."""
+    """Cut the network between groups of nodes.
+
+    IPv4, IPv6, ARP, broadcast and established connections are cut.
+    """
     from reconciler.frontends.cli.fault_tables import show_handle
 
     sides = tuple(map(names_in, groups or ()))
@@ -195,7 +198,7 @@ def impair(
     held: While = None,
     output: Output = OutputFormat.TABLE,
 ) -> "NetFaultHandle":
-    """Delay, drop, corrupt or slow down what one node sends to others, and nothing else. 0 means not impaired."""
+    """Delay, drop, corrupt or slow down only what one node sends."""
     from reconciler.frontends.cli.fault_tables import show_handle
 
     async def inject(use: UseCases) -> "NetFaultHandle":
@@ -267,7 +270,7 @@ def explain(
     receiver: Annotated[str, typer.Argument(metavar="TO", help="A node, or @host.", autocompletion=complete_node)],
     output: Output = OutputFormat.TABLE,
 ) -> "LinkExplanation":
-    """Explain what happens to packets from one node to another, and because of which faults."""
+    """Explain what faults do to packets between two nodes."""
     from reconciler.frontends.cli.fault_tables import show_explanation
 
     async def work(use: UseCases) -> "LinkExplanation":
@@ -292,7 +295,9 @@ def verify(
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "FaultVerification":
-    """Measure between the guests whether the faults have their effect: reachability, delay and loss.
+    """Measure between the guests whether faults have their effect.
+
+    Reachability, delay and loss are measured.
 
     All nodes send to all others at the same time. Exits 1 when a link contradicts the faults.
     """

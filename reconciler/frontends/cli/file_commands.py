@@ -107,7 +107,9 @@ def console(
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ConsoleResult":
-    """Show a node's serial console, even if the node is dead or off; with --attach, type on it.
+    """Show a node's serial console; with --attach, type on it.
+
+    The log is there even if the node is dead or off.
 
     Most images run a login on ttyS0, which needs a password. `user_data` can set one: `chpasswd: {expire: false, users:
     [{name: root, password: …, type: text}]}`.

@@ -49,7 +49,10 @@ def build(
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "BuiltImage":
-    """Build a small Debian guest image, with its kernel and initrd next to it. Does nothing if it is up to date."""
+    """Build a small Debian guest image.
+
+    Its kernel and initrd are written next to it. Does nothing if the image is up to date.
+    """
 
     target = Path(path).absolute() if path else None
 

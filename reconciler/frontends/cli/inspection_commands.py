@@ -38,7 +38,7 @@ def status(
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus | list[ClusterSummary]":
-    """Show the current state of a cluster's nodes: power, SSH, and what is wrong with them."""
+    """Show the state of a cluster's nodes and what is wrong."""
     if cluster is None:
         return _present_list(output)
     from reconciler.frontends.cli.tables import show_status
@@ -71,7 +71,7 @@ def handle(
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterHandle":
-    """Print how to log in to each node of a running cluster, as commands or as data."""
+    """Print how to log in to each node, as commands or as data."""
     from reconciler.frontends.cli.tables import show_handle
 
     async def work(use: UseCases) -> "tuple[ClusterHandle, dict[str, list[str]]]":
@@ -87,7 +87,7 @@ def handle(
 @app.command()
 @prints
 def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Change]":
-    """List the generations of a cluster: what changed, when, and who asked for it."""
+    """List what changed in a cluster, when, and who asked for it."""
     from reconciler.frontends.cli.tables import show_history
 
     async def work(use: UseCases) -> "list[Change]":
@@ -108,7 +108,7 @@ def validate(
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Validation":
-    """Check a topology file, and print all its problems with path and line.
+    """Check a topology file, and print its problems with their lines.
 
     Exits 1 when there are any. Needs neither libvirt nor a record; conflicts with other clusters and with this host's
     networks are found by `plan`.

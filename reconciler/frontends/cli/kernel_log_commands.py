@@ -78,7 +78,10 @@ def collect(
     ] = 15.0,
     output: Output = OutputFormat.TABLE,
 ) -> "dict[str, DmesgResult]":
-    """Show the nodes' kernel logs and the problems found in them; from the console if SSH does not answer."""
+    """Show the nodes' kernel logs and the problems in them.
+
+    Where SSH does not answer, the log of the console is read.
+    """
     from reconciler.frontends.cli.log_tables import show_collected
 
     async def work(use: UseCases) -> "dict[str, DmesgResult]":
@@ -91,7 +94,7 @@ def collect(
 
 @dmesg.command()
 def follow(cluster: Cluster, nodes: Nodes = None) -> None:
-    """Follow the nodes' kernel logs until interrupted, even while nodes crash."""
+    """Follow the nodes' kernel logs, even while nodes crash."""
     from reconciler.frontends.cli.log_tables import show_followed
 
     async def work(use: UseCases) -> None:

@@ -103,7 +103,7 @@ def ssh(
     ] = None,
     terminal: Annotated[bool, typer.Option("--tty", "-t", help="Allocate a terminal for the command.")] = False,
 ) -> None:
-    """Log in to a node with the system's ssh client; its host key is verified."""
+    """Log in to a node with ssh; its host key is verified."""
     remote = [command_line(words)] if words else []
 
     async def work(use: UseCases) -> list[str]:

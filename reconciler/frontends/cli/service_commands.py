@@ -75,7 +75,9 @@ def watch(
         ),
     ] = LogFormat.AUTO,
 ) -> None:
-    """Run the controller: watch the host and repair drift as it happens, until Ctrl-C or SIGTERM.
+    """Run the controller: watch the host and repair drift.
+
+    It runs until Ctrl-C or SIGTERM.
 
     While it runs, other commands and tools only record the desired state and wait.
     """
@@ -123,7 +125,9 @@ def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events until interrupted.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "list[ClusterEvent]":
-    """List the events of a cluster: actions, repairs, changed conditions, and obstacles that appeared or were resolved.
+    """List the events of a cluster: actions, repairs and conditions.
+
+    Obstacles that appeared or were resolved are events too.
 
     Repeated events are one line with a count; json and yaml list each event. With --follow, json and yaml print one
     document per event.

@@ -79,7 +79,7 @@ def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "li
 @snapshot.command()
 @prints
 def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotInfo":
-    """Show the files of a snapshot: each node's frozen disks and memory, and their size."""
+    """Show the files of a snapshot and their size."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshot
 
     async def work(use: UseCases) -> "SnapshotInfo":
@@ -170,7 +170,10 @@ def verify(
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "Verification":
-    """Check that every file of a snapshot exists, has the right backing file and is not damaged. Exits 1 if not."""
+    """Check that the files of a snapshot are there and undamaged.
+
+    Their backing files are checked too. Exits 1 if anything is wrong.
+    """
     from reconciler.frontends.cli.snapshot_tables import show_verification
 
     async def work(use: UseCases) -> "Verification":

@@ -420,3 +420,10 @@ def test_usage_shows_each_argument_once_and_brackets_what_may_be_left_out(
     shown = invoke(*words, "--help").out
     assert shown.splitlines()[0] == f"Usage: vmcluster {usage}"
     assert not re.search(r"<str>|<list|required|\[\[", shown)
+
+
+def test_every_line_of_a_list_of_commands_is_whole_in_eighty_columns(invoke: Invoke) -> None:
+    for group in ("", "artifact", "dmesg", "fault", "image", "snapshot", "store"):
+        lines = invoke(*group.split(), "--help").out.partition("Commands:")[2].splitlines()
+        assert lines
+        assert [line for line in lines if line.endswith("...")] == []
