@@ -1,4 +1,4 @@
-"""What a plan would lose for good, and how much of that the caller agreed to. Pure.
+"""What a plan would lose for good, and how much of that the caller approved. Pure.
 
 A loss goes by the address of its resource, as a plan prints it. Losses are read off the documents, not off the
 actions: an action that detaches a disk today leaves a file that a later round deletes because no node needs it.
@@ -82,7 +82,7 @@ def addresses_lost(desired: ClusterDocument, observed: ClusterDocument) -> froze
 def agreed_part(
     actions: list[Action], lost: Iterator[Loss], consent: Set[str], *, all_or_nothing: bool
 ) -> tuple[list[Action], list[Obstacle]]:
-    """The actions that lose only what was agreed to, and one obstacle for each loss that held some back.
+    """The actions that lose only what was approved, and one obstacle for each loss that held some back.
 
     A node that would lose something else is left alone, and so are the nodes that are reverted together with it.
     """
@@ -98,7 +98,7 @@ def agreed_part(
 
 
 def is_agreed(address: str, consent: Set[str]) -> bool:
-    """Whether a loss was agreed to; a consent can name many with a pattern such as `domain/*`."""
+    """Whether a loss was approved; a consent can name many with a pattern such as `domain/*`."""
     return EVERYTHING in consent or any(fnmatchcase(address, of) for of in consent)
 
 
@@ -110,13 +110,13 @@ def _concerns(action: Action, loss: Loss) -> bool:
 
 
 def _not_agreed(loss: Loss) -> Obstacle:
-    agrees = "`cluster_apply(allow_data_loss=true)` agrees to it"
+    agrees = "`cluster_apply(allow_data_loss=true)` approves it"
     if loss.node is None:
-        agrees = f'`snapshot_delete(snapshot_name="{loss.address.partition("/")[2]}")` agrees to it'
+        agrees = f'`snapshot_delete(snapshot_name="{loss.address.partition("/")[2]}")` approves it'
     return Obstacle(
         code=ErrorCode.APPROVAL_REQUIRED,
         node=loss.node,
         terminal=True,
-        message=f"the desired state would lose {loss.told}, and nobody has agreed to that since it last changed; "
+        message=f"the desired state would lose {loss.told}, and nobody has approved that since it last changed; "
         f"nothing was touched: `cluster_plan` shows everything that would be done, {agrees}",
     )

@@ -78,7 +78,7 @@ def loaded(text: str, what: str) -> Any:
 
 
 def says_no_more(record: ClusterRecord, stored: ClusterRecord) -> bool:
-    """Whether the desired state is as before, and nothing more was agreed to."""
+    """Whether the desired state is as before, and nothing more was approved."""
     unspoken = {"generation": 0, "consent": ()}
     same = not difference(*(document_of(of.model_copy(update=unspoken)) for of in (stored, record)))
     return same and set(record.consent) <= set(stored.consent)

@@ -214,7 +214,7 @@ async def test_what_was_agreed_to_is_not_done_once_something_else_is_desired(
     (obstacle,) = result.plan.obstacles
     assert (obstacle.code, obstacle.node, obstacle.terminal) == (ErrorCode.APPROVAL_REQUIRED, "alpha", True)
     assert "alpha.vda.r0.0.qcow2" in obstacle.message
-    assert "`cluster_apply(allow_data_loss=true)` agrees to it" in obstacle.message
+    assert "`cluster_apply(allow_data_loss=true)` approves it" in obstacle.message
     status = await runtime.store.status(CLUSTER)
     assert status is not None
     ready = {of.type: of for of in status.conditions}[ConditionType.READY]
