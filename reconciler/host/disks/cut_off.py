@@ -17,12 +17,15 @@ _HEADER_BYTES = 4096
 _ENTRY_BYTES = 8
 _OFFSET, _COMPRESSED, _ZEROS = 0x00FFFFFFFFFFFE00, 1 << 62, 1
 _BITS_OF_BYTE = 3
+_READ_LIMIT_BYTES = 64 * 1024 * 1024
+"""Of tables in one image, which covers 512 GiB of disk in clusters of 64 KiB; an image can claim any number of them."""
 
 
 def is_cut_off(path: Path, size_bytes: int) -> bool:
     """Whether data that a guest of `size_bytes` of disk would read lies beyond the end of the file.
 
-    Blocking; reads only the reference counts if the image is whole. False if it cannot be told.
+    Blocking; reads only the reference counts if the image is whole. False if it cannot be told, or only from
+    more than 64 MiB of tables.
     """
     try:
         with open_file(path) as file:
@@ -37,18 +40,31 @@ def is_cut_off(path: Path, size_bytes: int) -> bool:
 def _is_image_cut_off(file: int, head: bytes) -> bool:
     header = read_fields(head)
     require_possible(header)
-    end = os.fstat(file).st_size
-    if _last_used(file, header) < end:
+    end, tables = os.fstat(file).st_size, _Tables(file)
+    if _last_used(tables, header) < end:
         return False
-    return any(place >= end for place in _places(file, header, end))
+    return any(place >= end for place in _places(tables, header, end))
 
 
-def _last_used(file: int, header: Header) -> int:
+class _Tables:
+    """Reads tables of an image, up to a limit: beyond it `ValueError`."""
+
+    def __init__(self, file: int) -> None:
+        self._file, self._left = file, _READ_LIMIT_BYTES
+
+    def read(self, size: int, offset: int) -> bytes:
+        self._left -= size
+        if self._left < 0:
+            raise ValueError(f"more than {_READ_LIMIT_BYTES} bytes of tables")
+        return os.pread(self._file, size, offset)
+
+
+def _last_used(tables: _Tables, header: Header) -> int:
     """The offset of the last cluster in use, by the reference counts; 0 if there is none."""
-    table = os.pread(file, header.refcount_clusters << header.cluster_bits, header.refcount_offset)
+    table = tables.read(header.refcount_clusters << header.cluster_bits, header.refcount_offset)
     blocks = [offset & _OFFSET for offset in _entries(table)]
     for number, offset in reversed(list(enumerate(blocks))):
-        counts = os.pread(file, 1 << header.cluster_bits, offset) if offset else b""
+        counts = tables.read(1 << header.cluster_bits, offset) if offset else b""
         if offset and not counts:
             return offset
         if used := len(counts.rstrip(b"\0")):
@@ -58,16 +74,16 @@ def _last_used(file: int, header: Header) -> int:
     return 0
 
 
-def _places(file: int, header: Header, end: int) -> Iterator[int]:
+def _places(tables: _Tables, header: Header, end: int) -> Iterator[int]:
     """The offsets of the disk's tables and data in the file, except what reads as zeros."""
     width = 2 if header.incompatible_features & EXTENDED_L2_ENTRIES else 1
     compressed_offset = (1 << (62 - (header.cluster_bits - 8))) - 1
-    for entry in _entries(os.pread(file, header.l1_entries * _ENTRY_BYTES, header.l1_offset)):
+    for entry in _entries(tables.read(header.l1_entries * _ENTRY_BYTES, header.l1_offset)):
         table = entry & _OFFSET
         yield table
         if not table or table >= end:
             continue
-        for place in _entries(os.pread(file, 1 << header.cluster_bits, table))[::width]:
+        for place in _entries(tables.read(1 << header.cluster_bits, table))[::width]:
             if place & _COMPRESSED:
                 yield place & compressed_offset
             elif not place & _ZEROS:

@@ -1,6 +1,7 @@
 """Images that were copied or fetched in part, of every kind that QEMU writes."""
 
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_a_count_that_is_ahead_of_what_was_written_is_no_loss(tmp_path: Path) ->
         file.seek(counts)
         file.seek(int.from_bytes(file.read(8), "big") + 2 * 5000)
         file.write(b"\0\1")
+    assert not is_cut_off(image, SIZE)
+
+
+def test_tables_of_any_size_are_read_up_to_a_limit(tmp_path: Path) -> None:
+    """A million reference count blocks that all are the same empty cluster: a terabyte to read."""
+    image, cluster = tmp_path / "image", 2 * MIB
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", image, "1G"], check=True)
+    table, empty = 16 * cluster, 32 * cluster
+    with image.open("r+b") as file:
+        file.seek(48)
+        file.write(struct.pack(">QI", table, 4))
+        file.seek(table)
+        file.write(struct.pack(">Q", empty) * (4 * cluster // 8))
+        file.truncate(33 * cluster)
     assert not is_cut_off(image, SIZE)
 
 
