@@ -14,6 +14,7 @@ from reconciler.settings import Settings
 from reconciler.store.etcd.members import SCHEME, EtcdAddress
 from reconciler.store.lease import FILE_NAME, Lease
 from reconciler.store.protocol import Store
+from reconciler.store.sqlite import FILE_NAME as RECORDS
 
 _LEASE_S = 10.0
 
@@ -38,8 +39,8 @@ async def copy_store(settings: Settings, source: str, target: str, report: Repor
     places = _place(source), _place(target)
     if places[0] == places[1]:
         raise InvalidArgument("source and target are the same store", hint="name two stores")
-    if not source.startswith(SCHEME) and not Path(source).is_dir():  # noqa: ASYNC240  one stat(2)
-        raise InvalidArgument(f"there is no directory {source} with records", hint="name a `state_dir` or an etcd")
+    if not source.startswith(SCHEME) and not (Path(source) / RECORDS).is_file():
+        raise InvalidArgument(f"there are no records in {source}", hint="name a `state_dir`, or an etcd")
     async with (
         _without_controller(source),
         _without_controller(target),

@@ -153,7 +153,7 @@ async def test_waiting_in_vain_says_why(pool: SshPool, own_sshd: Sshd, tmp_path:
     with pytest.raises(SshError, match="refuses the key"):
         await pool.wait_until_reachable(replace(own_sshd.address, key_path=tmp_path / "other"), timeout_s=timeout_s)
     own_sshd.stop()
-    with pytest.raises(SshTimeout, match="last cause"):
+    with pytest.raises(SshTimeout, match="last error"):
         await pool.wait_until_reachable(own_sshd.address, timeout_s=0.3)
 
 

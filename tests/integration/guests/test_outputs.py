@@ -25,7 +25,7 @@ ELSEWHERE = {
 """What would take the cluster away, or its time, or needs more than it or every host has."""
 
 
-def command_lines(directory: Path) -> list[list[str]]:
+def command_lines(directory: Path, state_dir: Path) -> list[list[str]]:
     """One of every other command, in an order in which each finds what it needs."""
     for name in ("a", "b"):
         (directory / name).mkdir()
@@ -43,7 +43,7 @@ def command_lines(directory: Path) -> list[list[str]]:
         fault partition {CLUSTER} n0 n1 ; fault list {CLUSTER}
         fault explain {CLUSTER} n0 n1 ; fault verify {CLUSTER} n0 n2 --count 3 ; fault heal {CLUSTER} --all
         artifact register {directory}/a --kernel 6.1.0 ; artifact register {directory}/b --kernel 6.1.0
-        artifact list
+        artifact list ; store copy {state_dir} {directory}/store
         stop {CLUSTER} n2 --mode destroy ; start {CLUSTER} n2 --no-wait ; crash {CLUSTER} n2 --no-wait
         restart {CLUSTER} n2 --mode destroy --no-wait ; snapshot revert {CLUSTER} {FRESH} --yes --no-wait
     """
@@ -69,7 +69,7 @@ async def test_every_command_prints_what_its_schema_says(trio: Session, guest_be
 
     seen = set()
     registered = []
-    for words in command_lines(tmp_path):
+    for words in command_lines(tmp_path, guest_bed.settings.state_dir):
         said = await printed(*words)
         seen.add(outputs.command_of(words))
         if words[:2] == ["artifact", "register"]:

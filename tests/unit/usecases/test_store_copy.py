@@ -43,7 +43,8 @@ async def test_records_go_to_etcd_and_come_back(etcd: RunningEtcd, tmp_path: Pat
     ("source", "target", "error", "said"),
     [
         ("{tmp}/a", "{tmp}/b/../a", InvalidArgument, "the same store"),
-        ("{tmp}/absent", "{tmp}/b", InvalidArgument, "no directory"),
+        ("{tmp}/absent", "{tmp}/b", InvalidArgument, "no records in"),
+        ("{tmp}/empty", "{tmp}/b", InvalidArgument, "no records in"),
         ("etcd://a:b", "{tmp}/b", InvalidArgument, "is not a host with a port"),
         ("etcd://127.0.0.1,", "{tmp}/b", InvalidArgument, "is not a host with a port"),
         ("{tmp}/a", "etcd://10.0.0.1", ConfigurationInvalid, "with TLS only"),
@@ -52,10 +53,12 @@ async def test_records_go_to_etcd_and_come_back(etcd: RunningEtcd, tmp_path: Pat
 async def test_what_cannot_be_copied_is_refused_before_anything_is_made(
     source: str, target: str, error: type[ClusterError], said: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "a").mkdir()
+    async with SqliteStore(tmp_path / "a") as store:
+        await put_new(store)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(error, match=said):
         await copy_store(Settings(), source.format(tmp=tmp_path), target.format(tmp=tmp_path), lambda _: None)
-    assert not list((tmp_path / "a").glob("*.sqlite*"))
+    assert list((tmp_path / "empty").iterdir()) == []
     assert not (tmp_path / "b" / "records.sqlite").exists()
 
 
@@ -63,7 +66,8 @@ async def test_a_controller_at_work_keeps_its_store_from_being_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_copy, "_LEASE_S", 0.05)
-    (tmp_path / "a").mkdir()
+    async with SqliteStore(tmp_path / "a") as store:
+        await put_new(store)
     async with Lease(tmp_path / "a" / FILE_NAME, purpose="a test"):
         with pytest.raises(ClusterError, match="a test"):
             await copy_store(Settings(), str(tmp_path / "a"), str(tmp_path / "b"), lambda _: None)
