@@ -1,1 +1,1 @@
-"""The guests over SSH: connections, commands, keys. Reads and runs; decides nothing."""
+"""Access to guests over SSH: connections, commands, keys. It reads and runs; it decides nothing."""

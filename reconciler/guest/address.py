@@ -1,4 +1,4 @@
-"""Where a guest is and how it is known."""
+"""How to reach a guest, and how to recognise it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestAddress:
-    """All that it takes to log in to one node.
+    """Everything needed to log in to one node.
 
-    `host_key` is the node's public key line (`ssh-ed25519 AAAA… comment`); no other key is accepted, and nothing
-    is learnt. `connect_timeout_s` bounds the login of one command; the command's own time-out also counts it.
+    `host_key` is the node's public key line (`ssh-ed25519 AAAA… comment`). No other key is accepted, and none is
+    learned. `connect_timeout_s` limits the login of one command; the command's own time-out includes it.
     """
 
     cluster: str

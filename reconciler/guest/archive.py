@@ -1,9 +1,9 @@
-"""A tar stream as GNU's `tar --format=posix --sparse` writes it, read with no trust in who wrote it.
+"""Reads a tar stream as `tar --format=posix --sparse` of GNU writes it, without trusting its author.
 
-The library's reader keeps what headers tell in memory, of whatever length: a header of 800 MiB is read whole, entries
-are kept to the end, and a chain of headers is a recursion. Here every length has a limit, before anything of it is
-read, and what that program does not write is refused. Formats: pax (POSIX.1-2008, `pax`), with sparse files 1.0 (GNU
-tar's manual, appendix D).
+The standard library's reader keeps what headers say in memory, however long: it reads a header of 800 MiB whole, keeps
+all entries to the end, and follows a chain of headers recursively. Here every length is checked against a limit before
+anything of that length is read, and anything that GNU tar does not write is refused. Formats: pax (POSIX.1-2008,
+`pax`), with sparse files 1.0 (GNU tar's manual, appendix D).
 """
 
 import re
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO
 
 HEADER_LIMIT_BYTES = 64 * 1024
-"""Of the records before one entry: a name and what it links to have at most 4096 bytes each (PATH_MAX)."""
+"""Limit of the records before one entry: its name and its link target have at most 4096 bytes each (PATH_MAX)."""
 SEGMENTS_LIMIT = 1_000_000
 _DIGITS = 20
 _TIME = re.compile(r"-?[0-9]{1,19}(\.[0-9]{0,20})?")
@@ -26,23 +26,23 @@ _EMPTY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing in a stream, as it is called there; nothing in it was judged but its form."""
+    """One entry of a stream, named as it is there; only its form has been checked."""
 
     name: str
     kind: bytes
-    """`tarfile.REGTYPE` for every file, or another type that has no content."""
+    """`tarfile.REGTYPE` for every file, or another type, which has no content."""
     mode: int
     mtime: float | None
-    """Seconds since 1970; None for what is no date."""
+    """Seconds since 1970; None if the header has no valid date."""
     link: str
     size: int
-    """Of a file, holes included."""
+    """The size of a file, holes included."""
     segments: "array[int]"
-    """Where in a file its content goes: offset, length, offset, length, … in rising order."""
+    """Where the content belongs in the file: offset, length, offset, length, … in ascending order."""
 
 
 class Archive:
-    """The entries of a stream, each to be followed by a call of `read` for all of its content."""
+    """The entries of a stream; after each, `read` must be called for all of its content."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -50,14 +50,14 @@ class Archive:
         self._padding = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries up to the mark of the end. Raises `ValueError` for what is no such stream, or is cut."""
+        """Yields the entries up to the end mark. Raises `ValueError` if the stream is cut short or malformed."""
         while (entry := self._next()) is not None:
             yield entry
             if self._left:
                 raise ValueError("a file in it was not read completely")
 
     def read(self, size: int) -> bytes:
-        """The next bytes of the content of the entry that was read last, at most so many."""
+        """Returns the next bytes of the current entry's content, at most `size`."""
         block = self._exactly(min(size, self._left))
         self._left -= len(block)
         if not self._left:
@@ -75,7 +75,7 @@ class Archive:
         return None if header is None else self._entry(header, records)
 
     def _header(self) -> tarfile.TarInfo | None:
-        """The next header by itself; None at the mark of the end."""
+        """The next single header; None at the end mark."""
         block = self._exactly(tarfile.BLOCKSIZE)
         if not any(block):
             return None
@@ -101,7 +101,7 @@ class Archive:
         )
 
     def _file(self, stored: int, records: Mapping[str, str]) -> tuple[int, "array[int]"]:
-        """How long a file is, and where its content goes, which comes next."""
+        """The length of a file and the map of its content; the content follows in the stream."""
         if stored < 0:
             raise ValueError(f"a file of {stored} bytes")
         self._left, self._padding = stored, -stored % tarfile.BLOCKSIZE
@@ -158,7 +158,7 @@ class _Lines:
 
 
 def _records(body: bytes) -> dict[str, str]:
-    """Records of an extended header: `LENGTH KEY=VALUE`, each with the end of a line, LENGTH counting all of it."""
+    """Records of an extended header: `LENGTH KEY=VALUE`, each with a line end; LENGTH counts all of it."""
     records: dict[str, str] = {}
     at = 0
     while at < len(body):

@@ -1,8 +1,8 @@
-"""How far cloud-init has come on a node in this boot: what to run there, and what that prints; pure.
+"""How far cloud-init has come in this boot of a node: the command to run there, and the parser of its output; pure.
 
-Facts are from the source of cloud-init 22.4 and 24.4. Both files are written whole, in place of the one before, and
-are gone at the start of each boot; `result.json` comes last. A stage's `errors` are of modules that failed; its
-`recoverable_errors` (from 23.4 on) are warnings by level, of which DEPRECATED says that all was done.
+Source: cloud-init 22.4 and 24.4. Both files are always replaced whole and removed at the start of each boot;
+`result.json` is written last. A stage's `errors` come from modules that failed. Its `recoverable_errors` (from 23.4 on)
+are warnings by level; the level DEPRECATED means that everything was done.
 """
 
 import json
@@ -21,9 +21,9 @@ _RESULT, _STATUS = "result.json", "status.json"
 _RULE = "--"
 _RULES = re.compile(rf"^{_RULE}\n", re.MULTILINE)
 _LIMIT = 128 * 1024
-"""Characters of a file that are read; those of cloud-init have a few thousand."""
+"""Characters of a file that are read; cloud-init's own files have a few thousand."""
 
-# The result is read first: where it is there, the status is the last one.
+# The result is read first: if it exists, the status that is read after it is final.
 PROVISIONING_COMMAND = f"""
 p=; r=; s=; for f in {_RESULT} {_STATUS} enabled disabled; do if [ -e {_PLACE}/$f ]; then p="$p $f"; fi; done
 if [ -e /etc/cloud/cloud-init.disabled ]; then p="$p disabled"; fi
@@ -36,7 +36,7 @@ if [ -r {_PLACE}/{_RESULT} ]; then r=$(head -c {_LIMIT} {_PLACE}/{_RESULT}); fi
 if [ -r {_PLACE}/{_STATUS} ]; then s=$(head -c {_LIMIT} {_PLACE}/{_STATUS}); fi
 fi
 printf '%s\\n' "$p" "$r" {_RULE} "$s" {_RULE}"""
-"""Two sections, each ended by the rule; built-ins only where bash runs it."""
+"""Prints two sections, each ended by the rule; uses only built-ins where bash runs it."""
 
 _NO_SOURCE = "DataSourceNone"
 _HARMLESS = frozenset({"DEPRECATED", "INFO", "DEBUG"})
@@ -59,7 +59,7 @@ class CloudInitStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Provisioning:
-    """What a node tells of its cloud-init; `since` is when it began, or ended well, by the guest's clock."""
+    """What a node reports of its cloud-init; `since` is when it began or succeeded, by the guest's clock."""
 
     stage: CloudInitStage
     message: str = ""
@@ -67,7 +67,7 @@ class Provisioning:
 
 
 def parse_provisioning(printed: str) -> tuple[Provisioning, str]:
-    """What `PROVISIONING_COMMAND` says, and what was printed after it; what is no report of cloud-init is unknown."""
+    """Parses the output of `PROVISIONING_COMMAND`; returns what follows it as well. Anything else is unknown."""
     match _RULES.split(printed, maxsplit=2):
         case [result, status, rest]:
             return _understood(result, status), rest
@@ -126,7 +126,7 @@ def _report(name: str, text: str) -> Mapping[str, Any]:
 
 
 def _errors_of(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The errors of all stages, those of modules first, which say more."""
+    """The errors of all stages, those of modules first because they say more."""
     for stage in stages.values():
         yield from _texts(stage.get("errors"))
     for stage in stages.values():
@@ -154,6 +154,6 @@ def _moment(choose: Callable[[list[float]], float], stamps: Iterable[Any]) -> da
 
 
 def shown(text: str) -> str:
-    """What a guest says, on one line, short and printable."""
+    """A guest's text on one line, shortened and printable."""
     cut = text[:_SHOWN_LENGTH] + ("..." if len(text) > _SHOWN_LENGTH else "")
     return " ".join("".join(char if char.isprintable() else " " for char in cut).split())

@@ -1,14 +1,14 @@
-"""A shell command as it is sent to a guest, and its output as it comes back; pure.
+"""Renders a shell command as it is sent to a guest, and collects its output; pure.
 
-A command of a user's runs in the remote login shell, which sshd makes the leader of a session and a process group
-of its own (openssh-9.2 session.c, do_exec_no_pty). The text that is put before it tells us the number of that
-group on the first line of standard error, and exports variables; it consists of shell builtins only, because
-every process counts under emulation, and it ends on the line on which the command begins, so that line
-numbers in messages stay right. It begins with what shells of another grammar refuse before they run anything: such a
-shell says no group, and `/bin/sh` gets the command then.
+A user's command runs in the remote login shell, which sshd makes the leader of its own session and process group
+(openssh-9.2 session.c, do_exec_no_pty). The text in front of it prints the number of that group as the first line of
+standard error and exports variables. It uses only shell built-ins, because every process is expensive under emulation,
+and it ends on the line on which the command begins, so that line numbers in messages stay right. It begins with
+something that shells of another grammar refuse before they run anything: such a shell prints no group, and then
+`/bin/sh` gets the command.
 
-A script of the program's own must mean the same on every node, whatever the login shell is and whatever its start-up
-files print: `render_own` hands it to `/bin/sh` in words that every shell takes alike.
+A script of this program must mean the same on every node, whatever the login shell is and whatever its start-up files
+print: `render_own` passes it to `/bin/sh` in words that every shell reads the same way.
 """
 
 import codecs
@@ -22,24 +22,24 @@ from reconciler.model.omission import omission
 COMMAND_LIMIT_BYTES = 128 * 1024 - 1  # MAX_ARG_STRLEN with its end mark, linux/binfmts.h
 
 OnOutput = Callable[[bytes], None]
-"""Takes a stream as it comes. What it does before it returns keeps the stream, and the event loop, waiting."""
+"""Receives a stream as it arrives. Until it returns, the stream and the event loop wait."""
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READ_ONLY_NAMES = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})  # bash(1)
 _CUT_CHARACTER = re.compile(rb"^[\x80-\xbf]{1,3}")
-"""What a cut may leave of a character of UTF-8, behind it."""
+"""The bytes of an incomplete UTF-8 character that may be left at a cut."""
 _SEARCHED_BYTES = 64 * 1024
 _GROUP = "vmcluster-group:"
 _POSIX_ONLY = ': "${0-}"; '
-"""Ends csh and tcsh (no such brace), fish (no such variable), nu and elvish (no command `:`) before what follows."""
+"""Makes csh and tcsh (no such brace), fish (no such variable), nu and elvish (no command `:`) stop before the rest."""
 
 OTHER_SHELLS = frozenset({"bsd-csh", "csh", "elvish", "fish", "nu", "tcsh"})
-"""Those, by the names of their programs: seen with tcsh 6.24 and fish 3.6, read of the others."""
+"""Those shells, by program name: tcsh 6.24 and fish 3.6 were tried, the others' documentation was read."""
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:,=+@")
 
 
 def render_script(command: str, env: Mapping[str, str], token: str) -> str:
-    """What the login shell gets; raises `InvalidArgument` for what no shell can be given."""
+    """What the login shell is given; raises `InvalidArgument` for a command that no shell can be given."""
     return _sendable(_prefix(env, token) + command)
 
 
@@ -59,7 +59,7 @@ def _sendable(script: str) -> str:
 
 
 def quoted_prefix(env: Mapping[str, str], token: str) -> bytes:
-    """What bash(1) quotes before the command's first line where it cannot parse that, after a backquote of its own."""
+    """What bash(1), unable to parse the command's first line, quotes before it, after a backquote of its own."""
     last_line = _prefix(env, token).rpartition("\n")[2]
     return f"`{last_line}".encode()
 
@@ -70,16 +70,16 @@ def _prefix(env: Mapping[str, str], token: str) -> str:
 
 
 def render_own(script: str, token: str, env: Mapping[str, str] = {}) -> str:
-    """What any login shell gets to have `/bin/sh` run a script, in a group that it says; raises as `render_script`."""
+    """What any login shell is given so that `/bin/sh` runs a script and prints its group; raises as `render_script`."""
     return _sendable(render_begin(_prefix(env, token) + script, token))
 
 
 def render_begin(script: str, token: str) -> str:
-    """What any login shell gets to have `/bin/sh` run a script with `"$@"` from what follows.
+    """What any login shell is given so that `/bin/sh` runs a script with `"$@"` taken from what follows.
 
-    It says `begin_line` on standard output first, behind all that start-up files print there. The text has no
-    character that means something between single quotes to bash, zsh, csh or fish: these are octal, for `printf %b`.
-    Functions that bash exports are no part of it.
+    It first prints `begin_line` on standard output, after everything that start-up files print there. No character of
+    the text is special between single quotes to bash, zsh, csh or fish: those characters are octal, for `printf %b`.
+    Functions exported by bash are not part of it.
     """
     encoded = script.encode("utf-8", "surrogateescape")
     text = "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in encoded)
@@ -91,11 +91,11 @@ _FORGET = "unset -f cat cd cp date dd echo kill mkdir mv printf read rm rsync su
 
 
 def render_kill(group: int) -> str:
-    """What `/bin/sh` gets to kill a command's group, and what has left it: its session, and all that descends from it.
+    """What `/bin/sh` is given to kill a command's group and what has left the group: its session and all descendants.
 
-    All are stopped before any is killed, so that none starts another unseen, or becomes an orphan first. Of a great
-    many, as a fork bomb makes, only the group is killed. It fails if the group no longer exists, whose number
-    may be that of a stranger by now (proc(5) for `stat`).
+    All of them are stopped before any is killed, so that none can start another one unseen or be orphaned first. If
+    there are very many, as with a fork bomb, only the group is killed. It fails if the group no longer exists, because
+    its number may have been reused by then (proc(5) for `stat`).
     """
     return f"""g={group}; mine=" $g "; more=1; kill -STOP -$g || exit
 while [ $more ]; do more=
@@ -114,16 +114,16 @@ for p in $mine; do kill -KILL $p; done 2>/dev/null
 
 
 _KILLED_CHARACTERS = 4096
-"""How long a list of numbers of processes may get, in which each is looked for."""
+"""Maximum length of a list of process numbers that each number is searched in."""
 
 
 def begin_line(token: str) -> str:
-    """The line on standard output behind which the output of a script of the program's own begins."""
+    """The line on standard output after which the output of one of this program's scripts begins."""
     return f"vmcluster-begin:{token}"
 
 
 def begin_mark(token: str) -> re.Pattern[bytes]:
-    """The same, as it is looked for."""
+    """The pattern that finds `begin_line`."""
     return re.compile(f"{begin_line(token)}\n".encode())
 
 
@@ -138,9 +138,9 @@ def _env_name(name: str) -> str:
 
 
 class OutputBuffer:
-    """One output stream: keeps as much of its beginning and of its end as fits into `limit_bytes`, half of each.
+    """Keeps the first and the last part of an output stream, each up to half of `limit_bytes`.
 
-    `omitted_bytes` were left out between the two.
+    `omitted_bytes` is what was left out between the two.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -155,7 +155,7 @@ class OutputBuffer:
             self._head += data[:room]
             data = data[room:]
         self._tail += data
-        if len(self._tail) > 2 * self._tail_bytes:  # cut now and then, as each cut moves what stays
+        if len(self._tail) > 2 * self._tail_bytes:  # only now and then, because each cut moves the rest
             self._cut()
 
     def _cut(self) -> None:
@@ -169,15 +169,15 @@ class OutputBuffer:
         return self.omitted_bytes > 0
 
     def text(self) -> str:
-        """The kept bytes as text, U+FFFD for what is not UTF-8; a character that was cut is left out.
+        """The kept bytes as text, with U+FFFD for what is not UTF-8; a character cut in half is left out.
 
-        Where something was left out, a line says how much.
+        If something was left out, a line says how much.
         """
         return self._decoded("replace")
 
     @property
     def replaced(self) -> bool:
-        """Whether `text` shows U+FFFD for bytes that are not UTF-8."""
+        """Whether `text` shows U+FFFD because some bytes are not UTF-8."""
         try:
             self._decoded("strict")
         except UnicodeDecodeError:
@@ -193,10 +193,10 @@ class OutputBuffer:
 
 
 class MarkedStream:
-    """An output stream that a mark, if any, is taken out of; `on_output` gets the rest in place of the buffer.
+    """An output stream from which a mark, if any, is removed; `on_output` gets the rest instead of the buffer.
 
-    What came before the mark is output as well, or, with `drop_before`, what a start-up file printed: not ours.
-    Where no mark came, the shell could not parse the text that says it, and `quoted` is cut to its first character.
+    Text before the mark is output as well or, with `drop_before`, something a start-up file printed, which is dropped.
+    If no mark came, the shell could not parse the text that prints it, and `quoted` is cut to its first character.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class MarkedStream:
                 self.flush()
 
     def flush(self) -> None:
-        """Stop looking for the mark: what was held back is output."""
+        """Stop looking for the mark: text held back so far is output."""
         if self._head is not None:
             held, self._head = bytes(self._head), None
             if self._quoted and self.found is None:
@@ -242,5 +242,5 @@ class MarkedStream:
 
 
 def group_mark(token: str) -> re.Pattern[bytes]:
-    """The line on standard error with the number of the command's process group, as group 1."""
+    """The pattern of the line on standard error that has the number of the command's process group, as group 1."""
     return re.compile(f"{_GROUP}{token}:([0-9]+)\n".encode())

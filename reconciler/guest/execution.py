@@ -1,4 +1,4 @@
-"""One command on one connection: a channel, an exec request, what comes back, and its end by force."""
+"""Runs one command on one connection: opens a channel, requests the command, collects its output, and can kill it."""
 
 import asyncio
 import signal
@@ -19,11 +19,11 @@ _DRAIN_S = 0.5
 
 
 class _Abandoned(Exception):
-    """Raised into asyncssh between the opened channel and the exec request, which is then never sent."""
+    """Raised into asyncssh after the channel is opened and before the exec request, which is then never sent."""
 
 
 class Execution(asyncssh.SSHClientSession[bytes]):
-    """One run of a request. `requested` is set in the same instant in which the exec request is sent."""
+    """One run of a request. `requested` is set at the moment when the exec request is sent."""
 
     def __init__(self, request: ExecRequest) -> None:
         loop = asyncio.get_running_loop()
@@ -44,7 +44,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         self.received_bytes = 0
 
     def open_on(self, connection: SshConnection) -> asyncio.Task[None]:
-        """Ask for the channel and the command; the task ends when the command has been accepted or refused."""
+        """Open the channel and request the command; the task ends when the command was accepted or refused."""
         task = asyncio.create_task(self._open(connection))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # marks the exception as seen
         return task
@@ -58,7 +58,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
             raise NotStarted(str(error) or type(error).__name__) from error
 
     def abandon(self) -> None:
-        """Make sure that a command which was not requested yet never will be."""
+        """Make sure that a command not requested yet never will be."""
         self._abandoned = True
 
     # Called by asyncssh.
@@ -94,7 +94,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._severed = exc is not None or self._exit_code is None
-        if self.began:  # what another shell says in place of that is not the answer
+        if self.began:  # anything that another shell prints instead is not the answer
             self._flush()
         _settle(self.grouped)
         _settle(self.exited)
@@ -104,13 +104,13 @@ class Execution(asyncssh.SSHClientSession[bytes]):
 
     @property
     def began(self) -> bool:
-        """Whether the shell has said its group, and so has come to the command."""
+        """Whether the shell has printed its group, and so has reached the command."""
         return self._stderr.found is not None
 
     async def end_group(self, connection: SshConnection) -> bool:
-        """Kill the command's processes; says whether the node has confirmed that.
+        """Kill the command's processes; returns whether the node has confirmed it.
 
-        It waits for the shell to have said its group, kills through a second channel, and closes the first.
+        Waits until the shell has printed its group, kills through a second channel, and closes the first.
         """
         await asyncio.wait({self.grouped}, timeout=_KILL_S)
         killed = not self.ended.done() and await self._kill(connection)
@@ -123,9 +123,10 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         return confirmed
 
     def leave_running(self) -> None:
-        """Take no more output, of processes that the shell has left behind: a closed channel would end them.
+        """Take no more output from processes that the shell has left behind.
 
-        sshd reads what they print for as long as the connection lasts.
+        The channel stays open, because closing it would end them; sshd reads what they print as long as the connection
+        lasts.
         """
         self._flush()
         self.let_go = True
@@ -146,7 +147,7 @@ class Execution(asyncssh.SSHClientSession[bytes]):
         return killer._exit_code == 0
 
     def result(self, duration_s: float, *, timed_out: bool, address: GuestAddress) -> ExecResult:
-        """What the command left behind; raises `SshError` where its end is not known."""
+        """The command's result; raises `SshError` if it is not known how the command ended."""
         self._flush()
         if self._exit_code is None and not timed_out:
             raise SshError(
@@ -198,4 +199,4 @@ def _signal_number(name: str) -> int:
     try:
         return signal.Signals[f"SIG{name}"].value
     except KeyError:
-        return 0  # a name of the guest's own, such as RFC 4254's `xyz@example.com`
+        return 0  # a name that only this guest knows, such as RFC 4254's `xyz@example.com`

@@ -1,4 +1,4 @@
-"""What a guest says is understood, or is the error of that one node: no odd answer may cost the others theirs."""
+"""Turns a malformed answer of a guest into an error of that one node, so that the other nodes keep their answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from reconciler.errors import OperationFailed
 
 _SHOWN = 200
 NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, AssertionError)
-"""What taking something apart raises that is not as it should be."""
+"""What parsing raises if an answer is not in the expected form."""
 
 
 @contextmanager
 def understood(node: str, what: str) -> Iterator[None]:
-    """Where an answer is taken apart. What it lacks, or says in no known way, is raised as `OperationFailed`."""
+    """Wraps the parsing of an answer: whatever is missing or malformed is raised as `OperationFailed`."""
     try:
         yield
     except NOT_UNDERSTOOD as error:
@@ -24,5 +24,5 @@ def understood(node: str, what: str) -> Iterator[None]:
 
 
 def shown(words: str) -> str:
-    """A guest's words in a message: a few, of which none does anything to a terminal."""
+    """A guest's words for a message: shortened, with nothing in them that affects a terminal."""
     return "".join(of if of.isprintable() else "\N{REPLACEMENT CHARACTER}" for of in words[:_SHOWN])

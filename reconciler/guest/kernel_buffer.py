@@ -25,12 +25,12 @@ from reconciler.worker_process.calls import LARGE_BYTES, in_worker
 OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
 """More than any ring buffer in use (CONFIG_LOG_BUF_SHIFT is at most 25, 32 MiB, without `log_buf_len`)."""
 _FEW_RECORDS = 4000
-"""As many as are in an ordinary buffer of 512 KiB."""
+"""As many as an ordinary buffer of 512 KiB holds."""
 _ERRORS_BYTES = 64 * 1024
 _READINGS = 5
 
 _KNOWN_LIMIT = 500_000
-"""Records of which a follower keeps the times: more than the largest ring buffers hold."""
+"""Number of records whose times a follower remembers: more than the largest ring buffers hold."""
 
 _FOLLOW_COMMAND = 'read -r boot </proc/sys/kernel/random/boot_id; echo "$boot 0"; export LC_ALL=C; exec cat /dev/kmsg'
 _HEADER = re.compile(rb"([0-9a-f-]{36}) ([0-9]{1,9}(?:\.[0-9]{1,9})?)\n")
@@ -41,7 +41,7 @@ _OVERTAKEN = "Broken pipe"
 
 @dataclass(frozen=True, slots=True)
 class KernelBuffer:
-    """Everything that the kernel's ring buffer held, as it was read, with the boot that it belongs to."""
+    """Everything that the kernel's ring buffer held when it was read, and the boot that it belongs to."""
 
     boot_id: str
     uptime_s: float
@@ -49,7 +49,7 @@ class KernelBuffer:
 
     @property
     def lines(self) -> list[LogLine]:
-        """The lines, which are parsed each time."""
+        """The lines; they are parsed at each call."""
         return parse_kmsg(self.records)
 
     @property
@@ -60,10 +60,10 @@ class KernelBuffer:
 
 @asynccontextmanager
 async def kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> AsyncIterator[KernelBuffer]:
-    """The whole ring buffer, for as long as the block lasts: of what is large one at a time is in memory.
+    """Yields the whole ring buffer for the duration of the block; only one large buffer is in memory at a time.
 
-    Raises what the pool raises, and `OperationFailed` for a log that cannot be read, or is overwritten faster than it
-    can be read: a part is never taken for the whole.
+    Raises what the pool raises, and `OperationFailed` if the log cannot be read or is overwritten faster than it can be
+    read: a part is never taken for the whole.
     """
     buffer = await _read(ssh, address, timeout_s, LARGE_BYTES, read_command(_FEW_RECORDS))
     if buffer is not None:
@@ -83,7 +83,7 @@ async def kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: float
 async def _read(
     ssh: SshPool, address: GuestAddress, timeout_s: float, limit_bytes: int, command: str
 ) -> KernelBuffer | None:
-    """None where there is more than the limit, or than the command reads."""
+    """None if the buffer exceeds the limit or what the command reads."""
     for _ in range(_READINGS):
         read = BufferIntake(limit_bytes)
         answer = await ssh.run(
@@ -100,7 +100,7 @@ async def _read(
 
 
 class BufferIntake:
-    """Takes in a stream as it is; one that is longer than the limit is let go, and said to have `overflowed`."""
+    """Collects a stream; one that exceeds the limit is discarded and marked as `overflowed`."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -122,7 +122,7 @@ def _turn_of_large(_loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
 
 
 def parse_kernel_buffer(answer: ExecResult, node: str) -> KernelBuffer | None:
-    """What `READ_COMMAND` printed; None where the kernel overtook the reader. Raises `OperationFailed`."""
+    """Parses what `READ_COMMAND` printed; None if the kernel overtook the reader. Raises `OperationFailed`."""
     return _parsed(bytearray(answer.stdout.encode()), answer, node)
 
 
@@ -138,12 +138,12 @@ def _parsed(printed: bytearray, answer: ExecResult, node: str) -> KernelBuffer |
     if not complete:
         return None
     boot_id, uptime_s, end = header[1].decode(), float(header[2]), header.end()
-    del header, printed[:end]  # a match keeps what it was found in from being changed
+    del header, printed[:end]  # a match keeps the bytes it was found in from being resized
     return KernelBuffer(boot_id, uptime_s, bytes(printed))
 
 
 async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, timeout_s: float) -> None:
-    """Put a marker into the kernel's log. Raises what the pool raises, and `OperationFailed` where it is not taken."""
+    """Write a marker into the kernel's log. Raises what the pool raises, and `OperationFailed` if it is refused."""
     command = (
         "state=; read -r state </proc/sys/kernel/printk_devkmsg; "
         '[ "$state" != off ] || { echo "printk.devkmsg=off, so the kernel accepts nothing" >&2; exit 1; }; '
@@ -161,8 +161,8 @@ async def write_marker(ssh: SshPool, address: GuestAddress, marker: str, *, time
 class Follower:
     """Passes on each line of a kernel's log once, over any number of connections, boots and reverts.
 
-    A record is known again by its number and its time: a kernel that went on from a snapshot's memory gives the
-    numbers that came after it out once more.
+    A record is recognised by its number and its time, because a kernel that resumed from a snapshot's memory uses the
+    numbers after the snapshot a second time.
     """
 
     def __init__(self, ssh: SshPool, address: GuestAddress, on_line: Callable[[LogLine], None]) -> None:
@@ -173,13 +173,13 @@ class Follower:
         self._known: dict[int | None, int | None] = {}
 
     async def skip_present(self, *, timeout_s: float) -> None:
-        """Pass over what is in the log already."""
+        """Skip what is in the log already."""
         async with kernel_buffer(self._ssh, self._address, timeout_s=timeout_s) as buffer:
             self._boot_id = buffer.boot_id
             self._known = await in_worker(len(buffer.records), _known, buffer.records)
 
     async def follow(self, *, timeout_s: float) -> None:
-        """Pass on what comes, until the time is up or the kernel overtakes the reader; raises what the pool raises."""
+        """Pass on new lines until the time is up or the kernel overtakes the reader; raises what the pool raises."""
         pending = b""
 
         def take(data: bytes) -> None:
@@ -207,7 +207,7 @@ class Follower:
 
 
 def _known(records: bytes) -> dict[int | None, int | None]:
-    """The numbers and times by which records are known again."""
+    """The numbers and times by which records are recognised."""
     return {line.sequence: line.timestamp_us for line in parse_kmsg(records)}
 
 

@@ -1,4 +1,4 @@
-"""SSH keys: made here, so that guests need not make them slowly and clients can verify them from the start."""
+"""Makes SSH keys on the host: guests need not make them slowly, and clients can verify them from the first login."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ _ALGORITHM = "ssh-ed25519"
 
 
 def generate_host_key(comment: str = "vmcluster") -> tuple[str, str]:
-    """A new ed25519 host key: the private half in OpenSSH form and the public line, without a line end."""
+    """Returns a new ed25519 host key: the private half in OpenSSH form, and the public line without a line end."""
     key = asyncssh.generate_private_key(_ALGORITHM, comment=comment)
     return key.export_private_key().decode(), key.export_public_key().decode().strip()
 
@@ -20,8 +20,8 @@ def generate_host_key(comment: str = "vmcluster") -> tuple[str, str]:
 def generate_client_key(path: Path, comment: str = "vmcluster") -> str:
     """Make a client key at `path` (0600) with `.pub` beside it, and return the public line.
 
-    A private key that is there already is never overwritten: it is kept and its public half is returned, also
-    where another process makes it at the same time. Raises `Conflict` when what is there is not a private key.
+    An existing private key is never overwritten: it is kept and its public half is returned, even if another process
+    makes it at the same time. Raises `Conflict` if the existing file is not a private key.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -43,7 +43,7 @@ def _public_line(path: Path) -> str:
 
 
 def _create(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a whole file or none; a file that is there stays (`link` fails where `rename` would replace)."""
+    """Write a whole file or none; an existing file stays (`link` fails where `rename` would replace it)."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -53,6 +53,6 @@ def _create(path: Path, content: bytes, *, mode: int) -> None:
             os.fsync(file.fileno())
         os.link(temporary, path)
     except FileExistsError:
-        pass  # made by another process in the meantime: theirs counts
+        pass  # another process has made it in the meantime: use theirs
     finally:
         Path(temporary).unlink()

@@ -1,11 +1,11 @@
-"""Runs inside a guest, by `python3 -`: datagrams to all others at once, and a count of what came from whom.
+"""Runs inside a guest with `python3 -`: sends datagrams to all others at once and counts what came from whom.
 
-Broadcast needs no answer to an ARP request, so that each direction is seen for itself where the other one is cut.
-Needs nothing but Python 3.7; nothing of this program is imported.
+Broadcast needs no answer to an ARP request, so each direction is seen even if the other one is cut. Needs only Python
+3.7 and imports nothing of this program.
 
-    listen SESSION PORT SECONDS              count probes in the background and answer them, at most so long
+    listen SESSION PORT SECONDS              count probes in the background and answer them, for at most SECONDS
     send SESSION PORT BROADCAST COUNT GAP_S  send COUNT probes and print the round trips as {address: [milliseconds]}
-    report SESSION PORT                      print what was counted as {address: [distinct, in all]}, and end the count
+    report SESSION PORT                      print the counts as {address: [distinct, total]} and stop counting
 """
 
 import json
@@ -20,7 +20,7 @@ MAX_DATAGRAM_BYTES = 65535
 
 
 def listen(session: str, port: int, seconds: int) -> None:
-    """Bind, then continue in the background: once this returns, no probe is missed."""
+    """Bind, then continue in the background: no probe is missed after this returns."""
     listener = _socket()
     listener.bind(("", port))
     if os.fork():
@@ -34,7 +34,7 @@ def listen(session: str, port: int, seconds: int) -> None:
 
 
 def send(session: str, port: int, broadcast: str, count: int, gap_s: float) -> None:
-    """Send the probes in even steps, and take in the answers meanwhile."""
+    """Send the probes at even intervals and receive the answers meanwhile."""
     sender = _socket()
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     trips: dict[str, list[float]] = {}
@@ -88,7 +88,7 @@ def _probe(session: str, number: int) -> bytes:
 
 
 def _of_session(datagram: bytes, session: str) -> "dict[str, float] | None":
-    """What a datagram says; None where it is not of this session, or came damaged."""
+    """The content of a datagram; None if it is from another session or damaged."""
     try:
         said = json.loads(datagram)
         return said if said["session"] == session else None
@@ -101,7 +101,7 @@ def _socket() -> socket.socket:
 
 
 def main(mode: str, session: str, port: str, *rest: str) -> None:
-    """Do one of the three."""
+    """Run one of the three modes."""
     if mode == "listen":
         listen(session, int(port), int(rest[0]))
     elif mode == "send":

@@ -1,4 +1,4 @@
-"""The system's `ssh` for a person at a terminal: its command line, and the known_hosts file that it verifies by."""
+"""Runs the system's `ssh` for a person at a terminal: its command line, and the known_hosts file it verifies with."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ _DEFAULT_PORT = 22
 def render_ssh_command(address: GuestAddress, known_hosts_path: Path, extra_args: Sequence[str] = ()) -> list[str]:
     """The argument vector of an interactive login; `extra_args` follow the host: a remote command, word by word.
 
-    Nothing of the user's own SSH set-up takes part: no configuration file, agent, other key or known host.
+    Nothing of the user's own SSH set-up is used: no configuration file, agent, other key or known host.
     """
     return [*render_ssh_transport(address, known_hosts_path), "--", address.host, *extra_args]
 
@@ -21,7 +21,7 @@ def render_ssh_command(address: GuestAddress, known_hosts_path: Path, extra_args
 def render_ssh_transport(
     address: GuestAddress, known_hosts_path: Path, more_options: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """The same up to the host, for programs that add it and their own command; ssh_config(5) has the options."""
+    """The same without the host, for programs that add it and their own command; options are in ssh_config(5)."""
     options = {
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
@@ -44,12 +44,12 @@ def render_known_hosts(addresses: Iterable[GuestAddress]) -> str:
 
 
 def write_known_hosts(path: Path, addresses: Iterable[GuestAddress]) -> None:
-    """Write the known_hosts file for these nodes, whole or not at all; its directory is made where missing."""
+    """Write the known_hosts file for these nodes, whole or not at all; creates its directory if necessary."""
     write_whole(path, render_known_hosts(addresses).encode())
 
 
 def _as_value(path: Path) -> str:
-    """A path for ssh_config(5): quotes keep one with spaces whole, and `%` begins a token."""
+    """A path quoted for ssh_config(5): quotes keep spaces, and `%` begins a token."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
 

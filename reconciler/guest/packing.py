@@ -1,8 +1,8 @@
-"""Files, directories and links into a tar stream, as they are found: with holes, and with the size that was read.
+"""Packs files, directories and links into a tar stream, with their holes and with the size that was actually read.
 
-The library's own writer believes the size that stat(2) tells and fails where a file has another: one that changes
-meanwhile, or one of /proc or /sys, which say 0 or 4096 whatever they hold. It writes holes out as well. The format is
-that of pax, with GNU's sparse files 1.0 (GNU tar's manual, appendix D), which `tar` of GNU unpacks.
+The standard library's writer trusts the size from stat(2) and fails if the file has another size: one that changes
+meanwhile, or one in /proc or /sys, where stat says 0 or 4096 whatever the content is. It also writes holes out. The
+format is pax with GNU's sparse files 1.0 (GNU tar's manual, appendix D), which GNU `tar` unpacks.
 """
 
 import errno
@@ -20,14 +20,14 @@ from reconciler.files.roots import Held, Opened
 
 _BLOCK_BYTES = 256 * 1024
 _SEGMENTS_LIMIT = 100_000
-"""Pieces of a file between holes; each is kept in mind."""
+"""Maximum number of data segments of one file; each is kept in memory."""
 _STAT_BLOCK_BYTES = 512
 _ENDLESS_BYTES = 1024**3
-"""More than any file holds that says nothing of its size."""
+"""More than is in any file whose reported size means nothing."""
 _NAMES_LIMIT = 200_000
-"""Of files that are remembered because they have more names than one; the others' next names are files of their own."""
+"""Number of files with several names that are remembered; further names of any others become separate files."""
 _LONG_BYTES = 8 * 1024**3
-"""From here on a size has no room in a header, but in a record of its own before it (8 ** 11)."""
+"""From this size on a header has no room for it, and it goes into a record before the header (8 ** 11)."""
 _KINDS = {
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "socket",
@@ -39,7 +39,7 @@ _KINDS = {
 
 @dataclass(slots=True)
 class Moved:
-    """What was copied: numbers, bytes of content, and what was left out, with the reason."""
+    """What was copied: counts, bytes of content, and what was left out, with the reason."""
 
     files: int = 0
     directories: int = 0
@@ -50,9 +50,9 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class PackedFile:
-    """What is to be packed, reached by its name in an opened directory: no link on the way to it counts.
+    """One thing to pack, reached by its name in an opened directory, so that no link on the way is followed.
 
-    `path` is its name for people; `open` opens it with flags and does not follow it if it is a link.
+    `path` is its name for messages; `open` opens it with flags and does not follow it if it is a link.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class PackedFile:
 
     @classmethod
     def beneath(cls, directory: Held, name: str, path: Path) -> Self:
-        """What has that name in a directory. Raises `OSError`."""
+        """The entry of that name in a directory. Raises `OSError`."""
         status = os.stat(name, dir_fd=directory.fileno(), follow_symlinks=False)
         link = os.readlink(name, dir_fd=directory.fileno()) if stat.S_ISLNK(status.st_mode) else ""
         return cls(path, status, partial(_open_beneath, directory, name), link)
@@ -78,19 +78,19 @@ def _open_beneath(directory: Held, name: str, flags: int) -> int:
 
 
 def kind_of(mode: int) -> str:
-    """What a thing is that is no file or directory."""
+    """The name of a kind that is neither file nor directory."""
     return _KINDS.get(stat.S_IFMT(mode), "thing of an unknown kind")
 
 
 class Packing:
-    """A stream on its way into a file; `on_bytes` is told how many bytes of content are in it."""
+    """A stream being written to a file; `on_bytes` is called with the bytes of content written so far."""
 
     def __init__(self, target: IO[bytes], moved: Moved, on_bytes: Callable[[int], None]) -> None:
         self._target, self._moved, self._on_bytes = target, moved, on_bytes
         self._first_names: dict[tuple[int, int], str] = {}
 
     def add(self, found: PackedFile, name: str) -> None:
-        """Put in what was found, as `name`; what is no file, directory or link is left out and listed."""
+        """Add something as `name`; anything but a file, directory or link is left out and listed."""
         status = found.status
         member = _member(name, status)
         if stat.S_ISREG(status.st_mode):
@@ -108,19 +108,19 @@ class Packing:
             self._note(found.path, "neither file, directory nor link")
 
     def end(self, last: str) -> None:
-        """Put in an empty file of that name, and the end of the archive."""
+        """Add an empty file of that name, and the end of the archive."""
         self._put(tarfile.TarInfo(last))
         self._target.write(bytes(2 * tarfile.BLOCKSIZE))
 
     def _add_name(self, member: tarfile.TarInfo, first: str) -> None:
-        """One more name of a file that is in it."""
+        """Add another name of a file that is already in the stream."""
         member.type, member.linkname = tarfile.LNKTYPE, first
         self._put(member)
         self._moved.files += 1
 
     def _add_file(self, found: PackedFile, member: tarfile.TarInfo) -> None:
         path, name = found.path, member.name
-        descriptor = found.open(os.O_RDONLY | os.O_NONBLOCK)  # no pipe is waited for that took its place meanwhile
+        descriptor = found.open(os.O_RDONLY | os.O_NONBLOCK)  # do not wait on a pipe that took its place meanwhile
         try:
             before = os.fstat(descriptor)
             if before.st_nlink > 1 and len(self._first_names) < _NAMES_LIMIT:
@@ -138,7 +138,7 @@ class Packing:
         self._moved.files += 1
 
     def _add_whole(self, path: Path, descriptor: int, member: tarfile.TarInfo, size: int) -> None:
-        """The size in the header is what was read: the header is written once more where that is another."""
+        """Write the size that was actually read: if it differs, the header is written a second time."""
         at = self._target.tell()
         member.size = size
         self._put(member)
@@ -181,7 +181,7 @@ class Packing:
         self._pad(member.size)
 
     def _copy(self, descriptor: int, limit: int) -> int:
-        """At most so many bytes of a file, and how many there were."""
+        """Copy at most `limit` bytes of a file; returns how many there were."""
         copied = 0
         while copied < limit and (block := _read(descriptor, min(_BLOCK_BYTES, limit - copied))):
             self._target.write(block)
@@ -191,7 +191,7 @@ class Packing:
         return copied
 
     def _fill(self, missing: int) -> None:
-        """Zeros for what a file has lost since its header was written."""
+        """Write zeros for what a file has lost since its header was written."""
         for done in range(0, missing, _BLOCK_BYTES):
             self._target.write(bytes(min(_BLOCK_BYTES, missing - done)))
 
@@ -206,7 +206,7 @@ class Packing:
 
 
 def _member(name: str, status: os.stat_result) -> tarfile.TarInfo:
-    """A header with mode and date, the latter to the nanosecond, whatever century it is of."""
+    """A header with mode and date; the date is exact to the nanosecond, in any century."""
     member = tarfile.TarInfo(name)
     member.mode = stat.S_IMODE(status.st_mode)
     sign, (seconds, rest) = "-" * (status.st_mtime_ns < 0), divmod(abs(status.st_mtime_ns), 10**9)
@@ -215,7 +215,7 @@ def _member(name: str, status: os.stat_result) -> tarfile.TarInfo:
 
 
 def _data_segments(descriptor: int, status: os.stat_result) -> Iterator[tuple[int, int]]:
-    """Where in a file there is data, as offsets and lengths; all of it where the file system knows no holes."""
+    """The offsets and lengths of a file's data; all of it if the file system does not report holes."""
     offset, size = 0, status.st_size
     if status.st_blocks * _STAT_BLOCK_BYTES >= size:
         yield 0, size
@@ -227,12 +227,12 @@ def _data_segments(descriptor: int, status: os.stat_result) -> Iterator[tuple[in
             start = os.lseek(descriptor, offset, os.SEEK_DATA)
             offset = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
         except OSError as error:
-            if error.errno != errno.ENXIO:  # ENXIO: no data behind the offset, lseek(2)
+            if error.errno != errno.ENXIO:  # ENXIO: no data after the offset, lseek(2)
                 yield offset, size - offset
             break
         yield start, offset - start
     else:
-        yield offset, size - offset  # what is more torn is taken whole
+        yield offset, size - offset  # with more segments than that, the rest is taken whole
     os.lseek(descriptor, 0, os.SEEK_SET)
 
 
@@ -240,4 +240,4 @@ def _read(descriptor: int, size: int) -> bytes:
     try:
         return os.read(descriptor, size)
     except BlockingIOError:
-        return b""  # such as /proc/kmsg: there is no more now
+        return b""  # such as /proc/kmsg: nothing more to read now

@@ -1,4 +1,4 @@
-"""The SSH pool: commands and readiness of guests, over connections that nobody has to think about."""
+"""The SSH pool: runs commands on guests and waits for their readiness; callers never handle connections."""
 
 import asyncio
 import time
@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_OUTPUT_LIMIT_BYTES = 1024 * 1024
 _STALL_S = 1.0  # a warm guest opens a channel in milliseconds, also under emulation
-_STARTS = 4  # a dropped connection may be replaced by one that is dropped as well, but not forever
+_STARTS = 4  # a dropped connection may be replaced by one that is dropped too, but not forever
 _REFUSAL_SETTLES_S = 10.0
 _REFUSED_RETRY_S = 0.5
 _QUIET_S = 0.5
 _QUIET_LOOKS = 20
-"""How often a node may be silent and not respond before it is no longer waited for."""
+"""How often a node may fall silent before nothing waits for it any longer."""
 
 _READY_COMMAND = "timeout 20 sync -f / || true"
 """sync(1) of coreutils and of busybox. What lets anybody in was written by cloud-init moments ago and is in the page
@@ -41,11 +41,11 @@ _SHORT_OUTPUT_BYTES = 4096
 
 
 class SshPool:
-    """Runs commands on guests over pooled connections. Belongs to one event loop; close it at the end.
+    """Runs commands on guests over pooled connections. Belongs to one event loop; close it when done.
 
-    A connection is made when it is first needed. One that has died is replaced without the caller seeing it: a
-    command whose channel could not be opened is started on a new connection, and a command that was started is
-    never started twice.
+    A connection is made when it is first needed. One that has died is replaced without the caller noticing: a command
+    whose channel could not be opened is started on a new connection, and a command that was started is never started
+    twice.
     """
 
     def __init__(self) -> None:
@@ -59,16 +59,16 @@ class SshPool:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection; commands that run end with `SshError`."""
+        """Close every connection; running commands fail with `SshError`."""
         await self._connections.close()
 
     def drop(self, cluster: str, node: str) -> None:
-        """Close what is open to a node, at once: its power was cut, it was reverted, or it went through its life."""
+        """Close all connections to a node at once: its power was cut, or it was reverted, stopped or restarted."""
         self._connections.drop(cluster, node)
         self._other_shells = {of for of in self._other_shells if (of.cluster, of.node) != (cluster, node)}
 
     def is_connected(self, address: GuestAddress) -> bool:
-        """Whether a connection is open that was usable when it was last used; nothing is sent."""
+        """Whether a connection is open that worked when it was last used; nothing is sent."""
         return self._connections.idle(address) is not None
 
     async def run(
@@ -84,18 +84,18 @@ class SshPool:
         on_stderr: OnOutput | None = None,
         own: bool = False,
     ) -> ExecResult:
-        """Run one command line in the remote user's login shell and wait for its end.
+        """Run one command line in the remote user's login shell and wait until it ends.
 
-        With `own`, or where that shell is none of POSIX (fish, csh, …), `/bin/sh` runs it, and nothing that start-up
-        files print is in the answer.
-        A non-zero exit is a result, an end by signal N is exit code 128 + N. The time-out covers the login too. When
-        it passes while the command runs, its process group is killed, and the result says `timed_out`, exit
-        code 124 and what was printed until then. When the shell has ended and nothing comes for a moment, that is the
-        answer, and what it has left running goes on. Of each stream the first and the last of `output_limit_bytes` are
-        kept. `on_stdout` and `on_stderr` are handed a stream as it comes, whole, and none of it is kept.
+        With `own`, or if that shell is not a POSIX shell (fish, csh, …), `/bin/sh` runs it, and nothing that start-up
+        files print is in the answer. A non-zero exit is a result; a command ended by signal N has exit code 128 + N.
+        The time-out includes the login. If it passes while the command runs, its process group is killed, and the
+        result has `timed_out`, exit code 124 and what was printed until then. Once the shell has ended and nothing more
+        arrives for a moment, the result is returned, and any process that it left behind keeps running. Of each stream
+        the first and the last of `output_limit_bytes` are kept. `on_stdout` and `on_stderr` receive a whole stream as
+        it arrives, and none of it is kept.
 
-        Raises `InvalidArgument`, `SshTimeout` (no login in time, or the node went silent while the command
-        ran) and `SshError` (refused, or the connection was lost while the command ran). Cancelling ends the command.
+        Raises `InvalidArgument`, `SshTimeout` (no login in time, or the node fell silent while the command ran) and
+        `SshError` (refused, or the connection was lost while the command ran). Cancelling ends the command.
         """
         if timeout_s <= 0 or output_limit_bytes < 0:
             raise InvalidArgument("`timeout_s` must be positive and `output_limit_bytes` not negative")
@@ -104,7 +104,7 @@ class SshPool:
 
     @asynccontextmanager
     async def channel(self, address: GuestAddress, timeout_s: float) -> "AsyncIterator[asyncssh.SSHClientConnection]":
-        """A connection with room for one channel, for what is no command with a small output; raises as `run` does."""
+        """A connection with room for one channel, for uses other than a short command; raises as `run` does."""
         now = asyncio.get_running_loop().time()
         deadline = now + min(timeout_s, address.connect_timeout_s)
         connection = await self._connections.acquire(address, deadline)
@@ -124,7 +124,7 @@ class SshPool:
         output_limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES,
         own: bool = False,
     ) -> dict[str, ExecResult | ClusterError]:
-        """Run the same command on many nodes at once; the answer is by node, an error standing for its own node."""
+        """Run the same command on many nodes at once; returns each node's result or its error."""
 
         async def run_one(address: GuestAddress) -> ExecResult | ClusterError:
             try:
@@ -147,10 +147,10 @@ class SshPool:
         return {address.node: outcome for address, outcome in zip(targets, outcomes, strict=True)}
 
     async def set_clock(self, address: GuestAddress, *, timeout_s: float) -> None:
-        """Set the guest's clock to this host's, once over a connection that stays open, and make the node ready too.
+        """Set the guest's clock to this host's, once per pooled connection; also makes the node ready.
 
-        The time is taken when there is a guest that listens: a login may take longer than a clock may be off. Raises
-        `SshTimeout`, and `SshError` where the clock was not set.
+        The time is taken once the guest accepts commands, because a login may take longer than the clock may be off.
+        Raises `SshTimeout`, and `SshError` if the clock was not set.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
@@ -162,11 +162,11 @@ class SshPool:
         connection.clock_set = connection.readied = True
 
     async def wait_until_reachable(self, address: GuestAddress, *, timeout_s: float) -> None:
-        """Return as soon as the node takes a login, and would after a power cut too; the connection stays pooled.
+        """Return as soon as the node accepts a login now and would accept one after a power cut.
 
-        What makes sure of that is done once over a connection that stays open. A refused login or a wrong host key is
-        borne for ten seconds, because cloud-init may not have put ours in yet. Raises `SshTimeout` with the last cause,
-        or the `SshError` that did not pass.
+        The connection stays pooled. What ensures the second part runs once per pooled connection. A refused login or a
+        wrong host key is tolerated for ten seconds, because cloud-init may not have installed ours yet. Raises
+        `SshTimeout` with the last cause, or the `SshError` that persisted.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
@@ -225,11 +225,11 @@ class SshPool:
         return execution.result(time.monotonic() - started, timed_out=timed_out, address=address)
 
     def _fit(self, address: GuestAddress, request: ExecRequest) -> ExecRequest:
-        """The request as the node's login shell can be given it."""
+        """The request in a form that the node's login shell accepts."""
         return replace(request, own=True) if address in self._other_shells else request
 
     async def _has_other_shell(self, address: GuestAddress, deadline: float) -> bool:
-        """Whether the login shell, which ended before it ran anything of a command, has a grammar of its own."""
+        """Whether the login shell, which ended before it ran anything of a command, has a different grammar."""
         left_s = max(deadline - asyncio.get_running_loop().time(), 0.01)
         request = ExecRequest('echo "${SHELL##*/}"', {}, None, _SHORT_OUTPUT_BYTES, own=True)
         answer = await self._run(address, request, left_s, left_s)
@@ -238,7 +238,7 @@ class SshPool:
     async def _carry_out(
         self, address: GuestAddress, request: ExecRequest, connect_deadline: float, deadline: float
     ) -> "tuple[Execution, bool]":
-        """Start a command and wait for its end; whether that had to be forced."""
+        """Start a command and wait for its end; returns whether it had to be killed."""
         execution, connection = await self._start(address, request, connect_deadline)
         try:
             return execution, not await self._ended(execution, connection, deadline, address)
@@ -251,7 +251,7 @@ class SshPool:
     async def _ended(
         self, execution: "Execution", connection: "SshConnection", deadline: float, address: GuestAddress
     ) -> bool:
-        """Wait for the command's end, and force it at the deadline; says whether it ended by itself."""
+        """Wait for the command to end, and kill it at the deadline; returns whether it ended by itself."""
         clock = asyncio.get_running_loop().time
         try:
             await asyncio.wait({execution.exited}, timeout=max(0.0, deadline - clock()))
@@ -271,10 +271,10 @@ class SshPool:
         return False
 
     async def _drain(self, execution: "Execution", connection: "SshConnection", deadline: float) -> None:
-        """Take what the shell, which has ended, has printed, and leave alone what it has started.
+        """Collect what the shell has printed before it ended, and leave alone what it has started.
 
-        The output has ended where sshd says so; or where nothing comes although the node answers, which it does after
-        it has looked at what the shell printed.
+        The output is complete when sshd says so, or when nothing arrives although the node answers: it answers only
+        after it has read what the shell printed.
         """
         clock = asyncio.get_running_loop().time
         quiet = 0
@@ -292,7 +292,7 @@ class SshPool:
     async def _start(
         self, address: GuestAddress, request: ExecRequest, deadline: float
     ) -> "tuple[Execution, SshConnection]":
-        """Start the command exactly once, on a connection that answers, which the caller must release."""
+        """Start the command exactly once, on a connection that answers; the caller must release it."""
         cause = ""
         for _ in range(_STARTS):
             connection = await self._connections.acquire(address, deadline)
@@ -315,7 +315,7 @@ class SshPool:
     async def _open(
         self, execution: "Execution", connection: "SshConnection", address: GuestAddress, deadline: float
     ) -> None:
-        """Return once the command was requested. A connection that stalls races a new login; the first one wins."""
+        """Return once the command was requested. If a connection stalls, a new login races it; the first wins."""
         stall_s = max(0.0, min(_STALL_S, deadline - asyncio.get_running_loop().time()))
         opening = execution.open_on(connection)
         try:
@@ -348,7 +348,7 @@ class SshPool:
         if execution.requested.done():
             connection.suspect = False
         elif not opening.done():
-            await login  # raises what kept us from logging in
+            await login  # raises the reason why the login failed
             raise NotStarted("the connection no longer responds")
 
     @staticmethod
@@ -371,9 +371,9 @@ async def _answers(connection: "SshConnection", timeout_s: float) -> bool:
 
 
 def _after(refusal: SshError, late: SshTimeout) -> SshError:
-    """What to say of a node that refused us first and took no connection at all then.
+    """The error for a node that first refused us and then accepted no connection at all.
 
-    OpenSSH since 9.8 does that by itself, for 15 s and more after a few refused logins (sshd_config(5),
+    OpenSSH since 9.8 does that itself, for 15 s or more after a few refused logins (sshd_config(5),
     `PerSourcePenalties`).
     """
     return SshError(f"{refusal.message}; since then: {late.message}", node=refusal.node, hint=refusal.hint)

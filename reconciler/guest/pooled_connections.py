@@ -1,4 +1,4 @@
-"""The pooled connections: made when first needed, shared, replaced when they no longer answer."""
+"""The pooled connections: made when first needed, shared, and replaced when they no longer answer."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ _LONGEST_RETRY_S = 0.5
 
 
 class NoLogin(SshTimeout):
-    """The node took no login at all in time; others were logged in to and went silent later."""
+    """The node accepted no login at all in time, unlike a node that was logged in to and fell silent later."""
 
 
 class PooledConnections:
-    """At most one idle connection per node; more only while commands fill those there are.
+    """At most one idle connection per node, and more only while commands fill the existing ones.
 
     Times called `deadline` are on the clock of the running event loop.
     """
@@ -29,22 +29,22 @@ class PooledConnections:
         self._dialing: dict[GuestAddress, asyncio.Task[SshConnection]] = {}
 
     async def acquire(self, address: GuestAddress, deadline: float) -> "SshConnection":
-        """A connection with room for a command, which must be given back with `release`."""
+        """Returns a connection with room for a command; give it back with `release`."""
         connection = await self.ready(address, deadline)
         connection.running += 1
         return connection
 
     def release(self, address: GuestAddress, connection: "SshConnection") -> None:
-        """Note that a command has ended; a connection that is no longer needed is closed."""
+        """Note that a command has ended; closes a connection that is no longer needed."""
         connection.running -= 1
         spare = any(other is not connection and other.usable for other in self._open.get(address, ()))
         if connection.running == 0 and spare:
             self._discard(address, connection)
 
     async def ready(self, address: GuestAddress, deadline: float) -> "SshConnection":
-        """Wait until there is a usable connection, logging in as often as it takes.
+        """Wait until there is a usable connection, logging in as often as necessary.
 
-        Raises `NoLogin` with the last cause, and `SshError` when the node refuses us.
+        Raises `NoLogin` with the last cause, and `SshError` if the node refuses us.
         """
         delay_s = _FIRST_RETRY_S
         cause = "no answer yet"
@@ -65,11 +65,11 @@ class PooledConnections:
         return connection
 
     def idle(self, address: GuestAddress) -> "SshConnection | None":
-        """A usable connection that is there already."""
+        """An existing usable connection, or None."""
         return next((connection for connection in self._open.get(address, ()) if connection.usable), None)
 
     async def attempt(self, address: GuestAddress, deadline: float) -> None:
-        """Log in once, together with all who want the same; raises `Unreachable` or `SshError`."""
+        """Log in once, shared by all callers that want the same; raises `Unreachable` or `SshError`."""
         task = self._dialing.get(address) or self._dial(address)
         timeout_s = max(0.0, deadline - asyncio.get_running_loop().time())
         await asyncio.wait({task}, timeout=timeout_s)
@@ -81,7 +81,7 @@ class PooledConnections:
             raise error
 
     def drop(self, cluster: str, node: str) -> None:
-        """Close every connection to a node at once; commands that run on them end as lost."""
+        """Close every connection to a node at once; commands running on them fail as lost."""
         for address in [*self._open, *self._dialing]:
             if (address.cluster, address.node) == (cluster, node):
                 self._drop_address(address)
@@ -105,7 +105,7 @@ class PooledConnections:
     def _dialed(self, address: GuestAddress, task: "asyncio.Task[SshConnection]") -> None:
         if self._dialing.get(address) is task:
             del self._dialing[address]
-        if task.cancelled() or task.exception():  # looking at the exception also marks it as seen
+        if task.cancelled() or task.exception():  # reading the exception also marks it as seen
             return
         for connection in [*self._open.get(address, ())]:
             if connection.lost or (connection.running == 0 and not connection.usable):

@@ -1,4 +1,4 @@
-"""What is asked of a guest, and what may become of it, in words that need no SSH library."""
+"""Requests to a guest and how they may fail, in types that need no SSH library."""
 
 import secrets
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ExecRequest:
-    """A validated command; `script` is what the login shell gets.
+    """A validated command; `script` is what the login shell is given.
 
-    `on_stdout` and `on_stderr` get a stream as it comes, in place of the result. With `own` the command is for
-    `/bin/sh`, as scripts of the program's own are: no start-up file changes its meaning or its output.
+    `on_stdout` and `on_stderr` receive a stream as it arrives, instead of the result. With `own` the command is for
+    `/bin/sh`, as this program's own scripts are: no start-up file changes its meaning or its output.
     """
 
     command: str
@@ -45,7 +45,7 @@ class ExecRequest:
 
 
 def unstarted(address: GuestAddress, exit_code: int | None, said: str) -> SshError:
-    """The error for a script of the program's own that the login shell never came to."""
+    """The error for one of this program's scripts that the login shell never reached."""
     words = f"; it printed: {said.strip()[-_SAID_CHARACTERS:]}" if said.strip() else ""
     return SshError(
         f"the login shell of {address.user} ended with {exit_code} before it ran anything{words}",

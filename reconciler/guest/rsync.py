@@ -1,4 +1,4 @@
-"""rsync to a guest over the system's `ssh`, with our keys and the guest's host key verified strictly."""
+"""Runs rsync to a guest over the system's `ssh`, with our keys and strict verification of the guest's host key."""
 
 import re
 import secrets
@@ -16,7 +16,7 @@ _FROM_BEGIN = (
     'exec 3>&1; exit "$({ { "$@" 3>&- 4>&-; echo "$?" >&4; } | '
     '{ while IFS= read -r line; do case $line in *"$0") exec cat >&3 4>&-; esac; done; }; } 4>&1)"'
 )
-"""For sh(1): run the words that follow, pass on what they print behind the line `$0`, and end as they do."""
+"""For sh(1): run the words that follow, pass on what they print after the line `$0`, and exit as they do."""
 
 # A node that lost its power sends nothing, not even an end: ask every five seconds, give up after six silences.
 _LIVELINESS = {"BatchMode": "yes", "ServerAliveInterval": "5", "ServerAliveCountMax": "6"}
@@ -25,10 +25,10 @@ _LIVELINESS = {"BatchMode": "yes", "ServerAliveInterval": "5", "ServerAliveCount
 def render_rsync_upload(
     address: GuestAddress, known_hosts_path: Path, source: Path, target: str, options: Sequence[str] = ()
 ) -> list[str]:
-    """The argument vector that makes the directory `target` on a guest like the directory `source`.
+    """The argument vector that makes the directory `target` on a guest equal to the directory `source`.
 
-    File names go through the protocol and not through the guest's shell, and the protocol begins behind whatever the
-    shell's start-up files print. A user other than root becomes root by `sudo`, as cloud-init sets it up.
+    File names are sent in the protocol, never through the guest's shell, and the protocol begins after whatever the
+    shell's start-up files print. A user other than root becomes root with `sudo`, as cloud-init sets it up.
     """
     token = secrets.token_hex(8)
     transport = ["sh", "-c", _FROM_BEGIN, begin_line(token)]
@@ -49,17 +49,17 @@ def render_rsync_upload(
 
 
 def parse_bytes_sent(stdout: bytes) -> int:
-    """What went over the wire to the guest, as `--stats` says; 0 where rsync came to no end."""
+    """The bytes sent to the guest according to `--stats`; 0 if rsync did not finish."""
     match = _SENT.search(stdout)
     return int(match[1]) if match else 0
 
 
 def parse_percent(chunk: bytes) -> int | None:
-    """How far the whole transfer is, as the last report in a chunk of `--info=progress2` says."""
+    """The progress of the whole transfer, from the last report in a chunk of `--info=progress2`."""
     reports = _PERCENT.findall(chunk)
     return int(reports[-1]) if reports else None
 
 
 def _quoted(word: str) -> str:
-    """As rsync splits `--rsh` (rsync(1)): quotes keep spaces, and are doubled inside quotes of their own kind."""
+    """Quotes a word for `--rsh` (rsync(1)): quotes keep spaces, and are doubled inside quotes of the same kind."""
     return "'" + word.replace("'", "''") + "'"

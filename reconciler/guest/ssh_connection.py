@@ -1,4 +1,4 @@
-"""One SSH connection to a guest: the login, strict and with nothing of the user's own SSH set-up."""
+"""One SSH connection to a guest: strict login, with nothing from the user's own SSH set-up."""
 
 import asyncio
 import os
@@ -13,9 +13,10 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.guest_answers import NOT_UNDERSTOOD, shown
 from reconciler.guest.request import Unreachable
 
-# A booting guest answers no SYN at all: a new attempt beats waiting for the kernel's slow repetition.
+# A booting guest does not answer a SYN at all: trying again is faster than waiting for the kernel's slow
+# retransmission.
 _TCP_CONNECT_S = 1.0
-# Under emulation a login takes seconds, and a second one beside it would make both slower.
+# Under emulation a login takes seconds, and a second one beside it would slow both down.
 _HANDSHAKE_S = 20.0
 
 _KEEPALIVE_INTERVAL_S = 10
@@ -23,8 +24,8 @@ _KEEPALIVE_COUNT = 3
 _KEY_LIMIT_BYTES = 1024 * 1024
 _SESSION_LIMIT = 8  # sshd_config(5): MaxSessions is 10; two remain for ending a command and for probing
 
-# A guest is a few microseconds away: cheap key exchange counts, compression does not. What the installed libraries
-# lack, such as the last one, would make every login fail.
+# A guest is a few microseconds away: cheap key exchange matters, compression does not. An algorithm that the installed
+# libraries lack, such as the last one may be, would make every login fail.
 _WANTED_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "mlkem768x25519-sha256")
 _KEX = tuple(name for name in _WANTED_KEX if name.encode() in get_kex_algs())
 _CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
@@ -33,8 +34,8 @@ _CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-g
 class SshConnection(asyncssh.SSHClient):
     """An SSH connection with the number of commands that run on it.
 
-    `suspect`: it did not answer in good time; it is used no more unless it does answer after all. `readied`: what lets
-    us in was brought to disk since it was opened; `clock_set`: so was the guest's clock to ours.
+    `suspect`: it did not answer in time, and is not used unless it answers after all. `readied`: the guest's login
+    files were flushed to disk over it; `clock_set`: the guest's clock was set over it.
     """
 
     transport: asyncssh.SSHClientConnection
@@ -58,7 +59,7 @@ class SshConnection(asyncssh.SSHClient):
         return not (self.lost or self.suspect) and self.running < self.session_limit
 
     def abort(self) -> None:
-        """Close at once, without a word to the other side; its commands end as lost."""
+        """Close at once, without telling the other side; its commands fail as lost."""
         self.lost = True
         self.transport.abort()
 
@@ -74,7 +75,7 @@ async def dial(address: GuestAddress) -> SshConnection:
         raise Unreachable(f"the SSH login did not finish within {_HANDSHAKE_S:g} s") from None
     except (OSError, asyncssh.Error) as error:
         raise _classified(error, address) from error
-    except NOT_UNDERSTOOD as error:  # asyncssh takes a server's words for what they should be
+    except NOT_UNDERSTOOD as error:  # asyncssh does not expect a malformed answer
         raise Unreachable(f"{address}: what its SSH server says cannot be understood: {shown(str(error))}") from error
 
 
@@ -102,7 +103,7 @@ async def _log_in(
             keepalive_count_max=_KEEPALIVE_COUNT,
         )
     except BaseException:
-        sock.close()  # asyncssh owns it from the first byte on only
+        sock.close()  # asyncssh owns it only from the first byte on
         raise
     return connection
 
@@ -167,5 +168,5 @@ def _classified(error: OSError | asyncssh.Error, address: GuestAddress) -> SshEr
 
 
 def _reason(error: OSError) -> str:
-    """The kernel's words; asyncio puts its own, which say less, into `strerror`."""
+    """The kernel's error text; asyncio puts its own, which says less, into `strerror`."""
     return os.strerror(error.errno) if error.errno else str(error)

@@ -1,11 +1,11 @@
-"""Files and trees to and from a guest: one tar stream over one channel, never whole in memory.
+"""Copies files and trees to and from a guest as one tar stream over one channel, never whole in memory.
 
-The side that receives unpacks beside the destination and renames to it, so a transfer that is broken off leaves the
-destination as it was. What goes to guests is packed once, into a file without a name: all of them get the same bytes,
-none waits for the slowest, and a source that cannot be read is found out before any guest is touched.
+The receiving side unpacks beside the destination and renames to it, so an interrupted transfer leaves the destination
+as it was. What is pushed to guests is packed once, into a file without a name: all guests get the same bytes, none
+waits for the slowest, and a source that cannot be read is discovered before any guest is touched.
 
-Measured against SFTP (asyncssh 2.24) with an emulated guest on a busy host: one file of 20 MB 4.4 s to 6.2 s against
-3.9 s to 4.7 s, 500 files of 4 KiB 2.0 s against 8.1 s to 10.3 s. SFTP pays round trips for every file.
+Measured against SFTP (asyncssh 2.24) with an emulated guest on a busy host: one file of 20 MB took 4.4 s to 6.2 s
+against 3.9 s to 4.7 s, 500 files of 4 KiB took 2.0 s against 8.1 s to 10.3 s. SFTP pays round trips for every file.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _PIPE_BYTES = 1024 * 1024
 _KILL_S = 3.0
 
 OnBytes = Callable[[int], None]
-"""Told how many bytes of content have passed until now; called from another thread."""
+"""Called from another thread with the number of bytes of content transferred so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Ended:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A packed file or tree: the stream in a file that goes away with its descriptor, and what is in it."""
+    """A packed file or tree: the stream, in a file that disappears with its descriptor, and what is in it."""
 
     descriptor: int
     stream_bytes: int
@@ -58,7 +58,7 @@ class Parcel:
 
 @asynccontextmanager
 async def packed(source: Opened, directory: Path, on_bytes: OnBytes) -> AsyncIterator[Parcel]:
-    """A source as it goes to guests, below `directory` as long as the context is open. Raises `OperationFailed`."""
+    """Packs a source for guests into `directory`, for the duration of the context. Raises `OperationFailed`."""
     packing = asyncio.create_task(asyncio.to_thread(_pack, source, directory, on_bytes))
     try:
         parcel = await asyncio.shield(packing)
@@ -105,10 +105,10 @@ async def push(
     timeout_s: float,
     on_bytes: OnBytes,
 ) -> None:
-    """Put what is in a parcel at exactly `destination` on a guest; directories above it are made.
+    """Put the contents of a parcel at exactly `destination` on a guest; directories above it are created.
 
-    A file there is replaced in one step. A directory is refused with `InvalidArgument`, unless `replace`. `on_bytes`
-    is told of bytes of the stream.
+    An existing file is replaced in one step. An existing directory is refused with `InvalidArgument`, unless `replace`.
+    `on_bytes` counts bytes of the stream.
     """
     needed = parcel.moved.size_bytes
     script = render_receive(absolute(destination), secrets.token_hex(4), replace=replace, needed_bytes=needed)
@@ -117,7 +117,7 @@ async def push(
     try:
         ended = await _run(ssh, address, script, secrets.token_hex(8), timeout_s, stdin=read_end)
     finally:
-        _close(read_end)  # where the guest stopped early, the feeding ends with a broken pipe
+        _close(read_end)  # if the guest stopped early, feeding ends with a broken pipe
         (fed,) = await asyncio.gather(feeding, return_exceptions=True)
     if isinstance(fed, BaseException) and not isinstance(fed, BrokenPipeError):
         raise fed
@@ -128,7 +128,7 @@ async def push(
 
 
 def _feed(parcel: Parcel, write_end: int, on_bytes: OnBytes) -> None:
-    """Pass the stream into a pipe, which is closed; offsets of its own let any number of pipes be fed at once."""
+    """Write the stream into a pipe and close it; each call has its own offset, so pipes can be fed at the same time."""
     passed = 0
     try:
         while sent := os.sendfile(write_end, parcel.descriptor, passed, _PIPE_BYTES):
@@ -149,9 +149,10 @@ async def pull(
     timeout_s: float,
     on_bytes: OnBytes,
 ) -> Moved:
-    """Copy a file or a tree from a guest to exactly `destination`, where nothing may be; with `replace`, a file.
+    """Copy a file or a tree from a guest to exactly `destination`.
 
-    Raises `InvalidArgument` for another destination, and for a source that is not there.
+    The destination must not exist or, with `replace`, may be a file. Raises `InvalidArgument` for any other
+    destination, and for a source that does not exist.
     """
     path = absolute(source)
     await asyncio.to_thread(tar_tree.require_room, destination, path.name, replace=replace)
@@ -185,7 +186,7 @@ async def pull(
 
 
 _READ = frozenset({0, 1})
-"""tar(1) of GNU: 1 where a file changed while it was read, which it says."""
+"""Exit codes of GNU tar(1) that leave a usable copy: 1 means that a file changed while it was read; tar says which."""
 
 
 def _pulled(
@@ -194,7 +195,7 @@ def _pulled(
     ended: _Ended | BaseException,
     unpacked: tar_tree.Unpacked | BaseException,
 ) -> tar_tree.Unpacked:
-    """What came of it; the cause on the guest's side, where it has one, counts before ours."""
+    """The outcome of a pull; a cause on the guest's side, if there is one, takes precedence over ours."""
     if isinstance(ended, _Ended) and ended.exit_code is not None and ended.exit_code not in _READ and ended.stderr:
         raise _failed(address, f"{source} was not read", ended)
     if isinstance(ended, ClusterError):
@@ -211,9 +212,9 @@ def _pulled(
 
 
 def render_receive(destination: PurePosixPath, token: str, *, replace: bool, needed_bytes: int = 0) -> str:
-    """The guest's side of a push: unpack beside the destination, then rename; what is left over is always removed.
+    """The guest's side of a push: unpack beside the destination, then rename; leftovers are always removed.
 
-    Before that it looks for room where the nearest directory above the destination is (statfs(2), by stat(1)).
+    First it checks for room at the nearest existing directory above the destination (statfs(2), by stat(1)).
     """
     target, parent = shlex.quote(str(destination)), shlex.quote(str(destination.parent))
     aside = f'mv -T -- {target} "$t/old"' if replace else f'{{ echo "{_TAKEN}" >&2; exit 1; }}'
@@ -252,16 +253,16 @@ _REFUSALS = {
     _LINK: "give its target, which `readlink -f` prints",
     _SPECIAL: "only files and directories are copied: read it into a file first",
 }
-"""What the guest's side says of its own where it was asked for what cannot be."""
+"""What the guest's side prints itself when the request cannot be met."""
 _HINTS = {_FULL_DISK: "make room on the node", "Wrote only": "make room on the node"}
-"""By words of tar(1) of GNU, which has either for a full file system."""
+"""Words of GNU tar(1); it prints either of them for a full file system."""
 
 
 def render_send(source: PurePosixPath) -> str:
     """The guest's side of a pull: links stay links, holes stay holes.
 
-    What is in /proc, /sys and their like has a size that says nothing, by which tar(1) would go: it is read into an
-    ordinary file first.
+    Files in /proc, /sys and the like report a meaningless size, which tar(1) would trust, so they are first read into
+    an ordinary file.
     """
     path, name = shlex.quote(str(source)), shlex.quote(f"./{source.name}")
     send = f"tar -cSf - --format=posix -- {name}"
@@ -283,15 +284,15 @@ _UNSIZED = (
     *("proc", "sysfs", "debugfs", "tracefs", "configfs", "securityfs", "cgroupfs", "cgroup2fs"),
     *("bpf_fs", "pstorefs", "efivarfs", "selinux", "binfmt_misc", "fusectl"),
 )
-"""As stat(1) of coreutils calls the file systems whose files have their content made when they are read."""
+"""stat(1) of coreutils' names of the file systems whose files get their content when they are read."""
 _UNSIZED_LIMIT_BLOCKS = 2 * 1024**2
-"""Of 512 bytes (sh(1), ulimit -f): what a node's /tmp has to bear of one file, such as /proc/kcore."""
+"""In units of 512 bytes (sh(1), ulimit -f): the most a node's /tmp must hold of one file, such as /proc/kcore."""
 
 
 async def _run(
     ssh: SshPool, address: GuestAddress, script: str, token: str, timeout_s: float, *, stdin: int = -1, stdout: int = -1
 ) -> _Ended:
-    """Run a script of our own with its streams from and to descriptors; standard output begins behind its mark."""
+    """Run one of our scripts with its streams connected to descriptors; standard output begins after its mark."""
     import asyncssh  # noqa: PLC0415  (0.1 s, wanted by nobody who copies nothing)
 
     stderr = MarkedStream(_STDERR_LIMIT_BYTES, group_mark(token), drop_before=True)
@@ -323,9 +324,9 @@ async def _run(
 async def _end(
     connection: "asyncssh.SSHClientConnection", process: "asyncssh.SSHClientProcess[bytes]", stderr: MarkedStream
 ) -> None:
-    """End what still runs for a copy that is given up: the guest's side may stand in a read that never comes back.
+    """End what still runs of an abandoned copy: the guest's side may be blocked in a read that never returns.
 
-    Then sshd does not close its end of the channel either, so that is not waited for.
+    Then sshd does not close its end of the channel either, so nothing waits for that.
     """
     import asyncssh  # noqa: PLC0415
 
@@ -334,7 +335,7 @@ async def _end(
         with suppress(TimeoutError, OSError, asyncssh.Error):
             await asyncio.wait_for(connection.run(kill, stdin=asyncssh.DEVNULL, encoding=None), _KILL_S)
     process.channel.abort()
-    await process.wait_closed()  # at once, now that nobody else is waited for
+    await process.wait_closed()  # immediate, since nothing else is waited for
 
 
 def _failed(address: GuestAddress, what: str, ended: _Ended) -> ClusterError:
@@ -348,7 +349,7 @@ _LIKE_SCP = re.compile(r"[A-Za-z0-9@.-]{1,255}:")
 
 
 def absolute(path: str) -> PurePosixPath:
-    """A path on a node. Raises `InvalidArgument` for what is none, or none that can be copied to or from."""
+    """Parses a path on a node. Raises `InvalidArgument` if it is not absolute or cannot be copied to or from."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or not pure.name or ".." in pure.parts or "\0" in path or "\n" in path:
         apart = "give the path alone: nodes are named apart"

@@ -1,9 +1,9 @@
-"""Files and trees as a tar stream: packed from the host's files, unpacked with no trust in who packed it.
+"""Packs the host's files as a tar stream, and unpacks a stream without trusting its author.
 
-A stream from a guest may name anything. It is unpacked into a fresh directory beside the destination in which no
-symbolic link exists before all files are written, so no name can lead out of it. Links that would lead out of the
-tree, devices, sockets and pipes are left out and listed. Nothing of it can be written by others than its owner, or
-runs as its owner for them.
+A stream from a guest may name anything. It is unpacked into a fresh directory beside the destination, in which no
+symbolic link exists until all files are written, so no name can lead out of it. Links that would lead out of the tree,
+devices, sockets and pipes are left out and listed. Nothing unpacked is writable by others than its owner or runs with
+its owner's rights for them.
 """
 
 import errno
@@ -27,26 +27,26 @@ from reconciler.guest.packing import Moved, PackedFile, Packing, kind_of
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
-"""What the file or the tree itself is called where it is unpacked."""
+"""The name of the file or the tree itself in the directory where it is unpacked."""
 COMPLETE = "complete"
-"""The last entry of our streams: tar(1) cannot tell a stream that was cut between two entries from a whole one."""
+"""The last entry of our streams: tar(1) cannot tell a stream cut between two entries from a whole one."""
 _BLOCK_BYTES = 256 * 1024
 _LINE_BYTES = 4096
 _MODE_BITS = 0o755
 _OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _SKIPPED_LIMIT = 10_000
 _REMEMBERED_LIMIT_BYTES = 128 * 1024 * 1024
-"""Of memory for what is kept of entries until the end of a stream: directories, links, and what was left out."""
+"""Memory limit for the entries kept until the end of a stream: directories, links, and what was left out."""
 _REMEMBERED_ENTRY_BYTES = 1000
-"""What one of them costs beside its texts, about."""
+"""Approximate memory of one such entry in addition to its texts."""
 _NAME_SHOWN = 200
 
 
 def pack(source: Opened, descriptor: int, on_bytes: Callable[[int], None]) -> Moved:
-    """Write a file or a tree as a stream to a descriptor of a file, which is closed.
+    """Write a file or a tree as a stream to a file descriptor, which is closed.
 
-    Symbolic links below `source` are packed as links. What is no file, directory or link is left out. Raises
-    `OperationFailed`, and `InvalidArgument` where `source` itself is none of these.
+    Symbolic links below `source` are packed as links. Anything but files, directories and links is left out. Raises
+    `OperationFailed`, and `InvalidArgument` if `source` itself is none of these.
     """
     moved, place = Moved(), source.path
     with os.fdopen(descriptor, "wb") as target:
@@ -72,7 +72,7 @@ def _require_copyable(source: Opened) -> None:
 
 
 def _walk(source: Opened) -> Iterator[tuple[PackedFile, str]]:
-    """Everything that is packed, with its name in the stream, a directory before what is in it."""
+    """Everything to pack, with its name in the stream; a directory comes before its contents."""
     ahead = [(PackedFile.at(source), ROOT)]
     yield ahead[0]
     while ahead:
@@ -87,7 +87,7 @@ def _walk(source: Opened) -> Iterator[tuple[PackedFile, str]]:
 
 @dataclass(slots=True)
 class Unpacked:
-    """A tree that was unpacked beside its destination and is not there yet: in `workplace`, a name in `directory`."""
+    """A tree unpacked beside its destination but not moved there yet: in `workplace`, a name in `directory`."""
 
     place: PlaceToMake
     directory: Held
@@ -96,10 +96,10 @@ class Unpacked:
     moved: Moved
 
     def publish(self, *, replace: bool = False) -> Moved:
-        """Give it the name of its destination; what is a file there only gives way with `replace`.
+        """Rename it to its destination; an existing file there is replaced only with `replace`.
 
-        A file that gives way hands on what others may do with it: they get no more. Raises `InvalidArgument` where
-        something else is; the copy is gone then.
+        The new file gets no permission for others that the replaced one did not have. Raises `InvalidArgument` if
+        something else exists there; the copy is gone then.
         """
         name, ends = self.place.name, (self.inside.fileno(), self.directory.fileno())
         try:
@@ -117,11 +117,11 @@ class Unpacked:
         return self.moved
 
     def discard(self) -> None:
-        """Take it away."""
+        """Delete it."""
         shutil.rmtree(self.workplace, ignore_errors=True, dir_fd=self.directory.fileno())
 
     def _close_to_others(self, name: str) -> None:
-        """Take from the file that is to come what others may not do with the one that it replaces."""
+        """Remove from the new file the permissions for others that the replaced file does not have."""
         with suppress(FileNotFoundError):
             before = os.stat(name, dir_fd=self.directory.fileno(), follow_symlinks=False).st_mode
             mode = os.stat(ROOT, dir_fd=self.inside.fileno(), follow_symlinks=False).st_mode
@@ -129,14 +129,14 @@ class Unpacked:
 
 
 def require_room(place: PlaceToMake, name: str, *, replace: bool) -> None:
-    """Raise `InvalidArgument` where something is that no copy of what is called `name` can take the place of."""
+    """Raise `InvalidArgument` if something exists that a copy called `name` cannot replace."""
     try:
         status = place.status()
         if status is None:
             return
         taken = stat.S_ISDIR(status.st_mode) and bool(_names_in(place))
     except OSError:
-        return  # what it is shows when it is written
+        return  # what it is will show when it is written
     path = place.path
     if taken:
         raise InvalidArgument(
@@ -157,7 +157,7 @@ def _names_in(place: PlaceToMake) -> list[str]:
 
 
 def _link(name: str, inside: int, directory: int) -> None:
-    """Give a file one more name, which nothing has: rename(2) would take the place of what came there meanwhile."""
+    """Give a file another name that nothing has: rename(2) would replace something created there meanwhile."""
     try:
         os.link(ROOT, name, src_dir_fd=inside, dst_dir_fd=directory, follow_symlinks=False)
     except OSError as error:
@@ -170,7 +170,7 @@ def _link(name: str, inside: int, directory: int) -> None:
 
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
-"""By link(2) on a file system without hard links."""
+"""Errors of link(2) on a file system without hard links."""
 
 
 def _unpublished(destination: Path, error: OSError) -> ClusterError:
@@ -181,7 +181,7 @@ def _unpublished(destination: Path, error: OSError) -> ClusterError:
 
 
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR})
-"""By rename(2) for a place where a directory is, or a file in a directory's way."""
+"""Errors of rename(2) if the target is a directory, or a file is in a directory's way."""
 
 
 def unpack(
@@ -195,8 +195,8 @@ def unpack(
 ) -> Unpacked:
     """Unpack a stream of the guest's file or tree `source` from a descriptor, which is closed, beside `destination`.
 
-    It begins behind the line `begin`, where that is given. Raises `OperationFailed` for a stream that is no whole
-    archive, names something twice or outside of itself, or holds more than `limit_bytes`.
+    It begins after the line `begin`, if given. Raises `OperationFailed` for a stream that is not a whole archive, names
+    something twice or something outside of itself, or holds more than `limit_bytes`.
     """
     with os.fdopen(descriptor, "rb") as pipe:
         try:
@@ -228,12 +228,12 @@ def _begun(destination: PlaceToMake) -> Unpacked:
 
 
 def _path_of(directory: Held) -> Path:
-    """A path that leads into an opened directory, wherever it is moved to."""
+    """A path into an opened directory that stays valid wherever the directory is moved."""
     return Path(f"/proc/self/fd/{directory.fileno()}")
 
 
 def _skip_to(begin: re.Pattern[bytes] | None, pipe: IO[bytes]) -> None:
-    """Pass over what start-up files of the guest's shell print."""
+    """Skip what start-up files of the guest's shell print."""
     line = b""
     while begin and not begin.search(line):
         line = line[-_LINE_BYTES:] if not line.endswith(b"\n") else b""
@@ -294,7 +294,7 @@ class _Unpacking:
             raise ValueError(f"its directories and links need more than {limit_mib} MiB of memory")
 
     def _unpack_hard_link(self, entry: Entry, place: PurePosixPath, path: Path) -> None:
-        """Another name of what came before: of a file, of a symbolic link, or of what was left out."""
+        """Another name of an earlier entry: of a file, of a symbolic link, or of something left out."""
         target = self._place(entry.link)
         if target in self._left_out:
             self._leave_out(entry, place, f"the same as {entry.link!r}")
@@ -305,7 +305,7 @@ class _Unpacking:
             self._moved.files += 1
 
     def _make_links(self) -> None:
-        """Create the symbolic links, now that nothing else will be written through them."""
+        """Create the symbolic links, now that nothing more will be written through them."""
         targets = {place: entry.link for place, entry in self._links.items()}
         for place, entry in self._links.items():
             if leads_out(place, targets):
@@ -319,7 +319,7 @@ class _Unpacking:
         self._note(f"{str(self._source.parent / entry.name)!r}: {why}")
 
     def _unpack_file(self, archive: Archive, entry: Entry, path: Path) -> None:
-        """The content of a file, which is read as it comes: what is a hole in it becomes one, of whatever length."""
+        """Write a file's content as it is read; its holes stay holes, of whatever length."""
         with path.open("xb") as file:
             for offset, size in zip(entry.segments[::2], entry.segments[1::2], strict=True):
                 file.seek(offset)
@@ -361,7 +361,7 @@ class _Unpacking:
 
 
 def leads_out(link: PurePosixPath, links: Mapping[PurePosixPath, str]) -> bool:
-    """Whether the link of that place in a tree leads out of it, wherever the tree is put, and by whatever other links.
+    """Whether a link at that place in a tree leads out of it, wherever the tree is put, through whatever other links.
 
     `links` has the targets of all links of the tree. A link that leads in a circle leads nowhere.
     """
@@ -389,4 +389,4 @@ def leads_out(link: PurePosixPath, links: Mapping[PurePosixPath, str]) -> bool:
 
 
 _LINKS_FOLLOWED = 40
-"""By the kernel in one path (MAXSYMLINKS); with more of them there is no way through."""
+"""Links that the kernel follows in one path (MAXSYMLINKS); with more of them the path leads nowhere."""
