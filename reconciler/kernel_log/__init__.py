@@ -1,1 +1,1 @@
-"""What a kernel said: its records, its console, and what they mean. Pure."""
+"""Kernel logs: records, consoles, and what they mean. Pure."""

@@ -1,12 +1,13 @@
-"""The words by which the kernel announces each kind of event: patterns that begin where the line begins, so that a
-quotation is none.
+"""The texts with which the kernel announces each kind of event.
+
+The patterns are anchored at the beginning of the line, so that a quotation does not match.
 
 Texts as of Linux 2.6.32 to 6.19: kernel/{panic,watchdog,hung_task,cfi}.c, kernel/rcu/{tree_stall,tasks}.h,
 kernel/locking/lockdep.c, kernel/kcsan/report.c, lib/{bug,ubsan}.c, mm/{slub,slab,kmemleak}.c,
-mm/{kasan,kfence,kmsan}/report.c, net/core/dev.c, fs/super.c, and of each architecture what its `die` says and what its
-page faults begin with: x86, arm, arm64, riscv, powerpc, s390, mips, loongarch, sparc, parisc.
+mm/{kasan,kfence,kmsan}/report.c, net/core/dev.c, fs/super.c, and for each architecture what its `die` prints and how
+its page faults begin: x86, arm, arm64, riscv, powerpc, s390, mips, loongarch, sparc, parisc.
 
-Every repetition is bounded and no two of them can share a text, so that a line costs no more than its length.
+Every repetition is bounded and no two of them can match the same text, so a line costs no more than its length.
 """
 
 import re
@@ -28,7 +29,7 @@ _TRAPS = (
     "stack guard page|SMP kernel stack overflow|kernel stack overflow \\([a-z -]{1,30}\\)|machine check|VE fault|"
     "unexpected #[A-Z]{2} exception|virtualization exception|device not available|Bad pagetable|trace trap"
 )
-"""x86: what `die` is called with (traps.c, fault.c, dumpstack.c)."""
+"""x86: the texts that `die` is called with (traps.c, fault.c, dumpstack.c)."""
 _TRAP_OF_ANY_NAME = rf"[a-z#][A-Za-z0-9#_ ,()/-]{{2,100}}+: [0-9a-f]{{4}} {_DIE} (?:PREEMPT|SMP|DEBUG|KASAN|PTI|NOPTI)"
 _KERNEL_CODE = (
     "Break instruction in kernel code|Trap instruction in kernel code|Reserved instruction in kernel code|"
@@ -207,16 +208,18 @@ LEADS = {
     ),
     "plain": (r"WARNING: ",),
 }
-"""What may stand before an announcement: a rule, and words on the cause. `plain` is a warning in words that nobody
-knows; a trace that follows tells that the kernel means it."""
+"""What may precede an announcement: a rule, or words on the cause.
+
+`plain` is a warning in unknown words; only a trace that follows shows that the kernel means it.
+"""
 
 
 _DYING = (r"\[#", r"\): Oops ")
-"""What `die` says holds one of these, as a pattern has them."""
+"""Every text of `die` contains one of these (written as in a pattern)."""
 
 
 class _Texts:
-    """Several patterns as one, and what each of them means; it is made when a line asks for it first."""
+    """Several patterns compiled into one, with the meaning of each; compiled when a line first needs it."""
 
     def __init__(self, texts: Sequence[tuple[KernelEventKind | str, str]]) -> None:
         self._texts = texts
@@ -230,7 +233,7 @@ class _Texts:
 
     @cached_property
     def _match(self) -> Callable[[str], re.Match[str] | None]:
-        """The empty group behind each text tells which it was; one around it would hide from `re` how it begins."""
+        """An empty group after each text tells which matched; a group around it would hide its beginning from `re`."""
         return re.compile("|".join(f"(?:{text})()" for _, text in self._texts)).match
 
 
@@ -241,7 +244,7 @@ _BEGIN_CHARACTERS = 5
 
 
 def _by_beginning() -> dict[str, _Texts]:
-    """All but what `die` says, by the first characters."""
+    """All texts except those of `die`, by their first characters."""
     found: dict[str, list[tuple[KernelEventKind | str, str]]] = defaultdict(list)
     for meaning, text in _EVERY:
         if (meaning, text) not in _DEATHS:
@@ -265,11 +268,11 @@ _HANG_ENDS = re.compile(f".{{0,64}}?{_HANG}")
 
 
 def tells_of_hang(text: str) -> bool:
-    """Whether a line ends what is announced of a task that hangs, whose name began on a line before."""
+    """Whether a line completes the announcement of a hung task whose name began on an earlier line."""
     return " for more than " in text and _HANG_ENDS.match(text) is not None
 
 
 def kind_of(text: str) -> KernelEventKind | None:
-    """The kind of event that a line announces; None for a line that announces none by itself."""
+    """The kind of event that a line announces; None if the line alone announces none."""
     found = announcement(text)
     return found if isinstance(found, KernelEventKind) else None

@@ -1,11 +1,11 @@
-"""Where a console's last boot begins, told by the kernel's clock.
+"""Finds where the last boot begins on a console, by the kernel's clock.
 
-The clock of a kernel that boots starts from zero and stays behind the one before. One line that is older than those
-around it is no boot: CPUs that stand still print with the clock at which they stopped, a secondary CPU may speak before
-its clock is set, and programs quote old lines. Nor does a kernel begin in the middle of a report.
+The clock of a booting kernel starts from zero and stays behind that of the boot before. A single line older than those
+around it is not a boot: paused CPUs print with the clock at which they stopped, a secondary CPU may print before its
+clock is set, and programs quote old lines. Nor does a kernel begin in the middle of a report.
 
-Where a machine resumed from a snapshot's memory the clock tells nothing, as that is within a boot: there the
-console has a line of this program's own.
+Where a machine resumed from a snapshot's memory, which happens within a boot, the clock shows nothing; there the
+console has a line written by this program.
 """
 
 import re
@@ -17,26 +17,26 @@ from reconciler.kernel_log.traces import continues_report
 
 _BACKWARDS_US = 1_000_000
 _STRAY_LINES = 16
-"""Lines in a row with an older time that may still be stray ones, when the clock jumps forward again after them."""
+"""Up to so many consecutive lines with an older time may be stray ones, if the clock then jumps forward again."""
 _FEW_LINES = 2
-"""Lines with an older time at the end of a log that are a boot: one alone is rather a stray one."""
+"""So many lines with an older time at the end of a log are a boot; a single one is more likely a stray line."""
 _DISORDER_US = 50_000
-"""How far the lines of CPUs that speak at once may be out of order."""
+"""How far lines of CPUs that print at the same time may be out of order."""
 _LAST_WORDS = (
     "---[ end Kernel panic - not syncing",
     *(f"reboot: {words}" for words in ("Restarting system", "Power down", "System halted", "Power off")),
 )
-"""kernel/panic.c and kernel/reboot.c; whatever has an older time after that is of another boot."""
+"""kernel/panic.c and kernel/reboot.c; anything with an older time after these is of another boot."""
 _BANNERS = ("Linux version ", "Booting Linux on physical CPU ", "Booting Linux on hartid ")
-"""init/main.c, start_kernel: the first line of every boot; arm, arm64 and RISC-V say on which CPU before it."""
+"""init/main.c, start_kernel: the first line of every boot; arm, arm64 and RISC-V print the CPU before it."""
 _FIRMWARE = re.compile(r"SeaBIOS|iPXE|GNU GRUB|GRUB loading|UEFI|BdsDxe|EFI stub|Decompressing Linux|U-Boot |OpenSBI ")
 
 MEMORY_PUT_BACK = "vmcluster: what follows goes on from the memory of a snapshot"
-"""The line on a console between what a machine said and what it says after its memory was put back."""
+"""The console line between what a machine printed before and after its memory was restored."""
 
 
 def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
-    """The lines since the kernel began from the beginning, as far back as its clock tells, or since it was put back."""
+    """The lines since the kernel last booted, as far as its clock shows, or since its memory was restored."""
     lines = _of_this_life(lines)
     clock = _Clock()
     for index, line in enumerate(lines):
@@ -48,7 +48,7 @@ def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
 
 
 def _of_this_life(lines: Sequence[LogLine]) -> Sequence[LogLine]:
-    """Without what a machine said before its memory was put back, which for that kernel has never been."""
+    """The lines without those printed before the memory was restored, which that kernel never printed."""
     for index in range(len(lines) - 1, -1, -1):
         if lines[index].text == MEMORY_PUT_BACK:
             return lines[index + 1 :]
@@ -57,9 +57,9 @@ def _of_this_life(lines: Sequence[LogLine]) -> Sequence[LogLine]:
 
 @dataclass(slots=True)
 class _Run:
-    """Lines in a row whose time goes forward.
+    """Consecutive lines whose time increases.
 
-    `weight` counts those that only a kernel that has booted would say, of which it takes `enough` to believe it.
+    `weight` counts the lines that only a booted kernel would print; with `enough` of them the run counts as a boot.
     """
 
     start: int
@@ -69,7 +69,7 @@ class _Run:
 
 
 class _Clock:
-    """The run that is certain, and above it runs of older times, each of which may be a boot or stray lines."""
+    """The certain run, and above it runs of older times, each of which may be a boot or stray lines."""
 
     def __init__(self) -> None:
         self.rebooting = False
@@ -78,7 +78,7 @@ class _Clock:
 
     @property
     def boot(self) -> int:
-        """Where the last boot begins if nothing follows: what stayed behind was one."""
+        """Where the last boot begins if nothing follows: an older run at the end is a boot."""
         believed = (run.start for run in reversed(self._runs[1:]) if run.weight >= run.enough)
         return next(believed, self._runs[0].start)
 

@@ -1,10 +1,10 @@
-"""A serial console's text: what the kernel printed there, among what everybody else did.
+"""Finds the kernel's lines in a serial console's text, among the output of everything else.
 
 The kernel begins each line with `[    1.234567] ` where `printk.time` is set, with `[    1.234567][    T1] ` where it
-knows callers (CONFIG_PRINTK_CALLER), with `[    T1] ` where it knows those only, and with `<6>` before all that where
+knows callers (CONFIG_PRINTK_CALLER), with `[    T1] ` where it knows only those, and with `<6>` before all that where
 the console's format is `syslog` (printk.c, print_prefix; `console_msg_format` in kernel-parameters.txt). Some vendors'
-kernels put blanks before the closing brackets. Boot loaders, init and login programs write to the same wire, also in
-the middle of a line. Without the `<6>` nothing tells what a program wrote into /dev/kmsg from the kernel's own words.
+kernels put blanks before the closing brackets. Boot loaders, init and login programs write to the same line, even in
+the middle of it. Without the `<6>`, text that a program wrote into /dev/kmsg cannot be told from the kernel's own.
 """
 
 import re
@@ -19,8 +19,7 @@ from reconciler.kernel_log.unmarked import with_unmarked_report
 __all__ = ["ConsoleStream", "Style", "dropped_messages", "dropped_notice", "last_boot", "parse_console", "style_of"]
 
 LINES_LIMIT = 150_000
-"""Lines of a console that are kept, the newest: more than the 8 MiB hold that virtlogd keeps, of 65 bytes each as in
-real logs."""
+"""How many console lines are kept, the newest: more than virtlogd's 8 MiB hold at 65 bytes each, as in real logs."""
 
 _PRIORITY = rb"(?:<(?P<priority>[0-9]{1,5})>)?"
 _CALLER = rb"\[[ ]{0,8}(?P<caller>[TC][0-9]{1,10})[ ]{0,8}\]"
@@ -39,8 +38,10 @@ _ORDINARY = re.compile(
     + (_PRIORITY + _TIMED).decode()
     + r"(?P<text>[^\n\r\[]*+(?:\[(?! {0,12}[0-9]{1,20}\.)[^\n\r\[]*+)*+)\r*+(?:\n|\Z)|(?P<other>[^\n]*)\n?"
 )
-"""What nearly all lines of the kernel's are: a stamp, maybe behind somebody else's words, and text with no other stamp
-in it; and any other line."""
+"""The usual form of the kernel's lines: a stamp, possibly after other output, and text without another one.
+
+Or else any other line.
+"""
 _DROPPED = re.compile(r"\*\* ([0-9]{1,20}) printk messages dropped \*\* ?$")
 
 _BLOCK_BYTES = 256 * 1024
@@ -59,7 +60,7 @@ class Style(Enum):
 
 
 def style_of(output: bytes) -> Style:
-    """How the kernel marks its lines, as the beginning and the end of a log show."""
+    """How the kernel marks its lines, judged by the beginning and the end of a log."""
     parts = (output[:_SAMPLE_BYTES], output[max(_SAMPLE_BYTES, len(output) - _SAMPLE_BYTES) :])
     if any(_STAMP.search(part) for part in parts):
         return Style.TIMED
@@ -69,7 +70,7 @@ def style_of(output: bytes) -> Style:
 def parse_console(output: bytes) -> list[LogLine]:
     """The newest `LINES_LIMIT` lines of a console's log.
 
-    Only lines with the kernel's mark are its own, where there is one at all, and a whole report at the end.
+    If any line has the kernel's mark, only marked lines are the kernel's, and a complete unmarked report at the end.
     """
     style = style_of(output)
     lines = _newest(output, style)
@@ -77,14 +78,14 @@ def parse_console(output: bytes) -> list[LogLine]:
 
 
 class ConsoleStream:
-    """The lines of a console's log that comes in pieces. What has not ended is kept, up to a limit."""
+    """The lines of a console's log that arrives in pieces. An unfinished line is kept, up to a limit."""
 
     def __init__(self, style: Style = Style.BARE) -> None:
         self.style = style
         self._unfinished = b""
 
     def take(self, output: bytes) -> list[LogLine]:
-        """The lines that have ended. A line that does not end in time is taken for as many as it fills."""
+        """The lines that have ended. A line longer than the limit is split into as many as it fills."""
         whole, newline, rest = (self._unfinished + output).rpartition(b"\n")
         if len(rest) > _UNFINISHED_LIMIT_BYTES:
             whole, newline, rest = whole + newline + rest, b"", b""
@@ -96,18 +97,18 @@ class ConsoleStream:
 
 
 def dropped_messages(lines: Sequence[LogLine]) -> int:
-    """How many of the kernel's messages a console says it has left out (printk.c, console_prepend_dropped)."""
+    """How many of the kernel's messages a console says were dropped (printk.c, console_prepend_dropped)."""
     return sum(int(found[1]) for line in lines if line.kernel and (found := _DROPPED.search(line.text)))
 
 
 def dropped_notice(lines: Sequence[LogLine]) -> str:
-    """What to tell of messages that are missing on a console; empty where none are."""
+    """The notice about messages missing on a console; empty if none are."""
     count = dropped_messages(lines)
     return f"the console was too slow and lost {count} of the kernel's messages" if count else ""
 
 
 def _newest(output: bytes, style: Style) -> list[LogLine]:
-    """The newest lines: from the end, in blocks, so that no log costs more than those."""
+    """The newest lines, read in blocks from the end, so that a longer log costs no more."""
     blocks: list[list[LogLine]] = []
     end, room = len(output), LINES_LIMIT
     while end > 0 and room > 0:
@@ -118,7 +119,7 @@ def _newest(output: bytes, style: Style) -> list[LogLine]:
 
 
 def _block_start(output: bytes, end: int) -> int:
-    """Where a block begins that ends at `end`: where a line begins, but for a line that is longer than any."""
+    """Where the block ending at `end` begins: at the start of a line, unless the line is longer than any should be."""
     wanted = end - _BLOCK_BYTES
     if wanted <= 0:
         return 0
@@ -139,7 +140,7 @@ def _parse_block(block: bytes, style: Style) -> list[LogLine]:
 
 
 def _on_wire(block: bytes) -> Iterator[bytes]:
-    """The lines as they went over the wire; before the kernel's mark a carriage return ends one too."""
+    """The lines as they were transmitted; before the kernel's mark a carriage return ends a line too."""
     for line in block.split(b"\n"):
         raw = line.strip(b"\r")
         if b"\r[" in raw:
@@ -149,7 +150,7 @@ def _on_wire(block: bytes) -> Iterator[bytes]:
 
 
 def _unprompted(wire: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines apart from the prompt of getty(8), which waits on the line on which the kernel then speaks."""
+    """Separates lines from the prompt of getty(8), which waits on the line where the kernel then prints."""
     for raw in wire:
         prompt = _PROMPT.match(raw)
         if prompt is not None:
@@ -158,7 +159,7 @@ def _unprompted(wire: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _timed(block: bytes) -> list[LogLine]:
-    """The lines of each line on the wire, which as a rule is one, of the kernel's."""
+    """The lines in each transmitted line of the kernel's; usually there is one."""
     lines: list[LogLine] = []
     for before, priority, seconds, micros, caller, text, other in _ORDINARY.findall(block.decode("latin-1")):
         if other:
@@ -175,7 +176,7 @@ def _timed(block: bytes) -> list[LogLine]:
 
 
 def _odd(raw: bytes) -> Iterable[LogLine]:
-    """The lines of a line on the wire that is no ordinary one."""
+    """The lines in a transmitted line of an unusual form."""
     found = _PREFIX.match(raw)
     behind = 0 if found is None else found.end()
     if raw.find(b"[", behind) >= 0 and _STAMP.search(raw, behind) is not None:
@@ -187,7 +188,7 @@ def _odd(raw: bytes) -> Iterable[LogLine]:
 
 
 def _glued(raw: bytes) -> list[LogLine]:
-    """A line on the wire that holds several: whatever stands before the kernel's mark was somebody else's."""
+    """A transmitted line that holds several: whatever stands before the kernel's mark was written by something else."""
     stamps = list(islice(_STAMP.finditer(raw), _PARTS_LIMIT))
     before = _priority_before(raw, stamps[0].start())
     start = stamps[0].start() if before is None else before.start()
@@ -220,7 +221,7 @@ def _line(text: bytes, stamp: Sequence[bytes | None], priority: bytes | None, *,
 
 
 def _called(wire: Iterable[bytes]) -> list[LogLine]:
-    """The lines on a console whose only mark is the caller's."""
+    """The lines of a console whose only mark is the caller."""
     lines: list[LogLine] = []
     for raw in wire:
         found = _CALLED.match(raw)
@@ -233,7 +234,7 @@ def _called(wire: Iterable[bytes]) -> list[LogLine]:
 
 
 def _foreign(raw: bytes) -> list[LogLine]:
-    """What has no mark, and so is not the kernel's, but for its word on messages that were dropped."""
+    """Text without a mark is not the kernel's, except its notice of dropped messages."""
     text = readable(raw)
     return [LogLine(text, kernel=_tells_of_dropped(text))] if text.strip() else []
 

@@ -1,4 +1,4 @@
-"""What kinds of events there are, and the contract's words for them."""
+"""The kinds of events, and the contract's words for them."""
 
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ class Classification(StrEnum):
 
 
 class KernelEventKind(StrEnum):
-    """What happened, finer than the contract's word."""
+    """What happened, in more detail than the contract's word."""
 
     PANIC = "panic"
     NULL_POINTER = "null_pointer"
@@ -60,7 +60,7 @@ WARNINGS = frozenset(
         KernelEventKind.MEMORY_LEAK,
     }
 )
-"""What the kernel goes on after as if nothing had been; everything else counts as an error."""
+"""Events after which the kernel continues as if nothing had happened; all others count as errors."""
 
 
 def classification_of(kind: KernelEventKind) -> Classification:

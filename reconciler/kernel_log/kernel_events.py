@@ -1,8 +1,8 @@
-"""Lines that belong together: an event is its announcement with the report that the kernel prints with it.
+"""Groups lines into events: an announcement with the report that the kernel prints with it.
 
 A report ends with a line of its own (`---[ end trace`, a rule of `=`), or with its trace. Where lines name their caller
-(CONFIG_PRINTK_CALLER), each caller's are put together apart from all others', as CPUs speak at once; where not, a few
-lines of somebody else may stand in a report's middle.
+(CONFIG_PRINTK_CALLER), each caller's lines are grouped separately, because CPUs print at the same time; where they do
+not, a few unrelated lines may stand in the middle of a report.
 """
 
 import re
@@ -15,19 +15,19 @@ from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
 
 EVENT_LINES_LIMIT = 400
-"""Lines of an event that are shown with it; those beyond are only known to be its own."""
+"""How many lines of an event are shown with it; further lines are only known to belong to it."""
 _LEAD_LIMIT = 8
-"""Lines from a rule to its announcement: a WARN's own text, which may have several."""
+"""How many lines may stand between a rule and its announcement: a WARN's own text may have several."""
 _PLAIN_LINES = 2
-"""Lines from a warning in unknown words to the trace that makes it an event; a later one is of something else."""
+"""How many lines may stand between a warning in unknown words and its trace; a later trace is not its own."""
 _FOREIGN_LIMIT = 24
 _FOREIGN_AFTER_TRACE = 3
 _WAITING_LIMIT = 200
 _PAUSE_US = 30_000_000
-"""A report is printed in one go; an NMI for another CPU's trace is waited for 10 s (lib/nmi_backtrace.c)."""
+"""A report is printed without a pause, but an NMI for another CPU's trace may take 10 s (lib/nmi_backtrace.c)."""
 _TASK = "INFO: task "
 _COMM_LINES = 15
-"""A task's name has at most 15 characters, each of which may end a line (TASK_COMM_LEN)."""
+"""A task's name has at most 15 characters, and each may be a line end (TASK_COMM_LEN)."""
 
 _NUMBER, _NUMBER_WITHIN = re.compile(r"\[#([0-9]{1,6})\]"), 400
 
@@ -43,14 +43,14 @@ _MORE_OF = {
     KernelEventKind.MEMORY_LEAK: frozenset({KernelEventKind.MEMORY_LEAK}),
     **dict.fromkeys(OOPSES, frozenset({*OOPSES, KernelEventKind.KASAN})),
 }
-"""Announcements that only say more of the event that is open."""
+"""Announcements that only say more about the open event."""
 
 
 @dataclass(slots=True)
 class Event:
-    """Something bad that the kernel said, as places in the sequence of lines; `head` is the announcement's.
+    """Something bad that the kernel reported, as indices into the lines; `head` is that of the announcement.
 
-    `members` are the lines that are shown with it, of `count` in all; one that is not `shown` has none.
+    `members` are the lines shown with it, out of `count`; an event that is not `shown` has none.
     """
 
     kind: KernelEventKind
@@ -61,15 +61,15 @@ class Event:
 
     @property
     def lines_beyond(self) -> int:
-        """How many lines it has besides those that are shown."""
+        """How many lines it has beyond those that are shown."""
         return max(0, self.count - EVENT_LINES_LIMIT)
 
 
 class FoundEvents:
-    """What is bad in a log: of very many events the first ones with their lines, and of all of them the kinds.
+    """The events in a log: if there are very many, only the first ones have their lines, but all have their kind.
 
-    `kinds` has those of all events in order, `kind_of_line` for each line that of the event that it belongs to, and
-    `lines_left_out` counts the lines that the events beyond the first ones would be shown with.
+    `kinds` has the kinds of all events in order, `kind_of_line` has for each line the kind of the event that it belongs
+    to, and `lines_left_out` counts the lines that the events beyond the first ones would be shown with.
     """
 
     def __init__(self, line_count: int, limit: int) -> None:
@@ -80,7 +80,7 @@ class FoundEvents:
         self._limit = limit
 
     def begin(self, kind: KernelEventKind, head: int) -> Event:
-        """A new event, as yet without lines."""
+        """A new event, without lines so far."""
         event = Event(kind, head, len(self.kinds) < self._limit)
         self.kinds.append(kind)
         if event.shown:
@@ -88,7 +88,7 @@ class FoundEvents:
         return event
 
     def add(self, event: Event, index: int) -> None:
-        """One more line of an event."""
+        """Add a line to an event."""
         self.kind_of_line[index] = event.kind
         event.count += 1
         if event.count > EVENT_LINES_LIMIT:
@@ -100,11 +100,11 @@ class FoundEvents:
 
 
 class _OpenReport:
-    """What one caller is saying: an event, or what may lead to one.
+    """What one caller is printing: an event, or what may lead to one.
 
-    `waiting` are lines that are the event's if its trace goes on after them, `strangers` those of them that no report
-    is known to have. `number` is the kernel's of an oops, once it has said it. `resumed` is the report that goes on
-    after a rule if nothing is announced.
+    `waiting` are lines that belong to the event if its trace continues after them; `strangers` counts those of them
+    that no known report contains. `number` is the kernel's number of an oops, once it is printed. `resumed` is the
+    report that continues after a rule if nothing is announced.
     """
 
     fenced = False
@@ -122,9 +122,10 @@ class _OpenReport:
         self.spoke_us = spoke_us
 
     def says_more(self, kind: KernelEventKind, text: str) -> bool:
-        """Whether an announcement of that kind is part of the report that is open.
+        """Whether an announcement of that kind is part of the open report.
 
-        Once the kernel has numbered an oops, another announcement of one, without that number, is of the next.
+        Once the kernel has numbered an oops, another announcement of an oops without that number belongs to the next
+        one.
         """
         if self.event is None or self.ended or kind not in _MORE_OF.get(self.event.kind, ()):
             return False
@@ -134,7 +135,7 @@ class _OpenReport:
         return number in {None, _number_of(text)}
 
     def tells_of_warning(self) -> bool:
-        """Whether a trace that begins now is a warning's, whose announcement is unknown, or lost after its cut."""
+        """Whether a trace that begins now belongs to a warning with an unknown or lost announcement."""
         return self.lead_means == "cut" or (self.lead_means == "plain" and len(self.lead) <= _PLAIN_LINES)
 
     def keep(self, index: int, found: FoundEvents) -> None:
@@ -145,7 +146,7 @@ class _OpenReport:
         found.add(self.event, index)
 
     def take(self, index: int, text: str, found: FoundEvents) -> bool:
-        """Whether the report that is open goes on with a line, or may go on after it."""
+        """Whether the open report continues with a line, or may continue after it."""
         assert self.event is not None
         strong = is_strong(text)
         if ends_report(text):
@@ -160,7 +161,7 @@ class _OpenReport:
         return True
 
     def _bear(self, index: int, *, stranger: bool) -> bool:
-        """A line of somebody else, or of a report in words that we do not know."""
+        """Take a line that is unrelated or in unknown words; returns whether the report may still continue."""
         assert self.event is not None
         closed = self.fenced or self.event.kind in _ENDED
         limit = 0 if self.ended else _FOREIGN_LIMIT if closed or not self.traced else _FOREIGN_AFTER_TRACE
@@ -197,7 +198,7 @@ class _Grouping:
 
     @property
     def first_is_whole(self) -> bool:
-        """Whether no line that follows can be of the first event."""
+        """Whether no following line can belong to the first event."""
         if not self.found.events or self._all_cpus is self.found.events[0]:
             return False
         first = self.found.events[0]
@@ -207,9 +208,9 @@ class _Grouping:
         return report is None or report.event is not first
 
     def _over_lines(self, index: int, line: LogLine) -> KernelEventKind | str | None:
-        """What a record announces whose task has a name of several lines: they have one time, caller and number.
+        """The announcement in a record whose task name spans several lines, which share one time, caller and number.
 
-        No line is looked at for two announcements, so that no log costs more than its length.
+        No line is examined for two announcements, so that no log costs more than its length.
         """
         text = line.text
         for more in self._lines[index + 1 : index + 1 + _COMM_LINES]:
@@ -232,7 +233,7 @@ class _Grouping:
         opened.fenced = report is not None and report.lead_means == "fence" and kind in _FENCED
 
     def _open(self, kind: KernelEventKind, head: int, line: LogLine, before: _OpenReport | None) -> _OpenReport:
-        """A new event in place of what its caller said before, which may have led to it."""
+        """Opens a new event in place of what its caller printed before, which may have led to it."""
         self._ended(before)
         event = self.found.begin(kind, head)
         report = self._reports[line.caller] = _OpenReport(line.timestamp_us, event)
@@ -276,7 +277,7 @@ class _Grouping:
             self._close(line.caller)
 
     def _resume(self, index: int, line: LogLine, lead: _OpenReport, report: _OpenReport) -> None:
-        """The rule stood in the middle of a report (lockdep.c, debug_show_all_locks), whose trace goes on."""
+        """The rule stood in the middle of a report (lockdep.c, debug_show_all_locks), whose trace now continues."""
         self._reports[line.caller] = report
         report.spoke_us = line.timestamp_us
         for before in lead.lead:
@@ -292,7 +293,7 @@ class _Grouping:
 
 
 def _number_of(text: str) -> str | None:
-    """The number of an oops since the boot, as `die_counter` has it."""
+    """The number of an oops since boot, as in `die_counter`."""
     match = _NUMBER.search(text[:_NUMBER_WITHIN])
     return match and match[1]
 
@@ -302,7 +303,7 @@ def _same_record(line: LogLine, other: LogLine) -> bool:
 
 
 def find_all(lines: Sequence[LogLine], limit: int) -> FoundEvents:
-    """What is bad among the lines. Lines that are not the kernel's belong to no event."""
+    """The events among the lines. Lines that are not the kernel's belong to no event."""
     grouping = _Grouping(lines, limit)
     for index, line in enumerate(lines):
         if line.kernel:
@@ -316,7 +317,7 @@ def find_events(lines: Sequence[LogLine]) -> list[Event]:
 
 
 def first_event(lines: Sequence[LogLine]) -> Event | None:
-    """The first of the events; what follows it is not looked at."""
+    """The first event; nothing after it is examined."""
     grouping = _Grouping(lines, 1)
     for index, line in enumerate(lines):
         if line.kernel:

@@ -23,7 +23,7 @@ _RECORDS_LIMIT = 2_000_000
 
 
 def read_command(count: int) -> str:
-    """Prints the boot, the uptime and so many records; `dd` ends well only where there may be more."""
+    """Prints the boot, the uptime and `count` records; `dd` succeeds only if there may be more."""
     return (
         'read -r boot </proc/sys/kernel/random/boot_id; read -r up _ </proc/uptime; echo "$boot $up"; export LC_ALL=C; '
         f"exec dd if=/dev/kmsg ibs=8192 obs=65536 iflag=nonblock count={count}"
@@ -31,22 +31,25 @@ def read_command(count: int) -> str:
 
 
 READ_COMMAND = read_command(_RECORDS_LIMIT)
-"""One process, in place of the login shell. Each read(2) is one record, from the oldest that is there; at the end it
-fails with EAGAIN, and with EPIPE where the next record was overwritten meanwhile (printk.c, devkmsg_read)."""
+"""One process, in place of the login shell.
+
+Each read(2) is one record, starting from the oldest; at the end it fails with EAGAIN, and with EPIPE if the next record
+was overwritten meanwhile (printk.c, devkmsg_read).
+"""
 
 RECORD_LIMIT_BYTES = 16 * 1024
-"""Twice what the kernel makes of its longest message (printk.c, PRINTK_MESSAGE_MAX, each byte as `\\xNN`)."""
+"""Twice the longest form of the kernel's longest message (printk.c, PRINTK_MESSAGE_MAX, each byte as `\\xNN`)."""
 LINES_LIMIT = 200_000
-"""Lines that are kept, the newest: as many as ordinary buffers of 8 MiB hold, where the default is 128 KiB."""
+"""How many lines are kept, the newest: as many as ordinary buffers of 8 MiB hold; the default is 128 KiB."""
 
 _BLOCK_BYTES = 256 * 1024
 _FIRST = re.compile(rb"^" + _HEADER.pattern, re.MULTILINE)
 _RECORD = re.compile(_HEADER.pattern.decode() + r"([^\n]*)\n?|[^\n]*\n?")
-"""A record with its fields, and any other line, which has none."""
+"""Matches a record with its fields, or any other line, which has none."""
 
 
 def parse_kmsg(output: bytes) -> list[LogLine]:
-    """The newest `LINES_LIMIT` lines, in order; a record of several lines gives several lines with its sequence."""
+    """The newest `LINES_LIMIT` lines, in order; a record of several lines becomes several lines with its sequence."""
     blocks: list[list[LogLine]] = []
     end, room = len(output), LINES_LIMIT
     while end > 0 and room > 0:
@@ -57,13 +60,13 @@ def parse_kmsg(output: bytes) -> list[LogLine]:
 
 
 def first_sequence(output: bytes) -> int | None:
-    """The number of the oldest record; None where there is none."""
+    """The number of the oldest record; None if there is none."""
     first = _FIRST.search(output)
     return None if first is None else int(first[2])
 
 
 def _block_start(output: bytes, end: int) -> int:
-    """Where a block begins that ends at `end`: where a record begins, however long it is."""
+    """Where the block ending at `end` begins: at the start of a record, however long it is."""
     wanted = end - _BLOCK_BYTES
     return 0 if wanted <= 0 else output.rfind(b"\n", 0, wanted) + 1
 
@@ -80,14 +83,14 @@ def _parse_block(block: bytes) -> list[LogLine]:
 
 
 def _texts(said: str) -> Sequence[str]:
-    """The lines of a record, of which nearly all have one of plain ASCII, with nothing in it that was escaped."""
+    """The lines of a record; nearly all records have one line of plain ASCII with nothing escaped."""
     if said.isascii() and said.isprintable() and "\\" not in said:
         return (harmless(said),)
     return [harmless(text) for text in _unescaped(said.encode("latin-1")).split("\n")]
 
 
 def _unescaped(text: bytes) -> str:
-    """The text as it was said; a backslash that the kernel would not have left is left."""
+    """The text as it was printed; a backslash that the kernel would have escaped is kept."""
     if b"\\" not in text:
         return text.decode(errors="replace")
     whole = _NO_ESCAPE.sub(rb"\\x5c", text) if _NO_ESCAPE.search(text) else text

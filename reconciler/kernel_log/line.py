@@ -1,4 +1,4 @@
-"""One line of a kernel's log, wherever it was read, with nothing in it that could harm a terminal."""
+"""One line of a kernel's log, from any source, with nothing in it that affects a terminal."""
 
 import re
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from reconciler.model.kernel_log import Level
 
 LEVELS: tuple[Level, ...] = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
-"""As linux/kern_levels.h numbers them."""
+"""Numbered as in linux/kern_levels.h."""
 ERR = LEVELS.index("err")
 WARNING = LEVELS.index("warning")
 
@@ -36,17 +36,18 @@ _SHOWN = {code: f"\\x{code:02x}" for code in _CONTROL}
 _CONTROL_BYTES = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 _BLURRED = bytes.maketrans(_CONTROL_BYTES, b"?" * len(_CONTROL_BYTES))
 _SHOWN_LIMIT = 1024
-"""Control characters of one line that are looked at one by one; a line of more is no text, and they become `?`."""
+"""Control characters of one line that are examined individually; if there are more, all become `?`."""
 _RAW_LIMIT = 4 * TEXT_LIMIT
-"""Bytes that are looked at for a text of `TEXT_LIMIT`: no UTF-8 character has more than four."""
+"""Bytes that are examined for a text of `TEXT_LIMIT`: no UTF-8 character has more than four."""
 
 
 class LogLine(NamedTuple):
-    """A line of text; what its source did not say is None. A tuple, as there are hundreds of thousands of them.
+    """A line of text; what its source does not say is None. A tuple, because there are hundreds of thousands of them.
 
-    `timestamp_us` counts from the boot. `level` indexes `LEVELS`. `kernel` says whether the kernel itself may have
-    said it: what programs write to the kernel's log or to the console means nothing. `caller` is the task or CPU that
-    spoke, as `T12` or `C1` (CONFIG_PRINTK_CALLER). `inline` says that it stood behind other text on the wire.
+    `timestamp_us` counts from the boot. `level` is an index into `LEVELS`. `kernel` says whether the kernel itself may
+    have printed it: what programs write to the kernel's log or to the console is not evidence. `caller` is the task or
+    CPU that printed it, as `T12` or `C1` (CONFIG_PRINTK_CALLER). `inline` says that it followed other text on the same
+    line.
     """
 
     text: str
@@ -68,7 +69,7 @@ def logged(
     *,
     inline: bool = False,
 ) -> LogLine:
-    """A line with a priority as syslog(3) packs it: facility times eight, and level."""
+    """A line with a priority packed as by syslog(3): facility times eight, plus level."""
     if priority is None:
         return LogLine(text, timestamp_us, None, None, sequence, True, caller, inline)
     facility, level = divmod(int(priority), 8)
@@ -78,7 +79,7 @@ def logged(
 
 
 def readable(raw: bytes) -> str:
-    """The text of a line's bytes, harmless and cut at the limit; what is far beyond it is not even looked at."""
+    """The text of a line's bytes, harmless and cut at the limit; bytes far beyond the limit are not examined."""
     if len(raw) <= _SHOWN_LIMIT and (text := raw.decode(errors="replace")).isprintable():
         return text
     kept = raw[:_RAW_LIMIT]
@@ -88,7 +89,7 @@ def readable(raw: bytes) -> str:
 
 
 def harmless(text: str, unseen: int = 0) -> str:
-    """The text without terminal sequences, other control characters but tabs shown as `\\x1b`, and cut at the limit."""
+    """The text without terminal sequences, with control characters except tabs as `\\x1b`, cut at the limit."""
     if text.isprintable() and len(text) <= TEXT_LIMIT and not unseen:
         return text
     if "\x1b" in text:

@@ -1,4 +1,4 @@
-"""From what was read of a node to what is said of its log; long answers are handed on in parts."""
+"""Turns what was read of a node into the answer about its log; long answers are passed on in parts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ _FIRST_WORDS = "Linux version "
 _LINES_OF_A_PART = 250
 
 Part = DmesgResult | tuple[DmesgLine, ...]
-"""The answer without its lines, or lines of it."""
+"""The answer without its lines, or some of its lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Shown:
 
 
 def of_buffer(buffer: bytes, origin: ReportSource, marker: str | None, filter_level: FilterLevel) -> Iterator[Part]:
-    """What the kernel's buffer tells since the marker; nothing at all where that is not in it."""
+    """What the kernel's buffer says since the marker; nothing at all if the marker is not in it."""
     lines: Sequence[LogLine] | None = parse_kmsg(buffer)
     assert lines is not None
     if len(lines) >= kmsg_records.LINES_LIMIT:
@@ -54,7 +54,7 @@ def of_buffer(buffer: bytes, origin: ReportSource, marker: str | None, filter_le
 def of_console(
     shown: Shown, cause: str, marker: str | None, filter_level: FilterLevel, lines_limit: int = LINES_LIMIT
 ) -> Iterator[Part]:
-    """What the console tells since the marker, or since the last boot."""
+    """What the console says since the marker, or since the last boot."""
     lines = parse_console(shown.content)
     whole = shown.whole and len(lines) < console.LINES_LIMIT
     since = None if marker is None else after_marker(lines, marker)
@@ -80,10 +80,10 @@ def of_both(
     imprecision: str,
     filter_level: FilterLevel,
 ) -> Iterator[Part]:
-    """What a buffer tells that begins after the marker, and before it what the console knows of what came between.
+    """The whole buffer, which begins after the marker, preceded by what the console has of the time in between.
 
-    `trouble` is why nothing is shown, `imprecision` how much older lines may be after a revert. Raises
-    `OperationFailed` where the marker should be in the buffer.
+    `trouble` is why no console is shown, `imprecision` how much older lines may be after a revert. Raises
+    `OperationFailed` if the marker should be in the buffer.
     """
     console_lines = None if shown is None else after_marker(parse_console(shown.content), marker)
     state = why_lost(marked_at_s(marker), reading, shown=console_lines is not None)
@@ -112,7 +112,7 @@ _GAPS = {
 
 
 def end_of_console(node: str, content: bytes, tail: int, since_marker: str | None) -> ConsoleResult:
-    """The last lines of a console, of those after the marker where one is given."""
+    """The last lines of a console; of those after the marker, if one is given."""
     lines: Sequence[LogLine] = parse_console(content)
     state, message = MarkerState.NOT_ASKED, None
     if since_marker is not None:
@@ -136,28 +136,28 @@ def as_shown(line: LogLine) -> str:
 
 
 def first_bad_in_buffer(buffer: bytes) -> tuple[KernelEvent | None, bool]:
-    """Where the trouble of a kernel began, by its buffer, and whether that holds more lines than are looked at."""
+    """The first bad event in a kernel's buffer, and whether the buffer holds more lines than are examined."""
     lines = parse_kmsg(buffer)
     return first_bad_event(lines), len(lines) >= kmsg_records.LINES_LIMIT
 
 
 def first_bad_on_console(content: bytes) -> tuple[KernelEvent | None, bool]:
-    """Where the trouble began of the kernel that a console shows, and whether it shows all of that boot."""
+    """The first bad event of the kernel on a console, and whether the console shows all of that boot."""
     lines = last_boot(parse_console(content))
     return first_bad_event(lines), shows_whole_boot(lines)
 
 
 def shows_whole_boot(lines: Sequence[LogLine]) -> bool:
-    """Whether these are all the lines of a boot, from the first on, which is a notice.
+    """Whether these are all lines of a boot, from the first line on, which is printed as a notice.
 
-    A console set to `quiet` shows neither that nor a WARN; one that was too slow does not show all messages.
+    A console set to `quiet` shows neither that line nor a WARN; one that was too slow does not show all messages.
     """
     first = next((line for line in lines if line.kernel and line.timestamp_us is not None), None)
     return first is not None and first.text.startswith(_FIRST_WORDS) and not dropped_messages(lines)
 
 
 def joined_parts(parts: Sequence[Part]) -> DmesgResult:
-    """The answer that was handed on in parts."""
+    """Joins the parts of an answer."""
     answer, *lines = parts
     assert isinstance(answer, DmesgResult)
     return answer.model_copy(update={"lines": tuple(chain.from_iterable(lines))})

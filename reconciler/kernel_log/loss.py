@@ -1,4 +1,4 @@
-"""Why a marker is not in a kernel's buffer, and what in that buffer may be older than the marker."""
+"""Why a marker is not in a kernel's buffer, and which lines of that buffer may be older than the marker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ _DRIFT_S = 0.5
 class BufferReading:
     """When a buffer was read and what was known then; times are seconds since 1970 by the host's clock.
 
-    `resumed_at_s` is when the node's memory was last put back, None where it never was; it went on a moment later.
+    `resumed_at_s` is when the node's memory was last restored, None if it never was; the machine resumed a moment
+    later.
     """
 
     read_at_s: float
@@ -27,20 +28,20 @@ class BufferReading:
         return self.read_at_s - self.uptime_s
 
     def reverted_since(self, marked_at_s: float) -> bool:
-        """Whether the kernel that was read has forgotten the marker: it is an earlier self of the one that took it."""
+        """Whether a revert took the kernel back to a time before the marker was written."""
         resumed = self.resumed_at_s
         return resumed is not None and resumed > marked_at_s and self._booted_at_s + CLOCK_SLACK_S < resumed
 
     def booted_since(self, marked_at_s: float) -> bool:
-        """Whether the kernel that was read booted after the marker."""
+        """Whether the kernel that was read booted after the marker was written."""
         return self._booted_at_s > marked_at_s + CLOCK_SLACK_S
 
 
 def why_lost(marked_at_s: float, reading: BufferReading, *, shown: bool) -> MarkerState:
-    """Why a marker is not in the buffer; `NOT_FOUND` where it should be there, had it ever been written.
+    """Why a marker is not in the buffer; `NOT_FOUND` if it would be there, had it ever been written.
 
-    `shown` says that the node's console has it. Then an earlier boot took it, where the buffer is whole, whatever the
-    time of that boot seems to be: the clock of an emulated machine on a busy host is seconds off when it comes up.
+    `shown` says that the node's console has it. Then, if the buffer is whole, an earlier boot wrote it, even if the
+    boot time seems to contradict that: the clock of an emulated machine on a busy host is seconds off when it starts.
     """
     if reading.reverted_since(marked_at_s):
         return MarkerState.REVERTED
@@ -52,7 +53,7 @@ def why_lost(marked_at_s: float, reading: BufferReading, *, shown: bool) -> Mark
 
 
 def since_revert(lines: Sequence[LogLine], reading: BufferReading) -> list[LogLine]:
-    """What the kernel said after it went on from memory, and before it what fits into the moment it stood still."""
+    """The kernel's lines since it resumed from memory, and lines before that which may fall into the pause."""
     assert reading.resumed_at_s is not None
     uptime_then_s = reading.uptime_s - (reading.read_at_s - reading.resumed_at_s)
     first_us = (uptime_then_s - _DRIFT_S) * 1_000_000

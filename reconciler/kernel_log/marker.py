@@ -1,4 +1,4 @@
-"""Markers: one unmistakable line, the same on every node, that divides a log into before and after."""
+"""Markers: a unique line, the same on every node, that divides a log into before and after."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.line import LogLine
 
 PRIORITY = 1 * 8 + 3
-"""Facility user, level err: a console that is set to `quiet` shows it too (console_loglevel.h, 4 with `quiet`)."""
+"""Facility user, level err: a console set to `quiet` shows it too (console_loglevel.h, 4 with `quiet`)."""
 
 _MARKER = re.compile(r"vmcluster-mark:(?P<s>[0-9]{10,11})\.(?P<us>[0-9]{6}):[0-9a-f]{16}")
 
@@ -25,12 +25,12 @@ def marked_at_s(marker: str) -> float:
 
 
 def is_marker(line: LogLine) -> bool:
-    """Whether a line is a marker, whosever."""
+    """Whether a line is a marker, from any run."""
     return _MARKER.fullmatch(line.text) is not None
 
 
 def after_marker(lines: Sequence[LogLine], marker: str) -> Sequence[LogLine] | None:
-    """Everything after the marker, also what has its very time stamp; None where it is not there."""
+    """Everything after the marker, including lines with the same time stamp; None if it is not there."""
     for index in range(len(lines) - 1, -1, -1):
         if lines[index].text == marker:
             return lines[index + 1 :]

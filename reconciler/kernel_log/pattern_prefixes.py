@@ -1,7 +1,7 @@
-"""What the texts that a pattern matches begin with, so that a line is compared only with what it can be.
+"""Finds how the texts that match a pattern begin, so that a line is compared only with patterns it can match.
 
-Of regular expressions it knows what the announcements begin with: characters, also escaped, sets of them, and groups
-of alternatives, each of which may be missing.
+It knows the parts of regular expressions that announcements begin with: characters, also escaped, sets of characters,
+and groups of alternatives, each of which may be optional.
 """
 
 import re
@@ -14,7 +14,7 @@ _ASCII = "".join(map(chr, range(0x20, 0x7F)))
 
 
 def beginnings(pattern: str, length: int) -> frozenset[str]:
-    """The first `length` characters of all texts that a pattern matches; their end may be missing in a short one."""
+    """The first `length` characters of every text that a pattern matches; a shorter text gives fewer."""
     return frozenset(_beginnings(pattern, length))
 
 
@@ -35,7 +35,7 @@ def _beginnings(pattern: str, length: int) -> Iterator[str]:
 
 
 def _characters(pattern: str) -> tuple[str, str]:
-    """What may stand for the first character, and the pattern behind it; `={20,120}` begins with twenty of a kind."""
+    """The characters that may come first, and the rest of the pattern; `={20,120}` begins with twenty of them."""
     if (found := _SET.match(pattern)) is not None:
         return "".join(re.findall(found[0], _ASCII)), pattern[found.end() :]
     first = pattern[1] if pattern[0] == "\\" else pattern[0]

@@ -1,4 +1,4 @@
-"""From lines to an answer: classification, counts, filters, limits."""
+"""Turns lines into an answer: classification, counts, filters, limits."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,15 +34,15 @@ class ReportSource:
     marker: MarkerState = MarkerState.NOT_ASKED
     message: str | None = None
     lines_limit: int = LINES_LIMIT
-    """How many lines the answer may have, and 256 characters of text for each; reports of events as much once more."""
+    """How many lines the answer may have, with 256 characters of text each; reports of events may add as much again."""
 
 
 Origin = ReportSource
-"""The name that scripts outside of this repository know it by, those that measure kernel logs."""
+"""The name used by scripts outside this repository that measure kernel logs."""
 
 
 def report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: FilterLevel = "all") -> DmesgResult:
-    """What is said of one node: of very many lines the newest ones, of very many events the first ones."""
+    """The answer for one node: the newest lines if there are very many, and the first events if there are very many."""
     found = find_all(lines, EVENTS_LIMIT)
     classes = _classes(lines, found)
     shown = _shown(lines, classes, filter_level)
@@ -64,7 +64,7 @@ def report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: Filt
 
 
 def _newest(lines: Sequence[LogLine], shown: Sequence[int], limit: int) -> Sequence[int]:
-    """Of the indices of lines that are shown those that the answer has room for."""
+    """Of the indices of lines to show, the newest that the answer has room for."""
     room = limit * _CHARACTERS_OF_A_LINE
     for count, index in enumerate(reversed(shown[-limit:])):
         room -= len(lines[index].text)
@@ -74,13 +74,13 @@ def _newest(lines: Sequence[LogLine], shown: Sequence[int], limit: int) -> Seque
 
 
 def first_bad_event(lines: Sequence[LogLine]) -> KernelEvent | None:
-    """Where a kernel's trouble began; None while it is healthy. The lines are those of one boot."""
+    """The first bad event of a kernel; None while it is healthy. The lines must be of one boot."""
     first = first_event(lines)
     return _kernel_event(lines, first) if first else None
 
 
 def joined(console: Sequence[LogLine], kmsg: Sequence[LogLine]) -> list[LogLine]:
-    """The kernel's lines on the console that its buffer does not have, as those of an earlier boot, then the buffer."""
+    """The kernel's console lines that are not in its buffer, such as those of an earlier boot, then the buffer."""
     known = {(line.timestamp_us, line.text) for line in kmsg}
     return [*(line for line in console if line.kernel and (line.timestamp_us, line.text) not in known), *kmsg]
 
@@ -95,10 +95,10 @@ def _classes(lines: Sequence[LogLine], found: FoundEvents) -> list[Classificatio
 def _shown(
     lines: Sequence[LogLine], classes: Sequence[Classification | None], filter_level: FilterLevel
 ) -> Sequence[int]:
-    """The places of the lines that pass. What is bad passes every filter, with its trace.
+    """The indices of the lines that pass the filter. Every filter passes bad lines with their trace.
 
-    So does a line of the kernel's that does not say its level. Markers have a level only to get onto consoles, and say
-    nothing of the kernel.
+    Every filter also passes lines of the kernel without a level. Markers have a level only so that consoles show them,
+    and say nothing about the kernel.
     """
     match filter_level:
         case "all":
@@ -123,7 +123,7 @@ def _passes(line: LogLine, classified: Classification | None, highest: int) -> b
 
 
 def _counts(lines: Sequence[LogLine], found: FoundEvents, classes: Sequence[Classification | None]) -> tuple[int, int]:
-    """Warnings and errors. A stack frame is neither, also where the kernel prints a trace without an event."""
+    """The numbers of warnings and errors. A stack frame is neither, even in a trace printed without an event."""
     levels = [
         line.level
         for line, classified in zip(lines, classes, strict=True)

@@ -1,7 +1,7 @@
-"""Lines that only continue a report: registers, stack frames, dumps, and the words of each report on its cause.
+"""Lines that only continue a report: registers, stack frames, dumps, and each report's words on its cause.
 
-Strong ones are nothing else wherever they stand; weak ones are a report's only where they follow it. As x86, arm,
-arm64, riscv, powerpc, s390, mips and loongarch print them (show_regs, show_stack, dump_stack of each).
+A strong line is part of a trace wherever it stands; a weak one belongs to a report only if it follows one. As printed
+by x86, arm, arm64, riscv, powerpc, s390, mips and loongarch (show_regs, show_stack, dump_stack of each).
 """
 
 import re
@@ -45,24 +45,24 @@ _STRONG = re.compile(f"(?:{_FRAME}|{_ADDRESSED}|\\s{{0,8}}+(?:{_REGISTERS})|{_NA
 
 _WORDS = "|".join(
     (
-        # of what runs, and why it should not
+        # what is running, and why it should not be
         r"in_atomic\(\): |preempt_count: |RCU nest depth: |Preemption disabled at|caller is |bad because of flags",
         r"INFO: lockdep is turned off|no locks held by |[0-9]{1,4} locks? (?:held|on stack) |#[0-9]{1,3}: |Showing ",
         r"INFO: task .{1,64}? (?:is blocked on|<writer>)|Future hung task|\"echo 0 > |Task dump for ",
         r".{1,16} [RSDTtXZPIW] {1,3}(?:[0-9a-f]{8,16}|running task) |<Same stack as pid |Not tainted|Comm: ",
         r"workqueue .{1,64}?: flags|pool [0-9]|rcu: |kmemleak: |ref_tracker: |lock: ",
-        # of pages and objects
+        # pages and objects
         r"page[:_ ]|flags: |raw: |head: |memcg:|aops:|addr:|file:|unreferenced object |comm \"|hex dump",
         r"backtrace|(?:Read|Write|Free) of (?:size|addr)|The buggy |Memory state|(?:Allocated|Freed|Created) by ",
         r"Freed in |INFO: (?:Slab|Object|0x)|Slab 0x|Object |Redzone |Padding |Bytes |FIX |-{20,100}$",
         r"0x[0-9a-f]{8,16}-0x|[0-9a-f]{16} ?\(|>[0-9a-f]{8,16}: |[0-9a-f]{8,16}(?: [0-9a-f<>()]{4,18}){3}",
-        # of locks
+        # locks
         r"other info that|the existing dependency|which lock already|but task is|but there are no more locks",
         r"but this new|the new lock|the dependencies between|and this task|to a[ n]|\.\.\. ",
         r"Possible unsafe|Chain exists of|\*\*\* |stack backtrace|context-|other context|rcu_scheduler_active",
         r"-> #[0-9]|inconsistent \{|\{[A-Z?+._-]{1,40}\} state was|\S{1,64}+ #\S{1,40} (?:Not tainted|Tainted)",
         r"\S{1,40}+ (?:just changed|is (?:trying|just|freeing|leaving|freed) )",
-        # of a machine that stops
+        # a machine that stops
         r"Disabling lock debugging due to kernel taint|Kernel Offset: |CPU features: 0x|Memory Limit: |Rebooting in ",
         r"SMP: stopping secondary CPUs|Shutting down cpus with NMI",
     )
@@ -74,12 +74,12 @@ _DUMPS = re.compile(r"CPU: ?[0-9]|Call [Tt]race:|Backtrace:|Modules linked in:|R
 
 
 def is_strong(text: str) -> bool:
-    """Whether a line is part of a trace for certain."""
+    """Whether a line is certainly part of a trace."""
     return _STRONG.match(text) is not None
 
 
 def is_weak(text: str) -> bool:
-    """Whether a line may belong to the report that it follows."""
+    """Whether a line may belong to the report before it."""
     return _WEAK.match(text) is not None
 
 
@@ -89,7 +89,7 @@ def continues_report(text: str) -> bool:
 
 
 def begins_dump(text: str) -> bool:
-    """Whether a line begins the dump of a CPU's state, which the kernel gives in reports only."""
+    """Whether a line begins the dump of a CPU's state, which the kernel prints only in reports."""
     return _DUMPS.match(text) is not None
 
 
