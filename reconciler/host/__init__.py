@@ -1,1 +1,1 @@
-"""The host: for each kind of resource on it, a pure codec and a driver with effects."""
+"""The host: for each kind of resource on it, a pure codec and a driver that acts."""

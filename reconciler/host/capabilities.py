@@ -1,4 +1,4 @@
-"""What one host can do; a feature that works is tried only once per process."""
+"""What a host can do; a feature that works is tried only once per process."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from reconciler.process import RunCommand
 
 
 class Capabilities:
-    """Answers about features. A missing one is tried again when it is next needed: somebody may have fixed it."""
+    """Answers whether features work. A missing one is tried again when next needed, as it may have been fixed."""
 
     def __init__(self, run: RunCommand) -> None:
         self._run = run

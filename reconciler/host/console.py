@@ -1,4 +1,4 @@
-"""The name under which scripts outside of this repository that measure kernel logs read consoles."""
+"""The name under which scripts outside this repository that measure kernel logs import `read_console`."""
 
 from reconciler.host.console_log import read_console
 

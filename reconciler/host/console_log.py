@@ -1,8 +1,8 @@
 """The log of a node's serial console on the host.
 
-virtlogd writes and rotates it, by default in files of 2 MiB. Where libvirt is configured with `stdio_handler = "file"`,
-QEMU writes it without limit; then its oldest part is given back to the disk as a hole, in place: QEMU appends
-after it (chardev's `logappend`), and no offset in the file changes.
+virtlogd writes and rotates it, by default in files of 2 MiB. If libvirt is configured with `stdio_handler = "file"`,
+QEMU writes it without limit; then its oldest part is punched out in place: QEMU appends (chardev's `logappend`), and no
+offset in the file changes.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class ConsolePlace:
 
 
 class ConsoleTail:
-    """What is written to a console's log from now on, across rotations."""
+    """Reads what is written to a console's log from now on, across rotations."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

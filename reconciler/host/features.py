@@ -21,7 +21,7 @@ _OPTIONS = {
     "xt_physdev": "CONFIG_NETFILTER_XT_MATCH_PHYSDEV",
 }
 _UBUNTU_RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+-[0-9]+-[a-z][a-z0-9-]*")
-"""Version, ABI number, flavour: these kernels have a package with extra modules."""
+"""Version, ABI number, flavour: kernels of this form have a package with extra modules."""
 
 _BRIDGE_TABLE = b"""\
 table bridge vmcluster_probe {

@@ -1,8 +1,8 @@
-"""When a machine was started, by the process that libvirt says it is (proc(5)).
+"""When a machine was started, from the process that libvirt names (proc(5)).
 
-libvirt writes the number of the process to a file at each start, also where the machine goes on from memory, and
-anybody may read both. That file's time is on the same clock as the times of all that the machine writes later, so the
-two can be compared however the clock was set meanwhile; how long ago it was is told by a clock that nobody sets.
+libvirt writes the process number to a file at each start, also when the machine resumes from memory, and anyone may
+read both. That file's time is on the same clock as the times of everything the machine writes later, so the two can be
+compared however the clock was set meanwhile; how long ago the start was comes from a clock that nobody sets.
 """
 
 import os
@@ -15,12 +15,12 @@ from reconciler.model.document import Unknown
 
 PID_FILES = Path("/run/libvirt/qemu")
 _PROCESSES = Path("/proc")
-_START_FIELD = 22 - 3  # in stat, after the name of the program, which ends with the last parenthesis
+_START_FIELD = 22 - 3  # in stat, after the program's name, which ends with the last parenthesis
 
 
 @dataclass(frozen=True, slots=True)
 class MachineStart:
-    """A machine's present process; `restored` says that it began from memory and not with a boot."""
+    """A machine's current process; `restored` says that it began from memory, without a boot."""
 
     age_s: float
     started_ns: int
@@ -28,7 +28,7 @@ class MachineStart:
 
 
 def read_machine_start(name: str, pid_files: Path = PID_FILES) -> MachineStart | Unknown:
-    """The start of the domain's present process; unknown where there is none, or it cannot be looked at."""
+    """The start of the domain's current process; unknown if there is none, or it cannot be read."""
     file = pid_files / f"{name}.pid"
     try:
         started_ns = file.stat().st_mtime_ns

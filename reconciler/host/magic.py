@@ -1,4 +1,4 @@
-"""What a file is, from its first and last bytes, whatever its name says. Pure.
+"""Recognises a file's format from its first and last bytes, whatever its name. Pure.
 
 Sources: QEMU's `block/*.c` and Microsoft's Virtual Hard Disk Image Format Specification 1.0 for disk images; file(1)'s
 magic; Linux, Documentation/arch/x86/boot.rst and Documentation/driver-api/early-userspace/buffer-format.rst.
@@ -14,10 +14,10 @@ TEXT = "text"
 ISO = "ISO 9660"
 
 ENOUGH_BYTES = 0x8006
-"""So many first bytes tell everything that is told apart here; an ISO 9660 image says so last."""
+"""How many first bytes are needed for every format known here; the signature of ISO 9660 is the last of them."""
 
 ENDING_BYTES = 512
-"""As many last bytes, for formats that identify themselves there: they may begin like the disk that they contain."""
+"""How many last bytes, for formats with a signature at the end: they may begin like the disk that they contain."""
 
 _ENDINGS = (
     (512, b"conectix", "vpc"),
@@ -88,24 +88,24 @@ UNPACKERS = {
     "lzop": "lzop -d",
     "lzip": "lzip -d",
 }
-"""What unpacks files of one compressed file each."""
+"""The program that unpacks a file compressed in each format."""
 
 DISK_FORMATS = frozenset({QCOW2, "vmdk", "vdi", "vhdx", "vpc", "qed", "luks", "parallels", "bochs", "dmg"})
 PROGRAMS = frozenset({ELF, "arm64 kernel", "EFI zboot kernel", "EFI or Windows program", "U-Boot image", "device tree"})
 NO_DISKS = frozenset({ISO, "nrg", TEXT, BZIMAGE, "pdf"}) | PROGRAMS
-"""What is taken for a disk image by mistake only."""
+"""Formats that are given as a disk image only by mistake."""
 
 ARCHIVES = frozenset({"zip", "7z", "rar", "wim", "ar", "rpm"})
 
 PACKED = frozenset({"tar", "cpio", "old cpio"})
-"""Archives that a guest may well read from a raw disk, and boots from no more than from others."""
+"""Archives that a guest may read from a raw disk; no guest boots from them."""
 
 GUEST_FORMATS = PACKED | {"squashfs"}
-"""What a guest may well read from a raw disk, without any partition or a writable file system."""
+"""Formats that a guest may read from a raw disk without partitions or a writable file system."""
 
 
 def what_it_is(head: bytes, ending: bytes) -> str:
-    """The name of a file's format, by its first and its last bytes; `raw` for what has none that is known here."""
+    """The name of a file's format, from its first and last bytes; `raw` if it is none that is known here."""
     for distance, magic, name in _ENDINGS:
         if len(ending) >= distance and ending.startswith(magic, len(ending) - distance):
             return name
@@ -117,7 +117,7 @@ def what_it_is(head: bytes, ending: bytes) -> str:
 
 
 def bzimage_bytes(head: bytes) -> int:
-    """How long a bzImage is at least, as its header says: real-mode sectors, then the system in units of 16 bytes."""
+    """The minimum length of a bzImage from its header: real-mode sectors, then the system in units of 16 bytes."""
     (units,) = _SYSTEM_UNITS.unpack_from(head, _SYSTEM_UNITS_AT)
     sectors = head[_SETUP_SECTORS] or _DEFAULT_SECTORS
     return (sectors + 1) * _SECTOR_BYTES + (int(units) - 1) * _UNIT_BYTES

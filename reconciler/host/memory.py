@@ -8,7 +8,7 @@ _TOTALS = re.compile(r"^(Mem|Swap)Total:\s+(\d+) kB$", re.MULTILINE)
 
 
 def observe_memory_mb() -> int | None:
-    """RAM and swap together, in MiB; None where that cannot be looked at."""
+    """RAM and swap together, in MiB; None if that cannot be read."""
     try:
         return parse_memory_mb(_MEMINFO.read_text())
     except OSError:
@@ -16,6 +16,6 @@ def observe_memory_mb() -> int | None:
 
 
 def parse_memory_mb(meminfo: str) -> int | None:
-    """The same from the file's text; None where it does not say how much RAM there is."""
+    """The same from the file's text; None if it does not say how much RAM there is."""
     totals = {kind: int(size_kb) for kind, size_kb in _TOTALS.findall(meminfo)}
     return sum(totals.values()) >> 10 if "Mem" in totals else None

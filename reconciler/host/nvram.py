@@ -1,6 +1,6 @@
-"""The files with UEFI's variables: libvirt makes a node's from the firmware's own, QEMU writes to it.
+"""The files with UEFI's variables: libvirt creates a node's file from the firmware's template, QEMU writes to it.
 
-A machine's RAM has them too, so a snapshot needs a copy for a revert that boots only.
+A machine's RAM has them too, so only a revert that boots needs the copy in the snapshot.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ _DIGEST = "sha256"
 
 
 def keep_nvram(source: Path, copy: Path, cluster: str, node: str, origin: Origin | None = None) -> None:
-    """Copy a node's variables into a snapshot; a node that has never been started has none yet."""
+    """Copy a node's variables into a snapshot; a node that was never started has none yet."""
     if (content := _read(source)) is not None:
         replace_file(copy, content, _mark(cluster, node, origin, {_DIGEST: _digest(content)}), mode=_MODE)
 
 
 def put_nvram(copy: Path, target: Path, cluster: str, node: str, origin: Origin | None = None) -> None:
-    """Give a node the variables that a snapshot has of it, unless it has its file already.
+    """Restore a node's variables from a snapshot, unless the node already has its file.
 
-    Raises `OperationFailed` where they are not those that were kept.
+    Raises `OperationFailed` if they are not those that were kept.
     """
     if problem := nvram_problem(copy, cluster, node):
         raise OperationFailed(problem, node=node, hint="revert to another snapshot")
@@ -39,7 +39,7 @@ def put_nvram(copy: Path, target: Path, cluster: str, node: str, origin: Origin 
 
 
 def nvram_problem(copy: Path, cluster: str, node: str) -> str:
-    """What is wrong with the variables that a snapshot has of a node; nothing where it has none."""
+    """What is wrong with a node's variables in a snapshot; empty if nothing is, or the snapshot has none."""
     try:
         mark, content = read_mark(copy), _read(copy)
     except (FileNotFoundError, NotADirectoryError):
@@ -55,7 +55,7 @@ def nvram_problem(copy: Path, cluster: str, node: str) -> str:
 
 
 def delete_nvram(directory: Path, node: str, keeping: Path | None = None) -> None:
-    """Delete what a node of that cluster directory has, or has had, but for one file."""
+    """Delete the variables that a node of that cluster directory has or had, except for the file `keeping`."""
     for name in names_in(directory):
         parsed = names.parse_nvram_name(name)
         if parsed is not None and parsed[0] == node and directory / name != keeping:
@@ -63,7 +63,7 @@ def delete_nvram(directory: Path, node: str, keeping: Path | None = None) -> Non
 
 
 def _read(path: Path) -> bytes | None:
-    """The content; QEMU's user can write to the file, so it is read like a guest's."""
+    """The content; QEMU's user can write to the file, so it is trusted no more than a guest's."""
     try:
         with open_file(path, follow=False) as file:
             if os.fstat(file).st_size > _MAX_BYTES:

@@ -1,4 +1,4 @@
-"""The interfaces and IPv4 addresses of a host, and where its packets go. Sample: iproute2 6.1."""
+"""Reads the host's interfaces, IPv4 addresses and routes. Sample: iproute2 6.1."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _TYPES_THAT_LEAD_SOMEWHERE = frozenset({"unicast", "local"})
 
 
 async def observe_routes(run: RunCommand = process.run) -> tuple[tuple[Route, ...], frozenset[str]]:
-    """All routes and addresses but the default one, and the names of all interfaces.
+    """All routes and addresses except the default route, and the names of all interfaces.
 
     Raises `HostCapabilityMissing` and `HostCommandFailed`.
     """
@@ -26,7 +26,7 @@ async def observe_routes(run: RunCommand = process.run) -> tuple[tuple[Route, ..
 
 
 def parse_routes(shown: bytes) -> Iterator[Route]:
-    """The routes in `ip -json -4 route show table all` that lead to somebody, but for the default one."""
+    """The routes in `ip -json -4 route show table all` that lead somewhere, except the default one."""
     for route in json.loads(shown or b"[]"):
         leads = route.get("type", "unicast") in _TYPES_THAT_LEAD_SOMEWHERE
         subnet = IPv4Network("0.0.0.0/0" if route["dst"] == "default" else route["dst"])
@@ -35,7 +35,7 @@ def parse_routes(shown: bytes) -> Iterator[Route]:
 
 
 def parse_addresses(shown: bytes) -> Iterator[Route]:
-    """The IPv4 networks of all interfaces in `ip -json address show`, of those that are down too."""
+    """The IPv4 networks of all interfaces in `ip -json address show`, including those that are down."""
     for interface in json.loads(shown or b"[]"):
         for address in _ipv4_of(interface):
             yield Route(IPv4Interface(f"{address['local']}/{address['prefixlen']}").network, interface["ifname"])

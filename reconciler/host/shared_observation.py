@@ -1,4 +1,4 @@
-"""One look at the host for all who ask at the same time, as every cluster does at a resync."""
+"""One observation of the host for all that request it at the same time, as every cluster does at a resync."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 class SharedObservation(Generic[T]):
     """An observation shared by all who request it before it begins; later requests get a later one.
 
-    So no answer is older than its question. An error is everybody's, too.
+    So no answer is older than its request. An error is shared, too.
     """
 
     def __init__(self, look: Callable[[], Awaitable[T]]) -> None:
@@ -19,7 +19,7 @@ class SharedObservation(Generic[T]):
         self._to_come: asyncio.Task[T] | None = None
 
     async def __call__(self) -> T:
-        """What the look finds. Who stops waiting does not end it for the others."""
+        """The result of the observation. A caller that stops waiting does not end it for the others."""
         if self._to_come is None or self._to_come.done():
             self._to_come = asyncio.create_task(self._look_after(self._latest))
         return await asyncio.shield(self._to_come)

@@ -1,4 +1,4 @@
-"""Taps and the bridges they are plugged into, as sysfs and iproute2 show them, and iproute2 changes them."""
+"""Reads taps and their bridges from sysfs and iproute2, and changes them with iproute2."""
 
 import errno
 import json
@@ -14,12 +14,12 @@ from reconciler.process import RunCommand
 _INTERFACES = Path("/sys/class/net")
 _IFF_UP = 1
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.EINVAL})
-"""What sysfs says of an interface that is not there, or goes while it is looked at (net/core/net-sysfs.c)."""
+"""sysfs's errors for an interface that does not exist, or is removed while it is being read (net/core/net-sysfs.c)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cable:
-    """Whether an interface that exists is up; not whether anything is at its other end."""
+    """Whether an existing interface is up; says nothing about the other end."""
 
     up: bool
 
@@ -31,7 +31,7 @@ def parse_cables(text: bytes, taps: Collection[str]) -> dict[str, Cable]:
 
 
 def render_cables(cables: Mapping[str, Cable], down: Collection[str]) -> str:
-    """The lines of `ip -batch -` that put down exactly these of the taps; empty where they are so."""
+    """The lines of `ip -batch -` that set down exactly these of the taps; empty if they are so already."""
     return "".join(
         f"link set dev {tap} {'down' if tap in down else 'up'}\n"
         for tap, cable in sorted(cables.items())
@@ -87,7 +87,7 @@ def packets_from_guest(tap: str) -> int | None:
 
 
 def bridge_address(bridge: str) -> str | None:
-    """The bridge's own MAC address, by which the host's packets are known; None where there is no such bridge.
+    """The bridge's own MAC address, which identifies the host's packets; None if there is no such bridge.
 
     Raises `OperationFailed`.
     """
@@ -107,7 +107,7 @@ def _flags(tap: str) -> int | None:
 
 
 def _require_gone(error: OSError) -> None:
-    """Raise `OperationFailed` unless the interface that could not be read is not there, or has just gone."""
+    """Raise `OperationFailed` unless the interface that could not be read does not exist, or was just removed."""
     if error.errno not in _GONE or not _INTERFACES.is_dir():
         raise OperationFailed(
             f"cannot read the host's interfaces in {_INTERFACES}: {error.filename}: {error.strerror}",

@@ -1,1 +1,1 @@
-"""libvirt: pure codecs between our documents and its XML, and the driver with all effects on it."""
+"""libvirt: pure codecs between our documents and its XML, and the drivers that act on it."""

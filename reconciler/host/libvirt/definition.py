@@ -1,4 +1,4 @@
-"""The two definitions of an active domain: what QEMU has open, and what the next boot will open."""
+"""The two definitions of an active domain: the files QEMU has open, and the files the next boot will open."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,7 +26,7 @@ def read_persistent(domain: Any, node: str) -> DomainRecord:
 def keep_live_disks(handle: Any, domain: Any, node: str, targets: Iterable[str]) -> None:
     """Make the persistent definition name the files that those disks have open now.
 
-    libvirt does so itself (seen with 9.0.0), except where the two have named different files before.
+    libvirt does so itself (seen with 9.0.0), unless the two already named different files.
     """
     live, kept = read_live(domain, node).domain.disks, read_persistent(domain, node).domain.disks
     stale = {target: live[target] for target in targets if kept.get(target) != live[target]}
@@ -35,10 +35,10 @@ def keep_live_disks(handle: Any, domain: Any, node: str, targets: Iterable[str])
 
 
 def require_same_files(domain: Any, node: str) -> None:
-    """Raise `Conflict` if libvirt is wrong about the files that QEMU has open, so that nothing may be done to them.
+    """Raise `Conflict` if libvirt is wrong about the files that QEMU has open, so that nothing is done to them.
 
-    libvirtd records what QEMU has open after it has made QEMU change it. If it was killed between the two, it names the
-    older layer permanently (seen with 9.0.0), and its next switch is refused, or placed below the real one.
+    libvirtd records which files QEMU has open only after it has made QEMU change them. If it was killed in between, it
+    names the older layer permanently (seen with 9.0.0), and its next switch is refused, or placed below the real layer.
     """
     live, kept = read_live(domain, node).domain.disks, read_persistent(domain, node).domain.disks
     for target in live.keys() & kept.keys():

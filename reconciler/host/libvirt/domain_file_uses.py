@@ -1,4 +1,4 @@
-"""Which files the machines of this host have as disks and below them, whosever they are."""
+"""Which files the machines of this host, of any owner, use as disks and as backing files."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from reconciler.model.file_use import FileUse
 
 
 def file_uses_of(handle: Any) -> tuple[FileUse, ...]:
-    """The uses of every domain: as it runs where it does, else as it is defined."""
+    """The uses of every domain: from its live definition if it runs, otherwise from the persistent one."""
     return tuple(use for domain in handle.listAllDomains() for use in _look_at(domain))
 
 
 def parse_uses(xml: str, *, name: str, is_up: bool) -> Iterator[FileUse]:
-    """The uses in one definition. What is below a disk is there where it runs, or where somebody wrote it down."""
+    """The uses in one definition. Files below a disk are listed if the domain runs or its definition names them."""
     root = parse_element(xml)
     mark = parse_domain_mark(root.find("metadata"))
     whose = f"the domain {name}" if mark is None else f"node {mark.node} of cluster {mark.cluster}"
@@ -53,7 +53,7 @@ def _look_at(domain: Any) -> list[FileUse]:
         is_up = bool(domain.isActive())
         xml = domain.XMLDesc(0 if is_up else libvirt.VIR_DOMAIN_XML_INACTIVE)
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # went between the listing and the look
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # deleted since it was listed
             return []
         raise
     return list(parse_uses(xml, name=domain.name(), is_up=is_up))

@@ -1,11 +1,11 @@
-"""Flattening a disk's chain upward into its top layer, whether the machine runs or is off.
+"""Flattens a disk's chain upward into its top layer, whether the machine runs or is off.
 
-Live it is a block pull (`block-stream` in QEMU), off it is `reconciler.host.disks.offline_flatten`. Nothing is ever
-committed downward: other snapshots stand on the files below.
+On a running machine it is a block pull (`block-stream` in QEMU), otherwise `reconciler.host.disks.offline_flatten`.
+Nothing is ever committed downward, because other snapshots depend on the files below.
 
-A pull ends by naming the new backing file in the layer's header while parts of the layer's tables are still in
-QEMU's memory only (seen with QEMU 7.2: the file read from outside lacks data). So the layer is flushed then, and
-the files that were below it may be deleted when the call has returned, not before.
+At the end of a pull the layer's header names the new backing file while parts of the layer's tables are still only in
+QEMU's memory (seen with QEMU 7.2: the file read from outside lacks data). So the layer is flushed then, and the files
+that were below it may be deleted after the call has returned, not before.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from reconciler.host.libvirt.snapshot_xml import flattened, replace_disks
 from reconciler.model.document import DomainDisk
 
 Progress = Callable[[int, int], None]
-"""Gets the bytes that are done and the bytes in all."""
+"""Called with the bytes done and the total bytes."""
 
 _LOOK_INTERVAL_S = 0.1
 
@@ -34,7 +34,7 @@ _LOOK_INTERVAL_S = 0.1
 async def flatten_disk(
     connection: LibvirtConnection, cluster: str, node: str, target: str, base: Path | None, progress: Progress | None
 ) -> None:
-    """Flatten one disk; as `LibvirtSnapshots.flatten` says."""
+    """Flatten one disk; see `LibvirtSnapshots.flatten`."""
     active = await connection.call(cluster, lambda handle: bool(our_domain(handle, cluster, node).isActive()))
     work = partial(_Flattening, cluster=cluster, node=node, target=target, base=base)
     await (_pull(connection, cluster, work, progress) if active else _rebase(connection, cluster, work))
@@ -55,7 +55,7 @@ class _Flattening:
             raise OperationFailed(f"disk {self.target} cannot be flattened: {error}", node=self.node) from None
 
     def start_pull(self) -> None:
-        """Start a pull, unless the chain is short already or a pull that was started before goes on."""
+        """Start a pull, unless the chain is already short or an earlier pull is still running."""
         disks = read_live(self.domain, self.node).domain.disks
         require_same_files(self.domain, self.node)
         if self.wanted(disks) == disks[self.target] or self.pull_figures() is not None:
@@ -66,11 +66,11 @@ class _Flattening:
                 node=self.node,
                 hint="resume it first",
             )
-        # With a base the job keeps that file below the layer; None takes in everything (virDomainBlockRebase).
+        # With a base the job keeps that file below the layer; with None it takes in everything (virDomainBlockRebase).
         self.domain.blockRebase(self.target, None if self.base is None else str(self.base), 0, 0)
 
     def pull_figures(self) -> tuple[int, int] | None:
-        """Bytes done and in all of the job that runs; None where there is none."""
+        """Bytes done and total bytes of the running job; None if there is none."""
         job = self.domain.blockJobInfo(self.target, 0)
         return (job["cur"], job["end"]) if job else None
 
@@ -119,7 +119,7 @@ async def _pull(connection: LibvirtConnection, cluster: str, work: _Work, progre
 
 
 async def _rebase(connection: LibvirtConnection, cluster: str, work: _Work) -> None:
-    """The file first: its definition may name files below it that it no longer needs, never fewer than it needs."""
+    """Rebase the file first: its definition may name more files below it than it needs, but never fewer."""
     plan = await connection.call(cluster, work)
     layer = await connection.call(cluster, lambda handle: work(handle).layer_when_off())
     base = next((file for file in layer.backing if file.path == plan.base), None)

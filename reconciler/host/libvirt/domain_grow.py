@@ -1,4 +1,4 @@
-"""Making a disk of a machine that is up larger."""
+"""Enlarges a disk of a running machine."""
 
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from reconciler.host.libvirt.lookup import find_domain, require_mark
 
 
 async def grow_disk(connection: LibvirtConnection, cluster: str, node: str, path: Path, size_bytes: int) -> bool:
-    """Have a machine that is up make the disk that writes to `path` larger; False where none has it open."""
+    """Have a running machine enlarge the disk that writes to `path`; False if no disk has it open."""
     return await connection.call(
         cluster, partial(_grow_disk, cluster=cluster, node=node, path=path, size_bytes=size_bytes)
     )

@@ -1,6 +1,6 @@
 """Domains as libvirt's XML (libvirt.org/formatdomain.html). Pure.
 
-libvirt adds much of its own to what it is given, so only the fields of `Domain` are read back, never the whole.
+libvirt adds much to what it is given, so only the fields of `Domain` are read back, never the whole.
 """
 
 import xml.etree.ElementTree as ET
@@ -18,7 +18,7 @@ from reconciler.model.plan import Epochs
 from reconciler.model.topology import DiskBus, Firmware
 
 SPARE_PCIE_PORTS = 10
-"""Root ports in addition to those of the devices we render: each disk plugged in later uses one."""
+"""Root ports beyond those of the devices we render: each disk plugged in later uses one."""
 
 _DISKS_PER_SATA_CONTROLLER = 6  # libvirt adds the controllers; the first one is part of the machine
 _CPU_MODES = {"host": "host-passthrough", "maximum": "maximum"}
@@ -69,12 +69,12 @@ def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs, 
 
 
 def render_disk(target: str, disk: DomainDisk) -> str:
-    """One disk, as it is plugged into a running machine."""
+    """One disk, in the form that is plugged into a running machine."""
     return element_text(_disk_element(target, disk))
 
 
 def render_scsi_controller() -> str:
-    """The controller of all SCSI disks, as it is plugged into a running machine that has had none."""
+    """The controller of all SCSI disks, in the form that is plugged into a running machine without one."""
     return element_text(_scsi_controller())
 
 
@@ -83,7 +83,7 @@ def has_scsi(xml: str) -> bool:
     return parse_element(xml).find("devices/controller[@type='scsi']") is not None
 
 
-@lru_cache(maxsize=2048)  # an idle host shows the same texts at each resync
+@lru_cache(maxsize=2048)  # an idle host returns the same texts at each resync
 def parse_domain(xml: str) -> DomainRecord | None:
     """The fields that we own of a persistent definition; None if it does not carry our mark."""
     root = parse_element(xml)
@@ -129,7 +129,7 @@ def _render_os(root: ET.Element, domain: Domain) -> None:
 
 
 def _render_uefi(os_element: ET.Element, nvram: Path | None) -> None:
-    """libvirt chooses among the host's firmware; without Secure Boot, as kernels that somebody built are not signed."""
+    """libvirt chooses among the host's firmware, without Secure Boot, because users' own kernels are not signed."""
     os_element.set("firmware", "efi")
     features = _child(os_element, "firmware")
     for feature in ("secure-boot", "enrolled-keys"):
@@ -172,7 +172,7 @@ def _scsi_controller() -> ET.Element:
 
 
 def _pcie_devices(domain: Domain) -> int:
-    """Devices that take a root port: virtio disks, network card, serial controller, random numbers, SCSI, more SATA."""
+    """Devices that need a root port: virtio disks, network card, serial controller, random numbers, SCSI, more SATA."""
     of_bus = Counter(disk.bus for disk in domain.disks.values())
     return of_bus[DiskBus.VIRTIO] + 4 + of_bus[DiskBus.SATA] // _DISKS_PER_SATA_CONTROLLER
 
@@ -188,7 +188,7 @@ def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
     element = ET.Element("disk", type="file", device="disk")
     driver = _child(element, "driver", name="qemu", type=disk.format)
     if disk.shared:
-        driver.set("cache", "none")  # what one node writes, the others read
+        driver.set("cache", "none")  # so that each node reads what another writes
     _child(element, "source", file=str(disk.path))
     _append_backing(element, disk.backing, kept=_image_below(target, disk))
     _child(element, "target", dev=target, bus=disk.bus.value)
@@ -197,27 +197,27 @@ def _disk_element(target: str, disk: DomainDisk) -> ET.Element:
     if disk.read_only:
         _child(element, "readonly")
     if disk.shared:
-        _child(element, "shareable")  # libvirt then has QEMU take no lock
+        _child(element, "shareable")  # makes libvirt have QEMU take no lock
     _text(element, "serial", target)
     return element
 
 
 def _unit(target: str) -> int:
-    """A unit of its own on the one controller: libvirt puts seven on each, and makes the next ones lsilogic (9.0.0)."""
+    """A unit of its own on the one controller; libvirt would put seven on each and make more, as lsilogic (9.0.0)."""
     return ord(target[-1]) - ord("a")
 
 
 def _image_below(target: str, disk: DomainDisk) -> BackingFile | None:
-    """The user's image that a root disk stands on; everything else in a chain is one of our layers."""
+    """The user's image that a root disk is based on; every other file of a chain is one of our layers."""
     base = disk.backing[-1] if target == names.ROOT_DISK and disk.backing else None
     is_layer = base and base.path.parent == disk.path.parent and names.parse_layer_name(base.path.name)
     return None if is_layer else base
 
 
 def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...], *, kept: BackingFile | None) -> None:
-    """The whole chain, ended explicitly; libvirt would otherwise give the user's image to QEMU's user.
+    """Append the whole chain and end it explicitly; otherwise libvirt would give the user's image to QEMU's user.
 
-    It may give away frozen layers: they are 0600, and those of a machine that was off belong to their creator.
+    It may give frozen layers to that user: they are 0600, and those of a machine that was off belong to their creator.
     """
     if not chain:
         _child(parent, "backingStore")
@@ -231,7 +231,7 @@ def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...], *, kept:
 
 
 def _parse_disk(element: ET.Element) -> tuple[str, DomainDisk]:
-    """A disk by its target. One that we do not render shows in its format, so that it never equals a rendered one."""
+    """Returns a disk by its target. A disk that we would not render has a format that never equals a rendered one."""
     kind, device, bus = element.get("type", ""), element.get("device", "disk"), _attribute(element, "target", "bus")
     file_format = _attribute(element, "driver", "type")
     rendered = (kind, device) == ("file", "disk") and bus in _BUSES
@@ -264,7 +264,7 @@ def _parse_boot(os_element: ET.Element | None) -> DirectBoot | None:
 
 
 def _parse_firmware(os_element: ET.Element | None) -> Firmware:
-    """While a machine runs, and in its saved memory, libvirt names what it chose instead (seen with 9.0.0)."""
+    """The firmware; for a running machine and in saved memory libvirt names what it chose instead (seen with 9.0.0)."""
     chosen = _attribute(os_element, "loader", "type") == "pflash"
     by_choice = os_element is not None and os_element.get("firmware") == "efi"
     return Firmware.UEFI if chosen or by_choice else Firmware.BIOS

@@ -1,4 +1,4 @@
-"""Having QEMU write out what it holds of a disk."""
+"""Makes QEMU write out what it caches of a disk."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from reconciler.host.libvirt.xml import parse_element
 
 
 def flush(domain: Any, target: str, node: str) -> None:
-    """Have everything that was written to a qcow2 disk of a running machine in its file, tables included.
+    """Flush everything written to a qcow2 disk of a running machine into its file, tables included.
 
-    No call of libvirt's does this and leaves the CPUs alone (pausing flushes, but a kill could leave the machine
-    paused), so it goes through QEMU's monitor; libvirt notes in its log that the domain was talked to directly.
-    Block nodes are named after the index in the live XML (libvirt, `src/qemu/qemu_block.c`).
+    No libvirt call does this without stopping the CPUs (pausing flushes, but a kill could leave the machine paused), so
+    it goes through QEMU's monitor; libvirt notes in its log that the monitor was used directly. Block nodes are named
+    after the index in the live XML (libvirt, `src/qemu/qemu_block.c`).
     """
     index = _source_index(domain.XMLDesc(0), target)
     human = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP

@@ -1,6 +1,6 @@
-"""What is asked of the agent in the guest, through libvirt; every question ends in bounded time.
+"""Requests to the guest agent, through libvirt; each one ends in bounded time.
 
-libvirt knows whether the agent has opened its port, so a guest without one is told at once.
+libvirt knows whether the agent has opened its port, so a missing agent is reported at once.
 """
 
 import time
@@ -13,9 +13,12 @@ from reconciler.errors import OperationFailed
 from reconciler.host.libvirt.lookup import our_domain
 
 FREEZE_TIMEOUT_S = 10
-"""The guest writes out what it has cached before it answers."""
+"""The guest writes out its caches before it answers."""
 CLOCK_TIMEOUT_S = 10
-"""An emulated guest takes 1 s to 2 s on a machine of its own: its agent sets the hardware clock too, with a program."""
+"""An emulated guest takes 1 s to 2 s on an otherwise idle host: its agent also sets the hardware clock.
+
+It runs a program for that.
+"""
 
 _NO_ANSWER = frozenset(
     {libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED, libvirt.VIR_ERR_OPERATION_TIMEOUT}
@@ -23,19 +26,19 @@ _NO_ANSWER = frozenset(
 
 
 def freeze_filesystems(handle: Any, *, cluster: str, node: str) -> int:
-    """Have the guest write out and freeze its file systems; how many."""
+    """Make the guest flush and freeze its file systems; returns how many."""
     domain = our_domain(handle, cluster, node)
     try:
         domain.agentSetResponseTimeout(FREEZE_TIMEOUT_S, 0)
         return int(domain.fsFreeze())
     except libvirt.libvirtError as error:
-        with suppress(libvirt.libvirtError):  # what came too late must not stay frozen; the first error is reported
+        with suppress(libvirt.libvirtError):  # a freeze that came too late must be undone; the first error is reported
             domain.fsThaw()
         raise _agent_failed("frozen its file systems", node, error) from error
 
 
 def thaw_filesystems(handle: Any, *, cluster: str, node: str) -> int:
-    """Let the guest write again; how many file systems were frozen."""
+    """Let the guest write again; returns how many file systems were frozen."""
     domain = our_domain(handle, cluster, node)
     try:
         domain.agentSetResponseTimeout(FREEZE_TIMEOUT_S, 0)
@@ -45,7 +48,7 @@ def thaw_filesystems(handle: Any, *, cluster: str, node: str) -> int:
 
 
 def set_guest_time(handle: Any, *, cluster: str, node: str) -> bool:
-    """Step the guest's clock to the host's; False where no agent answers within `CLOCK_TIMEOUT_S`."""
+    """Step the guest's clock to the host's; False if no agent answers within `CLOCK_TIMEOUT_S`."""
     domain = our_domain(handle, cluster, node)
     try:
         domain.agentSetResponseTimeout(CLOCK_TIMEOUT_S, 0)

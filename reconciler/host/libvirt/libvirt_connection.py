@@ -1,10 +1,10 @@
-"""The connection to libvirtd: blocking calls on a thread pool, reopened after it was lost.
+"""The connection to libvirtd: blocking calls run on a thread pool; a lost connection is reopened.
 
-libvirt-python is thread-safe and releases the interpreter lock during calls. A connection dies when libvirtd
-restarts; the domains do not, so the next call opens a new one and everything is simply observed again.
+libvirt-python is thread-safe and releases the interpreter lock during calls. A connection dies when libvirtd restarts;
+the domains do not, so the next call opens a new one and everything is simply observed again.
 
-A hanging libvirtd returns from no call. Queries have a time limit. Actions may rightly take minutes, and continue for
-as long as libvirtd responds to other calls.
+If libvirtd hangs, no call returns. Queries have a time limit. Actions may legitimately take minutes, and continue as
+long as libvirtd responds to other calls.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ _FLUSHED_HINT = "somebody has flushed the firewall and libvirt's own chains with
 
 
 ANSWER_TIMEOUT_S = 15.0
-"""Lists and definitions take milliseconds; a machine that is starting blocks its own for a few seconds."""
+"""Lists and definitions take milliseconds; a machine that is starting blocks queries about itself for a few seconds."""
 
 
 class LibvirtSilent(LibvirtUnavailable):
@@ -55,9 +55,9 @@ class LibvirtSilent(LibvirtUnavailable):
 
 @dataclass(slots=True)
 class _OpenConnection:
-    """An open connection, and how many calls are on it.
+    """An open connection and the number of calls on it.
 
-    libvirt frees a connection that is closed while a thread is still in a call on it; so the last one out closes it.
+    libvirt frees a connection that is closed while a thread is still in a call on it, so the last call closes it.
     """
 
     handle: Any
@@ -66,7 +66,7 @@ class _OpenConnection:
     counting: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, function: Callable[[Any], T]) -> T:
-        """One call."""
+        """Run one call."""
         with self.counting:
             self.calls += 1
         try:
@@ -89,7 +89,7 @@ class _OpenConnection:
         try:
             self.handle.close()
         except libvirt.libvirtError:
-            return  # a lost connection cannot be closed; the object goes with its last reference
+            return  # a lost connection cannot be closed; it is freed with its last reference
 
 
 class LibvirtConnection:
@@ -111,9 +111,9 @@ class LibvirtConnection:
     async def call(self, cluster: str, function: Callable[[Any], T]) -> T:
         """Run `function(virConnect)`, which acts on a cluster, on the pool.
 
-        Raises `LibvirtUnavailable` if libvirtd does not respond and `OperationFailed` if it refuses. A call that met a
-        connection lost since the last one is repeated once on a new one. Raises `LibvirtSilent` if libvirtd hangs; it
-        may still be carried out afterwards: `settle` waits for its end.
+        Raises `LibvirtUnavailable` if libvirtd does not respond and `OperationFailed` if it refuses. If the connection
+        was lost since the last call, the call is repeated once on a new one. Raises `LibvirtSilent` if libvirtd hangs;
+        the call may still be carried out afterwards: `settle` waits for its end.
         """
         given_up = threading.Event()
         future = self._threads.submit(self._call, function, given_up)
@@ -134,9 +134,9 @@ class LibvirtConnection:
             return await asyncio.wrap_future(self._threads.submit(self._call, function, threading.Event()))
 
     async def settle(self, cluster: str) -> None:
-        """Wait until no abandoned call of a cluster is running, so that what is observed afterwards stays as it is.
+        """Wait until no abandoned call of a cluster is running, so that later observations stay valid.
 
-        Raises `LibvirtSilent` if that takes longer than an answer.
+        Raises `LibvirtSilent` if that takes longer than an answer may.
         """
         async with self._in_time():
             while any(not future.done() for future in self._given_up.get(cluster, ())):
@@ -146,14 +146,14 @@ class LibvirtConnection:
     async def follow(self, listener: Listener) -> None:
         """Notify `listener` of what happens on the host, on this connection and on those that replace it.
 
-        Raises `LibvirtUnavailable` if libvirtd is not running; it is registered once libvirtd is back.
+        Raises `LibvirtUnavailable` if libvirtd is not running; the listener is registered once libvirtd is back.
         """
         ensure_event_loop()
         self._listeners += (listener,)
         await self.ask(lambda handle: handle.isAlive())
 
     def close(self) -> None:
-        """Close the connection; if libvirt does not respond, it ends with the process."""
+        """Close the connection; if libvirt does not respond, the connection ends with the process."""
         if not self._silent:
             with self._opening:
                 self._discard()
@@ -174,12 +174,12 @@ class LibvirtConnection:
             ) from None
 
     async def _require_answer(self) -> None:
-        """One connection serves few calls at a time (`max_client_requests`, libvirtd.conf), so another is opened."""
+        """Opens another connection: each serves only a few calls at a time (`max_client_requests`, libvirtd.conf)."""
         async with self._in_time():
             await asyncio.wrap_future(self._prober.submit(self._knock))
 
     def _knock(self) -> None:
-        with suppress(libvirt.libvirtError):  # that is an answer, too
+        with suppress(libvirt.libvirtError):  # an error is an answer, too
             libvirt.open(self._uri).close()
 
     def _call(self, function: Callable[[Any], T], given_up: threading.Event) -> T:
@@ -200,7 +200,7 @@ class LibvirtConnection:
     def _open(self) -> _OpenConnection:
         with self._opening:
             if self._told != self._listeners:
-                self._discard()  # who is to be told is registered on a connection when it is opened
+                self._discard()  # listeners are registered on a connection when it is opened
             if self._line is None:
                 self._told = self._listeners
                 self._line = _OpenConnection(self._connect())
@@ -243,7 +243,7 @@ class LibvirtConnection:
 
 
 def as_cluster_error(error: libvirt.libvirtError, *, node: str | None = None) -> ClusterError:
-    """A refusal by libvirt as one of our errors."""
+    """Converts a refusal by libvirt to one of our errors."""
     if error.get_error_code() in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC}:
         return LibvirtUnavailable(f"the connection to libvirt was lost: {error.get_error_message()}", node=node)
     message = error.get_error_message()

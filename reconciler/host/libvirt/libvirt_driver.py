@@ -44,19 +44,19 @@ _UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM  # it goes with the disks
+    | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM  # it is deleted with the disks
 )
 
 
 _LOOKED_AT_AT_ONCE = 10
-"""A thread asks for so many definitions one after another: handing over to more threads would take longer."""
+"""One thread reads this many definitions in a row: handing over to more threads would take longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundDomain:
     """A domain with one of our names; `record` is None if it does not carry our mark.
 
-    `record` is of the persistent definition, where there is one; `open_files` are those of an active machine; `halt` is
+    `record` is from the persistent definition, if there is one; `open_files` are those of an active machine; `halt` is
     why it does not run.
     """
 
@@ -90,11 +90,11 @@ class Libvirt:
             return await self._look_at_domains(cluster)
         except LibvirtSilent:
             raise
-        except LibvirtUnavailable:  # a connection that is lost takes what was listed on it with it
+        except LibvirtUnavailable:  # a lost connection invalidates the domains listed on it
             return await self._look_at_domains(cluster)
 
     async def find_networks(self, cluster: str, wanted: frozenset[str]) -> list[FoundNetwork]:
-        """The networks that carry this cluster's mark, and those with a wanted name, whosever they are."""
+        """The networks that carry this cluster's mark, and those with a name in `wanted`, of any owner."""
         await self.connection.settle(cluster)
         found = await self._networks()
         ours = {of.name for of in found if of.record is not None and of.record.mark.cluster == cluster}
@@ -204,7 +204,7 @@ class Libvirt:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """A domain that was listed; one that is not persistent runs without a definition."""
+    """A listed domain; one that is not persistent runs without a persistent definition."""
 
     domain: Any
     persistent: bool
@@ -223,14 +223,14 @@ def _list_domains(handle: Any) -> dict[str, dict[str, _Listed]]:
 
 
 def _by_few(listed: Mapping[str, _Listed]) -> Iterator[dict[str, _Listed]]:
-    """Portions that are looked at at the same time."""
+    """Batches of domains; the batches are read concurrently."""
     nodes = iter(listed.items())
     while few := dict(islice(nodes, _LOOKED_AT_AT_ONCE)):
         yield few
 
 
 def _look_at_few(handle: Any, *, listed: Mapping[str, _Listed]) -> dict[str, FoundDomain]:
-    """Those of the domains that are still there."""
+    """Reads a batch of domains; those deleted meanwhile are left out."""
     domains = [of.domain for of in listed.values()]
     seen = handle.domainListGetStats(domains, libvirt.VIR_DOMAIN_STATS_STATE) if domains else []  # none: all there are
     states = {domain.name(): (stats["state.state"], stats["state.reason"]) for domain, stats in seen}
@@ -239,7 +239,7 @@ def _look_at_few(handle: Any, *, listed: Mapping[str, _Listed]) -> dict[str, Fou
 
 
 def _look_at(listed: _Listed, state: tuple[int, int] | None) -> FoundDomain | None:
-    if state is None:  # went between the listing and the look
+    if state is None:  # deleted since it was listed
         return None
     domain, persistent = listed.domain, listed.persistent
     try:
@@ -284,7 +284,7 @@ def _attach_disk(handle: Any, *, cluster: str, node: str, target: str, disk: Dom
     both = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
     domain = our_domain(handle, cluster, node)
     if disk.bus is DiskBus.SCSI and not has_scsi(domain.XMLDesc(0)):
-        domain.attachDeviceFlags(render_scsi_controller(), both)  # libvirt itself would take an lsilogic
+        domain.attachDeviceFlags(render_scsi_controller(), both)  # libvirt itself would add an lsilogic
     domain.attachDeviceFlags(render_disk(target, disk), both)
 
 
@@ -326,7 +326,7 @@ def _carried_out(handle: Any, *, cluster: str, node: str) -> Epochs:
 
 
 def _write_epochs(domain: Any, *, boot_epoch: int | None = None, resume_epoch: int | None = None) -> None:
-    """Write the requests that were carried out into the persistent definition, which is where they are read."""
+    """Write the requests that were carried out into the persistent definition, where they are read from."""
     record = parse_domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     assert record is not None
     before = record.carried_out

@@ -1,8 +1,8 @@
 """libvirt's events: only ever a reason to look again, never a fact to act on.
 
-They are lost when the connection is, so they are registered again on each connection. Keep-alive is not enabled: the
-socket of a libvirtd that ends is closed, and one that only hangs would lose its connections, with all calls on them;
-a process of libvirt 9.0 that has threads in such calls then dies of a segmentation fault.
+They are lost with the connection, so they are registered again on each connection. Keep-alive is not enabled: the
+socket of a libvirtd that ends is closed, and with keep-alive one that only hangs would lose its connections with all
+calls on them; a libvirt 9.0 process with threads in such calls then dies of a segmentation fault.
 """
 
 import threading
@@ -19,7 +19,7 @@ _loops: list[threading.Thread] = []
 
 
 def ensure_event_loop() -> None:
-    """Run libvirt's event loop on a thread of this process; it must be there before a connection is opened."""
+    """Run libvirt's event loop on a thread of this process; must be called before a connection is opened."""
     with _starting:
         if _loops:
             return
@@ -29,7 +29,7 @@ def ensure_event_loop() -> None:
 
 
 def register(handle: Any, listener: Listener) -> None:
-    """Tell `listener`, on libvirt's thread, of machines and networks, while the connection lives, and of its end."""
+    """Notify `listener`, on libvirt's thread, of changes to machines and networks and of the end of the connection."""
 
     def on_lifecycle(_handle: Any, domain: Any, event: int, _detail: int, _opaque: None) -> None:
         kind = HostEventKind.MACHINE_ENDED if event in _ENDS else HostEventKind.DOMAIN

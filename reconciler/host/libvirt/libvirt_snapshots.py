@@ -1,8 +1,8 @@
-"""What snapshots ask of libvirt: a new layer on each disk, memory saved and restored, chains flattened.
+"""libvirt's part of snapshots: switches disks to new layers, saves and restores memory, flattens chains.
 
-Layers are our own files, created beforehand (`LayerDriver`), so libvirt never chooses a name and keeps no
-snapshot of its own: a snapshot of libvirt's would keep the domain from being undefined. Every method is
-idempotent and looks for our mark first, as in `libvirt_driver`.
+Layers are our own files, created beforehand (`LayerDriver`), so libvirt never chooses a name and keeps no snapshot of
+its own, which would prevent the domain from being undefined. Every method is idempotent and checks for our mark first,
+as in `libvirt_driver`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ _SAVED_BEFORE = "paused due to previous migration"  # QEMU, migration/migration.
 
 
 class LibvirtSnapshots:
-    """Snapshots and restores of single nodes; the caller combines them into one of a cluster."""
+    """Snapshots and restores single nodes; the caller combines them for a cluster."""
 
     def __init__(self, connection: LibvirtConnection) -> None:
         self._connection = connection
@@ -45,9 +45,9 @@ class LibvirtSnapshots:
     ) -> None:
         """Put a prepared layer on each of those disks (by target) of an active machine, all at one instant.
 
-        With `memory`, the machine must be paused and stays so; its memory as of that instant is written beside
-        that path, for `publish_memory` to publish. The live and the persistent definition name the new layers
-        afterwards. Raises `Conflict` where a layer is not ours or does not stand on the disk's top.
+        With `memory`, the machine must be paused and stays so; its memory as of that instant is written beside that
+        path, for `publish_memory` to publish. Afterwards the live and the persistent definition name the new layers.
+        Raises `Conflict` if a layer is not ours or is not based on the disk's top layer.
         """
         await self._connection.call(
             cluster, partial(_switch_disks, cluster=cluster, node=node, layers=layers, memory=memory)
@@ -58,16 +58,16 @@ class LibvirtSnapshots:
         await self._connection.call(cluster, lambda handle: require_same_files(our_domain(handle, cluster, node), node))
 
     async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
-        """What prevents restoring that memory as `domain`; to be checked before anything is cut."""
+        """The reasons why that memory cannot be restored as `domain`; check them before anything is cut."""
         return await self._connection.ask(
             lambda handle: _obstacles(handle, handle.saveImageGetXMLDesc(str(memory), 0), domain)
         )
 
     async def restore(self, cluster: str, node: str, memory: Path, domain: Domain, carried_out: Epochs) -> None:
-        """Let the machine be again what it was when the memory was taken, paused, on the disks of `domain`.
+        """Restore the machine as it was when the memory was saved, paused, on the disks of `domain`.
 
-        The machine is off, and its persistent definition is that of `domain` already. The memory file is only
-        read. A machine that is active on those disks was restored before.
+        The machine must be off, and its persistent definition already that of `domain`. The memory file is only read. A
+        machine that is active on those disks counts as restored.
         """
         await self._connection.call(
             cluster, partial(_restore, cluster=cluster, node=node, memory=memory, wanted=domain, done=carried_out)
@@ -76,16 +76,16 @@ class LibvirtSnapshots:
     async def flatten(
         self, cluster: str, node: str, target: str, base: Path | None, *, progress: Progress | None = None
     ) -> None:
-        """Take everything between a disk's top layer and `base` (None: all there is) up into the top layer.
+        """Pull everything between a disk's top layer and `base` (None: everything below) into the top layer.
 
-        The files below are only read. On a machine that runs, `progress` gets bytes done and bytes in all, and a
-        cancelled call ends the job; on one that is off there is no progress. A paused machine is refused: QEMU
-        aborts when it writes to disks that a save or a restore has let go until the CPUs run.
+        The files below are only read. On a running machine, `progress` receives bytes done and total bytes, and
+        cancelling the call ends the job; on one that is off there is no progress. A paused machine is refused: after a
+        save or a restore its disks stay released until the CPUs run, and QEMU aborts when it writes to them.
         """
         await flatten_disk(self._connection, cluster, node, target, base, progress)
 
     async def freeze_filesystems(self, cluster: str, node: str) -> int:
-        """Have the guest flush and freeze its file systems; returns how many. Ends within about 10 s.
+        """Make the guest flush and freeze its file systems; returns how many. Ends within about 10 s.
 
         Raises `OperationFailed` if no agent responds; nothing stays frozen then.
         """
@@ -98,7 +98,7 @@ class LibvirtSnapshots:
     async def set_guest_time(self, cluster: str, node: str) -> bool:
         """Step the guest's clock to the host's; False if no agent responds within about 3 s.
 
-        If none has opened its port, libvirt says so at once.
+        If no agent has opened its port, libvirt says so at once.
         """
         return await self._connection.call(cluster, partial(guest_agent.set_guest_time, cluster=cluster, node=node))
 
@@ -122,7 +122,7 @@ def _switch_disks(handle: Any, *, cluster: str, node: str, layers: Mapping[str, 
 
 
 def _prepared_again(memory: Path, cluster: str, node: str) -> Path:
-    """The file for a memory, made whole again with the mark that it has."""
+    """Recreate the file for a memory, with the mark that it has."""
     begun = partial_path(memory)
     mark = read_mark(begun) if begun.exists() else None
     return prepare_memory(memory, cluster=cluster, node=node, origin=mark.origin if mark is not None else None)
@@ -142,7 +142,7 @@ def _create(domain: Any, xml: str, flags: int, node: str) -> None:
 
 
 def _disks_of(domain: Any, node: str, targets: Iterable[str]) -> dict[str, DomainDisk]:
-    """The disks as QEMU has them open; raises `OperationFailed` where one of `targets` is not there."""
+    """The disks as QEMU has them open; raises `OperationFailed` if one of `targets` is missing."""
     disks = read_live(domain, node).domain.disks
     if missing := set(targets) - disks.keys():
         raise OperationFailed(f"the machine has no disk {', '.join(sorted(missing))}", node=node)
@@ -150,7 +150,7 @@ def _disks_of(domain: Any, node: str, targets: Iterable[str]) -> dict[str, Domai
 
 
 def _require_one_instant(domain: Any, node: str, *, whole: bool) -> None:
-    """libvirt saves memory before it switches the disks, and would itself resume a machine that runs."""
+    """libvirt saves memory before it switches the disks, and would itself resume a running machine."""
     if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
         raise OperationFailed("its memory can be saved only while it is paused, but it is running", node=node)
     if not whole:
@@ -160,7 +160,7 @@ def _require_one_instant(domain: Any, node: str, *, whole: bool) -> None:
 
 
 def _require_layer_on(disk: DomainDisk, layer: Path, cluster: str, node: str) -> None:
-    """libvirt does not look into a layer that it is told to reuse: one made for another file would lose data."""
+    """libvirt does not check a layer that it is told to reuse: one made for another file would lose data."""
     facts = read_image_facts(layer)
     if not is_owned(layer, cluster):
         raise not_ours(layer, cluster)
@@ -199,7 +199,7 @@ def _obstacles(handle: Any, saved_xml: str, wanted: Domain) -> list[str]:
 
 
 def _emulator_obstacles(handle: Any, saved: SavedMachine) -> list[str]:
-    """QEMU reads what an older one has saved as long as it has its machine type, and nothing of a newer one."""
+    """QEMU reads memory saved by an older version as long as it has its machine type, but none saved by a newer one."""
     try:
         handle.getDomainCapabilities(None, saved.arch, saved.machine, saved.virt_type)
     except libvirt.libvirtError as error:

@@ -1,4 +1,4 @@
-"""Finds our domains by their names, and never without their marks."""
+"""Finds our domains by name, and checks their marks."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from reconciler.model import names
 
 
 def find_domain(handle: Any, cluster: str, node: str) -> Any:
-    """The domain with the node's name, whosever it is; None where there is none."""
+    """The domain with the node's name, of any owner; None if there is none."""
     try:
         return handle.lookupByName(names.domain_name(cluster, node))
     except libvirt.libvirtError as error:
@@ -21,7 +21,7 @@ def find_domain(handle: Any, cluster: str, node: str) -> Any:
 
 
 def our_domain(handle: Any, cluster: str, node: str) -> Any:
-    """The node's domain; raises `OperationFailed` where there is none and `Conflict` where it is not ours."""
+    """The node's domain; raises `OperationFailed` if there is none and `Conflict` if it is not ours."""
     domain = find_domain(handle, cluster, node)
     if domain is None:
         raise OperationFailed("the domain was removed while it was being changed", node=node)
@@ -30,7 +30,7 @@ def our_domain(handle: Any, cluster: str, node: str) -> Any:
 
 
 def require_mark(domain: Any, cluster: str, node: str) -> None:
-    """Raise `Conflict` unless the domain carries our mark of that node."""
+    """Raise `Conflict` unless the domain carries our mark for that node."""
     mark = parse_domain_mark(parse_element(domain.XMLDesc(0)).find("metadata"))
     if mark is None or (mark.cluster, mark.node) != (cluster, node):
         raise Conflict(

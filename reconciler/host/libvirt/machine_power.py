@@ -1,8 +1,8 @@
-"""What a machine does, and why it does not run: libvirt's state and reason, and QEMU's own words if they are missing.
+"""Reads whether a machine runs, and why not: libvirt's state and reason or, if they are missing, QEMU's own words.
 
-libvirt knows no reason of its own for an internal error (libvirt, `src/qemu/qemu_monitor.c`,
-`qemuMonitorVMStatusToPausedReason`: it is `unknown`, as a debugger is), so QEMU is asked. Its log tells as well;
-where nobody has used its monitor yet it is not asked in vain, since libvirt would note that in the log.
+libvirt has no reason for an internal error (libvirt, `src/qemu/qemu_monitor.c`, `qemuMonitorVMStatusToPausedReason`: it
+is `unknown`, as for a debugger), so QEMU is asked. If its log already says why, and nobody has used its monitor yet, it
+is not asked, because libvirt would note that in the log.
 """
 
 import json
@@ -21,7 +21,7 @@ from reconciler.model.document import Halt, HaltReason, PowerState, Unknown
 
 QEMU_LOGS = Path("/var/log/libvirt/qemu")
 LOG_LIMIT_BYTES = 64 * 1024
-"""Several times as long as a start, or the registers of many CPUs, are."""
+"""Several times as much as a start, or the registers of many CPUs, print."""
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
@@ -62,7 +62,7 @@ _RUN_STATES: dict[str, HaltReason] = {
     "watchdog": HaltReason.WATCHDOG,
     "suspended": HaltReason.SUSPENDED,
     "debug": HaltReason.DEBUGGER,
-    "paused": HaltReason.USER,  # by somebody who talked to QEMU and not to libvirt
+    "paused": HaltReason.USER,  # by someone who used QEMU's monitor directly
     "prelaunch": HaltReason.USER,
     "inmigrate": HaltReason.JOB,
     "postmigrate": HaltReason.JOB,
@@ -70,7 +70,7 @@ _RUN_STATES: dict[str, HaltReason] = {
     "save-vm": HaltReason.JOB,
     "restore-vm": HaltReason.JOB,
 }
-"""QEMU's RunState (qapi/run-state.json) of a machine that stands still."""
+"""QEMU's RunState (qapi/run-state.json) of a machine whose CPUs are stopped."""
 
 _STATE_OF = {
     HaltReason.INTERNAL_ERROR: PowerState.CRASHED,
@@ -85,9 +85,9 @@ _DISK_ERRORS = {
 
 
 def read_power(domain: Any, state: int, reason: int) -> tuple[PowerState, Halt | Unknown | None]:
-    """What a machine in that libvirt state does; raises `OperationFailed` for an unknown state.
+    """The power state for a libvirt state; raises `OperationFailed` for an unknown one.
 
-    Without a halt it runs, is ending, or was turned off by somebody.
+    Without a halt the machine runs, is shutting down, or was turned off on purpose.
     """
     if state not in _STATES:
         raise OperationFailed(f"libvirt reports the unknown domain state {state}")
@@ -123,7 +123,7 @@ def _halt_of_paused(domain: Any, reason: int) -> Halt | Unknown:
 
 
 def _halt_by_qemu(domain: Any) -> Halt | Unknown:
-    """What stopped the machine without libvirt's knowledge."""
+    """Why the machine stopped without libvirt's knowledge."""
     words = read_words(domain.name())
     if isinstance(words, QemuWords) and words.stops and not words.talked_to:
         return _with_words(HaltReason.INTERNAL_ERROR, words)
@@ -151,7 +151,7 @@ def _disk_errors(domain: Any) -> dict[str, str]:
 
 
 def read_words(name: str, directory: Path = QEMU_LOGS) -> QemuWords | Unknown:
-    """The last words in the log of a domain's QEMU; unknown if it cannot be read, as only root may by default."""
+    """The last words in the log of a domain's QEMU; unknown if it cannot be read (by default only root may)."""
     path = directory / f"{name}.log"
     try:
         with path.open("rb") as log:

@@ -18,7 +18,7 @@ ET.register_namespace(PREFIX, NAMESPACE)
 
 @dataclass(frozen=True, slots=True)
 class DomainMark:
-    """Whose domain this is, and which one-shot requests were carried out on it."""
+    """The owner of a domain, and the one-shot requests that were carried out on it."""
 
     cluster: str
     node: str
@@ -32,24 +32,24 @@ class DomainMark:
 
 @dataclass(frozen=True, slots=True)
 class NetworkMark:
-    """Whose network this is."""
+    """The owner of a network."""
 
     cluster: str
     origin: Origin | None = None
 
 
 def domain_mark_element(mark: DomainMark) -> ET.Element:
-    """The element that stands in a domain's metadata."""
+    """The element for a domain's metadata."""
     return ET.Element(f"{{{NAMESPACE}}}node", _attributes(mark))
 
 
 def bare_domain_mark(mark: DomainMark) -> str:
-    """The same without its namespace, which virDomainSetMetadata adds by itself (and refuses where it is there)."""
+    """The same without its namespace, which virDomainSetMetadata adds itself (it refuses one that is there)."""
     return element_text(ET.Element("node", _attributes(mark)))
 
 
 def parse_domain_mark(parent: ET.Element | None) -> DomainMark | None:
-    """The mark below a `<metadata>` element; None where there is none that we could have written."""
+    """The mark below a `<metadata>` element; None if there is none that we could have written."""
     element = None if parent is None else parent.find(f"{{{NAMESPACE}}}node")
     if element is None:
         return None
@@ -82,13 +82,13 @@ def _attributes(mark: DomainMark) -> dict[str, str]:
 
 
 def network_mark_element(mark: NetworkMark) -> ET.Element:
-    """The element that stands in a network's metadata."""
+    """The element for a network's metadata."""
     origin = mark.origin.attributes if mark.origin else {}
     return ET.Element(f"{{{NAMESPACE}}}network", {"cluster": mark.cluster, **origin})
 
 
 def parse_network_mark(parent: ET.Element | None) -> NetworkMark | None:
-    """The mark below a `<metadata>` element; None where there is none that we could have written."""
+    """The mark below a `<metadata>` element; None if there is none that we could have written."""
     element = None if parent is None else parent.find(f"{{{NAMESPACE}}}network")
     if element is None or (cluster := element.get("cluster")) is None:
         return None

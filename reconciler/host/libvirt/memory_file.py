@@ -1,8 +1,8 @@
-"""A machine's saved memory on disk: prepared and marked by us, written by libvirt, published under its name by us.
+"""A machine's saved memory on disk: we prepare and mark the file, libvirt writes it, and we rename it when complete.
 
-libvirt opens an existing file without changing its owner, mode or attributes, and deletes it when the snapshot
-fails (seen with 9.0.0). It writes another magic into the header once everything else is written, so a file of
-which the writing was cut short is known (libvirt, `src/qemu/qemu_saveimage.h`).
+libvirt opens an existing file without changing its owner, mode or attributes, and deletes it if the snapshot fails
+(seen with 9.0.0). It writes a different magic into the header once everything else is written, so an incomplete file is
+recognised (libvirt, `src/qemu/qemu_saveimage.h`).
 """
 
 import os
@@ -15,21 +15,21 @@ from reconciler.files.ownership import OwnedKind, OwnerMark, delete_owned, is_ow
 from reconciler.model.origin import Origin
 
 MEMORY_MODE = 0o600
-"""Memory contains every secret of the guest; libvirt reads and writes the file as root and passes it on open."""
+"""Memory contains every secret of the guest; libvirt opens the file as root and passes the descriptor on."""
 
 _SIZE_BYTES = "size_bytes"
 _COMPLETE = b"LibvirtQemudSave"
 
 
 def partial_path(path: Path) -> Path:
-    """Where the memory is until it is published; no name that we observe ends like this."""
+    """The path of the memory until it is published; no name that we observe ends like this."""
     return path.with_name(f"{path.name}.partial")
 
 
 def prepare_memory(path: Path, *, cluster: str, node: str, origin: Origin | None = None) -> Path:
     """Create our empty file for libvirt to write, replacing an unfinished one; returns its path.
 
-    Raises `Conflict` where `path` is taken.
+    Raises `Conflict` if `path` exists.
     """
     if path.exists():
         raise not_ours(path, cluster) if not is_owned(path, cluster) else _published_already(path, node)
@@ -41,10 +41,10 @@ def prepare_memory(path: Path, *, cluster: str, node: str, origin: Origin | None
 
 
 def publish_memory(path: Path, *, cluster: str) -> None:
-    """Put a complete memory on disk for good and give it its name; done already is success.
+    """Flush a complete memory to disk and give it its name; succeeds if that was done already.
 
-    Takes as long as the disk takes to store it, so it is best done when the machine runs again. Blocking. Raises
-    `OperationFailed` where nothing complete is there.
+    Takes as long as the disk needs to store it, so it is best done after the machine has resumed. Blocking. Raises
+    `OperationFailed` if there is no complete memory.
     """
     partial = partial_path(path)
     if not partial.exists() and is_complete(path):
@@ -70,7 +70,7 @@ def memory_was_taken(path: Path) -> bool:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether there is a file that libvirt has finished and, once published, nothing was cut off."""
+    """Whether there is a file that libvirt has finished and that, once published, was not truncated."""
     try:
         with path.open("rb") as file:
             finished = file.read(len(_COMPLETE)) == _COMPLETE

@@ -12,7 +12,7 @@ from reconciler.model.origin import Origin
 from reconciler.model.topology import Forward
 
 _FORWARDS = {"": Forward.ISOLATED, "nat": Forward.NAT}
-"""By the mode that libvirt prints; any other shows beside the bridge, so the network never equals a rendered one."""
+"""By the mode that libvirt prints; any other mode is added to the bridge, which then never equals a rendered one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,9 @@ class NetworkRecord:
 def render_network(cluster: str, name: str, network: Network, origin: Origin | None = None) -> str:
     """A network without DHCP.
 
-    DNS stays on also where it is isolated (libvirt then answers for the network alone): the first node of a
-    network without dnsmasq fails to start where none ever ran, as its state directory is missing (libvirt 9.0).
+    DNS stays on even if the network is isolated (libvirt then answers for that network only): without dnsmasq, the
+    first node of a network fails to start on a host where dnsmasq never ran, because its state directory is missing
+    (libvirt 9.0).
     """
     root = ET.Element("network")
     ET.SubElement(root, "name").text = name
@@ -54,9 +55,9 @@ def signed_network(xml: str, origin: Origin) -> str:
     return element_text(root)
 
 
-@lru_cache(maxsize=512)  # an idle host shows the same texts at each resync
+@lru_cache(maxsize=512)  # an idle host returns the same texts at each resync
 def parse_network(xml: str, *, active: bool) -> NetworkRecord | None:
-    """The fields that we own of a network's definition; None where it does not carry our mark."""
+    """The fields that we own of a network's definition; None if it does not carry our mark."""
     root = parse_element(xml)
     mark = parse_network_mark(root.find("metadata"))
     bridge, ip, forward = root.find("bridge"), root.find("ip"), root.find("forward")

@@ -1,4 +1,4 @@
-"""Networks in libvirt: listed, made, signed, started and taken away, each call on an open connection.
+"""Lists, creates, marks, starts and deletes networks in libvirt; each function is one call on an open connection.
 
 Every change checks for our mark first.
 """
@@ -17,14 +17,14 @@ from reconciler.model.origin import Origin
 
 @dataclass(frozen=True, slots=True)
 class FoundNetwork:
-    """A network; `record` is None where it does not carry our mark."""
+    """A network; `record` is None if it does not carry our mark."""
 
     name: str
     record: NetworkRecord | None
 
 
 def list_networks(handle: Any) -> list[FoundNetwork]:
-    """Every network, whosever it is."""
+    """Every network, of any owner."""
     active = names_of(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE))
     transient = names_of(handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_TRANSIENT))
     seen = (
@@ -39,7 +39,7 @@ def _look_at_network(network: Any, *, active: bool, persistent: bool) -> FoundNe
         xml = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if active and persistent else 0)
         return FoundNetwork(network.name(), parse_network(xml, active=active))
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # went between the listing and the look
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # deleted since it was listed
             return None
         raise
 
@@ -51,12 +51,12 @@ def create_network(handle: Any, *, cluster: str, name: str, network: Network, or
     try:
         made.create()
     except libvirt.libvirtError:
-        made.undefine()  # one that cannot be started would block others
+        made.undefine()  # a network that cannot be started would block others
         raise
 
 
 def sign_network(handle: Any, *, cluster: str, name: str, origin: Origin) -> None:
-    """Write down where a network comes from."""
+    """Record where a network comes from."""
     network = _our_network(handle, cluster, name)
     if network is not None and network.isPersistent():  # virNetworkSetMetadata came with libvirt 9.7
         definition = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if network.isActive() else 0)
@@ -77,7 +77,7 @@ def delete_network(handle: Any, *, cluster: str, name: str) -> None:
         return
     if network.isActive():
         network.destroy()
-    if _our_network(handle, cluster, name) is not None:  # a transient one goes when it is stopped
+    if _our_network(handle, cluster, name) is not None:  # a transient network disappears when it is stopped
         network.undefine()
 
 
@@ -98,5 +98,5 @@ def _our_network(handle: Any, cluster: str, name: str) -> Any:
 
 
 def names_of(listed: Iterable[Any]) -> frozenset[str]:
-    """Their names."""
+    """The names of the listed objects."""
     return frozenset(of.name() for of in listed)

@@ -1,4 +1,4 @@
-"""What libvirt offers to machines, and which networks it has, whosever they are."""
+"""What libvirt offers to machines, and which networks of any owner it has."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv4Network
@@ -14,11 +14,11 @@ from reconciler.model.topology import VirtType
 _MACHINE, _ARCHITECTURE = "q35", "x86_64"
 _MAX_VCPUS_WITHOUT_IOMMU = 255  # libvirt 9.0: more "require extended interrupt mode enabled on the iommu device"
 _WORDS = {"host-passthrough": "host", "maximum": "maximum"}
-"""What `cpu` calls a mode of libvirt's."""
+"""libvirt's name for each mode of `cpu`."""
 
 
 def offers_of(handle: Any) -> dict[str, Offer]:
-    """What machines can have, by `virt_type`; one that this host has not is left out."""
+    """What machines can have, by `virt_type`; types that this host lacks are left out."""
     found = {}
     for virt_type in (VirtType.QEMU, VirtType.KVM):
         try:
@@ -38,9 +38,9 @@ def networks_of(handle: Any) -> tuple[KnownNetwork, ...]:
 
 
 def parse_offer(xml: str, *, emulated: bool) -> Offer:
-    """From libvirt.org/formatdomaincaps.html.
+    """Parses an offer, from libvirt.org/formatdomaincaps.html.
 
-    Libvirt emulates every model that it knows, without the features that cannot be emulated (seen with 9.0.0).
+    libvirt emulates every model that it knows, without the features that cannot be emulated (seen with 9.0.0).
     """
     root = parse_element(xml)
     vcpu = root.find("vcpu")
@@ -58,7 +58,7 @@ def parse_offer(xml: str, *, emulated: bool) -> Offer:
 
 
 def parse_known_network(xml: str, *, active: bool) -> KnownNetwork:
-    """A network of anybody's, from libvirt.org/formatnetwork.html."""
+    """Parses a network of any owner, from libvirt.org/formatnetwork.html."""
     root = parse_element(xml)
     bridge, mark = root.find("bridge"), parse_network_mark(root.find("metadata"))
     return KnownNetwork(
@@ -81,6 +81,6 @@ def _look_at(network: Any) -> KnownNetwork | None:
     try:
         return parse_known_network(network.XMLDesc(0), active=bool(network.isActive()))
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # went between the listing and the look
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:  # deleted since it was listed
             return None
         raise

@@ -1,8 +1,8 @@
-"""What QEMU itself said in a domain's log, which libvirt begins with the command line at each start. Pure.
+"""QEMU's own words in a domain's log, where libvirt writes the command line at each start. Pure.
 
-libvirt's own lines begin `2026-11-29 02:06:35.544+0000: `, those of QEMU's error_report
-`2026-11-29T02:06:09.135256Z ` (`-msg timestamp=on`); what QEMU prints of KVM (accel/kvm/kvm-all.c,
-target/i386/kvm/kvm.c) has no time, and the registers after it. Seen with libvirt 9.0 and QEMU 7.2.
+libvirt's own lines begin `2026-11-29 02:06:35.544+0000: `, those of QEMU's error_report `2026-11-29T02:06:09.135256Z `
+(`-msg timestamp=on`). What QEMU prints about KVM (accel/kvm/kvm-all.c, target/i386/kvm/kvm.c) has no time, nor have the
+registers after it. Seen with libvirt 9.0 and QEMU 7.2.
 """
 
 import re
@@ -19,7 +19,7 @@ _QEMU = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z) (?:\S*qemu-\S+:
 _REGISTERS = re.compile(r"^(?:[A-Z][A-Z0-9]{0,5} *=|Code=|extra data\[)")
 _NO_COMPLAINT = re.compile(r"^char device redirected to |^warning: |^\S*qemu-\S+: warning: |^\s*$")
 _STOPS = re.compile(r"^KVM\b|^error: kvm run failed|^emulation failure|Unrecoverable error detected")
-"""What QEMU prints before it stops a machine by an internal error: accel/kvm, target/i386/kvm, hw/vfio."""
+"""What QEMU prints before it stops a machine for an internal error: accel/kvm, target/i386/kvm, hw/vfio."""
 
 _TALKED_TO = "is tainted: custom-monitor"
 _END = "shutting down, reason="
@@ -27,10 +27,10 @@ _END = "shutting down, reason="
 
 @dataclass(frozen=True, slots=True)
 class QemuWords:
-    """The last that QEMU said of one run of a machine; empty where it said nothing.
+    """The last words of QEMU in one run of a machine; empty if it printed nothing.
 
-    `at` is when, where the log tells. `stops` says whether QEMU stops a machine with such words (or lets it go on,
-    where it was in the guest's user space), `talked_to` whether somebody used QEMU's monitor directly.
+    `at` is their time, if the log has it. `stops` says whether QEMU stops a machine with such words (it continues if
+    the guest was in user space), `talked_to` whether QEMU's monitor was used directly.
     """
 
     text: str = ""
@@ -40,7 +40,7 @@ class QemuWords:
 
 
 def parse_last_run(log: bytes, written_at: datetime) -> QemuWords:
-    """The words of the last run in a log's end, last written to at `written_at`; bounded, and one line."""
+    """The words of the last run from the end of a log last written at `written_at`; bounded, on one line."""
     text = log.decode("utf-8", "backslashreplace")
     starts = [found.start() for found in _START.finditer(text)]
     lines = list(_after_command(text[starts[-1] if starts else 0 :].splitlines()))
@@ -59,7 +59,7 @@ def parse_last_run(log: bytes, written_at: datetime) -> QemuWords:
 
 
 def _after_command(lines: list[str]) -> Iterator[str]:
-    """What follows the command line: each line of that but the last goes on with a backslash."""
+    """The lines after the command line, each line of which except the last ends with a backslash."""
     went_on = [number for number, line in enumerate(lines) if line.endswith("\\")]
     yield from lines[went_on[-1] + 2 if went_on else 0 :]
 

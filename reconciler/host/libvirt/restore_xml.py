@@ -1,7 +1,7 @@
-"""The XML that a saved memory is restored with: the saved one, with what may differ since then. Pure.
+"""The XML for restoring a saved memory: the saved XML, with changes where it may differ. Pure.
 
-A machine is restored with the hardware that it was saved with (libvirt checks that and refuses otherwise). Files,
-names of the host's side and our metadata are not hardware and follow the desired definition.
+A machine is restored with the hardware that it was saved with (libvirt checks that and refuses otherwise). Files, names
+on the host and our metadata are not hardware and follow the desired definition.
 """
 
 import xml.etree.ElementTree as ET
@@ -19,7 +19,7 @@ from reconciler.model.plan import Epochs
 
 @dataclass(frozen=True, slots=True)
 class SavedMachine:
-    """What QEMU has to be for a memory: libvirt saves the machine type with its version, as in `pc-q35-7.2`."""
+    """What a memory requires of QEMU: libvirt saves the machine type with its version, as in `pc-q35-7.2`."""
 
     arch: str
     machine: str
@@ -31,7 +31,7 @@ _BOOT_TAGS = ("kernel", "initrd", "cmdline")
 
 
 def restore_obstacles(saved_xml: str, domain: Domain) -> list[str]:
-    """What keeps a memory saved under `saved_xml` from being restored as `domain`, each said for a user."""
+    """The reasons why a memory saved under `saved_xml` cannot be restored as `domain`, in words for a user."""
     record = parse_domain(saved_xml)
     if record is None:
         return ["the saved memory is not from one of our machines"]
@@ -42,7 +42,7 @@ def restore_obstacles(saved_xml: str, domain: Domain) -> list[str]:
 
 
 def saved_machine(saved_xml: str) -> SavedMachine:
-    """What a memory saved under `saved_xml` needs of the emulator."""
+    """What a memory saved under `saved_xml` requires of the emulator."""
     root = parse_element(saved_xml)
     of_os = root.find("os/type")
     arch, machine = ("", "") if of_os is None else (of_os.get("arch", ""), of_os.get("machine", ""))
@@ -54,7 +54,7 @@ def render_restore(
 ) -> str:
     """The saved XML with the disks, metadata, network, log file and kernel of `domain`.
 
-    Raises `ValueError` where the saved machine lacks one of its disks; `restore_obstacles` tells before.
+    Raises `ValueError` if the saved machine lacks one of its disks; `restore_obstacles` reports that beforehand.
     """
     root = parse_element(saved_xml)
     _replace_mark(root, domain_mark(cluster, node, domain, carried_out, origin))
@@ -81,7 +81,7 @@ def _disk_obstacles(saved: dict[str, DomainDisk], wanted: dict[str, DomainDisk])
 
 
 def _boot_obstacles(saved: DirectBoot | None, wanted: DirectBoot | None) -> list[str]:
-    """A kernel that QEMU loads comes with a ROM of its own, which is part of the saved machine."""
+    """A kernel that QEMU loads brings its own ROM, which is part of the saved machine."""
     if (saved is None) == (wanted is None):
         return []
     return [f"it was {'not ' if saved is None else ''}booted with a kernel from the host"]
@@ -109,7 +109,7 @@ def _replace_boot(root: ET.Element, boot: DirectBoot | None) -> None:
 
 
 def _name_nvram(root: ET.Element, nvram: Path) -> None:
-    """QEMU fills the file from the memory, which UEFI's variables are part of."""
+    """QEMU fills the file from the memory, which includes UEFI's variables."""
     element = root.find("os/nvram")
     if element is None:
         return

@@ -1,7 +1,7 @@
-"""A node's serial line, both ways, as a stream of libvirt's.
+"""A node's serial line, in both directions, as a libvirt stream.
 
-It has a connection of its own: streams are told of by libvirt's event loop, which must run before a connection is
-opened, and what is closed with it is closed for nobody else.
+It has its own connection: libvirt's event loop reports on streams and must run before a connection is opened, and
+closing this connection affects nobody else.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _READABLE = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_HANGUP 
 
 
 class SerialLine:
-    """An open line. What comes is handed to `on_output` in the event loop that opened it, until `ended` is set."""
+    """An open line. Output is passed to `on_output` in the event loop that opened it, until `ended` is set."""
 
     def __init__(self, handle: Any, stream: Any, on_output: Callable[[bytes], None]) -> None:
         self.ended = asyncio.Event()
@@ -36,14 +36,14 @@ class SerialLine:
 
     @classmethod
     async def open(cls, uri: str, cluster: str, node: str, on_output: Callable[[bytes], None], *, force: bool) -> Self:
-        """Raises `Conflict` where somebody else is on the line, unless they are to be thrown off it by `force`."""
+        """Open the line. Raises `Conflict` if it is in use, unless `force` disconnects the other user."""
         handle, stream = await asyncio.to_thread(_open, uri, cluster, node, force=force)
         line = cls(handle, stream, on_output)
         await asyncio.to_thread(stream.eventAddCallback, _READABLE, line._on_event, None)
         return line
 
     async def write(self, data: bytes) -> None:
-        """Type on the line. What is typed on a line that has ended goes nowhere."""
+        """Send input to the line. Input to a line that has ended is lost."""
         while data and not self.ended.is_set():
             try:
                 sent = await asyncio.to_thread(self._stream.send, data)
@@ -56,16 +56,16 @@ class SerialLine:
                 data = data[sent:]
 
     async def close(self) -> None:
-        """Leave the line; the machine runs on."""
+        """Leave the line; the machine keeps running."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         for step in (self._stream.eventRemoveCallback, self._stream.abort, self._handle.close):
-            with suppress(libvirt.libvirtError):  # the line, or all of libvirtd, has ended before
+            with suppress(libvirt.libvirtError):  # the line, or all of libvirtd, has ended already
                 step()
 
     def _on_event(self, stream: Any, _events: int, _opaque: None) -> None:
-        """On libvirt's thread."""
+        """Called on libvirt's thread."""
         try:
             data = stream.recv(_CHUNK_BYTES)
         except libvirt.libvirtError:

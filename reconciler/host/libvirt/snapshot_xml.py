@@ -1,4 +1,4 @@
-"""Layer chains in libvirt's XML: putting a layer on a disk, and naming another chain. Pure.
+"""Layer chains in libvirt's XML: puts a layer on a disk, or names another chain. Pure.
 
 The elements are those of libvirt.org/formatsnapshot.html and libvirt.org/formatdomain.html, "Hard drives".
 """
@@ -16,9 +16,9 @@ _CHAIN_ELEMENTS = ("source", "backingStore")
 
 
 def render_switch(layers: Mapping[str, Path], targets: Iterable[str], memory: Path | None) -> str:
-    """A snapshot that puts the layers on the disks of those targets, and leaves every other of `targets` out.
+    """A snapshot that puts the layers on the disks of those targets, and excludes all other `targets`.
 
-    A disk that is not named would get a layer too, under a name of libvirt's choice.
+    A disk that is not named would get a layer too, with a name chosen by libvirt.
     """
     root = ET.Element("domainsnapshot")
     if memory is None:
@@ -32,9 +32,9 @@ def render_switch(layers: Mapping[str, Path], targets: Iterable[str], memory: Pa
 
 
 def replace_disks(xml: str, disks: Mapping[str, DomainDisk]) -> str:
-    """A domain's XML with the files of those disks replaced, whole chains, and nothing else changed.
+    """A domain's XML with the whole chains of those disks replaced and nothing else changed.
 
-    Raises `ValueError` where the domain has no disk of such a target.
+    Raises `ValueError` if the domain has no disk with such a target.
     """
     root = parse_element(xml)
     replace_disk_elements(root, disks)
@@ -57,9 +57,9 @@ def stacked(disk: DomainDisk, layer: Path) -> DomainDisk:
 
 
 def flattened(disk: DomainDisk, base: Path | None) -> DomainDisk:
-    """The disk with everything between its top layer and `base` (None: and the end) left out.
+    """The disk without the files between its top layer and `base` (None: without all files below).
 
-    Raises `ValueError` where `base` is no file of its chain.
+    Raises `ValueError` if `base` is not in its chain.
     """
     if base is None:
         return disk.model_copy(update={"backing": ()})

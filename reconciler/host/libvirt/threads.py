@@ -1,4 +1,4 @@
-"""Threads for calls that may never return: the process ends without them."""
+"""Threads for calls that may never return: the process can end without waiting for them."""
 
 import threading
 from collections.abc import Callable
@@ -13,9 +13,9 @@ _Job = Callable[[], None]
 
 
 class DaemonThreads:
-    """At most so many threads, each started when all others are at work.
+    """A pool of at most `most` threads; a new one is started only if all others are busy.
 
-    Unlike those of `ThreadPoolExecutor`, nobody waits for them when the interpreter ends.
+    Unlike with `ThreadPoolExecutor`, nothing waits for them when the interpreter ends.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -28,7 +28,7 @@ class DaemonThreads:
         self._idle = threading.Semaphore(0)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have `fn` called by one of the threads. A future that is cancelled before that is left out."""
+        """Have one of the threads call `fn`. If the future is cancelled first, `fn` is not called."""
         if self._ended:
             raise RuntimeError("these threads were told to end")
         future: Future[T] = Future()
@@ -37,7 +37,7 @@ class DaemonThreads:
         return future
 
     def shutdown(self) -> None:
-        """Let the threads end that come back; none is waited for."""
+        """Let idle threads, and busy ones once they return, end; waits for none."""
         self._ended = True
         for _ in self._threads:
             self._jobs.put(None)

@@ -1,1 +1,1 @@
-"""What the kernel tells by netlink: interfaces, their queues, and nftables, as soon as somebody changes them."""
+"""Netlink: what the kernel reports about interfaces, their queues and nftables, when asked and when they change."""

@@ -1,4 +1,4 @@
-"""What the kernel has, asked by netlink: in a tenth of a millisecond, where a program takes ten or more to start."""
+"""Asks the kernel by netlink: takes a tenth of a millisecond, where starting a program takes ten or more."""
 
 import errno
 import socket
@@ -20,21 +20,24 @@ from reconciler.host.netlink.notice_codec import DATAGRAM_BYTES, NETLINK_NETFILT
 
 _ANSWER_TIMEOUT_S = 1.0
 _NO_NFTABLES = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT})
-"""What a kernel without nftables says to who may ask (net/netfilter/nfnetlink.c asks for the capability first)."""
+"""The answer of a kernel without nftables to a process with the capability.
+
+net/netfilter/nfnetlink.c checks the capability first.
+"""
 _LEGACY_TABLES = {Family.IPV4: Path("/proc/net/ip_tables_names"), Family.IPV6: Path("/proc/net/ip6_tables_names")}
 
 
 class Kernel:
-    """The kernel of this host. It answers None where it cannot be asked: then a program may say why."""
+    """The kernel of this host. Methods return None if it cannot be asked; a program may then say why."""
 
     def bridge_tables(self) -> frozenset[str] | None:
         """The names of the nftables tables of family `bridge`; needs CAP_NET_ADMIN."""
         return _nftables(BRIDGE_TABLES_REQUEST, parse_tables)
 
     def iptables_chains(self, family: Family) -> frozenset[str] | None:
-        """The names of the chains of iptables or ip6tables, its rules being kept in nftables; needs CAP_NET_ADMIN.
+        """The names of the chains of iptables or ip6tables, if their rules are kept in nftables; needs CAP_NET_ADMIN.
 
-        None, too, where its older variant has a filter table: only the program can say what is in that.
+        Also None if the older variant has a filter table: only the program can read that.
         """
         try:
             if "filter" in _LEGACY_TABLES[family].read_text().split():
@@ -46,7 +49,7 @@ class Kernel:
         return _nftables(chains_request(family), parse_chains)
 
     def root_queues(self, taps: Collection[str]) -> Mapping[str, RootQueue | None] | None:
-        """The root of each of those taps; one without a queue, or that is not there, has None."""
+        """The root queue of each of those taps; None for a tap without one, or that does not exist."""
         try:
             answer = list(_dump(socket.NETLINK_ROUTE, QUEUES_REQUEST))
         except OSError:

@@ -1,7 +1,7 @@
-"""What is asked of the kernel by netlink, and its answers. Pure.
+"""Netlink requests for what the kernel has, and their answers. Pure.
 
-A dump is answered by one message for each thing that there is, then by one that says that this was all. Sources as for
-the notices (`notice_codec`), with linux/netfilter/nfnetlink.h and linux/netfilter.h of Linux 6.1.
+A dump is answered by one message for each object, then by one that marks the end. Sources as for the notices
+(`notice_codec`), with linux/netfilter/nfnetlink.h and linux/netfilter.h of Linux 6.1.
 """
 
 import errno
@@ -29,7 +29,7 @@ _NFGENMSG = struct.Struct("=BBH")  # family, version, resource
 
 @dataclass(frozen=True, slots=True)
 class RootQueue:
-    """The queue at the root of an interface; `major` is that of its handle."""
+    """The queue at the root of an interface; `major` is from its handle."""
 
     index: int
     kind: str
@@ -45,7 +45,7 @@ class Family(IntEnum):
 
 
 class DumpRefused(OSError):
-    """The kernel does not answer, or what it answers is not of one moment (EINTR)."""
+    """The kernel does not answer, or its answer mixes two moments (EINTR)."""
 
 
 def _dump_request(kind: int, fields: bytes) -> bytes:
@@ -74,7 +74,7 @@ def _refusal(payload: bytes) -> DumpRefused:
 
 
 def chains_request(family: Family) -> bytes:
-    """What asks for all chains of a family."""
+    """The request for all chains of a family."""
     return _dump_request(_NFT_MSG_GETCHAIN, _NFGENMSG.pack(family, 0, 0))
 
 
@@ -93,7 +93,7 @@ def parse_tables(datagram: bytes) -> Iterator[str]:
 
 
 def parse_root_queues(datagram: bytes) -> Iterator[RootQueue]:
-    """The roots in an answer to `QUEUES_REQUEST`."""
+    """The root queues in an answer to `QUEUES_REQUEST`."""
     for kind, _, payload in messages(datagram):
         if kind != _RTM_NEWQDISC or len(payload) < QUEUE.size:
             continue

@@ -1,4 +1,4 @@
-"""Netlink messages, and what notices say of who is concerned. Pure.
+"""Netlink messages, and which objects a notice is about. Pure.
 
 netlink(7), rtnetlink(7); linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/netfilter/nf_tables.h of Linux 6.1.
 All numbers are in the byte order of the host.
@@ -32,7 +32,7 @@ NFTA_TABLE = 1  # in messages on tables, chains, rules, sets and elements alike
 
 @dataclass(frozen=True, slots=True)
 class LinkSeen:
-    """An interface is there like this; `master` is the index of the bridge it is plugged into."""
+    """The state of an existing interface; `master` is the index of the bridge it is plugged into."""
 
     index: int
     name: str
@@ -49,14 +49,14 @@ class LinkGone:
 
 @dataclass(frozen=True, slots=True)
 class QueueChanged:
-    """A queue, class or filter of an interface was made, changed or removed."""
+    """A queue, class or filter of an interface was created, changed or removed."""
 
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class TableChanged:
-    """An nftables table, or something in it, was made, changed or removed."""
+    """An nftables table, or something in it, was created, changed or removed."""
 
     name: str
 
@@ -65,7 +65,7 @@ Notice = LinkSeen | LinkGone | QueueChanged | TableChanged
 
 
 def parse_route_notices(datagram: bytes) -> Iterator[Notice]:
-    """What a datagram of NETLINK_ROUTE says of interfaces and queues; everything else is left out."""
+    """The interfaces and queues that a datagram of NETLINK_ROUTE is about; everything else is left out."""
     for kind, _, payload in messages(datagram):
         if kind in _QUEUE_TYPES and len(payload) >= QUEUE.size:
             yield QueueChanged(QUEUE.unpack_from(payload)[1])
@@ -85,7 +85,7 @@ def parse_firewall_notices(datagram: bytes) -> Iterator[Notice]:
 def _link_notice(kind: int, payload: bytes) -> Iterator[Notice]:
     family, _, index, flags, _ = _LINK.unpack_from(payload)
     if family != _AF_UNSPEC:
-        return  # the bridge's own word on its ports: there "deleted" means unplugged
+        return  # a bridge's notice about its ports, where "deleted" means unplugged
     if kind == _RTM_DELLINK:
         yield LinkGone(index)
         return
@@ -100,7 +100,7 @@ def _link_notice(kind: int, payload: bytes) -> Iterator[Notice]:
 
 
 def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, flags and payload of each message; what was cut off is left out."""
+    """Type, flags and payload of each message; a message that was cut off is left out."""
     at = 0
     while at + HEADER.size <= len(datagram):
         length, kind, flags, *_ = HEADER.unpack_from(datagram, at)
@@ -127,5 +127,5 @@ def _aligned(length: int) -> int:
 
 
 def name_in(value: bytes) -> str:
-    """An attribute that is a name."""
+    """The value of an attribute that is a name."""
     return value.rstrip(b"\0").decode(errors="replace")

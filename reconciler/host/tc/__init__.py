@@ -1,1 +1,1 @@
-"""Impairments of what taps pass on to their nodes."""
+"""Impairments of the traffic that taps deliver to their nodes."""

@@ -1,7 +1,7 @@
-"""What `tc` shows of many taps at once, told apart.
+"""Splits what `tc` prints about many taps at once.
 
-Facts: iproute2 6.1. With `dev TAP` tc leaves the name out of what it prints; with `-force` a batch goes on after a
-line that fails, and says on stderr which one it was.
+Facts: iproute2 6.1. With `dev TAP` tc omits the name from its output; with `-force` a batch continues after a line that
+fails, and stderr names that line.
 """
 
 import json
@@ -21,7 +21,7 @@ Qdiscs = Mapping[str, list[dict[str, Any]]]
 
 
 class ListingChanged(Exception):
-    """Queues came or went while they were listed."""
+    """Queues were added or removed while they were being listed."""
 
 
 def parse_qdiscs(shown: str | bytes, taps: Collection[str]) -> Qdiscs:
@@ -34,7 +34,7 @@ def parse_qdiscs(shown: str | bytes, taps: Collection[str]) -> Qdiscs:
 
 
 def render_roots(roots: Mapping[str, RootQueue | None]) -> Qdiscs:
-    """The roots of taps, as the kernel said them, in the form that `tc -j qdisc show` has."""
+    """The root queues of taps, as the kernel reports them, in the form of `tc -j qdisc show`."""
     return {
         tap: [{"kind": root.kind, "handle": f"{root.major:x}:", "dev": tap, "root": True}] if root else []
         for tap, root in roots.items()
@@ -42,7 +42,7 @@ def render_roots(roots: Mapping[str, RootQueue | None]) -> Qdiscs:
 
 
 def marked(qdiscs: Qdiscs) -> tuple[str, ...]:
-    """The taps whose classes and filters must be known, sorted."""
+    """The taps whose classes and filters must be listed as well, sorted."""
     return tuple(sorted(tap for tap, shown in qdiscs.items() if any(map(_is_ours, shown))))
 
 
@@ -52,9 +52,9 @@ def render_show(taps: Sequence[str]) -> str:
 
 
 def parse_trees(qdiscs: Qdiscs, shown: bytes = b"", complaints: bytes = b"") -> dict[str, TapTree]:
-    """The tree of each tap, from what tc printed for `render_show(marked(qdiscs))`; taps that have gone are left out.
+    """The tree of each tap, from tc's output for `render_show(marked(qdiscs))`; taps deleted meanwhile are left out.
 
-    Raises `ListingChanged` where the two listings are not of the same queues.
+    Raises `ListingChanged` if the two listings are not of the same queues.
     """
     failed = {(int(line) - 1) // len(_SHOWS) for line in _FAILED_LINE.findall(complaints.decode(errors="replace"))}
     shaped = marked(qdiscs)
@@ -78,7 +78,7 @@ def failed_line(complaints: str) -> int | None:
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
-    """Classes and filters of each tap: what follows the queue that is its root."""
+    """Classes and filters of each tap: the text after its root queue."""
     blocks: list[tuple[list[str], list[str]]] = []
     for line in text.splitlines():
         if line.startswith("qdisc "):

@@ -1,15 +1,15 @@
-"""The queues of one tap: what tc shows, and the lines of `tc -batch` that make them as wanted.
+"""The queues of one tap: parses what tc shows, and renders the lines of `tc -batch` that make them as desired.
 
 The tree on one of our taps:
 
-    root        htb, handle 4d40: or 4d41:, our mark; frames that no filter knows pass its direct queue (default 0)
+    root        htb, handle 4d40: or 4d41:, our mark; frames that match no filter pass its direct queue (default 0)
     class       one per impaired sender; its rate, or one that no tap reaches
-    leaf        netem, where anything but a rate is asked for; pfifo for a queue length beside a rate
+    leaf        netem, if anything but a rate is desired; pfifo for a queue length with a rate
     filter      u32 on the sender's MAC address, for all protocols
 
-What was there before cannot be written into tc, so the mark itself says it: 4d40 where `noqueue` had been put there
-(libvirt does that), 4d41 where the kernel's own default stood, which comes back by itself. Any other queue is
-somebody's, and stays: `TapTree.foreign`.
+tc has no place to note what was there before, so the mark itself says it: 4d40 if it was a `noqueue` (libvirt puts one
+there), 4d41 if it was the kernel's own default, which returns by itself. Any other queue belongs to somebody else and
+stays: `TapTree.foreign`.
 
 Facts: tc(8), tc-htb(8), tc-netem(8) of iproute2 6.1; samples from Linux 6.1 (netem) and 6.18.
 """
@@ -28,7 +28,10 @@ MARK_INSTEAD_OF_DEFAULT = 0x4D41
 MARKS = frozenset({MARK_INSTEAD_OF_NOQUEUE, MARK_INSTEAD_OF_DEFAULT})
 
 CLASS_IDS = range(1, 0xD00)
-"""Below the marks, so that no leaf's handle is one; a bridge has at most 1023 ports (linux/net/bridge/br_private.h)."""
+"""Less than the marks, so that no leaf has a mark's handle.
+
+A bridge has at most 1023 ports (linux/net/bridge/br_private.h).
+"""
 
 UNLIMITED_KBIT = 100_000_000
 _DISTRIBUTIONS = tuple(Distribution)
@@ -44,7 +47,7 @@ _FILTER = re.compile(r" pref 1 u32 .* fh 800::(?P<item>[0-9a-f]+) .*flowid (?P<m
 _FILTER_TABLE = re.compile(r" pref 1 u32 chain 0 (fh 800: ht divisor 1 )?$")
 _MATCH = re.compile(r"^\s+match (?P<value>[0-9a-f]{8})/(?P<mask>[0-9a-f]{8}) at (?P<offset>-?\d+)$")
 _SOURCE_MAC = [("ffffffff", "-8"), ("ffff0000", "-4")]
-"""The six bytes that begin eight bytes before the network header."""
+"""The six bytes at the start of the eight bytes before the network header."""
 
 _UNITS_KBIT = {"K": 1, "M": 1000, "G": 10**6, "T": 10**9}
 
@@ -62,8 +65,8 @@ class Sender:
 class TapTree:
     """What tc shows of one tap.
 
-    `mark` is our root's handle, or the one it would have, or None where the root is somebody else's (`foreign` says
-    what it is). A tree is `damaged` if something is in it that we cannot have made.
+    `mark` is the handle of our root, or the one it would get, or None if the root is somebody else's (`foreign` says
+    what it is). A tree is `damaged` if it contains something that we cannot have made.
     """
 
     mark: int | None
@@ -74,7 +77,7 @@ class TapTree:
 
     @property
     def shaping(self) -> TapQdisc:
-        """What the tree does; a branch that does nothing has a zero impairment, as has our tree without branches."""
+        """The effect of the tree; a branch without effect is a zero impairment, as is our tree without branches."""
         senders = {mac: one.impairment or Impairment() for mac, one in self.senders.items()}
         return TapQdisc({LEFTOVER: Impairment()} if self.ours and not senders else senders)
 
@@ -101,16 +104,16 @@ def parse_tap(qdiscs: str | bytes, classes: str | bytes, filters: str | bytes) -
 
 
 def render_batch(tap: str, found: TapTree, want: TapQdisc) -> str:
-    """The lines of `tc -batch -` that make the tap's queues as desired, changing only what must change; empty: nothing.
+    """The lines of `tc -batch -` that make the tap's queues as desired, changing only what must change; empty if none.
 
-    Asserts that the root is ours or may be replaced: a foreign one is the caller's to refuse.
+    Asserts that the root is ours or may be replaced: the caller must refuse a foreign one.
     """
     assert found.mark is not None, f"the queue of {tap} is not ours: {found.foreign}"
     return "".join(f"{line}\n" for line in _lines(tap, found, want, found.mark))
 
 
 def class_id_for(mac: str, taken: Collection[int]) -> int:
-    """The class of a new sender: decided by its address, or the next one that is free."""
+    """The class of a new sender: derived from its address, or the next free one."""
     start = int.from_bytes(hashlib.sha256(mac.encode()).digest()[:4]) % len(CLASS_IDS)
     return next(
         candidate
@@ -119,7 +122,7 @@ def class_id_for(mac: str, taken: Collection[int]) -> int:
     )
 
 
-# To tc.
+# Rendering.
 
 
 def _lines(tap: str, found: TapTree, want: TapQdisc, mark: int) -> Iterator[str]:
@@ -136,7 +139,7 @@ def _lines(tap: str, found: TapTree, want: TapQdisc, mark: int) -> Iterator[str]
 
 
 def _departures(tap: str, here: Mapping[str, Sender], want: TapQdisc, mark: int) -> Iterator[str]:
-    """Those that leave go first: a duplicating netem lets no other one be added beside it."""
+    """Removals go first: a duplicating netem does not allow another netem to be added beside it."""
     for mac, sender in sorted(here.items()):
         if mac not in want.senders:
             handle = f"{_TABLE:x}::{sender.class_id:x}"
@@ -145,7 +148,7 @@ def _departures(tap: str, here: Mapping[str, Sender], want: TapQdisc, mark: int)
 
 
 def _arrivals(tap: str, here: Mapping[str, Sender], want: TapQdisc, mark: int) -> Iterator[str]:
-    """Who duplicates comes last, and who is there already comes first, for the same reason."""
+    """Existing senders go first and duplicating ones last, for the same reason."""
     taken = {sender.class_id for mac, sender in here.items() if mac in want.senders}
     order = {mac: (bool(want.senders[mac].duplicate_pct), mac not in here, mac) for mac in want.senders}
     for mac in sorted(order, key=order.__getitem__):
@@ -158,7 +161,7 @@ def _arrivals(tap: str, here: Mapping[str, Sender], want: TapQdisc, mark: int) -
 
 
 def _add(tap: str, mac: str, class_id: int, want: Impairment, mark: int) -> Iterator[str]:
-    """The filter comes last: no frame is led to a class that is not ready."""
+    """The filter comes last, so that no frame is sent to a class that is not ready."""
     yield f"class add dev {tap} parent {mark:x}: classid {mark:x}:{class_id:x} htb {_rate(want)}"
     if _leaf_kind(want):
         yield f"qdisc add dev {tap} parent {mark:x}:{class_id:x} handle {_leaf_handle(class_id, want):x}: {_leaf(want)}"
@@ -169,9 +172,9 @@ def _add(tap: str, mac: str, class_id: int, want: Impairment, mark: int) -> Iter
 
 
 def _change(tap: str, sender: Sender, want: Impairment, mark: int) -> Iterator[str]:
-    """In place where the kernel can, so that what is under way arrives.
+    """Change a branch in place where the kernel can, so that frames in flight arrive.
 
-    A distribution cannot be taken off a netem again: another leaf, with another handle, takes its place.
+    A distribution cannot be removed from a netem, so another leaf, with another handle, replaces it.
     """
     class_id, have = sender.class_id, sender.impairment
     parent = f"parent {mark:x}:{class_id:x}"
@@ -220,7 +223,7 @@ def _leaf(want: Impairment) -> str | None:
 
 
 def _netem(want: Impairment) -> str:
-    """Zeros are spelled out: on a change the kernel keeps what it is not told (net/sched/sch_netem.c)."""
+    """Zeros are written out: on a change the kernel keeps whatever is not given (net/sched/sch_netem.c)."""
     distribution = "" if want.distribution is Distribution.UNIFORM else f" distribution {want.distribution}"
     gap = f" gap {want.reorder_gap}" if want.reorder_gap else ""
     return (
@@ -242,11 +245,11 @@ def _pct(value: float) -> str:
 
 
 def _leaf_handle(class_id: int, want: Impairment) -> int:
-    """The class, and above it the distribution: the kernel keeps the table, but never shows which one it was."""
+    """The class, plus the distribution in higher bits: the kernel keeps the table but never shows which one it was."""
     return _DISTRIBUTIONS.index(want.distribution) << 12 | class_id
 
 
-# From tc.
+# Parsing.
 
 
 def _foreign_tree(root: Mapping[str, Any]) -> TapTree:
@@ -274,7 +277,7 @@ def _parse_classes(text: str, mark: int) -> dict[int, int]:
 
 
 def _parse_filters(text: str, mark: int) -> Iterator[tuple[str | None, int]]:
-    """The sender's address and the class of each filter; no address where the filter is not of our own form."""
+    """The sender's address and the class of each filter; no address if we would not write such a filter."""
     for block in re.split(r"^(?=filter )", text, flags=re.MULTILINE):
         head, _, matches = block.partition("\n")
         if head and not _FILTER_TABLE.search(head):

@@ -1,4 +1,4 @@
-"""The queues of taps through `tc`: one batch for all that differ."""
+"""Changes the queues of taps through `tc`, with one batch for all taps that differ."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,14 +41,14 @@ class TapDriver:
         self._kernel = kernel
 
     async def observe(self, taps: Collection[str]) -> dict[str, TapTree]:
-        """The trees of those taps, which exist; one that goes meanwhile is left out."""
+        """The trees of those taps, which must exist; one that is deleted meanwhile is left out."""
         if not taps:
             return {}
         qdiscs = await self._list(taps)
         ours = marked(qdiscs)
         if not ours:
             return parse_trees(qdiscs)
-        # Whatever the exit code: a tap may have gone, and the others are shown all the same.
+        # Ignore the exit code: a tap may have been deleted, and the others are shown all the same.
         shown = await self._run(_BATCH, stdin=render_show(ours).encode(), check=False)
         try:
             return parse_trees(qdiscs, shown.stdout, shown.stderr)
@@ -56,7 +56,7 @@ class TapDriver:
             raise OperationFailed("the queues of the taps changed while they were being read") from None
 
     async def _list(self, taps: Collection[str]) -> Qdiscs:
-        """All queues of those taps where one of them has ours, and at least their roots where none has."""
+        """All queues of those taps if any of them has ours; otherwise at least their roots."""
         roots = self._kernel.root_queues(taps) if self._kernel is not None else None
         if roots is not None and not marked(seen := render_roots(roots)):
             return seen
@@ -65,9 +65,9 @@ class TapDriver:
     async def apply(
         self, wanted: Mapping[str, TapQdisc], found: Mapping[str, TapTree], nodes: Mapping[str, str]
     ) -> list[ClusterError]:
-        """Make the queues of the `wanted` taps so, and say what could not be done; `nodes` names taps in errors.
+        """Make the queues of the taps as `wanted` and return the errors; `nodes` names each tap's node in them.
 
-        A tap of which only a part can be made has that part.
+        A tap for which only a part can be made gets that part.
         """
         errors: list[ClusterError] = []
         possible = await self._possible(wanted, found, nodes, errors)
@@ -78,7 +78,7 @@ class TapDriver:
         ]
         if lines:
             batch = "".join(f"{line.text}\n" for line in lines)
-            # One tap's failure is not the others': with -force they are still made.
+            # One tap's failure does not affect the others: -force continues with them.
             done = await self._run(_BATCH, stdin=batch.encode(), check=False)
             if done.exit_code != 0:
                 errors.append(_error(done, lines, nodes))
@@ -128,7 +128,7 @@ def _without_netem(qdisc: TapQdisc) -> TapQdisc:
 
 
 def _error(done: Completed, lines: Sequence[_BatchLine], nodes: Mapping[str, str]) -> ClusterError:
-    """The first complaint of a batch, with the line that it is about."""
+    """The first complaint of a batch, with the line it is about."""
     text = done.stderr.decode(errors="replace").strip()
     number = failed_line(text)
     line = lines[number - 1] if number is not None and number <= len(lines) else None

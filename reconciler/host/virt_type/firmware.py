@@ -1,10 +1,10 @@
 """The program that the probe runs on a virtual CPU; `firmware.S` is its source."""
 
 INSTRUCTIONS = 102_000_000
-"""How many instructions the program counts down with, a third of them in each mode."""
+"""The program's countdown, in instructions, a third of them in each mode."""
 
 MODES = {"r": "real", "p": "protected", "l": "long"}
-"""The letter printed on the debug console when the program is done in a mode, in their order."""
+"""The letters printed on the debug console when the program has finished each mode, in order."""
 
 DEBUG_CONSOLE_PORT = 0xE9
 EXIT_PORT = 0xF4
@@ -26,6 +26,6 @@ _JUMP_BYTES = 3
 
 
 def firmware() -> bytes:
-    """64 KiB with the program at the start, and at the reset vector a jump to it."""
+    """64 KiB with the program at the start, and a jump to it at the reset vector."""
     jump = b"\xe9" + (-_RESET_VECTOR - _JUMP_BYTES & 0xFFFF).to_bytes(2, "little")
     return (CODE.ljust(_RESET_VECTOR, b"\0") + jump).ljust(_BYTES, b"\0")

@@ -18,7 +18,7 @@ _READ_WRITE = 0o6
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user with all groups that its processes have."""
+    """A user with all groups of its processes."""
 
     name: str
     uid: int
@@ -38,10 +38,10 @@ class DeviceRights:
 
 
 def kvm_access_problem(device: Path = KVM_DEVICE, conf: Path = QEMU_CONF) -> str | None:
-    """What keeps QEMU's user from /dev/kvm, with the remedy; None where nothing does or there is no such device.
+    """Why QEMU's user cannot open /dev/kvm, with the remedy; None if it can or there is no such device.
 
-    Besides costing KVM, this makes libvirt probe QEMU's capabilities again at every look-up (seen with 9.0.0:
-    seconds for each definition instead of milliseconds), so it is worth fixing on hosts that only emulate.
+    Besides losing KVM, libvirt then probes QEMU's capabilities again at every look-up (seen with 9.0.0: each definition
+    takes seconds instead of milliseconds), so it is worth fixing even on hosts that only emulate.
     """
     try:
         rights = device_rights(device)
@@ -77,9 +77,9 @@ def may_open(rights: DeviceRights, account: Account) -> bool:
 
 
 def qemu_account(conf: Path = QEMU_CONF) -> Account | None:
-    """The account of QEMU processes under the system libvirtd; None where it cannot be found out.
+    """The account of QEMU processes under the system libvirtd; None if it cannot be determined.
 
-    libvirt reads `user` and `group` in qemu.conf, and has packaged defaults where they are not set.
+    libvirt reads `user` and `group` from qemu.conf, and uses its packaged defaults if they are not set.
     """
     settings = parse_qemu_conf(_read(conf))
     for name in filter(None, (settings.get("user"), *_PACKAGED_USERS)):

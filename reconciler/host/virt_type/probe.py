@@ -1,8 +1,8 @@
-"""Time KVM instead of believing in /dev/kvm: a paravirtual or nested KVM can be there and be no use.
+"""Times KVM instead of trusting /dev/kvm: a paravirtual or nested KVM may exist and be useless.
 
 Two kinds were seen: one on which QEMU cannot start a CPU at all, and one that emulates each instruction of an ordinary
-guest, many times slower than QEMU's own emulator does, so that no kernel ever boots. The same program therefore runs
-under both, started as libvirt starts it for a node, and KVM counts only where it is the faster one.
+guest, many times slower than QEMU's own emulator, so that no kernel ever boots. The same program therefore runs under
+both, started as libvirt starts it for a node, and KVM counts only if it is faster.
 """
 
 import os
@@ -24,20 +24,20 @@ log = structlog.get_logger(__name__)
 EMULATOR = Path("/usr/bin/qemu-system-x86_64")
 MEMORY_FILE = "kvm_probe.json"
 PROBE_VERSION = 2
-"""Raised when the probe learns to tell more apart: a verdict of an older one is not believed."""
+"""Increase it when the probe learns to tell more cases apart: verdicts of older versions are ignored."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _EMULATION_LIMIT_S = 10.0
-_KVM_LIMIT_S = 2.0  # where emulation gives nothing to compare with; a true KVM needs a tenth of a second
-_PATIENCE = 2.0  # KVM is stopped after this many times what emulation took
-_ATTEMPTS = 3  # where the two are close, which a busy host can make them
+_KVM_LIMIT_S = 2.0  # if emulation gives nothing to compare with; a true KVM needs a tenth of a second
+_PATIENCE = 2.0  # KVM is stopped after this many times the duration of emulation
+_ATTEMPTS = 3  # if the two are close, which may happen on a busy host
 _CLEAR_LEAD = 2.0
 
 
 class KvmVerdict(Frozen):
-    """Whether domains of type `kvm` are the faster ones here, and why that is known.
+    """Whether domains of type `kvm` are faster here, and the evidence.
 
-    The figures are the seconds that the probe's program took; None where it did not end.
+    The figures are the seconds that the probe's program took; None if it did not finish.
     """
 
     usable: bool
@@ -60,7 +60,7 @@ class _RememberedVerdict(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """One run of the program: how long it took, or else what became of it."""
+    """One run of the program: its duration, or why it has none."""
 
     duration_s: float | None
     failure: str = ""
@@ -73,9 +73,9 @@ async def probe_kvm(
     device: Path = KVM_DEVICE,
     conf: Path = QEMU_CONF,
 ) -> KvmVerdict:
-    """Whether KVM serves QEMU's user well; takes about 1 s once per boot of the host, then under 1 ms.
+    """Whether KVM works well for QEMU's user; takes about 1 s once per boot of the host, then under 1 ms.
 
-    The verdict is remembered in `state_dir`; a change of the device's rights or of the emulator voids it.
+    The verdict is remembered in `state_dir`; a change of the device's rights or of the emulator invalidates it.
     """
     try:
         circumstances = _circumstances(emulator, device, conf)
@@ -142,7 +142,7 @@ async def _compare(emulator: Path, device: Path) -> KvmVerdict:
 
 
 async def _time_both(emulator: Path, program: Path) -> tuple[_Trial, _Trial]:
-    """The best run under KVM and the best under emulation; one of each, except where they are close."""
+    """The best run under KVM and the best under emulation; one run of each, unless they are close."""
     kvm = emulated = _Trial(None)
     for _ in range(_ATTEMPTS):
         emulated = _better(emulated, await _try(probe_command(emulator, "tcg", program), _EMULATION_LIMIT_S))
@@ -200,7 +200,7 @@ def _told(trial: _Trial) -> str:
 def _recall(memory: Path | None) -> _RememberedVerdict | None:
     try:
         return _RememberedVerdict.model_validate_json(memory.read_bytes()) if memory else None
-    except (OSError, ValidationError):  # absent, torn by a kill, or an older probe's: try again
+    except (OSError, ValidationError):  # missing, torn by a kill, or from an older probe: try again
         return None
 
 
