@@ -1,4 +1,4 @@
-"""A place of its own for each test: settings, keys, topologies, and a look at everything on the host that is ours."""
+"""A separate place for each test: settings, keys, topologies, and an audit of everything we have on the host."""
 
 import atexit
 import os
@@ -35,11 +35,11 @@ LIBVIRT_URI = "qemu:///system"
 BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
 _SPECS = Path(__file__).parents[2] / "specs"
 STORE_VARIABLE = "VMCLUSTER_TEST_STORE"
-"""`etcd` in the environment: beds keep their records in an etcd of their own, and no longer in a file."""
+"""Set to `etcd` in the environment, beds keep their records in an etcd of their own instead of a file."""
 _ROOTS = ("VMCLUSTER_HOST_READ_ROOTS", "VMCLUSTER_HOST_WRITE_ROOTS", "VMCLUSTER_DISK_ROOTS")
 ACTOR = "test"
 SHARED_CLUSTER = "trio"
-"""The booted cluster that outlives single tests: neither audited nor swept with them."""
+"""The booted cluster that is shared by several tests: it is neither audited nor swept with them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Bed:
 
     @classmethod
     def made_in(cls, directory: Path) -> "Bed":
-        """A bed with an SSH key and what the host's KVM is good for, and nothing else."""
+        """A bed with an SSH key and the verdict on the host's KVM, and nothing else."""
         key = directory / "ssh" / "key"
         key.parent.mkdir(mode=0o700)
         generate_client_key(key)
@@ -68,12 +68,12 @@ class Bed:
 
     @classmethod
     def found_in(cls, directory: Path) -> "Bed":
-        """A bed that was made before."""
+        """An existing bed."""
         return cls(directory, load_settings(cls._environment(directory)))
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command of ours needs in its environment to use this bed."""
+        """The environment that one of our commands needs to use this bed."""
         return {**os.environ, **self._environment(self.directory)}
 
     @staticmethod
@@ -93,7 +93,7 @@ class Bed:
 
     @property
     def empty_image(self) -> Path:
-        """A disk with nothing on it: machines on it stay in their firmware, and wait there for next to nothing."""
+        """An empty disk: machines with it stay in their firmware, and wait there at almost no cost."""
         image = self.directory / "empty.qcow2"
         if not image.exists():
             subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "8M"], check=True)
@@ -110,11 +110,11 @@ class Bed:
         return image
 
     def write_topology(self, cluster: str, *, nodes: int = 2, boots: bool = False, edit: Any = None) -> Path:
-        """A topology file of small nodes `n0`, `n1`, …, with a guest that boots only where that is asked for.
+        """Write a topology file of small nodes `n0`, `n1`, …; only with `boots` their guest boots.
 
         `edit` may change the document before it is written.
         """
-        prefix = "192.168.151" if cluster == SHARED_CLUSTER else "192.168.150"  # it stands beside the others
+        prefix = "192.168.151" if cluster == SHARED_CLUSTER else "192.168.150"  # it exists beside the others
         document: dict[str, Any] = {
             "cluster_name": cluster,
             "base_image": str(BASE_IMAGE if boots else self.empty_image),
@@ -136,7 +136,7 @@ class Bed:
         return path
 
     def runtime(self, checkpoint: Checkpoint | None = None) -> Runtime:
-        """A process's own runtime on this bed."""
+        """A new runtime on this bed, as a separate process has it."""
         return Runtime(self.settings) if checkpoint is None else Runtime(self.settings, checkpoint=checkpoint)
 
 
@@ -198,7 +198,7 @@ class Session:
 
 @contextmanager
 def host_libvirt() -> Iterator[Any]:
-    """A connection of the test's own, to look at the host with other eyes than the product's."""
+    """A separate connection for a test, so that it sees the host independently of the product."""
     handle = libvirt.open(LIBVIRT_URI)
     try:
         yield handle
@@ -208,7 +208,7 @@ def host_libvirt() -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything on the host that a cluster could have left, found without asking the product."""
+    """Everything that a cluster could have left on the host, found without asking the product."""
 
     domains: frozenset[str]
     active: frozenset[str]
@@ -218,7 +218,7 @@ class Audit:
 
     @property
     def clean(self) -> bool:
-        """Whether there is nothing at all."""
+        """Whether nothing was left."""
         return not (self.domains or self.networks or self.bridges or self.files)
 
 
@@ -238,7 +238,7 @@ def audit(bed: Bed) -> Audit:
 
 
 def sweep() -> None:
-    """Take away whatever a failed test has left, so that the next one starts clean."""
+    """Remove whatever a failed test has left, so that the next one starts clean."""
     with host_libvirt() as handle:
         for domain in _apart_from_shared(handle.listAllDomains()):
             if domain.isActive():

@@ -22,16 +22,16 @@ CLUSTERS = {
         "test_workflow",
     },
 }
-"""Modules of `guests` by the cluster that they share: two, of about as much work, so that they run side by side."""
+"""Modules of `guests` by the cluster that they share: two clusters with about equal work, to run side by side."""
 
 TEST_TIMEOUT_S = 1200
-"""Of one test with its fixtures, one of which boots a cluster: minutes, where other work keeps the machine busy."""
+"""For one test with its fixtures, one of which boots a cluster: that takes minutes if the machine is busy."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A time limit for each test of this directory that has none of its own; the limit of unit tests is shorter.
+    """Set a time limit for each test of this directory without one; unit tests have a shorter limit.
 
-    What shares a booted cluster takes longest, and the cores: beside it, tests that wait find time.
+    Tests that share a booted cluster take longest, and use the cores; tests that mostly wait fit in beside them.
     """
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
@@ -43,13 +43,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary files stay in the lab, also where the run is spread over several labs from outside of them."""
+    """Keep temporary files in the lab, even if the run is spread over several labs from outside."""
     if inside_lab():
         config.option.basetemp = None
 
 
 class SpreadOverLabs(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps together what shares a lab: a module, and modules that share a booted cluster."""
+    """Keeps together the modules that share a lab, and those that share a booted cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
         return _cluster_of(nodeid) or nodeid.partition("::")[0]
@@ -62,13 +62,13 @@ def _cluster_of(nodeid: str) -> str | None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SpreadOverLabs:
-    """Whatever `--dist` says: modules may not be torn apart."""
+    """Overrides `--dist`, because a module may not be split."""
     return SpreadOverLabs(config, log)
 
 
 @pytest.fixture
 def bed(lab_path: Path) -> Iterator[Bed]:
-    """A place of the test's own; whatever it leaves on the host is taken away."""
+    """A bed for one test; whatever the test leaves on the host is removed."""
     yield Bed.made_in(lab_path)
     sweep()
 

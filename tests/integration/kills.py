@@ -1,6 +1,6 @@
-"""Processes of ours that are killed while they are at work, and what must come of it.
+"""Kills processes of ours while they work, and checks what follows.
 
-Each run is a forked child with a runtime of its own: nothing is shared but the host and the store's file.
+Each run is a forked child with its own runtime: it shares only the host and the store's file.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Verb = Callable[[Session], Awaitable[object]]
 
 
 class Killer:
-    """A checkpoint that ends its process, without a word, the `at`-th time it is reached."""
+    """A checkpoint that kills its process without warning the `at`-th time it is reached."""
 
     def __init__(self, at: int) -> None:
         self._left = at
@@ -38,7 +38,7 @@ def run_in_child(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None 
         asyncio.run(_in_session(bed, verb, checkpoint))
         code = 0
     except Exception:
-        traceback.print_exc()  # nobody else would tell
+        traceback.print_exc()  # nothing else would report it
     finally:
         os._exit(code)
 
@@ -49,7 +49,7 @@ async def _in_session(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | 
 
 
 def wait_for(child: int) -> bool:
-    """Whether the child came to its end by itself; a child that failed is a failed test."""
+    """Wait for a child; returns whether it ended without being killed. A child that failed fails the test."""
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
@@ -59,13 +59,13 @@ def wait_for(child: int) -> bool:
 
 
 def run(bed: Bed, *verbs: Verb) -> None:
-    """Run verbs to their ends, each in a child of its own."""
+    """Run verbs to completion, each in its own child."""
     for verb in verbs:
         assert wait_for(run_in_child(bed, verb))
 
 
 def kill_at_every_boundary(bed: Bed, prepare: list[Verb], verb: Verb, again: Verb, check: Callable[[], None]) -> int:
-    """Kill `verb` at its first boundary, its second, … until it gets through; after each, `again` must mend it."""
+    """Kill `verb` at its first boundary, its second, … until it completes; after each, `again` must repair it."""
     for boundary in range(MOST_BOUNDARIES):
         run(bed, *prepare)
         survived = wait_for(run_in_child(bed, verb, Killer(boundary)))

@@ -1,4 +1,4 @@
-"""The command as a user runs it: a process of its own on a test's bed."""
+"""The command as a user runs it: a separate process on a test's bed."""
 
 import os
 import pty
@@ -28,7 +28,7 @@ class Ended:
 
     @property
     def data(self) -> Any:
-        """What was printed for programs, as its schema has it."""
+        """The machine-readable output, validated against its schema."""
         return outputs.read(self.arguments, self.code, self.out)
 
 
@@ -54,7 +54,7 @@ def vmcluster(bed: Bed) -> Vmcluster:
 
 
 def answered_on_a_terminal(bed: Bed, words: list[str], answer: str) -> Ended:
-    """How a command ends whose standard input is a terminal at which somebody types the answer."""
+    """The result of a command whose standard input is a terminal at which someone types the answer."""
     person, terminal = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, *words],

@@ -1,8 +1,8 @@
-"""Runs inside a guest, by `python3 - PEERS`: it talks to every peer in every way, and counts what it hears of whom.
+"""Runs inside a guest with `python3 - PEERS`: sends every kind of packet to every peer, and counts what it receives.
 
-PEERS is JSON, name -> {mac, ip, link_local}; the node itself may be among them. The peers' hardware addresses are
-made known for good, so that each direction is seen for itself where the other one is cut. After each tick the counts
-are in `REPORT`: {"ticks": number, "heard": {peer: {kind: packets}}}. Ends with the machine.
+PEERS is JSON, name -> {mac, ip, link_local}; the node itself may be among them. The peers' hardware addresses are set
+permanently, so that each direction is seen even if the other one is cut. After each tick the counts are in `REPORT`:
+{"ticks": number, "heard": {peer: {kind: packets}}}. Ends with the machine.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ Peer = dict[str, str]
 
 
 def main(around: "dict[str, Peer]") -> None:
-    """Make the peers known, then chatter in the background."""
+    """Set the peers' addresses, then chatter in the background."""
     device, own = next(
         (path.name, (path / "address").read_text().strip())
         for path in Path("/sys/class/net").iterdir()
@@ -69,10 +69,10 @@ class Mouth:
         self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         self._flows: dict[str, socket.socket] = {}
         for mute in (self._icmp, self._icmp6):
-            mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # answers are heard by the ear
+            mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # answers are received by `Ear`
 
     def talk(self) -> None:
-        """To each peer, and to all of them at once."""
+        """Send to each peer, and to all of them at once."""
         for name, peer in self._peers.items():
             self._question(peer)
             with contextlib.suppress(OSError):
@@ -91,7 +91,7 @@ class Mouth:
             caller.connect((peer["ip"], CLOSED_PORT))
 
     def _flow(self, name: str, address: str) -> None:
-        """One more byte on the one connection that is kept for as long as this runs."""
+        """Send one more byte on the one connection that stays open as long as this runs."""
         if name not in self._flows:
             caller = socket.create_connection((address, FLOW_PORT), timeout=TICK_S)
             caller.setblocking(False)
@@ -100,7 +100,7 @@ class Mouth:
 
 
 class Ear:
-    """Counts packets by kind and sender, and what arrives of the flows."""
+    """Counts packets by kind and sender, and the bytes that arrive on the flows."""
 
     def __init__(self, device: str, peers: "dict[str, Peer]") -> None:
         self.heard: dict[str, dict[str, int]] = {name: {} for name in peers}
@@ -114,7 +114,7 @@ class Ear:
             one.setblocking(False)
 
     def listen(self, until: float) -> None:
-        """Take in all that is there, and what comes before `until`."""
+        """Receive everything that has arrived, and what arrives before `until`."""
         while True:
             left_s = max(0.0, until - time.monotonic())
             ready, _, _ = select.select([self._frames, self._server, *self._flows], [], [], left_s)
@@ -144,7 +144,7 @@ class Ear:
 
 
 def kinds_of(frame: bytes) -> "list[str]":
-    """What a frame is: of IPv4 and IPv6, what is inside."""
+    """The kinds of a frame; for IPv4 and IPv6 also what is inside."""
     (ethertype,) = struct.unpack("!H", frame[12:14])
     if ethertype == 0x0806:
         return ["arp"]
@@ -156,7 +156,7 @@ def kinds_of(frame: bytes) -> "list[str]":
 
 
 def chatter(mouth: Mouth, ear: Ear) -> None:
-    """Without end."""
+    """Talk and listen forever."""
     ticks = 0
     while True:
         mouth.talk()
@@ -166,7 +166,7 @@ def chatter(mouth: Mouth, ear: Ear) -> None:
 
 
 def report(ticks: int, ear: Ear) -> None:
-    """Replace the file, which others read at any time."""
+    """Replace the file atomically, because others may read it at any time."""
     unfinished = REPORT.with_suffix(".new")
     unfinished.write_text(json.dumps({"ticks": ticks, "heard": ear.heard}))
     unfinished.replace(REPORT)

@@ -1,7 +1,7 @@
-"""One cluster of three real machines for the tests in here: it is booted once, and rewound between tests.
+"""One cluster of three real machines for the tests in this directory: booted once, and rewound between tests.
 
-The product's own snapshots with memory do that: a test may crash nodes, fill them, change the topology. The cluster
-is gone before tests elsewhere run, who take all machines of their lab for their own.
+The product's own snapshots with memory do that, so a test may crash nodes, fill them, or change the topology. The
+cluster is destroyed before tests of other directories run, because they own all machines of their lab.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -17,17 +17,17 @@ from tests.waiting import PATIENCE_S, eventually
 NODES = ("n0", "n1", "n2")
 FRESH = "fresh"
 BOOT_TIMEOUT_S = 300.0
-"""Three emulated machines that boot at once on two busy cores."""
+"""Time for three emulated machines that boot at once on two busy cores."""
 
 
 def on_console(session: Session, node: str, words: str) -> int:
-    """How often a node's console has said something, ever since its cluster was made."""
+    """How often a node's console has printed something since its cluster was created."""
     console = session.runtime.settings.overlay_dir / SHARED_CLUSTER / f"{node}.console.log"
     return console.read_bytes().count(words.encode())
 
 
 async def provoked(session: Session, node: str, command: str, words: str) -> None:
-    """Run a command in the background of a node, and wait until the console says what it must come to."""
+    """Run a command in the background of a node, and wait until the console prints the expected words."""
     before = on_console(session, node, words)
     await session.nodes.run(SHARED_CLUSTER, node, f"({command}) >/dev/null 2>&1 </dev/null &", timeout_s=PATIENCE_S)
     await eventually(lambda: on_console(session, node, words) > before)
@@ -35,21 +35,21 @@ async def provoked(session: Session, node: str, command: str, words: str) -> Non
 
 @pytest.fixture(scope="package")
 def guest_bed() -> Iterator[Bed]:
-    """The place of the shared cluster, which QEMU's user may enter."""
+    """The bed of the shared cluster, in a directory that QEMU's user may enter."""
     with temporary_bed() as bed:
         yield bed
 
 
 @dataclass
 class SharedCluster:
-    """The booted cluster, and the snapshot with memory that brings it back to where it had just booted."""
+    """The booted cluster, and the snapshot with memory that brings it back to the moment after its boot."""
 
     session: Session
     bed: Bed
     touched: bool = False
 
     async def rewind(self) -> None:
-        """Bring it back where a test may have left it otherwise: its links, topology, machines, what is in them."""
+        """Undo whatever a test has changed: links, topology, machines, and what is in them."""
         if self.touched:
             self.touched = False
             await self.session.faults.heal_all(SHARED_CLUSTER)
@@ -60,7 +60,7 @@ class SharedCluster:
                     await self.session.snapshots.delete(SHARED_CLUSTER, info.snapshot_name)
 
     async def _put_topology_back(self) -> None:
-        """A machine with other memory or disks is off before, as it shall not boot only to be cut."""
+        """First turn off machines with changed memory or disks, so that they do not boot only to be cut."""
         self.bed.write_topology(SHARED_CLUSTER, nodes=len(NODES), boots=True)
         if not (await self.session.clusters.plan(SHARED_CLUSTER, start=False)).plan.converged:
             await self.session.clusters.stop(SHARED_CLUSTER, mode=StopMode.DESTROY)
@@ -70,7 +70,7 @@ class SharedCluster:
 
 @pytest.fixture(scope="package")
 async def shared_cluster(guest_bed: Bed) -> AsyncIterator[SharedCluster]:
-    """The cluster, booted once for all tests in here; it is destroyed with its client."""
+    """The cluster, booted once for all tests in this directory; it is destroyed with its client."""
     guest_bed.write_topology(SHARED_CLUSTER, nodes=len(NODES), boots=True)
     async with guest_bed.runtime() as runtime:
         session = Session(runtime)
@@ -82,7 +82,7 @@ async def shared_cluster(guest_bed: Bed) -> AsyncIterator[SharedCluster]:
 
 @pytest.fixture
 async def trio(shared_cluster: SharedCluster) -> Session:
-    """The shared cluster with all of its nodes up, as they were when they had booted."""
+    """The shared cluster with all nodes up, as they were after their boot."""
     await shared_cluster.rewind()
     shared_cluster.touched = True
     return shared_cluster.session
@@ -90,6 +90,6 @@ async def trio(shared_cluster: SharedCluster) -> Session:
 
 @pytest.fixture
 async def untouched_trio(shared_cluster: SharedCluster) -> Session:
-    """The same for a test that leaves the cluster and what is in it as they are: the next one need not rewind it."""
+    """The same for a test that leaves the cluster and its contents unchanged: the next test need not rewind it."""
     await shared_cluster.rewind()
     return shared_cluster.session

@@ -1,6 +1,6 @@
-"""The guest image with an EFI system partition behind its own: one file on it, the kernel made a program of UEFI.
+"""The guest image with an EFI system partition after its own: one file on it, the kernel as a UEFI program.
 
-The file is what systemd-stub(7) describes: the stub with kernel, initrd and command line as sections of it.
+The file is as in systemd-stub(7): the stub with kernel, initrd and command line as sections of it.
 """
 
 import json
@@ -15,11 +15,11 @@ _CLUSTER = 4096
 _PARTITION_BYTES = 64 * 1024**2
 _FAT_SECTORS, _ROOT_SECTORS, _RESERVED = 64, 32, 1
 _SECTIONS = {"osrel": 0x20000, "cmdline": 0x30000, "linux": 0x2000000, "initrd": 0x4000000}
-"""Where each is put, as systemd-stub(7) has it."""
+"""The address of each section, as in systemd-stub(7)."""
 
 
 def write_efi_disk(base: Path, stub: Path, target: Path) -> None:
-    """Make `target`, a qcow2 image, from the image `base` and what stands beside it."""
+    """Make `target`, a qcow2 image, from the image `base` and the files beside it."""
     cmdline = json.loads(base.with_suffix(".json").read_text())["cmdline"]
     program = _unified(stub, base, cmdline, target.with_suffix(".efi"))
     raw = target.with_suffix(".raw")

@@ -1,4 +1,4 @@
-"""What nodes hear of each other while all of them chatter: counted in the guests, read over SSH."""
+"""What nodes receive from each other while all of them chatter: counted in the guests, read over SSH."""
 
 import asyncio
 import json
@@ -29,12 +29,12 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Hearing:
-    """All nodes of the shared cluster chatter, until it is rewound or restarted."""
+    """All nodes of the shared cluster chatter until it is rewound or restarted."""
 
     session: Session
 
     async def begin(self, nodes: Collection[str] = NODES) -> None:
-        """Let these nodes chatter."""
+        """Make these nodes chatter."""
         record = await self.session.runtime.store.get(CLUSTER)
         assert record is not None
         shown = await self.session.nodes.run_all(
@@ -53,11 +53,11 @@ class Hearing:
         assert begun.all_succeeded, begun
 
     async def heard(self, nodes: Collection[str] = NODES) -> Counter[tuple[str, Pair]]:
-        """How many packets of each kind each of these nodes has heard of each other one so far."""
+        """How many packets of each kind each of these nodes has received from each other one so far."""
         return (await self._reports(nodes))[1]
 
     async def settle(self, nodes: Collection[str] = NODES) -> None:
-        """Wait until what was under way has been counted."""
+        """Wait until packets in flight have been counted."""
         before, _ = await self._reports(nodes)
         await self._until_ticked({node: ticks + _TICKS for node, ticks in before.items()})
 
@@ -69,9 +69,9 @@ class Hearing:
         nodes: Collection[str] = NODES,
         leaking: Collection[str] = (),
     ) -> None:
-        """Wait for packets of every kind over the pairs that pass; meanwhile not one comes over any other.
+        """Wait for packets of every kind over the pairs that pass; meanwhile no other pair may receive any.
 
-        Kinds in `leaking` must come over all pairs.
+        Kinds in `leaking` must arrive over all pairs.
         """
         await self.settle(nodes)
         before, deadline = await self.heard(nodes), time.monotonic() + _PATIENCE_S

@@ -1,7 +1,7 @@
 """The service as one file for guests: the package, the Python packages that `watch` imports, libvirt's libraries.
 
-The guests' Python is Debian's 3.11; what is built for ours of that version fits it. Their libraries are of the same
-release as ours where we are Debian 12, so that ours fit as well.
+The guests' Python is Debian's 3.11, so modules built for our 3.11 fit it. Their libraries are from the same release as
+ours if this host is Debian 12, so ours fit as well.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ main()
 
 
 def misfit() -> str | None:
-    """Why guests cannot run what this host has, None where they can."""
+    """Why guests cannot run this host's packages; None if they can."""
     release = dict(line.partition("=")[::2] for line in Path("/etc/os-release").read_text().splitlines())
     if release.get("VERSION_CODENAME") != CODENAME:
         return f"the guests have the libraries of Debian {CODENAME}, and this host has others"
@@ -47,7 +47,7 @@ def write_kit(path: Path, present: Iterable[str]) -> None:
     command.chmod(0o755)
     with tarfile.open(path, "w:gz", compresslevel=1) as kit:
         kit.add(command, "vmcluster")
-        # With its byte code: emulated, compiling it takes half a minute.
+        # With its byte code, because compiling it under emulation takes half a minute.
         for source in [*_packages(), Path(reconciler.__file__).parent]:
             kit.add(source, f"python/{source.name}", filter=_kept)
         for name, library in _libraries().items():
@@ -56,7 +56,7 @@ def write_kit(path: Path, present: Iterable[str]) -> None:
 
 
 def _packages() -> list[Path]:
-    """What of the installed packages is imported, each whole, as parts are imported when they are needed."""
+    """The installed packages that are imported, each whole, because parts are imported only when needed."""
     site = Path(sysconfig.get_path("platlib"))
     done = subprocess.run([sys.executable, "-c", _IMPORT_ALL], capture_output=True, text=True, check=True)
     files = [Path(line) for line in done.stdout.splitlines()]
@@ -64,12 +64,12 @@ def _packages() -> list[Path]:
 
 
 def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """All but three quarters of a package of which nobody uses more than the names."""
+    """Everything except three quarters of a package of which only the names are used."""
     return None if entry.name.startswith("python/pygments/lexers/") else entry
 
 
 def _libraries() -> dict[str, Path]:
-    """What libvirt's Python module is linked with, by the names that the loader looks for."""
+    """The libraries that libvirt's Python module is linked with, by the names that the loader looks for."""
     module = find_spec("libvirtmod")
     assert module is not None
     assert module.origin is not None

@@ -44,7 +44,7 @@ class Labs:
         return self.run(sys.executable, "-c", program)
 
     def wait_until_all_ended(self) -> None:
-        """Every process of every lab started here is gone; fails naming those that are not."""
+        """Wait until every process of every lab started here has ended; fails naming those that have not."""
         deadline = time.monotonic() + PATIENCE_S
         while left := self.processes():
             assert time.monotonic() < deadline, f"still alive: {left}"
@@ -56,13 +56,13 @@ class Labs:
 
 
 def _without_images(environment: Mapping[str, str]) -> dict[str, str]:
-    """These labs see the images that their options name, and not those that this run was told of."""
+    """These labs see only the images that their options name, not those that this run was given."""
     return {name: value for name, value in environment.items() if name != "VMCLUSTER_TEST_IMAGE_DIR"}
 
 
 @pytest.fixture
 def labs() -> Iterator[Labs]:
-    """Labs to start; none of them outlives the test."""
+    """Labs to start; all of them end with the test."""
     started = Labs()
     yield started
     started.wait_until_all_ended()

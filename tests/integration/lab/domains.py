@@ -1,4 +1,4 @@
-"""The smallest guest there is: no disk, no network, emulated, and paused, so it costs no processor time."""
+"""The smallest possible guest: no disk, no network, emulated, and paused, so it uses no processor time."""
 
 import json
 import os
@@ -21,7 +21,7 @@ PAUSED_DOMAIN = f"""
 
 
 def measure_life_cycle() -> dict[str, float]:
-    """Define, start (paused), destroy and undefine the guest; the seconds that each call took."""
+    """Define, start (paused), destroy and undefine the guest; returns the seconds that each call took."""
     connection = libvirt.open("qemu:///system")
     domain = connection.defineXML(PAUSED_DOMAIN)
     domain.undefine()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOKEN = "VMCLUSTER_TEST_TOKEN"
-"""An environment variable that every process of a lab inherits, daemons included; guests are named by its value."""
+"""An environment variable that every process of a lab inherits, daemons too; guests have its value in their name."""
 
 _TREES = ("/etc/libvirt", "/etc/vmcluster", "/var/cache/libvirt", "/var/lib/libvirt", "/var/lib/vmcluster")
 _PLACES = ("/run", "/etc", "/var/lib", "/var/log/libvirt", "/tmp")
@@ -24,7 +24,7 @@ class Traces:
 
 
 def observe_traces() -> Traces:
-    """The traces of this moment."""
+    """The current traces."""
     return Traces(
         mounts=frozenset(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         interfaces=frozenset(subprocess.check_output(["ip", "-brief", "link"], text=True).splitlines()),
@@ -36,14 +36,14 @@ def observe_traces() -> Traces:
 def processes_with(token: str) -> list[str]:
     """The command lines of all living processes with `token` in their environment or command line.
 
-    libvirt gives QEMU an environment of its own, so a guest shows the token in its name.
+    libvirt gives QEMU an environment of its own, so a guest has the token in its name.
     """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended while we looked, or is guarded against root itself and so none of ours
+            continue  # it has just ended, or is protected even from root and so not one of ours
         if token.encode() in command + environment:
             found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found

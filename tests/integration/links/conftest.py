@@ -1,4 +1,4 @@
-"""A segment of four nodes on a host of its own (a network namespace), and a count of the commands run on it."""
+"""A segment of four nodes on a host of its own (a network namespace), with a record of the commands run on it."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _HOST_NAMESPACE = "linkhost"
 
 @dataclass
 class OnHost:
-    """Runs commands in the network namespace that plays the host, and notes which."""
+    """Runs commands in the network namespace that acts as the host, and records them."""
 
     commands: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -30,11 +30,11 @@ class OnHost:
 
 @pytest.fixture
 async def host() -> AsyncIterator[OnHost]:
-    """A host with empty firewalls, where a test may flush what it likes."""
+    """A host with empty firewalls, where a test may flush anything."""
     await process.run(["ip", "netns", "add", _HOST_NAMESPACE])
     run = OnHost()
     for program in ("iptables", "ip6tables"):
-        await run([program, "-P", "FORWARD", "ACCEPT"])  # its own base chains stay when rules go
+        await run([program, "-P", "FORWARD", "ACCEPT"])  # its own base chains stay when the rules are removed
     yield run
     await process.run(["ip", "netns", "del", _HOST_NAMESPACE])
 

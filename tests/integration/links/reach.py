@@ -1,7 +1,7 @@
-"""Who hears whom, and how: every node of a segment sends to every other once. Runs where the segment is.
+"""Finds which nodes of a segment receive what: each node sends to every other once. Runs where the segment is.
 
-Argument: JSON, node -> {ns, device, ip, link_local, mac, broadcast}; a node without `ns` is in the namespace that
-this is run in. Prints JSON, kind -> [[sender, receiver], ...], of all that was heard.
+Argument: JSON, node -> {ns, device, ip, link_local, mac, broadcast}; a node without `ns` is in the namespace that this
+is run in. Prints JSON, kind -> [[sender, receiver], ...], of everything that was received.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ Nodes = dict[str, dict[str, str]]
 
 @dataclass
 class Sockets:
-    """What a node sends and hears by."""
+    """The sockets with which a node sends and receives."""
 
     ipv4: socket.socket
     ipv6: socket.socket
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def opened(node: dict[str, str], own: int) -> Sockets:
-    """Sockets in the node's namespace, where they stay."""
+    """Sockets in the node's namespace; they stay there."""
     libc = ctypes.CDLL(None, use_errno=True)
     if node["ns"]:
         with Path("/run/netns", node["ns"]).open() as namespace:
@@ -68,7 +68,7 @@ def opened(node: dict[str, str], own: int) -> Sockets:
 
 
 def send(own: Sockets, nodes: Nodes, sender: str, receiver: str) -> None:
-    """One packet of each kind; where the device is down it is simply not heard."""
+    """Send one packet of each kind; if the device is down, none is received."""
     to = nodes[receiver]
     source, target = (bytes.fromhex(nodes[name]["mac"].replace(":", "")) for name in (sender, receiver))
     request = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + source + socket.inet_aton(nodes[sender]["ip"])
@@ -82,7 +82,7 @@ def send(own: Sockets, nodes: Nodes, sender: str, receiver: str) -> None:
 
 
 def heard(sockets: dict[str, Sockets], by_mac: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
-    """Sender and receiver of all that arrives, by kind."""
+    """Sender and receiver of everything that arrives, by kind."""
     selector = selectors.DefaultSelector()
     for name, own in sockets.items():
         for one in (own.ipv4, own.ipv6, own.arp):
@@ -100,7 +100,7 @@ def heard(sockets: dict[str, Sockets], by_mac: dict[str, str]) -> dict[str, list
 
 
 def read(one: socket.socket, by_mac: dict[str, str]) -> tuple[str, str | None]:
-    """The kind and the sender of what has arrived; no sender where it is nobody's or went out here."""
+    """The kind and the sender of a packet; no sender if it is not from a node, or was sent from here."""
     data, origin = one.recvfrom(2048)
     if one.family != socket.AF_PACKET:
         kind, sender = data.decode().split()

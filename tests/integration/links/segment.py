@@ -1,6 +1,6 @@
 """A network segment as clusters have it: a bridge, and nodes in namespaces whose taps are ends of veth pairs.
 
-Everything is done through a command runner, so that a segment can stand on this host or in a guest.
+Everything goes through a command runner, so that a segment can be on this host or in a guest.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _SCRIPTS = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Arrival:
-    """A datagram that came through."""
+    """A datagram that arrived."""
 
     number: int
     sent_ns: int
@@ -59,7 +59,7 @@ class Segment:
         return frozenset(permutations(self.nodes, 2))
 
     async def heard(self) -> dict[Kind, frozenset[Pair]]:
-        """The directed pairs that hear each other, by kind of traffic; `@host` is one of the nodes."""
+        """The directed pairs with traffic, by kind of traffic; `@host` is one of the nodes."""
         about = {HOST: _about("", BRIDGE, 1, HOST_MAC)} | {
             node: _about(node, "eth0", index + 10, mac(index)) for index, node in enumerate(self.nodes)
         }
@@ -67,7 +67,7 @@ class Segment:
         return {kind: frozenset((sender, receiver) for sender, receiver in pairs) for kind, pairs in shown.items()}
 
     async def between_nodes(self) -> dict[Kind, frozenset[Pair]]:
-        """As `heard`, without the host; fails where the host and a node do not hear each other."""
+        """As `heard`, without the host; fails if the host and a node do not receive each other's packets."""
         heard = await self.heard()
         host = {(HOST, node) for node in self.nodes} | {(node, HOST) for node in self.nodes}
         assert host <= heard["ipv4"], "the host and its nodes"
@@ -83,7 +83,7 @@ class Segment:
         payload_bytes: int = 64,
         wait_s: float = 0.5,
     ) -> list[Arrival]:
-        """What arrives of a paced stream, in its order."""
+        """The packets of a paced stream that arrive, in order of arrival."""
         address = f"{NETWORK}.{self.nodes.index(receiver) + 10}"
         arguments = (sender, receiver, address, packets, interval_s, payload_bytes, wait_s)
         return [Arrival(*shown) for shown in await self._script("stream.py", *map(str, arguments))]
@@ -96,7 +96,7 @@ class Segment:
 
 @asynccontextmanager
 async def segment(run: RunCommand, nodes: Sequence[str], python: str = sys.executable) -> AsyncIterator[Segment]:
-    """A segment for as long as the context lasts."""
+    """A segment for the duration of the context."""
     made = Segment(tuple(nodes), run, python)
     await _remove(made)
     await run(["ip", "-batch", "-"], stdin=_batch(made).encode())
@@ -113,7 +113,7 @@ def tap(node: str) -> str:
 
 
 def mac(index: int) -> str:
-    """The address of the node at that place."""
+    """The MAC address of the node with that index."""
     return f"52:aa:bb:cc:dd:{index + 16:02x}"
 
 
@@ -131,7 +131,7 @@ def _batch(made: Segment) -> str:
 
 
 async def _furnish(made: Segment, own: int) -> None:
-    """Addresses, and those of all others, so that nothing depends on ARP getting through."""
+    """Set a node's addresses and all others' permanently, so that nothing depends on ARP getting through."""
     lines = ["link set lo up", "link set eth0 up"]
     lines += [f"addr add {NETWORK}.{own + 10}/24 broadcast {NETWORK}.255 dev eth0"]
     lines += [f"addr add fe80::1:{own + 10}/64 dev eth0 nodad"]

@@ -1,8 +1,8 @@
-"""A paced stream of datagrams from one node of a segment to another. Runs where the segment is.
+"""Sends a paced stream of datagrams from one node of a segment to another. Runs where the segment is.
 
 Arguments: namespace of the sender, of the receiver, the receiver's address, packets, interval in seconds, payload
-bytes, seconds to wait after the last one. Prints JSON, [[number, sent_ns, received_ns, intact], ...] in the order
-of arrival; what was received has the kernel's time, what was sent the time right before it was handed over.
+bytes, seconds to wait after the last one. Prints JSON, [[number, sent_ns, received_ns, intact], ...] in the order of
+arrival; the receive time is the kernel's, the send time is taken right before sending.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ Arrivals = list[tuple[int, int, int, bool]]
 
 
 def main() -> None:
-    """Send and receive in one process, so that both ends have one clock."""
+    """Send and receive in one process, so that both ends use the same clock."""
     sender, receiver, address = sys.argv[1:4]
     count, interval_s, size, wait_s = int(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]), float(sys.argv[7])
     source, target = opened(sender), opened(receiver)
@@ -50,7 +50,7 @@ def opened(name: str) -> socket.socket:
 def carried(
     source: socket.socket, target: socket.socket, count: int, interval_s: float, size: int, wait_s: float
 ) -> Arrivals:
-    """Send when it is time, read in between."""
+    """Send on schedule, and read in between."""
     selector = selectors.DefaultSelector()
     selector.register(target, selectors.EVENT_READ)
     padding = bytes(size - HEAD.size - 4)
@@ -70,7 +70,7 @@ def carried(
 
 
 def collect(target: socket.socket, arrivals: Arrivals) -> None:
-    """Everything that waits to be read."""
+    """Read everything that has arrived."""
     while True:
         try:
             data, ancillary, _, _ = target.recvmsg(65535, 256)

@@ -1,4 +1,4 @@
-"""A server process of its own on a test's bed, and a client that checks every answer against its schema."""
+"""A separate server process on a test's bed, and a client that checks every answer against its schema."""
 
 import sys
 from collections.abc import AsyncIterator

@@ -33,14 +33,14 @@ _ALIASES = {"vda": "virtio-disk0", "vdb": "virtio-disk1"}
 
 @pytest.fixture(autouse=True)
 def nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Machines in their firmware take no login; each revert of a memory would wait 36 s for one, to set the clock."""
+    """Machines in their firmware accept no login; each revert to a memory would wait 36 s for one, to set the clock."""
     monkeypatch.setattr(snapshot_actions, "_CLOCK_LOGIN_S", 0.01)
     monkeypatch.setattr(snapshot_actions, "_LATE_CLOCK_LOGIN_S", 0.01)
 
 
 @dataclass
 class Machine:
-    """One node with a root disk on an image and an extra disk, and what its disks should hold."""
+    """One node with a root disk on an image and an extra disk, and what its disks should contain."""
 
     overlay_dir: Path
     base: Path
@@ -88,7 +88,7 @@ class Machine:
         await self.driver.define_domain(CLUSTER, NODE, domain, found.carried_out)
 
     async def make_layers(self, *, revision: int, depth: int = 0, disks: dict[str, DomainDisk]) -> dict[str, Path]:
-        """A fresh layer above each of those disks."""
+        """Create a fresh layer above each of those disks."""
         made = {}
         for target, disk in disks.items():
             made[target] = names.layer_path(self.overlay_dir, CLUSTER, NODE, target, revision, depth)
@@ -97,13 +97,13 @@ class Machine:
         return made
 
     async def make_layers_on_top(self, *, depth: int) -> dict[str, Path]:
-        """A fresh layer above each disk as it is now."""
+        """Create a fresh layer above each disk as it is now."""
         return await self.make_layers(
             revision=0, depth=depth, disks={target: self.disk(target) for target in self.targets}
         )
 
     def write(self, target: str, block: int, pattern: int) -> None:
-        """Let the machine have written one block of 64 KiB."""
+        """Write one block of 64 KiB as the machine."""
         offset = block * BLOCK_BYTES
         command = f"write -P {pattern} {offset} {BLOCK_BYTES}"
         if self.domain_is_active():
@@ -114,7 +114,7 @@ class Machine:
         self.content[target][offset : offset + BLOCK_BYTES] = bytes([pattern]) * BLOCK_BYTES
 
     def kill_qemu(self) -> None:
-        """Let QEMU die without a chance to write anything out."""
+        """Make QEMU die without a chance to write anything out."""
         pid = int(Path(f"/run/libvirt/qemu/{CLUSTER}.{NODE}.pid").read_text())
         os.kill(pid, signal.SIGKILL)
         while self.domain_is_active():
@@ -125,11 +125,11 @@ class Machine:
             return bool(handle.lookupByName(f"{CLUSTER}.{NODE}").isActive())
 
     def expected(self) -> dict[str, str]:
-        """The digests of what the disks should hold now."""
+        """The digests of what the disks should contain now."""
         return {target: hashlib.sha256(content).hexdigest() for target, content in self.content.items()}
 
     def digests(self) -> dict[str, str]:
-        """The digests of what the disks hold, read through their whole chains."""
+        """The digests of what the disks contain, read through their whole chains."""
         return {target: digest(self.disk(target).path) for target in self.targets}
 
     def _monitor(self, command: str) -> Any:
@@ -139,7 +139,7 @@ class Machine:
 
 
 def digest(layer: Path) -> str:
-    """The digest of everything that a guest would read from this layer, also while QEMU has it open."""
+    """The digest of everything that a guest would read from this layer, even while QEMU has it open."""
     raw = layer.with_name(f"{layer.name}.raw-test-copy")
     try:
         _run("qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", str(layer), str(raw))
@@ -149,14 +149,14 @@ def digest(layer: Path) -> str:
 
 
 def traces(file: Path) -> tuple[int, ...]:
-    """What any change of a file, its owner or its attributes leaves behind."""
+    """Values that differ after any change of a file, its owner or its attributes."""
     facts = file.stat()
     return (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_uid, facts.st_gid, facts.st_mode, facts.st_size)
 
 
 @pytest.fixture
 async def machine(bed: Bed, session: Session) -> AsyncIterator[Machine]:
-    """A machine that is off, with something in its image and on both disks."""
+    """A machine that is off, with data in its image and on both disks."""
     base = bed.directory / "base.qcow2"
     _run("qemu-img", "create", "-q", "-f", "qcow2", str(base), str(DISK_BYTES))
     _run("qemu-io", "-c", f"write -P 1 0 {BLOCK_BYTES}", str(base))

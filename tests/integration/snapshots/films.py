@@ -1,4 +1,4 @@
-"""Clusters of small nodes whose disks are written with qemu-io: exact to the byte, and no guest needs to boot."""
+"""Clusters of small nodes whose disks are written with qemu-io: exact to the byte, without booting a guest."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ _ROOT_DISK_IN_QEMU = "/machine/peripheral/virtio-disk0/virtio-backend"
 
 
 def top_layers(cluster: str, node: str) -> dict[str, Path]:
-    """The file that each disk of a node writes to when it boots next, by target, as libvirt has it."""
+    """The file that each disk of a node writes to at the next boot, by target, according to libvirt."""
     with host_libvirt() as handle:
         xml = handle.lookupByName(f"{cluster}.{node}").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     disks = (disk for disk in ElementTree.fromstring(xml).iter("disk") if disk.find("readonly") is None)
@@ -24,7 +24,7 @@ def top_layers(cluster: str, node: str) -> dict[str, Path]:
 
 
 def write_block(cluster: str, node: str, block: int, pattern: int) -> None:
-    """Fill one block of a node's root disk, as its guest would have done: through QEMU where the node is up."""
+    """Fill one block of a node's root disk as its guest would: through QEMU if the node is up."""
     command = f"write -P {pattern} {block * BLOCK_BYTES} {BLOCK_BYTES}"
     with host_libvirt() as handle:
         domain = handle.lookupByName(f"{cluster}.{node}")
@@ -37,7 +37,7 @@ def write_block(cluster: str, node: str, block: int, pattern: int) -> None:
 
 
 def assert_blocks(file: Path, blocks: dict[int, int]) -> None:
-    """Every block holds its pattern, read through the whole chain, also of an image that is open."""
+    """Assert that every block holds its pattern, read through the whole chain, even if the image is open."""
     _qemu_io(file, *(f"read -P {pattern} {block * BLOCK_BYTES} {BLOCK_BYTES}" for block, pattern in blocks.items()))
 
 
@@ -53,14 +53,14 @@ def _qemu_io(file: Path, *commands: str) -> None:
 
 
 def states(cluster: str) -> dict[str, int]:
-    """What libvirt says that each node does."""
+    """The state of each node according to libvirt."""
     with host_libvirt() as handle:
         found = [(domain.name(), domain.state()[0]) for domain in handle.listAllDomains()]
     return {name.removeprefix(f"{cluster}."): state for name, state in found if name.startswith(f"{cluster}.")}
 
 
 def assert_nothing_is_left_over(bed: Bed, cluster: str) -> None:
-    """Every layer is needed by a disk or a snapshot, and a snapshot has its manifest and its memory and no more."""
+    """Assert that a disk or a snapshot needs every layer, and that a snapshot has only its manifest and its memory."""
     directory = bed.settings.overlay_dir / cluster
     manifests = {path.parent.name: json.loads(path.read_text()) for path in directory.glob("snapshots/*/manifest.json")}
     parts = [node for manifest in manifests.values() for node in manifest["nodes"].values()]
@@ -77,7 +77,7 @@ def assert_nothing_is_left_over(bed: Bed, cluster: str) -> None:
 
 
 def chain_of(top: Path) -> list[str]:
-    """The files that an image consists of, from itself down, as qemu-img finds them."""
+    """The files that an image consists of, from the top down, according to qemu-img."""
     told = subprocess.run(
         ["qemu-img", "info", "-U", "--backing-chain", "--output=json", str(top)],
         capture_output=True,
@@ -94,7 +94,7 @@ def _attribute(disk: ElementTree.Element, child: str, name: str) -> str:
 
 
 def small_nodes(document: dict[str, Any]) -> None:
-    """A topology's edit: nodes with little memory, where nobody waits for a login long."""
+    """Edits a topology: nodes with little memory, and a short wait for logins."""
     document["ssh"] = {"connect_timeout_s": 0.1}
     for node in document["nodes"]:
         node["memory_mb"] = 64

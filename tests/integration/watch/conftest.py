@@ -1,4 +1,4 @@
-"""The service as a process of its own, as a service manager runs it."""
+"""The service as a separate process, as a service manager runs it."""
 
 import json
 import os
@@ -23,7 +23,7 @@ RESYNC_S = 2.0
 
 @dataclass
 class WatchProcess:
-    """`vmcluster watch` at work."""
+    """A running `vmcluster watch`."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -34,7 +34,7 @@ class WatchProcess:
         return [entry for entry in entries if entry["event"] == event]
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal; the exit code."""
+        """Send a signal; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(30)
 
@@ -55,7 +55,7 @@ class WatchProcess:
 def watching(
     bed: Bed, *arguments: str, resync_s: float = RESYNC_S, environment: Mapping[str, str] | None = None
 ) -> Iterator[WatchProcess]:
-    """Run the service; it is killed in the end where it has not ended by itself."""
+    """Run the service; it is killed at the end if it has not ended by itself."""
     log = bed.directory / f"watch-{time.monotonic_ns()}.log"
     command = [str(Path(sys.executable).parent / "vmcluster"), "watch", "--resync", str(resync_s), *arguments]
     with log.open("wb") as stderr:
@@ -72,7 +72,7 @@ def watching(
 
 
 class Manager:
-    """A service manager's end of the socket, and what it heard so far."""
+    """A service manager's end of the socket, and what it has received so far."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
