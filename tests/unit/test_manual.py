@@ -84,6 +84,15 @@ def test_the_page_on_architecture_names_every_room() -> None:
     assert rooms - set(re.findall(r"`([a-z_]+)`", rows)) == set()
 
 
+def test_every_message_that_the_page_on_troubleshooting_quotes_is_in_the_source() -> None:
+    symptoms = re.findall(r"^\| ([^|]+) \|", (manual.MANUAL / "troubleshooting.md").read_text(), re.MULTILINE)
+    quoted = [words for symptom in symptoms for words in re.findall(r'"([^"]+)"', symptom)]
+    source = "".join(file.read_text() for file in (manual.ROOT / "reconciler").rglob("*.py"))
+    in_one_piece = re.sub(r'"\s*\n\s*f?"', "", source)
+    assert len(quoted) >= 8
+    assert [words for words in quoted if words not in in_one_piece] == []
+
+
 def every_text() -> list[Any]:
     """Every page that a forge shows: templates, decisions and the change log too."""
     root = manual.ROOT
