@@ -1,4 +1,4 @@
-"""Reads a tar stream as `tar --format=posix --sparse` of GNU writes it, without trusting its author.
+"""Reads a tar stream as GNU `tar --format=posix --sparse` writes it, without trusting its author.
 
 The standard library's reader keeps what headers say in memory, however long: it reads a header of 800 MiB whole, keeps
 all entries to the end, and follows a chain of headers recursively. Here every length is checked against a limit before
@@ -50,14 +50,14 @@ class Archive:
         self._padding = 0
 
     def __iter__(self) -> Iterator[Entry]:
-        """Yields the entries up to the end mark. Raises `ValueError` if the stream is cut short or malformed."""
+        """Yield the entries up to the end mark. Raises `ValueError` if the stream is cut short or malformed."""
         while (entry := self._next()) is not None:
             yield entry
             if self._left:
                 raise ValueError("a file in it was not read completely")
 
     def read(self, size: int) -> bytes:
-        """Returns the next bytes of the current entry's content, at most `size`."""
+        """Return the next bytes of the current entry's content, at most `size`."""
         block = self._exactly(min(size, self._left))
         self._left -= len(block)
         if not self._left:

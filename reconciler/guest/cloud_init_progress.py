@@ -67,7 +67,7 @@ class Provisioning:
 
 
 def parse_provisioning(printed: str) -> tuple[Provisioning, str]:
-    """Parses the output of `PROVISIONING_COMMAND`; returns what follows it as well. Anything else is unknown."""
+    """Parse the output of `PROVISIONING_COMMAND`; returns what follows it as well. Anything else is unknown."""
     match _RULES.split(printed, maxsplit=2):
         case [result, status, rest]:
             return _understood(result, status), rest

@@ -114,7 +114,7 @@ for p in $mine; do kill -KILL $p; done 2>/dev/null
 
 
 _KILLED_CHARACTERS = 4096
-"""Maximum length of a list of process numbers that each number is searched in."""
+"""Maximum length of the list of process numbers, which is searched for each of them."""
 
 
 def begin_line(token: str) -> str:

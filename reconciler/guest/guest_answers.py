@@ -12,7 +12,7 @@ NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, ArithmeticError, Attribute
 
 @contextmanager
 def understood(node: str, what: str) -> Iterator[None]:
-    """Wraps the parsing of an answer: whatever is missing or malformed is raised as `OperationFailed`."""
+    """Wrap the parsing of an answer: whatever is missing or malformed is raised as `OperationFailed`."""
     try:
         yield
     except NOT_UNDERSTOOD as error:

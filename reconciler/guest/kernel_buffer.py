@@ -60,7 +60,7 @@ class KernelBuffer:
 
 @asynccontextmanager
 async def kernel_buffer(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> AsyncIterator[KernelBuffer]:
-    """Yields the whole ring buffer for the duration of the block; only one large buffer is in memory at a time.
+    """Yield the whole ring buffer for the duration of the block; only one large buffer is in memory at a time.
 
     Raises what the pool raises, and `OperationFailed` if the log cannot be read or is overwritten faster than it can be
     read: a part is never taken for the whole.
@@ -122,7 +122,7 @@ def _turn_of_large(_loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
 
 
 def parse_kernel_buffer(answer: ExecResult, node: str) -> KernelBuffer | None:
-    """Parses what `READ_COMMAND` printed; None if the kernel overtook the reader. Raises `OperationFailed`."""
+    """Parse what `READ_COMMAND` printed; None if the kernel overtook the reader. Raises `OperationFailed`."""
     return _parsed(bytearray(answer.stdout.encode()), answer, node)
 
 

@@ -12,7 +12,7 @@ _ALGORITHM = "ssh-ed25519"
 
 
 def generate_host_key(comment: str = "vmcluster") -> tuple[str, str]:
-    """Returns a new ed25519 host key: the private half in OpenSSH form, and the public line without a line end."""
+    """Return a new ed25519 host key: the private half in OpenSSH form, and the public line without a line end."""
     key = asyncssh.generate_private_key(_ALGORITHM, comment=comment)
     return key.export_private_key().decode(), key.export_public_key().decode().strip()
 

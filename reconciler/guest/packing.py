@@ -23,11 +23,11 @@ _SEGMENTS_LIMIT = 100_000
 """Maximum number of data segments of one file; each is kept in memory."""
 _STAT_BLOCK_BYTES = 512
 _ENDLESS_BYTES = 1024**3
-"""More than is in any file whose reported size means nothing."""
+"""More than any file holds whose reported size means nothing."""
 _NAMES_LIMIT = 200_000
 """Number of files with several names that are remembered; further names of any others become separate files."""
 _LONG_BYTES = 8 * 1024**3
-"""From this size on a header has no room for it, and it goes into a record before the header (8 ** 11)."""
+"""A size from here on does not fit into a header and goes into a record before it (8 ** 11)."""
 _KINDS = {
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "socket",
@@ -78,7 +78,7 @@ def _open_beneath(directory: Held, name: str, flags: int) -> int:
 
 
 def kind_of(mode: int) -> str:
-    """The name of a kind that is neither file nor directory."""
+    """The name of a kind of file that is neither a regular file nor a directory."""
     return _KINDS.get(stat.S_IFMT(mode), "thing of an unknown kind")
 
 

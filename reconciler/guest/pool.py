@@ -34,9 +34,9 @@ _QUIET_LOOKS = 20
 """How often a node may fall silent before nothing waits for it any longer."""
 
 _READY_COMMAND = "timeout 20 sync -f / || true"
-"""sync(1) of coreutils and of busybox. What lets anybody in was written by cloud-init moments ago and is in the page
-cache for up to 30 s: power that is cut meanwhile leaves an empty host key and a mark that it was made (decision 0006).
-A disk that takes nothing does not keep a node from being reachable."""
+"""sync(1) of coreutils and of busybox. The files that logins need were written by cloud-init moments ago and
+stay in the page cache for up to 30 s: a power cut then leaves an empty host key and a mark that it was made (decision
+0006). A disk that accepts no writes does not keep a node from being reachable."""
 _SHORT_OUTPUT_BYTES = 4096
 
 

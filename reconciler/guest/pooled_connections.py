@@ -29,7 +29,7 @@ class PooledConnections:
         self._dialing: dict[GuestAddress, asyncio.Task[SshConnection]] = {}
 
     async def acquire(self, address: GuestAddress, deadline: float) -> "SshConnection":
-        """Returns a connection with room for a command; give it back with `release`."""
+        """Return a connection with room for a command; give it back with `release`."""
         connection = await self.ready(address, deadline)
         connection.running += 1
         return connection

@@ -61,5 +61,5 @@ def parse_percent(chunk: bytes) -> int | None:
 
 
 def _quoted(word: str) -> str:
-    """Quotes a word for `--rsh` (rsync(1)): quotes keep spaces, and are doubled inside quotes of the same kind."""
+    """Quote a word for `--rsh` (rsync(1)): quotes keep spaces, and are doubled inside quotes of the same kind."""
     return "'" + word.replace("'", "''") + "'"

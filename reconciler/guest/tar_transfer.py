@@ -58,7 +58,7 @@ class Parcel:
 
 @asynccontextmanager
 async def packed(source: Opened, directory: Path, on_bytes: OnBytes) -> AsyncIterator[Parcel]:
-    """Packs a source for guests into `directory`, for the duration of the context. Raises `OperationFailed`."""
+    """Pack a source for guests into `directory`, for the duration of the context. Raises `OperationFailed`."""
     packing = asyncio.create_task(asyncio.to_thread(_pack, source, directory, on_bytes))
     try:
         parcel = await asyncio.shield(packing)
@@ -293,7 +293,7 @@ async def _run(
     ssh: SshPool, address: GuestAddress, script: str, token: str, timeout_s: float, *, stdin: int = -1, stdout: int = -1
 ) -> _Ended:
     """Run one of our scripts with its streams connected to descriptors; standard output begins after its mark."""
-    import asyncssh  # noqa: PLC0415  (0.1 s, wanted by nobody who copies nothing)
+    import asyncssh  # noqa: PLC0415  (0.1 s, needed only for copying)
 
     stderr = MarkedStream(_STDERR_LIMIT_BYTES, group_mark(token), drop_before=True)
     try:
@@ -349,7 +349,7 @@ _LIKE_SCP = re.compile(r"[A-Za-z0-9@.-]{1,255}:")
 
 
 def absolute(path: str) -> PurePosixPath:
-    """Parses a path on a node. Raises `InvalidArgument` if it is not absolute or cannot be copied to or from."""
+    """Parse a path on a node. Raises `InvalidArgument` if it is not absolute or cannot be copied to or from."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or not pure.name or ".." in pure.parts or "\0" in path or "\n" in path:
         apart = "give the path alone: nodes are named apart"

@@ -150,7 +150,7 @@ def _on_wire(block: bytes) -> Iterator[bytes]:
 
 
 def _unprompted(wire: Iterable[bytes]) -> Iterator[bytes]:
-    """Separates lines from the prompt of getty(8), which waits on the line where the kernel then prints."""
+    """Separate lines from the prompt of getty(8), which waits on the line where the kernel then prints."""
     for raw in wire:
         prompt = _PROMPT.match(raw)
         if prompt is not None:

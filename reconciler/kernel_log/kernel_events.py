@@ -233,7 +233,7 @@ class _Grouping:
         opened.fenced = report is not None and report.lead_means == "fence" and kind in _FENCED
 
     def _open(self, kind: KernelEventKind, head: int, line: LogLine, before: _OpenReport | None) -> _OpenReport:
-        """Opens a new event in place of what its caller printed before, which may have led to it."""
+        """Open a new event in place of what its caller printed before, which may have led to it."""
         self._ended(before)
         event = self.found.begin(kind, head)
         report = self._reports[line.caller] = _OpenReport(line.timestamp_us, event)

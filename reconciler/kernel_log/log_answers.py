@@ -157,7 +157,7 @@ def shows_whole_boot(lines: Sequence[LogLine]) -> bool:
 
 
 def joined_parts(parts: Sequence[Part]) -> DmesgResult:
-    """Joins the parts of an answer."""
+    """Join the parts of an answer."""
     answer, *lines = parts
     assert isinstance(answer, DmesgResult)
     return answer.model_copy(update={"lines": tuple(chain.from_iterable(lines))})

@@ -114,7 +114,7 @@ class Bed:
 
         `edit` may change the document before it is written.
         """
-        prefix = "192.168.151" if cluster == SHARED_CLUSTER else "192.168.150"  # it exists beside the others
+        prefix = "192.168.151" if cluster == SHARED_CLUSTER else "192.168.150"  # exists at the same time as the others
         document: dict[str, Any] = {
             "cluster_name": cluster,
             "base_image": str(BASE_IMAGE if boots else self.empty_image),

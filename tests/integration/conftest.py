@@ -62,7 +62,7 @@ def _cluster_of(nodeid: str) -> str | None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SpreadOverLabs:
-    """Overrides `--dist`, because a module may not be split."""
+    """Override `--dist`, because a module may not be split."""
     return SpreadOverLabs(config, log)
 
 

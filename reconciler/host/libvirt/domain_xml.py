@@ -231,7 +231,7 @@ def _append_backing(parent: ET.Element, chain: tuple[BackingFile, ...], *, kept:
 
 
 def _parse_disk(element: ET.Element) -> tuple[str, DomainDisk]:
-    """Returns a disk by its target. A disk that we would not render has a format that never equals a rendered one."""
+    """Return a disk by its target. A disk that we would not render has a format that never equals a rendered one."""
     kind, device, bus = element.get("type", ""), element.get("device", "disk"), _attribute(element, "target", "bus")
     file_format = _attribute(element, "driver", "type")
     rendered = (kind, device) == ("file", "disk") and bus in _BUSES

@@ -174,7 +174,7 @@ class LibvirtConnection:
             ) from None
 
     async def _require_answer(self) -> None:
-        """Opens another connection: each serves only a few calls at a time (`max_client_requests`, libvirtd.conf)."""
+        """Open another connection: each serves only a few calls at a time (`max_client_requests`, libvirtd.conf)."""
         async with self._in_time():
             await asyncio.wrap_future(self._prober.submit(self._knock))
 
@@ -243,7 +243,7 @@ class LibvirtConnection:
 
 
 def as_cluster_error(error: libvirt.libvirtError, *, node: str | None = None) -> ClusterError:
-    """Converts a refusal by libvirt to one of our errors."""
+    """Convert a refusal by libvirt to one of our errors."""
     if error.get_error_code() in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC}:
         return LibvirtUnavailable(f"the connection to libvirt was lost: {error.get_error_message()}", node=node)
     message = error.get_error_message()

@@ -230,7 +230,7 @@ def _by_few(listed: Mapping[str, _Listed]) -> Iterator[dict[str, _Listed]]:
 
 
 def _look_at_few(handle: Any, *, listed: Mapping[str, _Listed]) -> dict[str, FoundDomain]:
-    """Reads a batch of domains; those deleted meanwhile are left out."""
+    """Read a batch of domains; those deleted meanwhile are left out."""
     domains = [of.domain for of in listed.values()]
     seen = handle.domainListGetStats(domains, libvirt.VIR_DOMAIN_STATS_STATE) if domains else []  # none: all there are
     states = {domain.name(): (stats["state.state"], stats["state.reason"]) for domain, stats in seen}

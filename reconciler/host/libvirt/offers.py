@@ -38,7 +38,7 @@ def networks_of(handle: Any) -> tuple[KnownNetwork, ...]:
 
 
 def parse_offer(xml: str, *, emulated: bool) -> Offer:
-    """Parses an offer, from libvirt.org/formatdomaincaps.html.
+    """Parse an offer, from libvirt.org/formatdomaincaps.html.
 
     libvirt emulates every model that it knows, without the features that cannot be emulated (seen with 9.0.0).
     """
@@ -58,7 +58,7 @@ def parse_offer(xml: str, *, emulated: bool) -> Offer:
 
 
 def parse_known_network(xml: str, *, active: bool) -> KnownNetwork:
-    """Parses a network of any owner, from libvirt.org/formatnetwork.html."""
+    """Parse a network of any owner, from libvirt.org/formatnetwork.html."""
     root = parse_element(xml)
     bridge, mark = root.find("bridge"), parse_network_mark(root.find("metadata"))
     return KnownNetwork(

@@ -94,7 +94,7 @@ def _attribute(disk: ElementTree.Element, child: str, name: str) -> str:
 
 
 def small_nodes(document: dict[str, Any]) -> None:
-    """Edits a topology: nodes with little memory, and a short wait for logins."""
+    """Edit a topology: nodes with little memory, and a short wait for logins."""
     document["ssh"] = {"connect_timeout_s": 0.1}
     for node in document["nodes"]:
         node["memory_mb"] = 64
