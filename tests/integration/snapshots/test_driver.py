@@ -129,7 +129,7 @@ async def test_memory_of_a_running_machine_is_refused_and_nothing_is_switched(ma
     memory = machine.overlay_dir / CLUSTER / "memory.test"
     await machine.start()
     before = disk_paths(machine, live=True)
-    with pytest.raises(OperationFailed, match="it runs"):
+    with pytest.raises(OperationFailed, match="but it is running"):
         await switch(machine, 1, memory)
     assert disk_paths(machine, live=True) == before
     assert not partial_path(memory).exists()
@@ -197,8 +197,8 @@ async def test_memory_of_a_newer_qemu_is_refused_by_name_before_anything_runs(ma
     version = re.compile(rb"(?<=machine='pc-q35-)[0-9.]+(?=')")
     memory.write_bytes(version.sub(lambda found: re.sub(rb"[0-9]", b"9", found[0]), memory.read_bytes(), count=1))
     (obstacle,) = await machine.snapshots.restore_obstacles(memory, wanted)
-    assert re.match(r"it was saved with machine type pc-q35-9[9.]+, which this host's QEMU does not have", obstacle)
-    with pytest.raises(Conflict, match="does not have"):
+    assert re.match(r"it was saved with machine type pc-q35-9[9.]+, which this host's QEMU does not support", obstacle)
+    with pytest.raises(Conflict, match="does not support"):
         await machine.snapshots.restore(CLUSTER, NODE, memory, wanted, Epochs())
     assert not machine.domain_is_active()
 
