@@ -6,8 +6,11 @@ Each run is a forked child with its own runtime: it shares only the host and the
 import asyncio
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 
 from tests.integration.bed import Bed, Session
 
@@ -54,8 +57,22 @@ def wait_for(child: int) -> bool:
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
         return False
-    assert os.WEXITSTATUS(status) == 0, "the verb failed"
+    if os.WEXITSTATUS(status) != 0:
+        sys.stderr.write(look_of_libvirtd())
+        raise AssertionError("the verb failed")
     return True
+
+
+def look_of_libvirtd() -> str:
+    """Where each thread of libvirtd and each of its children is in the kernel: evidence if it does not answer."""
+    lines = []
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        for task in sorted(process.glob("task/*")):
+            with suppress(OSError):
+                name, place = (task / "comm").read_text().strip(), (task / "wchan").read_text()
+                call = (task / "syscall").read_text().split()[:2]
+                lines.append(f"{process.name}/{task.name} {name}: {place or '-'} {' '.join(call)}\n")
+    return "".join(line for line in lines if "python" not in line)
 
 
 def run(bed: Bed, *verbs: Verb) -> None:
