@@ -21,7 +21,7 @@ HOSTLESS_TESTS := $(if $(TESTS),$(filter-out tests/integration%,$(TESTS)),tests 
 LAB_TESTS := $(if $(TESTS),$(filter tests/integration%,$(TESTS)),tests/integration)
 LAB = $(PYTHON_IN) -m tests.lab --image-dir $(TEST_IMAGE_DIR) --
 # A test waits as well, for time to pass and for processes that start.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 # A lab spends much of its time waiting, for machines that boot and for things that must not happen.
 LABS ?= 3
 # Let pytest keep compiled test modules, which each worker would otherwise compile again.

@@ -62,12 +62,14 @@ def commands(target: str, *variables: str) -> list[str]:
 
 
 def test_a_part_of_the_suite_runs_where_all_of_it_does() -> None:
-    without_host, *in_labs = commands("test")
-    assert without_host.startswith("pytest tests --ignore=tests/integration -n")
+    units, processes, *in_labs = commands("test")
+    assert units.startswith("pytest tests --ignore=tests/integration -n")
+    assert "-m processes" in processes
+    assert '-m "not processes"' in units
     assert in_labs
     assert all(each.startswith("pytest tests/integration --dist") for each in in_labs)
-    (some,) = commands("test", "TESTS=tests/unit/host tests/unit/plan")
-    assert some.startswith("pytest tests/unit/host tests/unit/plan -n")
+    some = commands("test", "TESTS=tests/unit/host tests/unit/plan")
+    assert [each.startswith("pytest tests/unit/host tests/unit/plan -n") for each in some] == [True, True]
     in_one_lab = commands("test", "TESTS=tests/integration/guests", "LABS=1")
     assert in_one_lab == [each.replace("integration ", "integration/guests ").replace("3*", "1*") for each in in_labs]
 
