@@ -22,6 +22,7 @@ from .conftest import Invoke, environment
 
 pytestmark = pytest.mark.long
 
+REPOSITORY = Path(__file__).parents[4]
 COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
 HOSTILE = "\x1b[2J\x9b31m\u202e../../etc\n"
 
@@ -311,7 +312,7 @@ def test_a_current_directory_that_is_gone_is_named(tmp_path: Path) -> None:
     for arguments in (["validate", "-"], ["artifact", "register", "."]):
         ended = subprocess.run(
             ["sh", "-c", code, "sh", *COMMAND, *arguments],
-            env=environment(tmp_path),
+            env=environment(tmp_path) | {"PYTHONPATH": str(REPOSITORY)},
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             capture_output=True,
