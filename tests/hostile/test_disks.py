@@ -5,6 +5,7 @@ on it, and nothing outside of the cluster's own directory changes.
 """
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -301,6 +302,15 @@ def rewrite_header(sandbox: Sandbox, chance: random.Random, path: Path) -> None:
                 file.write(qcow2_header(1 << chance.randrange(9, 32), name[:1000], chance.choice([2, 3])))
 
 
+def set_attribute(path: Path, name: str, value: bytes) -> None:
+    """Set an extended attribute, if the file system has room for it: ext4 takes 4 KiB of them in all."""
+    try:
+        os.setxattr(path, name, value)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+
+
 def rewrite_mark(_: Sandbox, chance: random.Random, path: Path) -> None:
     try:
         mark = json.loads(os.getxattr(path, ATTRIBUTE))
@@ -328,12 +338,12 @@ def rewrite_mark(_: Sandbox, chance: random.Random, path: Path) -> None:
         )
         content = json.dumps(mark)
     else:
-        content = chance.choice(ODD_JSON)[:3000]
-    os.setxattr(path, ATTRIBUTE, content.encode(errors="replace"))
+        content = chance.choice(ODD_JSON)
+    set_attribute(path, ATTRIBUTE, content.encode(errors="replace")[:3000])
 
 
 def note_odd_format(_: Sandbox, chance: random.Random, path: Path) -> None:
-    os.setxattr(path, NOTE, chance.choice([b"", b"raw", b"qcow2", b"\xff", b"vmdk", b"x" * 3000]))
+    set_attribute(path, NOTE, chance.choice([b"", b"raw", b"qcow2", b"\xff", b"vmdk", b"x" * 3000]))
 
 
 def copy_mark(sandbox: Sandbox, chance: random.Random, path: Path) -> None:
