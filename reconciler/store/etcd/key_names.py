@@ -25,9 +25,6 @@ NEWEST = ROOT + b"newest/"
 REQUESTS = ROOT + b"request/"
 EVENTS = ROOT + b"event/"
 
-VALUE_LIMIT_BYTES = 1024 * 1024
-"""Of one value as it is stored. etcd takes requests of 1.5 MiB, and a change of a record writes two values."""
-
 _COMPRESSED = b"z"
 _PLAIN_LIMIT_BYTES = 4096
 _UNPACKED_LIMIT_BYTES = 64 * 1024 * 1024
