@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.host.libvirt import libvirt_events
 from tests.integration.bed import Bed, Session
 
 MOST_BOUNDARIES = 60
@@ -32,7 +33,11 @@ class Killer:
 
 
 def run_in_child(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None = None) -> int:
-    """Start the verb in a forked child and return its process id."""
+    """Start the verb in a forked child and return its process id.
+
+    libvirt's event loop runs on a thread that a child does not have, and calls of a child then wait for it forever.
+    """
+    assert not libvirt_events.runs_here(), "a test has used libvirt's events in this process: let a command do that"
     child = os.fork()
     if child:
         return child

@@ -28,6 +28,11 @@ def ensure_event_loop() -> None:
         _loops[0].start()
 
 
+def runs_here() -> bool:
+    """Whether this process has an event loop. A child that it forks cannot use libvirt."""
+    return bool(_loops)
+
+
 def register(handle: Any, listener: Listener) -> None:
     """Notify `listener`, on libvirt's thread, of changes to machines and networks and of the end of the connection."""
 
