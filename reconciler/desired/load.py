@@ -98,7 +98,8 @@ def load_spec(
     values, out_of_reach = within_reach(loaded.values, reach, settings)
     host_files = find_host_files(values, settings, uses)
     of_host = check_host(values, seen) if seen is not None else ()
-    found = [*out_of_reach, *host_files.findings, *of_host, *_impossible_faults(loaded.topology, impossible)]
+    impossible_here = (*_impossible_faults(loaded.topology, impossible), *_placed_elsewhere(loaded.topology, settings))
+    found = [*out_of_reach, *host_files.findings, *of_host, *impossible_here]
     _refuse(name, loaded.problems(found))
     assert loaded.topology is not None, "a topology without a value has problems"
     return loaded.topology.cluster_name, resolve(loaded.topology, host_files, settings)
@@ -194,6 +195,18 @@ def _impossible_faults(topology: Topology | None, impossible: Mapping[str, str])
     for index, fault in enumerate(topology.faults if topology else ()):
         if fault.name in impossible:
             yield Finding(("faults", index, *fault.blocks), impossible[fault.name], ErrorCode.HOST_CAPABILITY_MISSING)
+
+
+def _placed_elsewhere(topology: Topology | None, settings: Settings) -> Iterator[Finding]:
+    """Requests for a host of several, while the records are kept for this one only."""
+    if topology is None or settings.etcd is not None:
+        return
+    message = "there is only this host to choose from (remove it, or set `store` to the etcd of several hosts)"
+    if "placement" in topology.model_fields_set:
+        yield Finding(("placement",), message, about_key=True)
+    for index, node in enumerate(topology.nodes):
+        if node.host is not None:
+            yield Finding(("nodes", index, "host"), message, about_key=True)
 
 
 def _home() -> Path | None:

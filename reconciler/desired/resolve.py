@@ -28,6 +28,7 @@ def resolve(topology: Topology, host_files: FoundFiles, settings: Settings) -> C
         snapshot_names=topology.snapshots,
         drift=topology.drift,
         faults=resolve_faults(topology.faults),
+        placement=topology.placement,
     )
 
 
@@ -71,6 +72,7 @@ def _node(topology: Topology, node: NodeTopology, host_files: FoundFiles) -> Nod
         restart=node.restart or topology.restart,
         cpu=node.cpu if "cpu" in node.model_fields_set else topology.cpu,
         user_data=merge_cloud_config(topology.user_data, node.user_data or {}),
+        host=node.host or "",
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.drift import DriftPolicy
 from reconciler.model.faults import DeclaredFault, WantedFault
+from reconciler.model.placement import PlacementPolicy
 from reconciler.model.topology import Boot, DiskBus, Firmware, Forward, RestartPolicy, VirtType
 
 BYTES_PER_GB = 1024**3
@@ -96,6 +97,7 @@ class NodeSpec(Frozen):
     restart: RestartPolicy = RestartPolicy.ALWAYS
     cpu: str | None = None
     user_data: dict[str, Any] = {}
+    host: str = Field(default="", description="The host it is placed on; empty: the only one.")
 
     @property
     def root_disk_bytes(self) -> int:
@@ -122,6 +124,7 @@ class ClusterSpec(Frozen):
     snapshot_names: dict[str, str] = Field(default={}, description="Logical name -> snapshot name.")
     drift: DriftPolicy = DriftPolicy()
     faults: dict[str, DeclaredFault] = Field(default={}, description="By name in the topology; checked.")
+    placement: PlacementPolicy = PlacementPolicy()
 
     @property
     def extra_files(self) -> tuple[Path, ...]:

@@ -23,6 +23,7 @@ from reconciler.model.fields import (
     HostPath,
     InterfaceName,
     KernelCmdline,
+    MemberName,
     MemoryMb,
     NetworkName,
     RoleText,
@@ -30,6 +31,7 @@ from reconciler.model.fields import (
     Subnet,
     UserName,
 )
+from reconciler.model.placement import PlacementPolicy, PlacementSetting
 
 FREE_KEY_PREFIX = "x-"
 """Prefix of top-level keys in a topology that only hold YAML anchors, as in Compose files."""
@@ -177,6 +179,11 @@ class NodeTopology(Frozen):
     cpu: CpuModel | None = Field(
         default=None, description="`cpu` of this node instead of the cluster's; null: chosen by virt_type."
     )
+    host: MemberName | None = Field(
+        default=None,
+        description="The host that the node runs on, where the store has several; default: chosen by `placement`.",
+        examples=["lab-2"],
+    )
     user_data: CloudConfig | None = Field(
         default=None,
         description="cloud-config merged over the cluster's: mappings merge, lists append, single values override.",
@@ -264,6 +271,11 @@ class Topology(Frozen):
     cpu: CpuModel | None = Field(
         default=None,
         description="CPU model: `host`, `maximum`, or a model name known to libvirt; default: depends on `virt_type`.",
+    )
+    placement: PlacementSetting = Field(
+        default=PlacementPolicy(),
+        description="How hosts are chosen for nodes without `host`, where the store has several: `spread` (over as"
+        " many as possible), `pack` (on as few), or labels that the hosts must have. A node then stays where it is.",
     )
     user_data: CloudConfig = Field(
         default={}, description="cloud-config for all nodes, merged with what vmcluster itself needs."

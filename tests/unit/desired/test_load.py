@@ -15,6 +15,7 @@ from reconciler.errors import ImageNotFound, TopologyInvalid, TopologyNotFound
 from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.host.disks.image_file import image_identity
 from reconciler.model.names import mac_address, tap_name
+from reconciler.model.placement import PlacementPolicy, PlacementStrategy
 from reconciler.model.record import BootSpec, ClusterSpec, ExtraDiskSpec, ImageFile
 from reconciler.model.topology import DiskBus, Forward, VirtType
 from tests.waiting import PATIENCE_S
@@ -84,6 +85,29 @@ def test_a_node_overrides_what_the_cluster_says(load: Load, host: Path) -> None:
 def test_a_specification_survives_the_store(load: Load) -> None:
     disks = "    boot: {kernel: base.vmlinuz}\n    extra_disks: [{path: foreign.qcow2, existing: true}]\n"
     spec = load(with_node_keys(disks, "user_data: {a: [1, null, {b: 0.5}]}\n"))
+    assert ClusterSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("written", "placement"),
+    [
+        ("pack", PlacementPolicy(strategy=PlacementStrategy.PACK)),
+        ("{zone: a}", PlacementPolicy(labels={"zone": "a"})),
+        ("{labels: {zone: a}, strategy: pack}", PlacementPolicy(strategy=PlacementStrategy.PACK, labels={"zone": "a"})),
+    ],
+)
+def test_a_host_is_asked_for_only_where_the_store_has_several(
+    host: Path, written: str, placement: PlacementPolicy
+) -> None:
+    path = host / "lab.yaml"
+    path.write_text(with_node_keys("    host: lab-2\n", f"placement: {written}\n"))
+    with pytest.raises(
+        TopologyInvalid, match=r"(?s)placement: there is only this host.*nodes\[0\].host: there is only"
+    ):
+        load_spec(path, settings_in(host))
+    shared = settings_in(host).model_copy(update={"store": "etcd://127.0.0.1"})
+    _, spec = load_spec(path, shared)
+    assert (spec.placement, spec.nodes["a"].host) == (placement, "lab-2")
     assert ClusterSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
