@@ -29,28 +29,50 @@ class RunningEtcd:
     tls: "ssl.SSLContext | None" = None
     """For clients, where it is spoken to with TLS; its files are among the arguments."""
     process: "subprocess.Popen[bytes] | None" = None
+    host: str = "127.0.0.1"
+    name: str = "member"
+    peers: tuple[str, ...] = ()
+    """All members of its cluster, as `--initial-cluster` has them; by default it is the only one."""
+    entering: tuple[str, ...] = ()
+    """What is put before the command to run it in a network namespace; it must replace itself by the command."""
 
     @property
     def url(self) -> str:
-        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://{self.host}:{self.port}"
+
+    @property
+    def peer(self) -> str:
+        return f"{self.name}={self._peer_url}"
 
     @property
     def address(self) -> EtcdAddress:
-        return EtcdAddress.parse(f"etcd://127.0.0.1:{self.port}")
+        return EtcdAddress.parse(f"etcd://{self.host}:{self.port}")
 
     def start(self) -> None:
-        peer = f"http://127.0.0.1:{self.peer_port}"
+        self.launch()
+        self.wait_until_healthy()
+
+    def launch(self) -> None:
+        """Start it without waiting: one of several members answers only once most of them run."""
+        peer = self._peer_url
         command = [
-            *(PROGRAM, "--name", "member", "--data-dir", str(self.directory)),
+            *(*self.entering, PROGRAM, "--name", self.name, "--data-dir", str(self.directory)),
             *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
-            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"member={peer}"),
+            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+            *("--initial-cluster", ",".join(self.peers or (self.peer,))),
             *("--logger", "zap", "--log-level", "error", *self.arguments),
         ]
-        log = self.directory.with_suffix(".log")
         environment = {**os.environ, "ETCD_UNSUPPORTED_ARCH": os.uname().machine}
-        with log.open("ab") as output:
+        with self._log.open("ab") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-        self._wait_until_healthy(log)
+
+    @property
+    def _log(self) -> Path:
+        return self.directory.with_suffix(".log")
+
+    @property
+    def _peer_url(self) -> str:
+        return f"http://{self.host}:{self.peer_port}"
 
     def stop(self) -> None:
         if self.process is not None:
@@ -58,7 +80,8 @@ class RunningEtcd:
             self.process.wait()
             self.process = None
 
-    def _wait_until_healthy(self, log: Path) -> None:
+    def wait_until_healthy(self) -> None:
+        """Wait until it answers, which means that its cluster has a leader."""
         deadline = time.monotonic() + 2 * PATIENCE_S
         while time.monotonic() < deadline:
             try:
@@ -68,8 +91,8 @@ class RunningEtcd:
             except (OSError, urllib.error.URLError):
                 time.sleep(0.02)
             assert self.process is not None
-            assert self.process.poll() is None, log.read_text()
-        raise AssertionError(f"etcd does not become healthy: {log.read_text()}")
+            assert self.process.poll() is None, self._log.read_text()
+        raise AssertionError(f"etcd does not become healthy: {self._log.read_text()}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -9,6 +9,8 @@ removes all of it when the lab ends, however it ends.
     provision  inside, once: the private directories and devices, then the daemons
     mounts     the mount system call, and what the lab's file tree is made of
     daemons    virtlogd and libvirtd: configuration, start, stop, readiness
+    hosts      several hosts in one lab, with an etcd: `--hosts 3`
+    on         `python -m tests.lab.on 1 -- COMMAND`: a command on one of them
 
 Inside, `VMCLUSTER_LAB=1`. `VMCLUSTER_LAB_DIR` is a directory that QEMU's user may enter (pytest's `tmp_path` is
 not: it is 0700), and `TMPDIR` and `HOME` point below it.

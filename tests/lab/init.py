@@ -21,9 +21,9 @@ _NOT_FOUND = 127
 
 def main(arguments: Sequence[str]) -> int:
     """Provision the lab, run the command, and return its exit code."""
-    lifeline, size, image_dir, *command = arguments
+    lifeline, size, image_dir, hosts, *command = arguments
     init = Init(int(lifeline))
-    provisioned = init.run([sys.executable, "-m", "tests.lab.provision", size, image_dir])
+    provisioned = init.run([sys.executable, "-m", "tests.lab.provision", size, image_dir, hosts])
     if provisioned != 0:
         return provisioned if provisioned > 128 else LAB_FAILED
     return init.run(command)

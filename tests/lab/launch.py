@@ -64,6 +64,14 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="DIR",
         help="guest images of the host, visible read-only in the lab (default: $VMCLUSTER_TEST_IMAGE_DIR)",
     )
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        default=0,
+        choices=range(1, 10),
+        metavar="COUNT",
+        help="start so many hosts and an etcd inside; `python -m tests.lab.on 1 -- COMMAND` runs a command on one",
+    )
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="the command and its arguments, after --")
     options = parser.parse_args(arguments)
     if options.image_dir is not None and not options.image_dir.is_dir():
@@ -137,7 +145,8 @@ def sudo_command(arguments: Sequence[str], environment: Mapping[str, str]) -> li
 
 def run_in_namespaces(options: argparse.Namespace) -> int:
     """Start process 1 of a lab and wait for it."""
-    arguments = [options.size, str(options.image_dir.resolve()) if options.image_dir else "", *options.command]
+    image_dir = str(options.image_dir.resolve()) if options.image_dir else ""
+    arguments = [options.size, image_dir, str(options.hosts), *options.command]
     return run_namespaces(("--net", "--mount", "--pid"), "tests.lab.init", arguments, lab_environment(os.environ))
 
 

@@ -31,10 +31,14 @@ _KVM = Path("/dev/kvm")
 
 def main(arguments: Sequence[str]) -> int:
     """Make the lab ready for its command; non-zero with the cause on stderr when it cannot be."""
-    size, image_dir = arguments
+    size, image_dir, hosts = arguments
+    images = Path(image_dir) if image_dir else None
     try:
-        furnish(size, Path(image_dir) if image_dir else None)
-        start_daemons()
+        furnish(size, images)
+        if hosts == "0":
+            start_daemons()
+        else:
+            _start_hosts(int(hosts), size, images)
     except (OSError, DaemonFailed, subprocess.CalledProcessError) as error:
         print(f"lab: cannot be set up: {error}", file=sys.stderr)
         return 1
@@ -58,6 +62,15 @@ def furnish(size: str, image_dir: Path | None) -> None:
     (WORK_DIR / "tmp").chmod(0o1777)
     write_configuration()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def _start_hosts(count: int, size: str, image_dir: Path | None) -> None:
+    """Start hosts that stay when this process ends: they go with the lab."""
+    from tests.lab.hosts import note, start_hosts  # as a lab of one host needs nothing of the package
+
+    directory = WORK_DIR / "hosts"
+    directory.mkdir()
+    note(start_hosts(count, directory, image_dir, size))
 
 
 def _kvm_group() -> int | None:
