@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry
 from reconciler.errors import OperationFailed
-from reconciler.files.atomic import write_whole
+from reconciler.files.atomic import write_parts
 
 _VERSION = 1
 
@@ -19,8 +19,13 @@ def manifest_path(store_dir: Path, artifact_id: str) -> Path:
 
 def write_manifest(path: Path, entries: Sequence[TreeEntry]) -> None:
     """Write the entries, whole or not at all; each row starts with the fields that every kind has."""
-    rows = [
-        [
+    write_parts(path, _rendered(entries))
+
+
+def _rendered(entries: Sequence[TreeEntry]) -> Iterator[bytes]:
+    yield b'{"version":%d,"entries":[' % _VERSION
+    for number, entry in enumerate(entries):
+        row = [
             os.fsdecode(entry.path),
             entry.kind.value,
             entry.mode,
@@ -30,9 +35,8 @@ def write_manifest(path: Path, entries: Sequence[TreeEntry]) -> None:
             entry.role.value,
             entry.vermagic,
         ]
-        for entry in entries
-    ]
-    write_whole(path, json.dumps({"version": _VERSION, "entries": rows}, separators=(",", ":")).encode())
+        yield b"," * (number > 0) + json.dumps(row, separators=(",", ":")).encode()
+    yield b"]}"
 
 
 def read_manifest(path: Path) -> tuple[TreeEntry, ...]:

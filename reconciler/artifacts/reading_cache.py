@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reconciler.artifacts.scan import Signature
 from reconciler.artifacts.tree_entries import Role
-from reconciler.files.atomic import write_whole
+from reconciler.files.atomic import write_parts
 
 _VERSION = 1
 _SETTLED_NS = 2_000_000_000
@@ -51,8 +51,17 @@ def load_readings(path: Path) -> Readings:
 
 def save_readings(path: Path, readings: Mapping[bytes, FileReading]) -> None:
     """Store those readings that can be trusted."""
-    rows = {os.fsdecode(name): _row(reading) for name, reading in readings.items() if reading.trusted}
-    write_whole(path, json.dumps({"version": _VERSION, "files": rows}, separators=(",", ":")).encode())
+    write_parts(path, _rendered(readings))
+
+
+def _rendered(readings: Mapping[bytes, FileReading]) -> Iterator[bytes]:
+    yield b'{"version":%d,"files":{' % _VERSION
+    separator = ""
+    for name, reading in readings.items():
+        if reading.trusted:
+            yield f"{separator}{json.dumps(os.fsdecode(name))}:{json.dumps(_row(reading))}".encode()
+            separator = ","
+    yield b"}}"
 
 
 def _row(reading: FileReading) -> list[object]:

@@ -12,6 +12,10 @@ from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
 from reconciler.errors import Conflict, InvalidArgument
 from reconciler.files.roots import Held, Opened, open_beneath
 
+MEMORY_LIMIT_BYTES = 512 * 1024**2
+"""Limit for what is remembered of a tree until it is registered: a kernel tree with all its modules needs half."""
+_NAME_BYTES = 1300
+"""Approximate memory for one name in addition to its texts, which exist twice while a cache of them is read."""
 _VERSION_CONTROL = b".git"
 _SPECIAL = {
     stat.S_IFSOCK: "a socket",
@@ -48,6 +52,14 @@ class Scan:
     complete: list[TreeEntry] = field(default_factory=list)
     excluded: list[Exclusion] = field(default_factory=list)
 
+    memory_bytes: int = 0
+
+    def remember(self, path: bytes, text: str | bytes = b"") -> None:
+        """Count one more name. Raises `InvalidArgument` if that is too much to remember."""
+        self.memory_bytes += _NAME_BYTES + 2 * (len(path) + len(text))
+        if self.memory_bytes > MEMORY_LIMIT_BYTES:
+            raise _too_large(len(self.files) + len(self.complete) + len(self.excluded))
+
 
 def signature_of(status: os.stat_result) -> Signature:
     """A cheap way to tell whether a file is unchanged."""
@@ -58,14 +70,22 @@ def scan_tree(root: Opened) -> Scan:
     """Every name below an opened directory; links on the way are not followed.
 
     What cannot be in an artifact is excluded with its reason: links that lead out of the tree, sockets, pipes,
-    devices, and git's own data. Raises `InvalidArgument` for a directory that cannot be listed, and `Conflict` if the
-    tree changes during the scan.
+    devices, and git's own data. Raises `InvalidArgument` for a directory that cannot be listed and for a tree with more
+    names than can be remembered, and `Conflict` if the tree changes during the scan.
     """
-    scan = Scan()
-    pending = [b""]
+    scan, pending = Scan(), [b""]
     while pending:
         pending += _scan_directory(scan, root, pending.pop())
     return scan
+
+
+def scan_directories(root: Opened) -> Iterator[Scan]:
+    """The same, one directory at a time."""
+    pending = [b""]
+    while pending:
+        part = Scan()
+        pending += _scan_directory(part, root, pending.pop())
+        yield part
 
 
 def fingerprint(scan: Scan) -> str:
@@ -90,18 +110,25 @@ def _scan_directory(scan: Scan, root: Opened, path: bytes) -> list[bytes]:
         except FileNotFoundError:
             raise changed(below) from None
         if name == _VERSION_CONTROL:
-            scan.excluded.append(Exclusion(below, "git's own data, not part of a build"))
+            _exclude(scan, below, "git's own data, not part of a build")
         elif stat.S_ISREG(status.st_mode):
+            scan.remember(below)
             scan.files.append(FoundFile(below, stat.S_IMODE(status.st_mode), signature_of(status)))
         elif stat.S_ISDIR(status.st_mode):
+            scan.remember(below)
             scan.complete.append(TreeEntry(below, EntryKind.DIRECTORY, stat.S_IMODE(status.st_mode)))
             directories.append(below)
         elif stat.S_ISLNK(status.st_mode):
             _take_link(scan, below, _target(directory, name, below), os.fsencode(root.real))
         else:
             reason = _SPECIAL.get(stat.S_IFMT(status.st_mode), "neither file, directory nor link")
-            scan.excluded.append(Exclusion(below, reason))
+            _exclude(scan, below, reason)
     return directories
+
+
+def _exclude(scan: Scan, path: bytes, reason: str) -> None:
+    scan.remember(path, reason)
+    scan.excluded.append(Exclusion(path, reason))
 
 
 def open_directory(root: Opened, path: bytes) -> Held:
@@ -129,6 +156,14 @@ def _unlisted(path: bytes, error: OSError) -> Conflict | InvalidArgument:
     )
 
 
+def _too_large(names: int) -> InvalidArgument:
+    limit_mib = MEMORY_LIMIT_BYTES // 1024**2
+    return InvalidArgument(
+        f"the tree has more than {names} names, which need more than {limit_mib} MiB of memory",
+        hint="register what is used of it, such as the directory that `make install` with DESTDIR fills",
+    )
+
+
 def _target(directory: Held, name: bytes, path: bytes) -> bytes:
     try:
         return os.readlink(name, dir_fd=directory.fileno())
@@ -138,8 +173,9 @@ def _target(directory: Held, name: bytes, path: bytes) -> bytes:
 
 def _take_link(scan: Scan, path: bytes, target: bytes, real_root: bytes) -> None:
     if reason := _leads_out(path, target, real_root):
-        scan.excluded.append(Exclusion(path, reason))
+        _exclude(scan, path, reason)
     else:
+        scan.remember(path, target)
         scan.complete.append(TreeEntry(path, EntryKind.LINK, 0o777, target, mtime_ns=0))
 
 

@@ -2,13 +2,13 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.reading_cache import FileReading, Readings
-from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, open_directory, scan_tree
+from reconciler.artifacts.scan import Exclusion, FoundFile, Scan, changed, open_directory, scan_directories
 from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, tree_id
 from reconciler.files.roots import Opened
 
@@ -60,7 +60,7 @@ class TreeReader:
             self._objects.require_space(_total_bytes(unread))
             self._report(f"reading {len(unread)} of {len(scan.files)} files, {_mib(_total_bytes(unread))} MiB")
             readings |= self._read_all(unread)
-            _require_same(scan, scan_tree(self._root))
+            _require_same(scan, scan_directories(self._root))
         entries = [*scan.complete, *(_entry(found, readings[found.path]) for found in scan.files)]
         return Intake(tree_id(entries), entries, scan.excluded, readings)
 
@@ -101,15 +101,20 @@ class TreeReader:
                 self._report(f"read {_mib(self._done_bytes)} MiB")
 
 
-def _require_same(before: Scan, after: Scan) -> None:
+def _require_same(before: Scan, after: Iterable[Scan]) -> None:
     """Raise `Conflict` with one difference, if there is any."""
-    were = {found.path: found for found in before.files}
-    are = {found.path: found for found in after.files}
-    for path in were.keys() | are.keys():
-        if were.get(path) != are.get(path):
-            raise changed(path)
-    if differing := set(before.complete) ^ set(after.complete):
-        raise changed(min(entry.path for entry in differing))
+    were = {each.path: each for each in _found_in(before)}
+    for part in after:
+        for each in _found_in(part):
+            if were.pop(each.path, None) != each:
+                raise changed(each.path)
+    for path in were:
+        raise changed(path)
+
+
+def _found_in(scan: Scan) -> Iterator[FoundFile | TreeEntry]:
+    yield from scan.files
+    yield from scan.complete
 
 
 def _entry(found: FoundFile, reading: FileReading) -> TreeEntry:

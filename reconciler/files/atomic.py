@@ -4,7 +4,7 @@ import ctypes
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,12 +34,17 @@ def reported(path: Path | str) -> Iterator[None]:
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file to disk before it gets its name; its directory is created (0700) if missing."""
+    write_parts(path, [content], mode=mode)
+
+
+def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o600) -> None:
+    """The same, for a content that need not be in memory as a whole."""
     with reported(path):
         make_unexposed(path.parent, mode=0o700)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())

@@ -351,7 +351,7 @@ def copy_mark(sandbox: Sandbox, chance: random.Random, path: Path) -> None:
         mark = os.getxattr(chance.choice(sandbox.targets()), ATTRIBUTE)
     except OSError:
         return
-    os.setxattr(path, ATTRIBUTE, mark)
+    set_attribute(path, ATTRIBUTE, mark)
 
 
 def put_in_place(sandbox: Sandbox, chance: random.Random, path: Path) -> None:

@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.objects import Objects
-from reconciler.artifacts.scan import FoundFile
+from reconciler.artifacts.scan import FoundFile, scan_tree
 from reconciler.artifacts.tree_entries import EntryKind
 from reconciler.artifacts.views import view_of
 from reconciler.errors import ArtifactNotFound, Conflict, InvalidArgument, OperationFailed
@@ -410,3 +411,47 @@ async def test_cancelling_ends_the_reading(shelf: Library, tmp_path: Path) -> No
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, PATIENCE_S)
     assert shelf.registry.all() == {}
+
+
+@pytest.mark.parametrize("kind", ["files", "directories", "links", "pipes", "long names"])
+async def test_a_tree_of_too_many_names_is_refused_before_anything_is_read(
+    shelf: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("reconciler.artifacts.scan.MEMORY_LIMIT_BYTES", 100_000)
+    root = tmp_path / "large"
+    root.mkdir()
+    for number in range(40 if kind == "long names" else 100):
+        match kind:
+            case "files":
+                (root / str(number)).touch()
+            case "directories":
+                (root / str(number)).mkdir()
+            case "links":
+                (root / str(number)).symlink_to("0")
+            case "pipes":
+                os.mkfifo(root / str(number))
+            case "long names":
+                below = root / ("d" * 250) / ("e" * 250) / ("f" * 250)
+                below.mkdir(parents=True, exist_ok=True)
+                (below / f"{number:0250}").touch()
+    with pytest.raises(InvalidArgument, match=r"the tree has more than [0-9]+ names") as refused:
+        await registered(shelf, root)
+    assert "make install" in (refused.value.hint or "")
+    assert not shelf.objects.directory.exists()
+
+
+async def test_a_tree_costs_no_more_memory_than_is_counted(tmp_path: Path) -> None:
+    root, shelf = tmp_path / "large", library(tmp_path / "shelf", later_s=3)
+    for number in range(3000):
+        place = root / f"directory-{number // 100:03}" / f"a-file-of-some-object-{number:05}.o"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    await registered(shelf, root)  # imports, and what is known the next time
+    (root / "one-more").touch()
+    tracemalloc.start()
+    try:
+        await registered(shelf, root)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < scan_tree(opened(root)).memory_bytes
