@@ -21,6 +21,8 @@ class ErrorCode(StrEnum):
     CLUSTER_NOT_FOUND = "CLUSTER_NOT_FOUND"
     CLUSTER_NOT_RUNNING = "CLUSTER_NOT_RUNNING"
     NODE_NOT_FOUND = "NODE_NOT_FOUND"
+    HOST_NOT_FOUND = "HOST_NOT_FOUND"
+    PLACEMENT_REFUSED = "PLACEMENT_REFUSED"
     IMAGE_NOT_FOUND = "IMAGE_NOT_FOUND"
     SSH_TIMEOUT = "SSH_TIMEOUT"
     SSH_ERROR = "SSH_ERROR"
@@ -114,6 +116,19 @@ class NodeNotFound(ClusterError):
     """The cluster has no node of that name."""
 
     code = ErrorCode.NODE_NOT_FOUND
+
+
+class HostNotFound(ClusterError):
+    """No host of that name shares the store."""
+
+    code = ErrorCode.HOST_NOT_FOUND
+
+
+class PlacementRefused(ClusterError):
+    """A node fits on none of the hosts; the message has the reason of each."""
+
+    code = ErrorCode.PLACEMENT_REFUSED
+    recoverable = True
 
 
 class ImageNotFound(ClusterError):
@@ -231,6 +246,12 @@ class StoreUnavailable(ClusterError):
 
 class StoreUnreachable(StoreUnavailable):
     """No member of the etcd that keeps the records answers; it may come back."""
+
+    terminal = False
+
+
+class HostFenced(StoreUnavailable):
+    """This host's lease may have run out, so it does not act before it has read everything again."""
 
     terminal = False
 

@@ -2,12 +2,10 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 import structlog
@@ -28,6 +26,7 @@ from reconciler.host.virt_type import probe_kvm
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.clean_kernels import CleanKernels
 from reconciler.settings import Settings
+from reconciler.store.host_identity import HostIdentity
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import Store
@@ -44,17 +43,8 @@ def _host_memory_mb() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
 
 
-def _host_name() -> str:
-    """A unique and readable name of this machine: its host name, and the start of its machine-id(5)."""
-    try:
-        machine_id = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except OSError:
-        machine_id = ""
-    return f"{socket.gethostname()} {machine_id[:12]}".strip()
-
-
-def open_store(settings: Settings, *, host: str | None = None) -> Store:
-    """The store from the settings, not yet connected; `host` is the machine that works on its records."""
+def open_store(settings: Settings, *, acts: bool = False) -> Store:
+    """The store from the settings, not yet connected; who `acts` on its records does so as this host."""
     if settings.etcd is None:
         return SqliteStore(settings.state_dir)
     try:
@@ -64,7 +54,7 @@ def open_store(settings: Settings, *, host: str | None = None) -> Store:
             f"`store` is an etcd, and its client is not installed: {error}",
             hint='install it with `pip install "vmcluster-mcp[etcd]"`, or unset `store`',
         ) from error
-    return EtcdStore(*settings.etcd, host=host)
+    return EtcdStore(*settings.etcd, host=HostIdentity(settings.own_host, settings.state_dir) if acts else None)
 
 
 class Runtime:
@@ -72,7 +62,7 @@ class Runtime:
 
     def __init__(self, settings: Settings, *, checkpoint: Checkpoint = _no_checkpoint) -> None:
         self.settings = settings
-        self.store = open_store(settings, host=_host_name())
+        self.store = open_store(settings, acts=True)
         self.libvirt = Libvirt(settings.libvirt_uri)
         self.ssh = SshPool()
         self.clean_kernels = CleanKernels()

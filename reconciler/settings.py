@@ -6,8 +6,10 @@ different store for each working directory.
 
 import os
 import re
+import socket
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -16,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from reconciler.errors import ConfigurationInvalid, ErrorCode
 from reconciler.model.base import Frozen
-from reconciler.model.fields import PATTERN_WORDS, HostPath, UserName
+from reconciler.model.fields import PATTERN_WORDS, HostLabels, HostPath, MemberName, UserName
 from reconciler.model.links import FirewallChoice
 from reconciler.source.composer import parse_source
 from reconciler.source.problems import Finding, in_order, report, unquoted
@@ -59,6 +61,17 @@ def _list_of_paths(value: Any) -> Any:
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
+def _labels(value: Any) -> Any:
+    """Text is as in the environment: `KEY=VALUE`, separated by commas."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part]
+    if wrong := next((key for key, equals, _ in pairs if not equals), None):
+        raise ValueError(f"{wrong!r} is not a label (write KEY=VALUE,KEY=VALUE)")
+    return {key.strip(): of.strip() for key, _, of in pairs}
+
+
+Labels = Annotated[HostLabels, BeforeValidator(_labels)]
 Directories = Annotated[tuple[HostPath, ...] | None, BeforeValidator(_list_of_paths)]
 
 
@@ -162,6 +175,21 @@ class Settings(Frozen):
     store_password_file: HostPath | None = Field(
         default=None, description="File with the password of the user in `store`; no other user may read it."
     )
+    host_name: MemberName | None = Field(
+        default=None,
+        description="Name of this host among those that share the etcd of `store`. Unset: the first part of the "
+        "system's host name.",
+    )
+    host_address: IPv4Address | IPv6Address | None = Field(
+        default=None,
+        description="Address of this host at which the others reach it for the networks of clusters over several "
+        "hosts. Unset: no such cluster has nodes here.",
+    )
+    host_labels: Labels = Field(
+        default={},
+        description="Labels of this host, which `placement` of a topology can ask for; in the environment "
+        "`KEY=VALUE,KEY=VALUE`.",
+    )
     host_read_roots: Directories = Field(
         default=None,
         description="Directories from which builds, kernels and files may be read. Unset: for tools the client's "
@@ -186,6 +214,15 @@ class Settings(Frozen):
         files = (self.store_ca_file, self.store_cert_file, self.store_key_file, self.store_password_file)
         return EtcdAddress.parse(self.store), EtcdCredentials(*files)
 
+    @property
+    def own_host(self) -> str:
+        """The name of this host in an etcd; empty for the store in `state_dir`."""
+        if self.store is None:
+            return ""
+        if self.host_name is not None:
+            return self.host_name
+        return socket.gethostname().partition(".")[0]
+
     def with_store(self, place: str) -> Self:
         """The same with another store: the address of an etcd, or a directory. Raises `ConfigurationInvalid`."""
         chosen = {"store": place} if place.startswith(SCHEME) else {"store": None, "state_dir": Path(place)}
@@ -205,6 +242,8 @@ class Settings(Frozen):
 
 
 def _in_environment(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{key}={of}" for key, of in value.items())
     return os.pathsep.join(value) if isinstance(value, list) else str(value)
 
 

@@ -23,8 +23,8 @@ class ActContext:
 
     Everything that is created carries `origin`, the origin of the record's generation.
 
-    Once `stopping` returns true, no further action starts. `on_advance` is called with the progress of long actions,
-    from 0 to 1, about every tenth.
+    `require_term` raises `HostFenced` where this host may no longer act. Once `stopping` returns true, no further
+    action starts. `on_advance` is called with the progress of long actions, from 0 to 1, about every tenth.
     """
 
     record: ClusterRecord
@@ -38,6 +38,7 @@ class ActContext:
     checkpoint: Checkpoint
     on_outcome: Callable[[Outcome], None]
     recorded_uses: Callable[[], Awaitable[tuple[FileUse, ...]]]
+    require_term: Callable[[], None] = lambda: None
     stopping: Callable[[], bool] = lambda: False
     on_advance: Callable[[Action, float], None] = lambda _action, _share: None
 

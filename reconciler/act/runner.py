@@ -86,6 +86,7 @@ async def _carry_out_one(action: Action, context: ActContext, executor: Executor
     started = time.monotonic()
     error = None
     try:
+        context.require_term()
         await executor(action, context)
     except (ClusterError, OSError) as caught:
         error = explained(caught)

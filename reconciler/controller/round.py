@@ -50,7 +50,10 @@ log = structlog.get_logger(__name__)
 
 
 class Rounds:
-    """Rounds on one host. The caller holds the leases of the store and of the host while one runs."""
+    """Rounds on one host. The caller holds the locks of the store and of the host while one runs.
+
+    In a store of several hosts each action needs the host's own lease, in the term in which the round began.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Rounds:
         console_limit_bytes: int = CONSOLE_LIMIT_BYTES,
     ) -> None:
         self._store = store
+        self._membership = store.membership()
         self._libvirt = libvirt
         self._links = links
         self._layers = LayerDriver()
@@ -167,10 +171,11 @@ class Rounds:
         the round, and what failed recently is left alone for a while. A `foreseen` plan is carried out as planned,
         unless the record has changed since. However the round ends, the status is written.
         """
+        term = await self._membership.enter()
         standing = await self._store.standing(cluster)
         if standing is None:
             return RoundResult(gone=True)
-        view = round_input_of(standing, retries)
+        view = round_input_of(standing, retries, term)
         try:
             decision = await self._decide(view, foreseen)
             outcomes = await self._act(decision, tell)
@@ -226,8 +231,9 @@ class Rounds:
             await bound_consoles(view.record, self._console_limit_bytes)
         async with EventJournal(self._store, view.record, tell, drifted=decision.drifted) as journal:
             journal.found(todo)
+            self._membership.require(view.term)
             origin = await origin_of_round(self._store, view.record, observed, todo)
-            context = self._context(view.record, origin, journal)
+            context = self._context(view, origin, journal)
             await sign_what_is_due(context, observed, todo)
             outcomes = await carry_out(todo, context) if todo.actions else []
         if view.retries is not None:
@@ -240,6 +246,7 @@ class Rounds:
         if record.deletion is not None and record.deletion.remove_overlays and plan_found.converged:
             async with EventJournal(self._store, record, tell) as journal:
                 journal.faults(view.before, {})
+            self._membership.require(view.term)
             await self._forget(record)
             return RoundResult(record.generation, plan_found, gone=True)
         look = await self._status.write_result(decision, outcomes, tell)
@@ -252,7 +259,8 @@ class Rounds:
             look=look,
         )
 
-    def _context(self, record: ClusterRecord, origin: Origin | None, journal: EventJournal) -> ActContext:
+    def _context(self, view: RoundInput, origin: Origin | None, journal: EventJournal) -> ActContext:
+        record = view.record
         return ActContext(
             record=record,
             origin=origin,
@@ -265,6 +273,7 @@ class Rounds:
             checkpoint=self._checkpoint,
             on_outcome=journal.ended,
             recorded_uses=lambda: recorded_uses(self._store),
+            require_term=partial(self._membership.require, view.term),
             on_advance=journal.advanced,
             stopping=lambda: self._stopping,
         )

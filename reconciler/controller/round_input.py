@@ -11,13 +11,14 @@ from reconciler.store.protocol import ClusterEntry
 
 @dataclass(frozen=True, slots=True)
 class RoundInput:
-    """What a round knows before it observes the host."""
+    """What a round knows before it observes the host; it acts only in the `term` in which that was read."""
 
     record: ClusterRecord
     before: RecordStatus | None
     request: int
     retries: Retries | None
     put_off: Mapping[str, Obstacle]
+    term: int = 0
 
     @property
     def settled(self) -> bool:
@@ -56,9 +57,9 @@ class RoundInput:
         )
 
 
-def round_input_of(standing: ClusterEntry, retries: Retries | None) -> RoundInput:
+def round_input_of(standing: ClusterEntry, retries: Retries | None, term: int = 0) -> RoundInput:
     """What a round starts with; `retries` remembers failures of rounds that no caller waited for."""
     if retries is not None:
         retries.begin(standing.record.generation, standing.request)
     put_off = retries.put_off() if retries else {}
-    return RoundInput(standing.record, standing.status, standing.request, retries, put_off)
+    return RoundInput(standing.record, standing.status, standing.request, retries, put_off, term)

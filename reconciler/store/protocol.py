@@ -12,11 +12,13 @@ from pydantic import Field
 
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
+from reconciler.model.host import HostRecord, HostReport
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.model.timestamps import Moment
 from reconciler.store.copies import StoredCluster
+from reconciler.store.membership import Membership
 
 
 class HistoryEntry(Frozen):
@@ -166,6 +168,37 @@ class Store(Protocol):
 
     async def load(self, cluster: StoredCluster) -> None:
         """Write what another store exported, in place of all that is there of a cluster of that name."""
+        ...
+
+    async def hosts(self) -> dict[str, HostRecord]:
+        """The hosts that share this store, by name, sorted; none where it is in a directory of the only host."""
+        ...
+
+    async def put_host(self, report: HostReport) -> None:
+        """Write what a host says of itself. Raises `HostNotFound` where the store is of one host only."""
+        ...
+
+    async def cordon_host(self, name: str, *, cordoned: bool) -> None:
+        """Keep new nodes off a host, or let them on it again. Raises `HostNotFound`."""
+        ...
+
+    async def remove_host(self, name: str) -> None:
+        """Forget a host that is gone. Raises `HostNotFound`, and `Conflict` while its lease is alive."""
+        ...
+
+    async def home_host(self) -> str:
+        """The host that nodes without a host are on: the first that worked on this store; empty if there is none."""
+        ...
+
+    async def network_number(self, cluster_name: str) -> int:
+        """The number of a cluster's network among all of this store, from 1 on; it never changes.
+
+        Raises `HostNotFound` where the store is of one host only.
+        """
+        ...
+
+    def membership(self) -> Membership:
+        """This host's right to act; the same object at each call."""
         ...
 
     async def wait_for_change(self, *, timeout_s: float) -> bool:

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from reconciler.errors import RecordUnreadable
+from reconciler.errors import HostNotFound, RecordUnreadable
 from reconciler.model.event import ClusterEvent
+from reconciler.model.host import HostRecord, HostReport
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
@@ -21,6 +22,7 @@ from reconciler.store import sql_tables, sqlite_copies
 from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_change
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, transaction
+from reconciler.store.membership import SoleMember
 from reconciler.store.patch import Patch, difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.record_json import (
@@ -55,6 +57,7 @@ class SqliteStore:
         self._feed = ChangeFeed(self._reads, self._polls)
         self._own_watch: ChangeFeedWaiter | None = None
         self._last = _LastRecords()
+        self._membership = SoleMember()
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,6 +137,27 @@ class SqliteStore:
     async def load(self, cluster: StoredCluster) -> None:
         await self._write(lambda connection: sqlite_copies.load(connection, cluster))
 
+    async def hosts(self) -> dict[str, HostRecord]:
+        return {}
+
+    async def put_host(self, report: HostReport) -> None:
+        raise self._of_one_host(report.name)
+
+    async def cordon_host(self, name: str, *, cordoned: bool) -> None:
+        raise self._of_one_host(name)
+
+    async def remove_host(self, name: str) -> None:
+        raise self._of_one_host(name)
+
+    async def home_host(self) -> str:
+        return ""
+
+    async def network_number(self, cluster_name: str) -> int:
+        raise self._of_one_host(cluster_name)
+
+    def membership(self) -> SoleMember:
+        return self._membership
+
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         return await (await self._begun()).wait(timeout_s=timeout_s)
 
@@ -144,6 +168,12 @@ class SqliteStore:
         await self._feed.close()
         for thread in (self._polls, self._writes, self._reads):
             await thread.close()
+
+    def _of_one_host(self, name: str) -> HostNotFound:
+        return HostNotFound(
+            f"there is no host {name!r}: the records in {self._state_dir} are of this host only",
+            hint="several hosts share an etcd: set `store`",
+        )
 
     async def _begun(self) -> ChangeFeedWaiter:
         """The watch of `wait_for_change`, created before the first read so that no later change is missed."""

@@ -1,6 +1,7 @@
 """Configuration comes from the environment, then the file, then the defaults."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,9 @@ CONTRACT = {
     "store_cert_file": None,
     "store_key_file": None,
     "store_password_file": None,
+    "host_name": None,
+    "host_address": None,
+    "host_labels": {},
     "host_read_roots": None,
     "host_write_roots": None,
     "disk_roots": None,
@@ -46,7 +50,7 @@ def test_without_file_and_environment_the_defaults_of_the_contract_hold(tmp_path
     assert load(tmp_path).model_dump(mode="json") == CONTRACT
 
 
-@pytest.mark.parametrize("key", sorted(CONTRACT.keys() - NOT_ALONE))
+@pytest.mark.parametrize("key", sorted(CONTRACT.keys() - NOT_ALONE - {"host_labels"}))
 def test_each_key_is_taken_from_the_environment_before_the_file_before_the_default(key: str, tmp_path: Path) -> None:
     values: dict[str, tuple[str | float, str | float]] = {
         "ssh_user": ("tester", "admin"),
@@ -57,6 +61,8 @@ def test_each_key_is_taken_from_the_environment_before_the_file_before_the_defau
         "resync_s": (5.0, 10.5),
         "console_log_mb": (8, 16),
         "metrics_port": (9177, 9178),
+        "host_name": ("one", "two"),
+        "host_address": ("10.0.0.1", "fd00::2"),
     }
     in_file, in_environment = values.get(key, ("/from/file", "/from/environment"))
     (tmp_path / "default.yaml").write_text(f"{key}: {in_file}\n")
@@ -100,6 +106,23 @@ def test_roots_are_a_list_in_the_file_and_parted_by_colons_in_the_environment(tm
     assert load(tmp_path, **settings.as_environment()) == settings
     with pytest.raises(ConfigurationInvalid, match=r"VMCLUSTER_DISK_ROOTS: 'srv' is a relative path"):
         load(tmp_path, VMCLUSTER_DISK_ROOTS="/ok:srv")
+
+
+def test_labels_are_a_mapping_in_the_file_and_pairs_in_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("host_labels: {rack: r1, gpu: 'yes'}\n")
+    assert load(tmp_path).host_labels == {"rack": "r1", "gpu": "yes"}
+    settings = load(tmp_path, VMCLUSTER_HOST_LABELS="rack=r2,disk=nvme")
+    assert settings.host_labels == {"rack": "r2", "disk": "nvme"}
+    assert load(tmp_path, **settings.as_environment()) == settings
+    with pytest.raises(ConfigurationInvalid, match=r"VMCLUSTER_HOST_LABELS: 'nvme' is not a label .*KEY=VALUE"):
+        load(tmp_path, VMCLUSTER_HOST_LABELS="nvme")
+
+
+def test_a_host_has_a_name_only_where_the_store_is_shared(tmp_path: Path) -> None:
+    assert load(tmp_path, VMCLUSTER_HOST_NAME="one").own_host == ""
+    shared = {"VMCLUSTER_STORE": "etcd://localhost"}
+    assert load(tmp_path, **shared, VMCLUSTER_HOST_NAME="one").own_host == "one"
+    assert load(tmp_path, **shared).own_host == socket.gethostname().partition(".")[0]
 
 
 def test_the_users_file_counts_only_where_the_default_one_cannot_be_read(tmp_path: Path) -> None:

@@ -87,6 +87,25 @@ class EtcdClient:
         request = rpc.CompactionRequest(revision=revision)
         await self._ask(lambda channel, options: rpc.KVStub(channel).Compact(request, **options))
 
+    async def grant(self, ttl_s: int) -> int:
+        """A new lease, which ends `ttl_s` after it was last kept alive."""
+        request = rpc.LeaseGrantRequest(TTL=ttl_s)
+        answer = await self._ask(lambda channel, options: rpc.LeaseStub(channel).LeaseGrant(request, **options))
+        return int(answer.ID)
+
+    async def keep_alive(self, lease: int) -> bool:
+        """Let a lease begin again with its whole time; False if it has ended."""
+
+        async def once(channel: grpc.aio.Channel, options: Options) -> Any:
+            stream = rpc.LeaseStub(channel).LeaseKeepAlive(**options)
+            try:
+                await stream.write(rpc.LeaseKeepAliveRequest(ID=lease))
+                return await stream.read()
+            finally:
+                stream.cancel()
+
+        return int((await self._ask(once)).TTL) > 0
+
     async def follow(self, prefix: bytes, end: bytes, revision: int) -> AsyncIterator[int]:
         """The revision of each change below a prefix, from `revision` on; ends when the member goes away.
 

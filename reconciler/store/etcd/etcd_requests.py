@@ -41,8 +41,9 @@ def get(of: Any) -> Any:
     return rpc.RequestOp(request_range=of)
 
 
-def put(key: bytes, value: bytes) -> Any:
-    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value))
+def put(key: bytes, value: bytes, *, lease: int = 0) -> Any:
+    """Write a key; with a `lease`, it is deleted when that ends."""
+    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value, lease=lease))
 
 
 def touch(key: bytes) -> Any:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from reconciler.errors import Conflict, RecordUnreadable, StoreUnavailable
+from reconciler.errors import Conflict, RecordUnreadable
 from reconciler.model.event import ClusterEvent
+from reconciler.model.host import HostRecord, HostReport
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
@@ -20,10 +21,13 @@ from reconciler.store.etcd import etcd_copies
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_membership import EtcdMembership
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, touch, unchanged
 from reconciler.store.etcd.event_log import EtcdEventLog
+from reconciler.store.etcd.host_registry import EtcdHosts
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from reconciler.store.etcd.round_requests import number_of
+from reconciler.store.host_identity import HostIdentity
 from reconciler.store.patch import difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.record_json import (
@@ -48,11 +52,12 @@ class EtcdStore:
     Every method raises `StoreUnreachable` where no member answers, and `StoreUnavailable` where etcd refuses.
     """
 
-    def __init__(self, address: EtcdAddress, credentials: EtcdCredentials, *, host: str | None = None) -> None:
-        """`host` names the machine that works on the records; None reads and copies them for any."""
-        self._host = host
+    def __init__(self, address: EtcdAddress, credentials: EtcdCredentials, *, host: HostIdentity | None = None) -> None:
+        """`host` is the host that acts on the records; None only reads and writes them."""
         self._place = str(address)
         self._etcd = EtcdClient(address, credentials)
+        self._membership = None if host is None else EtcdMembership(self._etcd, host)
+        self._hosts = EtcdHosts(self._etcd)
         self._feed = EtcdChangeFeed(self._etcd)
         self._events = EtcdEventLog(self._etcd)
         self._own_watch: EtcdChangeWaiter | None = None
@@ -229,6 +234,28 @@ class EtcdStore:
         await self._begun()
         await etcd_copies.load(self._etcd, self._events, cluster)
 
+    async def hosts(self) -> dict[str, HostRecord]:
+        return await self._hosts.all()
+
+    async def put_host(self, report: HostReport) -> None:
+        await self._hosts.put(report)
+
+    async def cordon_host(self, name: str, *, cordoned: bool) -> None:
+        await self._hosts.cordon(name, cordoned=cordoned)
+
+    async def remove_host(self, name: str) -> None:
+        await self._hosts.remove(name)
+
+    async def home_host(self) -> str:
+        return await self._hosts.home()
+
+    async def network_number(self, cluster_name: str) -> int:
+        return await self._hosts.network_number(cluster_name)
+
+    def membership(self) -> EtcdMembership:
+        assert self._membership is not None, "a client that is no host does not act"
+        return self._membership
+
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         return await (await self._begun()).wait(timeout_s=timeout_s)
 
@@ -237,29 +264,16 @@ class EtcdStore:
 
     async def close(self) -> None:
         await self._feed.close()
+        if self._membership is not None:
+            await self._membership.close()
         await self._etcd.close()
 
     async def _begun(self) -> EtcdChangeWaiter:
         """The watch of `wait_for_change`, made before the first read so that no later change is missed."""
         if self._own_watch is None:
-            if self._host is not None:
-                await self._require_host(self._host)
             watch = await self.watch()
             self._own_watch = self._own_watch or watch
         return self._own_watch
-
-    async def _require_host(self, host: str) -> None:
-        """Refuse records that another host works on: this one would make its machines a second time."""
-        answer = await self._etcd.change(
-            [unchanged(keys.HOST, 0)], [put(keys.HOST, host.encode())], [get(one(keys.HOST))]
-        )
-        owner = host if answer.succeeded else answer.responses[0].response_range.kvs[0].value.decode()
-        if owner != host:
-            raise StoreUnavailable(
-                f"the records in {self._place} are of the host {owner}, and this is {host}",
-                hint="one host works on an etcd for now; if that host is gone for good, "
-                f"`etcdctl del {keys.HOST.decode()}` lets this one take them over",
-            )
 
     def _record(self, name: str, head: Any, stored: Any) -> ClusterRecord | None:
         """The record as it was read; the same revision is not taken apart twice."""

@@ -1,7 +1,14 @@
 """The names of keys in etcd, and how values are kept below them. Pure.
 
 `identity`            the store's identity
-`host`                the one host that works on these records
+`home`                the host that nodes without a host are on: the first that worked on these records
+`claim/HOST`          which machine has that name, until the host is forgotten
+`alive/HOST`          the same for as long as the host keeps its lease alive: the key is bound to it
+`lost/HOST`           since when it does not, as others noticed
+`host/HOST`           what the host says of itself
+`cordon/HOST`         present while users keep new nodes off it
+`network/CLUSTER`     the number of the cluster's network
+`networks`            written with every such number: its version is the last
 `head/CLUSTER`        the generation of the record, as long as there is one
 `record/CLUSTER`      the record without its generation
 `newest/CLUSTER`      the last generation there ever was; every change of the record changes it
@@ -18,7 +25,13 @@ from typing import Any
 
 ROOT = b"/vmcluster/v1/"
 IDENTITY = ROOT + b"identity"
-HOST = ROOT + b"host"
+HOME = ROOT + b"home"
+CLAIMS = ROOT + b"claim/"
+ALIVE = ROOT + b"alive/"
+LOST = ROOT + b"lost/"
+HOSTS = ROOT + b"host/"
+CORDONS = ROOT + b"cordon/"
+NETWORKS = ROOT + b"networks"
 EVENT_MARK = ROOT + b"event-mark"
 HEADS = ROOT + b"head/"
 NEWEST = ROOT + b"newest/"
@@ -50,6 +63,10 @@ def request(cluster: str) -> bytes:
     return REQUESTS + cluster.encode()
 
 
+def network(cluster: str) -> bytes:
+    return ROOT + b"network/" + cluster.encode()
+
+
 def histories(cluster: str) -> bytes:
     return ROOT + b"history/" + cluster.encode() + b"/"
 
@@ -63,7 +80,7 @@ def events(cluster: str) -> bytes:
 
 
 def name_in(key: bytes, below: bytes) -> str:
-    """The cluster that a key below `below` is about."""
+    """The cluster or host that a key below `below` is about."""
     return key.removeprefix(below).partition(b"/")[0].decode()
 
 

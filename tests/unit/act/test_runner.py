@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
 from reconciler.act.runner import carry_out
-from reconciler.errors import ErrorCode, OperationFailed
+from reconciler.errors import ErrorCode, HostFenced, OperationFailed
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Action, DeleteLayer, DeleteNetwork, Plan, PlugTap, Start
 from reconciler.plan.planner import plan
@@ -53,6 +54,21 @@ async def test_every_action_of_a_plan_is_carried_out_once() -> None:
     executor, outcomes = await run(BUILD)
     assert sorted(executor.begun) == sorted(map(named, BUILD.actions))
     assert [outcome.error for outcome in outcomes] == [None] * len(BUILD.actions)
+
+
+async def test_no_action_begins_after_the_host_has_lost_its_lease() -> None:
+    executor = RecordingExecutor()
+
+    def require_term() -> None:
+        if executor.begun:
+            raise HostFenced("the lease of host one may have run out")
+
+    context = replace(bare_context(RECORD), require_term=require_term)
+    outcomes = await carry_out(BUILD, context, executor)
+    assert len(executor.begun) == 1
+    assert [outcome.error.code for outcome in outcomes if outcome.error] == [ErrorCode.STORE_UNAVAILABLE] * (
+        len(outcomes) - 1
+    )
 
 
 async def test_a_stage_begins_when_the_one_before_it_has_ended_on_every_node() -> None:

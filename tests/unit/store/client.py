@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import Conflict
 from reconciler.store.etcd.members import SCHEME, EtcdAddress, EtcdCredentials
+from reconciler.store.host_identity import HostIdentity
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.sqlite import SqliteStore
@@ -25,12 +26,12 @@ AnyStore: TypeAlias = "SqliteStore | EtcdStore"
 Verb = Callable[[AnyStore, Path, int], Awaitable[None]]
 
 
-def opened(place: str) -> AnyStore:
-    """The store in a directory, or in the etcd with that address."""
+def opened(place: str, host: HostIdentity | None = None) -> AnyStore:
+    """The store in a directory, or in the etcd with that address, for a `host` that acts on it."""
     if place.startswith(SCHEME):
         from reconciler.store.etcd.etcd_store import EtcdStore  # a third of what the others need to start
 
-        return EtcdStore(EtcdAddress.parse(place), EtcdCredentials())
+        return EtcdStore(EtcdAddress.parse(place), EtcdCredentials(), host=host)
     return SqliteStore(Path(place))
 
 

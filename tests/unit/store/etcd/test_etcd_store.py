@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnavailable, StoreUnreachable
+from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnreachable
 from reconciler.model.record import ClusterRecord
 from reconciler.store.etcd import client, key_names
 from reconciler.store.etcd.client import EtcdClient
@@ -134,24 +134,6 @@ async def test_a_damaged_value_harms_its_own_cluster_only(
     await write(empty_etcd, key_names.status("other"), value)
     assert await etcd_store.discard_damaged("other", actor="test") == "status"
     assert (await etcd_store.status("other"), await etcd_store.names()) == (None, ["other"])
-
-
-async def test_records_that_another_host_works_on_are_refused(empty_etcd: RunningEtcd) -> None:
-    for name in ("one", "one"):
-        async with EtcdStore(empty_etcd.address, EtcdCredentials(), host=name) as store:
-            await store.put(sample_record(), expected_generation=await generation(store), actor="test")
-    async with EtcdStore(empty_etcd.address, EtcdCredentials(), host="two") as store:
-        for refused in (store.names(), store.demands(), store.remove("lab", expected_generation=1, actor="test")):
-            with pytest.raises(StoreUnavailable, match="are of the host one, and this is two") as error:
-                await refused
-        assert "/vmcluster/v1/host" in (error.value.hint or "")
-    async with EtcdStore(empty_etcd.address, EtcdCredentials()) as store:
-        assert await store.names() == ["lab"]
-
-
-async def generation(store: EtcdStore) -> int:
-    record = await store.get("lab")
-    return record.generation if record else 0
 
 
 async def test_compaction_between_two_looks_loses_no_change(etcd_store: EtcdStore, empty_etcd: RunningEtcd) -> None:

@@ -1,0 +1,89 @@
+"""A host among those that share a store: what it says of itself, what users decided, and whether it is alive."""
+
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from pydantic import ConfigDict, Field
+
+from reconciler.model.base import Frozen
+from reconciler.model.record import NodeSpec
+from reconciler.model.timestamps import Moment
+
+
+class HostImage(Frozen):
+    """A disk image that a host has; images of one digest have the same content, wherever they are."""
+
+    path: Path = Field(description="Path on that host.")
+    digest: str = Field(description="`sha256:` and the digest of its content.")
+    size_bytes: int = Field(description="Size of the file.")
+
+
+class HostReport(Frozen):
+    """What a host says of itself. Only the host itself writes it; a newer version may say more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(description="Name of the host; `host_name` in its configuration.")
+    address: IPv4Address | IPv6Address | None = Field(
+        default=None, description="Where other hosts reach it for tunnels; null: clusters over several hosts avoid it."
+    )
+    version: str = Field(description="Version of vmcluster there.")
+    vcpus: int = Field(ge=0, description="Processors.")
+    memory_mb: int = Field(ge=0, description="RAM and swap together, in MiB.")
+    disk_bytes: int = Field(ge=0, description="Size of the file system of `overlay_dir`.")
+    disk_free_bytes: int = Field(ge=0, description="What is free of it.")
+    kvm_usable: bool = Field(description="Whether KVM is faster than emulation there; decides what `auto` means.")
+    virt_speed_s: dict[str, float] = Field(
+        default={}, description="By virt type: seconds that a small program took, measured; lower is faster."
+    )
+    features: dict[str, str] = Field(
+        default={}, description="By feature, such as netem: empty if it works, otherwise what the host says."
+    )
+    images: tuple[HostImage, ...] = Field(default=(), description="Disk images, by path.")
+    ssh_public_key: str = Field(default="", description="The public key that its controller logs in to nodes with.")
+    libvirt_uri: str = Field(default="", description="Its libvirt.")
+    labels: dict[str, str] = Field(default={}, description="`host_labels` in its configuration.")
+
+
+class HostStatus(Frozen):
+    """Whether a host's lease in the store lives, and since when it does not."""
+
+    alive: bool = Field(default=False, description="Its controller keeps its lease alive.")
+    lost_since: Moment | None = Field(
+        default=None, description="When others first noticed that it does not; null while it is alive."
+    )
+
+
+class HostRecord(HostReport):
+    """A host as the store has it: its own report, what users decided, and its status."""
+
+    cordoned: bool = Field(default=False, description="No new nodes are placed on it.")
+    status: HostStatus = HostStatus()
+
+    @property
+    def alive(self) -> bool:
+        return self.status.alive
+
+
+class HostUse(Frozen):
+    """What the nodes that are placed on a host may use together."""
+
+    nodes: int = 0
+    vcpus: int = 0
+    memory_mb: int = 0
+    disk_bytes: int = 0
+
+    def with_node(self, node: NodeSpec) -> "HostUse":
+        """The same with one node more."""
+        return HostUse(
+            nodes=self.nodes + 1,
+            vcpus=self.vcpus + node.vcpus,
+            memory_mb=self.memory_mb + node.memory_mb,
+            disk_bytes=self.disk_bytes + disk_bytes_of(node),
+        )
+
+
+def disk_bytes_of(node: NodeSpec) -> int:
+    """The size of the disks that are made for a node; a shared one counts for each node that names it."""
+    made = (disk.size_bytes for disk in node.extra_disks.values() if not disk.existing)
+    return node.root_disk_bytes + sum(made)

@@ -1,0 +1,99 @@
+"""The hosts that share an etcd. A key bound to a host's lease says whether it is alive."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.errors import Conflict, HostNotFound
+from reconciler.model.host import HostRecord, HostReport, HostStatus
+from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_requests import below, delete, exists, get, one, put, unchanged
+from reconciler.store.record_json import document_in, parsed, text_of
+
+
+class EtcdHosts:
+    """Reads and writes the records of hosts."""
+
+    def __init__(self, etcd: EtcdClient) -> None:
+        self._etcd = etcd
+
+    async def all(self) -> dict[str, HostRecord]:
+        """Every host that has reported, by name, sorted. That one is lost is noted by the first who sees it."""
+        prefixes = (keys.HOSTS, keys.CORDONS, keys.ALIVE, keys.LOST)
+        found = await self._etcd.read(*map(below, prefixes))
+        hosts, cordons, alive, lost = (
+            {keys.name_in(kv.key, prefix): kv.value for kv in answer.kvs}
+            for prefix, answer in zip(prefixes, found, strict=True)
+        )
+        for name in hosts.keys() - alive.keys() - lost.keys():
+            lost[name] = await self._note_loss(name)
+        return {
+            name: _record(name, value, _status(name in alive, lost.get(name)), cordoned=name in cordons)
+            for name, value in sorted(hosts.items())
+        }
+
+    async def put(self, report: HostReport) -> None:
+        """Write what a host says of itself."""
+        await self._etcd.change((), [put(keys.HOSTS + report.name.encode(), keys.packed(report.model_dump_json()))])
+
+    async def cordon(self, name: str, *, cordoned: bool) -> None:
+        """Write or delete the mark that keeps new nodes off a host."""
+        key = keys.CORDONS + name.encode()
+        write = put(key, b"") if cordoned else delete(key)
+        if not (await self._etcd.change([exists(keys.HOSTS + name.encode())], [write])).succeeded:
+            raise await self._not_found(name)
+
+    async def remove(self, name: str) -> None:
+        """Delete everything of a host whose lease has ended; its name is free then."""
+        everything = (keys.HOSTS, keys.CORDONS, keys.LOST, keys.CLAIMS)
+        removal = [delete(prefix + name.encode()) for prefix in everything]
+        conditions = [exists(keys.HOSTS + name.encode()), unchanged(keys.ALIVE + name.encode(), 0)]
+        look = get(one(keys.HOSTS + name.encode()))
+        answer = await self._etcd.change(conditions, removal, [look])
+        if answer.succeeded:
+            return
+        if not answer.responses[0].response_range.kvs:
+            raise await self._not_found(name)
+        raise Conflict(
+            f"host {name} is alive", hint="stop `vmcluster watch` there, then wait until its lease has run out"
+        )
+
+    async def home(self) -> str:
+        """The host that nodes without a host are on; empty if there is none yet."""
+        (found,) = await self._etcd.read(one(keys.HOME))
+        return found.kvs[0].value.decode() if found.kvs else ""
+
+    async def network_number(self, cluster: str) -> int:
+        """The number of a cluster's network; it is given at the first request."""
+        key = keys.network(cluster)
+        while True:
+            given, last = await self._etcd.read(one(key), one(keys.NETWORKS))
+            if given.kvs:
+                return int(given.kvs[0].value)
+            number, revision = (last.kvs[0].version, last.kvs[0].mod_revision) if last.kvs else (0, 0)
+            conditions = [unchanged(key, 0), unchanged(keys.NETWORKS, revision)]
+            await self._etcd.change(conditions, [put(key, b"%d" % (number + 1)), put(keys.NETWORKS, b"")])
+
+    async def _note_loss(self, name: str) -> bytes:
+        now = datetime.now(UTC).isoformat().encode()
+        key = keys.LOST + name.encode()
+        conditions = [unchanged(key, 0), unchanged(keys.ALIVE + name.encode(), 0)]
+        answer = await self._etcd.change(conditions, [put(key, now)], [get(one(key))])
+        kvs = [] if answer.succeeded else answer.responses[0].response_range.kvs
+        return kvs[0].value if kvs else now
+
+    async def _not_found(self, name: str) -> HostNotFound:
+        (found,) = await self._etcd.read(below(keys.HOSTS, keys_only=True))
+        names = ", ".join(keys.name_in(kv.key, keys.HOSTS) for kv in found.kvs) or "none"
+        return HostNotFound(f"no host {name!r} shares this store (there are: {names})", hint="`host_list` shows them")
+
+
+def _status(alive: bool, lost: bytes | None) -> HostStatus:
+    return HostStatus(alive=alive, lost_since=None if alive or lost is None else datetime.fromisoformat(lost.decode()))
+
+
+def _record(name: str, value: bytes, status: HostStatus, *, cordoned: bool) -> HostRecord:
+    what = f"record of host {name}"
+    document: dict[str, Any] = document_in(text_of(value, keys.unpacked, what), what)
+    report = parsed(HostReport, document, what)
+    return HostRecord(**dict(report), cordoned=cordoned, status=status)

@@ -1,0 +1,190 @@
+"""Hosts that share a store: their records, their leases, and what they may do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Conflict, HostFenced, HostNotFound, StoreUnreachable
+from reconciler.model.host import HostReport
+from reconciler.store.etcd import etcd_membership
+from reconciler.store.etcd.etcd_store import EtcdStore
+from reconciler.store.etcd.members import EtcdCredentials
+from reconciler.store.host_identity import HostIdentity
+from reconciler.store.sqlite import SqliteStore
+from tests.etcd import RunningEtcd, running_etcd
+from tests.waiting import PATIENCE_S, eventually
+
+pytestmark = pytest.mark.processes
+
+
+def report(name: str) -> HostReport:
+    return HostReport(
+        name=name, version="1", vcpus=2, memory_mb=4096, disk_bytes=2**40, disk_free_bytes=2**39, kvm_usable=False
+    )
+
+
+@pytest.fixture
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As short as etcd's shortest election lets them be."""
+    monkeypatch.setattr(etcd_membership, "TTL_S", 2)
+
+
+@pytest.fixture
+async def one(empty_etcd: RunningEtcd, tmp_path: Path, short_leases: None) -> AsyncIterator[EtcdStore]:
+    async with of_host(empty_etcd, "one", tmp_path) as store:
+        yield store
+
+
+def of_host(etcd: RunningEtcd, name: str, directory: Path) -> EtcdStore:
+    return EtcdStore(etcd.address, EtcdCredentials(), host=HostIdentity(name, directory / name))
+
+
+async def test_a_store_in_a_directory_has_one_host_which_may_always_act(sqlite_store: SqliteStore) -> None:
+    assert await sqlite_store.hosts() == {}
+    assert await sqlite_store.home_host() == ""
+    membership = sqlite_store.membership()
+    membership.require(await membership.enter())
+    for refused in (
+        sqlite_store.put_host(report("one")),
+        sqlite_store.cordon_host("one", cordoned=True),
+        sqlite_store.remove_host("one"),
+        sqlite_store.network_number("lab"),
+    ):
+        with pytest.raises(HostNotFound, match="set `store`"):
+            await refused
+
+
+async def test_every_client_sees_what_hosts_report_and_what_users_decided(
+    one: EtcdStore, etcd_store: EtcdStore
+) -> None:
+    await one.membership().enter()
+    await one.put_host(report("one"))
+    await etcd_store.put_host(report("two"))
+    await etcd_store.cordon_host("two", cordoned=True)
+    hosts = await etcd_store.hosts()
+    assert [(of.name, of.alive, of.cordoned) for of in hosts.values()] == [("one", True, False), ("two", False, True)]
+    assert hosts["two"].status.lost_since is not None
+    assert await one.hosts() == hosts, "the moment of a loss is noted once"
+    await one.put_host(report("two").model_copy(update={"vcpus": 64}))
+    assert ((await one.hosts())["two"].vcpus, (await one.hosts())["two"].cordoned) == (64, True)
+    await one.cordon_host("two", cordoned=False)
+    assert not (await etcd_store.hosts())["two"].cordoned
+    with pytest.raises(HostNotFound, match=r"no host 'three' .*one, two"):
+        await one.cordon_host("three", cordoned=True)
+
+
+async def test_a_host_that_is_gone_is_forgotten_and_one_that_is_alive_is_not(one: EtcdStore) -> None:
+    await one.membership().enter()
+    await one.put_host(report("one"))
+    await one.put_host(report("two"))
+    with pytest.raises(Conflict, match="host one is alive"):
+        await one.remove_host("one")
+    await one.remove_host("two")
+    assert list(await one.hosts()) == ["one"]
+    with pytest.raises(HostNotFound):
+        await one.remove_host("two")
+
+
+async def test_the_first_host_is_the_home_of_nodes_without_a_host(
+    one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path
+) -> None:
+    assert await one.home_host() == ""
+    async with of_host(empty_etcd, "two", tmp_path) as two:
+        await two.membership().enter()
+        await one.membership().enter()
+        assert (await one.home_host(), await two.home_host()) == ("two", "two")
+
+
+async def test_another_machine_of_the_same_name_is_refused_until_the_first_is_forgotten(
+    one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path
+) -> None:
+    term = await one.membership().enter()
+    await one.put_host(report("one"))
+    async with of_host(empty_etcd, "one", tmp_path / "elsewhere") as other:
+        with pytest.raises(Conflict, match=r"host one of this store is another machine") as error:
+            await other.membership().enter()
+        assert "host_name" in (error.value.hint or "")
+        one.membership().require(term)
+        await one.close()
+        await eventually(lost(other, "one"))
+        with pytest.raises(Conflict):
+            await other.membership().enter()
+        await other.remove_host("one")
+        assert await other.membership().enter() > term
+
+
+async def test_the_processes_of_a_host_share_its_lease(one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path) -> None:
+    term = await one.membership().enter()
+    async with of_host(empty_etcd, "one", tmp_path) as second:
+        assert await second.membership().enter() == term
+        await one.put_host(report("one"))
+    assert (await one.hosts())["one"].alive, "the end of one process does not end the lease of the other"
+    one.membership().require(term)
+
+
+async def test_a_host_that_was_paused_for_longer_than_its_lease_acts_only_in_a_new_term(
+    one: EtcdStore, etcd_store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    membership = one.membership()
+    term = await membership.enter()
+    await one.put_host(report("one"))
+    membership.require(term)
+    await membership.close()  # nobody keeps it alive, as while the process is stopped
+    await eventually(lost(etcd_store, "one"))
+    with pytest.raises(HostFenced, match="lease of host one may have run out"):
+        membership.require(term)
+    later = await membership.enter()
+    assert later > term
+    membership.require(later)
+    with pytest.raises(HostFenced):
+        membership.require(term)
+    assert (await etcd_store.hosts())["one"].alive
+
+
+async def test_without_etcd_a_host_stops_to_act_before_others_see_it_lost(
+    tmp_path: Path, short_leases: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_etcd(tmp_path / "data") as etcd:
+        async with of_host(etcd, "one", tmp_path) as store:
+            term = await store.membership().enter()
+            monkeypatch.setattr("reconciler.store.etcd.client.PATIENCE_S", 0.3)
+            etcd.stop()
+
+            async def fenced() -> bool:
+                try:
+                    store.membership().require(term)
+                except HostFenced:
+                    return True
+                return False
+
+            await eventually(fenced)
+            with pytest.raises(StoreUnreachable):
+                await store.membership().enter()
+            etcd.start()
+            later = await asyncio.wait_for(store.membership().enter(), PATIENCE_S)
+            store.membership().require(later)
+
+
+async def test_networks_are_numbered_once_and_differently_even_at_the_same_time(etcd_store: EtcdStore) -> None:
+    names = [f"lab{number}" for number in range(5)]
+    numbers = await asyncio.gather(*(etcd_store.network_number(name) for name in names))
+    assert sorted(numbers) == [1, 2, 3, 4, 5]
+    assert [await etcd_store.network_number(name) for name in names] == numbers
+
+
+async def test_a_host_of_a_newer_version_is_read_without_what_only_that_knows(etcd_store: EtcdStore) -> None:
+    class Newer(HostReport):
+        model_config = HostReport.model_config
+        colour: str = "green"
+
+    await etcd_store.put_host(Newer(**dict(report("one"))))
+    assert (await etcd_store.hosts())["one"].vcpus == 2
+
+
+def lost(store: EtcdStore, name: str) -> Callable[[], Awaitable[bool]]:
+    async def found() -> bool:
+        return not (await store.hosts())[name].alive
+
+    return found
