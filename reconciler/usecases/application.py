@@ -39,7 +39,7 @@ class UseCases:
     def clusters(self) -> "Clusters":
         from reconciler.usecases.clusters import Clusters
 
-        return Clusters(self.runtime, actor=self._actor, reach=self._reach)
+        return Clusters(self.runtime, actor=self._actor, progress=self.progress, reach=self._reach)
 
     @cached_property
     def nodes(self) -> "Nodes":
@@ -69,34 +69,34 @@ class UseCases:
     def transfers(self) -> "Transfers":
         from reconciler.usecases.transfers import Transfers
 
-        return Transfers(self.runtime, self._reach)
+        return Transfers(self.runtime, self._reach, self.progress)
 
     @cached_property
     def snapshots(self) -> "Snapshots":
         from reconciler.usecases.snapshots import Snapshots
 
-        return Snapshots(self.runtime, actor=self._actor)
+        return Snapshots(self.runtime, actor=self._actor, progress=self.progress)
 
     @cached_property
     def upkeep(self) -> "SnapshotUpkeep":
         from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
 
-        return SnapshotUpkeep(self.runtime)
+        return SnapshotUpkeep(self.runtime, self.progress)
 
     @cached_property
     def faults(self) -> "Faults":
         from reconciler.usecases.network_faults import Faults
 
-        return Faults(self.runtime, actor=self._actor)
+        return Faults(self.runtime, actor=self._actor, progress=self.progress)
 
     @cached_property
     def artifacts(self) -> "Artifacts":
         from reconciler.usecases.build_trees import Artifacts
 
-        return Artifacts(self.runtime, self._reach)
+        return Artifacts(self.runtime, self._reach, self.progress)
 
     @cached_property
     def deployment(self) -> "Deployment":
         from reconciler.usecases.deployment import Deployment
 
-        return Deployment(self.runtime)
+        return Deployment(self.runtime, self.progress)

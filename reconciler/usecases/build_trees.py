@@ -27,7 +27,8 @@ KERNEL_VERSION_LIMIT = 64
 class Artifacts:
     """The artifacts of this host. An artifact is named by its ID or the start of it."""
 
-    def __init__(self, runtime: Runtime, reach: Reach | None = None) -> None:
+    def __init__(self, runtime: Runtime, reach: Reach | None = None, progress: Progress = no_progress) -> None:
+        self._progress = progress
         self._reach = reach or reach_of_commands(runtime.settings)
         self._library = Library(runtime.settings.artifact_store_dir, runtime.settings.artifact_registry)
 
@@ -38,7 +39,6 @@ class Artifacts:
         *,
         kernel_version: str | None = None,
         metadata: Mapping[str, str] | None = None,
-        progress: Progress = no_progress,
     ) -> BuildArtifact:
         """Store a copy of the tree at `source_path`, under an ID derived from its content.
 
@@ -54,7 +54,7 @@ class Artifacts:
             _build_type(build_type),
             kernel_version=kernel_version,
             metadata=metadata or {},
-            report=progress.report,
+            report=self._progress.report,
         )
 
     async def listing(self) -> list[BuildArtifact]:

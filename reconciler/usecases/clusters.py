@@ -54,9 +54,12 @@ _MAY_BE_LEFT = (
 class Clusters:
     """Whole clusters. Each method changes a record, then waits until the host matches it."""
 
-    def __init__(self, runtime: Runtime, *, actor: str, reach: Reach | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, *, actor: str, progress: Progress = no_progress, reach: Reach | None = None
+    ) -> None:
         self._runtime = runtime
         self._actor = actor
+        self._progress = progress
         self._change = partial(change, runtime.store, actor=actor)
         self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
@@ -76,7 +79,6 @@ class Clusters:
         plan_hash: str | None = None,
         shown: Shown = unseen,
         timeout_s: float = 120.0,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Converge the host to a topology; carries out exactly the plan that `shown` gets beforehand.
 
@@ -86,12 +88,12 @@ class Clusters:
         """
         cluster, spec = await self._load(topology)
         previewer = shown_first(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
-        done = await self._carry_out(cluster, previewer, approval, progress)
-        return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s, progress)
+        done = await self._carry_out(cluster, previewer, approval)
+        return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s)
 
-    async def define(self, topology: GivenTopology, *, progress: Progress = no_progress) -> ClusterStatus:
+    async def define(self, topology: GivenTopology) -> ClusterStatus:
         """Create or update networks, disks, seeds and domains as in the topology; boots nothing."""
-        return await self.apply(topology, start=False, progress=progress)
+        return await self.apply(topology, start=False)
 
     async def plan_rollback(self, cluster: str, *, to: int | None = None) -> Preview:
         """The plan of `rollback`. Changes nothing."""
@@ -111,7 +113,6 @@ class Clusters:
         plan_hash: str | None = None,
         shown: Shown = unseen,
         timeout_s: float = 120.0,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Roll back to the topology and power state of an earlier generation.
 
@@ -119,9 +120,9 @@ class Clusters:
         plan, raises and waits as `apply` does, for the nodes that should run.
         """
         previewer = shown_first(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
-        done = await self._carry_out(cluster, previewer, approval, progress)
+        done = await self._carry_out(cluster, previewer, approval)
         running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
-        return await self._answer(done, running if wait_for_ssh else [], timeout_s, progress)
+        return await self._answer(done, running if wait_for_ssh else [], timeout_s)
 
     async def adopt(
         self,
@@ -129,7 +130,6 @@ class Clusters:
         topology: GivenTopology | None = None,
         *,
         approval: Approval = NOTHING_AGREED,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Rebuild the record of a cluster from its topology and the host, and take over what another store has made.
 
@@ -144,9 +144,9 @@ class Clusters:
         record = await self._runtime.store.get(cluster)
         bound = await self._bind_copies(cluster, spec, record)
         if record is None or (await self._runtime.rounds.compare(record)).plan.foreign:
-            done = await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval, progress)
+            done = await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval)
         elif damage is not None or bound:
-            done = await self._converge(record, progress)
+            done = await self._converge(record)
         else:
             raise Conflict(f"cluster {cluster!r} already has an intact record", hint="`cluster_apply` converges it")
         return await self._inspection.status(cluster, done.look)
@@ -172,7 +172,6 @@ class Clusters:
         *,
         remove_overlays: bool = False,
         take_over: bool = False,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Remove everything on the host with the cluster's mark, even if its record is lost or damaged.
 
@@ -186,9 +185,9 @@ class Clusters:
         if record is not readable:
             generation = readable.generation if readable else 0
             await self._runtime.store.put(record, expected_generation=generation, actor=self._actor)
-        status = await self.destroy(cluster, remove_overlays=remove_overlays, progress=progress)
+        status = await self.destroy(cluster, remove_overlays=remove_overlays)
         if readable is None and remove_overlays:
-            progress.report(_MAY_BE_LEFT)
+            self._progress.report(_MAY_BE_LEFT)
         return status
 
     async def _going(self, record: ClusterRecord, *, take_over: bool) -> ClusterRecord:
@@ -212,7 +211,6 @@ class Clusters:
         ssh_timeout_s: float = 120.0,
         paused: bool = False,
         nodes: Nodes = None,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Start nodes, by default all; with `wait_for_ssh`, wait for their logins or raise `SshTimeout`.
 
@@ -233,10 +231,10 @@ class Clusters:
             return PlannedChange(record, await self._runtime.rounds.compare(record, observed) if observed else None)
 
         done = await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event
+            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event
         )
         waited_for = select_nodes(done.record, nodes) if wait_for_ssh and not paused else []
-        return await self._answer(done, waited_for, ssh_timeout_s, progress)
+        return await self._answer(done, waited_for, ssh_timeout_s)
 
     async def restart(
         self,
@@ -246,7 +244,6 @@ class Clusters:
         mode: StopMode = StopMode.SHUTDOWN,
         wait_for_ssh: bool = True,
         ssh_timeout_s: float = 120.0,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Stop nodes, by default all, and boot them again; boots those that are off.
 
@@ -257,9 +254,9 @@ class Clusters:
             chosen = frozenset(select_nodes(before, nodes))
             return record_changes.power_cycled(before, chosen, mode, power=dict.fromkeys(chosen, WantedPower.RUNNING))
 
-        done = await self._converge(await self._change(cluster, edit), progress)
+        done = await self._converge(await self._change(cluster, edit))
         chosen = select_nodes(done.record, nodes) if wait_for_ssh else []
-        return await self._answer(done, chosen, ssh_timeout_s, progress)
+        return await self._answer(done, chosen, ssh_timeout_s)
 
     async def stop(
         self,
@@ -268,7 +265,6 @@ class Clusters:
         mode: StopMode = StopMode.SHUTDOWN,
         timeout_s: float = 60.0,
         nodes: Nodes = None,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Stop nodes, by default all; they stay off. Raises `OperationTimeout` naming those that are still up.
 
@@ -281,21 +277,19 @@ class Clusters:
         record = await self._change(cluster, edit)
         look = None
         try:
-            look = (await self._runtime.controller.converge(record, timeout_s=timeout_s, tell=progress.event)).look
+            look = (await self._converge(record, timeout_s)).look
         except ClusterError as error:
             await self._raise_if_up(record, select_nodes(record, nodes), timeout_s, error)
         return await self._inspection.status(cluster, look)
 
-    async def destroy(
-        self, cluster: str, *, remove_overlays: bool = False, progress: Progress = no_progress
-    ) -> ClusterStatus:
+    async def destroy(self, cluster: str, *, remove_overlays: bool = False) -> ClusterStatus:
         """Remove domains and network; with `remove_overlays`, also disks, seeds and host keys.
 
         Succeeds if the cluster is already destroyed; raises `ClusterNotFound` for a name that never existed.
         """
         record = await self._mark_deleted(cluster, remove_overlays)
         if record is not None:
-            await self._converge(record, progress)
+            await self._converge(record)
         return ClusterStatus(cluster_name=cluster, network_active=False, nodes=())
 
     async def crash(
@@ -306,7 +300,6 @@ class Clusters:
         restart_after: bool = True,
         wait_for_ssh: bool = True,
         ssh_timeout_s: float = 120.0,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Cut a node's power and, with `restart_after`, boot it again."""
         addresses(await existing(self._runtime.store, cluster), [node])
@@ -315,10 +308,10 @@ class Clusters:
             cluster,
             lambda before: record_changes.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
         )
-        done = await self._converge(record, progress)
+        done = await self._converge(record)
         if not (restart_after and wait_for_ssh):
             return await self._inspection.status(cluster, done.look)
-        await convergence.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, progress)
+        await convergence.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, self._progress)
         return await self._inspection.status(cluster)
 
     # Below: the parts that these methods share.
@@ -333,7 +326,7 @@ class Clusters:
         after = record_changes.started(after) if start else after
         return await preview_change(self._runtime, before, after, start=start)
 
-    async def _carry_out(self, cluster: str, preview: Previewer, approval: Approval, progress: Progress) -> CarriedOut:
+    async def _carry_out(self, cluster: str, preview: Previewer, approval: Approval) -> CarriedOut:
         """Record the planned change if it is approved, and carry it out."""
 
         async def decide() -> PlannedChange:
@@ -341,16 +334,16 @@ class Clusters:
             return PlannedChange(await agreed(self._runtime, planned, approval, actor=self._actor), planned.difference)
 
         return await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event
+            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event
         )
 
-    async def _converge(self, record: ClusterRecord, progress: Progress) -> CarriedOut:
-        return await self._runtime.controller.converge(record, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
+    async def _converge(self, record: ClusterRecord, timeout_s: float = CONVERGE_TIMEOUT_S) -> CarriedOut:
+        return await self._runtime.controller.converge(record, timeout_s=timeout_s, tell=self._progress.event)
 
-    async def _answer(self, done: CarriedOut, nodes: list[str], timeout_s: float, progress: Progress) -> ClusterStatus:
+    async def _answer(self, done: CarriedOut, nodes: list[str], timeout_s: float) -> ClusterStatus:
         """The status of the cluster, once `nodes` are usable; where that took a boot, as it is by then."""
         if nodes:
-            await convergence.wait_until_usable(self._runtime, done.record, nodes, timeout_s, progress)
+            await convergence.wait_until_usable(self._runtime, done.record, nodes, timeout_s, self._progress)
         return await self._inspection.status(done.record.cluster_name, None if nodes and done.acted else done.look)
 
     async def _mark_deleted(self, cluster: str, remove_overlays: bool) -> ClusterRecord | None:

@@ -45,8 +45,9 @@ INSTALL_TIMEOUT_S = 600.0
 class Deployment:
     """Syncs and installs artifacts. The state is read from the node itself, so it reverts with a snapshot."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, progress: Progress = no_progress) -> None:
         self._runtime = runtime
+        self._progress = progress
         self._library = Library(runtime.settings.artifact_store_dir, runtime.settings.artifact_registry)
 
     async def sync(
@@ -58,7 +59,6 @@ class Deployment:
         force: bool = False,
         dest_base: str = DEFAULT_BASE,
         timeout_s: float = SYNC_TIMEOUT_S,
-        progress: Progress = no_progress,
     ) -> SyncStatus:
         """Copy the artifact's tree to `dest_base`/id on the nodes.
 
@@ -74,7 +74,7 @@ class Deployment:
             base=base,
             known_hosts_path=known_hosts_path(self._runtime.settings.state_dir, f"{cluster}.sync"),
             timeout_s=timeout_s,
-            report=progress.report,
+            report=self._progress.report,
         )
         up, down = await self._apart(record, targets)
         per_node = {**down_nodes(cluster, down), **await delivery.to_nodes(up, force=force)}
@@ -95,7 +95,6 @@ class Deployment:
         install_mode: str = InstallMode.MODPROBE_PATH,
         dest_base: str = DEFAULT_BASE,
         timeout_s: float = INSTALL_TIMEOUT_S,
-        progress: Progress = no_progress,
     ) -> InstallStatus:
         """Install a synced artifact on the nodes, replacing one installed in the same mode.
 
@@ -120,7 +119,7 @@ class Deployment:
         async def work(place: NodePlace) -> NodeInstall:
             return await install(self._runtime.ssh, place, mode, payload, examined[place], timeout_s=timeout_s)
 
-        per_node = await _on_each({place.address.node: partial(work, place) for place in places}, progress)
+        per_node = await _on_each({place.address.node: partial(work, place) for place in places}, self._progress)
         status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)
         _require_all(status, {node: of.error for node, of in per_node.items()}, "was not installed")
         return status
@@ -132,7 +131,6 @@ class Deployment:
         nodes: str | Iterable[str] | None = "all",
         forget_only: bool = False,
         timeout_s: float = INSTALL_TIMEOUT_S,
-        progress: Progress = no_progress,
     ) -> InstallStatus:
         """Uninstall the artifact from the nodes; loaded modules stay loaded, and synced trees stay there.
 
@@ -141,7 +139,7 @@ class Deployment:
         targets = await self._running_targets(cluster, nodes)
         step = forget if forget_only else partial(uninstall, timeout_s=timeout_s)
         work = {each.node: partial(step, self._runtime.ssh, each) for each in targets}
-        per_node = await _on_each(work, progress)
+        per_node = await _on_each(work, self._progress)
         status = InstallStatus(artifact_id=None, per_node=per_node)
         _require_all(status, {node: of.error for node, of in per_node.items()}, "was not uninstalled")
         return status

@@ -59,8 +59,9 @@ class Healed(Frozen):
 class Faults:
     """Network faults. A fault is part of the desired state: nodes that are off get theirs before they boot."""
 
-    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+    def __init__(self, runtime: Runtime, *, actor: str, progress: Progress = no_progress) -> None:
         self._runtime = runtime
+        self._progress = progress
         self._change = partial(change, runtime.store, actor=actor)
 
     async def inject(
@@ -70,7 +71,6 @@ class Faults:
         *,
         duration_s: float | None = None,
         afresh: bool = False,
-        progress: Progress = no_progress,
     ) -> NetFaultHandle:
         """Inject a fault; with `afresh`, as a new one even if an equal one exists.
 
@@ -90,18 +90,18 @@ class Faults:
             await self._runtime.links.require(request.shaping)
         record = await self._change(cluster, edit)
         (fault,) = made
-        await self._carry_out(record, fault, progress)
+        await self._carry_out(record, fault)
         return handle_of(fault, tuple(record.spec.nodes))
 
-    async def heal(self, cluster: str, handle: str, *, progress: Progress = no_progress) -> bool:
+    async def heal(self, cluster: str, handle: str) -> bool:
         """Heal a fault; succeeds if it is already gone.
 
         `handle` may be its name in the topology. Raises `FaultNotFound` for one that never existed.
         """
-        await self.heal_many(cluster, [handle], progress=progress)
+        await self.heal_many(cluster, [handle])
         return True
 
-    async def heal_all(self, cluster: str, *, progress: Progress = no_progress) -> int:
+    async def heal_all(self, cluster: str) -> int:
         """Heal all faults of the cluster, those of its topology too until the next `apply`; returns their number.
 
         If the record is lost or cannot be read, removes what carries the cluster's mark on the host, and counts the
@@ -118,19 +118,17 @@ class Faults:
             return fault_changes.without_faults(before, before.faults)
 
         record = await self._change(cluster, edit)
-        await self._converge(record, progress)
+        await self._converge(record)
         return healed
 
-    async def heal_many(
-        self, cluster: str, handles: Sequence[str] | None, *, progress: Progress = no_progress
-    ) -> Healed:
+    async def heal_many(self, cluster: str, handles: Sequence[str] | None) -> Healed:
         """Heal these faults, or with None all of them; heals nothing if one of the handles never existed."""
         if handles is None:
-            return Healed(cluster_name=cluster, healed=await self.heal_all(cluster, progress=progress))
+            return Healed(cluster_name=cluster, healed=await self.heal_all(cluster))
         before = await existing(self._runtime.store, cluster)
         gone = {one for handle in handles for one in _handles_meant(before, handle)}
         record = await self._change(cluster, lambda record: fault_changes.without_faults(record, gone))
-        await self._converge(record, progress)
+        await self._converge(record)
         return Healed(cluster_name=cluster, healed=len(gone))
 
     async def expire(self, cluster: str) -> None:
@@ -140,7 +138,7 @@ class Faults:
             lambda before: fault_changes.without_expired_faults(before, now=datetime.now(UTC)),
             consent=lambda before: frozenset(before.consent),  # only time has changed it, not a request
         )
-        await self._converge(record, no_progress)
+        await self._converge(record)
 
     async def heal_when_gone(self, cluster: str, handle: str) -> int:
         """A file descriptor that keeps a fault active: the fault is healed when its last copy is closed, even by a
@@ -151,7 +149,7 @@ class Faults:
             await self._runtime.leave_watcher(cluster, handle, end)
         except BaseException:
             os.close(lifeline)
-            await self._take_back(cluster, handle, no_progress)
+            await self._take_back(cluster, handle)
             raise
         finally:
             os.close(end)
@@ -170,34 +168,34 @@ class Faults:
             _require_end(record, end)
         return explain(_wanted(record), tuple(record.spec.nodes), sender, receiver)
 
-    async def _carry_out(self, record: ClusterRecord, fault: Fault, progress: Progress) -> None:
+    async def _carry_out(self, record: ClusterRecord, fault: Fault) -> None:
         """Wait until a new fault is applied; withdraw it if it cannot be, or could not expire in time."""
         cared_for = fault.expires_at is None
         try:
             if fault.expires_at is not None:
                 await self._runtime.leave_healer(record.cluster_name)
                 cared_for = True
-            await self._converge(record, progress)
+            await self._converge(record)
         except ClusterError as error:
             if error.terminal or not cared_for:
-                await self._take_back(record.cluster_name, fault.handle_id, progress)
+                await self._take_back(record.cluster_name, fault.handle_id)
             raise
 
-    async def _take_back(self, cluster: str, handle: str, progress: Progress) -> None:
+    async def _take_back(self, cluster: str, handle: str) -> None:
         """Withdraw a fault that cannot be applied, so that it does not block the rest of the desired state."""
         try:
             record = await self._change(cluster, lambda before: fault_changes.without_faults(before, [handle]))
-            await self._converge(record, progress)
+            await self._converge(record)
         except ClusterError as error:
             log.warning("fault_not_healed_yet", cluster=cluster, handle=handle, cause=str(error))
 
-    async def _converge(self, record: ClusterRecord, progress: Progress) -> None:
+    async def _converge(self, record: ClusterRecord) -> None:
         """Wait until the links are as desired; other obstacles of the cluster do not matter.
 
         Also raises `HostCapabilityMissing` if the cluster is otherwise as desired but its links cannot be observed.
         """
         try:
-            await self._runtime.controller.converge(record, timeout_s=FAULT_TIMEOUT_S, tell=progress.event)
+            await self._runtime.controller.converge(record, timeout_s=FAULT_TIMEOUT_S, tell=self._progress.event)
         except ClusterError:
             if not await self._links_hold(record):
                 raise

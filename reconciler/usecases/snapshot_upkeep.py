@@ -61,8 +61,9 @@ class Unneeded(Frozen):
 class SnapshotUpkeep:
     """What does not change the desired state of snapshots. `name` may be a logical name of the topology."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, progress: Progress = no_progress) -> None:
         self._runtime = runtime
+        self._progress = progress
 
     async def tree(self, cluster: str) -> SnapshotTree:
         """Which snapshot is based on which, and where each node is."""
@@ -101,11 +102,11 @@ class SnapshotUpkeep:
         difference = await self._runtime.rounds.compare(record)
         return await asyncio.to_thread(_unneeded, cluster, difference.desired, difference.observed, difference.plan)
 
-    async def collect(self, cluster: str, *, progress: Progress = no_progress) -> Unneeded:
+    async def collect(self, cluster: str) -> Unneeded:
         """Run a round, which removes what is not needed; returns what was removed, and what its node still holds."""
         before = await self.unneeded(cluster)
         record = await existing(self._runtime.store, cluster)
-        await self._runtime.controller.converge(record, timeout_s=COLLECT_TIMEOUT_S, tell=progress.event)
+        await self._runtime.controller.converge(record, timeout_s=COLLECT_TIMEOUT_S, tell=self._progress.event)
         there = {layer.path for layer in (await self.unneeded(cluster)).layers}
         layers = (layer.model_copy(update={"removed": layer.path not in there}) for layer in before.layers)
         return before.model_copy(update={"layers": tuple(layers), "removed": True})

@@ -54,8 +54,9 @@ SNAPSHOT_TIMEOUT_S = 300.0
 class Snapshots:
     """Snapshots. `name` may be a logical name of the topology, such as `baseline`."""
 
-    def __init__(self, runtime: Runtime, *, actor: str) -> None:
+    def __init__(self, runtime: Runtime, *, actor: str, progress: Progress = no_progress) -> None:
         self._runtime = runtime
+        self._progress = progress
         self._change = partial(change, runtime.store, actor=actor)
         self._inspection = Inspection(runtime)
 
@@ -66,7 +67,6 @@ class Snapshots:
         *,
         include_memory: bool = False,
         quiesce: bool = False,
-        progress: Progress = no_progress,
     ) -> SnapshotInfo:
         """Take one consistent snapshot of all disks, and with `include_memory` of the memory of all running nodes.
 
@@ -82,7 +82,7 @@ class Snapshots:
             raise _snapshot_exists(cluster, name)
         warnings = await self._unprovisioned(record, observed)
         for warning in warnings:
-            progress.report(f"warning: {warning}")
+            self._progress.report(f"warning: {warning}")
 
         def edit(before: ClusterRecord) -> ClusterRecord:
             if name in before.snapshots:
@@ -92,7 +92,7 @@ class Snapshots:
         record = await self._change(cluster, edit)
         try:
             # Nodes with `user_data` were asked since the look above, which may take seconds: the round looks itself.
-            await self._runtime.controller.converge(record, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event)
+            await self._runtime.controller.converge(record, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event)
         except asyncio.CancelledError:
             await self._withdraw_unless_taken(record, name)
             raise
@@ -150,7 +150,6 @@ class Snapshots:
         restart_after: bool = True,
         wait: bool = True,
         ssh_timeout_s: float = 120.0,
-        progress: Progress = no_progress,
     ) -> ClusterStatus:
         """Revert all nodes to the snapshot, or none.
 
@@ -168,17 +167,17 @@ class Snapshots:
             return PlannedChange(after, await self._runtime.rounds.compare(after, observed))
 
         done = await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event
+            cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
         )
         if not (restart_after and wait):
             return await self._inspection.status(cluster, done.look)
         (snapshot,) = found
         running = [node for node, part in snapshot.nodes.items() if part.power is SnapshotPower.RUNNING]
-        await wait_for_ssh(self._runtime, done.record, running, ssh_timeout_s, progress)
+        await wait_for_ssh(self._runtime, done.record, running, ssh_timeout_s, self._progress)
         await self._step_clocks(done.record, [node for node in running if snapshot.nodes[node].memory])
         return await self._inspection.status(cluster)
 
-    async def delete(self, cluster: str, name: str, *, progress: Progress = no_progress) -> SnapshotDeleteResult:
+    async def delete(self, cluster: str, name: str) -> SnapshotDeleteResult:
         """Delete a snapshot on every node. Layers that other snapshots or the nodes need are kept."""
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         gone: list[Snapshot | Unknown | None] = []
@@ -198,7 +197,7 @@ class Snapshots:
             return PlannedChange(after, await self._runtime.rounds.compare(after, observed))
 
         done = await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=progress.event
+            cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
         )
         (snapshot,) = gone
         nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else done.record.spec.nodes

@@ -33,8 +33,9 @@ _SHOWN_SKIPPED = 1000
 class Transfers:
     """Copies files. They are copied over SSH immediately: a copied file is not desired state."""
 
-    def __init__(self, runtime: Runtime, reach: Reach | None = None) -> None:
+    def __init__(self, runtime: Runtime, reach: Reach | None = None, progress: Progress = no_progress) -> None:
         self._runtime = runtime
+        self._progress = progress
         self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
 
@@ -47,7 +48,6 @@ class Transfers:
         nodes: str | Iterable[str] | None = None,
         replace: bool = False,
         timeout_s: float = TRANSFER_TIMEOUT_S,
-        progress: Progress = no_progress,
     ) -> TransferResult:
         """Copy a file or a tree from the host to exactly `destination` on every node, completely or not at all.
 
@@ -61,12 +61,12 @@ class Transfers:
         record = await existing(self._runtime.store, cluster)
         targets = await self._running(record, select_nodes(record, nodes))
         places = asyncio.Semaphore(_PARALLEL)
-        on_packed = _reporter("", "packed", progress)
+        on_packed = _reporter("", "packed", self._progress)
         async with tar_transfer.packed(opened, self._runtime.settings.state_dir, on_packed) as parcel:
 
             async def push(address: GuestAddress) -> NodeTransfer:
                 async with places:
-                    began, told = time.monotonic(), _reporter(f"{address.node}: ", "sent", progress)
+                    began, told = time.monotonic(), _reporter(f"{address.node}: ", "sent", self._progress)
                     await tar_transfer.push(
                         self._runtime.ssh,
                         address,
@@ -91,7 +91,6 @@ class Transfers:
         replace: bool = False,
         limit_bytes: int = PULL_LIMIT_BYTES,
         timeout_s: float = TRANSFER_TIMEOUT_S,
-        progress: Progress = no_progress,
     ) -> TransferResult:
         """Copy a file or a tree from a node to exactly `destination` on the host, completely or not at all.
 
@@ -114,7 +113,7 @@ class Transfers:
             replace=replace,
             limit_bytes=limit_bytes,
             timeout_s=timeout_s,
-            on_bytes=_reporter(f"{node}: ", "copied", progress),
+            on_bytes=_reporter(f"{node}: ", "copied", self._progress),
         )
         return TransferResult(per_node={node: _said(node, moved, time.monotonic() - began)})
 

@@ -14,7 +14,6 @@ from reconciler.frontends.cli.kernel_log_commands import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.session import CommandEnding, present
-from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, InstallStatus, SyncStatus
@@ -100,12 +99,11 @@ def register(
     metadata = dict(_label(each) for each in label or ())
     source = str(tree.absolute())
 
-    async def work(use: UseCases) -> "BuildArtifact":
-        return await use.artifacts.register(
-            source, build_type.value, kernel_version=kernel, metadata=metadata, progress=use.progress
-        )
-
-    return present(work, CommandEnding(output=output, when_interrupted="nothing was registered"), show_artifact)
+    return present(
+        lambda use: use.artifacts.register(source, build_type.value, kernel_version=kernel, metadata=metadata),
+        CommandEnding(output=output, when_interrupted="nothing was registered"),
+        show_artifact,
+    )
 
 
 @artifact.command("list")
@@ -114,10 +112,7 @@ def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]"
     """List the registered artifacts."""
     from reconciler.frontends.cli.artifact_tables import show_artifacts
 
-    async def work(use: UseCases) -> "list[BuildArtifact]":
-        return await use.artifacts.listing()
-
-    return present(work, CommandEnding(output=output), show_artifacts)
+    return present(lambda use: use.artifacts.listing(), CommandEnding(output=output), show_artifacts)
 
 
 @artifact.command()
@@ -129,10 +124,7 @@ def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact
     """
     from reconciler.frontends.cli.artifact_tables import show_artifact
 
-    async def work(use: UseCases) -> "BuildArtifact":
-        return await use.artifacts.show(artifact_id)
-
-    return present(work, CommandEnding(output=output), show_artifact)
+    return present(lambda use: use.artifacts.show(artifact_id), CommandEnding(output=output), show_artifact)
 
 
 @artifact.command()
@@ -154,10 +146,7 @@ def diff(
     """
     from reconciler.frontends.cli.artifact_tables import show_diff
 
-    async def work(use: UseCases) -> "ArtifactDiff":
-        return await use.artifacts.diff(a, b)
-
-    return present(work, CommandEnding(output=output), show_diff)
+    return present(lambda use: use.artifacts.diff(a, b), CommandEnding(output=output), show_diff)
 
 
 @artifact.command()
@@ -179,12 +168,14 @@ def sync(
     """
     from reconciler.frontends.cli.artifact_tables import show_sync
 
-    async def work(use: UseCases) -> "SyncStatus":
-        return await use.deployment.sync(
-            cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout, progress=use.progress
-        )
-
-    return present(work, CommandEnding(output=output, when_interrupted=_GOES_ON), show_sync, partial=True)
+    return present(
+        lambda use: use.deployment.sync(
+            cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout
+        ),
+        CommandEnding(output=output, when_interrupted=_GOES_ON),
+        show_sync,
+        partial=True,
+    )
 
 
 @artifact.command()
@@ -203,18 +194,14 @@ def install(
     """Install a synced artifact on the nodes. Modules go where modprobe finds them; they are not loaded."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
-    async def work(use: UseCases) -> "InstallStatus":
-        return await use.deployment.install(
-            cluster,
-            artifact_id,
-            nodes=node,
-            install_mode=mode.value,
-            dest_base=dest,
-            timeout_s=timeout,
-            progress=use.progress,
-        )
-
-    return present(work, CommandEnding(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
+    return present(
+        lambda use: use.deployment.install(
+            cluster, artifact_id, nodes=node, install_mode=mode.value, dest_base=dest, timeout_s=timeout
+        ),
+        CommandEnding(output=output, when_interrupted=_GOES_ON),
+        show_install,
+        partial=True,
+    )
 
 
 @artifact.command()
@@ -231,12 +218,12 @@ def uninstall(
     """Uninstall the installed artifact from the nodes. Loaded modules stay loaded; synced trees stay."""
     from reconciler.frontends.cli.artifact_tables import show_install
 
-    async def work(use: UseCases) -> "InstallStatus":
-        return await use.deployment.uninstall(
-            cluster, nodes=node, forget_only=forget, timeout_s=timeout, progress=use.progress
-        )
-
-    return present(work, CommandEnding(output=output, when_interrupted=_GOES_ON), show_install, partial=True)
+    return present(
+        lambda use: use.deployment.uninstall(cluster, nodes=node, forget_only=forget, timeout_s=timeout),
+        CommandEnding(output=output, when_interrupted=_GOES_ON),
+        show_install,
+        partial=True,
+    )
 
 
 @artifact.command()
@@ -245,10 +232,11 @@ def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRem
     """Remove an artifact from this host and free its space. Nodes keep their copies."""
     from reconciler.frontends.cli.artifact_tables import show_removal
 
-    async def work(use: UseCases) -> "ArtifactRemoval":
-        return await use.artifacts.remove(artifact_id)
-
-    return present(work, CommandEnding(output=output, when_interrupted="run it again to continue"), show_removal)
+    return present(
+        lambda use: use.artifacts.remove(artifact_id),
+        CommandEnding(output=output, when_interrupted="run it again to continue"),
+        show_removal,
+    )
 
 
 def _label(text: str) -> tuple[str, str]:

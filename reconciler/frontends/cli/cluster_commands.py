@@ -80,7 +80,6 @@ def apply(
             plan_hash=plan_hash,
             shown=_shows_preview(approval) if output is OutputFormat.TABLE else unseen,
             timeout_s=timeout,
-            progress=use.progress,
         )
 
     status = present(work, how_to_end, _show_status, partial=True)
@@ -144,7 +143,6 @@ def rollback(
             plan_hash=plan_hash,
             shown=_shows_preview(approval) if output is OutputFormat.TABLE else unseen,
             timeout_s=timeout,
-            progress=use.progress,
         )
 
     return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
@@ -175,7 +173,7 @@ def adopt(
         from reconciler.records.approval import Approval
 
         approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
-        return await use.clusters.adopt(cluster, wanted, approval=approval, progress=use.progress)
+        return await use.clusters.adopt(cluster, wanted, approval=approval)
 
     return present(work, how_to_end, _show_status, partial=True)
 
@@ -194,12 +192,12 @@ def start(
 ) -> "ClusterStatus":
     """Start nodes of a cluster, and resume paused ones."""
 
-    async def work(use: UseCases) -> "ClusterStatus":
-        return await use.clusters.start(
-            cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes, progress=use.progress
-        )
-
-    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(
+        lambda use: use.clusters.start(cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes),
+        CommandEnding(output=output, when_interrupted=STAYS_WANTED),
+        _show_status,
+        partial=True,
+    )
 
 
 @app.command()
@@ -223,7 +221,6 @@ def restart(
             mode=record.StopMode(mode),
             wait_for_ssh=wait,
             ssh_timeout_s=timeout,
-            progress=use.progress,
         )
 
     return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
@@ -245,9 +242,7 @@ def stop(
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.model import record
 
-        return await use.clusters.stop(
-            cluster, mode=record.StopMode(mode), timeout_s=timeout, nodes=nodes, progress=use.progress
-        )
+        return await use.clusters.stop(cluster, mode=record.StopMode(mode), timeout_s=timeout, nodes=nodes)
 
     return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
 
@@ -282,10 +277,8 @@ def destroy(
 
     async def work(use: UseCases) -> "ClusterStatus":
         if force:
-            return await use.clusters.destroy_by_marks(
-                cluster, remove_overlays=remove_overlays, take_over=take_over, progress=use.progress
-            )
-        return await use.clusters.destroy(cluster, remove_overlays=remove_overlays, progress=use.progress)
+            return await use.clusters.destroy_by_marks(cluster, remove_overlays=remove_overlays, take_over=take_over)
+        return await use.clusters.destroy(cluster, remove_overlays=remove_overlays)
 
     return present(work, how_to_end, _show_status)
 
@@ -304,7 +297,7 @@ def crash(
 
     async def work(use: UseCases) -> "NodeStatus":
         status = await use.clusters.crash(
-            cluster, node, restart_after=restart, wait_for_ssh=wait, ssh_timeout_s=timeout, progress=use.progress
+            cluster, node, restart_after=restart, wait_for_ssh=wait, ssh_timeout_s=timeout
         )
         return next(each for each in status.nodes if each.name == node)
 

@@ -154,12 +154,13 @@ def partition(
         who = Sides(shape=model.ShapeName(shape), groups=_named(sides, shape), node=node, grudge=grudge)
         return partition_request(who, direction=model.Direction(direction), mode=model.CutMode(mode), seed=seed)
 
-    async def inject(use: UseCases) -> "NetFaultHandle":
-        return await use.faults.inject(
-            cluster, request(), duration_s=duration, afresh=held is not None, progress=use.progress
-        )
-
-    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_handle)
+    return _inject(
+        lambda use: use.faults.inject(cluster, request(), duration_s=duration, afresh=held is not None),
+        cluster,
+        held,
+        CommandEnding(output=output, when_interrupted=_STAYS_WANTED),
+        show_handle,
+    )
 
 
 @fault.command(cls=HoldingCommand)
@@ -223,9 +224,7 @@ def impair(
         )
         named = [name for target in targets or () for name in names_in(target)] or None
         request = impair_request(source, named, asked, direction=model.Direction(direction), include_host=include_host)
-        return await use.faults.inject(
-            cluster, request, duration_s=duration, afresh=held is not None, progress=use.progress
-        )
+        return await use.faults.inject(cluster, request, duration_s=duration, afresh=held is not None)
 
     return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_handle)
 
@@ -244,10 +243,11 @@ def heal(
     if everything is bool(handles):
         raise typer.BadParameter("name the faults to heal, or pass --all")
 
-    async def work(use: UseCases) -> "Healed":
-        return await use.faults.heal_many(cluster, None if everything else handles, progress=use.progress)
-
-    return present(work, CommandEnding(output=output, when_interrupted=_AGAIN), show_healed)
+    return present(
+        lambda use: use.faults.heal_many(cluster, None if everything else handles),
+        CommandEnding(output=output, when_interrupted=_AGAIN),
+        show_healed,
+    )
 
 
 @fault.command("list")
@@ -256,10 +256,7 @@ def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[
     """List the desired faults, and whether they are applied."""
     from reconciler.frontends.cli.fault_tables import show_faults
 
-    async def work(use: UseCases) -> "list[NetFaultInfo]":
-        return await use.faults.listing(cluster)
-
-    return present(work, CommandEnding(output=output), show_faults)
+    return present(lambda use: use.faults.listing(cluster), CommandEnding(output=output), show_faults)
 
 
 @fault.command()
@@ -273,10 +270,9 @@ def explain(
     """Explain what faults do to packets between two nodes."""
     from reconciler.frontends.cli.fault_tables import show_explanation
 
-    async def work(use: UseCases) -> "LinkExplanation":
-        return await use.faults.explain(cluster, sender, receiver)
-
-    return present(work, CommandEnding(output=output), show_explanation)
+    return present(
+        lambda use: use.faults.explain(cluster, sender, receiver), CommandEnding(output=output), show_explanation
+    )
 
 
 @fault.command()

@@ -45,18 +45,13 @@ def push(
 ) -> "TransferResult":
     """Copy a file or directory to nodes, with modes and times. It appears complete or not at all."""
 
-    async def work(use: UseCases) -> "TransferResult":
-        return await use.transfers.push(
-            cluster,
-            source,
-            destination,
-            nodes=node_names(nodes),
-            replace=replace,
-            timeout_s=timeout,
-            progress=use.progress,
-        )
-
-    return present(work, CommandEnding(output=output), _show_transfer)
+    return present(
+        lambda use: use.transfers.push(
+            cluster, source, destination, nodes=node_names(nodes), replace=replace, timeout_s=timeout
+        ),
+        CommandEnding(output=output),
+        _show_transfer,
+    )
 
 
 @app.command()
@@ -72,12 +67,11 @@ def pull(
 ) -> "TransferResult":
     """Copy a file or directory from a node, with modes and times. An existing directory is never replaced."""
 
-    async def work(use: UseCases) -> "TransferResult":
-        return await use.transfers.pull(
-            cluster, node, source, destination, replace=replace, timeout_s=timeout, progress=use.progress
-        )
-
-    return present(work, CommandEnding(output=output), _show_transfer)
+    return present(
+        lambda use: use.transfers.pull(cluster, node, source, destination, replace=replace, timeout_s=timeout),
+        CommandEnding(output=output),
+        _show_transfer,
+    )
 
 
 _WHY_ENDED = "the machine stopped, or another user took over the console; see `vmcluster status`"
@@ -184,10 +178,11 @@ def _show_log(
     if follow and output is not OutputFormat.TABLE:
         raise typer.BadParameter(f"prints plain lines, not {output.value}", param_hint="--follow")
 
-    async def show(use: UseCases) -> "ConsoleResult":
-        return await use.consoles.show(cluster, node, tail=tail, since_marker=since)
-
-    result = present(show, CommandEnding(output=output), _show_console)
+    result = present(
+        lambda use: use.consoles.show(cluster, node, tail=tail, since_marker=since),
+        CommandEnding(output=output),
+        _show_console,
+    )
 
     async def go_on(use: UseCases) -> None:
         async for line in use.consoles.follow(cluster, node):

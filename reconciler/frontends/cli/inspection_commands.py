@@ -54,12 +54,9 @@ def list_clusters(output: Output = OutputFormat.TABLE) -> "list[ClusterSummary]"
 
 
 def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
-    async def work(use: UseCases) -> "list[ClusterSummary]":
-        return await use.inspection.clusters()
-
     from reconciler.frontends.cli.tables import show_clusters
 
-    return present(work, CommandEnding(output=output), show_clusters)
+    return present(lambda use: use.inspection.clusters(), CommandEnding(output=output), show_clusters)
 
 
 @app.command()

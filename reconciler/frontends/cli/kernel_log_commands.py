@@ -50,11 +50,11 @@ SinceMarker = Annotated[
 def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "dict[str, str]":
     """Write the same marker into every node's kernel log, and print it."""
 
-    async def work(use: UseCases) -> "dict[str, str]":
-        return await use.kernel_logs.mark(cluster, nodes=node_names(nodes))
-
     return present(
-        work, CommandEnding(output=output), lambda marks: typer.echo(next(iter(marks.values()))), partial=True
+        lambda use: use.kernel_logs.mark(cluster, nodes=node_names(nodes)),
+        CommandEnding(output=output),
+        lambda marks: typer.echo(next(iter(marks.values()))),
+        partial=True,
     )
 
 
@@ -84,12 +84,14 @@ def collect(
     """
     from reconciler.frontends.cli.log_tables import show_collected
 
-    async def work(use: UseCases) -> "dict[str, DmesgResult]":
-        return await use.kernel_logs.collect(
+    return present(
+        lambda use: use.kernel_logs.collect(
             cluster, nodes=node_names(nodes), since_marker=since, filter_level=level.value, timeout_s=timeout
-        )
-
-    return present(work, CommandEnding(output=output), show_collected, partial=True)
+        ),
+        CommandEnding(output=output),
+        show_collected,
+        partial=True,
+    )
 
 
 @dmesg.command()

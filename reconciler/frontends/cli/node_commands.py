@@ -201,8 +201,8 @@ def _run_on_many(
     stdin: bytes | None,
     timeout_s: float,
 ) -> "ExecAllResult":
-    async def work(use: UseCases) -> "ExecAllResult":
-        return await use.nodes.run_all(
+    result = run_command(
+        lambda use: use.nodes.run_all(
             cluster,
             command,
             nodes=nodes,
@@ -211,9 +211,9 @@ def _run_on_many(
             env=env,
             stdin=stdin,
             output_limit_bytes=_WHOLE_BYTES,
-        )
-
-    result = run_command(work, how_to_end)
+        ),
+        how_to_end,
+    )
     emit(result, how_to_end.output, _pass_on_all)
     codes = [OWN_FAILURE if result.errors else 0, *(each.exit_code for each in result.results.values())]
     return ending(result, max(codes))

@@ -76,7 +76,7 @@ def hold(
         try:
             code = _run(words, received)
         finally:
-            run_command(lambda use: use.faults.heal(cluster, fault.handle_id, progress=use.progress), how_to_end)
+            run_command(lambda use: use.faults.heal(cluster, fault.handle_id), how_to_end)
             os.close(lifeline)
         narrate(f"{fault.handle_id} is healed")
     return code

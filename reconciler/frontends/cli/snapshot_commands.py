@@ -18,7 +18,6 @@ from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterStatus, SnapshotDeleteResult, SnapshotInfo
-    from reconciler.usecases.revert_losses import RevertLosses
     from reconciler.usecases.snapshot_tree import SnapshotTree
     from reconciler.usecases.snapshot_upkeep import Unneeded, Verification
 
@@ -58,10 +57,11 @@ def create(
     """Take a consistent snapshot of all disks of all nodes. Running nodes are paused briefly, then resumed."""
     from reconciler.frontends.cli.snapshot_tables import show_created
 
-    async def work(use: UseCases) -> "SnapshotInfo":
-        return await use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce, progress=use.progress)
-
-    return present(work, CommandEnding(output=output, when_interrupted=_WITHDRAWN), show_created)
+    return present(
+        lambda use: use.snapshots.create(cluster, name, include_memory=memory, quiesce=quiesce),
+        CommandEnding(output=output, when_interrupted=_WITHDRAWN),
+        show_created,
+    )
 
 
 @snapshot.command("list")
@@ -70,10 +70,7 @@ def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "li
     """List the snapshots of a cluster, oldest first."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshots
 
-    async def work(use: UseCases) -> "list[SnapshotInfo]":
-        return await use.snapshots.listing(cluster)
-
-    return present(work, CommandEnding(output=output), show_snapshots)
+    return present(lambda use: use.snapshots.listing(cluster), CommandEnding(output=output), show_snapshots)
 
 
 @snapshot.command()
@@ -82,10 +79,7 @@ def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "
     """Show the files of a snapshot and their size."""
     from reconciler.frontends.cli.snapshot_tables import show_snapshot
 
-    async def work(use: UseCases) -> "SnapshotInfo":
-        return await use.snapshots.info(cluster, name)
-
-    return present(work, CommandEnding(output=output), show_snapshot)
+    return present(lambda use: use.snapshots.info(cluster, name), CommandEnding(output=output), show_snapshot)
 
 
 @snapshot.command()
@@ -112,20 +106,19 @@ def revert(
     from reconciler.frontends.cli.snapshot_tables import loss_lines
     from reconciler.frontends.cli.tables import show_status
 
-    async def look(use: UseCases) -> "RevertLosses":
-        return await use.snapshots.revert_losses(cluster, name)
-
-    async def work(use: UseCases) -> "ClusterStatus":
-        return await use.snapshots.revert(
-            cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout, progress=use.progress
-        )
-
-    for line in loss_lines(run_command(look, CommandEnding(output=output))):
+    for line in loss_lines(
+        run_command(lambda use: use.snapshots.revert_losses(cluster, name), CommandEnding(output=output))
+    ):
         narrate(line)
     if can_be_asked() and not yes:
         require_a_yes(f"Revert all nodes of {cluster!r} to {name!r}?")
     began = time.monotonic()
-    status = present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), show_status, partial=True)
+    status = present(
+        lambda use: use.snapshots.revert(cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout),
+        CommandEnding(output=output, when_interrupted=STAYS_WANTED),
+        show_status,
+        partial=True,
+    )
     narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")
     return status
 
@@ -135,12 +128,13 @@ def revert(
 def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotDeleteResult":
     """Delete a snapshot. Nodes and other snapshots are not affected."""
 
-    async def work(use: UseCases) -> "SnapshotDeleteResult":
-        return await use.snapshots.delete(cluster, name, progress=use.progress)
-
     from reconciler.frontends.cli.snapshot_tables import show_deleted
 
-    return present(work, CommandEnding(output=output, when_interrupted="run it again, and it goes on"), show_deleted)
+    return present(
+        lambda use: use.snapshots.delete(cluster, name),
+        CommandEnding(output=output, when_interrupted="run it again, and it goes on"),
+        show_deleted,
+    )
 
 
 @snapshot.command()
@@ -149,10 +143,7 @@ def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree
     """Show which snapshot is based on which, and where each node is now."""
     from reconciler.frontends.cli.snapshot_tables import show_tree
 
-    async def work(use: UseCases) -> "SnapshotTree":
-        return await use.upkeep.tree(cluster)
-
-    return present(work, CommandEnding(output=output), show_tree)
+    return present(lambda use: use.upkeep.tree(cluster), CommandEnding(output=output), show_tree)
 
 
 @snapshot.command()
@@ -176,10 +167,9 @@ def verify(
     """
     from reconciler.frontends.cli.snapshot_tables import show_verification
 
-    async def work(use: UseCases) -> "Verification":
-        return await use.upkeep.verify(cluster, name)
-
-    verification = present(work, CommandEnding(output=output), show_verification)
+    verification = present(
+        lambda use: use.upkeep.verify(cluster, name), CommandEnding(output=output), show_verification
+    )
     return ending(verification, 0 if verification.sound else FAILURE)
 
 
@@ -196,6 +186,6 @@ def gc(
     async def work(use: UseCases) -> "Unneeded":
         if dry_run:
             return await use.upkeep.unneeded(cluster)
-        return await use.upkeep.collect(cluster, progress=use.progress)
+        return await use.upkeep.collect(cluster)
 
     return present(work, CommandEnding(output=output, when_interrupted="run it again, and it goes on"), show_unneeded)

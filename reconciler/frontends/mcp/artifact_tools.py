@@ -45,9 +45,7 @@ async def artifact_register(
     """
     return await ask(
         call,
-        lambda use: use.artifacts.register(
-            source_path, build_type, kernel_version=kernel_version, metadata=metadata, progress=use.progress
-        ),
+        lambda use: use.artifacts.register(source_path, build_type, kernel_version=kernel_version, metadata=metadata),
     )
 
 
@@ -81,13 +79,7 @@ async def artifact_sync(
     return await ask(
         call,
         lambda use: use.deployment.sync(
-            cluster_name,
-            artifact_id,
-            nodes=nodes,
-            force=force,
-            dest_base=dest_base,
-            timeout_s=timeout_s,
-            progress=use.progress,
+            cluster_name, artifact_id, nodes=nodes, force=force, dest_base=dest_base, timeout_s=timeout_s
         ),
     )
 
@@ -110,13 +102,7 @@ async def artifact_install(
     return await ask(
         call,
         lambda use: use.deployment.install(
-            cluster_name,
-            artifact_id,
-            nodes=nodes,
-            install_mode=install_mode,
-            dest_base=dest_base,
-            timeout_s=timeout_s,
-            progress=use.progress,
+            cluster_name, artifact_id, nodes=nodes, install_mode=install_mode, dest_base=dest_base, timeout_s=timeout_s
         ),
     )
 
@@ -132,10 +118,7 @@ async def artifact_uninstall(
 ) -> ToolResult[InstallStatus]:
     """Remove what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
     return await ask(
-        call,
-        lambda use: use.deployment.uninstall(
-            cluster_name, nodes=nodes, forget_only=forget, timeout_s=timeout_s, progress=use.progress
-        ),
+        call, lambda use: use.deployment.uninstall(cluster_name, nodes=nodes, forget_only=forget, timeout_s=timeout_s)
     )
 
 

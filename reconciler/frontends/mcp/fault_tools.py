@@ -102,7 +102,6 @@ async def net_partition(
             cluster_name,
             partition_request(sides, direction=Direction(direction), mode=CutMode(mode), seed=seed),
             duration_s=duration_s,
-            progress=use.progress,
         ),
     )
 
@@ -169,19 +168,17 @@ async def net_impair(
     request = impair_request(
         source_node, target_node, impairment, direction=Direction(direction), include_host=include_host
     )
-    return await settle(
-        call, lambda use: use.faults.inject(cluster_name, request, duration_s=duration_s, progress=use.progress)
-    )
+    return await settle(call, lambda use: use.faults.inject(cluster_name, request, duration_s=duration_s))
 
 
 async def net_heal(call: Call, cluster_name: ClusterName, fault_handle: FaultHandle) -> ToolResult[bool]:
     """Heal one network fault; others on the same links stay. True when it is gone, also if it already was."""
-    return await settle(call, lambda use: use.faults.heal(cluster_name, fault_handle, progress=use.progress))
+    return await settle(call, lambda use: use.faults.heal(cluster_name, fault_handle))
 
 
 async def net_heal_all(call: Call, cluster_name: ClusterName) -> ToolResult[int]:
     """Heal all network faults of a cluster, and answer how many there were."""
-    return await settle(call, lambda use: use.faults.heal_all(cluster_name, progress=use.progress))
+    return await settle(call, lambda use: use.faults.heal_all(cluster_name))
 
 
 async def net_fault_list(call: Call, cluster_name: ClusterName) -> ToolResult[list[NetFaultInfo]]:

@@ -47,7 +47,6 @@ async def node_push(
             nodes=nodes,
             replace=replace,
             timeout_s=timeout_s,
-            progress=use.progress,
         ),
     )
 
@@ -69,13 +68,7 @@ async def node_pull(
     return await ask(
         call,
         lambda use: use.transfers.pull(
-            cluster_name,
-            node_name,
-            source_path,
-            absolute("dest_path", dest_path),
-            replace=replace,
-            timeout_s=timeout_s,
-            progress=use.progress,
+            cluster_name, node_name, source_path, absolute("dest_path", dest_path), replace=replace, timeout_s=timeout_s
         ),
     )
 

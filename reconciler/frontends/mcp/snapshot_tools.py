@@ -48,9 +48,7 @@ async def snapshot_create(
     """
     return await settle(
         call,
-        lambda use: use.snapshots.create(
-            cluster_name, snapshot_name, include_memory=include_memory, quiesce=quiesce, progress=use.progress
-        ),
+        lambda use: use.snapshots.create(cluster_name, snapshot_name, include_memory=include_memory, quiesce=quiesce),
     )
 
 
@@ -83,12 +81,7 @@ async def snapshot_revert(
     return await settle(
         call,
         lambda use: use.snapshots.revert(
-            cluster_name,
-            snapshot_name,
-            restart_after=restart_after,
-            wait=wait_for_ssh,
-            ssh_timeout_s=ssh_timeout_s,
-            progress=use.progress,
+            cluster_name, snapshot_name, restart_after=restart_after, wait=wait_for_ssh, ssh_timeout_s=ssh_timeout_s
         ),
     )
 
@@ -100,7 +93,7 @@ async def snapshot_delete(
 
     Nodes and other snapshots are not affected. SNAPSHOT_NOT_FOUND: it is already gone.
     """
-    return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name, progress=use.progress))
+    return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name))
 
 
 TOOLS = (

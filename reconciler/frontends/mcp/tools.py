@@ -66,9 +66,7 @@ async def cluster_define(call: Call, topology_name: TopologyName) -> ToolResult[
 
     Refused with APPROVAL_REQUIRED if that would restart nodes or lose data: approve it with `cluster_apply`.
     """
-    return await settle(
-        call, lambda use: use.clusters.define(topology_text.TopologyName(topology_name), progress=use.progress)
-    )
+    return await settle(call, lambda use: use.clusters.define(topology_text.TopologyName(topology_name)))
 
 
 async def cluster_apply(
@@ -101,7 +99,6 @@ async def cluster_apply(
             approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
             plan_hash=plan_hash,
             timeout_s=timeout_s,
-            progress=use.progress,
         ),
     )
 
@@ -123,7 +120,7 @@ async def cluster_start(
     return await settle(
         call,
         lambda use: use.clusters.start(
-            cluster_name, wait_for_ssh=wait_for_ssh, ssh_timeout_s=ssh_timeout_s, nodes=nodes, progress=use.progress
+            cluster_name, wait_for_ssh=wait_for_ssh, ssh_timeout_s=ssh_timeout_s, nodes=nodes
         ),
     )
 
@@ -143,12 +140,7 @@ async def cluster_restart(
     return await settle(
         call,
         lambda use: use.clusters.restart(
-            cluster_name,
-            nodes=nodes,
-            mode=StopMode(mode),
-            wait_for_ssh=wait_for_ssh,
-            ssh_timeout_s=ssh_timeout_s,
-            progress=use.progress,
+            cluster_name, nodes=nodes, mode=StopMode(mode), wait_for_ssh=wait_for_ssh, ssh_timeout_s=ssh_timeout_s
         ),
     )
 
@@ -182,10 +174,7 @@ async def cluster_stop(
     does not wait.
     """
     return await settle(
-        call,
-        lambda use: use.clusters.stop(
-            cluster_name, mode=StopMode(mode), timeout_s=timeout_s, nodes=nodes, progress=use.progress
-        ),
+        call, lambda use: use.clusters.stop(cluster_name, mode=StopMode(mode), timeout_s=timeout_s, nodes=nodes)
     )
 
 
@@ -198,10 +187,7 @@ async def cluster_destroy(
     ] = False,
 ) -> ToolResult[ClusterStatus]:
     """Remove a cluster's domains and network, even while it runs. Base images and topology files are never touched."""
-    return await settle(
-        call,
-        lambda use: use.clusters.destroy(cluster_name, remove_overlays=remove_overlays, progress=use.progress),
-    )
+    return await settle(call, lambda use: use.clusters.destroy(cluster_name, remove_overlays=remove_overlays))
 
 
 async def node_crash(
@@ -222,7 +208,6 @@ async def node_crash(
                 restart_after=restart_after,
                 wait_for_ssh=wait_for_ssh,
                 ssh_timeout_s=ssh_timeout_s,
-                progress=use.progress,
             )
         except ClusterError as error:
             error.partial = error.partial and _of_node(error.partial, node)

@@ -21,8 +21,9 @@ from reconciler.model.record import StopMode, WantedPower
 from reconciler.model.status import ConditionStatus
 from reconciler.progress import Progress
 from reconciler.records.approval import Approval
+from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.wait_for_condition import wait_for_condition
-from tests.integration.bed import Bed, Session, audit, host_libvirt
+from tests.integration.bed import ACTOR, Bed, Session, audit, host_libvirt
 from tests.integration.kills import run
 from tests.integration.snapshots.films import small_nodes
 
@@ -162,7 +163,8 @@ async def test_our_extra_disks_are_found_by_what_names_them_and_others_are_left_
     with closing(sqlite3.connect(store_file(bed))) as connection, connection:
         connection.execute("DELETE FROM record")
     said: list[str] = []
-    await session.clusters.destroy_by_marks(CLUSTER, remove_overlays=True, progress=Progress(said.append))
+    verbs = Clusters(session.runtime, actor=ACTOR, progress=Progress(said.append))
+    await verbs.destroy_by_marks(CLUSTER, remove_overlays=True)
     assert audit(bed).clean
     assert (made.exists(), second.exists(), brought.exists()) == (False, False, True)
     assert "getfattr" in said[-1]
