@@ -25,8 +25,11 @@ _NO_ANSWER = frozenset(
 )
 
 
-def freeze_filesystems(handle: Any, *, cluster: str, node: str) -> int:
-    """Make the guest flush and freeze its file systems; returns how many."""
+def freeze_filesystems(handle: Any, cluster: str, node: str) -> int:
+    """Make the guest flush and freeze its file systems; returns how many. Ends within `FREEZE_TIMEOUT_S`.
+
+    Raises `OperationFailed` if no agent responds; nothing stays frozen then.
+    """
     domain = our_domain(handle, cluster, node)
     try:
         domain.agentSetResponseTimeout(FREEZE_TIMEOUT_S, 0)
@@ -37,7 +40,7 @@ def freeze_filesystems(handle: Any, *, cluster: str, node: str) -> int:
         raise _agent_failed("frozen its file systems", node, error) from error
 
 
-def thaw_filesystems(handle: Any, *, cluster: str, node: str) -> int:
+def thaw_filesystems(handle: Any, cluster: str, node: str) -> int:
     """Let the guest write again; returns how many file systems were frozen."""
     domain = our_domain(handle, cluster, node)
     try:
@@ -47,8 +50,11 @@ def thaw_filesystems(handle: Any, *, cluster: str, node: str) -> int:
         raise _agent_failed("thawed its file systems", node, error) from error
 
 
-def set_guest_time(handle: Any, *, cluster: str, node: str) -> bool:
-    """Step the guest's clock to the host's; False if no agent answers within `CLOCK_TIMEOUT_S`."""
+def set_guest_time(handle: Any, cluster: str, node: str) -> bool:
+    """Step the guest's clock to the host's; False if no agent answers within `CLOCK_TIMEOUT_S`.
+
+    If no agent has opened its port, libvirt says so at once.
+    """
     domain = our_domain(handle, cluster, node)
     try:
         domain.agentSetResponseTimeout(CLOCK_TIMEOUT_S, 0)

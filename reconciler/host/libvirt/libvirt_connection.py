@@ -9,11 +9,12 @@ long as libvirtd responds to other calls.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import libvirt
 
@@ -24,6 +25,7 @@ from reconciler.host.libvirt.threads import DaemonThreads
 from reconciler.host.shared_observation import SharedObservation
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _THREADS = 8
 
@@ -90,6 +92,22 @@ class _OpenConnection:
             self.handle.close()
         except libvirt.libvirtError:
             return  # a lost connection cannot be closed; it is freed with its last reference
+
+
+class _Connected(Protocol):
+    connection: "LibvirtConnection"
+
+
+def on_connection(
+    function: Callable[Concatenate[Any, str, P], T],
+) -> Callable[Concatenate[_Connected, str, P], Coroutine[Any, Any, T]]:
+    """A method of a driver, from a function that acts on a cluster, given an open connection and the cluster's name."""
+
+    @wraps(function)
+    async def method(driver: _Connected, cluster: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await driver.connection.call(cluster, lambda handle: function(handle, cluster, *args, **kwargs))
+
+    return method
 
 
 class LibvirtConnection:

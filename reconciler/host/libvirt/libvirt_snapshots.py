@@ -6,7 +6,6 @@ as in `libvirt_driver`.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.libvirt import guest_agent
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.domain_flatten import Progress, flatten_disk
-from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
+from reconciler.host.libvirt.libvirt_connection import LibvirtConnection, on_connection
 from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, partial_path, prepare_memory
 from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, restore_obstacles, saved_machine
@@ -34,76 +33,15 @@ _SWITCH = (
 _SAVED_BEFORE = "paused due to previous migration"  # QEMU, migration/migration.c
 
 
-class LibvirtSnapshots:
-    """Snapshots and restores single nodes; the caller combines them for a cluster."""
+def _switch_disks(
+    handle: Any, cluster: str, node: str, layers: Mapping[str, Path], *, memory: Path | None = None
+) -> None:
+    """Put a prepared layer on each of those disks (by target) of an active machine, all at one instant.
 
-    def __init__(self, connection: LibvirtConnection) -> None:
-        self._connection = connection
-
-    async def switch_disks(
-        self, cluster: str, node: str, layers: Mapping[str, Path], *, memory: Path | None = None
-    ) -> None:
-        """Put a prepared layer on each of those disks (by target) of an active machine, all at one instant.
-
-        With `memory`, the machine must be paused and stays so; its memory as of that instant is written beside that
-        path, for `publish_memory` to publish. Afterwards the live and the persistent definition name the new layers.
-        Raises `Conflict` if a layer is not ours or is not based on the disk's top layer.
-        """
-        await self._connection.call(
-            cluster, partial(_switch_disks, cluster=cluster, node=node, layers=layers, memory=memory)
-        )
-
-    async def require_known_files(self, cluster: str, node: str) -> None:
-        """Raise `Conflict` if libvirt is wrong about the files that an active machine has open."""
-        await self._connection.call(cluster, lambda handle: require_same_files(our_domain(handle, cluster, node), node))
-
-    async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
-        """The reasons why that memory cannot be restored as `domain`; check them before anything is cut."""
-        return await self._connection.ask(
-            lambda handle: _obstacles(handle, handle.saveImageGetXMLDesc(str(memory), 0), domain)
-        )
-
-    async def restore(self, cluster: str, node: str, memory: Path, domain: Domain, carried_out: Epochs) -> None:
-        """Restore the machine as it was when the memory was saved, paused, on the disks of `domain`.
-
-        The machine must be off, and its persistent definition already that of `domain`. The memory file is only read. A
-        machine that is active on those disks counts as restored.
-        """
-        await self._connection.call(
-            cluster, partial(_restore, cluster=cluster, node=node, memory=memory, wanted=domain, done=carried_out)
-        )
-
-    async def flatten(
-        self, cluster: str, node: str, target: str, base: Path | None, *, progress: Progress | None = None
-    ) -> None:
-        """Pull everything between a disk's top layer and `base` (None: everything below) into the top layer.
-
-        The files below are only read. On a running machine, `progress` receives bytes done and total bytes, and
-        cancelling the call ends the job; on one that is off there is no progress. A paused machine is refused: after a
-        save or a restore its disks stay released until the CPUs run, and QEMU aborts when it writes to them.
-        """
-        await flatten_disk(self._connection, cluster, node, target, base, progress)
-
-    async def freeze_filesystems(self, cluster: str, node: str) -> int:
-        """Make the guest flush and freeze its file systems; returns how many. Ends within about 10 s.
-
-        Raises `OperationFailed` if no agent responds; nothing stays frozen then.
-        """
-        return await self._connection.call(cluster, partial(guest_agent.freeze_filesystems, cluster=cluster, node=node))
-
-    async def thaw_filesystems(self, cluster: str, node: str) -> int:
-        """Let the guest write again; returns how many file systems were frozen."""
-        return await self._connection.call(cluster, partial(guest_agent.thaw_filesystems, cluster=cluster, node=node))
-
-    async def set_guest_time(self, cluster: str, node: str) -> bool:
-        """Step the guest's clock to the host's; False if no agent responds within about 3 s.
-
-        If no agent has opened its port, libvirt says so at once.
-        """
-        return await self._connection.call(cluster, partial(guest_agent.set_guest_time, cluster=cluster, node=node))
-
-
-def _switch_disks(handle: Any, *, cluster: str, node: str, layers: Mapping[str, Path], memory: Path | None) -> None:
+    With `memory`, the machine must be paused and stays so; its memory as of that instant is written beside that path,
+    for `publish_memory` to publish. Afterwards the live and the persistent definition name the new layers. Raises
+    `Conflict` if a layer is not ours or is not based on the disk's top layer.
+    """
     domain = our_domain(handle, cluster, node)
     disks = _disks_of(domain, node, layers)
     pending = {target: layer for target, layer in layers.items() if disks[target].path != layer}
@@ -174,7 +112,12 @@ def _require_open(domain: Any, node: str, wanted: Mapping[str, DomainDisk]) -> N
         raise OperationFailed(f"libvirt has not put the new layer on {', '.join(wrong)}", node=node)
 
 
-def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Domain, done: Epochs) -> None:
+def _restore(handle: Any, cluster: str, node: str, memory: Path, wanted: Domain, carried_out: Epochs) -> None:
+    """Restore the machine as it was when the memory was saved, paused, on the disks of `wanted`.
+
+    The machine must be off, and its persistent definition already that of `wanted`. The memory file is only read. A
+    machine that is active on those disks counts as restored.
+    """
     domain = our_domain(handle, cluster, node)
     if read_persistent(domain, node).domain != wanted:
         raise OperationFailed("its persistent definition is not the one to restore", node=node)
@@ -184,7 +127,7 @@ def _restore(handle: Any, *, cluster: str, node: str, memory: Path, wanted: Doma
         if obstacles := _obstacles(handle, saved_xml, wanted):
             raise Conflict(f"the memory {memory} cannot be restored: {'; '.join(obstacles)}", node=node)
         origin = read_persistent(domain, node).mark.origin
-        xml = render_restore(saved_xml, cluster, node, wanted, done, origin)
+        xml = render_restore(saved_xml, cluster, node, wanted, carried_out, origin)
         handle.restoreFlags(str(memory), xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
     live = read_live(domain, node).domain
     if live != wanted:
@@ -215,3 +158,39 @@ def _require_memory(memory: Path, cluster: str, node: str) -> None:
         raise OperationFailed(f"there is no saved memory at {memory}", node=node)
     if not is_owned(memory, cluster):
         raise not_ours(memory, cluster)
+
+
+def _require_known_files(handle: Any, cluster: str, node: str) -> None:
+    """Raise `Conflict` if libvirt is wrong about the files that an active machine has open."""
+    require_same_files(our_domain(handle, cluster, node), node)
+
+
+class LibvirtSnapshots:
+    """Snapshots and restores single nodes; the caller combines them for a cluster."""
+
+    def __init__(self, connection: LibvirtConnection) -> None:
+        self.connection = connection
+
+    switch_disks = on_connection(_switch_disks)
+    require_known_files = on_connection(_require_known_files)
+    restore = on_connection(_restore)
+    freeze_filesystems = on_connection(guest_agent.freeze_filesystems)
+    thaw_filesystems = on_connection(guest_agent.thaw_filesystems)
+    set_guest_time = on_connection(guest_agent.set_guest_time)
+
+    async def restore_obstacles(self, memory: Path, domain: Domain) -> list[str]:
+        """The reasons why that memory cannot be restored as `domain`; check them before anything is cut."""
+        return await self.connection.ask(
+            lambda handle: _obstacles(handle, handle.saveImageGetXMLDesc(str(memory), 0), domain)
+        )
+
+    async def flatten(
+        self, cluster: str, node: str, target: str, base: Path | None, *, progress: Progress | None = None
+    ) -> None:
+        """Pull everything between a disk's top layer and `base` (None: everything below) into the top layer.
+
+        The files below are only read. On a running machine, `progress` receives bytes done and total bytes, and
+        cancelling the call ends the job; on one that is off there is no progress. A paused machine is refused: after a
+        save or a restore its disks stay released until the CPUs run, and QEMU aborts when it writes to them.
+        """
+        await flatten_disk(self.connection, cluster, node, target, base, progress)

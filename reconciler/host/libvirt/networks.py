@@ -44,9 +44,9 @@ def _look_at_network(network: Any, *, active: bool, persistent: bool) -> FoundNe
         raise
 
 
-def create_network(handle: Any, *, cluster: str, name: str, network: Network, origin: Origin | None) -> None:
-    """Define a network and start it, replacing our own of that name."""
-    delete_network(handle, cluster=cluster, name=name)
+def create_network(handle: Any, cluster: str, name: str, network: Network, origin: Origin | None = None) -> None:
+    """Define a network and start it; our own of that name is removed first."""
+    delete_network(handle, cluster, name)
     made = handle.networkDefineXML(render_network(cluster, name, network, origin))
     try:
         made.create()
@@ -55,22 +55,22 @@ def create_network(handle: Any, *, cluster: str, name: str, network: Network, or
         raise
 
 
-def sign_network(handle: Any, *, cluster: str, name: str, origin: Origin) -> None:
-    """Record where a network comes from."""
+def sign_network(handle: Any, cluster: str, name: str, origin: Origin) -> None:
+    """Record the origin of a network; one that is gone, or active without a definition, is left alone."""
     network = _our_network(handle, cluster, name)
     if network is not None and network.isPersistent():  # virNetworkSetMetadata came with libvirt 9.7
         definition = network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE if network.isActive() else 0)
         handle.networkDefineXML(signed_network(definition, origin))
 
 
-def start_network(handle: Any, *, cluster: str, name: str) -> None:
+def start_network(handle: Any, cluster: str, name: str) -> None:
     """Start a defined network."""
     network = _our_network(handle, cluster, name)
     if network is not None and not network.isActive():
         network.create()
 
 
-def delete_network(handle: Any, *, cluster: str, name: str) -> None:
+def delete_network(handle: Any, cluster: str, name: str) -> None:
     """Stop and undefine a network."""
     network = _our_network(handle, cluster, name)
     if network is None:
