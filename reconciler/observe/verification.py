@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
+from reconciler.files.space import require_space
 from reconciler.host.disks.chain_check import broken_chains, verify_chains
 from reconciler.host.disks.manifests import kept_nvrams, nodes_with_nvram, nvram_path
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.libvirt.memory_file import is_complete
 from reconciler.host.nvram import nvram_problem
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, Snapshot, Unknown, files_below
+from reconciler.model.names import cluster_dir
 from reconciler.model.record import ClusterRecord
 
 
@@ -48,7 +50,8 @@ async def revert_obstacles(
 ) -> list[str]:
     """What prevents reverting a cluster to `snapshot` with the `desired` state; checked before anything is cut.
 
-    This takes milliseconds: files are located and their headers read; `verify_snapshots` reads their tables.
+    This takes milliseconds: files are located and their headers read; `verify_snapshots` reads their tables. Raises
+    `OperationFailed` if nothing but room for the new layers is missing.
     """
     frozen = {disk.path: disk.format for node in snapshot.nodes.values() for disk in node.disks.values()}
     strange = [problem for path in frozen for problem in _strange_files(path, observed.layers)]
@@ -59,7 +62,21 @@ async def revert_obstacles(
         if isinstance(power, Power) and power.memory is not None and isinstance(domain, Domain):
             found = await _memory_obstacles(power.memory, domain, libvirt)
             problems.extend(f"{node}: {problem}" for problem in found)
+    if not problems:
+        await asyncio.to_thread(_require_room, record, name)
     return problems
+
+
+def _require_room(record: ClusterRecord, name: str) -> None:
+    """Raise `OperationFailed` if no layer could be created now."""
+    directory = cluster_dir(record.spec.overlay_dir, record.cluster_name)
+    try:
+        require_space(directory)
+    except OSError as error:
+        raise OperationFailed(f"cannot use {directory}: {error.strerror}") from error
+    except OperationFailed as error:
+        error.message = f"cannot revert to snapshot {name!r}, and nothing was changed: {error.message}"
+        raise
 
 
 async def _memory_obstacles(memory: Path, domain: Domain, libvirt: Libvirt) -> list[str]:

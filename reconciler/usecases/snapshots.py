@@ -50,6 +50,11 @@ _CLOCK_TIMEOUT_S = 30.0
 SNAPSHOT_TIMEOUT_S = 300.0
 """How long writing the memory of many nodes to a slow disk may take."""
 
+_STILL_REQUESTED = (
+    "the revert stays requested: repeat `snapshot_revert` once the cause is gone, unless the service has finished it "
+    "by then"
+)
+
 
 class Snapshots:
     """Snapshots. `name` may be a logical name of the topology, such as `baseline`."""
@@ -155,20 +160,27 @@ class Snapshots:
 
         Raises `SnapshotNotFound`, `SnapshotLost`, and `RevertFailed` if the cluster has other nodes now, a file of the
         snapshot is damaged, or its memory no longer fits the nodes: nothing was recorded then, and no node was stopped.
+        Neither if there is no room for the new layers. Any later failure leaves the revert requested, and says so.
         """
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         found: list[Snapshot] = []
+        asked: list[ClusterRecord] = []
 
         async def decide() -> PlannedChange:
             before = await existing(self._runtime.store, cluster)
             observed = await self._runtime.rounds.observe(before)
             found[:] = [await self._revertible(before, name, observed, restart_after)]
-            after = await self._ask_for_revert(before, name, found[0], restart_after)
-            return PlannedChange(after, await self._runtime.rounds.compare(after, observed))
+            asked[:] = [await self._ask_for_revert(before, name, found[0], restart_after)]
+            return PlannedChange(asked[0], await self._runtime.rounds.compare(asked[0], observed))
 
-        done = await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
-        )
+        try:
+            done = await self._runtime.controller.carry_out(
+                cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
+            )
+        except ClusterError as error:
+            if asked and await self._is_wanted(asked[0]):
+                error.hint = "; ".join(filter(None, (error.hint, _STILL_REQUESTED)))
+            raise
         if not (restart_after and wait):
             return await self._inspection.status(cluster, done.look)
         (snapshot,) = found
@@ -255,6 +267,11 @@ class Snapshots:
                 hint="run `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
             )
         return snapshot
+
+    async def _is_wanted(self, record: ClusterRecord) -> bool:
+        """Whether the nodes are still to be as in this record."""
+        now = await self._runtime.store.get(record.cluster_name)
+        return now is not None and now.deletion is None and now.nodes == record.nodes
 
     async def _ask_for_revert(
         self, record: ClusterRecord, name: str, snapshot: Snapshot, restart_after: bool

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.errors import ClusterError, ErrorCode, OperationFailed
 from reconciler.model.record import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.clusters.test_other_stores import CLUSTER, as_wanted, define
@@ -95,6 +95,39 @@ def test_no_room_for_layers_costs_errors_and_no_data(
     run(bed, stop, start, as_wanted)
     assert read(top_layers(CLUSTER, "n0")["vda"])[0] == 7
     assert read(kept)[0] == 7
+
+
+def test_a_revert_without_room_changes_nothing_and_one_that_runs_out_of_it_is_finished_later(
+    bed: Bed, ground: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bed.write_topology(CLUSTER, edit=small_nodes)
+    run(bed, define)
+    write_block(CLUSTER, "n0", 0, 7)
+    run(bed, start, snap, stop)
+    write_block(CLUSTER, "n0", 0, 8)
+
+    async def refused(session: Session) -> None:
+        before = await session.runtime.store.get(CLUSTER)
+        with pytest.raises(OperationFailed, match=r"nothing was changed: only 0 MiB are free") as told:
+            await session.snapshots.revert(CLUSTER, "kept", wait=False)
+        assert (told.value.hint or "").startswith("free some space")
+        assert await session.runtime.store.get(CLUSTER) == before
+
+    async def left(session: Session) -> None:
+        with pytest.raises(ClusterError, match=r"only 0 MiB are free") as told:
+            await session.snapshots.revert(CLUSTER, "kept", wait=False)
+        assert "stays requested" in (told.value.hint or "")
+
+    mend = full(ground)
+    run(bed, refused)
+    monkeypatch.setattr("reconciler.observe.verification.require_space", lambda _: None)  # it is full a moment later
+    run(bed, left)
+    assert read(top_layers(CLUSTER, "n0")["vda"])[0] == 8
+    mend()
+    run(bed, start, as_wanted)
+    now = top_layers(CLUSTER, "n0")["vda"]
+    assert now.name.startswith("n0.vda.r1.")
+    assert read(now)[0] == 7
 
 
 def by_rename(copy: Path, store: Path) -> None:
