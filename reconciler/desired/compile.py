@@ -124,7 +124,7 @@ def _wanted(
 def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
     """The inputs from which each node's seed is made."""
     spec = record.spec
-    hosts = render_hosts({name: node.ip for name, node in spec.nodes.items()}, record.cluster_name)
+    hosts = render_hosts({name: node.ip for name, node in spec.everyone.items()}, record.cluster_name)
     gateway = spec.network.gateway if spec.network.forward is Forward.NAT else None
     return {
         name: SeedInputs(
@@ -152,7 +152,7 @@ def _present(
     disks = _all_disks(record, observed)
     actives = [active for of_node in disks.values() if isinstance(of_node, dict) for active in of_node.values()]
     return ClusterDocument(
-        networks={spec.network.name: _network(record)},
+        networks={spec.network.name: _network(record)} if spec.nodes else {},
         layers={
             **_former(record, observed),
             **_of_nodes({name for name, of_node in disks.items() if isinstance(of_node, Unknown)}, observed),
@@ -173,7 +173,7 @@ def _present(
         snapshots={
             name: Snapshot(request=wanted.request, include_memory=wanted.include_memory, quiesce=wanted.quiesce)
             for name, wanted in record.snapshots.items()
-            if name in observed.snapshots or wanted.request not in made
+            if name in observed.snapshots or (spec.nodes and wanted.request not in made)
         },
     )
 
@@ -186,9 +186,10 @@ def _links(record: ClusterRecord, observed: ClusterDocument, now: datetime) -> d
     faults = wanted_at(record.faults.values(), now)
     if not faults:
         return {}
-    nodes = tuple(record.spec.nodes)
+    nodes = tuple(record.spec.everyone)
     found = {node: of for node, of in observed.links.items() if isinstance(of, NodeLinks)}
-    links = without_lapsing_cuts(fold(faults, nodes), found, now)
+    here = {node: of for node, of in fold(faults, nodes).items() if node in record.spec.nodes}
+    links = without_lapsing_cuts(here, found, now)
     links = {node: of if _has_tap(record.nodes[node], node, observed) else of.cuts_only for node, of in links.items()}
     links = {node: of for node, of in links.items() if of != Inbound()}
     differ = frozenset(node for node, of in links.items() if not same_inbound(found.get(node), of))

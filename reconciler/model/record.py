@@ -125,6 +125,14 @@ class ClusterSpec(Frozen):
     drift: DriftPolicy = DriftPolicy()
     faults: dict[str, DeclaredFault] = Field(default={}, description="By name in the topology; checked.")
     placement: PlacementPolicy = PlacementPolicy()
+    elsewhere: dict[str, NodeSpec] = Field(
+        default={}, exclude=True, description="In a host's part of the record: the nodes of other hosts."
+    )
+
+    @property
+    def everyone(self) -> dict[str, NodeSpec]:
+        """All nodes of the cluster, wherever they are."""
+        return {**self.nodes, **self.elsewhere} if self.elsewhere else self.nodes
 
     @property
     def extra_files(self) -> tuple[Path, ...]:

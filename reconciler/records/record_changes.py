@@ -82,7 +82,8 @@ def recreation_causes(before: ClusterRecord | None, after: ClusterRecord) -> dic
 
 def _recreation_cause(before: ClusterRecord, after: ClusterRecord, name: str) -> str:
     old, new = before.spec.nodes[name], after.spec.nodes[name]
-    changes = [
+    changes = [f"host {old.host} -> {new.host}"] if _moves(old, new) else []
+    changes += [
         "user_data changed" if field == "user_data" else f"{field} {_shown(old, field)} -> {_shown(new, field)}"
         for field in FIRST_BOOT_FIELDS
         if getattr(old, field) != getattr(new, field)
@@ -292,7 +293,10 @@ def _intent(before: ClusterRecord, spec: ClusterSpec, name: str) -> NodeIntent:
     if intent is None:
         first = before.first_revisions.get(name, 0)
         return NodeIntent(disk_revision=first, extra_revision=first, boot_epoch=first, resume_epoch=first)
-    if not (_first_boot_changed(before.spec.nodes[name], spec.nodes[name]) or _login(before.spec) != _login(spec)):
+    old, new = before.spec.nodes[name], spec.nodes[name]
+    if _moves(old, new):
+        intent = intent.model_copy(update={"extra_revision": intent.extra_revision + 1, "extra_based_on": None})
+    elif not (_first_boot_changed(old, new) or _login(before.spec) != _login(spec)):
         return intent
     return intent.model_copy(
         update={
@@ -320,6 +324,11 @@ def _beyond(intent: NodeIntent) -> int:
 def _first_boot_changed(before: NodeSpec, after: NodeSpec) -> bool:
     changed = {field for field in FIRST_BOOT_FIELDS if getattr(before, field) != getattr(after, field)}
     return bool(changed - {"disk_gb"}) or ("disk_gb" in changed and after.root_disk_bytes < before.root_disk_bytes)
+
+
+def _moves(before: NodeSpec, after: NodeSpec) -> bool:
+    """Whether the node gets another host, where it begins on new disks."""
+    return bool(before.host and after.host) and before.host != after.host
 
 
 def _login(spec: ClusterSpec) -> tuple[object, ...]:

@@ -1,0 +1,29 @@
+"""The part of a record that one host works on: its own nodes, beside which it knows the others. Pure."""
+
+from collections.abc import Set
+
+from reconciler.model.record import ClusterRecord
+
+
+def part_of(record: ClusterRecord, host: str, home: str = "") -> ClusterRecord:
+    """The record with the nodes of one host only; the others are `elsewhere`.
+
+    Nodes without a host are on `home`. A record whose nodes are all here is its own part.
+    """
+    nodes = record.spec.nodes
+    here = {name for name, node in nodes.items() if (node.host or home) == host}
+    if len(here) == len(nodes):
+        return record
+    spec = record.spec.model_copy(
+        update={
+            "nodes": {name: node for name, node in nodes.items() if name in here},
+            "elsewhere": {name: node for name, node in nodes.items() if name not in here},
+        }
+    )
+    intents = {name: intent for name, intent in record.nodes.items() if name in here}
+    return record.model_copy(update={"spec": spec, "nodes": intents})
+
+
+def hosts_of(record: ClusterRecord, home: str = "") -> Set[str]:
+    """The hosts that the record's nodes are placed on."""
+    return {node.host or home for node in record.spec.nodes.values()}
