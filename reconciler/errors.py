@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     HOST_CAPABILITY_MISSING = "HOST_CAPABILITY_MISSING"
     LIBVIRT_UNAVAILABLE = "LIBVIRT_UNAVAILABLE"
+    HOST_LOST = "HOST_LOST"
     PROVISIONING_FAILED = "PROVISIONING_FAILED"
     PARTIAL_FAILURE = "PARTIAL_FAILURE"
     GUEST_CRASHED = "GUEST_CRASHED"
@@ -233,6 +234,14 @@ class LibvirtUnavailable(ClusterError):
     """The libvirt daemon does not answer."""
 
     code = ErrorCode.LIBVIRT_UNAVAILABLE
+    terminal = False
+    recoverable = True
+
+
+class HostLost(ClusterError):
+    """A host that nodes are placed on is not there: its nodes are unknown, and nothing is moved by itself."""
+
+    code = ErrorCode.HOST_LOST
     terminal = False
     recoverable = True
 

@@ -8,6 +8,7 @@ from reconciler.errors import ClusterError, ErrorCode
 from reconciler.faults.observed import active_faults
 from reconciler.model.action_names import action_name
 from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Power, PowerState, Snapshot, Unknown
+from reconciler.model.faults import NetFaultInfo
 from reconciler.model.plan import Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
@@ -51,7 +52,7 @@ def status_after(
         obstacles=obstacles,
         failures=failures,
         snapshots_made=made,
-        faults=active_faults(record.faults.values(), tuple(record.spec.nodes), observed.links, now),
+        faults=_active_faults(record, observed, now),
         faults_in_force=_faults_in_force(record, faults, before),
         updated_at=now,
     )
@@ -114,10 +115,16 @@ def status_of_failed_round(
         conditions=tuple(_with_transition(verdict, before, now) for verdict in verdicts),
         obstacles=(obstacle,),
         snapshots_made=before.snapshots_made if before else frozenset(),
-        faults=active_faults(record.faults.values(), tuple(record.spec.nodes), None, now),
+        faults=_active_faults(record, None, now),
         faults_in_force=before.faults_in_force if before else {},
         updated_at=now,
     )
+
+
+def not_looked_at(record: ClusterRecord, now: datetime) -> RecordStatus:
+    """The status of a cluster that none of its hosts has looked at yet."""
+    obstacle = Obstacle(code=ErrorCode.HOST_LOST, message="none of its hosts has looked at it yet")
+    return status_of_failed_round(record, obstacle, None, now)
 
 
 def same_word(one: RecordStatus | None, other: RecordStatus) -> bool:
@@ -193,6 +200,11 @@ def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan
     if not record.faults:
         return _verdict(ConditionType.FAULTS_APPLIED, True, "NoFaults", "")
     return _verdict(ConditionType.FAULTS_APPLIED, True, "AllApplied", ", ".join(sorted(record.faults)))
+
+
+def _active_faults(record: ClusterRecord, observed: ClusterDocument | None, now: datetime) -> tuple[NetFaultInfo, ...]:
+    links, nodes = observed.links if observed else None, tuple(record.spec.everyone)
+    return active_faults(record.faults.values(), nodes, links, now, record.spec.nodes)
 
 
 def _faults_in_force(

@@ -93,18 +93,18 @@ class Controller:
                     changes = changes or await self._store.watch()
                     async with self._turn(record.cluster_name, wait.left_s()) as may_act:
                         result = await self.rounds.run(record.cluster_name, tell) if may_act else None
-                acted = acted or result is None or bool(result.outcomes)
-                if await elsewhere.is_done(wait) if result is None else result.converged:
+                acted = acted or result is None or result.spans or bool(result.outcomes)
+                if _may_be_all(result) and (_is_all(result) or await elsewhere.is_done(wait)):
                     break
                 # A round that acted is followed by one that observes: the result is read from the host, never assumed.
                 changes = changes or await self._store.watch()
-                await self._pause(record, result, wait, changes)
+                await self._pause(record, None if _may_be_all(result) else result, wait, changes)
                 result = None
             except StoreLocked as error:
                 wait.raise_if_late((obstacle_of(error),))
                 await asyncio.sleep(_LEASE_POLL_S)
         await self._require_still_wanted(record)
-        return CarriedOut(record, result.look if result else None, acted)
+        return CarriedOut(record, result.look if _is_all(result) and result else None, acted)
 
     async def carry_out(
         self, cluster: str, decide: Decide, *, timeout_s: float, tell: OnEvent = no_observer
@@ -205,6 +205,16 @@ class Controller:
         return "; ".join(told)
 
 
+def _may_be_all(result: RoundResult | None) -> bool:
+    """Whether nothing is left to do here: now it is on others, or on nobody."""
+    return result is None or result.converged
+
+
+def _is_all(result: RoundResult | None) -> bool:
+    """Whether the round's result is that of the whole cluster."""
+    return result is not None and not result.spans
+
+
 _ELSEWHERE = "another process is at work on it"
 
 
@@ -231,13 +241,16 @@ class _Elsewhere:
         status = await self._store.status(self._record.cluster_name)
         if status is None and await self._store.get(self._record.cluster_name) is None:
             return True
+        if status is not None:
+            wait.raise_if_terminal(status, ErrorCode.HOST_LOST)
         if status is None or not self._is_answer(status):
             wait.raise_if_late(status.obstacles if status else (), at_work=self._holders)
             return False
-        if not status.converged:
+        done = status.converged and not _goes_with_its_record(self._record)
+        if not done:
             wait.raise_if_terminal(status)
             wait.raise_if_late(status.obstacles, at_work=self._holders)
-        return status.converged
+        return done
 
     def _is_answer(self, status: RecordStatus) -> bool:
         assert self._request is not None
@@ -247,6 +260,11 @@ class _Elsewhere:
         for event in await self._store.events(self._record.cluster_name, after=self._last_event):
             self._last_event = event.number
             self._tell(event)
+
+
+def _goes_with_its_record(record: ClusterRecord) -> bool:
+    """Whether the change is only done when the record is removed, by the host that is last."""
+    return record.deletion is not None and record.deletion.remove_overlays
 
 
 class _Wait:
@@ -277,9 +295,9 @@ class _Wait:
             raise as_error(obstacles)
         self.raise_if_late(obstacles, result.plan)
 
-    def raise_if_terminal(self, status: RecordStatus) -> None:
+    def raise_if_terminal(self, status: RecordStatus, only: ErrorCode | None = None) -> None:
         """End the wait if the controller in another process met something that waiting does not fix."""
-        if terminal := [obstacle for obstacle in status.obstacles if obstacle.terminal]:
+        if terminal := [of for of in status.obstacles if of.terminal and only in (None, of.code)]:
             raise as_error(terminal)
 
     def raise_if_late(

@@ -15,17 +15,25 @@ from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
 from reconciler.controller.amendments import Overtaken, with_booted_files, with_ended_nodes, without_expired_faults
-from reconciler.controller.conditions import obstacle_of, status_of_failed_round, status_of_look
+from reconciler.controller.conditions import not_looked_at, obstacle_of, status_of_failed_round, status_of_look
 from reconciler.controller.decision import Decision, decided, is_drift
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
 from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
+from reconciler.controller.part_report import (
+    nothing_is_left,
+    others_of,
+    reported,
+    with_nodes_elsewhere,
+    with_others,
+)
 from reconciler.controller.retries import Retries
 from reconciler.controller.round_input import RoundInput, round_input_of
 from reconciler.controller.round_results import Look, PlannedChange, PlannedDifference, RoundResult, interfaces_of
 from reconciler.controller.status_writer import StatusWriter
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
+from reconciler.desired.part import part_of
 from reconciler.desired.recorded_file_uses import recorded_uses
 from reconciler.errors import ClusterError, StoreUnavailable, explained
 from reconciler.guest.pool import SshPool
@@ -67,6 +75,8 @@ class Rounds:
         remove_side_files: Callable[[str], None] = lambda _cluster: None,
         console_limit_bytes: int = CONSOLE_LIMIT_BYTES,
     ) -> None:
+        self.host = store.own_host
+        self._home: str | None = None
         self._store = store
         self._membership = store.membership()
         self._libvirt = libvirt
@@ -83,12 +93,30 @@ class Rounds:
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
         """Plan for a record, written or not, from a current or recent observation; changes nothing."""
-        view = RoundInput(record, await self._store.status(record.cluster_name), request=0, retries=None, put_off={})
+        part, before = await self._part(record), await self._last_word(record.cluster_name)
+        view = RoundInput(part, before, request=0, retries=None, put_off={}, whole=record, host=self.host)
         return await self._compare(view, observed, consent=frozenset({EVERYTHING}))
 
     async def observe(self, record: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
         """The observed document of a cluster. `found` is as for `observe_cluster`."""
-        return await observe_cluster(record, self._libvirt, self._links, found)
+        return await self._observe(await self._part(record), found)
+
+    async def _observe(self, part: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
+        return await observe_cluster(part, self._libvirt, self._links, found)
+
+    async def _last_word(self, cluster: str) -> RecordStatus | None:
+        """This host's own status of its part."""
+        if not self.host:
+            return await self._store.status(cluster)
+        standing = await self._store.standing(cluster)
+        return standing.hosts.words.get(self.host) if standing and standing.hosts else None
+
+    async def _part(self, record: ClusterRecord) -> ClusterRecord:
+        """What this host works on, of a record that may not be written yet."""
+        if not self.host:
+            return record
+        self._home = self._home or await self._store.home_host()
+        return part_of(record, self.host, self._home)
 
     async def _compare(
         self,
@@ -100,7 +128,7 @@ class Rounds:
         """By default the view says whose upkeep is postponed, and the record says what may be lost."""
         record, before = view.record, view.before
         facts = await self._host_facts(record)
-        observed = observed or await self.observe(record)
+        observed = observed or await self._observe(record)
         made = before.snapshots_made if before else frozenset()
         lineage = await lineage_of(self._store, record, observed)
         desired = compile_document(record, facts, observed, made, lineage, now=datetime.now(UTC))
@@ -133,19 +161,25 @@ class Rounds:
         return bool(bound)
 
     async def look(self, cluster: str, found: FoundDomains | None = None) -> Look | None:
-        """The current state of a cluster; None without a record. `found` is as for `observe_cluster`."""
+        """The current state of a cluster; None without a record. `found` is as for `observe_cluster`.
+
+        Of other hosts' parts it is what they saw last.
+        """
         standing = await self._store.standing(cluster)
         if standing is None:
             return None
-        view, observed = round_input_of(standing, None), None
+        view = round_input_of(standing, None, self.host)
+        if view.is_elsewhere:
+            return _look(view, None, ClusterDocument())
+        observed = None
         try:
-            observed = await self.observe(view.record, found)
+            observed = await self._observe(view.record, found)
             difference = await self._compare(view, observed, put_off=view.upkeep_put_off)
         except (ClusterError, OSError) as caught:
             error, now = explained(caught), datetime.now(UTC)
             failed = status_of_failed_round(view.record, obstacle_of(error), view.before, now)
-            return Look(view.record, failed, observed, error)
-        return Look(view.record, _status_of_look(view, difference), observed)
+            return _look(view, failed, observed, error)
+        return _look(view, _status_of_look(view, difference), observed)
 
     async def revert_obstacles(
         self, record: ClusterRecord, name: str, snapshot: Snapshot, observed: ClusterDocument
@@ -175,7 +209,9 @@ class Rounds:
         standing = await self._store.standing(cluster)
         if standing is None:
             return RoundResult(gone=True)
-        view = round_input_of(standing, retries, term)
+        view = round_input_of(standing, retries, self.host, term)
+        if view.is_elsewhere:
+            return RoundResult(view.whole.generation, gone=True, spans=True)
         try:
             decision = await self._decide(view, foreseen)
             outcomes = await self._act(decision, tell)
@@ -200,30 +236,30 @@ class Rounds:
         standing = await self._store.standing(cluster)
         if standing is None:
             return RoundResult(gone=True)
-        return await self._status.write_failure(round_input_of(standing, retries), error)
+        return await self._status.write_failure(round_input_of(standing, retries, self.host), error)
 
     async def _decide(self, view: RoundInput, foreseen: PlannedChange | None = None) -> Decision:
         """What to do, from one observation of the host; expired faults and stopped nodes are first written to the
         record.
         """
-        view = replace(view, record=await without_expired_faults(self._store, view.record))
+        view = view.with_record(await without_expired_faults(self._store, view.whole))
         same = foreseen is not None and foreseen.record.generation == view.record.generation
         found = foreseen.difference if foreseen and same else None
         difference = _agreed(found, view.record) if found else await self._compare(view)
         while True:
             decision = decided(view, difference)
-            record = await self._amended(decision)
-            if record is view.record:
+            whole = await self._amended(decision)
+            if whole is view.whole:
                 return decision
-            view = replace(view, record=record)
+            view = view.with_record(whole)
             difference = await self._compare(view, difference.observed)  # only the record has changed
 
     async def _amended(self, decision: Decision) -> ClusterRecord:
-        record, difference = decision.view.record, decision.difference
+        whole, difference = decision.view.whole, decision.difference
         if difference.plan.foreign:
-            return record
-        ended = await with_ended_nodes(self._store, record, difference.observed)
-        return ended if ended is not record else await with_booted_files(self._store, record, decision.todo)
+            return whole
+        ended = await with_ended_nodes(self._store, whole, difference.observed)
+        return ended if ended is not whole else await with_booted_files(self._store, whole, decision.todo)
 
     async def _act(self, decision: Decision, tell: OnEvent) -> list[Outcome]:
         view, todo, observed = decision.view, decision.todo, decision.difference.observed
@@ -235,6 +271,8 @@ class Rounds:
             origin = await origin_of_round(self._store, view.record, observed, todo)
             context = self._context(view, origin, journal)
             await sign_what_is_due(context, observed, todo)
+            if todo.actions:
+                await self._status.write_beginning(view)
             outcomes = await carry_out(todo, context) if todo.actions else []
         if view.retries is not None:
             view.retries.note(outcomes)
@@ -247,8 +285,13 @@ class Rounds:
             async with EventJournal(self._store, record, tell) as journal:
                 journal.faults(view.before, {})
             self._membership.require(view.term)
-            await self._forget(record)
-            return RoundResult(record.generation, plan_found, gone=True)
+            gone = await self._forget(view)
+            return RoundResult(record.generation, plan_found, gone=gone, spans=not gone)
+        if view.is_leaving and plan_found.converged and not decision.difference.observed.snapshots:
+            self._membership.require(view.term)
+            await self._clean_up(record)
+            await self._store.leave(record.cluster_name)
+            return RoundResult(record.generation, plan_found, gone=True, spans=True)
         look = await self._status.write_result(decision, outcomes, tell)
         return RoundResult(
             record.generation,
@@ -257,6 +300,7 @@ class Rounds:
             interfaces=interfaces_of(record),
             drifted=decision.drifted,
             look=look,
+            spans=bool(others_of(view.whole, self.host, view.hosts)),
         )
 
     def _context(self, view: RoundInput, origin: Origin | None, journal: EventJournal) -> ActContext:
@@ -278,13 +322,24 @@ class Rounds:
             stopping=lambda: self._stopping,
         )
 
-    async def _forget(self, record: ClusterRecord) -> None:
-        """The last step of a deletion: only the record is left."""
+    async def _forget(self, view: RoundInput) -> bool:
+        """The last step of a deletion: only the record is left, which goes when no host has anything left."""
+        cluster = view.whole.cluster_name
+        await self._clean_up(view.record)
+        if view.hosts is not None:
+            await self._status.write_nothing_left(view)
+            now = await self._store.standing(cluster)
+            if now is not None and now.hosts is not None and not nothing_is_left(view.whole, now.hosts):
+                return False
+        self._checkpoint("before Forget")
+        await self._store.remove(cluster, expected_generation=view.whole.generation, actor="controller")
+        return True
+
+    async def _clean_up(self, record: ClusterRecord) -> None:
+        """Delete what the host has beside the cluster itself."""
         await asyncio.to_thread(remove_traces, record.spec.overlay_dir, record.cluster_name)
         await self._export.forget(record.cluster_name)
         await asyncio.to_thread(self._remove_side_files, record.cluster_name)
-        self._checkpoint("before Forget")
-        await self._store.remove(record.cluster_name, expected_generation=record.generation, actor="controller")
 
 
 def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDifference:
@@ -292,6 +347,20 @@ def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDiff
     if addresses_lost(difference.desired, difference.observed) <= set(record.consent):
         return difference
     return replace(difference, plan=plan(difference.desired, difference.observed, consent=frozenset(record.consent)))
+
+
+def _look(
+    view: RoundInput, own: RecordStatus | None, observed: ClusterDocument | None, error: ClusterError | None = None
+) -> Look:
+    """A look at the whole cluster, of which this host says `own`."""
+    if view.hosts is None:
+        assert own is not None
+        return Look(view.whole, own, observed, error)
+    own = reported(own, view, observed) if own else None
+    status = with_others(view, own) or not_looked_at(view.whole, datetime.now(UTC))
+    if observed is not None:
+        observed = with_nodes_elsewhere(observed, status, view.record.nodes.keys())
+    return Look(view.whole, status, observed, error)
 
 
 def _status_of_look(view: RoundInput, difference: PlannedDifference) -> RecordStatus:

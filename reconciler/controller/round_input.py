@@ -1,12 +1,16 @@
-"""What a round knows before it observes the host, and what follows from that."""
+"""What a round knows before it observes the host, and what follows from that.
+
+`record` is this host's part of the `whole`; where the store is of one host, both are the same.
+"""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.controller.retries import Retries
+from reconciler.desired.part import part_of
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import ConditionStatus, ConditionType, Obstacle, RecordStatus
-from reconciler.store.protocol import ClusterEntry
+from reconciler.store.protocol import ClusterEntry, HostWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,24 @@ class RoundInput:
     request: int
     retries: Retries | None
     put_off: Mapping[str, Obstacle]
+    whole: ClusterRecord
+    host: str = ""
+    hosts: HostWords | None = None
     term: int = 0
+
+    def with_record(self, whole: ClusterRecord) -> "RoundInput":
+        """The same with a newer record of the cluster."""
+        return replace(self, whole=whole, record=part_for(whole, self.host, self.hosts))
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this host has nothing of the cluster, and is to have nothing."""
+        return self.hosts is not None and self.before is None and not self.record.nodes
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this host is to have nothing of a cluster that others keep."""
+        return self.hosts is not None and self.whole.deletion is None and not self.record.nodes
 
     @property
     def settled(self) -> bool:
@@ -57,9 +78,17 @@ class RoundInput:
         )
 
 
-def round_input_of(standing: ClusterEntry, retries: Retries | None, term: int = 0) -> RoundInput:
-    """What a round starts with; `retries` remembers failures of rounds that no caller waited for."""
+def round_input_of(standing: ClusterEntry, retries: Retries | None, host: str = "", term: int = 0) -> RoundInput:
+    """What a round of a host starts with; `retries` remembers failures of rounds that no caller waited for."""
     if retries is not None:
         retries.begin(standing.record.generation, standing.request)
     put_off = retries.put_off() if retries else {}
-    return RoundInput(standing.record, standing.status, standing.request, retries, put_off, term)
+    whole, hosts = standing.record, standing.hosts
+    before = hosts.words.get(host) if hosts else standing.status
+    record = part_for(whole, host, hosts)
+    return RoundInput(record, before, standing.request, retries, put_off, whole, host, hosts, term)
+
+
+def part_for(whole: ClusterRecord, host: str, hosts: HostWords | None) -> ClusterRecord:
+    """What a host works on: everything, where the store is of one host."""
+    return part_of(whole, host, hosts.home) if hosts else whole

@@ -48,8 +48,9 @@ class Look:
 class RoundResult:
     """The result of a round on one generation of a record.
 
-    `gone` says that the cluster's record was deleted. `drifted` says that the actions repaired drift. `look` is its
-    observation and status. `interfaces` are the names of the cluster's network and of its interfaces on the host.
+    `gone` says that the cluster's record was deleted, or that nothing of it is left here. `drifted` says that the
+    actions repaired drift. `look` is its observation and status. `interfaces` are the names of the cluster's network
+    and of its interfaces on the host. `spans` says that other hosts have parts of the cluster.
     """
 
     generation: int = 0
@@ -60,6 +61,7 @@ class RoundResult:
     interfaces: frozenset[str] = frozenset()
     drifted: bool = False
     look: Look | None = None
+    spans: bool = False
 
     @property
     def converged(self) -> bool:

@@ -14,6 +14,7 @@ from reconciler.controller.conditions import obstacle_of, same_word, status_afte
 from reconciler.controller.decision import Decision
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
+from reconciler.controller.part_report import reported
 from reconciler.controller.round_input import RoundInput
 from reconciler.controller.round_results import Look, RoundResult, interfaces_of
 from reconciler.errors import ClusterError
@@ -48,7 +49,7 @@ class StatusWriter:
             decision.drift.reported,
             view.put_off,
         )
-        status = view.marked(status, converged=decision.difference.plan.converged)
+        status = view.marked(reported(status, view, observed), converged=decision.difference.plan.converged)
         await self.write(view, status, tell)
         return Look(view.record, status, observed)
 
@@ -56,9 +57,25 @@ class StatusWriter:
         """Write the status of a round that failed."""
         record = view.record
         log.warning("round_failed", cluster=record.cluster_name, code=error.code.value, cause=str(error))
-        status = status_of_failed_round(record, obstacle_of(error), view.before, datetime.now(UTC))
+        status = reported(status_of_failed_round(record, obstacle_of(error), view.before, datetime.now(UTC)), view)
         await self.write(view, view.marked(status, converged=False), no_observer)
         return RoundResult(record.generation, error=error, interfaces=interfaces_of(record))
+
+    async def write_beginning(self, view: RoundInput) -> None:
+        """Say, before this host first acts on a cluster of several hosts, that it may have something of it."""
+        if view.hosts is not None and view.before is None:
+            now, name = datetime.now(UTC), view.whole.cluster_name
+            begun = RecordStatus(cluster_name=name, observed_generation=0, converged=False, updated_at=now)
+            await self._store.put_status(reported(begun, view))
+
+    async def write_nothing_left(self, view: RoundInput) -> None:
+        """Say that the deleted cluster has nothing on this host any longer."""
+        now, name = datetime.now(UTC), view.whole.cluster_name
+        status = RecordStatus(
+            cluster_name=name, observed_generation=0, converged=True, updated_at=now, nothing_left=True
+        )
+        status = status.model_copy(update={"observed_generation": view.whole.generation})
+        await self._store.put_status(view.marked(reported(status, view), converged=True))
 
     async def write(self, view: RoundInput, status: RecordStatus, tell: OnEvent) -> None:
         """Write a status if it changed. If the file of faults cannot be written, the next round tries again."""

@@ -1,6 +1,6 @@
 """What the host shows of one fault: whether it is in effect, and the values that the kernel uses. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,33 +14,41 @@ from reconciler.model.timestamps import utc_text
 
 
 def active_faults(
-    faults: Iterable[Fault], nodes: Sequence[str], links: Mapping[str, Inbound | Unknown] | None, now: datetime
+    faults: Iterable[Fault],
+    nodes: Sequence[str],
+    links: Mapping[str, Inbound | Unknown] | None,
+    now: datetime,
+    receivers: Collection[str] | None = None,
 ) -> tuple[NetFaultInfo, ...]:
     """Those of the faults that have not expired, oldest first, with what is observed of the links.
 
-    If `links` is None, or one of them is unknown, the host could not be observed.
+    If `links` is None, or one of them is unknown, the host could not be observed. `receivers` are the nodes whose links
+    are looked at, by default all.
     """
     wanted = wanted_at(faults, now)
     known = {node: of for node, of in (links or {}).items() if not isinstance(of, Unknown)}
     observed = known if links is not None and len(known) == len(links) else None
-    all_of_it = fold(wanted, nodes)
-    return tuple(with_observed(info_of(fault, nodes), fault, all_of_it, nodes, observed) for fault in wanted)
+    here = nodes if receivers is None else receivers
+    all_of_it = _received(wanted, nodes, here)
+    return tuple(with_observed(info_of(of, nodes), _received([of], nodes, here), all_of_it, observed) for of in wanted)
+
+
+def _received(faults: Sequence[Fault], nodes: Sequence[str], receivers: Collection[str]) -> dict[str, Inbound]:
+    return {node: of for node, of in fold(faults, nodes).items() if node in receivers}
 
 
 def with_observed(
     info: NetFaultInfo,
-    fault: Fault,
+    hit: Mapping[str, Inbound],
     wanted: Mapping[str, Inbound],
-    nodes: Sequence[str],
     observed: Mapping[str, Inbound] | None,
 ) -> NetFaultInfo:
-    """The fault with what is observed of the links that it affects; None if the host could not be observed.
+    """The fault with what is observed of the links that it affects, `hit`; None if the host could not be observed.
 
     `wanted` are the links that all desired faults together result in.
     """
     if observed is None:
         return _with(info, applied=None, observed={})
-    hit = fold([fault], nodes)
     nothing = Inbound()
     applied = all(_holds(inbound, wanted[node], observed.get(node, nothing)) for node, inbound in hit.items())
     shown = {node: _shown(inbound, wanted[node], observed.get(node, nothing)) for node, inbound in hit.items()}

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from reconciler.errors import ErrorCode, is_recoverable
 from reconciler.model.base import Frozen
+from reconciler.model.document import Halt, PowerState
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.prose import Told
 from reconciler.model.timestamps import Moment
@@ -57,6 +58,13 @@ class Obstacle(Frozen):
     )
 
 
+class NodeReport(Frozen):
+    """What a host saw of one of its nodes."""
+
+    state: PowerState
+    halt: Halt | None = None
+
+
 class RecordStatus(Frozen):
     """The controller's status of one cluster, written however a round ends.
 
@@ -66,9 +74,13 @@ class RecordStatus(Frozen):
     failed actions. `snapshots_made` are requests of the record: a snapshot of one of them that does not exist is lost.
     `faults` are the desired faults with what the round observed of them, as last exported. `faults_in_force` are the
     handles of those that were applied and not yet healed, with the expiry of those that have one.
+
+    Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes` is what the
+    others cannot see for themselves, and `nothing_left` says that the cluster is deleted there to the last file.
     """
 
     cluster_name: str
+    host: str = ""
     observed_generation: int
     converged: bool
     settled_generation: int = 0
@@ -79,4 +91,7 @@ class RecordStatus(Frozen):
     snapshots_made: frozenset[int] = frozenset()
     faults: tuple[NetFaultInfo, ...] = ()
     faults_in_force: dict[str, Moment | None] = {}
+    nodes: dict[str, NodeReport] = {}
+    network_active: bool = False
+    nothing_left: bool = False
     updated_at: Moment

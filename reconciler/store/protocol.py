@@ -3,8 +3,9 @@
 The embedded default is `reconciler.store.sqlite`; a distributed store can replace it behind this protocol.
 """
 
-from collections.abc import Collection, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -44,15 +45,26 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class HostWords:
+    """What the hosts of a cluster said of it, which of them are lost, and which has the nodes without a host."""
+
+    words: Mapping[str, RecordStatus]
+    lost: Mapping[str, datetime | None]
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterEntry:
     """A cluster in the store at one moment: its record, its last status, and the last request for a round.
 
-    `request` is the number of the last requested round; 0 if there was none.
+    `request` is the number of the last requested round; 0 if there was none. In a store of several hosts the status is
+    that of all `hosts` together.
     """
 
     record: ClusterRecord
     status: RecordStatus | None
     request: int
+    hosts: HostWords | None = field(default=None, compare=False)
 
 
 class Damage(StrEnum):
@@ -75,6 +87,11 @@ class ChangeWaiter(Protocol):
 
 class Store(Protocol):
     """Desired-state records, their statuses and their history. Safe for many processes at once."""
+
+    @property
+    def own_host(self) -> str:
+        """The name of this host among those of the store; empty where it is the only one, or no host at all."""
+        ...
 
     async def get(self, cluster_name: str) -> ClusterRecord | None:
         """The record of a cluster, or None if it has none."""
@@ -119,19 +136,26 @@ class Store(Protocol):
         ...
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
-        """The controller's last status of a cluster."""
+        """The last status of a cluster: in a store of several hosts, that of all its parts together."""
         ...
 
     async def put_status(self, status: RecordStatus) -> None:
-        """Write the controller's status of a cluster; ignored if the cluster no longer has a record."""
+        """Write the status that a host has of its part of a cluster; ignored if the cluster no longer has a record."""
         ...
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
         """Everything that a round starts with, or None if the cluster has no record."""
         ...
 
+    async def leave(self, cluster_name: str) -> None:
+        """Take back what this host said of a cluster, of which it has nothing and is to have nothing."""
+        ...
+
     async def demands(self) -> dict[str, Demand]:
-        """The demands of each cluster that has a record: cheap enough to be read at every change."""
+        """The demands of each cluster that has a record, and a part on this host if there are several.
+
+        Cheap enough to be read at every change.
+        """
         ...
 
     async def request_round(self, cluster_name: str) -> int:

@@ -59,6 +59,10 @@ class SqliteStore:
         self._last = _LastRecords()
         self._membership = SoleMember()
 
+    @property
+    def own_host(self) -> str:
+        return ""
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -104,6 +108,9 @@ class SqliteStore:
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
         return await self._read(lambda connection: _standing(connection, cluster_name, self._last))
+
+    async def leave(self, cluster_name: str) -> None:
+        raise self._of_one_host(self.own_host)
 
     async def demands(self) -> dict[str, Demand]:
         return await self._read(_demands)

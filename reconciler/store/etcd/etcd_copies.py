@@ -9,6 +9,7 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.event_log import EtcdEventLog
+from reconciler.store.etcd.parts import placement_writes_of, removals_of
 from reconciler.store.etcd.round_requests import number_of, request_of
 from reconciler.store.record_json import document_in, text_of
 
@@ -24,14 +25,14 @@ async def known_in(etcd: EtcdClient) -> list[str]:
 
 async def exported(etcd: EtcdClient, events: EtcdEventLog, name: str) -> StoredCluster:
     names = (keys.head, keys.record, keys.status, keys.request)
-    ranges = [one(of(name)) for of in names]
-    head, record, status, request, history = await etcd.read(*ranges, below(keys.histories(name)))
+    ranges = [*(one(of(name)) for of in names), below(keys.statuses(name)), below(keys.histories(name))]
+    head, record, alone, request, words, history = await etcd.read(*ranges)
     what = f"history of cluster {name}"
     return StoredCluster(
         name=name,
         generation=int(head.kvs[0].value) if head.kvs else 0,
         record=_text(record, f"record of cluster {name}") if head.kvs else None,
-        status=_text(status, f"status of cluster {name}"),
+        status=_status(alone, words, f"status of cluster {name}"),
         request=number_of(request),
         changes=tuple(_change(kv, what) for kv in history.kvs),
         events=tuple([text for _, text in await events.texts(name)]),
@@ -41,8 +42,9 @@ async def exported(etcd: EtcdClient, events: EtcdEventLog, name: str) -> StoredC
 async def load(etcd: EtcdClient, events: EtcdEventLog, cluster: StoredCluster) -> None:
     """Write it in place of all that is there of a cluster of that name; its record comes last."""
     name = cluster.name
-    gone = [delete(of(name)) for of in (keys.head, keys.record, keys.status, keys.newest, keys.request)]
-    await etcd.change((), [*gone, delete_below(keys.histories(name)), delete_below(keys.events(name))])
+    gone = [delete(of(name)) for of in (keys.head, keys.record, keys.newest, keys.request)]
+    gone += [*removals_of(name), delete_below(keys.histories(name)), delete_below(keys.events(name))]
+    await etcd.change((), gone)
     for some in _batches([put(keys.history(name, of.generation), _entry(of)) for of in cluster.changes]):
         await etcd.change((), some)
     await events.add_texts(name, cluster.events)
@@ -54,6 +56,7 @@ async def load(etcd: EtcdClient, events: EtcdEventLog, cluster: StoredCluster) -
         writes += [
             put(keys.head(name), b"%d" % cluster.generation),
             put(keys.record(name), keys.packed(cluster.record)),
+            *placement_writes_of(name, cluster.record),
         ]
     if cluster.record is not None and cluster.status is not None:
         writes.append(put(keys.status(name), keys.packed(cluster.status)))
@@ -79,6 +82,12 @@ def _change(kv: Any, what: str) -> StoredChange:
 
 def _text(found: Any, what: str) -> str | None:
     return text_of(found.kvs[0].value, keys.unpacked, what) if found.kvs else None
+
+
+def _status(alone: Any, words: Any, what: str) -> str | None:
+    """The word of a cluster's only host; several hosts say together what no single host could."""
+    said = [text_of(kv.value, keys.unpacked, what) for kv in (*words.kvs, *alone.kvs)]
+    return said[0] if len(said) == 1 or len(words.kvs) == 1 else None
 
 
 def _batches(writes: Sequence[Any]) -> list[list[Any]]:

@@ -17,7 +17,7 @@ from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store.copies import StoredCluster, not_empty
-from reconciler.store.etcd import etcd_copies
+from reconciler.store.etcd import etcd_copies, parts
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
@@ -55,6 +55,7 @@ class EtcdStore:
     def __init__(self, address: EtcdAddress, credentials: EtcdCredentials, *, host: HostIdentity | None = None) -> None:
         """`host` is the host that acts on the records; None only reads and writes them."""
         self._place = str(address)
+        self.own_host = host.name if host else ""
         self._etcd = EtcdClient(address, credentials)
         self._membership = None if host is None else EtcdMembership(self._etcd, host)
         self._hosts = EtcdHosts(self._etcd)
@@ -126,7 +127,7 @@ class EtcdStore:
         try:
             await self.status(cluster_name)
         except RecordUnreadable:
-            await self._etcd.change((), [delete(keys.status(cluster_name))])
+            await self._etcd.change((), parts.removals_of_words(cluster_name))
             return Damage.STATUS
         return None
 
@@ -161,31 +162,33 @@ class EtcdStore:
         return Lineage(identity, known, self._place)
 
     async def status(self, cluster_name: str) -> RecordStatus | None:
-        await self._begun()
-        (found,) = await self._etcd.read(one(keys.status(cluster_name)))
-        return _status(cluster_name, found)
+        standing = await self.standing(cluster_name)
+        return standing.status if standing else None
 
     async def put_status(self, status: RecordStatus) -> None:
         await self._begun()
-        name = status.cluster_name
-        write = put(keys.status(name), keys.packed(status.model_dump_json()))
-        await self._etcd.change([exists(keys.head(name))], [write])
+        await self._etcd.change([exists(keys.head(status.cluster_name))], [parts.write_of(status)])
+
+    async def leave(self, cluster_name: str) -> None:
+        await self._etcd.change((), [parts.withdrawal_of(cluster_name, self.own_host)])
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
         await self._begun()
-        names = (keys.head, keys.record, keys.status, keys.request)
-        head, stored, status, request = await self._etcd.read(*(one(of(cluster_name)) for of in names))
+        names = (keys.head, keys.record, keys.request)
+        head, stored, request, *words = await self._etcd.read(
+            *(one(of(cluster_name)) for of in names), *parts.ranges_of_words(cluster_name)
+        )
         record = self._record(cluster_name, head, stored)
         if record is None:
             return None
-        return ClusterEntry(record, _status(cluster_name, status), number_of(request))
+        hosts = parts.words_in(record, self.own_host, words)
+        if None in hosts.lost.values():
+            await self._hosts.all()  # which notes since when
+        return parts.entry_of(record, request, hosts)
 
     async def demands(self) -> dict[str, Demand]:
         await self._begun()
-        heads, requests = await self._etcd.read(below(keys.HEADS), below(keys.REQUESTS))
-        numbers = {keys.name_in(kv.key, keys.REQUESTS): int(kv.value) + kv.version for kv in requests.kvs}
-        generations = {keys.name_in(kv.key, keys.HEADS): int(kv.value) for kv in heads.kvs}
-        return {name: Demand(generation, numbers.get(name, 0)) for name, generation in generations.items()}
+        return parts.demands_in(self.own_host, await self._etcd.read(*parts.RANGES_OF_DEMANDS))
 
     async def request_round(self, cluster_name: str) -> int:
         await self._begun()
@@ -364,10 +367,11 @@ class _RecordChange:
 
     def operations(self, name: str, generation: int) -> list[Any]:
         if self.document is None:
-            return [delete(of(name)) for of in (keys.head, keys.record, keys.status)]
+            return [delete(of(name)) for of in (keys.head, keys.record)] + parts.removals_of(name)
         return [
             put(keys.head(name), b"%d" % generation),
             put(keys.record(name), keys.packed_json(self.document)),
+            parts.placement_write_of(name, self.document),
         ]
 
 
@@ -376,11 +380,6 @@ def _stored(name: str, head: Any, record: Any) -> StoredRecord:
     return as_stored(
         name, int(head.kvs[0].value), text_of(record.kvs[0].value if record.kvs else b"", keys.unpacked, what)
     )
-
-
-def _status(name: str, found: Any) -> RecordStatus | None:
-    what = f"status of cluster {name}"
-    return parsed(RecordStatus, _document(found.kvs[0].value, what), what) if found.kvs else None
 
 
 def _document(value: bytes, what: str) -> dict[str, Any]:

@@ -13,7 +13,9 @@
 `record/CLUSTER`      the record without its generation
 `newest/CLUSTER`      the last generation there ever was; every change of the record changes it
 `history/CLUSTER/N`   what made generation N: actor, time, patch and token
-`status/CLUSTER`      the controller's last status
+`part/CLUSTER`        the hosts that the record's nodes are placed on
+`status/CLUSTER`      the last status, as a store of one host had it
+`status/CLUSTER/HOST` what a host said of its part last; it may have something of the cluster as long as this is there
 `request/CLUSTER`     a number; with the key's version it counts the rounds that were asked for
 `event/CLUSTER/...`   the last events
 `event-mark`          written with every event: its revision is the newest event's
@@ -33,6 +35,8 @@ HOSTS = ROOT + b"host/"
 CORDONS = ROOT + b"cordon/"
 NETWORKS = ROOT + b"networks"
 EVENT_MARK = ROOT + b"event-mark"
+PARTS = ROOT + b"part/"
+STATUSES = ROOT + b"status/"
 HEADS = ROOT + b"head/"
 NEWEST = ROOT + b"newest/"
 REQUESTS = ROOT + b"request/"
@@ -56,7 +60,15 @@ def newest(cluster: str) -> bytes:
 
 
 def status(cluster: str) -> bytes:
-    return ROOT + b"status/" + cluster.encode()
+    return STATUSES + cluster.encode()
+
+
+def statuses(cluster: str) -> bytes:
+    return status(cluster) + b"/"
+
+
+def part(cluster: str) -> bytes:
+    return PARTS + cluster.encode()
 
 
 def request(cluster: str) -> bytes:

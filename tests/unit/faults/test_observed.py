@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from reconciler.faults.combine import fold
+from reconciler.faults.combine import Fault, fold
 from reconciler.faults.explain import info_of
 from reconciler.faults.observed import with_observed
 from reconciler.model.faults import CutMode, One
@@ -15,10 +15,9 @@ SLOW = impair("n1", "n2", delay_ms=40, name="slow")
 MORE = impair("n1", "n2", delay_ms=8, loss_pct=1, name="more")
 
 
-def shown(fault: object, observed: dict[str, Inbound] | None, *beside: object) -> dict[str, object]:
-    wanted = [fault, *beside]
-    info = info_of(fault, NODES)  # type: ignore[arg-type]
-    return with_observed(info, fault, fold(wanted, NODES), NODES, observed).parameters  # type: ignore[arg-type]
+def shown(fault: Fault, observed: dict[str, Inbound] | None, *beside: Fault) -> dict[str, object]:
+    info, wanted = info_of(fault, NODES), fold([fault, *beside], NODES)
+    return with_observed(info, fold([fault], NODES), wanted, observed).parameters
 
 
 def test_what_the_host_has_as_desired_is_applied_and_shows_the_values_of_the_kernel() -> None:
@@ -65,7 +64,7 @@ def test_the_end_of_a_cut_is_told_as_desired_however_the_host_counts_down_to_it(
 
 def test_what_was_asked_for_is_told_apart_from_what_is_observed() -> None:
     links = fold([CUT], NODES)
-    info = with_observed(info_of(CUT, NODES), CUT, links, NODES, links)
+    info = with_observed(info_of(CUT, NODES), fold([CUT], NODES), links, links)
     assert not {"applied", "observed"} & info.requested.keys()
     assert info.applied is True
     assert info.parameters == {**info.requested, "applied": info.applied, "observed": info.observed}

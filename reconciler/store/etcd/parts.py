@@ -1,0 +1,106 @@
+"""What the hosts of a cluster say of their parts, as it is kept in etcd. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import RecordStatus
+from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
+from reconciler.store.etcd.round_requests import number_of
+from reconciler.store.merged_status import merged_status, nodes_by_host
+from reconciler.store.protocol import ClusterEntry, Demand, HostWords
+from reconciler.store.record_json import document_in, parsed, text_of
+
+RANGES_OF_DEMANDS = (
+    below(keys.HEADS),
+    below(keys.REQUESTS),
+    below(keys.PARTS),
+    below(keys.STATUSES, keys_only=True),
+    one(keys.HOME),
+)
+
+
+def ranges_of_words(cluster: str) -> tuple[Any, ...]:
+    """What `words_in` takes."""
+    names = (one(keys.status(cluster)), below(keys.statuses(cluster)))
+    return (*names, below(keys.ALIVE, keys_only=True), below(keys.LOST), one(keys.HOME))
+
+
+def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWords:
+    """What each host said last; a word without a host is that of the first one. The `own` host is never lost."""
+    first, others, alive, lost_since, home_answer = answers
+    home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
+    what = f"status of cluster {record.cluster_name}"
+    words = dict.fromkeys([home], _status(first.kvs[0].value, what)) if first.kvs else {}
+    words |= {_host_in(kv.key): _status(kv.value, what) for kv in others.kvs}
+    there = {keys.name_in(kv.key, keys.ALIVE) for kv in alive.kvs} | {own, ""}
+    since = {keys.name_in(kv.key, keys.LOST): datetime.fromisoformat(kv.value.decode()) for kv in lost_since.kvs}
+    hosts = nodes_by_host(record, home).keys() | words.keys()
+    return HostWords(words, {host: since.get(host) for host in hosts - there}, home)
+
+
+def entry_of(record: ClusterRecord, request: Any, hosts: HostWords) -> ClusterEntry:
+    status = merged_status(record, hosts.words, hosts.lost, hosts.home)
+    return ClusterEntry(record, status, number_of(request), hosts)
+
+
+def write_of(status: RecordStatus) -> Any:
+    """The write of a host's word."""
+    name, host = status.cluster_name, status.host
+    key = keys.statuses(name) + host.encode() if host else keys.status(name)
+    return put(key, keys.packed(status.model_dump_json()))
+
+
+def withdrawal_of(cluster: str, host: str) -> Any:
+    """The deletion of a host's word."""
+    return delete(keys.statuses(cluster) + host.encode())
+
+
+def removals_of_words(cluster: str) -> list[Any]:
+    """The deletion of what all hosts said."""
+    return [delete(keys.status(cluster)), delete_below(keys.statuses(cluster))]
+
+
+def removals_of(cluster: str) -> list[Any]:
+    """The deletion of all that is here of a cluster."""
+    return [*removals_of_words(cluster), delete(keys.part(cluster))]
+
+
+def placement_write_of(cluster: str, document: Mapping[str, Any]) -> Any:
+    """Which hosts are to have parts of a cluster, from its record's document."""
+    hosts = {node.get("host", "") for node in document["spec"]["nodes"].values()}
+    return put(keys.part(cluster), json.dumps(sorted(hosts)).encode())
+
+
+def placement_writes_of(cluster: str, record: str) -> list[Any]:
+    """The same for the text of a record, which may be damaged."""
+    try:
+        return [placement_write_of(cluster, json.loads(record))]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def demands_in(host: str, answers: Iterable[Any]) -> dict[str, Demand]:
+    """The demands of the clusters of which a host has, or is to have, a part; without a host, of all."""
+    heads, requests, parts, statuses, home_answer = answers
+    home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
+    numbers = {keys.name_in(kv.key, keys.REQUESTS): int(kv.value) + kv.version for kv in requests.kvs}
+    demands = {
+        (name := keys.name_in(kv.key, keys.HEADS)): Demand(int(kv.value), numbers.get(name, 0)) for kv in heads.kvs
+    }
+    if not host:
+        return demands
+    placed = {keys.name_in(kv.key, keys.PARTS): {of or home for of in json.loads(kv.value)} for kv in parts.kvs}
+    said = {keys.name_in(kv.key, keys.STATUSES) for kv in statuses.kvs if _host_in(kv.key) == host}
+    return {name: of for name, of in demands.items() if name in said or host in placed.get(name, {home})}
+
+
+def _host_in(key: bytes) -> str:
+    return key.removeprefix(keys.STATUSES).partition(b"/")[2].decode()
+
+
+def _status(value: bytes, what: str) -> RecordStatus:
+    return parsed(RecordStatus, document_in(text_of(value, keys.unpacked, what), what), what)

@@ -1,0 +1,94 @@
+"""One cluster over three hosts on a real etcd: each does its part, and all answer for the whole."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import ClusterError, ErrorCode
+from reconciler.model.status import ConditionType
+from reconciler.runtime import Runtime
+from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_requests import delete, delete_below
+from reconciler.store.etcd.members import EtcdCredentials
+from reconciler.usecases.inspection import Inspection
+from tests.etcd import RunningEtcd, running_etcd
+from tests.simulation.many_hosts import Hosts, Member, eventually, spec_over
+from tests.simulation.worlds import CLUSTER
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEtcd]:
+    with running_etcd(tmp_path_factory.mktemp("etcd") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+async def etcd(server: RunningEtcd) -> AsyncIterator[EtcdClient]:
+    client = EtcdClient(server.address, EtcdCredentials())
+    await client.change((), [delete_below(keys.ROOT)])
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def hosts(
+    server: RunningEtcd, etcd: EtcdClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Hosts]:
+    async with Hosts(server, tmp_path).simulate(monkeypatch) as all_of_them:
+        yield all_of_them
+
+
+def opened(member: Member) -> Runtime:
+    assert member.runtime is not None
+    return member.runtime
+
+
+async def test_each_host_makes_its_own_nodes_and_whoever_asks_is_answered_when_all_are_done(hosts: Hosts) -> None:
+    status = await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    assert {name: of.nodes() for name, of in hosts.items()} == {"one": {"alpha"}, "two": {"beta"}, "three": {"gamma"}}
+    assert {node.domain_state for node in status.nodes} == {"running"}
+    assert status.network_active
+    assert {of.type: of.status for of in status.conditions}[ConditionType.READY] == "True"
+    stopped = await hosts["two"].verbs.stop(CLUSTER)
+    assert {node.domain_state for node in stopped.nodes} == {"shut off"}
+    await hosts["three"].verbs.destroy(CLUSTER, remove_overlays=True)
+    assert [of.nodes() or of.machine.layers for of in hosts.values()] == [{}, {}, {}]
+    assert await opened(hosts["one"]).store.get(CLUSTER) is None
+
+
+async def test_a_host_that_loses_its_last_node_leaves_the_cluster(hosts: Hosts) -> None:
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    hosts.spec = spec_over({"alpha": "one", "beta": "one"})
+    with pytest.raises(ClusterError) as refused:
+        await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    assert refused.value.code is ErrorCode.APPROVAL_REQUIRED
+
+
+async def test_a_lost_host_makes_its_nodes_unknown_and_nothing_else(hosts: Hosts, etcd: EtcdClient) -> None:
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    await hosts["two"].stop()
+    await etcd.change((), [delete(keys.ALIVE + b"two")])  # as its lease ends
+    with pytest.raises(ClusterError, match=r"host two is away.*beta") as lost:
+        await hosts["one"].verbs.stop(CLUSTER)
+    assert lost.value.code is ErrorCode.HOST_LOST
+    seen = await Inspection(opened(hosts["three"])).status(CLUSTER)
+    assert {node.name: node.domain_state for node in seen.nodes} == {
+        "alpha": "shut off",
+        "beta": "unknown",
+        "gamma": "shut off",
+    }
+    ready = {of.type: of for of in seen.conditions}[ConditionType.READY]
+    assert (ready.status, ready.reason) == ("Unknown", "HostLost")
+    assert hosts["two"].nodes() == {"beta"}
+    await hosts["two"].start()
+
+    async def converged() -> bool:
+        status = await opened(hosts["one"]).store.status(CLUSTER)
+        return status is not None and status.converged
+
+    await eventually(converged)
+    assert (await hosts["one"].verbs.stop(CLUSTER)).nodes[1].domain_state == "shut off"
