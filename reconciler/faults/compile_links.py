@@ -34,10 +34,10 @@ def compile_host(links: Mapping[str, Inbound], ports: Ports) -> HostLinks:
     return HostLinks(
         firewall=FirewallState(
             {
-                TapPair(nodes[sender].tap, nodes[receiver].tap): link.cut_expires_at
+                TapPair(_origin(sender, ports), nodes[receiver].tap): link.cut_expires_at
                 for receiver, inbound in here.items()
                 for sender, link in inbound.links.items()
-                if link.cut and sender in nodes
+                if link.cut and (sender in nodes or sender in ports.elsewhere)
             }
         ),
         taps={tap: qdisc for tap, qdisc in taps.items() if qdisc.senders},
@@ -48,12 +48,16 @@ def compile_host(links: Mapping[str, Inbound], ports: Ports) -> HostLinks:
 def read_links(host: HostLinks, ports: Ports) -> dict[str, Inbound]:
     """The links that a host's state means: the inverse of `compile_host`."""
     by_tap = {port.tap: node for node, port in ports.nodes.items()}
-    by_mac = {port.mac: node for node, port in ports.nodes.items()} | ({ports.host_mac: HOST} if ports.host_mac else {})
+    outside = {mac: node for node, mac in ports.elsewhere.items()}
+    by_origin = by_tap | outside
+    by_mac = {port.mac: node for node, port in ports.nodes.items()} | outside
+    if ports.host_mac:
+        by_mac[ports.host_mac] = HOST
     links: dict[str, dict[str, Link]] = {}
     made: dict[datetime | None, Link] = {}
     for pair, expires_at in host.firewall.cuts.items():
         cut = made.setdefault(expires_at, Link(cut=True, cut_expires_at=expires_at))
-        links.setdefault(_name(by_tap, pair.receiver), {})[_name(by_tap, pair.sender)] = cut
+        links.setdefault(_name(by_tap, pair.receiver), {})[_name(by_origin, pair.sender)] = cut
     for tap, qdisc in host.taps.items():
         inbound = links.setdefault(_name(by_tap, tap), {})
         for mac, impairment in qdisc.senders.items():
@@ -108,15 +112,20 @@ def _without_cuts(inbound: Inbound, senders: frozenset[str]) -> Inbound:
 def _tap(node: str, inbound: Inbound, ports: Ports) -> TapQdisc:
     senders: dict[str, Impairment] = {}
     for sender, link in inbound.links.items():
-        if link.impairment is None or (sender != HOST and sender not in ports.nodes):
+        if link.impairment is None or not (sender == HOST or sender in ports.nodes or sender in ports.elsewhere):
             continue
         senders[_mac(sender, ports, receiver=node)] = link.impairment
     return TapQdisc(senders)
 
 
+def _origin(sender: str, ports: Ports) -> str:
+    """What the firewall knows a node's frames by: a guest can change its MAC address, but not its tap."""
+    return ports.nodes[sender].tap if sender in ports.nodes else ports.elsewhere[sender]
+
+
 def _mac(sender: str, ports: Ports, receiver: str) -> str:
     if sender != HOST:
-        return ports.nodes[sender].mac
+        return ports.nodes[sender].mac if sender in ports.nodes else ports.elsewhere[sender]
     if ports.host_mac is None:
         raise OperationFailed("the bridge has no address yet, which identifies the host's own packets", node=receiver)
     return ports.host_mac

@@ -111,10 +111,18 @@ def touched_nodes(links: Mapping[str, Inbound]) -> frozenset[str]:
 
 
 class TapPair(NamedTuple):
-    """The taps that a frame enters and would leave by."""
+    """The taps that a frame enters and would leave by.
+
+    A sender on another host has no tap here; its frames come by the tunnel and are known by their MAC address.
+    """
 
     sender: str
     receiver: str
+
+    @property
+    def by_mac(self) -> bool:
+        """Whether the sender is a MAC address."""
+        return ":" in self.sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +158,14 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """A cluster's nodes on one host; `host_mac` is the bridge's own address."""
+    """A cluster's nodes on one host; `host_mac` is the bridge's own address.
+
+    `elsewhere` has the MAC addresses of nodes on other hosts, which send here and receive there.
+    """
 
     nodes: Mapping[str, Port]
     host_mac: str | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 # When two states count as equal.

@@ -22,8 +22,8 @@ ARP_PASSES = "the iptables back end cuts IPv4 and IPv6; ARP still passes, so nei
 _HOOK = "FORWARD"
 _DATE = "%Y-%m-%dT%H:%M:%S"  # UTC, and to the second: iptables-extensions(8), time
 _RULE = re.compile(
-    r"-A (?P<chain>\S+) -m physdev --physdev-in (?P<sender>\S+) --physdev-out (?P<receiver>\S+)"
-    r"(?: -m time --datestop (?P<until>\S+))? -j DROP"
+    r"-A (?P<chain>\S+) -m physdev (?:--physdev-in (?P<sender>\S+) )?--physdev-out (?P<receiver>\S+)"
+    r"(?: -m mac --mac-source (?P<mac>\S+))?(?: -m time --datestop (?P<until>\S+))? -j DROP"
 )
 _ANY_JUMP = re.compile(rf'^-A {_HOOK} -m comment --comment "?{OWNER}-[a-z0-9-]+"? -j VMC-')
 
@@ -106,8 +106,13 @@ def _rules(cluster: str, state: FirewallState, now: datetime) -> Iterator[str]:
     for pair, expires_at in sorted(state.cuts.items()):
         if expires_at is None or expires_at > now:
             until = "" if expires_at is None else f" -m time --datestop {_date(expires_at)}"
-            taps = f"--physdev-in {pair.sender} --physdev-out {pair.receiver}"
-            yield f"-A {chain_name(cluster)} -m physdev {taps}{until} -j DROP"
+            yield f"-A {chain_name(cluster)} -m physdev {_ends(pair)}{until} -j DROP"
+
+
+def _ends(pair: TapPair) -> str:
+    if pair.by_mac:
+        return f"--physdev-out {pair.receiver} -m mac --mac-source {pair.sender}"
+    return f"--physdev-in {pair.sender} --physdev-out {pair.receiver}"
 
 
 def _date(expires_at: datetime) -> str:
@@ -116,4 +121,5 @@ def _date(expires_at: datetime) -> str:
 
 def _cut(rule: re.Match[str]) -> tuple[TapPair, datetime | None]:
     until = rule["until"] and datetime.strptime(rule["until"], _DATE).replace(tzinfo=UTC)
-    return TapPair(rule["sender"], rule["receiver"]), until or None
+    sender = rule["sender"] or (rule["mac"] or LEFTOVER).lower()
+    return TapPair(sender, rule["receiver"]), until or None

@@ -18,11 +18,18 @@ from reconciler.model.links import LEFTOVER, FirewallState, TapPair
 OWNER = "vmcluster"
 TABLE_PREFIX = f"{OWNER}-"
 SET = "cuts"
+SET_BY_MAC = "cuts_by_mac"
+"""For senders on other hosts; the set and its rule exist only if there are any."""
+
 CHAIN = "forward"
 PRIORITY = -250
 """Before the rules of others in the bridge family (filter is -200): frames that we drop need no other verdict."""
 
+_SENDERS = {SET: "iifname", SET_BY_MAC: "ether saddr"}
+"""What a frame's sender is looked up by in each set."""
+
 _SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+_SAFE_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def table_name(cluster: str) -> str:
@@ -36,10 +43,10 @@ def render_transaction(cluster: str, state: FirewallState, now: datetime) -> str
     Expired cuts are omitted.
     """
     table = f"table bridge {table_name(cluster)}"
-    elements = ",\n      ".join(_elements(state.cuts, now))
     # Deleting a missing table fails, so it is created first (`destroy` needs nftables 1.0.8).
     clear = f"{table}\ndelete {table}\n"
-    return clear if not elements else f"{clear}{_table(table, elements)}"
+    elements = {name: [*_elements(state.cuts, now, by_mac=name == SET_BY_MAC)] for name in _SENDERS}
+    return clear if not any(elements.values()) else f"{clear}{_table(table, elements)}"
 
 
 def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
@@ -70,30 +77,42 @@ def clusters_in(tables: Iterable[str]) -> frozenset[str]:
     return frozenset(name.removeprefix(TABLE_PREFIX) for name in tables if name.startswith(TABLE_PREFIX))
 
 
-def _table(table: str, elements: str) -> str:
+def _table(table: str, elements: Mapping[str, list[str]]) -> str:
+    used = {name: of for name, of in elements.items() if of or name == SET}
+    sets = "".join(_set(name, of) for name, of in used.items())
+    rules = "".join(f'    {_SENDERS[name]} . oifname @{name} counter drop comment "{OWNER}"\n' for name in used)
     return f"""{table} {{
-  set {SET} {{
-    typeof iifname . oifname
-    flags timeout
-    elements = {{
-      {elements}
-    }}
-  }}
-  chain {CHAIN} {{
+{sets}  chain {CHAIN} {{
     type filter hook forward priority {PRIORITY}; policy accept;
-    iifname . oifname @{SET} counter drop comment "{OWNER}"
-  }}
+{rules}  }}
 }}
 """
 
 
-def _elements(cuts: Mapping[TapPair, datetime | None], now: datetime) -> Iterator[str]:
+def _set(name: str, elements: list[str]) -> str:
+    listed = ",\n      ".join(elements)
+    contents = f"    elements = {{\n      {listed}\n    }}\n" if elements else ""
+    return f"""  set {name} {{
+    typeof {_SENDERS[name]} . oifname
+    flags timeout
+{contents}  }}
+"""
+
+
+def _elements(cuts: Mapping[TapPair, datetime | None], now: datetime, *, by_mac: bool) -> Iterator[str]:
     for pair, expires_at in sorted(cuts.items()):
+        if pair.by_mac is not by_mac:
+            continue
         left_s = None if expires_at is None else round((expires_at - now).total_seconds())
-        if left_s is None:
-            yield f"{_quoted(pair.sender)} . {_quoted(pair.receiver)}"
-        elif left_s > 0:
-            yield f"{_quoted(pair.sender)} . {_quoted(pair.receiver)} timeout {left_s}s"
+        timeout = "" if left_s is None else f" timeout {left_s}s"
+        if left_s is None or left_s > 0:
+            yield f"{_mac(pair.sender) if by_mac else _quoted(pair.sender)} . {_quoted(pair.receiver)}{timeout}"
+
+
+def _mac(address: str) -> str:
+    if not _SAFE_MAC.fullmatch(address):
+        raise ValueError(f"{address!r} is not a MAC address")
+    return address
 
 
 def _quoted(interface: str) -> str:
@@ -103,17 +122,25 @@ def _quoted(interface: str) -> str:
 
 
 def _works(objects: list[dict[str, Any]]) -> bool:
+    """Whether each of our sets that is there is looked up by exactly one rule, and nothing else is in the table."""
     dormant = any("flags" in entry["table"] for entry in objects if "table" in entry)
     chain: dict[str, Any] = next((entry["chain"] for entry in objects if "chain" in entry), {})
     rules = [entry["rule"] for entry in objects if "rule" in entry]
+    sets = [entry["set"]["name"] for entry in objects if "set" in entry]
     hooked = (chain.get("type"), chain.get("hook")) == ("filter", "forward")
-    return hooked and not dormant and len(rules) == 1 and _is_our_rule(rules[0])
+    return hooked and not dormant and SET in sets and [*map(_looked_up, rules)] == sets
 
 
-def _is_our_rule(rule: dict[str, Any]) -> bool:
-    match = {"op": "==", "left": {"concat": [_meta("iifname"), _meta("oifname")]}, "right": f"@{SET}"}
+def _looked_up(rule: dict[str, Any]) -> str | None:
+    """The set that our rule drops by; None if it is another rule."""
     statements = [statement for statement in rule["expr"] if "counter" not in statement]
-    return bool(rule.get("comment") == OWNER and statements == [{"match": match}, {"drop": None}])
+    ours = rule.get("comment") == OWNER
+    return next((name for name in _SENDERS if ours and statements == [{"match": _match(name)}, {"drop": None}]), None)
+
+
+def _match(name: str) -> dict[str, Any]:
+    sender = _meta("iifname") if name == SET else {"payload": {"protocol": "ether", "field": "saddr"}}
+    return {"op": "==", "left": {"concat": [sender, _meta("oifname")]}, "right": f"@{name}"}
 
 
 def _meta(key: str) -> dict[str, Any]:
@@ -121,7 +148,7 @@ def _meta(key: str) -> dict[str, Any]:
 
 
 def _cuts(objects: list[dict[str, Any]], now: datetime) -> Iterator[tuple[TapPair, datetime | None]]:
-    elements: list[Any] = next((entry["set"].get("elem", []) for entry in objects if "set" in entry), [])
+    elements: list[Any] = [element for entry in objects if "set" in entry for element in entry["set"].get("elem", [])]
     for element in elements:
         timed = element.get("elem")
         sender, receiver = (timed["val"] if timed else element)["concat"]

@@ -93,6 +93,21 @@ def test_reading_is_the_inverse_of_compiling(faults: list[Fault]) -> None:
     assert read_links(compile_host(links, PORTS), PORTS) == links
 
 
+@given(fault_sets)
+def test_nodes_on_other_hosts_send_here_and_receive_elsewhere(faults: list[Fault]) -> None:
+    away = dict(list(PORTS.nodes.items())[::2])
+    here = {node: port for node, port in PORTS.nodes.items() if node not in away}
+    part = replace(PORTS, nodes=here, elsewhere={node: port.mac for node, port in away.items()})
+    links = {node: of for node, of in fold(faults, NODES).items() if node in here}
+    if mixes_duplicates(links):
+        return
+    want, host = compile_host(links, part), SimulatedLinks()
+    host.apply(want)
+    assert same_cuts(host.observe().firewall, want.firewall)
+    assert read_links(want, part) == links
+    assert not {tap for pair in want.firewall.cuts for tap in pair} & {port.tap for port in away.values()}
+
+
 def test_one_changed_pair_of_ten_thousand_touches_one_tap() -> None:
     nodes = [f"n{index:03}" for index in range(101)]
     plugged = ports(nodes)

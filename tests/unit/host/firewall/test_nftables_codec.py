@@ -75,6 +75,24 @@ def test_the_clusters_that_have_a_table_are_found_without_any_record(version: st
     assert parse_tables((GOLDEN / f"tables.nftables-{version}.txt").read_bytes()) == ("lab", "lab-2")
 
 
+def test_senders_on_other_hosts_are_cut_by_their_address_in_the_same_transaction() -> None:
+    cuts = {TapPair("52:00:00:00:00:0c", "vmc-0b"): None, **CUTS.cuts}
+    rendered = render_transaction("lab", FirewallState(cuts), NOW)
+    assert "  set cuts_by_mac {\n    typeof ether saddr . oifname\n" in rendered
+    assert '52:00:00:00:00:0c . "vmc-0b"' in rendered
+    assert '    ether saddr . oifname @cuts_by_mac counter drop comment "vmcluster"\n  }\n' in rendered
+    shown = golden("by_mac")
+    assert parse_table(shown, NOW).cuts.keys() == {
+        TapPair("vmc-0a", "vmc-0b"),
+        TapPair("52:00:00:00:00:0c", "vmc-0b"),
+        TapPair("52:00:00:00:00:0d", "vmc-0b"),
+    }
+    changed = shown.replace('"@cuts_by_mac"', '"@cuts"')
+    assert parse_table(changed, NOW).cuts == {TapPair(LEFTOVER, LEFTOVER): None}, "a set that no rule looks up"
+
+
 def test_no_name_can_break_out_of_its_quotes() -> None:
     with pytest.raises(ValueError, match="not one of our interface names"):
         render_transaction("lab", FirewallState({TapPair('a" . "b', "c"): None}), NOW)
+    with pytest.raises(ValueError, match="not a MAC address"):
+        render_transaction("lab", FirewallState({TapPair("52:00 . x", "c"): None}), NOW)
