@@ -23,6 +23,7 @@ from reconciler.host.console_log import delete_console_logs
 from reconciler.host.disks.manifests import nvram_path, remove_snapshot
 from reconciler.host.disks.original_owner import give_back
 from reconciler.host.nvram import delete_nvram, put_nvram
+from reconciler.host.tunnel import tunnel_driver
 from reconciler.model import names
 from reconciler.model.plan import (
     Action,
@@ -37,6 +38,7 @@ from reconciler.model.plan import (
     GiveBack,
     PlugTap,
     Resume,
+    SetTunnel,
     ShutDown,
     Start,
     StartNetwork,
@@ -86,7 +88,16 @@ async def _start_network(action: StartNetwork, context: ActContext) -> None:
 
 
 @execute.register
+async def _set_tunnel(action: SetTunnel, context: ActContext) -> None:
+    await tunnel_driver.set_tunnel(context.cluster, action.network)
+
+
+@execute.register
 async def _delete_network(action: DeleteNetwork, context: ActContext) -> None:
+    """A network that only had another name leaves the tunnel to the one that replaced it."""
+    network = context.record.spec.network
+    if context.record.deletion is not None or network.tunnel is None or action.name == network.name:
+        await tunnel_driver.remove_tunnel(context.cluster)
     await context.libvirt.delete_network(context.cluster, action.name)
 
 

@@ -36,11 +36,12 @@ from reconciler.model.document import (
     Seed,
     Snapshot,
     Tap,
+    Tunnel,
     Unknown,
 )
 from reconciler.model.links import Inbound
 from reconciler.model.origin import Lineage
-from reconciler.model.record import ClusterRecord, NodeIntent, NodeSpec, WantedPower
+from reconciler.model.record import ClusterRecord, NetworkSpec, NodeIntent, NodeSpec, TunnelSpec, WantedPower
 from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
 
 DOMAIN_TEMPLATE_VERSION = 2
@@ -140,6 +141,7 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
             ssh_public_key=spec.ssh.public_key,
             user_data=node.user_data,
             grows=node.disk_gb is not None,
+            mtu=None if spec.network.tunnel is None else spec.network.tunnel.mtu,
         )
         for name, node in spec.nodes.items()
     }
@@ -247,6 +249,20 @@ def _network(record: ClusterRecord) -> Network:
         prefix_length=network.subnet.prefixlen,
         forward=network.forward,
         active=True,
+        tunnel=None if network.tunnel is None else _tunnel(network, network.tunnel),
+    )
+
+
+def _tunnel(network: NetworkSpec, tunnel: TunnelSpec) -> Tunnel:
+    return Tunnel(
+        vni=tunnel.vni,
+        port=tunnel.port,
+        local=str(tunnel.local),
+        peers=tuple(sorted(map(str, tunnel.peers))),
+        mtu=tunnel.mtu,
+        bridge=network.bridge,
+        gateway=str(network.gateway),
+        own_address=None if tunnel.own_address is None else str(tunnel.own_address),
     )
 
 

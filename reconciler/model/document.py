@@ -32,6 +32,23 @@ class Unknown(Frozen):
     )
 
 
+class Tunnel(Frozen):
+    """The VXLAN port that joins a bridge with those of other hosts.
+
+    `gateway` is the address that each host has for itself: no ARP about it passes. The host uses `own_address` towards
+    nodes on other hosts; None if it uses the gateway's.
+    """
+
+    vni: int
+    port: int
+    local: str
+    peers: tuple[str, ...] = Field(description="Addresses of the other hosts, sorted.")
+    mtu: int
+    bridge: str | None = Field(description="Where it is plugged in and up.")
+    gateway: str | None
+    own_address: str | None = None
+
+
 class Network(Frozen):
     """A libvirt network with its bridge on the host."""
 
@@ -40,6 +57,7 @@ class Network(Frozen):
     prefix_length: int
     forward: Forward
     active: bool
+    tunnel: Tunnel | None = None
 
 
 class ReownedFile(Frozen):

@@ -68,6 +68,11 @@ def tap_name(cluster: str, node: str) -> str:
     return f"vmc-{_digest(cluster, node).hex()}"[:INTERFACE_NAME_MAX_LENGTH]
 
 
+def tunnel_name(cluster: str) -> str:
+    """The VXLAN port on the bridge of a cluster's network."""
+    return f"vmx-{hashlib.sha256(cluster.encode()).hexdigest()}"[:INTERFACE_NAME_MAX_LENGTH]
+
+
 @lru_cache(maxsize=_REMEMBERED)
 def cluster_dir(overlay_dir: Path, cluster: str) -> Path:
     """The directory of everything that a cluster keeps on disk."""

@@ -117,6 +117,13 @@ class StartNetwork(_Named):
     """Start a defined network."""
 
 
+@_action("networks", Stage.NETWORK)
+class SetTunnel(_Named):
+    """Join a network's bridge with those of other hosts as its tunnel says; without one, with none."""
+
+    network: Network
+
+
 @_action("networks", Stage.REMOVE_NETWORK)
 class DeleteNetwork(_Named):
     """Stop and undefine a network."""
@@ -334,6 +341,7 @@ class HealLinks(_Action):
 Action = (
     CreateNetwork
     | StartNetwork
+    | SetTunnel
     | DeleteNetwork
     | CreateLayer
     | DeleteLayer

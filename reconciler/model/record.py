@@ -5,7 +5,7 @@ revert) are counters that the host is made to match, so that they are carried ou
 """
 
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,34 @@ class ImageFile(Frozen):
     identity: str = ""
 
 
+class TunnelSpec(Frozen):
+    """How a host's part of a cluster's network is joined with those on other hosts: by VXLAN, to exactly these peers.
+
+    `local` and `peers` are the hosts' addresses for tunnels; `own_address` is the host's own in the cluster's subnet,
+    by which it reaches nodes on other hosts: the gateway's address is on every host. None: no address was free.
+    """
+
+    vni: int
+    port: int = 4789
+    local: IPv4Address | IPv6Address
+    peers: tuple[IPv4Address | IPv6Address, ...]
+    own_address: IPv4Address | None = None
+
+    @property
+    def mtu(self) -> int:
+        """The largest packet that passes, if the hosts' own network carries 1500 bytes."""
+        return 1430 if isinstance(self.local, IPv6Address) else 1450
+
+
 class NetworkSpec(Frozen):
-    """The resolved network of a cluster."""
+    """The resolved network of a cluster; only a host's part of a record over several hosts has a tunnel."""
 
     name: str
     bridge: str
     subnet: IPv4Network
     gateway: IPv4Address
     forward: Forward
+    tunnel: TunnelSpec | None = Field(default=None, exclude=True)
 
 
 class ExtraDiskSpec(Frozen):

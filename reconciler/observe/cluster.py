@@ -17,6 +17,7 @@ from reconciler.host.libvirt.libvirt_driver import FoundDomain, Libvirt
 from reconciler.host.libvirt.networks import FoundNetwork
 from reconciler.host.links.link_driver import LinkDriver
 from reconciler.host.links.ports import ports_of
+from reconciler.host.tunnel.tunnel_driver import observe_tunnel
 from reconciler.model import names
 from reconciler.model.document import (
     ClusterDocument,
@@ -30,6 +31,7 @@ from reconciler.model.document import (
     Seed,
     Snapshot,
     Tap,
+    Tunnel,
     Unknown,
     mark_key,
 )
@@ -56,16 +58,17 @@ async def observe_cluster(
     Raises `LibvirtUnavailable` if libvirt cannot be reached.
     """
     cluster, spec = record.cluster_name, record.spec
-    domains, networks, files, inbound = await together(
+    domains, networks, files, inbound, tunnel = await together(
         found if found is not None else libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
         asyncio.to_thread(_observe_files, record),
         _observe_links(record, links),
+        _observe_tunnel(record),
     )
     domains, taps = await _observe_taps(record, libvirt, domains)
     marked = _of_cluster(cluster, domains)
     return ClusterDocument(
-        networks={network.name: _network(network) for network in networks},
+        networks=_with_tunnel(record, {network.name: _network(network) for network in networks}, tunnel),
         layers=files.layers,
         seeds=files.seeds,
         links=inbound,
@@ -110,6 +113,30 @@ def _network(found: FoundNetwork) -> Network | Unknown:
         code=ErrorCode.CONFLICT,
         terminal=True,
     )
+
+
+async def _observe_tunnel(record: ClusterRecord) -> Tunnel | Unknown | None:
+    try:
+        return await observe_tunnel(record.cluster_name, record.spec.network.bridge, record.spec.network.subnet)
+    except ClusterError as error:
+        return Unknown(unknown=str(error), code=error.code, terminal=error.terminal)
+
+
+def _with_tunnel(
+    record: ClusterRecord, found: dict[str, Network | Unknown], tunnel: Tunnel | Unknown | None
+) -> dict[str, Network | Unknown]:
+    """The networks, of which the record's own has the tunnel; also when only the tunnel is left of it."""
+    if tunnel is None:
+        return found
+    spec = record.spec.network
+    left = Network(
+        bridge="", gateway=str(spec.gateway), prefix_length=spec.subnet.prefixlen, forward=spec.forward, active=False
+    )
+    network = found.get(spec.name, left)
+    if isinstance(network, Unknown):
+        return found
+    joined = tunnel if isinstance(tunnel, Unknown) else network.model_copy(update={"tunnel": tunnel})
+    return {**found, spec.name: joined}
 
 
 OurDomains = dict[str, tuple[FoundDomain, DomainRecord]]

@@ -24,6 +24,7 @@ from reconciler.model.plan import (
     Disruption,
     Epochs,
     PlugTap,
+    SetTunnel,
     StartNetwork,
     TakeSnapshot,
     UndefineDomain,
@@ -52,15 +53,18 @@ _FOUND_ONLY = {"resumed", "flattening", "reowned", "misplaced"}
 
 
 def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Create, start or replace networks; delete the others last, unless they block one of these."""
+    """Create, start or replace networks, with their tunnels; delete the others last, unless they block one of these."""
     extra = known_extra(desired.networks, observed.networks)
     for name, want in known(desired.networks):
         have = observed.networks.get(name)
-        if isinstance(have, Unknown) or (have is not None and have.active and not _network_changes(have, want)):
+        if isinstance(have, Unknown):
             continue
-        in_the_way = tuple(other for other in extra if _clash(observed.networks[other], want))
-        yield _make_network(name, have, want, in_the_way)
-        extra = [other for other in extra if other not in in_the_way]
+        remade = have is None or not have.active or bool(_network_changes(have, want))
+        if remade:
+            in_the_way = tuple(other for other in extra if _clash(observed.networks[other], want))
+            yield _make_network(name, have, want, in_the_way)
+            extra = [other for other in extra if other not in in_the_way]
+        yield from _set_tunnel(name, have, want, remade=remade)
     for name in extra:
         yield DeleteNetwork(name=name, reason="no longer desired", change=ChangeKind.DELETE)
 
@@ -233,8 +237,22 @@ def _make_network(name: str, have: Network | None, want: Network, in_the_way: tu
     )
 
 
+def _set_tunnel(name: str, have: Network | None, want: Network, *, remade: bool) -> Iterator[SetTunnel]:
+    """A tunnel is changed under running nodes, unlike the rest of a network; a new bridge has none yet."""
+    there, wanted = None if have is None else have.tunnel, want.tunnel
+    if there == wanted and not (remade and wanted):
+        return
+    if wanted is None:
+        reason, change = "no other host has a part of the network", ChangeKind.DELETE
+    elif there is None:
+        reason, change = f"to {', '.join(wanted.peers)}", ChangeKind.CREATE
+    else:
+        reason, change = in_words(changed_fields(there, wanted)) or "the bridge is a new one", ChangeKind.UPDATE
+    yield SetTunnel(name=name, network=want, reason=f"tunnel: {reason}", change=change, disruption=Disruption.LIVE)
+
+
 def _network_changes(have: Network, want: Network) -> dict[str, tuple[object, object]]:
-    return changed_fields(have, want, ignoring={"active"})
+    return changed_fields(have, want, ignoring={"active", "tunnel"})
 
 
 def _clash(one: Network | Unknown, other: Network) -> bool:

@@ -170,7 +170,8 @@ def _start_host(image_dir: Path | None, size: str) -> "subprocess.Popen[bytes]":
 def _plugged_in(number: int, started: "subprocess.Popen[bytes]") -> LabHost:
     """The host, once it is ready, with its end of a cable to the switch."""
     assert started.stdout is not None
-    assert started.stdout.readline() == b"ready\n", "a host of the lab could not be set up: see above"
+    with started.stdout as output:
+        assert output.readline() == b"ready\n", "a host of the lab could not be set up: see above"
     (unshare,) = _children(started.pid)
     (init,) = _children(unshare)
     host = LabHost(f"host{number}", f"{_NETWORK}.{number}", init)

@@ -52,6 +52,7 @@ from reconciler.model.plan import (
     Resume,
     ResumeMemory,
     SetLinks,
+    SetTunnel,
     ShutDown,
     Start,
     StartNetwork,
@@ -159,7 +160,7 @@ class SimulatedHost:
     def perform(self, action: Action) -> Steps:  # noqa: PLR0911  # one per kind of resource
         """The effects of an action, one by one. Raises `OperationFailed` where the host refuses."""
         match action:
-            case CreateNetwork() | StartNetwork() | DeleteNetwork():
+            case CreateNetwork() | StartNetwork() | SetTunnel() | DeleteNetwork():
                 return self._perform_on_network(action)
             case CreateLayer() | DeleteLayer() | GrowLayer() | GiveBack() | WriteSeed() | DeleteSeed():
                 return self._perform_on_file(action)
@@ -178,7 +179,7 @@ class SimulatedHost:
 
     # Networks.
 
-    def _perform_on_network(self, action: CreateNetwork | StartNetwork | DeleteNetwork) -> Steps:
+    def _perform_on_network(self, action: CreateNetwork | StartNetwork | SetTunnel | DeleteNetwork) -> Steps:
         _assert_ours(self.networks.get(action.name), action)
         match action:
             case CreateNetwork():
@@ -187,7 +188,12 @@ class SimulatedHost:
                 network = self.networks.get(action.name)
                 assert isinstance(network, Network), f"{action} starts what is not there"
                 self._require_free_bridge(action.name, network)
-                self.networks[action.name] = network.model_copy(update={"active": True})
+                self.networks[action.name] = network.model_copy(update={"active": True, "tunnel": None})
+            case SetTunnel():
+                network = self.networks.get(action.name)
+                assert isinstance(network, Network), f"{action} joins what is not there"
+                assert network.active, f"{action} joins what has no bridge"
+                self.networks[action.name] = network.model_copy(update={"tunnel": action.network.tunnel})
             case DeleteNetwork():
                 self._delete_network(action.name)
         yield
@@ -200,7 +206,7 @@ class SimulatedHost:
         self._require_free_bridge(action.name, action.network)
         self.networks[action.name] = action.network.model_copy(update={"active": False})
         yield
-        self.networks[action.name] = action.network
+        self.networks[action.name] = action.network.model_copy(update={"tunnel": None})
 
     def _delete_network(self, name: str) -> None:
         network = self.networks.pop(name, None)

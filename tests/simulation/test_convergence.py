@@ -1,5 +1,6 @@
 """The core is right: on a simulated host, from any state, rounds lead to what is wanted or say what prevents it."""
 
+from ipaddress import IPv4Address
 from random import Random
 
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from reconciler.faults.compile_links import same_inbound
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
-from reconciler.model.record import ClusterRecord
+from reconciler.model.record import ClusterRecord, TunnelSpec
 from reconciler.plan.document_queries import known, may_be_open
 from reconciler.plan.link_planner import known_links
 from reconciler.plan.planner import plan
@@ -19,7 +20,17 @@ from tests.simulation.worlds import compiled, hosts, records
 STORMY_ROUNDS = 4
 MAX_CALM_ROUNDS = 12
 
-worlds = records().flatmap(lambda record: st.tuples(st.just(record), hosts(record)))
+TUNNEL = TunnelSpec(vni=7, local=IPv4Address("10.88.0.1"), peers=(IPv4Address("10.88.0.2"),))
+
+
+def joined(record: ClusterRecord, tunnel: TunnelSpec | None) -> ClusterRecord:
+    """The record of a cluster with nodes on other hosts too."""
+    network = record.spec.network.model_copy(update={"tunnel": tunnel})
+    return record.model_copy(update={"spec": record.spec.model_copy(update={"network": network})})
+
+
+parts = st.builds(joined, records(), st.sampled_from([None, TUNNEL]))
+worlds = parts.flatmap(lambda record: st.tuples(st.just(record), hosts(record)))
 
 
 @given(world=worlds, seed=st.integers(0, 2**32))

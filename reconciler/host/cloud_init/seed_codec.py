@@ -40,7 +40,8 @@ class SeedInputs:
     """Everything that a node's seed contains, except the host key; `hosts` are our lines of /etc/hosts.
 
     `grows` says that the root disk is larger than its image.
-    `gateway` is None if the network is isolated: the guest then has no default route and no name server.
+    `gateway` is None if the network is isolated: the guest then has no default route and no name server. `mtu` is None
+    where packets have the usual size.
     """
 
     cluster_name: str
@@ -55,6 +56,7 @@ class SeedInputs:
     ssh_public_key: str
     user_data: Mapping[str, Any] = field(default_factory=dict)
     grows: bool = False
+    mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def seed_digest(inputs: SeedInputs, hosts_digest: str) -> str:
         inputs.ssh_public_key,
         inputs.user_data,
         inputs.grows,
+        *([] if inputs.mtu is None else [inputs.mtu]),
     )
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -157,6 +160,8 @@ def _network_config(inputs: SeedInputs) -> dict[str, Any]:
         "accept-ra": False,
         "addresses": [f"{inputs.ip}/{inputs.prefix_length}"],
     }
+    if inputs.mtu is not None:
+        card["mtu"] = inputs.mtu
     if inputs.gateway is not None:
         card["routes"] = [{"to": "0.0.0.0/0", "via": str(inputs.gateway)}]
         card["nameservers"] = {"addresses": [str(inputs.gateway)]}

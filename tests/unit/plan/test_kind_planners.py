@@ -20,6 +20,7 @@ from reconciler.model.document import (
     PowerState,
     Seed,
     Tap,
+    Tunnel,
     Unknown,
 )
 from reconciler.model.plan import (
@@ -36,6 +37,7 @@ from reconciler.model.plan import (
     Epochs,
     PlugTap,
     Resume,
+    SetTunnel,
     ShutDown,
     Start,
     StartNetwork,
@@ -61,6 +63,16 @@ R = TypeVar("R", bound=Frozen)
 EMPTY = ClusterDocument()
 UNKNOWN = Unknown(unknown="cannot be read", code=ErrorCode.LIBVIRT_UNAVAILABLE)
 
+TUNNEL = Tunnel(
+    vni=7,
+    port=4789,
+    local="10.88.0.1",
+    peers=("10.88.0.2", "10.88.0.3"),
+    mtu=1450,
+    bridge="br0",
+    gateway="10.0.0.1",
+    own_address="10.0.0.254",
+)
 NETWORK = Network(bridge="br0", gateway="10.0.0.1", prefix_length=24, forward=Forward.NAT, active=True)
 LAYER = Layer(node="a", disk="vda", size_bytes=100, backing=Path("/base.qcow2"), backing_format="qcow2")
 SEED = Seed(digest="new")
@@ -112,6 +124,39 @@ class TestNetworks:
     def test_one_that_is_inactive_is_started(self) -> None:
         have = ClusterDocument(networks={"net": altered(NETWORK, active=False)})
         assert [*plan_networks(self.want, have)] == [StartNetwork(name="net", reason="defined, but not active")]
+
+    @pytest.mark.parametrize(
+        ("there", "wanted", "planned"),
+        [
+            (TUNNEL, TUNNEL, None),
+            (None, TUNNEL, (ChangeKind.CREATE, "tunnel: to 10.88.0.2, 10.88.0.3")),
+            (TUNNEL, None, (ChangeKind.DELETE, "tunnel: no other host has a part of the network")),
+            (
+                TUNNEL.model_copy(update={"gateway": None, "peers": ("10.88.0.2",)}),
+                TUNNEL,
+                (
+                    ChangeKind.UPDATE,
+                    "tunnel: gateway None -> 10.0.0.1, peers ('10.88.0.2',) -> ('10.88.0.2', '10.88.0.3')",
+                ),
+            ),
+        ],
+    )
+    def test_a_tunnel_is_changed_without_touching_the_network(
+        self, there: Tunnel | None, wanted: Tunnel | None, planned: tuple[ChangeKind, str] | None
+    ) -> None:
+        want, have = altered(NETWORK, tunnel=wanted), altered(NETWORK, tunnel=there)
+        steps = [*plan_networks(ClusterDocument(networks={"net": want}), ClusterDocument(networks={"net": have}))]
+        expected = [] if planned is None else [("net", want, *planned)]
+        assert [(of.name, of.network, of.change, of.reason) for of in steps if isinstance(of, SetTunnel)] == expected
+        assert len(steps) == len(expected)
+
+    @pytest.mark.parametrize("have", [{}, {"net": altered(NETWORK, active=False, tunnel=TUNNEL)}])
+    def test_a_new_bridge_gets_its_tunnel_before_nodes_start(self, have: dict[str, Network | Unknown]) -> None:
+        want = ClusterDocument(networks={"net": altered(NETWORK, tunnel=TUNNEL)})
+        first, then = plan_networks(want, ClusterDocument(networks=have))
+        assert isinstance(first, CreateNetwork | StartNetwork)
+        assert isinstance(then, SetTunnel)
+        assert then.stage == first.stage
 
     def test_one_that_differs_is_replaced(self) -> None:
         have = ClusterDocument(networks={"net": altered(NETWORK, bridge="br1", active=False)})

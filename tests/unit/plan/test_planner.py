@@ -21,6 +21,7 @@ from reconciler.model.document import (
     Power,
     PowerState,
     Snapshot,
+    Tunnel,
     Unknown,
 )
 from reconciler.model.links import Impairment, Link
@@ -85,6 +86,17 @@ SNAPSHOT = Snapshot(
 
 ORIGIN = Origin(store="0a", generation=1, token="1b")
 
+TUNNEL = Tunnel(
+    vni=7,
+    port=4789,
+    local="10.88.0.1",
+    peers=("10.88.0.2",),
+    mtu=1450,
+    bridge="virbr-lab0",
+    gateway="192.168.77.1",
+    own_address="192.168.77.254",
+)
+
 LINKS = NodeLinks(
     links={"beta": Link(cut=True, cut_expires_at=NOW + timedelta(minutes=1), impairment=Impairment(delay_ms=20.0))},
     causes={"beta": ("partition-1",)},
@@ -104,6 +116,8 @@ def full() -> ClusterDocument:
     domain = WANTED.domains["alpha"]
     assert isinstance(domain, Domain)
     document = with_entry(REAL, "domains", "alpha", domain.model_copy(update={"boot": BOOT}))
+    ((name, network),) = REAL.networks.items()
+    document = with_entry(document, "networks", name, network.model_copy(update={"tunnel": TUNNEL}))
     document = with_entry(document, "links", "alpha", LINKS)
     document = with_entry(document, "marks", "domains/alpha", Mark(origin=ORIGIN))
     return with_entry(document, "snapshots", "s", SNAPSHOT)
