@@ -23,13 +23,15 @@ from reconciler.programs import clean_environment, require_program
 log = structlog.get_logger(__name__)
 
 _STDERR_TAIL_BYTES = 4096
+_STDERR_KEPT_BYTES = 64 * 1024
+_STDOUT_LIMIT_BYTES = 64 * 1024**2
 _CHUNK_BYTES = 64 * 1024
 _RESET_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a finished command returned; the streams are raw bytes."""
+    """What a finished command returned; the streams are raw bytes, of standard error only the end."""
 
     argv: tuple[str, ...]
     exit_code: int
@@ -54,20 +56,24 @@ async def run(
     env: Mapping[str, str] | None = None,
     check: bool = True,
     on_stdout: Callable[[bytes], None] | None = None,
+    stdout_limit_bytes: int = _STDOUT_LIMIT_BYTES,
 ) -> Completed:
     """Run `argv` (never through a shell) and return what it printed.
 
     `env` is added to a clean environment; paths in `argv` are absolute. `on_stdout` also receives the output as it
-    arrives. With `check`, a non-zero exit raises `HostCommandFailed`; a time-out always does. A program that is not
-    installed raises `HostCapabilityMissing`.
+    arrives. With `check`, a non-zero exit raises `HostCommandFailed`; a time-out always does, and so does more output
+    than the limit: it may be a guest's. A program that is not installed raises `HostCapabilityMissing`.
     """
     started = time.monotonic()
     process = await _spawn(argv, stdin, env)
     try:
         async with asyncio.timeout(timeout_s):
-            stdout, stderr = await _communicate(process, stdin, on_stdout)
+            stdout, stderr = await _communicate(process, stdin, on_stdout, stdout_limit_bytes)
     except TimeoutError:
         raise HostCommandFailed(f"timed out after {timeout_s:g} s: {replay_line(argv)}") from None
+    except _TooMuch:
+        said = f"printed more than {stdout_limit_bytes} bytes"
+        raise HostCommandFailed(f"{said}: {replay_line(argv)}") from None
     finally:
         if process.returncode is None:
             await _end(process)
@@ -109,18 +115,34 @@ async def _spawn(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str
         raise HostCommandFailed(f"cannot start {replay_line(argv)}: {error.strerror}") from error
 
 
+class _TooMuch(Exception):
+    """A command printed more than its caller allows, and was ended."""
+
+
 async def _communicate(
-    process: asyncio.subprocess.Process, stdin: bytes | None, on_stdout: Callable[[bytes], None] | None
+    process: asyncio.subprocess.Process,
+    stdin: bytes | None,
+    on_stdout: Callable[[bytes], None] | None,
+    stdout_limit_bytes: int,
 ) -> tuple[bytes, bytes]:
-    """Like the method of that name, with a callback for the output, and without copying `stdin`."""
+    """Like the method of that name, with a callback for the output and a limit, and without copying `stdin`."""
 
     async def listen(stream: asyncio.StreamReader) -> bytes:
-        chunks = []
+        content = bytearray()
         while chunk := await stream.read(_CHUNK_BYTES):
             if on_stdout is not None:
                 on_stdout(chunk)
-            chunks.append(chunk)
-        return b"".join(chunks)
+            content += chunk
+            if len(content) > stdout_limit_bytes:
+                await _end(process)
+                raise _TooMuch
+        return bytes(content)
+
+    async def listen_to_errors(stream: asyncio.StreamReader) -> bytes:
+        kept = b""
+        while chunk := await stream.read(_CHUNK_BYTES):
+            kept = (kept + chunk)[-_STDERR_KEPT_BYTES:]
+        return kept
 
     async def feed() -> None:
         if process.stdin is not None:
@@ -133,7 +155,7 @@ async def _communicate(
 
     assert process.stdout is not None
     assert process.stderr is not None
-    stdout, stderr, _ = await together(listen(process.stdout), process.stderr.read(), feed())
+    stdout, stderr, _ = await together(listen(process.stdout), listen_to_errors(process.stderr), feed())
     await process.wait()
     return stdout, stderr
 

@@ -1,14 +1,18 @@
 """Where the host's programs are, and the environment they are started with: the only place that finds them.
 
 An ordinary user's PATH, and those of su, cron and agents, lack the directories of daemons and network tools. An empty
-or relative entry in PATH means the caller's directory: nothing is ever looked up there.
+or relative entry in PATH means the caller's directory: nothing is ever looked up there, nor where other users could put
+a program, as in the PATH of the user who called sudo(8).
 """
 
 import os
 import shutil
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing
+from reconciler.files.exposure import exposure_of
 
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _KEPT = frozenset(
@@ -28,9 +32,23 @@ _PROXIES = frozenset(("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no
 
 
 def search_path() -> str:
-    """The directories in which programs are looked up: the absolute ones of PATH, then the system's."""
-    own = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry.startswith("/")]
+    """The directories in which programs are looked up: those of PATH that can be trusted, then the system's."""
+    return _trusted_path(os.environ.get("PATH", ""))
+
+
+@lru_cache(maxsize=8)  # only those who are trusted now can change the answer
+def _trusted_path(path: str) -> str:
+    own = [entry for entry in path.split(os.pathsep) if _is_trusted(entry)]
     return os.pathsep.join(dict.fromkeys([*own, *_SYSTEM_DIRECTORIES]))
+
+
+def _is_trusted(entry: str) -> bool:
+    if not entry.startswith("/"):
+        return False
+    try:
+        return entry in _SYSTEM_DIRECTORIES or exposure_of(Path(entry)) is None
+    except OSError:
+        return False
 
 
 def find_program(name: str) -> str | None:

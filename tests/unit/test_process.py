@@ -1,4 +1,5 @@
 import asyncio
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,16 @@ async def test_a_program_that_is_missing_or_cannot_be_started_is_named(tmp_path:
     with pytest.raises(HostCommandFailed, match="cannot start") as caught:
         await run([str(nonsense)])
     assert str(nonsense) in str(caught.value)
+
+
+async def test_what_a_program_prints_without_end_costs_little_memory_and_no_patience() -> None:
+    with pytest.raises(HostCommandFailed, match="printed more than 100000 bytes: sh -c"):
+        await run(["sh", "-c", "cat /dev/zero"], stdout_limit_bytes=100_000)
+    tracemalloc.start()
+    try:
+        done = await run(["sh", "-c", "head -c 20000000 /dev/zero >&2; echo the cause >&2; exit 3"], check=False)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (done.exit_code, done.stderr.endswith(b"\0the cause\n")) == (3, True)
+    assert peak_bytes < 2_000_000

@@ -8,7 +8,7 @@ import pytest
 from reconciler.controller.healers import leave_healer
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.process import leave_behind, run
-from reconciler.programs import find_program, require_program
+from reconciler.programs import clean_environment, find_program, require_program
 from reconciler.settings import Settings
 
 
@@ -35,6 +35,32 @@ def test_a_directory_of_path_comes_before_the_systems(tmp_path: Path, monkeypatc
     (tmp_path / "sh").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert require_program("sh") == str(tmp_path / "sh")
+
+
+@pytest.mark.parametrize("harm", ["writable by all", "below a writable one", "another user's", "by way of a link"])
+def test_no_program_is_found_where_other_users_could_put_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    place = tmp_path / "above" / "bin"
+    place.mkdir(parents=True)
+    (place / "sh").write_text("#!/bin/true\n")
+    (place / "sh").chmod(0o755)
+    match harm:
+        case "writable by all":
+            place.chmod(0o777)
+        case "below a writable one":
+            place.parent.chmod(0o777)
+        case "another user's":
+            if os.geteuid() != 0:
+                pytest.skip("only root gives a directory to somebody else")
+            os.chown(place, 65534, 65534)
+        case "by way of a link":
+            place.chmod(0o777)
+            place = tmp_path / "link"
+            place.symlink_to(tmp_path / "above" / "bin")
+    monkeypatch.setenv("PATH", str(place))
+    assert require_program("sh") != str(place / "sh")
+    assert str(place) not in clean_environment()["PATH"]
 
 
 async def test_a_program_is_started_in_the_root_with_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
