@@ -25,6 +25,7 @@ from reconciler.host.disks.original_owner import give_back
 from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.host.tunnel import tunnel_driver
 from reconciler.model import names
+from reconciler.model.choices import StopMode
 from reconciler.model.plan import (
     Action,
     AttachDisk,
@@ -46,7 +47,6 @@ from reconciler.model.plan import (
     UndefineDomain,
     WriteSeed,
 )
-from reconciler.model.record import StopMode
 
 log = structlog.get_logger(__name__)
 

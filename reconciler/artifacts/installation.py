@@ -15,7 +15,8 @@ from reconciler.errors import Conflict, InvalidArgument, OperationFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.guest_answers import understood
 from reconciler.guest.pool import SshPool
-from reconciler.model.results import ExecResult, InstallMode, NodeInstall, ToolError
+from reconciler.model.choices import InstallMode
+from reconciler.model.results import ExecResult, NodeInstall, ToolError
 
 log = structlog.get_logger(__name__)
 

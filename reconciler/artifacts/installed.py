@@ -5,7 +5,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from reconciler.errors import OperationFailed
-from reconciler.model.results import InstallMode
+from reconciler.model.choices import InstallMode
 
 _ID = re.compile(r"[0-9a-f]{64}")
 

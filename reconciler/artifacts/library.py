@@ -27,7 +27,8 @@ from reconciler.errors import InvalidArgument
 from reconciler.files.atomic import reported, sync_file_system
 from reconciler.files.locks import locked
 from reconciler.files.roots import Opened
-from reconciler.model.results import BuildArtifact, BuildType
+from reconciler.model.choices import BuildType
+from reconciler.model.results import BuildArtifact
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from reconciler.faults.kinds import Effect, effect_of
+from reconciler.model.choices import Distribution
 from reconciler.model.faults import WantedFault
-from reconciler.model.links import Distribution, Impairment, Inbound, Link
+from reconciler.model.links import Impairment, Inbound, Link
 
 Fault = WantedFault
 Cuts = dict[str, dict[str, datetime | None]]

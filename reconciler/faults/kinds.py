@@ -17,9 +17,8 @@ from reconciler.faults.words import (
     parameters_of_partition,
     sides_in_words,
 )
+from reconciler.model.choices import CutMode, Direction
 from reconciler.model.faults import (
-    CutMode,
-    Direction,
     FaultRequest,
     FaultType,
     Grudge,

@@ -10,14 +10,8 @@ from typing import get_args
 from pydantic import TypeAdapter
 
 from reconciler.errors import InvalidArgument
-from reconciler.model.faults import (
-    CutMode,
-    Direction,
-    ImpairRequest,
-    PartitionRequest,
-    PartitionShape,
-    ShapeName,
-)
+from reconciler.model.choices import CutMode, Direction, ShapeName
+from reconciler.model.faults import ImpairRequest, PartitionRequest, PartitionShape
 from reconciler.model.links import Impairment
 from reconciler.model.names import ALL_NODES
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, assert_never
 
 from reconciler.model.base import Frozen
+from reconciler.model.choices import Direction
 from reconciler.model.faults import (
     Bridge,
-    Direction,
     ExplicitGrudge,
     Groups,
     Grudge,

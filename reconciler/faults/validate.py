@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 
 from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
 from reconciler.faults.shapes import bridging_node, nodes_named, resolve, rule_of, shuffled
+from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import (
     Bridge,
-    CutMode,
-    Direction,
     ExplicitGrudge,
     Groups,
     Grudge,
@@ -20,7 +19,7 @@ from reconciler.model.faults import (
     PartitionRequest,
     PartitionShape,
 )
-from reconciler.model.links import Distribution, Impairment
+from reconciler.model.links import Impairment
 
 DELAY_MAX_MS = 60_000
 JITTER_MAX_MS = 2000

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from reconciler.model.choices import Distribution
 from reconciler.model.faults import Groups, Grudge, ImpairRequest, PartitionFault
-from reconciler.model.links import Distribution, Impairment
+from reconciler.model.links import Impairment
 
 _CONTRACT_NAMES = {
     "delay_ms": "latency_ms",

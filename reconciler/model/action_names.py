@@ -1,7 +1,7 @@
 """The name of an action as users read it."""
 
+from reconciler.model.choices import StopMode
 from reconciler.model.plan import Action, CutPower, ShutDown
-from reconciler.model.record import StopMode
 
 ACTION_ENDED = "action"
 """The name of the log's event that tells of an action and how it ended."""

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.choices import StopMode
 from reconciler.model.links import Inbound
 from reconciler.model.origin import Origin
-from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotNode
 from reconciler.model.topology import DiskBus, Firmware, Forward
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool
 
 from reconciler.model.base import Frozen
+from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
 from reconciler.model.fields import Amount, Count, NodeName
-from reconciler.model.links import Distribution, Impairment
+from reconciler.model.links import Impairment
 from reconciler.model.omission import Abridgeable
 from reconciler.model.timestamps import Moment
 
@@ -20,35 +21,6 @@ class FaultType(StrEnum):
 
     PARTITION = "partition"
     IMPAIRMENT = "impairment"
-
-
-class Direction(StrEnum):
-    """Which packets a fault hits: those from its first side to its second (`to`), those back (`from`), or both."""
-
-    BOTH = "both"
-    TO = "to"
-    FROM = "from"
-
-
-class CutMode(StrEnum):
-    """How a partition is made: drop frames between taps, or pull the cables of isolated nodes.
-
-    Pulling a cable cuts the node off from the host too, so SSH to it ends.
-    """
-
-    DROP = "drop"
-    LINK_DOWN = "link-down"
-
-
-class ShapeName(StrEnum):
-    """The shapes that a partition can have, named as in their models."""
-
-    GROUPS = "groups"
-    HALVES = "halves"
-    ONE = "one"
-    BRIDGE = "bridge"
-    MAJORITIES_RING = "majorities-ring"
-    GRUDGE = "grudge"
 
 
 # Shapes of partitions, as data. `reconciler.faults.shapes` says which packets each drops.

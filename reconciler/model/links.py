@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.choices import Distribution
 
 HOST = "@host"
 """Stands for the host where a node is expected. No node can have this name."""
@@ -30,15 +31,6 @@ class FirewallChoice(StrEnum):
     AUTO = "auto"
     NFTABLES = "nftables"
     IPTABLES = "iptables"
-
-
-class Distribution(StrEnum):
-    """How a delay varies within its jitter, from the lightest tail to the heaviest; tc-netem(8)."""
-
-    UNIFORM = "uniform"
-    NORMAL = "normal"
-    PARETONORMAL = "paretonormal"
-    PARETO = "pareto"
 
 
 class Impairment(Frozen):

@@ -6,9 +6,9 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import ClassVar, TypeVar, dataclass_transform
 
+from reconciler.model.choices import StopMode
 from reconciler.model.document import Domain, DomainDisk, Layer, Network, ReownedFile, Snapshot
 from reconciler.model.links import Inbound
-from reconciler.model.record import StopMode
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 

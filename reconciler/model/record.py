@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.choices import StopMode
 from reconciler.model.drift import DriftPolicy
 from reconciler.model.faults import DeclaredFault, WantedFault
 from reconciler.model.placement import PlacementPolicy
@@ -31,13 +32,6 @@ class WantedPower(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     OFF = "off"
-
-
-class StopMode(StrEnum):
-    """How a running node is stopped: asked by ACPI, or its power cut."""
-
-    SHUTDOWN = "shutdown"
-    DESTROY = "destroy"
 
 
 class ImageFile(Frozen):

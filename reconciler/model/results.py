@@ -7,6 +7,7 @@ from pydantic import Field
 
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.choices import BuildType
 from reconciler.model.kernel_log import KernelEvent
 from reconciler.model.omission import Abridgeable
 from reconciler.model.prose import Prose
@@ -238,15 +239,6 @@ class SnapshotDeleteResult(Abridgeable):
     per_node: dict[str, SnapshotNodeDeletion] = Field(description="By node: whether its part is deleted.")
 
 
-class BuildType(StrEnum):
-    """How a tree was built, which determines how it can be installed."""
-
-    RAW_TREE = "raw_tree"
-    MAKE_INSTALL = "make_install"
-    RPM = "rpm"
-    DEB = "deb"
-
-
 class ExcludedPath(Frozen):
     """A path of a tree that is not part of its artifact, and why."""
 
@@ -317,15 +309,6 @@ class SyncStatus(Abridgeable):
     artifact_id: str = Field(description="The artifact that was transferred.")
     path: str = Field(description="Path of the tree on the nodes.")
     per_node: dict[str, NodeSync] = Field(description="By node: how the transfer went.")
-
-
-class InstallMode(StrEnum):
-    """How an artifact is installed."""
-
-    MODPROBE_PATH = "modprobe_path"
-    MAKE_INSTALL = "make_install"
-    RPM = "rpm"
-    DEB = "deb"
 
 
 class NodeInstall(Abridgeable):

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import assert_never
 
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
 from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.plan import CutPower, Disruption, Resume, ResumeMemory, ShutDown, Start, Suspend
-from reconciler.model.record import StopMode
 from reconciler.plan.document_queries import Step, begins_anew, known, known_extra, restart_causes
 from reconciler.plan.halted_machines import boots_again, ended_unexpectedly, halt_of, runs_on, stands_still
 from reconciler.plan.link_planner import waits_for_links

@@ -8,8 +8,9 @@ from reconciler.controller.inline_controller import as_error
 from reconciler.controller.round_results import PlannedDifference
 from reconciler.desired.ended_nodes import ending, nodes_that_ended
 from reconciler.errors import ApprovalRequired, Conflict
+from reconciler.model.choices import StopMode
 from reconciler.model.plan import DefineDomain, Plan
-from reconciler.model.record import ClusterRecord, StopMode
+from reconciler.model.record import ClusterRecord
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.halted_machines import way_back
 from reconciler.plan.planner import nodes_to_restart

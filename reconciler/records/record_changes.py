@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reconciler.errors import Conflict
 from reconciler.model import names
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
 from reconciler.model.record import (
     EVERYTHING,
@@ -15,7 +16,6 @@ from reconciler.model.record import (
     NodeIntent,
     NodeSpec,
     SnapshotIntent,
-    StopMode,
     WantedPower,
 )
 from reconciler.model.topology import RestartPolicy

@@ -10,7 +10,8 @@ from reconciler.artifacts.library import Library
 from reconciler.artifacts.tree_entries import Role
 from reconciler.errors import InvalidArgument
 from reconciler.files.roots import Reach
-from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, BuildType
+from reconciler.model.choices import BuildType
+from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact
 from reconciler.progress import Progress, no_progress
 from reconciler.runtime import Runtime
 from reconciler.usecases.host_paths import absolute, open_source, reach_of_commands

@@ -18,8 +18,9 @@ from reconciler.errors import (
     OperationTimeout,
 )
 from reconciler.files.roots import Reach
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState
-from reconciler.model.record import ClusterRecord, ClusterSpec, StopMode, WantedPower
+from reconciler.model.record import ClusterRecord, ClusterSpec, WantedPower
 from reconciler.model.results import ClusterStatus
 from reconciler.progress import Progress, no_progress
 from reconciler.records import adoption, fault_changes, record_changes

@@ -23,15 +23,9 @@ from reconciler.concurrency import together
 from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.health.node_state import NodeState, not_running
+from reconciler.model.choices import InstallMode
 from reconciler.model.record import ClusterRecord
-from reconciler.model.results import (
-    InstallMode,
-    InstallStatus,
-    NodeInstall,
-    NodeSync,
-    SyncStatus,
-    ToolError,
-)
+from reconciler.model.results import InstallStatus, NodeInstall, NodeSync, SyncStatus, ToolError
 from reconciler.progress import Progress, no_progress
 from reconciler.records.stored_records import addresses, existing, select_nodes
 from reconciler.runtime import Runtime

@@ -18,7 +18,8 @@ from reconciler.artifacts.delivery import Delivery
 from reconciler.artifacts.library import Library
 from reconciler.files.roots import opened
 from reconciler.guest.pool import SshPool
-from reconciler.model.results import BuildArtifact, BuildType, NodeSync
+from reconciler.model.choices import BuildType
+from reconciler.model.results import BuildArtifact, NodeSync
 from tests.bench.figure import Figure, median_figure
 from tests.sshd import Sshd, running_sshd
 

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument
-from reconciler.model.record import ClusterRecord, NodeIntent, StopMode, WantedPower
+from reconciler.model.record import ClusterRecord, NodeIntent, WantedPower
 from reconciler.plan.planner import plan
 from tests.bench.figure import Figure, median_figure
 from tests.simulation.worlds import CLUSTER, as_wanted, cluster_spec, compiled, node_spec

@@ -13,9 +13,10 @@ import pytest
 
 from reconciler.desired import chains
 from reconciler.model import names
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.plan import FlattenLayer
-from reconciler.model.record import EVERYTHING, ClusterSpec, StopMode
+from reconciler.model.record import EVERYTHING, ClusterSpec
 from reconciler.plan.document_queries import known
 from reconciler.records import record_changes
 from tests.simulation.acting import Disturbance, run_round

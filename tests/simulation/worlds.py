@@ -10,6 +10,7 @@ from reconciler.desired.compile import HostFacts, compile_document
 from reconciler.errors import ErrorCode
 from reconciler.faults.validate import impair_fault, partition_fault
 from reconciler.model import names
+from reconciler.model.choices import CutMode, Direction, StopMode
 from reconciler.model.document import (
     ClusterDocument,
     Domain,
@@ -23,7 +24,7 @@ from reconciler.model.document import (
     Tap,
     Unknown,
 )
-from reconciler.model.faults import CutMode, Direction, Halves, ImpairRequest, One, PartitionRequest, WantedFault
+from reconciler.model.faults import Halves, ImpairRequest, One, PartitionRequest, WantedFault
 from reconciler.model.links import HOST, Impairment, Link
 from reconciler.model.record import (
     EVERYTHING,
@@ -37,7 +38,6 @@ from reconciler.model.record import (
     NodeSpec,
     SnapshotIntent,
     SshSpec,
-    StopMode,
     WantedPower,
 )
 from reconciler.model.topology import DiskBus, Forward

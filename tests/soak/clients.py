@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from reconciler.errors import ClusterError, ErrorCode
+from reconciler.model.choices import StopMode
 from reconciler.model.faults import Groups, ImpairRequest, PartitionRequest
 from reconciler.model.links import Impairment
-from reconciler.model.record import StopMode
 from reconciler.records.approval import Approval
 from tests.integration.bed import Bed, Session
 from tests.soak.script import (

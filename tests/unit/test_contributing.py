@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.frontends.cli import fault_commands as commands
-from reconciler.model.faults import ShapeName
 from tests.manual import ROOT
 from tests.worked_examples import PAGE, Example, apply, changed, examples
 
@@ -115,12 +113,11 @@ def test_a_shape_of_a_partition_is_in_four_files() -> None:
         if re.search(r"majorities.ring|MajoritiesRing", path.read_text(), re.IGNORECASE)
     }
     assert naming == {
+        "reconciler/model/choices.py",
         "reconciler/model/faults.py",
         "reconciler/faults/shapes.py",
-        "reconciler/frontends/cli/fault_commands.py",
         "reconciler/frontends/mcp/fault_tools.py",
     }
-    assert [of.value for of in commands.ShapeChoice] == [of.value for of in ShapeName]
 
 
 def test_the_examples_work(tmp_path: Path) -> None:

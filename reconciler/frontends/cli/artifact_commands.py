@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from reconciler.frontends.cli.kernel_log_commands import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.session import CommandEnding, present
+from reconciler.model.choices import BuildType, InstallMode
 
 if TYPE_CHECKING:
     from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, InstallStatus, SyncStatus
@@ -21,24 +21,6 @@ if TYPE_CHECKING:
 app = Commands()
 artifact = Commands(help="Register build trees, copy them to nodes and install them.", no_args_is_help=True)
 app.add_typer(artifact, name="artifact")
-
-
-class BuildTypeChoice(StrEnum):
-    """The build types, repeated here so that help does not import the models."""
-
-    RAW_TREE = "raw_tree"
-    MAKE_INSTALL = "make_install"
-    RPM = "rpm"
-    DEB = "deb"
-
-
-class InstallModeChoice(StrEnum):
-    """The install modes, repeated here so that help does not import the models."""
-
-    MODPROBE_PATH = "modprobe_path"
-    MAKE_INSTALL = "make_install"
-    RPM = "rpm"
-    DEB = "deb"
 
 
 DEFAULT_DEST = "/opt/vmcluster/artifacts"
@@ -81,8 +63,8 @@ Id = Annotated[
 def register(
     tree: Annotated[Path, typer.Argument(metavar="TREE", help="Directory of the build tree.")],
     build_type: Annotated[
-        BuildTypeChoice, typer.Option("--type", metavar="TYPE", help="raw_tree, make_install, rpm or deb.")
-    ] = BuildTypeChoice.RAW_TREE,
+        BuildType, typer.Option("--type", metavar="TYPE", help="raw_tree, make_install, rpm or deb.")
+    ] = BuildType.RAW_TREE,
     kernel: Annotated[
         str | None,
         typer.Option("--kernel", metavar="VERSION", help="Kernel version of the build. Default: read from the tree."),
@@ -100,7 +82,7 @@ def register(
     source = str(tree.absolute())
 
     return present(
-        lambda use: use.artifacts.register(source, build_type.value, kernel_version=kernel, metadata=metadata),
+        lambda use: use.artifacts.register(source, build_type, kernel_version=kernel, metadata=metadata),
         CommandEnding(output=output, when_interrupted="nothing was registered"),
         show_artifact,
     )
@@ -185,8 +167,8 @@ def install(
     artifact_id: Id,
     node: Nodes = None,
     mode: Annotated[
-        InstallModeChoice, typer.Option("--mode", metavar="MODE", help="modprobe_path, make_install, rpm or deb.")
-    ] = InstallModeChoice.MODPROBE_PATH,
+        InstallMode, typer.Option("--mode", metavar="MODE", help="modprobe_path, make_install, rpm or deb.")
+    ] = InstallMode.MODPROBE_PATH,
     dest: DestBase = DEFAULT_DEST,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Time for each node.")] = 600.0,
     output: Output = OutputFormat.TABLE,
@@ -196,7 +178,7 @@ def install(
 
     return present(
         lambda use: use.deployment.install(
-            cluster, artifact_id, nodes=node, install_mode=mode.value, dest_base=dest, timeout_s=timeout
+            cluster, artifact_id, nodes=node, install_mode=mode, dest_base=dest, timeout_s=timeout
         ),
         CommandEnding(output=output, when_interrupted=_GOES_ON),
         show_install,

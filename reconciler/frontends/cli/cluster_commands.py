@@ -3,7 +3,6 @@
 # ruff: noqa: PLC0415  imports wait until a command runs
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import ending, narrate, prints, unheard
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandEnding, Work, given, present, run_command
+from reconciler.model.choices import StopMode
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -27,15 +27,8 @@ CHANGES = 2
 app = Commands()
 
 
-class StopModeChoice(StrEnum):
-    """How a node is stopped; repeats the values of the model's type, whose import would slow down every start."""
-
-    SHUTDOWN = "shutdown"
-    DESTROY = "destroy"
-
-
 Mode = Annotated[
-    StopModeChoice, typer.Option("--mode", help="shutdown sends an ACPI request and waits; destroy cuts the power.")
+    StopMode, typer.Option("--mode", help="shutdown sends an ACPI request and waits; destroy cuts the power.")
 ]
 Start = Annotated[bool, typer.Option("--start/--no-start", help="Boot all nodes, or leave their power state as it is.")]
 
@@ -205,25 +198,19 @@ def start(
 def restart(
     cluster: Cluster,
     nodes: Nodes = None,
-    mode: Mode = StopModeChoice.SHUTDOWN,
+    mode: Mode = StopMode.SHUTDOWN,
     wait: Wait = True,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
     """Stop nodes of a cluster and boot them again."""
 
-    async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.model import record
-
-        return await use.clusters.restart(
-            cluster,
-            nodes=nodes,
-            mode=record.StopMode(mode),
-            wait_for_ssh=wait,
-            ssh_timeout_s=timeout,
-        )
-
-    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(
+        lambda use: use.clusters.restart(cluster, nodes=nodes, mode=mode, wait_for_ssh=wait, ssh_timeout_s=timeout),
+        CommandEnding(output=output, when_interrupted=STAYS_WANTED),
+        _show_status,
+        partial=True,
+    )
 
 
 @app.command()
@@ -231,7 +218,7 @@ def restart(
 def stop(
     cluster: Cluster,
     nodes: Nodes = None,
-    mode: Mode = StopModeChoice.SHUTDOWN,
+    mode: Mode = StopMode.SHUTDOWN,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for the nodes to power off.")
     ] = 60.0,
@@ -239,12 +226,12 @@ def stop(
 ) -> "ClusterStatus":
     """Stop nodes of a cluster and wait until they are off. They stay off until they are started."""
 
-    async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.model import record
-
-        return await use.clusters.stop(cluster, mode=record.StopMode(mode), timeout_s=timeout, nodes=nodes)
-
-    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(
+        lambda use: use.clusters.stop(cluster, mode=mode, timeout_s=timeout, nodes=nodes),
+        CommandEnding(output=output, when_interrupted=STAYS_WANTED),
+        _show_status,
+        partial=True,
+    )
 
 
 @app.command()

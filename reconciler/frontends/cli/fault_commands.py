@@ -3,7 +3,6 @@
 # ruff: noqa: PLC0415  imports wait until a command runs
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import ending, prints
 from reconciler.frontends.cli.scoped_faults import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, present
+from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -30,41 +30,6 @@ app.add_typer(fault, name="fault")
 
 _STAYS_WANTED = "the fault stays requested: `vmcluster fault list` shows it, `vmcluster fault heal` removes it"
 _AGAIN = "run it again to continue"
-
-
-class ShapeChoice(StrEnum):
-    """The shapes of partitions; repeats the values of the model's type, whose import would slow down every start."""
-
-    GROUPS = "groups"
-    HALVES = "halves"
-    ONE = "one"
-    BRIDGE = "bridge"
-    MAJORITIES_RING = "majorities-ring"
-    GRUDGE = "grudge"
-
-
-class DirectionChoice(StrEnum):
-    """Which packets are affected."""
-
-    BOTH = "both"
-    TO = "to"
-    FROM = "from"
-
-
-class CutModeChoice(StrEnum):
-    """How a partition is implemented."""
-
-    DROP = "drop"
-    LINK_DOWN = "link-down"
-
-
-class DistributionChoice(StrEnum):
-    """How a delay varies within its jitter."""
-
-    UNIFORM = "uniform"
-    NORMAL = "normal"
-    PARETONORMAL = "paretonormal"
-    PARETO = "pareto"
 
 
 Handle = Annotated[
@@ -100,11 +65,11 @@ def partition(
     cluster: Cluster,
     groups: Groups = None,
     shape: Annotated[
-        ShapeChoice,
+        ShapeName,
         typer.Option(
             "--shape", help="How to group all nodes without naming groups; bridge takes two.", show_default=False
         ),
-    ] = ShapeChoice.GROUPS,
+    ] = ShapeName.GROUPS,
     node: Annotated[
         str | None,
         typer.Option(
@@ -121,15 +86,15 @@ def partition(
         ),
     ] = None,
     direction: Annotated[
-        DirectionChoice,
+        Direction,
         typer.Option("--direction", help="With two groups, `to` cuts only what the first sends to the second."),
-    ] = DirectionChoice.BOTH,
+    ] = Direction.BOTH,
     mode: Annotated[
-        CutModeChoice,
+        CutMode,
         typer.Option(
             "--mode", help="drop discards packets; link-down unplugs cables: the nodes notice, and SSH to them ends."
         ),
-    ] = CutModeChoice.DROP,
+    ] = CutMode.DROP,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="NUMBER", help="Shuffle the nodes with this seed before the groups are built."),
@@ -149,10 +114,9 @@ def partition(
 
     def request() -> "PartitionRequest":
         from reconciler.faults.requests import Sides, partition_request
-        from reconciler.model import faults as model
 
-        who = Sides(shape=model.ShapeName(shape), groups=_named(sides, shape), node=node, grudge=grudge)
-        return partition_request(who, direction=model.Direction(direction), mode=model.CutMode(mode), seed=seed)
+        who = Sides(shape=shape, groups=_named(sides, shape), node=node, grudge=grudge)
+        return partition_request(who, direction=direction, mode=mode, seed=seed)
 
     return _inject(
         lambda use: use.faults.inject(cluster, request(), duration_s=duration, afresh=held is not None),
@@ -177,8 +141,8 @@ def impair(
     delay: Annotated[float, typer.Option("--delay", metavar="MS", help="Delay added to each packet.")] = 0.0,
     jitter: Annotated[float, typer.Option("--jitter", metavar="MS", help="Variation of the delay.")] = 0.0,
     distribution: Annotated[
-        DistributionChoice, typer.Option("--distribution", help="Distribution of the delay within its jitter.")
-    ] = DistributionChoice.UNIFORM,
+        Distribution, typer.Option("--distribution", help="Distribution of the delay within its jitter.")
+    ] = Distribution.UNIFORM,
     delay_correlation: Annotated[float, typer.Option("--delay-correlation", metavar="PCT")] = 0.0,
     loss: Annotated[float, typer.Option("--loss", metavar="PCT", help="Packets that are lost.")] = 0.0,
     loss_correlation: Annotated[float, typer.Option("--loss-correlation", metavar="PCT")] = 0.0,
@@ -190,8 +154,8 @@ def impair(
     rate: Annotated[int, typer.Option("--rate", metavar="KBIT", help="Bandwidth limit in kbit/s.")] = 0,
     limit: Annotated[int, typer.Option("--limit", metavar="PACKETS", help="Length of the queue in packets.")] = 0,
     direction: Annotated[
-        DirectionChoice, typer.Option("--direction", help="`to` affects what SOURCE sends, `from` what is sent to it.")
-    ] = DirectionChoice.TO,
+        Direction, typer.Option("--direction", help="`to` affects what SOURCE sends, `from` what is sent to it.")
+    ] = Direction.TO,
     include_host: Annotated[
         bool, typer.Option("--include-host", help="Also impair traffic with the host, SSH included.")
     ] = False,
@@ -204,14 +168,13 @@ def impair(
 
     async def inject(use: UseCases) -> "NetFaultHandle":
         from reconciler.faults.requests import impair_request
-        from reconciler.model import faults as model
-        from reconciler.model import links
+        from reconciler.model.links import Impairment
 
-        asked = links.Impairment(
+        asked = Impairment(
             delay_ms=delay,
             jitter_ms=jitter,
             delay_correlation_pct=delay_correlation,
-            distribution=links.Distribution(distribution),
+            distribution=distribution,
             loss_pct=loss,
             loss_correlation_pct=loss_correlation,
             duplicate_pct=duplicate,
@@ -223,7 +186,7 @@ def impair(
             limit_packets=limit,
         )
         named = [name for target in targets or () for name in names_in(target)] or None
-        request = impair_request(source, named, asked, direction=model.Direction(direction), include_host=include_host)
+        request = impair_request(source, named, asked, direction=direction, include_host=include_host)
         return await use.faults.inject(cluster, request, duration_s=duration, afresh=held is not None)
 
     return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_handle)
@@ -326,8 +289,8 @@ def parse_drops(drops: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield receiver, names_in(senders)
 
 
-def _named(sides: tuple[tuple[str, ...], ...], shape: ShapeChoice) -> tuple[tuple[str, ...], ...] | None:
-    return sides if sides or shape is ShapeChoice.GROUPS else None
+def _named(sides: tuple[tuple[str, ...], ...], shape: ShapeName) -> tuple[tuple[str, ...], ...] | None:
+    return sides if sides or shape is ShapeName.GROUPS else None
 
 
 def _inject(

@@ -22,8 +22,9 @@ from reconciler.frontends.mcp.arguments import (
 from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, ToolDefinition
 from reconciler.frontends.mcp.values import AsNumber, AsStructure
-from reconciler.model.faults import CutMode, Direction, NetFaultHandle, NetFaultInfo, ShapeName
-from reconciler.model.links import Distribution, Impairment
+from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
+from reconciler.model.faults import NetFaultHandle, NetFaultInfo
+from reconciler.model.links import Impairment
 from reconciler.model.results import ToolResult
 
 ShapeOfPartition = Annotated[

@@ -27,7 +27,7 @@ from reconciler.frontends.mcp.arguments import (
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.tool_definition import ADDS, INTERRUPTS, LOOKS, RUNS_ANYTHING, TAKES_AWAY, ToolDefinition
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.model.results import (
     ClusterHandle,
     ClusterStatus,

@@ -21,7 +21,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.model.links import LEFTOVER, Distribution, Impairment, TapQdisc
+from reconciler.model.choices import Distribution
+from reconciler.model.links import LEFTOVER, Impairment, TapQdisc
 
 MARK_INSTEAD_OF_NOQUEUE = 0x4D40
 MARK_INSTEAD_OF_DEFAULT = 0x4D41

@@ -24,9 +24,9 @@ from reconciler.errors import (
 from reconciler.files.ownership import read_mark, write_mark
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import NETEM, Feature
+from reconciler.model.choices import StopMode
 from reconciler.model.document import Network
 from reconciler.model.plan import DefineDomain, Start
-from reconciler.model.record import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.model.topology import Forward
 from reconciler.records.approval import Approval

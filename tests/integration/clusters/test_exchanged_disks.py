@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.errors import ClusterError, Conflict, ErrorCode
 from reconciler.host.disks.given_format import noted_format
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import small_nodes, states
 from tests.unit.desired.files import GIB, qcow2_header

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ClusterError, ErrorCode, OperationFailed
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.clusters.test_other_stores import CLUSTER, as_wanted, define
 from tests.integration.kills import run

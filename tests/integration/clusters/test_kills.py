@@ -11,7 +11,7 @@ import time
 import libvirt
 import pytest
 
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.records import record_changes
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, end, kill_at_every_boundary, run, run_in_child, wait_for

@@ -17,9 +17,9 @@ from reconciler.errors import ClusterError
 from reconciler.host.firewall.iptables_codec import chain_name
 from reconciler.host.firewall.nftables_codec import table_name
 from reconciler.model import names
-from reconciler.model.faults import CutMode, Groups, ImpairRequest, One, PartitionRequest
+from reconciler.model.choices import CutMode, StopMode
+from reconciler.model.faults import Groups, ImpairRequest, One, PartitionRequest
 from reconciler.model.links import FirewallChoice, Impairment
-from reconciler.model.record import StopMode
 from reconciler.records import record_changes
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.kills import MOST_BOUNDARIES, Killer, kill_at_every_boundary, run, run_in_child, wait_for

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError, ErrorCode
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.records.approval import Approval
 from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
 from tests.integration.bed import Bed, Session

@@ -18,8 +18,8 @@ import pytest
 from reconciler.errors import ClusterError, ClusterNotFound, Conflict, ErrorCode, Obstructed
 from reconciler.files.ownership import ATTRIBUTE, OwnerMark
 from reconciler.host.disks.manifests import snapshot_dir
+from reconciler.model.choices import StopMode
 from reconciler.model.document import Mark
-from reconciler.model.record import StopMode
 from reconciler.model.status import ConditionType
 from reconciler.observe.cluster import observe_cluster
 from tests.integration.bed import Bed, Session, audit, host_libvirt

@@ -10,8 +10,9 @@ from typing import Any
 import libvirt
 import pytest
 
+from reconciler.model.choices import StopMode
 from reconciler.model.faults import Groups, PartitionRequest
-from reconciler.model.record import StopMode, WantedPower
+from reconciler.model.record import WantedPower
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.waiting import eventually
 

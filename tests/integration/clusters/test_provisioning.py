@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ErrorCode, OperationTimeout, ProvisioningFailed
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.model.status import ConditionType
 from reconciler.usecases.wait_for_condition import wait_for_condition

@@ -17,7 +17,8 @@ from reconciler.errors import (
     OperationTimeout,
     StoreUnavailable,
 )
-from reconciler.model.record import StopMode, WantedPower
+from reconciler.model.choices import StopMode
+from reconciler.model.record import WantedPower
 from reconciler.model.status import ConditionStatus
 from reconciler.progress import Progress
 from reconciler.records.approval import Approval

@@ -9,10 +9,10 @@ import pytest
 
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.health import no_login
+from reconciler.model.choices import StopMode
 from reconciler.model.document import Unknown
 from reconciler.model.life_signs import LifeSigns
 from reconciler.model.names import console_path
-from reconciler.model.record import StopMode
 from reconciler.observe.liveness import observe_life_signs
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import small_nodes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.records.approval import Approval
 from tests.integration.bed import SHARED_CLUSTER, Bed, Session, temporary_bed
 from tests.waiting import PATIENCE_S, eventually

@@ -15,7 +15,8 @@ import pytest
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.faults.link_verdicts import Verdict
 from reconciler.faults.requests import Sides, impair_request, partition_request
-from reconciler.model.faults import CutMode, Direction, PartitionRequest, ShapeName
+from reconciler.model.choices import CutMode, Direction, ShapeName
+from reconciler.model.faults import PartitionRequest
 from reconciler.model.links import FirewallChoice, Impairment
 from reconciler.model.names import tap_name
 from reconciler.runtime import Runtime

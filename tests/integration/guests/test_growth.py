@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError, InvalidArgument, PartialFailure
-from reconciler.model.faults import CutMode, One, PartitionRequest
+from reconciler.model.choices import CutMode
+from reconciler.model.faults import One, PartitionRequest
 from reconciler.model.kernel_log import DmesgResult, LogSource, MarkerState
 from reconciler.progress import Progress
 from reconciler.usecases.kernel_log_following import follow

@@ -4,7 +4,7 @@ Its power is cut the moment it took its first login: from then on a node must ta
 only then is a snapshot with memory of that moment of any use, too (decision 0006).
 """
 
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S
 from tests.integration.kills import Killer, Verb, run, run_in_child, wait_for

@@ -12,7 +12,7 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.cli.conftest import COMMAND

@@ -7,7 +7,7 @@ import libvirt
 import pytest
 
 from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, ErrorCode, OperationTimeout
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER

@@ -16,7 +16,8 @@ from reconciler.errors import HostCapabilityMissing
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.host.links.link_driver import LinkDriver
-from reconciler.model.links import Distribution, FirewallChoice, HostLinks, Impairment, TapQdisc
+from reconciler.model.choices import Distribution
+from reconciler.model.links import FirewallChoice, HostLinks, Impairment, TapQdisc
 from reconciler.process import Completed
 from tests.integration.bed import Session, temporary_bed
 from tests.integration.links.conftest import CLUSTER

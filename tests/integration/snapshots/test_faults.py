@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.desired import chains
 from reconciler.errors import ClusterError, ErrorCode, RevertFailed, SnapshotFailed
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.model.status import ConditionStatus, ConditionType
 from reconciler.records.approval import Approval
 from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep

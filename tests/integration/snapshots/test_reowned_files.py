@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import ClusterNotFound
 from reconciler.host.virt_type.kvm_access import qemu_account
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.kills import Verb, kill_at_every_boundary, run
 from tests.integration.snapshots.films import small_nodes, states

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from reconciler.artifacts.library import Library
 from reconciler.files.roots import opened
-from reconciler.model.results import BuildArtifact, BuildType
+from reconciler.model.choices import BuildType
+from reconciler.model.results import BuildArtifact
 
 VERMAGIC = "6.1.0-56-cloud-amd64 SMP preempt mod_unload modversions "
 

@@ -12,7 +12,7 @@ from reconciler.artifacts.installation import (
 from reconciler.artifacts.installed import InstalledRecord
 from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry
 from reconciler.errors import Conflict, InvalidArgument
-from reconciler.model.results import InstallMode
+from reconciler.model.choices import InstallMode
 
 from .samples import VERMAGIC
 

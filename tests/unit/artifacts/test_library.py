@@ -21,7 +21,7 @@ from reconciler.artifacts.tree_entries import EntryKind
 from reconciler.artifacts.views import view_of
 from reconciler.errors import ArtifactNotFound, Conflict, InvalidArgument, OperationFailed
 from reconciler.files.roots import Held, opened
-from reconciler.model.results import BuildType
+from reconciler.model.choices import BuildType
 from tests.waiting import PATIENCE_S
 
 from .samples import kept, library, module, program, registered

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reconciler.artifacts import node_scripts
 from reconciler.artifacts.installed import InstalledRecord, parse_installed_id, parse_record, render_record
 from reconciler.errors import InvalidArgument, OperationFailed
-from reconciler.model.results import InstallMode
+from reconciler.model.choices import InstallMode
 
 ID = "ab" * 32
 SCRIPTS = [

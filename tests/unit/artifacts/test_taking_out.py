@@ -14,7 +14,8 @@ from reconciler.artifacts.upload import NodePlace
 from reconciler.errors import Conflict
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
-from reconciler.model.results import ExecResult, InstallMode
+from reconciler.model.choices import InstallMode
+from reconciler.model.results import ExecResult
 
 PROGRAMS = ("sh", "cat", "rm", "uname", "find", "head")
 

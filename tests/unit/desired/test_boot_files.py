@@ -8,9 +8,10 @@ import pytest
 
 from reconciler.desired.boot_files import with_files_as_booted, with_files_that_are_there
 from reconciler.host.disks.image_file import image_identity
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import CutPower, Plan
-from reconciler.model.record import BootSpec, ClusterRecord, StopMode
+from reconciler.model.record import BootSpec, ClusterRecord
 from reconciler.plan.planner import plan
 from reconciler.records import record_changes
 from tests.simulation.acting import Disturbance, run_round

@@ -5,8 +5,9 @@ from pathlib import Path
 from hypothesis import given
 
 from reconciler.desired.compile import HostFacts, compile_document, needs_kvm_verdict, seed_inputs, warnings_for
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Domain, Layer, Network, Power, Seed, Snapshot, Tap, Unknown
-from reconciler.model.record import BootSpec, ClusterRecord, Deletion, NodeIntent, StopMode, WantedPower
+from reconciler.model.record import BootSpec, ClusterRecord, Deletion, NodeIntent, WantedPower
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
 from tests.simulation.worlds import (

@@ -1,6 +1,7 @@
 """Faults of a topology, and what they come to in a specification."""
 
-from reconciler.model.faults import Bridge, Direction, Groups, ImpairRequest, PartitionRequest
+from reconciler.model.choices import Direction
+from reconciler.model.faults import Bridge, Groups, ImpairRequest, PartitionRequest
 from reconciler.model.links import Impairment
 
 from .conftest import TOPOLOGY, Load

@@ -3,8 +3,9 @@
 import pytest
 
 from reconciler.desired.ended_nodes import ending, nodes_that_ended, with_ended_off
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
-from reconciler.model.record import ClusterRecord, Deletion, StopMode, WantedPower
+from reconciler.model.record import ClusterRecord, Deletion, WantedPower
 from reconciler.model.topology import RestartPolicy
 from reconciler.records import record_changes
 from tests.simulation.worlds import CLUSTER, cluster_spec, node_spec

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from reconciler.desired.compile import compile_document
+from reconciler.model.choices import CutMode
 from reconciler.model.document import PULLED, ClusterDocument, NodeLinks, Power, PowerState, Unknown
-from reconciler.model.faults import CutMode, Groups, Halves, One, WantedFault
+from reconciler.model.faults import Groups, Halves, One, WantedFault
 from reconciler.model.links import Link
 from reconciler.model.record import ClusterRecord, Deletion, NodeIntent
 from tests.simulation.worlds import EMULATED, NOTHING, NOW, as_wanted, running_record

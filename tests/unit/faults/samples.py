@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from reconciler.faults.combine import Fault
 from reconciler.faults.validate import impair_fault, partition_fault
+from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import (
     Bridge,
-    CutMode,
-    Direction,
     ExplicitGrudge,
     Groups,
     Halves,
@@ -22,7 +21,7 @@ from reconciler.model.faults import (
     PartitionRequest,
     PartitionShape,
 )
-from reconciler.model.links import Distribution, Impairment, Port, Ports
+from reconciler.model.links import Impairment, Port, Ports
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NODES = ("n1", "n2", "n3", "n4", "n5")

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.faults.combine import Fault, as_shown, combine, fold, wanted_at
-from reconciler.model.faults import CutMode, Direction, Groups, Halves, ImpairFault, One, PartitionFault
-from reconciler.model.links import HOST, Distribution, Impairment, Inbound, Link
+from reconciler.model.choices import CutMode, Direction, Distribution
+from reconciler.model.faults import Groups, Halves, ImpairFault, One, PartitionFault
+from reconciler.model.links import HOST, Impairment, Inbound, Link
 from tests.unit.faults.samples import NODES, NOW, fault_sets, impair, impairments, partition
 
 ENDS = (*NODES, HOST)

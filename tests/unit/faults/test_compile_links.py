@@ -18,7 +18,8 @@ from reconciler.faults.compile_links import (
 from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_restore
 from reconciler.host.firewall.nftables_codec import render_transaction
 from reconciler.host.tc.tap_codec import parse_tap, render_batch
-from reconciler.model.faults import CutMode, ExplicitGrudge, Halves, One
+from reconciler.model.choices import CutMode
+from reconciler.model.faults import ExplicitGrudge, Halves, One
 from reconciler.model.links import (
     LEFTOVER,
     FirewallState,

@@ -8,10 +8,9 @@ from pydantic import TypeAdapter
 from reconciler.faults.combine import Fault
 from reconciler.faults.explain import explain, handle_of, info_of
 from reconciler.faults.words import sides_in_words
+from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import (
     Bridge,
-    CutMode,
-    Direction,
     ExplicitGrudge,
     FaultType,
     Groups,
@@ -21,7 +20,7 @@ from reconciler.model.faults import (
     PartitionFault,
     WantedFault,
 )
-from reconciler.model.links import HOST, Distribution
+from reconciler.model.links import HOST
 from tests.unit.faults.samples import NODES, NOW, impair, partition
 
 SLOW = impair("n1", name="slow", delay_ms=40, jitter_ms=8, distribution=Distribution.NORMAL, loss_pct=10)

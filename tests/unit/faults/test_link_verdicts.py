@@ -7,7 +7,8 @@ import pytest
 from reconciler.faults.combine import Fault
 from reconciler.faults.explain import explain
 from reconciler.faults.link_verdicts import MAX_COUNT, Measured, Verdict, judge, probes_needed
-from reconciler.model.faults import Direction, One
+from reconciler.model.choices import Direction
+from reconciler.model.faults import One
 from reconciler.model.links import Impairment
 
 from .samples import NODES, impair, partition

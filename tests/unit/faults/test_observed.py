@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from reconciler.faults.combine import Fault, fold
 from reconciler.faults.explain import info_of
 from reconciler.faults.observed import with_observed
-from reconciler.model.faults import CutMode, One
+from reconciler.model.choices import CutMode
+from reconciler.model.faults import One
 from reconciler.model.links import Inbound, Link
 
 from .samples import NODES, impair, partition

@@ -6,16 +6,8 @@ import pytest
 
 from reconciler.errors import InvalidArgument
 from reconciler.faults.requests import Sides, impair_request, partition_request
-from reconciler.model.faults import (
-    Bridge,
-    ExplicitGrudge,
-    Groups,
-    Halves,
-    MajoritiesRing,
-    One,
-    PartitionShape,
-    ShapeName,
-)
+from reconciler.model.choices import ShapeName
+from reconciler.model.faults import Bridge, ExplicitGrudge, Groups, Halves, MajoritiesRing, One, PartitionShape
 from reconciler.model.links import Impairment
 
 

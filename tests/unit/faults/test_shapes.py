@@ -5,7 +5,8 @@ from itertools import combinations
 import pytest
 
 from reconciler.faults.shapes import bisect, bridge, complete_grudge, majorities_ring, shuffled, split_one
-from reconciler.model.faults import Bridge, Direction, ExplicitGrudge, Groups, Grudge, Halves, One, PartitionShape
+from reconciler.model.choices import Direction
+from reconciler.model.faults import Bridge, ExplicitGrudge, Groups, Grudge, Halves, One, PartitionShape
 from tests.unit.faults.samples import NODES, partition
 
 FIVE = ("1", "2", "3", "4", "5")

@@ -7,17 +7,8 @@ import pytest
 
 from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
 from reconciler.faults.validate import expiry
-from reconciler.model.faults import (
-    Bridge,
-    CutMode,
-    Direction,
-    ExplicitGrudge,
-    Groups,
-    Halves,
-    MajoritiesRing,
-    One,
-    PartitionShape,
-)
+from reconciler.model.choices import CutMode, Direction
+from reconciler.model.faults import Bridge, ExplicitGrudge, Groups, Halves, MajoritiesRing, One, PartitionShape
 from tests.unit.faults.samples import NOW, impair, partition
 
 

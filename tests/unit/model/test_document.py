@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from reconciler.errors import ErrorCode
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState, Seed, Unknown, canonical
-from reconciler.model.record import StopMode, WantedPower
+from reconciler.model.record import WantedPower
 from tests.simulation.worlds import as_wanted, compiled, running_record
 
 RECORD = running_record("alpha", "beta")

@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
+from reconciler.model.choices import StopMode
 from reconciler.model.document import (
     BackingFile,
     ClusterDocument,
@@ -45,7 +46,6 @@ from reconciler.model.plan import (
     UndefineDomain,
     WriteSeed,
 )
-from reconciler.model.record import StopMode
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus, Forward
 from reconciler.plan.halted_machines import runs_on

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.model.choices import StopMode
 from reconciler.model.faults import Groups, PartitionFault, PartitionRequest
-from reconciler.model.record import ClusterRecord, StopMode, WantedPower
+from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.records import record_changes
 from reconciler.records.change_descriptions import change_in_words
 from tests.simulation.worlds import cluster_spec, extra_disk, node_spec, records, running_record

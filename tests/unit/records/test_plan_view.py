@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from reconciler.controller.round_results import PlannedDifference
 from reconciler.errors import ApprovalRequired
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, canonical
 from reconciler.model.plan import Disruption
-from reconciler.model.record import ClusterRecord, StopMode
+from reconciler.model.record import ClusterRecord
 from reconciler.plan.planner import plan
 from reconciler.records import record_changes
 from reconciler.records.approval import Approval

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reconciler.errors import Conflict, ErrorCode
+from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, Unknown
-from reconciler.model.record import ClusterRecord, ClusterSpec, ImageFile, NodeIntent, NodeSpec, StopMode, WantedPower
+from reconciler.model.record import ClusterRecord, ClusterSpec, ImageFile, NodeIntent, NodeSpec, WantedPower
 from reconciler.model.topology import Forward
 from reconciler.records import record_changes
 from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, extra_disk, node_spec

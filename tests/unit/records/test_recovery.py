@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import InvalidArgument
-from reconciler.model.record import BootSpec, ClusterRecord, StopMode
+from reconciler.model.choices import StopMode
+from reconciler.model.record import BootSpec, ClusterRecord
 from reconciler.records import record_changes
 from reconciler.records.recovery import last_other
 from reconciler.store.patch import difference

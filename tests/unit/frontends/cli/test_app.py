@@ -12,9 +12,8 @@ import pytest
 import typer
 import yaml
 
-from reconciler.frontends.cli import cluster_commands, other_words
+from reconciler.frontends.cli import other_words
 from reconciler.frontends.cli.app import app
-from reconciler.model import record
 from reconciler.model.record import ClusterRecord
 from tests.waiting import PATIENCE_S
 
@@ -244,10 +243,6 @@ def test_the_history_of_a_cluster_names_who_changed_what(invoke: Invoke, lab: Cl
     assert (generation, actor, f"{sign} {what}") == ("1", "test", "+ cluster of 2 nodes")
     (change,) = invoke("history", "lab", "-o", "json").data
     assert (change["patch"][0]["op"], change["changes"]) == ("replace", ["+ cluster of 2 nodes"])
-
-
-def test_the_ways_to_stop_are_those_of_the_model() -> None:
-    assert {mode.value for mode in cluster_commands.StopModeChoice} == {mode.value for mode in record.StopMode}
 
 
 def test_the_words_of_other_tools_are_answered_with_commands_that_there_are() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
-from reconciler.model.record import StopMode
+from reconciler.model.choices import StopMode
 from reconciler.store.lease import FILE_NAME, Lease
 from reconciler.store.sqlite import SqliteStore
 from tests.unit.frontends.mcp.conftest import Agent, agent_of

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.faults.combine import as_shown
 from reconciler.host.tc.tap_codec import CLASS_IDS, MARKS, TapTree, class_id_for, parse_tap, render_batch
-from reconciler.model.links import LEFTOVER, Distribution, Impairment, TapQdisc
+from reconciler.model.choices import Distribution
+from reconciler.model.links import LEFTOVER, Impairment, TapQdisc
 from tests.unit.faults.samples import impairments
 from tests.unit.host.tc.simulated import SimulatedTap
 
