@@ -31,10 +31,12 @@ from reconciler.controller.retries import Retries
 from reconciler.controller.round_input import RoundInput, round_input_of
 from reconciler.controller.round_results import Look, PlannedChange, PlannedDifference, RoundResult, interfaces_of
 from reconciler.controller.status_writer import StatusWriter
+from reconciler.controller.tunnels import Tunnels
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
 from reconciler.desired.part import part_of
 from reconciler.desired.recorded_file_uses import recorded_uses
+from reconciler.desired.tunnels import with_tunnel
 from reconciler.errors import ClusterError, StoreUnavailable, explained
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
@@ -79,6 +81,7 @@ class Rounds:
         self._home: str | None = None
         self._store = store
         self._membership = store.membership()
+        self._tunnels = Tunnels(store)
         self._libvirt = libvirt
         self._links = links
         self._layers = LayerDriver()
@@ -116,7 +119,13 @@ class Rounds:
         if not self.host:
             return record
         self._home = self._home or await self._store.home_host()
-        return part_of(record, self.host, self._home)
+        part = part_of(record, self.host, self._home)
+        return with_tunnel(part, await self._tunnels.find(part, record, self._home))
+
+    async def _joined(self, view: RoundInput) -> RoundInput:
+        """The view with the tunnel of its part."""
+        home = view.hosts.home if view.hosts else ""
+        return view.with_tunnel(await self._tunnels.find(view.record, view.whole, home))
 
     async def _compare(
         self,
@@ -173,6 +182,7 @@ class Rounds:
             return _look(view, None, ClusterDocument())
         observed = None
         try:
+            view = await self._joined(view)
             observed = await self._observe(view.record, found)
             difference = await self._compare(view, observed, put_off=view.upkeep_put_off)
         except (ClusterError, OSError) as caught:
@@ -213,6 +223,7 @@ class Rounds:
         if view.is_elsewhere:
             return RoundResult(view.whole.generation, gone=True, spans=True)
         try:
+            view = await self._joined(view)
             decision = await self._decide(view, foreseen)
             outcomes = await self._act(decision, tell)
             while failed := _failed_upkeep(outcomes, decision.view):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from reconciler.controller.retries import Retries
 from reconciler.desired.part import part_of
-from reconciler.model.record import ClusterRecord
+from reconciler.desired.tunnels import with_tunnel
+from reconciler.model.record import ClusterRecord, TunnelSpec
 from reconciler.model.status import ConditionStatus, ConditionType, Obstacle, RecordStatus
 from reconciler.store.protocol import ClusterEntry, HostWords
 
@@ -26,10 +27,15 @@ class RoundInput:
     host: str = ""
     hosts: HostWords | None = None
     term: int = 0
+    tunnel: TunnelSpec | None = None
 
     def with_record(self, whole: ClusterRecord) -> "RoundInput":
         """The same with a newer record of the cluster."""
-        return replace(self, whole=whole, record=part_for(whole, self.host, self.hosts))
+        return replace(self, whole=whole, record=with_tunnel(part_for(whole, self.host, self.hosts), self.tunnel))
+
+    def with_tunnel(self, tunnel: TunnelSpec | None) -> "RoundInput":
+        """The same with what joins this host's part with the others."""
+        return replace(self, tunnel=tunnel, record=with_tunnel(self.record, tunnel))
 
     @property
     def is_elsewhere(self) -> bool:

@@ -41,7 +41,15 @@ from reconciler.model.document import (
 )
 from reconciler.model.links import Inbound
 from reconciler.model.origin import Lineage
-from reconciler.model.record import ClusterRecord, NetworkSpec, NodeIntent, NodeSpec, TunnelSpec, WantedPower
+from reconciler.model.record import (
+    TUNNEL_MTU,
+    ClusterRecord,
+    NetworkSpec,
+    NodeIntent,
+    NodeSpec,
+    TunnelSpec,
+    WantedPower,
+)
 from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
 
 DOMAIN_TEMPLATE_VERSION = 2
@@ -141,7 +149,7 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
             ssh_public_key=spec.ssh.public_key,
             user_data=node.user_data,
             grows=node.disk_gb is not None,
-            mtu=None if spec.network.tunnel is None else spec.network.tunnel.mtu,
+            mtu=_mtu(spec.network, node),
         )
         for name, node in spec.nodes.items()
     }
@@ -251,6 +259,13 @@ def _network(record: ClusterRecord) -> Network:
         active=True,
         tunnel=None if network.tunnel is None else _tunnel(network, network.tunnel),
     )
+
+
+def _mtu(network: NetworkSpec, node: NodeSpec) -> int | None:
+    """A guest is told once: on a host that others share a store with, before the cluster spans them."""
+    if network.tunnel is not None:
+        return network.tunnel.mtu
+    return TUNNEL_MTU if node.host else None
 
 
 def _tunnel(network: NetworkSpec, tunnel: TunnelSpec) -> Tunnel:

@@ -26,6 +26,10 @@ EVERYTHING = "*"
 """The consent to lose everything that a cluster has."""
 
 
+TUNNEL_MTU = 1450
+"""The largest packet that passes by VXLAN over IPv4, if the hosts' own network carries 1500 bytes."""
+
+
 class WantedPower(StrEnum):
     """The desired power state of a node; `paused` starts it with its CPUs stopped, for a debugger."""
 
@@ -61,8 +65,8 @@ class TunnelSpec(Frozen):
 
     @property
     def mtu(self) -> int:
-        """The largest packet that passes, if the hosts' own network carries 1500 bytes."""
-        return 1430 if isinstance(self.local, IPv6Address) else 1450
+        """The largest packet that passes."""
+        return TUNNEL_MTU - 20 if isinstance(self.local, IPv6Address) else TUNNEL_MTU
 
 
 class NetworkSpec(Frozen):
