@@ -15,6 +15,7 @@ from reconciler.model.file_use import FileUse
 from reconciler.model.origin import Origin
 from reconciler.model.plan import Action
 from reconciler.model.record import ClusterRecord
+from reconciler.store.meeting import Meeting, SoleMeeting
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,9 @@ class ActContext:
 
     Everything that is created carries `origin`, the origin of the record's generation.
 
-    `require_term` raises `HostFenced` where this host may no longer act. Once `stopping` returns true, no further
-    action starts. `on_advance` is called with the progress of long actions, from 0 to 1, about every tenth.
+    `meeting` is this host's place in what all hosts of the cluster do together. `require_term` raises `HostFenced`
+    where this host may no longer act. Once `stopping` returns true, no further action starts. `on_advance` is called
+    with the progress of long actions, from 0 to 1, about every tenth.
     """
 
     record: ClusterRecord
@@ -39,6 +41,7 @@ class ActContext:
     on_outcome: Callable[[Outcome], None]
     recorded_uses: Callable[[], Awaitable[tuple[FileUse, ...]]]
     require_term: Callable[[], None] = lambda: None
+    meeting: Callable[[str], Meeting] = lambda _matter: SoleMeeting()
     stopping: Callable[[], bool] = lambda: False
     on_advance: Callable[[Action, float], None] = lambda _action, _share: None
 

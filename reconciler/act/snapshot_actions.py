@@ -16,7 +16,7 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.machine_files import require_files_of
 from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, SnapshotFailed, StoreUnavailable
 from reconciler.host.console_log import note_on_console
 from reconciler.host.disks import manifests
 from reconciler.host.disks.image_file import read_image_facts
@@ -28,8 +28,16 @@ from reconciler.model import names
 from reconciler.model.document import BackingFile, Domain, Layer
 from reconciler.model.plan import ResumeMemory, SweepSnapshot, TakeSnapshot
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
+from reconciler.store.meeting import Meeting, Phase
 
 log = structlog.get_logger(__name__)
+
+_PREPARED_S = 60.0
+"""How long hosts wait for each other before anything is paused: one of them may still start its nodes."""
+_PAUSED_S = 5.0
+_SWITCHED_S = 10.0
+_MEMORIES_S = 600.0
+"""How long nodes may stand still until the last host has paused its own, put layers on them, or saved their memory."""
 
 _CLOCK_LOGIN_S = 6.0
 """A guest that was just restored, emulated beside others on busy cores, takes 1 s to 4 s for its first login."""
@@ -38,46 +46,102 @@ _LATE_CLOCK_LOGIN_S = 30.0
 
 
 async def take_snapshot(action: TakeSnapshot, context: ActContext) -> None:
-    """Freeze every disk of every node at one moment, with memory if requested, and write the manifest."""
+    """Freeze every disk of every node at one moment, with memory if requested, and write the manifest.
+
+    Nodes of other hosts are frozen at the same moment, or the snapshot is called off on all of them.
+    """
     overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
+    meeting = _meeting(action.snapshot.request, context)
+    if not await meeting.begin():
+        raise SnapshotFailed(
+            f"the other hosts of the cluster have taken snapshot {action.name!r}, and this host's part of it is gone",
+            hint="delete it, and take it again under another name",
+        )
     stopped = tuple(node for node, power in action.power.items() if power is SnapshotPower.RUNNING)
-    quiesced = stopped if action.snapshot.quiesce else ()
     active = [node for node, power in action.power.items() if power is not SnapshotPower.OFF]
     await _all_of(context.snapshots.require_known_files(cluster, node) for node in active)
-    journal = manifests.UnfinishedSnapshot(snapshot_name=action.name, stopped_nodes=stopped, quiesced_nodes=quiesced)
+    journal = manifests.UnfinishedSnapshot(
+        snapshot_name=action.name,
+        stopped_nodes=stopped,
+        quiesced_nodes=stopped if action.snapshot.quiesce else (),
+        request=action.snapshot.request,
+    )
     await asyncio.to_thread(manifests.begin_snapshot, overlay_dir, cluster, journal, context.origin)
-    await _to_its_end(_take_or_clear_away(action, context, journal))
+    await _to_its_end(_take_or_clear_away(action, context, journal, meeting))
 
 
 async def sweep_snapshot(action: SweepSnapshot, context: ActContext) -> None:
-    """Resume the nodes that an interrupted snapshot paused, and remove what it left behind."""
+    """Finish an interrupted snapshot that all hosts have agreed to; resume the nodes and clear away any other."""
     overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
     journal = await asyncio.to_thread(manifests.read_journal, overlay_dir, cluster, action.name)
-    await _clear_away(journal or manifests.UnfinishedSnapshot(snapshot_name=action.name, stopped_nodes=()), context)
+    journal = journal or manifests.UnfinishedSnapshot(snapshot_name=action.name, stopped_nodes=())
+    await _undo_or_finish(journal, context, "it was interrupted")
 
 
-async def _take_or_clear_away(action: TakeSnapshot, context: ActContext, journal: manifests.UnfinishedSnapshot) -> None:
+def _meeting(request: int, context: ActContext) -> Meeting:
+    return context.meeting(f"snapshot-{request}")
+
+
+async def _take_or_clear_away(
+    action: TakeSnapshot, context: ActContext, journal: manifests.UnfinishedSnapshot, meeting: Meeting
+) -> None:
     try:
-        await _take(action, context, journal.stopped_nodes)
-    except ClusterError:
-        await _clear_away(journal, context)
+        await _take(action, context, journal, meeting)
+    except ClusterError as error:
+        overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
+        noted = await asyncio.to_thread(manifests.read_journal, overlay_dir, cluster, action.name)
+        await _undo_or_finish(noted or journal, context, error.message)
         raise
 
 
-async def _clear_away(journal: manifests.UnfinishedSnapshot, context: ActContext) -> None:
-    cluster = context.cluster
-    await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in journal.stopped_nodes)
+async def _undo_or_finish(journal: manifests.UnfinishedSnapshot, context: ActContext, why: str) -> None:
+    """Call the snapshot off, or finish it if it was agreed. While that is not known, the nodes run on.
+
+    Their new layers are right either way: what is frozen below them does not change.
+    """
+    try:
+        is_off = not journal.request or await _meeting(journal.request, context).call_off(why)
+    except StoreUnavailable:
+        await _run_on(journal, context)
+        raise
+    if is_off or journal.manifest is None:
+        await _clear_away(journal, context)
+        return
+    await _run_on(journal, context)
+    await _finish(journal.manifest, context)
+
+
+async def _run_on(journal: manifests.UnfinishedSnapshot, context: ActContext) -> None:
+    await _all_of(context.libvirt.resume_if_paused(context.cluster, node) for node in journal.stopped_nodes)
     for node in journal.quiesced_nodes:
         await _thaw(node, context)
+
+
+async def _clear_away(journal: manifests.UnfinishedSnapshot, context: ActContext) -> None:
+    await _run_on(journal, context)
     await keep_what_is_written_to(context)
-    await asyncio.to_thread(manifests.remove_snapshot, context.record.spec.overlay_dir, cluster, journal.snapshot_name)
+    overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
+    await asyncio.to_thread(manifests.remove_snapshot, overlay_dir, cluster, journal.snapshot_name)
 
 
-async def _take(action: TakeSnapshot, context: ActContext, stopped: tuple[str, ...]) -> None:
+async def _take(
+    action: TakeSnapshot, context: ActContext, journal: manifests.UnfinishedSnapshot, meeting: Meeting
+) -> None:
     after = {node: await _prepare_layers(node, domain, context) for node, domain in action.domains.items()}
     memories = await asyncio.to_thread(_prepare_memories, action, context)
-    pause_s = await _switch_all(action, context, after, memories, stopped)
-    manifest = _manifest(action, context, memories, pause_s)
+    await _reach(Phase.PREPARED, meeting, context, limit_s=_PREPARED_S)
+    manifest = _manifest(action, context, memories)
+    pause_s = await _switch_all(action, context, after, memories, journal, manifest, meeting)
+    await _finish(manifest.model_copy(update={"pause_s": round(pause_s, 4)}), context)
+
+
+async def _reach(phase: Phase, meeting: Meeting, context: ActContext, *, limit_s: float) -> None:
+    """Go on together with the other hosts, if this one still may."""
+    await meeting.reach(phase, limit_s=limit_s)
+    context.require_term()
+
+
+async def _finish(manifest: Manifest, context: ActContext) -> None:
     await asyncio.to_thread(_publish, manifest, context)
     context.checkpoint("before Manifest")
     await asyncio.to_thread(manifests.finish_snapshot, context.record.spec.overlay_dir, manifest, context.origin)
@@ -142,18 +206,29 @@ async def _switch_all(
     context: ActContext,
     after: dict[str, Domain],
     memories: dict[str, Path],
-    stopped: tuple[str, ...],
+    journal: manifests.UnfinishedSnapshot,
+    manifest: Manifest,
+    meeting: Meeting,
 ) -> float:
-    """Pause what runs, put the new layers on everything, resume; returns the seconds paused, 0 if nothing ran."""
-    cluster = context.cluster
-    quiesced = stopped if action.snapshot.quiesce else ()
+    """Pause what runs, put the new layers on everything, resume; returns the seconds paused, 0 if nothing ran.
+
+    Everything on all hosts is paused at some moment, and runs on only when all have their new layers.
+    """
+    cluster, stopped, quiesced = context.cluster, journal.stopped_nodes, journal.quiesced_nodes
     await _all_of(context.snapshots.freeze_filesystems(cluster, node) for node in quiesced)
     began = time.monotonic()
     await _all_of(context.libvirt.suspend(cluster, node) for node in stopped)
     context.checkpoint("after Suspend")
+    await _reach(Phase.PAUSED, meeting, context, limit_s=_PAUSED_S)
     await asyncio.to_thread(_keep_nvrams, action, context)
     await _all_of(_switch(node, domain, action, context, memories) for node, domain in after.items())
     context.checkpoint("after Switch")
+    if meeting.shared:
+        overlay_dir = context.record.spec.overlay_dir
+        await asyncio.to_thread(manifests.note_manifest, overlay_dir, cluster, journal, manifest, context.origin)
+    await _reach(Phase.SWITCHED, meeting, context, limit_s=_SWITCHED_S if not memories else _MEMORIES_S)
+    await meeting.agree()
+    context.checkpoint("after Agree")
     await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in stopped)
     pause_s = time.monotonic() - began
     await _all_of(context.snapshots.thaw_filesystems(cluster, node) for node in quiesced)
@@ -211,14 +286,14 @@ def _publish(manifest: Manifest, context: ActContext) -> None:
             freeze_layer(disk.path, context.cluster)
 
 
-def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Path], pause_s: float) -> Manifest:
+def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Path]) -> Manifest:
     return Manifest(
         snapshot_name=action.name,
         cluster_name=context.cluster,
         request=action.snapshot.request,
         created_at=datetime.now(UTC),
         include_memory=action.snapshot.include_memory,
-        pause_s=round(pause_s, 4),
+        pause_s=0.0,
         nodes={
             node: SnapshotNode(
                 power=action.power[node],

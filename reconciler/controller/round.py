@@ -315,7 +315,7 @@ class Rounds:
         )
 
     def _context(self, view: RoundInput, origin: Origin | None, journal: EventJournal) -> ActContext:
-        record = view.record
+        record, hosts = view.record, view.placed_on
         return ActContext(
             record=record,
             origin=origin,
@@ -329,6 +329,7 @@ class Rounds:
             on_outcome=journal.ended,
             recorded_uses=lambda: recorded_uses(self._store),
             require_term=partial(self._membership.require, view.term),
+            meeting=lambda matter: self._store.meeting(record.cluster_name, matter, hosts),
             on_advance=journal.advanced,
             stopping=lambda: self._stopping,
         )

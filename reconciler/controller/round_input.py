@@ -11,6 +11,7 @@ from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
 from reconciler.model.record import ClusterRecord, TunnelSpec
 from reconciler.model.status import ConditionStatus, ConditionType, Obstacle, RecordStatus
+from reconciler.store.merged_status import nodes_by_host
 from reconciler.store.protocol import ClusterEntry, HostWords
 
 
@@ -36,6 +37,11 @@ class RoundInput:
     def with_tunnel(self, tunnel: TunnelSpec | None) -> "RoundInput":
         """The same with what joins this host's part with the others."""
         return replace(self, tunnel=tunnel, record=with_tunnel(self.record, tunnel))
+
+    @property
+    def placed_on(self) -> Set[str]:
+        """The hosts that the cluster's nodes are on; the only one has no name."""
+        return nodes_by_host(self.whole, self.hosts.home).keys() if self.hosts else frozenset()
 
     @property
     def is_elsewhere(self) -> bool:

@@ -19,6 +19,7 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.model.timestamps import Moment
 from reconciler.store.copies import StoredCluster
+from reconciler.store.meeting import Meeting
 from reconciler.store.membership import Membership
 
 
@@ -219,6 +220,10 @@ class Store(Protocol):
 
         Raises `HostNotFound` where the store is of one host only.
         """
+        ...
+
+    def meeting(self, cluster_name: str, matter: str, hosts: Set[str], /) -> Meeting:
+        """This host's place in what several hosts of a cluster do together, or not at all."""
         ...
 
     def membership(self) -> Membership:

@@ -22,6 +22,7 @@ from reconciler.store import sql_tables, sqlite_copies
 from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_change
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, transaction
+from reconciler.store.meeting import SoleMeeting
 from reconciler.store.membership import SoleMember
 from reconciler.store.patch import Patch, difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
@@ -161,6 +162,9 @@ class SqliteStore:
 
     async def network_number(self, cluster_name: str) -> int:
         raise self._of_one_host(cluster_name)
+
+    def meeting(self, _cluster: str, _matter: str, _hosts: Set[str]) -> SoleMeeting:
+        return SoleMeeting()
 
     def membership(self) -> SoleMember:
         return self._membership

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from ipaddress import IPv4Address
 from pathlib import Path
 from random import Random
 from typing import Any, Self
@@ -14,12 +15,15 @@ from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
 from reconciler.controller import round as rounds
 from reconciler.daemon.service import Scope, Service
+from reconciler.errors import ClusterError
 from reconciler.model.document import ClusterDocument
-from reconciler.model.plan import Action, Plan
+from reconciler.model.host import HostReport
+from reconciler.model.plan import Action, Plan, TakeSnapshot
 from reconciler.model.record import ClusterRecord, ClusterSpec
 from reconciler.model.topology import VirtType
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
+from reconciler.store.meeting import Phase
 from reconciler.usecases import clusters
 from reconciler.usecases.clusters import Clusters
 from tests.etcd import RunningEtcd
@@ -47,6 +51,7 @@ class Member:
         self.name = name
         self.machine = SimulatedHost(ClusterDocument(), Random(name))
         self.actions: list[Action] = []
+        self.refusal: ClusterError | None = None
         self.settings = Settings(
             store=str(etcd.address),
             host_name=name,
@@ -55,6 +60,16 @@ class Member:
             libvirt_uri=silent_libvirt(directory),
         )
         self.runtime: Runtime | None = None
+        self._report = HostReport(
+            name=name,
+            address=IPv4Address("10.0.0.1") + HOSTS.index(name),
+            version="test",
+            vcpus=8,
+            memory_mb=65536,
+            disk_bytes=2**40,
+            disk_free_bytes=2**40,
+            kvm_usable=False,
+        )
         self._stop = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -67,6 +82,7 @@ class Member:
     async def start(self, *, service: bool = True) -> None:
         runtime = self.runtime = Runtime(self.settings)
         await runtime.store.membership().enter()
+        await runtime.store.put_host(self._report)
         if service:
             self._stop.clear()
             lease, host = runtime.lease("watch"), runtime.host_lease("watch")
@@ -112,6 +128,9 @@ class Hosts(dict[str, Member]):
 
             async def perform(action: Action, _: ActContext) -> None:
                 member.actions.append(action)
+                if isinstance(action, TakeSnapshot):
+                    await _take_together(action, member, context)
+                    return
                 for _effect in member.machine.perform(action):
                     await asyncio.sleep(0)
 
@@ -136,6 +155,24 @@ class Hosts(dict[str, Member]):
     async def __aexit__(self, *_: object) -> None:
         for member in self.values():
             await member.stop()
+
+
+async def _take_together(action: TakeSnapshot, member: Member, context: ActContext) -> None:
+    """A snapshot, in the phases of `reconciler.act.snapshot_actions`."""
+    meeting = context.meeting(f"snapshot-{action.snapshot.request}")
+    assert await meeting.begin()
+    try:
+        if member.refusal is not None:
+            raise member.refusal
+        await meeting.reach(Phase.PREPARED, limit_s=PATIENCE_S)
+        await meeting.reach(Phase.PAUSED, limit_s=PATIENCE_S)
+        await meeting.reach(Phase.SWITCHED, limit_s=PATIENCE_S)
+        await meeting.agree()
+    except ClusterError as error:
+        await meeting.call_off(error.message)
+        raise
+    for _effect in member.machine.perform(action):
+        pass
 
 
 async def eventually(holds: Callable[[], Awaitable[object]]) -> None:

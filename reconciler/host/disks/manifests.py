@@ -44,6 +44,9 @@ class UnfinishedSnapshot(Frozen):
     snapshot_name: str
     stopped_nodes: tuple[str, ...]
     quiesced_nodes: tuple[str, ...] = ()
+    request: int = 0
+    manifest: Manifest | None = None
+    """What will make the snapshot exist, where other hosts may agree to it before this one does."""
 
 
 def snapshot_dir(overlay_dir: Path, cluster: str, name: str) -> Path:
@@ -110,6 +113,14 @@ def begin_snapshot(overlay_dir: Path, cluster: str, journal: UnfinishedSnapshot,
     except BaseException:
         remove_snapshot(overlay_dir, cluster, journal.snapshot_name)
         raise
+
+
+def note_manifest(
+    overlay_dir: Path, cluster: str, journal: UnfinishedSnapshot, manifest: Manifest, origin: Origin | None
+) -> None:
+    """Keep in the journal what the snapshot consists of, so that another process can finish it."""
+    path = snapshot_dir(overlay_dir, cluster, journal.snapshot_name) / _JOURNAL
+    _write(path, journal.model_copy(update={"manifest": manifest}), cluster, origin)
 
 
 def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None = None) -> None:

@@ -21,6 +21,7 @@ from reconciler.store.etcd import etcd_copies, parts
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_meeting import EtcdMeeting
 from reconciler.store.etcd.etcd_membership import EtcdMembership
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, touch, unchanged
 from reconciler.store.etcd.event_log import EtcdEventLog
@@ -28,6 +29,7 @@ from reconciler.store.etcd.host_registry import EtcdHosts
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.host_identity import HostIdentity
+from reconciler.store.meeting import Meeting, SoleMeeting
 from reconciler.store.patch import difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.record_json import (
@@ -254,6 +256,11 @@ class EtcdStore:
 
     async def network_number(self, cluster_name: str) -> int:
         return await self._hosts.network_number(cluster_name)
+
+    def meeting(self, cluster_name: str, matter: str, hosts: Set[str]) -> Meeting:
+        if hosts <= {self.own_host}:
+            return SoleMeeting()
+        return EtcdMeeting(self._etcd, self._feed, cluster_name, matter, self.own_host, hosts)
 
     def membership(self) -> EtcdMembership:
         assert self._membership is not None, "a client that is no host does not act"

@@ -16,6 +16,8 @@
 `part/CLUSTER`        the hosts that the record's nodes are placed on
 `status/CLUSTER`      the last status, as a store of one host had it
 `status/CLUSTER/HOST` what a host said of its part last; it may have something of the cluster as long as this is there
+`meeting/CLUSTER/MATTER`      what was decided of an act of several hosts
+`meeting/CLUSTER/MATTER/HOST` how far a host has come with it
 `request/CLUSTER`     a number; with the key's version it counts the rounds that were asked for
 `event/CLUSTER/...`   the last events
 `event-mark`          written with every event: its revision is the newest event's
@@ -69,6 +71,14 @@ def statuses(cluster: str) -> bytes:
 
 def part(cluster: str) -> bytes:
     return PARTS + cluster.encode()
+
+
+def meetings(cluster: str) -> bytes:
+    return ROOT + b"meeting/" + cluster.encode() + b"/"
+
+
+def meeting(cluster: str, matter: str) -> bytes:
+    return meetings(cluster) + matter.encode()
 
 
 def request(cluster: str) -> bytes:

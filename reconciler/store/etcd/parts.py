@@ -66,7 +66,7 @@ def removals_of_words(cluster: str) -> list[Any]:
 
 def removals_of(cluster: str) -> list[Any]:
     """The deletion of all that is here of a cluster."""
-    return [*removals_of_words(cluster), delete(keys.part(cluster))]
+    return [*removals_of_words(cluster), delete(keys.part(cluster)), delete_below(keys.meetings(cluster))]
 
 
 def placement_write_of(cluster: str, document: Mapping[str, Any]) -> Any:
