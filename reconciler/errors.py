@@ -60,7 +60,7 @@ class ClusterError(Exception):
     trying by itself. `partial` is what is known despite the error, such as the status of a cluster when one node did
     not boot. A message or hint names what to call next as a tool with its arguments, such as
     `cluster_stop(mode="destroy")`, or an argument alone, such as `allow_restart`; the command line spells them as
-    commands and options. A command that has no tool, such as `vmcluster events`, is named as it is.
+    commands and options. A command that has no tool, such as `vmcluster snapshot gc`, is named as it is.
     """
 
     code: ErrorCode

@@ -61,9 +61,7 @@ def find_program(name: str) -> str | None:
 def require_program(name: str) -> str:
     """The absolute path of a program. Raises `HostCapabilityMissing` if it is not installed."""
     if (found := find_program(name)) is None:
-        raise HostCapabilityMissing(
-            f"the program {name!r} is not installed", hint="`vmcluster doctor` names the package"
-        )
+        raise HostCapabilityMissing(f"the program {name!r} is not installed", hint="`host_doctor` names the package")
     return found
 
 

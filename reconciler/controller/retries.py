@@ -153,6 +153,6 @@ def _undone(action: Action, count: int) -> Obstacle:
     error = Conflict(
         f"{type(action).__name__} was repeated {count} times and did not last",
         node=action.node,
-        hint="the node shuts down by itself, or another program undoes it: see its console and `vmcluster events`",
+        hint="the node shuts down by itself, or another program undoes it: see its console and `cluster_events`",
     )
     return obstacle_of(error).model_copy(update={"terminal": False})

@@ -26,7 +26,7 @@ def check_host(values: TopologyValues, seen: HostView) -> Iterator[Finding]:
 def _check_machine(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]:
     wanted = machine.virt_type.value
     if wanted is VirtType.KVM and seen.offers and VirtType.KVM not in seen.offers:
-        message = "libvirt has no KVM on this host (write `auto`, or run `vmcluster doctor`)"
+        message = "libvirt has no KVM on this host (write `auto`, or run `host_doctor`)"
         yield Finding(machine.virt_type.location, message, ErrorCode.HOST_CAPABILITY_MISSING)
         return
     offers = _offers(wanted, seen)

@@ -59,7 +59,9 @@ def _told(found: Unknown, record: ClusterRecord) -> str:
 
 def _remedy(record: ClusterRecord) -> str:
     cluster = record.cluster_name
-    return f"use the store that made it, adopt it with `vmcluster adopt {cluster}`, or choose another name"
+    return (
+        f'use the store that made it, adopt it with `cluster_adopt(cluster_name="{cluster}")`, or choose another name'
+    )
 
 
 def _why_not_of_record(origin: Origin | None, record: ClusterRecord, lineage: Lineage) -> str | None:

@@ -95,7 +95,7 @@ def load_spec(
     otherwise `TopologyInvalid` with all problems.
     """
     name, loaded = _load(topology, settings)
-    values, out_of_reach = within_reach(loaded.values, reach, settings)
+    values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach), settings)
     host_files = find_host_files(values, settings, uses)
     of_host = check_host(values, seen) if seen is not None else ()
     impossible_here = (*_impossible_faults(loaded.topology, impossible), *_placed_elsewhere(loaded.topology, settings))
@@ -105,13 +105,18 @@ def load_spec(
     return loaded.topology.cluster_name, resolve(loaded.topology, host_files, settings)
 
 
-def find_problems(topology: GivenTopology, settings: Settings, *, with_files: bool) -> tuple[str, tuple[Problem, ...]]:
+def find_problems(
+    topology: GivenTopology, settings: Settings, *, with_files: bool, reach: Reach = EVERYWHERE
+) -> tuple[str, tuple[Problem, ...]]:
     """The name that a topology's problems are reported under, and all problems that need no look at libvirt.
 
-    With `with_files`, includes the images, disks and keys that it names. Raises `TopologyNotFound`.
+    Files out of `reach` are problems, whether or not they exist. With `with_files`, the images, disks and keys that it
+    names are checked too. Raises `TopologyNotFound`.
     """
     name, loaded = _load(topology, settings)
-    return name, loaded.problems(find_host_files(loaded.values, settings).findings if with_files else ())
+    values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach), settings)
+    of_files = find_host_files(values, settings).findings if with_files else ()
+    return name, loaded.problems((*out_of_reach, *of_files))
 
 
 def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = None) -> LoadedTopology:
@@ -150,6 +155,11 @@ def _takes_octal(location: Location) -> bool:
     return first == "user_data" or first.startswith(FREE_KEY_PREFIX) or is_in_node
 
 
+def _reach_of(topology: GivenTopology, reach: Reach) -> Reach:
+    """What a topology may name: a file in `topology_dir` is its administrator's, a text is its sender's."""
+    return reach.of_text if isinstance(topology, TopologyText) else reach
+
+
 def _load(topology: GivenTopology, settings: Settings) -> tuple[str, LoadedTopology]:
     """The name that the topology's problems are reported under, and the topology."""
     if isinstance(topology, TopologyText):
@@ -161,17 +171,30 @@ def _load(topology: GivenTopology, settings: Settings) -> tuple[str, LoadedTopol
     return str(path), _load_file(path, settings)
 
 
+def read_named(name: str, settings: Settings) -> tuple[Path, bytes]:
+    """The file of a topology in `topology_dir`, and its text. Raises `TopologyNotFound`, also if it is no topology."""
+    path = find_named(name, settings)
+    content = _read_file(path, topologies_of(settings))
+    if not parse_topology(content, path.parent).is_one:
+        raise TopologyNotFound(f"{path}: {_NO_TOPOLOGY}")
+    return path, content
+
+
 def _load_file(path: Path, settings: Settings | None, *roots: Roots) -> LoadedTopology:
+    content = _read_file(path, *roots)
+    return parse_topology(content, Path(os.path.abspath(path)).parent, settings)  # noqa: PTH100 keeps symlinks
+
+
+def _read_file(path: Path, *roots: Roots) -> bytes:
     try:
         found = opened(path, *roots)
-        content = read_source_file(found.handle)
+        return read_source_file(found.handle)
     except InvalidArgument as error:
         raise TopologyNotFound(error.message, hint="put the file itself there, not a link to it") from error
     except (SourceUnreadable, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         message = f"the topology file {path} cannot be read: {why}"
         raise TopologyNotFound(message, hint="name a file that this user may read") from error
-    return parse_topology(content, Path(os.path.abspath(path)).parent, settings)  # noqa: PTH100 keeps symlinks
 
 
 def _validate(document: SourceDocument, data: Any, context: Mapping[str, Any]) -> tuple[Topology | None, list[Finding]]:

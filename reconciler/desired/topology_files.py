@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from reconciler.errors import TopologyNotFound
+from reconciler.errors import InvalidArgument, TopologyNotFound
 from reconciler.files.exposure import require_unexposed
 from reconciler.settings import Settings
 from reconciler.source.problems import shown, suggestion
@@ -13,6 +13,7 @@ SUFFIXES = (".yaml", ".yml")
 _MEANT_SUFFIXES = (*SUFFIXES, ".json")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+_NAMES = "use letters, digits, `.`, `_` and `-`, up to 200, beginning with a letter or a digit"
 _MAX_LISTED_NAMES = 20
 _MAX_DIRECTORY_ENTRIES = 10_000
 
@@ -45,6 +46,18 @@ def find_named(name: str, settings: Settings) -> Path:
             require_unexposed(settings.topology_dir)
             return candidate
     raise _no_such_name(name, settings)
+
+
+def new_named(name: str, settings: Settings) -> Path:
+    """The file in `topology_dir` that a topology of this name is written to, existing or not.
+
+    Raises `InvalidArgument` for a name that is a path or could not be found again.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument(f"{shown(name)!r} is not a name of a topology", hint=_NAMES)
+    return next(
+        (path for path in _named(name, settings) if path.exists()), settings.topology_dir / f"{_stem(name)}.yaml"
+    )
 
 
 def topology_names(settings: Settings) -> list[str]:

@@ -11,9 +11,9 @@ from statistics import median
 
 from pydantic import Field
 
-from reconciler.model.base import Frozen
 from reconciler.model.faults import LinkExplanation
 from reconciler.model.links import Impairment
+from reconciler.model.omission import Abridgeable
 
 SIGMAS = 4.0
 SLACK_MS = 5.0
@@ -50,7 +50,7 @@ class Measured:
     own_answers_ms: float = 0.0
 
 
-class LinkVerdict(Frozen):
+class LinkVerdict(Abridgeable):
     """One directed pair: what was expected, what was measured, and whether they agree."""
 
     sender: str = Field(description="The sending node.")
@@ -62,6 +62,18 @@ class LinkVerdict(Frozen):
     arrived: int = Field(default=0, description="Number of probes that arrived.")
     loss_pct: float | None = Field(default=None, description="Loss in this direction alone.")
     rtt_ms: float | None = Field(default=None, description="Median of the completed round trips.")
+
+
+class FaultVerification(Abridgeable):
+    """The verdict on every directed pair of nodes."""
+
+    cluster_name: str = Field(description="Name of the cluster.")
+    links: tuple[LinkVerdict, ...] = Field(description="One per directed pair of nodes.")
+
+    @property
+    def sound(self) -> bool:
+        """Whether no measurement contradicts the faults."""
+        return all(link.verdict is not Verdict.MISMATCH for link in self.links)
 
 
 def probes_needed(impairments: list[Impairment]) -> int:

@@ -203,7 +203,7 @@ def not_ours(path: Path, cluster: str) -> Conflict:
         if (mark := copied_mark(path)) is not None and mark.cluster == cluster:
             return Conflict(
                 f"{path} is a copy of a file that was created for cluster {cluster!r}, and was left alone",
-                hint=f"`vmcluster adopt {cluster}` adopts what was restored from a backup; "
+                hint=f'`cluster_adopt(cluster_name="{cluster}")` adopts what was restored from a backup; '
                 "otherwise move that file away",
             )
     return Conflict(

@@ -10,7 +10,7 @@ import stat
 import weakref
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.errors import InvalidArgument
@@ -56,6 +56,11 @@ class Reach:
     def of_topologies(self) -> "Reach":
         """The reach of a topology for what it reads or has created."""
         return self.configured or self
+
+    @property
+    def of_text(self) -> "Reach":
+        """The reach of a topology that the caller wrote: its own, for everything."""
+        return replace(self, configured=None)
 
 
 EVERYWHERE = Reach()

@@ -48,7 +48,7 @@ def _suspects(signs: LifeSigns, domain: Domain) -> Iterator[str]:
     """What can keep this machine silent, most likely causes first."""
     runs = signs.packets > 0 or signs.restored
     if domain.virt_type == "kvm" and not runs:
-        yield "KVM: `vmcluster doctor` measures it, and `virt_type: qemu` in the topology avoids it"
+        yield "KVM: `host_doctor` measures it, and `virt_type: qemu` in the topology avoids it"
     if domain.boot is not None and _SERIAL not in domain.boot.cmdline:
         yield f"`boot.cmdline`, which has no `{_SERIAL}0`: the kernel prints nothing to the console"
     elif domain.boot is not None and not runs:

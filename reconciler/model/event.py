@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from reconciler.model.base import Frozen
+from reconciler.model.omission import Abridgeable
 from reconciler.model.prose import Told
 from reconciler.model.timestamps import Moment
 
@@ -32,7 +32,7 @@ class Cause(StrEnum):
     DRIFT = "drift"
 
 
-class ClusterEvent(Frozen):
+class ClusterEvent(Abridgeable):
     """One thing that happened to `subject`: an action, a condition's type, an obstacle's code or a fault's handle.
 
     `number` orders the events of a store; it is 0 until the event is stored.

@@ -14,7 +14,7 @@ _RUNS_ON = "`cluster_start` resumes it"
 _PASSES_BY = f"; this ends by itself; if it does not, {_RUNS_ON}, {_OFF}"
 KVM_CANNOT = (
     "; if it happens again, this host's KVM cannot run this guest: `virt_type: qemu` in the topology emulates it, and "
-    "`vmcluster doctor` shows whether KVM works here"
+    "`host_doctor` shows whether KVM works here"
 )
 
 _CAUSES = {

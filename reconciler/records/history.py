@@ -2,19 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from pydantic import Field
-
+from reconciler.records.change import Change
 from reconciler.records.change_descriptions import change_in_words
 from reconciler.records.recovery import documents
 from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import HistoryEntry
-
-
-class Change(HistoryEntry):
-    """One change of a record, with a description."""
-
-    changes: tuple[str, ...] = Field(description="The change in words: what was requested, then what followed from it.")
 
 
 async def history_of(runtime: Runtime, cluster: str) -> list[Change]:

@@ -30,7 +30,8 @@ async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> C
     wanted = last_other(entries) if generation is None else generation
     if wanted not in {entry.generation for entry in entries}:
         raise InvalidArgument(
-            f"cluster {cluster!r} never had generation {wanted}", hint=f"see `vmcluster history {cluster}`"
+            f"cluster {cluster!r} never had generation {wanted}",
+            hint=f'see `cluster_history(cluster_name="{cluster}")`',
         )
     return _readable(cluster, wanted, _document_at(entries, wanted))
 
@@ -86,7 +87,7 @@ def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
     if document is None or document.get("deletion") is not None:
         raise InvalidArgument(
             f"cluster {cluster!r} was destroyed at generation {generation}",
-            hint=f"see `vmcluster history {cluster}` for others; to destroy the cluster, use `cluster_destroy`",
+            hint=f'see `cluster_history(cluster_name="{cluster}")` for others; `cluster_destroy` destroys the cluster',
         )
     try:
         return ClusterRecord.model_validate(document)

@@ -33,7 +33,7 @@ async def recorded(store: Store, cluster: str) -> ClusterRecord:
     record = await store.get(cluster)
     if record is None:
         known = ", ".join(await store.names())
-        lost = f"none; if its record was lost, `vmcluster adopt {cluster}` rebuilds it from the host"
+        lost = f'none; if its record was lost, `cluster_adopt(cluster_name="{cluster}")` rebuilds it from the host'
         raise ClusterNotFound(f"no cluster named {cluster!r} is defined", hint=f"defined clusters: {known or lost}")
     return record
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.usecases.nodes import Nodes
     from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
     from reconciler.usecases.snapshots import Snapshots
+    from reconciler.usecases.topologies import Topologies
     from reconciler.usecases.transfers import Transfers
 
 
@@ -100,3 +101,10 @@ class UseCases:
         from reconciler.usecases.deployment import Deployment
 
         return Deployment(self.runtime, self.progress)
+
+    @cached_property
+    def topologies(self) -> "Topologies":
+        from reconciler.usecases.host_paths import reach_of_commands
+        from reconciler.usecases.topologies import Topologies
+
+        return Topologies(self.runtime.settings, self._reach or reach_of_commands(self.runtime.settings))

@@ -12,14 +12,14 @@ __all__ = ["ClusterEvent", "events_of", "follow_events"]
 _WAIT_S = 60.0
 
 
-async def events_of(runtime: Runtime, cluster: str | None) -> list[ClusterEvent]:
-    """The events of a cluster, even a destroyed one, or of all clusters; oldest first.
+async def events_of(runtime: Runtime, cluster: str | None, *, after: int = 0) -> list[ClusterEvent]:
+    """The events above a number of a cluster, even a destroyed one, or of all clusters; oldest first.
 
     Raises `ClusterNotFound` for a name that never existed.
     """
     if cluster is not None:
         require_cluster_name(cluster)
-    found = await runtime.store.events(cluster)
+    found = await runtime.store.events(cluster, after=after)
     if cluster is not None and not found:
         await entries_of(runtime, cluster)
     return found

@@ -2,36 +2,13 @@
 
 import asyncio
 
-from pydantic import Field
-
 from reconciler.concurrency import together
 from reconciler.files.roots import DISK_DIR
 from reconciler.host import checks
-from reconciler.host.checks import CheckOutcome, CheckResult, Repair, RequiredDirectory
-from reconciler.model.base import Frozen
+from reconciler.host.checks import RequiredDirectory
+from reconciler.model.examination import CheckResult, Examination, Repair
 from reconciler.settings import Settings
 from reconciler.usecases.images import DEFAULT_TARGET
-
-__all__ = ["CheckOutcome", "CheckResult", "Examination", "Repair", "apply_fixes", "examine", "run_checks"]
-
-
-class Examination(Frozen):
-    """The checks of a host, after any repairs."""
-
-    checks: tuple[CheckResult, ...] = Field(description="In the order in which to fix what they find.")
-    repairs: tuple[Repair, ...] = Field(
-        default=(), description="What was repaired, or could not be; empty without `--fix`."
-    )
-
-    @property
-    def failures(self) -> int:
-        """How many failures keep clusters from running."""
-        return sum(check.verdict is CheckOutcome.FAILED for check in self.checks)
-
-    @property
-    def fixable(self) -> int:
-        """How many findings can be repaired safely."""
-        return sum(check.fixable and check.verdict is not CheckOutcome.OK for check in self.checks)
 
 
 async def examine(settings: Settings, *, fix: bool) -> Examination:

@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 from reconciler.errors import ClusterError
 from reconciler.faults.combine import wanted_at
 from reconciler.faults.explain import explain
-from reconciler.faults.link_verdicts import LinkVerdict, Measured, Verdict, judge, probes_needed
+from reconciler.faults.link_verdicts import FaultVerification, LinkVerdict, Measured, judge, probes_needed
 from reconciler.guest.address import GuestAddress
 from reconciler.model.base import Frozen
 from reconciler.model.faults import LinkExplanation
@@ -33,18 +33,6 @@ PATIENCE_S = 60.0
 """How much longer than planned a guest may take for its probes on a busy host."""
 
 
-class FaultVerification(Frozen):
-    """The verdict on every directed pair of nodes."""
-
-    cluster_name: str = Field(description="Name of the cluster.")
-    links: tuple[LinkVerdict, ...] = Field(description="One per directed pair of nodes.")
-
-    @property
-    def sound(self) -> bool:
-        """Whether no measurement contradicts the faults."""
-        return all(link.verdict is not Verdict.MISMATCH for link in self.links)
-
-
 class _NodeReport(Frozen):
     """The measurements of one node by the other's address: round trips of its own probes, and probes it received."""
 
@@ -59,13 +47,15 @@ class FaultVerifier:
         self._runtime = runtime
         self._script = (files("reconciler.guest") / "link_probe.py").read_bytes()
 
-    async def verify(self, cluster: str, nodes: Sequence[str] = (), *, count: int | None = None) -> FaultVerification:
+    async def verify(
+        self, cluster: str, nodes: str | Sequence[str] | None = None, *, count: int | None = None
+    ) -> FaultVerification:
         """Measure between `nodes`, by default all: reachability, delay and loss.
 
         The links of nodes that cannot be reached are inconclusive. Raises `NodeNotFound`.
         """
         record = await existing(self._runtime.store, cluster)
-        chosen = select_nodes(record, list(nodes))
+        chosen = select_nodes(record, nodes)
         faults = wanted_at(record.faults.values(), datetime.now(UTC))
         links = [explain(faults, tuple(record.spec.nodes), a, b) for a in chosen for b in chosen if a != b]
         probes = count or probes_needed([link.impairment for link in links if link.impairment])

@@ -8,6 +8,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Layer
 from reconciler.model.names import ROOT_DISK
+from reconciler.model.omission import Abridgeable
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
 from reconciler.model.timestamps import Moment
@@ -22,7 +23,7 @@ class SnapshotPlace(Frozen):
     include_memory: bool = Field(description="Whether it includes the nodes' memory.")
 
 
-class SnapshotTree(Frozen):
+class SnapshotTree(Abridgeable):
     """The snapshots of a cluster, oldest first, so that a parent comes before its children."""
 
     cluster_name: str = Field(description="Name of the cluster.")

@@ -1,25 +1,16 @@
 """Checks a topology without needing a host that can run it."""
 
 import asyncio
+from collections.abc import Iterable
 
 from pydantic import Field
 
 from reconciler.desired.load import find_problems
 from reconciler.desired.topology_text import GivenTopology
-from reconciler.errors import ErrorCode
 from reconciler.model.base import Frozen
-from reconciler.model.prose import Prose
+from reconciler.model.topology_file import FileProblem
 from reconciler.settings import Settings
-
-
-class FileProblem(Frozen):
-    """One problem in a file."""
-
-    path: str = Field(description="The YAML path, such as `nodes[1].ip`; empty for the file as a whole.")
-    line: int = Field(description="Starts at 1.")
-    column: int = Field(description="Starts at 1.")
-    message: Prose = Field(description="What is wrong, with its remedy.")
-    code: ErrorCode = Field(description="The code with which `plan` and `apply` refuse the file for this problem.")
+from reconciler.source.problems import Problem
 
 
 class Validation(Frozen):
@@ -35,7 +26,11 @@ async def validate(topology: GivenTopology, settings: Settings, *, with_files: b
     libvirt. Raises `TopologyNotFound`.
     """
     name, problems = await asyncio.to_thread(find_problems, topology, settings, with_files=with_files)
-    found = (
+    return Validation(file=name, valid=not problems, problems=file_problems(problems))
+
+
+def file_problems(problems: Iterable[Problem]) -> tuple[FileProblem, ...]:
+    """Problems as answers show them."""
+    return tuple(
         FileProblem(path=of.path, line=of.line, column=of.column, message=of.message, code=of.code) for of in problems
     )
-    return Validation(file=name, valid=not problems, problems=tuple(found))

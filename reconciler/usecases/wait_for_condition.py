@@ -122,5 +122,5 @@ async def _pause(changes: ChangeWaiter, until_s: float, otherwise: str) -> None:
     """Wait until something changes or it is time to look again; raises `OperationTimeout` when the time is up."""
     left_s = until_s - time.monotonic()
     if left_s <= 0:
-        raise OperationTimeout(f"timed out: {otherwise}", hint="see `cluster_status` and `vmcluster events`")
+        raise OperationTimeout(f"timed out: {otherwise}", hint="see `cluster_status` and `cluster_events`")
     await changes.wait(timeout_s=min(_POLL_S, left_s))

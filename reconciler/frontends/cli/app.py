@@ -24,6 +24,7 @@ from reconciler.frontends.cli import (
     service_commands,
     snapshot_commands,
     stores,
+    topology_commands,
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
 from reconciler.frontends.cli.other_words import CommandGroup
@@ -69,6 +70,7 @@ for group in (
     kernel_log_commands,
     artifact_commands,
     image_commands,
+    topology_commands,
     stores,
     doctor_command,
     service_commands,

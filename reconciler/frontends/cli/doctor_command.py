@@ -15,7 +15,7 @@ from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
-    from reconciler.usecases.doctor import Examination
+    from reconciler.model.examination import Examination
 
 app = Commands()
 

@@ -18,8 +18,8 @@ from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
+    from reconciler.faults.link_verdicts import FaultVerification
     from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
-    from reconciler.usecases.fault_verification import FaultVerification
     from reconciler.usecases.network_faults import Healed
 
 app = Commands()
@@ -265,7 +265,7 @@ def verify(
     async def work(use: UseCases) -> "FaultVerification":
         from reconciler.usecases.fault_verification import FaultVerifier
 
-        return await FaultVerifier(use.runtime).verify(cluster, nodes or (), count=count)
+        return await FaultVerifier(use.runtime).verify(cluster, nodes, count=count)
 
     verification = present(work, CommandEnding(output=output), show_verification)
     return ending(verification, 0 if verification.sound else FAILURE)

@@ -5,11 +5,10 @@ from typing import Any
 
 import typer
 
-from reconciler.faults.link_verdicts import LinkVerdict
+from reconciler.faults.link_verdicts import FaultVerification, LinkVerdict
 from reconciler.frontends.cli.tables import at, print_columns
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo
-from reconciler.usecases.fault_verification import FaultVerification
 from reconciler.usecases.network_faults import Healed
 
 _VERDICT_STYLES = {"confirmed": "green", "mismatch": "red", "inconclusive": "yellow"}

@@ -18,7 +18,7 @@ from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, Version
-    from reconciler.records.history import Change
+    from reconciler.records.change import Change
     from reconciler.usecases.validation import Validation
 
 app = Commands()

@@ -12,7 +12,7 @@ from rich.text import Text
 from reconciler.frontends.cli.text import one_line, printable, short_id
 from reconciler.model.results import ClusterHandle, ClusterStatus, ClusterSummary, NodeStatus
 from reconciler.model.status import Condition, ConditionStatus
-from reconciler.records.history import Change
+from reconciler.records.change import Change
 
 _UNLIMITED_COLUMNS = 10_000
 """The width of lines that are not printed to a terminal, which are not wrapped."""

@@ -10,21 +10,29 @@ _LONGEST_S = 86400
 _LARGEST_COUNT = 2**32 - 1  # the kernel's type for netem, linux/pkt_sched.h
 _COMMAND_MAX_LENGTH = 131072 - 1  # MAX_ARG_STRLEN on 4 KiB pages, linux/binfmts.h: the command is one argument of sh
 
-Seconds = Annotated[float, AsNumber, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False), AsNumber]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 TopologyName = Annotated[
     str,
     Field(min_length=1, max_length=255, description="Name of a topology: its file in `topology_dir` without `.yaml`."),
 ]
-ClusterName = Annotated[
-    str, Field(min_length=1, max_length=255, description="Name of a defined cluster, see `cluster_list`.")
+TopologyYaml = Annotated[
+    str | None,
+    Field(description="The topology itself; then its name is for messages, and paths are relative to `topology_dir`."),
 ]
+AllowRestart = Annotated[bool, Field(description="Allow the change to restart nodes.")]
+AllowDataLoss = Annotated[bool, Field(description="Allow the change to delete disks.")]
+PlanHash = Annotated[
+    str | None,
+    Field(description="Carry out exactly the plan with this hash from the preview, or answer CONFLICT."),
+]
+ClusterName = Annotated[str, Field(min_length=1, max_length=255, description="Name of a cluster, see `cluster_list`.")]
 NodeName = Annotated[str, Field(min_length=1, max_length=255, description="Name of a node of the cluster.")]
 Nodes = Annotated[
     Annotated[list[Name], Field(max_length=10000)] | Literal["all"] | None,
     AsNames,
-    Field(description='Names of nodes, as a list or separated by commas. Absent, null, empty or "all": every node.'),
+    Field(description="Names of nodes, also separated by commas. Default: every node."),
 ]
 Command = Annotated[
     str,
@@ -49,7 +57,7 @@ SshTimeout = Annotated[Seconds, Field(description="Seconds from power-on to a su
 ShutdownTimeout = Annotated[Seconds, Field(description="Seconds to wait for the nodes to power off.")]
 WaitForSsh = Annotated[
     bool,
-    Field(description="Answer only when all affected nodes accept SSH logins; otherwise the error is `SSH_TIMEOUT`."),
+    Field(description="Answer when all these nodes accept SSH logins, or with SSH_TIMEOUT."),
 ]
 Start = Annotated[bool, Field(description="Boot the nodes; false only defines them.")]
 StopModeName = Annotated[
@@ -77,14 +85,14 @@ DirectionName = Annotated[
     ),
 ]
 Duration = Annotated[
-    Annotated[float, AsNumber, Field(gt=0, allow_inf_nan=False)] | None,
+    Annotated[float, Field(gt=0, allow_inf_nan=False), AsNumber] | None,
     Field(
         description="Seconds after which the fault heals by itself, even if no controller is running. Default: never."
     ),
 ]
-Milliseconds = Annotated[float, AsNumber, Field(ge=0, allow_inf_nan=False)]
-Percentage = Annotated[float, AsNumber, Field(ge=0, le=100, allow_inf_nan=False)]
-Count = Annotated[int, AsNumber, Field(ge=0, le=_LARGEST_COUNT)]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False), AsNumber]
+Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), AsNumber]
+Count = Annotated[int, Field(ge=0, le=_LARGEST_COUNT), AsNumber]
 FaultHandle = Annotated[
     str,
     Field(

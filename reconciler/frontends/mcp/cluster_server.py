@@ -18,13 +18,13 @@ from pydantic_core import to_json
 from reconciler import __version__
 from reconciler.errors import ClusterError, explained
 from reconciler.frontends.mcp.answer_limits import Extent, abridged
-from reconciler.frontends.mcp.answer_schemas import answer_schemas
 from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, refusal
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.client_roots import ask_for_roots, known_roots
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
+from reconciler.frontends.mcp.tool_schemas import answer_schemas, parameter_schema
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.frontends.mcp.wire import as_text, standard_wire
 from reconciler.model.results import ToolError, ToolResult
@@ -86,8 +86,7 @@ class ClusterServer(MCPServer[Backend]):
 def offered_tools() -> dict[str, Tool]:
     """The tools by name, in the order in which clients list them; the same ones for every server of this process."""
     answers = [get_type_hints(definition.function)["return"] for definition in TOOLS]
-    schemas = answer_schemas(answers)
-    offered = (_offer(definition, schemas[answer]) for definition, answer in zip(TOOLS, answers, strict=True))
+    offered = map(_offer, TOOLS, answer_schemas(answers))
     return {tool.name: tool for tool in offered}
 
 
@@ -99,7 +98,7 @@ def _offer(definition: ToolDefinition, output_schema: dict[str, Any]) -> Tool:
         structured_output=False,  # the SDK would rebuild a model's schema for every tool that answers it
     )
     tool.fn_metadata = ArgumentsAsSent(arg_model=tool.fn_metadata.arg_model, output_schema=output_schema)
-    tool.parameters["additionalProperties"] = False
+    tool.parameters = parameter_schema(tool.parameters)
     return tool
 
 

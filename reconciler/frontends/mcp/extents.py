@@ -33,16 +33,16 @@ def extent_of(definition: ToolDefinition, said: Mapping[str, Any]) -> Extent:
 def _parameters(definition: ToolDefinition) -> Iterator[inspect.Parameter]:
     if definition.place is not None:
         items = definition.items
-        skipped = f"How many {items} to skip, to continue where an answer ended."
-        at_most = f"How many {items} at most. Default: as many as fit."
-        yield _parameter("offset", Annotated[int, AsNumber, Field(ge=0, le=_ITEMS_MAX, description=skipped)], 0)
+        skipped = f"Skip this many {items}, to continue where an answer ended."
+        at_most = f"At most this many {items}. Default: as many as fit."
+        yield _parameter("offset", Annotated[int, Field(ge=0, le=_ITEMS_MAX), AsNumber, Field(description=skipped)], 0)
         limit = Annotated[int, Field(ge=1, le=_ITEMS_MAX)] | None
         yield _parameter("limit", Annotated[limit, AsNumber, Field(description=at_most)], None)
     if definition.measured:
-        length = "Maximum length of the answer. What does not fit is omitted, and `omitted` counts it."
+        length = "Longest answer; `omitted` counts the rest."
         yield _parameter(
             "answer_bytes",
-            Annotated[int, AsNumber, Field(ge=_LEAST_BYTES, le=_MOST_BYTES, description=length)],
+            Annotated[int, Field(ge=_LEAST_BYTES, le=_MOST_BYTES), AsNumber, Field(description=length)],
             DEFAULT_BYTES,
         )
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reconciler.faults.link_verdicts import FaultVerification
 from reconciler.faults.requests import Sides, impair_request, partition_request
 from reconciler.frontends.mcp.arguments import (
     ClusterName,
@@ -15,6 +16,7 @@ from reconciler.frontends.mcp.arguments import (
     Milliseconds,
     Name,
     NodeName,
+    Nodes,
     PartitionSide,
     Percentage,
     Targets,
@@ -23,9 +25,10 @@ from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, ToolDefinition
 from reconciler.frontends.mcp.values import AsNumber, AsStructure
 from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
-from reconciler.model.faults import NetFaultHandle, NetFaultInfo
+from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo
 from reconciler.model.links import Impairment
 from reconciler.model.results import ToolResult
+from reconciler.usecases.application import UseCases
 
 ShapeOfPartition = Annotated[
     Literal["groups", "halves", "one", "bridge", "majorities-ring", "grudge"],
@@ -43,13 +46,8 @@ CutModeName = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None,
-    AsNumber,
-    Field(
-        ge=-(2**63),
-        le=2**63 - 1,
-        description="Shuffles the nodes before the groups are built: same seed, same cuts.",
-    ),
+    Annotated[int, Field(ge=-(2**63), le=2**63 - 1), AsNumber] | None,
+    Field(description="Shuffles the nodes before the groups are built: same seed, same cuts."),
 ]
 DistributionName = Annotated[
     Literal["uniform", "normal", "paretonormal", "pareto"],
@@ -190,10 +188,44 @@ async def net_fault_list(call: Call, cluster_name: ClusterName) -> ToolResult[li
     return await ask(call, lambda use: use.faults.listing(cluster_name))
 
 
+async def fault_explain(
+    call: Call,
+    cluster_name: ClusterName,
+    sender: Annotated[str, Field(description="The node that sends.")],
+    receiver: Annotated[str, Field(description="The node that receives.")],
+) -> ToolResult[LinkExplanation]:
+    """Explain what the faults do to packets from one node to another, and what is in the host's kernel for them."""
+    return await ask(call, lambda use: use.faults.explain(cluster_name, sender, receiver))
+
+
+async def fault_verify(
+    call: Call,
+    cluster_name: ClusterName,
+    nodes: Nodes = None,
+    count: Annotated[
+        Annotated[int, Field(ge=1, le=10_000), AsNumber] | None,
+        Field(description="Packets per link. Default: as many as needed."),
+    ] = None,
+) -> ToolResult[FaultVerification]:
+    """Measure between the guests whether faults have their effect: reachability, delay, loss.
+
+    All nodes send to all others at the same time. A link whose `verdict` is `mismatch` contradicts the faults.
+    """
+
+    async def verify(use: UseCases) -> FaultVerification:
+        from reconciler.usecases.fault_verification import FaultVerifier  # noqa: PLC0415  imports SSH
+
+        return await FaultVerifier(use.runtime).verify(cluster_name, nodes, count=count)
+
+    return await ask(call, verify)
+
+
 TOOLS = (
     ToolDefinition(net_partition, "Partition the network", ADDS),
     ToolDefinition(net_impair, "Impair the network", ADDS),
     ToolDefinition(net_heal, "Heal a network fault", ADDS),
     ToolDefinition(net_heal_all, "Heal all network faults", ADDS),
+    ToolDefinition(fault_explain, "Explain a link", LOOKS),
+    ToolDefinition(fault_verify, "Measure the faults", LOOKS, ("links",), "links", measured=True),
     ToolDefinition(net_fault_list, "List network faults", LOOKS, (), "faults", measured=True),
 )

@@ -78,13 +78,13 @@ async def node_console(
     cluster_name: ClusterName,
     node_name: NodeName,
     tail: Annotated[
-        int, AsNumber, Field(ge=1, le=20_000, description="How many lines to return, counted from the end.")
+        int, Field(ge=1, le=20_000, description="How many lines to return, counted from the end."), AsNumber
     ] = 100,
     since_marker: Marker = None,
     follow_s: Annotated[
         float,
-        AsNumber,
         Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines before answering."),
+        AsNumber,
     ] = 0,
 ) -> ToolResult[ConsoleResult]:
     """Read the end of a node's serial console: boot loader, kernel, login.

@@ -6,14 +6,17 @@ desired state, and a controller makes the host match it. So every call can be re
 
 Workflow: cluster_define (creates machines, boots nothing) -> cluster_start (boots, waits for SSH) -> node_exec,
 node_exec_all, node_crash, as often as you like -> cluster_stop -> cluster_destroy. cluster_apply is define and start in
-one, also after an edit of the topology; cluster_plan shows beforehand what it would do. cluster_list and cluster_status
-show the current state; poll cluster_status when a long call was interrupted: the work continues without it.
+one, also after an edit of the topology; cluster_plan shows beforehand what it would do. topology_list shows which
+topologies there are; these three tools also take a topology as text, and topology_write keeps one. cluster_list and
+cluster_status show the current state; poll cluster_status when a long call was interrupted: the work continues without
+it. cluster_events shows what happened, cluster_history who changed what, and cluster_rollback takes it back.
 
 For a clean start each time: snapshot_create with include_memory once all nodes are up, then after each experiment
 snapshot_revert, which takes seconds and needs no boot. Snapshots may build on each other; snapshot_list shows them.
 
 To test how a system behaves on a bad network: net_partition cuts groups of nodes off from each other, net_impair delays
 or drops what a node sends; both survive reboots and last until net_heal or net_heal_all. node_exec works throughout.
+fault_verify measures between the nodes whether the faults have their effect; fault_explain says what hits one link.
 
 To try a build: artifact_register stores a tree; artifact_sync copies it to the nodes, sending only differences to an
 earlier one there; artifact_install installs its modules or packages. Then take the snapshot.
@@ -30,7 +33,8 @@ message; false means that the request itself has to change. `result` may then st
   kept until node_crash, or cluster_apply with allow_restart, reboots it; cluster_plan shows the whole recovery.
 - CONFLICT: someone else changed the cluster, or something that vmcluster did not make is in the way; look, then call
   again.
-- CLUSTER_NOT_FOUND: see cluster_list; cluster_define creates one. CLUSTER_NOT_RUNNING: see its message.
+- CLUSTER_NOT_FOUND: see cluster_list and topology_list; cluster_define creates one. CLUSTER_NOT_RUNNING: see its
+  message.
 - SNAPSHOT_NOT_FOUND, SNAPSHOT_LOST: see snapshot_list; a lost one can only be deleted. SNAPSHOT_EXISTS: use another
   name.
 - FAULT_NOT_FOUND: see net_fault_list. HOST_CAPABILITY_MISSING: the message names what the host needs; tell your user.
@@ -38,7 +42,8 @@ message; false means that the request itself has to change. `result` may then st
 - PARTIAL_FAILURE: `result` says what happened on each node; fix the cause and call again. What is done is skipped.
 - OPERATION_FAILED: the host or a guest refused, for example because a disk is full: fix what the message names, then
   call again.
-- LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer; the tools work again once it does.
+- LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer, and what host_doctor says; the tools work again
+  once it does.
 
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a name, names separated by
 commas, or a list; "all", an empty list or nothing means every node. null means the same as leaving an argument out.

@@ -18,6 +18,7 @@ from reconciler.model.results import (
     SnapshotInfo,
     ToolResult,
 )
+from reconciler.usecases.snapshot_tree import SnapshotTree
 
 
 async def snapshot_create(
@@ -60,6 +61,11 @@ async def snapshot_list(call: Call, cluster_name: ClusterName) -> ToolResult[lis
     return await ask(call, lambda use: use.snapshots.listing(cluster_name))
 
 
+async def snapshot_tree(call: Call, cluster_name: ClusterName) -> ToolResult[SnapshotTree]:
+    """Show which snapshot is based on which, and on which one each node's disks stand now."""
+    return await ask(call, lambda use: use.upkeep.tree(cluster_name))
+
+
 async def snapshot_revert(
     call: Call,
     cluster_name: ClusterName,
@@ -99,6 +105,7 @@ async def snapshot_delete(
 TOOLS = (
     ToolDefinition(snapshot_create, "Take a snapshot", ADDS),
     ToolDefinition(snapshot_list, "List snapshots", LOOKS, (), "snapshots", measured=True),
+    ToolDefinition(snapshot_tree, "Show the tree of snapshots", LOOKS, measured=True),
     ToolDefinition(snapshot_revert, "Revert to a snapshot", INTERRUPTS),
     ToolDefinition(snapshot_delete, "Delete a snapshot", TAKES_AWAY),
 )

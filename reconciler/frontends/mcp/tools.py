@@ -7,26 +7,39 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reconciler.desired import topology_text
 from reconciler.errors import ClusterError
-from reconciler.frontends.mcp import artifact_tools, fault_tools, file_tools, kernel_log_tools, snapshot_tools
+from reconciler.frontends.mcp import (
+    artifact_tools,
+    fault_tools,
+    file_tools,
+    host_tools,
+    kernel_log_tools,
+    record_tools,
+    snapshot_tools,
+    topology_tools,
+)
 from reconciler.frontends.mcp.arguments import (
+    AllowDataLoss,
+    AllowRestart,
     ClusterName,
     Command,
     CommandTimeout,
     Environment,
     NodeName,
     Nodes,
+    PlanHash,
     ShutdownTimeout,
     SshTimeout,
     StandardInput,
     Start,
     StopModeName,
     TopologyName,
+    TopologyYaml,
     WaitForSsh,
 )
 from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.tool_definition import ADDS, INTERRUPTS, LOOKS, RUNS_ANYTHING, TAKES_AWAY, ToolDefinition
+from reconciler.frontends.mcp.topology_tools import given
 from reconciler.model.choices import StopMode
 from reconciler.model.results import (
     ClusterHandle,
@@ -47,7 +60,9 @@ async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
     return await ask(call, lambda use: use.inspection.clusters())
 
 
-async def cluster_plan(call: Call, topology: TopologyName, start: Start = True) -> ToolResult[PlanView]:
+async def cluster_plan(
+    call: Call, topology: TopologyName, start: Start = True, topology_yaml: TopologyYaml = None
+) -> ToolResult[PlanView]:
     """Show what `cluster_apply` of a topology would do now, with a reason and a cost for each action.
 
     Changes nothing. It includes the recovery of failed nodes: paused ones are resumed (`memory` kept), crashed ones are
@@ -56,17 +71,19 @@ async def cluster_plan(call: Call, topology: TopologyName, start: Start = True) 
     """
 
     async def plan(use: UseCases) -> PlanView:
-        return plan_view(await use.clusters.plan(topology_text.TopologyName(topology), start=start))
+        return plan_view(await use.clusters.plan(given(use, topology, topology_yaml), start=start))
 
     return await ask(call, plan)
 
 
-async def cluster_define(call: Call, topology_name: TopologyName) -> ToolResult[ClusterStatus]:
+async def cluster_define(
+    call: Call, topology_name: TopologyName, topology_yaml: TopologyYaml = None
+) -> ToolResult[ClusterStatus]:
     """Create the networks, disks and domains of a topology, or update them after an edit. Boots nothing.
 
     Refused with APPROVAL_REQUIRED if that would restart nodes or lose data: approve it with `cluster_apply`.
     """
-    return await settle(call, lambda use: use.clusters.define(topology_text.TopologyName(topology_name)))
+    return await settle(call, lambda use: use.clusters.define(given(use, topology_name, topology_yaml)))
 
 
 async def cluster_apply(
@@ -74,15 +91,11 @@ async def cluster_apply(
     topology: TopologyName,
     start: Start = True,
     wait_for_ssh: WaitForSsh = True,
-    allow_restart: Annotated[bool, Field(description="Allow the change to restart nodes.")] = False,
-    allow_data_loss: Annotated[bool, Field(description="Allow the change to delete disks.")] = False,
-    plan_hash: Annotated[
-        str | None,
-        Field(
-            description="Carry out exactly the plan that `cluster_plan` answered with this hash, or answer CONFLICT."
-        ),
-    ] = None,
+    allow_restart: AllowRestart = False,
+    allow_data_loss: AllowDataLoss = False,
+    plan_hash: PlanHash = None,
     timeout_s: SshTimeout = 120,
+    topology_yaml: TopologyYaml = None,
 ) -> ToolResult[ClusterStatus]:
     """Converge a cluster to its topology and, with `start`, boot it: cluster_define and cluster_start in one.
 
@@ -93,7 +106,7 @@ async def cluster_apply(
     return await settle(
         call,
         lambda use: use.clusters.apply(
-            topology_text.TopologyName(topology),
+            given(use, topology, topology_yaml),
             start=start,
             wait_for_ssh=wait_for_ssh,
             approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
@@ -272,6 +285,7 @@ async def node_exec_all(
 
 
 TOOLS = (
+    *topology_tools.TOOLS,
     ToolDefinition(cluster_list, "List clusters", LOOKS, (), "clusters"),
     ToolDefinition(cluster_plan, "Preview a change", LOOKS, ("actions",), "actions", measured=True, names_files=True),
     ToolDefinition(cluster_define, "Define a cluster", ADDS, names_files=True),
@@ -285,11 +299,13 @@ TOOLS = (
     ToolDefinition(node_crash, "Crash a node", INTERRUPTS),
     ToolDefinition(node_exec, "Run a command on a node", RUNS_ANYTHING, measured=True),
     ToolDefinition(node_exec_all, "Run a command on many nodes", RUNS_ANYTHING, measured=True),
+    *record_tools.TOOLS,
     *snapshot_tools.TOOLS,
     *fault_tools.TOOLS,
     *file_tools.TOOLS,
     *kernel_log_tools.TOOLS,
     *artifact_tools.TOOLS,
+    *host_tools.TOOLS,
 )
 
 

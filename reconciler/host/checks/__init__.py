@@ -10,7 +10,7 @@ from reconciler.host.checks.libvirt_daemon import check_libvirt
 from reconciler.host.checks.repairs import make_directories, make_ssh_key, open_kvm_to_qemu, start_daemons
 from reconciler.host.checks.required_directories import RequiredDirectory, check_image, check_places, check_ssh_key
 from reconciler.host.checks.required_programs import check_firmware, check_programs
-from reconciler.host.checks.result import CheckOutcome, CheckResult, Repair
+from reconciler.model.examination import CheckOutcome, CheckResult, Repair
 
 __all__ = [
     "CheckOutcome",

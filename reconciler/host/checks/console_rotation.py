@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from reconciler.host.checks.result import CheckResult, ok, warning
+from reconciler.model.examination import CheckResult, ok, warning
 
 _CONFIGURATION = Path("/etc/libvirt")
 _NAME = "console logs"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from reconciler.concurrency import together
 from reconciler.errors import ClusterError
-from reconciler.host.checks.result import CheckResult, ok, warning
 from reconciler.host.features import NETEM, NFT_BRIDGE, Feature, FeatureUntried, complaint_about, remedy
+from reconciler.model.examination import CheckResult, ok, warning
 from reconciler.programs import find_program
 
 _BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from reconciler.host.checks.repairs import kvm_is_closed_by_default
-from reconciler.host.checks.result import CheckOutcome, CheckResult, failed, ok, warning
 from reconciler.host.virt_type import kvm_access_problem, probe_kvm
 from reconciler.host.virt_type.kvm_access import KVM_DEVICE
+from reconciler.model.examination import CheckOutcome, CheckResult, failed, ok, warning
 
 _FALLBACK = (
     "nothing needs to be done: nodes are emulated then (`virt_type: auto`), several times slower; for speed enable "

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from reconciler.errors import ClusterError
-from reconciler.host.checks.result import CheckResult, failed, ok
+from reconciler.model.examination import CheckResult, failed, ok
 from reconciler.programs import find_program
 
 MINIMUM_VERSION = (8, 0, 0)

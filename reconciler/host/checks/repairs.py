@@ -14,8 +14,8 @@ from reconciler.files.marked_files import ensure_directory
 from reconciler.guest.keys import generate_client_key
 from reconciler.host.checks.libvirt_daemon import LOCAL_SYSTEM, check_libvirt, systemd_runs
 from reconciler.host.checks.required_directories import RequiredDirectory
-from reconciler.host.checks.result import CheckOutcome, Repair
 from reconciler.host.virt_type.kvm_access import KVM_DEVICE
+from reconciler.model.examination import CheckOutcome, Repair
 from reconciler.programs import find_program
 
 _KVM_GROUP = "kvm"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from reconciler.files.exposure import exposure_of
 from reconciler.files.ownership import ATTRIBUTE
-from reconciler.host.checks.result import CheckResult, failed, ok, warning
 from reconciler.host.virt_type.kvm_access import Account, qemu_account
+from reconciler.model.examination import CheckResult, failed, ok, warning
 
 _ENOUGH_BYTES = 5 * 1024**3
 _TOO_LITTLE_BYTES = 512 * 1024**2

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.host.checks.result import CheckResult, failed, ok, warning
+from reconciler.model.examination import CheckResult, failed, ok, warning
 from reconciler.programs import find_program
 
 

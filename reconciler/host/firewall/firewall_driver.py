@@ -53,7 +53,7 @@ class FirewallDriver:
                     return choice
                 refusals.append(f"{choice}: {refusal}")
             message = f"no firewall on this host can cut links; {'; '.join(refusals)}"
-            raise NoFirewall(message, hint="install nftables; `vmcluster doctor` names what is missing")
+            raise NoFirewall(message, hint="install nftables; `host_doctor` names what is missing")
         return self._chosen
 
     async def observe(self, cluster: str) -> FoundCuts:

@@ -234,7 +234,7 @@ class LibvirtConnection:
             raise LibvirtUnavailable(
                 f"no answer from libvirt at {self._uri}: {error.get_error_message()}",
                 hint="start it (`systemctl start libvirtd`, or `virtlogd -d && libvirtd -d` without a service manager)"
-                "; `vmcluster doctor` says more",
+                "; `host_doctor` says more",
             ) from error
 
     def _tell(self, event: HostEvent) -> None:

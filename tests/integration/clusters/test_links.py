@@ -195,7 +195,7 @@ async def test_links_that_nobody_wants_are_healed(defined: Bed) -> None:
         path.unlink()
     async with defined.runtime() as runtime:
         session = Session(runtime)
-        with pytest.raises(ClusterError, match="vmcluster adopt linked"):
+        with pytest.raises(ClusterError, match="cluster_adopt"):
             await define(session)
         await session.clusters.adopt(CLUSTER)
         assert_healed()

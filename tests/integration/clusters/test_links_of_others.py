@@ -43,7 +43,7 @@ async def heal(session: Session) -> None:
 
 def test_another_stores_links_are_left_alone_and_whose_they_are_is_said(cut: Bed) -> None:
     before = cuts(), queues()
-    whose = rf"n0, the domain of node n1.*made by another store \({cut.settings.state_dir},.*vmcluster adopt {CLUSTER}"
+    whose = rf"n0, the domain of node n1.*made by another store \({cut.settings.state_dir},.*cluster_adopt"
 
     async def refused(session: Session) -> None:
         with pytest.raises(Conflict, match=whose):

@@ -120,7 +120,7 @@ async def refused(session: Session) -> None:
         session.clusters.destroy(CLUSTER, remove_overlays=True),
     ]
     for verb in verbs:
-        with pytest.raises((Conflict, Obstructed), match=f"vmcluster adopt {CLUSTER}") as caught:
+        with pytest.raises((Conflict, Obstructed), match="cluster_adopt") as caught:
             await verb
         assert caught.value.code is ErrorCode.CONFLICT
 
@@ -130,7 +130,7 @@ async def shown(session: Session) -> None:
     assert (await session.clusters.plan(CLUSTER)).plan.foreign
     status = await session.inspection.status(CLUSTER)
     ready = next(of for of in status.conditions if of.type is ConditionType.READY)
-    assert (ready.reason, f"vmcluster adopt {CLUSTER}" in ready.message) == ("OwnedElsewhere", True)
+    assert (ready.reason, "cluster_adopt" in ready.message) == ("OwnedElsewhere", True)
 
 
 @pytest.mark.parametrize("later", [(snap,), (snap, revert), (start, snap, revert)])
@@ -212,7 +212,7 @@ def test_a_second_user_with_the_same_cluster_name_is_refused_before_anything_is_
 
     async def refused_at_once(session: Session) -> None:
         for verb in (session.clusters.define(CLUSTER), session.clusters.apply(CLUSTER, wait_for_ssh=False)):
-            with pytest.raises((Conflict, Obstructed), match=r"another store.*state.*vmcluster adopt shared"):
+            with pytest.raises((Conflict, Obstructed), match=r"another store.*state.*cluster_adopt"):
                 await verb
         assert await session.runtime.store.names() == []
 
@@ -280,7 +280,7 @@ def test_disks_that_were_put_back_from_a_backup_are_adopted(bed: Bed) -> None:
 
     async def not_taken(session: Session) -> None:
         for verb in (session.clusters.define(CLUSTER), session.clusters.apply(CLUSTER, wait_for_ssh=False)):
-            with pytest.raises((Conflict, Obstructed), match=r"is a copy of a file.*vmcluster adopt shared"):
+            with pytest.raises((Conflict, Obstructed), match=r"is a copy of a file.*cluster_adopt"):
                 await verb
 
     with nothing_touched(bed):

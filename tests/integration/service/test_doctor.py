@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.model.examination import CheckOutcome, CheckResult
 from reconciler.settings import Settings
-from reconciler.usecases.doctor import CheckOutcome, CheckResult, apply_fixes, run_checks
+from reconciler.usecases.doctor import apply_fixes, run_checks
 from tests.integration.bed import Bed
 from tests.lab.daemons import start_libvirtd, stop_libvirtd
 

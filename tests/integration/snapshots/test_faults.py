@@ -191,7 +191,7 @@ async def test_a_layer_that_cannot_be_read_keeps_everyone_from_being_stopped_for
     assert states(CLUSTER) == RUNNING
     assert not (await SnapshotUpkeep(film.runtime).verify(CLUSTER)).sound
     aside.rename(layer)
-    with pytest.raises(RevertFailed, match=f"vmcluster adopt {CLUSTER}"):
+    with pytest.raises(RevertFailed, match="cluster_adopt"):
         await revert(film)
     await film.clusters.adopt(CLUSTER)
     await revert(film)

@@ -16,9 +16,9 @@ from reconciler.files.exposure import exposure_of, make_unexposed, require_unexp
 from reconciler.files.locks import locked
 from reconciler.files.marked_files import ensure_directory
 from reconciler.host.checks.required_directories import RequiredDirectory, check_places
-from reconciler.host.checks.result import CheckOutcome
 from reconciler.host.disks.before_use import MachineFiles, require_usable
 from reconciler.image.image_cache import ImageCache
+from reconciler.model.examination import CheckOutcome
 from reconciler.settings import Settings
 from reconciler.store.state_dir import ensure_state_dir
 

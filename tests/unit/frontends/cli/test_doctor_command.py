@@ -1,7 +1,7 @@
 """What the doctor says, and how it ends."""
 
 from reconciler.frontends.cli.doctor_command import examination_lines
-from reconciler.usecases.doctor import CheckOutcome, CheckResult, Examination, Repair
+from reconciler.model.examination import CheckOutcome, CheckResult, Examination, Repair
 
 from .conftest import Invoke
 

@@ -23,7 +23,7 @@ from reconciler.model.results import (
     ToolError,
 )
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.records.history import Change
+from reconciler.records.change import Change
 
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 READY = Condition(

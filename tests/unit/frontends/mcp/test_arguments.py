@@ -12,7 +12,7 @@ from tests.unit.frontends.mcp.conftest import Agent
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"),
     [
-        ("cluster_status", {}, ["'cluster_name' is missing", "Name of a defined cluster"]),
+        ("cluster_status", {}, ["'cluster_name' is missing", "Name of a cluster"]),
         ("cluster_status", {"cluster_name": ""}, ["'cluster_name'", "at least 1 character"]),
         ("cluster_status", {"cluster_name": 7}, ["'cluster_name'", "valid string", "not 7"]),
         (
@@ -141,8 +141,9 @@ def test_numbers_and_truth_values_become_words() -> None:
 
 def test_null_means_the_default_wherever_there_is_one() -> None:
     for name, tool in offered_tools().items():
-        optional = {key: of["default"] for key, of in tool.parameters["properties"].items() if "default" in of}
-        required = {key: _sample(of) for key, of in tool.parameters["properties"].items() if key not in optional}
+        needed = tool.parameters.get("required", [])
+        optional = {key: of.get("default") for key, of in tool.parameters["properties"].items() if key not in needed}
+        required = {key: _sample(tool.parameters["properties"][key]) for key in needed}
         given = tool.fn_metadata.validate_arguments({**required, **dict.fromkeys(optional)})
         assert {key: given[key] for key in optional} == optional, name
 

@@ -231,7 +231,7 @@ async def test_only_files_in_the_topology_directory_are_topologies_by_name(
 
 
 def test_every_tool_that_names_files_of_the_host_is_held_to_the_clients_roots() -> None:
-    schemas = {name: str(tool.parameters["properties"]) for name, tool in offered_tools().items()}
+    schemas = {name: f"{tool.description} {tool.parameters}" for name, tool in offered_tools().items()}
     naming = {name for name, said in schemas.items() if "server's host" in said or "topology_dir" in said}
     assert naming == {tool.function.__name__ for tool in TOOLS if tool.names_files}
     assert {"node_push", "node_pull", "artifact_register", "cluster_apply"} <= naming

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.checks.console_rotation import check_consoles
-from reconciler.host.checks.result import CheckOutcome
+from reconciler.model.examination import CheckOutcome
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.checks.kernel import check_bridge_netfilter, check_kernel
-from reconciler.host.checks.result import CheckOutcome
 from reconciler.host.features import Feature, remedy_on
+from reconciler.model.examination import CheckOutcome
 
 WORKS = Feature("works", "no_module", "nothing", "true", "coreutils", ())
 REFUSED = Feature("refused", "sch_refused", "impairments", "sh", "dash", ("-c", "echo Error: unknown kind >&2; exit 2"))

@@ -5,7 +5,7 @@ import pytest
 
 from reconciler.host.checks import libvirt_daemon
 from reconciler.host.checks.libvirt_daemon import LOCAL_SYSTEM, check_libvirt, check_version, diagnose, systemd_runs
-from reconciler.host.checks.result import CheckOutcome
+from reconciler.model.examination import CheckOutcome
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.checks.required_programs import PROGRAMS, Program, check_firmware, check_programs, install_command
-from reconciler.host.checks.result import CheckOutcome
+from reconciler.model.examination import CheckOutcome
 
 ABSENT = "vmcluster-no-such-program"
 

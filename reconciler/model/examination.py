@@ -1,10 +1,11 @@
-"""The results of checks and repairs."""
+"""The results of checking a host and repairing it."""
 
 from enum import StrEnum
 
 from pydantic import Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.omission import Abridgeable
 from reconciler.model.prose import Prose
 
 
@@ -37,6 +38,25 @@ class Repair(Frozen):
     name: str = Field(description="What was repaired.")
     message: str = Field(description="What was done, or why it could not be done.")
     done: bool = Field(default=True, description="Whether it was done.")
+
+
+class Examination(Abridgeable):
+    """The checks of a host, after any repairs."""
+
+    checks: tuple[CheckResult, ...] = Field(description="In the order in which to fix what they find.")
+    repairs: tuple[Repair, ...] = Field(
+        default=(), description="What was repaired, or could not be; empty without `--fix`."
+    )
+
+    @property
+    def failures(self) -> int:
+        """How many failures keep clusters from running."""
+        return sum(check.verdict is CheckOutcome.FAILED for check in self.checks)
+
+    @property
+    def fixable(self) -> int:
+        """How many findings can be repaired safely."""
+        return sum(check.fixable and check.verdict is not CheckOutcome.OK for check in self.checks)
 
 
 def ok(name: str, message: str) -> CheckResult:
