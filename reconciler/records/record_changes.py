@@ -56,7 +56,7 @@ def _require_same_place(before: ClusterRecord, spec: ClusterSpec) -> None:
             f"cluster {before.cluster_name!r} keeps its disks and snapshots in {kept}, but overlay_dir is now "
             f"{wanted}: its nodes would start on empty disks",
             hint=f"take overlay_dir out of the topology, or set it to {kept}; to have the disks on another file "
-            f"system, stop the nodes, move {kept} there, make a link to it at {kept}, and let `vmcluster adopt` take "
+            f"system, stop the nodes, move {kept} there, make a link to it at {kept}, and let `cluster_adopt` take "
             "them up; to begin on empty disks, destroy the cluster with its disks first",
         )
 

@@ -267,6 +267,6 @@ def _unavailable(file: Path, error: sqlite3.Error) -> StoreUnavailable | Interna
 def _move_aside(file: Path) -> str:
     return (
         f"stop all vmcluster processes, then move it aside with its companions: mv {file} {file}.damaged; "
-        f"mv {file}-wal {file}.damaged-wal; rm -f {file}-shm. No machine is lost: `vmcluster adopt CLUSTER` "
+        f"mv {file}-wal {file}.damaged-wal; rm -f {file}-shm. No machine is lost: `cluster_adopt` "
         "rebuilds a record from the host"
     )

@@ -100,5 +100,5 @@ def _unreadable(what: str, why: str) -> RecordUnreadable:
     return RecordUnreadable(
         f"the {what} cannot be read: {why}",
         hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected. Otherwise "
-        "`vmcluster adopt CLUSTER` rebuilds it from the host, and `vmcluster destroy --force CLUSTER` deletes all",
+        "`cluster_adopt` rebuilds it from the host, and `vmcluster destroy --force CLUSTER` deletes all",
     )

@@ -41,7 +41,7 @@ NO_CONSOLE = "`boot.cmdline`, which has no `console=ttyS0`"
     ("seen", "domain", "looks", "not_looks"),
     [
         (SILENT, DOMAIN, ["`base_image`", "96 MiB"], ["KVM", "boot.cmdline"]),
-        (SILENT, KVM, ["check KVM: `vmcluster doctor`", "`virt_type: qemu`", "96 MiB"], ["boot.cmdline"]),
+        (SILENT, KVM, ["check KVM: `host_doctor`", "`virt_type: qemu`", "96 MiB"], ["boot.cmdline"]),
         (SILENT, booting("root=/dev/vda"), [NO_CONSOLE, "96 MiB"], ["KVM", "boot.kernel", "base_image"]),
         (SILENT, booting("root=/dev/vda console=ttyS0", "kvm"), ["KVM", "`boot.kernel`"], ["boot.cmdline"]),
         (replace(SILENT, packets=7), KVM, ["sshd", "base_image"], ["KVM", "MiB"]),
