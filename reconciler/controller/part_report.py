@@ -3,6 +3,7 @@
 from collections.abc import Set
 
 from reconciler.controller.round_input import RoundInput
+from reconciler.host.cloud_init.seed_driver import read_host_key
 from reconciler.model.document import ClusterDocument, Halt, Network, Power
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import NodeReport, RecordStatus
@@ -20,7 +21,7 @@ def reported(status: RecordStatus, view: RoundInput, observed: ClusterDocument |
     networks = seen.networks.values()
     update = {
         "host": view.host,
-        "nodes": {name: _report(of) for name, of in seen.power.items() if isinstance(of, Power)},
+        "nodes": {name: _report(of, view, name) for name, of in seen.power.items() if isinstance(of, Power)},
         "network_active": any(isinstance(of, Network) and of.active for of in networks),
     }
     return status.model_copy(update=update)
@@ -53,5 +54,6 @@ def nothing_is_left(whole: ClusterRecord, hosts: HostWords) -> bool:
     return all(of is not None and of.nothing_left and of.observed_generation >= whole.generation for of in said)
 
 
-def _report(power: Power) -> NodeReport:
-    return NodeReport(state=power.state, halt=power.halt if isinstance(power.halt, Halt) else None)
+def _report(power: Power, view: RoundInput, node: str) -> NodeReport:
+    key = read_host_key(view.record.spec.overlay_dir, view.record.cluster_name, node)
+    return NodeReport(state=power.state, halt=power.halt if isinstance(power.halt, Halt) else None, host_key=key or "")

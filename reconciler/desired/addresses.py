@@ -6,15 +6,18 @@ from reconciler.host.cloud_init.seed_driver import read_host_key
 from reconciler.model.record import ClusterRecord
 
 
-def guest_address(record: ClusterRecord, node: str) -> GuestAddress:
-    """A node's address and host key. Raises `SshError` if its host key has not been generated."""
+def guest_address(record: ClusterRecord, node: str, reported_key: str | None = None) -> GuestAddress:
+    """A node's address and host key, which is the `reported_key` if another host made the node.
+
+    Raises `SshError` if its host key has not been generated, or not been reported.
+    """
     spec = record.spec
     if node not in spec.nodes:
         raise NodeNotFound(
             f"cluster {record.cluster_name!r} has no node {node!r}",
             hint=f"its nodes are {', '.join(sorted(spec.nodes))}",
         )
-    host_key = read_host_key(spec.overlay_dir, record.cluster_name, node)
+    host_key = reported_key or read_host_key(spec.overlay_dir, record.cluster_name, node)
     if host_key is None:
         raise SshError("its host key is missing", node=node, hint="`cluster_apply` creates it with the node's seed")
     return GuestAddress(

@@ -46,7 +46,7 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
     """
     deadline_s = time.monotonic() + timeout_s
     try:
-        (address,) = addresses(record, [node])
+        (address,) = await addresses(runtime.store, record, [node])
         if runtime.clean_kernels.has(address):
             seen = await _visit(runtime, address, LOOK_COMMAND, timeout_s)
             kernel = await runtime.clean_kernels.still(address, seen.vitals)

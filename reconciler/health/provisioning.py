@@ -69,7 +69,7 @@ async def wait_until_provisioned(
     Raises `ProvisioningFailed` as soon as it has failed on one, and `OperationTimeout`, naming the nodes.
     """
     until_s, pause_s = since_s + timeout_s, _FIRST_PAUSE_S
-    waiting = {address.node: address for address in addresses(record, list(nodes))}
+    waiting = {address.node: address for address in await addresses(runtime.store, record, list(nodes))}
     while waiting:
         found = await _ask(runtime, waiting.values(), min(LOOK_TIMEOUT_S, max(until_s - time.monotonic(), _LEAST_S)))
         for node in [node for node, of in found.items() if _STATUS[of.stage] is ConditionStatus.TRUE]:
@@ -86,7 +86,7 @@ async def wait_until_provisioned(
 
 async def not_yet_provisioned(runtime: Runtime, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, str]:
     """Those of `nodes` on which cloud-init is not done, or does not report so, with their conditions."""
-    found = await _ask(runtime, addresses(record, list(nodes)), LOOK_TIMEOUT_S)
+    found = await _ask(runtime, await addresses(runtime.store, record, list(nodes)), LOOK_TIMEOUT_S)
     return {node: of.message for node, of in found.items() if _STATUS[of.stage] is not ConditionStatus.TRUE}
 
 

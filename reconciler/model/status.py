@@ -59,10 +59,11 @@ class Obstacle(Frozen):
 
 
 class NodeReport(Frozen):
-    """What a host saw of one of its nodes."""
+    """What a host saw of one of its nodes, and the node's public SSH host key."""
 
     state: PowerState
     halt: Halt | None = None
+    host_key: str = ""
 
 
 class RecordStatus(Frozen):

@@ -112,6 +112,11 @@ def select_node(record: ClusterRecord, node: str, *, all_with: str = "") -> str:
     return node
 
 
-def addresses(record: ClusterRecord, nodes: Iterable[str]) -> list[GuestAddress]:
-    """The addresses of the given nodes."""
-    return [guest_address(record, node) for node in nodes]
+async def addresses(store: Store, record: ClusterRecord, nodes: Iterable[str]) -> list[GuestAddress]:
+    """The addresses of the given nodes; those that another host made are known by the key that it reported."""
+    nodes = list(nodes)
+    reported: dict[str, str] = {}
+    if any(record.spec.nodes[node].host not in {"", store.own_host} for node in nodes if node in record.spec.nodes):
+        status = await store.status(record.cluster_name)
+        reported = {node: of.host_key for node, of in status.nodes.items() if of.host_key} if status else {}
+    return [guest_address(record, node, reported.get(node)) for node in nodes]

@@ -303,7 +303,7 @@ class Clusters:
         ssh_timeout_s: float = 120.0,
     ) -> ClusterStatus:
         """Cut a node's power and, with `restart_after`, boot it again."""
-        addresses(await existing(self._runtime.store, cluster), [node])
+        await addresses(self._runtime.store, await existing(self._runtime.store, cluster), [node])
         power = {node: WantedPower.RUNNING if restart_after else WantedPower.OFF}
         record = await self._change(
             cluster,

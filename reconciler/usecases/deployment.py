@@ -142,7 +142,7 @@ class Deployment:
         self, cluster: str, nodes: str | Iterable[str] | None
     ) -> tuple[ClusterRecord, list[GuestAddress]]:
         record = await existing(self._runtime.store, cluster)
-        return record, addresses(record, select_nodes(record, nodes))
+        return record, await addresses(self._runtime.store, record, select_nodes(record, nodes))
 
     async def _running_targets(self, cluster: str, nodes: str | Iterable[str] | None) -> list[GuestAddress]:
         record, targets = await self._targets(cluster, nodes)

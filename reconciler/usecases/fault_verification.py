@@ -69,7 +69,7 @@ class FaultVerifier:
     ) -> tuple[dict[str, _NodeReport], dict[str, str]]:
         """What each node measured, and for the others why they could not measure."""
         troubles = dict.fromkeys(await Inspection(self._runtime).not_running(record, nodes), "is not running")
-        able = addresses(record, [node for node in nodes if node not in troubles])
+        able = await addresses(self._runtime.store, record, [node for node in nodes if node not in troubles])
         session = secrets.token_hex(8)
         gap_s = max(GAP_S, (len(nodes) - 1) / MAX_PROBES_PER_S)
         last_s = int(count * gap_s + delay_s + 2 * PATIENCE_S)

@@ -35,7 +35,7 @@ async def follow(
 ) -> None:
     """Pass on every new line of the nodes' kernels, once each, until cancelled."""
     record = await existing(runtime.store, cluster)
-    targets = addresses(record, select_nodes(record, nodes))
+    targets = await addresses(runtime.store, record, select_nodes(record, nodes))
     async with asyncio.TaskGroup() as group:
         for address in targets:
             following = _Following(runtime, record, address, on_line, progress)

@@ -82,7 +82,9 @@ class KernelLogs:
         Raises `PartialFailure` naming the nodes that cannot be written to; it carries the others' markers.
         """
         record = await existing(self._runtime.store, cluster)
-        down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
+        down = await self._down(
+            record, targets := await addresses(self._runtime.store, record, select_nodes(record, nodes))
+        )
         marker = render_marker(time.time_ns() // 1000, secrets.token_hex(8))
 
         async def write(address: GuestAddress) -> str:
@@ -112,7 +114,9 @@ class KernelLogs:
         if timeout_s <= 0:
             raise InvalidArgument("`timeout_s` must be positive")
         record = await existing(self._runtime.store, cluster)
-        down = await self._down(record, targets := addresses(record, select_nodes(record, nodes)))
+        down = await self._down(
+            record, targets := await addresses(self._runtime.store, record, select_nodes(record, nodes))
+        )
         limit = min(LINES_LIMIT, max(_FEWEST_LINES, _LINES_OF_ALL // max(1, len(targets))))
         ask = Ask(since_marker, filter_level, timeout_s, limit)
 

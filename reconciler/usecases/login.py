@@ -17,7 +17,7 @@ async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]
     Writes the known_hosts file that it names.
     """
     record = await existing(runtime.store, cluster)
-    targets = addresses(record, record.spec.nodes)
+    targets = await addresses(runtime.store, record, record.spec.nodes)
     path = known_hosts_path(runtime.settings.state_dir, cluster)
     await asyncio.to_thread(write_known_hosts, path, targets)
     return {address.node: render_ssh_command(address, path) for address in targets}

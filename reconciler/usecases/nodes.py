@@ -27,7 +27,7 @@ class Nodes:
     async def address(self, cluster: str, node: str) -> GuestAddress:
         """How to log in to one node."""
         record = await existing(self._runtime.store, cluster)
-        (address,) = addresses(record, [select_node(record, node)])
+        (address,) = await addresses(self._runtime.store, record, [select_node(record, node)])
         return address
 
     async def run(
@@ -50,7 +50,7 @@ class Nodes:
         but accepts no login in time.
         """
         record = await existing(self._runtime.store, cluster)
-        (address,) = addresses(record, [select_node(record, node, all_with=_EXEC_ALL)])
+        (address,) = await addresses(self._runtime.store, record, [select_node(record, node, all_with=_EXEC_ALL)])
         if down := await self._down(record, [address]):
             raise not_running(cluster, down)
         try:
@@ -85,7 +85,7 @@ class Nodes:
         without it they are listed in `errors`. A non-zero exit is a result in both cases.
         """
         record = await existing(self._runtime.store, cluster)
-        targets = addresses(record, select_nodes(record, nodes))
+        targets = await addresses(self._runtime.store, record, select_nodes(record, nodes))
         down = await self._down(record, targets)
         if down and require_all:
             raise not_running(record.cluster_name, down)

@@ -252,7 +252,7 @@ class Snapshots:
             except ClusterError as error:
                 log.warning("clock_not_stepped", cluster=record.cluster_name, node=address.node, cause=str(error))
 
-        await together(*map(step, addresses(record, nodes)))
+        await together(*map(step, await addresses(self._runtime.store, record, nodes)))
 
     async def _revertible(
         self, record: ClusterRecord, name: str, observed: ClusterDocument, restart_after: bool

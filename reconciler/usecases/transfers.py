@@ -119,7 +119,7 @@ class Transfers:
 
     async def _running(self, record: ClusterRecord, names: list[str]) -> list[GuestAddress]:
         await self._inspection.require_running(record, names)
-        return addresses(record, names)
+        return await addresses(self._runtime.store, record, names)
 
 
 def _reporter(who: str, done: str, progress: Progress) -> tar_transfer.OnBytes:

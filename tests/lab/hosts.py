@@ -21,7 +21,7 @@ from typing import IO, Any
 import yaml
 
 from reconciler.guest.keys import generate_client_key
-from reconciler.settings import DEFAULT_CONFIG_PATH, Settings
+from reconciler.settings import DEFAULT_CONFIG_PATH
 from reconciler.store.etcd.members import EtcdAddress
 from tests.authority import Authority
 from tests.etcd import RunningEtcd
@@ -235,8 +235,7 @@ def _configure(host: LabHost, store: EtcdAddress, authority: Authority, key: Pat
         "host_name": host.name,
         "host_address": host.address,
     }
-    known = {key: value for key, value in configuration.items() if key in Settings.model_fields}
-    host.inside(DEFAULT_CONFIG_PATH).write_text(yaml.safe_dump(known))
+    host.inside(DEFAULT_CONFIG_PATH).write_text(yaml.safe_dump(configuration))
 
 
 def _copy(source: Path, target: Path) -> None:
