@@ -132,6 +132,11 @@ class PlaceToMake:
             held = Held(os.open(name, _LOOK | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=held.fileno()))
         return held
 
+    def within(self, directory: Held) -> "PlaceToMake":
+        """The same place, in its directory as it was created and wherever that is now."""
+        real = _real_path(directory.fileno())
+        return PlaceToMake(directory, (), self.name, self.path, self.real if real is None else real / self.name)
+
     def status(self) -> os.stat_result | None:
         """The status of what is there now, of a link itself; None if nothing is. Raises `OSError`."""
         if self.missing:

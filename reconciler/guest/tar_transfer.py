@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,8 @@ _KILL_S = 3.0
 
 OnBytes = Callable[[int], None]
 """Called from another thread with the number of bytes of content transferred so far."""
+RequireFree = Callable[[PlaceToMake], Awaitable[None]]
+"""Raises if a copy must not take this place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ async def pull(
     source: str,
     destination: PlaceToMake,
     *,
+    require_free: RequireFree,
     replace: bool = False,
     limit_bytes: int,
     timeout_s: float,
@@ -151,8 +154,8 @@ async def pull(
 ) -> Moved:
     """Copy a file or a tree from a guest to exactly `destination`.
 
-    The destination must not exist or, with `replace`, may be a file. Raises `InvalidArgument` for any other
-    destination, and for a source that does not exist.
+    The destination must not exist or, with `replace`, may be a file; `require_free` is asked when the copy is complete,
+    as it may have taken long. Raises `InvalidArgument` for any other destination, and for a source that does not exist.
     """
     path = absolute(source)
     await asyncio.to_thread(tar_tree.require_room, destination, path.name, replace=replace)
@@ -182,6 +185,11 @@ async def pull(
         if isinstance(unpacked, tar_tree.Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
             await asyncio.to_thread(unpacked.discard)
     pulled = _pulled(address, source, ended, unpacked)
+    try:
+        await require_free(pulled.place_now)
+    except BaseException:
+        await asyncio.to_thread(pulled.discard)
+        raise
     return await asyncio.to_thread(pulled.publish, replace=replace)
 
 

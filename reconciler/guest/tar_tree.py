@@ -116,6 +116,11 @@ class Unpacked:
             self.discard()
         return self.moved
 
+    @property
+    def place_now(self) -> PlaceToMake:
+        """Where it will be renamed to: in the directory that it was unpacked in, wherever that is now."""
+        return self.place.within(self.directory)
+
     def discard(self) -> None:
         """Delete it."""
         shutil.rmtree(self.workplace, ignore_errors=True, dir_fd=self.directory.fileno())

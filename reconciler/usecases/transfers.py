@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler.concurrency import together
 from reconciler.errors import InvalidArgument
-from reconciler.files.roots import Reach
+from reconciler.files.roots import PlaceToMake, Reach
 from reconciler.guest import tar_transfer
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.packing import Moved
@@ -101,8 +101,7 @@ class Transfers:
         await asyncio.to_thread(require_not_kept, place, self._runtime.settings)
         record = await existing(self._runtime.store, cluster)
         chosen = select_node(record, node)
-        records, uses = await together(readable_records(self._runtime.store), self._runtime.libvirt.file_uses())
-        await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records, uses)
+        await self._require_free(place)
         (address,) = await self._running(record, [chosen])
         began = time.monotonic()
         moved = await tar_transfer.pull(
@@ -110,12 +109,17 @@ class Transfers:
             address,
             source,
             place,
+            require_free=self._require_free,
             replace=replace,
             limit_bytes=limit_bytes,
             timeout_s=timeout_s,
             on_bytes=_reporter(f"{node}: ", "copied", self._progress),
         )
         return TransferResult(per_node={node: _said(node, moved, time.monotonic() - began)})
+
+    async def _require_free(self, place: PlaceToMake) -> None:
+        records, uses = await together(readable_records(self._runtime.store), self._runtime.libvirt.file_uses())
+        await asyncio.to_thread(require_not_kept, place, self._runtime.settings, records, uses)
 
     async def _running(self, record: ClusterRecord, names: list[str]) -> list[GuestAddress]:
         await self._inspection.require_running(record, names)

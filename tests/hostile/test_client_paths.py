@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tests.hostile.client import (
     require_refused_or_done,
     serving,
 )
-from tests.sshd import Sshd
+from tests.sshd import Sshd, anywhere
 from tests.waiting import PATIENCE_S
 
 TRIES = max(20, ROUNDS // 10)
@@ -183,14 +183,24 @@ async def test_a_key_that_became_a_pipe_keeps_nobody_waiting(pool: SshPool, sshd
         await pool.run(replace(sshd.address, key_path=tmp_path / "key"), "true", timeout_s=PATIENCE_S)
 
 
-async def pulled(pool: SshPool, sshd: Sshd, source: Path, place: PlaceToMake, *, replace: bool = False) -> Moved:
+async def pulled(
+    pool: SshPool,
+    sshd: Sshd,
+    source: Path,
+    place: PlaceToMake,
+    *,
+    replace: bool = False,
+    told: Callable[[int], None] = lambda _: None,
+    require_free: tar_transfer.RequireFree = anywhere,
+) -> Moved:
     return await tar_transfer.pull(
         pool,
         sshd.address,
         str(source),
         place,
+        require_free=require_free,
         replace=replace,
         limit_bytes=1 << 20,
         timeout_s=PATIENCE_S,
-        on_bytes=lambda _: None,
+        on_bytes=told,
     )

@@ -12,7 +12,8 @@ from reconciler.desired.load import load_spec
 from reconciler.errors import InvalidArgument
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
-from reconciler.files.roots import place_at
+from reconciler.files.roots import PlaceToMake, place_at
+from reconciler.guest.pool import SshPool
 from reconciler.host.disks.given_format import note_format
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
@@ -21,7 +22,9 @@ from reconciler.records.stored_records import readable_records
 from reconciler.settings import CONFIG_VARIABLE
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases.kept_places import require_not_kept
+from tests.hostile.test_client_paths import pulled
 from tests.hostile.test_disks import TOPOLOGY
+from tests.sshd import Sshd
 from tests.unit.desired.files import settings_in, write_host_files
 
 
@@ -124,3 +127,31 @@ async def test_a_record_that_cannot_be_read_keeps_nobody_from_the_others(host: H
         assert [record.cluster_name for record in await readable_records(store)] == ["lab"]
     finally:
         await store.close()
+
+
+@pytest.mark.parametrize("becomes", ["a layer", "a cluster's directory", "the overlay directory"])
+async def test_no_copy_takes_a_place_that_became_ours_while_it_was_on_its_way(
+    host: Host, pool: SshPool, sshd: Sshd, becomes: str
+) -> None:
+    source, above, closed = host.root / "free", host.project / "copies", host.root / "elsewhere"
+    above.mkdir()
+    place = above / "copy"
+
+    def take_the_place(_: int) -> None:
+        if becomes == "a layer":
+            place.write_bytes(b"layer")
+            write_mark(place, OwnerMark(cluster="lab", kind=OwnedKind.LAYER))
+        elif becomes == "a cluster's directory":
+            write_mark(above, OwnerMark(cluster="lab", kind=OwnedKind.DIRECTORY))
+        elif above.exists():
+            above.rename(closed / "moved")
+            (host.root / "overlays").rmdir()
+            (closed / "moved").rename(host.root / "overlays")
+
+    async def require_free(place: PlaceToMake) -> None:
+        require_not_kept(place, host.settings, [host.record()])
+
+    with pytest.raises(InvalidArgument, match="is among the files"):
+        await pulled(pool, sshd, source, place_at(place), replace=True, told=take_the_place, require_free=require_free)
+    left = [path for path in host.root.rglob("*") if path.name in {"copy"} or path.name.startswith(".vmcluster-pull")]
+    assert [path.read_bytes() for path in left] == ([b"layer"] if becomes == "a layer" else [])

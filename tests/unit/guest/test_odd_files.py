@@ -10,7 +10,7 @@ from reconciler.errors import InvalidArgument, OperationFailed, SshTimeout
 from reconciler.files.roots import opened, place_at
 from reconciler.guest import tar_transfer
 from reconciler.guest.pool import SshPool
-from tests.sshd import Sshd, is_alive
+from tests.sshd import Sshd, anywhere, is_alive
 from tests.unit.guest.test_tar_transfer import SPOOL, Copies, names, same, unpacked
 from tests.waiting import eventually
 
@@ -170,6 +170,7 @@ async def test_a_read_that_does_not_come_back_ends_with_the_time_and_leaves_no_p
         sshd.address,
         "/mnt/gone",
         place_at(tmp_path / "back"),
+        require_free=anywhere,
         limit_bytes=MIB,
         timeout_s=2,
         on_bytes=lambda _: None,

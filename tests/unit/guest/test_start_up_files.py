@@ -14,7 +14,7 @@ from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, render_rsync_upload
 from reconciler.observe.node_vitals import LOOK_COMMAND, parse_vitals_answer
 from reconciler.process import run
-from tests.sshd import Sshd
+from tests.sshd import Sshd, anywhere
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.long
@@ -67,6 +67,7 @@ async def test_files_are_copied_both_ways(pool: SshPool, noisy: Sshd, tmp_path: 
         noisy.address,
         str(there),
         place_at(back),
+        require_free=anywhere,
         limit_bytes=10**9,
         timeout_s=PATIENCE_S,
         on_bytes=lambda _: None,
@@ -101,6 +102,7 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
             own_sshd.address,
             str(tmp_path / ".bashrc"),
             place_at(tmp_path / "back"),
+            require_free=anywhere,
             limit_bytes=100,
             timeout_s=PATIENCE_S,
             on_bytes=lambda _: None,

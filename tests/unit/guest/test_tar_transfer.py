@@ -19,7 +19,7 @@ from reconciler.guest import tar_transfer, tar_tree
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
 from reconciler.guest.tar_transfer import Parcel
-from tests.sshd import Sshd
+from tests.sshd import Sshd, anywhere
 
 SPOOL = Path(tempfile.gettempdir())
 LIMIT_BYTES = 64 * 1024 * 1024
@@ -57,6 +57,7 @@ class Copies:
             self._sshd.address,
             str(source),
             place_at(destination),
+            require_free=anywhere,
             replace=replace,
             limit_bytes=limit_bytes,
             timeout_s=20,
@@ -259,7 +260,7 @@ async def test_a_place_that_cannot_be_written_to_is_named(copies: Copies, here: 
 @pytest.mark.parametrize("path", ["relative", "/", "/a/../b", "", "n0:/tmp/x", "root@n0:x"])
 async def test_only_absolute_paths_are_taken(copies: Copies, here: Path, path: str) -> None:
     with pytest.raises(InvalidArgument, match="nodes are named apart" if ":" in path else "start with '/'"):
-        await tar_transfer.pull(None, None, path, place_at(here), limit_bytes=1, timeout_s=1, on_bytes=print)  # type: ignore[arg-type]
+        await copies.pull(Path(path), here / "new")
 
 
 async def test_sockets_and_links_out_of_the_tree_are_left_out_and_listed(copies: Copies, tmp_path: Path) -> None:
