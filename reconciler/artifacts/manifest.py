@@ -8,6 +8,7 @@ from pathlib import Path
 from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry
 from reconciler.errors import OperationFailed
 from reconciler.files.atomic import write_parts
+from reconciler.files.plain import read_plain_file
 
 _VERSION = 1
 
@@ -42,7 +43,7 @@ def _rendered(entries: Sequence[TreeEntry]) -> Iterator[bytes]:
 def read_manifest(path: Path) -> tuple[TreeEntry, ...]:
     """The entries of a registered tree. Raises `OperationFailed` if the manifest is missing or damaged."""
     try:
-        kept = json.loads(path.read_bytes())
+        kept = json.loads(read_plain_file(path))
         if kept["version"] != _VERSION:
             raise ValueError(f"version {kept['version']}")
         return tuple(

@@ -10,6 +10,7 @@ from typing import Any
 from reconciler.artifacts.scan import Signature
 from reconciler.artifacts.tree_entries import Role
 from reconciler.files.atomic import write_parts
+from reconciler.files.plain import read_plain_file
 
 _VERSION = 1
 _SETTLED_NS = 2_000_000_000
@@ -41,7 +42,7 @@ _ROLES = {role.value: role for role in Role}
 def load_readings(path: Path) -> Readings:
     """The stored readings by path; none if the file is missing or damaged: files are read then."""
     try:
-        kept = json.loads(path.read_bytes())
+        kept = json.loads(read_plain_file(path))
         if kept["version"] != _VERSION:
             return {}
         return {os.fsencode(name): _reading(row) for name, row in kept["files"].items()}

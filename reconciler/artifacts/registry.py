@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from reconciler.errors import ArtifactNotFound, InvalidArgument, OperationFailed
 from reconciler.files.atomic import write_whole
 from reconciler.files.locks import locked
+from reconciler.files.plain import read_plain_file
 from reconciler.model.base import Frozen
 from reconciler.model.results import BuildArtifact
 
@@ -31,7 +32,7 @@ class ArtifactRegistry:
     def all(self) -> dict[str, BuildArtifact]:
         """Every artifact by id, in the order of registration."""
         try:
-            return dict(_File.model_validate_json(self._path.read_bytes()).artifacts)
+            return dict(_File.model_validate_json(read_plain_file(self._path)).artifacts)
         except FileNotFoundError:
             return {}
         except (OSError, ValidationError) as error:

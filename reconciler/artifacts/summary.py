@@ -11,6 +11,7 @@ from reconciler.artifacts import facts
 from reconciler.artifacts.scan import Exclusion
 from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
 from reconciler.files.atomic import write_whole
+from reconciler.files.plain import read_plain_file
 from reconciler.model.base import Frozen
 from reconciler.model.results import ExcludedPath
 
@@ -59,7 +60,7 @@ def summarise(
 def load_summary(path: Path, fingerprint: str) -> TreeSummary | None:
     """The stored summary of a tree with this fingerprint; None if it differs, or the file is damaged."""
     try:
-        kept = _Kept.model_validate_json(path.read_bytes())
+        kept = _Kept.model_validate_json(read_plain_file(path))
     except (OSError, ValidationError):
         return None
     return kept.summary if (kept.version, kept.fingerprint) == (_VERSION, fingerprint) else None

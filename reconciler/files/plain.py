@@ -17,3 +17,9 @@ def open_plain(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def read_plain_file(path: Path) -> bytes:
+    """The contents of a regular file. Raises as `open_plain` does."""
+    with open_plain(path) as file:
+        return file.read()

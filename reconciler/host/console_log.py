@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reconciler.errors import OperationFailed
+from reconciler.files.plain import open_plain
 from reconciler.process import run
 
 READ_LIMIT_BYTES = 16 * 1024 * 1024
@@ -49,7 +50,7 @@ def read_console(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> ConsoleText
     room, holed = limit_bytes, False
     try:
         for file in [path, *_rotated(path)]:
-            with file.open("rb") as opened:
+            with open_plain(file) as opened:
                 status = os.fstat(opened.fileno())
                 written_at = max(written_at, status.st_mtime)
                 if status.st_ino in seen or room == 0:
@@ -77,7 +78,7 @@ class ConsolePlace:
     def end_of(cls, path: Path) -> "ConsolePlace":
         """Where a log ends now. Raises `OperationFailed` if it cannot be read."""
         try:
-            with path.open("rb") as opened:
+            with open_plain(path) as opened:
                 status = os.fstat(opened.fileno())
         except OSError as error:
             raise _unreadable(path, error) from error
@@ -89,7 +90,7 @@ class ConsolePlace:
         Raises `OperationFailed` if it cannot be read.
         """
         try:
-            with self.path.open("rb") as opened:
+            with open_plain(self.path) as opened:
                 status = os.fstat(opened.fileno())
                 if status.st_ino != self.inode or not 0 <= status.st_size - self.offset <= limit_bytes:
                     return None
@@ -133,7 +134,7 @@ class ConsoleTail:
             self._missed = self._missed or self._inode != _NO_FILE
             self._inode, self._offset = inodes[0] if self._inode != _NO_FILE else inodes[-1], 0
         at = inodes.index(self._inode)
-        with files[at].open("rb") as opened:
+        with open_plain(files[at]) as opened:
             if os.fstat(opened.fileno()).st_ino != self._inode:
                 return b"", True  # rotated at this moment: the next call finds it under its new name
             content = self._read_from(opened, limit_bytes)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reconciler.errors import Conflict, InvalidArgument
 from reconciler.files.atomic import sync
+from reconciler.files.plain import read_plain_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def describe(files: ImageFiles, recipe_digest: str, kernel_version: str, cmdline
 def read_description(files: ImageFiles) -> ImageDescription | None:
     """The description of an image; None if it is missing or unreadable."""
     try:
-        return ImageDescription.model_validate_json(files.description.read_text())
+        return ImageDescription.model_validate_json(read_plain_file(files.description))
     except (FileNotFoundError, ValidationError):
         return None
 

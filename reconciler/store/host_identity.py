@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.files.plain import read_plain_file
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
 FILE_NAME = "host-id"
@@ -48,4 +49,4 @@ def _kept_token(file: Path) -> str:
             pass
         finally:
             mine.unlink()
-    return file.read_text(encoding="ascii").strip()
+    return read_plain_file(file).decode("ascii").strip()

@@ -15,6 +15,7 @@ from typing import Self
 
 from reconciler.errors import OperationTimeout, StoreUnavailable
 from reconciler.files.locks import is_named
+from reconciler.files.plain import open_plain
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
 FILE_NAME = "controller.lock"
@@ -97,9 +98,9 @@ class Lease:
     def holder(self) -> Holder | None:
         """The process that took the lease and has not released it; None if there is none."""
         try:
-            with self._path.open("rb") as file:
+            with open_plain(self._path) as file:
                 return Holder(**json.loads(file.read(_HOLDER_MAX_BYTES)))
-        except (FileNotFoundError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError):
             return None
 
     def occupied(self) -> str:

@@ -12,6 +12,7 @@ from reconciler.errors import OperationFailed
 from reconciler.files.atomic import sync
 from reconciler.files.marked_files import create_file
 from reconciler.files.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours, read_mark, write_mark
+from reconciler.files.plain import open_plain
 from reconciler.model.origin import Origin
 
 MEMORY_MODE = 0o600
@@ -72,7 +73,7 @@ def memory_was_taken(path: Path) -> bool:
 def is_complete(path: Path) -> bool:
     """Whether there is a file that libvirt has finished and that, once published, was not truncated."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             finished = file.read(len(_COMPLETE)) == _COMPLETE
             size_bytes = os.fstat(file.fileno()).st_size
         mark = read_mark(path)

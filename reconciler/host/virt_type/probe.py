@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from reconciler import process
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
+from reconciler.files.plain import read_plain_file
 from reconciler.host.virt_type.firmware import DEBUG_CONSOLE_PORT, EXIT_CODE, EXIT_PORT, INSTRUCTIONS, MODES, firmware
 from reconciler.host.virt_type.kvm_access import KVM_DEVICE, QEMU_CONF, device_rights, may_open, qemu_account
 from reconciler.model.base import Frozen
@@ -199,7 +200,7 @@ def _told(trial: _Trial) -> str:
 
 def _recall(memory: Path | None) -> _RememberedVerdict | None:
     try:
-        return _RememberedVerdict.model_validate_json(memory.read_bytes()) if memory else None
+        return _RememberedVerdict.model_validate_json(read_plain_file(memory)) if memory else None
     except (OSError, ValidationError):  # missing, torn by a kill, or from an older probe: try again
         return None
 

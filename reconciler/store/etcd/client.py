@@ -17,6 +17,7 @@ import grpc.aio
 from aetcd import rpc
 
 from reconciler.errors import OperationFailed, StoreUnavailable, StoreUnreachable
+from reconciler.files.plain import read_plain_file
 from reconciler.store.etcd.etcd_requests import get, one
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials, EtcdMember
 
@@ -197,7 +198,7 @@ def _tls(of: EtcdCredentials) -> grpc.ChannelCredentials:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_plain_file(path)
     except OSError as error:
         raise StoreUnavailable(f"cannot read {path}, which `store` needs: {error.strerror}") from error
 

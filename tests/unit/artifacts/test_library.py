@@ -455,3 +455,17 @@ async def test_a_tree_costs_no_more_memory_than_is_counted(tmp_path: Path) -> No
     finally:
         tracemalloc.stop()
     assert peak_bytes < scan_tree(opened(root)).memory_bytes
+
+
+@pytest.mark.parametrize("what", ["registry", "summaries", "readings"])
+async def test_a_pipe_in_the_place_of_a_kept_file_keeps_nobody_waiting(tree: Path, tmp_path: Path, what: str) -> None:
+    shelf = library(tmp_path / "shelf", later_s=3)
+    artifact = await registered(shelf, tree)
+    place = next(path for path in (tmp_path / "shelf").rglob("*.json") if what in (path.stem, path.parent.name))
+    place.unlink()
+    os.mkfifo(place)
+    if what == "registry":
+        with pytest.raises(OperationFailed, match=r"cannot be read: .*not a regular file"):
+            shelf.registry.all()
+    else:
+        assert (await registered(shelf, tree)).artifact_id == artifact.artifact_id
