@@ -124,6 +124,12 @@ class HostNotFound(ClusterError):
 
     code = ErrorCode.HOST_NOT_FOUND
 
+    @classmethod
+    def named(cls, name: str, known: Iterable[str]) -> "HostNotFound":
+        """The error for a name, with those that there are."""
+        names = ", ".join(sorted(known)) or "none"
+        return cls(f"no host {name!r} shares this store (there are: {names})", hint="`host_list` shows them")
+
 
 class PlacementRefused(ClusterError):
     """A node fits on none of the hosts; the message has the reason of each."""

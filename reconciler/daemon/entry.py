@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, suppress
 import structlog
 
 from reconciler.controller.round_results import RoundResult
+from reconciler.daemon.host_reports import keep_reported
 from reconciler.daemon.keeper import OnRound
 from reconciler.daemon.metrics import Metrics, served
 from reconciler.daemon.service import Scope, Service
@@ -31,7 +32,8 @@ async def run_service(
     """Keep clusters as their records say until `stop` is set; all of them if none is named.
 
     Reports to the service manager, if there is one; serves metrics unless `metrics_port` is 0. Raises
-    `OperationTimeout` naming the other controller of this host if there is one.
+    `OperationTimeout` naming the other controller of this host if there is one, and `Conflict` where another machine
+    has its name.
     """
     await _require_names(runtime, clusters)
     scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
@@ -61,11 +63,27 @@ async def run_service(
         async def begin() -> bool:
             if not await _take(lease, stop):
                 return False
+            await _join(runtime, stack)
             log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
             return True
 
         await _serve(service, begin, stop, manager)
     log.info("ended")
+
+
+async def _join(runtime: Runtime, stack: AsyncExitStack) -> None:
+    """Become one of the hosts of a shared store. Raises `Conflict` where another machine has this host's name."""
+    if not runtime.settings.own_host:
+        return
+    with suppress(StoreUnavailable):  # the service waits until that is over
+        await runtime.store.membership().enter()
+    reporting = asyncio.create_task(keep_reported(runtime))
+    stack.push_async_callback(_ended, reporting)
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def _require_names(runtime: Runtime, clusters: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from reconciler.programs import find_program
 _PROBE_TIMEOUT_S = 10.0
 _OPTIONS = {
     "sch_netem": "CONFIG_NET_SCH_NETEM",
+    "vxlan": "CONFIG_VXLAN",
     "nf_tables": "CONFIG_NF_TABLES_BRIDGE",
     "xt_physdev": "CONFIG_NETFILTER_XT_MATCH_PHYSDEV",
 }
@@ -60,6 +61,14 @@ NETEM = Feature(
     ("qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"),
 )
 NFT_BRIDGE = Feature("nft bridge", "nf_tables", "network partitions", "nft", "nftables", ("-f", "-"), _BRIDGE_TABLE)
+VXLAN = Feature(
+    "vxlan",
+    "vxlan",
+    "networks of clusters over several hosts",
+    "ip",
+    "iproute2",
+    ("link", "add", "name", "vmc-probe", "type", "vxlan", "id", "1", "dstport", "4789"),
+)
 IPTABLES = Feature(
     "iptables physdev", "xt_physdev", "network partitions", "iptables-restore", "iptables", (), _PHYSDEV_RULE
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ConfigDict, Field
 
 from reconciler.model.base import Frozen
+from reconciler.model.omission import Abridgeable
 from reconciler.model.record import NodeSpec
 from reconciler.model.timestamps import Moment
 
@@ -68,10 +69,10 @@ class HostRecord(HostReport):
 class HostUse(Frozen):
     """What the nodes that are placed on a host may use together."""
 
-    nodes: int = 0
-    vcpus: int = 0
-    memory_mb: int = 0
-    disk_bytes: int = 0
+    nodes: int = Field(default=0, description="How many.")
+    vcpus: int = Field(default=0, description="Their virtual processors.")
+    memory_mb: int = Field(default=0, description="Their memory in MiB.")
+    disk_bytes: int = Field(default=0, description="The size of their disks, which they seldom fill.")
 
     def with_node(self, node: NodeSpec) -> "HostUse":
         """The same with one node more."""
@@ -81,6 +82,23 @@ class HostUse(Frozen):
             memory_mb=self.memory_mb + node.memory_mb,
             disk_bytes=self.disk_bytes + disk_bytes_of(node),
         )
+
+
+class HostInfo(HostRecord, Abridgeable):
+    """A host, and what is placed on it."""
+
+    home: bool = Field(default=False, description="Nodes without a host are here: it was the first of the store.")
+    use: HostUse = Field(default=HostUse(), description="What its nodes may use together.")
+    nodes: tuple[str, ...] = Field(default=(), description="The nodes on it, as `CLUSTER/NODE`.")
+
+
+class ForgottenHost(Frozen):
+    """A host that is not known any longer."""
+
+    name: str = Field(description="Its name, which another host may have now.")
+    nodes: tuple[str, ...] = Field(
+        description="The nodes that were on it, as `CLUSTER/NODE`: the next apply of their cluster places them again."
+    )
 
 
 def disk_bytes_of(node: NodeSpec) -> int:

@@ -42,12 +42,20 @@ class ImageFile(Frozen):
     """One of the user's disk images, only ever read; format and virtual size come from its header.
 
     A different `identity` means a different image under the same name, which disks made on the old one do not fit.
+    Where several hosts share a store, `digest` says which content is meant.
     """
 
     path: Path
     format: str
     size_bytes: int
     identity: str = ""
+    digest: str = ""
+
+    def is_same(self, other: "ImageFile") -> bool:
+        """Whether a disk made on one may stand on the other: by content where that of both is known."""
+        if self.digest and other.digest:
+            return (self.digest, self.format) == (other.digest, other.format)
+        return self.model_copy(update={"digest": other.digest}) == other
 
 
 class TunnelSpec(Frozen):

@@ -96,6 +96,15 @@ class PlanSummary(Abridgeable):
     data_loss: tuple[str, ...] = Field(description="Addresses of disks whose content is lost.")
 
 
+class NodePlacement(Frozen):
+    """The host of a node, where several hosts share a store."""
+
+    node: str = Field(description="The node.")
+    host: str = Field(description="Its host.")
+    reason: Prose = Field(description="Why that one.")
+    kept: bool = Field(description="It is there already.")
+
+
 class PlanView(Abridgeable):
     """What applying a topology would do. `generation` is that of the record it starts from, 0 if there is none."""
 
@@ -119,6 +128,12 @@ class PlanView(Abridgeable):
     waiting: tuple[str, ...] = Field(description="Nodes that are shutting down, which it waits for.")
     kept_files: tuple[Path, ...] = Field(
         default=(), description="Files of extra disks that no node uses: they are kept."
+    )
+    placements: tuple[NodePlacement, ...] = Field(
+        default=(), description="Where several hosts share the store: the host of each node, decided once."
+    )
+    losses_elsewhere: dict[str, Prose] = Field(
+        default={}, description="By node: what is lost on another host than this one, which does not see it."
     )
     summary: PlanSummary = Field(description="The plan in numbers.")
     patch: tuple[dict[str, Any], ...] = Field(
@@ -145,18 +160,29 @@ def plan_view(preview: "Preview") -> PlanView:
         generation=preview.before.generation if preview.before else 0,
         plan_hash=preview.hash,
         converged=converged,
-        approvals=tuple(sorted({AGREED_TO_BY[of.disruption] for of in plan.actions if of.disruption in AGREED_TO_BY})),
+        approvals=_approvals(preview),
         blocked=any(obstacle.terminal for obstacle in plan.obstacles),
         actions=tuple(actions),
         obstacles=plan.obstacles,
         warnings=preview.difference.warnings,
         waiting=tuple(sorted(plan.waiting)),
         kept_files=_kept_files(preview),
+        placements=tuple(
+            NodePlacement(node=node, host=of.host, reason=of.reason, kept=of.kept)
+            for node, of in preview.elsewhere.placements.items()
+        ),
+        losses_elsewhere=dict(preview.elsewhere.losses),
         summary=_summary(actions),
         patch=() if converged else preview.patch,
         record_patch=record_patch,
         record_changes=change_in_words(before, after) if record_patch else (),
     )
+
+
+def _approvals(preview: "Preview") -> tuple[str, ...]:
+    costs = {of.disruption for of in preview.plan.actions}
+    costs |= {Disruption.DATA_LOSS} if preview.elsewhere.losses else set()
+    return tuple(sorted({AGREED_TO_BY[cost] for cost in costs if cost in AGREED_TO_BY}))
 
 
 def _kept_files(preview: "Preview") -> tuple[Path, ...]:

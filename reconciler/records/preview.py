@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from reconciler.model.document import canonical
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
+from reconciler.records.elsewhere import Elsewhere
 from reconciler.records.plan_hash import plan_hash
 from reconciler.store.patch import Patch, difference
 
@@ -18,12 +19,14 @@ class Preview:
     """A change that was planned but not recorded: the record that it would write, and the plan.
 
     `drift` is what would be done without the change, because the host has changed since the record was applied.
+    `elsewhere` says what other hosts do, where there are several.
     """
 
     before: ClusterRecord | None
     after: ClusterRecord
     difference: "PlannedDifference"
     drift: Plan = field(default_factory=Plan)
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
     @property
     def plan(self) -> Plan:

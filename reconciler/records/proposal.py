@@ -9,7 +9,7 @@ from reconciler.controller.round_results import PlannedDifference
 from reconciler.desired.ended_nodes import ending, nodes_that_ended
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.choices import StopMode
-from reconciler.model.plan import DefineDomain, Plan
+from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.halted_machines import way_back
@@ -93,7 +93,8 @@ async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, acto
         raise as_error(terminal)
     generation = preview.before.generation if preview.before else 0
     difference = preview.difference
-    consent = addresses_lost(difference.desired, difference.observed) if approval.data_loss else frozenset()
+    lost = addresses_lost(difference.desired, difference.observed) | preview.elsewhere.consent
+    consent = lost if approval.data_loss else frozenset()
     record = await runtime.store.put(preview.after, expected_generation=generation, actor=actor, consent=consent)
     if any(fault.expires_at for fault in record.faults.values()):
         await runtime.leave_healer(record.cluster_name)
@@ -104,9 +105,11 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     """Raise `ApprovalRequired` naming every action that costs more than was approved."""
     actions = preview.plan.actions
     refused = [action for action in actions if not approval.covers(action.disruption)]
-    if not refused:
+    away = {} if approval.data_loss else preview.elsewhere.losses
+    if not (refused or away):
         return
-    lacking = sorted({AGREED_TO_BY[action.disruption] for action in refused}, reverse=True)
+    costs = {*(action.disruption for action in refused), *([Disruption.DATA_LOSS] if away else [])}
+    lacking = sorted({AGREED_TO_BY[cost] for cost in costs}, reverse=True)
     nodes = {action.node for action in refused}
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
     observed, recreated = preview.difference.observed, record_changes.recreation_causes(preview.before, preview.after)
@@ -115,6 +118,7 @@ def require_approval(preview: Preview, approval: Approval) -> None:
         for of in actions
         if of in refused or of in causes
     ]
+    lines += [f"{node}: {loss} [{Disruption.DATA_LOSS}]" for node, loss in away.items()]
     lines += [f"{node} is recreated: {cause}" for node, cause in recreated.items() if node in nodes]
     raise ApprovalRequired(
         "the change was not made, because it costs more than was approved:\n  " + "\n  ".join(lines),

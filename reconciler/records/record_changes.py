@@ -85,8 +85,7 @@ def _recreation_cause(before: ClusterRecord, after: ClusterRecord, name: str) ->
     changes = [f"host {old.host} -> {new.host}"] if _moves(old, new) else []
     changes += [
         "user_data changed" if field == "user_data" else f"{field} {_shown(old, field)} -> {_shown(new, field)}"
-        for field in FIRST_BOOT_FIELDS
-        if getattr(old, field) != getattr(new, field)
+        for field in _first_boot_changes(old, new)
     ]
     return ", ".join(changes) or "login or network changed"
 
@@ -322,13 +321,18 @@ def _beyond(intent: NodeIntent) -> int:
 
 
 def _first_boot_changed(before: NodeSpec, after: NodeSpec) -> bool:
-    changed = {field for field in FIRST_BOOT_FIELDS if getattr(before, field) != getattr(after, field)}
+    changed = {*_first_boot_changes(before, after)}
     return bool(changed - {"disk_gb"}) or ("disk_gb" in changed and after.root_disk_bytes < before.root_disk_bytes)
 
 
 def _moves(before: NodeSpec, after: NodeSpec) -> bool:
     """Whether the node gets another host, where it begins on new disks."""
-    return bool(before.host and after.host) and before.host != after.host
+    return before.host != after.host
+
+
+def _first_boot_changes(before: NodeSpec, after: NodeSpec) -> list[str]:
+    different = [field for field in FIRST_BOOT_FIELDS if getattr(before, field) != getattr(after, field)]
+    return [field for field in different if field != "base_image" or not before.base_image.is_same(after.base_image)]
 
 
 def _login(spec: ClusterSpec) -> tuple[object, ...]:

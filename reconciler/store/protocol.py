@@ -212,7 +212,14 @@ class Store(Protocol):
         ...
 
     async def home_host(self) -> str:
-        """The host that nodes without a host are on: the first that worked on this store; empty if there is none."""
+        """The host that nodes without a host are on: the first that worked on this store.
+
+        Empty if none did, or it was forgotten.
+        """
+        ...
+
+    async def take_home(self, name: str) -> None:
+        """Make a host the home of nodes without a host, if there never was one."""
         ...
 
     async def network_number(self, cluster_name: str) -> int:

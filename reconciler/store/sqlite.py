@@ -160,6 +160,9 @@ class SqliteStore:
     async def home_host(self) -> str:
         return ""
 
+    async def take_home(self, name: str) -> None:
+        pass
+
     async def network_number(self, cluster_name: str) -> int:
         raise self._of_one_host(cluster_name)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reconciler.usecases.clusters import Clusters
     from reconciler.usecases.consoles import Consoles
     from reconciler.usecases.deployment import Deployment
+    from reconciler.usecases.hosts import Hosts
     from reconciler.usecases.inspection import Inspection
     from reconciler.usecases.kernel_logs import KernelLogs
     from reconciler.usecases.network_faults import Faults
@@ -53,6 +54,12 @@ class UseCases:
         from reconciler.usecases.inspection import Inspection
 
         return Inspection(self.runtime)
+
+    @cached_property
+    def hosts(self) -> "Hosts":
+        from reconciler.usecases.hosts import Hosts
+
+        return Hosts(self.runtime, self.clusters)
 
     @cached_property
     def kernel_logs(self) -> "KernelLogs":

@@ -11,12 +11,7 @@ from reconciler.controller.round_results import PlannedChange
 from reconciler.desired.boot_files import with_files_that_are_there
 from reconciler.desired.ended_nodes import ending, nodes_that_ended
 from reconciler.desired.topology_text import GivenTopology
-from reconciler.errors import (
-    ClusterError,
-    Conflict,
-    LibvirtUnavailable,
-    OperationTimeout,
-)
+from reconciler.errors import ClusterError, Conflict, LibvirtUnavailable, OperationTimeout
 from reconciler.files.roots import Reach
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState
@@ -27,18 +22,14 @@ from reconciler.records import adoption, fault_changes, record_changes
 from reconciler.records.approval import NOTHING_AGREED, Approval
 from reconciler.records.preview import Preview
 from reconciler.records.proposal import Previewer, Shown, agreed, preview_change, shown_first, unseen
-from reconciler.records.recovery import (
-    bare_record,
-    record_at,
-    require_same_cluster,
-    with_found_files,
-)
+from reconciler.records.recovery import bare_record, record_at, require_same_cluster, with_found_files
 from reconciler.records.stored_records import addresses, change, existing, recorded, require_cluster_name, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases import convergence
 from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.loading import load_for_host
+from reconciler.usecases.placing import placed, with_other_hosts
 
 Nodes = str | Sequence[str] | None
 """Names of nodes; None, an empty list or "all" means every node."""
@@ -322,10 +313,12 @@ class Clusters:
 
     async def _preview(self, cluster: str, spec: ClusterSpec, *, start: bool) -> Preview:
         before = await self._runtime.store.get(cluster)
+        spec, placements = await placed(self._runtime, cluster, spec, before)
         after = record_changes.with_spec(before, cluster, spec)
         after = fault_changes.with_declared_faults(after, now=datetime.now(UTC))
         after = record_changes.started(after) if start else after
-        return await preview_change(self._runtime, before, after, start=start)
+        preview = await preview_change(self._runtime, before, after, start=start)
+        return await with_other_hosts(self._runtime, preview, placements)
 
     async def _carry_out(self, cluster: str, preview: Previewer, approval: Approval) -> CarriedOut:
         """Record the planned change if it is approved, and carry it out."""

@@ -9,6 +9,7 @@ from reconciler.host.checks import RequiredDirectory
 from reconciler.model.examination import CheckResult, Examination, Repair
 from reconciler.settings import Settings
 from reconciler.usecases.images import DEFAULT_TARGET
+from reconciler.usecases.member_checks import check_member
 
 
 async def examine(settings: Settings, *, fix: bool) -> Examination:
@@ -35,6 +36,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
         checks.check_ssh_key(settings.ssh_key_path),
         checks.check_image(DEFAULT_TARGET),
         *kernel,
+        *await check_member(settings),
     ]
 
 

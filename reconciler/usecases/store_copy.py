@@ -53,6 +53,7 @@ async def copy_store(settings: Settings, source: str, target: str, report: Repor
             report(f"copying cluster {name} ({number} of {len(known)})")
             await _copy(before, after, name)
         names = await after.names()
+        await after.take_home(settings.with_store(target).own_host)  # the machines are here
         return StoreCopy(
             source=source,
             target=target,

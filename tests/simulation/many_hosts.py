@@ -24,7 +24,7 @@ from reconciler.model.topology import VirtType
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.meeting import Phase
-from reconciler.usecases import clusters
+from reconciler.usecases import clusters, placing
 from reconciler.usecases.clusters import Clusters
 from tests.etcd import RunningEtcd
 from tests.libvirt_socket import silent_libvirt
@@ -142,6 +142,7 @@ class Hosts(dict[str, Member]):
         monkeypatch.setattr(rounds, "observe_cluster", observe)
         monkeypatch.setattr(rounds, "carry_out", carry_out)
         monkeypatch.setattr(clusters, "load_for_host", load)
+        monkeypatch.setattr(placing, "digest_of_image", lambda *_: "")
         return self
 
     def _with(self, libvirt: object) -> Member:

@@ -70,6 +70,15 @@ def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, faults)
 
 
+def complete_host(incomplete: str) -> list[str]:
+    """The hosts of the store whose names start with the typed text."""
+
+    async def hosts(runtime: "Runtime") -> list[str]:
+        return list(await runtime.store.hosts())
+
+    return _beginning(incomplete, hosts)
+
+
 def complete_artifact(incomplete: str) -> list[str]:
     """The registered artifacts whose IDs start with the typed text."""
 

@@ -36,6 +36,7 @@ def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[s
     if view.actions:
         yield "", None
         yield from _action_lines(view.actions, limit)
+    yield from _host_lines(view)
     for path in view.kept_files:
         yield f"  = {printable(str(path))} is kept, but no node uses it; destroy --remove-overlays deletes it", None
     yield from _obstacle_lines(view)
@@ -74,6 +75,15 @@ def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterato
         yield _action_line(action, width), _COLORS[action.change]
     if more := len(actions) - len(shown):
         yield f"  … and {more} more without a cost (`vmcluster plan` shows them)", None
+
+
+def _host_lines(view: PlanView) -> Iterator[Line]:
+    """Where nodes are placed, and what that costs on hosts that this one does not see."""
+    for of in view.placements:
+        if not of.kept:
+            yield f"  @ {one_line(of.node)} on host {one_line(of.host)}: {one_line(of.reason)}", None
+    for node, loss in view.losses_elsewhere.items():
+        yield f"  - {one_line(node)}: {one_line(loss)}  [{Disruption.DATA_LOSS}]", "red"
 
 
 def _shortened(actions: tuple[ActionView, ...], length: int) -> tuple[ActionView, ...]:

@@ -12,11 +12,12 @@ _ARGUMENT = re.compile(r'(\w+)=("[^"]*"|\w+)')
 _IRREGULAR = {
     "cluster_define": "apply --no-start",
     "cluster_rollback_plan": "rollback --dry-run",
+    "host_doctor": "doctor",
     "net_heal_all": "fault heal --all",
     "net_fault_list": "fault list",
     "node_exec_all": "exec --all",
 }
-_GROUPS = {"cluster": "", "node": "", "host": "", "net": "fault "}
+_GROUPS = {"cluster": "", "node": "", "net": "fault "}
 """Prefixes of tools' names, and of their commands; other prefixes are the same."""
 
 _OPTIONS = {"include_memory": "memory", "restart_after": "restart", "since_marker": "since", "wait_for_ssh": "wait"}

@@ -1,10 +1,17 @@
-"""The tool for the host that clusters run on."""
+"""The tools for the hosts that clusters run on. They only look: people decide about hosts, at the command line."""
+
+from typing import Annotated
+
+from pydantic import Field
 
 from reconciler.frontends.mcp.backend import Call, ask
 from reconciler.frontends.mcp.tool_definition import LOOKS, ToolDefinition
 from reconciler.model.examination import Examination
+from reconciler.model.host import HostInfo
 from reconciler.model.results import ToolResult
 from reconciler.usecases.application import UseCases
+
+HostName = Annotated[str, Field(min_length=1, max_length=255, description="Name of a host, see `host_list`.")]
 
 
 async def host_doctor(call: Call) -> ToolResult[Examination]:
@@ -18,4 +25,21 @@ async def host_doctor(call: Call) -> ToolResult[Examination]:
     return await ask(call, check)
 
 
-TOOLS = (ToolDefinition(host_doctor, "Check the host", LOOKS),)
+async def host_list(call: Call) -> ToolResult[list[HostInfo]]:
+    """List the hosts that share the store, with what they have and which nodes are placed on them.
+
+    A host that is not alive runs its nodes on, but nobody repairs them. With a store of one host only, that host.
+    """
+    return await ask(call, lambda use: use.hosts.listing())
+
+
+async def host_show(call: Call, host: HostName) -> ToolResult[HostInfo]:
+    """Show one host: its resources, features, images by digest, labels, and nodes."""
+    return await ask(call, lambda use: use.hosts.show(host))
+
+
+TOOLS = (
+    ToolDefinition(host_doctor, "Check the host", LOOKS),
+    ToolDefinition(host_list, "List hosts", LOOKS, (), "hosts"),
+    ToolDefinition(host_show, "Show a host", LOOKS, ("nodes",), "nodes"),
+)

@@ -15,6 +15,7 @@ from reconciler.errors import ClusterError, Conflict, HostFenced
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete, one, put, unchanged
+from reconciler.store.etcd.host_registry import EtcdHosts
 from reconciler.store.host_identity import HostIdentity
 
 log = structlog.get_logger(__name__)
@@ -38,8 +39,9 @@ class _Held:
 class EtcdMembership:
     """`reconciler.store.membership.Membership` by a lease of etcd."""
 
-    def __init__(self, etcd: EtcdClient, identity: HostIdentity) -> None:
+    def __init__(self, etcd: EtcdClient, hosts: EtcdHosts, identity: HostIdentity) -> None:
         self._etcd = etcd
+        self._hosts = hosts
         self._identity = identity
         self._held: _Held | None = None
         self._joining = asyncio.Lock()
@@ -109,7 +111,7 @@ class EtcdMembership:
         answer = await self._etcd.change(conditions, writes)
         if not answer.succeeded:
             return None
-        await self._etcd.change([unchanged(keys.HOME, 0)], [put(keys.HOME, name)])
+        await self._hosts.take_home(self._identity.name)
         return _Held(lease, answer.header.revision, until_s)
 
     def _until_s(self) -> float:

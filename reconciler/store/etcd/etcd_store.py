@@ -59,8 +59,8 @@ class EtcdStore:
         self._place = str(address)
         self.own_host = host.name if host else ""
         self._etcd = EtcdClient(address, credentials)
-        self._membership = None if host is None else EtcdMembership(self._etcd, host)
         self._hosts = EtcdHosts(self._etcd)
+        self._membership = None if host is None else EtcdMembership(self._etcd, self._hosts, host)
         self._feed = EtcdChangeFeed(self._etcd)
         self._events = EtcdEventLog(self._etcd)
         self._own_watch: EtcdChangeWaiter | None = None
@@ -253,6 +253,9 @@ class EtcdStore:
 
     async def home_host(self) -> str:
         return await self._hosts.home()
+
+    async def take_home(self, name: str) -> None:
+        await self._hosts.take_home(name)
 
     async def network_number(self, cluster_name: str) -> int:
         return await self._hosts.network_number(cluster_name)

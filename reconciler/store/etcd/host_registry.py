@@ -51,17 +51,27 @@ class EtcdHosts:
         look = get(one(keys.HOSTS + name.encode()))
         answer = await self._etcd.change(conditions, removal, [look])
         if answer.succeeded:
-            return
+            return await self._leave_homeless(name)
         if not answer.responses[0].response_range.kvs:
             raise await self._not_found(name)
         raise Conflict(
             f"host {name} is alive", hint="stop `vmcluster watch` there, then wait until its lease has run out"
         )
 
+    async def _leave_homeless(self, name: str) -> None:
+        """No other host takes over nodes without a host by itself: they are placed again, which their plan tells."""
+        (home,) = await self._etcd.read(one(keys.HOME))
+        if home.kvs and home.kvs[0].value.decode() == name:
+            await self._etcd.change([unchanged(keys.HOME, home.kvs[0].mod_revision)], [put(keys.HOME, b"")])
+
     async def home(self) -> str:
-        """The host that nodes without a host are on; empty if there is none yet."""
+        """The host that nodes without a host are on; empty if there is none."""
         (found,) = await self._etcd.read(one(keys.HOME))
         return found.kvs[0].value.decode() if found.kvs else ""
+
+    async def take_home(self, name: str) -> None:
+        """Make a host the home of nodes without a host, if there never was one."""
+        await self._etcd.change([unchanged(keys.HOME, 0)], [put(keys.HOME, name.encode())])
 
     async def network_number(self, cluster: str) -> int:
         """The number of a cluster's network; it is given at the first request."""
@@ -84,8 +94,7 @@ class EtcdHosts:
 
     async def _not_found(self, name: str) -> HostNotFound:
         (found,) = await self._etcd.read(below(keys.HOSTS, keys_only=True))
-        names = ", ".join(keys.name_in(kv.key, keys.HOSTS) for kv in found.kvs) or "none"
-        return HostNotFound(f"no host {name!r} shares this store (there are: {names})", hint="`host_list` shows them")
+        return HostNotFound.named(name, (keys.name_in(kv.key, keys.HOSTS) for kv in found.kvs))
 
 
 def _status(alive: bool, lost: bytes | None) -> HostStatus:

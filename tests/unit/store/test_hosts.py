@@ -95,6 +95,11 @@ async def test_the_first_host_is_the_home_of_nodes_without_a_host(
         await two.membership().enter()
         await one.membership().enter()
         assert (await one.home_host(), await two.home_host()) == ("two", "two")
+        await two.put_host(report("two"))
+    await eventually(lost(one, "two"))
+    await one.remove_host("two")
+    await one.membership().enter()
+    assert await one.home_host() == "", "no other host takes over its nodes by itself"
 
 
 async def test_another_machine_of_the_same_name_is_refused_until_the_first_is_forgotten(

@@ -6,6 +6,8 @@ import pytest
 from reconciler.errors import ClusterError, ConfigurationInvalid, Conflict, InvalidArgument
 from reconciler.settings import Settings
 from reconciler.store.copies import StoredCluster
+from reconciler.store.etcd.etcd_store import EtcdStore
+from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.lease import FILE_NAME, Lease
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases import store_copy
@@ -30,8 +32,10 @@ async def test_records_go_to_etcd_and_come_back(etcd: RunningEtcd, tmp_path: Pat
         await put_new(store, "gone")
         await store.remove("gone", expected_generation=1, actor="test")
         exported = [await store.exported(name) for name in ("gone", "lab")]
-    there = await copy_store(Settings(), str(source), str(etcd.address), told.append)
+    there = await copy_store(Settings(host_name="here"), str(source), str(etcd.address), told.append)
     assert (there.clusters, there.removed_clusters) == (["lab"], ["gone"])
+    async with EtcdStore(etcd.address, EtcdCredentials()) as shared:
+        assert await shared.home_host() == "here", "nodes without a host stay where the copy was made"
     assert told == ["copying cluster gone (1 of 2)", "copying cluster lab (2 of 2)"]
     again = await copy_store(Settings(), str(etcd.address), str(back), told.append)
     assert again.identity == there.identity

@@ -69,7 +69,7 @@ CONTRACT: dict[str, dict[str, Any]] = {
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
-LONGEST_LIST_BYTES = 70_000
+LONGEST_LIST_BYTES = 72_000
 
 READ_ONLY = {
     "cluster_list",
@@ -92,6 +92,8 @@ READ_ONLY = {
     "node_console",
     "artifact_list",
     "artifact_diff",
+    "host_list",
+    "host_show",
 }
 FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
 HARMLESS = (

@@ -1,0 +1,120 @@
+"""Commands for the hosts that share a store."""
+
+# ruff: noqa: PLC0415  imports wait until a command runs
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.completion import complete_host
+from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
+from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
+from reconciler.frontends.cli.output import narrate, prints
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, present, run_command
+from reconciler.frontends.cli.text import printable
+from reconciler.usecases.application import UseCases
+
+if TYPE_CHECKING:
+    from reconciler.model.host import ForgottenHost, HostInfo
+
+app = Commands()
+host = Commands(help="Show the hosts that share a store, and prepare them for maintenance.", no_args_is_help=True)
+app.add_typer(host, name="host")
+
+Host = Annotated[
+    str,
+    typer.Argument(metavar="HOST", help="Name of a host.", autocompletion=complete_host, callback=valid_text),
+]
+
+
+@host.command("list")
+@prints
+def list_hosts(output: Output = OutputFormat.TABLE) -> "list[HostInfo]":
+    """List the hosts, with what they have and what is placed on them."""
+
+    async def work(use: UseCases) -> "list[HostInfo]":
+        return await use.hosts.listing()
+
+    from reconciler.frontends.cli.host_tables import show_hosts
+
+    return present(work, CommandEnding(output=output), show_hosts)
+
+
+@host.command()
+@prints
+def show(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
+    """Show a host: its resources, features, images and nodes."""
+    return _one(lambda use: use.hosts.show(name), output)
+
+
+@host.command()
+@prints
+def cordon(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
+    """Place no new nodes on a host. Those on it stay."""
+    return _one(lambda use: use.hosts.cordon(name), output)
+
+
+@host.command()
+@prints
+def uncordon(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
+    """Let new nodes be placed on a host again."""
+    return _one(lambda use: use.hosts.cordon(name, cordoned=False), output)
+
+
+@host.command()
+@prints
+def drain(
+    name: Host,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for the nodes to be off.")
+    ] = 120,
+    output: Output = OutputFormat.TABLE,
+) -> "HostInfo":
+    """Cordon a host and shut its nodes down.
+
+    Disks are local, so the nodes stay where they are. Start them again after `vmcluster host uncordon`.
+    """
+    return _one(lambda use: use.hosts.drain(name, timeout_s=timeout), output)
+
+
+@host.command()
+@prints
+def forget(
+    name: Host,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: Output = OutputFormat.TABLE,
+) -> "ForgottenHost":
+    """Remove a host that is gone for good.
+
+    The next apply of their cluster places its nodes on other hosts, with new disks.
+    """
+    if not yes:
+        _ask(name)
+
+    async def work(use: UseCases) -> "ForgottenHost":
+        return await use.hosts.forget(name)
+
+    return present(work, CommandEnding(output=output), _show_forgotten)
+
+
+def _one(work: Callable[[UseCases], Awaitable["HostInfo"]], output: OutputFormat) -> "HostInfo":
+    from reconciler.frontends.cli.host_tables import show_host
+
+    return present(work, CommandEnding(output=output), show_host)
+
+
+def _ask(name: str) -> None:
+    if not can_be_asked():
+        narrate(f"nothing was changed: `vmcluster host forget --yes {name}` forgets it without asking")
+        raise typer.Exit(FAILURE)
+    found = run_command(lambda use: use.hosts.show(name))
+    lost = f" The disks of {', '.join(found.nodes)} are lost with it." if found.nodes else ""
+    require_a_yes(printable(f"Is host {name} gone for good?{lost}"))
+
+
+def _show_forgotten(forgotten: "ForgottenHost") -> None:
+    typer.echo(printable(f"host {forgotten.name} is forgotten"))
+    for node in forgotten.nodes:
+        typer.echo(printable(f"{node} will be placed again, with new disks: `vmcluster apply` of its topology"))

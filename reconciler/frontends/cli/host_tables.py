@@ -1,0 +1,55 @@
+"""Prints hosts."""
+
+from collections.abc import Sequence
+
+import typer
+
+from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.text import printable
+from reconciler.model.host import HostInfo
+
+_HEADERS = ("HOST", "STATUS", "ADDRESS", "NODES", "VCPUS", "MEMORY", "DISK FREE", "KVM", "LABELS")
+_STYLES = {"Ready": "green", "Ready,Cordoned": "yellow", "Lost": "red", "Lost,Cordoned": "red"}
+
+
+def show_hosts(hosts: Sequence[HostInfo]) -> None:
+    """All hosts, one line each."""
+    if not hosts:
+        typer.echo("no host has reported yet; run `vmcluster watch` on every host")
+        return
+    print_columns(
+        ["HOST", "STATUS", "ADDRESS", "NODES", "VCPUS", "MEMORY", "DISK FREE", "KVM", "LABELS"],
+        map(_row, hosts),
+        _STYLES,
+    )
+
+
+def show_host(host: HostInfo) -> None:
+    """One host in full."""
+    show_hosts([host])
+    lines = [
+        f"version {host.version}, libvirt {host.libvirt_uri}",
+        *([f"lost since {at(host.status.lost_since)}"] if host.status.lost_since else []),
+        *(["nodes without a host are here"] if host.home else []),
+        *(f"{name}: {complaint or 'works'}" for name, complaint in host.features.items()),
+        *(f"image {image.path}  {image.digest}" for image in host.images),
+        *(f"node {node}" for node in host.nodes),
+    ]
+    typer.echo()
+    for line in lines:
+        typer.echo(printable(line))
+
+
+def _row(host: HostInfo) -> list[str]:
+    status = "Ready" if host.alive else "Lost"
+    return [
+        host.name,
+        f"{status},Cordoned" if host.cordoned else status,
+        str(host.address or "-"),
+        str(host.use.nodes),
+        f"{host.use.vcpus}/{host.vcpus}",
+        f"{host.use.memory_mb}/{host.memory_mb} MiB",
+        f"{host.disk_free_bytes / 2**30:.0f} GiB",
+        "yes" if host.kvm_usable else "no",
+        ",".join(f"{key}={value}" for key, value in host.labels.items()) or "-",
+    ]

@@ -1,0 +1,73 @@
+"""What this host says of itself to the others of its store."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import reconciler
+from reconciler.concurrency import together
+from reconciler.errors import ClusterError
+from reconciler.files.roots import IMAGE_DIR
+from reconciler.files.space import free_bytes
+from reconciler.host.disks.image_digests import ImageDigests
+from reconciler.host.features import NETEM, NFT_BRIDGE, VXLAN, Feature, FeatureUntried, complaint_about
+from reconciler.host.memory import observe_memory_mb
+from reconciler.host.virt_type import KvmVerdict, probe_kvm
+from reconciler.model.host import HostImage, HostReport
+from reconciler.settings import Settings
+
+FEATURES = (NETEM, NFT_BRIDGE, VXLAN)
+
+
+async def observe_host_report(settings: Settings, name: str, public_key: str, used: Iterable[Path] = ()) -> HostReport:
+    """The report of this host under a name; `used` are images outside of the usual directories."""
+    verdict = await probe_kvm(settings.state_dir)
+    images = await _images(settings, used)
+    complaints = await together(*map(_complaint, FEATURES))
+    disk_bytes, free_bytes = await asyncio.to_thread(_disk, settings.overlay_dir)
+    return HostReport(
+        name=name,
+        address=settings.host_address,
+        version=reconciler.__version__,
+        vcpus=len(os.sched_getaffinity(0)),
+        memory_mb=observe_memory_mb() or 0,
+        disk_bytes=disk_bytes,
+        disk_free_bytes=free_bytes,
+        kvm_usable=verdict.usable,
+        virt_speed_s=_speeds(verdict),
+        features={feature.name: told for feature, told in zip(FEATURES, complaints, strict=True)},
+        images=images,
+        ssh_public_key=public_key,
+        libvirt_uri=settings.libvirt_uri,
+        labels=settings.host_labels,
+    )
+
+
+def digest_of_image(settings: Settings, path: Path) -> str:
+    """The digest of an image's content, as a report has it. Blocking. Raises `OSError`."""
+    return ImageDigests(settings.state_dir).digest(path)
+
+
+async def _images(settings: Settings, used: Iterable[Path]) -> tuple[HostImage, ...]:
+    return await asyncio.to_thread(ImageDigests(settings.state_dir).images, IMAGE_DIR, used)
+
+
+async def _complaint(feature: Feature) -> str:
+    """What is wrong with a feature; empty if it works."""
+    try:
+        return await complaint_about(feature) or ""
+    except (ClusterError, FeatureUntried) as error:
+        return f"cannot be tried: {error}"
+
+
+def _disk(directory: Path) -> tuple[int, int]:
+    """The size of the file system that a directory is on, or will be, and what is free of it."""
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    return shutil.disk_usage(there).total, free_bytes(there)
+
+
+def _speeds(verdict: KvmVerdict) -> dict[str, float]:
+    measured = {"kvm": verdict.kvm_s, "qemu": verdict.emulated_s}
+    return {name: seconds for name, seconds in measured.items() if seconds is not None}

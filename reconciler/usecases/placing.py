@@ -1,0 +1,74 @@
+"""Places the nodes of a topology on the hosts that share the store."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from reconciler.errors import PlacementRefused
+from reconciler.model.record import ClusterRecord, ClusterSpec
+from reconciler.observe.host_report import digest_of_image
+from reconciler.placement.place import Placement, Situation, place, uses_by_host
+from reconciler.records.elsewhere import elsewhere
+from reconciler.records.preview import Preview
+from reconciler.records.stored_records import readable_records
+from reconciler.runtime import Runtime
+
+
+async def placed(
+    runtime: Runtime, cluster: str, spec: ClusterSpec, before: ClusterRecord | None
+) -> tuple[ClusterSpec, dict[str, Placement]]:
+    """The specification with a host for every node, and why; the same where no host has reported.
+
+    Raises `PlacementRefused` if a node fits on no host.
+    """
+    hosts = await runtime.store.hosts()
+    if not hosts:
+        _require_no_choice(spec)
+        return _with_hosts(spec, _as_before(before)), {}
+    home = await runtime.store.home_host()
+    spec = await asyncio.to_thread(_with_digests, runtime, spec)
+    others = [record for record in await readable_records(runtime.store) if record.cluster_name != cluster]
+    known = _as_before(before)
+    present = {name: host or home for name, host in known.items()}
+    placements = place(spec.nodes, spec.placement, Situation(hosts, present, uses_by_host(others, home), home))
+    written = {name: known[name] if of.kept else of.host for name, of in placements.items()}  # none where it is at home
+    return _with_hosts(spec, written), placements
+
+
+def _as_before(before: ClusterRecord | None) -> dict[str, str]:
+    """The host of each node in the record, as it is written there."""
+    return {name: node.host for name, node in before.spec.nodes.items()} if before else {}
+
+
+def _with_hosts(spec: ClusterSpec, hosts: Mapping[str, str]) -> ClusterSpec:
+    nodes = {name: node.model_copy(update={"host": hosts.get(name, "")}) for name, node in spec.nodes.items()}
+    return spec.model_copy(update={"nodes": nodes})
+
+
+def _with_digests(runtime: Runtime, spec: ClusterSpec) -> ClusterSpec:
+    """The same with the content of base images, by which other hosts know them."""
+    digests: dict[Path, str] = {}
+    nodes = {}
+    for name, node in spec.nodes.items():
+        image = node.base_image
+        if image.path not in digests:
+            digests[image.path] = digest_of_image(runtime.settings, image.path)
+        nodes[name] = node.model_copy(update={"base_image": image.model_copy(update={"digest": digests[image.path]})})
+    return spec.model_copy(update={"nodes": nodes})
+
+
+def _require_no_choice(spec: ClusterSpec) -> None:
+    """Raise `PlacementRefused` for a node that names a host while there is none to name."""
+    if named := [f"node {name} is to be on host {node.host}" for name, node in spec.nodes.items() if node.host]:
+        raise PlacementRefused(
+            f"{'; '.join(named)}, but no host has reported yet", hint="run `vmcluster watch` on every host"
+        )
+
+
+async def with_other_hosts(runtime: Runtime, preview: Preview, placements: Mapping[str, Placement]) -> Preview:
+    """The preview with what the change means on other hosts."""
+    if not placements:
+        return preview
+    here, home = runtime.settings.own_host, await runtime.store.home_host()
+    return replace(preview, elsewhere=elsewhere(preview.before, preview.after, placements, here, home))

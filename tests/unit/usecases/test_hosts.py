@@ -1,0 +1,138 @@
+"""What is said and decided of the hosts of a store."""
+
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from reconciler.daemon.host_reports import differs
+from reconciler.errors import HostNotFound, PlacementRefused
+from reconciler.host.checks.membership import check_address
+from reconciler.host.disks.image_digests import ImageDigests
+from reconciler.model.examination import CheckOutcome
+from reconciler.model.record import ClusterRecord
+from reconciler.records.record_changes import with_spec
+from reconciler.runtime import Runtime
+from reconciler.settings import Settings
+from reconciler.usecases.clusters import Clusters
+from reconciler.usecases.hosts import Hosts, own_report
+from reconciler.usecases.member_checks import check_member
+from reconciler.usecases.placing import placed
+from tests.etcd import running_etcd
+from tests.kvm_verdict import give_kvm_verdict
+from tests.unit.store.samples import sample_record
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+async def shared(tmp_path: Path) -> AsyncIterator[Runtime]:
+    """A runtime of host `one`, whose store is an etcd."""
+    give_kvm_verdict(tmp_path)
+    with running_etcd(tmp_path / "etcd") as etcd:
+        settings = Settings(
+            state_dir=tmp_path, store=str(etcd.address), host_name="one", host_labels={"rack": "r1"}, ssh_key_path="/no"
+        )
+        async with Runtime(settings) as runtime:
+            yield runtime
+
+
+def hosts_of(runtime: Runtime) -> Hosts:
+    return Hosts(runtime, Clusters(runtime, actor="test"))
+
+
+def with_image(record: ClusterRecord, path: Path) -> ClusterRecord:
+    nodes = {
+        name: node.model_copy(update={"base_image": node.base_image.model_copy(update={"path": path})})
+        for name, node in record.spec.nodes.items()
+    }
+    return record.model_copy(update={"spec": record.spec.model_copy(update={"nodes": nodes})})
+
+
+async def test_a_store_in_a_directory_has_this_host_with_all_nodes(tmp_path: Path) -> None:
+    give_kvm_verdict(tmp_path)
+    async with Runtime(Settings(state_dir=tmp_path)) as runtime:
+        await runtime.store.put(sample_record(), expected_generation=0, actor="test")
+        (only,) = await hosts_of(runtime).listing()
+        assert (only.alive, only.nodes, only.use.memory_mb) == (True, ("lab/alpha", "lab/zeta"), 1024)
+        assert only.vcpus > 0
+        with pytest.raises(HostNotFound, match="set `store`"):
+            await hosts_of(runtime).cordon("one")
+
+
+async def test_hosts_are_listed_with_what_is_on_them_and_shown_by_name(shared: Runtime) -> None:
+    hosts, store = hosts_of(shared), shared.store
+    assert await hosts.listing() == []
+    await store.membership().enter()
+    await store.put_host(await own_report(shared, "one"))
+    await store.put_host((await own_report(shared, "one")).model_copy(update={"name": "two"}))
+    placed_there = sample_record()
+    node = placed_there.spec.nodes["zeta"].model_copy(update={"host": "two"})
+    spec = placed_there.spec.model_copy(update={"nodes": {**placed_there.spec.nodes, "zeta": node}})
+    await store.put(placed_there.model_copy(update={"spec": spec}), expected_generation=0, actor="test")
+    one, two = await hosts.listing()
+    assert (one.nodes, one.home, one.labels, two.nodes) == (("lab/alpha",), True, {"rack": "r1"}, ("lab/zeta",))
+    assert (await hosts.cordon("two")).cordoned
+    with pytest.raises(HostNotFound, match="there are: one, two"):
+        await hosts.show("three")
+    assert (await hosts.forget("two")).nodes == ("lab/zeta",)
+    assert [of.name for of in await hosts.listing()] == ["one"]
+
+
+async def test_nodes_are_placed_by_what_their_image_contains(shared: Runtime, tmp_path: Path) -> None:
+    image = tmp_path / "base.qcow2"
+    image.write_bytes(b"an image")
+    record = with_image(sample_record(), image)
+    unplaced, placements = await placed(shared, "lab", record.spec, None)
+    assert (unplaced, placements) == (record.spec, {}), "no host has reported"
+    await shared.store.membership().enter()
+    await shared.store.put_host(await own_report(shared, "one"))
+    with pytest.raises(PlacementRefused, match=rf"one: it has no image {image} \(sha256:"):
+        await placed(shared, "lab", record.spec, None)
+    await shared.store.put(with_image(sample_record("other"), image), expected_generation=0, actor="test")
+    await shared.store.put_host(await own_report(shared, "one"))
+    spec, _ = await placed(shared, "lab", record.spec, None)
+    assert {node.host for node in spec.nodes.values()} == {"one"}
+    assert spec.nodes["alpha"].base_image.digest.startswith("sha256:")
+    again, kept = await placed(shared, "lab", record.spec, record)
+    assert {node.host for node in again.nodes.values()} == {""}, "nodes that were always here are not placed again"
+    assert with_spec(record, "lab", again).nodes == record.nodes
+    assert all(of.kept for of in kept.values())
+
+
+async def test_the_doctor_says_what_is_missing_for_sharing_a_store(shared: Runtime) -> None:
+    assert await check_member(Settings()) == []
+    found = {check.name: check for check in await check_member(shared.settings)}
+    assert found["store"].verdict is CheckOutcome.OK
+    assert "has not reported yet" in found["host"].message
+    assert "no cluster over several hosts has nodes here" in found["host address"].message
+    gone = Settings(store="etcd://localhost:1")
+    without = {check.name: check for check in await check_member(gone)}
+    assert without["store"].verdict is CheckOutcome.FAILED
+
+
+@pytest.mark.parametrize(("address", "said"), [("192.0.2.1", "not an address of this host"), ("127.0.0.1", "only")])
+def test_an_address_that_others_cannot_reach_is_told(address: str, said: str) -> None:
+    check = check_address(ip_address(address))
+    assert (check.verdict, said in check.message) == (CheckOutcome.FAILED, True)
+
+
+async def test_a_report_is_new_where_more_than_some_free_space_changed(shared: Runtime) -> None:
+    report = (await own_report(shared, "one")).model_copy(update={"disk_bytes": 1000, "disk_free_bytes": 500})
+    assert not differs(report, report.model_copy(update={"disk_free_bytes": 460}))
+    assert differs(report, report.model_copy(update={"disk_free_bytes": 440}))
+    assert differs(report, report.model_copy(update={"labels": {}}))
+
+
+def test_a_digest_is_that_of_the_content_whoever_wrote_it_last(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.qcow2", tmp_path / "two.qcow2"
+    one.write_bytes(b"same")
+    two.write_bytes(b"same")
+    digests = ImageDigests(tmp_path / "state")
+    assert digests.digest(one) == digests.digest(two) == ImageDigests(tmp_path / "state").digest(one)
+    two.write_bytes(b"other")
+    assert digests.digest(two) != digests.digest(one)
+    (tmp_path / "state" / "image_digests.json").write_text("torn")
+    images = ImageDigests(tmp_path / "state").images(tmp_path, [tmp_path / "absent.qcow2"])
+    assert [(of.path.name, of.size_bytes) for of in images] == [("one.qcow2", 4), ("two.qcow2", 5)]
