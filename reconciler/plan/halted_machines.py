@@ -12,6 +12,10 @@ from reconciler.model.status import Obstacle
 _OFF = '`cluster_stop(mode="destroy")` turns it off'
 _RUNS_ON = "`cluster_start` resumes it"
 _PASSES_BY = f"; this ends by itself; if it does not, {_RUNS_ON}, {_OFF}"
+_STARTS = (
+    "; this ends by itself; if it does not, libvirtd was killed during the start and never lets go of it: stop "
+    "libvirtd, delete the node's XML file in /run/libvirt/qemu, and start libvirtd again; other nodes keep running"
+)
 KVM_CANNOT = (
     "; if it happens again, this host's KVM cannot run this guest: `virt_type: qemu` in the topology emulates it, and "
     "`host_doctor` shows whether KVM works here"
@@ -39,7 +43,7 @@ _REMEDIES = {
     HaltReason.PANIC: f" and is left as it is; `node_crash` boots it again, {_OFF}",
     HaltReason.INTERNAL_ERROR: f"; it cannot continue and is left as it is; `node_crash` boots it again, {_OFF}",
     HaltReason.SUSPENDED: f"; `cluster_start` wakes it, {_OFF}",
-    HaltReason.STARTING: _PASSES_BY,
+    HaltReason.STARTING: _STARTS,
     HaltReason.JOB: _PASSES_BY,
 }
 """Every other halt is resumed or turned off."""

@@ -9,7 +9,18 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 from reconciler.errors import ErrorCode
-from reconciler.model.document import ClusterDocument, Domain, Layer, Network, NodeLinks, Power, PowerState, Unknown
+from reconciler.model.document import (
+    ClusterDocument,
+    Domain,
+    Halt,
+    HaltReason,
+    Layer,
+    Network,
+    NodeLinks,
+    Power,
+    PowerState,
+    Unknown,
+)
 from reconciler.model.names import parse_layer_name
 from reconciler.model.plan import (
     AttachDisk,
@@ -174,8 +185,8 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
             continue
         if isinstance(observed.networks.get(domain.network), Unknown):  # the bridge may be somebody else's
             continue
-        if not stays_up(desired, observed, node):  # libvirt plugs in the tap of a machine that it starts
-            continue
+        if not stays_up(desired, observed, node) or _is_starting(observed, node):
+            continue  # libvirt plugs in the tap of a machine that it starts
         assert want.bridge is not None
         yield PlugTap(
             node=node,
@@ -185,6 +196,12 @@ def plan_taps(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[S
             reason=f"plugged into {have.bridge or 'no bridge'}",
             disruption=Disruption.LIVE,
         )
+
+
+def _is_starting(observed: ClusterDocument, node: str) -> bool:
+    power = observed.power.get(node)
+    halt = power.halt if isinstance(power, Power) else None
+    return isinstance(halt, Halt) and halt.reason is HaltReason.STARTING
 
 
 def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:

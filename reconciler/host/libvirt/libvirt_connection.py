@@ -43,8 +43,14 @@ _LOST = frozenset(
     }
 )
 
-_FLUSHED = "No chain/target/match by that name"  # iptables, of the chains that libvirt makes when it starts
-_FLUSHED_HINT = "somebody has flushed the firewall and libvirt's own chains with it: restart libvirtd, which makes them"
+_REMEDIES = {
+    # of iptables, about the chains that libvirt makes when it starts
+    "No chain/target/match by that name": "somebody has flushed the firewall and libvirt's own chains with it: restart "
+    "libvirtd, which makes them",
+    "cannot acquire state change lock": "libvirt is still working on this machine; if that does not end, it has lost "
+    "track of it: stop libvirtd, delete the machine's XML file in /run/libvirt/qemu, and start libvirtd again",
+}
+"""By a part of libvirt's message."""
 
 
 ANSWER_TIMEOUT_S = 15.0
@@ -265,5 +271,5 @@ def as_cluster_error(error: libvirt.libvirtError, *, node: str | None = None) ->
     if error.get_error_code() in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_ERR_RPC}:
         return LibvirtUnavailable(f"the connection to libvirt was lost: {error.get_error_message()}", node=node)
     message = error.get_error_message()
-    hint = _FLUSHED_HINT if _FLUSHED in message else None
+    hint = next((remedy for words, remedy in _REMEDIES.items() if words in message), None)
     return OperationFailed(f"libvirt refused: {message}", node=node, hint=hint)

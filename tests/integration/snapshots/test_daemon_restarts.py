@@ -1,10 +1,13 @@
 """libvirtd dies in the middle of a snapshot or a revert and comes back: as before or as asked, to the byte."""
 
+import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import libvirt
 import pytest
@@ -19,7 +22,7 @@ from tests.integration.snapshots.films import (
     top_layers,
     write_block,
 )
-from tests.lab.daemons import start_libvirtd, stop_libvirtd
+from tests.lab.daemons import forget_lost_starts, start_libvirtd, stop_libvirtd
 
 CLUSTER = "film"
 NODES = ("n0", "n1")
@@ -46,6 +49,7 @@ class DaemonRestart:
     def _restart(after_s: float) -> None:
         time.sleep(after_s)
         stop_libvirtd(signal.SIGKILL)
+        forget_lost_starts()
         start_libvirtd()
 
 
@@ -135,3 +139,30 @@ async def test_a_revert_during_which_libvirtd_restarts_is_finished_by_it_or_by_t
         await settle(film)
         assert await listed(film) == ["one"]
         assert_exact(bed, 1)
+
+
+async def test_a_start_that_libvirtd_never_lets_go_of_is_told_with_a_remedy_that_helps(film: Session) -> None:
+    lose_start("n0")
+    record = await film.runtime.store.get(CLUSTER)
+    assert record is not None
+    with pytest.raises(ClusterError, match=r"n0: the guest is being started.*killed.*/run/libvirt/qemu"):
+        await film.runtime.controller.converge(record, timeout_s=5)
+    assert states(CLUSTER)["n1"] == libvirt.VIR_DOMAIN_RUNNING
+    stop_libvirtd()
+    assert forget_lost_starts() == [f"{CLUSTER}.n0"]
+    start_libvirtd()
+    await settle(film)
+    assert states(CLUSTER) == RUNNING
+
+
+def lose_start(node: str) -> None:
+    """Leave what libvirtd leaves that is killed after it has noted a start, and before QEMU has a process id."""
+    stop_libvirtd()
+    pid_file, status = (Path(f"/run/libvirt/qemu/{CLUSTER}.{node}.{suffix}") for suffix in ("pid", "xml"))
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    began = re.sub(
+        r"<domstatus .*>", "<domstatus state='paused' reason='starting up' pid='0'>", status.read_text(), count=1
+    )
+    began = re.sub(r"  <job .*", "  <job type='none' async='start' flags='0x4' asyncStarted='1'/>", began, count=1)
+    status.write_text(began)
+    start_libvirtd()
