@@ -24,9 +24,9 @@ class ActContext:
 
     Everything that is created carries `origin`, the origin of the record's generation.
 
-    `meeting` is this host's place in what all hosts of the cluster do together. `require_term` raises `HostFenced`
-    where this host may no longer act. Once `stopping` returns true, no further action starts. `on_advance` is called
-    with the progress of long actions, from 0 to 1, about every tenth.
+    `meeting` is this host's place in what all hosts of the cluster do together, such as the `revert` that may be due.
+    `require_term` raises `HostFenced` where this host may no longer act. Once `stopping` returns true, no further
+    action starts. `on_advance` is called with the progress of long actions, from 0 to 1, about every tenth.
     """
 
     record: ClusterRecord
@@ -41,6 +41,7 @@ class ActContext:
     on_outcome: Callable[[Outcome], None]
     recorded_uses: Callable[[], Awaitable[tuple[FileUse, ...]]]
     require_term: Callable[[], None] = lambda: None
+    revert: str | None = None
     meeting: Callable[[str], Meeting] = lambda _matter: SoleMeeting()
     stopping: Callable[[], bool] = lambda: False
     on_advance: Callable[[Action, float], None] = lambda _action, _share: None

@@ -15,6 +15,7 @@ from reconciler.errors import ClusterError, explained
 from reconciler.model.action_names import ACTION_ENDED, action_name
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
+from reconciler.store.meeting import PREPARED_S, Phase
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +34,12 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
     """
     outcomes: list[Outcome] = []
     failed: set[str | None] = set()
+    together_from = next((of for of in plan.stages() if of[0].stage is not Stage.PREPARE), None)
     for stage in plan.stages():
         if context.stopping():
             break
+        if plan.all_or_nothing and stage is together_from and (outcome := await _not_together(stage[0], context)):
+            return [*outcomes, outcome]
         groups = [group for group in _by_node(stage) if not _held_back(group, failed)]
         results = await together(*(_carry_out_in_turn(group, context, executor) for group in groups))
         finished = [outcome for result in results for outcome in result]
@@ -44,6 +48,23 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
         if plan.all_or_nothing and failed and stage[0].stage is Stage.PREPARE:
             break
     return outcomes
+
+
+async def _not_together(first: Action, context: ActContext) -> Outcome | None:
+    """Begin a revert together with the other hosts of the cluster; what happened if one of them cannot."""
+    if context.revert is None:
+        return None
+    meeting = context.meeting(context.revert)
+    try:
+        if await meeting.begin():
+            await meeting.reach(Phase.PREPARED, limit_s=PREPARED_S)
+            await meeting.agree()
+        context.require_term()
+    except ClusterError as error:
+        outcome = Outcome(first, 0.0, error)
+        context.on_outcome(outcome)
+        return outcome
+    return None
 
 
 def _concerned(action: Action) -> frozenset[str | None]:

@@ -28,12 +28,10 @@ from reconciler.model import names
 from reconciler.model.document import BackingFile, Domain, Layer
 from reconciler.model.plan import ResumeMemory, SweepSnapshot, TakeSnapshot
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
-from reconciler.store.meeting import Meeting, Phase
+from reconciler.store.meeting import PREPARED_S, Meeting, Phase
 
 log = structlog.get_logger(__name__)
 
-_PREPARED_S = 60.0
-"""How long hosts wait for each other before anything is paused: one of them may still start its nodes."""
 _PAUSED_S = 5.0
 _SWITCHED_S = 10.0
 _MEMORIES_S = 600.0
@@ -129,7 +127,7 @@ async def _take(
 ) -> None:
     after = {node: await _prepare_layers(node, domain, context) for node, domain in action.domains.items()}
     memories = await asyncio.to_thread(_prepare_memories, action, context)
-    await _reach(Phase.PREPARED, meeting, context, limit_s=_PREPARED_S)
+    await _reach(Phase.PREPARED, meeting, context, limit_s=PREPARED_S)
     manifest = _manifest(action, context, memories)
     pause_s = await _switch_all(action, context, after, memories, journal, manifest, meeting)
     await _finish(manifest.model_copy(update={"pause_s": round(pause_s, 4)}), context)

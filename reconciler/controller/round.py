@@ -27,27 +27,25 @@ from reconciler.controller.part_report import (
     with_nodes_elsewhere,
     with_others,
 )
+from reconciler.controller.parts import Parts
 from reconciler.controller.retries import Retries
 from reconciler.controller.round_input import RoundInput, round_input_of
 from reconciler.controller.round_results import Look, PlannedChange, PlannedDifference, RoundResult, interfaces_of
 from reconciler.controller.status_writer import StatusWriter
-from reconciler.controller.tunnels import Tunnels
 from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
-from reconciler.desired.part import part_of
+from reconciler.desired.part import revert_of
 from reconciler.desired.recorded_file_uses import recorded_uses
-from reconciler.desired.tunnels import with_tunnel
 from reconciler.errors import ClusterError, StoreUnavailable, explained
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
-from reconciler.host.disks.manifests import read_manifests, remove_traces
+from reconciler.host.disks.manifests import remove_traces
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.origin import Origin
 from reconciler.model.plan import FlattenLayer
 from reconciler.model.record import EVERYTHING, ClusterRecord
-from reconciler.model.snapshot import Manifest
 from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.observe.cluster import FoundDomains, observe_cluster
 from reconciler.observe.verification import revert_obstacles
@@ -78,10 +76,9 @@ class Rounds:
         console_limit_bytes: int = CONSOLE_LIMIT_BYTES,
     ) -> None:
         self.host = store.own_host
-        self._home: str | None = None
         self._store = store
         self._membership = store.membership()
-        self._tunnels = Tunnels(store)
+        self.parts = Parts(store)
         self._libvirt = libvirt
         self._links = links
         self._layers = LayerDriver()
@@ -96,36 +93,16 @@ class Rounds:
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
         """Plan for a record, written or not, from a current or recent observation; changes nothing."""
-        part, before = await self._part(record), await self._last_word(record.cluster_name)
+        part, before = await self.parts.of(record), await self.parts.last_word(record.cluster_name)
         view = RoundInput(part, before, request=0, retries=None, put_off={}, whole=record, host=self.host)
         return await self._compare(view, observed, consent=frozenset({EVERYTHING}))
 
     async def observe(self, record: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
         """The observed document of a cluster. `found` is as for `observe_cluster`."""
-        return await self._observe(await self._part(record), found)
+        return await self._observe(await self.parts.of(record), found)
 
     async def _observe(self, part: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
         return await observe_cluster(part, self._libvirt, self._links, found)
-
-    async def _last_word(self, cluster: str) -> RecordStatus | None:
-        """This host's own status of its part."""
-        if not self.host:
-            return await self._store.status(cluster)
-        standing = await self._store.standing(cluster)
-        return standing.hosts.words.get(self.host) if standing and standing.hosts else None
-
-    async def _part(self, record: ClusterRecord) -> ClusterRecord:
-        """What this host works on, of a record that may not be written yet."""
-        if not self.host:
-            return record
-        self._home = self._home or await self._store.home_host()
-        part = part_of(record, self.host, self._home)
-        return with_tunnel(part, await self._tunnels.find(part, record, self._home))
-
-    async def _joined(self, view: RoundInput) -> RoundInput:
-        """The view with the tunnel of its part."""
-        home = view.hosts.home if view.hosts else ""
-        return view.with_tunnel(await self._tunnels.find(view.record, view.whole, home))
 
     async def _compare(
         self,
@@ -144,10 +121,6 @@ class Rounds:
         put_off = view.put_off.keys() if put_off is None else put_off
         todo = plan(desired, observed, put_off, frozenset(record.consent) if consent is None else consent)
         return PlannedDifference(desired, observed, todo, warnings_for(record, facts))
-
-    async def manifests(self, record: ClusterRecord) -> list[Manifest]:
-        """The snapshots of a cluster as they are on disk, oldest first."""
-        return await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
 
     async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool) -> int:
         """Remove links of a cluster without a record, by their marks on the host.
@@ -182,7 +155,7 @@ class Rounds:
             return _look(view, None, ClusterDocument())
         observed = None
         try:
-            view = await self._joined(view)
+            view = await self.parts.joined(view)
             observed = await self._observe(view.record, found)
             difference = await self._compare(view, observed, put_off=view.upkeep_put_off)
         except (ClusterError, OSError) as caught:
@@ -195,7 +168,10 @@ class Rounds:
         self, record: ClusterRecord, name: str, snapshot: Snapshot, observed: ClusterDocument
     ) -> list[str]:
         """The problems that would prevent the revert in a record that is not yet written; changes nothing."""
-        now = await self.compare(record, observed)
+        now, here = await self.compare(record, observed), await self.parts.nodes_here(record)
+        snapshot = snapshot.model_copy(
+            update={"nodes": {node: of for node, of in snapshot.nodes.items() if node in here}}
+        )
         return await revert_obstacles(name, snapshot, record, now.desired, now.observed, self._libvirt)
 
     def stop(self) -> None:
@@ -223,7 +199,7 @@ class Rounds:
         if view.is_elsewhere:
             return RoundResult(view.whole.generation, gone=True, spans=True)
         try:
-            view = await self._joined(view)
+            view = await self.parts.joined(view)
             decision = await self._decide(view, foreseen)
             outcomes = await self._act(decision, tell)
             while failed := _failed_upkeep(outcomes, decision.view):
@@ -330,6 +306,7 @@ class Rounds:
             recorded_uses=lambda: recorded_uses(self._store),
             require_term=partial(self._membership.require, view.term),
             meeting=lambda matter: self._store.meeting(record.cluster_name, matter, hosts),
+            revert=revert_of(view.whole),
             on_advance=journal.advanced,
             stopping=lambda: self._stopping,
         )

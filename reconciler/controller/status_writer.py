@@ -4,6 +4,7 @@ Events come first, so that a caller who waits for the status has seen them; then
 status itself.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -18,10 +19,18 @@ from reconciler.controller.part_report import reported
 from reconciler.controller.round_input import RoundInput
 from reconciler.controller.round_results import Look, RoundResult, interfaces_of
 from reconciler.errors import ClusterError
-from reconciler.model.status import RecordStatus
+from reconciler.host.disks.manifests import read_held
+from reconciler.model.status import HeldSnapshot, RecordStatus
 from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)
+
+
+async def _held(view: RoundInput) -> tuple[HeldSnapshot, ...] | None:
+    """This host's parts of snapshots, which only other hosts need to be told."""
+    if view.hosts is None:
+        return None
+    return await asyncio.to_thread(read_held, view.record.spec.overlay_dir, view.record.cluster_name)
 
 
 class StatusWriter:
@@ -49,7 +58,8 @@ class StatusWriter:
             decision.drift.reported,
             view.put_off,
         )
-        status = view.marked(reported(status, view, observed), converged=decision.difference.plan.converged)
+        held = await _held(view)
+        status = view.marked(reported(status, view, observed, held), converged=decision.difference.plan.converged)
         await self.write(view, status, tell)
         return Look(view.record, status, observed)
 

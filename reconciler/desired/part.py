@@ -24,6 +24,15 @@ def part_of(record: ClusterRecord, host: str, home: str = "") -> ClusterRecord:
     return record.model_copy(update={"spec": spec, "nodes": intents})
 
 
+def revert_of(record: ClusterRecord) -> str | None:
+    """What names the last revert of all nodes among all reverts; None if the nodes do not stand on one snapshot."""
+    intents = record.nodes.values()
+    based_on = {intent.based_on for intent in intents}
+    if len(based_on) != 1 or None in based_on:
+        return None
+    return f"revert-{sum(intent.disk_revision for intent in intents)}"
+
+
 def hosts_of(record: ClusterRecord, home: str = "") -> Set[str]:
     """The hosts that the record's nodes are placed on."""
     return {node.host or home for node in record.spec.nodes.values()}

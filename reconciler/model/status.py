@@ -9,6 +9,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.document import Halt, PowerState
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.prose import Told
+from reconciler.model.snapshot import Manifest
 from reconciler.model.timestamps import Moment
 
 
@@ -66,6 +67,13 @@ class NodeReport(Frozen):
     host_key: str = ""
 
 
+class HeldSnapshot(Frozen):
+    """A host's part of a snapshot, with the sizes of its files by path."""
+
+    manifest: Manifest
+    sizes: dict[str, int] = {}
+
+
 class RecordStatus(Frozen):
     """The controller's status of one cluster, written however a round ends.
 
@@ -76,8 +84,9 @@ class RecordStatus(Frozen):
     `faults` are the desired faults with what the round observed of them, as last exported. `faults_in_force` are the
     handles of those that were applied and not yet healed, with the expiry of those that have one.
 
-    Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes` is what the
-    others cannot see for themselves, and `nothing_left` says that the cluster is deleted there to the last file.
+    Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes` and `snapshots`
+    are what the others cannot see for themselves, and `nothing_left` says that the cluster is deleted there to the last
+    file.
     """
 
     cluster_name: str
@@ -93,6 +102,7 @@ class RecordStatus(Frozen):
     faults: tuple[NetFaultInfo, ...] = ()
     faults_in_force: dict[str, Moment | None] = {}
     nodes: dict[str, NodeReport] = {}
+    snapshots: tuple[HeldSnapshot, ...] = ()
     network_active: bool = False
     nothing_left: bool = False
     updated_at: Moment

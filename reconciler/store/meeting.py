@@ -19,8 +19,14 @@ class Phase(IntEnum):
     SWITCHED = 3
 
 
+PREPARED_S = 60.0
+"""How long hosts wait for each other before anything is touched: one of them may still start its nodes."""
+
+
 class CalledOff(OperationFailed):
     """Another host could not do its part, or did not answer in time: what was done here is undone."""
+
+    terminal = True  # the caller is told at once: nodes do not stand still again and again
 
 
 class Meeting(Protocol):

@@ -6,7 +6,7 @@ from datetime import datetime
 from reconciler.errors import ErrorCode
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.record import ClusterRecord
-from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
+from reconciler.model.status import Condition, ConditionStatus, ConditionType, HeldSnapshot, Obstacle, RecordStatus
 from reconciler.model.timestamps import utc_text
 
 LOST = "HostLost"
@@ -55,9 +55,29 @@ def merged_status(record: ClusterRecord, words: Words, lost: Lost, home: str = "
         faults=tuple(_faults([of.faults for of in alive.values()], whole=len(alive) == len(hosts))),
         faults_in_force={handle: end for of in words.values() for handle, end in of.faults_in_force.items()},
         nodes={node: report for of in alive.values() for node, report in of.nodes.items()},
+        snapshots=merged_snapshots(of.snapshots for of in words.values()),
         network_active=not losses and all(words[host].network_active for host in nodes if host in words),
         updated_at=now,
     )
+
+
+def merged_snapshots(held: Iterable[tuple[HeldSnapshot, ...]]) -> tuple[HeldSnapshot, ...]:
+    """The snapshots of which several hosts hold parts, each as one, oldest first."""
+    found: dict[str, HeldSnapshot] = {}
+    for part in (snapshot for of_host in held for snapshot in of_host):
+        name = part.manifest.snapshot_name
+        found[name] = _joined(found[name], part) if name in found else part
+    return tuple(sorted(found.values(), key=lambda of: (of.manifest.created_at, of.manifest.request)))
+
+
+def _joined(one: HeldSnapshot, other: HeldSnapshot) -> HeldSnapshot:
+    first, second = one.manifest, other.manifest
+    update = {
+        "nodes": {**first.nodes, **second.nodes},
+        "pause_s": max(first.pause_s, second.pause_s),
+        "created_at": max(first.created_at, second.created_at),
+    }
+    return HeldSnapshot(manifest=first.model_copy(update=update), sizes={**one.sizes, **other.sizes})
 
 
 def nodes_by_host(record: ClusterRecord, home: str = "") -> dict[str, list[str]]:

@@ -161,9 +161,24 @@ class Inspection:
 
     async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, NodeState]:
         """Those of `nodes` that do not run, with their states."""
-        domains = await self._runtime.libvirt.find_domains(record.cluster_name)
-        found = {name: NodeState.of(domains.get(name)) for name in nodes}
+        wanted = [*nodes]
+        here = await self._runtime.rounds.parts.nodes_here(record)
+        ask_here = not wanted or any(name in here for name in wanted)
+        domains = await self._runtime.libvirt.find_domains(record.cluster_name) if ask_here else {}
+        elsewhere = await self._elsewhere(record, [name for name in wanted if name not in here])
+        found = {name: elsewhere[name] if name in elsewhere else NodeState.of(domains.get(name)) for name in wanted}
         return {name: standing for name, standing in found.items() if standing.state is not DomainState.RUNNING}
+
+    async def _elsewhere(self, record: ClusterRecord, nodes: list[str]) -> dict[str, NodeState]:
+        """These nodes of other hosts as they were seen last; unknown if their host is lost, or has said nothing."""
+        status = await self._runtime.store.status(record.cluster_name) if nodes else None
+        said = status.nodes if status else {}
+        return {
+            name: NodeState(DOMAIN_STATES[said[name].state], said[name].halt)
+            if name in said
+            else NodeState(DomainState.UNKNOWN)
+            for name in nodes
+        }
 
     async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Raise `ClusterNotRunning` naming the nodes among `nodes` that do not run."""
@@ -192,8 +207,10 @@ class Inspection:
             domains = await found
         except ClusterError:  # the look reports that
             return {}
-        up = [name for name in nodes if NodeState.of(domains.get(name)).state is DomainState.RUNNING]
-        return await self._asked(record, up)
+        here = await self._runtime.rounds.parts.nodes_here(record)
+        states = {name: NodeState.of(domains.get(name)) for name in nodes if name in here}
+        states |= await self._elsewhere(record, [name for name in nodes if name not in here])
+        return await self._asked(record, [name for name in nodes if states[name].state is DomainState.RUNNING])
 
     async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
         """What these nodes report over SSH."""

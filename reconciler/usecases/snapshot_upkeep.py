@@ -69,7 +69,7 @@ class SnapshotUpkeep:
         """Which snapshot is based on which, and where each node is."""
         record = await existing(self._runtime.store, cluster)
         difference, manifests = await together(
-            self._runtime.rounds.compare(record), self._runtime.rounds.manifests(record)
+            self._runtime.rounds.compare(record), self._runtime.rounds.parts.manifests(record)
         )
         return snapshot_tree(
             record, difference.observed, manifests, await self._lost(record, {of.snapshot_name for of in manifests})

@@ -1,6 +1,7 @@
 """Snapshots of whole clusters: create, list, revert, delete."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from reconciler.model.results import (
     SnapshotNodeDeletion,
     SnapshotNodeInfo,
 )
-from reconciler.model.snapshot import Manifest, SnapshotNode, SnapshotPower
+from reconciler.model.snapshot import SnapshotNode, SnapshotPower
+from reconciler.model.status import HeldSnapshot
 from reconciler.progress import Progress, no_progress
 from reconciler.records import record_changes
 from reconciler.records.stored_records import addresses, change, existing, recorded
@@ -82,7 +84,7 @@ class Snapshots:
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
         _require_no_shared_disk(record)
-        observed = await self._runtime.rounds.observe(record)
+        observed = await self._seen(record)
         if name in observed.snapshots:
             raise _snapshot_exists(cluster, name)
         warnings = await self._unprovisioned(record, observed)
@@ -112,12 +114,12 @@ class Snapshots:
         For a destroyed cluster, those kept with its disks. Raises `ClusterNotFound` if there are none.
         """
         record = await recorded(self._runtime.store, cluster)
-        manifests = await self._runtime.rounds.manifests(record)
-        there = {manifest.snapshot_name for manifest in manifests}
+        held = await self._runtime.rounds.parts.held_snapshots(record)
+        there = {of.manifest.snapshot_name for of in held}
         said = await self._runtime.store.status(cluster)
         made = said.snapshots_made if said else frozenset()
         lost = sorted(name for name in record.snapshots.keys() - there if record.snapshots[name].request in made)
-        infos = [await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes)) for manifest in manifests]
+        infos = [await asyncio.to_thread(info_of, of, tuple(record.spec.nodes)) for of in held]
         gone = [
             SnapshotInfo(snapshot_name=name, cluster_name=cluster, created_at=None, per_node={}, lost=True)
             for name in lost
@@ -142,9 +144,10 @@ class Snapshots:
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
         observed, manifests = await together(
-            self._runtime.rounds.observe(record), self._runtime.rounds.manifests(record)
+            self._runtime.rounds.observe(record), self._runtime.rounds.parts.manifests(record)
         )
-        _require_same_nodes(record, name, await self._found(record, name, observed))
+        seen = await self._runtime.rounds.parts.with_others(record, observed)
+        _require_same_nodes(record, name, await self._found(record, name, seen))
         return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests), name)
 
     async def revert(
@@ -197,7 +200,7 @@ class Snapshots:
         async def decide() -> PlannedChange:
             before = await existing(self._runtime.store, cluster)
             observed = await self._runtime.rounds.observe(before)
-            snapshot = observed.snapshots.get(name)
+            snapshot = (await self._runtime.rounds.parts.with_others(before, observed)).snapshots.get(name)
             if snapshot is None and name not in before.snapshots:
                 raise snapshot_not_found(before, name)
             gone[:] = [snapshot]
@@ -230,7 +233,7 @@ class Snapshots:
         )
 
     async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:
-        if all(manifest.snapshot_name != name for manifest in await self._runtime.rounds.manifests(record)):
+        if all(manifest.snapshot_name != name for manifest in await self._runtime.rounds.parts.manifests(record)):
             await self._withdraw(record, name)
 
     async def _withdraw(self, record: ClusterRecord, name: str) -> None:
@@ -258,7 +261,7 @@ class Snapshots:
         self, record: ClusterRecord, name: str, observed: ClusterDocument, restart_after: bool
     ) -> Snapshot:
         """The snapshot, which the cluster can be reverted to as it is now; raises as `revert` does."""
-        snapshot = await self._found(record, name, observed)
+        snapshot = await self._found(record, name, await self._runtime.rounds.parts.with_others(record, observed))
         _require_same_nodes(record, name, snapshot)
         wanted = record_changes.reverted(record, name, snapshot, restart_after=restart_after)
         if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot, observed):
@@ -301,10 +304,15 @@ class Snapshots:
         raise snapshot_not_found(record, name)
 
     async def _info(self, record: ClusterRecord, name: str) -> SnapshotInfo:
-        manifest = next((of for of in await self._runtime.rounds.manifests(record) if of.snapshot_name == name), None)
-        if manifest is None:
+        held = await self._runtime.rounds.parts.held_snapshots(record)
+        found = next((of for of in held if of.manifest.snapshot_name == name), None)
+        if found is None:
             raise SnapshotFailed(f"the snapshot {name!r} is missing after it was taken")
-        return await asyncio.to_thread(info_of, manifest, tuple(record.spec.nodes))
+        return await asyncio.to_thread(info_of, found, tuple(record.spec.nodes))
+
+    async def _seen(self, record: ClusterRecord) -> ClusterDocument:
+        """The whole cluster, wherever its nodes are."""
+        return await self._runtime.rounds.parts.with_others(record, await self._runtime.rounds.observe(record))
 
 
 def resolved_name(record: ClusterRecord, name: str) -> str:
@@ -340,8 +348,9 @@ def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
     return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
 
 
-def info_of(manifest: Manifest, order: tuple[str, ...]) -> SnapshotInfo:
+def info_of(held: HeldSnapshot, order: tuple[str, ...]) -> SnapshotInfo:
     """A snapshot with its nodes in this order; other nodes come last."""
+    manifest = held.manifest
     parts = {node: manifest.nodes[node] for node in (*order, *sorted(manifest.nodes)) if node in manifest.nodes}
     return SnapshotInfo(
         snapshot_name=manifest.snapshot_name,
@@ -349,13 +358,13 @@ def info_of(manifest: Manifest, order: tuple[str, ...]) -> SnapshotInfo:
         created_at=manifest.created_at,
         include_memory=manifest.include_memory,
         pause_s=manifest.pause_s,
-        per_node={node: _node_info(node, part) for node, part in parts.items()},
+        per_node={node: _node_info(node, part, held.sizes) for node, part in parts.items()},
     )
 
 
-def _node_info(node: str, part: SnapshotNode) -> SnapshotNodeInfo:
-    disks = {target: _file_info(disk.path) for target, disk in part.disks.items()}
-    memory = _file_info(part.memory) if part.memory else None
+def _node_info(node: str, part: SnapshotNode, sizes: Mapping[str, int]) -> SnapshotNodeInfo:
+    disks = {target: _file_info(disk.path, sizes) for target, disk in part.disks.items()}
+    memory = _file_info(part.memory, sizes) if part.memory else None
     return SnapshotNodeInfo(
         node_name=node,
         disk_path=disks[ROOT_DISK].path,
@@ -367,8 +376,10 @@ def _node_info(node: str, part: SnapshotNode) -> SnapshotNodeInfo:
     )
 
 
-def _file_info(path: Path) -> SnapshotFile:
-    return SnapshotFile(path=str(path), size_bytes=allocated_bytes(path))
+def _file_info(path: Path, sizes: Mapping[str, int]) -> SnapshotFile:
+    """A file of a snapshot: as another host said, or as it is here."""
+    size = sizes.get(str(path))
+    return SnapshotFile(path=str(path), size_bytes=allocated_bytes(path) if size is None else size)
 
 
 def _require_no_shared_disk(record: ClusterRecord) -> None:

@@ -1,8 +1,9 @@
 """Several hosts that share a real etcd, each with the real store, controller and service above a simulated machine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from random import Random
@@ -13,13 +14,17 @@ import pytest
 from reconciler.act import runner
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
+from reconciler.controller import parts, status_writer
 from reconciler.controller import round as rounds
+from reconciler.controller.round_input import RoundInput
 from reconciler.daemon.service import Scope, Service
 from reconciler.errors import ClusterError
-from reconciler.model.document import ClusterDocument
+from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.host import HostReport
 from reconciler.model.plan import Action, Plan, TakeSnapshot
 from reconciler.model.record import ClusterRecord, ClusterSpec
+from reconciler.model.snapshot import Manifest
+from reconciler.model.status import HeldSnapshot
 from reconciler.model.topology import VirtType
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
@@ -136,13 +141,23 @@ class Hosts(dict[str, Member]):
 
             return await runner.carry_out(todo, context, perform)
 
+        async def held(view: RoundInput) -> tuple[HeldSnapshot, ...]:
+            return tuple(_manifests_of(self[view.host].machine))
+
         async def load(*_: Any) -> tuple[str, ClusterSpec]:
             return CLUSTER, self.spec
 
         monkeypatch.setattr(rounds, "observe_cluster", observe)
+
+        async def possible(*_: object) -> list[str]:
+            return []
+
         monkeypatch.setattr(rounds, "carry_out", carry_out)
+        monkeypatch.setattr(rounds, "revert_obstacles", possible)  # which reads the files of a snapshot
         monkeypatch.setattr(clusters, "load_for_host", load)
         monkeypatch.setattr(placing, "digest_of_image", lambda *_: "")
+        monkeypatch.setattr(status_writer, "_held", held)
+        monkeypatch.setattr(parts, "read_manifests", lambda *_: [])
         return self
 
     def _with(self, libvirt: object) -> Member:
@@ -156,6 +171,22 @@ class Hosts(dict[str, Member]):
     async def __aexit__(self, *_: object) -> None:
         for member in self.values():
             await member.stop()
+
+
+def _manifests_of(machine: SimulatedHost) -> Iterator[HeldSnapshot]:
+    for name, of in machine.snapshots.items():
+        assert isinstance(of, Snapshot)
+        manifest = Manifest(
+            snapshot_name=name,
+            cluster_name=CLUSTER,
+            request=of.request,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+            include_memory=of.include_memory,
+            pause_s=0.1,
+            nodes=of.nodes,
+        )
+        sizes = {str(disk.path): 4096 for node in of.nodes.values() for disk in node.disks.values()}
+        yield HeldSnapshot(manifest=manifest, sizes=sizes)
 
 
 async def _take_together(action: TakeSnapshot, member: Member, context: ActContext) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.errors import ClusterError, ErrorCode, SnapshotFailed
+from reconciler.model.plan import CutPower
 from reconciler.model.status import ConditionType
 from reconciler.runtime import Runtime
 from reconciler.store.etcd import key_names as keys
@@ -13,6 +14,7 @@ from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete, delete_below
 from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.snapshots import Snapshots
 from tests.etcd import RunningEtcd, running_etcd
 from tests.simulation.many_hosts import Hosts, Member, eventually, spec_over
 from tests.simulation.worlds import CLUSTER
@@ -66,6 +68,28 @@ async def test_a_host_that_loses_its_last_node_leaves_the_cluster(hosts: Hosts) 
     with pytest.raises(ClusterError) as refused:
         await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
     assert refused.value.code is ErrorCode.APPROVAL_REQUIRED
+
+
+async def test_a_snapshot_is_taken_and_reverted_to_on_all_hosts_or_on_none(hosts: Hosts) -> None:
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    snapshots = Snapshots(opened(hosts["two"]), actor="test")
+    taken = await snapshots.create(CLUSTER, "clean")
+    assert set(taken.per_node) == {"alpha", "beta", "gamma"}
+    assert [of.per_node["gamma"].size_bytes for of in await snapshots.listing(CLUSTER)] == [4096]
+    hosts["three"].refusal = SnapshotFailed("the disk is full")
+    with pytest.raises(SnapshotFailed):
+        await snapshots.create(CLUSTER, "again")
+    assert [sorted(of.machine.snapshots) for of in hosts.values()] == [["clean"]] * 3
+    record = await opened(hosts["one"]).store.get(CLUSTER)
+    assert record is not None
+    assert "again" not in record.snapshots, "it is not taken later"
+    hosts["three"].refusal = None
+    await snapshots.revert(CLUSTER, "clean", wait=False)
+    for node, member in zip(("alpha", "beta", "gamma"), hosts.values(), strict=True):
+        assert [of.node for of in member.actions if isinstance(of, CutPower)] == [node], "each is cut once"
+        assert any(f"{node}.vda.r1." in path for path in member.machine.layers)
+    await snapshots.delete(CLUSTER, "clean")
+    assert [of.machine.snapshots for of in hosts.values()] == [{}, {}, {}]
 
 
 async def test_a_lost_host_makes_its_nodes_unknown_and_nothing_else(hosts: Hosts, etcd: EtcdClient) -> None:

@@ -29,6 +29,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.document import Snapshot, Unknown
 from reconciler.model.origin import Origin
 from reconciler.model.snapshot import Manifest
+from reconciler.model.status import HeldSnapshot
 
 _MANIFEST = "manifest.json"
 _JOURNAL = "journal.json"
@@ -97,6 +98,21 @@ def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
             manifest = _read_manifest(snapshot_dir(overlay_dir, cluster, name), cluster)
             found.extend([manifest] if manifest is not None else [])
     return sorted(found, key=lambda manifest: (manifest.created_at, manifest.request))
+
+
+def read_held(overlay_dir: Path, cluster: str) -> tuple[HeldSnapshot, ...]:
+    """The same with the sizes of their files, for those who cannot look at them. Blocking."""
+    return tuple(HeldSnapshot(manifest=of, sizes=_sizes(of)) for of in read_manifests(overlay_dir, cluster))
+
+
+def _sizes(manifest: Manifest) -> dict[str, int]:
+    parts = manifest.nodes.values()
+    files = [disk.path for of in parts for disk in of.disks.values()] + [of.memory for of in parts if of.memory]
+    sizes: dict[str, int] = {}
+    for file in files:
+        with suppress(OSError):  # it is reported by every round
+            sizes[str(file)] = file.stat().st_blocks * 512
+    return sizes
 
 
 def begin_snapshot(overlay_dir: Path, cluster: str, journal: UnfinishedSnapshot, origin: Origin | None = None) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
+from reconciler.model.status import HeldSnapshot
 from reconciler.usecases.snapshots import info_of
 
 
@@ -21,4 +22,5 @@ def test_nodes_are_in_the_order_of_the_topology_whatever_that_of_the_manifest() 
         pause_s=0.0,
         nodes={node: part(node) for node in ("left", "alpha", "gamma", "beta")},
     )
-    assert [*info_of(manifest, ("gamma", "beta", "alpha")).per_node] == ["gamma", "beta", "alpha", "left"]
+    info = info_of(HeldSnapshot(manifest=manifest), ("gamma", "beta", "alpha"))
+    assert [*info.per_node] == ["gamma", "beta", "alpha", "left"]

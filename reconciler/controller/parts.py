@@ -1,0 +1,73 @@
+"""This host's part of a cluster, and what other hosts said of their parts."""
+
+import asyncio
+from collections.abc import Set
+
+from reconciler.controller.part_report import with_nodes_elsewhere, with_snapshots_elsewhere
+from reconciler.controller.round_input import RoundInput
+from reconciler.controller.tunnels import Tunnels
+from reconciler.desired.part import part_of
+from reconciler.desired.tunnels import with_tunnel
+from reconciler.host.disks.manifests import read_manifests
+from reconciler.model.document import ClusterDocument
+from reconciler.model.record import ClusterRecord
+from reconciler.model.snapshot import Manifest
+from reconciler.model.status import HeldSnapshot, RecordStatus
+from reconciler.store.merged_status import merged_snapshots
+from reconciler.store.protocol import Store
+
+
+class Parts:
+    """Parts of clusters for the host of a store; where it is the only one, its part is everything."""
+
+    def __init__(self, store: Store) -> None:
+        self._host = store.own_host
+        self._home: str | None = None
+        self._store = store
+        self._tunnels = Tunnels(store)
+
+    async def last_word(self, cluster: str) -> RecordStatus | None:
+        """This host's own status of its part."""
+        if not self._host:
+            return await self._store.status(cluster)
+        standing = await self._store.standing(cluster)
+        return standing.hosts.words.get(self._host) if standing and standing.hosts else None
+
+    async def of(self, record: ClusterRecord) -> ClusterRecord:
+        """What this host works on, of a record that may not be written yet."""
+        if not self._host:
+            return record
+        self._home = self._home or await self._store.home_host()
+        part = part_of(record, self._host, self._home)
+        return with_tunnel(part, await self._tunnels.find(part, record, self._home))
+
+    async def joined(self, view: RoundInput) -> RoundInput:
+        """The view with the tunnel of its part."""
+        home = view.hosts.home if view.hosts else ""
+        return view.with_tunnel(await self._tunnels.find(view.record, view.whole, home))
+
+    async def held_snapshots(self, record: ClusterRecord) -> tuple[HeldSnapshot, ...]:
+        """The snapshots of a cluster as they are on disk, oldest first; with the sizes of files on other hosts."""
+        manifests = await asyncio.to_thread(read_manifests, record.spec.overlay_dir, record.cluster_name)
+        here = tuple(HeldSnapshot(manifest=of) for of in manifests)
+        status = await self._store.status(record.cluster_name) if self._host else None
+        return merged_snapshots([status.snapshots, here]) if status else here
+
+    async def manifests(self, record: ClusterRecord) -> list[Manifest]:
+        """The manifests of these snapshots."""
+        return [of.manifest for of in await self.held_snapshots(record)]
+
+    async def nodes_here(self, record: ClusterRecord) -> Set[str]:
+        """The nodes of a cluster that are on this host."""
+        if not self._host:
+            return record.spec.nodes.keys()
+        self._home = self._home or await self._store.home_host()
+        return part_of(record, self._host, self._home).spec.nodes.keys()
+
+    async def with_others(self, record: ClusterRecord, observed: ClusterDocument) -> ClusterDocument:
+        """An observation with what other hosts saw of their parts last. Plans are made from the observation alone."""
+        status = await self._store.status(record.cluster_name) if self._host else None
+        if status is None:
+            return observed
+        seen = with_nodes_elsewhere(observed, status, await self.nodes_here(record))
+        return with_snapshots_elsewhere(seen, status.snapshots)
