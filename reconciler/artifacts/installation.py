@@ -1,6 +1,6 @@
 """Installs a tree that is on a node, and uninstalls it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -21,11 +21,22 @@ from reconciler.model.results import ExecResult, NodeInstall, ToolError
 log = structlog.get_logger(__name__)
 
 _OUTPUT_LIMIT_BYTES = 8 * 1024**2
-_TOOL_OF = {
-    InstallMode.MODPROBE_PATH: "depmod",
-    InstallMode.MAKE_INSTALL: "make",
-    InstallMode.DEB: "dpkg",
-    InstallMode.RPM: "rpm",
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one mode installs: the tool that a node needs, and the scripts."""
+
+    tool: str
+    install: str
+    uninstall: str
+
+
+_WAYS: Mapping[InstallMode, _Way] = {
+    InstallMode.MODPROBE_PATH: _Way("depmod", node_scripts.MODPROBE_PATH, node_scripts.UNINSTALL_MODPROBE_PATH),
+    InstallMode.MAKE_INSTALL: _Way("make", node_scripts.MAKE_INSTALL, node_scripts.UNINSTALL_MAKE),
+    InstallMode.DEB: _Way("dpkg", node_scripts.DEB, node_scripts.UNINSTALL_DEB),
+    InstallMode.RPM: _Way("rpm", node_scripts.RPM, node_scripts.UNINSTALL_RPM),
 }
 _MAY_BE_FORGOTTEN = "`forget` marks it as not installed, and leaves its files on the node"
 
@@ -86,7 +97,7 @@ def require_fit(payload: Sequence[TreeEntry], examined: Examined, node: str) -> 
 
 def require_tool(mode: InstallMode, examined: Examined, node: str) -> None:
     """Raise `InvalidArgument` if the node lacks the program that this mode of installing uses."""
-    if (tool := _TOOL_OF[mode]) in examined.lacking:
+    if (tool := _WAYS[mode].tool) in examined.lacking:
         raise InvalidArgument(
             f"node {node} has no `{tool}`, which install mode {mode} needs; nothing was installed on any node",
             node=node,
@@ -120,7 +131,7 @@ async def install(
     earlier = found.installed.packages if found.installed else ()
     begun = InstalledRecord(place.artifact_id, place.tree, mode, found.release, earlier, complete=False)
     arguments = [place.tree, found.release, render_record(begun).decode()]
-    command = node_scripts.render_call(_script_of(mode), arguments, user=place.address.user)
+    command = node_scripts.render_call(_WAYS[mode].install, arguments, user=place.address.user)
     names = b"".join(b"./" + entry.path + b"\0" for entry in payload)
     answer = await ssh.run(
         place.address, command, timeout_s=timeout_s, stdin=names, output_limit_bytes=_OUTPUT_LIMIT_BYTES, own=True
@@ -142,11 +153,11 @@ async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) ->
     record = parse_record(text, node=address.node)
     if record is None:
         return _nothing_done(address, "nothing is installed")
-    if (tool := _TOOL_OF[record.mode]) in lacking.split() and record.mode is not InstallMode.MODPROBE_PATH:
+    if (tool := _WAYS[record.mode].tool) in lacking.split() and record.mode is not InstallMode.MODPROBE_PATH:
         _require_never_done(record, tool, address.node)
         return await forget(ssh, address, f"the node has no {tool}, so its installation cannot have changed anything")
     _require_undoable(record, address.node)
-    command = node_scripts.render_call(_undo_of(record.mode), [record.tree, record.release], user=address.user)
+    command = node_scripts.render_call(_WAYS[record.mode].uninstall, [record.tree, record.release], user=address.user)
     names = b"".join(each.encode() + b"\0" for each in record.packages)
     answer = await ssh.run(address, command, timeout_s=timeout_s, stdin=names, own=True)
     if answer.exit_code != 0 or answer.timed_out:
@@ -204,34 +215,6 @@ def _one_per_module(found: Sequence[TreeEntry]) -> list[TreeEntry]:
                 hint="register only the part of the tree that you want to install",
             )
     return list(by_name.values())
-
-
-def _script_of(mode: InstallMode) -> str:
-    match mode:
-        case InstallMode.MODPROBE_PATH:
-            return node_scripts.MODPROBE_PATH
-        case InstallMode.MAKE_INSTALL:
-            return node_scripts.MAKE_INSTALL
-        case InstallMode.DEB:
-            return node_scripts.DEB
-        case InstallMode.RPM:
-            return node_scripts.RPM
-        case _:
-            assert_never(mode)
-
-
-def _undo_of(mode: InstallMode) -> str:
-    match mode:
-        case InstallMode.MODPROBE_PATH:
-            return node_scripts.UNINSTALL_MODPROBE_PATH
-        case InstallMode.MAKE_INSTALL:
-            return node_scripts.UNINSTALL_MAKE
-        case InstallMode.DEB:
-            return node_scripts.UNINSTALL_DEB
-        case InstallMode.RPM:
-            return node_scripts.UNINSTALL_RPM
-        case _:
-            assert_never(mode)
 
 
 async def _remember(ssh: SshPool, address: GuestAddress, record: InstalledRecord) -> None:

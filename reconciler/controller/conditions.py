@@ -7,11 +7,12 @@ from types import MappingProxyType
 from reconciler.errors import ClusterError, ErrorCode
 from reconciler.faults.observed import active_faults
 from reconciler.model.action_names import action_name
-from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Power, PowerState, Snapshot, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Power, Snapshot, Unknown
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.plan import Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
+from reconciler.plan.document_queries import is_running
 from reconciler.plan.drift_filter import Drift
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -149,7 +150,7 @@ def _defined(record: ClusterRecord, observed: ClusterDocument) -> Condition:
 
 def _running(record: ClusterRecord, observed: ClusterDocument) -> Condition:
     wanted = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
-    down = [node for node in wanted if not _runs(observed, node)]
+    down = [node for node in wanted if not is_running(observed, node)]
     if not wanted:
         return _verdict(ConditionType.RUNNING, False, "NotWanted", "no node should be running")
     if down:
@@ -214,11 +215,6 @@ def _faults_in_force(
     if applied.status is ConditionStatus.TRUE:
         return {handle: fault.expires_at for handle, fault in record.faults.items()}
     return before.faults_in_force if before else {}
-
-
-def _runs(observed: ClusterDocument, node: str) -> bool:
-    power = observed.power.get(node)
-    return isinstance(power, Power) and power.state is PowerState.RUNNING
 
 
 def _with_cause(observed: ClusterDocument, node: str) -> str:

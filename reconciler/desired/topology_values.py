@@ -139,23 +139,23 @@ class _Gatherer:
 
     def _root_disks(self) -> Iterator[LocatedRootDisk]:
         for node in self._nodes:
-            size = self._one(DiskGb, (*node, "disk_gb")) or self._one(DiskGb, ("disk_gb",))
-            image = self._one(HostPath, (*node, "base_image")) or self._one(HostPath, ("base_image",))
+            size = self._of_node(DiskGb, node, "disk_gb")
+            image = self._of_node(HostPath, node, "base_image")
             if size is not None and image is not None:
                 yield LocatedRootDisk(size.location, size.value, image.value)
 
     def _uefi_images(self) -> Iterator[LocatedValue[Path]]:
         """The images that UEFI must boot from, each located where it is set."""
         for node in self._nodes:
-            firmware = self._one(Firmware, (*node, "firmware")) or self._one(Firmware, ("firmware",))
-            image = self._one(HostPath, (*node, "base_image")) or self._one(HostPath, ("base_image",))
+            firmware = self._of_node(Firmware, node, "firmware")
+            image = self._of_node(HostPath, node, "base_image")
             own = self._raw(node)
             boot = own["boot"] if isinstance(own, dict) and "boot" in own else self._raw(("boot",))
             if firmware is not None and firmware.value is Firmware.UEFI and image is not None and boot is None:
                 yield LocatedValue(firmware.location, image.value)
 
     def _machine(self, node: Location) -> LocatedMachine:
-        virt_type = self._one(VirtType, (*node, "virt_type")) or self._one(VirtType, ("virt_type",))
+        virt_type = self._of_node(VirtType, node, "virt_type")
         own = self._raw(node)
         cpu: Location = (*node, "cpu") if isinstance(own, dict) and "cpu" in own else ("cpu",)
         return LocatedMachine(
@@ -163,7 +163,7 @@ class _Gatherer:
             cpu=self._one(CpuModel, cpu),
             vcpus=self._one(int, (*node, "vcpus")),
             memory_mb=self._one(MemoryMb, (*node, "memory_mb")),
-            firmware=self._one(Firmware, (*node, "firmware")) or self._one(Firmware, ("firmware",)),
+            firmware=self._of_node(Firmware, node, "firmware"),
         )
 
     def _disks(self, node: Location) -> Iterator[LocatedDisk]:
@@ -210,6 +210,10 @@ class _Gatherer:
             return LocatedValue(location, _adapter(kind).validate_python(raw, context=self._context))
         except ValidationError:
             return None  # the validation of the whole topology has reported it
+
+    def _of_node(self, kind: Any, node: Location, key: str) -> LocatedValue[Any] | None:
+        """The node's own value, or that of the whole cluster."""
+        return self._one(kind, (*node, key)) or self._one(kind, (key,))
 
     def _value(self, kind: Any, location: Location) -> Any:
         located = self._one(kind, location)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
 from reconciler.files.exposure import make_unexposed
-from reconciler.files.ownership import OwnerMark, delete_owned, is_owned, not_ours, write_mark
+from reconciler.files.ownership import OwnerMark, delete_owned, require_owned, write_mark
 
 Fill = Callable[[int], None]
 """Writes a file's contents to an open file descriptor."""
@@ -65,8 +65,7 @@ def delete_file(path: Path, cluster: str) -> bool:
 def read_owned(path: Path, cluster: str) -> bytes | None:
     """The contents of one of our small files, None if it does not exist; raises `Conflict` if it is not ours."""
     try:
-        if not is_owned(path, cluster):
-            raise not_ours(path, cluster)
+        require_owned(path, cluster)
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -116,8 +115,7 @@ def write_all(file: int, content: bytes, offset: int = 0) -> None:
 
 def _replace(path: Path, content: bytes | Fill, mark: OwnerMark, mode: int) -> None:
     with _directory(path) as directory, _unnamed_file(path, content, mark, mode) as file:
-        if not is_owned(path, mark.cluster):
-            raise not_ours(path, mark.cluster)
+        require_owned(path, mark.cluster)
         second = second_name(path)
         delete_owned(second, mark.cluster)
         with _reported(path):

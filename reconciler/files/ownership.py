@@ -181,14 +181,21 @@ def is_owned(path: Path, cluster: str) -> bool:
     return mark is not None and mark.cluster == cluster
 
 
+def require_owned(path: Path, cluster: str, kind: OwnedKind | None = None) -> OwnerMark:
+    """The mark of one of our files of this cluster. Raises `Conflict` for any other file, or as `read_mark` does."""
+    mark = read_mark(path)
+    if mark is None or mark.cluster != cluster or kind not in {None, mark.kind}:
+        raise not_ours(path, cluster)
+    return mark
+
+
 def delete_owned(path: Path, cluster: str) -> bool:
     """Delete one of our files of this cluster; returns whether it existed.
 
     Raises `Conflict`, leaving it alone, where the file is not ours or of another cluster.
     """
     try:
-        if not is_owned(path, cluster):
-            raise not_ours(path, cluster)
+        require_owned(path, cluster)
         path.unlink()
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.desired.ended_nodes import ends_that_stay
-from reconciler.errors import ClusterNotRunning, SshTimeout
+from reconciler.errors import ClusterNotRunning, SshTimeout, only_one
 from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.no_login import quiet
 from reconciler.host.libvirt.libvirt_driver import FoundDomain
@@ -69,7 +69,7 @@ def not_running(cluster: str, down: Mapping[str, NodeState]) -> ClusterNotRunnin
     told = ", ".join(f"{node} {standing.told}" for node, standing in down.items())
     return ClusterNotRunning(
         f"cluster {cluster!r}: {told}",
-        node=next(iter(down)) if len(down) == 1 else None,
+        node=only_one(down),
         hint=_remedy(down),
     )
 

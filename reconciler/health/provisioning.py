@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from reconciler.concurrency import together
-from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed
+from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed, causes_by_node, only_one
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.cloud_init_progress import (
     OUTPUT_PATH,
@@ -105,20 +105,18 @@ async def _ask(runtime: Runtime, targets: Iterable[GuestAddress], timeout_s: flo
 
 
 def _failed(failed: Mapping[str, Provisioning]) -> ProvisioningFailed:
-    causes = "; ".join(f"{node}: {of.message}" for node, of in failed.items())
     return ProvisioningFailed(
-        f"the nodes run, but cloud-init failed on {causes}",
-        node=next(iter(failed)) if len(failed) == 1 else None,
+        f"the nodes run, but cloud-init failed on {causes_by_node(failed)}",
+        node=only_one(failed),
         hint=f"{_READ_THE_LOG}; cloud-init runs only on a node's first boot, so after fixing `user_data` recreate "
         "the node",
     )
 
 
 def _late(found: Mapping[str, Provisioning], timeout_s: float) -> OperationTimeout:
-    causes = "; ".join(f"{node}: {of.message}" for node, of in found.items())
     return OperationTimeout(
-        f"not provisioned within {timeout_s:g} s: {causes}",
-        node=next(iter(found)) if len(found) == 1 else None,
+        f"not provisioned within {timeout_s:g} s: {causes_by_node(found)}",
+        node=only_one(found),
         hint=f"the nodes keep running: wait longer with `cluster_start`, or run `tail -n 50 {OUTPUT_PATH}` with "
         "`node_exec` to see what cloud-init does",
     )

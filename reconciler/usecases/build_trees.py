@@ -36,7 +36,7 @@ class Artifacts:
     async def register(
         self,
         source_path: str,
-        build_type: str = BuildType.RAW_TREE,
+        build_type: BuildType = BuildType.RAW_TREE,
         *,
         kernel_version: str | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -52,7 +52,7 @@ class Artifacts:
         source = await asyncio.to_thread(open_source, path, self._reach)
         return await self._library.register(
             source,
-            _build_type(build_type),
+            build_type,
             kernel_version=kernel_version,
             metadata=metadata or {},
             report=self._progress.report,
@@ -106,13 +106,6 @@ def _named(*parts: TreeDifference) -> set[str]:
 def _without(part: TreeDifference, named: Set[str]) -> TreeDifference:
     lists = (tuple(path for path in paths if path not in named) for paths in (part.changed, part.added, part.removed))
     return TreeDifference(*lists)
-
-
-def _build_type(build_type: str) -> BuildType:
-    try:
-        return BuildType(build_type)
-    except ValueError:
-        raise InvalidArgument(f"unknown build type {build_type!r}", hint=f"one of {', '.join(BuildType)}") from None
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:

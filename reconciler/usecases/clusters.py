@@ -11,7 +11,7 @@ from reconciler.controller.round_results import PlannedChange
 from reconciler.desired.boot_files import with_files_that_are_there
 from reconciler.desired.ended_nodes import ending, nodes_that_ended
 from reconciler.desired.topology_text import GivenTopology
-from reconciler.errors import ClusterError, Conflict, LibvirtUnavailable, OperationTimeout
+from reconciler.errors import ClusterError, Conflict, LibvirtUnavailable, OperationTimeout, only_one
 from reconciler.files.roots import Reach
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState
@@ -372,7 +372,7 @@ class Clusters:
             raise error
         late = OperationTimeout(
             f"still up after {timeout_s:g} s: {', '.join(up)}",
-            node=up[0] if len(up) == 1 else None,
+            node=only_one(up),
             hint='they may still shut down; `cluster_stop(mode="destroy")` cuts their power',
         )
         late.partial = status

@@ -20,7 +20,7 @@ from reconciler.artifacts.library import Library
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
 from reconciler.artifacts.upload import NodePlace
 from reconciler.concurrency import together
-from reconciler.errors import ArtifactNotSynced, ClusterError, InvalidArgument, LibvirtUnavailable, PartialFailure
+from reconciler.errors import ArtifactNotSynced, ClusterError, LibvirtUnavailable, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.choices import InstallMode
@@ -86,7 +86,7 @@ class Deployment:
         artifact_id: str,
         *,
         nodes: str | Iterable[str] | None = "all",
-        install_mode: str = InstallMode.MODPROBE_PATH,
+        install_mode: InstallMode = InstallMode.MODPROBE_PATH,
         dest_base: str = DEFAULT_BASE,
         timeout_s: float = INSTALL_TIMEOUT_S,
     ) -> InstallStatus:
@@ -96,22 +96,22 @@ class Deployment:
         exist and nothing is installed in another mode; otherwise raises `ArtifactNotSynced`, `InvalidArgument` or
         `Conflict`. Raises `PartialFailure` if it then fails on a node.
         """
-        base, mode = require_base(dest_base), _install_mode(install_mode)
+        base = require_base(dest_base)
         artifact = await asyncio.to_thread(self._library.registry.find, artifact_id)
         entries = await asyncio.to_thread(self._library.entries, artifact.artifact_id)
-        payload = payload_of(entries, mode)
+        payload = payload_of(entries, install_mode)
         targets = await self._running_targets(cluster, nodes)
         places = [NodePlace(each, base, artifact.artifact_id) for each in targets]
         examined = dict(zip(places, await together(*(examine(self._runtime.ssh, of) for of in places)), strict=True))
         _require_synced(examined)
         for place, found in examined.items():
-            require_same_mode(mode, found, place.address.node)
-            require_tool(mode, found, place.address.node)
-            if mode is InstallMode.MODPROBE_PATH:
+            require_same_mode(install_mode, found, place.address.node)
+            require_tool(install_mode, found, place.address.node)
+            if install_mode is InstallMode.MODPROBE_PATH:
                 require_fit(payload, found, place.address.node)
 
         async def work(place: NodePlace) -> NodeInstall:
-            return await install(self._runtime.ssh, place, mode, payload, examined[place], timeout_s=timeout_s)
+            return await install(self._runtime.ssh, place, install_mode, payload, examined[place], timeout_s=timeout_s)
 
         per_node = await _on_each({place.address.node: partial(work, place) for place in places}, self._progress)
         status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)
@@ -211,17 +211,4 @@ def _require_synced(examined: Mapping[NodePlace, Examined]) -> None:
 def _require_all(status: object, errors: Mapping[str, ToolError | None], what: str) -> None:
     failed = {node: error for node, error in errors.items() if error is not None}
     if failed:
-        causes = "; ".join(f"{node}: {error.message}" for node, error in failed.items())
-        failure = PartialFailure(
-            f"the artifact {what} on {len(failed)} of {len(errors)} nodes: {causes}",
-            node=next(iter(failed)) if len(failed) == 1 else None,
-        )
-        failure.partial = status
-        raise failure
-
-
-def _install_mode(mode: str) -> InstallMode:
-    try:
-        return InstallMode(mode)
-    except ValueError:
-        raise InvalidArgument(f"unknown install mode {mode!r}", hint=f"one of {', '.join(InstallMode)}") from None
+        raise PartialFailure.of(f"the artifact {what}", failed, len(errors), status)

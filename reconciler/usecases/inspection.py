@@ -7,7 +7,15 @@ from copy import copy
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
 from reconciler.controller.round_results import Look
-from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
+from reconciler.errors import (
+    ClusterError,
+    ClusterNotFound,
+    LibvirtUnavailable,
+    SshError,
+    SshTimeout,
+    causes_by_node,
+    hints_of,
+)
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.cluster_conditions import guests_conditions
@@ -143,10 +151,7 @@ class Inspection:
 
     async def _dead(self, record: ClusterRecord, nodes: Iterable[str], timeout_s: float) -> dict[str, ClusterError]:
         """Why there is no login to those of `nodes` that do not run."""
-        try:
-            down = await self.not_running(record, nodes)
-        except LibvirtUnavailable:
-            return {}
+        down = await self.known_down(record, nodes)
         return {node: no_login(node, standing, timeout_s) for node, standing in down.items()}
 
     async def explained(self, record: ClusterRecord, failures: Mapping[str, ClusterError]) -> dict[str, ClusterError]:
@@ -179,6 +184,13 @@ class Inspection:
             else NodeState(DomainState.UNKNOWN)
             for name in nodes
         }
+
+    async def known_down(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, NodeState]:
+        """Those of `nodes` that do not run, so that no login is attempted; none while libvirt is unavailable."""
+        try:
+            return await self.not_running(record, nodes)
+        except LibvirtUnavailable:
+            return {}  # the machines may still run while libvirtd is down
 
     async def require_running(self, record: ClusterRecord, nodes: list[str]) -> None:
         """Raise `ClusterNotRunning` naming the nodes among `nodes` that do not run."""
@@ -372,6 +384,7 @@ def _unreachable(failures: dict[str, ClusterError], timeout_s: float) -> Cluster
     if len(failures) == 1:
         (error,) = failures.values()
         return error
-    causes = "; ".join(f"{node}: {error.message}" for node, error in failures.items())
     hint = hints_of(failures.values())
-    return SshTimeout(f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes}", hint=hint)
+    return SshTimeout(
+        f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes_by_node(failures)}", hint=hint
+    )

@@ -8,16 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from reconciler.concurrency import together
-from reconciler.errors import (
-    ClusterError,
-    InvalidArgument,
-    LibvirtUnavailable,
-    PartialFailure,
-    hints_of,
-)
+from reconciler.errors import ClusterError, InvalidArgument, PartialFailure, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_buffer import KernelBuffer, kernel_buffer, write_marker
-from reconciler.health.node_state import NodeState, not_running
+from reconciler.health.node_state import not_running
 from reconciler.kernel_log.log_answers import Shown, joined_parts, of_both, of_buffer, of_console
 from reconciler.kernel_log.loss import BufferReading
 from reconciler.kernel_log.marker import marked_at_s, render_marker
@@ -82,9 +76,9 @@ class KernelLogs:
         Raises `PartialFailure` naming the nodes that cannot be written to; it carries the others' markers.
         """
         record = await existing(self._runtime.store, cluster)
-        down = await self._down(
-            record, targets := await addresses(self._runtime.store, record, select_nodes(record, nodes))
-        )
+        chosen = select_nodes(record, nodes)
+        targets = await addresses(self._runtime.store, record, chosen)
+        down = await self._inspection.known_down(record, chosen)
         marker = render_marker(time.time_ns() // 1000, secrets.token_hex(8))
 
         async def write(address: GuestAddress) -> str:
@@ -114,9 +108,9 @@ class KernelLogs:
         if timeout_s <= 0:
             raise InvalidArgument("`timeout_s` must be positive")
         record = await existing(self._runtime.store, cluster)
-        down = await self._down(
-            record, targets := await addresses(self._runtime.store, record, select_nodes(record, nodes))
-        )
+        chosen = select_nodes(record, nodes)
+        targets = await addresses(self._runtime.store, record, chosen)
+        down = await self._inspection.known_down(record, chosen)
         limit = min(LINES_LIMIT, max(_FEWEST_LINES, _LINES_OF_ALL // max(1, len(targets))))
         ask = Ask(since_marker, filter_level, timeout_s, limit)
 
@@ -134,13 +128,6 @@ class KernelLogs:
             return await self._from_console(record, address.node, ask, why)
 
         return whole(await for_each(targets, collect), "the kernel log was not read")
-
-    async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, NodeState]:
-        """The nodes that do not run, to which no login is attempted."""
-        try:
-            return await self._inspection.not_running(record, [address.node for address in targets])
-        except LibvirtUnavailable:
-            return {}
 
     async def _from_buffer(self, record: ClusterRecord, node: str, ask: Ask, buffer: KernelBuffer) -> DmesgResult:
         marker = ask.since_marker
@@ -229,11 +216,4 @@ def whole(outcomes: Mapping[str, T | ClusterError], what_failed: str) -> dict[st
         return good
     if len(outcomes) == 1:
         raise next(iter(failures.values()))
-    causes = "; ".join(f"{node}: {error.message}" for node, error in failures.items())
-    failure = PartialFailure(
-        f"{what_failed} on {len(failures)} of {len(outcomes)} nodes: {causes}",
-        node=next(iter(failures)) if len(failures) == 1 else None,
-        hint=hints_of(failures.values()),
-    )
-    failure.partial = good
-    raise failure
+    raise PartialFailure.of(what_failed, failures, len(outcomes), good, hints_of(failures.values()))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.errors import ClusterError, LibvirtUnavailable, PartialFailure
+from reconciler.errors import ClusterError, PartialFailure
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
@@ -100,28 +100,14 @@ class Nodes:
         answers |= {**heard, **await self._inspection.explained(record, failed)}
         result = _collect(answers)
         if require_all and result.errors:
-            raise _incomplete(result)
+            raise PartialFailure.of("the command did not run", result.errors, len(answers), result)
         return result
 
     async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, NodeState]:
-        """The nodes that do not run, where waiting for a login would be in vain. Open connections need no check."""
+        """The nodes that do not run. Open connections need no check."""
         if all(self._runtime.ssh.is_connected(address) for address in targets):
             return {}
-        try:
-            return await self._inspection.not_running(record, [address.node for address in targets])
-        except LibvirtUnavailable:
-            return {}  # the machines may still run while libvirtd is down
-
-
-def _incomplete(result: ExecAllResult) -> PartialFailure:
-    causes = "; ".join(f"{node}: {error.message}" for node, error in result.errors.items())
-    asked = len(result.errors) + len(result.results)
-    failure = PartialFailure(
-        f"the command did not run on {len(result.errors)} of {asked} nodes: {causes}",
-        node=next(iter(result.errors)) if len(result.errors) == 1 else None,
-    )
-    failure.partial = result
-    return failure
+        return await self._inspection.known_down(record, [address.node for address in targets])
 
 
 def _collect(answers: Mapping[str, ExecResult | ClusterError]) -> ExecAllResult:

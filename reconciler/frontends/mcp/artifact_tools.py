@@ -17,6 +17,7 @@ from reconciler.frontends.mcp.arguments import (
 )
 from reconciler.frontends.mcp.backend import Call, ask
 from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, TAKES_AWAY, ToolDefinition
+from reconciler.model.choices import BuildType, InstallMode
 from reconciler.model.results import (
     ArtifactDiff,
     ArtifactRemoval,
@@ -45,7 +46,9 @@ async def artifact_register(
     """
     return await ask(
         call,
-        lambda use: use.artifacts.register(source_path, build_type, kernel_version=kernel_version, metadata=metadata),
+        lambda use: use.artifacts.register(
+            source_path, BuildType(build_type), kernel_version=kernel_version, metadata=metadata
+        ),
     )
 
 
@@ -102,7 +105,12 @@ async def artifact_install(
     return await ask(
         call,
         lambda use: use.deployment.install(
-            cluster_name, artifact_id, nodes=nodes, install_mode=install_mode, dest_base=dest_base, timeout_s=timeout_s
+            cluster_name,
+            artifact_id,
+            nodes=nodes,
+            install_mode=InstallMode(install_mode),
+            dest_base=dest_base,
+            timeout_s=timeout_s,
         ),
     )
 

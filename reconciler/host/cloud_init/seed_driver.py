@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.marked_files import delete_file, names_in, replace_file
-from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark
+from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, require_owned
 from reconciler.host.cloud_init.iso import parse_iso, render_iso
 from reconciler.host.cloud_init.seed_codec import SeedInputs, parse_host_key, render_seed
 from reconciler.model.document import Seed, Unknown
@@ -119,8 +119,7 @@ def _ensure_host_key(overlay_dir: Path, cluster: str, node: str, origin: Origin 
 
 def _read_private_key(path: Path, cluster: str) -> str | None:
     try:
-        if not is_owned(path, cluster):
-            raise not_ours(path, cluster)
+        require_owned(path, cluster)
         return path.read_text()
     except FileNotFoundError:
         return None
@@ -131,8 +130,7 @@ def _read_private_key(path: Path, cluster: str) -> str | None:
 def _key_in_seed(seed: Path, cluster: str) -> str | None:
     """The private key of a guest that booted from this seed; None if it is not our seed."""
     try:
-        if not is_owned(seed, cluster):
-            raise not_ours(seed, cluster)
+        require_owned(seed, cluster)
         private, _ = parse_host_key(parse_iso(seed.read_bytes()).get("user-data", ""))
     except FileNotFoundError:
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.marked_files import Fill, create_file, delete_file, names_in
-from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
+from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, require_owned, write_mark
 from reconciler.files.space import require_space
 from reconciler.host.disks.empty_image import EmptyImages, EmptyImageShape
 from reconciler.host.disks.image_file import image_identity, read_image_facts
@@ -73,7 +73,7 @@ def freeze_layer(path: Path, cluster: str) -> None:
 
 def mark_resumed(path: Path, cluster: str) -> None:
     """Record on the layer itself that a machine resumes from memory on it; that happens only once."""
-    mark = _our_mark(path, cluster)
+    mark = require_owned(path, cluster)
     write_mark(path, mark.model_copy(update={"facts": {**mark.facts, _RESUMED: "yes"}}))
 
 
@@ -82,14 +82,14 @@ def begin_flattening(path: Path, lowest: Path, cluster: str) -> None:
 
     From then on its flattening must be finished, whatever its chain looks like.
     """
-    mark, below = _our_mark(path, cluster), _our_mark(lowest, cluster).facts
+    mark, below = require_owned(path, cluster), require_owned(lowest, cluster).facts
     image = below.get(_BASE) or below.get(_FLATTENING, "")
     write_mark(path, mark.model_copy(update={"facts": {**mark.facts, **taken_over(below), _FLATTENING: image}}))
 
 
 def abandon_flattening(path: Path, base: Path, cluster: str) -> None:
     """Record that the layer was not flattened after all, if its chain is as long as before and not yet on `base`."""
-    mark = _our_mark(path, cluster)
+    mark = require_owned(path, cluster)
     if _FLATTENING in mark.facts and read_image_facts(path).backing != str(base):
         facts = {name: fact for name, fact in mark.facts.items() if name != _FLATTENING}
         write_mark(path, mark.model_copy(update={"facts": facts}))
@@ -97,18 +97,11 @@ def abandon_flattening(path: Path, base: Path, cluster: str) -> None:
 
 def finish_flattening(path: Path, cluster: str) -> None:
     """Record that the layer is whole, and on which of the user's images it was created, if it stands on one now."""
-    mark = _our_mark(path, cluster)
+    mark = require_owned(path, cluster)
     facts = {**mark.facts, _ON: _place(read_image_facts(path))}
     if image := facts.pop(_FLATTENING, ""):
         facts[_BASE] = image
     write_mark(path, mark.model_copy(update={"facts": facts}))
-
-
-def _our_mark(path: Path, cluster: str) -> OwnerMark:
-    mark = read_mark(path)
-    if mark is None or mark.cluster != cluster:
-        raise not_ours(path, cluster)
-    return mark
 
 
 class LayerDriver:

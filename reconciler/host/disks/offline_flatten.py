@@ -18,7 +18,7 @@ from reconciler import process
 from reconciler.errors import OperationFailed
 from reconciler.files.atomic import sync
 from reconciler.files.marked_files import create_file, second_name
-from reconciler.files.ownership import OwnedKind, delete_owned, not_ours, read_mark, write_mark
+from reconciler.files.ownership import OwnedKind, delete_owned, require_owned, write_mark
 from reconciler.files.space import RESERVE_BYTES, free_bytes
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import LAYER_MODE
@@ -87,9 +87,7 @@ def _stands_on(path: Path, base: BackingFile | None) -> bool:
 
 
 def _copy_layer(path: Path, copy: Path, cluster: str) -> None:
-    mark = read_mark(path)
-    if mark is None or mark.cluster != cluster or mark.kind is not OwnedKind.LAYER:
-        raise not_ours(path, cluster)
+    mark = require_owned(path, cluster, OwnedKind.LAYER)
     delete_owned(copy, cluster)
     create_file(copy, lambda file: _copy_data(path, file), mark, mode=LAYER_MODE)
 
@@ -127,9 +125,7 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
 
 
 def _put_in_place(copy: Path, path: Path, cluster: str) -> None:
-    mark = read_mark(copy)
-    if mark is None or mark.cluster != cluster:
-        raise not_ours(copy, cluster)
+    mark = require_owned(copy, cluster)
     try:
         write_mark(copy, mark, name=path)
         sync(copy)

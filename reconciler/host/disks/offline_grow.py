@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from reconciler import process
-from reconciler.files.ownership import OwnedKind, not_ours, read_mark
+from reconciler.files.ownership import OwnedKind, require_owned
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.magic import QCOW2
 
@@ -15,8 +15,6 @@ async def grow_image(path: Path, size_bytes: int, *, cluster: str) -> None:
     qemu-img refuses if a machine has it open, and changes the header last. Raises `Conflict` if the file is not ours,
     and `HostCommandFailed` with qemu-img's message.
     """
-    mark = await asyncio.to_thread(read_mark, path)
-    if mark is None or mark.cluster != cluster or mark.kind is not OwnedKind.LAYER:
-        raise not_ours(path, cluster)
+    await asyncio.to_thread(require_owned, path, cluster, OwnedKind.LAYER)
     if (await asyncio.to_thread(read_image_facts, path)).size_bytes < size_bytes:
         await process.run(["qemu-img", "resize", "-q", "-f", QCOW2, str(path), str(size_bytes)])

@@ -12,7 +12,7 @@ from typing import Any
 import libvirt
 
 from reconciler.errors import Conflict, OperationFailed
-from reconciler.files.ownership import is_owned, not_ours, read_mark
+from reconciler.files.ownership import read_mark, require_owned
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.libvirt import guest_agent
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
@@ -100,8 +100,7 @@ def _require_one_instant(domain: Any, node: str, *, whole: bool) -> None:
 def _require_layer_on(disk: DomainDisk, layer: Path, cluster: str, node: str) -> None:
     """libvirt does not check a layer that it is told to reuse: one made for another file would lose data."""
     facts = read_image_facts(layer)
-    if not is_owned(layer, cluster):
-        raise not_ours(layer, cluster)
+    require_owned(layer, cluster)
     if (facts.backing, facts.backing_format) != (str(disk.path), disk.format):
         raise Conflict(f"the layer {layer} stands on {facts.backing}, not on {disk.path}", node=node)
 
@@ -156,8 +155,7 @@ def _emulator_obstacles(handle: Any, saved: SavedMachine) -> list[str]:
 def _require_memory(memory: Path, cluster: str, node: str) -> None:
     if not is_complete(memory):
         raise OperationFailed(f"there is no saved memory at {memory}", node=node)
-    if not is_owned(memory, cluster):
-        raise not_ours(memory, cluster)
+    require_owned(memory, cluster)
 
 
 def _require_known_files(handle: Any, cluster: str, node: str) -> None:

@@ -11,7 +11,16 @@ from pathlib import Path
 from reconciler.errors import OperationFailed
 from reconciler.files.atomic import sync
 from reconciler.files.marked_files import create_file
-from reconciler.files.ownership import OwnedKind, OwnerMark, delete_owned, is_owned, not_ours, read_mark, write_mark
+from reconciler.files.ownership import (
+    OwnedKind,
+    OwnerMark,
+    delete_owned,
+    is_owned,
+    not_ours,
+    read_mark,
+    require_owned,
+    write_mark,
+)
 from reconciler.files.plain import open_plain
 from reconciler.model.origin import Origin
 
@@ -52,9 +61,7 @@ def publish_memory(path: Path, *, cluster: str) -> None:
         return
     if not is_complete(partial):
         raise OperationFailed(f"the memory in {partial} was not written completely", hint="take the snapshot again")
-    mark = read_mark(partial)
-    if mark is None or mark.cluster != cluster:
-        raise not_ours(partial, cluster)
+    mark = require_owned(partial, cluster)
     try:
         facts = {**mark.facts, _SIZE_BYTES: str(partial.stat().st_size)}
         write_mark(partial, mark.model_copy(update={"facts": facts}), name=path)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ArtifactNotSynced, Conflict, InvalidArgument, PartialFailure
+from reconciler.model.choices import BuildType, InstallMode
 from reconciler.model.kernel_log import DmesgResult, LogSource
 from reconciler.model.results import BuildArtifact, NodeSync
 from tests.guest_kernel.fetch import RPM
@@ -193,7 +194,9 @@ async def test_a_transfer_that_breaks_is_told_per_node_and_repeated_to_success(t
     assert "No space left on device" in per_node["n1"].error.message
     assert await run(trio, f"ls {base}/.complete") == dict.fromkeys(NODES, "")
     with pytest.raises(ArtifactNotSynced, match="n0, n1, n2"):
-        await trio.deployment.install(CLUSTER, artifact.artifact_id, dest_base=base, install_mode="make_install")
+        await trio.deployment.install(
+            CLUSTER, artifact.artifact_id, dest_base=base, install_mode=InstallMode.MAKE_INSTALL
+        )
 
     await run(trio, f"umount {base}", "n1")
     await trio.deployment.sync(CLUSTER, artifact.artifact_id, dest_base=base)
@@ -208,11 +211,11 @@ async def test_packages_and_make_install_are_installed_and_taken_out(
     deployment = trio.deployment
     place = f"/lib/modules/{tree.release}/extra/{MODULE}.ko"
     plain = await registered(trio, tree, "first")
-    deb = await trio.artifacts.register(str(debian_package(tree, tmp_path, place)), "deb")
+    deb = await trio.artifacts.register(str(debian_package(tree, tmp_path, place)), BuildType.DEB)
     for artifact in (plain, deb):
         await deployment.sync(CLUSTER, artifact.artifact_id)
 
-    status = await deployment.install(CLUSTER, deb.artifact_id, nodes=["n0"], install_mode="deb")
+    status = await deployment.install(CLUSTER, deb.artifact_id, nodes=["n0"], install_mode=InstallMode.DEB)
     assert status.per_node["n0"].installed_module_paths == (place,)
     assert await run(trio, f"modinfo -F version {MODULE}; {MODULE}-tool", "n0") == {"n0": "first\ntool"}
     with pytest.raises(Conflict, match=rf"on node n0 artifact {deb.artifact_id} is installed with mode deb"):
@@ -223,11 +226,11 @@ async def test_packages_and_make_install_are_installed_and_taken_out(
     assert await installed(trio) == dict.fromkeys(NODES, None)
 
     with pytest.raises(InvalidArgument, match="node n2 has no `make`"):
-        await deployment.install(CLUSTER, plain.artifact_id, nodes=["n2"], install_mode="make_install")
+        await deployment.install(CLUSTER, plain.artifact_id, nodes=["n2"], install_mode=InstallMode.MAKE_INSTALL)
     assert await installed(trio) == dict.fromkeys(NODES, None)
     await trio.transfers.push(CLUSTER, tree.package("make"), "/root/make.deb", nodes=["n2"])
     await run(trio, "dpkg -i /root/make.deb", "n2")
-    status = await deployment.install(CLUSTER, plain.artifact_id, nodes=["n2"], install_mode="make_install")
+    status = await deployment.install(CLUSTER, plain.artifact_id, nodes=["n2"], install_mode=InstallMode.MAKE_INSTALL)
     assert status.per_node["n2"].installed_module_paths == (place,)
     assert await run(trio, f"modinfo -F version {MODULE}", "n2") == {"n2": "first"}
     await deployment.uninstall(CLUSTER, nodes=["n2"])
@@ -238,10 +241,10 @@ async def test_an_rpm_package_is_installed_and_taken_out_by_rpm(trio: Session, t
     place = f"/lib/modules/{tree.release}/extra/{MODULE}.ko"
     await asyncio.to_thread(tree.build, "first")
     made = await asyncio.to_thread(rpm_package, tree, tmp_path, place)
-    artifact = await trio.artifacts.register(str(made), "rpm")
+    artifact = await trio.artifacts.register(str(made), BuildType.RPM)
     await trio.deployment.sync(CLUSTER, artifact.artifact_id, nodes=["n0", "n1"])
     with pytest.raises(InvalidArgument, match="node n1 has no `rpm`"):
-        await trio.deployment.install(CLUSTER, artifact.artifact_id, nodes=["n1"], install_mode="rpm")
+        await trio.deployment.install(CLUSTER, artifact.artifact_id, nodes=["n1"], install_mode=InstallMode.RPM)
 
     (tmp_path / "rpm").mkdir()
     for name in RPM:
@@ -249,7 +252,7 @@ async def test_an_rpm_package_is_installed_and_taken_out_by_rpm(trio: Session, t
     await trio.transfers.push(CLUSTER, tmp_path / "rpm", "/root/rpm", nodes=["n0"])
     # What else Debian's package depends on is for those who build packages. Unpacked it runs.
     await run(trio, "dpkg --force-depends --unpack /root/rpm/*.deb && ldconfig && rpm --initdb", "n0")
-    status = await trio.deployment.install(CLUSTER, artifact.artifact_id, nodes=["n0"], install_mode="rpm")
+    status = await trio.deployment.install(CLUSTER, artifact.artifact_id, nodes=["n0"], install_mode=InstallMode.RPM)
     assert status.per_node["n0"].installed_module_paths == (place,)
     assert await run(trio, f"rpm -q {MODULE}; {MODULE}-tool; modinfo -F version {MODULE}", "n0") == {
         "n0": f"{MODULE}-1-1.x86_64\ntool\nfirst"
