@@ -8,9 +8,9 @@ what the controller branches on: a terminal error ends a wait at once, because t
 succeed either; any other error is retried with growing delay until the caller's time is up.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any
 
 
 class ErrorCode(StrEnum):
@@ -83,21 +83,6 @@ class ClusterError(Exception):
 def hints_of(errors: Iterable[ClusterError]) -> str | None:
     """The hints of several errors, each one once."""
     return "; ".join(dict.fromkeys(error.hint for error in errors if error.hint)) or None
-
-
-class _HasMessage(Protocol):
-    @property
-    def message(self) -> str: ...
-
-
-def causes_by_node(failed: Mapping[str, _HasMessage]) -> str:
-    """What went wrong on each node, for a message about several."""
-    return "; ".join(f"{node}: {of.message}" for node, of in failed.items())
-
-
-def only_one(nodes: Collection[str]) -> str | None:
-    """The node that an error is about, if it is about a single one."""
-    return next(iter(nodes)) if len(nodes) == 1 else None
 
 
 # The request cannot be carried out. Nothing was touched.
@@ -360,16 +345,6 @@ class PartialFailure(ClusterError):
 
     code = ErrorCode.PARTIAL_FAILURE
     recoverable = True
-
-    @classmethod
-    def of(
-        cls, what: str, failed: Mapping[str, _HasMessage], asked: int, partial: object, hint: str | None = None
-    ) -> Self:
-        """The error for `what` on the failed ones of so many nodes; `partial` is the result on the others."""
-        message = f"{what} on {len(failed)} of {asked} nodes: {causes_by_node(failed)}"
-        failure = cls(message, node=only_one(failed), hint=hint)
-        failure.partial = partial
-        return failure
 
 
 class OperationTimeout(ClusterError):

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.desired.ended_nodes import ends_that_stay
-from reconciler.errors import ClusterNotRunning, SshTimeout, only_one
+from reconciler.errors import ClusterNotRunning, SshTimeout
 from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.no_login import quiet
+from reconciler.health.node_failures import only_one
 from reconciler.host.libvirt.libvirt_driver import FoundDomain
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
 from reconciler.model.record import ClusterRecord, WantedPower

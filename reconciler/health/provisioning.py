@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from reconciler.concurrency import together
-from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed, causes_by_node, only_one
+from reconciler.errors import ClusterError, OperationTimeout, ProvisioningFailed
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.cloud_init_progress import (
     OUTPUT_PATH,
@@ -15,6 +15,7 @@ from reconciler.guest.cloud_init_progress import (
     Provisioning,
     parse_provisioning,
 )
+from reconciler.health.node_failures import causes_by_node, only_one
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType

@@ -11,8 +11,9 @@ from reconciler.controller.round_results import PlannedChange
 from reconciler.desired.boot_files import with_files_that_are_there
 from reconciler.desired.ended_nodes import ending, nodes_that_ended
 from reconciler.desired.topology_text import GivenTopology
-from reconciler.errors import ClusterError, Conflict, LibvirtUnavailable, OperationTimeout, only_one
+from reconciler.errors import ClusterError, Conflict, LibvirtUnavailable, OperationTimeout
 from reconciler.files.roots import Reach
+from reconciler.health.node_failures import only_one
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, WantedPower

@@ -20,8 +20,9 @@ from reconciler.artifacts.library import Library
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
 from reconciler.artifacts.upload import NodePlace
 from reconciler.concurrency import together
-from reconciler.errors import ArtifactNotSynced, ClusterError, LibvirtUnavailable, PartialFailure
+from reconciler.errors import ArtifactNotSynced, ClusterError, LibvirtUnavailable
 from reconciler.guest.address import GuestAddress
+from reconciler.health.node_failures import partial_failure
 from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.choices import InstallMode
 from reconciler.model.record import ClusterRecord
@@ -211,4 +212,4 @@ def _require_synced(examined: Mapping[NodePlace, Examined]) -> None:
 def _require_all(status: object, errors: Mapping[str, ToolError | None], what: str) -> None:
     failed = {node: error for node, error in errors.items() if error is not None}
     if failed:
-        raise PartialFailure.of(f"the artifact {what}", failed, len(errors), status)
+        raise partial_failure(f"the artifact {what}", failed, len(errors), status)

@@ -7,19 +7,12 @@ from copy import copy
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
 from reconciler.controller.round_results import Look
-from reconciler.errors import (
-    ClusterError,
-    ClusterNotFound,
-    LibvirtUnavailable,
-    SshError,
-    SshTimeout,
-    causes_by_node,
-    hints_of,
-)
+from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.cluster_conditions import guests_conditions
 from reconciler.health.no_login import Quiet, quiet
+from reconciler.health.node_failures import causes_by_node
 from reconciler.health.node_probe import Probe, console_state, probe, silent_state
 from reconciler.health.node_state import DOMAIN_STATES, NodeState, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.health.provisioning import unseen_condition

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from reconciler.concurrency import together
-from reconciler.errors import ClusterError, InvalidArgument, PartialFailure, hints_of
+from reconciler.errors import ClusterError, InvalidArgument, hints_of
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.kernel_buffer import KernelBuffer, kernel_buffer, write_marker
+from reconciler.health.node_failures import partial_failure
 from reconciler.health.node_state import not_running
 from reconciler.kernel_log.log_answers import Shown, joined_parts, of_both, of_buffer, of_console
 from reconciler.kernel_log.loss import BufferReading
@@ -216,4 +217,4 @@ def whole(outcomes: Mapping[str, T | ClusterError], what_failed: str) -> dict[st
         return good
     if len(outcomes) == 1:
         raise next(iter(failures.values()))
-    raise PartialFailure.of(what_failed, failures, len(outcomes), good, hints_of(failures.values()))
+    raise partial_failure(what_failed, failures, len(outcomes), good, hints_of(failures.values()))

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.errors import ClusterError, PartialFailure
+from reconciler.errors import ClusterError
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
 from reconciler.guest.pooled_connections import NoLogin
+from reconciler.health.node_failures import partial_failure
 from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
@@ -100,7 +101,7 @@ class Nodes:
         answers |= {**heard, **await self._inspection.explained(record, failed)}
         result = _collect(answers)
         if require_all and result.errors:
-            raise PartialFailure.of("the command did not run", result.errors, len(answers), result)
+            raise partial_failure("the command did not run", result.errors, len(answers), result)
         return result
 
     async def _down(self, record: ClusterRecord, targets: list[GuestAddress]) -> dict[str, NodeState]:
