@@ -34,8 +34,8 @@ class HostReport(Frozen):
     disk_bytes: int = Field(ge=0, description="Size of the file system of `overlay_dir`.")
     disk_free_bytes: int = Field(ge=0, description="What is free of it.")
     kvm_usable: bool = Field(description="Whether KVM is faster than emulation there; decides what `auto` means.")
-    virt_speed_s: dict[str, float] = Field(
-        default={}, description="By virt type: seconds that a small program took, measured; lower is faster."
+    virt_timings: dict[str, float] = Field(
+        default={}, description="By virt type: how many seconds a small program took when it was last tried."
     )
     features: dict[str, str] = Field(
         default={}, description="By feature, such as netem: empty if it works, otherwise what the host says."
@@ -46,30 +46,20 @@ class HostReport(Frozen):
     labels: dict[str, str] = Field(default={}, description="`host_labels` in its configuration.")
 
 
-class HostStatus(Frozen):
-    """Whether a host's lease in the store lives, and since when it does not."""
+class HostRecord(HostReport):
+    """A host as the store has it: its own report, what users decided, and whether it is alive."""
 
-    alive: bool = Field(default=False, description="Its controller keeps its lease alive.")
+    cordoned: bool = Field(default=False, description="No new nodes are placed on it.")
+    alive: bool = Field(default=False, description="Its controller keeps its lease in the store alive.")
     lost_since: Moment | None = Field(
         default=None, description="When others first noticed that it does not; null while it is alive."
     )
 
 
-class HostRecord(HostReport):
-    """A host as the store has it: its own report, what users decided, and its status."""
-
-    cordoned: bool = Field(default=False, description="No new nodes are placed on it.")
-    status: HostStatus = HostStatus()
-
-    @property
-    def alive(self) -> bool:
-        return self.status.alive
-
-
 class HostUse(Frozen):
     """What the nodes that are placed on a host may use together."""
 
-    nodes: int = Field(default=0, description="How many.")
+    node_count: int = Field(default=0, description="How many nodes.")
     vcpus: int = Field(default=0, description="Their virtual processors.")
     memory_mb: int = Field(default=0, description="Their memory in MiB.")
     disk_bytes: int = Field(default=0, description="The size of their disks, which they seldom fill.")
@@ -77,7 +67,7 @@ class HostUse(Frozen):
     def with_node(self, node: NodeSpec) -> "HostUse":
         """The same with one node more."""
         return HostUse(
-            nodes=self.nodes + 1,
+            node_count=self.node_count + 1,
             vcpus=self.vcpus + node.vcpus,
             memory_mb=self.memory_mb + node.memory_mb,
             disk_bytes=self.disk_bytes + disk_bytes_of(node),
@@ -89,14 +79,14 @@ class HostInfo(HostRecord, Abridgeable):
 
     home: bool = Field(default=False, description="Nodes without a host are here: it was the first of the store.")
     use: HostUse = Field(default=HostUse(), description="What its nodes may use together.")
-    nodes: tuple[str, ...] = Field(default=(), description="The nodes on it, as `CLUSTER/NODE`.")
+    placed_nodes: tuple[str, ...] = Field(default=(), description="The nodes on it, as `CLUSTER/NODE`.")
 
 
 class ForgottenHost(Frozen):
     """A host that is not known any longer."""
 
     name: str = Field(description="Its name, which another host may have now.")
-    nodes: tuple[str, ...] = Field(
+    placed_nodes: tuple[str, ...] = Field(
         description="The nodes that were on it, as `CLUSTER/NODE`: the next apply of their cluster places them again."
     )
 

@@ -36,7 +36,7 @@ async def observe_host_report(settings: Settings, name: str, public_key: str, us
         disk_bytes=disk_bytes,
         disk_free_bytes=free_bytes,
         kvm_usable=verdict.usable,
-        virt_speed_s=_speeds(verdict),
+        virt_timings=_timings(verdict),
         features={feature.name: told for feature, told in zip(FEATURES, complaints, strict=True)},
         images=images,
         ssh_public_key=public_key,
@@ -68,6 +68,6 @@ def _disk(directory: Path) -> tuple[int, int]:
     return shutil.disk_usage(there).total, free_bytes(there)
 
 
-def _speeds(verdict: KvmVerdict) -> dict[str, float]:
+def _timings(verdict: KvmVerdict) -> dict[str, float]:
     measured = {"kvm": verdict.kvm_s, "qemu": verdict.emulated_s}
     return {name: seconds for name, seconds in measured.items() if seconds is not None}

@@ -17,7 +17,7 @@ def obstacles(node: NodeSpec, host: HostRecord, used: HostUse, labels: Mapping[s
     if host.cordoned:
         yield "it is cordoned"
     if not host.alive:
-        since = host.status.lost_since
+        since = host.lost_since
         yield f"it has not been seen since {since:%Y-%m-%d %H:%M:%S}Z" if since else "it is not seen"
     yield from _missing_labels(host, labels)
     if node.virt_type is VirtType.KVM and not host.kvm_usable:

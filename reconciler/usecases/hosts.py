@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from reconciler.concurrency import together
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.errors import ClusterError, HostNotFound, PartialFailure
-from reconciler.model.host import ForgottenHost, HostInfo, HostRecord, HostReport, HostStatus, HostUse
+from reconciler.model.host import ForgottenHost, HostInfo, HostRecord, HostReport, HostUse
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.observe.host_report import observe_host_report
 from reconciler.placement.place import uses_by_host
@@ -70,9 +70,9 @@ class Hosts:
 
         Raises `Conflict` while its lease is alive.
         """
-        nodes = (await self.show(name)).nodes
+        nodes = (await self.show(name)).placed_nodes
         await self._runtime.store.remove_host(name)
-        return ForgottenHost(name=name, nodes=nodes)
+        return ForgottenHost(name=name, placed_nodes=nodes)
 
     async def _stop(self, cluster: str, nodes: list[str], timeout_s: float) -> ClusterError | None:
         try:
@@ -84,7 +84,7 @@ class Hosts:
     async def _only_one(self) -> HostInfo:
         """This host, as it is now."""
         report = await own_report(self._runtime, socket.gethostname())
-        record = HostRecord(**dict(report), status=HostStatus(alive=True))
+        record = HostRecord(**dict(report), alive=True)
         records = await readable_records(self._runtime.store)
         return _info(record, records, uses_by_host(records, report.name).get(report.name, HostUse()), report.name)
 
@@ -107,7 +107,7 @@ def _info(host: HostRecord, records: Iterable[ClusterRecord], use: HostUse, home
         for name, node in record.spec.nodes.items()
         if (node.host or home) == host.name
     )
-    return HostInfo(**dict(host), home=host.name == home, use=use, nodes=tuple(sorted(nodes)))
+    return HostInfo(**dict(host), home=host.name == home, use=use, placed_nodes=tuple(sorted(nodes)))
 
 
 def _running_on(record: ClusterRecord, host: str, home: str) -> list[str]:

@@ -110,11 +110,11 @@ def _ask(name: str) -> None:
         narrate(f"nothing was changed: `vmcluster host forget --yes {name}` forgets it without asking")
         raise typer.Exit(FAILURE)
     found = run_command(lambda use: use.hosts.show(name))
-    lost = f" The disks of {', '.join(found.nodes)} are lost with it." if found.nodes else ""
+    lost = f" The disks of {', '.join(found.placed_nodes)} are lost with it." if found.placed_nodes else ""
     require_a_yes(printable(f"Is host {name} gone for good?{lost}"))
 
 
 def _show_forgotten(forgotten: "ForgottenHost") -> None:
     typer.echo(printable(f"host {forgotten.name} is forgotten"))
-    for node in forgotten.nodes:
+    for node in forgotten.placed_nodes:
         typer.echo(printable(f"{node} will be placed again, with new disks: `vmcluster apply` of its topology"))

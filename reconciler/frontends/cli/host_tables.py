@@ -29,11 +29,11 @@ def show_host(host: HostInfo) -> None:
     show_hosts([host])
     lines = [
         f"version {host.version}, libvirt {host.libvirt_uri}",
-        *([f"lost since {at(host.status.lost_since)}"] if host.status.lost_since else []),
+        *([f"lost since {at(host.lost_since)}"] if host.lost_since else []),
         *(["nodes without a host are here"] if host.home else []),
         *(f"{name}: {complaint or 'works'}" for name, complaint in host.features.items()),
         *(f"image {image.path}  {image.digest}" for image in host.images),
-        *(f"node {node}" for node in host.nodes),
+        *(f"node {node}" for node in host.placed_nodes),
     ]
     typer.echo()
     for line in lines:
@@ -46,7 +46,7 @@ def _row(host: HostInfo) -> list[str]:
         host.name,
         f"{status},Cordoned" if host.cordoned else status,
         str(host.address or "-"),
-        str(host.use.nodes),
+        str(host.use.node_count),
         f"{host.use.vcpus}/{host.vcpus}",
         f"{host.use.memory_mb}/{host.memory_mb} MiB",
         f"{host.disk_free_bytes / 2**30:.0f} GiB",

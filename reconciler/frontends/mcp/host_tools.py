@@ -41,5 +41,5 @@ async def host_show(call: Call, host: HostName) -> ToolResult[HostInfo]:
 TOOLS = (
     ToolDefinition(host_doctor, "Check the host", LOOKS),
     ToolDefinition(host_list, "List hosts", LOOKS, (), "hosts"),
-    ToolDefinition(host_show, "Show a host", LOOKS, ("nodes",), "nodes"),
+    ToolDefinition(host_show, "Show a host", LOOKS, ("placed_nodes",), "nodes"),
 )

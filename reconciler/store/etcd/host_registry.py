@@ -1,10 +1,9 @@
 """The hosts that share an etcd. A key bound to a host's lease says whether it is alive."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from reconciler.errors import Conflict, HostNotFound
-from reconciler.model.host import HostRecord, HostReport, HostStatus
+from reconciler.model.host import HostRecord, HostReport
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, delete, exists, get, one, put, unchanged
@@ -28,7 +27,7 @@ class EtcdHosts:
         for name in hosts.keys() - alive.keys() - lost.keys():
             lost[name] = await self._note_loss(name)
         return {
-            name: _record(name, value, _status(name in alive, lost.get(name)), cordoned=name in cordons)
+            name: _record(name, value, None if name in alive else lost[name], cordoned=name in cordons)
             for name, value in sorted(hosts.items())
         }
 
@@ -97,12 +96,9 @@ class EtcdHosts:
         return HostNotFound.named(name, (keys.name_in(kv.key, keys.HOSTS) for kv in found.kvs))
 
 
-def _status(alive: bool, lost: bytes | None) -> HostStatus:
-    return HostStatus(alive=alive, lost_since=None if alive or lost is None else datetime.fromisoformat(lost.decode()))
-
-
-def _record(name: str, value: bytes, status: HostStatus, *, cordoned: bool) -> HostRecord:
+def _record(name: str, value: bytes, lost: bytes | None, *, cordoned: bool) -> HostRecord:
+    """The record of a host; `lost` is since when it is not alive."""
     what = f"record of host {name}"
-    document: dict[str, Any] = document_in(text_of(value, keys.unpacked, what), what)
-    report = parsed(HostReport, document, what)
-    return HostRecord(**dict(report), cordoned=cordoned, status=status)
+    report = parsed(HostReport, document_in(text_of(value, keys.unpacked, what), what), what)
+    lost_since = None if lost is None else datetime.fromisoformat(lost.decode())
+    return HostRecord(**dict(report), cordoned=cordoned, alive=lost is None, lost_since=lost_since)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import PlacementRefused
-from reconciler.model.host import HostImage, HostRecord, HostStatus, HostUse
+from reconciler.model.host import HostImage, HostRecord, HostUse
 from reconciler.model.placement import PlacementPolicy, PlacementStrategy
 from reconciler.model.record import BYTES_PER_GB, NodeSpec
 from reconciler.model.topology import VirtType
@@ -33,7 +33,7 @@ def host(name: str, **changes: Any) -> HostRecord:
         "disk_bytes": 100 * BYTES_PER_GB,
         "disk_free_bytes": 50 * BYTES_PER_GB,
         "kvm_usable": False,
-        "status": HostStatus(alive=True),
+        "alive": True,
         **changes,
     }
     return HostRecord(**values)
@@ -61,7 +61,7 @@ def test_nodes_are_spread_or_packed_and_the_reason_says_so() -> None:
 
 
 def test_the_emptiest_host_is_taken_first_where_nodes_are_spread() -> None:
-    used = {"a": HostUse(nodes=2, vcpus=2, memory_mb=4096), "b": HostUse(nodes=1, vcpus=1, memory_mb=1024)}
+    used = {"a": HostUse(node_count=2, vcpus=2, memory_mb=4096), "b": HostUse(node_count=1, vcpus=1, memory_mb=1024)}
     assert where(nodes(3), SPREAD, Situation(hosts("a", "b", "c"), used=used)) == {"n0": "c", "n1": "b", "n2": "a"}
 
 
@@ -83,7 +83,7 @@ def test_labels_choose_hosts() -> None:
     [
         ({"cordoned": True}, {}, "a: it is cordoned"),
         (
-            {"status": HostStatus(lost_since=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))},
+            {"alive": False, "lost_since": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)},
             {},
             "a: it has not been seen since 2026-01-02 03:04:05Z",
         ),
@@ -135,7 +135,7 @@ def test_a_cluster_over_several_hosts_needs_an_address_of_each() -> None:
 
 
 def test_a_placed_node_stays_whatever_has_become_of_its_host() -> None:
-    there = {"a": host("a", cordoned=True, status=HostStatus(), memory_mb=0), "b": host("b")}
+    there = {"a": host("a", cordoned=True, alive=False, memory_mb=0), "b": host("b")}
     placed = place(nodes(2), SPREAD, Situation(there, present={"n0": "a"}))
     assert (placed["n0"].host, placed["n0"].kept, placed["n1"].host) == ("a", True, "b")
     assert where(nodes(1), SPREAD, Situation(hosts("b"), present={"n0": "home"}, home="home")) == {"n0": "home"}
@@ -153,8 +153,8 @@ def test_the_use_of_hosts_counts_the_nodes_of_all_clusters() -> None:
     record = sample_record()
     elsewhere = record.spec.model_copy(update={"nodes": nodes(2, host="b", disk_gb=3)})
     uses = uses_by_host([record, record.model_copy(update={"spec": elsewhere})], "home")
-    assert uses["home"].nodes == 2
-    assert uses["b"] == HostUse(nodes=2, vcpus=2, memory_mb=1024, disk_bytes=6 * BYTES_PER_GB)
+    assert uses["home"].node_count == 2
+    assert uses["b"] == HostUse(node_count=2, vcpus=2, memory_mb=1024, disk_bytes=6 * BYTES_PER_GB)
 
 
 @given(

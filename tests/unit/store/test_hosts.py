@@ -65,7 +65,7 @@ async def test_every_client_sees_what_hosts_report_and_what_users_decided(
     await etcd_store.cordon_host("two", cordoned=True)
     hosts = await etcd_store.hosts()
     assert [(of.name, of.alive, of.cordoned) for of in hosts.values()] == [("one", True, False), ("two", False, True)]
-    assert hosts["two"].status.lost_since is not None
+    assert hosts["two"].lost_since is not None
     assert await one.hosts() == hosts, "the moment of a loss is noted once"
     await one.put_host(report("two").model_copy(update={"vcpus": 64}))
     assert ((await one.hosts())["two"].vcpus, (await one.hosts())["two"].cordoned) == (64, True)

@@ -55,7 +55,7 @@ async def test_a_store_in_a_directory_has_this_host_with_all_nodes(tmp_path: Pat
     async with Runtime(Settings(state_dir=tmp_path)) as runtime:
         await runtime.store.put(sample_record(), expected_generation=0, actor="test")
         (only,) = await hosts_of(runtime).listing()
-        assert (only.alive, only.nodes, only.use.memory_mb) == (True, ("lab/alpha", "lab/zeta"), 1024)
+        assert (only.alive, only.placed_nodes, only.use.memory_mb) == (True, ("lab/alpha", "lab/zeta"), 1024)
         assert only.vcpus > 0
         with pytest.raises(HostNotFound, match="set `store`"):
             await hosts_of(runtime).cordon("one")
@@ -72,11 +72,16 @@ async def test_hosts_are_listed_with_what_is_on_them_and_shown_by_name(shared: R
     spec = placed_there.spec.model_copy(update={"nodes": {**placed_there.spec.nodes, "zeta": node}})
     await store.put(placed_there.model_copy(update={"spec": spec}), expected_generation=0, actor="test")
     one, two = await hosts.listing()
-    assert (one.nodes, one.home, one.labels, two.nodes) == (("lab/alpha",), True, {"rack": "r1"}, ("lab/zeta",))
+    assert (one.placed_nodes, one.home, one.labels, two.placed_nodes) == (
+        ("lab/alpha",),
+        True,
+        {"rack": "r1"},
+        ("lab/zeta",),
+    )
     assert (await hosts.cordon("two")).cordoned
     with pytest.raises(HostNotFound, match="there are: one, two"):
         await hosts.show("three")
-    assert (await hosts.forget("two")).nodes == ("lab/zeta",)
+    assert (await hosts.forget("two")).placed_nodes == ("lab/zeta",)
     assert [of.name for of in await hosts.listing()] == ["one"]
 
 

@@ -58,13 +58,16 @@ class Plenty:
         return 25 if depth == 0 else LONG_LISTS.get(name, 60 if depth == 1 else 10) if depth < 4 else 3
 
     def _text(self, name: str, schema: dict[str, Any]) -> str:
-        if schema.get("format") == "date-time":
-            return "2026-01-01T00:00:00Z"
+        if schema.get("format") in _FORMATTED:
+            return _FORMATTED[schema["format"]]
         return f'{self._word()}\t"\\ü€'.ljust(5000, "\n") if name in LONG_TEXTS else self._word()
 
     def _word(self) -> str:
         self._number += 1
         return f"a-word-{self._number:07}"
+
+
+_FORMATTED = {"date-time": "2026-01-01T00:00:00Z", "ipv4": "192.0.2.1"}
 
 
 def line_bytes(answer: ToolResult[Any], definition: ToolDefinition, **asked: Any) -> tuple[int, dict[str, Any]]:
