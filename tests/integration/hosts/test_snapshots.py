@@ -1,0 +1,121 @@
+"""Snapshots of nodes on several hosts: of one moment, or not at all, whichever controller is killed.
+
+The machines have an empty disk and sit in their firmware: they run, write nothing and cost nothing.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.model import names
+from tests.lab.hosts import Hosts, LabHost, OnHost
+from tests.waiting import wait_until
+
+CLUSTER = "frozen"
+NODES = {"n1": 1, "n2": 2, "n3": 3}
+IMAGE = "/var/lib/vmcluster/disks/empty.qcow2"
+TIMEOUT_S = 300.0
+
+pytestmark = pytest.mark.long
+
+
+def document() -> dict[str, Any]:
+    return {
+        "cluster_name": CLUSTER,
+        "base_image": IMAGE,
+        "network": {
+            "name": f"net-{CLUSTER}",
+            "bridge": f"vb-{CLUSTER}",
+            "subnet": "192.168.153.0/24",
+            "forward": "isolated",
+        },
+        "nodes": [
+            {"name": name, "host": f"host{number}", "vcpus": 1, "memory_mb": 128, "ip": f"192.168.153.{10 + number}"}
+            for name, number in NODES.items()
+        ],
+    }
+
+
+def vmcluster(host: LabHost, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    return host.run("vmcluster", *arguments, check=check, timeout_s=TIMEOUT_S)
+
+
+def state_of(host: LabHost, node: str) -> str:
+    return host.run("virsh", "domstate", names.domain_name(CLUSTER, node)).stdout.strip()
+
+
+def manifests(hosts: Hosts, name: str) -> list[bool]:
+    """Whether each host has its part of a snapshot."""
+    place = f"/var/lib/vmcluster/overlays/{CLUSTER}/snapshots/{name}/manifest.json"
+    return [host.inside(place).exists() for host in hosts.hosts]
+
+
+def watch(host: LabHost, logs: Path) -> OnHost:
+    with (logs / host.name).open("ab") as output:
+        return host.start("vmcluster", "watch", output=output)
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("watch")
+
+
+@pytest.fixture(scope="module")
+def controllers(hosts: Hosts, logs: Path) -> Iterator[dict[int, OnHost]]:
+    """The controllers of all hosts, and the cluster running."""
+    for host in hosts.hosts:
+        host.run("qemu-img", "create", "-q", "-f", "qcow2", IMAGE, "8M")
+        host.inside(f"/etc/vmcluster/topologies/{CLUSTER}.yaml").write_text(yaml.safe_dump(document()))
+    running = {number: watch(hosts[number], logs) for number in NODES.values()}
+    wait_until(lambda: vmcluster(hosts[1], "host", "list", check=False).stdout.count(" Ready ") == len(NODES))
+    vmcluster(hosts[1], "apply", CLUSTER, "--no-wait")
+    yield running
+    vmcluster(hosts[1], "destroy", CLUSTER, "--remove-overlays", "--yes", check=False)
+    for controller in running.values():
+        controller.kill()
+
+
+def test_a_snapshot_is_taken_listed_reverted_to_and_deleted_from_any_host(
+    hosts: Hosts, controllers: dict[int, OnHost]
+) -> None:
+    for name in ("disks", "memory"):
+        more = ["--memory"] if name == "memory" else []
+        taken = json.loads(vmcluster(hosts[2], "snapshot", "create", CLUSTER, name, *more, "-o", "json").stdout)
+        assert taken["per_node"].keys() == NODES.keys()
+        print(name, "pause_s", taken["pause_s"])
+        assert manifests(hosts, name) == [True] * 3
+    for number in NODES.values():
+        listed = json.loads(vmcluster(hosts[number], "snapshot", "list", CLUSTER, "-o", "json").stdout)
+        assert [of["snapshot_name"] for of in listed] == ["disks", "memory"]
+        assert all(part["size_bytes"] > 0 for of in listed for part in of["per_node"].values())
+    for name in ("disks", "memory"):
+        vmcluster(hosts[3], "snapshot", "revert", CLUSTER, name, "--no-wait", "--yes")
+        assert {state_of(hosts[number], node) for node, number in NODES.items()} == {"running"}
+    for name in ("disks", "memory"):
+        vmcluster(hosts[1], "snapshot", "delete", CLUSTER, name)
+        assert manifests(hosts, name) == [False] * 3
+
+
+@pytest.mark.parametrize("delay_s", [0.2, 0.4, 0.6, 0.8])
+def test_a_controller_that_is_killed_leaves_a_whole_snapshot_or_none_and_nobody_standing(
+    hosts: Hosts, controllers: dict[int, OnHost], logs: Path, delay_s: float
+) -> None:
+    asking = subprocess.Popen(
+        hosts[1].command("vmcluster", "snapshot", "create", CLUSTER, "torn", "-o", "json"), stdout=subprocess.PIPE
+    )
+    with suppress(subprocess.TimeoutExpired):
+        asking.wait(timeout=1 + delay_s)
+    controllers[2].kill()
+    controllers[2] = watch(hosts[2], logs)
+    output, _ = asking.communicate(timeout=TIMEOUT_S)
+    whole = asking.returncode == 0
+    wait_until(lambda: manifests(hosts, "torn") == [whole] * 3)
+    wait_until(lambda: {state_of(hosts[number], node) for node, number in NODES.items()} == {"running"})
+    print("killed after", delay_s, "->", "whole" if whole else output)
+    vmcluster(hosts[3], "snapshot", "delete", CLUSTER, "torn", check=whole)
