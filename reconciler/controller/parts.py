@@ -10,10 +10,11 @@ from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
 from reconciler.host.disks.manifests import read_manifests
 from reconciler.model.document import ClusterDocument
+from reconciler.model.faults import NetFaultInfo
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
 from reconciler.model.status import HeldSnapshot, RecordStatus
-from reconciler.store.merged_status import merged_snapshots
+from reconciler.store.merged_status import merged_faults, merged_snapshots, nodes_by_host
 from reconciler.store.protocol import Store
 
 
@@ -63,6 +64,20 @@ class Parts:
             return record.spec.nodes.keys()
         self._home = self._home or await self._store.home_host()
         return part_of(record, self._host, self._home).spec.nodes.keys()
+
+    async def faults_everywhere(
+        self, record: ClusterRecord, seen: tuple[NetFaultInfo, ...]
+    ) -> tuple[NetFaultInfo, ...]:
+        """Faults as they were `seen` here, with what other hosts saw of them last."""
+        standing = await self._store.standing(record.cluster_name) if self._host else None
+        if standing is None or standing.hosts is None:
+            return seen
+        hosts = standing.hosts
+        others = nodes_by_host(record, hosts.home).keys() - {self._host}
+        said = [hosts.words[host].faults for host in others if host in hosts.words and host not in hosts.lost]
+        here = {info.handle_id for info in seen}
+        joined = merged_faults([seen, *said], whole=len(said) == len(others))
+        return tuple(info for info in joined if info.handle_id in here)
 
     async def with_others(self, record: ClusterRecord, observed: ClusterDocument) -> ClusterDocument:
         """An observation with what other hosts saw of their parts last. Plans are made from the observation alone."""

@@ -18,6 +18,7 @@ from reconciler.controller.amendments import Overtaken, with_booted_files, with_
 from reconciler.controller.conditions import not_looked_at, obstacle_of, status_of_failed_round, status_of_look
 from reconciler.controller.decision import Decision, decided, is_drift
 from reconciler.controller.fault_export import FaultExport
+from reconciler.controller.faults_without_store import RememberedFaults
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
 from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
 from reconciler.controller.part_report import (
@@ -44,13 +45,14 @@ from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.origin import Origin
-from reconciler.model.plan import FlattenLayer
+from reconciler.model.plan import FlattenLayer, Plan
 from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.model.status import Obstacle, RecordStatus
 from reconciler.observe.cluster import FoundDomains, observe_cluster
 from reconciler.observe.verification import revert_obstacles
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.drift_filter import Drift, withhold
+from reconciler.plan.link_planner import plan_links
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
 
@@ -90,6 +92,7 @@ class Rounds:
         self._remove_side_files = remove_side_files
         self._console_limit_bytes = console_limit_bytes
         self._stopping = False
+        self.remembered = RememberedFaults()
 
     async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
         """Plan for a record, written or not, from a current or recent observation; changes nothing."""
@@ -201,6 +204,8 @@ class Rounds:
         try:
             view = await self.parts.joined(view)
             decision = await self._decide(view, foreseen)
+            if decision.view.hosts is not None:
+                self.remembered.note(decision.view.record)
             outcomes = await self._act(decision, tell)
             while failed := _failed_upkeep(outcomes, decision.view):
                 # Upkeep comes last; whether there is more to do without it shows only a new observation.
@@ -217,6 +222,21 @@ class Rounds:
         except Exception as defect:
             await self._status.write_failure(view, explained(defect))
             raise
+
+    async def end_faults_alone(self, cluster: str) -> None:
+        """End the faults whose time is over, without the store, which may be away, and the right to anything else."""
+        record = self.remembered.without_expired(cluster)
+        if record is None:
+            return
+        observed = await self._observe(record)
+        now, facts = datetime.now(UTC), await self._host_facts(record)
+        todo = plan_links(compile_document(record, facts, observed, now=now), observed, ())
+        view = RoundInput(record, None, request=0, retries=None, put_off={}, whole=record, host=self.host)
+        context = self._context(view, None, EventJournal(self._store, record, no_observer))
+        alone = replace(context, require_term=lambda: None, on_outcome=lambda _: None)
+        outcomes = await carry_out(Plan(actions=tuple(todo)), alone)
+        if all(outcome.error is None for outcome in outcomes):
+            self.remembered.note(record)
 
     async def could_not_begin(self, cluster: str, retries: Retries, error: ClusterError) -> RoundResult:
         """A round that could not start: the cluster's status says why."""

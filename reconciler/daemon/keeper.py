@@ -23,6 +23,9 @@ _LONGEST_ASK_S = 5.0
 HOST_WAIT_S = 10.0
 """How long a round waits for another store's round before the cluster's status says so; it keeps waiting afterwards."""
 
+LATE_FAULT_S = 1.0
+"""How long after a fault's end, if that failed, it is tried again."""
+
 _STORM_FIRST_S = 0.02
 _STORM_LONGEST_S = 1.0
 _CALM_S = 2.0
@@ -59,6 +62,7 @@ class Keeper:
         """Run rounds until the cluster's record is deleted."""
         while True:
             self._woken.clear()
+            await self._end_faults()
             began_s = time.monotonic()
             result = await self._round()
             for observe in self._observers:
@@ -67,6 +71,14 @@ class Keeper:
                 return
             self.interfaces = result.interfaces or self.interfaces
             await self._rest(result)
+
+    async def _end_faults(self) -> None:
+        """End faults whose time is over first, as the store may be away; what fails is tried with the next round."""
+        try:
+            async with self._host.turn(HOST_WAIT_S), self._at_work:
+                await self._rounds.end_faults_alone(self.cluster)
+        except ClusterError as error:
+            log.warning("faults_not_ended", cluster=self.cluster, cause=str(error))
 
     async def finish(self) -> None:
         """Return when no round is running; none starts afterwards."""
@@ -97,14 +109,21 @@ class Keeper:
         if result.converged:
             self._pace.restart()
             await self._calm_down()
-            await self._woken.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._faults_end_in_s()):
+                    await self._woken.wait()
             return
         self._idle = 0
         delay_s = self._pace.delay_s(result)
-        due_s = self._retries.due_in_s()
+        waits = (delay_s, self._retries.due_in_s(), self._faults_end_in_s())
         with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s if due_s is None else min(delay_s, due_s)):
+            async with asyncio.timeout(min(of for of in waits if of is not None)):
                 await self._woken.wait()
+
+    def _faults_end_in_s(self) -> float | None:
+        """When the next fault ends; a failure to end it is repeated with pauses."""
+        left_s = self._rounds.remembered.next_end_in_s(self.cluster)
+        return None if left_s is None else left_s if left_s > 0 else LATE_FAULT_S
 
     async def _calm_down(self) -> None:
         """Events that change nothing of the desired state cause rounds less and less often."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import structlog
 
 from reconciler.concurrency import together
+from reconciler.desired.part import part_of
 from reconciler.errors import ClusterError
 from reconciler.host.disks.layers import observe_layers
 from reconciler.model.document import Layer
@@ -36,15 +37,19 @@ def uses_of(record: ClusterRecord) -> Iterator[FileUse]:
 
 
 async def recorded_uses(store: Store) -> tuple[FileUse, ...]:
-    """The files that the clusters of a store use as disks and below them."""
-    found = await together(*(_uses_of_one(store, name) for name in await store.names()))
+    """The files that the clusters of a store use as disks and below them, on this host."""
+    home = await store.home_host()
+    found = await together(*(_uses_of_one(store, name, home) for name in await store.names()))
     return tuple(use for uses in found for use in uses)
 
 
-async def _uses_of_one(store: Store, cluster: str) -> tuple[FileUse, ...]:
+async def _uses_of_one(store: Store, cluster: str, home: str) -> tuple[FileUse, ...]:
     try:
         record = await store.get(cluster)
-        return () if record is None else await asyncio.to_thread(lambda: tuple(uses_of(record)))
+        if record is None:
+            return ()
+        part = part_of(record, store.own_host, home)
+        return await asyncio.to_thread(lambda: tuple(uses_of(part)))
     except ClusterError as error:  # must not fail other clusters' plans; libvirt's view of the files is checked anyway
         log.warning("files_of_cluster_unknown", cluster=cluster, cause=str(error))
         return ()

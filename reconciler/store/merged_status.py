@@ -52,7 +52,7 @@ def merged_status(record: ClusterRecord, words: Words, lost: Lost, home: str = "
         obstacles=(*_each_once(of.obstacles for of in alive.values()), *losses.values()),
         failures=_each_once(of.failures for of in alive.values()),
         snapshots_made=frozenset.intersection(*made) if made else frozenset(),
-        faults=tuple(_faults([of.faults for of in alive.values()], whole=len(alive) == len(hosts))),
+        faults=tuple(merged_faults([of.faults for of in alive.values()], whole=len(alive) == len(hosts))),
         faults_in_force={handle: end for of in words.values() for handle, end in of.faults_in_force.items()},
         nodes={node: report for of in alive.values() for node, report in of.nodes.items()},
         snapshots=merged_snapshots(of.snapshots for of in words.values()),
@@ -139,7 +139,7 @@ def _of_hosts(message: str, hosts: Sequence[str], *, whole: bool) -> str:
     return message if whole else f"{', '.join(hosts)}: {message}"
 
 
-def _faults(said: Iterable[tuple[NetFaultInfo, ...]], *, whole: bool) -> Iterator[NetFaultInfo]:
+def merged_faults(said: Iterable[tuple[NetFaultInfo, ...]], *, whole: bool) -> Iterator[NetFaultInfo]:
     """Each fault with what all hosts observed of it; null if one of them could not, or is not there."""
     found: dict[str, list[NetFaultInfo]] = {}
     for infos in said:

@@ -159,7 +159,9 @@ class Faults:
         """The desired faults, oldest first, with the observed state of each."""
         record = await existing(self._runtime.store, cluster)
         links = await self._observed(record) if _wanted(record) else None
-        return list(active_faults(record.faults.values(), tuple(record.spec.nodes), links, datetime.now(UTC)))
+        nodes, here = tuple(record.spec.nodes), await self._runtime.rounds.parts.nodes_here(record)
+        seen = active_faults(record.faults.values(), nodes, links, datetime.now(UTC), here)
+        return list(await self._runtime.rounds.parts.faults_everywhere(record, seen))
 
     async def explain(self, cluster: str, sender: str, receiver: str) -> LinkExplanation:
         """What happens to packets from one node to another, and because of which faults; `@host` is the host."""

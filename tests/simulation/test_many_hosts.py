@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ClusterError, ErrorCode, SnapshotFailed
+from reconciler.faults.requests import Sides, partition_request
 from reconciler.model.plan import CutPower
 from reconciler.model.status import ConditionType
 from reconciler.runtime import Runtime
@@ -14,6 +15,7 @@ from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete, delete_below
 from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.network_faults import Faults
 from reconciler.usecases.snapshots import Snapshots
 from tests.etcd import RunningEtcd, running_etcd
 from tests.simulation.many_hosts import Hosts, Member, eventually, spec_over
@@ -116,3 +118,27 @@ async def test_a_lost_host_makes_its_nodes_unknown_and_nothing_else(hosts: Hosts
 
     await eventually(converged)
     assert (await hosts["one"].verbs.stop(CLUSTER)).nodes[1].domain_state == "shut off"
+
+
+async def test_a_fault_ends_on_time_on_every_host_while_etcd_is_away(
+    hosts: Hosts, server: RunningEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*_: object) -> None:
+        """No healer is left behind: it would work on the real host."""
+
+    monkeypatch.setattr(Runtime, "leave_healer", nobody)
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    split = partition_request(Sides(partition_a=("alpha",), partition_b=("beta", "gamma")))
+    await Faults(opened(hosts["one"]), actor="test").inject(CLUSTER, split, duration_s=3)
+    assert [bool(of.machine.links()) for of in hosts.values()] == [True, True, True]
+    (listed,) = await Faults(opened(hosts["two"]), actor="test").listing(CLUSTER)
+    assert (listed.applied, set(listed.observed)) == (True, {"alpha", "beta", "gamma"})
+    server.stop()
+    try:
+        await eventually(lambda: _true(not any(of.machine.links() for of in hosts.values())))
+    finally:
+        server.start()
+
+
+async def _true(holds: bool) -> bool:
+    return holds

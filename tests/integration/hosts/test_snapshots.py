@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 CLUSTER = "frozen"
 NODES = {"n1": 1, "n2": 2, "n3": 3}
-IMAGE = "/var/lib/vmcluster/disks/empty.qcow2"
+IMAGE = Path("/var/lib/vmcluster/images/empty.qcow2")
 TIMEOUT_S = 300.0
 
 pytestmark = pytest.mark.long
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.long
 def document() -> dict[str, Any]:
     return {
         "cluster_name": CLUSTER,
-        "base_image": IMAGE,
+        "base_image": str(IMAGE),
         "network": {
             "name": f"net-{CLUSTER}",
             "bridge": f"vb-{CLUSTER}",
@@ -70,15 +70,20 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def controllers(hosts: Hosts, logs: Path) -> Iterator[dict[int, OnHost]]:
     """The controllers of all hosts, and the cluster running."""
     for host in hosts.hosts:
-        host.run("qemu-img", "create", "-q", "-f", "qcow2", IMAGE, "8M")
+        host.run("mount", "-t", "tmpfs", "-o", "mode=0755", "images", str(IMAGE.parent))
+        host.run("qemu-img", "create", "-q", "-f", "qcow2", str(IMAGE), "8M")
         host.inside(f"/etc/vmcluster/topologies/{CLUSTER}.yaml").write_text(yaml.safe_dump(document()))
     running = {number: watch(hosts[number], logs) for number in NODES.values()}
-    wait_until(lambda: vmcluster(hosts[1], "host", "list", check=False).stdout.count(" Ready ") == len(NODES))
-    vmcluster(hosts[1], "apply", CLUSTER, "--no-wait")
-    yield running
-    vmcluster(hosts[1], "destroy", CLUSTER, "--remove-overlays", "--yes", check=False)
-    for controller in running.values():
-        controller.kill()
+    try:
+        wait_until(lambda: vmcluster(hosts[1], "host", "list", check=False).stdout.count(" Ready ") == len(NODES))
+        vmcluster(hosts[1], "apply", CLUSTER, "--no-wait")
+        yield running
+        vmcluster(hosts[1], "destroy", CLUSTER, "--remove-overlays", "--yes", check=False)
+    finally:
+        for controller in running.values():
+            controller.kill()
+        for host in hosts.hosts:
+            host.run("umount", str(IMAGE.parent))
 
 
 def test_a_snapshot_is_taken_listed_reverted_to_and_deleted_from_any_host(
