@@ -33,9 +33,10 @@ from reconciler.store.meeting import PREPARED_S, Meeting, Phase
 log = structlog.get_logger(__name__)
 
 _PAUSED_S = 5.0
+_QUIESCED_S = 30.0
 _SWITCHED_S = 10.0
 _MEMORIES_S = 600.0
-"""How long nodes may stand still until the last host has paused its own, put layers on them, or saved their memory."""
+"""How long the last host may take to pause its nodes, to put layers on them, and to save their memory."""
 
 _CLOCK_LOGIN_S = 6.0
 """A guest that was just restored, emulated beside others on busy cores, takes 1 s to 4 s for its first login."""
@@ -128,9 +129,16 @@ async def _take(
     after = {node: await _prepare_layers(node, domain, context) for node, domain in action.domains.items()}
     memories = await asyncio.to_thread(_prepare_memories, action, context)
     await _reach(Phase.PREPARED, meeting, context, limit_s=PREPARED_S)
-    manifest = _manifest(action, context, memories)
-    pause_s = await _switch_all(action, context, after, memories, journal, manifest, meeting)
-    await _finish(manifest.model_copy(update={"pause_s": round(pause_s, 4)}), context)
+    pause_s = await _switch_all(action, context, after, memories, journal, meeting)
+    manifest = _manifest(action, context, memories, pause_s)
+    if meeting.shared:
+        overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
+        await asyncio.to_thread(manifests.note_manifest, overlay_dir, cluster, journal, manifest, context.origin)
+        context.checkpoint("before Agree")
+    await meeting.reach(Phase.SWITCHED, limit_s=_MEMORIES_S if memories else _SWITCHED_S)
+    await meeting.agree()
+    context.checkpoint("after Agree")
+    await _finish(manifest, context)
 
 
 async def _reach(phase: Phase, meeting: Meeting, context: ActContext, *, limit_s: float) -> None:
@@ -205,28 +213,22 @@ async def _switch_all(
     after: dict[str, Domain],
     memories: dict[str, Path],
     journal: manifests.UnfinishedSnapshot,
-    manifest: Manifest,
     meeting: Meeting,
 ) -> float:
     """Pause what runs, put the new layers on everything, resume; returns the seconds paused, 0 if nothing ran.
 
-    Everything on all hosts is paused at some moment, and runs on only when all have their new layers.
+    Nothing runs on before everything is paused on all hosts. After that, no host has to wait for another: what a node
+    that runs on sends to one that still stands reaches it after its own switch.
     """
     cluster, stopped, quiesced = context.cluster, journal.stopped_nodes, journal.quiesced_nodes
     await _all_of(context.snapshots.freeze_filesystems(cluster, node) for node in quiesced)
     began = time.monotonic()
     await _all_of(context.libvirt.suspend(cluster, node) for node in stopped)
     context.checkpoint("after Suspend")
-    await _reach(Phase.PAUSED, meeting, context, limit_s=_PAUSED_S)
+    await _reach(Phase.PAUSED, meeting, context, limit_s=_QUIESCED_S if quiesced else _PAUSED_S)
     await asyncio.to_thread(_keep_nvrams, action, context)
     await _all_of(_switch(node, domain, action, context, memories) for node, domain in after.items())
     context.checkpoint("after Switch")
-    if meeting.shared:
-        overlay_dir = context.record.spec.overlay_dir
-        await asyncio.to_thread(manifests.note_manifest, overlay_dir, cluster, journal, manifest, context.origin)
-    await _reach(Phase.SWITCHED, meeting, context, limit_s=_SWITCHED_S if not memories else _MEMORIES_S)
-    await meeting.agree()
-    context.checkpoint("after Agree")
     await _all_of(context.libvirt.resume_if_paused(cluster, node) for node in stopped)
     pause_s = time.monotonic() - began
     await _all_of(context.snapshots.thaw_filesystems(cluster, node) for node in quiesced)
@@ -284,14 +286,14 @@ def _publish(manifest: Manifest, context: ActContext) -> None:
             freeze_layer(disk.path, context.cluster)
 
 
-def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Path]) -> Manifest:
+def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Path], pause_s: float) -> Manifest:
     return Manifest(
         snapshot_name=action.name,
         cluster_name=context.cluster,
         request=action.snapshot.request,
         created_at=datetime.now(UTC),
         include_memory=action.snapshot.include_memory,
-        pause_s=0.0,
+        pause_s=round(pause_s, 4),
         nodes={
             node: SnapshotNode(
                 power=action.power[node],

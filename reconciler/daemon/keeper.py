@@ -74,11 +74,16 @@ class Keeper:
 
     async def _end_faults(self) -> None:
         """End faults whose time is over first, as the store may be away; what fails is tried with the next round."""
+        left_s = self._rounds.remembered.next_end_in_s(self.cluster)
+        if left_s is None or left_s > 0:
+            return
         try:
             async with self._host.turn(HOST_WAIT_S), self._at_work:
                 await self._rounds.end_faults_alone(self.cluster)
         except ClusterError as error:
             log.warning("faults_not_ended", cluster=self.cluster, cause=str(error))
+        except Exception:
+            log.exception("faults_not_ended", cluster=self.cluster)
 
     async def finish(self) -> None:
         """Return when no round is running; none starts afterwards."""

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from reconciler.act.context import ActContext
 from reconciler.act.runner import carry_out
+from reconciler.controller.faults_without_store import RememberedFaults
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import RoundResult
@@ -57,6 +58,7 @@ class SimulatedRounds:
     def __init__(self, host: SimulatedHost, record: ClusterRecord, chance: Random) -> None:
         self.host = host
         self.record = record
+        self.remembered = RememberedFaults()
         self.refusals = 0.0
         self.defects: list[AssertionError] = []
         self._chance = chance

@@ -77,8 +77,8 @@ class EtcdMeeting:
             await waiter.wait(timeout_s=_LOOK_AGAIN_S)
 
     async def agree(self) -> None:
-        if self._mine.state is not _State.AGREED:
-            await self._decide(self._mine, _Decision(_State.AGREED, self._mine.attempt))
+        agreed = _Decision(_State.AGREED, self._mine.attempt)
+        if self._mine.state is not _State.AGREED and not await self._decide(self._mine, agreed):
             await self._require_open()
 
     async def call_off(self, why: str) -> bool:
@@ -124,9 +124,10 @@ class EtcdMeeting:
         said: dict[str, Any] = json.loads(found.kvs[0].value)
         return _Decision(_State(said["state"]), said["attempt"], said["why"], found.kvs[0].mod_revision)
 
-    async def _decide(self, found: _Decision, now: _Decision, *more: Any) -> None:
-        """Change the decision unless somebody else was first; who was, is read afterwards."""
-        await self._etcd.change([unchanged(self._key, found.revision)], [put(self._key, now.value()), *more])
+    async def _decide(self, found: _Decision, now: _Decision, *more: Any) -> bool:
+        """Change the decision; False if somebody else was first, or the answer of a success was lost."""
+        writes = [put(self._key, now.value()), *more]
+        return bool((await self._etcd.change([unchanged(self._key, found.revision)], writes)).succeeded)
 
 
 def _names(hosts: Set[str]) -> str:

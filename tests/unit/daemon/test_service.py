@@ -11,6 +11,7 @@ import libvirt
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler.controller.faults_without_store import RememberedFaults
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import RoundResult
@@ -38,6 +39,7 @@ class SimulatedRounds:
     def __init__(self, store: SqliteStore, round_: Round) -> None:
         self._store = store
         self._round = round_
+        self.remembered = RememberedFaults()
         self.starts_s: dict[str, list[float]] = {}
         self.stopped = False
         self.held_up: set[str] = set()
