@@ -386,7 +386,7 @@ def is_recoverable(code: ErrorCode) -> bool:
     return CLASSES[code].recoverable
 
 
-def explained(error: Exception) -> ClusterError:
+def error_to_answer(error: Exception) -> ClusterError:
     """The error that a caller gets for an exception. An unexpected error of the operating system is not a defect."""
     if isinstance(error, ClusterError):
         return error

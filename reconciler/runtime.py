@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from reconciler.act.outcome import Checkpoint
-from reconciler.controller.healers import leave_healer, leave_watcher
+from reconciler.controller.healers import start_fault_watcher, start_healer
 from reconciler.controller.inline_controller import Controller
 from reconciler.controller.round import Rounds
 from reconciler.controller.side_files import remove_side_files
@@ -119,13 +119,13 @@ class Runtime:
         self._kernel = KernelListener(listener)
         self._kernel.open()
 
-    async def leave_healer(self, cluster: str) -> None:
+    async def start_healer(self, cluster: str) -> None:
         """Make sure that the cluster's faults expire in time, even if this process is killed."""
-        await asyncio.to_thread(leave_healer, self.settings, cluster)
+        await asyncio.to_thread(start_healer, self.settings, cluster)
 
-    async def leave_watcher(self, cluster: str, handle: str, lifeline: int) -> None:
+    async def start_fault_watcher(self, cluster: str, handle: str, lifeline: int) -> None:
         """Make sure that a fault ends with the process that holds the other end of a pipe."""
-        await asyncio.to_thread(leave_watcher, self.settings, cluster, handle, lifeline)
+        await asyncio.to_thread(start_fault_watcher, self.settings, cluster, handle, lifeline)
 
     def _drop_ended(self, event: HostEvent) -> None:
         if event.kind is HostEventKind.MACHINE_ENDED:

@@ -21,10 +21,10 @@ from reconciler.model.base import Frozen
 from reconciler.model.fields import PATTERN_WORDS, HostLabels, HostPath, MemberName, UserName
 from reconciler.model.links import FirewallChoice
 from reconciler.source.composer import parse_source
-from reconciler.source.problems import Finding, in_order, report, unquoted
+from reconciler.source.problems import Finding, in_order, problem_report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument, SourceNode
-from reconciler.source.validation_messages import explain
+from reconciler.source.validation_messages import explain_validation
 from reconciler.store.etcd.members import SCHEME, EtcdAddress, EtcdCredentials
 
 CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
@@ -295,7 +295,9 @@ def _file_values(
     findings = _findings(document, context) if document.root else []
     problems = in_order([*document.problems, *(document.problem(finding) for finding in findings)])
     if problems:
-        messages.append(report(str(path), problems if _is_ours(document) else unquoted(problems, _NO_CONFIGURATION)))
+        messages.append(
+            problem_report(str(path), problems if _is_ours(document) else unquoted(problems, _NO_CONFIGURATION))
+        )
     value = document.root.value if document.root else None
     return value if isinstance(value, dict) else {}
 
@@ -340,7 +342,7 @@ def _findings(document: SourceDocument, context: Mapping[str, Any]) -> list[Find
     try:
         Settings.model_validate(document.root and document.root.value, context=dict(context))
     except ValidationError as error:
-        return explain(error, Settings, document, _PATTERN_WORDS, ErrorCode.CONFIGURATION_INVALID)
+        return explain_validation(error, Settings, document, _PATTERN_WORDS, ErrorCode.CONFIGURATION_INVALID)
     return []
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from reconciler.files.marked_files import names_in
+from reconciler.files.marked_files import directory_names
 from reconciler.files.ownership import bind_copy
 from reconciler.model.names import cluster_dir
 
@@ -21,9 +21,11 @@ def _places(directory: Path, others: Iterable[Path]) -> Iterator[Path]:
     if directory.exists():
         yield directory.resolve()
     yield from (path for path in others if path.exists())
-    for name in sorted(names_in(directory)):
+    for name in sorted(directory_names(directory)):
         yield (path := directory / name)
         if name == "snapshots" and path.is_dir() and not path.is_symlink():
-            for snapshot in sorted(path / name for name in names_in(path)):
+            for snapshot in sorted(path / name for name in directory_names(path)):
                 yield snapshot
-                yield from (snapshot / entry for entry in sorted(names_in(snapshot)) if not snapshot.is_symlink())
+                yield from (
+                    snapshot / entry for entry in sorted(directory_names(snapshot)) if not snapshot.is_symlink()
+                )

@@ -17,11 +17,11 @@ from reconciler.act.snapshot_actions import resume_memory, step_clock, sweep_sna
 from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
 from reconciler.host import tap
-from reconciler.host.cloud_init.hosts import hosts_command
+from reconciler.host.cloud_init.etc_hosts import hosts_command
 from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed
 from reconciler.host.console_log import delete_console_logs
-from reconciler.host.disks.manifests import nvram_path, remove_snapshot
-from reconciler.host.disks.original_owner import give_back
+from reconciler.host.disks.manifests import remove_snapshot, snapshot_nvram_path
+from reconciler.host.disks.original_owner import restore_owner
 from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.host.tunnel import tunnel_driver
 from reconciler.model import names
@@ -36,8 +36,8 @@ from reconciler.model.plan import (
     DeleteNetwork,
     DeleteSeed,
     DeleteSnapshot,
-    GiveBack,
     PlugTap,
+    RestoreOwner,
     Resume,
     SetTunnel,
     ShutDown,
@@ -107,8 +107,8 @@ async def _create_layer(action: CreateLayer, context: ActContext) -> None:
 
 
 @execute.register
-async def _give_back(action: GiveBack, context: ActContext) -> None:
-    await asyncio.to_thread(give_back, action.file)
+async def _restore_owner(action: RestoreOwner, context: ActContext) -> None:
+    await asyncio.to_thread(restore_owner, action.file)
 
 
 @execute.register
@@ -131,7 +131,7 @@ async def _define(action: DefineDomain, context: ActContext) -> None:
     record, nvram = context.record, action.domain.nvram
     based_on = record.nodes[action.node].based_on
     if nvram is not None and based_on is not None:
-        copy = nvram_path(record.spec.overlay_dir, context.cluster, based_on, action.node)
+        copy = snapshot_nvram_path(record.spec.overlay_dir, context.cluster, based_on, action.node)
         await asyncio.to_thread(put_nvram, copy, nvram, context.cluster, action.node, context.origin)
     await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out, context.origin)
     if nvram is not None:

@@ -5,7 +5,7 @@ import asyncio
 from reconciler.act.context import ActContext
 from reconciler.errors import ClusterError, LibvirtUnavailable
 from reconciler.host.disks.layers import abandon_flattening, begin_flattening, finish_flattening
-from reconciler.host.disks.offline_flatten import require_room
+from reconciler.host.disks.offline_flatten import require_flatten_space
 from reconciler.model.plan import FlattenLayer
 
 
@@ -27,7 +27,7 @@ async def flatten_layer(action: FlattenLayer, context: ActContext) -> None:
 async def _flatten(action: FlattenLayer, context: ActContext) -> None:
     if action.lowest is not None:
         is_active = await context.libvirt.is_active(context.cluster, action.node)
-        await asyncio.to_thread(require_room, action.path, action.base, copied=not is_active)
+        await asyncio.to_thread(require_flatten_space, action.path, action.base, copied=not is_active)
         await asyncio.to_thread(begin_flattening, action.path, action.lowest, context.cluster)
     context.checkpoint(f"after begin:{action.node}")
     await context.snapshots.flatten(

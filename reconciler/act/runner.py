@@ -11,7 +11,7 @@ from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.act.outcome import Outcome
 from reconciler.concurrency import together
-from reconciler.errors import ClusterError, explained
+from reconciler.errors import ClusterError, error_to_answer
 from reconciler.model.action_names import ACTION_ENDED, action_name
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
@@ -110,7 +110,7 @@ async def _carry_out_one(action: Action, context: ActContext, executor: Executor
         context.require_term()
         await executor(action, context)
     except (ClusterError, OSError) as caught:
-        error = explained(caught)
+        error = error_to_answer(caught)
         error.node = error.node or action.node
     duration_s = time.monotonic() - started
     _log_outcome(action, context, duration_s, error)

@@ -238,7 +238,7 @@ async def _switch_all(
 def _keep_nvrams(action: TakeSnapshot, context: ActContext) -> None:
     for node, domain in action.domains.items():
         if domain.nvram is not None:
-            copy = manifests.nvram_path(context.record.spec.overlay_dir, context.cluster, action.name, node)
+            copy = manifests.snapshot_nvram_path(context.record.spec.overlay_dir, context.cluster, action.name, node)
             keep_nvram(domain.nvram, copy, context.cluster, node, context.origin)
 
 

@@ -10,9 +10,17 @@ import structlog
 
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.manifest import manifest_path
+from reconciler.artifacts.tree_copies import tree_copy
 from reconciler.artifacts.tree_entries import TreeEntry
-from reconciler.artifacts.upload import NodePlace, best_basis, bytes_sent, failure_of, mark_complete, prepare, send
-from reconciler.artifacts.views import view_of
+from reconciler.artifacts.upload import (
+    NodePlace,
+    best_basis,
+    bytes_sent,
+    failure_of,
+    mark_complete,
+    prepare_upload,
+    send_tree,
+)
 from reconciler.concurrency import together
 from reconciler.errors import ClusterError
 from reconciler.files.locks import locked
@@ -89,13 +97,13 @@ class Delivery:
 
     async def _deliver(self, address: GuestAddress, entries: Sequence[TreeEntry], *, force: bool) -> NodeSync:
         place = NodePlace(address, self._base, self._artifact_id)
-        prepared = await prepare(self._ssh, place, force=force)
+        prepared = await prepare_upload(self._ssh, place, force=force)
         if prepared.complete:
             return NodeSync(
                 node_name=address.node, bytes_transferred=0, duration_s=0.0, rsync_exit_code=0, skipped=True
             )
         basis = await asyncio.to_thread(self._basis, entries, prepared.others)
-        done = await send(
+        done = await send_tree(
             place,
             await self._ensure_view(entries),
             self._known_hosts_path,
@@ -120,7 +128,7 @@ class Delivery:
         async with self._making:
             if self._view is None:
                 async with self._library.in_use():
-                    view = view_of(self._library.store_dir, self._library.objects, entries)
+                    view = tree_copy(self._library.store_dir, self._library.objects, entries)
                     self._view = await asyncio.to_thread(self._temporary.enter_context, view)
             return self._view
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reconciler.artifacts.tree_entries import Role, TreeEntry, shown
+from reconciler.artifacts.tree_entries import Role, TreeEntry, path_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,11 @@ def differences(a: Sequence[TreeEntry], b: Sequence[TreeEntry], role: Role) -> T
     are = {entry.path: entry for entry in b}
     named = sorted({entry.path for entry in (*a, *b) if entry.role is role})
     return TreeDifference(
-        changed=tuple(shown(path) for path in named if path in were and path in are and _differ(were[path], are[path])),
-        added=tuple(shown(path) for path in named if path not in were),
-        removed=tuple(shown(path) for path in named if path not in are),
+        changed=tuple(
+            path_text(path) for path in named if path in were and path in are and _differ(were[path], are[path])
+        ),
+        added=tuple(path_text(path) for path in named if path not in were),
+        removed=tuple(path_text(path) for path in named if path not in are),
     )
 
 

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry, shown
+from reconciler.artifacts.tree_entries import EntryKind, Role, TreeEntry, path_text
 
 UTS_RELEASE_PATHS = (b"include/generated/utsrelease.h", b"include/config/kernel.release")
 """Where a built kernel tree records its version (Makefile of the kernel, `filechk_utsrelease.h`)."""
@@ -28,7 +28,7 @@ def programs(entries: Sequence[TreeEntry]) -> list[TreeEntry]:
 def test_directory(entries: Sequence[TreeEntry]) -> str | None:
     """The directory that holds the tests: the first of the usual top-level names that exists."""
     directories = {entry.path for entry in entries if entry.kind is EntryKind.DIRECTORY}
-    return next((shown(path) for path in _TEST_DIRECTORIES if path in directories), None)
+    return next((path_text(path) for path in _TEST_DIRECTORIES if path in directories), None)
 
 
 def release_of(vermagic: str) -> str:

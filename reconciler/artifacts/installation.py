@@ -9,11 +9,11 @@ import structlog
 from reconciler.artifacts import facts, node_scripts
 from reconciler.artifacts.installed import InstalledRecord, parse_record, render_record
 from reconciler.artifacts.module_file import module_name
-from reconciler.artifacts.tree_entries import TreeEntry, shown
+from reconciler.artifacts.tree_entries import TreeEntry, path_text
 from reconciler.artifacts.upload import NODE_STEP_TIMEOUT_S, NodePlace, run_script, tail
 from reconciler.errors import Conflict, InvalidArgument, OperationFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.guest_answers import understood
+from reconciler.guest.guest_answers import parsing_answer
 from reconciler.guest.pool import SshPool
 from reconciler.model.choices import InstallMode
 from reconciler.model.results import ExecResult, NodeInstall, ToolError
@@ -38,7 +38,7 @@ _WAYS: Mapping[InstallMode, _Way] = {
     InstallMode.DEB: _Way("dpkg", node_scripts.DEB, node_scripts.UNINSTALL_DEB),
     InstallMode.RPM: _Way("rpm", node_scripts.RPM, node_scripts.UNINSTALL_RPM),
 }
-_MAY_BE_FORGOTTEN = "`forget` marks it as not installed, and leaves its files on the node"
+_MAY_BE_FORGOTTEN = "`forget_installation` marks it as not installed, and leaves its files on the node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class Examined:
     lacking: frozenset[str] = frozenset()
 
 
-async def examine(ssh: SshPool, place: NodePlace) -> Examined:
+async def examine_node(ssh: SshPool, place: NodePlace) -> Examined:
     """Examine a node; changes nothing."""
     said = await run_script(ssh, place.address, node_scripts.EXAMINE, [place.base, place.artifact_id])
-    with understood(place.address.node, "its kernel and what is installed"):
+    with parsing_answer(place.address.node, "its kernel and what is installed"):
         state, release, vermagic, lacking, record = said.split("\n", 4)
     installed = _known(record, place.address.node)
     return Examined(state == "complete", release, vermagic.strip(), installed, frozenset(lacking.split()))
@@ -88,7 +88,7 @@ def require_fit(payload: Sequence[TreeEntry], examined: Examined, node: str) -> 
         ours = entry.vermagic if examined.vermagic else facts.release_of(entry.vermagic)
         if ours.split() != theirs.split():
             raise InvalidArgument(
-                f"module {shown(entry.path)} is for kernel {entry.vermagic or 'unknown'!r}, "
+                f"module {path_text(entry.path)} is for kernel {entry.vermagic or 'unknown'!r}, "
                 f"but node {node} runs {theirs!r}; nothing was installed on any node",
                 node=node,
                 hint="build it for the kernel that the node runs, with the same configuration",
@@ -118,7 +118,7 @@ def require_same_mode(mode: InstallMode, examined: Examined, node: str) -> None:
         )
 
 
-async def install(
+async def install_on_node(
     ssh: SshPool,
     place: NodePlace,
     mode: InstallMode,
@@ -145,17 +145,19 @@ async def install(
     return _done(answer, place.address, said)
 
 
-async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> NodeInstall:
+async def uninstall_from_node(ssh: SshPool, address: GuestAddress, *, timeout_s: float) -> NodeInstall:
     """Uninstall what the node's record says is installed; do nothing if there is no record."""
     said = await run_script(ssh, address, node_scripts.RECALL, [])
-    with understood(address.node, "what is installed"):
+    with parsing_answer(address.node, "what is installed"):
         lacking, text = said.split("\n", 1)
     record = parse_record(text, node=address.node)
     if record is None:
         return _nothing_done(address, "nothing is installed")
     if (tool := _WAYS[record.mode].tool) in lacking.split() and record.mode is not InstallMode.MODPROBE_PATH:
         _require_never_done(record, tool, address.node)
-        return await forget(ssh, address, f"the node has no {tool}, so its installation cannot have changed anything")
+        return await forget_installation(
+            ssh, address, f"the node has no {tool}, so its installation cannot have changed anything"
+        )
     _require_undoable(record, address.node)
     command = node_scripts.render_call(_WAYS[record.mode].uninstall, [record.tree, record.release], user=address.user)
     names = b"".join(each.encode() + b"\0" for each in record.packages)
@@ -165,7 +167,9 @@ async def uninstall(ssh: SshPool, address: GuestAddress, *, timeout_s: float) ->
     return _done(answer, address, node_scripts.parse_installed(answer.stdout))
 
 
-async def forget(ssh: SshPool, address: GuestAddress, why: str = "forgotten; what was installed stays") -> NodeInstall:
+async def forget_installation(
+    ssh: SshPool, address: GuestAddress, why: str = "forgotten; what was installed stays"
+) -> NodeInstall:
     """Delete the node's record of what is installed, without uninstalling it."""
     await run_script(ssh, address, node_scripts.FORGET, [])
     return _nothing_done(address, why)
@@ -211,7 +215,7 @@ def _one_per_module(found: Sequence[TreeEntry]) -> list[TreeEntry]:
         first = by_name.setdefault(module_name(entry.path), entry)
         if first.content != entry.content:
             raise InvalidArgument(
-                f"{shown(first.path)} and {shown(entry.path)} are different modules with the same name",
+                f"{path_text(first.path)} and {path_text(entry.path)} are different modules with the same name",
                 hint="register only the part of the tree that you want to install",
             )
     return list(by_name.values())

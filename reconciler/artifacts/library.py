@@ -20,11 +20,11 @@ from reconciler.artifacts.reading_cache import Readings, load_readings, save_rea
 from reconciler.artifacts.registry import ArtifactRegistry
 from reconciler.artifacts.scan import Scan, fingerprint, scan_tree
 from reconciler.artifacts.summary import TreeSummary, load_summary, save_summary, summarise
-from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
+from reconciler.artifacts.tree_copies import sweep_tree_copies
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, path_text
 from reconciler.artifacts.tree_reader import Intake, TreeReader
-from reconciler.artifacts.views import sweep_views
 from reconciler.errors import InvalidArgument
-from reconciler.files.atomic import reported, sync_file_system
+from reconciler.files.atomic import reporting_os_errors, sync_file_system
 from reconciler.files.locks import locked
 from reconciler.files.roots import Opened
 from reconciler.model.choices import BuildType
@@ -148,14 +148,14 @@ class Library:
 
     def _collect(self) -> int:
         """Delete what belongs to no registered artifact, what no manifest lists, and what killed processes left."""
-        with reported(self.store_dir):
+        with reporting_os_errors(self.store_dir):
             registered = self.registry.all()
             for path in (self.store_dir / "manifests").glob("*.json"):
                 if path.stem not in registered:
                     path.unlink()
             self._delete_knowledge_but({Path(each.source_path) for each in registered.values()})
             needed = {content.decode() for each in registered for content in _contents(self.entries(each))}
-            sweep_views(self.store_dir)
+            sweep_tree_copies(self.store_dir)
             return self.objects.delete_all_but(needed)
 
 
@@ -179,7 +179,7 @@ def _described(
 ) -> BuildArtifact:
     return BuildArtifact(
         **{**dict(summary), "kernel_version": kernel_version or summary.kernel_version},
-        source_path=shown(os.fsencode(root)),
+        source_path=path_text(os.fsencode(root)),
         build_type=build_type,
         git_sha=git.sha,
         git_branch=git.branch,

@@ -22,9 +22,9 @@ from reconciler.artifacts.elf import HEAD_BYTES, is_program
 from reconciler.artifacts.module_file import module_name, read_vermagic
 from reconciler.artifacts.reading_cache import FileReading
 from reconciler.artifacts.scan import FoundFile, Signature, changed, signature_of
-from reconciler.artifacts.tree_entries import Role, shown
+from reconciler.artifacts.tree_entries import Role, path_text
 from reconciler.errors import InvalidArgument
-from reconciler.files.atomic import reported
+from reconciler.files.atomic import reporting_os_errors
 from reconciler.files.roots import Held
 from reconciler.files.space import require_space
 
@@ -59,13 +59,13 @@ class Objects:
 
     def require_space(self, needed_bytes: int) -> None:
         """Raise `OperationFailed` if there is no room for that many bytes here."""
-        with reported(self.directory):
+        with reporting_os_errors(self.directory):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             require_space(self.directory, needed_bytes)
 
     def has(self, sha256: str, size_bytes: int) -> bool:
         """Whether the whole content is here: a power cut may leave a name with less than was written."""
-        with reported(self.directory):
+        with reporting_os_errors(self.directory):
             try:
                 return os.stat(self._place(sha256)).st_size == size_bytes
             except FileNotFoundError:
@@ -73,7 +73,7 @@ class Objects:
 
     def prepare(self) -> None:
         """Create the directories."""
-        with reported(self.directory):
+        with reporting_os_errors(self.directory):
             for byte in range(256):
                 (self.directory / f"{byte:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -143,7 +143,7 @@ class Objects:
     def _vermagic(self, path: bytes, file: BinaryIO) -> str | None:
         if module_name(path) is None:
             return None
-        with reported(self.directory):
+        with reporting_os_errors(self.directory):
             return read_vermagic(path, file, self.directory)
 
     def _clone(self, source: int, target: int) -> bool:
@@ -159,14 +159,14 @@ class Objects:
 
     def _write(self, target: int, content: bytes) -> None:
         view = memoryview(content)
-        with reported(self.directory):
+        with reporting_os_errors(self.directory):
             while view:
                 view = view[os.write(target, view) :]
 
     def _publish(self, descriptor: int, temporary: str, sha256: str, found: FoundFile) -> None:
         """Give a copy its name; mode and time are those of the first file with this content."""
         place = self._place(sha256)
-        with reported(place):
+        with reporting_os_errors(place):
             os.utime(descriptor, ns=(found.signature[2], found.signature[2]))
             os.fchmod(descriptor, found.mode)
             os.rename(temporary, place)
@@ -176,7 +176,7 @@ class Objects:
 def _new_file(directory: str) -> Iterator[tuple[int, str]]:
     """An open file and its temporary name, which is removed if the block fails."""
     temporary = f"{directory}/.{secrets.token_hex(8)}"
-    with reported(directory):
+    with reporting_os_errors(directory):
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor, temporary
@@ -197,7 +197,7 @@ def _open_source(directory: Held, found: FoundFile) -> int:
         if error.errno == errno.ELOOP:
             raise changed(found.path) from None
         raise InvalidArgument(
-            f"cannot read {shown(found.path)} of the tree: {error.strerror}",
+            f"cannot read {path_text(found.path)} of the tree: {error.strerror}",
             hint="register as a user who may read the whole tree, or remove the file",
         ) from error
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, path_text
 from reconciler.errors import Conflict, InvalidArgument
 from reconciler.files.roots import Held, Opened, open_beneath
 
@@ -151,7 +151,7 @@ def _unlisted(path: bytes, error: OSError) -> Conflict | InvalidArgument:
     if path and error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
         return changed(path)
     return InvalidArgument(
-        f"cannot list the directory {shown(path) or '.'} of the tree: {error.strerror}",
+        f"cannot list the directory {path_text(path) or '.'} of the tree: {error.strerror}",
         hint="register as a user who may read the whole tree",
     )
 
@@ -182,17 +182,18 @@ def _take_link(scan: Scan, path: bytes, target: bytes, real_root: bytes) -> None
 def _leads_out(path: bytes, target: bytes, real_root: bytes) -> str | None:
     """Why a link cannot be in an artifact; None if it leads to a path in the tree, which need not exist."""
     if target.startswith(b"/"):
-        return f"a link to an absolute path, {shown(target)}"
+        return f"a link to an absolute path, {path_text(target)}"
     lexical = os.path.normpath(os.path.join(os.path.dirname(path), target))
     real = os.path.realpath(os.path.join(real_root, path))
     inside = real == real_root or real.startswith(real_root.rstrip(b"/") + b"/")
     if lexical == b".." or lexical.startswith(b"../") or not inside:
-        return f"a link out of the tree, to {shown(target)}"
+        return f"a link out of the tree, to {path_text(target)}"
     return None
 
 
 def changed(path: bytes) -> Conflict:
     """The error for a tree that changes while it is read."""
     return Conflict(
-        f"{shown(path) or 'the tree'} changed while the tree was read", hint="let the build finish, then register again"
+        f"{path_text(path) or 'the tree'} changed while the tree was read",
+        hint="let the build finish, then register again",
     )

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from reconciler.artifacts import facts
 from reconciler.artifacts.scan import Exclusion
-from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, path_text
 from reconciler.files.atomic import write_whole
 from reconciler.files.plain import read_plain_file
 from reconciler.model.base import Frozen
@@ -47,8 +47,8 @@ def summarise(
     return TreeSummary(
         artifact_id=artifact_id,
         kernel_version=facts.kernel_version(entries, release_file),
-        modules=tuple(shown(entry.path) for entry in facts.modules(entries)),
-        userspace_bins=tuple(shown(entry.path) for entry in facts.programs(entries)),
+        modules=tuple(path_text(entry.path) for entry in facts.modules(entries)),
+        userspace_bins=tuple(path_text(entry.path) for entry in facts.programs(entries)),
         test_framework_path=facts.test_directory(entries),
         build_timestamp=_built_at(entries),
         files=sum(entry.kind is EntryKind.FILE for entry in entries),
@@ -74,7 +74,7 @@ def save_summary(path: Path, fingerprint: str, summary: TreeSummary) -> None:
 
 def _listed(excluded: Sequence[Exclusion]) -> tuple[ExcludedPath, ...]:
     ordered = sorted(excluded, key=lambda each: each.path)
-    return tuple(ExcludedPath(path=shown(each.path), reason=each.reason) for each in ordered)
+    return tuple(ExcludedPath(path=path_text(each.path), reason=each.reason) for each in ordered)
 
 
 def _built_at(entries: Sequence[TreeEntry]) -> datetime:

@@ -51,7 +51,7 @@ def tree_id(entries: Iterable[TreeEntry]) -> str:
     return digest.hexdigest()
 
 
-def shown(path: bytes) -> str:
+def path_text(path: bytes) -> str:
     """A path as text, with bytes that are not UTF-8 escaped, so that it can be printed and sent as JSON."""
     return path.decode(errors="backslashreplace")
 

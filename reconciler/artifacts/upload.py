@@ -8,7 +8,7 @@ from reconciler.artifacts import node_scripts
 from reconciler.artifacts.tree_entries import EntryKind, TreeEntry
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.guest_answers import understood
+from reconciler.guest.guest_answers import parsing_answer
 from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, parse_percent, render_rsync_upload
 from reconciler.process import Completed, run
@@ -54,16 +54,16 @@ class NodePlace:
         return f"{self.base}/{self.artifact_id}"
 
 
-async def prepare(ssh: SshPool, place: NodePlace, *, force: bool) -> Prepared:
+async def prepare_upload(ssh: SshPool, place: NodePlace, *, force: bool) -> Prepared:
     """Make room for a tree, unless it exists; with `force` it no longer counts as complete."""
     words = [place.base, place.artifact_id, "yes" if force else "no"]
     said = await run_script(ssh, place.address, node_scripts.PREPARE, words)
-    with understood(place.address.node, "what trees it has"):
+    with parsing_answer(place.address.node, "what trees it has"):
         state, *others = said.splitlines()
     return Prepared(state == "complete", node_scripts.valid_ids(others))
 
 
-async def send(
+async def send_tree(
     place: NodePlace,
     view: Path,
     known_hosts_path: Path,

@@ -23,7 +23,7 @@ class Overtaken(Exception):
     """Another client changed or deleted the record meanwhile."""
 
 
-async def without_expired_faults(store: Store, record: ClusterRecord) -> ClusterRecord:
+async def expire_faults(store: Store, record: ClusterRecord) -> ClusterRecord:
     """The record without expired faults; the history shows the change."""
     wanted = {fault.handle_id: fault for fault in wanted_at(record.faults.values(), datetime.now(UTC))}
     if len(wanted) == len(record.faults):

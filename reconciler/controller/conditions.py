@@ -75,7 +75,7 @@ def status_of_look(
     status = status_after(record, observed, drift.todo, _still_due(drift.todo, before), before, now, drift.reported)
     fresh = {of.type: of for of in status.conditions}
     if drifted and not drift.reported:
-        said = "; ".join([differences(drift.todo.actions), *(of.message for of in drift.todo.obstacles)]).strip("; ")
+        said = "; ".join([describe_drift(drift.todo.actions), *(of.message for of in drift.todo.obstacles)]).strip("; ")
         verdict = _verdict(ConditionType.DRIFTED, True, "Found", said)
         fresh[ConditionType.DRIFTED] = _with_transition(verdict, before, now)
     earlier = before.conditions if before else ()
@@ -231,11 +231,11 @@ def _upkeep_done(put_off: Mapping[str, Obstacle]) -> Condition:
 
 def _drifted(reported: Sequence[Action]) -> Condition:
     if reported:
-        return _verdict(ConditionType.DRIFTED, True, "Reported", differences(reported))
+        return _verdict(ConditionType.DRIFTED, True, "Reported", describe_drift(reported))
     return _verdict(ConditionType.DRIFTED, False, "AsWanted", "")
 
 
-def differences(actions: Sequence[Action]) -> str:
+def describe_drift(actions: Sequence[Action]) -> str:
     """The drift, described by the actions that would repair it."""
     return "; ".join(
         f"{of.kind}{f' of {of.node}' if of.node else ''}: {of.reason} ({action_name(of)} would repair it)"
@@ -258,7 +258,7 @@ def _ready(record: ClusterRecord, plan: Plan, obstacles: tuple[Obstacle, ...], r
         told = f"{count} action{'s' if count > 1 else ''} pending"
         return _verdict(ConditionType.READY, False, "Converging", told)
     if reported:
-        return _verdict(ConditionType.READY, False, "Drifted", differences(reported))
+        return _verdict(ConditionType.READY, False, "Drifted", describe_drift(reported))
     if record.deletion is not None:
         return _verdict(ConditionType.READY, False, "Destroyed", "its disks are kept")
     return _verdict(ConditionType.READY, True, "AsWanted", "")

@@ -14,7 +14,7 @@ _PROGRAM = (sys.executable, "-P", "-m", "reconciler.healer")
 """-P keeps the caller's directory off the path: no module is loaded from a client's project."""
 
 
-def leave_healer(settings: Settings, cluster: str) -> None:
+def start_healer(settings: Settings, cluster: str) -> None:
     """Start a background process that heals the cluster's faults as they expire, and exits when none is left.
 
     If there already is one, the new one exits immediately.
@@ -22,7 +22,7 @@ def leave_healer(settings: Settings, cluster: str) -> None:
     _leave(settings, [cluster])
 
 
-def leave_watcher(settings: Settings, cluster: str, handle: str, lifeline: int) -> None:
+def start_fault_watcher(settings: Settings, cluster: str, handle: str, lifeline: int) -> None:
     """Start a background process that heals one fault when the other end of the pipe `lifeline` is closed."""
     _leave(settings, [cluster, handle], stdin=lifeline)
 

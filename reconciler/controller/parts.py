@@ -5,7 +5,7 @@ from collections.abc import Set
 
 from reconciler.controller.part_report import with_nodes_elsewhere, with_snapshots_elsewhere
 from reconciler.controller.round_input import RoundInput
-from reconciler.controller.tunnels import Tunnels
+from reconciler.controller.tunnel_lookup import Tunnels
 from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
 from reconciler.host.disks.manifests import read_manifests

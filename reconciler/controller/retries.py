@@ -54,7 +54,7 @@ class _Repair:
 
 
 class Retries:
-    """The failures that one cluster's keeper remembers; a change of the record, or a request, clears them."""
+    """The failures that one cluster's rounds remember; a change of the record, or a request, clears them."""
 
     def __init__(self, chance: Random, clock: Callable[[], float] = time.monotonic) -> None:
         self._chance = chance

@@ -14,7 +14,7 @@ from reconciler.act.console_bounds import CONSOLE_LIMIT_BYTES, bound_consoles
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
-from reconciler.controller.amendments import Overtaken, with_booted_files, with_ended_nodes, without_expired_faults
+from reconciler.controller.amendments import Overtaken, expire_faults, with_booted_files, with_ended_nodes
 from reconciler.controller.conditions import not_looked_at, obstacle_of, status_of_failed_round, status_of_look
 from reconciler.controller.decision import Decision, decided, is_drift
 from reconciler.controller.fault_export import FaultExport
@@ -37,7 +37,7 @@ from reconciler.desired.addresses import guest_address
 from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
 from reconciler.desired.part import revert_of
 from reconciler.desired.recorded_file_uses import recorded_uses
-from reconciler.errors import ClusterError, StoreUnavailable, explained
+from reconciler.errors import ClusterError, StoreUnavailable, error_to_answer
 from reconciler.guest.pool import SshPool
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.manifests import remove_traces
@@ -162,7 +162,7 @@ class Rounds:
             observed = await self._observe(view.record, found)
             difference = await self._compare(view, observed, put_off=view.upkeep_put_off)
         except (ClusterError, OSError) as caught:
-            error, now = explained(caught), datetime.now(UTC)
+            error, now = error_to_answer(caught), datetime.now(UTC)
             failed = status_of_failed_round(view.record, obstacle_of(error), view.before, now)
             return _look(view, failed, observed, error)
         return _look(view, _status_of_look(view, difference), observed)
@@ -218,9 +218,9 @@ class Rounds:
         except StoreUnavailable:  # its store cannot be written either
             raise
         except (ClusterError, OSError) as caught:
-            return await self._status.write_failure(view, explained(caught))
+            return await self._status.write_failure(view, error_to_answer(caught))
         except Exception as defect:
-            await self._status.write_failure(view, explained(defect))
+            await self._status.write_failure(view, error_to_answer(defect))
             raise
 
     async def end_faults_alone(self, cluster: str) -> None:
@@ -249,7 +249,7 @@ class Rounds:
         """What to do, from one observation of the host; expired faults and stopped nodes are first written to the
         record.
         """
-        view = view.with_record(await without_expired_faults(self._store, view.whole))
+        view = view.with_record(await expire_faults(self._store, view.whole))
         same = foreseen is not None and foreseen.record.generation == view.record.generation
         found = foreseen.difference if foreseen and same else None
         difference = _agreed(found, view.record) if found else await self._compare(view)

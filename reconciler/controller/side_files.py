@@ -2,7 +2,7 @@
 
 from itertools import chain
 
-from reconciler.files.atomic import reported
+from reconciler.files.atomic import reporting_os_errors
 from reconciler.files.locks import remove_lock
 from reconciler.settings import Settings
 
@@ -14,7 +14,7 @@ def remove_side_files(settings: Settings, cluster: str) -> None:
         *(hosts / name for name in (cluster, f"{cluster}.sync")),
         *(healers / name for name in (f"{cluster}.log", f"{cluster}.log.1")),
     ):
-        with reported(path):
+        with reporting_os_errors(path):
             path.unlink(missing_ok=True)
     of_transfers = (settings.artifact_store_dir / "locks").glob(f"{cluster}.*")
     for lock in chain([healers / f"{cluster}.lock"], of_transfers):

@@ -8,8 +8,8 @@ import structlog
 
 from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.host_reports import keep_reported
-from reconciler.daemon.keeper import OnRound
 from reconciler.daemon.metrics import Metrics, served
+from reconciler.daemon.round_loop import OnRound
 from reconciler.daemon.service import Scope, Service
 from reconciler.daemon.service_manager import ServiceManager
 from reconciler.errors import OperationTimeout, StoreUnavailable

@@ -9,7 +9,7 @@ import structlog
 
 from reconciler.controller.backoff import growing_delay_s
 from reconciler.controller.round import Rounds
-from reconciler.daemon.keeper import Keeper, OnRound
+from reconciler.daemon.round_loop import OnRound, RoundLoop
 from reconciler.errors import ClusterError
 from reconciler.host.host_events import HostEvent, HostEventKind
 from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
@@ -64,7 +64,7 @@ class Service:
         self._scope = scope
         self._observers = tuple(observers)
         self._chance = Random()  # noqa: S311  only for delays
-        self._keepers: dict[str, Keeper] = {}
+        self._round_loops: dict[str, RoundLoop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._demands: dict[str, Demand] = {}
         self._defects: asyncio.Queue[BaseException] = asyncio.Queue()
@@ -75,7 +75,7 @@ class Service:
     @property
     def clusters(self) -> int:
         """The number of clusters being kept."""
-        return len(self._keepers)
+        return len(self._round_loops)
 
     async def run(
         self,
@@ -107,14 +107,14 @@ class Service:
             self._lease.release()
 
     def on_host_event(self, event: HostEvent) -> None:
-        """Wake the keepers of the clusters that an event on the host may affect."""
+        """Wake the round loops of the clusters that an event on the host may affect."""
         match event.kind:
             case HostEventKind.DOMAIN | HostEventKind.MACHINE_ENDED:
                 self._wake(event.name.partition(".")[0])
             case HostEventKind.NETWORK | HostEventKind.INTERFACE:
-                for keeper in self._keepers.values():
-                    if event.name in keeper.interfaces:
-                        self._wake(keeper.cluster)
+                for round_loop in self._round_loops.values():
+                    if event.name in round_loop.interfaces:
+                        self._wake(round_loop.cluster)
             case HostEventKind.FIREWALL:
                 self._wake(event.name)
             case HostEventKind.CONNECTED | HostEventKind.MISSED:
@@ -124,7 +124,7 @@ class Service:
                 self._reconnect()
 
     async def _follow_records(self, on_ready: Callable[[], None]) -> None:
-        """Start keepers for new clusters, and wake those that have a new request."""
+        """Start round loops for new clusters, and wake those that have a new request."""
         changes: ChangeWaiter | None = None
         failures = 0
         while True:
@@ -142,27 +142,27 @@ class Service:
     def _distribute(self, now: dict[str, Demand]) -> None:
         before, self._demands = self._demands, now
         for cluster, demand in now.items():
-            if cluster not in self._keepers:
+            if cluster not in self._round_loops:
                 self._keep(cluster)
             elif before.get(cluster) != demand:
-                self._keepers[cluster].wake(anew=True)
-        for cluster in self._keepers.keys() - now.keys():
-            self._keepers[cluster].wake()  # it finds no record, and exits
+                self._round_loops[cluster].wake(changed=True)
+        for cluster in self._round_loops.keys() - now.keys():
+            self._round_loops[cluster].wake()  # it finds no record, and exits
 
     def _keep(self, cluster: str) -> None:
-        keeper = Keeper(cluster, self._rounds, self._host, self._chance, self._observers)
-        task = asyncio.create_task(keeper.run(), name=f"keeper-{cluster}")
-        self._keepers[cluster], self._tasks[cluster] = keeper, task
+        round_loop = RoundLoop(cluster, self._rounds, self._host, self._chance, self._observers)
+        task = asyncio.create_task(round_loop.run(), name=f"rounds-{cluster}")
+        self._round_loops[cluster], self._tasks[cluster] = round_loop, task
         task.add_done_callback(lambda ended: self._forget(cluster, ended))
 
     def _forget(self, cluster: str, ended: asyncio.Task[None]) -> None:
-        del self._keepers[cluster], self._tasks[cluster]
+        del self._round_loops[cluster], self._tasks[cluster]
         error = None if ended.cancelled() else ended.exception()
         if error is not None:
             log.error("keeper_failed", cluster=cluster, exc_info=error)
             self._defects.put_nowait(error)
         elif cluster in self._demands and not self._ending:
-            self._keep(cluster)  # a record with that name was created while the previous keeper was ending
+            self._keep(cluster)  # a record with that name was created while the previous round loop was ending
 
     async def _raise_defects(self) -> None:
         raise await self._defects.get()
@@ -173,13 +173,13 @@ class Service:
             self._wake_all()
 
     def _wake_all(self) -> None:
-        for cluster in self._keepers:
+        for cluster in self._round_loops:
             self._wake(cluster)
 
     def _wake(self, cluster: str) -> None:
-        keeper = self._keepers.get(cluster)
-        if keeper is not None and self._scope.holds(cluster):
-            keeper.wake()
+        round_loop = self._round_loops.get(cluster)
+        if round_loop is not None and self._scope.holds(cluster):
+            round_loop.wake()
 
     def _reconnect(self) -> None:
         """Reopen the connection for all, so that not every cluster tries by itself."""
@@ -217,8 +217,8 @@ class Service:
         await self._bring_rounds_to_their_end()
 
     async def _bring_rounds_to_their_end(self) -> None:
-        keepers = list(self._keepers.values())
-        await asyncio.gather(*(keeper.finish() for keeper in keepers))
+        round_loops = list(self._round_loops.values())
+        await asyncio.gather(*(round_loop.finish() for round_loop in round_loops))
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

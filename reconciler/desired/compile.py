@@ -20,7 +20,7 @@ from reconciler.errors import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile_links import same_inbound, without_lapsing_cuts
 from reconciler.faults.explain import causes_of
-from reconciler.host.cloud_init.hosts import render_hosts
+from reconciler.host.cloud_init.etc_hosts import render_hosts
 from reconciler.host.cloud_init.seed_codec import SeedInputs, seed_digest
 from reconciler.model import names
 from reconciler.model.document import (

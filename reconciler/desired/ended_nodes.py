@@ -42,7 +42,7 @@ def nodes_that_ended(record: ClusterRecord, observed: ClusterDocument) -> frozen
     return frozenset(name for name, intent in record.nodes.items() if _stays_off(record, name, intent, observed))
 
 
-def ending(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
+def nodes_shutting_down(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
     """The nodes that may stay off and are shutting down: a start requested now follows their end."""
     down = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state is PowerState.STOPPING}
     return frozenset(

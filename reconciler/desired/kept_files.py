@@ -41,7 +41,7 @@ def why_kept(place: PlaceToMake, kept: Kept) -> str | None:
     """Whose the place is that a copy would take; None where it is nobody's. Blocking. Raises `OSError`."""
     if _is_kept_file(place, kept):
         return "the files that vmcluster keeps"
-    return _keeper_of_directory(place, kept)
+    return _whose_directory(place, kept)
 
 
 def _is_kept_file(place: PlaceToMake, kept: Kept) -> bool:
@@ -77,17 +77,17 @@ def _is_marked(path: Path) -> bool:
     return read_mark(path) is not None or copied_mark(path) is not None or noted_format(path) is not None
 
 
-def _keeper_of_directory(place: PlaceToMake, kept: Kept) -> str | None:
+def _whose_directory(place: PlaceToMake, kept: Kept) -> str | None:
     to_be = (path for path in kept.directories if place.real.is_relative_to(os.path.realpath(path)))
     is_open = place.real.is_relative_to(os.path.realpath(kept.open_to_all))
-    return (None if is_open else _named(next(to_be, None))) or _keeper_above(place, kept)
+    return (None if is_open else _named(next(to_be, None))) or _whose_above(place, kept)
 
 
 def _named(directory: Path | None) -> str | None:
     return None if directory is None else f"the files that vmcluster keeps in {directory}"
 
 
-def _keeper_above(place: PlaceToMake, kept: Kept) -> str | None:
+def _whose_above(place: PlaceToMake, kept: Kept) -> str | None:
     kept_directories = {file_identity(path): path for path in kept.directories}
     open_to_all = file_identity(kept.open_to_all)
     for directory in _upward(place.above):

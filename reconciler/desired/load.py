@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from reconciler.desired.allowed_paths import topologies_of, within_reach
 from reconciler.desired.host_checks import check_host
 from reconciler.desired.host_files import find_host_files
-from reconciler.desired.resolve import resolve
-from reconciler.desired.topology_checks import check_claims, check_modes
+from reconciler.desired.resolve import resolve_topology
+from reconciler.desired.topology_checks import check_modes, check_topology
 from reconciler.desired.topology_files import find_named, find_topology
 from reconciler.desired.topology_text import GivenTopology, TopologyName, TopologyText
 from reconciler.desired.topology_values import TopologyValues, gather_values
@@ -35,10 +35,10 @@ from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import FREE_KEY_PREFIX, Topology
 from reconciler.settings import Settings
 from reconciler.source.composer import parse_source
-from reconciler.source.problems import Finding, Location, Problem, in_order, report, unquoted
+from reconciler.source.problems import Finding, Location, Problem, in_order, problem_report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument
-from reconciler.source.validation_messages import explain
+from reconciler.source.validation_messages import explain_validation
 
 _NOTHING: Mapping[str, str] = {}
 _NAMES_CLUSTER = re.compile(rb"^cluster_name[ \t]*:", re.MULTILINE)
@@ -102,7 +102,7 @@ def load_spec(
     found = [*out_of_reach, *host_files.findings, *of_host, *impossible_here]
     _refuse(name, loaded.problems(found))
     assert loaded.topology is not None, "a topology without a value has problems"
-    return loaded.topology.cluster_name, resolve(loaded.topology, host_files, settings)
+    return loaded.topology.cluster_name, resolve_topology(loaded.topology, host_files, settings)
 
 
 def find_problems(
@@ -136,7 +136,7 @@ def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = N
         document,
         topology,
         values,
-        (*findings, *check_claims(values), *check_modes(values, document)),
+        (*findings, *check_topology(values), *check_modes(values, document)),
         _is_topology(document, content),
     )
 
@@ -203,13 +203,13 @@ def _validate(document: SourceDocument, data: Any, context: Mapping[str, Any]) -
     try:
         return Topology.model_validate(data, context=dict(context)), []
     except ValidationError as error:
-        return None, explain(error, Topology, document, PATTERN_WORDS)
+        return None, explain_validation(error, Topology, document, PATTERN_WORDS)
 
 
 def _refuse(name: str, problems: tuple[Problem, ...]) -> None:
     if not problems:
         return
-    message = report(name, problems)
+    message = problem_report(name, problems)
     codes = {problem.code for problem in problems}
     raise (_ERRORS.get(codes.pop(), TopologyInvalid) if len(codes) == 1 else TopologyInvalid)(message)
 

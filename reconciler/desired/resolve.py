@@ -18,7 +18,7 @@ from reconciler.model.topology import DiskFormat, ExtraDisk, NodeTopology, Topol
 from reconciler.settings import Settings
 
 
-def resolve(topology: Topology, host_files: FoundFiles, settings: Settings) -> ClusterSpec:
+def resolve_topology(topology: Topology, host_files: FoundFiles, settings: Settings) -> ClusterSpec:
     """Fill in everything that a topology omits; `host_files` has no findings and covers this topology."""
     return ClusterSpec(
         overlay_dir=topology.overlay_dir or settings.overlay_dir,

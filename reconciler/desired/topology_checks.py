@@ -141,7 +141,7 @@ CHECKS: tuple[Callable[[TopologyValues], Iterator[Finding]], ...] = (
 )
 
 
-def check_claims(values: TopologyValues) -> list[Finding]:
+def check_topology(values: TopologyValues) -> list[Finding]:
     """Every contradiction within a topology."""
     return [finding for check in CHECKS for finding in check(values)]
 

@@ -72,10 +72,10 @@ def combine(impairments: Sequence[Impairment]) -> Impairment | None:
         rate_kbit=_least(item.rate_kbit for item in impairments),
         limit_packets=_least(item.limit_packets for item in impairments),
     )
-    return None if combined.is_zero else as_shown(combined)
+    return None if combined.is_zero else as_kernel_shows(combined)
 
 
-def as_shown(impairment: Impairment) -> Impairment:
+def as_kernel_shows(impairment: Impairment) -> Impairment:
     """The same impairment as the kernel shows it: rounded to the kernel's resolution, with all defaults filled in.
 
     It is idempotent, so that what is read back equals what was desired.

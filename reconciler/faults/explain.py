@@ -11,7 +11,7 @@ from reconciler.model.links import Inbound, Link
 from reconciler.model.timestamps import utc_text
 
 
-def explain(faults: Sequence[Fault], nodes: Sequence[str], sender: str, receiver: str) -> LinkExplanation:
+def explain_link(faults: Sequence[Fault], nodes: Sequence[str], sender: str, receiver: str) -> LinkExplanation:
     """What happens to packets from `sender` to `receiver`, and which faults cause it; both may be `@host`."""
     links = fold(faults, nodes)
     there, back = link_between(links, sender, receiver), link_between(links, receiver, sender)
@@ -46,7 +46,7 @@ def handle_of(fault: Fault, nodes: Sequence[str]) -> NetFaultHandle:
     )
 
 
-def info_of(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
+def fault_info(fault: Fault, nodes: Sequence[str]) -> NetFaultInfo:
     """The fault as a list shows it: what was requested, by the tools' parameter names.
 
     A partition also shows the cuts that it was resolved to.

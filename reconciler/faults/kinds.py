@@ -82,7 +82,7 @@ class FaultKind(Generic[R, F]):
     told: Callable[[F, Link], str]
 
 
-def kind_of(request: FaultRequest) -> tuple[FaultType, FaultKind[Any, Any]]:
+def fault_kind_of(request: FaultRequest) -> tuple[FaultType, FaultKind[Any, Any]]:
     """The kind of a request."""
     return next((name, kind) for name, kind in KINDS.items() if isinstance(request, kind.request))
 
@@ -99,7 +99,7 @@ def made(
 
     Raises `NodeNotFound`, `InvalidArgument` and `NoParameters`.
     """
-    name, kind = kind_of(request)
+    name, kind = fault_kind_of(request)
     fault: WantedFault = kind.made(
         request, nodes, handle_id=f"{name}-{number}", created_at=created_at, expires_at=expires_at
     )

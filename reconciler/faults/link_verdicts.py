@@ -11,9 +11,9 @@ from statistics import median
 
 from pydantic import Field
 
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.faults import LinkExplanation
 from reconciler.model.links import Impairment
-from reconciler.model.omission import Abridgeable
 
 SIGMAS = 4.0
 SLACK_MS = 5.0

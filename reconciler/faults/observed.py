@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.faults.combine import Fault, fold, wanted_at
-from reconciler.faults.explain import info_of
+from reconciler.faults.explain import fault_info
 from reconciler.faults.words import impairment_parameters
 from reconciler.model.document import Unknown
 from reconciler.model.faults import NetFaultInfo
@@ -30,7 +30,9 @@ def active_faults(
     observed = known if links is not None and len(known) == len(links) else None
     here = nodes if receivers is None else receivers
     all_of_it = _received(wanted, nodes, here)
-    return tuple(with_observed(info_of(of, nodes), _received([of], nodes, here), all_of_it, observed) for of in wanted)
+    return tuple(
+        with_observed(fault_info(of, nodes), _received([of], nodes, here), all_of_it, observed) for of in wanted
+    )
 
 
 def _received(faults: Sequence[Fault], nodes: Sequence[str], receivers: Collection[str]) -> dict[str, Inbound]:

@@ -47,7 +47,7 @@ def rule_of(shape: PartitionShape) -> "ShapeRule[Any]":
     return RULES[type(shape)]
 
 
-def resolve(request: PartitionRequest, nodes: Sequence[str]) -> Grudge:
+def resolve_partition(request: PartitionRequest, nodes: Sequence[str]) -> Grudge:
     """The grudge that a checked request means for these nodes."""
     order = shuffled(nodes, request.seed)
     return rule_of(request.shape).grudge(request.shape, order, request.direction)

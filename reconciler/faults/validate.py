@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
-from reconciler.faults.shapes import bridging_node, nodes_named, resolve, rule_of, shuffled
+from reconciler.faults.shapes import bridging_node, nodes_named, resolve_partition, rule_of, shuffled
 from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import (
     Bridge,
@@ -65,7 +65,7 @@ def partition_fault(
     """
     refuse_unknown(nodes_named(request.shape), nodes)
     _refuse([*_problems_of_shape(request.shape, nodes), *_problems_of_direction(request)])
-    grudge = resolve(request, nodes)
+    grudge = resolve_partition(request, nodes)
     if not grudge:
         raise InvalidArgument("the partition cuts nothing", hint="name at least one receiver and one sender")
     if request.mode is CutMode.LINK_DOWN:

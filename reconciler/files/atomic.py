@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
-def reported(path: Path | str) -> Iterator[None]:
+def reporting_os_errors(path: Path | str) -> Iterator[None]:
     """Turn the system's errors about one of our paths into `OperationFailed` with a remedy."""
     try:
         yield
@@ -39,7 +39,7 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o600) -> None:
     """The same, for a content that need not be in memory as a whole."""
-    with reported(path):
+    with reporting_os_errors(path):
         make_unexposed(path.parent, mode=0o700)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -52,10 +52,10 @@ def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o600) -> Non
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        sync(path.parent)
+        fsync_path(path.parent)
 
 
-def sync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Flush the contents of a file, or the names in a directory, to disk: fsync(2). Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -66,7 +66,7 @@ def sync(path: Path) -> None:
 
 def sync_file_system(directory: Path) -> None:
     """Flush everything written to the file system of `directory` to disk: syncfs(2)."""
-    with reported(directory):
+    with reporting_os_errors(directory):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             if _libc.syncfs(descriptor) != 0:

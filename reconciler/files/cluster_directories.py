@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory, names_in
+from reconciler.files.marked_files import CLUSTER_DIR_MODE, directory_names, ensure_directory
 from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, write_mark
 from reconciler.model.origin import Origin
 
@@ -14,7 +14,7 @@ def ensure_our_directory(path: Path, cluster: str, origin: Origin | None) -> Non
     Raises `Conflict` if it is somebody else's.
     """
     ensure_directory(path, mode=CLUSTER_DIR_MODE)
-    if directory_mark(path, cluster) is None and not names_in(path):
+    if directory_mark(path, cluster) is None and not directory_names(path):
         mark_directory(path, cluster, origin)
 
 
@@ -34,7 +34,7 @@ def directory_mark(path: Path, cluster: str) -> OwnerMark | None:
     if mark is not None and mark.cluster == cluster:
         return mark
     if mark is None and place.is_dir():
-        names = names_in(place)
+        names = directory_names(place)
         if not names or any(is_owned(place / name, cluster) for name in names):
             return None
     raise not_ours(place, cluster)

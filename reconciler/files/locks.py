@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import OperationTimeout
-from reconciler.files.atomic import reported
+from reconciler.files.atomic import reporting_os_errors
 from reconciler.files.exposure import make_unexposed
 
 _RETRY_S = 0.05
@@ -36,7 +36,7 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def is_named(descriptor: int, path: Path) -> bool:
+def still_has_name(descriptor: int, path: Path) -> bool:
     """Whether an open file is still the one of that name; if it is not, a lock on it is worthless."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
@@ -46,10 +46,10 @@ def is_named(descriptor: int, path: Path) -> bool:
 
 def remove_lock(path: Path) -> None:
     """Delete a lock file unless it is held; taking a lock includes checking that its file still has its name."""
-    with reported(path), suppress(FileNotFoundError):
+    with reporting_os_errors(path), suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            if try_lock(descriptor) and is_named(descriptor, path):
+            if try_lock(descriptor) and still_has_name(descriptor, path):
                 path.unlink()
         finally:
             os.close(descriptor)
@@ -66,7 +66,7 @@ async def _lock(path: Path, operation: int, timeout_s: float) -> int:
 
 def _locked_now(path: Path, operation: int) -> int | None:
     """The open file, locked; None if others hold it, or it was removed meanwhile."""
-    with reported(path):
+    with reporting_os_errors(path):
         make_unexposed(path.parent, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -74,7 +74,7 @@ def _locked_now(path: Path, operation: int) -> int | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
-    if is_named(descriptor, path):
+    if still_has_name(descriptor, path):
         return descriptor
     os.close(descriptor)
     return None

@@ -92,7 +92,7 @@ def ensure_directory(path: Path, *, mode: int) -> None:
             ) from None
 
 
-def names_in(directory: Path) -> list[str]:
+def directory_names(directory: Path) -> list[str]:
     """The names in a directory, none if it does not exist; raises `OperationFailed` if it cannot be read."""
     try:
         with os.scandir(directory) as entries:

@@ -39,3 +39,8 @@ class SpaceGuard:
         if written_bytes >= self._next_look_bytes:
             require_space(self._directory)
             self._next_look_bytes = written_bytes + _STEP_BYTES
+
+
+def allocated_bytes(path: Path) -> int:
+    """Size of a file on disk, without its holes; 0 if it does not exist."""
+    return path.stat().st_blocks * 512 if path.exists() else 0

@@ -87,7 +87,7 @@ def _understood(result: str, status: str) -> Provisioning:
         return _judged(_report(_STATUS, status) if _STATUS in there else {}, ended)
     except (ValueError, RecursionError) as error:
         return Provisioning(
-            CloudInitStage.UNKNOWN, f"what cloud-init reports there cannot be parsed: {shown(str(error))}"
+            CloudInitStage.UNKNOWN, f"what cloud-init reports there cannot be parsed: {on_one_line(str(error))}"
         )
 
 
@@ -109,7 +109,7 @@ def _judged(status: Mapping[str, Any], ended: Mapping[str, Any] | None) -> Provi
         return Provisioning(CloudInitStage.FAILED, _told(errors), began)
     if ended is None:
         at_work = status.get("stage")
-        where = f" (stage {shown(at_work)})" if isinstance(at_work, str) else ""
+        where = f" (stage {on_one_line(at_work)})" if isinstance(at_work, str) else ""
         return Provisioning(CloudInitStage.RUNNING, f"cloud-init still runs{where}", began)
     return Provisioning(CloudInitStage.DONE, "", _moment(max, (of.get("finished") for of in stages.values())))
 
@@ -140,7 +140,7 @@ def _errors_of(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 def _texts(errors: Any) -> list[str]:
     if not isinstance(errors, list | None):
         raise ValueError("`errors` is not a list")
-    return [shown(error if isinstance(error, str) else json.dumps(error)) for error in errors or ()]
+    return [on_one_line(error if isinstance(error, str) else json.dumps(error)) for error in errors or ()]
 
 
 def _told(errors: list[str]) -> str:
@@ -153,7 +153,7 @@ def _moment(choose: Callable[[list[float]], float], stamps: Iterable[Any]) -> da
     return datetime.fromtimestamp(choose(usable), UTC).replace(microsecond=0) if usable else None
 
 
-def shown(text: str) -> str:
+def on_one_line(text: str) -> str:
     """A guest's text on one line, shortened and printable."""
     cut = text[:_SHOWN_LENGTH] + ("..." if len(text) > _SHOWN_LENGTH else "")
     return " ".join("".join(char if char.isprintable() else " " for char in cut).split())

@@ -17,7 +17,7 @@ import shlex
 from collections.abc import Callable, Mapping
 
 from reconciler.errors import InvalidArgument
-from reconciler.model.omission import omission
+from reconciler.model.abridging import omission_note
 
 COMMAND_LIMIT_BYTES = 128 * 1024 - 1  # MAX_ARG_STRLEN with its end mark, linux/binfmts.h
 
@@ -189,7 +189,7 @@ class OutputBuffer:
             return bytes(self._head + self._tail).decode("utf-8", errors)
         head = codecs.getincrementaldecoder("utf-8")(errors).decode(bytes(self._head))
         tail = _CUT_CHARACTER.sub(b"", bytes(self._tail))
-        return f"{head}{omission(self.omitted_bytes)}{tail.decode('utf-8', errors)}"
+        return f"{head}{omission_note(self.omitted_bytes)}{tail.decode('utf-8', errors)}"
 
 
 class MarkedStream:

@@ -6,23 +6,23 @@ from contextlib import contextmanager
 from reconciler.errors import OperationFailed
 
 _SHOWN = 200
-NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, AssertionError)
+PARSE_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, AssertionError)
 """What parsing raises if an answer is not in the expected form."""
 
 
 @contextmanager
-def understood(node: str, what: str) -> Iterator[None]:
+def parsing_answer(node: str, what: str) -> Iterator[None]:
     """Wrap the parsing of an answer: whatever is missing or malformed is raised as `OperationFailed`."""
     try:
         yield
-    except NOT_UNDERSTOOD as error:
+    except PARSE_ERRORS as error:
         raise OperationFailed(
-            f"the node's answer for {what} cannot be parsed: {shown(str(error))}",
+            f"the node's answer for {what} cannot be parsed: {printable_words(str(error))}",
             node=node,
             hint="check the node itself: something in it prints more than it should, or it cannot be trusted",
         ) from error
 
 
-def shown(words: str) -> str:
+def printable_words(words: str) -> str:
     """A guest's words for a message: shortened, with nothing in them that affects a terminal."""
     return "".join(of if of.isprintable() else "\N{REPLACEMENT CHARACTER}" for of in words[:_SHOWN])

@@ -77,7 +77,7 @@ def _open_beneath(directory: Held, name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fileno())
 
 
-def kind_of(mode: int) -> str:
+def file_kind(mode: int) -> str:
     """The name of a kind of file that is neither a regular file nor a directory."""
     return _KINDS.get(stat.S_IFMT(mode), "thing of an unknown kind")
 

@@ -10,7 +10,7 @@ from asyncssh.kex import get_kex_algs
 from reconciler.errors import SshError
 from reconciler.files.plain import open_plain
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.guest_answers import NOT_UNDERSTOOD, shown
+from reconciler.guest.guest_answers import PARSE_ERRORS, printable_words
 from reconciler.guest.request import Unreachable
 
 # A booting guest does not answer a SYN at all: trying again is faster than waiting for the kernel's slow
@@ -75,8 +75,10 @@ async def dial(address: GuestAddress) -> SshConnection:
         raise Unreachable(f"the SSH login did not finish within {_HANDSHAKE_S:g} s") from None
     except (OSError, asyncssh.Error) as error:
         raise _classified(error, address) from error
-    except NOT_UNDERSTOOD as error:  # asyncssh does not expect a malformed answer
-        raise Unreachable(f"{address}: what its SSH server says cannot be understood: {shown(str(error))}") from error
+    except PARSE_ERRORS as error:  # asyncssh does not expect a malformed answer
+        raise Unreachable(
+            f"{address}: what its SSH server says cannot be understood: {printable_words(str(error))}"
+        ) from error
 
 
 async def _log_in(
@@ -159,10 +161,10 @@ def _classified(error: OSError | asyncssh.Error, address: GuestAddress) -> SshEr
             )
         case asyncssh.KeyExchangeFailed():
             return SshError(
-                f"{address} has no SSH algorithm in common with us: {shown(error.reason)}", node=address.node
+                f"{address} has no SSH algorithm in common with us: {printable_words(error.reason)}", node=address.node
             )
         case asyncssh.Error():
-            return Unreachable(f"{address}: {shown(error.reason)}")
+            return Unreachable(f"{address}: {printable_words(error.reason)}")
         case _:
             return Unreachable(f"{address}: {_reason(error)}")
 

@@ -59,7 +59,7 @@ class Parcel:
 
 
 @asynccontextmanager
-async def packed(source: Opened, directory: Path, on_bytes: OnBytes) -> AsyncIterator[Parcel]:
+async def packed_parcel(source: Opened, directory: Path, on_bytes: OnBytes) -> AsyncIterator[Parcel]:
     """Pack a source for guests into `directory`, for the duration of the context. Raises `OperationFailed`."""
     packing = asyncio.create_task(asyncio.to_thread(_pack, source, directory, on_bytes))
     try:
@@ -97,7 +97,7 @@ def _discard(packing: asyncio.Task[Parcel]) -> None:
         os.close(packing.result().descriptor)
 
 
-async def push(
+async def push_parcel(
     ssh: SshPool,
     address: GuestAddress,
     parcel: Parcel,
@@ -113,7 +113,7 @@ async def push(
     `on_bytes` counts bytes of the stream.
     """
     needed = parcel.moved.size_bytes
-    script = render_receive(absolute(destination), secrets.token_hex(4), replace=replace, needed_bytes=needed)
+    script = render_receive(absolute_on_node(destination), secrets.token_hex(4), replace=replace, needed_bytes=needed)
     read_end, write_end = _pipe()
     feeding = asyncio.create_task(asyncio.to_thread(_feed, parcel, write_end, on_bytes))
     try:
@@ -140,7 +140,7 @@ def _feed(parcel: Parcel, write_end: int, on_bytes: OnBytes) -> None:
         os.close(write_end)
 
 
-async def pull(
+async def pull_tree(
     ssh: SshPool,
     address: GuestAddress,
     source: str,
@@ -157,8 +157,8 @@ async def pull(
     The destination must not exist or, with `replace`, may be a file; `require_free` is asked when the copy is complete,
     as it may have taken long. Raises `InvalidArgument` for any other destination, and for a source that does not exist.
     """
-    path = absolute(source)
-    await asyncio.to_thread(tar_tree.require_room, destination, path.name, replace=replace)
+    path = absolute_on_node(source)
+    await asyncio.to_thread(tar_tree.require_free_place, destination, path.name, replace=replace)
     token = secrets.token_hex(8)
     read_end, write_end = _pipe()
     unpacking = asyncio.create_task(
@@ -356,7 +356,7 @@ def _failed(address: GuestAddress, what: str, ended: _Ended) -> ClusterError:
 _LIKE_SCP = re.compile(r"[A-Za-z0-9@.-]{1,255}:")
 
 
-def absolute(path: str) -> PurePosixPath:
+def absolute_on_node(path: str) -> PurePosixPath:
     """Parse a path on a node. Raises `InvalidArgument` if it is not absolute or cannot be copied to or from."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or not pure.name or ".." in pure.parts or "\0" in path or "\n" in path:

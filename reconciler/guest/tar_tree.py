@@ -23,7 +23,7 @@ from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
 from reconciler.files.roots import Held, Opened, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest.archive import Archive, Entry
-from reconciler.guest.packing import Moved, PackedFile, Packing, kind_of
+from reconciler.guest.packing import Moved, PackedFile, Packing, file_kind
 
 MEMBERS_LIMIT = 1_000_000
 ROOT = "x"
@@ -66,7 +66,7 @@ def _require_copyable(source: Opened) -> None:
     mode = source.mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise InvalidArgument(
-            f"{source.path} is a {kind_of(mode)}: only files and directories are copied",
+            f"{source.path} is a {file_kind(mode)}: only files and directories are copied",
             hint="read it into a file first, then copy that",
         )
 
@@ -133,7 +133,7 @@ class Unpacked:
             os.chmod(ROOT, mode & (before | stat.S_IRWXU) & _MODE_BITS, dir_fd=self.inside.fileno())
 
 
-def require_room(place: PlaceToMake, name: str, *, replace: bool) -> None:
+def require_free_place(place: PlaceToMake, name: str, *, replace: bool) -> None:
     """Raise `InvalidArgument` if something exists that a copy called `name` cannot replace."""
     try:
         status = place.status()
@@ -152,7 +152,7 @@ def require_room(place: PlaceToMake, name: str, *, replace: bool) -> None:
         raise InvalidArgument(f"{path} already exists", hint="`replace` replaces it; or use another path")
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise InvalidArgument(
-            f"{path} is a {kind_of(status.st_mode)}, which a copy must not replace", hint="use another path"
+            f"{path} is a {file_kind(status.st_mode)}, which a copy must not replace", hint="use another path"
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from reconciler.errors import HostCapabilityMissing
-from reconciler.host.features import Feature, FeatureUntried, complaint_about, remedy
+from reconciler.host.features import Feature, FeatureUntried, complaint_about, feature_remedy
 from reconciler.process import RunCommand
 
 
@@ -38,4 +38,4 @@ class Capabilities:
 def missing(feature: Feature, complaint: str, *, node: str | None = None) -> HostCapabilityMissing:
     """The error for a feature that does not work, naming its module."""
     message = f"{feature.needed_for} need {feature.name} (kernel module {feature.module}): {complaint}"
-    return HostCapabilityMissing(message, node=node, hint=remedy(feature))
+    return HostCapabilityMissing(message, node=node, hint=feature_remedy(feature))

@@ -107,7 +107,7 @@ async def complaint_about(feature: Feature, run: RunCommand = process.run) -> st
     return complaint or f"exit code {done.exit_code}"
 
 
-def remedy(feature: Feature) -> str:
+def feature_remedy(feature: Feature) -> str:
     """How to get a missing feature: its program's package, or its kernel module."""
     if find_program(feature.program) is None:
         return f"install {feature.package}"

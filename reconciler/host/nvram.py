@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
-from reconciler.files.marked_files import create_file, names_in, replace_file
+from reconciler.files.marked_files import create_file, directory_names, replace_file
 from reconciler.files.ownership import OwnedKind, OwnerMark, read_mark
 from reconciler.host.file_ends import NoFile, open_file
 from reconciler.model import names
@@ -56,7 +56,7 @@ def nvram_problem(copy: Path, cluster: str, node: str) -> str:
 
 def delete_nvram(directory: Path, node: str, keeping: Path | None = None) -> None:
     """Delete the variables that a node of that cluster directory has or had, except for the file `keeping`."""
-    for name in names_in(directory):
+    for name in directory_names(directory):
         parsed = names.parse_nvram_name(name)
         if parsed is not None and parsed[0] == node and directory / name != keeping:
             (directory / name).unlink(missing_ok=True)

@@ -73,7 +73,7 @@ async def plug_tap(tap: str, bridge: str, *, up: bool = True) -> None:
     await process.run(["ip", "link", "set", "dev", tap, "master", bridge, *(["up"] if up else [])])
 
 
-def exists(tap: str) -> bool:
+def tap_exists(tap: str) -> bool:
     """Whether the host has an interface of that name. Raises `OperationFailed` if it does not show them."""
     return _flags(tap) is not None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
-from reconciler.files.atomic import sync
+from reconciler.files.atomic import fsync_path
 from reconciler.files.roots import IMAGE_DIR
 from reconciler.image import recipe as making
 from reconciler.image.apt_sources import guest_sources, kept_acquire_options
@@ -24,7 +24,7 @@ from reconciler.image.published import (
     ImageFiles,
     describe,
     is_current,
-    publish,
+    publish_image,
     read_description,
     refuse_foreign,
     require_files,
@@ -93,7 +93,7 @@ async def build_image(
         await cache.clear_work(_as_root())
         made = await _image(cache, recipe, progress, force=force)
         progress("publishing", 0.95)
-        await asyncio.to_thread(publish, made, files)
+        await asyncio.to_thread(publish_image, made, files)
         cache.prune(keep={making.root_digest(recipe), digest})
         await cache.clear_work(_as_root())
     progress("done", 1.0)
@@ -125,7 +125,7 @@ async def _root(cache: ImageCache, recipe: Recipe, progress: Progress, *, force:
     work = cache.new_work_dir()
     await _run_mmdebstrap(cache, recipe, work)
     progress("caching the packages", 0.7)
-    await asyncio.to_thread(sync, work / "root.tar")
+    await asyncio.to_thread(fsync_path, work / "root.tar")
     (work / "root.tar").rename(kept)
     return kept
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from reconciler.errors import Conflict, HostCapabilityMissing
-from reconciler.files.atomic import sync
+from reconciler.files.atomic import fsync_path
 from reconciler.files.exposure import make_unexposed
 from reconciler.process import run
 
@@ -60,7 +60,7 @@ class ImageCache:
     def keep_image(self, work: Path, digest: str) -> None:
         """Give a finished image its name."""
         for file in work.iterdir():
-            sync(file)
+            fsync_path(file)
         shutil.rmtree(self.image(digest), ignore_errors=True)
         work.rename(self.image(digest))
 

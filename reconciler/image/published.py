@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reconciler.errors import Conflict, InvalidArgument
-from reconciler.files.atomic import sync
+from reconciler.files.atomic import fsync_path
 from reconciler.files.plain import read_plain_file
 
 
@@ -100,7 +100,7 @@ def require_files(files: ImageFiles) -> None:
             )
 
 
-def publish(made: ImageFiles, files: ImageFiles) -> None:
+def publish_image(made: ImageFiles, files: ImageFiles) -> None:
     """Copy `made` to its place, each file whole.
 
     The description is copied first: after a kill it marks the place as ours and does not match what is there.
@@ -117,9 +117,9 @@ def _copy_whole(source: Path, target: Path) -> None:
     shutil.copyfile(source, second)
     shutil.copystat(source, second)
     second.chmod(0o644)
-    sync(second)
+    fsync_path(second)
     second.rename(target)
-    sync(target.parent)
+    fsync_path(target.parent)
 
 
 def _facts(path: Path) -> FileFacts:

@@ -272,7 +272,7 @@ def tells_of_hang(text: str) -> bool:
     return " for more than " in text and _HANG_ENDS.match(text) is not None
 
 
-def kind_of(text: str) -> KernelEventKind | None:
+def announced_kind(text: str) -> KernelEventKind | None:
     """The kind of event that a line announces; None if the line alone announces none."""
     found = announcement(text)
     return found if isinstance(found, KernelEventKind) else None

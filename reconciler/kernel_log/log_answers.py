@@ -11,7 +11,7 @@ from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.loss import BufferReading, since_revert, why_lost
 from reconciler.kernel_log.marker import after_marker, marked_at_s
-from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, report
+from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, log_report
 from reconciler.model.kernel_log import (
     ConsoleResult,
     DmesgLine,
@@ -48,7 +48,7 @@ def of_buffer(buffer: bytes, origin: ReportSource, marker: str | None, filter_le
     if marker is not None:
         lines = after_marker(lines, marker)
     if lines is not None:
-        yield from _parts(report(lines, origin, filter_level=filter_level))
+        yield from _parts(log_report(lines, origin, filter_level=filter_level))
 
 
 def of_console(
@@ -97,7 +97,7 @@ def of_both(
     gap = _GAPS[state] + (f" ({imprecision})" if imprecision and state is MarkerState.REVERTED else "")
     if console_lines is None:
         origin = replace(origin, marker=state, message=f"{gap}{trouble}: lost")
-        yield from _parts(report(lines, origin, filter_level=filter_level))
+        yield from _parts(log_report(lines, origin, filter_level=filter_level))
     else:
         message = f"{gap}: read from the console; {CONSOLE_GAP}"
         origin = replace(origin, source=LogSource.CONSOLE_THEN_KMSG, marker=state, message=message)
@@ -122,14 +122,14 @@ def end_of_console(node: str, content: bytes, tail: int, since_marker: str | Non
         lines = lines if since is None else since
     return ConsoleResult(
         node_name=node,
-        lines=tuple(map(as_shown, lines[-tail:])),
+        lines=tuple(map(console_text, lines[-tail:])),
         marker=state,
         message=message,
         omitted_lines=max(0, len(lines) - tail),
     )
 
 
-def as_shown(line: LogLine) -> str:
+def console_text(line: LogLine) -> str:
     """A line as the console showed it."""
     stamp = "" if line.timestamp_us is None else f"[{line.timestamp_us / 1_000_000:12.6f}] "
     return stamp + line.text
@@ -171,7 +171,7 @@ def _parts(answer: DmesgResult) -> Iterator[Part]:
 
 def _console_parts(lines: Sequence[LogLine], origin: ReportSource, filter_level: FilterLevel) -> Iterator[Part]:
     origin = replace(origin, message=_also(origin.message, dropped_notice(lines)))
-    return _parts(report(lines, origin, filter_level=filter_level))
+    return _parts(log_report(lines, origin, filter_level=filter_level))
 
 
 def _also(message: str | None, more: str) -> str:

@@ -41,7 +41,7 @@ Origin = ReportSource
 """The name used by scripts outside this repository that measure kernel logs."""
 
 
-def report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: FilterLevel = "all") -> DmesgResult:
+def log_report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: FilterLevel = "all") -> DmesgResult:
     """The answer for one node: the newest lines if there are very many, and the first events if there are very many."""
     found = find_all(lines, EVENTS_LIMIT)
     classes = _classes(lines, found)

@@ -6,7 +6,7 @@ A program may print similar text, so only a report with the state of a CPU in it
 import re
 from collections.abc import Sequence
 
-from reconciler.kernel_log.announcements import kind_of
+from reconciler.kernel_log.announcements import announced_kind
 from reconciler.kernel_log.line import LogLine
 
 _STATE = re.compile(r"CPU: [0-9]{1,5} (?:UID: [0-9]{1,10} )?PID: -?[0-9]{1,10} Comm: ")
@@ -27,7 +27,7 @@ def _first_report(lines: Sequence[LogLine], start: int) -> int:
     for index in range(start, len(lines)):
         if _STATE.match(lines[index].text):
             near = range(max(start, index - _STATE_LINES), index)
-            if found := [before for before in near if kind_of(lines[before].text)]:
+            if found := [before for before in near if announced_kind(lines[before].text)]:
                 return found[0]
             start = index
     return len(lines)

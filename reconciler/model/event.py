@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from reconciler.model.omission import Abridgeable
-from reconciler.model.prose import Told
+from reconciler.model.abridging import Abridgeable
+from reconciler.model.message_text import StoredMessage
 from reconciler.model.timestamps import Moment
 
 
@@ -43,7 +43,7 @@ class ClusterEvent(Abridgeable):
     at: Moment = Field(description="When it happened.")
     kind: EventKind = Field(description="What it reports.")
     subject: str = Field(description="An action, a condition's type, an obstacle's code or a fault's handle.")
-    message: Told = Field(description="What happened, as text.")
+    message: StoredMessage = Field(description="What happened, as text.")
     node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
     cause: Cause | None = Field(default=None, description="Why it was done; null if nothing was.")
     generation: int = Field(default=0, description="The generation of the record at that time.")

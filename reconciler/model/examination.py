@@ -4,9 +4,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
-from reconciler.model.omission import Abridgeable
-from reconciler.model.prose import Prose
+from reconciler.model.message_text import MessageText
 
 
 class CheckOutcome(StrEnum):
@@ -28,7 +28,7 @@ class CheckResult(Frozen):
         description="`warning` costs a feature or speed, `failed` keeps clusters from running."
     )
     message: str = Field(description="What was found.")
-    remedy: Prose | None = Field(default=None, description="What to do; null if there is nothing to do.")
+    remedy: MessageText | None = Field(default=None, description="What to do; null if there is nothing to do.")
     fixable: bool = Field(default=False, description="`vmcluster doctor --fix` has a safe repair.")
 
 

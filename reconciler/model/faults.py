@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool
 
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
 from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
 from reconciler.model.fields import Amount, Count, NodeName
 from reconciler.model.links import Impairment
-from reconciler.model.omission import Abridgeable
 from reconciler.model.timestamps import Moment
 
 Grudge = dict[str, tuple[str, ...]]

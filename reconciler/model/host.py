@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
-from reconciler.model.omission import Abridgeable
 from reconciler.model.record import NodeSpec
 from reconciler.model.timestamps import Moment
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
-from reconciler.model.omission import Abridgeable
-from reconciler.model.prose import Prose
+from reconciler.model.message_text import MessageText
 from reconciler.model.timestamps import Moment
 
 FilterLevel = Literal["all", "warn+", "err+"]
@@ -81,7 +81,7 @@ class DmesgResult(Abridgeable):
     source: LogSource = Field(default=LogSource.KMSG, description="Where the lines come from.")
     boot_id: str | None = Field(default=None, description="The boot that was read; null from a console.")
     marker: MarkerState = Field(default=MarkerState.NOT_ASKED, description="Whether the requested marker was found.")
-    message: Prose | None = Field(default=None, description="What is missing from this log, and why.")
+    message: MessageText | None = Field(default=None, description="What is missing from this log, and why.")
     omitted_lines: int = Field(default=0, description="Lines, those of events too, omitted from a very long answer.")
 
 
@@ -91,6 +91,6 @@ class ConsoleResult(Abridgeable):
     node_name: str = Field(description="Name of the node.")
     lines: tuple[str, ...] = Field(description="Oldest first.")
     marker: MarkerState = Field(default=MarkerState.NOT_ASKED, description="Whether the requested marker was found.")
-    message: Prose | None = Field(default=None, description="What is missing, and why; null if nothing is.")
+    message: MessageText | None = Field(default=None, description="What is missing, and why; null if nothing is.")
     written_at: Moment | None = Field(default=None, description="When the node last wrote to it.")
     omitted_lines: int = Field(default=0, description="Lines omitted from a very long answer.")

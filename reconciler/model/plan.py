@@ -169,7 +169,7 @@ class FlattenLayer(_Action):
 
 
 @_action("layers", Stage.GIVE_BACK)
-class GiveBack(_Action):
+class RestoreOwner(_Action):
     """Return a file of the user's to its owner; it was below the layer at `path` of a machine that is off now."""
 
     node: str
@@ -347,7 +347,7 @@ Action = (
     | DeleteLayer
     | GrowLayer
     | FlattenLayer
-    | GiveBack
+    | RestoreOwner
     | WriteSeed
     | DeleteSeed
     | DefineDomain

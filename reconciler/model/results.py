@@ -6,11 +6,11 @@ from typing import Generic, Self, TypeVar
 from pydantic import Field
 
 from reconciler.errors import ClusterError, ErrorCode
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
 from reconciler.model.choices import BuildType
 from reconciler.model.kernel_log import KernelEvent
-from reconciler.model.omission import Abridgeable
-from reconciler.model.prose import Prose
+from reconciler.model.message_text import MessageText
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Condition
 from reconciler.model.timestamps import Moment
@@ -28,7 +28,7 @@ class ToolError(Frozen):
     """Why a tool failed, and whether trying again, or reverting, can help."""
 
     code: ErrorCode = Field(description="The kind of failure: see the table of error codes.")
-    message: Prose = Field(description="What failed, where, and what to do about it.")
+    message: MessageText = Field(description="What failed, where, and what to do about it.")
     node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
     recoverable: bool = Field(description="Whether trying again, or reverting, can help.")
 
@@ -78,7 +78,7 @@ class NodeStatus(Abridgeable):
     loaded_modules: tuple[str, ...] = Field(
         default=(), description="Kernel modules, by name; empty if the node does not respond."
     )
-    message: Prose | None = Field(default=None, description="What is wrong with this node, and the remedy.")
+    message: MessageText | None = Field(default=None, description="What is wrong with this node, and the remedy.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="KernelHealthy: false from the first bad event that the kernel reported since its boot; unknown, "
@@ -218,7 +218,7 @@ class SnapshotInfo(Abridgeable):
     include_memory: bool = Field(default=False, description="The nodes' memory was saved too.")
     pause_s: float = Field(default=0.0, description="How long running nodes were paused for it.")
     lost: bool = Field(default=False, description="It was taken and no longer exists.")
-    warnings: tuple[Prose, ...] = Field(
+    warnings: tuple[MessageText, ...] = Field(
         default=(), description="On creation: what may not be as intended, such as nodes where cloud-init still runs."
     )
 
@@ -228,7 +228,7 @@ class SnapshotNodeDeletion(Frozen):
 
     node_name: str = Field(description="Name of the node.")
     deleted: bool = Field(description="Its part is deleted.")
-    error: Prose | None = Field(default=None, description="Why not; null if it is deleted.")
+    error: MessageText | None = Field(default=None, description="Why not; null if it is deleted.")
 
 
 class SnapshotDeleteResult(Abridgeable):

@@ -8,7 +8,7 @@ from reconciler.errors import ErrorCode, is_recoverable
 from reconciler.model.base import Frozen
 from reconciler.model.document import Halt, PowerState
 from reconciler.model.faults import NetFaultInfo
-from reconciler.model.prose import Told
+from reconciler.model.message_text import StoredMessage
 from reconciler.model.snapshot import Manifest
 from reconciler.model.timestamps import Moment
 
@@ -42,7 +42,7 @@ class Condition(Frozen):
     type: ConditionType = Field(description="The condition.")
     status: ConditionStatus = Field(description="Whether it holds; `Unknown` if that could not be observed.")
     reason: str = Field(description="Why, as one CamelCase word for programs.")
-    message: Told = Field(default="", description="Why, as text; empty if there is nothing to add.")
+    message: StoredMessage = Field(default="", description="Why, as text; empty if there is nothing to add.")
     last_transition: Moment = Field(description="When `status` last changed.")
 
 
@@ -50,7 +50,7 @@ class Obstacle(Frozen):
     """What keeps a cluster from its desired state, with the remedy in the message; `code` says if a retry can help."""
 
     code: ErrorCode = Field(description="The kind of failure: see the table of error codes.")
-    message: Told = Field(description="What the obstacle is, and the remedy.")
+    message: StoredMessage = Field(description="What the obstacle is, and the remedy.")
     node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
     terminal: bool = Field(default=False, description="Nothing continues until somebody removes it.")
     recoverable: bool = Field(

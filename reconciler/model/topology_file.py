@@ -3,9 +3,9 @@
 from pydantic import Field
 
 from reconciler.errors import ErrorCode
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
-from reconciler.model.omission import Abridgeable
-from reconciler.model.prose import Prose
+from reconciler.model.message_text import MessageText
 
 
 class FileProblem(Frozen):
@@ -14,7 +14,7 @@ class FileProblem(Frozen):
     path: str = Field(description="The YAML path, such as `nodes[1].ip`; empty for the file as a whole.")
     line: int = Field(description="Starts at 1.")
     column: int = Field(description="Starts at 1.")
-    message: Prose = Field(description="What is wrong, with its remedy.")
+    message: MessageText = Field(description="What is wrong, with its remedy.")
     code: ErrorCode = Field(description="The code with which `plan` and `apply` refuse the file for this problem.")
 
 

@@ -188,7 +188,7 @@ async def _observe_taps(
         active = _active_taps(record.cluster_name, domains)
         try:
             taps = _plugged(active, record.spec.network.bridge)
-            if all(tap.exists(name) for name in active.values()):
+            if all(tap.tap_exists(name) for name in active.values()):
                 break
         except OperationFailed as error:
             return domains, dict.fromkeys(active, Unknown(unknown=str(error), code=error.code))
@@ -220,7 +220,7 @@ async def _observe_links(record: ClusterRecord, links: LinkDriver) -> dict[str, 
 
 def _plugged_in(ports: Ports) -> Ports:
     """The ports whose taps exist: without any, no tool has to be asked for their queues."""
-    there = {node: port for node, port in ports.nodes.items() if tap.exists(port.tap)}
+    there = {node: port for node, port in ports.nodes.items() if tap.tap_exists(port.tap)}
     return Ports(there, host_mac=ports.host_mac)
 
 

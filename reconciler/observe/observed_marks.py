@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.errors import Conflict
 from reconciler.files.cluster_directories import directory_mark
-from reconciler.files.marked_files import names_in
+from reconciler.files.marked_files import directory_names
 from reconciler.files.ownership import OwnerMark, read_mark
 from reconciler.host.cloud_init.seed_driver import files_of_seed
 from reconciler.host.disks.manifests import snapshot_mark
@@ -46,7 +46,7 @@ def _of_directory(directory: Path, cluster: str) -> Iterator[tuple[str, Mark | U
     key = mark_key("directory", str(directory))
     try:
         mark = directory_mark(directory, cluster)
-        if mark is None and not names_in(directory):  # it belongs to nobody
+        if mark is None and not directory_names(directory):  # it belongs to nobody
             return
         yield key, Mark(origin=mark.origin if mark is not None else None)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from reconciler.errors import OperationFailed
 from reconciler.files.space import require_space
 from reconciler.host.disks.chain_check import broken_chains, verify_chains
-from reconciler.host.disks.manifests import kept_nvrams, nodes_with_nvram, nvram_path
+from reconciler.host.disks.manifests import kept_nvrams, nodes_with_nvram, snapshot_nvram_path
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.libvirt.memory_file import is_complete
 from reconciler.host.nvram import nvram_problem
@@ -112,7 +112,9 @@ def _strange_files(path: Path, layers: Mapping[str, Layer | Unknown]) -> Iterato
 def _nvram_problems(overlay_dir: Path, cluster: str, name: str, snapshot: Snapshot) -> list[str]:
     """What is wrong with the UEFI variables; snapshots of earlier versions do not say how many nodes had any."""
     there = nodes_with_nvram(overlay_dir, cluster, name, snapshot.nodes)
-    found = {node: nvram_problem(nvram_path(overlay_dir, cluster, name, node), cluster, node) for node in there}
+    found = {
+        node: nvram_problem(snapshot_nvram_path(overlay_dir, cluster, name, node), cluster, node) for node in there
+    }
     problems = [f"{node}: {problem}" for node, problem in found.items() if problem]
     try:
         kept = kept_nvrams(overlay_dir, cluster, name)

@@ -70,7 +70,7 @@ def with_layers_in_order(desired: ClusterDocument) -> ClusterDocument:
     return desired.model_copy(update={"layers": dict(sorted(desired.layers.items()))})
 
 
-def in_order(actions: Iterable[Action], desired: ClusterDocument) -> list[Action]:
+def actions_in_order(actions: Iterable[Action], desired: ClusterDocument) -> list[Action]:
     """Actions in the order they are carried out: by stage, then the cluster's own, then nodes as they are declared.
 
     Nodes that are no longer desired come last, by name.

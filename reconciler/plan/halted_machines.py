@@ -77,7 +77,7 @@ def why(halt: Halt | Unknown) -> str:
     return _CAUSES[halt.reason].format(at=_at(halt.since), words=_words(halt), disks=_on_disks(halt))
 
 
-def remedy(halt: Halt | Unknown, virt_type: str) -> str:
+def halt_remedy(halt: Halt | Unknown, virt_type: str) -> str:
     """What to do about a halted machine, to follow the text of `why`."""
     reason = halt.reason if isinstance(halt, Halt) else HaltReason.UNTOLD
     return _REMEDIES.get(reason, f"; {_RUNS_ON}, {_OFF}") + _kvm_cannot(halt, virt_type)
@@ -90,7 +90,7 @@ def stands_still(node: str, halt: Halt | Unknown, virt_type: str) -> Obstacle:
         code=ErrorCode.GUEST_CRASHED if reason in NOT_RESUMABLE else ErrorCode.GUEST_PAUSED,
         node=node,
         terminal=reason not in _PASSES,
-        message=f"the guest {why(halt)}{remedy(halt, virt_type)}",
+        message=f"the guest {why(halt)}{halt_remedy(halt, virt_type)}",
     )
 
 

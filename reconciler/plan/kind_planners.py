@@ -57,7 +57,7 @@ from reconciler.plan.document_queries import (
 )
 from reconciler.plan.flattening import flattening
 from reconciler.plan.growth import growth
-from reconciler.plan.owner_restoration import give_back
+from reconciler.plan.owner_restoration import plan_owner_restoration
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
 _FOUND_ONLY = {"resumed", "flattening", "reowned", "misplaced"}
@@ -110,7 +110,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 message=f"{path} differs from the desired disk ({in_words(changes)}) and holds data: "
                 "restore the old value, or recreate the node with `cluster_apply(allow_data_loss=true)`",
             )
-    yield from give_back(desired, observed)
+    yield from plan_owner_restoration(desired, observed)
     for path in known_extra(desired.layers, observed.layers):
         have = observed.layers[path]
         assert isinstance(have, Layer)

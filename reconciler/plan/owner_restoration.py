@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, Unknown
-from reconciler.model.plan import GiveBack
+from reconciler.model.plan import RestoreOwner
 
 
-def give_back(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[GiveBack]:
+def plan_owner_restoration(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[RestoreOwner]:
     """The files that machines used below their layers, once no machine uses them or will use them again."""
     given: set[Path] = set()
     for path, layer in observed.layers.items():
@@ -16,7 +16,7 @@ def give_back(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[G
         if _stays_down(layer.node, desired, observed):
             given.add(layer.reowned.path)
             reason = f"{layer.reowned.path} is no longer used"
-            yield GiveBack(node=layer.node, path=Path(path), file=layer.reowned, reason=reason)
+            yield RestoreOwner(node=layer.node, path=Path(path), file=layer.reowned, reason=reason)
 
 
 def _stays_down(node: str, desired: ClusterDocument, observed: ClusterDocument) -> bool:

@@ -15,10 +15,10 @@ from reconciler.model.plan import (
     DefineDomain,
     DeleteLayer,
     FlattenLayer,
-    GiveBack,
     GrowLayer,
     Plan,
     PlugTap,
+    RestoreOwner,
     Resume,
     ResumeMemory,
     ShutDown,
@@ -34,9 +34,9 @@ from reconciler.plan import kind_planners
 from reconciler.plan.consent import agreed_part, losses
 from reconciler.plan.document_queries import (
     Step,
+    actions_in_order,
     begins_anew,
     in_name_order,
-    in_order,
     is_named,
     known,
     known_extra,
@@ -69,7 +69,7 @@ _CHANGES_A_MACHINE = (
     AttachDisk,
     GrowLayer,
     FlattenLayer,
-    GiveBack,
+    RestoreOwner,
     UndefineDomain,
     ShutDown,
     CutPower,
@@ -109,7 +109,7 @@ def plan(
     obstacles += refused
     safe += plan_links(desired, observed, safe)  # a machine that is held back keeps the tap that it has
     safe = upkeep_last(safe, settled=not (obstacles or waiting))
-    safe = in_order(safe, desired)
+    safe = actions_in_order(safe, desired)
     return Plan(actions=tuple(safe), obstacles=tuple(obstacles), waiting=waiting, all_or_nothing=bool(together))
 
 

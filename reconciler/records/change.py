@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from reconciler.model.omission import Abridgeable
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.timestamps import Moment
 from reconciler.store.protocol import HistoryEntry
 

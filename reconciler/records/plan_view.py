@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from reconciler.model import names
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.action_names import action_name
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Layer
-from reconciler.model.omission import Abridgeable
+from reconciler.model.message_text import MessageText
 from reconciler.model.plan import (
     Action,
     ChangeKind,
@@ -20,16 +21,15 @@ from reconciler.model.plan import (
     DeleteLayer,
     Disruption,
     FlattenLayer,
-    GiveBack,
     GrowLayer,
     HealLinks,
+    RestoreOwner,
     Resume,
     ResumeMemory,
     SetLinks,
     ShutDown,
     Start,
 )
-from reconciler.model.prose import Prose
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle
 from reconciler.records.change_descriptions import change_in_words
@@ -76,7 +76,7 @@ class ActionView(Frozen):
     action: str = Field(description="The action, such as `DefineDomain`.")
     change: ChangeName = Field(description="What happens to the resource.")
     node: str | None = Field(description="The node that it concerns; null if it is not a single one.")
-    reason: Prose = Field(description="The reason, with the old and new values of changed fields.")
+    reason: MessageText = Field(description="The reason, with the old and new values of changed fields.")
     disruption: Disruption = Field(description="What it costs: none, live, restart, recreate, remove or data-loss.")
     memory: MemoryFate | None = Field(
         default=None, description="What happens to the node's memory; null if nothing does."
@@ -101,7 +101,7 @@ class NodePlacement(Frozen):
 
     node: str = Field(description="The node.")
     host: str = Field(description="Its host.")
-    reason: Prose = Field(description="Why that one.")
+    reason: MessageText = Field(description="Why that one.")
     kept: bool = Field(description="It is there already.")
 
 
@@ -122,7 +122,7 @@ class PlanView(Abridgeable):
     blocked: bool = Field(description="Applying the topology is refused until an obstacle is removed.")
     actions: tuple[ActionView, ...] = Field(description="In the order of execution.")
     obstacles: tuple[Obstacle, ...] = Field(description="What blocks it, with the remedy.")
-    warnings: tuple[Prose, ...] = Field(
+    warnings: tuple[MessageText, ...] = Field(
         default=(), description="What works, but not as well as expected, with the remedy."
     )
     waiting: tuple[str, ...] = Field(description="Nodes that are shutting down, which it waits for.")
@@ -132,7 +132,7 @@ class PlanView(Abridgeable):
     placements: tuple[NodePlacement, ...] = Field(
         default=(), description="Where several hosts share the store: the host of each node, decided once."
     )
-    losses_elsewhere: dict[str, Prose] = Field(
+    losses_elsewhere: dict[str, MessageText] = Field(
         default={}, description="By node: what is lost on another host than this one, which does not see it."
     )
     summary: PlanSummary = Field(description="The plan in numbers.")
@@ -199,7 +199,7 @@ def resource_address(action: Action, observed: ClusterDocument) -> str:
             return "links"
         case CreateLayer():
             return f"layer/{action.layer.node}/{action.layer.disk}"
-        case DeleteLayer() | GrowLayer() | FlattenLayer() | GiveBack():
+        case DeleteLayer() | GrowLayer() | FlattenLayer() | RestoreOwner():
             return f"layer/{action.node}/{_disk_of(action.path, observed)}"
         case _:
             return f"{_RESOURCES[action.kind]}/{action.subject}"

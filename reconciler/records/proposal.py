@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.controller.inline_controller import as_error
 from reconciler.controller.round_results import PlannedDifference
-from reconciler.desired.ended_nodes import ending, nodes_that_ended
+from reconciler.desired.ended_nodes import nodes_shutting_down, nodes_that_ended
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.choices import StopMode
 from reconciler.model.plan import DefineDomain, Disruption, Plan
@@ -53,7 +53,9 @@ def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: PlannedDi
     """Resume paused nodes, reboot crashed ones, and start those that would stay off."""
     way, observed = way_back(found.plan, found.observed), found.observed
     after = record_changes.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after
-    return record_changes.resumed(after, way.resumes | nodes_that_ended(before, observed) | ending(before, observed))
+    return record_changes.resumed(
+        after, way.resumes | nodes_that_ended(before, observed) | nodes_shutting_down(before, observed)
+    )
 
 
 async def _drift(runtime: Runtime, preview: Preview) -> Plan:
@@ -97,7 +99,7 @@ async def agreed(runtime: Runtime, preview: Preview, approval: Approval, *, acto
     consent = lost if approval.data_loss else frozenset()
     record = await runtime.store.put(preview.after, expected_generation=generation, actor=actor, consent=consent)
     if any(fault.expires_at for fault in record.faults.values()):
-        await runtime.leave_healer(record.cluster_name)
+        await runtime.start_healer(record.cluster_name)
     return record
 
 

@@ -65,7 +65,7 @@ def nothing_agreed(_before: ClusterRecord) -> Set[str]:
     return frozenset()
 
 
-async def change(
+async def change_record(
     store: Store,
     cluster: str,
     edit: Callable[[ClusterRecord], ClusterRecord],

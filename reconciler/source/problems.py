@@ -65,7 +65,7 @@ def unquoted(problems: Iterable[Problem], instead: str) -> list[Problem]:
     return list(dict.fromkeys(told))
 
 
-def report(file: str, problems: Sequence[Problem]) -> str:
+def problem_report(file: str, problems: Sequence[Problem]) -> str:
     """All problems of a file as one message, one per line; only the first 100 if there are more."""
     lines = [problem.at(file) for problem in problems[:MAX_LISTED_PROBLEMS]]
     if len(problems) == 1:

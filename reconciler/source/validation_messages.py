@@ -29,7 +29,7 @@ _TYPE_WORDS = {
 }
 
 
-def explain(
+def explain_validation(
     error: ValidationError,
     model: type[BaseModel],
     document: SourceDocument,

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from reconciler.errors import OperationTimeout, StoreUnavailable
-from reconciler.files.locks import is_named
+from reconciler.files.locks import still_has_name
 from reconciler.files.plain import open_plain
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
@@ -68,7 +68,7 @@ class Lease:
             if error.errno == errno.EWOULDBLOCK:
                 return False
             raise self._unusable(error) from error
-        if not is_named(descriptor, self._path):
+        if not still_has_name(descriptor, self._path):
             os.close(descriptor)
             return self.try_acquire()
         self._descriptor = descriptor

@@ -9,7 +9,7 @@ from functools import partial
 from reconciler.controller.inline_controller import CarriedOut
 from reconciler.controller.round_results import PlannedChange
 from reconciler.desired.boot_files import with_files_that_are_there
-from reconciler.desired.ended_nodes import ending, nodes_that_ended
+from reconciler.desired.ended_nodes import nodes_shutting_down, nodes_that_ended
 from reconciler.desired.topology_text import GivenTopology
 from reconciler.errors import ClusterError, Conflict, LibvirtUnavailable, OperationTimeout
 from reconciler.files.roots import Reach
@@ -24,7 +24,14 @@ from reconciler.records.approval import NOTHING_AGREED, Approval
 from reconciler.records.preview import Preview
 from reconciler.records.proposal import Previewer, Shown, agreed, preview_change, shown_first, unseen
 from reconciler.records.recovery import bare_record, record_at, require_same_cluster, with_found_files
-from reconciler.records.stored_records import addresses, change, existing, recorded, require_cluster_name, select_nodes
+from reconciler.records.stored_records import (
+    addresses,
+    change_record,
+    existing,
+    recorded,
+    require_cluster_name,
+    select_nodes,
+)
 from reconciler.runtime import Runtime
 from reconciler.usecases import convergence
 from reconciler.usecases.host_paths import reach_of_commands
@@ -53,7 +60,7 @@ class Clusters:
         self._runtime = runtime
         self._actor = actor
         self._progress = progress
-        self._change = partial(change, runtime.store, actor=actor)
+        self._change = partial(change_record, runtime.store, actor=actor)
         self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
 
@@ -353,7 +360,7 @@ class Clusters:
         def consent(_before: ClusterRecord) -> frozenset[str]:
             return record_changes.agreed_by_deletion(remove_overlays=remove_overlays)
 
-        return await change(store, cluster, edit, actor=self._actor, consent=consent, read=recorded)
+        return await change_record(store, cluster, edit, actor=self._actor, consent=consent, read=recorded)
 
     async def _observed(self, record: ClusterRecord) -> ClusterDocument | None:
         """The cluster as it is; None while libvirt is away."""
@@ -384,4 +391,4 @@ def _standing_still(record: ClusterRecord, observed: ClusterDocument) -> frozens
     """Nodes that only run again on request: paused, or left off."""
     stopped = {PowerState.PAUSED, PowerState.BLOCKED}
     paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
-    return nodes_that_ended(record, observed) | ending(record, observed) | paused
+    return nodes_that_ended(record, observed) | nodes_shutting_down(record, observed) | paused

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.console import ConsoleStream
-from reconciler.kernel_log.log_answers import as_shown, end_of_console
+from reconciler.kernel_log.log_answers import console_text, end_of_console
 from reconciler.kernel_log.marker import marked_at_s
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.record import ClusterRecord
@@ -62,7 +62,7 @@ class Consoles:
             if log.take_missed():
                 yield MISSED
             for line in await in_worker(0, stream.take, news):
-                yield as_shown(line)
+                yield console_text(line)
             if not news:
                 await asyncio.sleep(_POLL_S)
 

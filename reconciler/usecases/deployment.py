@@ -7,14 +7,14 @@ from functools import partial
 from reconciler.artifacts.delivery import Delivery
 from reconciler.artifacts.installation import (
     Examined,
-    examine,
-    forget,
-    install,
+    examine_node,
+    forget_installation,
+    install_on_node,
     payload_of,
     require_fit,
     require_same_mode,
     require_tool,
-    uninstall,
+    uninstall_from_node,
 )
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
@@ -103,7 +103,9 @@ class Deployment:
         payload = payload_of(entries, install_mode)
         targets = await self._running_targets(cluster, nodes)
         places = [NodePlace(each, base, artifact.artifact_id) for each in targets]
-        examined = dict(zip(places, await together(*(examine(self._runtime.ssh, of) for of in places)), strict=True))
+        examined = dict(
+            zip(places, await together(*(examine_node(self._runtime.ssh, of) for of in places)), strict=True)
+        )
         _require_synced(examined)
         for place, found in examined.items():
             require_same_mode(install_mode, found, place.address.node)
@@ -112,7 +114,9 @@ class Deployment:
                 require_fit(payload, found, place.address.node)
 
         async def work(place: NodePlace) -> NodeInstall:
-            return await install(self._runtime.ssh, place, install_mode, payload, examined[place], timeout_s=timeout_s)
+            return await install_on_node(
+                self._runtime.ssh, place, install_mode, payload, examined[place], timeout_s=timeout_s
+            )
 
         per_node = await _on_each({place.address.node: partial(work, place) for place in places}, self._progress)
         status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)
@@ -132,7 +136,7 @@ class Deployment:
         With `forget_only` no files are removed; the nodes only no longer report it as installed.
         """
         targets = await self._running_targets(cluster, nodes)
-        step = forget if forget_only else partial(uninstall, timeout_s=timeout_s)
+        step = forget_installation if forget_only else partial(uninstall_from_node, timeout_s=timeout_s)
         work = {each.node: partial(step, self._runtime.ssh, each) for each in targets}
         per_node = await _on_each(work, self._progress)
         status = InstallStatus(artifact_id=None, per_node=per_node)

@@ -12,7 +12,7 @@ from reconciler.usecases.images import DEFAULT_TARGET
 from reconciler.usecases.member_checks import check_member
 
 
-async def examine(settings: Settings, *, fix: bool) -> Examination:
+async def examine_host(settings: Settings, *, fix: bool) -> Examination:
     """Check the host; with `fix`, first repair what is safe to repair."""
     repairs = await apply_fixes(settings) if fix else []
     return Examination(checks=tuple(await run_checks(settings)), repairs=tuple(repairs))

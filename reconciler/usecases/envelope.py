@@ -5,7 +5,7 @@ from typing import Generic, Self, TypeVar
 
 import structlog
 
-from reconciler.errors import ClusterError, InternalError, explained
+from reconciler.errors import ClusterError, InternalError, error_to_answer
 from reconciler.model.results import ToolError, ToolResult
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class Envelope(Generic[T]):
     ) -> bool:
         if not isinstance(raised, Exception):
             return False
-        self.error = explained(raised)
+        self.error = error_to_answer(raised)
         if isinstance(raised, ClusterError):
             self.result = raised.partial
         else:

@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from reconciler.errors import ClusterError
 from reconciler.faults.combine import wanted_at
-from reconciler.faults.explain import explain
+from reconciler.faults.explain import explain_link
 from reconciler.faults.link_verdicts import FaultVerification, LinkVerdict, Measured, judge, probes_needed
 from reconciler.guest.address import GuestAddress
 from reconciler.model.base import Frozen
@@ -57,7 +57,7 @@ class FaultVerifier:
         record = await existing(self._runtime.store, cluster)
         chosen = select_nodes(record, nodes)
         faults = wanted_at(record.faults.values(), datetime.now(UTC))
-        links = [explain(faults, tuple(record.spec.nodes), a, b) for a in chosen for b in chosen if a != b]
+        links = [explain_link(faults, tuple(record.spec.nodes), a, b) for a in chosen for b in chosen if a != b]
         probes = count or probes_needed([link.impairment for link in links if link.impairment])
         measured, troubles = await self._measure(record, chosen, probes, _longest_delay_s(links))
         return FaultVerification(

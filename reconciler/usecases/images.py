@@ -12,7 +12,7 @@ from reconciler.image.build import build_image as build_on_host
 from reconciler.model.base import Frozen
 from reconciler.progress import Report
 
-__all__ = ["DEFAULT_TARGET", "BuiltImage", "build_image", "default_cache_dir"]
+__all__ = ["DEFAULT_TARGET", "BuiltImage", "build_guest_image", "default_cache_dir"]
 
 
 class BuiltImage(Frozen):
@@ -29,7 +29,7 @@ class BuiltImage(Frozen):
     reused: bool = Field(description="It was already up to date; nothing was built.")
 
 
-async def build_image(
+async def build_guest_image(
     target: Path = DEFAULT_TARGET, *, report: Report, force: bool = False, cache_dir: Path | None = None
 ) -> BuiltImage:
     """Build the guest image at `target` (an absolute path); does nothing if it is up to date.

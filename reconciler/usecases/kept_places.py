@@ -23,8 +23,8 @@ def require_not_kept(
     files = [settings.artifact_registry, settings.fault_registry, settings.ssh_key_path, *configuration_paths()]
     files += [file for record in records for file in files_of_record(record)]
     try:
-        keeper = why_kept(place, Kept(directories, files, scratch_dir(settings), uses))
+        owner = why_kept(place, Kept(directories, files, scratch_dir(settings), uses))
     except OSError as error:
         raise OperationFailed(f"cannot check {place.path}: {error.strerror}") from error
-    if keeper is not None:
-        raise InvalidArgument(f"{place.path} is among {keeper}", hint="use another path")
+    if owner is not None:
+        raise InvalidArgument(f"{place.path} is among {owner}", hint="use another path")

@@ -30,7 +30,7 @@ _WAITING_LIMIT = 5_000
 """How many console lines may wait for SSH; beyond that they are passed on immediately."""
 
 
-async def follow(
+async def follow_kernel_logs(
     runtime: Runtime, cluster: str, nodes: str | Iterable[str] | None, on_line: OnLine, progress: Progress
 ) -> None:
     """Pass on every new line of the nodes' kernels, once each, until cancelled."""

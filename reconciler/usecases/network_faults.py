@@ -18,7 +18,7 @@ from reconciler.errors import (
     RecordUnreadable,
 )
 from reconciler.faults.combine import Fault, wanted_at
-from reconciler.faults.explain import explain, handle_of
+from reconciler.faults.explain import explain_link, handle_of
 from reconciler.faults.observed import active_faults
 from reconciler.model.base import Frozen
 from reconciler.model.document import Mark, Unknown, mark_key
@@ -36,7 +36,7 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
 from reconciler.records import fault_changes
 from reconciler.records.recovery import whose_marks
-from reconciler.records.stored_records import change, existing, require_cluster_name
+from reconciler.records.stored_records import change_record, existing, require_cluster_name
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import Store
 
@@ -62,7 +62,7 @@ class Faults:
     def __init__(self, runtime: Runtime, *, actor: str, progress: Progress = no_progress) -> None:
         self._runtime = runtime
         self._progress = progress
-        self._change = partial(change, runtime.store, actor=actor)
+        self._change = partial(change_record, runtime.store, actor=actor)
 
     async def inject(
         self,
@@ -146,7 +146,7 @@ class Faults:
         """
         end, lifeline = os.pipe()
         try:
-            await self._runtime.leave_watcher(cluster, handle, end)
+            await self._runtime.start_fault_watcher(cluster, handle, end)
         except BaseException:
             os.close(lifeline)
             await self._take_back(cluster, handle)
@@ -168,14 +168,14 @@ class Faults:
         record = await existing(self._runtime.store, cluster)
         for end in (sender, receiver):
             _require_end(record, end)
-        return explain(_wanted(record), tuple(record.spec.nodes), sender, receiver)
+        return explain_link(_wanted(record), tuple(record.spec.nodes), sender, receiver)
 
     async def _carry_out(self, record: ClusterRecord, fault: Fault) -> None:
         """Wait until a new fault is applied; withdraw it if it cannot be, or could not expire in time."""
         cared_for = fault.expires_at is None
         try:
             if fault.expires_at is not None:
-                await self._runtime.leave_healer(record.cluster_name)
+                await self._runtime.start_healer(record.cluster_name)
                 cared_for = True
             await self._converge(record)
         except ClusterError as error:

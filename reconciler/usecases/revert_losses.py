@@ -1,10 +1,10 @@
 """What a revert loses: the current state of every node, and the snapshot that holds its latest kept state."""
 
 from datetime import datetime
-from pathlib import Path
 
 from pydantic import Field
 
+from reconciler.files.space import allocated_bytes
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, PowerState, Unknown
 from reconciler.usecases.snapshot_tree import SnapshotTree
@@ -61,8 +61,3 @@ def _written_bytes(node: str, observed: ClusterDocument) -> int | None:
     if not isinstance(domain, Domain):
         return None
     return sum(allocated_bytes(disk.path) for disk in domain.disks.values() if not disk.read_only)
-
-
-def allocated_bytes(path: Path) -> int:
-    """Size of a file on disk; 0 if it does not exist."""
-    return path.stat().st_blocks * 512 if path.exists() else 0

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pydantic import Field
 
+from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Domain, Layer
 from reconciler.model.names import ROOT_DISK
-from reconciler.model.omission import Abridgeable
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
 from reconciler.model.timestamps import Moment

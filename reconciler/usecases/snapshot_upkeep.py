@@ -8,6 +8,7 @@ from pydantic import Field
 
 from reconciler.concurrency import together
 from reconciler.errors import SnapshotLost
+from reconciler.files.space import allocated_bytes
 from reconciler.model.base import Frozen
 from reconciler.model.document import ClusterDocument, Layer, Snapshot
 from reconciler.model.plan import DeleteLayer, Plan
@@ -16,7 +17,6 @@ from reconciler.observe.verification import verify_snapshots
 from reconciler.progress import Progress, no_progress
 from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
-from reconciler.usecases.revert_losses import allocated_bytes
 from reconciler.usecases.snapshot_tree import SnapshotTree, snapshot_tree
 from reconciler.usecases.snapshots import resolved_name, snapshot_not_found
 

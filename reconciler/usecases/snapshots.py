@@ -19,6 +19,7 @@ from reconciler.errors import (
     SnapshotLost,
     SnapshotNotFound,
 )
+from reconciler.files.space import allocated_bytes
 from reconciler.guest.address import GuestAddress
 from reconciler.health.provisioning import not_yet_provisioned, with_user_data
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
@@ -37,11 +38,11 @@ from reconciler.model.snapshot import SnapshotNode, SnapshotPower
 from reconciler.model.status import HeldSnapshot
 from reconciler.progress import Progress, no_progress
 from reconciler.records import record_changes
-from reconciler.records.stored_records import addresses, change, existing, recorded
+from reconciler.records.stored_records import addresses, change_record, existing, recorded
 from reconciler.runtime import Runtime
 from reconciler.usecases.convergence import wait_for_ssh
 from reconciler.usecases.inspection import Inspection
-from reconciler.usecases.revert_losses import RevertLosses, allocated_bytes, losses_of
+from reconciler.usecases.revert_losses import RevertLosses, losses_of
 from reconciler.usecases.snapshot_tree import snapshot_tree
 
 _SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
@@ -64,7 +65,7 @@ class Snapshots:
     def __init__(self, runtime: Runtime, *, actor: str, progress: Progress = no_progress) -> None:
         self._runtime = runtime
         self._progress = progress
-        self._change = partial(change, runtime.store, actor=actor)
+        self._change = partial(change_record, runtime.store, actor=actor)
         self._inspection = Inspection(runtime)
 
     async def create(
@@ -119,7 +120,7 @@ class Snapshots:
         said = await self._runtime.store.status(cluster)
         made = said.snapshots_made if said else frozenset()
         lost = sorted(name for name in record.snapshots.keys() - there if record.snapshots[name].request in made)
-        infos = [await asyncio.to_thread(info_of, of, tuple(record.spec.nodes)) for of in held]
+        infos = [await asyncio.to_thread(snapshot_info, of, tuple(record.spec.nodes)) for of in held]
         gone = [
             SnapshotInfo(snapshot_name=name, cluster_name=cluster, created_at=None, per_node={}, lost=True)
             for name in lost
@@ -308,7 +309,7 @@ class Snapshots:
         found = next((of for of in held if of.manifest.snapshot_name == name), None)
         if found is None:
             raise SnapshotFailed(f"the snapshot {name!r} is missing after it was taken")
-        return await asyncio.to_thread(info_of, found, tuple(record.spec.nodes))
+        return await asyncio.to_thread(snapshot_info, found, tuple(record.spec.nodes))
 
     async def _seen(self, record: ClusterRecord) -> ClusterDocument:
         """The whole cluster, wherever its nodes are."""
@@ -348,7 +349,7 @@ def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
     return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
 
 
-def info_of(held: HeldSnapshot, order: tuple[str, ...]) -> SnapshotInfo:
+def snapshot_info(held: HeldSnapshot, order: tuple[str, ...]) -> SnapshotInfo:
     """A snapshot with its nodes in this order; other nodes come last."""
     manifest = held.manifest
     parts = {node: manifest.nodes[node] for node in (*order, *sorted(manifest.nodes)) if node in manifest.nodes}

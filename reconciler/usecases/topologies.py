@@ -12,7 +12,7 @@ from reconciler.files.exposure import make_unexposed
 from reconciler.files.roots import Reach
 from reconciler.model.topology_file import TopologyFile, TopologySummary
 from reconciler.settings import Settings
-from reconciler.source.problems import Problem, report
+from reconciler.source.problems import Problem, problem_report
 from reconciler.usecases.validation import file_problems
 
 _DIRECTORY_MODE = 0o755
@@ -58,7 +58,7 @@ class Topologies:
         given = TopologyText(name, content, self._settings.topology_dir)
         _, problems = find_problems(given, self._settings, with_files=False, reach=self._reach)
         if problems:
-            raise TopologyInvalid(report(name, problems))
+            raise TopologyInvalid(problem_report(name, problems))
         if path.exists() and not replace and read_named(name, self._settings)[1] != content:
             raise Conflict(f"{path} is another topology", hint="pass `replace`, or choose another name")
         make_unexposed(path.parent, mode=_DIRECTORY_MODE)

@@ -53,7 +53,7 @@ class Transfers:
 
         Raises `PartialFailure` naming the nodes on which it failed; it carries the others' results.
         """
-        tar_transfer.absolute(destination)
+        tar_transfer.absolute_on_node(destination)
         opened = await asyncio.to_thread(open_source, source, self._reach)
         if destination.endswith("/") and not stat.S_ISDIR(opened.mode):
             hint = f"name the exact path of the copy, such as {destination}{source.name}"
@@ -62,12 +62,12 @@ class Transfers:
         targets = await self._running(record, select_nodes(record, nodes))
         places = asyncio.Semaphore(_PARALLEL)
         on_packed = _reporter("", "packed", self._progress)
-        async with tar_transfer.packed(opened, self._runtime.settings.state_dir, on_packed) as parcel:
+        async with tar_transfer.packed_parcel(opened, self._runtime.settings.state_dir, on_packed) as parcel:
 
             async def push(address: GuestAddress) -> NodeTransfer:
                 async with places:
                     began, told = time.monotonic(), _reporter(f"{address.node}: ", "sent", self._progress)
-                    await tar_transfer.push(
+                    await tar_transfer.push_parcel(
                         self._runtime.ssh,
                         address,
                         parcel,
@@ -104,7 +104,7 @@ class Transfers:
         await self._require_free(place)
         (address,) = await self._running(record, [chosen])
         began = time.monotonic()
-        moved = await tar_transfer.pull(
+        moved = await tar_transfer.pull_tree(
             self._runtime.ssh,
             address,
             source,

@@ -9,7 +9,7 @@ from reconciler.host.console_log import READ_LIMIT_BYTES
 from reconciler.kernel_log.console import last_boot, parse_console
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.log_answers import Shown, of_console
-from reconciler.kernel_log.report import ReportSource, report
+from reconciler.kernel_log.report import ReportSource, log_report
 from reconciler.model.kernel_log import LogSource
 from reconciler.worker_process.calls import in_worker_in_parts
 from tests.bench.figure import Figure, median_figure
@@ -74,11 +74,11 @@ def _filled(unit: bytes) -> bytes:
 
 
 def _on_console(output: bytes) -> None:
-    report(last_boot(parse_console(output)), ReportSource(LogSource.CONSOLE))
+    log_report(last_boot(parse_console(output)), ReportSource(LogSource.CONSOLE))
 
 
 def _as_records(output: bytes) -> None:
-    report(parse_kmsg(output), ReportSource(LogSource.KMSG))
+    log_report(parse_kmsg(output), ReportSource(LogSource.KMSG))
 
 
 def _figure(name: str, work: Callable[[bytes], None], unit: bytes) -> Figure:

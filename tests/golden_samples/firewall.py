@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from subprocess import run
 
-from reconciler.host.firewall.iptables_codec import parse_save, render_restore
+from reconciler.host.firewall.iptables_codec import parse_save, render_iptables_restore
 from reconciler.host.firewall.nftables_codec import render_transaction
 from reconciler.model.links import FirewallState, TapPair
 from tests.golden_samples import UNIT_TESTS, Sample
@@ -69,7 +69,7 @@ def _iptables(program: str) -> Iterator[Sample]:
 
     def cut() -> str:
         _call(restore, stdin=_OTHERS_CHAINS)
-        rules = render_restore(CLUSTER, _CUTS, parse_save(saved(), CLUSTER), _NOW)
+        rules = render_iptables_restore(CLUSTER, _CUTS, parse_save(saved(), CLUSTER), _NOW)
         _call(restore, "--noflush", stdin=rules)
         return saved()
 

@@ -193,7 +193,7 @@ async def pulled(
     told: Callable[[int], None] = lambda _: None,
     require_free: tar_transfer.RequireFree = anywhere,
 ) -> Moved:
-    return await tar_transfer.pull(
+    return await tar_transfer.pull_tree(
         pool,
         sshd.address,
         str(source),

@@ -25,14 +25,20 @@ import pytest
 from reconciler.desired.compile import compile_document, seed_inputs
 from reconciler.desired.load import load_spec
 from reconciler.desired.recorded_file_uses import uses_of
-from reconciler.errors import ErrorCode, explained
+from reconciler.errors import ErrorCode, error_to_answer
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.ownership import ATTRIBUTE
 from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed
 from reconciler.host.disks.before_use import MachineFiles, require_usable
 from reconciler.host.disks.chain_check import broken_chains
 from reconciler.host.disks.layers import LayerDriver, delete_layer, freeze_layer
-from reconciler.host.disks.manifests import finish_snapshot, nvram_path, read_manifests, remove_snapshot, snapshot_dir
+from reconciler.host.disks.manifests import (
+    finish_snapshot,
+    read_manifests,
+    remove_snapshot,
+    snapshot_dir,
+    snapshot_nvram_path,
+)
 from reconciler.host.nvram import keep_nvram, put_nvram
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Seed, Snapshot, Unknown
 from reconciler.model.names import layer_path
@@ -143,7 +149,7 @@ class Sandbox:
         for node in NODES:
             variables = self.inside / f"{node}.r0.nvram"
             variables.write_bytes(b"variables")
-            keep_nvram(variables, nvram_path(self.overlays, CLUSTER, NAME, node), CLUSTER, node)
+            keep_nvram(variables, snapshot_nvram_path(self.overlays, CLUSTER, NAME, node), CLUSTER, node)
             variables.unlink()
             freeze_layer(layer_path(self.overlays, CLUSTER, node, "vda", 0), CLUSTER)
             frozen = FrozenDisk(path=layer_path(self.overlays, CLUSTER, node, "vda", 0), format="qcow2")
@@ -442,7 +448,7 @@ def only_clear_errors(step: Callable[[], object], told: list[str]) -> bool:
         step()
     except Exception as error:
         failure = error
-    assert failure is None or explained(failure).code is not ErrorCode.INTERNAL_ERROR, (told, failure)
+    assert failure is None or error_to_answer(failure).code is not ErrorCode.INTERNAL_ERROR, (told, failure)
     return failure is None
 
 
@@ -501,7 +507,7 @@ def delete_all(sandbox: Sandbox, told: list[str]) -> None:
 
 def revert_variables(sandbox: Sandbox, told: list[str]) -> None:
     for node in NODES:
-        copy, target = nvram_path(sandbox.overlays, CLUSTER, NAME, node), sandbox.inside / f"{node}.r1.nvram"
+        copy, target = snapshot_nvram_path(sandbox.overlays, CLUSTER, NAME, node), sandbox.inside / f"{node}.r1.nvram"
         if only_clear_errors(partial(put_nvram, copy, target, CLUSTER, node), told):
             assert not target.exists() or target.read_bytes() == b"variables", told
 

@@ -11,7 +11,7 @@ import pytest
 from reconciler.artifacts.installed import parse_record
 from reconciler.artifacts.node_scripts import parse_installed
 from reconciler.errors import ClusterError, OperationFailed
-from reconciler.guest.guest_answers import understood
+from reconciler.guest.guest_answers import parsing_answer
 from reconciler.health.node_probe import judge_buffer, judge_overwritten
 from reconciler.kernel_log.log_answers import first_bad_on_console
 from reconciler.model.results import ExecResult
@@ -119,6 +119,6 @@ def faulty(text: str, chance: random.Random) -> str:
 
 
 def test_what_cannot_be_understood_names_the_node_and_what_was_asked() -> None:
-    with pytest.raises(OperationFailed, match="for it cannot be parsed") as failure, understood("n1", "it"):
+    with pytest.raises(OperationFailed, match="for it cannot be parsed") as failure, parsing_answer("n1", "it"):
         int("1.2.3")
     assert failure.value.node == "n1"

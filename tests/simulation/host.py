@@ -45,10 +45,10 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     Epochs,
     FlattenLayer,
-    GiveBack,
     GrowLayer,
     HealLinks,
     PlugTap,
+    RestoreOwner,
     Resume,
     ResumeMemory,
     SetLinks,
@@ -162,7 +162,7 @@ class SimulatedHost:
         match action:
             case CreateNetwork() | StartNetwork() | SetTunnel() | DeleteNetwork():
                 return self._perform_on_network(action)
-            case CreateLayer() | DeleteLayer() | GrowLayer() | GiveBack() | WriteSeed() | DeleteSeed():
+            case CreateLayer() | DeleteLayer() | GrowLayer() | RestoreOwner() | WriteSeed() | DeleteSeed():
                 return self._perform_on_file(action)
             case FlattenLayer():
                 return self._flatten_layer(action)
@@ -223,7 +223,7 @@ class SimulatedHost:
     # Files.
 
     def _perform_on_file(
-        self, action: CreateLayer | DeleteLayer | GrowLayer | GiveBack | WriteSeed | DeleteSeed
+        self, action: CreateLayer | DeleteLayer | GrowLayer | RestoreOwner | WriteSeed | DeleteSeed
     ) -> Steps:
         match action:
             case CreateLayer():
@@ -233,8 +233,8 @@ class SimulatedHost:
                 self._delete_layer(action)
             case GrowLayer():
                 self._set_layer(str(action.path), size_bytes=action.size_bytes)
-            case GiveBack():
-                self._give_back(action)
+            case RestoreOwner():
+                self._restore_owner(action)
             case WriteSeed():
                 _assert_ours(self.seeds.get(action.node), action)
                 self.seeds[action.node] = Seed(digest=action.digest)
@@ -243,7 +243,7 @@ class SimulatedHost:
                 self.seeds.pop(action.node, None)
         yield
 
-    def _give_back(self, action: GiveBack) -> None:
+    def _restore_owner(self, action: RestoreOwner) -> None:
         held_by = [node for node, files in self._open.items() if str(action.file.path) in files]
         assert not held_by, f"{action} takes the file away from {held_by}"
         for path, layer in self.layers.items():

@@ -1,4 +1,4 @@
-"""A keeper on a simulated host, in simulated time: whatever happens and whatever it is not told, it gets there."""
+"""A round loop on a simulated host, in simulated time: whatever happens and whatever it is not told, it gets there."""
 
 import asyncio
 from dataclasses import replace
@@ -16,7 +16,7 @@ from reconciler.controller.faults_without_store import RememberedFaults
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import RoundResult
-from reconciler.daemon.keeper import Keeper
+from reconciler.daemon.round_loop import RoundLoop
 from reconciler.model.plan import Action, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.planner import plan
@@ -64,7 +64,7 @@ class SimulatedRounds:
         self._chance = chance
 
     async def run(self, _cluster: str, retries: Retries) -> RoundResult:
-        """One round; what must never be asked of the host is kept, as a keeper outlives its rounds' defects."""
+        """One round; what must never be asked of the host is kept, as a round loop outlives its rounds' defects."""
         try:
             return await self._run(retries)
         except AssertionError as defect:
@@ -101,9 +101,9 @@ class Keeping(RuleBasedStateMachine):
         self.chance = Random(seed)
         record = data.draw(records())
         self.rounds = SimulatedRounds(SimulatedHost(data.draw(hosts(record)), self.chance), record, self.chance)
-        self.keeper = Keeper(CLUSTER, cast("Rounds", self.rounds), HOST, self.chance)
-        self.keeper._retries = Retries(self.chance, self.loop.time)
-        self.task = self.loop.create_task(self.keeper.run())
+        self.round_loop = RoundLoop(CLUSTER, cast("Rounds", self.rounds), HOST, self.chance)
+        self.round_loop._retries = Retries(self.chance, self.loop.time)
+        self.task = self.loop.create_task(self.round_loop.run())
 
     @rule(data=st.data(), told=st.booleans())
     def something_else_is_found(self, data: st.DataObject, told: bool) -> None:
@@ -114,7 +114,7 @@ class Keeping(RuleBasedStateMachine):
     def something_else_is_wanted(self, data: st.DataObject, told: bool) -> None:
         generation = self.rounds.record.generation + 1
         self.rounds.record = data.draw(records()).model_copy(update={"generation": generation})
-        self._tell(told, anew=True)
+        self._tell(told, changed=True)
 
     @rule(refusals=st.sampled_from([0.0, 0.3, 1.0]))
     def the_host_refuses(self, refusals: float) -> None:
@@ -124,9 +124,9 @@ class Keeping(RuleBasedStateMachine):
     def time_goes_by(self, duration_s: float) -> None:
         self.loop.run_until_complete(asyncio.sleep(duration_s))
 
-    def _tell(self, told: bool, *, anew: bool = False) -> None:
+    def _tell(self, told: bool, *, changed: bool = False) -> None:
         if told:
-            self.keeper.wake(anew=anew)
+            self.round_loop.wake(changed=changed)
             self.loop.run_until_complete(asyncio.sleep(0.01))
 
     def teardown(self) -> None:
@@ -147,7 +147,7 @@ class Keeping(RuleBasedStateMachine):
         until_s = self.loop.time() + LONGEST_S
         while (todo := self.rounds.plan()).actions or todo.waiting:
             assert self.loop.time() < until_s, f"yet to do after {LONGEST_S:g} s: {todo}"
-            self.keeper.wake()
+            self.round_loop.wake()
             self.loop.run_until_complete(asyncio.sleep(RESYNC_S))
 
 

@@ -36,10 +36,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from reconciler.desired.declared_faults import check_fault, resolve_faults
 from reconciler.faults.combine import fold
-from reconciler.faults.explain import explain, info_of
-from reconciler.frontends.cli.app import run
+from reconciler.faults.explain import explain_link, fault_info
+from reconciler.frontends.cli.app import run_command_line
 from reconciler.frontends.mcp.cluster_server import offered_tools
-from reconciler.kernel_log.announcements import kind_of
+from reconciler.kernel_log.announcements import announced_kind
 from reconciler.model.faults import FaultTopology
 from reconciler.model.record import ClusterRecord
 from reconciler.records import fault_changes
@@ -63,11 +63,11 @@ links = fold([*record.faults.values()], (node, *others))
 assert {to: {of for of, link in inbound.links.items() if link.cut} for to, inbound in links.items()} == {
     other: {node} for other in others
 }
-assert explain([fault], (node, *others), node, others[0]).faults[0].effect == f"silence: nobody hears {node}"
-assert info_of(fault, (node, *others)).requested == {"node": node}
+assert explain_link([fault], (node, *others), node, others[0]).faults[0].effect == f"silence: nobody hears {node}"
+assert fault_info(fault, (node, *others)).requested == {"node": node}
 assert fault_changes.without_faults(record, ["silence-1"]).faults == {}
 for words in (["fault", "silence", "--help"], ["age", "--help"]):
-    assert run(words) == 0
+    assert run_command_line(words) == 0
 
 # The tools, and the command of one, on a store.
 for tool in ("net_silence", "cluster_age"):
@@ -78,12 +78,12 @@ async def define() -> None:
         await store.put(sample_record("lab"), expected_generation=0, actor="test")
 
 asyncio.run(define())
-assert run(["age", "lab", "-o", "json"]) == 0
-assert run(["age", "nope"]) == 1
+assert run_command_line(["age", "lab", "-o", "json"]) == 0
+assert run_command_line(["age", "nope"]) == 1
 
 # The kernel's message and the check.
-assert kind_of("mce: [Hardware Error]: CPU 1: Machine Check: 0 Bank 5") == "machine_check"
-assert kind_of("say mce: [Hardware Error]: ") is None
+assert announced_kind("mce: [Hardware Error]: CPU 1: Machine Check: 0 Bank 5") == "machine_check"
+assert announced_kind("say mce: [Hardware Error]: ") is None
 assert doctor.checks.check_cpus().name == "cpus"
 """
 

@@ -10,7 +10,7 @@ from reconciler.errors import (
     ErrorCode,
     InternalError,
     OperationFailed,
-    explained,
+    error_to_answer,
     is_recoverable,
 )
 from reconciler.model.status import Obstacle
@@ -51,7 +51,7 @@ def test_what_the_host_refuses_is_told_apart_from_a_defect() -> None:
 def test_an_exception_that_nobody_foresaw_is_a_defect_unless_the_system_refused(
     raised: Exception, kind: type[ClusterError], words: str
 ) -> None:
-    assert type(explained(raised)) is kind
+    assert type(error_to_answer(raised)) is kind
     with Envelope[None]() as envelope:
         raise raised
     told = envelope.answer().error
@@ -62,4 +62,4 @@ def test_an_exception_that_nobody_foresaw_is_a_defect_unless_the_system_refused(
 
 def test_an_error_of_the_tree_is_passed_on_as_it_is() -> None:
     error = Conflict("not ours", node="alpha", hint="move it")
-    assert explained(error) is error
+    assert error_to_answer(error) is error

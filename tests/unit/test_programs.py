@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.controller.healers import leave_healer
+from reconciler.controller.healers import start_healer
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.process import leave_behind, run
 from reconciler.programs import clean_environment, find_program, require_program
@@ -96,7 +96,7 @@ def test_no_module_of_the_callers_directory_is_loaded(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     state = tmp_path / "state"
-    leave_healer(Settings(state_dir=state), "no-such-cluster")
+    start_healer(Settings(state_dir=state), "no-such-cluster")
     monkeypatch.delenv("PYTHONPATH")
     server = [sys.executable, "-m", "reconciler"]
     subprocess.run(server, stdin=subprocess.DEVNULL, check=True, env={**os.environ, "VMCLUSTER_STATE_DIR": str(state)})

@@ -103,7 +103,7 @@ def remember_options(
     log_options.set(LogOptions(verbose, log_json))
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code: 1 for most errors, because 2 means "changes" for `plan`."""
     try:
         return _obeyed(arguments)
@@ -169,7 +169,7 @@ def main() -> None:
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         cast("TextIOWrapper", stream).reconfigure(errors="backslashreplace")
-    code = run(sys.argv[1:])
+    code = run_command_line(sys.argv[1:])
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import typer
 
 from reconciler.frontends.cli.snapshot_tables import size
-from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import one_line, printable, short_id
 from reconciler.model.results import (
     ArtifactDiff,
@@ -71,7 +71,7 @@ def artifact_lines(artifact: BuildArtifact) -> Iterator[str]:
         "kernel": artifact.kernel_version,
         "commit": commit,
         "tests": artifact.test_framework_path,
-        "built": at(artifact.build_timestamp),
+        "built": utc_time(artifact.build_timestamp),
         **{f"label {key}": value for key, value in artifact.metadata.items()},
     }
     for name, value in facts.items():
@@ -110,7 +110,7 @@ def _other_lines(diff: ArtifactDiff) -> list[str]:
 def _artifact_row(artifact: BuildArtifact) -> list[str]:
     return [
         short_id(artifact.artifact_id),
-        at(artifact.registered_at),
+        utc_time(artifact.registered_at),
         artifact.kernel_version or "-",
         str(len(artifact.modules)),
         str(len(artifact.userspace_bins)),

@@ -11,8 +11,16 @@ from reconciler.errors import ApprovalRequired
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
-from reconciler.frontends.cli.output import ending, narrate, prints, unheard
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandEnding, Work, given, present, run_command
+from reconciler.frontends.cli.output import exit_with, narrate, prints, unheard
+from reconciler.frontends.cli.session import (
+    FAILURE,
+    STAYS_WANTED,
+    CommandEnding,
+    Work,
+    given_topology,
+    present,
+    run_command,
+)
 from reconciler.model.choices import StopMode
 from reconciler.usecases.application import UseCases
 
@@ -58,7 +66,7 @@ def apply(
 ) -> "ClusterStatus":
     """Converge the host to a topology file."""
     how_to_end = CommandEnding(output=output, when_interrupted=STAYS_WANTED)
-    wanted = given(topology, how_to_end)
+    wanted = given_topology(topology, how_to_end)
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.records.approval import Approval
@@ -89,7 +97,7 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
     Exits 0 when there is nothing to do, 2 when there are changes, and 1 when there is an error or the plan is blocked.
     """
     how_to_end = CommandEnding(output=output)
-    wanted = given(topology, how_to_end)
+    wanted = given_topology(topology, how_to_end)
     return _present_plan(lambda use: use.clusters.plan(wanted, start=start), how_to_end)
 
 
@@ -160,7 +168,7 @@ def adopt(
     A lost record is rebuilt from topology and host; machines that another state_dir made are taken from it.
     """
     how_to_end = CommandEnding(output=output)
-    wanted = given(topology, how_to_end) if topology is not None else None
+    wanted = given_topology(topology, how_to_end) if topology is not None else None
 
     async def work(use: UseCases) -> "ClusterStatus":
         from reconciler.records.approval import Approval
@@ -300,7 +308,7 @@ def _present_plan(think: "Work[Preview]", how_to_end: CommandEnding) -> "PlanVie
         return plan_view(await think(use))
 
     view = present(work, how_to_end, _show_plan)
-    return ending(view, FAILURE if view.blocked else 0 if view.converged else CHANGES)
+    return exit_with(view, FAILURE if view.blocked else 0 if view.converged else CHANGES)
 
 
 def _require_consent(cluster: str, how_to_end: CommandEnding) -> None:

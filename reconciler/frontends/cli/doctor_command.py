@@ -9,7 +9,7 @@ import typer
 
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat
-from reconciler.frontends.cli.output import ending, prints
+from reconciler.frontends.cli.output import exit_with, prints
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, present
 from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
@@ -40,12 +40,12 @@ def doctor(
     """
 
     async def work(use: UseCases) -> "Examination":
-        from reconciler.usecases.doctor import examine
+        from reconciler.usecases.doctor import examine_host
 
-        return await examine(use.runtime.settings, fix=fix)
+        return await examine_host(use.runtime.settings, fix=fix)
 
     examination = present(work, CommandEnding(output=output), _show)
-    return ending(examination, FAILURE if examination.failures else 0)
+    return exit_with(examination, FAILURE if examination.failures else 0)
 
 
 def examination_lines(examination: "Examination") -> Iterator[tuple[str, str | None]]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import emit, plain, quiet_pipe
 from reconciler.frontends.cli.spelled_results import spelled
-from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import one_line
 from reconciler.usecases.cluster_events import ClusterEvent
 
@@ -75,7 +75,7 @@ def _print(line: str) -> None:
 
 def _cells(repeated: Repeated) -> list[str]:
     event = repeated.event
-    return [at(event.at), event.cluster_name, event.kind.value, event.node or "", event.subject, repeated.message]
+    return [utc_time(event.at), event.cluster_name, event.kind.value, event.node or "", event.subject, repeated.message]
 
 
 def _span(seconds: float) -> str:

@@ -11,7 +11,7 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_fault, complete_node
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.other_words import CommandGroup
-from reconciler.frontends.cli.output import ending, prints
+from reconciler.frontends.cli.output import exit_with, prints
 from reconciler.frontends.cli.scoped_faults import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, present
 from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
@@ -107,9 +107,9 @@ def partition(
 
     IPv4, IPv6, ARP, broadcast and established connections are cut.
     """
-    from reconciler.frontends.cli.fault_tables import show_handle
+    from reconciler.frontends.cli.fault_tables import show_injected
 
-    sides = tuple(map(names_in, groups or ()))
+    sides = tuple(map(split_names, groups or ()))
     grudge = dict(parse_drops(drop)) if drop else None
 
     def request() -> "PartitionRequest":
@@ -123,7 +123,7 @@ def partition(
         cluster,
         held,
         CommandEnding(output=output, when_interrupted=_STAYS_WANTED),
-        show_handle,
+        show_injected,
     )
 
 
@@ -164,7 +164,7 @@ def impair(
     output: Output = OutputFormat.TABLE,
 ) -> "NetFaultHandle":
     """Delay, drop, corrupt or slow down only what one node sends."""
-    from reconciler.frontends.cli.fault_tables import show_handle
+    from reconciler.frontends.cli.fault_tables import show_injected
 
     async def inject(use: UseCases) -> "NetFaultHandle":
         from reconciler.faults.requests import impair_request
@@ -185,11 +185,11 @@ def impair(
             rate_kbit=rate,
             limit_packets=limit,
         )
-        named = [name for target in targets or () for name in names_in(target)] or None
+        named = [name for target in targets or () for name in split_names(target)] or None
         request = impair_request(source, named, asked, direction=direction, include_host=include_host)
         return await use.faults.inject(cluster, request, duration_s=duration, afresh=held is not None)
 
-    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_handle)
+    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_injected)
 
 
 @fault.command()
@@ -268,10 +268,10 @@ def verify(
         return await FaultVerifier(use.runtime).verify(cluster, nodes, count=count)
 
     verification = present(work, CommandEnding(output=output), show_verification)
-    return ending(verification, 0 if verification.sound else FAILURE)
+    return exit_with(verification, 0 if verification.sound else FAILURE)
 
 
-def names_in(group: str) -> tuple[str, ...]:
+def split_names(group: str) -> tuple[str, ...]:
     """The names in `a,b`; an empty word is an empty group, which injecting the fault refuses."""
     return tuple(name for name in group.split(",") if name)
 
@@ -281,12 +281,12 @@ def parse_drops(drops: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     seen: set[str] = set()
     for drop in drops:
         receiver, equals, senders = drop.partition("=")
-        if not (receiver and equals and names_in(senders)):
+        if not (receiver and equals and split_names(senders)):
             raise typer.BadParameter(f"{drop!r} is not TO=FROM,FROM", param_hint="--drop")
         if receiver in seen:
             raise typer.BadParameter(f"{receiver!r} is given twice", param_hint="--drop")
         seen.add(receiver)
-        yield receiver, names_in(senders)
+        yield receiver, split_names(senders)
 
 
 def _named(sides: tuple[tuple[str, ...], ...], shape: ShapeName) -> tuple[tuple[str, ...], ...] | None:

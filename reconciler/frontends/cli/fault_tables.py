@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from reconciler.faults.link_verdicts import FaultVerification, LinkVerdict
-from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo
 from reconciler.usecases.network_faults import Healed
@@ -18,9 +18,9 @@ _IN_GRUDGE = ("grudge", "groups", "partition_a", "partition_b", "sides", "node")
 _SHOWN_APART = ("source_node", "target_node", "direction", "include_host", "applied", "observed", *_IN_GRUDGE)
 
 
-def show_handle(handle: NetFaultHandle) -> None:
+def show_injected(handle: NetFaultHandle) -> None:
     """A fault that was just injected, in one line."""
-    until = f", until {at(handle.expires_at)}" if handle.expires_at else ""
+    until = f", until {utc_time(handle.expires_at)}" if handle.expires_at else ""
     typer.echo(printable(f"{handle.handle_id} affects {', '.join(handle.affected_nodes)}{until}"))
 
 
@@ -77,7 +77,7 @@ def _fault_row(fault: NetFaultInfo) -> list[str]:
         _hits(fault),
         ", ".join(_in_words(parameters)),
         _APPLIED[parameters.get("applied")],
-        at(fault.expires_at) if fault.expires_at else "-",
+        utc_time(fault.expires_at) if fault.expires_at else "-",
     ]
 
 

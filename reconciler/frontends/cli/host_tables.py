@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import printable
 from reconciler.model.host import HostInfo
 
@@ -29,7 +29,7 @@ def show_host(host: HostInfo) -> None:
     show_hosts([host])
     lines = [
         f"version {host.version}, libvirt {host.libvirt_uri}",
-        *([f"lost since {at(host.lost_since)}"] if host.lost_since else []),
+        *([f"lost since {utc_time(host.lost_since)}"] if host.lost_since else []),
         *(["nodes without a host are here"] if host.home else []),
         *(f"{name}: {complaint or 'works'}" for name, complaint in host.features.items()),
         *(f"image {image.path}  {image.digest}" for image in host.images),

@@ -57,9 +57,9 @@ def build(
     target = Path(path).absolute() if path else None
 
     async def work(_use: UseCases) -> "BuiltImage":
-        from reconciler.usecases.images import DEFAULT_TARGET, build_image
+        from reconciler.usecases.images import DEFAULT_TARGET, build_guest_image
 
-        return await build_image(
+        return await build_guest_image(
             target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
         )
 

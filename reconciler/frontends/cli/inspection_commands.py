@@ -11,8 +11,8 @@ import reconciler
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
-from reconciler.frontends.cli.output import emit, ending, prints
-from reconciler.frontends.cli.session import FAILURE, CommandEnding, given, present, run_command
+from reconciler.frontends.cli.output import emit, exit_with, prints
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, given_topology, present, run_command
 from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
@@ -111,7 +111,7 @@ def validate(
     networks are found by `plan`.
     """
     how_to_end = CommandEnding(output=output)
-    wanted = given(topology, how_to_end)
+    wanted = given_topology(topology, how_to_end)
 
     async def work(use: UseCases) -> "Validation":
         from reconciler.usecases.validation import validate as check
@@ -119,7 +119,7 @@ def validate(
         return await check(wanted, use.runtime.settings, with_files=not file_only)
 
     found = present(work, how_to_end, _show_validation)
-    return ending(found, 0 if found.valid else FAILURE)
+    return exit_with(found, 0 if found.valid else FAILURE)
 
 
 def _show_validation(found: "Validation") -> None:

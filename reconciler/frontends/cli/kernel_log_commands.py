@@ -100,7 +100,7 @@ def follow(cluster: Cluster, nodes: Nodes = None) -> None:
     from reconciler.frontends.cli.log_tables import show_followed
 
     async def work(use: UseCases) -> None:
-        from reconciler.usecases.kernel_log_following import follow as follow_logs
+        from reconciler.usecases.kernel_log_following import follow_kernel_logs as follow_logs
 
         await follow_logs(use.runtime, cluster, node_names(nodes), show_followed, use.progress)
 

@@ -7,7 +7,7 @@ import typer
 from reconciler.frontends.cli.output import quiet_pipe
 from reconciler.frontends.cli.tables import print_columns
 from reconciler.frontends.cli.text import one_line
-from reconciler.kernel_log.announcements import kind_of
+from reconciler.kernel_log.announcements import announced_kind
 from reconciler.kernel_log.line import LEVELS, LogLine
 from reconciler.model.kernel_log import DmesgLine, DmesgResult, LogSource
 
@@ -37,7 +37,7 @@ def _show_line(node: str, line: DmesgLine) -> None:
 def show_followed(node: str, line: LogLine, source: LogSource) -> None:
     """One line as it arrives; lines from a console are marked."""
     level = None if line.level is None else LEVELS[line.level]
-    kind = kind_of(line.text) if line.kernel else None
+    kind = announced_kind(line.text) if line.kernel else None
     color = "red" if kind else _LEVEL_COLORS.get(level or "")
     stamp = " " * 14 if line.timestamp_us is None else f"[{line.timestamp_us / 1_000_000:12.6f}]"
     where = " (console)" if source is LogSource.CONSOLE else ""

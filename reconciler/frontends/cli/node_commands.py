@@ -14,7 +14,7 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_nodes, complete_target
 from reconciler.frontends.cli.options import Cluster, Node, Output, OutputFormat, more_than_zero
-from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, ending, narrate, prints, tell_unprinted
+from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, exit_with, narrate, prints, tell_unprinted
 from reconciler.frontends.cli.remote_command import RemoteCommand
 from reconciler.frontends.cli.remote_output import Outlet, write_bytes
 from reconciler.frontends.cli.session import CommandEnding, run_command
@@ -180,7 +180,7 @@ def _run_on_one(
     if result is None:
         raise typer.Exit(_after_output(outlet))
     emit(result, how_to_end.output, lambda shown: _remark(shown, node))
-    return ending(result, result.exit_code)
+    return exit_with(result, result.exit_code)
 
 
 def _after_output(outlet: Outlet | None) -> int:
@@ -216,7 +216,7 @@ def _run_on_many(
     )
     emit(result, how_to_end.output, _pass_on_all)
     codes = [OWN_FAILURE if result.errors else 0, *(each.exit_code for each in result.results.values())]
-    return ending(result, max(codes))
+    return exit_with(result, max(codes))
 
 
 def standard_input() -> bytes:

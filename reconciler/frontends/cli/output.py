@@ -42,7 +42,7 @@ def prints(command: Callable[P, T]) -> Callable[P, None]:
     return run
 
 
-def ending(_printed: T, code: int) -> T:
+def exit_with(_printed: T, code: int) -> T:
     """Exit with this code after the result was printed."""
     raise typer.Exit(code)
 

@@ -58,7 +58,7 @@ def run_command(
     return cast("T", envelope.result)
 
 
-def given(topology: str, how_to_end: CommandEnding = CommandEnding()) -> "str | TopologyText":
+def given_topology(topology: str, how_to_end: CommandEnding = CommandEnding()) -> "str | TopologyText":
     """The topology argument of a command; if it is a pipe or standard input, its text, read once."""
     from reconciler.desired.topology_text import read_given
 

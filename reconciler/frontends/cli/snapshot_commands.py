@@ -12,7 +12,7 @@ from reconciler.frontends.cli.completion import complete_snapshot
 from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
 from reconciler.frontends.cli.other_words import CommandGroup
-from reconciler.frontends.cli.output import ending, narrate, prints
+from reconciler.frontends.cli.output import exit_with, narrate, prints
 from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandEnding, present, run_command
 from reconciler.usecases.application import UseCases
 
@@ -165,12 +165,12 @@ def verify(
 
     Their backing files are checked too. Exits 1 if anything is wrong.
     """
-    from reconciler.frontends.cli.snapshot_tables import show_verification
+    from reconciler.frontends.cli.snapshot_tables import show_snapshot_checks
 
     verification = present(
-        lambda use: use.upkeep.verify(cluster, name), CommandEnding(output=output), show_verification
+        lambda use: use.upkeep.verify(cluster, name), CommandEnding(output=output), show_snapshot_checks
     )
-    return ending(verification, 0 if verification.sound else FAILURE)
+    return exit_with(verification, 0 if verification.sound else FAILURE)
 
 
 @snapshot.command()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
-from reconciler.frontends.cli.tables import at, print_columns
+from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import one_line, printable
 from reconciler.model.results import SnapshotDeleteResult, SnapshotInfo
 from reconciler.usecases.revert_losses import NodeLoss, RevertLosses
@@ -49,7 +49,7 @@ def show_deleted(result: SnapshotDeleteResult) -> None:
 
 def loss_lines(losses: RevertLosses) -> Iterator[str]:
     """What each node loses by a revert, and which snapshots keep it."""
-    since = f", as of {at(losses.created_at)}" if losses.created_at else ""
+    since = f", as of {utc_time(losses.created_at)}" if losses.created_at else ""
     yield f"reverting to snapshot {one_line(losses.snapshot_name)}{since}; changes since then will be lost:"
     width = max((len(node) for node in losses.per_node), default=0)
     for node, loss in losses.per_node.items():
@@ -62,7 +62,7 @@ def _loss(loss: NodeLoss, target: str) -> str:
     written = "what it wrote" if loss.written_bytes is None else f"{size(loss.written_bytes)} on its disks"
     if loss.kept_by in (None, target):
         return f"{memory}{written}; no snapshot keeps any of it"
-    until = f", up to {at(loss.kept_until)}" if loss.kept_until else ""
+    until = f", up to {utc_time(loss.kept_until)}" if loss.kept_until else ""
     return f"{memory}{written}; snapshot {one_line(loss.kept_by)} keeps what came before it{until}"
 
 
@@ -72,7 +72,7 @@ def show_tree(tree: SnapshotTree) -> None:
         typer.echo(line)
 
 
-def show_verification(verification: Verification) -> None:
+def show_snapshot_checks(verification: Verification) -> None:
     """The result of each snapshot's check."""
     if not verification.snapshots:
         typer.echo("no snapshots")
@@ -128,7 +128,7 @@ def _snapshot_row(info: SnapshotInfo) -> list[str]:
     pause = _duration(info.pause_s) if info.pause_s else "-"
     return [
         info.snapshot_name,
-        at(info.created_at),
+        utc_time(info.created_at),
         "yes" if info.include_memory else "no",
         size(_size_bytes(info)),
         pause,
@@ -146,7 +146,7 @@ def _file_rows(info: SnapshotInfo) -> Iterator[list[str]]:
 def _taken(info: SnapshotInfo) -> str:
     assert info.created_at is not None
     memory = "with memory" if info.include_memory else "without memory"
-    return f"taken {at(info.created_at)} {memory}, {size(_size_bytes(info))}"
+    return f"taken {utc_time(info.created_at)} {memory}, {size(_size_bytes(info))}"
 
 
 def _branches(tree: SnapshotTree, parent: str | None, indent: str) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _branches(tree: SnapshotTree, parent: str | None, indent: str) -> Iterator[s
 
 def _place(place: SnapshotPlace) -> str:
     memory = ", memory" if place.include_memory else ""
-    return f"{one_line(place.snapshot_name)}  {at(place.created_at)}{memory}"
+    return f"{one_line(place.snapshot_name)}  {utc_time(place.created_at)}{memory}"
 
 
 def _here(tree: SnapshotTree, name: str | None) -> str:

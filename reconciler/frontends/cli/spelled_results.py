@@ -6,13 +6,13 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from reconciler.frontends.cli.wording import in_commands
-from reconciler.model.prose import NamesCalls
+from reconciler.model.message_text import NamesCalls
 
 T = TypeVar("T")
 
 
 def spelled(value: T) -> T:
-    """A result with `in_commands` applied to all prose in it."""
+    """A result with `in_commands` applied to all messages in it."""
     if isinstance(value, BaseModel):
         changed = {name: new for name, old, new in _fields(value) if new is not old}
         return cast("T", value.model_copy(update=changed)) if changed else value
@@ -24,16 +24,16 @@ def spelled(value: T) -> T:
 def _fields(model: BaseModel) -> Iterator[tuple[str, Any, Any]]:
     for name, field in type(model).model_fields.items():
         old = getattr(model, name)
-        yield name, old, _prose(old) if _is_prose(field.metadata, field.annotation) else spelled(old)
+        yield name, old, _in_commands(old) if _is_message(field.metadata, field.annotation) else spelled(old)
 
 
-def _is_prose(metadata: list[Any], annotation: Any) -> bool:
-    """Whether a field is marked as prose, directly or inside an optional or a collection."""
+def _is_message(metadata: list[Any], annotation: Any) -> bool:
+    """Whether a field is marked as a message, directly or inside an optional or a collection."""
     parts = getattr(annotation, "__args__", ()) if annotation is not None else ()
     return any(isinstance(of, NamesCalls) for of in (*metadata, *getattr(annotation, "__metadata__", ()))) or any(
-        _is_prose([], part) for part in parts if not isinstance(part, type)
+        _is_message([], part) for part in parts if not isinstance(part, type)
     )
 
 
-def _prose(value: Any) -> Any:
+def _in_commands(value: Any) -> Any:
     return in_commands(value) if isinstance(value, str) else value and type(value)(map(in_commands, value))

@@ -88,7 +88,7 @@ def show_history(entries: Sequence[Change]) -> None:
     """The changes of a record, oldest first."""
     print_columns(
         ["GENERATION", "AT", "BY", "CHANGE"],
-        ([str(e.generation), at(e.at), e.actor, _first(e.changes)] for e in entries),
+        ([str(e.generation), utc_time(e.at), e.actor, _first(e.changes)] for e in entries),
     )
 
 
@@ -98,7 +98,7 @@ def _first(changes: Sequence[str]) -> str:
     return "; ".join([*changes[:_SHOWN_CHANGES], *([f"{more} more"] if more > 0 else [])])
 
 
-def at(moment: datetime) -> str:
+def utc_time(moment: datetime) -> str:
     """A time in UTC, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
@@ -126,7 +126,7 @@ def _why(node: NodeStatus) -> str:
 def _show_conditions(conditions: Iterable[Condition]) -> None:
     print_columns(
         ["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"],
-        ([c.type.value, c.status.value, c.reason, at(c.last_transition), c.message] for c in conditions),
+        ([c.type.value, c.status.value, c.reason, utc_time(c.last_transition), c.message] for c in conditions),
         STATE_STYLES,
     )
 

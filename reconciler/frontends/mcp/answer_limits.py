@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from reconciler.model.omission import omission
+from reconciler.model.abridging import omission_note
 
 DEFAULT_BYTES = 40_000
 """About 10,000 tokens: what clients pass to their model without cutting it themselves."""
@@ -197,13 +197,13 @@ def _cut_text(text: str, room: int, omitted_bytes: int = 0) -> tuple[str, int]:
     If a line already says that `omitted_bytes` were, the cut is made there.
     """
     room = max(room, _SHORT_BYTES)
-    head, note, tail = text.partition(omission(omitted_bytes))
+    head, note, tail = text.partition(omission_note(omitted_bytes))
     if not (omitted_bytes and note):
         head, tail, omitted_bytes = text[: len(text) // 2], text[len(text) // 2 :], 0
     whole = _length_bytes(head + tail)
     while True:
         left_out = omitted_bytes + whole - _length_bytes(head + tail)
-        shorter = f"{head}{omission(left_out)}{tail}"
+        shorter = f"{head}{omission_note(left_out)}{tail}"
         if not head + tail or (left_out > omitted_bytes and _size_bytes(shorter) <= room):
             return shorter, left_out
         kept = min(0.95, (room - _SHORT_BYTES // 4) / _size_bytes(head + tail))

@@ -11,7 +11,7 @@ from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from pydantic import BaseModel, ValidationError
 
 from reconciler.errors import InvalidArgument
-from reconciler.frontends.mcp.wire import is_text
+from reconciler.frontends.mcp.stdio_messages import is_text
 
 _SHOWN_LENGTH = 60
 
@@ -43,7 +43,7 @@ def _takes_text(parameter: Mapping[str, Any]) -> bool:
     return any(form.get("type") == "string" and not form.keys() & {"enum", "const"} for form in forms)
 
 
-def refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:
+def argument_refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:
     """Why these arguments are refused, with all problems at once; None if they are valid.
 
     An unknown argument is a problem too: nothing is accepted and ignored. Only tools without required arguments let one

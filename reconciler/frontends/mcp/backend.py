@@ -9,7 +9,7 @@ from mcp.server.mcpserver import Context, MCPServer
 
 from reconciler.frontends.mcp.caller import Caller
 from reconciler.frontends.mcp.client_roots import roots_of_caller
-from reconciler.frontends.mcp.relay import relayed
+from reconciler.frontends.mcp.progress_sender import sending_progress
 from reconciler.model.results import ToolResult
 from reconciler.usecases.application import UseCases
 
@@ -68,7 +68,7 @@ async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
 async def ask(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
     """Answer with the result of `work`; if the client cancels the call, the work is cancelled."""
     host = await _backend(call).host()
-    async with relayed(call.report_progress) as report:
+    async with sending_progress(call.report_progress) as report:
         return await host.answer(work, _caller(call), report)
 
 
@@ -79,7 +79,7 @@ async def settle(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolRe
     """
     backend = _backend(call)
     host = await backend.host()
-    async with relayed(call.report_progress) as report:
+    async with sending_progress(call.report_progress) as report:
         return await backend.outlive_caller(host.answer(work, _caller(call), report))
 
 

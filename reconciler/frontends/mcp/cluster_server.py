@@ -16,17 +16,17 @@ from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, TextC
 from pydantic_core import to_json
 
 from reconciler import __version__
-from reconciler.errors import ClusterError, explained
+from reconciler.errors import ClusterError, error_to_answer
 from reconciler.frontends.mcp.answer_limits import Extent, abridged
-from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, refusal
+from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, argument_refusal
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.client_roots import ask_for_roots, known_roots
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
+from reconciler.frontends.mcp.stdio_messages import as_text, stdio_streams
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tool_schemas import answer_schemas, parameter_schema
 from reconciler.frontends.mcp.tools import TOOLS
-from reconciler.frontends.mcp.wire import as_text, standard_wire
 from reconciler.model.results import ToolError, ToolResult
 
 _TOOLS_STAY_MS = 3_600_000
@@ -55,7 +55,7 @@ class ClusterServer(MCPServer[Backend]):
 
     async def run_stdio_async(self) -> None:
         """Serve over standard input and output until the input ends."""
-        async with standard_wire() as (incoming, outgoing):
+        async with stdio_streams() as (incoming, outgoing):
             options = self._lowlevel_server.create_initialization_options()
             await self._lowlevel_server.run(incoming, outgoing, options)
 
@@ -65,7 +65,7 @@ class ClusterServer(MCPServer[Backend]):
         """Call a tool. Raises `MCPError` for a tool that does not exist; everything else is answered."""
         if name not in self._offered:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {name}")
-        if error := refusal(self._offered[name], arguments):
+        if error := argument_refusal(self._offered[name], arguments):
             return _failed(error)
         try:
             roots = await ask_for_roots(context) if context and name in _NAMING_FILES else ()
@@ -79,7 +79,7 @@ class ClusterServer(MCPServer[Backend]):
         except CallFailed as failure:
             log.exception("%s failed", name)
             cause = failure.__cause__
-            return _failed(explained(cause if isinstance(cause, Exception) else failure))
+            return _failed(error_to_answer(cause if isinstance(cause, Exception) else failure))
 
 
 @cache

@@ -18,9 +18,9 @@ async def host_doctor(call: Call) -> ToolResult[Examination]:
     """Check whether this host can run clusters, and say what to do about what it lacks. Repairs nothing."""
 
     async def check(use: UseCases) -> Examination:
-        from reconciler.usecases.doctor import examine  # noqa: PLC0415  imports libvirt
+        from reconciler.usecases.doctor import examine_host  # noqa: PLC0415  imports libvirt
 
-        return await examine(use.runtime.settings, fix=False)
+        return await examine_host(use.runtime.settings, fix=False)
 
     return await ask(call, check)
 

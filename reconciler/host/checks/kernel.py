@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reconciler.concurrency import together
 from reconciler.errors import ClusterError
-from reconciler.host.features import NETEM, NFT_BRIDGE, Feature, FeatureUntried, complaint_about, remedy
+from reconciler.host.features import NETEM, NFT_BRIDGE, Feature, FeatureUntried, complaint_about, feature_remedy
 from reconciler.model.examination import CheckResult, ok, warning
 from reconciler.programs import find_program
 
@@ -38,5 +38,7 @@ async def _check_feature(feature: Feature) -> CheckResult:
     if complaint is None:
         return ok(feature.name, "works")
     return warning(
-        feature.name, f"not supported by the kernel, and {feature.needed_for} need it: {complaint}", remedy(feature)
+        feature.name,
+        f"not supported by the kernel, and {feature.needed_for} need it: {complaint}",
+        feature_remedy(feature),
     )

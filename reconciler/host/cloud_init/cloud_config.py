@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.host.cloud_init.cloud_config_entries import entry_problems
 from reconciler.host.cloud_init.cloud_config_shapes import misshapen
-from reconciler.host.cloud_init.cloud_config_values import Place, means, numbered, shown
+from reconciler.host.cloud_init.cloud_config_values import Place, as_yaml, means, numbered
 from reconciler.host.cloud_init.unknown_keys import spelling_problems
 
 DEFAULT_USER = "default"
@@ -49,8 +49,8 @@ def value_problems(user_data: Mapping[str, Any], required: Mapping[str, Any]) ->
     for key, ours in required.items():
         value = user_data.get(key)
         if value is not None and not means(value, ours):
-            remedy = f"{_LEAVE_IT}, or write {shown(ours)}" if isinstance(ours, bool) else _LEAVE_IT
-            yield (key,), f"{shown(value)} is impossible: {_REASONS[key]} ({remedy})"
+            remedy = f"{_LEAVE_IT}, or write {as_yaml(ours)}" if isinstance(ours, bool) else _LEAVE_IT
+            yield (key,), f"{as_yaml(value)} is impossible: {_REASONS[key]} ({remedy})"
 
 
 def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterator[tuple[Place, str]]:
@@ -61,7 +61,7 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
     yield from misshapen(user_data)
     login = user_data.get(_PWAUTH)
     if not (login is None or means(login, ours=True) or means(login, ours=False) or login == "unchanged"):
-        yield (_PWAUTH,), f"{shown(login)} is neither true, false nor `unchanged`"
+        yield (_PWAUTH,), f"{as_yaml(login)} is neither true, false nor `unchanged`"
     if means(user_data.get("prefer_fqdn_over_hostname"), ours=True):
         yield (
             ("prefer_fqdn_over_hostname",),
@@ -197,7 +197,10 @@ def _key_problems(keys: Any, place: Place) -> Iterator[tuple[Place, str]]:
         if not isinstance(key, str):
             yield (*place, *part), "must be a public key, as one line of text"
         elif key.strip() and not any(word.startswith(_KEY_TYPES) for word in key.split()):
-            yield (*place, *part), f"{shown(key)} is not a public key (write the text of the `.pub` file, not its name)"
+            yield (
+                (*place, *part),
+                f"{as_yaml(key)} is not a public key (write the text of the `.pub` file, not its name)",
+            )
 
 
 def _user_problems(users: Any, ssh_user: str | None) -> Iterator[tuple[Place, str]]:

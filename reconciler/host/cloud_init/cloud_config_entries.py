@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.host.cloud_init.cloud_config_values import Place, means, shown
+from reconciler.host.cloud_init.cloud_config_values import Place, as_yaml, means
 
 _COMMANDS = ("bootcmd", "runcmd")
 _LISTS = (*_COMMANDS, "write_files")
@@ -50,15 +50,15 @@ def mode_problem(permissions: Any) -> str | None:
     try:
         mode = permissions if type(permissions) is int else int(permissions, 8)
     except (TypeError, ValueError):
-        return f'{shown(permissions)} is not an octal mode, and cloud-init would use 0644 (write "0644", for example)'
-    return None if 0 <= mode <= _ANY_MODE else f'{shown(permissions)} is not a file mode (write "0644", for example)'
+        return f'{as_yaml(permissions)} is not an octal mode, and cloud-init would use 0644 (write "0644", for example)'
+    return None if 0 <= mode <= _ANY_MODE else f'{as_yaml(permissions)} is not a file mode (write "0644", for example)'
 
 
 def _command_problems(command: Any) -> Iterator[tuple[Place, str]]:
     if isinstance(command, Mapping):
         yield (), "is a mapping in YAML because of a `: ` in it, and stops all commands (put the command in quotes)"
     elif not isinstance(command, str | list | tuple | None):
-        yield (), f"{shown(command)} is not text, and stops all commands (put the command in quotes)"
+        yield (), f"{as_yaml(command)} is not text, and stops all commands (put the command in quotes)"
     elif isinstance(command, list | tuple) and any(isinstance(word, Mapping | list | tuple) for word in command):
         yield (), "contains a list or mapping among its words (write each word as text, in quotes if needed)"
 
@@ -72,7 +72,7 @@ def _file_problems(file: Any, ssh_user: str | None) -> Iterator[tuple[Place, str
     for key in ("content", "owner", "encoding"):
         is_empty = file.get(key) is None and (key != "content" or key not in file)
         if not isinstance(file.get(key), str) and not is_empty:
-            yield (key,), f"{shown(file[key])} is not text, and then no file is written (put it in quotes)"
+            yield (key,), f"{as_yaml(file[key])} is not text, and then no file is written (put it in quotes)"
     if "permissions" in file and (why := mode_problem(file["permissions"])):
         yield ("permissions",), why
     if isinstance(file.get("encoding"), str) and (why := _encoding_problem(file["encoding"], file.get("content"))):
@@ -82,9 +82,11 @@ def _file_problems(file: Any, ssh_user: str | None) -> Iterator[tuple[Place, str
 def _path_problem(file: Mapping[str, Any], ssh_user: str | None) -> str | None:
     path = file.get("path")
     if not isinstance(path, str) or not path:
-        return "is missing (write `path: /etc/example.conf`)" if not path else f"{shown(path)} is not a path (quote it)"
+        return (
+            "is missing (write `path: /etc/example.conf`)" if not path else f"{as_yaml(path)} is not a path (quote it)"
+        )
     if path.startswith(("~", "$")):
-        return f"{shown(path)} is used literally, and `~` and variables are not expanded (write an absolute path)"
+        return f"{as_yaml(path)} is used literally, and `~` and variables are not expanded (write an absolute path)"
     plain = posixpath.normpath(f"/{path.lstrip('/')}")  # as cloud-init does: `os.path.abspath`
     if plain == _HOSTS_PATH and not means(file.get("append", False), ours=True):
         return f"{_HOSTS_PATH} would lose the cluster's nodes (add `append: true`: your lines are kept at every boot)"
@@ -98,7 +100,7 @@ def _encoding_problem(encoding: str, content: Any) -> str | None:
     encoding = encoding.lower().strip()
     if encoding not in _ENCODINGS:
         return (
-            f"{shown(encoding)} is not known to cloud-init, which would write the text as it is (write b64 or gz+b64)"
+            f"{as_yaml(encoding)} is not known to cloud-init, which would write the text as it is (write b64 or gz+b64)"
         )
     if not isinstance(content, str) or encoding not in _BASE64 | _GZIPPED:
         return None

@@ -7,7 +7,7 @@ A value may have each of the forms that its module accepts. Facts are from `clou
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.host.cloud_init.cloud_config_values import Place, means, numbered, shown
+from reconciler.host.cloud_init.cloud_config_values import Place, as_yaml, means, numbered
 
 _EACH = "*"
 """In a path, matches every entry of a list or a mapping."""
@@ -106,7 +106,7 @@ def _choice_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]
     for path, known in _CHOICES.items():
         for place, value in _at(user_data, path):
             if value not in known and not ("off" in known and means(value, ours=False)):
-                yield place, f"{shown(value)} is not known to cloud-init (write {', '.join(known)})"
+                yield place, f"{as_yaml(value)} is not known to cloud-init (write {', '.join(known)})"
 
 
 def _at(value: Any, path: Place, above: Place = ()) -> Iterator[tuple[Place, Any]]:
@@ -144,7 +144,7 @@ def _group_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]
             for name, members in entry.items():
                 yield from _member_problems(members, (*place, name))
         elif not isinstance(entry, str):
-            yield place, f"{shown(entry)} is not a group name (put it in quotes, or write `admins: [alice]`)"
+            yield place, f"{as_yaml(entry)} is not a group name (put it in quotes, or write `admins: [alice]`)"
 
 
 def _member_problems(members: Any, place: Place) -> Iterator[tuple[Place, str]]:
@@ -161,5 +161,5 @@ def _line_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         for part, line in enumerate(listed if isinstance(listed, list | tuple) else ()):
             if not isinstance(line, str) or ":" not in line:
                 where: Place = place if isinstance(lines, str) else (*place, part)
-                yield where, f"{shown(line)} is not a line like `alice:secret` (put each in quotes)"
+                yield where, f"{as_yaml(line)} is not a line like `alice:secret` (put each in quotes)"
                 break

@@ -22,7 +22,7 @@ def numbered(entries: Any) -> Iterable[tuple[Any, Any]]:
     return entries.items() if isinstance(entries, Mapping) else enumerate(entries)
 
 
-def shown(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A value as a message shows it."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."

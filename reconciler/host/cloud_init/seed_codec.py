@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from reconciler.host.cloud_init.cloud_config import required_values, with_login
-from reconciler.host.cloud_init.hosts import MERGE_HOSTS
+from reconciler.host.cloud_init.etc_hosts import MERGE_HOSTS
 from reconciler.host.cloud_init.root_growth import GROW_ROOT
 
 SEED_VERSION = 2

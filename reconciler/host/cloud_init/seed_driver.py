@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler.errors import Conflict, OperationFailed
 from reconciler.files.cluster_directories import ensure_our_directory
-from reconciler.files.marked_files import delete_file, names_in, replace_file
+from reconciler.files.marked_files import delete_file, directory_names, replace_file
 from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, require_owned
 from reconciler.host.cloud_init.iso import parse_iso, render_iso
 from reconciler.host.cloud_init.seed_codec import SeedInputs, parse_host_key, render_seed
@@ -29,7 +29,7 @@ def observe_seeds(overlay_dir: Path, cluster: str) -> dict[str, Seed | Unknown]:
     A seed without its host key files has an empty digest, which no desired seed has: it is written again, with the key
     that it contains. Raises `OperationFailed` if the directory cannot be read.
     """
-    names = frozenset(names_in(cluster_dir(overlay_dir, cluster)))
+    names = frozenset(directory_names(cluster_dir(overlay_dir, cluster)))
     nodes = [name.removesuffix(_SEED_SUFFIX) for name in names if _is_seed_name(name)]
     observed = ((node, _observe_seed(overlay_dir, cluster, node, names)) for node in nodes)
     return {node: seed for node, seed in observed if seed is not None}

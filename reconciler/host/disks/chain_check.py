@@ -77,10 +77,10 @@ async def _check(path: Path) -> list[str]:
         return [str(error)]
     if done.exit_code in {0, _LEAKS_ONLY}:
         return []
-    return [f"{path} is damaged: {finding(done)}"]
+    return [f"{path} is damaged: {parse_check(done)}"]
 
 
-def finding(done: process.Completed) -> str:
+def parse_check(done: process.Completed) -> str:
     """What is wrong with an image, from the output of `qemu-img check --output=json`."""
     try:
         report = json.loads(done.stdout)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.files.cluster_directories import ensure_our_directory
-from reconciler.files.marked_files import Fill, create_file, delete_file, names_in
+from reconciler.files.marked_files import Fill, create_file, delete_file, directory_names
 from reconciler.files.ownership import OwnedKind, OwnerMark, is_owned, not_ours, read_mark, require_owned, write_mark
 from reconciler.files.space import require_space
 from reconciler.host.disks.empty_image import EmptyImages, EmptyImageShape
@@ -39,7 +39,7 @@ def observe_layers(overlay_dir: Path, cluster: str, extra_paths: Iterable[Path] 
     Blocking, about 25 µs per file. Raises `OperationFailed` if the cluster's directory cannot be read.
     """
     directory = cluster_dir(overlay_dir, cluster)
-    paths = [f"{directory}/{name}" for name in names_in(directory) if _is_layer_name(name)]
+    paths = [f"{directory}/{name}" for name in directory_names(directory) if _is_layer_name(name)]
     paths.extend(str(path) for path in extra_paths)
     observed = ((path, observe_layer(path, cluster)) for path in dict.fromkeys(paths))
     return {path: layer for path, layer in observed if layer is not None}

@@ -17,8 +17,8 @@ from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.marked_files import (
     CLUSTER_DIR_MODE,
     delete_file,
+    directory_names,
     ensure_directory,
-    names_in,
     read_owned,
     remove_empty_directory,
     replace_file,
@@ -60,7 +60,7 @@ def memory_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
     return snapshot_dir(overlay_dir, cluster, name) / f"{node}.memory"
 
 
-def nvram_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
+def snapshot_nvram_path(overlay_dir: Path, cluster: str, name: str, node: str) -> Path:
     """The UEFI variables of one node in a snapshot."""
     return snapshot_dir(overlay_dir, cluster, name) / f"{node}.nvram"
 
@@ -70,7 +70,7 @@ def observe_snapshots(overlay_dir: Path, cluster: str) -> dict[str, Snapshot | U
     directory = _directory_of_all(overlay_dir, cluster)
     if directory.exists() and not directory.is_dir():
         return {_ALL: _unknown(not_ours(directory, cluster))}
-    seen = ((name, _observe(overlay_dir, cluster, name)) for name in sorted(names_in(directory)))
+    seen = ((name, _observe(overlay_dir, cluster, name)) for name in sorted(directory_names(directory)))
     return {name: found for name, found in seen if found is not None}
 
 
@@ -87,13 +87,13 @@ def snapshot_mark(overlay_dir: Path, cluster: str, name: str) -> OwnerMark | Non
 def files_of_snapshot(overlay_dir: Path, cluster: str, name: str) -> list[Path]:
     """Everything in the directory of a snapshot; what `snapshot_mark` reads comes last."""
     directory = snapshot_dir(overlay_dir, cluster, name)
-    return sorted((directory / entry for entry in names_in(directory)), key=lambda path: path.name == _MANIFEST)
+    return sorted((directory / entry for entry in directory_names(directory)), key=lambda path: path.name == _MANIFEST)
 
 
 def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
     """The manifests that can be read, oldest first. Blocking."""
     found: list[Manifest] = []
-    for name in names_in(_directory_of_all(overlay_dir, cluster)):
+    for name in directory_names(_directory_of_all(overlay_dir, cluster)):
         with suppress(OperationFailed, Conflict):  # it is observed as unknown, and reported by every round
             manifest = _read_manifest(snapshot_dir(overlay_dir, cluster, name), cluster)
             found.extend([manifest] if manifest is not None else [])
@@ -150,7 +150,7 @@ def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None
 
 def nodes_with_nvram(overlay_dir: Path, cluster: str, name: str, nodes: Iterable[str]) -> list[str]:
     """The nodes for which something is where a snapshot's UEFI variables belong."""
-    return [node for node in nodes if os.path.lexists(nvram_path(overlay_dir, cluster, name, node))]
+    return [node for node in nodes if os.path.lexists(snapshot_nvram_path(overlay_dir, cluster, name, node))]
 
 
 def kept_nvrams(overlay_dir: Path, cluster: str, name: str) -> int | None:
@@ -191,13 +191,13 @@ def remove_snapshot(overlay_dir: Path, cluster: str, name: str) -> None:
 def remove_traces(overlay_dir: Path, cluster: str) -> None:
     """Remove empty directories of snapshots, and then the cluster's own if nothing is left in it."""
     directory = _directory_of_all(overlay_dir, cluster)
-    for path in (*(directory / name for name in names_in(directory)), directory, directory.parent):
+    for path in (*(directory / name for name in directory_names(directory)), directory, directory.parent):
         if path.is_dir() and not path.is_symlink():
             remove_empty_directory(path)
 
 
 def _leave(directory: Path, cluster: str) -> None:
-    if names_in(directory):
+    if directory_names(directory):
         if is_owned(directory, cluster):
             os.removexattr(directory, ATTRIBUTE)
     else:

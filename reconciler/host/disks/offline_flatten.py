@@ -16,10 +16,10 @@ from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import OperationFailed
-from reconciler.files.atomic import sync
+from reconciler.files.atomic import fsync_path
 from reconciler.files.marked_files import create_file, second_name
 from reconciler.files.ownership import OwnedKind, delete_owned, require_owned, write_mark
-from reconciler.files.space import RESERVE_BYTES, free_bytes
+from reconciler.files.space import RESERVE_BYTES, allocated_bytes, free_bytes
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.magic import QCOW2
@@ -29,7 +29,7 @@ _REBASE_TIMEOUT_S = 3600.0
 _COPY_BYTES = 64 << 20
 
 
-async def flatten_layer(path: Path, base: BackingFile | None, *, cluster: str) -> None:
+async def flatten_offline(path: Path, base: BackingFile | None, *, cluster: str) -> None:
     """Make the layer at `path` stand directly on `base` (None: on nothing), with the same contents.
 
     No machine may have it open. Repeating it is harmless; after a kill the layer is unchanged. Needs room for a second
@@ -47,15 +47,15 @@ async def flatten_layer(path: Path, base: BackingFile | None, *, cluster: str) -
         await asyncio.to_thread(delete_owned, copy, cluster)
 
 
-def require_room(path: Path, base: Path, *, copied: bool) -> None:
+def require_flatten_space(path: Path, base: Path, *, copied: bool) -> None:
     """Raise `OperationFailed` if what the layer would absorb might not leave the reserve free.
 
     A running machine's layer only grows; that of one that is off is copied, too. Overlapping layers count in full.
     """
-    needed = _allocated_bytes(path) if copied else 0
+    needed = allocated_bytes(path) if copied else 0
     below = _file_below(path)
     while below is not None and below != base:
-        needed += _allocated_bytes(below)
+        needed += allocated_bytes(below)
         below = _file_below(below)
     free = free_bytes(path.parent)
     if free - needed < RESERVE_BYTES:
@@ -75,10 +75,6 @@ def rebase_command(layer: Path, base: BackingFile | None) -> list[str]:
 def _file_below(path: Path) -> Path | None:
     backing = read_image_facts(path).backing
     return None if backing is None else path.parent / backing
-
-
-def _allocated_bytes(path: Path) -> int:
-    return path.stat().st_blocks * 512
 
 
 def _stands_on(path: Path, base: BackingFile | None) -> bool:
@@ -128,8 +124,8 @@ def _put_in_place(copy: Path, path: Path, cluster: str) -> None:
     mark = require_owned(copy, cluster)
     try:
         write_mark(copy, mark, name=path)
-        sync(copy)
+        fsync_path(copy)
         copy.rename(path)
-        sync(path.parent)
+        fsync_path(path.parent)
     except OSError as error:
         raise OperationFailed(f"cannot replace {path}: {error.strerror}", hint="see the host's kernel log") from error

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
-from reconciler.files.marked_files import names_in
+from reconciler.files.marked_files import directory_names
 from reconciler.files.ownership import read_mark
 from reconciler.host.virt_type.kvm_access import qemu_account
 from reconciler.model.document import ReownedFile
@@ -56,7 +56,7 @@ def reowned_file(facts: dict[str, str]) -> ReownedFile | None:
     return noted if is_lent and found.st_ino == noted.inode and _remembered(noted.path) is None else None
 
 
-def give_back(reowned: ReownedFile) -> None:
+def restore_owner(reowned: ReownedFile) -> None:
     """Return the file to its owner. One that was replaced since is another file, and stays as it is.
 
     Raises `OperationFailed`.
@@ -99,7 +99,7 @@ def _remembered(file: Path) -> tuple[int, int] | None:
 
 def _noted(file: Path, inode: int, directory: Path) -> tuple[int, int] | None:
     """The owner that another layer on the same file has recorded."""
-    marks = (read_mark(directory / name) for name in names_in(directory) if name.endswith(".qcow2"))
+    marks = (read_mark(directory / name) for name in directory_names(directory) if name.endswith(".qcow2"))
     for noted in (_parse(mark.facts) for mark in marks if mark is not None):
         if noted is not None and (noted.path, noted.inode) == (file, inode):
             return noted.uid, noted.gid

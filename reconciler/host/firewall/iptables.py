@@ -8,7 +8,7 @@ from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import IP6TABLES, IPTABLES
 from reconciler.host.firewall.firewall_interface import BROKEN, FoundCuts
-from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, chain_name, parse_save, render_restore
+from reconciler.host.firewall.iptables_codec import ARP_PASSES, Chains, chain_name, parse_save, render_iptables_restore
 from reconciler.host.netlink.dump import Kernel
 from reconciler.host.netlink.dump_codec import Family
 from reconciler.model.links import FirewallState
@@ -60,7 +60,8 @@ class Iptables:
             raise HostCapabilityMissing(_BLIND, hint=_OPEN_EYES)
         now = self._now()
         inputs = {
-            program: render_restore(cluster, wanted, found.chains.get(program, Chains()), now) for program in PROGRAMS
+            program: render_iptables_restore(cluster, wanted, found.chains.get(program, Chains()), now)
+            for program in PROGRAMS
         }
         # Both are waited for: nothing of this round may still be running when the next one looks.
         await together(*(self._restore(program, text) for program, text in inputs.items() if text))

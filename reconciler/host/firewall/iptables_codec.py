@@ -46,7 +46,7 @@ def chain_name(cluster: str) -> str:
     return f"VMC-{hashlib.sha256(cluster.encode()).hexdigest()[:16]}"
 
 
-def render_restore(cluster: str, state: FirewallState, found: Chains, now: datetime) -> str:
+def render_iptables_restore(cluster: str, state: FirewallState, found: Chains, now: datetime) -> str:
     """The input of `iptables-restore --noflush` that turns what was found into exactly these cuts; none: no chain.
 
     One transaction, which names nothing but our chain and the jump to it. Empty if there is nothing to do.

@@ -10,7 +10,7 @@ from reconciler.host.firewall.firewall_interface import FoundCuts
 from reconciler.host.firewall.nftables_codec import (
     clusters_in,
     parse_table,
-    parse_tables,
+    parse_table_listing,
     render_transaction,
     table_name,
 )
@@ -56,7 +56,7 @@ class Nftables:
         if self._kernel is not None and (tables := self._kernel.bridge_tables()) is not None:
             return clusters_in(tables)
         listed = await self._list("list", "tables", "bridge")
-        return frozenset() if listed is None else frozenset(parse_tables(listed))
+        return frozenset() if listed is None else frozenset(parse_table_listing(listed))
 
     async def _list(self, *arguments: str) -> bytes | None:
         """What nft lists; None if it says that there is no such thing, or that the kernel does not support it."""

@@ -63,7 +63,7 @@ def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
     return FirewallState(cuts or {TapPair(LEFTOVER, LEFTOVER): None})
 
 
-def parse_tables(listing: str | bytes) -> tuple[str, ...]:
+def parse_table_listing(listing: str | bytes) -> tuple[str, ...]:
     """The clusters that have one of our tables, from `nft list tables bridge` as text.
 
     The text, because the JSON of nft 1.0.6 can be broken by any one table.

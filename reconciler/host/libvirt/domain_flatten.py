@@ -17,7 +17,7 @@ from typing import Any
 import libvirt
 
 from reconciler.errors import OperationFailed
-from reconciler.host.disks.offline_flatten import flatten_layer
+from reconciler.host.disks.offline_flatten import flatten_offline
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.flush import flush
 from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
@@ -123,5 +123,5 @@ async def _rebase(connection: LibvirtConnection, cluster: str, work: _Work) -> N
     plan = await connection.call(cluster, work)
     layer = await connection.call(cluster, lambda handle: work(handle).layer_when_off())
     base = next((file for file in layer.backing if file.path == plan.base), None)
-    await flatten_layer(layer.path, base, cluster=cluster)
+    await flatten_offline(layer.path, base, cluster=cluster)
     await connection.call(cluster, lambda handle: work(handle).define_flattened())

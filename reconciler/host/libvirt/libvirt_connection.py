@@ -20,7 +20,7 @@ import libvirt
 
 from reconciler.errors import ClusterError, LibvirtUnavailable, OperationFailed
 from reconciler.host.host_events import HostEvent, Listener
-from reconciler.host.libvirt.libvirt_events import ensure_event_loop, register
+from reconciler.host.libvirt.libvirt_events import ensure_event_loop, register_listener
 from reconciler.host.libvirt.threads import DaemonThreads
 from reconciler.host.shared_observation import SharedObservation
 
@@ -234,7 +234,7 @@ class LibvirtConnection:
         try:
             handle = libvirt.open(self._uri)
             if self._listeners:
-                register(handle, self._tell)
+                register_listener(handle, self._tell)
             return handle
         except libvirt.libvirtError as error:
             raise LibvirtUnavailable(

@@ -33,7 +33,7 @@ def runs_here() -> bool:
     return bool(_loops)
 
 
-def register(handle: Any, listener: Listener) -> None:
+def register_listener(handle: Any, listener: Listener) -> None:
     """Notify `listener`, on libvirt's thread, of changes to machines and networks and of the end of the connection."""
 
     def on_lifecycle(_handle: Any, domain: Any, event: int, _detail: int, _opaque: None) -> None:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from reconciler.errors import OperationFailed
-from reconciler.files.atomic import sync
+from reconciler.files.atomic import fsync_path
 from reconciler.files.marked_files import create_file
 from reconciler.files.ownership import (
     OwnedKind,
@@ -65,9 +65,9 @@ def publish_memory(path: Path, *, cluster: str) -> None:
     try:
         facts = {**mark.facts, _SIZE_BYTES: str(partial.stat().st_size)}
         write_mark(partial, mark.model_copy(update={"facts": facts}), name=path)
-        sync(partial)
+        fsync_path(partial)
         partial.rename(path)
-        sync(path.parent)
+        fsync_path(path.parent)
     except OSError as error:
         raise OperationFailed(f"cannot store {path}: {error.strerror}", hint="see the host's kernel log") from error
 
@@ -90,11 +90,6 @@ def is_complete(path: Path) -> bool:
         return False
     except OSError as error:
         raise OperationFailed(f"cannot read {path}: {error.strerror}", hint="run as the user who created it") from error
-
-
-def allocated_bytes(path: Path) -> int:
-    """The disk space that a file uses."""
-    return path.stat().st_blocks * 512
 
 
 def _published_already(path: Path, node: str) -> OperationFailed:

@@ -14,7 +14,7 @@ from reconciler.host.netlink.dump_codec import (
     is_last,
     parse_chains,
     parse_root_queues,
-    parse_tables,
+    parse_table_dump,
 )
 from reconciler.host.netlink.notice_codec import DATAGRAM_BYTES, NETLINK_NETFILTER
 
@@ -32,7 +32,7 @@ class Kernel:
 
     def bridge_tables(self) -> frozenset[str] | None:
         """The names of the nftables tables of family `bridge`; needs CAP_NET_ADMIN."""
-        return _nftables(BRIDGE_TABLES_REQUEST, parse_tables)
+        return _nftables(BRIDGE_TABLES_REQUEST, parse_table_dump)
 
     def iptables_chains(self, family: Family) -> frozenset[str] | None:
         """The names of the chains of iptables or ip6tables, if their rules are kept in nftables; needs CAP_NET_ADMIN.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from reconciler.host.netlink.notice_codec import HEADER, NFTA_TABLE, QUEUE, attributes, messages, name_in
+from reconciler.host.netlink.notice_codec import HEADER, NFTA_TABLE, QUEUE, messages, parse_attributes, parse_name
 
 _NLM_F_DUMP_REQUEST = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _NLM_F_DUMP_INTR = 0x10
@@ -81,15 +81,18 @@ def chains_request(family: Family) -> bytes:
 def parse_chains(datagram: bytes) -> Iterator[str]:
     """The names of the chains in an answer to a `chains_request`."""
     for kind, _, payload in messages(datagram):
-        if kind == _NFT_MSG_NEWCHAIN and (name := attributes(payload[_NFGENMSG.size :]).get(_NFTA_CHAIN_NAME)):
-            yield name_in(name)
+        if kind == _NFT_MSG_NEWCHAIN and (name := parse_attributes(payload[_NFGENMSG.size :]).get(_NFTA_CHAIN_NAME)):
+            yield parse_name(name)
 
 
-def parse_tables(datagram: bytes) -> Iterator[str]:
+def parse_table_dump(datagram: bytes) -> Iterator[str]:
     """The names of the tables in an answer to `BRIDGE_TABLES_REQUEST`."""
     for kind, _, payload in messages(datagram):
-        if kind == _NFT_MSG_NEWTABLE and (name := attributes(payload[_NFGENMSG.size :]).get(NFTA_TABLE)) is not None:
-            yield name_in(name)
+        if (
+            kind == _NFT_MSG_NEWTABLE
+            and (name := parse_attributes(payload[_NFGENMSG.size :]).get(NFTA_TABLE)) is not None
+        ):
+            yield parse_name(name)
 
 
 def parse_root_queues(datagram: bytes) -> Iterator[RootQueue]:
@@ -99,4 +102,6 @@ def parse_root_queues(datagram: bytes) -> Iterator[RootQueue]:
             continue
         _, index, handle, parent, _ = QUEUE.unpack_from(payload)
         if parent == _TC_H_ROOT:
-            yield RootQueue(index, name_in(attributes(payload[QUEUE.size :]).get(_TCA_KIND, b"")), handle >> 16)
+            yield RootQueue(
+                index, parse_name(parse_attributes(payload[QUEUE.size :]).get(_TCA_KIND, b"")), handle >> 16
+            )

@@ -78,8 +78,8 @@ def parse_firewall_notices(datagram: bytes) -> Iterator[Notice]:
     for kind, _, payload in messages(datagram):
         if kind >> 8 != _NFNL_SUBSYS_NFTABLES or kind & 0xFF in _NFT_OF_NO_TABLE:
             continue
-        if (name := attributes(payload[_NFTABLES_HEADER_BYTES:]).get(NFTA_TABLE)) is not None:
-            yield TableChanged(name_in(name))
+        if (name := parse_attributes(payload[_NFTABLES_HEADER_BYTES:]).get(NFTA_TABLE)) is not None:
+            yield TableChanged(parse_name(name))
 
 
 def _link_notice(kind: int, payload: bytes) -> Iterator[Notice]:
@@ -89,11 +89,11 @@ def _link_notice(kind: int, payload: bytes) -> Iterator[Notice]:
     if kind == _RTM_DELLINK:
         yield LinkGone(index)
         return
-    found = attributes(payload[_LINK.size :])
+    found = parse_attributes(payload[_LINK.size :])
     master = found.get(_IFLA_MASTER)
     yield LinkSeen(
         index=index,
-        name=name_in(found.get(_IFLA_IFNAME, b"")),
+        name=parse_name(found.get(_IFLA_IFNAME, b"")),
         master=int(struct.unpack("=I", master)[0]) if master is not None else None,
         up=bool(flags & _IFF_UP),
     )
@@ -110,7 +110,7 @@ def messages(datagram: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += _aligned(length)
 
 
-def attributes(payload: bytes) -> dict[int, bytes]:
+def parse_attributes(payload: bytes) -> dict[int, bytes]:
     """The attributes that follow a message's own fields, by type."""
     found, at = {}, 0
     while at + _ATTRIBUTE.size <= len(payload):
@@ -126,6 +126,6 @@ def _aligned(length: int) -> int:
     return (length + _ALIGN - 1) & ~(_ALIGN - 1)
 
 
-def name_in(value: bytes) -> str:
+def parse_name(value: bytes) -> str:
     """The value of an attribute that is a name."""
     return value.rstrip(b"\0").decode(errors="replace")

@@ -41,7 +41,7 @@ def render_roots(roots: Mapping[str, RootQueue | None]) -> Qdiscs:
     }
 
 
-def marked(qdiscs: Qdiscs) -> tuple[str, ...]:
+def marked_taps(qdiscs: Qdiscs) -> tuple[str, ...]:
     """The taps whose classes and filters must be listed as well, sorted."""
     return tuple(sorted(tap for tap, shown in qdiscs.items() if any(map(_is_ours, shown))))
 
@@ -57,7 +57,7 @@ def parse_trees(qdiscs: Qdiscs, shown: bytes = b"", complaints: bytes = b"") -> 
     Raises `ListingChanged` if the two listings are not of the same queues.
     """
     failed = {(int(line) - 1) // len(_SHOWS) for line in _FAILED_LINE.findall(complaints.decode(errors="replace"))}
-    shaped = marked(qdiscs)
+    shaped = marked_taps(qdiscs)
     there = [tap for place, tap in enumerate(shaped) if place not in failed]
     blocks = _blocks(shown.decode(errors="replace"))
     if len(blocks) != len(there):

@@ -11,7 +11,7 @@ from reconciler.host.tc.listing import (
     ListingChanged,
     Qdiscs,
     failed_line,
-    marked,
+    marked_taps,
     parse_qdiscs,
     parse_trees,
     render_roots,
@@ -45,7 +45,7 @@ class TapDriver:
         if not taps:
             return {}
         qdiscs = await self._list(taps)
-        ours = marked(qdiscs)
+        ours = marked_taps(qdiscs)
         if not ours:
             return parse_trees(qdiscs)
         # Ignore the exit code: a tap may have been deleted, and the others are shown all the same.
@@ -58,7 +58,7 @@ class TapDriver:
     async def _list(self, taps: Collection[str]) -> Qdiscs:
         """All queues of those taps if any of them has ours; otherwise at least their roots."""
         roots = self._kernel.root_queues(taps) if self._kernel is not None else None
-        if roots is not None and not marked(seen := render_roots(roots)):
+        if roots is not None and not marked_taps(seen := render_roots(roots)):
             return seen
         return parse_qdiscs((await self._run(["tc", "-j", "qdisc", "show"])).stdout, taps)
 

@@ -72,7 +72,7 @@ async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.r
 
 async def remove_tunnel(cluster: str, run: RunCommand = process.run) -> None:
     """Remove the port and what belongs to it, by our marks alone; the port last, as it is what a later look finds."""
-    if not tap.exists(names.tunnel_name(cluster)):
+    if not tap.tap_exists(names.tunnel_name(cluster)):
         return
     await _nft(render_guard(cluster, None, _tables()), run)
     await _ip(render_removal(cluster), run)
@@ -85,7 +85,7 @@ async def _give_up_address(network: Network, have: Tunnel, run: RunCommand) -> N
 
 async def _look(cluster: str, bridge: str, subnet: IPv4Network, run: RunCommand) -> FoundTunnel | None:
     name = names.tunnel_name(cluster)
-    if not tap.exists(name):
+    if not tap.tap_exists(name):
         return None
     shown, forwarding = await together(
         # -force: without a bridge there are no routes to show, and the port is shown all the same.
@@ -99,7 +99,7 @@ async def _look(cluster: str, bridge: str, subnet: IPv4Network, run: RunCommand)
     try:
         return parse_tunnel(cluster, shown.stdout, forwarding.stdout, _tables(), subnet)
     except ValueError as error:
-        if not tap.exists(name):
+        if not tap.tap_exists(name):
             return None
         raise OperationFailed(f"the tunnel {name} could not be read: {error}") from error
 

@@ -7,9 +7,9 @@ from typing import Any
 from reconciler.store.copies import StoredChange, StoredCluster
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_parts import placement_writes_of, removals_of
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.event_log import EtcdEventLog
-from reconciler.store.etcd.parts import placement_writes_of, removals_of
 from reconciler.store.etcd.round_requests import number_of, request_of
 from reconciler.store.record_json import document_in, text_of
 

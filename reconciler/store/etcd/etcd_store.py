@@ -17,7 +17,7 @@ from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store.copies import StoredCluster, not_empty
-from reconciler.store.etcd import etcd_copies, parts
+from reconciler.store.etcd import etcd_copies, etcd_parts
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
@@ -129,7 +129,7 @@ class EtcdStore:
         try:
             await self.status(cluster_name)
         except RecordUnreadable:
-            await self._etcd.change((), parts.removals_of_words(cluster_name))
+            await self._etcd.change((), etcd_parts.removals_of_words(cluster_name))
             return Damage.STATUS
         return None
 
@@ -169,28 +169,28 @@ class EtcdStore:
 
     async def put_status(self, status: RecordStatus) -> None:
         await self._begun()
-        await self._etcd.change([exists(keys.head(status.cluster_name))], [parts.write_of(status)])
+        await self._etcd.change([exists(keys.head(status.cluster_name))], [etcd_parts.write_of(status)])
 
     async def leave(self, cluster_name: str) -> None:
-        await self._etcd.change((), [parts.withdrawal_of(cluster_name, self.own_host)])
+        await self._etcd.change((), [etcd_parts.withdrawal_of(cluster_name, self.own_host)])
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
         await self._begun()
         names = (keys.head, keys.record, keys.request)
         head, stored, request, *words = await self._etcd.read(
-            *(one(of(cluster_name)) for of in names), *parts.ranges_of_words(cluster_name)
+            *(one(of(cluster_name)) for of in names), *etcd_parts.ranges_of_words(cluster_name)
         )
         record = self._record(cluster_name, head, stored)
         if record is None:
             return None
-        hosts = parts.words_in(record, self.own_host, words)
+        hosts = etcd_parts.words_in(record, self.own_host, words)
         if None in hosts.lost.values():
             await self._hosts.all()  # which notes since when
-        return parts.entry_of(record, request, hosts)
+        return etcd_parts.entry_of(record, request, hosts)
 
     async def demands(self) -> dict[str, Demand]:
         await self._begun()
-        return parts.demands_in(self.own_host, await self._etcd.read(*parts.RANGES_OF_DEMANDS))
+        return etcd_parts.demands_in(self.own_host, await self._etcd.read(*etcd_parts.RANGES_OF_DEMANDS))
 
     async def request_round(self, cluster_name: str) -> int:
         await self._begun()
@@ -377,11 +377,11 @@ class _RecordChange:
 
     def operations(self, name: str, generation: int) -> list[Any]:
         if self.document is None:
-            return [delete(of(name)) for of in (keys.head, keys.record)] + parts.removals_of(name)
+            return [delete(of(name)) for of in (keys.head, keys.record)] + etcd_parts.removals_of(name)
         return [
             put(keys.head(name), b"%d" % generation),
             put(keys.record(name), keys.packed_json(self.document)),
-            parts.placement_write_of(name, self.document),
+            etcd_parts.placement_write_of(name, self.document),
         ]
 
 

@@ -12,7 +12,7 @@ from reconciler.model.choices import CutMode
 from reconciler.model.faults import One, PartitionRequest
 from reconciler.model.kernel_log import DmesgResult, LogSource, MarkerState
 from reconciler.progress import Progress
-from reconciler.usecases.kernel_log_following import follow
+from reconciler.usecases.kernel_log_following import follow_kernel_logs
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
 from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES, provoked
@@ -201,7 +201,7 @@ async def test_what_a_dying_kernel_says_is_followed_each_line_once(trio: Session
     said: list[tuple[str, str, LogSource]] = []
     notes: list[str] = []
     following = asyncio.create_task(
-        follow(
+        follow_kernel_logs(
             trio.runtime,
             CLUSTER,
             ["n0", "n1"],

@@ -14,7 +14,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from reconciler.host.cloud_init.hosts import render_hosts
+from reconciler.host.cloud_init.etc_hosts import render_hosts
 from reconciler.host.cloud_init.iso import render_iso
 from reconciler.host.cloud_init.seed_codec import SeedInputs, render_seed
 from reconciler.image.overlay import overlay_files

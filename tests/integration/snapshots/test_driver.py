@@ -15,7 +15,7 @@ from reconciler.files.marked_files import second_name
 from reconciler.files.ownership import OwnedKind, read_mark
 from reconciler.host.disks.chain_check import verify_chains
 from reconciler.host.disks.image_file import read_image_facts
-from reconciler.host.disks.offline_flatten import flatten_layer
+from reconciler.host.disks.offline_flatten import flatten_offline
 from reconciler.host.libvirt.guest_agent import FREEZE_TIMEOUT_S
 from reconciler.host.libvirt.memory_file import MEMORY_MODE, memory_was_taken, partial_path, publish_memory
 from reconciler.model.document import BackingFile, Layer
@@ -325,7 +325,7 @@ async def test_a_cancelled_flattening_of_a_layer_leaves_it_as_it_was(machine: Ma
     machine.write("vda", 3, 3)
     path = machine.disk("vda").path
     before = traces(path)
-    task = asyncio.create_task(flatten_layer(path, None, cluster=CLUSTER))
+    task = asyncio.create_task(flatten_offline(path, None, cluster=CLUSTER))
     while not second_name(path).exists():
         assert not task.done()
         await asyncio.sleep(0)

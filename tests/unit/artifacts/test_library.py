@@ -17,8 +17,8 @@ import pytest
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.scan import FoundFile, scan_tree
+from reconciler.artifacts.tree_copies import tree_copy
 from reconciler.artifacts.tree_entries import EntryKind
-from reconciler.artifacts.views import view_of
 from reconciler.errors import ArtifactNotFound, Conflict, InvalidArgument, OperationFailed
 from reconciler.files.roots import Held, opened
 from reconciler.model.choices import BuildType
@@ -266,7 +266,7 @@ async def test_hostile_names_are_kept_byte_by_byte(shelf: Library, tree: Path) -
     artifact = await registered(shelf, tree)
     entries = {entry.path: entry for entry in shelf.entries(artifact.artifact_id)}
     assert set(names) <= set(entries)
-    with view_of(shelf.store_dir, shelf.objects, list(entries.values())) as view:
+    with tree_copy(shelf.store_dir, shelf.objects, list(entries.values())) as view:
         assert (await registered(shelf, view)).artifact_id == artifact.artifact_id
 
 
@@ -274,7 +274,7 @@ async def test_a_view_is_the_tree_with_its_modes_and_times(shelf: Library, tree:
     (tree / "tests" / "same").chmod(0o4750)
     (tree / "empty").chmod(0o500)
     artifact = await registered(shelf, tree)
-    with view_of(shelf.store_dir, shelf.objects, shelf.entries(artifact.artifact_id)) as view:
+    with tree_copy(shelf.store_dir, shelf.objects, shelf.entries(artifact.artifact_id)) as view:
         assert (await registered(shelf, view)).artifact_id == artifact.artifact_id
         assert (view / "tests" / "same").stat().st_mode & 0o7777 == 0o4750
         assert (view / "src" / "same").stat().st_mtime_ns == LONG_AGO_NS
@@ -329,7 +329,7 @@ async def test_what_another_artifact_needs_stays_when_one_is_removed(shelf: Libr
     assert kept(shelf).objects == 4
     await shelf.remove(first.artifact_id)
     assert (kept(shelf).objects, kept(shelf).manifests) == (4, 1)
-    with view_of(shelf.store_dir, shelf.objects, shelf.entries(second.artifact_id)) as view:
+    with tree_copy(shelf.store_dir, shelf.objects, shelf.entries(second.artifact_id)) as view:
         assert (view / "tests" / "same").read_text() == "same\n"
     with pytest.raises(ArtifactNotFound):
         shelf.registry.find(first.artifact_id)
@@ -378,7 +378,7 @@ asyncio.run(registered(library(Path({str(tmp_path / "shelf")!r})), Path({str(tre
     process.kill()
     assert await process.wait() == -signal.SIGKILL
     artifact = await registered(shelf, tree)
-    with view_of(shelf.store_dir, shelf.objects, shelf.entries(artifact.artifact_id)) as view:
+    with tree_copy(shelf.store_dir, shelf.objects, shelf.entries(artifact.artifact_id)) as view:
         assert (await registered(shelf, view)).artifact_id == artifact.artifact_id
     await shelf.remove(artifact.artifact_id)
     assert kept(shelf).objects == kept(shelf).others == 0

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from reconciler.artifacts.installation import examine, forget, uninstall
+from reconciler.artifacts.installation import examine_node, forget_installation, uninstall_from_node
 from reconciler.artifacts.installed import InstalledRecord, render_record
 from reconciler.artifacts.node_scripts import RECORD_PATH
 from reconciler.artifacts.upload import NodePlace
@@ -70,7 +70,7 @@ def node(tmp_path: Path) -> Node:
 
 async def test_what_a_node_lacks_is_seen_before_anything_is_written_there(node: Node) -> None:
     node.has("dpkg", "exit 1")
-    examined = await examine(node.ssh, NodePlace(node.address, "/opt/none", "ab" * 32))
+    examined = await examine_node(node.ssh, NodePlace(node.address, "/opt/none", "ab" * 32))
     assert (examined.synced, examined.installed) == (False, None)
     assert examined.lacking == {"depmod", "make", "rpm"}
 
@@ -80,7 +80,7 @@ async def test_an_installation_that_could_not_begin_for_want_of_a_tool_is_droppe
     node: Node, mode: InstallMode
 ) -> None:
     node.says(mode, complete=False)
-    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    outcome = await uninstall_from_node(node.ssh, node.address, timeout_s=5)
     assert outcome.error is None
     assert "cannot have changed anything" in outcome.output
     assert not node.record.exists()
@@ -95,17 +95,17 @@ async def test_what_is_installed_is_not_dropped_for_want_of_the_tool_but_when_to
 ) -> None:
     node.says(mode, *packages, complete=complete)
     with pytest.raises(Conflict, match=f"node n1 has no `{tool}` to uninstall it") as refused:
-        await uninstall(node.ssh, node.address, timeout_s=5)
+        await uninstall_from_node(node.ssh, node.address, timeout_s=5)
     assert "forget" in (refused.value.hint or "")
     assert node.record.exists()
-    await forget(node.ssh, node.address)
+    await forget_installation(node.ssh, node.address)
     assert not node.record.exists()
 
 
 async def test_a_tree_without_a_way_back_says_so_and_what_is_left_to_do(node: Node) -> None:
     node.says(InstallMode.MAKE_INSTALL, complete=True)
     node.has("make", "echo 'No rule to make target' >&2; exit 2")
-    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    outcome = await uninstall_from_node(node.ssh, node.address, timeout_s=5)
     assert outcome.error is not None
     assert "uninstalling ended with 2: No rule to make target" in outcome.error.message
     assert "forget" in outcome.error.message
@@ -115,7 +115,7 @@ async def test_a_tree_without_a_way_back_says_so_and_what_is_left_to_do(node: No
 async def test_an_index_that_nothing_can_renew_keeps_nothing_installed(node: Node) -> None:
     node.says(InstallMode.MAKE_INSTALL, complete=True)
     node.has("make", "exit 0")
-    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    outcome = await uninstall_from_node(node.ssh, node.address, timeout_s=5)
     assert (outcome.error, node.record.exists()) == (None, False)
 
 
@@ -129,7 +129,7 @@ async def test_modules_of_an_interrupted_installation_are_taken_out_with_and_wit
     (place / "mod.ko").touch()
     if depmod:
         node.has("depmod", f'echo "$@" >{node.directory}/indexed; {depmod}')
-    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    outcome = await uninstall_from_node(node.ssh, node.address, timeout_s=5)
     assert (outcome.error, node.record.exists(), place.exists()) == (None, False, False)
     if depmod:
         assert (node.directory / "indexed").read_text() == "6.1.0\n"
@@ -139,6 +139,6 @@ async def test_an_index_that_could_not_be_renewed_keeps_the_record_for_another_t
     node.says(InstallMode.MODPROBE_PATH, complete=False)
     (node.directory / "modules" / "6.1.0").mkdir(parents=True)
     node.has("depmod", "exit 1")
-    outcome = await uninstall(node.ssh, node.address, timeout_s=5)
+    outcome = await uninstall_from_node(node.ssh, node.address, timeout_s=5)
     assert outcome.error is not None
     assert node.record.exists()

@@ -5,7 +5,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, shown, tree_id
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, path_text, tree_id
 
 NAMES = st.binary(min_size=1, max_size=8).filter(lambda name: not set(name) & {0, ord("/")})
 ENTRIES = st.builds(
@@ -51,4 +51,4 @@ def test_sizes_and_times_are_no_part_of_the_id() -> None:
 
 @given(st.binary())
 def test_any_path_can_be_shown(path: bytes) -> None:
-    shown(path).encode()
+    path_text(path).encode()

@@ -137,7 +137,7 @@ async def test_a_process_that_is_left_behind_goes_on_alone_and_takes_the_fault_o
     async with SqliteStore(settings.state_dir) as store:
         await wanted(store, 1.0, None)
         try:
-            await asyncio.to_thread(healers.leave_healer, settings, CLUSTER)
+            await asyncio.to_thread(healers.start_healer, settings, CLUSTER)
             await eventually(lambda: holds(store, ["partition-2"]))
         finally:
             # libvirt is away for good here: the process is still trying; without a cluster it has nothing to do.

@@ -15,7 +15,7 @@ from reconciler.controller.faults_without_store import RememberedFaults
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import RoundResult
-from reconciler.daemon.keeper import OnRound
+from reconciler.daemon.round_loop import OnRound
 from reconciler.daemon.service import Scope, Service
 from reconciler.errors import OperationTimeout
 from reconciler.host.host_events import HostEvent, HostEventKind

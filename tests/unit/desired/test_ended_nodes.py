@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.desired.ended_nodes import ending, nodes_that_ended, with_ended_off
+from reconciler.desired.ended_nodes import nodes_shutting_down, nodes_that_ended, with_ended_off
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.record import ClusterRecord, Deletion, WantedPower
@@ -83,4 +83,4 @@ def test_a_node_on_its_way_down_is_due_for_a_start_only_where_it_would_stay_off(
         record = record_with(policy)
         host = ended(record, None, PowerState.STOPPING)
         assert not nodes_that_ended(record, host)
-        assert bool(ending(record, host)) is (policy is not RestartPolicy.ALWAYS)
+        assert bool(nodes_shutting_down(record, host)) is (policy is not RestartPolicy.ALWAYS)

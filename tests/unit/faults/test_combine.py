@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.faults.combine import Fault, as_shown, combine, fold, wanted_at
+from reconciler.faults.combine import Fault, as_kernel_shows, combine, fold, wanted_at
 from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import Groups, Halves, ImpairFault, One, PartitionFault
 from reconciler.model.links import HOST, Impairment, Inbound, Link
@@ -105,7 +105,7 @@ def test_the_order_of_faults_never_matters(faults: list[Fault], chance: object) 
 def test_what_is_combined_is_as_the_kernel_shows_it(parts: list[Impairment]) -> None:
     combined = combine(parts)
     assert combined is not None
-    assert as_shown(combined) == combined
+    assert as_kernel_shows(combined) == combined
 
 
 @given(fault_sets)

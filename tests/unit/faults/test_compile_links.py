@@ -15,7 +15,7 @@ from reconciler.faults.compile_links import (
     read_links,
     same_inbound,
 )
-from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_restore
+from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_iptables_restore
 from reconciler.host.firewall.nftables_codec import render_transaction
 from reconciler.host.tc.tap_codec import parse_tap, render_batch
 from reconciler.model.choices import CutMode
@@ -55,7 +55,7 @@ class SimulatedLinks:
         self.down: frozenset[str] = frozenset()
 
     def apply(self, want: HostLinks) -> None:
-        rules = render_restore("lab", want.firewall, Chains(), NOW).splitlines()
+        rules = render_iptables_restore("lab", want.firewall, Chains(), NOW).splitlines()
         self.filter_table = "\n".join(rules).replace("-I FORWARD 1", "-A FORWARD")
         for name, tap in self.taps.items():
             tap.batch(render_batch(name, parse_tap(*tap.show()), want.taps.get(name, TapQdisc())))

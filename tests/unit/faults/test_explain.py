@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from reconciler.faults.combine import Fault
-from reconciler.faults.explain import explain, handle_of, info_of
+from reconciler.faults.explain import explain_link, fault_info, handle_of
 from reconciler.faults.words import sides_in_words
 from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import (
@@ -31,13 +31,13 @@ PULLED = partition(One(node="n5"), name="pulled", mode=CutMode.LINK_DOWN)
 
 
 def test_a_link_without_faults_is_unchanged() -> None:
-    explained = explain([SLOW], NODES, "n2", "n3")
+    explained = explain_link([SLOW], NODES, "n2", "n3")
     assert explained.summary == "arrives as if there were no faults"
     assert (explained.cut, explained.impairment, explained.faults, explained.added_rtt_ms) == (False, None, (), 0)
 
 
 def test_faults_on_one_link_are_told_apart_and_added_up() -> None:
-    explained = explain([SLOW, BACK, LOSSY], NODES, "n1", "n3")
+    explained = explain_link([SLOW, BACK, LOSSY], NODES, "n1", "n3")
     assert explained.summary == "delays by 40 ms ± 8 ms (normal), loses 19 %, limits to 1000 kbit/s"
     assert explained.added_rtt_ms == 56
     assert [(one.handle_id, one.effect) for one in explained.faults] == [
@@ -47,7 +47,7 @@ def test_faults_on_one_link_are_told_apart_and_added_up() -> None:
 
 
 def test_a_cut_says_by_whom_and_until_when() -> None:
-    explained = explain([SPLIT, SLOW], NODES, "n1", "n3")
+    explained = explain_link([SPLIT, SLOW], NODES, "n1", "n3")
     assert explained.cut
     assert explained.added_rtt_ms is None
     assert explained.summary == "nothing arrives"
@@ -60,15 +60,15 @@ def test_a_cut_says_by_whom_and_until_when() -> None:
 
 @pytest.mark.parametrize(("sender", "receiver"), [("n5", "n1"), ("n1", "n5"), (HOST, "n5")])
 def test_a_pulled_cable_cuts_both_ways_and_from_the_host(sender: str, receiver: str) -> None:
-    explained = explain([PULLED], NODES, sender, receiver)
+    explained = explain_link([PULLED], NODES, sender, receiver)
     assert explained.cut
     assert explained.faults[0].effect == "partition (one) n1,n2,n3,n4 | n5: pulls the cable"
 
 
 def test_a_one_way_cut_leaves_no_round_trip() -> None:
     one_way = partition(One(node="n1"), direction=Direction.TO)
-    assert explain([one_way], NODES, "n1", "n2").cut
-    back = explain([one_way], NODES, "n2", "n1")
+    assert explain_link([one_way], NODES, "n1", "n2").cut
+    back = explain_link([one_way], NODES, "n2", "n1")
     assert not back.cut
     assert back.added_rtt_ms is None
 
@@ -80,7 +80,7 @@ def test_a_handle_names_the_nodes_at_both_ends() -> None:
 
 
 def test_a_listed_partition_shows_what_it_came_to() -> None:
-    info = info_of(partition(One(node="n2"), ("n1", "n2"), seed=4), ("n1", "n2"))
+    info = fault_info(partition(One(node="n2"), ("n1", "n2"), seed=4), ("n1", "n2"))
     assert info.fault_type is FaultType.PARTITION
     assert info.parameters == {
         "shape": "one",
@@ -94,9 +94,9 @@ def test_a_listed_partition_shows_what_it_came_to() -> None:
 
 
 def test_a_listed_fault_is_in_the_words_of_the_tool_that_takes_it() -> None:
-    two = info_of(partition(Groups(groups=(("n1",), ("n2", "n3")))), NODES).parameters
+    two = fault_info(partition(Groups(groups=(("n1",), ("n2", "n3")))), NODES).parameters
     assert (two["partition_a"], two["partition_b"]) == (["n1"], ["n2", "n3"])
-    assert info_of(impair("n1", "n3", delay_ms=20, duplicate_pct=1), NODES).parameters == {
+    assert fault_info(impair("n1", "n3", delay_ms=20, duplicate_pct=1), NODES).parameters == {
         "source_node": "n1",
         "target_node": "n3",
         "direction": "to",
@@ -108,8 +108,8 @@ def test_a_listed_fault_is_in_the_words_of_the_tool_that_takes_it() -> None:
         "reorder_pct": 0,
         "duplicate_pct": 1,
     }
-    assert info_of(impair("n1", loss_pct=1), NODES).parameters["target_node"] == "all"
-    assert info_of(impair("n1", "n2", "n3", loss_pct=1), NODES).parameters["target_node"] == ["n2", "n3"]
+    assert fault_info(impair("n1", loss_pct=1), NODES).parameters["target_node"] == "all"
+    assert fault_info(impair("n1", "n2", "n3", loss_pct=1), NODES).parameters["target_node"] == ["n2", "n3"]
 
 
 @pytest.mark.parametrize("fault", [SLOW, SPLIT, PULLED], ids=lambda fault: fault.handle_id)
@@ -132,4 +132,4 @@ def test_a_desired_fault_survives_the_store(fault: Fault) -> None:
 )
 def test_a_partition_says_who_is_parted_from_whom(fault: PartitionFault, words: str) -> None:
     assert sides_in_words(fault) == words
-    assert info_of(fault, NODES).parameters["sides"] == words
+    assert fault_info(fault, NODES).parameters["sides"] == words

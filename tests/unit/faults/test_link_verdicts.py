@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.faults.combine import Fault
-from reconciler.faults.explain import explain
+from reconciler.faults.explain import explain_link
 from reconciler.faults.link_verdicts import MAX_COUNT, Measured, Verdict, judge, probes_needed
 from reconciler.model.choices import Direction
 from reconciler.model.faults import One
@@ -50,25 +50,25 @@ def measured(arrived: int, *round_trips_ms: float, sent: int = 20) -> Measured:
     ],
 )
 def test_a_link_is_judged_by_what_its_faults_do(faults: list[Fault], found: Measured, verdict: Verdict) -> None:
-    judged = judge(explain(faults, NODES, "n1", "n2"), found)
+    judged = judge(explain_link(faults, NODES, "n1", "n2"), found)
     assert judged.verdict is verdict, judged.reason
     assert judged.reason
 
 
 def test_the_way_back_of_a_one_way_cut_is_heard_though_nothing_can_answer() -> None:
-    judged = judge(explain([ONE_WAY], NODES, "n2", "n1"), measured(20))
+    judged = judge(explain_link([ONE_WAY], NODES, "n2", "n1"), measured(20))
     assert (judged.verdict, judged.loss_pct, judged.rtt_ms) == (CONFIRMED, 0.0, None)
 
 
 def test_a_machine_that_is_slow_to_answer_itself_is_no_slow_link() -> None:
-    link = explain([], NODES, "n1", "n2")
+    link = explain_link([], NODES, "n1", "n2")
     slow = measured(20, 280.0, 290.0)
     assert judge(link, replace(slow, own_answers_ms=90.0)).verdict is CONFIRMED
     assert judge(link, replace(slow, own_answers_ms=20.0)).verdict is MISMATCH
 
 
 def test_what_was_not_measured_is_inconclusive_and_says_why() -> None:
-    judged = judge(explain([CUT], NODES, "n1", "n2"), None, "node n2 is not running")
+    judged = judge(explain_link([CUT], NODES, "n1", "n2"), None, "node n2 is not running")
     assert (judged.verdict, judged.reason) == (INCONCLUSIVE, "node n2 is not running")
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from reconciler.faults.combine import Fault, fold
-from reconciler.faults.explain import info_of
+from reconciler.faults.explain import fault_info
 from reconciler.faults.observed import with_observed
 from reconciler.model.choices import CutMode
 from reconciler.model.faults import One
@@ -17,7 +17,7 @@ MORE = impair("n1", "n2", delay_ms=8, loss_pct=1, name="more")
 
 
 def shown(fault: Fault, observed: dict[str, Inbound] | None, *beside: Fault) -> dict[str, object]:
-    info, wanted = info_of(fault, NODES), fold([fault, *beside], NODES)
+    info, wanted = fault_info(fault, NODES), fold([fault, *beside], NODES)
     return with_observed(info, fold([fault], NODES), wanted, observed).parameters
 
 
@@ -65,7 +65,7 @@ def test_the_end_of_a_cut_is_told_as_desired_however_the_host_counts_down_to_it(
 
 def test_what_was_asked_for_is_told_apart_from_what_is_observed() -> None:
     links = fold([CUT], NODES)
-    info = with_observed(info_of(CUT, NODES), fold([CUT], NODES), links, links)
+    info = with_observed(fault_info(CUT, NODES), fold([CUT], NODES), links, links)
     assert not {"applied", "observed"} & info.requested.keys()
     assert info.applied is True
     assert info.parameters == {**info.requested, "applied": info.applied, "observed": info.observed}

@@ -165,7 +165,7 @@ async def test_a_read_that_does_not_come_back_ends_with_the_time_and_leaves_no_p
 ) -> None:
     said = tmp_path / "pid"  # in place of tar(1) on a network file system whose server is gone
     monkeypatch.setattr(tar_transfer, "render_send", lambda _: f"sleep 1000 & echo $! >{said}; wait")
-    pulling = tar_transfer.pull(
+    pulling = tar_transfer.pull_tree(
         pool,
         sshd.address,
         "/mnt/gone",
@@ -201,7 +201,7 @@ async def test_a_file_that_changes_while_it_is_read_is_named_and_breaks_nothing(
     def meddle(_: int) -> None:
         os.truncate(tree / "a", MIB if change == "shrinks" else 5 * MIB)
 
-    async with tar_transfer.packed(opened(tree), SPOOL, meddle) as parcel:
+    async with tar_transfer.packed_parcel(opened(tree), SPOOL, meddle) as parcel:
         assert any("/a: it changed while it was read" in said for said in parcel.moved.skipped)
         await copies.send(parcel, tmp_path / "there")
     assert (tmp_path / "there" / "b").read_text() == "after it"

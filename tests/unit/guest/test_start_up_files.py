@@ -57,12 +57,12 @@ async def test_files_are_copied_both_ways(pool: SshPool, noisy: Sshd, tmp_path: 
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_bytes(bytes(range(256)) * 1000)
-    async with tar_transfer.packed(opened(source), tmp_path, lambda _: None) as parcel:
+    async with tar_transfer.packed_parcel(opened(source), tmp_path, lambda _: None) as parcel:
         there, back = tmp_path / "there", tmp_path / "back"
-        await tar_transfer.push(
+        await tar_transfer.push_parcel(
             pool, noisy.address, parcel, str(there), replace=False, timeout_s=PATIENCE_S, on_bytes=lambda _: None
         )
-    moved = await tar_transfer.pull(
+    moved = await tar_transfer.pull_tree(
         pool,
         noisy.address,
         str(there),
@@ -97,7 +97,7 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
     with pytest.raises(SshError, match=r"ended with 5 before .*: not today \(a start-up file such as ~/.bashrc"):
         await pool.run(own_sshd.address, "echo out", timeout_s=PATIENCE_S, own=True)
     with pytest.raises(SshError, match="start-up file"):
-        await tar_transfer.pull(
+        await tar_transfer.pull_tree(
             pool,
             own_sshd.address,
             str(tmp_path / ".bashrc"),
@@ -107,9 +107,9 @@ async def test_a_start_up_file_that_ends_the_shell_is_named_as_the_cause(
             timeout_s=PATIENCE_S,
             on_bytes=lambda _: None,
         )
-    async with tar_transfer.packed(opened(tmp_path / ".bashrc"), tmp_path, lambda _: None) as parcel:
+    async with tar_transfer.packed_parcel(opened(tmp_path / ".bashrc"), tmp_path, lambda _: None) as parcel:
         with pytest.raises(SshError, match="start-up file"):
-            await tar_transfer.push(
+            await tar_transfer.push_parcel(
                 pool,
                 own_sshd.address,
                 parcel,

@@ -34,12 +34,12 @@ class Copies:
         self.sent: list[int] = []
 
     async def push(self, source: Path, destination: Path, *, replace: bool = False) -> Moved:
-        async with tar_transfer.packed(opened(source), SPOOL, self.told.append) as parcel:
+        async with tar_transfer.packed_parcel(opened(source), SPOOL, self.told.append) as parcel:
             await self.send(parcel, destination, replace=replace)
             return parcel.moved
 
     async def send(self, parcel: Parcel, destination: Path, *, replace: bool = False) -> None:
-        await tar_transfer.push(
+        await tar_transfer.push_parcel(
             self._pool,
             self._sshd.address,
             parcel,
@@ -52,7 +52,7 @@ class Copies:
     async def pull(
         self, source: Path, destination: Path, *, replace: bool = False, limit_bytes: int = LIMIT_BYTES
     ) -> Moved:
-        return await tar_transfer.pull(
+        return await tar_transfer.pull_tree(
             self._pool,
             self._sshd.address,
             str(source),
@@ -124,7 +124,7 @@ async def test_one_parcel_goes_to_many_places_at_once_whatever_becomes_of_its_so
     copies: Copies, here: Path, tmp_path: Path
 ) -> None:
     descriptors = open_descriptors()
-    async with tar_transfer.packed(opened(here), SPOOL, copies.told.append) as parcel:
+    async with tar_transfer.packed_parcel(opened(here), SPOOL, copies.told.append) as parcel:
         (here / "sub" / "big").write_bytes(b"changed meanwhile")
         sends = [copies.send(parcel, tmp_path / f"there{number}") for number in range(3)]
         refused = copies.send(parcel, here)
@@ -137,7 +137,7 @@ async def test_one_parcel_goes_to_many_places_at_once_whatever_becomes_of_its_so
 
 async def test_a_place_for_the_parcel_that_is_not_there_is_named(copies: Copies, here: Path, tmp_path: Path) -> None:
     with pytest.raises(OperationFailed, match="nowhere"):
-        async with tar_transfer.packed(opened(here), tmp_path / "nowhere", copies.told.append):
+        async with tar_transfer.packed_parcel(opened(here), tmp_path / "nowhere", copies.told.append):
             pass
 
 
@@ -201,7 +201,7 @@ async def test_names_of_one_file_are_names_of_one_file_there_and_its_content_tra
 
 
 async def test_a_copy_that_has_no_room_is_refused_before_it_begins(copies: Copies, here: Path, tmp_path: Path) -> None:
-    async with tar_transfer.packed(opened(here), SPOOL, copies.told.append) as parcel:
+    async with tar_transfer.packed_parcel(opened(here), SPOOL, copies.told.append) as parcel:
         moved = dataclasses.replace(parcel.moved, size_bytes=1 << 60)
         with pytest.raises(OperationFailed) as refused:
             await copies.send(dataclasses.replace(parcel, moved=moved), tmp_path / "far" / "away" / "copy")

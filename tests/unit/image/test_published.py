@@ -9,7 +9,7 @@ from reconciler.image.published import (
     ImageFiles,
     describe,
     is_current,
-    publish,
+    publish_image,
     read_description,
     refuse_foreign,
     require_files,
@@ -51,18 +51,18 @@ def test_a_part_that_was_only_copied_without_its_times_is_still_current(made: Im
 
 def test_a_published_image_is_current_and_readable_for_qemu(made: ImageFiles, tmp_path: Path) -> None:
     files = ImageFiles.beside(tmp_path / "images" / "base.qcow2")
-    publish(made, files)
+    publish_image(made, files)
     assert is_current(files, "recipe-1")
     assert {path.stat().st_mode & 0o777 for path in files.parts().values()} == {0o644}
 
 
 def test_publishing_leaves_an_open_old_image_as_it_was(made: ImageFiles, tmp_path: Path) -> None:
     files = ImageFiles.beside(tmp_path / "base.qcow2")
-    publish(made, files)
+    publish_image(made, files)
     with files.disk.open("rb") as old:
         made.disk.write_bytes(b"new disk")
         describe(made, "recipe-2", "6.1.0", "")
-        publish(made, files)
+        publish_image(made, files)
         assert old.read() == b"disk"
     assert files.disk.read_bytes() == b"new disk"
 
@@ -82,10 +82,10 @@ def test_publishing_killed_after_any_file_is_taken_up_again(
 
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
         patch.setattr(Path, "rename", rename_until_killed)
-        publish(made, files)
+        publish_image(made, files)
     assert is_current(files, "recipe-1") == (placed >= 4)
     refuse_foreign(files)
-    publish(made, files)
+    publish_image(made, files)
     assert is_current(files, "recipe-1")
     names = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
     assert names == ["base.initrd", "base.json", "base.qcow2", "base.vmlinuz"]

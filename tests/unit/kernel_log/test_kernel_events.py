@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.kernel_log.announcements import kind_of
+from reconciler.kernel_log.announcements import announced_kind
 from reconciler.kernel_log.event_kinds import KernelEventKind, classification_of
 from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT, find_events, first_event
 from reconciler.kernel_log.line import LogLine
@@ -27,12 +27,12 @@ def test_an_event_is_one_with_its_whole_trace_and_nothing_around_it(kind: str) -
 
 @pytest.mark.parametrize("head", HEADS)
 def test_other_words_for_the_same_are_recognised(head: str) -> None:
-    assert kind_of(head) == HEADS[head]
+    assert announced_kind(head) == HEADS[head]
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)
 def test_a_look_alike_is_no_event(text: str) -> None:
-    assert kind_of(text) is None
+    assert announced_kind(text) is None
 
 
 def test_every_kind_has_a_word_of_the_contract() -> None:
@@ -44,7 +44,7 @@ def test_every_kind_has_a_word_of_the_contract() -> None:
 
 def test_every_kind_is_recognised_in_some_sample() -> None:
     assert {*EVENTS, *HEADS.values(), "kmsan"} == {kind.value for kind in KernelEventKind}
-    assert kind_of("BUG: KMSAN: uninit-value in test_it+0x4/0x9") is KernelEventKind.KMSAN
+    assert announced_kind("BUG: KMSAN: uninit-value in test_it+0x4/0x9") is KernelEventKind.KMSAN
 
 
 def test_events_that_follow_each_other_stay_apart() -> None:

@@ -15,7 +15,7 @@ from reconciler.kernel_log import report as answers
 from reconciler.kernel_log.console import ConsoleStream, last_boot, parse_console
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import TEXT_LIMIT
-from reconciler.kernel_log.report import ReportSource, report
+from reconciler.kernel_log.report import ReportSource, log_report
 from reconciler.model.kernel_log import LogSource
 
 pytestmark = pytest.mark.long
@@ -71,16 +71,16 @@ def filled(unit: bytes, size: int) -> bytes:
 
 
 def on_console(output: bytes) -> None:
-    report(last_boot(parse_console(output)), ReportSource(LogSource.CONSOLE))
+    log_report(last_boot(parse_console(output)), ReportSource(LogSource.CONSOLE))
 
 
 def in_records(output: bytes) -> None:
-    report(parse_kmsg(output), ReportSource(LogSource.KMSG))
+    log_report(parse_kmsg(output), ReportSource(LogSource.KMSG))
 
 
 def as_records(output: bytes) -> None:
     output = output[: len(output) // 8]
-    report(parse_kmsg(b"6,1,1,-;" + output.replace(b"\n", b"\n6,1,1,-;")), ReportSource(LogSource.KMSG))
+    log_report(parse_kmsg(b"6,1,1,-;" + output.replace(b"\n", b"\n6,1,1,-;")), ReportSource(LogSource.KMSG))
 
 
 def cpu_s(work: Callable[[bytes], None], data: bytes) -> float:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from reconciler.kernel_log.console import ConsoleStream, dropped_messages, last_boot, parse_console
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import TEXT_LIMIT, LogLine
-from reconciler.kernel_log.report import ReportSource, report
+from reconciler.kernel_log.report import ReportSource, log_report
 from reconciler.model.kernel_log import LogSource
 
 CONSOLE = ReportSource(LogSource.CONSOLE)
@@ -102,7 +102,7 @@ def test_a_console_with_callers_and_no_times_has_the_kernels_lines_too() -> None
 
 def test_a_kernel_without_times_that_speaks_behind_a_login_prompt_is_heard() -> None:
     lines = parse_console(b"booting\nn0 login: Kernel panic - not syncing: x\n")
-    assert [event.kind for event in report(lines, CONSOLE).events] == ["panic"]
+    assert [event.kind for event in log_report(lines, CONSOLE).events] == ["panic"]
 
 
 def test_odd_stamps_are_understood() -> None:
@@ -140,8 +140,8 @@ def test_carriage_returns_before_and_after_a_line_are_none_of_it() -> None:
 def test_what_a_program_wrote_is_told_apart_where_the_console_says_who_wrote() -> None:
     echoed = "BUG: unable to handle page fault for address: 0000000000000001"
     syslog, plain = f"<12>[    1.000000] {echoed}\n".encode(), f"[    1.000000] {echoed}\n".encode()
-    assert report(parse_console(syslog), CONSOLE).events == ()
-    assert len(report(parse_console(plain), CONSOLE).events) == 1  # nothing tells: README says so
+    assert log_report(parse_console(syslog), CONSOLE).events == ()
+    assert len(log_report(parse_console(plain), CONSOLE).events) == 1  # nothing tells: README says so
 
 
 def test_a_console_of_format_syslog_shows_levels() -> None:
@@ -166,7 +166,7 @@ def test_a_line_that_never_ends_is_told_in_parts_and_not_kept() -> None:
 def test_a_megabyte_on_one_line_is_cut_and_what_follows_is_found() -> None:
     lines = parse_console(b"[    1.000000] " + b"x" * (1 << 20) + b"[    2.000000] Kernel panic - not syncing: x\n")
     assert len(lines[0].text) < TEXT_LIMIT + 40
-    assert report(lines, CONSOLE).panic_detected
+    assert log_report(lines, CONSOLE).panic_detected
 
 
 @given(HOSTILE)
@@ -174,7 +174,7 @@ def test_a_megabyte_on_one_line_is_cut_and_what_follows_is_found() -> None:
 def test_a_hostile_console_is_harmless(output: bytes) -> None:
     lines = parse_console(output)
     assert all(is_harmless(line.text) for line in lines)
-    answer = report(lines, CONSOLE, filter_level="err+")
+    answer = log_report(lines, CONSOLE, filter_level="err+")
     assert answer.model_dump_json()
     assert len(last_boot(lines)) <= len(lines)
 
@@ -183,4 +183,4 @@ def test_a_hostile_console_is_harmless(output: bytes) -> None:
 def test_hostile_records_are_harmless(output: bytes) -> None:
     lines = parse_kmsg(output)
     assert all(is_harmless(line.text) for line in lines)
-    assert report(lines, ReportSource(LogSource.KMSG)).model_dump_json()
+    assert log_report(lines, ReportSource(LogSource.KMSG)).model_dump_json()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.kernel_log.announcements import kind_of
+from reconciler.kernel_log.announcements import announced_kind
 from reconciler.kernel_log.pattern_prefixes import beginnings
 
 
@@ -26,5 +26,5 @@ def test_all_beginnings_of_a_pattern_are_found(pattern: str, length: int, found:
 
 
 def test_a_module_with_a_name_like_an_oops_is_none() -> None:
-    assert kind_of("Oopsie 1.0: loaded [#2]") is None
-    assert kind_of("Oops[#1]:") is not None
+    assert announced_kind("Oopsie 1.0: loaded [#2]") is None
+    assert announced_kind("Oops[#1]:") is not None

@@ -6,7 +6,7 @@ from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
-from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, report
+from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, log_report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.samples import EVENTS, NULL_POINTER, PANIC, WARN
 
@@ -23,13 +23,13 @@ def at(level: int, text: str) -> list[tuple[int, str]]:
 
 
 def test_a_quiet_log_is_clean() -> None:
-    answer = report(records((6, "hello"), (5, "world")), KMSG)
+    answer = log_report(records((6, "hello"), (5, "world")), KMSG)
     assert (answer.warning_count, answer.error_count, answer.events) == (0, 0, ())
     assert [line.classified_as for line in answer.lines] == ["normal", "normal"]
 
 
 def test_an_event_counts_once_whatever_the_length_of_its_trace() -> None:
-    answer = report(records(*at(4, WARN), *at(1, NULL_POINTER), (4, "slow"), (3, "I/O error"), (6, "fine")), KMSG)
+    answer = log_report(records(*at(4, WARN), *at(1, NULL_POINTER), (4, "slow"), (3, "I/O error"), (6, "fine")), KMSG)
     assert (answer.warning_count, answer.error_count) == (2, 2)
     assert (answer.oops_detected, answer.panic_detected) == (True, False)
     assert [event.kind for event in answer.events] == ["warn", "null_pointer"]
@@ -37,7 +37,7 @@ def test_an_event_counts_once_whatever_the_length_of_its_trace() -> None:
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_no_event_is_ever_a_clean_log(kind: str) -> None:
-    answer = report(
+    answer = log_report(
         [LogLine(line) for line in EVENTS[kind].split("\n")], ReportSource(LogSource.CONSOLE), filter_level="err+"
     )
     assert answer.warning_count + answer.error_count == 1
@@ -47,21 +47,21 @@ def test_no_event_is_ever_a_clean_log(kind: str) -> None:
 def test_filters_keep_what_is_bad_with_its_trace_and_say_nothing_else() -> None:
     lines = records((6, "info"), (4, "warning"), (3, "error"), *at(6, PANIC))
     trace = PANIC.split("\n")
-    assert [line.text for line in report(lines, KMSG, filter_level="warn+").lines] == ["warning", "error", *trace]
-    assert [line.text for line in report(lines, KMSG, filter_level="err+").lines] == ["error", *trace]
-    assert report(lines, KMSG, filter_level="err+").warning_count == 1
+    assert [line.text for line in log_report(lines, KMSG, filter_level="warn+").lines] == ["warning", "error", *trace]
+    assert [line.text for line in log_report(lines, KMSG, filter_level="err+").lines] == ["error", *trace]
+    assert log_report(lines, KMSG, filter_level="err+").warning_count == 1
 
 
 def test_a_line_that_does_not_say_its_level_passes_every_filter() -> None:
     lines = [LogLine("who knows", 1), LogLine("login:", kernel=False)]
-    assert [line.text for line in report(lines, KMSG, filter_level="err+").lines] == ["who knows"]
+    assert [line.text for line in log_report(lines, KMSG, filter_level="err+").lines] == ["who knows"]
 
 
 def test_a_marker_is_no_error() -> None:
     marker = LogLine(MARKER, 1, 3, "user", 1, kernel=False)
-    assert report([marker], KMSG).error_count == 0
+    assert log_report([marker], KMSG).error_count == 0
     for line in (marker, LogLine(MARKER, 1, kernel=True)):
-        assert [len(report([line], KMSG, filter_level=of).lines) for of in ("all", "warn+", "err+")] == [1, 0, 0]
+        assert [len(log_report([line], KMSG, filter_level=of).lines) for of in ("all", "warn+", "err+")] == [1, 0, 0]
 
 
 def test_after_a_marker_comes_everything_of_its_very_microsecond_and_nothing_before() -> None:
@@ -85,16 +85,16 @@ def test_a_marker_knows_its_time_and_others_are_refused() -> None:
 
 
 def test_very_many_lines_are_cut_from_the_front_and_said_to_be() -> None:
-    answer = report([LogLine(str(number)) for number in range(LINES_LIMIT + 5)], KMSG)
+    answer = log_report([LogLine(str(number)) for number in range(LINES_LIMIT + 5)], KMSG)
     assert (len(answer.lines), answer.lines[0].text, answer.omitted_lines) == (LINES_LIMIT, "5", 5)
 
 
 def test_an_answer_has_room_for_so_many_lines_of_ordinary_length() -> None:
     few = ReportSource(LogSource.KMSG, lines_limit=10)
-    assert len(report([LogLine("x" * 256)] * 20, few).lines) == 10
-    long = report([LogLine("x" * 1000)] * 20, few)
+    assert len(log_report([LogLine("x" * 256)] * 20, few).lines) == 10
+    long = log_report([LogLine("x" * 1000)] * 20, few)
     assert (len(long.lines), long.omitted_lines) == (2, 18)
-    events = report(records(*at(1, "\n".join([NULL_POINTER] * 40))), few).events
+    events = log_report(records(*at(1, "\n".join([NULL_POINTER] * 40))), few).events
     assert sum(len(line) for event in events for line in event.lines[:-1]) <= 2560
     assert events[-1].lines[-1].endswith("more lines of this report]")
 

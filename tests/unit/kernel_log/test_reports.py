@@ -6,7 +6,7 @@ from reconciler.kernel_log.console import parse_console
 from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT, find_events
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
-from reconciler.kernel_log.report import ReportSource, report
+from reconciler.kernel_log.report import ReportSource, log_report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.architectures import ARM64, REPORTS, X86_SOFT_LOCKUP
 from tests.unit.kernel_log.samples import EVENTS, LOCKDEP, WARN
@@ -103,14 +103,14 @@ def test_a_report_is_one_event_from_its_first_line_to_its_last(name: str) -> Non
 def test_a_report_counts_once_whatever_the_levels_of_its_lines(name: str) -> None:
     kind, text = ALL[name]
     lines = [LogLine(line, level=4, facility="kern") for line in text.split("\n")]
-    answer = report([*lines, LogLine("slow", level=4, facility="kern")], KMSG)
+    answer = log_report([*lines, LogLine("slow", level=4, facility="kern")], KMSG)
     assert answer.warning_count + answer.error_count == 2
     assert [event.kind for event in answer.events] == [kind]
 
 
 def test_a_trace_without_an_event_is_no_warning_for_each_of_its_frames() -> None:
     refused = "sh: page allocation failure: order:9\nCPU: 0 PID: 41 Comm: sh\nCall Trace:\n f+0x1/0x2\n g+0x1/0x2"
-    answer = report([LogLine(line, level=4, facility="kern") for line in refused.split("\n")], KMSG)
+    answer = log_report([LogLine(line, level=4, facility="kern") for line in refused.split("\n")], KMSG)
     assert (answer.warning_count, answer.events) == (1, ())
 
 
@@ -118,7 +118,7 @@ def test_a_trace_without_an_event_is_no_warning_for_each_of_its_frames() -> None
     "text", ["IP: routing cache hash table of 1024 buckets", "e1000: 00:00 up", "raid6: avx2x4 gen()"]
 )
 def test_what_only_looks_like_a_trace_is_counted_by_its_level(text: str) -> None:
-    assert report([LogLine(text, level=4, facility="kern")], KMSG).warning_count == 1
+    assert log_report([LogLine(text, level=4, facility="kern")], KMSG).warning_count == 1
 
 
 def test_cpus_that_speak_at_once_are_told_apart_by_their_callers() -> None:
@@ -187,7 +187,7 @@ def test_a_task_whose_name_has_several_lines_is_recognised() -> None:
 
 def test_of_a_very_long_report_all_lines_are_its_own_and_the_first_are_shown() -> None:
     lines = [LogLine(line, level=4) for line in ["WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2", *[" f+0x1/0x2"] * 1000]]
-    answer = report(lines, KMSG)
+    answer = log_report(lines, KMSG)
     assert answer.warning_count == 1
     assert len(answer.events[0].lines) == EVENT_LINES_LIMIT + 1
     assert answer.events[0].lines[-1] == "[… 601 more lines of this report]"

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import InvalidArgument
 from reconciler.model.event import ClusterEvent, EventKind
-from reconciler.model.prose import TOLD_LIMIT
+from reconciler.model.message_text import STORED_MESSAGE_LIMIT
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.usecases import build_trees
 
@@ -24,7 +24,7 @@ def test_of_a_long_message_beginning_and_end_are_kept() -> None:
         last_transition=NOW,
     )
     for message in (event.message, condition.message):
-        assert len(message) <= TOLD_LIMIT
+        assert len(message) <= STORED_MESSAGE_LIMIT
         assert message.startswith("begin")
         assert message.endswith("end")
         assert "characters omitted" in message

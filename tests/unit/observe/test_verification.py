@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reconciler.errors import ErrorCode
 from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
-from reconciler.host.disks.manifests import finish_snapshot, nvram_path, observe_snapshots, snapshot_dir
+from reconciler.host.disks.manifests import finish_snapshot, observe_snapshots, snapshot_dir, snapshot_nvram_path
 from reconciler.host.nvram import keep_nvram
 from reconciler.model.document import Layer, Snapshot, Unknown
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
@@ -19,11 +19,11 @@ async def test_a_snapshot_tells_of_variables_of_uefi_that_are_damaged_or_gone(tm
     source.write_bytes(b"variables")
     ensure_directory(snapshot_dir(tmp_path, CLUSTER, NAME), mode=CLUSTER_DIR_MODE)
     for node in ("n0", "n1"):
-        keep_nvram(source, nvram_path(tmp_path, CLUSTER, NAME, node), CLUSTER, node)
+        keep_nvram(source, snapshot_nvram_path(tmp_path, CLUSTER, NAME, node), CLUSTER, node)
     finish_snapshot(tmp_path, manifest("n0", "n1", "bios"))
     assert await findings(tmp_path) == ()
-    nvram_path(tmp_path, CLUSTER, NAME, "n0").write_bytes(b"others")
-    nvram_path(tmp_path, CLUSTER, NAME, "n1").unlink()
+    snapshot_nvram_path(tmp_path, CLUSTER, NAME, "n0").write_bytes(b"others")
+    snapshot_nvram_path(tmp_path, CLUSTER, NAME, "n1").unlink()
     damaged, missing = await findings(tmp_path)
     assert damaged.startswith("n0: the UEFI variables")
     assert damaged.endswith("are damaged: they differ from what was saved")

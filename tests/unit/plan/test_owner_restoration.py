@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.document import ClusterDocument, Layer, PowerState, ReownedFile
-from reconciler.model.plan import CutPower, DeleteLayer, GiveBack, Stage, Start
+from reconciler.model.plan import CutPower, DeleteLayer, RestoreOwner, Stage, Start
 from reconciler.model.record import ClusterRecord, Deletion, WantedPower
 from reconciler.plan.planner import plan
 from tests.simulation.worlds import as_wanted, compiled, running_record
@@ -34,13 +34,13 @@ def kinds(record: ClusterRecord, there: ClusterDocument) -> list[type]:
 def test_a_machine_that_is_off_and_stays_so_has_no_use_for_it() -> None:
     there = reowned(OFF)
     (action,) = plan(compiled(OFF, there), there).actions
-    assert isinstance(action, GiveBack)
+    assert isinstance(action, RestoreOwner)
     assert (action.node, action.file) == ("alpha", MINE)
 
 
 @pytest.mark.parametrize("state", [state for state in PowerState if state is not PowerState.OFF])
 def test_a_machine_that_is_not_off_keeps_it(state: PowerState) -> None:
-    assert GiveBack not in kinds(OFF, reowned(OFF, state))
+    assert RestoreOwner not in kinds(OFF, reowned(OFF, state))
 
 
 def test_a_machine_that_is_to_start_keeps_it() -> None:
@@ -51,7 +51,7 @@ def test_a_machine_that_is_to_start_keeps_it() -> None:
 def test_it_goes_back_with_its_cluster_after_the_power_and_before_what_knows_its_owner(remove_overlays: bool) -> None:
     going = RUNNING.model_copy(update={"deletion": Deletion(remove_overlays=remove_overlays)})
     done = kinds(going, reowned(RUNNING, PowerState.RUNNING))
-    assert done.index(CutPower) < done.index(GiveBack)
+    assert done.index(CutPower) < done.index(RestoreOwner)
     assert (DeleteLayer in done) is remove_overlays
     assert Stage.GIVE_BACK < Stage.REMOVE_FILES
 
@@ -60,4 +60,4 @@ def test_a_file_below_several_layers_goes_back_once() -> None:
     there = reowned(OFF)
     (path, layer), *_ = there.layers.items()
     there = there.model_copy(update={"layers": {**there.layers, path.replace("r0.0", "r0.1"): layer}})
-    assert kinds(OFF, there).count(GiveBack) == 1
+    assert kinds(OFF, there).count(RestoreOwner) == 1

@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.act.outcome import Outcome
 from reconciler.controller import round as rounds
-from reconciler.daemon import keeper
-from reconciler.daemon.keeper import Keeper
+from reconciler.daemon import round_loop
+from reconciler.daemon.round_loop import RoundLoop
 from reconciler.errors import ApprovalRequired, Conflict, ErrorCode, OperationTimeout
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.plan import CreateNetwork, Plan
@@ -67,9 +67,9 @@ async def test_what_the_controller_elsewhere_has_not_said_yet_is_waited_for(
 async def test_a_kept_cluster_says_which_other_store_works_on_the_host_and_goes_on_after_it(
     applied: Clusters, host: SeenHost, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "HOST_WAIT_S", 0.05)
+    monkeypatch.setattr(round_loop, "HOST_WAIT_S", 0.05)
     other = HostLease(runtime.settings.libvirt_uri, Path("/other/state"))
-    kept = asyncio.create_task(Keeper(CLUSTER, runtime.rounds, runtime.host_lease(), Random(1)).run())
+    kept = asyncio.create_task(RoundLoop(CLUSTER, runtime.rounds, runtime.host_lease(), Random(1)).run())
     await eventually(lambda: host.looks > 0)
 
     async def ready() -> Condition:
@@ -81,7 +81,7 @@ async def test_a_kept_cluster_says_which_other_store_works_on_the_host_and_goes_
         host.forget()
         host.find = lambda: as_wanted(host.record).model_copy(update={"networks": {}})
         kept.cancel()
-        kept = asyncio.create_task(Keeper(CLUSTER, runtime.rounds, runtime.host_lease(), Random(1)).run())
+        kept = asyncio.create_task(RoundLoop(CLUSTER, runtime.rounds, runtime.host_lease(), Random(1)).run())
         while "of the store in /other/state" not in (said := await ready()).message:
             await asyncio.sleep(0.01)
         assert (said.status, host.looks, host.done) == (ConditionStatus.UNKNOWN, 0, [])

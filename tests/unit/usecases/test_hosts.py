@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.daemon.host_reports import differs
 from reconciler.errors import HostNotFound, PlacementRefused
-from reconciler.host.checks.membership import check_address
+from reconciler.host.checks.member_check import check_address
 from reconciler.host.disks.image_digests import ImageDigests
 from reconciler.model.examination import CheckOutcome
 from reconciler.model.record import ClusterRecord

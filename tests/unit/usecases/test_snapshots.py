@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
 from reconciler.model.status import HeldSnapshot
-from reconciler.usecases.snapshots import info_of
+from reconciler.usecases.snapshots import snapshot_info
 
 
 def test_nodes_are_in_the_order_of_the_topology_whatever_that_of_the_manifest() -> None:
@@ -22,5 +22,5 @@ def test_nodes_are_in_the_order_of_the_topology_whatever_that_of_the_manifest() 
         pause_s=0.0,
         nodes={node: part(node) for node in ("left", "alpha", "gamma", "beta")},
     )
-    info = info_of(HeldSnapshot(manifest=manifest), ("gamma", "beta", "alpha"))
+    info = snapshot_info(HeldSnapshot(manifest=manifest), ("gamma", "beta", "alpha"))
     assert [*info.per_node] == ["gamma", "beta", "alpha", "left"]

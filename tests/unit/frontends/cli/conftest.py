@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from reconciler.frontends.cli.app import run
+from reconciler.frontends.cli.app import run_command_line
 from reconciler.model.record import ClusterRecord
 from reconciler.store.sqlite import SqliteStore
 from tests import outputs
@@ -49,7 +49,7 @@ def invoke(state_dir: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
     monkeypatch.setattr("reconciler.controller.backoff.FIRST_DELAY_S", 0.001)  # the absent libvirt stays away
 
     def invoke(*arguments: str) -> Ended:
-        code = run(arguments)
+        code = run_command_line(arguments)
         out, err = capfd.readouterr()
         structlog.reset_defaults()
         return Ended(code, out, err, arguments)

@@ -361,7 +361,7 @@ NEEDED_BY_FEW = (
 @pytest.mark.usefixtures("lab")
 def test_a_command_imports_nothing_that_only_others_need(word: str, said: str, heavy: set[str]) -> None:
     script = (
-        "import sys; from reconciler.frontends.cli.app import run; code = run(sys.argv[1:]);"
+        "import sys; from reconciler.frontends.cli.app import run_command_line; code = run_command_line(sys.argv[1:]);"
         "print(*sys.modules, file=sys.stderr); sys.exit(code)"
     )
     ended = subprocess.run([sys.executable, "-c", script, word], capture_output=True, text=True, check=True)

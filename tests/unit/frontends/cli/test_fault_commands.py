@@ -106,15 +106,15 @@ def test_one_word_with_blanks_is_a_command_line(held: str, words: list[str]) -> 
 
 
 def test_an_explanation_names_every_fault() -> None:
-    from reconciler.faults.explain import explain
+    from reconciler.faults.explain import explain_link
     from reconciler.model.faults import Halves
 
     faults = [impair("n1", "n3", delay_ms=20, name="impairment-1"), impair("n1", loss_pct=5, name="impairment-2")]
-    assert list(explanation_lines(explain(faults, NODES, "n1", "n3"))) == [
+    assert list(explanation_lines(explain_link(faults, NODES, "n1", "n3"))) == [
         "n1 -> n3: delays by 20 ms, loses 5 %",
         "  impairment-1: impairment: delays by 20 ms",
         "  impairment-2: impairment: loses 5 %",
         "  round trips take 20 ms longer",
     ]
-    first, *_ = explanation_lines(explain([partition(Halves())], NODES, "n1", "n3"))
+    first, *_ = explanation_lines(explain_link([partition(Halves())], NODES, "n1", "n3"))
     assert first == "n1 -> n3: nothing arrives"

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from reconciler.frontends.cli import node_commands
-from reconciler.frontends.cli.app import run
+from reconciler.frontends.cli.app import run_command_line
 from reconciler.frontends.cli.node_commands import Target, command_line, parse_environment, split_words, with_prefix
 from reconciler.frontends.cli.remote_output import Outlet
 from reconciler.guest.command import OnOutput
@@ -70,7 +70,7 @@ def test_output_of_one_node_is_passed_on_as_it_comes(
         return result(exit_code=7)
 
     monkeypatch.setattr(Nodes, "run", talk)
-    assert run(["exec", "lab", "n", "--", "true"]) == 7
+    assert run_command_line(["exec", "lab", "n", "--", "true"]) == 7
     assert seen == [b"\x1b[31mr\xff\0"]
     assert capfdbinary.readouterr() == (b"", b"\xfeerr")
 
@@ -83,7 +83,7 @@ def test_output_as_data_is_text_that_says_what_was_replaced(
         return result("a\ufffd", stdout_replaced=True)
 
     monkeypatch.setattr(Nodes, "run", talk)
-    assert run(["exec", "lab", "n", "-o", "json", "--", "true"]) == 0
+    assert run_command_line(["exec", "lab", "n", "-o", "json", "--", "true"]) == 0
     assert json.loads(capfd.readouterr().out).items() >= {"stdout": "a\ufffd", "stdout_replaced": True}.items()
 
 

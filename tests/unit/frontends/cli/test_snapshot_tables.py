@@ -10,8 +10,8 @@ from reconciler.frontends.cli.snapshot_tables import (
     show_created,
     show_deleted,
     show_snapshot,
+    show_snapshot_checks,
     show_snapshots,
-    show_verification,
     size,
     tree_lines,
     unneeded_lines,
@@ -164,7 +164,7 @@ def test_each_problem_is_below_its_snapshot(capsys: Captured) -> None:
         SnapshotCheck(snapshot_name="a", findings=()),
         SnapshotCheck(snapshot_name="b", findings=("n0: /d/x is missing",)),
     )
-    show_verification(Verification(cluster_name="lab", sound=False, snapshots=checks))
+    show_snapshot_checks(Verification(cluster_name="lab", sound=False, snapshots=checks))
     assert capsys.readouterr().out == "✓ a\n✗ b\n    n0: /d/x is missing\n"
 
 

@@ -11,7 +11,7 @@ from reconciler.frontends.mcp.answer_limits import DEFAULT_BYTES, Extent, abridg
 from reconciler.frontends.mcp.extents import extent_of
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tools import TOOLS
-from reconciler.model.omission import omission
+from reconciler.model.abridging import omission_note
 from reconciler.model.results import ExecResult, ToolResult
 from tests.unit.frontends.mcp.conftest import validator_of
 
@@ -130,15 +130,15 @@ def test_of_an_output_beginning_and_end_are_kept_with_the_count_of_all_between()
     assert shown["stdout"].startswith("line 0\nline 1\n")
     assert shown["stdout"].endswith("line 99999\nFAILED\n")
     assert shown["stdout_truncated"] is True
-    kept = shown["stdout"].replace(omission(shown["stdout_omitted_bytes"]), "")
+    kept = shown["stdout"].replace(omission_note(shown["stdout_omitted_bytes"]), "")
     assert len(kept) + shown["stdout_omitted_bytes"] == len(whole)
 
 
 def test_an_output_that_was_cut_before_is_cut_at_the_same_place_and_counted_whole() -> None:
-    text = "a" * 500_000 + omission(7_000_000) + "z" * 500_000
+    text = "a" * 500_000 + omission_note(7_000_000) + "z" * 500_000
     result = {"stdout": text, "stdout_omitted_bytes": 7_000_000, "stdout_truncated": True}
     shown = cut(result)
-    head, tail = shown["stdout"].split(omission(shown["stdout_omitted_bytes"]))
+    head, tail = shown["stdout"].split(omission_note(shown["stdout_omitted_bytes"]))
     assert (set(head), set(tail)) == ({"a"}, {"z"})
     assert len(head + tail) + shown["stdout_omitted_bytes"] == 8_000_000
 

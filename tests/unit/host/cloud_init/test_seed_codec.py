@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.host.cloud_init.cloud_config import required_values, shape_problems, value_problems
-from reconciler.host.cloud_init.hosts import render_hosts
+from reconciler.host.cloud_init.etc_hosts import render_hosts
 from reconciler.host.cloud_init.seed_codec import SeedInputs, parse_host_key, render_seed, seed_digest
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.disks.chain_check import broken_chains, finding
+from reconciler.host.disks.chain_check import broken_chains, parse_check
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.process import Completed
 from tests.unit.desired.files import GIB, qcow2_header
@@ -19,16 +19,18 @@ def checked(stdout: bytes, stderr: bytes = b"") -> Completed:
 
 @pytest.mark.parametrize("sample", sorted(GOLDEN.glob("check-damaged.*")), ids=lambda path: path.stem)
 def test_errors_in_the_tables_of_an_image_are_counted(sample: Path) -> None:
-    assert finding(checked(sample.read_bytes())) == "qemu-img check found 2 errors in its tables"
+    assert parse_check(checked(sample.read_bytes())) == "qemu-img check found 2 errors in its tables"
 
 
 @pytest.mark.parametrize("sample", sorted(GOLDEN.glob("check-[ls]*")), ids=lambda path: path.stem)
 def test_a_report_without_errors_leaves_it_to_the_exit_code(sample: Path) -> None:
-    assert finding(checked(sample.read_bytes())) == "qemu-img check ended with 2"
+    assert parse_check(checked(sample.read_bytes())) == "qemu-img check ended with 2"
 
 
 def test_a_check_that_could_not_be_made_says_why() -> None:
-    assert finding(checked(b"", b"Could not open it: Permission denied\n")) == "Could not open it: Permission denied"
+    assert (
+        parse_check(checked(b"", b"Could not open it: Permission denied\n")) == "Could not open it: Permission denied"
+    )
 
 
 def test_a_raw_file_below_a_layer_is_not_looked_into(tmp_path: Path) -> None:

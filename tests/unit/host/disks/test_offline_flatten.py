@@ -16,7 +16,7 @@ from reconciler.host.disks.layers import (
     begin_flattening,
     observe_layers,
 )
-from reconciler.host.disks.offline_flatten import flatten_layer, require_room
+from reconciler.host.disks.offline_flatten import flatten_offline, require_flatten_space
 from reconciler.model.document import BackingFile, Layer
 from reconciler.model.names import layer_path
 
@@ -51,10 +51,10 @@ def test_it_needs_room_for_what_is_taken_up_and_for_a_copy_where_there_is_one(
 ) -> None:
     image, _, top = chain
     monkeypatch.setattr(offline_flatten, "free_bytes", lambda _: RESERVE_BYTES + (needed_mb + 1) * MIB)
-    require_room(top, image, copied=copied)
+    require_flatten_space(top, image, copied=copied)
     monkeypatch.setattr(offline_flatten, "free_bytes", lambda _: RESERVE_BYTES + needed_mb * MIB)
     with pytest.raises(OperationFailed, match=f"may take {needed_mb} MiB"):
-        require_room(top, image, copied=copied)
+        require_flatten_space(top, image, copied=copied)
 
 
 def test_what_was_begun_and_changed_nothing_is_as_it_was_before(chain: list[Path], tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_what_was_begun_and_changed_nothing_is_as_it_was_before(chain: list[Path
 async def test_what_stands_on_its_new_base_is_not_given_up_but_finished(chain: list[Path], tmp_path: Path) -> None:
     image, lowest, top = chain
     begin_flattening(top, lowest, CLUSTER)
-    await flatten_layer(top, BackingFile(path=image, format="qcow2"), cluster=CLUSTER)
+    await flatten_offline(top, BackingFile(path=image, format="qcow2"), cluster=CLUSTER)
     abandon_flattening(top, image, CLUSTER)
     assert is_unfinished(top, tmp_path)
     lowest.unlink()

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.host.disks import original_owner
 from reconciler.host.disks.layers import LayerDriver, begin_flattening, observe_layers
-from reconciler.host.disks.original_owner import give_back, reowned_file
+from reconciler.host.disks.original_owner import reowned_file, restore_owner
 from reconciler.host.virt_type.kvm_access import Account
 from reconciler.model.document import Layer, ReownedFile
 from reconciler.model.names import layer_path
@@ -57,7 +57,7 @@ async def test_a_file_is_lent_while_qemu_has_it_and_goes_back_to_whom_it_was(min
     os.chown(mine, QEMU, QEMU)
     found = reowned_below(layer, tmp_path)
     assert found == ReownedFile(path=mine, inode=mine.stat().st_ino, uid=OWNER, gid=GROUP)
-    give_back(found)
+    restore_owner(found)
     assert (mine.stat().st_uid, mine.stat().st_gid) == (OWNER, GROUP)
     assert reowned_below(layer, tmp_path) is None
 
@@ -96,7 +96,7 @@ async def test_a_file_that_stands_in_the_place_of_the_lent_one_is_not_touched(mi
     mine.write_bytes(b"")
     os.chown(mine, QEMU, QEMU)
     assert reowned_below(layer, tmp_path) is None
-    give_back(found)
+    restore_owner(found)
     assert mine.stat().st_uid == QEMU
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_restore
+from reconciler.host.firewall.iptables_codec import Chains, parse_save, render_iptables_restore
 from reconciler.model.links import LEFTOVER, FirewallState, TapPair
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -29,7 +29,7 @@ def saved(name: str) -> str:
 
 
 def restored(name: str, state: FirewallState = CUTS) -> list[str]:
-    return render_restore("lab", state, parse_save(saved(name), "lab"), NOW).splitlines()
+    return render_iptables_restore("lab", state, parse_save(saved(name), "lab"), NOW).splitlines()
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -41,7 +41,13 @@ def test_what_was_restored_is_read_back(tool: str) -> None:
 def test_on_a_host_without_our_chain_it_is_made_and_asked_first(tool: str) -> None:
     found = parse_save(saved(f"healed.{tool}"), "lab")
     assert found == Chains()
-    assert render_restore("lab", CUTS, found, NOW).splitlines() == ["*filter", CHAIN, INSERTED, *RULES, "COMMIT"]
+    assert render_iptables_restore("lab", CUTS, found, NOW).splitlines() == [
+        "*filter",
+        CHAIN,
+        INSERTED,
+        *RULES,
+        "COMMIT",
+    ]
 
 
 @pytest.mark.parametrize("tool", IPTABLES)
@@ -81,8 +87,8 @@ def test_healing_takes_away_our_chain_and_nothing_else(tool: str) -> None:
 
 
 def test_where_nothing_is_and_nothing_is_desired_nothing_is_done() -> None:
-    assert render_restore("lab", FirewallState(), Chains(), NOW) == ""
+    assert render_iptables_restore("lab", FirewallState(), Chains(), NOW) == ""
 
 
 def test_a_cut_whose_time_has_come_is_not_made_again() -> None:
-    assert "vmc-0c" not in render_restore("lab", CUTS, Chains(), UNTIL)
+    assert "vmc-0c" not in render_iptables_restore("lab", CUTS, Chains(), UNTIL)

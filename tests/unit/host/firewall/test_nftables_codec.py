@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.firewall.nftables_codec import parse_table, parse_tables, render_transaction
+from reconciler.host.firewall.nftables_codec import parse_table, parse_table_listing, render_transaction
 from reconciler.model.links import LEFTOVER, FirewallState, TapPair
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -72,7 +72,7 @@ def test_a_listing_that_cannot_be_read_is_no_cut(broken: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_clusters_that_have_a_table_are_found_without_any_record(version: str) -> None:
-    assert parse_tables((GOLDEN / f"tables.nftables-{version}.txt").read_bytes()) == ("lab", "lab-2")
+    assert parse_table_listing((GOLDEN / f"tables.nftables-{version}.txt").read_bytes()) == ("lab", "lab-2")
 
 
 def test_senders_on_other_hosts_are_cut_by_their_address_in_the_same_transaction() -> None:

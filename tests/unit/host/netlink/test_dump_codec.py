@@ -10,7 +10,7 @@ from reconciler.host.netlink.dump_codec import (
     is_last,
     parse_chains,
     parse_root_queues,
-    parse_tables,
+    parse_table_dump,
 )
 
 TABLES = bytes.fromhex(
@@ -35,7 +35,7 @@ INTERRUPTED = bytes.fromhex("1400000003001200000000005b2d000000000000")
 
 
 def test_tables_are_named() -> None:
-    assert list(parse_tables(TABLES + DONE)) == ["vmcluster-lab", "other"]
+    assert list(parse_table_dump(TABLES + DONE)) == ["vmcluster-lab", "other"]
 
 
 def test_chains_of_iptables_are_named_as_those_of_nftables() -> None:

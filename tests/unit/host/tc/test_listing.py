@@ -7,7 +7,7 @@ import pytest
 from reconciler.host.tc.listing import (
     ListingChanged,
     failed_line,
-    marked,
+    marked_taps,
     parse_qdiscs,
     parse_trees,
     render_show,
@@ -49,7 +49,7 @@ def shaped(mac: str, rate_kbit: int) -> TapQdisc:
 
 
 def test_only_taps_that_have_our_mark_are_asked_for_more() -> None:
-    assert marked(parse_qdiscs(QDISCS, TAPS)) == ("vmc-a", "vmc-b")
+    assert marked_taps(parse_qdiscs(QDISCS, TAPS)) == ("vmc-a", "vmc-b")
     assert render_show(["vmc-a"]) == "qdisc show dev vmc-a\nclass show dev vmc-a\nfilter show dev vmc-a\n"
 
 

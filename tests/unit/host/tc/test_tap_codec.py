@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.faults.combine import as_shown
+from reconciler.faults.combine import as_kernel_shows
 from reconciler.host.tc.tap_codec import CLASS_IDS, MARKS, TapTree, class_id_for, parse_tap, render_batch
 from reconciler.model.choices import Distribution
 from reconciler.model.links import LEFTOVER, Impairment, TapQdisc
@@ -24,12 +24,12 @@ SAMPLES: dict[str, list[Step]] = {
 STEPS = [step for steps in SAMPLES.values() for step in steps]
 
 A, B, C = "52:54:00:11:22:33", "52:54:00:11:22:44", "52:aa:bb:cc:dd:ee"
-SLOW = as_shown(Impairment(rate_kbit=1000))
-FAR = as_shown(Impairment(delay_ms=50, jitter_ms=10, distribution=Distribution.NORMAL))
-LOSSY = as_shown(Impairment(loss_pct=1))
+SLOW = as_kernel_shows(Impairment(rate_kbit=1000))
+FAR = as_kernel_shows(Impairment(delay_ms=50, jitter_ms=10, distribution=Distribution.NORMAL))
+LOSSY = as_kernel_shows(Impairment(loss_pct=1))
 
 queues = st.dictionaries(
-    st.sampled_from([A, B, C, *(f"52:00:00:00:00:{n:02x}" for n in range(9))]), impairments.map(as_shown)
+    st.sampled_from([A, B, C, *(f"52:00:00:00:00:{n:02x}" for n in range(9))]), impairments.map(as_kernel_shows)
 ).map(TapQdisc)
 
 
@@ -120,7 +120,7 @@ def test_one_more_sender_touches_no_other() -> None:
 
 def test_a_changed_delay_is_changed_in_place_so_that_nothing_under_way_is_lost() -> None:
     tap, want = shaped(a=FAR, b=LOSSY)
-    nearer = as_shown(FAR.model_copy(update={"delay_ms": 20, "limit_packets": 0}))
+    nearer = as_kernel_shows(FAR.model_copy(update={"delay_ms": 20, "limit_packets": 0}))
     (line,) = apply(tap, TapQdisc({**want.senders, A: nearer}))
     assert line.startswith("qdisc change")
 
@@ -133,7 +133,7 @@ def test_a_distribution_that_goes_takes_its_netem_along() -> None:
 
 
 def test_who_stops_duplicating_is_changed_before_others_come() -> None:
-    tap, _ = shaped(c=as_shown(Impairment(duplicate_pct=1)))
+    tap, _ = shaped(c=as_kernel_shows(Impairment(duplicate_pct=1)))
     apply(tap, TapQdisc({A: FAR, C: LOSSY}))
     assert parse_tap(*tap.show()).shaping == TapQdisc({A: FAR, C: LOSSY})
 

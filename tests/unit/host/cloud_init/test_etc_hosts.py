@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.cloud_init.hosts import MERGE_HOSTS, hosts_command, render_hosts
+from reconciler.host.cloud_init.etc_hosts import MERGE_HOSTS, hosts_command, render_hosts
 
 NODES = {"n2": IPv4Address("192.168.100.11"), "n1": IPv4Address("192.168.100.9")}
 BLOCK = render_hosts(NODES, "demo")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from reconciler.model.omission import shortened
+from reconciler.model.abridging import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +13,9 @@ class NamesCalls:
     """Marks a field whose text names calls in backticks: tools and their arguments, as in `ClusterError`."""
 
 
-Prose = Annotated[str, NamesCalls()]
+MessageText = Annotated[str, NamesCalls()]
 """Text written by this program, for a front end to spell; never what only a user, a guest or a program said."""
 
-TOLD_LIMIT = 4096
-Told = Annotated[Prose, AfterValidator(lambda text: shortened(text, TOLD_LIMIT))]
-"""Prose that is stored, and may quote what a guest or another program said; a long text keeps both its ends."""
+STORED_MESSAGE_LIMIT = 4096
+StoredMessage = Annotated[MessageText, AfterValidator(lambda text: shortened(text, STORED_MESSAGE_LIMIT))]
+"""Text that is stored, and may quote what a guest or another program said; a long text keeps both its ends."""

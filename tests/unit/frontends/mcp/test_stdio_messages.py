@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mcp_types import JSONRPCNotification, JSONRPCResponse
 
-from reconciler.frontends.mcp.wire import render_message
+from reconciler.frontends.mcp.stdio_messages import render_message
 from tests.unit.frontends.mcp.test_process import INITIALIZE
 
 HUGE = "1" + "0" * 5000

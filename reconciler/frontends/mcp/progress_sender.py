@@ -13,7 +13,7 @@ Send = Callable[[float, float | None, str], Awaitable[None]]
 
 
 @asynccontextmanager
-async def relayed(send: Send, *, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[Callable[[str], None]]:
+async def sending_progress(send: Send, *, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[Callable[[str], None]]:
     """Send what is reported, in order, and a heartbeat after each silence of `heartbeat_s`.
 
     Everything that was reported has been sent when the block ends.

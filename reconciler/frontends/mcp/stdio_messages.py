@@ -43,7 +43,7 @@ class Refused(JSONRPCError):
 
 
 @asynccontextmanager
-async def standard_wire() -> AsyncIterator[tuple[Incoming, Outgoing]]:
+async def stdio_streams() -> AsyncIterator[tuple[Incoming, Outgoing]]:
     """The streams of messages over this process's standard input and output, until the input ends."""
     with _taken_input() as source, _taken_output() as target:
         arrived, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)

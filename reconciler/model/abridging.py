@@ -17,7 +17,7 @@ class Abridgeable(Frozen):
     )
 
 
-def omission(count: int, unit: str = "bytes") -> str:
+def omission_note(count: int, unit: str = "bytes") -> str:
     """The line that replaces an omitted part."""
     return f"\n[… {count} {unit} omitted …]\n"
 
@@ -27,4 +27,4 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     kept = limit // 2 - _NOTE_LENGTH
-    return f"{text[:kept]}{omission(len(text) - 2 * kept, 'characters')}{text[-kept:]}"
+    return f"{text[:kept]}{omission_note(len(text) - 2 * kept, 'characters')}{text[-kept:]}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.tree_entries import EntryKind, TreeEntry
-from reconciler.files.atomic import reported
+from reconciler.files.atomic import reporting_os_errors
 from reconciler.files.locks import try_lock
 
 _LINKS_MAX = 32_000
@@ -22,16 +22,16 @@ _LINKS_MAX = 32_000
 
 
 @contextmanager
-def view_of(store_dir: Path, objects: Objects, entries: Sequence[TreeEntry]) -> Iterator[Path]:
+def tree_copy(store_dir: Path, objects: Objects, entries: Sequence[TreeEntry]) -> Iterator[Path]:
     """The tree in its own directory. Nothing may be removed from the store until it is built."""
-    with reported(store_dir):
+    with reporting_os_errors(store_dir):
         directory = store_dir / "views"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         view = Path(tempfile.mkdtemp(dir=directory))
         lock = os.open(view, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try_lock(lock)
-        with reported(view):
+        with reporting_os_errors(view):
             _fill(os.fsencode(view / "tree"), objects, entries)
         yield view / "tree"
     finally:
@@ -39,7 +39,7 @@ def view_of(store_dir: Path, objects: Objects, entries: Sequence[TreeEntry]) -> 
         os.close(lock)
 
 
-def sweep_views(store_dir: Path) -> None:
+def sweep_tree_copies(store_dir: Path) -> None:
     """Delete the views that killed processes left."""
     for view in (store_dir / "views").glob("*"):
         lock = os.open(view, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from reconciler.frontends.mcp.relay import relayed
+from reconciler.frontends.mcp.progress_sender import sending_progress
 from tests.waiting import PATIENCE_S, eventually
 
 
@@ -26,7 +26,7 @@ class Wire:
 
 async def test_what_is_reported_arrives_in_order_before_the_answer_though_the_client_is_slow() -> None:
     wire = Wire(delay_s=0.001)
-    async with relayed(wire.send) as report:
+    async with sending_progress(wire.send) as report:
         for number in range(50):
             report(str(number))
     assert wire.sent == [(number + 1.0, str(number)) for number in range(50)]
@@ -35,7 +35,7 @@ async def test_what_is_reported_arrives_in_order_before_the_answer_though_the_cl
 async def test_a_slow_client_does_not_hold_up_who_reports() -> None:
     wire = Wire()
     wire.free.clear()
-    async with relayed(wire.send) as report:
+    async with sending_progress(wire.send) as report:
         report("one")
         await asyncio.sleep(0)
         report("two")
@@ -45,7 +45,7 @@ async def test_a_slow_client_does_not_hold_up_who_reports() -> None:
 
 async def test_each_silence_is_broken_by_a_heartbeat() -> None:
     wire = Wire()
-    async with relayed(wire.send, heartbeat_s=0.02) as report:
+    async with sending_progress(wire.send, heartbeat_s=0.02) as report:
         took_s = await eventually(lambda: len(wire.sent) >= 2)
         report("done")
     *heartbeats, last = wire.sent
@@ -58,7 +58,7 @@ async def test_an_error_of_the_work_passes_after_what_was_reported() -> None:
     wire = Wire()
 
     async def call() -> None:
-        async with relayed(wire.send) as report:
+        async with sending_progress(wire.send) as report:
             report("before")
             raise LookupError
 
@@ -72,7 +72,7 @@ async def test_nothing_is_left_running_when_the_call_is_cancelled() -> None:
     begun = asyncio.Event()
 
     async def call() -> None:
-        async with relayed(Wire().send):
+        async with sending_progress(Wire().send):
             begun.set()
             await asyncio.sleep(10 * PATIENCE_S)
 

@@ -1,4 +1,4 @@
-"""The keeper of one cluster: runs rounds, one at a time, whenever something may have changed, and backs off."""
+"""The rounds of one cluster: runs them, one at a time, whenever something may have changed, and backs off."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from reconciler.controller.requeue_delay import RequeueDelay
 from reconciler.controller.retries import Retries
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import RoundResult
-from reconciler.errors import ClusterError, HostOccupied, explained
+from reconciler.errors import ClusterError, HostOccupied, error_to_answer
 from reconciler.store.host_lease import HostLease
 
 log = structlog.get_logger(__name__)
@@ -34,8 +34,8 @@ OnRound = Callable[[str, RoundResult, float], None]
 """Called with each round on a cluster, and its duration in seconds."""
 
 
-class Keeper:
-    """Keeps a cluster as its record says, until the record is deleted. Wake-ups during a round cause one more round."""
+class RoundLoop:
+    """Runs rounds on a cluster until its record is deleted. Wake-ups during a round cause one more round."""
 
     def __init__(
         self, cluster: str, rounds: Rounds, host: HostLease, chance: Random, observers: Sequence[OnRound] = ()
@@ -52,9 +52,9 @@ class Keeper:
         self._idle = 0
         self._last_idle_s = 0.0
 
-    def wake(self, *, anew: bool = False) -> None:
-        """Run a round soon; `anew` if the record changed, so that earlier failures no longer count."""
-        if anew:
+    def wake(self, *, changed: bool = False) -> None:
+        """Run a round soon; `changed` says that the record did, so that earlier failures no longer count."""
+        if changed:
             self._pace.restart()
         self._woken.set()
 
@@ -98,7 +98,7 @@ class Keeper:
             return RoundResult(error=error)
         except Exception as error:
             log.exception("round_failed", cluster=self.cluster)
-            return RoundResult(error=explained(error))
+            return RoundResult(error=error_to_answer(error))
 
     async def _round_in_turn(self) -> RoundResult:
         """A round while no other store works on the host; if one does for long, the cluster's status says so."""
