@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from reconciler.act.outcome import Outcome
 from reconciler.errors import ClusterError
 from reconciler.model.document import ClusterDocument
+from reconciler.model.names import tunnel_name
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
@@ -75,4 +76,5 @@ class RoundResult:
 def interfaces_of(record: ClusterRecord) -> frozenset[str]:
     """The names of a cluster's network and of its interfaces on the host."""
     network = record.spec.network
-    return frozenset({network.name, network.bridge, *(node.tap for node in record.spec.nodes.values())})
+    taps = (node.tap for node in record.spec.nodes.values())
+    return frozenset({network.name, network.bridge, tunnel_name(record.cluster_name), *taps})

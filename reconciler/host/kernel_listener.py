@@ -2,7 +2,7 @@
 
 A machine that ends takes its tap along: the kernel puts it down, unplugs and removes it, some milliseconds before
 libvirt knows. Nothing can repair that, and libvirt reports it. So a tap that goes down is reported only when it has
-existed for a moment longer, and one that disappears is not reported at all.
+existed for a moment longer, and one that disappears is not reported at all. Only a tunnel that disappears is.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ from reconciler.host.netlink.notice_codec import (
     parse_firewall_notices,
     parse_route_notices,
 )
+from reconciler.host.tunnel.tunnel_codec import guarded_cluster
+from reconciler.model.names import TUNNEL_PREFIX
 
 log = structlog.get_logger(__name__)
 
@@ -102,8 +104,10 @@ class KernelListener:
             case LinkSeen():
                 yield from self._on_link(notice)
             case LinkGone(index):
-                self._links.pop(index, None)
+                gone = self._links.pop(index, None)
                 self._stop_waiting(index)
+                if gone is not None and gone.name.startswith(TUNNEL_PREFIX):
+                    yield from _interface(gone.name)
             case QueueChanged(index):
                 known = self._links.get(index)
                 if known is None or known.up:
@@ -111,6 +115,8 @@ class KernelListener:
             case TableChanged(name):
                 if name.startswith(TABLE_PREFIX):
                     yield HostEvent(HostEventKind.FIREWALL, name.removeprefix(TABLE_PREFIX))
+                if (guarded := guarded_cluster(name)) is not None:
+                    yield HostEvent(HostEventKind.FIREWALL, guarded)
             case _:
                 assert_never(notice)
 

@@ -68,9 +68,12 @@ def tap_name(cluster: str, node: str) -> str:
     return f"vmc-{_digest(cluster, node).hex()}"[:INTERFACE_NAME_MAX_LENGTH]
 
 
+TUNNEL_PREFIX = "vmx-"
+
+
 def tunnel_name(cluster: str) -> str:
     """The VXLAN port on the bridge of a cluster's network."""
-    return f"vmx-{hashlib.sha256(cluster.encode()).hexdigest()}"[:INTERFACE_NAME_MAX_LENGTH]
+    return f"{TUNNEL_PREFIX}{hashlib.sha256(cluster.encode()).hexdigest()}"[:INTERFACE_NAME_MAX_LENGTH]
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -265,7 +265,8 @@ def _set_tunnel(name: str, have: Network | None, want: Network, *, remade: bool)
         reason, change = f"to {', '.join(wanted.peers)}", ChangeKind.CREATE
     else:
         reason, change = in_words(changed_fields(there, wanted)) or "the bridge is a new one", ChangeKind.UPDATE
-    yield SetTunnel(name=name, network=want, reason=f"tunnel: {reason}", change=change, disruption=Disruption.LIVE)
+    disruption = Disruption.NONE if change is ChangeKind.CREATE else Disruption.LIVE
+    yield SetTunnel(name=name, network=want, reason=f"tunnel: {reason}", change=change, disruption=disruption)
 
 
 def _network_changes(have: Network, want: Network) -> dict[str, tuple[object, object]]:

@@ -1,7 +1,7 @@
 """A tunnel as the words of iproute2 and nftables, and as what they show. Pure.
 
-Our mark is the alias of the interface. The gateway's address is on every host, so ARP about it must not pass: it is
-dropped by a table of its own, whose name says for which cluster and which address.
+Our mark is the alias of the interface; one without any was not finished. The gateway's address is on every host, so ARP
+about it must not pass: it is dropped by a table of its own, whose name says for which cluster and which address.
 
 Facts: ip-link(8), bridge(8), nft(8); samples of iproute2 6.1 on Linux 6.18.
 """
@@ -50,7 +50,7 @@ def parse_tunnel(
     if link is None:
         raise ValueError("the interface is not shown")
     details: dict[str, Any] = link.get("linkinfo", {}).get("info_data", {})
-    if link.get("ifalias") != _alias(cluster) or "port" not in details:
+    if link.get("ifalias", _alias(cluster)) != _alias(cluster) or "port" not in details:
         return FoundTunnel(None)
     own = next((entry.get("prefsrc") for entry in entries if entry.get("dst") == str(subnet)), None)
     return FoundTunnel(
@@ -69,11 +69,8 @@ def parse_tunnel(
 
 def render_creation(cluster: str, want: Tunnel) -> str:
     """The input of `ip -batch -` that creates the port; it is not plugged in yet."""
-    name = names.tunnel_name(cluster)
-    return (
-        f"link add name {name} type vxlan id {want.vni} dstport {want.port} local {want.local}\n"
-        f"link set dev {name} alias {_alias(cluster)}\n"
-    )
+    ends = f"dstport {want.port} local {want.local}"
+    return f"link add name {names.tunnel_name(cluster)} type vxlan id {want.vni} {ends}\n"
 
 
 def render_removal(cluster: str) -> str:
@@ -98,7 +95,8 @@ def render_peers(cluster: str, have: Iterable[str], want: Iterable[str]) -> str:
 
 def render_plugging(cluster: str, network: Network, want: Tunnel) -> str:
     """The input of `ip -batch -` that plugs the port into the network's bridge."""
-    return f"link set dev {names.tunnel_name(cluster)} mtu {want.mtu} master {network.bridge} up\n"
+    port = names.tunnel_name(cluster)
+    return f"link set dev {port} alias {_alias(cluster)} mtu {want.mtu} master {network.bridge} up\n"
 
 
 def render_own_address(network: Network, have: str | None, want: str | None) -> str:
@@ -118,6 +116,12 @@ def render_own_address(network: Network, have: str | None, want: str | None) -> 
 def guard_name(cluster: str, gateway: str) -> str:
     """The nft table that holds back ARP about the gateway."""
     return f"{GUARD_PREFIX}{cluster}-{gateway}"
+
+
+def guarded_cluster(table: str) -> str | None:
+    """The cluster for which a table of nft holds back ARP; None for another table."""
+    cluster, dash, _ = table.removeprefix(GUARD_PREFIX).rpartition("-")
+    return cluster if dash and table.startswith(GUARD_PREFIX) else None
 
 
 def render_guard(cluster: str, gateway: str | None, found: Iterable[str]) -> str:

@@ -4,8 +4,10 @@ from ipaddress import IPv4Network
 
 from reconciler import process
 from reconciler.concurrency import together
-from reconciler.errors import Conflict, OperationFailed
+from reconciler.errors import Conflict, HostCommandFailed, OperationFailed
 from reconciler.host import tap
+from reconciler.host.capabilities import Capabilities
+from reconciler.host.features import VXLAN
 from reconciler.host.netlink.dump import Kernel
 from reconciler.host.tunnel.tunnel_codec import (
     FoundTunnel,
@@ -49,7 +51,8 @@ async def observe_tunnel(
 async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.run) -> None:
     """Make the tunnel of a network as it should be, whatever is there; without one, remove it.
 
-    Nothing passes before everything is in place. Killed anywhere, it is finished when it is called again.
+    Nothing passes before everything is in place. Killed anywhere, it is finished when it is called again. Raises
+    `HostCapabilityMissing` for a kernel without VXLAN, and what `observe_tunnel` raises.
     """
     want, have = network.tunnel, await observe_tunnel(cluster, network.bridge, subnet_of(network), run)
     if want is None:
@@ -61,7 +64,7 @@ async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.r
         await _ip(render_removal(cluster), run)
         have = None
     if have is None:
-        await _ip(render_creation(cluster, want), run)
+        await _create(cluster, want, run)
     await _bridge(render_peers(cluster, have.peers if have else (), want.peers), run)
     if have is None or have.gateway != want.gateway:
         await _nft(render_guard(cluster, want.gateway, _tables()), run)
@@ -76,6 +79,14 @@ async def remove_tunnel(cluster: str, run: RunCommand = process.run) -> None:
         return
     await _nft(render_guard(cluster, None, _tables()), run)
     await _ip(render_removal(cluster), run)
+
+
+async def _create(cluster: str, want: Tunnel, run: RunCommand) -> None:
+    try:
+        await _ip(render_creation(cluster, want), run)
+    except HostCommandFailed:
+        await Capabilities(run).demand(VXLAN)  # whose error names the module
+        raise
 
 
 async def _give_up_address(network: Network, have: Tunnel, run: RunCommand) -> None:

@@ -69,17 +69,20 @@ def test_an_interface_without_our_mark_or_of_another_kind_is_not_ours(theirs: by
     assert parse_tunnel("lab", theirs, FORWARDING, (), SUBNET) == FoundTunnel(None)
 
 
+def test_a_port_that_was_not_finished_has_no_mark_and_is_our_own() -> None:
+    begun = LINK.replace(b',"ifalias":"vmcluster-lab"', b"").replace(b'"master":"vb0",', b"")
+    assert seen(link=begun) == TUNNEL.model_copy(update={"bridge": None})
+
+
 def test_an_interface_that_is_gone_meanwhile_is_said_to_be() -> None:
     with pytest.raises(ValueError, match="not shown"):
         parse_tunnel("lab", b"", b"", (), SUBNET)
 
 
 def test_a_port_is_made_apart_from_its_bridge_and_plugged_in_last() -> None:
-    assert render_creation("lab", TUNNEL) == (
-        f"link add name {PORT} type vxlan id 7 dstport 4789 local 10.88.0.254\n"
-        f"link set dev {PORT} alias vmcluster-lab\n"
-    )
-    assert render_plugging("lab", NETWORK, TUNNEL) == f"link set dev {PORT} mtu 1450 master vb0 up\n"
+    assert render_creation("lab", TUNNEL) == f"link add name {PORT} type vxlan id 7 dstport 4789 local 10.88.0.254\n"
+    plugged = f"link set dev {PORT} alias vmcluster-lab mtu 1450 master vb0 up\n"
+    assert render_plugging("lab", NETWORK, TUNNEL) == plugged
 
 
 @pytest.mark.parametrize(
