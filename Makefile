@@ -52,7 +52,7 @@ endef
 # What keeps the house in order and needs no host: seconds, where `make test` takes minutes.
 HOUSE_TESTS := $(addprefix tests/unit/,test_architecture.py test_manual.py test_contributing.py)
 
-.PHONY: help setup host image demo test other-release lowest coverage lint type arch words house generated check bench soak hostile docs clean
+.PHONY: help setup host image demo demo-hosts test other-release lowest coverage lint type arch words house generated check bench soak hostile docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ demo: host image ## Boot three machines that you can log in to; run it again to 
 	@echo "  $(TYPED) plan $(TOPOLOGY)    # after an edit of the file"
 	@echo "and to remove all of it:"
 	@echo "  $(TYPED) destroy $(CLUSTER) --remove-overlays"
+
+demo-hosts: ## Show one cluster over three hosts and an etcd, all in namespaces that are removed afterwards
+	@.ci/setup tests
+	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(PYTHON_IN) -m tests.lab --hosts 3 --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m tests.lab.demo_hosts
 
 test: ## Run all tests (TESTS=paths: only these) in a private libvirt that is removed afterwards
 	@.ci/setup tests

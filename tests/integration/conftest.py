@@ -56,7 +56,9 @@ class SpreadOverLabs(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def _cluster_of(nodeid: str) -> str | None:
-    """The shared cluster that a test runs on."""
+    """The shared cluster that a test runs on, or the shared hosts."""
+    if nodeid.startswith("tests/integration/hosts/"):
+        return "hosts"
     module = nodeid.partition("::")[0].removeprefix("tests/integration/guests/").removesuffix(".py")
     return next((cluster for cluster, modules in CLUSTERS.items() if module in modules), None)
 

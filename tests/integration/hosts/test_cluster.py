@@ -1,0 +1,152 @@
+"""One cluster with a node on each of three hosts: what holds on one host holds over three, from wherever it is asked.
+
+The tests run in order on one cluster, which is booted once; each leaves it as it was.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler.model import names
+from tests.integration.bed import BASE_IMAGE
+from tests.lab.hosts import Hosts, LabHost, OnHost
+from tests.waiting import wait_until
+
+CLUSTER = "wide"
+NODES = {"n1": 1, "n2": 2, "n3": 3}
+BRIDGE = f"vb-{CLUSTER}"
+TIMEOUT_S = 600.0
+
+pytestmark = pytest.mark.long
+
+
+def document() -> dict[str, Any]:
+    return {
+        "cluster_name": CLUSTER,
+        "base_image": str(BASE_IMAGE),
+        "network": {"name": f"net-{CLUSTER}", "bridge": BRIDGE, "subnet": "192.168.152.0/24", "forward": "isolated"},
+        "nodes": [
+            {"name": name, "host": f"host{number}", "vcpus": 1, "memory_mb": 512, "ip": f"192.168.152.{10 + number}"}
+            for name, number in NODES.items()
+        ],
+    }
+
+
+def vmcluster(host: LabHost, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    return host.run("vmcluster", *arguments, check=check, timeout_s=TIMEOUT_S)
+
+
+def answer(host: LabHost, *arguments: str, check: bool = True) -> Any:
+    """What a command answers, as JSON."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return json.loads(vmcluster(host, *arguments[:end], "-o", "json", *arguments[end:], check=check).stdout)
+
+
+def on_all(host: LabHost, command: str) -> dict[str, str]:
+    """What a command prints on each node, asked from one host."""
+    said = answer(host, "exec", CLUSTER, "--all", "--", command)
+    return {node: of["stdout"].strip() for node, of in said["results"].items()}
+
+
+def hears(host: LabHost, sender: str, receiver: str) -> bool:
+    done = vmcluster(host, "exec", CLUSTER, sender, "--", f"ping -q -c 2 -i 0.3 -W 3 {receiver}", check=False)
+    return done.returncode == 0
+
+
+def tunnel_of(host: LabHost) -> str:
+    return host.run("ip", "-brief", "link", "show", "dev", names.tunnel_name(CLUSTER), check=False).stdout
+
+
+@pytest.fixture(scope="module")
+def watched(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """The hosts, each with its controller, and the cluster booted."""
+    logs, running = tmp_path_factory.mktemp("watch"), list[OnHost]()
+    for host in hosts.hosts:
+        host.inside(f"/etc/vmcluster/topologies/{CLUSTER}.yaml").write_text(yaml.safe_dump(document()))
+        with (logs / host.name).open("wb") as output:
+            running.append(host.start("vmcluster", "watch", output=output))
+    wait_until(lambda: vmcluster(hosts[1], "host", "list", check=False).stdout.count(" Ready ") == len(NODES))
+    vmcluster(hosts[1], "apply", CLUSTER, "--timeout", str(TIMEOUT_S))
+    yield hosts
+    vmcluster(hosts[2], "destroy", CLUSTER, "--remove-overlays", "--yes", check=False)
+    for controller in running:
+        controller.kill()
+
+
+def test_each_host_has_its_node_and_all_know_all(watched: Hosts) -> None:
+    for name, number in NODES.items():
+        listed = watched[number].run("virsh", "list", "--name").stdout.split()
+        assert listed == [names.domain_name(CLUSTER, name)]
+    for host in watched.hosts:
+        status = answer(host, "status", CLUSTER)
+        states = {of["name"]: (of["domain_state"], of["ssh_reachable"]) for of in status["nodes"]}
+        assert states == dict.fromkeys(NODES, ("running", True))
+
+
+def test_commands_run_on_every_node_from_every_host_with_the_mtu_of_the_tunnel(watched: Hosts) -> None:
+    for host in watched.hosts:
+        assert on_all(host, "hostname; cat /sys/class/net/eth0/mtu") == {name: f"{name}\n1450" for name in NODES}
+    assert hears(watched[1], "n2", "n3")
+
+
+def test_a_partition_between_hosts_is_total_measured_and_healed(watched: Hosts) -> None:
+    vmcluster(watched[3], "fault", "partition", CLUSTER, "n1", "n2,n3")
+    assert not hears(watched[2], "n1", "n2")
+    assert not hears(watched[2], "n3", "n1")
+    assert hears(watched[2], "n2", "n3")
+    verdicts = answer(watched[1], "fault", "verify", CLUSTER)["links"]
+    assert {of["verdict"] for of in verdicts} == {"confirmed"}
+    vmcluster(watched[1], "fault", "heal", CLUSTER, "--all")
+    assert hears(watched[2], "n1", "n2")
+
+
+def test_files_and_kernel_logs_come_from_nodes_on_other_hosts(watched: Hosts, tmp_path: Path) -> None:
+    marks = answer(watched[2], "dmesg", "mark", CLUSTER)
+    assert marks.keys() == NODES.keys()
+    collected = answer(watched[3], "dmesg", "collect", CLUSTER, "--since", next(iter(marks.values())), check=False)
+    assert collected.keys() == NODES.keys()
+    watched[1].run("sh", "-c", "echo carried >/run/carried")
+    vmcluster(watched[1], "push", CLUSTER, "/run/carried", "/root/carried", "--nodes", "n3")
+    assert vmcluster(watched[2], "exec", CLUSTER, "n3", "--", "cat /root/carried").stdout == "carried\n"
+
+
+def test_a_tunnel_that_somebody_takes_away_comes_back_by_itself(watched: Hosts) -> None:
+    watched[2].run("ip", "link", "delete", names.tunnel_name(CLUSTER))
+    wait_until(lambda: "UNKNOWN" in tunnel_of(watched[2]))
+    wait_until(lambda: hears(watched[2], "n2", "n1"))
+
+
+def test_a_snapshot_with_memory_is_of_all_hosts_and_reverts_all_of_them(watched: Hosts) -> None:
+    vmcluster(watched[1], "snapshot", "create", CLUSTER, "before", "--memory")
+    on_all(watched[2], "touch /root/after")
+    vmcluster(watched[3], "snapshot", "revert", CLUSTER, "before", "--yes", "--timeout", str(TIMEOUT_S))
+    assert on_all(watched[1], "test -e /root/after || echo as before") == dict.fromkeys(NODES, "as before")
+    vmcluster(watched[2], "snapshot", "delete", CLUSTER, "before")
+
+
+def test_a_host_that_is_cut_off_is_missed_and_converges_when_it_is_back(watched: Hosts) -> None:
+    others = ("host1", "host2", "etcd1", "etcd2", "etcd3")
+    watched.separate((("host3",), others))
+    wait_until(lambda: " Lost " in vmcluster(watched[1], "host", "list").stdout)
+    missed = {of["type"]: of for of in answer(watched[1], "status", CLUSTER, check=False)["conditions"]}
+    assert "HostLost" in {of["reason"] for of in missed.values()}
+    assert vmcluster(watched[1], "exec", CLUSTER, "n2", "--", "true").returncode == 0
+    watched.separate()
+    wait_until(lambda: " Lost " not in vmcluster(watched[1], "host", "list").stdout)
+    vmcluster(watched[1], "apply", CLUSTER, "--timeout", str(TIMEOUT_S))
+    assert hears(watched[1], "n1", "n3")
+
+
+def test_a_destroyed_cluster_leaves_nothing_on_any_host(watched: Hosts) -> None:
+    vmcluster(watched[2], "destroy", CLUSTER, "--remove-overlays", "--yes")
+    for host in watched.hosts:
+        assert host.run("virsh", "list", "--all", "--name").stdout.split() == []
+        assert BRIDGE not in host.run("ip", "-brief", "link").stdout
+        assert tunnel_of(host) == ""
+        assert "vmtunnel" not in host.run("nft", "list", "tables").stdout
+        assert host.run("find", "/var/lib/vmcluster/overlays", "-mindepth", "1").stdout == ""
