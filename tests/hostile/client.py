@@ -303,7 +303,9 @@ def fitting(schema: Mapping[str, Any], chance: random.Random) -> str:
         "null": "null",
         "string": json.dumps("x" * max(3, kind.get("minLength", 0))),
     }
-    return fits[{"number": "integer"}.get(kind["type"], kind["type"])]
+    types = [kind["type"]] if isinstance(kind["type"], str) else kind["type"]  # a schema may list several
+    chosen = chance.choice(types)
+    return fits[{"number": "integer"}.get(chosen, chosen)]
 
 
 def hostile_call(number: int, tools: Json, odd: list[str], chance: random.Random) -> str:

@@ -208,3 +208,34 @@ def test_modules_of_any_size_cost_a_registration_no_memory(server: Server, sandb
     before = server.memory_bytes()
     assert server.call("artifact_register", {"source_path": str(build)})["success"]
     tally.grew(server.memory_bytes("VmHWM") - before)
+
+
+MILLIONS = {
+    "lists as words": ("node_exec", '"env":{' + ",".join(f'"{number:x}":[]' for number in range(600_000)) + "}"),
+    "the same as text": (
+        "node_exec",
+        '"env":' + json.dumps("{" + ",".join(f'"{number:x}":[]' for number in range(500_000)) + "}"),
+    ),
+    "empty groups": ("net_partition", '"groups":[' + "[]," * 2_000_000 + "[]]"),
+    "unknown arguments": ("cluster_status", ",".join(f'"{number:x}":1' for number in range(40_000))),
+    "unknown arguments of a tool that needs none": (
+        "cluster_list",
+        ",".join(f'"{number:x}":1' for number in range(40_000)),
+    ),
+    "a name without end": ("cluster_status", '"' + "cluster_name" * 1_000_000 + '":1'),
+    "quotes that nothing closes": ("node_exec", '"command":"' + "\\\",'" * 3_000_000),
+}
+
+
+@pytest.mark.parametrize("sent", MILLIONS)
+def test_millions_of_values_cost_one_error_and_little_memory(server: Server, sent: str) -> None:
+    tool, arguments = MILLIONS[sent]
+    server.greet()
+    server.require_well()
+    before = server.memory_bytes()
+    server.send(line_of(7, tool, f"{{{arguments}}}"))
+    said = server.answer()
+    require_refused_or_done([said])
+    assert said["id"] in {7, None}
+    assert len(json.dumps(said)) < 40_000
+    assert server.memory_bytes("VmHWM") - before < 150 << 20

@@ -14,6 +14,7 @@ from reconciler.errors import InvalidArgument
 from reconciler.frontends.mcp.stdio_messages import is_text
 
 _SHOWN_LENGTH = 60
+_MOST_SHOWN = 20
 
 
 class ArgumentsAsSent(FuncMetadata):
@@ -50,12 +51,14 @@ def argument_refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument |
     pass, because clients make one up for them, unless it resembles an argument that they have.
     """
     parameters: dict[str, dict[str, Any]] = tool.parameters["properties"]
-    unknown = {name: _alike(name, parameters) for name in arguments if name not in parameters}
+    not_known = [name for name in arguments if name not in parameters]
+    unknown = {name: _alike(name, parameters) for name in not_known[:_MOST_SHOWN]}
     if not tool.parameters.get("required"):
         unknown = {name: alike for name, alike in unknown.items() if alike}
     wrong = dict(_wrong(tool, arguments))
     problems = [
         *(f"the tool has no argument {_shown(name)}{alike}" for name, alike in unknown.items()),
+        *([f"the tool has none of {more} other arguments"] if (more := len(not_known) - _MOST_SHOWN) > 0 else []),
         *wrong.values(),
     ]
     if not problems:
@@ -67,7 +70,9 @@ def argument_refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument |
 
 def _alike(name: str, parameters: Mapping[str, Any]) -> str:
     """A suggestion for a misspelt name; empty if no name is similar."""
-    found = get_close_matches(name, parameters, n=1) or [of for of in parameters if name in of.split("_")]
+    found = get_close_matches(name[:_SHOWN_LENGTH], parameters, n=1) or [
+        of for of in parameters if name in of.split("_")
+    ]
     return f", did you mean {found[0]!r}?" if found else ""
 
 

@@ -8,6 +8,7 @@ read from them, and no stray `print` can write to them.
 
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +29,8 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from reconciler.frontends.mcp.values import MOST_VALUES, holds_too_many
 
 _BOM = "\ufeff"  # the byte order mark, which a Windows shell may add
 _LONGEST = 16 * 1024 * 1024
@@ -110,7 +113,11 @@ def render_message(message: JSONRPCMessage) -> str:
 def parse_message(line: str) -> JSONRPCMessage:
     """The message on a line, or the error to answer with; errors that a client sends are passed on."""
     if len(line) > _LONGEST:
-        return _error(None, INVALID_REQUEST, f"a message has at most {_LONGEST} characters (push files instead)")
+        return _error(
+            _identity_of(line), INVALID_REQUEST, f"a message has at most {_LONGEST} characters (push files instead)"
+        )
+    if holds_too_many(line):
+        return _error(_identity_of(line), INVALID_REQUEST, f"a message has at most {MOST_VALUES} values")
     try:
         message = jsonrpc_message_adapter.validate_python(
             from_json(line), by_name=False
@@ -124,6 +131,18 @@ def parse_message(line: str) -> JSONRPCMessage:
     return message
 
 
+def _identity_of(line: str) -> Any:
+    """The `id` of a message that is not parsed, where clients put it: at the beginning or at the end."""
+    found = _IDENTITY_FIRST.match(line) or _IDENTITY_LAST.search(line, max(0, len(line) - _IDENTITY_LENGTH))
+    return {"id": json.loads(found[1])} if found else None
+
+
+_IDENTITY_LENGTH = 300
+_IDENTITY = r'"id"\s*+:\s*+([0-9]{1,15}|"[^"\\]{0,200}")\s*+'
+_IDENTITY_FIRST = re.compile(rf'\s*+\{{\s*+(?:"jsonrpc"\s*+:\s*+"2\.0"\s*+,\s*+)?{_IDENTITY},')
+_IDENTITY_LAST = re.compile(rf"{_IDENTITY}\}}\s*$")
+
+
 def _has_identity(line: str) -> bool:
     """Whether a client expects an answer to what the SDK takes for a notification, because its `id` has an unknown
     type.
@@ -134,7 +153,8 @@ def _has_identity(line: str) -> bool:
 def _mapping(arguments: Any) -> dict[str, Any]:
     """A tool's arguments, also if sent as JSON text; anything but a mapping becomes an unknown argument."""
     with suppress(ValueError, RecursionError):
-        parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
+        text = arguments if isinstance(arguments, str) and not holds_too_many(arguments) else None
+        parsed = arguments if text is None else json.loads(text)
         if isinstance(parsed, dict) and _within(parsed, _DEEPEST):
             return parsed
     return {"arguments": arguments}

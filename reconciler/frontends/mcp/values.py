@@ -5,10 +5,20 @@ Only unambiguous values are converted. Text stays as it is, whatever it looks li
 
 import json
 import math
+import re
 from typing import Any
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
+
+MOST_VALUES = 50_000
+"""More than any call needs. A message of 16 MiB could hold millions, each of which costs about 1 KiB if it is wrong."""
+_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)  # in one pass, closed or not
+
+
+def holds_too_many(text: str) -> bool:
+    """Whether JSON text holds more than `MOST_VALUES` values. What is in its strings does not count."""
+    return text.count(",") > MOST_VALUES and _TEXT.sub("", text).count(",") > MOST_VALUES
 
 
 def _names(value: Any) -> Any:
@@ -53,6 +63,8 @@ def _number(value: Any) -> Any:
 
 
 def _parsed(text: str, wanted: type | tuple[type, ...]) -> Any:
+    if holds_too_many(text):
+        return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
