@@ -11,7 +11,6 @@ import structlog
 from reconciler.act.apply_links import apply_links
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
-from reconciler.act.grow import grow_layer
 from reconciler.act.machine_files import require_defined_files, require_disks
 from reconciler.act.snapshot_actions import resume_memory, step_clock, sweep_snapshot, take_snapshot
 from reconciler.act.unknown_layers import delete_unneeded
@@ -21,6 +20,7 @@ from reconciler.host.cloud_init.etc_hosts import hosts_command
 from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed
 from reconciler.host.console_log import delete_console_logs
 from reconciler.host.disks.manifests import remove_snapshot, snapshot_nvram_path
+from reconciler.host.disks.offline_grow import grow_image
 from reconciler.host.disks.original_owner import restore_owner
 from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.host.tunnel import tunnel_driver
@@ -36,6 +36,7 @@ from reconciler.model.plan import (
     DeleteNetwork,
     DeleteSeed,
     DeleteSnapshot,
+    GrowLayer,
     PlugTap,
     RestoreOwner,
     Resume,
@@ -67,7 +68,6 @@ async def execute(action: Action, context: ActContext) -> None:
 
 
 execute.register(flatten_layer)
-execute.register(grow_layer)
 execute.register(delete_unneeded)
 execute.register(apply_links)
 execute.register(take_snapshot)
@@ -142,6 +142,13 @@ async def _define(action: DefineDomain, context: ActContext) -> None:
 async def _attach_disk(action: AttachDisk, context: ActContext) -> None:
     await require_disks(action.node, {action.target: action.disk}, context)
     await context.libvirt.attach_disk(context.cluster, action.node, action.target, action.disk)
+
+
+@execute.register
+async def _grow_layer(action: GrowLayer, context: ActContext) -> None:
+    """A machine that is up grows its disk itself, and its guest sees it at once."""
+    if not await context.libvirt.grow_disk(context.cluster, action.node, action.path, action.size_bytes):
+        await grow_image(action.path, action.size_bytes, cluster=context.cluster)
 
 
 @execute.register

@@ -76,7 +76,7 @@ def read_host_key(overlay_dir: Path, cluster: str, node: str) -> str | None:
 
 
 def public_key_path(private: Path) -> Path:
-    """Where the public half of a key is."""
+    """The path of the public half of a key."""
     return private.with_name(f"{private.name}.pub")
 
 

@@ -58,7 +58,7 @@ def _files_in(directory: Path) -> list[Path]:
 
 
 def _state(path: Path) -> str:
-    """Differs after every change that a digest may not outlive."""
+    """Identifies a state of the file: every write changes it."""
     return f"{birth_of(path.resolve()).inode} {image_identity(path)}"
 
 

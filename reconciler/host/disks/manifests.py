@@ -40,7 +40,7 @@ _NVRAMS = "nvrams"
 
 
 class UnfinishedSnapshot(Frozen):
-    """What is being done, for the round that has to clean up after it."""
+    """A snapshot in progress, for the round that cleans up if it is interrupted."""
 
     snapshot_name: str
     stopped_nodes: tuple[str, ...]
@@ -101,7 +101,7 @@ def read_manifests(overlay_dir: Path, cluster: str) -> list[Manifest]:
 
 
 def read_held(overlay_dir: Path, cluster: str) -> tuple[HeldSnapshot, ...]:
-    """The same with the sizes of their files, for those who cannot look at them. Blocking."""
+    """Add the size of each file in bytes, for other hosts, which cannot see the files. Blocking."""
     return tuple(HeldSnapshot(manifest=of, sizes=_sizes(of)) for of in read_manifests(overlay_dir, cluster))
 
 

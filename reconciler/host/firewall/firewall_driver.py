@@ -57,7 +57,7 @@ class FirewallDriver:
         return self._chosen
 
     async def observe(self, cluster: str) -> FoundCuts:
-        """What the chosen firewall has of a cluster; `BROKEN` if another one has something too.
+        """Read the cluster's cuts from the chosen firewall; `BROKEN` if another one has some too.
 
         Raises `HostCapabilityMissing` and `HostCommandFailed` if one of them cannot be read.
         """
@@ -71,7 +71,7 @@ class FirewallDriver:
         return found
 
     async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
-        """Replace what was found by exactly these cuts, and remove what another firewall has."""
+        """Make these the cluster's only cuts, in the chosen firewall, and remove those in another one."""
         try:
             chosen = await self.chosen()
         except NoFirewall:
@@ -90,7 +90,7 @@ class FirewallDriver:
         await together(*(_clear(firewall, cluster) for firewall in self._firewalls.values()))
 
     async def has_any(self, cluster: str) -> bool:
-        """Whether any firewall has something of a cluster, including rules that no longer cut anything."""
+        """Whether any firewall has rules of a cluster, even if they no longer cut anything."""
         return await _any_of(cluster, self._firewalls.values())
 
     async def _elsewhere(self, cluster: str, chosen: FirewallChoice) -> bool:

@@ -30,7 +30,7 @@ class Firewall(Protocol):
         """Why it cannot cut anything on this host; None if it can."""
 
     async def observe(self, cluster: str) -> FoundCuts:
-        """What exists of a cluster."""
+        """Read the cluster's cuts."""
 
     async def apply(self, cluster: str, wanted: FirewallState, found: FoundCuts) -> None:
-        """Replace what was found by exactly these cuts, in one transaction; with none, nothing that we made remains."""
+        """Make these the cluster's only cuts, in one transaction. Without cuts, remove all that vmcluster created."""

@@ -47,7 +47,7 @@ def chain_name(cluster: str) -> str:
 
 
 def render_iptables_restore(cluster: str, state: FirewallState, found: Chains, now: datetime) -> str:
-    """The input of `iptables-restore --noflush` that turns what was found into exactly these cuts; none: no chain.
+    """Render the input of `iptables-restore --noflush` that replaces the cuts in `found`; none: no chain is left.
 
     One transaction, which names nothing but our chain and the jump to it. Empty if there is nothing to do.
     """

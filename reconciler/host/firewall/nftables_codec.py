@@ -38,7 +38,7 @@ def table_name(cluster: str) -> str:
 
 
 def render_transaction(cluster: str, state: FirewallState, now: datetime) -> str:
-    """The input of `nft -f -` after which exactly these cuts exist, whatever was there before; none: no table.
+    """Render the input of `nft -f -` that makes these the only cuts; without cuts, no table is left.
 
     Expired cuts are omitted.
     """
@@ -50,7 +50,7 @@ def render_transaction(cluster: str, state: FirewallState, now: datetime) -> str
 
 
 def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
-    """The cuts in effect, from `nft -j list table bridge NAME`.
+    """Parse the cuts in effect from `nft -j list table bridge NAME`.
 
     A table that does not work (emptied by time, its rule missing or changed, its listing unreadable) is a `LEFTOVER`:
     for a table that somebody made dormant nft 1.0.6 prints uninitialised memory, and so at times broken JSON.
@@ -64,7 +64,7 @@ def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
 
 
 def parse_table_listing(listing: str | bytes) -> tuple[str, ...]:
-    """The clusters that have one of our tables, from `nft list tables bridge` as text.
+    """Parse the clusters that have a table of ours from `nft list tables bridge`.
 
     The text, because the JSON of nft 1.0.6 can be broken by any one table.
     """

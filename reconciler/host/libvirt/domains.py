@@ -4,11 +4,12 @@ Every function is idempotent, and every change checks for our mark first: it rai
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import libvirt
 
-from reconciler.host.libvirt.definition import read_persistent
+from reconciler.host.libvirt.definition import read_live, read_persistent, require_same_files
 from reconciler.host.libvirt.domain_xml import has_scsi, render_disk, render_domain, render_scsi_controller
 from reconciler.host.libvirt.lookup import find_domain, our_domain, require_mark
 from reconciler.host.libvirt.mark import NAMESPACE, PREFIX, DomainMark, bare_domain_mark
@@ -50,6 +51,24 @@ def attach_disk(handle: Any, cluster: str, node: str, target: str, disk: DomainD
     if disk.bus is DiskBus.SCSI and not has_scsi(domain.XMLDesc(0)):
         domain.attachDeviceFlags(render_scsi_controller(), both)  # libvirt itself would add an lsilogic
     domain.attachDeviceFlags(render_disk(target, disk), both)
+
+
+def grow_disk(handle: Any, cluster: str, node: str, path: Path, size_bytes: int) -> bool:
+    """Have a running machine enlarge the disk that writes to `path`; False if no disk has it open."""
+    domain = find_domain(handle, cluster, node)
+    if domain is None:
+        return False
+    require_mark(domain, cluster, node)
+    if not domain.isActive():
+        return False
+    disks = read_live(domain, node).domain.disks
+    target = next((target for target, disk in disks.items() if disk.path == path), None)
+    if target is None:
+        return False
+    require_same_files(domain, node)
+    if domain.blockInfo(target)[0] < size_bytes:
+        domain.blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+    return True
 
 
 def start(handle: Any, cluster: str, node: str, *, paused: bool, resume_epoch: int) -> None:

@@ -108,6 +108,7 @@ class Libvirt:
     sign_domain = on_connection(domains.sign_domain)
     undefine_domain = on_connection(domains.undefine_domain)
     attach_disk = on_connection(domains.attach_disk)
+    grow_disk = on_connection(domains.grow_disk)
     start = on_connection(domains.start)
     shut_down = on_connection(domains.shut_down)
     is_active = on_connection(domains.is_active)

@@ -1,4 +1,4 @@
-"""What a host does with frames between taps: read back, set as desired, and removed by our marks alone.
+"""Reads, sets and removes what a host does with frames between taps.
 
 driver = LinkDriver(settings.firewall)
 observed = await driver.observe(cluster, ports)
@@ -41,10 +41,9 @@ class ObservedLinks(HostLinks):
 
 
 class LinkDriver:
-    """Reads and changes the links of one host; holds nothing that cannot be read from it again.
+    """Reads and changes the links of one host. Keeps no state that it could not read from the host again.
 
-    `run` runs a command on the host whose links these are, and `kernel` is its kernel: `process.run` for this one,
-    whose kernel is known.
+    `run` runs a command on that host, and `kernel` reads its kernel; with `process.run` it is this host's own.
     """
 
     def __init__(
@@ -95,12 +94,12 @@ class LinkDriver:
         )
 
     async def apply(self, cluster: str, wanted: HostLinks, observed: ObservedLinks, ports: Ports) -> None:
-        """Make the links as wanted: one firewall transaction where cuts differ, one `tc -batch` for all changed taps.
+        """Set the desired links: one firewall transaction if cuts differ, one `tc -batch` for all changed taps.
 
-        `observed` is what `observe` has just said, so after the taps came to be. What can be done is done before
-        anything is raised: `HostCapabilityMissing` for what kernel or programs lack, with module and package;
-        `Conflict` for a tap with somebody else's queue; `HostCommandFailed` and `OperationFailed`, which may pass.
-        Killed anywhere, it is finished by the next observe and apply.
+        `observed` is the result of `observe`, called after the taps were created. Everything that can be set is set
+        before an error is raised: `HostCapabilityMissing` for a missing kernel module or program, with its name and
+        package; `Conflict` for a tap with somebody else's queue; `HostCommandFailed` and `OperationFailed`, which may
+        pass. If the process is killed, the next observe and apply finish the work.
         """
         nodes = {port.tap: node for node, port in ports.nodes.items()}
         recut = not same_cuts(observed.firewall, wanted.firewall)
@@ -114,9 +113,9 @@ class LinkDriver:
         _raise_first(errors)
 
     async def clear(self, cluster: str, taps: Iterable[str], *, cuts: bool = True) -> None:
-        """Remove all that is ours, by marks alone: the queues of those taps and, with `cuts`, the cluster's cuts.
+        """Remove the queues with our mark from those taps, set the taps up and, with `cuts`, remove the cluster's cuts.
 
-        Missing taps are ignored. Those that are down are set up.
+        Needs no record: it finds everything by its mark. Missing taps are ignored.
         """
         cables, trees = await self._observe_taps(taps)
         ours = {tap: TapQdisc() for tap, tree in trees.items() if tree.ours}
@@ -128,7 +127,7 @@ class LinkDriver:
         _raise_first(errors)
 
     async def has_cuts(self, cluster: str) -> bool:
-        """Whether a firewall on the host has something of a cluster, even if it no longer cuts anything."""
+        """Whether a firewall on the host has rules of a cluster, even if they no longer cut anything."""
         return await self._firewall.has_any(cluster)
 
     async def shaped_taps(self, taps: Iterable[str]) -> frozenset[str]:
@@ -155,7 +154,7 @@ async def _attempted(work: Awaitable[None]) -> list[ClusterError]:
 
 
 def _raise_first(errors: list[ClusterError]) -> None:
-    """Raise an error that waiting does not fix before one that it may; its message names the others."""
+    """Raise the first terminal error, or else the first one; its message includes the others'."""
     if not errors:
         return
     first, *others = sorted(errors, key=lambda error: not error.terminal)
