@@ -64,9 +64,9 @@ def ok(name: str, message: str) -> CheckResult:
     return CheckResult(name=name, verdict=CheckOutcome.OK, message=message)
 
 
-def warning(name: str, message: str, remedy: str, *, fixable: bool = False) -> CheckResult:
+def warning(name: str, message: str, remedy: str) -> CheckResult:
     """Clusters run, but slower or without a feature."""
-    return CheckResult(name=name, verdict=CheckOutcome.WARNING, message=message, remedy=remedy, fixable=fixable)
+    return CheckResult(name=name, verdict=CheckOutcome.WARNING, message=message, remedy=remedy)
 
 
 def failed(name: str, message: str, remedy: str, *, fixable: bool = False) -> CheckResult:

@@ -64,7 +64,7 @@ def parse_table(listing: str | bytes, now: datetime) -> FirewallState:
 
 
 def parse_table_listing(listing: str | bytes) -> tuple[str, ...]:
-    """Parse the clusters that have a table of ours from `nft list tables bridge`.
+    """Parse the clusters that have one of our tables from `nft list tables bridge`.
 
     The text, because the JSON of nft 1.0.6 can be broken by any one table.
     """
