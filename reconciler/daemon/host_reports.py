@@ -19,13 +19,17 @@ _NOTABLE_SHARE = 20
 
 
 async def keep_reported(runtime: Runtime) -> None:
-    """Report this host at once, every few minutes if something has changed, and whenever it takes a new lease."""
+    """Report this host at once, every few minutes if something has changed, and whenever it takes a new lease.
+
+    Its share in tidying the store is done as often.
+    """
     told: HostReport | None = None
     told_term, next_s = -1, 0.0
     while True:
         try:
             term = await runtime.store.membership().enter()
             if term != told_term or time.monotonic() >= next_s:
+                await runtime.store.tidy()
                 report = await own_report(runtime, runtime.settings.own_host)
                 next_s = time.monotonic() + _REPORT_S
                 if term != told_term or told is None or differs(told, report):

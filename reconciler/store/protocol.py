@@ -233,6 +233,10 @@ class Store(Protocol):
         """This host's place in what several hosts of a cluster do together, or not at all."""
         ...
 
+    async def tidy(self) -> None:
+        """Let go of what was replaced long ago; for each host to call every few minutes."""
+        ...
+
     def membership(self) -> Membership:
         """This host's right to act; the same object at each call."""
         ...

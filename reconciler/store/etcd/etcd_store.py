@@ -6,7 +6,6 @@ whether it was made, where the answer to it was lost.
 
 import secrets
 from collections.abc import Callable, Collection, Sequence, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -23,25 +22,24 @@ from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_meeting import EtcdMeeting
 from reconciler.store.etcd.etcd_membership import EtcdMembership
-from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, touch, unchanged
+from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, exists, get, one, put, touch, unchanged
 from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.host_registry import EtcdHosts
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.record_change import REMOVAL, RecordChange, StoredNow, document_of_value, stored_in
 from reconciler.store.etcd.round_requests import number_of
+from reconciler.store.etcd.tidying import EtcdTidying
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.meeting import Meeting, SoleMeeting
 from reconciler.store.patch import difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.record_json import (
     StoredRecord,
-    as_stored,
-    document_in,
     document_of,
     parsed,
     record_of,
     refuse_stale,
     says_no_more,
-    text_of,
 )
 
 _TRIES = 100
@@ -60,6 +58,7 @@ class EtcdStore:
         self.own_host = host.name if host else ""
         self._etcd = EtcdClient(address, credentials)
         self._hosts = EtcdHosts(self._etcd)
+        self._tidying = EtcdTidying(self._etcd)
         self._membership = None if host is None else EtcdMembership(self._etcd, self._hosts, host)
         self._feed = EtcdChangeFeed(self._etcd)
         self._events = EtcdEventLog(self._etcd)
@@ -91,13 +90,13 @@ class EtcdStore:
         name, document = agreed.cluster_name, document_of(agreed)
         read_back = record_of(name, StoredRecord(expected_generation, document))  # all that is stored is readable
 
-        def decide(found: "_StoredNow") -> "_RecordChange | ClusterRecord":
+        def decide(found: StoredNow) -> RecordChange | ClusterRecord:
             stored = found.stored()
             refuse_stale(name, found.generation, expected_generation)
             if stored and says_no_more(read_back, before := record_of(name, stored)):
                 return before
             patch = difference(stored and stored.document, document)
-            return _RecordChange(patch, document, read_back.model_copy(update={"generation": found.newest + 1}))
+            return RecordChange(patch, document, read_back.model_copy(update={"generation": found.newest + 1}))
 
         result = await self._change(name, actor, decide)
         assert isinstance(result, ClusterRecord)
@@ -106,9 +105,9 @@ class EtcdStore:
     async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
         await self._begun()
 
-        def decide(found: "_StoredNow") -> "_RecordChange | None":
+        def decide(found: StoredNow) -> RecordChange | None:
             refuse_stale(cluster_name, found.generation, expected_generation)
-            return _RecordChange(_REMOVAL, None, None) if found.generation else None
+            return RecordChange(REMOVAL, None, None) if found.generation else None
 
         await self._change(cluster_name, actor, decide)
         self._last.pop(cluster_name, None)
@@ -116,12 +115,12 @@ class EtcdStore:
     async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
         await self._begun()
 
-        def decide(found: "_StoredNow") -> "_RecordChange | None":
+        def decide(found: StoredNow) -> RecordChange | None:
             try:
                 if (stored := found.stored()) is not None:
                     record_of(cluster_name, stored)
             except RecordUnreadable:
-                return _RecordChange(_REMOVAL, None, Damage.RECORD)
+                return RecordChange(REMOVAL, None, Damage.RECORD)
             return None
 
         if await self._change(cluster_name, actor, decide):
@@ -137,7 +136,7 @@ class EtcdStore:
         await self._begun()
         (found,) = await self._etcd.read(below(keys.histories(cluster_name)))
         what = f"history of cluster {cluster_name}"
-        entries = [(kv.key, _document(kv.value, what)) for kv in found.kvs]
+        entries = [(kv.key, document_of_value(kv.value, what)) for kv in found.kvs]
         return [
             parsed(
                 HistoryEntry,
@@ -265,6 +264,9 @@ class EtcdStore:
             return SoleMeeting()
         return EtcdMeeting(self._etcd, self._feed, cluster_name, matter, self.own_host, hosts)
 
+    async def tidy(self) -> None:
+        await self._tidying.turn()
+
     def membership(self) -> EtcdMembership:
         assert self._membership is not None, "a client that is no host does not act"
         return self._membership
@@ -296,19 +298,19 @@ class EtcdStore:
         revision = stored.kvs[0].mod_revision if stored.kvs else 0
         last = self._last.get(name)
         if last is None or last[0] != revision:
-            last = self._last[name] = (revision, record_of(name, _stored(name, head, stored)))
+            last = self._last[name] = (revision, record_of(name, stored_in(name, head, stored)))
         return last[1]
 
-    async def _change(self, name: str, actor: str, decide: "Callable[[_StoredNow], _RecordChange | Any]") -> Any:
+    async def _change(self, name: str, actor: str, decide: Callable[[StoredNow], RecordChange | Any]) -> Any:
         """Make the change that `decide` makes of what is stored, again from the start where another came first."""
         token, tried = secrets.token_hex(8), (0, None)
         for _ in range(_TRIES):
             names = (keys.newest, keys.head, keys.record)
-            found = _StoredNow(name, *await self._etcd.read(*(one(of(name)) for of in names)))
+            found = StoredNow(name, *await self._etcd.read(*(one(of(name)) for of in names)))
             if tried[0] and (await self._tokens(name, [tried[0]])).get(tried[0]) == token:
                 return tried[1]  # it was made, and the answer to it was lost
             change = decide(found)
-            if not isinstance(change, _RecordChange):
+            if not isinstance(change, RecordChange):
                 return change
             generation = found.newest + 1
             tried = (generation, change.result)
@@ -331,66 +333,5 @@ class EtcdStore:
             found = await self._etcd.read(*(one(keys.history(name, generation)) for generation in some))
             for generation, answer in zip(some, found, strict=True):
                 if answer.kvs:
-                    tokens[generation] = str(_document(answer.kvs[0].value, what).get("token"))
+                    tokens[generation] = str(document_of_value(answer.kvs[0].value, what).get("token"))
         return tokens
-
-
-_REMOVAL = ({"op": "replace", "path": "", "value": None},)
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredNow:
-    """What is stored of a cluster before a change."""
-
-    name: str
-    newest_answer: Any
-    head: Any
-    record: Any
-
-    @property
-    def newest(self) -> int:
-        """The last generation that there ever was."""
-        return int(self.newest_answer.kvs[0].value) if self.newest_answer.kvs else 0
-
-    @property
-    def revision(self) -> int:
-        """etcd's revision of the last change of the record; 0 where there never was one."""
-        return self.newest_answer.kvs[0].mod_revision if self.newest_answer.kvs else 0
-
-    @property
-    def generation(self) -> int:
-        """That of the record; 0 where there is none."""
-        return int(self.head.kvs[0].value) if self.head.kvs else 0
-
-    def stored(self) -> StoredRecord | None:
-        """The record; raises `RecordUnreadable`."""
-        return _stored(self.name, self.head, self.record) if self.head.kvs else None
-
-
-@dataclass(frozen=True, slots=True)
-class _RecordChange:
-    """A change to be made: its patch, the record's document then (None: removed), and what the caller is told."""
-
-    patch: Sequence[dict[str, Any]]
-    document: dict[str, Any] | None
-    result: Any
-
-    def operations(self, name: str, generation: int) -> list[Any]:
-        if self.document is None:
-            return [delete(of(name)) for of in (keys.head, keys.record)] + etcd_parts.removals_of(name)
-        return [
-            put(keys.head(name), b"%d" % generation),
-            put(keys.record(name), keys.packed_json(self.document)),
-            etcd_parts.placement_write_of(name, self.document),
-        ]
-
-
-def _stored(name: str, head: Any, record: Any) -> StoredRecord:
-    what = f"record of cluster {name}"
-    return as_stored(
-        name, int(head.kvs[0].value), text_of(record.kvs[0].value if record.kvs else b"", keys.unpacked, what)
-    )
-
-
-def _document(value: bytes, what: str) -> dict[str, Any]:
-    return document_in(text_of(value, keys.unpacked, what), what)

@@ -7,6 +7,7 @@
 `lost/HOST`           since when it does not, as others noticed
 `host/HOST`           what the host says of itself
 `cordon/HOST`         present while users keep new nodes off it
+`tidied`              the revision at the last tidying: what is older is forgotten at the next
 `network/CLUSTER`     the number of the cluster's network
 `networks`            written with every such number: its version is the last
 `head/CLUSTER`        the generation of the record, as long as there is one
@@ -35,6 +36,7 @@ ALIVE = ROOT + b"alive/"
 LOST = ROOT + b"lost/"
 HOSTS = ROOT + b"host/"
 CORDONS = ROOT + b"cordon/"
+TIDIED = ROOT + b"tidied"
 NETWORKS = ROOT + b"networks"
 EVENT_MARK = ROOT + b"event-mark"
 PARTS = ROOT + b"part/"

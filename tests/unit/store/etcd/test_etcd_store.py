@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnreachable
+from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnavailable, StoreUnreachable
 from reconciler.model.record import ClusterRecord
 from reconciler.store.etcd import client, key_names
 from reconciler.store.etcd.client import EtcdClient
-from reconciler.store.etcd.etcd_requests import put
+from reconciler.store.etcd.etcd_requests import below, put
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from tests.etcd import RunningEtcd, free_ports, running_etcd
@@ -160,3 +160,43 @@ async def write(etcd: RunningEtcd, key: bytes, value: bytes) -> None:
     other = EtcdClient(etcd.address, EtcdCredentials())
     await other.change((), [put(key, value)])
     await other.close()
+
+
+async def test_old_versions_are_forgotten_by_one_host_a_period_later(
+    etcd_store: EtcdStore, empty_etcd: RunningEtcd
+) -> None:
+    record = await put_new(etcd_store)
+    async with EtcdStore(empty_etcd.address, EtcdCredentials()) as second:
+        for store in (etcd_store, second, etcd_store, second):  # both look, one notes, the other sees that
+            await store.tidy()
+        noted = await newest_revision(empty_etcd)
+        for boots in range(1, 4):
+            record = await etcd_store.put(with_boots(record, boots), expected_generation=boots, actor="test")
+        assert await is_kept(empty_etcd, noted - 2)
+        await second.tidy()
+        assert not await is_kept(empty_etcd, noted - 2)
+        assert await is_kept(empty_etcd, noted)
+        await etcd_store.tidy()
+        assert await is_kept(empty_etcd, noted), "the other has had this period's turn"
+        assert await second.get("lab") == record
+        assert len(await second.history("lab")) == 4
+
+
+async def newest_revision(etcd: RunningEtcd) -> int:
+    client = EtcdClient(etcd.address, EtcdCredentials())
+    try:
+        return await client.revision()
+    finally:
+        await client.close()
+
+
+async def is_kept(etcd: RunningEtcd, revision: int) -> bool:
+    """Whether etcd still knows how keys were at a revision."""
+    client = EtcdClient(etcd.address, EtcdCredentials())
+    try:
+        await client.read(below(key_names.ROOT, revision=revision))
+    except StoreUnavailable as error:
+        return "compacted" not in error.message
+    finally:
+        await client.close()
+    return True
