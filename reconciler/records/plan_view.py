@@ -132,7 +132,7 @@ class PlanView(Abridgeable):
     placements: tuple[NodePlacement, ...] = Field(
         default=(), description="Where several hosts share the store: the host of each node, decided once."
     )
-    losses_elsewhere: dict[str, MessageText] = Field(
+    losses_elsewhere: dict[str, str] = Field(
         default={}, description="By node: what is lost on another host than this one, which does not see it."
     )
     summary: PlanSummary = Field(description="The plan in numbers.")
@@ -172,7 +172,7 @@ def plan_view(preview: "Preview") -> PlanView:
             for node, of in preview.elsewhere.placements.items()
         ),
         losses_elsewhere=dict(preview.elsewhere.losses),
-        summary=_summary(actions),
+        summary=_summary(actions, preview.elsewhere.losses),
         patch=() if converged else preview.patch,
         record_patch=record_patch,
         record_changes=change_in_words(before, after) if record_patch else (),
@@ -263,7 +263,7 @@ def _key(view: ActionView) -> tuple[str, str]:
     return view.address, view.action
 
 
-def _summary(actions: Iterable[ActionView]) -> PlanSummary:
+def _summary(actions: Iterable[ActionView], elsewhere: Iterable[str]) -> PlanSummary:
     actions = list(actions)
 
     def count(change: ChangeName) -> int:
@@ -273,7 +273,8 @@ def _summary(actions: Iterable[ActionView]) -> PlanSummary:
         found = (action.node or action.address for action in actions if action.disruption is disruption)
         return tuple(dict.fromkeys(found))
 
-    lost = (action.address for action in actions if action.disruption is Disruption.DATA_LOSS)
+    lost = [action.address for action in actions if action.disruption is Disruption.DATA_LOSS]
+    lost += [f"layer/{node}/*" for node in elsewhere]
     return PlanSummary(
         create=count("create"),
         update=count("update"),

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from reconciler.errors import HostNotFound, RecordUnreadable
+from reconciler.errors import RecordUnreadable
 from reconciler.model.event import ClusterEvent
-from reconciler.model.host import HostRecord, HostReport
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
@@ -22,8 +21,6 @@ from reconciler.store import sql_tables, sqlite_copies
 from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_change
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, transaction
-from reconciler.store.meeting import SoleMeeting
-from reconciler.store.membership import SoleMember
 from reconciler.store.patch import Patch, difference
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.record_json import (
@@ -36,13 +33,14 @@ from reconciler.store.record_json import (
     refuse_stale,
     says_no_more,
 )
+from reconciler.store.sole_host import SoleHost
 
 T = TypeVar("T")
 
 FILE_NAME = "records.sqlite"
 
 
-class SqliteStore:
+class SqliteStore(SoleHost):
     """`reconciler.store.protocol.Store` in `state_dir/records.sqlite`; the file is opened on first use.
 
     Every method raises `StoreUnavailable` if the file is damaged, locked for seconds, of a newer version, or the disk
@@ -51,18 +49,13 @@ class SqliteStore:
 
     def __init__(self, state_dir: Path) -> None:
         file = state_dir / FILE_NAME
-        self._state_dir = state_dir
+        super().__init__(state_dir)
         self._reads = DatabaseThread(file, "read")
         self._writes = DatabaseThread(file, "write")
         self._polls = DatabaseThread(file, "poll")
         self._feed = ChangeFeed(self._reads, self._polls)
         self._own_watch: ChangeFeedWaiter | None = None
         self._last = _LastRecords()
-        self._membership = SoleMember()
-
-    @property
-    def own_host(self) -> str:
-        return ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,9 +103,6 @@ class SqliteStore:
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
         return await self._read(lambda connection: _standing(connection, cluster_name, self._last))
 
-    async def leave(self, cluster_name: str) -> None:
-        raise self._of_one_host(self.own_host)
-
     async def demands(self) -> dict[str, Demand]:
         return await self._read(_demands)
 
@@ -145,36 +135,6 @@ class SqliteStore:
     async def load(self, cluster: StoredCluster) -> None:
         await self._write(lambda connection: sqlite_copies.load(connection, cluster))
 
-    async def hosts(self) -> dict[str, HostRecord]:
-        return {}
-
-    async def put_host(self, report: HostReport) -> None:
-        raise self._of_one_host(report.name)
-
-    async def cordon_host(self, name: str, *, cordoned: bool) -> None:
-        raise self._of_one_host(name)
-
-    async def remove_host(self, name: str) -> None:
-        raise self._of_one_host(name)
-
-    async def home_host(self) -> str:
-        return ""
-
-    async def take_home(self, name: str) -> None:
-        pass
-
-    async def network_number(self, cluster_name: str) -> int:
-        raise self._of_one_host(cluster_name)
-
-    def meeting(self, _cluster: str, _matter: str, _hosts: Set[str]) -> SoleMeeting:
-        return SoleMeeting()
-
-    async def tidy(self) -> None:
-        """A changed row takes the place of the old one."""
-
-    def membership(self) -> SoleMember:
-        return self._membership
-
     async def wait_for_change(self, *, timeout_s: float) -> bool:
         return await (await self._begun()).wait(timeout_s=timeout_s)
 
@@ -185,12 +145,6 @@ class SqliteStore:
         await self._feed.close()
         for thread in (self._polls, self._writes, self._reads):
             await thread.close()
-
-    def _of_one_host(self, name: str) -> HostNotFound:
-        return HostNotFound(
-            f"there is no host {name!r}: the records in {self._state_dir} are of this host only",
-            hint="several hosts share an etcd: set `store`",
-        )
 
     async def _begun(self) -> ChangeFeedWaiter:
         """The watch of `wait_for_change`, created before the first read so that no later change is missed."""

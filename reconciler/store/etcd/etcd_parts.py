@@ -35,7 +35,7 @@ def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWor
     home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
     what = f"status of cluster {record.cluster_name}"
     words = dict.fromkeys([home], _status(first.kvs[0].value, what)) if first.kvs else {}
-    words |= {_host_in(kv.key): _status(kv.value, what) for kv in others.kvs}
+    words |= {host_in(kv.key): _status(kv.value, what) for kv in others.kvs}
     there = {keys.name_in(kv.key, keys.ALIVE) for kv in alive.kvs} | {own, ""}
     since = {keys.name_in(kv.key, keys.LOST): datetime.fromisoformat(kv.value.decode()) for kv in lost_since.kvs}
     hosts = nodes_by_host(record, home).keys() | words.keys()
@@ -94,11 +94,12 @@ def demands_in(host: str, answers: Iterable[Any]) -> dict[str, Demand]:
     if not host:
         return demands
     placed = {keys.name_in(kv.key, keys.PARTS): {of or home for of in json.loads(kv.value)} for kv in parts.kvs}
-    said = {keys.name_in(kv.key, keys.STATUSES) for kv in statuses.kvs if _host_in(kv.key) == host}
+    said = {keys.name_in(kv.key, keys.STATUSES) for kv in statuses.kvs if host_in(kv.key) == host}
     return {name: of for name, of in demands.items() if name in said or host in placed.get(name, {home})}
 
 
-def _host_in(key: bytes) -> str:
+def host_in(key: bytes) -> str:
+    """The host whose word a key has."""
     return key.removeprefix(keys.STATUSES).partition(b"/")[2].decode()
 
 

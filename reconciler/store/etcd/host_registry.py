@@ -6,7 +6,8 @@ from reconciler.errors import Conflict, HostNotFound
 from reconciler.model.host import HostRecord, HostReport
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
-from reconciler.store.etcd.etcd_requests import below, delete, exists, get, one, put, unchanged
+from reconciler.store.etcd.etcd_parts import host_in
+from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, unchanged
 from reconciler.store.record_json import document_in, parsed, text_of
 
 
@@ -44,6 +45,8 @@ class EtcdHosts:
 
     async def remove(self, name: str) -> None:
         """Delete everything of a host whose lease has ended; its name is free then."""
+        if not await self._is_alive(name):
+            await self._forget_words(name)
         everything = (keys.HOSTS, keys.CORDONS, keys.LOST, keys.CLAIMS)
         removal = [delete(prefix + name.encode()) for prefix in everything]
         conditions = [exists(keys.HOSTS + name.encode()), unchanged(keys.ALIVE + name.encode(), 0)]
@@ -56,6 +59,18 @@ class EtcdHosts:
         raise Conflict(
             f"host {name} is alive", hint="stop `vmcluster watch` there, then wait until its lease has run out"
         )
+
+    async def _is_alive(self, name: str) -> bool:
+        (found,) = await self._etcd.read(one(keys.ALIVE + name.encode()))
+        return bool(found.kvs)
+
+    async def _forget_words(self, name: str) -> None:
+        """What the host has of clusters does not matter any longer."""
+        (words,) = await self._etcd.read(below(keys.STATUSES, keys_only=True))
+        own = [delete(kv.key) for kv in words.kvs if host_in(kv.key) == name]
+        for begin in range(0, len(own), OPERATIONS_LIMIT):
+            is_gone = unchanged(keys.ALIVE + name.encode(), 0)
+            await self._etcd.change([is_gone], own[begin : begin + OPERATIONS_LIMIT])
 
     async def _leave_homeless(self, name: str) -> None:
         """No other host takes over nodes without a host by itself: they are placed again, which their plan tells."""

@@ -14,6 +14,7 @@ from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.sqlite import SqliteStore
 from tests.etcd import RunningEtcd, running_etcd
+from tests.unit.store.samples import sample_record, sample_status
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.processes
@@ -85,6 +86,26 @@ async def test_a_host_that_is_gone_is_forgotten_and_one_that_is_alive_is_not(one
     assert list(await one.hosts()) == ["one"]
     with pytest.raises(HostNotFound):
         await one.remove_host("two")
+
+
+async def test_what_a_forgotten_host_said_of_clusters_is_forgotten_too(
+    one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path
+) -> None:
+    await one.membership().enter()
+    record = sample_record()
+    node = record.spec.nodes["zeta"].model_copy(update={"host": "two"})
+    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, "zeta": node}})
+    await one.put(record.model_copy(update={"spec": spec}), expected_generation=0, actor="test")
+    async with of_host(empty_etcd, "two", tmp_path) as two:
+        await two.membership().enter()
+        await two.put_host(report("two"))
+        await two.put_status(sample_status().model_copy(update={"host": "two"}))
+    await eventually(lost(one, "two"))
+    await one.remove_host("two")
+    entry = await one.standing("lab")
+    assert entry is not None
+    assert entry.hosts is not None
+    assert list(entry.hosts.words) == []
 
 
 async def test_the_first_host_is_the_home_of_nodes_without_a_host(
