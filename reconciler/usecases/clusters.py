@@ -37,7 +37,7 @@ from reconciler.usecases import convergence
 from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.loading import load_for_host
-from reconciler.usecases.placing import placed, with_other_hosts
+from reconciler.usecases.placing import placed, placed_again, where_they_are, with_other_hosts
 
 Nodes = str | Sequence[str] | None
 """Names of nodes; None, an empty list or "all" means every node."""
@@ -100,8 +100,9 @@ class Clusters:
         before = await self._runtime.store.get(cluster)
         found = await record_at(self._runtime, cluster, to)
         then = await asyncio.to_thread(with_files_that_are_there, found, before)
+        then, placements = await placed_again(self._runtime, then, before)
         after = fault_changes.with_declared_faults(record_changes.rolled_back(before, then), now=datetime.now(UTC))
-        return await preview_change(self._runtime, before, after)
+        return await with_other_hosts(self._runtime, await preview_change(self._runtime, before, after), placements)
 
     async def rollback(
         self,
@@ -142,6 +143,7 @@ class Clusters:
         require_same_cluster(name, cluster)
         damage = await self._runtime.store.discard_damaged(cluster, actor=self._actor)
         record = await self._runtime.store.get(cluster)
+        spec = await where_they_are(self._runtime, spec, record)
         bound = await self._bind_copies(cluster, spec, record)
         if record is None or (await self._runtime.rounds.compare(record)).plan.foreign:
             done = await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval)

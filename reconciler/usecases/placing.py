@@ -36,6 +36,34 @@ async def placed(
     return _with_hosts(spec, written), placements
 
 
+async def placed_again(
+    runtime: Runtime, then: ClusterRecord, before: ClusterRecord | None
+) -> tuple[ClusterRecord, dict[str, Placement]]:
+    """An earlier record with its nodes where they are now: no change of that time moves one back.
+
+    Nodes that are nowhere now are placed. Raises as `placed` does.
+    """
+    spec, placements = await placed(runtime, then.cluster_name, _with_hosts(then.spec, {}), before)
+    return then.model_copy(update={"spec": spec}), placements
+
+
+async def where_they_are(runtime: Runtime, spec: ClusterSpec, behind: ClusterRecord | None) -> ClusterSpec:
+    """The specification of a cluster that exists, with the hosts that its nodes are on.
+
+    Raises `PlacementRefused` for nodes of which neither the record `behind` nor the topology says that.
+    """
+    hosts, known = await runtime.store.hosts(), _as_before(behind)
+    only = next(iter(hosts)) if len(hosts) == 1 else ""
+    found = {name: node.host or known.get(name, only) for name, node in spec.nodes.items()}
+    unknown = [name for name in spec.nodes if len(hosts) > 1 and not found[name] and name not in known]
+    if unknown:
+        raise PlacementRefused(
+            f"nothing says on which hosts these nodes are: {', '.join(unknown)}",
+            hint="name the `host` of each node in the topology, and adopt the cluster again",
+        )
+    return _with_hosts(spec, found)
+
+
 def _as_before(before: ClusterRecord | None) -> dict[str, str]:
     """The host of each node in the record, as it is written there."""
     return {name: node.host for name, node in before.spec.nodes.items()} if before else {}
@@ -52,6 +80,9 @@ def _with_digests(runtime: Runtime, spec: ClusterSpec) -> ClusterSpec:
     nodes = {}
     for name, node in spec.nodes.items():
         image = node.base_image
+        if image.digest:
+            nodes[name] = node
+            continue
         if image.path not in digests:
             digests[image.path] = digest_of_image(runtime.settings, image.path)
         nodes[name] = node.model_copy(update={"base_image": image.model_copy(update={"digest": digests[image.path]})})

@@ -11,6 +11,7 @@ from reconciler.errors import HostNotFound, PlacementRefused
 from reconciler.host.checks.member_check import check_address
 from reconciler.host.disks.image_digests import ImageDigests
 from reconciler.model.examination import CheckOutcome
+from reconciler.model.host import HostImage
 from reconciler.model.record import ClusterRecord
 from reconciler.records.record_changes import with_spec
 from reconciler.runtime import Runtime
@@ -18,7 +19,7 @@ from reconciler.settings import Settings
 from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.hosts import Hosts, own_report
 from reconciler.usecases.member_checks import check_member
-from reconciler.usecases.placing import placed
+from reconciler.usecases.placing import placed, placed_again, where_they_are
 from tests.etcd import running_etcd
 from tests.kvm_verdict import give_kvm_verdict
 from tests.unit.store.samples import sample_record
@@ -104,6 +105,27 @@ async def test_nodes_are_placed_by_what_their_image_contains(shared: Runtime, tm
     assert {node.host for node in again.nodes.values()} == {""}, "nodes that were always here are not placed again"
     assert with_spec(record, "lab", again).nodes == record.nodes
     assert all(of.kept for of in kept.values())
+
+
+async def test_a_rollback_leaves_nodes_where_they_are_and_an_adopted_cluster_is_told_where(shared: Runtime) -> None:
+    node = sample_record().spec.nodes["alpha"]
+    with_digest = node.base_image.model_copy(update={"digest": "sha256:a"})
+
+    def on(host: str, *names: str) -> ClusterRecord:
+        nodes = {name: node.model_copy(update={"host": host, "base_image": with_digest}) for name in names}
+        return sample_record().model_copy(update={"spec": sample_record().spec.model_copy(update={"nodes": nodes})})
+
+    report = (await own_report(shared, "one")).model_copy(update={"address": ip_address("10.0.0.1")})
+    images = (HostImage(path=with_digest.path, digest="sha256:a", size_bytes=1),)
+    await shared.store.membership().enter()
+    await shared.store.put_host(report.model_copy(update={"images": images}))
+    assert (await where_they_are(shared, on("", "alpha").spec, None)).nodes["alpha"].host == "one"
+    await shared.store.put_host(report.model_copy(update={"name": "two"}))
+    then, _ = await placed_again(shared, on("gone", "alpha", "beta"), on("two", "alpha"))
+    assert {name: of.host for name, of in then.spec.nodes.items()} == {"alpha": "two", "beta": "one"}
+    with pytest.raises(PlacementRefused, match="on which hosts these nodes are: beta"):
+        await where_they_are(shared, on("", "alpha", "beta").spec, on("two", "alpha"))
+    assert (await where_they_are(shared, on("two", "beta").spec, None)).nodes["beta"].host == "two"
 
 
 async def test_the_doctor_says_what_is_missing_for_sharing_a_store(shared: Runtime) -> None:
