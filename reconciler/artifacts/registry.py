@@ -23,6 +23,10 @@ class _File(Frozen):
     artifacts: dict[str, BuildArtifact] = {}
 
 
+LIMIT_BYTES = 32 * 1024**2
+"""It is read as a whole for every tool; an artifact with all modules of a kernel takes half a megabyte of it."""
+
+
 class ArtifactRegistry:
     """Reads need no lock, as the file is replaced whole."""
 
@@ -61,4 +65,13 @@ class ArtifactRegistry:
             artifacts = self.all()
             edit(artifacts)
             kept = _File(artifacts=artifacts).model_dump(mode="json")
-            write_whole(self._path, (json.dumps(kept, indent=2) + "\n").encode())
+            content = (json.dumps(kept, indent=2) + "\n").encode()
+            if len(content) > max(LIMIT_BYTES, self._size_bytes()):
+                raise OperationFailed(
+                    f"the registry {self._path} would be larger than {LIMIT_BYTES // 1024**2} MiB",
+                    hint="remove artifacts that are no longer used: `artifact_remove`",
+                )
+            write_whole(self._path, content)
+
+    def _size_bytes(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0

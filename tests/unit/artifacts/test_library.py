@@ -469,3 +469,19 @@ async def test_a_pipe_in_the_place_of_a_kept_file_keeps_nobody_waiting(tree: Pat
             shelf.registry.all()
     else:
         assert (await registered(shelf, tree)).artifact_id == artifact.artifact_id
+
+
+async def test_a_registry_that_would_become_too_large_is_refused_and_can_shrink(
+    shelf: Library, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, other = await registered(shelf, tree), tmp_path / "other"
+    other.mkdir()
+    (other / "one").touch()
+    second = await registered(shelf, other)
+    monkeypatch.setattr("reconciler.artifacts.registry.LIMIT_BYTES", 100)
+    (other / "two.ko").write_bytes(module())
+    with pytest.raises(OperationFailed, match=r"registry .* would be larger than") as refused:
+        await registered(shelf, other)
+    assert "`artifact_remove`" in (refused.value.hint or "")
+    await shelf.remove(second.artifact_id)
+    assert list(shelf.registry.all()) == [kept.artifact_id]
