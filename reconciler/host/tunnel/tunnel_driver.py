@@ -75,10 +75,11 @@ async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.r
 
 async def remove_tunnel(cluster: str, run: RunCommand = process.run) -> None:
     """Remove the port and what belongs to it, by our marks alone; the port last, as it is what a later look finds."""
-    if not tap.tap_exists(names.tunnel_name(cluster)):
-        return
-    await _nft(render_guard(cluster, None, _tables()), run)
-    await _ip(render_removal(cluster), run)
+    there = tap.tap_exists(names.tunnel_name(cluster))
+    tables = _tables() if there else Kernel().bridge_tables() or frozenset()  # a port may be gone before its table
+    await _nft(render_guard(cluster, None, tables), run)
+    if there:
+        await _ip(render_removal(cluster), run)
 
 
 async def _create(cluster: str, want: Tunnel, run: RunCommand) -> None:

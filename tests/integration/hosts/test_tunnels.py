@@ -134,6 +134,15 @@ def test_a_tunnel_that_is_not_wanted_leaves_nothing(joined: Hosts) -> None:
     on(host, "set_to", 1, 2, 3)
 
 
+def test_a_network_that_is_deleted_after_its_port_leaves_no_table(joined: Hosts) -> None:
+    host = joined[1]
+    host.run("ip", "link", "delete", PORT_NAME)
+    on(host, "remove")
+    assert "vmtunnel" not in host.run("nft", "list", "tables").stdout
+    on(host, "set_to", 1, 2, 3)
+    assert seen(host) == bridges.tunnel(1, 2, 3)
+
+
 def test_somebody_elses_interface_of_that_name_is_left_alone(joined: Hosts) -> None:
     host = joined[1]
     host.run("ip", "link", "set", PORT_NAME, "alias", "theirs")
