@@ -3,17 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.model.record import ClusterRecord
+from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.placement.place import Placement
 from reconciler.records.record_changes import recreation_causes
+
+_MACHINE_FIELDS = ("vcpus", "memory_mb", "virt_type", "firmware", "cpu", "boot")
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Where the nodes of a changed record are, and why; and by node what its host, another than this, will lose."""
+    """Where the nodes of a changed record are, and why; and by node what its host, another than this, will lose.
+
+    `restarts` are nodes there that take up their change at a restart only.
+    """
 
     placements: Mapping[str, Placement] = field(default_factory=dict)
     losses: Mapping[str, str] = field(default_factory=dict)
+    restarts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def consent(self) -> frozenset[str]:
@@ -29,10 +35,20 @@ def elsewhere(
         return Elsewhere(placements)
     causes = recreation_causes(before, after)
     away = {name: host for name, node in before.spec.nodes.items() if (host := node.host or home) != here}
-    losses = {}
+    losses, restarts = {}, {}
     for name, host in away.items():
         if name not in after.nodes:
             losses[name] = f"its machine and disks on host {host} are removed"
         elif name in causes:
             losses[name] = f"its disks on host {host} are lost ({causes[name]})"
-    return Elsewhere(placements, losses)
+        elif changes := _changes_of_machine(before, after, name):
+            restarts[name] = f"it restarts on host {host} ({changes})"
+    return Elsewhere(placements, losses, restarts)
+
+
+def _changes_of_machine(before: ClusterRecord, after: ClusterRecord, node: str) -> str:
+    """What changes of a machine that is on, and is only taken up at a restart; empty if nothing does."""
+    if before.deletion is not None or before.nodes[node].power is WantedPower.OFF:
+        return ""
+    old, new = before.spec.nodes[node], after.spec.nodes[node]
+    return ", ".join(field for field in _MACHINE_FIELDS if getattr(old, field) != getattr(new, field))

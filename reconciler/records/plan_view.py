@@ -135,6 +135,9 @@ class PlanView(Abridgeable):
     losses_elsewhere: dict[str, str] = Field(
         default={}, description="By node: what is lost on another host than this one, which does not see it."
     )
+    restarts_elsewhere: dict[str, str] = Field(
+        default={}, description="By node: why it restarts on another host than this one, which does not see it."
+    )
     summary: PlanSummary = Field(description="The plan in numbers.")
     patch: tuple[dict[str, Any], ...] = Field(
         description="RFC 6902, from the observed document to the desired one; empty if nothing is done about it."
@@ -172,6 +175,7 @@ def plan_view(preview: "Preview") -> PlanView:
             for node, of in preview.elsewhere.placements.items()
         ),
         losses_elsewhere=dict(preview.elsewhere.losses),
+        restarts_elsewhere=dict(preview.elsewhere.restarts),
         summary=_summary(actions, preview.elsewhere.losses),
         patch=() if converged else preview.patch,
         record_patch=record_patch,
@@ -182,6 +186,7 @@ def plan_view(preview: "Preview") -> PlanView:
 def _approvals(preview: "Preview") -> tuple[str, ...]:
     costs = {of.disruption for of in preview.plan.actions}
     costs |= {Disruption.DATA_LOSS} if preview.elsewhere.losses else set()
+    costs |= {Disruption.RESTART} if preview.elsewhere.restarts else set()
     return tuple(sorted({AGREED_TO_BY[cost] for cost in costs if cost in AGREED_TO_BY}))
 
 

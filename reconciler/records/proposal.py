@@ -107,10 +107,18 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     """Raise `ApprovalRequired` naming every action that costs more than was approved."""
     actions = preview.plan.actions
     refused = [action for action in actions if not approval.covers(action.disruption)]
-    away = {} if approval.data_loss else preview.elsewhere.losses
+    away = [
+        (cost, f"{node}: {told} [{cost}]")
+        for cost, of_nodes in (
+            (Disruption.DATA_LOSS, preview.elsewhere.losses),
+            (Disruption.RESTART, preview.elsewhere.restarts),
+        )
+        for node, told in of_nodes.items()
+        if not approval.covers(cost)
+    ]
     if not (refused or away):
         return
-    costs = {*(action.disruption for action in refused), *([Disruption.DATA_LOSS] if away else [])}
+    costs = {*(action.disruption for action in refused), *(cost for cost, _ in away)}
     lacking = sorted({AGREED_TO_BY[cost] for cost in costs}, reverse=True)
     nodes = {action.node for action in refused}
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
@@ -120,7 +128,7 @@ def require_approval(preview: Preview, approval: Approval) -> None:
         for of in actions
         if of in refused or of in causes
     ]
-    lines += [f"{node}: {loss} [{Disruption.DATA_LOSS}]" for node, loss in away.items()]
+    lines += [line for _, line in away]
     lines += [f"{node} is recreated: {cause}" for node, cause in recreated.items() if node in nodes]
     raise ApprovalRequired(
         "the change was not made, because it costs more than was approved:\n  " + "\n  ".join(lines),

@@ -224,7 +224,8 @@ class Clusters:
         async def decide() -> PlannedChange:
             record = await existing(self._runtime.store, cluster)
             observed = await self._observed(record)
-            still = frozenset() if paused or observed is None else _standing_still(record, observed)
+            seen = observed and await self._runtime.rounds.parts.with_others(record, observed)
+            still = frozenset() if paused or seen is None else _standing_still(record, seen)
 
             def edit(before: ClusterRecord) -> ClusterRecord:
                 return record_changes.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)

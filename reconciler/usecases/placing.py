@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from reconciler.errors import PlacementRefused
+from reconciler.model.choices import StopMode
 from reconciler.model.record import ClusterRecord, ClusterSpec
 from reconciler.observe.host_report import digest_of_image
 from reconciler.placement.place import Placement, Situation, place, uses_by_host
 from reconciler.records.elsewhere import elsewhere
 from reconciler.records.preview import Preview
+from reconciler.records.record_changes import power_cycled
 from reconciler.records.stored_records import readable_records
 from reconciler.runtime import Runtime
 
@@ -102,4 +104,7 @@ async def with_other_hosts(runtime: Runtime, preview: Preview, placements: Mappi
     if not placements:
         return preview
     here, home = runtime.settings.own_host, await runtime.store.home_host()
-    return replace(preview, elsewhere=elsewhere(preview.before, preview.after, placements, here, home))
+    away = elsewhere(preview.before, preview.after, placements, here, home)
+    restarting = frozenset(away.restarts)
+    after = power_cycled(preview.after, restarting, StopMode.SHUTDOWN) if restarting else preview.after
+    return replace(preview, after=after, elsewhere=away)

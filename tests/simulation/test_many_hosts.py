@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode, SnapshotFailed
+from reconciler.errors import ApprovalRequired, ClusterError, ErrorCode, SnapshotFailed
 from reconciler.faults.requests import Sides, partition_request
+from reconciler.model.document import Domain, Power, PowerState
 from reconciler.model.plan import CutPower
 from reconciler.model.status import ConditionType
+from reconciler.records.approval import Approval
 from reconciler.runtime import Runtime
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
@@ -118,6 +120,27 @@ async def test_a_lost_host_makes_its_nodes_unknown_and_nothing_else(hosts: Hosts
 
     await eventually(converged)
     assert (await hosts["one"].verbs.stop(CLUSTER)).nodes[1].domain_state == "shut off"
+
+
+async def test_what_a_node_takes_up_at_a_restart_only_is_asked_for_on_whichever_host_it_is(hosts: Hosts) -> None:
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    larger = {name: of.model_copy(update={"vcpus": 2}) for name, of in hosts.spec.nodes.items() if name == "gamma"}
+    hosts.spec = hosts.spec.model_copy(update={"nodes": {**hosts.spec.nodes, **larger}})
+    with pytest.raises(ApprovalRequired, match=r"gamma: it restarts on host three \(vcpus\)"):
+        await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    await hosts["one"].verbs.apply("lab", approval=Approval(restart=True), wait_for_ssh=False)
+    gamma, power = hosts["three"].machine.domains["gamma"], hosts["three"].machine.power["gamma"]
+    assert isinstance(gamma, Domain)
+    assert isinstance(power, Power)
+    assert (gamma.vcpus, power.state, power.boot_epoch) == (2, PowerState.RUNNING, 1)
+
+
+async def test_a_start_resumes_what_is_paused_on_any_host(hosts: Hosts) -> None:
+    await hosts["one"].verbs.apply("lab", start=False, wait_for_ssh=False)
+    await hosts["two"].verbs.start(CLUSTER, paused=True)
+    assert {node.domain_state for node in (await Inspection(opened(hosts["one"])).status(CLUSTER)).nodes} == {"paused"}
+    started = await hosts["two"].verbs.start(CLUSTER, wait_for_ssh=False)
+    assert {node.domain_state for node in started.nodes} == {"running"}
 
 
 async def test_a_fault_ends_on_time_on_every_host_while_etcd_is_away(

@@ -84,6 +84,8 @@ def _host_lines(view: PlanView) -> Iterator[Line]:
             yield f"  @ {one_line(of.node)} on host {one_line(of.host)}: {one_line(of.reason)}", None
     for node, loss in view.losses_elsewhere.items():
         yield f"  - {one_line(node)}: {one_line(loss)}  [{Disruption.DATA_LOSS}]", "red"
+    for node, why in view.restarts_elsewhere.items():
+        yield f"  ~ {one_line(node)}: {one_line(why)}  [{Disruption.RESTART}]", "yellow"
 
 
 def _shortened(actions: tuple[ActionView, ...], length: int) -> tuple[ActionView, ...]:

@@ -28,7 +28,10 @@ _ITEM_BYTES = 400
 """The length that long items are cut to before items are omitted."""
 _FROM_START = frozenset({"nodes", "results", "per_node", "actions"})
 _MAPPINGS = frozenset(
-    {"results", "errors", "per_node", "kernel_versions", "metadata", "disks", "labels", "losses_elsewhere"}
+    {
+        *("results", "errors", "per_node", "kernel_versions", "metadata", "disks", "labels"),
+        *("losses_elsewhere", "restarts_elsewhere"),
+    }
 )
 """Fields whose keys are arbitrary names; other mappings are records, whose fields are never omitted."""
 _SHARES = (0.48, 0.44, 0.38, 0.3, 0.2)
