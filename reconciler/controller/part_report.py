@@ -42,7 +42,7 @@ def with_others(view: RoundInput, own: RecordStatus | None) -> RecordStatus | No
     if view.hosts is None:
         return own
     words = {**view.hosts.words, **({view.host: own} if own else {})}
-    return merged_status(view.whole, words, view.hosts.lost, view.hosts.home)
+    return merged_status(view.whole, words, view.hosts.lost, view.hosts.home, view.hosts.forgotten)
 
 
 def with_nodes_elsewhere(observed: ClusterDocument, status: RecordStatus | None, here: Set[str]) -> ClusterDocument:
@@ -70,8 +70,8 @@ def others_of(whole: ClusterRecord, host: str, hosts: HostWords | None) -> Set[s
 
 
 def nothing_is_left(whole: ClusterRecord, hosts: HostWords) -> bool:
-    """Whether every host has deleted all that it had for this generation of a record."""
-    everyone = nodes_by_host(whole, hosts.home).keys() | hosts.words.keys()
+    """Whether every host that may come back has deleted all that it had for this generation of a record."""
+    everyone = (nodes_by_host(whole, hosts.home).keys() | hosts.words.keys()) - hosts.forgotten
     said = [hosts.words.get(host) for host in everyone]
     return all(of is not None and of.nothing_left and of.observed_generation >= whole.generation for of in said)
 

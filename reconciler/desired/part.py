@@ -1,7 +1,5 @@
 """The part of a record that one host works on: its own nodes, beside which it knows the others. Pure."""
 
-from collections.abc import Set
-
 from reconciler.model.record import ClusterRecord
 
 
@@ -31,8 +29,3 @@ def revert_of(record: ClusterRecord) -> str | None:
     if len(based_on) != 1 or None in based_on:
         return None
     return f"revert-{sum(intent.disk_revision for intent in intents)}"
-
-
-def hosts_of(record: ClusterRecord, home: str = "") -> Set[str]:
-    """The hosts that the record's nodes are placed on."""
-    return {node.host or home for node in record.spec.nodes.values()}

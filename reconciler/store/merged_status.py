@@ -1,6 +1,6 @@
 """What the hosts of a cluster say of their parts, as one status. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 
 from reconciler.errors import ErrorCode
@@ -21,7 +21,9 @@ Lost = Mapping[str, datetime | None]
 """The hosts whose leases have ended, with since when, where that is known."""
 
 
-def merged_status(record: ClusterRecord, words: Words, lost: Lost, home: str = "") -> RecordStatus | None:
+def merged_status(
+    record: ClusterRecord, words: Words, lost: Lost, home: str = "", forgotten: Set[str] = frozenset()
+) -> RecordStatus | None:
     """The cluster's status: as bad as the worst part, and as old as the oldest word of a host that is alive.
 
     What a host would say that is lost, or has said nothing yet, is unknown. None if no host has said anything.
@@ -37,6 +39,7 @@ def merged_status(record: ClusterRecord, words: Words, lost: Lost, home: str = "
     converged = not silent and all(of.converged for of in alive.values())
     done = converged and all(of.observed_generation >= record.generation for of in alive.values())
     losses = {host: _loss(host, lost[host], nodes.get(host, []), last=done) for host in hosts if host in lost}
+    losses |= {host: _forgotten(host, nodes[host], last=done) for host in nodes if host in forgotten}
     now = max(of.updated_at for of in words.values())
     unseen = {host: _unseen("NotObserved", f"{host} has not looked yet", now) for host in silent}
     unseen |= {host: _unseen(LOST, of.message, lost[host] or now) for host, of in losses.items()}
@@ -96,6 +99,15 @@ def _loss(host: str, since: datetime | None, nodes: list[str], *, last: bool) ->
         code=ErrorCode.HOST_LOST,
         message=f"host {host} is away{seen}: {whose}; start `vmcluster watch` there, or, if the host is gone for "
         f"good, forget it with `vmcluster host forget {host}`",
+        terminal=last,
+    )
+
+
+def _forgotten(host: str, nodes: list[str], *, last: bool) -> Obstacle:
+    return Obstacle(
+        code=ErrorCode.HOST_LOST,
+        message=f"host {host} was forgotten, and nodes {', '.join(nodes)} with it; "
+        "`cluster_apply(allow_data_loss=true)` places them on other hosts, with new disks",
         terminal=last,
     )
 

@@ -47,11 +47,15 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class HostWords:
-    """What the hosts of a cluster said of it, which of them are lost, and which has the nodes without a host."""
+    """What the hosts of a cluster said of it, which of them are lost, and which has the nodes without a host.
+
+    Of the lost ones, some are `forgotten`: they do not come back.
+    """
 
     words: Mapping[str, RecordStatus]
     lost: Mapping[str, datetime | None]
     home: str
+    forgotten: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

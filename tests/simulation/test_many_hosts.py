@@ -122,6 +122,38 @@ async def test_a_lost_host_makes_its_nodes_unknown_and_nothing_else(hosts: Hosts
     assert (await hosts["one"].verbs.stop(CLUSTER)).nodes[1].domain_state == "shut off"
 
 
+async def test_a_forgotten_host_holds_nothing_up(hosts: Hosts, etcd: EtcdClient) -> None:
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    await hosts["two"].stop()
+    await etcd.change((), [delete(keys.ALIVE + b"two")])
+    with pytest.raises(ClusterError, match="host two is away"):
+        await hosts["one"].verbs.destroy(CLUSTER, remove_overlays=True)
+    store = opened(hosts["one"]).store
+    assert await store.get(CLUSTER) is not None, "it may come back, and has disks"
+    await store.remove_host("two")
+
+    async def gone() -> bool:
+        return await store.get(CLUSTER) is None
+
+    await eventually(gone)
+
+
+async def test_a_forgotten_host_is_named_until_its_nodes_are_placed_again(hosts: Hosts, etcd: EtcdClient) -> None:
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    await hosts["two"].stop()
+    await etcd.change((), [delete(keys.ALIVE + b"two")])
+    await opened(hosts["one"]).store.remove_host("two")
+    status = await opened(hosts["three"]).store.status(CLUSTER)
+    assert status is not None
+    assert [of.message.partition(";")[0] for of in status.obstacles] == [
+        "host two was forgotten, and nodes beta with it"
+    ]
+    hosts.spec = spec_over({"alpha": "one", "beta": "three", "gamma": "three"})
+    done = await hosts["one"].verbs.apply("lab", approval=Approval(data_loss=True), wait_for_ssh=False)
+    assert {node.domain_state for node in done.nodes} == {"running"}
+    assert hosts["three"].nodes() == {"beta", "gamma"}
+
+
 async def test_what_a_node_takes_up_at_a_restart_only_is_asked_for_on_whichever_host_it_is(hosts: Hosts) -> None:
     await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
     larger = {name: of.model_copy(update={"vcpus": 2}) for name, of in hosts.spec.nodes.items() if name == "gamma"}
@@ -149,7 +181,7 @@ async def test_a_fault_ends_on_time_on_every_host_while_etcd_is_away(
     async def nobody(*_: object) -> None:
         """No healer is left behind: it would work on the real host."""
 
-    monkeypatch.setattr(Runtime, "leave_healer", nobody)
+    monkeypatch.setattr(Runtime, "start_healer", nobody)
     await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
     split = partition_request(Sides(partition_a=("alpha",), partition_b=("beta", "gamma")))
     await Faults(opened(hosts["one"]), actor="test").inject(CLUSTER, split, duration_s=3)

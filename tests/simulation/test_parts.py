@@ -6,10 +6,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.part import hosts_of, part_of
+from reconciler.desired.part import part_of
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
+from reconciler.store.merged_status import nodes_by_host
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
 from tests.simulation.test_convergence import settle
@@ -45,7 +46,7 @@ def test_the_parts_of_all_hosts_are_together_what_one_host_would_be(record: Clus
         assert len(together) == len(getattr(whole, kind)), f"{kind} of one node on two hosts"
     assert seen[THIRD] == ClusterDocument(), "a host without a node has nothing of the cluster"
     with_network = {name for name, of in seen.items() if of.networks}
-    assert with_network == (set() if record.deletion else set(hosts_of(record, HOME)))
+    assert with_network == (set() if record.deletion else set(nodes_by_host(record, HOME)))
 
 
 def test_a_node_that_moves_leaves_its_old_host_only_with_consent_and_begins_on_new_disks() -> None:

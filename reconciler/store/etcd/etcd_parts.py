@@ -26,24 +26,26 @@ RANGES_OF_DEMANDS = (
 def ranges_of_words(cluster: str) -> tuple[Any, ...]:
     """What `words_in` takes."""
     names = (one(keys.status(cluster)), below(keys.statuses(cluster)))
-    return (*names, below(keys.ALIVE, keys_only=True), below(keys.LOST), one(keys.HOME))
+    hosts = (below(keys.ALIVE, keys_only=True), below(keys.LOST), below(keys.CLAIMS, keys_only=True))
+    return (*names, *hosts, one(keys.HOME))
 
 
 def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWords:
     """What each host said last; a word without a host is that of the first one. The `own` host is never lost."""
-    first, others, alive, lost_since, home_answer = answers
+    first, others, alive, lost_since, claims, home_answer = answers
     home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
     what = f"status of cluster {record.cluster_name}"
     words = dict.fromkeys([home], _status(first.kvs[0].value, what)) if first.kvs else {}
     words |= {host_in(kv.key): _status(kv.value, what) for kv in others.kvs}
     there = {keys.name_in(kv.key, keys.ALIVE) for kv in alive.kvs} | {own, ""}
     since = {keys.name_in(kv.key, keys.LOST): datetime.fromisoformat(kv.value.decode()) for kv in lost_since.kvs}
-    hosts = nodes_by_host(record, home).keys() | words.keys()
-    return HostWords(words, {host: since.get(host) for host in hosts - there}, home)
+    gone = (nodes_by_host(record, home).keys() | words.keys()) - there
+    forgotten = gone - {keys.name_in(kv.key, keys.CLAIMS) for kv in claims.kvs}
+    return HostWords(words, {host: since.get(host) for host in gone}, home, frozenset(forgotten))
 
 
 def entry_of(record: ClusterRecord, request: Any, hosts: HostWords) -> ClusterEntry:
-    status = merged_status(record, hosts.words, hosts.lost, hosts.home)
+    status = merged_status(record, hosts.words, hosts.lost, hosts.home, hosts.forgotten)
     return ClusterEntry(record, status, number_of(request), hosts)
 
 
