@@ -131,8 +131,10 @@ class Controller:
         difference, status = foreseen.difference, await self._store.status(foreseen.record.cluster_name)
         if difference is None or status is None or not (status.converged and difference.plan.converged):
             return None
-        said = status.observed_generation >= foreseen.record.generation
-        return Look(foreseen.record, status, difference.observed) if said else None
+        if status.observed_generation < foreseen.record.generation:
+            return None
+        observed = await self.rounds.parts.with_others(foreseen.record, difference.observed)
+        return Look(foreseen.record, status, observed)
 
     async def _require_still_wanted(self, record: ClusterRecord) -> None:
         if record.deletion is not None:

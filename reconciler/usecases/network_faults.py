@@ -158,9 +158,6 @@ class Faults:
     async def listing(self, cluster: str) -> list[NetFaultInfo]:
         """The desired faults, oldest first, with the observed state of each."""
         record = await existing(self._runtime.store, cluster)
-        if self._runtime.store.own_host:  # other hosts say what they see of their parts
-            look = await self._runtime.rounds.look(cluster)
-            return list(look.status.faults if look else ())
         links = await self._observed(record) if _wanted(record) else None
         nodes, here = tuple(record.spec.nodes), await self._runtime.rounds.parts.nodes_here(record)
         seen = active_faults(record.faults.values(), nodes, links, datetime.now(UTC), here)
