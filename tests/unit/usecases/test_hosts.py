@@ -1,13 +1,15 @@
 """What is said and decided of the hosts of a store."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from reconciler.daemon import entry
 from reconciler.daemon.host_reports import differs
-from reconciler.errors import HostNotFound, PlacementRefused
+from reconciler.errors import Conflict, HostNotFound, PlacementRefused
 from reconciler.host.checks.member_check import check_address
 from reconciler.host.disks.image_digests import ImageDigests
 from reconciler.model.examination import CheckOutcome
@@ -23,6 +25,7 @@ from reconciler.usecases.placing import placed, placed_again, where_they_are
 from tests.etcd import running_etcd
 from tests.kvm_verdict import give_kvm_verdict
 from tests.unit.store.samples import sample_record
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.processes
 
@@ -84,6 +87,26 @@ async def test_hosts_are_listed_with_what_is_on_them_and_shown_by_name(shared: R
         await hosts.show("three")
     assert (await hosts.forget("two")).placed_nodes == ("lab/zeta",)
     assert [of.name for of in await hosts.listing()] == ["one"]
+
+
+async def test_a_watching_host_reports_itself_and_refuses_to_start_under_a_taken_name(
+    shared: Runtime, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        await entry._join(shared, stack)
+        await eventually(lambda: _is_alive(shared, "one"))
+        other = shared.settings.model_copy(update={"state_dir": tmp_path / "elsewhere"})
+        async with Runtime(other) as runtime, AsyncExitStack() as never:
+            with pytest.raises(Conflict, match="host one of this store is another machine"):
+                await entry._join(runtime, never)
+    async with Runtime(Settings(state_dir=tmp_path / "alone")) as alone, AsyncExitStack() as nothing:
+        await entry._join(alone, nothing)
+        assert await alone.store.hosts() == {}
+
+
+async def _is_alive(runtime: Runtime, name: str) -> bool:
+    hosts = await runtime.store.hosts()
+    return name in hosts and hosts[name].alive
 
 
 async def test_nodes_are_placed_by_what_their_image_contains(shared: Runtime, tmp_path: Path) -> None:
