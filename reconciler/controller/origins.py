@@ -16,11 +16,14 @@ async def lineage_of(store: Store, record: ClusterRecord, observed: ClusterDocum
     return await store.lineage(record.cluster_name, found) if found else Lineage()
 
 
-async def origin_of_round(store: Store, record: ClusterRecord, observed: ClusterDocument, todo: Plan) -> Origin | None:
-    """The origin of what is created or signed in this round; not looked up if nothing is."""
+async def origin_of_round(
+    store: Store, record: ClusterRecord, observed: ClusterDocument, todo: Plan, term: int
+) -> Origin | None:
+    """The origin of what is created or signed in this round, in a term of the host; not looked up if nothing is."""
     if todo.foreign or not (todo.actions or marks_to_sign(record, observed)):
         return None
-    return await store.origin(record.cluster_name, record.generation)
+    origin = await store.origin(record.cluster_name, record.generation)
+    return origin and origin.model_copy(update={"term": term})
 
 
 async def sign_what_is_due(context: ActContext, observed: ClusterDocument, todo: Plan) -> None:

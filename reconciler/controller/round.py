@@ -275,7 +275,7 @@ class Rounds:
         async with EventJournal(self._store, view.record, tell, drifted=decision.drifted) as journal:
             journal.found(todo)
             self._membership.require(view.term)
-            origin = await origin_of_round(self._store, view.record, observed, todo)
+            origin = await origin_of_round(self._store, view.record, observed, todo, view.term)
             context = self._context(view, origin, journal)
             await sign_what_is_due(context, observed, todo)
             if todo.actions:

@@ -1,9 +1,9 @@
 """The origin of a thing on the host: which change of a cluster's record made it, in which store."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from reconciler.model.base import Frozen
 
@@ -19,6 +19,13 @@ class Origin(Frozen):
     generation: int
     token: str
     state_dir: str = Field(default="", description="Where the store was at that time; for people.")
+    term: int = Field(default=0, description="The term of the host's lease; 0 in a store of one host.")
+
+    @model_serializer(mode="wrap")
+    def _readable_by_all(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Versions from before there were terms read a mark without one."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if name != "term" or value}
 
     @property
     def key(self) -> str:
@@ -44,6 +51,7 @@ class Origin(Frozen):
             generation=int(attributes["generation"]),
             token=attributes["token"],
             state_dir=attributes.get("state-dir", ""),
+            term=int(attributes.get("term", "0")),
         )
 
     @property
@@ -54,6 +62,7 @@ class Origin(Frozen):
             "generation": str(self.generation),
             "token": self.token,
             "state-dir": self.state_dir,
+            **({"term": str(self.term)} if self.term else {}),
         }
 
 

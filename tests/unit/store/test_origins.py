@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from reconciler.model.origin import Origin
 from reconciler.store import database
 from reconciler.store.sqlite import FILE_NAME, SqliteStore
 from tests.unit.store.client import AnyStore
@@ -68,3 +69,15 @@ async def test_a_store_of_an_earlier_version_gets_an_identity_and_its_history_to
     async with SqliteStore(state_dir) as store:
         origins = [await store.origin("lab", generation) for generation in (1, 2)]
         assert len({of.token for of in origins if of is not None and of.token}) == 2
+
+
+def test_the_term_of_a_host_is_in_marks_and_older_versions_read_marks_without_one() -> None:
+    alone = Origin(store="s", generation=1, token="t")
+    assert "term" not in alone.model_dump_json()
+    assert "term" not in alone.attributes
+    of_host = alone.model_copy(update={"term": 7})
+    assert of_host == alone, "a later term has made nothing else"
+    assert Origin.model_validate_json(of_host.model_dump_json()).term == 7
+    read = Origin.read(of_host.attributes)
+    assert read is not None
+    assert read.term == 7
