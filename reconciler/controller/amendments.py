@@ -16,7 +16,8 @@ from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)
 
-_ACTOR = "controller"
+CONTROLLER = "controller"
+"""Who made these changes, as the history shows it."""
 
 
 class Overtaken(Exception):
@@ -62,7 +63,7 @@ async def _put(store: Store, before: ClusterRecord, after: ClusterRecord) -> Clu
     """Write the record, which no request has changed, so that approvals stay valid. Raises `Overtaken`."""
     try:
         return await store.put(
-            after, expected_generation=before.generation, actor=_ACTOR, consent=frozenset(before.consent)
+            after, expected_generation=before.generation, actor=CONTROLLER, consent=frozenset(before.consent)
         )
     except Conflict:
         raise Overtaken from None

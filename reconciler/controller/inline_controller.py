@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
+from reconciler.controller.amendments import CONTROLLER
 from reconciler.controller.conditions import obstacle_of
 from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.requeue_delay import RequeueDelay
@@ -142,11 +143,21 @@ class Controller:
         now = await self._store.get(record.cluster_name)
         if now is None or now.deletion is not None:
             raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")
-        if any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items()):
+        changed = any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items())
+        if changed and await self._nodes_changed_by_clients(record):
             raise Conflict(
                 f"another client changed cluster {record.cluster_name!r} meanwhile",
                 hint="check `cluster_status`, then try again",
             )
+
+    async def _nodes_changed_by_clients(self, record: ClusterRecord) -> bool:
+        """Whether a client has changed the nodes since; the controller records those that stay off by themselves."""
+        return any(
+            entry.generation > record.generation
+            and entry.actor != CONTROLLER
+            and any(step["path"] == "" or step["path"].startswith("/nodes") for step in entry.patch)
+            for entry in await self._store.history(record.cluster_name)
+        )
 
     async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool = True) -> int:
         """Remove links of a cluster without a record: of those taps, and all its cuts; returns in how many places there

@@ -14,7 +14,7 @@ from reconciler.act.console_bounds import CONSOLE_LIMIT_BYTES, bound_consoles
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
-from reconciler.controller.amendments import Overtaken, expire_faults, with_booted_files, with_ended_nodes
+from reconciler.controller.amendments import CONTROLLER, Overtaken, expire_faults, with_booted_files, with_ended_nodes
 from reconciler.controller.conditions import not_looked_at, obstacle_of, status_of_failed_round, status_of_look
 from reconciler.controller.decision import Decision, decided, is_drift
 from reconciler.controller.fault_export import FaultExport
@@ -341,7 +341,7 @@ class Rounds:
             if now is not None and now.hosts is not None and not nothing_is_left(view.whole, now.hosts):
                 return False
         self._checkpoint("before Forget")
-        await self._store.remove(cluster, expected_generation=view.whole.generation, actor="controller")
+        await self._store.remove(cluster, expected_generation=view.whole.generation, actor=CONTROLLER)
         return True
 
     async def _clean_up(self, record: ClusterRecord) -> None:

@@ -9,6 +9,7 @@ from reconciler.controller.round_results import PlannedDifference
 from reconciler.desired.ended_nodes import nodes_shutting_down, nodes_that_ended
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.choices import StopMode
+from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.consent import addresses_lost
@@ -31,7 +32,7 @@ async def preview_change(
     With `start`, nodes that are paused or stay off are run again. Observes the host once.
     """
     found = await runtime.rounds.compare(after)
-    if start and before is not None and (still := _with_way_back(before, after, found)) != after:
+    if start and before is not None and (still := with_way_back(after, found.plan, found.observed)) != after:
         after, found = still, await runtime.rounds.compare(still, found.observed)
     whole = _with_consequences(before, after, found, runtime.settings.state_dir.absolute())
     final = found if whole == after else await runtime.rounds.compare(whole, found.observed)
@@ -49,12 +50,12 @@ def _with_consequences(
     return record_changes.power_cycled(after, restart, StopMode.SHUTDOWN) if restart else after
 
 
-def _with_way_back(before: ClusterRecord, after: ClusterRecord, found: PlannedDifference) -> ClusterRecord:
-    """Resume paused nodes, reboot crashed ones, and start those that would stay off."""
-    way, observed = way_back(found.plan, found.observed), found.observed
+def with_way_back(after: ClusterRecord, plan: Plan, observed: ClusterDocument) -> ClusterRecord:
+    """Resume paused nodes, reboot crashed ones, and start those that would stay off as of `after`."""
+    way = way_back(plan, observed)
     after = record_changes.power_cycled(after, way.boots, StopMode.DESTROY) if way.boots else after
     return record_changes.resumed(
-        after, way.resumes | nodes_that_ended(before, observed) | nodes_shutting_down(before, observed)
+        after, way.resumes | nodes_that_ended(after, observed) | nodes_shutting_down(after, observed)
     )
 
 

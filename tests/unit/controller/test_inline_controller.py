@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from reconciler.act.outcome import Outcome
+from reconciler.controller.amendments import CONTROLLER
 from reconciler.controller.inline_controller import SAME_FAILURES, Controller, as_error
 from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.round import Rounds
@@ -244,6 +245,26 @@ async def test_a_record_that_is_changed_during_a_pause_gets_its_simulated_round_
     with pytest.raises(Conflict, match="another client changed"):
         await asyncio.wait_for(waiting, PATIENCE_S)
     assert len(rounds.starts_s) == 2
+
+
+async def test_a_node_that_the_controller_leaves_off_is_no_change_by_another_client(
+    store: SqliteStore, tmp_path: Path, record: ClusterRecord
+) -> None:
+    controller, _ = simulated(store, tmp_path, lambda _: acted())
+    left = record.nodes["alpha"].model_copy(update={"boot_epoch": 7})
+    await store.put(
+        record.model_copy(update={"nodes": {"alpha": left}}), expected_generation=record.generation, actor=CONTROLLER
+    )
+    done = await controller.converge(record, timeout_s=PATIENCE_S)
+    assert done.record == record
+    await store.put(record, expected_generation=record.generation + 1, actor="another client")
+    await store.put(
+        record.model_copy(update={"nodes": {"alpha": left}}),
+        expected_generation=record.generation + 2,
+        actor=CONTROLLER,
+    )
+    with pytest.raises(Conflict, match="another client changed"):
+        await controller.converge(record, timeout_s=PATIENCE_S)
 
 
 async def test_a_cluster_whose_record_went_away_is_said_to_be_gone(
