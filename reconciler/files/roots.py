@@ -155,7 +155,7 @@ def opened(path: Path, *roots: Roots) -> Opened:
     try:
         held = Held(_open(path, _LOOK))
     except OSError:
-        _require_allowed(path, Path(os.path.realpath(path)), roots)  # reveal nothing about what is outside
+        _require_allowed(path, _would_be(path), roots)  # reveal nothing about what is outside
         raise
     real = _real_path(held.fileno())
     _require_allowed(path, real, roots)
@@ -177,9 +177,13 @@ def place_at(path: Path, *roots: Roots) -> PlaceToMake:
             break
         except FileNotFoundError:
             if above.name in {"", ".."}:
+                _require_allowed(path, _would_be(path), roots)
                 raise
             missing.insert(0, above.name)
             above = above.parent
+        except OSError:
+            _require_allowed(path, _would_be(path), roots)
+            raise
     real = _real_path(found.held.fileno())
     target = None if real is None else real.joinpath(*missing, path.name)
     _require_allowed(path, target, roots)
@@ -213,6 +217,14 @@ def _open(path: Path, flags: int) -> int:
         return os.open(path, flags)
     except ValueError as error:
         raise InvalidArgument(f"{str(path)!r} is not a path: {error}", hint="name a file on the host") from error
+
+
+def _would_be(path: Path) -> Path | None:
+    """Where a path leads that cannot be opened; None if a link on the way cannot even be read."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return None
 
 
 def _real_path(descriptor: int) -> Path | None:

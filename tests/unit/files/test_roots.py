@@ -189,3 +189,22 @@ def test_descriptors_are_closed_with_what_holds_them(host: Path) -> None:
         opened(host / "in" / "file", read_roots(host))
         place_at(host / "in" / "a" / "b" / "c", read_roots(host))
     assert open_descriptors() <= before
+
+
+@pytest.mark.parametrize(
+    "path", ["/proc/1/cwd/x", "/etc/passwd/x/y", "/etc/passwd/../x", "/no-such-place/../x", "/no-such-place/x/y"]
+)
+def test_no_refusal_says_what_is_outside(tmp_path: Path, path: str) -> None:
+    within = Roots("host_write_roots", (tmp_path,))
+    for look in (opened, place_at):
+        with pytest.raises(InvalidArgument, match=r"is not below a directory that `host_write_roots` allows"):
+            look(Path(path), within)
+
+
+def test_a_link_that_cannot_be_read_is_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.path.realpath", refuse)
+    with pytest.raises(InvalidArgument, match="is not below a directory"):
+        opened(tmp_path / "gone", Roots("host_read_roots", (tmp_path,)))
