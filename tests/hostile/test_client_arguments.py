@@ -239,3 +239,14 @@ def test_millions_of_values_cost_one_error_and_little_memory(server: Server, sen
     assert said["id"] in {7, None}
     assert len(json.dumps(said)) < 40_000
     assert server.memory_bytes("VmHWM") - before < 150 << 20
+
+
+@pytest.mark.parametrize("identity", ["007", "-1", '"a\tb"', '"\udc80"', '"\\u0000"', "[]", "9" * 20, '"x"'])
+def test_no_identity_of_a_message_that_is_refused_unread_ends_the_server(server: Server, identity: str) -> None:
+    server.greet()
+    many = f'"method":"tools/call","params":[{"0," * 60_000}0]'
+    for line in (f'{{"id":{identity},{many}}}', f'{{{many},"id":{identity}}}'):
+        server.send(line)
+        said = server.answer()
+        assert "at most 50000 values" in said["error"]["message"]
+        assert said["id"] == ("x" if identity == '"x"' else None)

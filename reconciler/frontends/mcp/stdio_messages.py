@@ -138,7 +138,7 @@ def _identity_of(line: str) -> Any:
 
 
 _IDENTITY_LENGTH = 300
-_IDENTITY = r'"id"\s*+:\s*+([0-9]{1,15}|"[^"\\]{0,200}")\s*+'
+_IDENTITY = r'"id"\s*+:\s*+(0|[1-9][0-9]{0,14}|"[^"\\\x00-\x1f]{0,200}")\s*+'  # valid JSON, whatever it is
 _IDENTITY_FIRST = re.compile(rf'\s*+\{{\s*+(?:"jsonrpc"\s*+:\s*+"2\.0"\s*+,\s*+)?{_IDENTITY},')
 _IDENTITY_LAST = re.compile(rf"{_IDENTITY}\}}\s*$")
 
