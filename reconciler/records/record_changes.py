@@ -150,9 +150,9 @@ def rolled_back(before: ClusterRecord | None, then: ClusterRecord) -> ClusterRec
     """Restore the specification and the nodes' power state of an earlier record.
 
     Epochs and revisions continue from their current values; snapshots, and faults requested by commands or tools, stay
-    as they are now.
+    as they are now. Nodes to be off shut down, however they were stopped then.
     """
-    after = with_spec(before, then.cluster_name, then.spec)
+    after = with_spec(before, then.cluster_name, _in_order_of(before, then.spec))
 
     def change(name: str, intent: NodeIntent) -> NodeIntent:
         earlier = then.nodes[name]
@@ -160,10 +160,17 @@ def rolled_back(before: ClusterRecord | None, then: ClusterRecord) -> ClusterRec
             intent.power is WantedPower.OFF and _may_stay_off(after.spec, name)
         )
         resumed = earlier.power is WantedPower.RUNNING and stood_still
-        update = {"power": earlier.power, "stop_mode": earlier.stop_mode}
+        mode = StopMode.SHUTDOWN if earlier.power is WantedPower.OFF else intent.stop_mode
+        update = {"power": earlier.power, "stop_mode": mode}
         return intent.model_copy(update={**update, "resume_epoch": intent.resume_epoch + resumed})
 
     return _each(after, change)
+
+
+def _in_order_of(before: ClusterRecord | None, spec: ClusterSpec) -> ClusterSpec:
+    """The specification with its nodes in the record's order: a history of patches does not keep one."""
+    known = [name for name in before.spec.nodes if name in spec.nodes] if before else []
+    return spec.model_copy(update={"nodes": {name: spec.nodes[name] for name in dict.fromkeys([*known, *spec.nodes])}})
 
 
 def started(

@@ -43,6 +43,17 @@ class TestVerbs:
         with pytest.raises(Conflict, match="empty disks"):
             record_changes.rolled_back(RUNNING, record_changes.with_spec(None, CLUSTER, elsewhere))
 
+    def test_a_rollback_shuts_nodes_down_however_they_were_stopped_then(self) -> None:
+        then = record_changes.stopped(RUNNING, StopMode.DESTROY, nodes=["beta"])
+        back = record_changes.rolled_back(RUNNING, then)
+        assert (only(back, "beta").power, only(back, "beta").stop_mode) == (WantedPower.OFF, StopMode.SHUTDOWN)
+        assert back.nodes["alpha"] == RUNNING.nodes["alpha"]
+
+    def test_a_rollback_keeps_the_order_of_the_nodes(self) -> None:
+        other_way_round = SPEC.model_copy(update={"nodes": dict(reversed(SPEC.nodes.items()))})
+        back = record_changes.rolled_back(RUNNING, record_changes.with_spec(None, CLUSTER, other_way_round))
+        assert [*back.spec.nodes] == [*RUNNING.spec.nodes] == [*back.nodes]
+
     def test_single_nodes_are_started_and_stopped_and_others_stay_as_they_are(self) -> None:
         one = record_changes.started(NEW, nodes=["beta"])
         assert {name: of.power for name, of in one.nodes.items()} == {
