@@ -128,8 +128,7 @@ def _effect_of_partition(fault: PartitionFault, _nodes: Collection[str]) -> Effe
 
 
 def _partition_in_words(fault: PartitionFault, _link: Link) -> str:
-    how = "pulls the cable" if fault.request.mode is CutMode.LINK_DOWN else "drops every packet"
-    return f"partition ({fault.request.shape.shape}) {sides_in_words(fault)}: {how}"
+    return f"partition ({fault.request.shape.shape}, {fault.request.mode}) {sides_in_words(fault)}"
 
 
 # Impairments.

@@ -150,7 +150,7 @@ def _problems_of_shape(shape: PartitionShape, nodes: Sequence[str]) -> Iterator[
 
 def _problems_of_groups(groups: Sequence[Sequence[str]]) -> Iterator[str]:
     if len(groups) < 2:  # noqa: PLR2004 it takes two sides to part
-        yield f"{len(groups)} group(s) given (give at least two groups of nodes)"
+        yield f"name at least two groups of nodes, not {len(groups)}, or a `shape` that groups all nodes"
     for index, group in enumerate(groups):
         if not group:
             yield f"group {index + 1} is empty (name at least one node in it)"
@@ -164,7 +164,7 @@ def _problems_of_bridge(between: str | None, groups: Sequence[Sequence[str]]) ->
     if len(groups) > 2:  # noqa: PLR2004 a bridge has two ends
         yield f"shape bridge has two sides, but {len(groups)} groups were given"
     if between is None:
-        yield "shape bridge between named groups needs its node (set node to the one that reaches both sides)"
+        yield "shape bridge between named groups needs its node (name the one that reaches both sides with `node`)"
     elif any(between in group for group in groups):
         yield f"node {between!r} is the bridge and also in a group (remove it from both groups)"
 

@@ -49,14 +49,14 @@ class Target:
 def execute(
     cluster: Cluster,
     words: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="[NODE] [--] COMMAND...",
             help="A node (unless --all or --nodes is given), then the command. A single word is passed to the "
             "node's shell as it is; several words are quoted, so that the shell sees the same words.",
             autocompletion=complete_target,
         ),
-    ],
+    ] = None,
     everywhere: Annotated[bool, typer.Option("--all", help="Run it on all nodes in parallel.")] = False,
     nodes: Annotated[
         str | None,
@@ -85,7 +85,7 @@ def execute(
     124 after a timeout, 255 when the command could not be run or the command line is wrong. On many nodes each line
     starts with the node's name, the nodes that failed are named last, and the exit code is the highest one.
     """
-    target, command = split_words(words, everywhere=everywhere, nodes=nodes)
+    target, command = split_words(words or (), everywhere=everywhere, nodes=nodes)
     variables = parse_environment(env or ())
     given = standard_input() if stdin else None
     how_to_end = CommandEnding(output=output, failure_code=OWN_FAILURE)
@@ -127,12 +127,16 @@ def split_words(words: Sequence[str], *, everywhere: bool, nodes: str | None) ->
     names = tuple(name for name in (nodes or "").split(",") if name)
     if nodes is not None and not names:
         raise typer.BadParameter("does not name any node", param_hint="--nodes")
+    if (everywhere or names) and not words:
+        raise typer.BadParameter("name a command to run: vmcluster exec CLUSTER --all -- COMMAND")
     if everywhere or names:
         return Target(None, names or None), command_line(words)
     if len(words) < 2:  # noqa: PLR2004  a node and a command
         raise typer.BadParameter(
             "name a node (or pass --all), then the command: vmcluster exec CLUSTER NODE -- COMMAND"
         )
+    if "," in words[0]:
+        raise typer.BadParameter(f"{words[0]!r} is no node: pass several with --nodes {words[0]}")
     return Target(words[0], None), command_line(words[1:])
 
 

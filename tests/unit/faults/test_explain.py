@@ -52,17 +52,14 @@ def test_a_cut_says_by_whom_and_until_when() -> None:
     assert explained.added_rtt_ms is None
     assert explained.summary == "nothing arrives"
     assert explained.impairment is not None
-    assert (
-        explained.faults[0].effect
-        == "partition (halves) n1,n2 | n3,n4,n5: drops every packet, until 2026-01-01T00:01:30Z"
-    )
+    assert explained.faults[0].effect == "partition (halves, drop) n1,n2 | n3,n4,n5, until 2026-01-01T00:01:30Z"
 
 
 @pytest.mark.parametrize(("sender", "receiver"), [("n5", "n1"), ("n1", "n5"), (HOST, "n5")])
 def test_a_pulled_cable_cuts_both_ways_and_from_the_host(sender: str, receiver: str) -> None:
     explained = explain_link([PULLED], NODES, sender, receiver)
     assert explained.cut
-    assert explained.faults[0].effect == "partition (one) n1,n2,n3,n4 | n5: pulls the cable"
+    assert explained.faults[0].effect == "partition (one, link-down) n1,n2,n3,n4 | n5"
 
 
 def test_a_one_way_cut_leaves_no_round_trip() -> None:

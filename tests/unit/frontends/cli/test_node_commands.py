@@ -38,11 +38,22 @@ def test_the_first_word_is_the_node_unless_nodes_are_said_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "everywhere", "chosen"),
-    [(["n"], False, None), (["x"], True, "a"), (["x"], False, ","), (["x"], False, "")],
+    ("words", "everywhere", "chosen", "told"),
+    [
+        (["n"], False, None, "name a node"),
+        (["x"], True, "a", "either --all or --nodes"),
+        (["x"], False, ",", "does not name any node"),
+        (["x"], False, "", "does not name any node"),
+        (["a,b", "id"], False, None, "--nodes a,b"),
+        ([], False, None, "name a node"),
+        ([], True, None, "name a command"),
+        ([], False, "a", "name a command"),
+    ],
 )
-def test_a_missing_or_doubled_target_is_refused(words: list[str], everywhere: bool, chosen: str | None) -> None:
-    with pytest.raises(typer.BadParameter):
+def test_a_missing_or_doubled_target_is_refused(
+    words: list[str], everywhere: bool, chosen: str | None, told: str
+) -> None:
+    with pytest.raises(typer.BadParameter, match=told):
         split_words(words, everywhere=everywhere, nodes=chosen)
 
 
