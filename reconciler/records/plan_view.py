@@ -110,6 +110,7 @@ class PlanView(Abridgeable):
 
     cluster_name: str = Field(description="Name of the cluster.")
     generation: int = Field(description="Generation of the record that it starts from; 0 if there is none.")
+    back_to: int | None = Field(default=None, description="The generation that a rollback restores; null for others.")
     plan_hash: str = Field(
         description="Identifies this plan: an apply with it carries out exactly this plan, or answers CONFLICT."
     )
@@ -161,6 +162,7 @@ def plan_view(preview: "Preview") -> PlanView:
     return PlanView(
         cluster_name=preview.after.cluster_name,
         generation=preview.before.generation if preview.before else 0,
+        back_to=preview.back_to,
         plan_hash=preview.hash,
         converged=converged,
         approvals=_approvals(preview),

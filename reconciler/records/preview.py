@@ -19,7 +19,7 @@ class Preview:
     """A change that was planned but not recorded: the record that it would write, and the plan.
 
     `drift` is what would be done without the change, because the host has changed since the record was applied.
-    `elsewhere` says what other hosts do, where there are several.
+    `elsewhere` says what other hosts do, where there are several. `back_to` is the generation that a rollback restores.
     """
 
     before: ClusterRecord | None
@@ -27,6 +27,7 @@ class Preview:
     difference: "PlannedDifference"
     drift: Plan = field(default_factory=Plan)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    back_to: int | None = None
 
     @property
     def plan(self) -> Plan:

@@ -90,7 +90,7 @@ def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:
             hint=f'see `cluster_history(cluster_name="{cluster}")` for others; `cluster_destroy` destroys the cluster',
         )
     try:
-        return ClusterRecord.model_validate(document)
+        return ClusterRecord.model_validate({**document, "generation": generation})
     except ValidationError as error:
         raise InvalidArgument(
             f"generation {generation} of cluster {cluster!r} has {error.error_count()} values that this version does"

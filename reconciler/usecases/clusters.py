@@ -102,7 +102,8 @@ class Clusters:
         then = await asyncio.to_thread(with_files_that_are_there, found, before)
         then, placements = await placed_again(self._runtime, then, before)
         after = fault_changes.with_declared_faults(record_changes.rolled_back(before, then), now=datetime.now(UTC))
-        return await with_other_hosts(self._runtime, await preview_change(self._runtime, before, after), placements)
+        preview = replace(await preview_change(self._runtime, before, after), back_to=found.generation)
+        return await with_other_hosts(self._runtime, preview, placements)
 
     async def rollback(
         self,

@@ -65,7 +65,8 @@ def summary_line(view: PlanView) -> str:
 
 
 def _origin(view: PlanView) -> str:
-    return f"generation {view.generation}" if view.generation else "new"
+    back = "" if view.back_to is None else f", back to generation {view.back_to}"
+    return (f"generation {view.generation}" if view.generation else "new") + back
 
 
 def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterator[Line]:

@@ -48,6 +48,7 @@ def test_a_rollback_shows_its_plan_and_asks_as_apply_does(vmcluster: Vmcluster, 
     bed.write_topology("cli", nodes=3)
     vmcluster("apply", "cli", "--no-start")
     previewed = vmcluster("rollback", "cli", "--dry-run", code=2).out
+    assert previewed.startswith("cluster cli, generation 2, back to generation 1\n")
     assert "  - domain/n2" in previewed
     plan_hash = vmcluster("rollback", "cli", "--dry-run", "-o", "json", code=2).data["plan_hash"]
     assert f"plan hash: {plan_hash}" in previewed

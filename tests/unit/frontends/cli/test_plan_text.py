@@ -45,6 +45,10 @@ def test_nothing_to_do_is_said_in_so_many_words() -> None:
     assert printed(view(converged=True)) == "cluster lab, generation 3\nnothing to do"
 
 
+def test_a_rollback_names_the_generation_that_it_restores() -> None:
+    assert printed(view(converged=True, back_to=1)).startswith("cluster lab, generation 3, back to generation 1\n")
+
+
 def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
     summary = PlanSummary(
         create=1, update=2, delete=1, restarts=("worker-0",), recreates=(), data_loss=("layer/worker-1/vdb",)
