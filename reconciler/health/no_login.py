@@ -44,6 +44,14 @@ def quiet(signs: LifeSigns | Unknown, domain: Domain) -> Quiet | None:
     return Quiet(True, signs.started_at, told, f"check {'; '.join(_suspects(signs, domain))}")
 
 
+def remedy_of(found: Quiet | None, cluster: str) -> str:
+    """What to do about a node that runs without a login: wait on, unless it is silent for no good reason."""
+    if found and found.silent:
+        return found.hint
+    seen = found.hint if found else "see its console with `node_console`"
+    return f'`cluster_wait(cluster_name="{cluster}", condition="SSHReachable")` goes on waiting; {seen}'
+
+
 def _suspects(signs: LifeSigns, domain: Domain) -> Iterator[str]:
     """What can keep this machine silent, most likely causes first."""
     runs = signs.packets > 0 or signs.restored

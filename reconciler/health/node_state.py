@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from reconciler.desired.ended_nodes import ends_that_stay
 from reconciler.errors import ClusterNotRunning, SshTimeout
 from reconciler.guest.pooled_connections import NoLogin
-from reconciler.health.no_login import quiet
+from reconciler.health.no_login import quiet, remedy_of
 from reconciler.health.node_failures import only_one
 from reconciler.host.libvirt.libvirt_driver import FoundDomain
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
@@ -106,7 +106,8 @@ async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDo
     if domain is None or domain.record is None or domain.state is not PowerState.RUNNING:
         return error
     found = quiet(await observe_life_signs(record, domain.record.mark.node), domain.record.domain)
-    return SshTimeout(f"{error.message}; {found.told}", node=error.node, hint=found.hint) if found else error
+    told = f"{error.message}; {found.told}" if found else error.message
+    return SshTimeout(told, node=error.node, hint=remedy_of(found, record.cluster_name))
 
 
 def _remedy(down: Mapping[str, NodeState]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ErrorCode
-from reconciler.health.no_login import SILENT_AFTER_S, quiet
+from reconciler.health.no_login import SILENT_AFTER_S, quiet, remedy_of
 from reconciler.model.document import DirectBoot, Domain, Unknown
 from reconciler.model.life_signs import LifeSigns
 
@@ -81,3 +81,4 @@ def test_only_a_minute_of_silence_that_was_seen_is_called_that(seen: LifeSigns |
     assert (found and found.silent) == silent
     if found and not found.silent:
         assert "console was written to" in found.told
+    assert ("goes on waiting" in remedy_of(found, "lab")) is not silent
