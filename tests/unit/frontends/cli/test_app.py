@@ -382,7 +382,7 @@ def test_a_command_imports_nothing_that_only_others_need(word: str, said: str, h
         (["events", "-fo", "json", "a", "b"], 1, "Got unexpected extra argument(s) (b)"),
         (["status", "-o", "table", "-o", "json", "\udcff"], 1, "\\udcff is not valid UTF-8"),
         (["exec", "lab", "-o", "json", "--timeout", "x", "n0", "true"], 255, "Invalid value for '--timeout'"),
-        (["exec", "lab", "-o", "json", "--all"], 255, "Missing argument"),
+        (["exec", "lab", "-o", "json", "--all"], 255, "name a command to run"),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_an_error_for_programs_too(
