@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.model.host import ForgottenHost, HostInfo
 
 app = Commands()
-host = Commands(help="Show the hosts that share a store, and prepare them for maintenance.", no_args_is_help=True)
+host = Commands(help="Show the hosts that share a store, and cordon or drain them.", no_args_is_help=True)
 app.add_typer(host, name="host")
 
 Host = Annotated[
