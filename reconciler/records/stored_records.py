@@ -90,8 +90,9 @@ async def change_record(
 
 
 def select_nodes(record: ClusterRecord, nodes: str | Iterable[str] | None) -> list[str]:
-    """The requested nodes: all of them for None, an empty list or "all". Raises `NodeNotFound`."""
-    wanted = [nodes] if isinstance(nodes, str) else list(nodes or ())
+    """The requested nodes: all of them for None, an empty list or "all"; `a,b` names two. Raises `NodeNotFound`."""
+    words = [nodes] if isinstance(nodes, str) else nodes or ()
+    wanted = [name for word in words for name in word.split(",")]
     if not wanted or wanted == ["all"]:
         return list(record.spec.nodes)
     return list(dict.fromkeys(select_node(record, node) for node in wanted))

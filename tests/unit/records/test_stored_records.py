@@ -12,6 +12,17 @@ def test_all_nodes_are_meant_in_many_ways(nodes: str | list[str] | None) -> None
     assert select_nodes(sample_record(), nodes) == ["zeta", "alpha"]
 
 
+@pytest.mark.parametrize("nodes", ["alpha,zeta", ["alpha,zeta"], ["alpha", "zeta,alpha"]])
+def test_several_nodes_may_be_one_word_with_commas(nodes: str | list[str]) -> None:
+    assert select_nodes(sample_record(), nodes) == ["alpha", "zeta"]
+
+
+@pytest.mark.parametrize("nodes", ["", [""], "alpha,", ["alpha", ""]])
+def test_an_empty_name_never_means_all_nodes(nodes: str | list[str]) -> None:
+    with pytest.raises(NodeNotFound, match="has no node ''"):
+        select_nodes(sample_record(), nodes)
+
+
 def test_a_node_that_is_named_twice_is_meant_once() -> None:
     assert select_nodes(sample_record(), ["alpha", "zeta", "alpha"]) == ["alpha", "zeta"]
 
