@@ -126,7 +126,8 @@ def rollback(
 ) -> "ClusterStatus | PlanView":
     """Roll a cluster back to an earlier generation.
 
-    Its topology and the power state of its nodes become desired again.
+    Its topology and the power state of its nodes become desired again. Snapshots, crashes and reverts are not
+    undone; `snapshot revert` takes disks back.
     """
     if dry_run:
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), CommandEnding(output=output))

@@ -120,7 +120,7 @@ def _node_row(node: NodeStatus, *, artifacts: bool) -> list[str]:
 def _why(node: NodeStatus) -> str:
     """What is wrong with a node, including why a running one accepts no login."""
     silent = node.ssh_error.message if node.ssh_error and node.domain_state == "running" else ""
-    return node.message or silent
+    return node.message or silent.removeprefix(f"node {node.name}: ")
 
 
 def _show_conditions(conditions: Iterable[Condition]) -> None:

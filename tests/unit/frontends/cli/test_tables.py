@@ -72,7 +72,7 @@ def test_a_status_is_a_table_of_nodes_and_one_of_conditions(capsys: Captured) ->
 
 
 def test_a_node_that_runs_and_takes_no_login_says_why(capsys: Captured) -> None:
-    cause = ToolError(code=ErrorCode.SSH_TIMEOUT, message="no SSH login within 5 s", recoverable=True)
+    cause = ToolError(code=ErrorCode.SSH_TIMEOUT, message="node a: no SSH login within 5 s", recoverable=True)
     silent, off = node("a", DomainState.RUNNING), node("b", DomainState.SHUT_OFF)
     nodes = tuple(of.model_copy(update={"ssh_error": cause}) for of in (silent, off))
     show_status(ClusterStatus(cluster_name="lab", network_active=True, nodes=nodes))
