@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.usecases.deployment import Deployment
     from reconciler.usecases.hosts import Hosts
     from reconciler.usecases.inspection import Inspection
+    from reconciler.usecases.jobs import Jobs
     from reconciler.usecases.kernel_logs import KernelLogs
     from reconciler.usecases.network_faults import Faults
     from reconciler.usecases.nodes import Nodes
@@ -115,3 +116,9 @@ class UseCases:
         from reconciler.usecases.topologies import Topologies
 
         return Topologies(self.runtime.settings, self._reach or reach_of_commands(self.runtime.settings))
+
+    @cached_property
+    def jobs(self) -> "Jobs":
+        from reconciler.usecases.jobs import Jobs
+
+        return Jobs(self.runtime)

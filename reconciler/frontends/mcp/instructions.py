@@ -11,6 +11,8 @@ topologies there are; these three tools also take a topology as text, and topolo
 cluster_status show the current state; poll cluster_status when a long call was interrupted: the work continues without
 it. cluster_events shows what happened, cluster_history who changed what, and cluster_rollback takes it back.
 
+For a command that takes longer than you can wait: job_start, then job_output now and then; job_status lists all.
+
 For a clean start each time: snapshot_create with include_memory once all nodes are up, then after each experiment
 snapshot_revert, which takes seconds and needs no boot. Snapshots may build on each other; snapshot_list shows them.
 

@@ -13,6 +13,7 @@ from reconciler.frontends.mcp import (
     fault_tools,
     file_tools,
     host_tools,
+    job_tools,
     kernel_log_tools,
     record_tools,
     snapshot_tools,
@@ -246,8 +247,7 @@ async def node_exec(
     """Run a shell command on one node. A command that fails is still a success of the tool: check `exit_code`.
 
     The answer comes when the shell has exited; background processes keep running. For a command that takes longer than
-    you can wait, run `(make test; echo $? >/tmp/job.exit) >/tmp/job.log 2>&1 &`, then poll: `tail /tmp/job.log; cat
-    /tmp/job.exit`.
+    you can wait, use `job_start`.
     """
     return await ask(
         call,
@@ -300,6 +300,7 @@ TOOLS = (
     ToolDefinition(node_exec, "Run a command on a node", RUNS_ANYTHING, measured=True),
     ToolDefinition(node_exec_all, "Run a command on many nodes", RUNS_ANYTHING, measured=True),
     *record_tools.TOOLS,
+    *job_tools.TOOLS,
     *snapshot_tools.TOOLS,
     *fault_tools.TOOLS,
     *file_tools.TOOLS,

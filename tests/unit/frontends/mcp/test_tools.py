@@ -69,7 +69,7 @@ CONTRACT: dict[str, dict[str, Any]] = {
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
-LONGEST_LIST_BYTES = 72_000
+LONGEST_LIST_BYTES = 78_000
 
 READ_ONLY = {
     "cluster_list",
@@ -83,6 +83,8 @@ READ_ONLY = {
     "topology_list",
     "topology_show",
     "host_doctor",
+    "job_status",
+    "job_output",
     "snapshot_list",
     "snapshot_tree",
     "fault_explain",
@@ -105,6 +107,7 @@ REPEATABLE = HARMLESS | {
     "cluster_adopt",
     "cluster_rollback",
     "topology_write",
+    "job_stop",
     "cluster_apply",
     "cluster_stop",
     "cluster_destroy",
@@ -163,7 +166,7 @@ async def test_annotations_say_what_a_tool_may_do_to_the_world(tools: dict[str, 
         assert hints.read_only_hint is (name in READ_ONLY), name
         assert hints.destructive_hint is (name not in HARMLESS), name
         assert hints.idempotent_hint is (name in REPEATABLE), name
-        assert hints.open_world_hint is name.startswith(("node_exec", "node_push")), name
+        assert hints.open_world_hint is name.startswith(("node_exec", "node_push", "job_start")), name
 
 
 async def test_the_order_of_the_tools_is_always_the_same(tools: dict[str, Any]) -> None:

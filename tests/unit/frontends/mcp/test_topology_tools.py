@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from reconciler.guest.keys import generate_client_key
 from tests.unit.frontends.mcp.conftest import Agent
 
 LAB = """\
@@ -20,6 +23,14 @@ def lab(image: str = "/var/lib/vmcluster/images/no-such-image.qcow2", vcpus: obj
 
 def content_and_mode(file: str) -> tuple[str, int]:
     return Path(file).read_text(), Path(file).stat().st_mode & 0o777
+
+
+@pytest.fixture(autouse=True)
+def key(configuration: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host has a key to log in with, so that topologies have no problem but their own."""
+    path = Path(configuration["HOME"]) / "key"
+    generate_client_key(path)
+    monkeypatch.setenv("VMCLUSTER_SSH_KEY_PATH", str(path))
 
 
 async def error_of(agent: Agent, tool: str, **arguments: Any) -> dict[str, Any]:
