@@ -115,11 +115,12 @@ lowest: setup ## Run the tests with the lowest library versions that pyproject.t
 	  -n $(WORKERS) --dist loadfile -p no:cacheprovider
 
 # A tracer doubles what tests cost, so `make test` has none; what takes too long under it is no failure of the code.
+# Not the tests of whole processes: the tracer sees only its own process.
 coverage: setup ## Measure which lines the unit tests run: the total, and the ten modules with the least
 	@rm -rf build/coverage && mkdir -p build/coverage
 	@$(SAY) "unit tests under coverage, with few examples each"
-	@HYPOTHESIS_PROFILE=brief $(PYTHON_IN) -m coverage run -m pytest $(or $(TESTS),tests/unit) -q -n $(WORKERS) --dist loadfile \
-	  -p no:cacheprovider -o timeout=600 $(PYTEST_ARGS) >build/coverage/tests.log 2>&1 \
+	@HYPOTHESIS_PROFILE=brief $(PYTHON_IN) -m coverage run -m pytest $(or $(TESTS),tests/unit) -m "not processes" -q -n $(WORKERS) \
+	  --dist loadfile -p no:cacheprovider -o timeout=600 $(PYTEST_ARGS) >build/coverage/tests.log 2>&1 \
 	  || { tail -n 1 build/coverage/tests.log; echo "whether that is a failure, \`make test\` says"; }
 	@{ $(PYTHON_IN) -m coverage combine -q && $(PYTHON_IN) -m coverage json -q -o build/coverage/coverage.json \
 	  && $(PYTHON_IN) -m tests.least_covered build/coverage/coverage.json; } || echo "coverage could not be measured: see above"
