@@ -63,6 +63,7 @@ start() {
     read -r stat </proc/$$/stat
     set -- ${stat##*) }
     shift 19
+    command -v stdbuf >/dev/null && unbuffered="stdbuf -o0" || unbuffered=
     note() { cat >"$job/new-$1" && mv "$job/new-$1" "$job/$1"; }
     echo "$$ $1" | note pid
     {
@@ -71,7 +72,7 @@ start() {
       echo $? | note code
     } 2>&1 | {
       trap "" TERM
-      dd bs=65536 iflag=count_bytes count="$limit" of="$job"/first status=none
+      $unbuffered head -c "$limit" >"$job"/first
       tail -c "$last_bytes" >"$job"/last
     }
     date +%s | note ended

@@ -7,6 +7,7 @@ are replaced: beside dates, handles and random addresses, git shows what has cha
     firewall  nft and iptables, in a network namespace of their own
     machines  libvirt's domains and networks
     disks     qemu-img
+    tunnels   ip and bridge
     queues    tc with netem (`--guest`): in a guest, whose kernel has it whatever the host's can do
 """
 

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from tests.golden_samples import Sample, disks, firewall, machines, queues
+from tests.golden_samples import Sample, disks, firewall, machines, queues, tunnels
 from tests.lab import inside_lab
 
 
@@ -25,6 +25,7 @@ def _taken(*, in_guest: bool) -> Iterator[Sample]:
     yield from firewall.take()
     yield from machines.take()
     yield from disks.take()
+    yield from tunnels.take()
 
 
 if __name__ == "__main__":

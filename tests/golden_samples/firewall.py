@@ -17,6 +17,14 @@ UNTIL = datetime(2026, 11, 22, 18, tzinfo=UTC)
 
 _NOW = UNTIL - timedelta(seconds=300)
 _CUTS = FirewallState({TapPair("vmc-0a", "vmc-0b"): None, TapPair("vmc-0b", "vmc-0c"): UNTIL})
+_FROM_OTHER_HOSTS = FirewallState(
+    {
+        TapPair("vmc-0a", "vmc-0b"): None,
+        TapPair("52:00:00:00:00:0c", "vmc-0b"): UNTIL,
+        TapPair("52:00:00:00:00:0d", "vmc-0b"): None,
+    }
+)
+"""Senders on other hosts are known by their MAC addresses."""
 _TABLE = ("bridge", "vmcluster-lab")
 _CHANGED_BY_PEOPLE = {
     "table": (),
@@ -53,6 +61,9 @@ def _nft() -> Iterator[Sample]:
             _call("nft", *change)
         listed = _call("nft", "-j", "list", "table", *_TABLE)
         yield Sample(GOLDEN / f"{name}.nftables-{version}.json", listed)
+    _call("nft", "flush", "ruleset")
+    _call("nft", "-f", "-", stdin=render_transaction(CLUSTER, _FROM_OTHER_HOSTS, _NOW))
+    yield Sample(GOLDEN / f"by_mac.nftables-{version}.json", _call("nft", "-j", "list", "table", *_TABLE))
     _call("nft", "flush", "ruleset")
     for table in ("vmcluster-lab", "other", "vmcluster-lab-2"):
         _call("nft", "add", "table", "bridge", table)

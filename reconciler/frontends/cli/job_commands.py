@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.model.job import Job, JobOutput
 
 app = Commands()
-job = Commands(help="Start commands that go on in a node, and see what became of them.", no_args_is_help=True)
+job = Commands(help="Start commands that go on by themselves, and poll them.", no_args_is_help=True)
 app.add_typer(job, name="job")
 
 JobId = Annotated[str, typer.Argument(help="ID of a job, from `job status`.", callback=valid_text)]

@@ -81,7 +81,11 @@ def test_senders_on_other_hosts_are_cut_by_their_address_in_the_same_transaction
     assert "  set cuts_by_mac {\n    typeof ether saddr . oifname\n" in rendered
     assert '52:00:00:00:00:0c . "vmc-0b"' in rendered
     assert '    ether saddr . oifname @cuts_by_mac counter drop comment "vmcluster"\n  }\n' in rendered
-    shown = golden("by_mac")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_senders_on_other_hosts_are_read_back(version: str) -> None:
+    shown = golden("by_mac", version)
     assert parse_table(shown, NOW).cuts.keys() == {
         TapPair("vmc-0a", "vmc-0b"),
         TapPair("52:00:00:00:00:0c", "vmc-0b"),
