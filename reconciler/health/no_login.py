@@ -33,7 +33,7 @@ def quiet(signs: LifeSigns | Unknown, domain: Domain) -> Quiet | None:
     if isinstance(signs, Unknown):
         return None
     if signs.console_idle_s is not None:
-        told = f"no login, but its console was written to, last {signs.console_idle_s:.0f} s ago"
+        told = f"its console was last written to {signs.console_idle_s:.0f} s ago"
         return Quiet(False, signs.started_at, told, "see its console with `node_console`")
     if signs.age_s < SILENT_AFTER_S:
         return None

@@ -80,5 +80,5 @@ def test_only_a_minute_of_silence_that_was_seen_is_called_that(seen: LifeSigns |
     found = quiet(seen, DOMAIN)
     assert (found and found.silent) == silent
     if found and not found.silent:
-        assert "console was written to" in found.told
+        assert "console was last written to" in found.told
     assert ("goes on waiting" in remedy_of(found, "lab")) is not silent
