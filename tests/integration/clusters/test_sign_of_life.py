@@ -74,7 +74,7 @@ async def test_a_login_that_does_not_come_says_which_node_is_silent_and_which_ha
     assert caught.value.code is ErrorCode.SSH_TIMEOUT
     of_n0, of_n1 = str(caught.value).split("n1: no SSH login", 1)
     assert SILENT in of_n0
-    assert "no login, but its console was written to, last" in of_n1
+    assert "its console was last written to " in of_n1
     with pytest.raises(ClusterError, match=SILENT):
         await booted.nodes.run(CLUSTER, "n0", "true", timeout_s=0.5)
     answers = await booted.nodes.run_all(CLUSTER, "true", require_all=False, timeout_s=0.5)
