@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -50,7 +51,7 @@ def talkative(tmp_path: Path) -> Iterator[Sshd]:
 def logs_of(sshd: Sshd, tmp_path: Path, size_bytes: int, monkeypatch: pytest.MonkeyPatch) -> Runtime:
     (tmp_path / "bin" / "dd.size").write_text(str(size_bytes))
     nodes = [replace(sshd.address, node=f"n{number}") for number in range(NODES)]
-    monkeypatch.setattr(kernel_logs, "addresses", lambda _record, _nodes: nodes)  # those of a cluster are at port 22
+    monkeypatch.setattr(kernel_logs, "addresses", AsyncMock(return_value=nodes))  # those of a cluster are at port 22
     return Runtime(Settings(state_dir=tmp_path / "state", libvirt_uri="qemu+unix:///system?socket=/nonexistent"))
 
 
