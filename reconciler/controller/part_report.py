@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Set
 
 from reconciler.controller.round_input import RoundInput
+from reconciler.errors import ErrorCode
 from reconciler.host.cloud_init.seed_driver import read_host_key
-from reconciler.model.document import ClusterDocument, Halt, Network, Power, Snapshot
+from reconciler.model.document import ClusterDocument, Halt, Network, Power, Snapshot, Unknown
 from reconciler.model.record import ClusterRecord
-from reconciler.model.status import HeldSnapshot, NodeReport, RecordStatus
-from reconciler.store.merged_status import merged_status, nodes_by_host
+from reconciler.model.status import ConditionStatus, ConditionType, HeldSnapshot, NodeReport, RecordStatus
+from reconciler.store.merged_status import merged_status, nodes_by_host, remedy_for_lost, silence_told
 from reconciler.store.protocol import HostWords
 
 _EMPTY = ClusterDocument()
@@ -45,11 +46,46 @@ def with_others(view: RoundInput, own: RecordStatus | None) -> RecordStatus | No
     return merged_status(view.whole, words, view.hosts.lost, view.hosts.home, view.hosts.forgotten)
 
 
-def with_nodes_elsewhere(observed: ClusterDocument, status: RecordStatus | None, here: Set[str]) -> ClusterDocument:
-    """The observation with the power of other hosts' nodes, as they saw it last."""
-    said = status.nodes.items() if status else ()
-    elsewhere = {name: Power(state=of.state, halt=of.halt) for name, of in said if name not in here}
+def with_nodes_elsewhere(
+    observed: ClusterDocument, whole: ClusterRecord, host: str, hosts: HostWords
+) -> ClusterDocument:
+    """The observation of a host with the power of other hosts' nodes."""
+    elsewhere = power_elsewhere(whole, host, hosts)
     return observed.model_copy(update={"power": {**observed.power, **elsewhere}}) if elsewhere else observed
+
+
+def power_elsewhere(whole: ClusterRecord, host: str, hosts: HostWords) -> dict[str, Power | Unknown]:
+    """The power of other hosts' nodes as they saw it last; unknown where a host is lost, or could not look."""
+    found: dict[str, Power | Unknown] = {}
+    for other, nodes in nodes_by_host(whole, hosts.home).items():
+        if other != host:
+            said, silence = _said_by(other, hosts), _silence_of(other, hosts)
+            powers = {name: said.get(name, silence) for name in nodes}
+            found |= {name: of for name, of in powers.items() if of is not None}
+    return found
+
+
+def _said_by(host: str, hosts: HostWords) -> dict[str, Power]:
+    """What a host saw of its nodes' power last, if it is there to see it."""
+    word = None if host in hosts.lost else hosts.words.get(host)
+    return {name: Power(state=of.state, halt=of.halt) for name, of in word.nodes.items()} if word else {}
+
+
+def _silence_of(host: str, hosts: HostWords) -> Unknown | None:
+    """Why a host says nothing of a node, and what helps; None where it has looked, and there is no machine."""
+    if host in hosts.forgotten:
+        why = f"host {host} was forgotten; `cluster_apply(allow_data_loss=true)` creates the node on another one"
+        return Unknown(unknown=why, code=ErrorCode.HOST_LOST)
+    if host in hosts.lost:
+        why = f"{silence_told(host, hosts.lost[host])}; {remedy_for_lost(host)}"
+        return Unknown(unknown=why, code=ErrorCode.HOST_LOST)
+    said = hosts.words[host].conditions if host in hosts.words else ()
+    defined = next((of for of in said if of.type is ConditionType.DEFINED), None)
+    if defined is None:
+        return Unknown(unknown=f"host {host} has not looked yet", code=ErrorCode.HOST_LOST)
+    if defined.status is ConditionStatus.UNKNOWN:
+        return Unknown(unknown=f"host {host}: {defined.message}", code=ErrorCode.HOST_LOST)
+    return None
 
 
 def with_snapshots_elsewhere(observed: ClusterDocument, held: Iterable[HeldSnapshot]) -> ClusterDocument:

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Set
 
-from reconciler.controller.part_report import with_nodes_elsewhere, with_snapshots_elsewhere
+from reconciler.controller.part_report import power_elsewhere, with_nodes_elsewhere, with_snapshots_elsewhere
 from reconciler.controller.round_input import RoundInput
 from reconciler.controller.tunnel_lookup import Tunnels
 from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
 from reconciler.host.disks.manifests import read_manifests
-from reconciler.model.document import ClusterDocument
+from reconciler.model.document import ClusterDocument, Power, Unknown
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import Manifest
@@ -81,8 +81,13 @@ class Parts:
 
     async def with_others(self, record: ClusterRecord, observed: ClusterDocument) -> ClusterDocument:
         """An observation with what other hosts saw of their parts last. Plans are made from the observation alone."""
-        status = await self._store.status(record.cluster_name) if self._host else None
-        if status is None:
+        standing = await self._store.standing(record.cluster_name) if self._host else None
+        if standing is None or standing.hosts is None:
             return observed
-        seen = with_nodes_elsewhere(observed, status, await self.nodes_here(record))
-        return with_snapshots_elsewhere(seen, status.snapshots)
+        seen = with_nodes_elsewhere(observed, record, self._host, standing.hosts)
+        return with_snapshots_elsewhere(seen, standing.status.snapshots if standing.status else ())
+
+    async def power_elsewhere(self, record: ClusterRecord) -> dict[str, Power | Unknown]:
+        """The power of nodes on other hosts, as these saw it last."""
+        standing = await self._store.standing(record.cluster_name) if self._host else None
+        return power_elsewhere(record, self._host, standing.hosts) if standing and standing.hosts else {}

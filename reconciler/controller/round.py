@@ -368,7 +368,7 @@ def _look(
     own = reported(own, view, observed) if own else None
     status = with_others(view, own) or not_looked_at(view.whole, datetime.now(UTC))
     if observed is not None:
-        observed = with_nodes_elsewhere(observed, status, view.record.nodes.keys())
+        observed = with_nodes_elsewhere(observed, view.whole, view.host, view.hosts)
     return Look(view.whole, status, observed, error)
 
 

@@ -31,7 +31,7 @@ _UP = frozenset({PowerState.RUNNING, PowerState.PAUSED, PowerState.BLOCKED, Powe
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """The state of a node; `halt` is why it does not run, if that is known."""
+    """The state of a node; `halt` is why it does not run, if that is known, or why its state is not."""
 
     state: DomainState
     halt: Halt | Unknown | None = None
@@ -45,10 +45,19 @@ class NodeState:
         halt = halt_of(Power(state=domain.state, halt=domain.halt))
         return cls(DOMAIN_STATES[domain.state], halt, domain.record.domain.virt_type)
 
+    @classmethod
+    def seen(cls, power: Power | Unknown | None) -> "NodeState":
+        """The state of a node of which this was observed; None: it has no machine."""
+        if isinstance(power, Power):
+            return cls(DOMAIN_STATES[power.state], halt_of(power))
+        return cls(DomainState.UNKNOWN, power)
+
     @property
     def told(self) -> str:
         """The state in words, to follow the node's name."""
         if self.state is DomainState.UNKNOWN:
+            if isinstance(self.halt, Unknown):
+                return f"is not known to run: {self.halt.unknown}"
             return "is not running: it has no machine"
         if self.state is DomainState.SHUT_OFF:
             ended = ended_unexpectedly(self.halt)
@@ -58,6 +67,11 @@ class NodeState:
         if isinstance(self.halt, Halt) and self.halt.reason is HaltReason.USER:
             return "is not running, but paused"
         return f"is not running: it {why(self.halt)}"
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it could not be observed, so that it may run."""
+        return self.state is DomainState.UNKNOWN and isinstance(self.halt, Unknown)
 
     @property
     def resumable(self) -> bool:
@@ -111,6 +125,8 @@ async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDo
 
 
 def _remedy(down: Mapping[str, NodeState]) -> str:
+    """What helps with nodes whose state is known; why it is not says what helps with the others."""
+    down = {node: of for node, of in down.items() if not of.unseen}
     stopped = [node for node, standing in down.items() if not standing.resumable]
     others = [node for node in down if node not in stopped]
     ways = [f"`node_crash` boots {', '.join(stopped)} again"] if stopped else []

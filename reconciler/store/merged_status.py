@@ -94,13 +94,22 @@ def nodes_by_host(record: ClusterRecord, home: str = "") -> dict[str, list[str]]
 def _loss(host: str, since: datetime | None, nodes: list[str], *, last: bool) -> Obstacle:
     """`last`: everything else is done, so that nothing is left to wait for."""
     whose = f"its nodes ({', '.join(nodes)}) are unknown" if nodes else "what it still has of the cluster is unknown"
-    seen = f" since {utc_text(since.replace(microsecond=0))}" if since else ""
     return Obstacle(
         code=ErrorCode.HOST_LOST,
-        message=f"host {host} is away{seen}: {whose}; start `vmcluster watch` there, or, if the host is gone for "
-        f"good, forget it with `vmcluster host forget {host}`",
+        message=f"{silence_told(host, since)}: {whose}; {remedy_for_lost(host)}",
         terminal=last,
     )
+
+
+def silence_told(host: str, since: datetime | None) -> str:
+    """That a host is lost."""
+    seen = f"has not answered since {utc_text(since.replace(microsecond=0))}" if since else "does not answer"
+    return f"host {host} {seen}"
+
+
+def remedy_for_lost(host: str) -> str:
+    """What helps with a host that is lost."""
+    return f"start `vmcluster watch` there, or, if it is gone for good, forget it with `vmcluster host forget {host}`"
 
 
 def _forgotten(host: str, nodes: list[str], *, last: bool) -> Obstacle:

@@ -1,7 +1,7 @@
 """Reads clusters: status, handle, waiting for logins. Changes nothing."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from copy import copy
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
@@ -14,10 +14,10 @@ from reconciler.health.cluster_conditions import guests_conditions
 from reconciler.health.no_login import Quiet, quiet
 from reconciler.health.node_failures import causes_by_node
 from reconciler.health.node_probe import Probe, console_state, probe, silent_state
-from reconciler.health.node_state import DOMAIN_STATES, NodeState, no_login, not_running, unlike_wanted, with_life_signs
+from reconciler.health.node_state import NodeState, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.health.provisioning import unseen_condition
 from reconciler.model import names
-from reconciler.model.document import Domain, Network, Power
+from reconciler.model.document import Domain, Network
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.results import (
     ClusterHandle,
@@ -35,7 +35,6 @@ from reconciler.model.status import Condition
 from reconciler.observe.clean_kernels import KernelState
 from reconciler.observe.cluster import FoundDomains
 from reconciler.observe.liveness import observe_life_signs, observe_power_turn
-from reconciler.plan.halted_machines import halt_of
 from reconciler.progress import Progress
 from reconciler.records.stored_records import addresses, existing
 from reconciler.runtime import Runtime
@@ -163,20 +162,14 @@ class Inspection:
         here = await self._runtime.rounds.parts.nodes_here(record)
         ask_here = not wanted or any(name in here for name in wanted)
         domains = await self._runtime.libvirt.find_domains(record.cluster_name) if ask_here else {}
-        elsewhere = await self._elsewhere(record, [name for name in wanted if name not in here])
+        elsewhere = await self._elsewhere(record, {name for name in wanted if name not in here})
         found = {name: elsewhere[name] if name in elsewhere else NodeState.of(domains.get(name)) for name in wanted}
         return {name: standing for name, standing in found.items() if standing.state is not DomainState.RUNNING}
 
-    async def _elsewhere(self, record: ClusterRecord, nodes: list[str]) -> dict[str, NodeState]:
+    async def _elsewhere(self, record: ClusterRecord, nodes: Set[str]) -> dict[str, NodeState]:
         """These nodes of other hosts as they were seen last; unknown if their host is lost, or has said nothing."""
-        status = await self._runtime.store.status(record.cluster_name) if nodes else None
-        said = status.nodes if status else {}
-        return {
-            name: NodeState(DOMAIN_STATES[said[name].state], said[name].halt)
-            if name in said
-            else NodeState(DomainState.UNKNOWN)
-            for name in nodes
-        }
+        said = await self._runtime.rounds.parts.power_elsewhere(record) if nodes else {}
+        return {name: NodeState.seen(said.get(name)) for name in nodes}
 
     async def known_down(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, NodeState]:
         """Those of `nodes` that do not run, so that no login is attempted; none while libvirt is unavailable."""
@@ -214,7 +207,7 @@ class Inspection:
             return {}
         here = await self._runtime.rounds.parts.nodes_here(record)
         states = {name: NodeState.of(domains.get(name)) for name in nodes if name in here}
-        states |= await self._elsewhere(record, [name for name in nodes if name not in here])
+        states |= await self._elsewhere(record, {name for name in nodes if name not in here})
         return await self._asked(record, [name for name in nodes if states[name].state is DomainState.RUNNING])
 
     async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
@@ -292,10 +285,7 @@ def _why_not_asked(look: Look, node: str) -> ClusterError:
 
 
 def _standing(look: Look, node: str) -> NodeState:
-    power = look.observed.power.get(node) if look.observed else None
-    if not isinstance(power, Power):
-        return NodeState(DomainState.UNKNOWN)
-    return NodeState(DOMAIN_STATES[power.state], halt_of(power))
+    return NodeState.seen(look.observed.power.get(node) if look.observed else None)
 
 
 def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:

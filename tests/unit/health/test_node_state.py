@@ -14,6 +14,7 @@ ENDED = NodeState(DomainState.SHUT_OFF, Halt(reason=HaltReason.QEMU_ENDED, words
 PAUSED = NodeState(DomainState.PAUSED, Halt(reason=HaltReason.USER))
 FULL = NodeState(DomainState.PAUSED, Halt(reason=HaltReason.IO_ERROR, disks={"vda": "no space left"}))
 PANICKED = NodeState(DomainState.CRASHED, Halt(reason=HaltReason.PANIC))
+LOST = NodeState.seen(Unknown(unknown="host two does not answer; start it", code=ErrorCode.HOST_LOST))
 STOPPED = NodeState(DomainState.CRASHED, Halt(reason=HaltReason.INTERNAL_ERROR, words="emulation failure"), "kvm")
 
 
@@ -54,6 +55,14 @@ def test_nodes_that_do_not_run_are_told_with_the_cause_and_the_remedy_that_helps
     assert ("start" in (error.hint or "")) == any(of.resumable for of in down.values())
     if len(down) == 1:
         assert told in no_login("n0", down["n0"], 3.0).message
+
+
+def test_a_node_that_cannot_be_seen_may_run_and_is_told_with_what_helps() -> None:
+    assert not_running("lab", {"n0": LOST}).message.endswith(
+        "n0 is not known to run: host two does not answer; start it"
+    )
+    assert not_running("lab", {"n0": LOST}).hint == ""
+    assert not_running("lab", {"n0": LOST, "n1": OFF}).hint == "`cluster_start` boots it"
 
 
 TORN = Unknown(unknown="torn", code=ErrorCode.OPERATION_FAILED)

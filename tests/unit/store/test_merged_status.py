@@ -99,7 +99,7 @@ def test_a_lost_host_is_named_with_its_nodes_and_ends_a_wait_once_the_others_are
     assert (ready.status, ready.reason, ready.last_transition) == (UNKNOWN, LOST, NOW)
     (loss,) = status.obstacles
     assert (loss.code, loss.terminal, loss.recoverable) == (ErrorCode.HOST_LOST, True, True)
-    assert loss.message.startswith("host two is away since 2026-01-01T00:00:00Z: its nodes (beta) are unknown")
+    assert loss.message.startswith("host two has not answered since 2026-01-01T00:00:00Z: its nodes (beta) are unknown")
     for late in (word("one", converged=False), word("one", generation=2)):
         assert not merged({"one": late, "two": word("two")}, two=None).obstacles[-1].terminal
 
