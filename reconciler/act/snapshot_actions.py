@@ -16,7 +16,7 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.machine_files import require_files_of
 from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
-from reconciler.errors import ClusterError, SnapshotFailed, StoreUnavailable
+from reconciler.errors import ClusterError, SnapshotFailed
 from reconciler.host.console_log import note_on_console
 from reconciler.host.disks import manifests
 from reconciler.host.disks.image_file import read_image_facts
@@ -94,20 +94,20 @@ async def _take_or_clear_away(
 
 
 async def _undo_or_finish(journal: manifests.UnfinishedSnapshot, context: ActContext, why: str) -> None:
-    """Call the snapshot off, or finish it if it was agreed. While that is not known, the nodes run on.
+    """Let the nodes run on, then call the snapshot off, or finish it if it was agreed.
 
-    Their new layers are right either way: what is frozen below them does not change.
+    They do not stand still while the store is asked, which may be away. A host whose nodes have no new layers yet has
+    not said that it has switched, so nobody can agree; the layers of any other are right either way: what is frozen
+    below them does not change.
     """
     try:
-        is_off = not journal.request or await _meeting(journal.request, context).call_off(why)
-    except StoreUnavailable:
         await _run_on(journal, context)
-        raise
+    finally:  # the other hosts are not kept waiting by a node that cannot go on
+        is_off = not journal.request or await _meeting(journal.request, context).call_off(why)
     if is_off or journal.manifest is None:
         await _clear_away(journal, context)
-        return
-    await _run_on(journal, context)
-    await _finish(journal.manifest, context)
+    else:
+        await _finish(journal.manifest, context)
 
 
 async def _run_on(journal: manifests.UnfinishedSnapshot, context: ActContext) -> None:
@@ -117,7 +117,6 @@ async def _run_on(journal: manifests.UnfinishedSnapshot, context: ActContext) ->
 
 
 async def _clear_away(journal: manifests.UnfinishedSnapshot, context: ActContext) -> None:
-    await _run_on(journal, context)
     await keep_what_is_written_to(context)
     overlay_dir, cluster = context.record.spec.overlay_dir, context.cluster
     await asyncio.to_thread(manifests.remove_snapshot, overlay_dir, cluster, journal.snapshot_name)

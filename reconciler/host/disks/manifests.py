@@ -140,12 +140,15 @@ def note_manifest(
 
 
 def finish_snapshot(overlay_dir: Path, manifest: Manifest, origin: Origin | None = None) -> None:
-    """Make a snapshot exist. All nodes to be resumed are running, so there is nothing left to clean up."""
+    """Make a snapshot exist. All nodes to be resumed are running, so there is nothing left to clean up.
+
+    The journal goes last: until the manifest is there, only the journal says what a snapshot of several hosts is here.
+    """
     cluster = manifest.cluster_name
     directory = snapshot_dir(overlay_dir, cluster, manifest.snapshot_name)
-    delete_file(directory / _JOURNAL, cluster)
     kept = nodes_with_nvram(overlay_dir, cluster, manifest.snapshot_name, manifest.nodes)
     _write(directory / _MANIFEST, manifest, cluster, origin, {_NVRAMS: str(len(kept))})
+    delete_file(directory / _JOURNAL, cluster)
 
 
 def nodes_with_nvram(overlay_dir: Path, cluster: str, name: str, nodes: Iterable[str]) -> list[str]:
@@ -172,11 +175,14 @@ def read_journal(overlay_dir: Path, cluster: str, name: str) -> UnfinishedSnapsh
 def remove_snapshot(overlay_dir: Path, cluster: str, name: str) -> None:
     """Delete a snapshot: its manifest first, which ends it, then all our files beside it, the journal last.
 
-    If there are files of others in it, the directory is left to them, and is no longer ours.
+    A journal beside a manifest was left behind, and goes before it: nothing finishes a snapshot that was deleted. If
+    there are files of others in it, the directory is left to them, and is no longer ours.
     """
     directory = snapshot_dir(overlay_dir, cluster, name)
     if not directory.is_dir() or directory.is_symlink():
         return
+    if os.path.lexists(directory / _MANIFEST):
+        delete_file(directory / _JOURNAL, cluster)
     delete_file(directory / _MANIFEST, cluster)
     try:
         for path in sorted(directory.iterdir(), key=lambda path: path.name == _JOURNAL):
