@@ -44,6 +44,12 @@ def render_script(command: str, env: Mapping[str, str], token: str) -> str:
 
 
 def _sendable(script: str) -> str:
+    encoded_command(script, "send a long script on standard input: command `sh`, the script as `stdin`")
+    return script
+
+
+def encoded_command(script: str, remedy: str) -> bytes:
+    """A script as bytes. Raises `InvalidArgument` for what no shell can be given, with `remedy` if it is too long."""
     try:
         encoded = script.encode()
     except UnicodeEncodeError as error:
@@ -53,9 +59,9 @@ def _sendable(script: str) -> str:
     if len(encoded) > COMMAND_LIMIT_BYTES:
         raise InvalidArgument(
             f"the command and its environment have {len(encoded)} bytes; Linux allows {COMMAND_LIMIT_BYTES}",
-            hint="send a long script on standard input: command `sh`, the script as `stdin`",
+            hint=remedy,
         )
-    return script
+    return encoded
 
 
 def quoted_prefix(env: Mapping[str, str], token: str) -> bytes:
@@ -65,8 +71,13 @@ def quoted_prefix(env: Mapping[str, str], token: str) -> bytes:
 
 
 def _prefix(env: Mapping[str, str], token: str) -> str:
+    return f'{_POSIX_ONLY}echo "{_GROUP}{token}:$$" >&2; {render_exports(env)}'
+
+
+def render_exports(env: Mapping[str, str]) -> str:
+    """What sets variables before a command, on the line on which it begins. Raises `InvalidArgument` for a name."""
     exports = "".join(f" {_env_name(name)}={shlex.quote(value)}" for name, value in env.items())
-    return f'{_POSIX_ONLY}echo "{_GROUP}{token}:$$" >&2; ' + (f"export{exports}; " if exports else "")
+    return f"export{exports}; " if exports else ""
 
 
 def render_own(script: str, token: str, env: Mapping[str, str] = {}) -> str:
@@ -90,31 +101,33 @@ def render_begin(script: str, token: str) -> str:
 _FORGET = "unset -f cat cd cp date dd echo kill mkdir mv printf read rm rsync sudo sync tar test; "
 
 
-def render_kill(group: int) -> str:
-    """What `/bin/sh` is given to kill a command's group and what has left the group: its session and all descendants.
-
-    All of them are stopped before any is killed, so that none can start another one unseen or be orphaned first. If
-    there are very many, as with a fork bomb, only the group is killed. It fails if the group no longer exists, because
-    its number may have been reused by then (proc(5) for `stat`).
-    """
-    return f"""g={group}; mine=" $g "; more=1; kill -STOP -$g || exit
+SIGNAL_GROUP = """signal_group() { g=$1; s=$2; mine=" $g "; more=1; kill -STOP -$g || return
 while [ $more ]; do more=
-for d in /proc/[0-9]*; do p=${{d#/proc/}}
+for d in /proc/[0-9]*; do p=${d#/proc/}
 case $mine in *" $p "*) continue;; esac
-{{ read -r l <$d/stat; }} 2>/dev/null || continue
-set -- ${{l##*) }}
+{ read -r l <$d/stat; } 2>/dev/null || continue
+set -- ${l##*) }
 case $mine in *" $2 "*) ;; *) [ "$4" = $g ] || continue;; esac
 kill -STOP $p 2>/dev/null
 mine="$mine$p "; more=1
-[ ${{#mine}} -lt {_KILLED_CHARACTERS} ] || break 2
+[ ${#mine} -lt 4096 ] || break 2
 done; done
-kill -KILL -$g
-for p in $mine; do kill -KILL $p; done 2>/dev/null
-:"""
+kill -$s -$g
+for p in $mine; do kill -$s $p; kill -CONT $p; done 2>/dev/null
+kill -CONT -$g 2>/dev/null
+:; }
+"""
+"""A function of `/bin/sh` that signals a group and what has left the group: its session and all descendants.
+
+All of them are stopped before any is signalled, so that none can start another one unseen or be orphaned first. If
+there are very many, as with a fork bomb, only the group is signalled. It fails if the group no longer exists, because
+its number may have been reused by then (proc(5) for `stat`).
+"""
 
 
-_KILLED_CHARACTERS = 4096
-"""Maximum length of the list of process numbers, which is searched for each of them."""
+def render_kill(group: int) -> str:
+    """What `/bin/sh` is given to kill a command's group, and all that `SIGNAL_GROUP` finds."""
+    return f"{SIGNAL_GROUP}signal_group {group} KILL"
 
 
 def begin_line(token: str) -> str:

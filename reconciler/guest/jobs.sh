@@ -1,47 +1,66 @@
 #!/bin/sh
 # Jobs of a node: commands that go on without a connection. In "$@": a verb and its arguments.
 #
-#   start ID LIMIT   run the command on standard input; keep LIMIT bytes of what it prints first, and the last ones
-#   list [ID]        a line for each job: ID STATE CODE BEGAN ENDED BYTES COMMAND; times in seconds, - for none
-#   output ID FROM   what was printed from byte FROM on
-#   stop ID SECONDS  SIGTERM, and SIGKILL if it goes on for so many seconds; then as list
+#   start ID LIMIT BYTES EXPORTS  run the command of so many BYTES on standard input, in the environment that EXPORTS
+#                                 set; keep LIMIT bytes of what it prints first, and the last ones
+#   list [ID]                     a line for each job: ID STATE CODE BEGAN ENDED BYTES LOST COMMAND; times in seconds,
+#                                 - for none
+#   output ID FROM                as list, and what is kept from byte FROM on
+#   stop ID SECONDS               SIGTERM, and SIGKILL if it goes on for so many seconds; then as list
 #
 # A job is a directory: what there is of `pid`, `code` and `ended` says how far it has come. It is on a disk, so that it
-# is there after a reboot, which no command survives.
+# is there after a reboot, which no command survives. A power cut leaves any of its files empty.
 set -u
+mask=$(umask)
 umask 077
+{ read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=-
 jobs=/var/tmp/vmcluster-jobs-$(id -u)
 kept=50
 last_bytes=1048576
 
 fail() { echo "$1" >&2; exit "${2:-1}"; }
 
+have() { [ -d "$jobs/$1" ] || fail "no such job" 3; }
+
 # shellcheck disable=SC3067  # dash and busybox have -O
 own() {
-  mkdir "$jobs" 2>/dev/null || { [ -d "$jobs" ] && [ ! -L "$jobs" ] && [ -O "$jobs" ]; } ||
-    fail "$jobs is not a directory of this user"
+  trouble=$(mkdir "$jobs" 2>&1) || { [ -d "$jobs" ] && [ ! -L "$jobs" ] && [ -O "$jobs" ]; } ||
+    fail "$jobs is not a directory of this user: $trouble"
 }
 
-said() { if [ -e "$1" ]; then head -c 32 "$1"; else echo -; fi; }
+# The number in a file.
+said() {
+  value=
+  { read -r value <"$1"; } 2>/dev/null
+  case $value in '' | *[!0-9]*) echo - ;; *) echo "$value" ;; esac
+}
 
-# When a process started, in ticks since the boot: with its number, this is the same process only.
+sized() { stat -c %s "$1" 2>/dev/null || echo 0; }
+
+# When a process that has not ended started, in ticks since the boot: with its number and the boot, only that one.
 started() {
   { read -r stat </proc/"$1"/stat; } 2>/dev/null || return
   # shellcheck disable=SC2086
   set -- ${stat##*) }
+  [ "$1" != Z ] || return
   shift 19
   echo "$1"
 }
 
 is_alive() {
-  { read -r number since <"$1"/pid; } 2>/dev/null && [ "$(started "$number")" = "$since" ]
+  { read -r number since <"$1"/pid; } 2>/dev/null && [ "$(started "$number") $boot" = "$since" ]
 }
 
 show() {
   if is_alive "$1"; then state=running; elif [ -e "$1"/code ]; then state=ended; else state=lost; fi
   if [ -e "$1"/stopped ] && [ $state != running ]; then state=stopped; fi
-  bytes=$(cat "$1"/first "$1"/last 2>/dev/null | wc -c)
-  echo "${1##*/} $state $(said "$1"/code) $(said "$1"/began) $(said "$1"/ended) $bytes $(head -c 600 "$1"/command | base64 -w 0)"
+  began=$(said "$1"/began)
+  [ "$began" != - ] || began=$(stat -c %Y "$1")
+  last=$(sized "$1"/last) rest=$(said "$1"/rest)
+  bytes=$(($(sized "$1"/first) + last)) lost=0
+  [ "$rest" = - ] || lost=$((rest - last))
+  command=$(head -c 600 "$1"/command 2>/dev/null | base64 | tr -d '\n')
+  echo "${1##*/} $state $(said "$1"/code) $began $(said "$1"/ended) $bytes $lost $command"
 }
 
 start() {
@@ -50,40 +69,64 @@ start() {
   ls -t "$jobs" | tail -n "+$kept" | while read -r old; do
     is_alive "$jobs/$old" || rm -rf "${jobs:?}/$old"
   done
-  job=$jobs/$1 limit=$2
+  # shellcheck disable=SC2012
+  [ "$(ls "$jobs" | wc -l)" -lt $((2 * kept)) ] || fail "there are too many that run: stop some"
+  job=$jobs/$1
   mkdir "$job" || exit
-  cat >"$job"/command
-  date +%s >"$job"/began
+  { cat >"$job"/command && echo "$4" >"$job"/env && date +%s >"$job"/began; } || give_up
+  [ "$(sized "$job"/command)" = "$3" ] || { echo "the command did not arrive as a whole" >&2; give_up; }
   case ${SHELL-} in */bash | */zsh | */dash | */ksh | */sh) shell=$SHELL ;; *) shell=/bin/sh ;; esac
   # The parts that note what became of the command live on when its process group gets a SIGTERM.
   # shellcheck disable=SC2016
-  setsid /bin/sh -c '
+  program='
     trap : TERM
-    job=$1 limit=$2 last_bytes=$3 shell=$4
+    job=$1 limit=$2 last_bytes=$3 shell=$4 mask=$5 boot=$6
     read -r stat </proc/$$/stat
     set -- ${stat##*) }
     shift 19
     command -v stdbuf >/dev/null && unbuffered="stdbuf -o0" || unbuffered=
     note() { cat >"$job/new-$1" && mv "$job/new-$1" "$job/$1"; }
-    echo "$$ $1" | note pid
+    echo "$$ $1 $boot" | note pid || exit
+    exec 2>/dev/null
     {
       trap : TERM
-      (cd && exec "$shell" -c "$0") </dev/null
+      (
+        cd
+        umask "$mask"
+        set -- "$shell" -c "$(cat "$job"/command)"
+        env=$(cat "$job"/env)
+        rm "$job"/env
+        eval "$env"
+        exec "$@"
+      ) </dev/null
       echo $? | note code
     } 2>&1 | {
       trap "" TERM
       $unbuffered head -c "$limit" >"$job"/first
-      tail -c "$last_bytes" >"$job"/last
+      mkfifo "$job"/counted || exec tail -c "$last_bytes" >"$job"/last
+      wc -c <"$job"/counted >"$job"/rest &
+      tee "$job"/counted | tail -c "$last_bytes" >"$job"/last
+      wait
     }
     date +%s | note ended
-  ' "$(cat "$job"/command)" "$job" "$limit" $last_bytes "$shell" </dev/null >/dev/null 2>&1 &
-  while [ ! -e "$job"/pid ] && [ ! -e "$job"/ended ]; do sleep 0.01; done
+  '
+  # What a shell starts in the background ignores SIGINT and SIGQUIT. Only coreutils can undo that.
+  heeding="env --default-signal=INT,QUIT"
+  $heeding true 2>/dev/null || heeding=
+  $heeding setsid /bin/sh -c "$program" job "$job" "$2" $last_bytes "$shell" "$mask" "$boot" \
+    </dev/null >/dev/null 2>"$job"/trouble &
+  until [ -e "$job"/pid ]; do
+    kill -0 $! 2>/dev/null || [ -e "$job"/pid ] || { cat "$job"/trouble >&2; give_up; }
+    sleep 0.01
+  done
   show "$job"
 }
 
+give_up() { rm -rf "$job"; fail "the command was not started"; }
+
 list() {
   own
-  [ $# = 0 ] || [ -d "$jobs/$1" ] || fail "no such job" 3
+  [ $# = 0 ] || have "$1"
   for job in "$jobs"/${1-*}; do
     [ ! -d "$job" ] || show "$job"
   done
@@ -91,23 +134,24 @@ list() {
 
 output() {
   own
-  [ -d "$jobs/$1" ] || fail "no such job" 3
-  cat "$jobs/$1"/first "$jobs/$1"/last 2>/dev/null | tail -c "+$(($2 + 1))"
+  have "$1"
+  show "$jobs/$1"
+  [ "$bytes" -le "$2" ] || cat "$jobs/$1"/first "$jobs/$1"/last 2>/dev/null | tail -c "+$(($2 + 1))" | head -c $((bytes - $2))
 }
 
 stop() {
   own
+  have "$1"
   job=$jobs/$1
-  [ -d "$job" ] || fail "no such job" 3
   if is_alive "$job"; then
     : >"$job"/stopped
-    kill -TERM "-$number"
+    signal_group "$number" TERM
     tenths=$(($2 * 10))
     while is_alive "$job" && [ $tenths -gt 0 ]; do
       tenths=$((tenths - 1))
       sleep 0.1
     done
-    is_alive "$job" && kill -KILL "-$number"
+    if is_alive "$job"; then signal_group "$number" KILL; fi
     while is_alive "$job"; do sleep 0.05; done
   fi
   show "$job"

@@ -8,23 +8,29 @@ import base64
 import re
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
-from reconciler.errors import InvalidArgument, SshError
+from reconciler.errors import InvalidArgument, OperationFailed, SshTimeout
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.guest_answers import parsing_answer
+from reconciler.guest.command import SIGNAL_GROUP, encoded_command, render_exports
+from reconciler.guest.guest_answers import parsing_answer, printable_words
 from reconciler.guest.pool import SshPool
-from reconciler.model.job import Job, JobState
+from reconciler.model.job import Job, JobOutput, JobState
 from reconciler.model.results import ExecResult
 
 FIRST_BYTES = 16 * 1024 * 1024
 """How much of what a job prints first is kept; of the rest, the last MiB, once it has ended."""
 
+JOB_NAME = re.compile(r"[a-z0-9]{1,32}")
+"""The part of a job's ID after its node."""
+
 _NO_SUCH_JOB = 3
-_ID = re.compile(r"[a-z0-9]{1,32}")
 _MOST_JOBS_BYTES = 256 * 1024
+_LONGEST_LINE_BYTES = 2048
 _ABSENT = "-"
+_LOOK = "`job_status` shows whether the job is there"
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class NodeJobs:
@@ -37,8 +43,9 @@ class NodeJobs:
 
     async def start(self, name: str, command: str, env: Mapping[str, str] | None = None) -> Job:
         """Start a command as the job `name`."""
-        answer = await self._ask("start", name, str(FIRST_BYTES), stdin=command.encode(), env=env)
-        return self._one(answer)
+        sent = encoded_command(command, "copy a long script to the node, and start that")
+        exports = render_exports(env or {})
+        return self._one(await self._ask("start", name, str(FIRST_BYTES), str(len(sent)), exports, stdin=sent))
 
     async def listing(self) -> list[Job]:
         """All jobs, the oldest first."""
@@ -49,9 +56,17 @@ class NodeJobs:
         """One job. Raises `InvalidArgument` if there is none of that name."""
         return self._one(await self._ask("list", name))
 
-    async def output(self, name: str, offset: int, limit_bytes: int) -> ExecResult:
+    async def output(self, name: str, offset: int, limit_bytes: int) -> JobOutput:
         """What a job has printed from `offset` on; both ends of more than `limit_bytes`."""
-        return await self._ask("output", name, str(offset), limit_bytes=limit_bytes)
+        answer = await self._ask("output", name, str(offset), limit_bytes=limit_bytes + 2 * _LONGEST_LINE_BYTES)
+        line, _, printed = answer.stdout.partition("\n")
+        job = self._parsed(line)
+        return JobOutput(
+            job=job,
+            output=printed,
+            output_omitted_bytes=answer.stdout_omitted_bytes,
+            next_offset=job.output_bytes,
+        )
 
     async def stop(self, name: str, patience_s: int) -> Job:
         """End a job by SIGTERM, or by SIGKILL if it goes on for so long."""
@@ -61,24 +76,25 @@ class NodeJobs:
         self,
         *words: str,
         stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
         limit_bytes: int = _MOST_JOBS_BYTES,
         timeout_s: float | None = None,
     ) -> ExecResult:
-        script = f"set -- {shlex.join(words)}\n{_SCRIPT}"
+        script = f"{SIGNAL_GROUP}set -- {shlex.join(words)}\n{_SCRIPT}"
         answer = await self._ssh.run(
             self._address,
             script,
             timeout_s=timeout_s or self._timeout_s,
-            env=env,
             stdin=stdin,
             output_limit_bytes=limit_bytes,
             own=True,
         )
         if answer.exit_code == _NO_SUCH_JOB:
-            raise InvalidArgument(f"node {self._address.node} has no job {words[1]!r}", hint="`job_status` lists them")
+            raise no_such_job(f"{self._address.node}.{words[1]}")
+        if answer.timed_out:
+            raise SshTimeout("the node has not answered about its jobs in time", node=self._address.node, hint=_LOOK)
         if answer.exit_code != 0:
-            raise SshError(f"no jobs can be kept: {answer.stderr.strip()[-500:]}", node=self._address.node)
+            said = printable_words(" ".join(answer.stderr.split()))
+            raise OperationFailed(f"the node's jobs: {said}", node=self._address.node)
         return answer
 
     def _one(self, answer: ExecResult) -> Job:
@@ -87,8 +103,8 @@ class NodeJobs:
     def _parsed(self, line: str) -> Job:
         """The job on a line, which the node may have made up."""
         with parsing_answer(self._address.node, "its jobs"):
-            name, state, code, began, ended, count, command = line.split(" ")
-            if not _ID.fullmatch(name):
+            name, state, code, began, ended, count, lost, command = line.split(" ")
+            if not JOB_NAME.fullmatch(name):
                 raise ValueError(f"{name} is not a job")
             return Job(
                 job_id=f"{self._address.node}.{name}",
@@ -99,11 +115,17 @@ class NodeJobs:
                 began_at=_moment(began),
                 ended_at=None if ended == _ABSENT else _moment(ended),
                 output_bytes=int(count),
+                lost_bytes=int(lost),
             )
 
 
+def no_such_job(job_id: str) -> InvalidArgument:
+    """The error for an ID that no job has."""
+    return InvalidArgument(f"there is no job {job_id!r}", hint="`job_status` lists them; a revert also reverts them")
+
+
 def _moment(seconds: str) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
+    return _EPOCH + timedelta(seconds=int(seconds))
 
 
 _SCRIPT = (files("reconciler.guest") / "jobs.sh").read_text(encoding="utf-8")

@@ -24,10 +24,13 @@ class Job(Abridgeable):
     node: str = Field(description="The node.")
     command: str = Field(description="The command; a long one is cut.")
     state: JobState = Field(description="`ended` by itself, `stopped` on request, `lost` with a reset of its node.")
-    exit_code: int | None = Field(default=None, description="Its exit code; null while it runs, or if it has none.")
+    exit_code: int | None = Field(
+        default=None, ge=0, le=255, description="Its exit code; null while it runs, or if it has none."
+    )
     began_at: Moment = Field(description="When it was started, by the node's clock.")
     ended_at: Moment | None = Field(default=None, description="When it and all that it started had ended; null before.")
-    output_bytes: int = Field(description="How much output is kept.")
+    output_bytes: int = Field(ge=0, description="How much output is kept.")
+    lost_bytes: int = Field(default=0, ge=0, description="How much is not kept, after its first 16 MiB.")
 
 
 class JobOutput(Abridgeable):

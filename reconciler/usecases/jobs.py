@@ -3,16 +3,17 @@
 import secrets
 from collections.abc import Mapping, Sequence
 
-from reconciler.concurrency import together
-from reconciler.errors import InvalidArgument
+from reconciler.errors import ClusterError, hints_of
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.node_jobs import NodeJobs
+from reconciler.guest.node_jobs import JOB_NAME, NodeJobs, no_such_job
 from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
+from reconciler.health.node_failures import partial_failure
 from reconciler.health.node_state import not_running
 from reconciler.model.job import Job, JobOutput
 from reconciler.records.stored_records import addresses, existing, select_node, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.kernel_logs import for_each
 
 _ANSWER_TIMEOUT_S = 60.0
 _NAME_BYTES = 3
@@ -30,33 +31,37 @@ class Jobs:
         return await (await self._in(cluster, node)).start(secrets.token_hex(_NAME_BYTES), command, env)
 
     async def status(self, cluster: str, nodes: str | Sequence[str] | None = None) -> list[Job]:
-        """The jobs of nodes, by default of all that run, by node and age."""
+        """The jobs of nodes, by default of all that run, by node and age.
+
+        Raises the error of a single node, or `PartialFailure` with the jobs of the others.
+        """
         record = await existing(self._runtime.store, cluster)
         chosen = select_nodes(record, nodes)
         down = await self._inspection.known_down(record, chosen)
         if down and nodes:
             raise not_running(cluster, down)
         running = await addresses(self._runtime.store, record, [node for node in chosen if node not in down])
-        found = await together(*(self._jobs(address).listing() for address in running))
-        return [job for jobs in found for job in jobs]
+        outcomes = await for_each(running, lambda address: self._jobs(address).listing())
+        failed = {node: of for node, of in outcomes.items() if isinstance(of, ClusterError)}
+        found = [job for of in outcomes.values() if not isinstance(of, ClusterError) for job in of]
+        if failed and len(outcomes) == 1:
+            raise failed.popitem()[1]
+        if failed:
+            raise partial_failure("the jobs cannot be listed", failed, len(outcomes), found, hints_of(failed.values()))
+        return found
 
     async def output(
         self, cluster: str, job_id: str, *, offset: int = 0, limit_bytes: int = DEFAULT_OUTPUT_LIMIT_BYTES
     ) -> JobOutput:
         """What a job has printed from `offset` on; both ends of more than `limit_bytes`."""
         node, name = _parsed(job_id)
-        jobs = await self._in(cluster, node)
-        job = await jobs.show(name)
-        answer = await jobs.output(name, offset, limit_bytes)
-        return JobOutput(
-            job=job,
-            output=answer.stdout,
-            output_omitted_bytes=answer.stdout_omitted_bytes,
-            next_offset=max(offset, job.output_bytes),
-        )
+        return await (await self._in(cluster, node)).output(name, offset, limit_bytes)
 
     async def stop(self, cluster: str, job_id: str, *, patience_s: int = 5) -> Job:
-        """End a job by SIGTERM, or by SIGKILL if it goes on for so long; one that has ended stays as it is."""
+        """End a job and its descendants by SIGTERM, or by SIGKILL if it goes on for so long.
+
+        One that has ended stays as it is, and so do daemons, which are no longer descendants.
+        """
         node, name = _parsed(job_id)
         return await (await self._in(cluster, node)).stop(name, patience_s)
 
@@ -73,7 +78,7 @@ class Jobs:
 
 def _parsed(job_id: str) -> tuple[str, str]:
     """The node and the job's name in it."""
-    node, dot, name = job_id.rpartition(".")
-    if not (node and dot and name):
-        raise InvalidArgument(f"{job_id!r} is not the ID of a job", hint="`job_status` lists them")
+    node, _, name = job_id.rpartition(".")
+    if not (node and JOB_NAME.fullmatch(name)):
+        raise no_such_job(job_id)
     return node, name

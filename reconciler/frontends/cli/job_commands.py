@@ -50,7 +50,7 @@ def status(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.
     async def work(use: UseCases) -> "list[Job]":
         return await use.jobs.status(cluster, nodes)
 
-    return present(work, CommandEnding(output=output), _show)
+    return present(work, CommandEnding(output=output), _show, partial=True)
 
 
 @job.command("output")

@@ -34,10 +34,13 @@ async def job_output(
     cluster_name: ClusterName,
     job_id: JobId,
     from_byte: Annotated[
-        int, Field(ge=0), AsNumber, Field(description="`next_offset` of the last answer, for what came since.")
+        int, Field(ge=0), AsNumber, Field(description="`next_offset` of the last answer for what came since; or any.")
     ] = 0,
 ) -> ToolResult[JobOutput]:
-    """Get a job's state and its output, both streams as they came. The first 16 MiB and the last MiB are kept."""
+    """Get a job's state and its output, both streams as they came.
+
+    The first 16 MiB are kept and, once it has ended, the last MiB; `lost_bytes` says how much is not.
+    """
     return await ask(call, lambda use: use.jobs.output(cluster_name, job_id, offset=from_byte))
 
 
@@ -47,7 +50,7 @@ async def job_stop(
     job_id: JobId,
     timeout_s: Annotated[int, Field(ge=0, le=600), AsNumber, Field(description="Seconds from SIGTERM to SIGKILL.")] = 5,
 ) -> ToolResult[Job]:
-    """End a job. One that has ended stays as it is."""
+    """End a job and what it started. Daemons go on, and a job that has ended stays as it is."""
     return await ask(call, lambda use: use.jobs.stop(cluster_name, job_id, patience_s=timeout_s))
 
 

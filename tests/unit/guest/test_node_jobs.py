@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.errors import InvalidArgument, OperationFailed
 from reconciler.guest import node_jobs as room
+from reconciler.guest.command import COMMAND_LIMIT_BYTES
 from reconciler.guest.node_jobs import NodeJobs
 from reconciler.guest.pool import SshPool
 from reconciler.model.job import Job, JobState
@@ -29,7 +30,9 @@ async def jobs(pool: SshPool, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def leaders(directory: Path, job: str = "*") -> list[int]:
-    return [int(file.read_text().split()[0]) for file in directory.glob(f"vmcluster-jobs-*/{job}/pid")]
+    return [
+        int(text.split()[0]) for file in directory.glob(f"vmcluster-jobs-*/{job}/pid") if (text := file.read_text())
+    ]
 
 
 async def until(jobs: NodeJobs, name: str, state: JobState) -> Job:
@@ -41,7 +44,7 @@ async def until(jobs: NodeJobs, name: str, state: JobState) -> Job:
 
 
 async def text(jobs: NodeJobs, name: str, offset: int = 0) -> str:
-    return (await jobs.output(name, offset, 1 << 20)).stdout
+    return (await jobs.output(name, offset, 1 << 20)).output
 
 
 async def test_a_job_outlives_the_connection_and_tells_its_code_and_output(
@@ -65,11 +68,75 @@ async def test_a_job_outlives_the_connection_and_tells_its_code_and_output(
     assert await text(jobs, "a1", offset=4) == "two\n"
 
 
-async def test_a_job_has_its_environment_and_nothing_to_read_and_begins_at_home(jobs: NodeJobs) -> None:
-    await jobs.start("b1", 'cat; echo "$WHAT|$PWD|$HOME"', {"WHAT": "a 'b' $c"})
+async def test_a_job_runs_as_a_command_does(jobs: NodeJobs, pool: SshPool, sshd: Sshd, tmp_path: Path) -> None:
+    command = (
+        'read -r line || echo "$job|$limit|$WHAT|$PATH"; umask; while read -r line; do'
+        ' case $line in Sig[IB]*) echo "$line";; esac; done </proc/self/status\n# \N{SNOWMAN} \\'
+    )
+    env = {"job": "mine", "limit": "5", "WHAT": "a 'b'\n $c", "PATH": "/nowhere"}
+    await jobs.start("b1", command, env)
     await until(jobs, "b1", JobState.ENDED)
-    said, here, home = (await text(jobs, "b1")).rstrip("\n").split("|")
-    assert (said, here) == ("a 'b' $c", home)
+    run = await pool.run(sshd.address, command, timeout_s=PATIENCE_S, env=env)
+    assert await text(jobs, "b1") == run.stdout
+    assert not (tmp_path / f"vmcluster-jobs-{os.getuid()}/b1/env").exists(), "it may hold secrets"
+
+
+async def test_a_command_that_did_not_arrive_as_a_whole_is_not_run(jobs: NodeJobs) -> None:
+    with pytest.raises(OperationFailed, match="did not arrive as a whole"):
+        await jobs._ask("start", "b2", "100", "30", "", stdin=b"echo half")
+    assert await jobs.listing() == []
+
+
+@pytest.mark.parametrize("command", ["a\0b", "\udc80", "#" * COMMAND_LIMIT_BYTES + "#"], ids=["nul", "text", "long"])
+async def test_a_command_that_no_shell_can_be_given_is_refused(jobs: NodeJobs, command: str) -> None:
+    with pytest.raises(InvalidArgument):
+        await jobs.start("b3", command)
+
+
+async def test_the_longest_command_runs(jobs: NodeJobs) -> None:
+    await jobs.start("b4", "echo hi" + "#".rjust(COMMAND_LIMIT_BYTES - len("echo hi")))
+    await until(jobs, "b4", JobState.ENDED)
+    assert await text(jobs, "b4") == "hi\n"
+
+
+async def test_a_job_of_which_a_power_cut_left_empty_files_is_lost(jobs: NodeJobs, tmp_path: Path) -> None:
+    began = (await jobs.start("b5", "true")).began_at
+    await until(jobs, "b5", JobState.ENDED)
+    directory = tmp_path / f"vmcluster-jobs-{os.getuid()}/b5"
+    for name in ("pid", "command", "began", "ended"):
+        (directory / name).write_bytes(b"")
+    (directory / "code").unlink()
+    (job,) = await jobs.listing()
+    assert (job.state, job.command, job.began_at >= began) == (JobState.LOST, "", True)
+
+
+async def test_a_job_begins_at_home(jobs: NodeJobs) -> None:
+    await jobs.start("b0", 'echo "$PWD|$HOME"')
+    await until(jobs, "b0", JobState.ENDED)
+    here, home = (await text(jobs, "b0")).rstrip("\n").split("|")
+    assert here == home
+
+
+async def test_pages_of_a_job_that_prints_meanwhile_have_all_of_it_once(jobs: NodeJobs) -> None:
+    await jobs.start("b6", "i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i + 1)); done; printf end")
+    pages, offset, running = "", 0, True
+    while running:
+        running = (await jobs.show("b6")).ended_at is None
+        page = await jobs.output("b6", offset, 1 << 20)
+        pages, offset = pages + page.output, page.next_offset
+    assert pages == "".join(f"{number}\n" for number in range(20000)) + "end"
+
+
+async def test_stopping_a_job_ends_what_left_its_process_group(jobs: NodeJobs) -> None:
+    await jobs.start("b7", "timeout 600 sleep 601 & echo $!; setsid sleep 602 & echo $!; wait")
+
+    async def has_said_both() -> bool:
+        return (await text(jobs, "b7")).count("\n") == 2
+
+    await eventually(has_said_both)
+    assert (await jobs.stop("b7", 30)).state is JobState.STOPPED
+    for number in map(int, (await text(jobs, "b7")).split()[:2]):
+        assert not is_alive(number)
 
 
 async def test_a_stopped_job_may_say_a_last_word_and_one_that_goes_on_is_killed(jobs: NodeJobs) -> None:
@@ -108,7 +175,8 @@ async def test_of_much_output_the_beginning_and_the_end_are_kept(
         return (await jobs.show("e1")).ended_at is not None
 
     await eventually(is_whole)
-    assert await text(jobs, "e1") == "100\n101\n1098\n299\n"[:10] + "8\n299\n"
+    assert await text(jobs, "e1") == "100\n101\n10" + "8\n299\n"[-6:]
+    assert (await jobs.show("e1")).lost_bytes == 200 * 4 - 10 - 6
 
 
 async def test_all_jobs_are_listed_and_old_ones_make_room(jobs: NodeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +192,17 @@ async def test_all_jobs_are_listed_and_old_ones_make_room(jobs: NodeJobs, monkey
 
 async def test_an_unknown_job_is_refused(jobs: NodeJobs) -> None:
     for ask in (jobs.show("nope"), jobs.output("nope", 0, 100), jobs.stop("nope", 0)):
-        with pytest.raises(InvalidArgument, match="has no job 'nope'"):
+        with pytest.raises(InvalidArgument, match=r"no job 'sshd\.nope'"):
             await ask
 
 
-@pytest.mark.parametrize("line", ["", "a", "a b c d e f g", "../x ended 0 1 1 1 eA==", "a ended 0 9e99 1 1 eA=="])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "a", "a b c d e f g h", "../x ended 0 1 1 1 0 eA==", "a ended 0 9e99 1 1 0 eA=="),
+        *(f"a ended 0 {2**57} 1 1 0 eA==", "a ended 0 1 1 -1 0 eA==", "a ended 999 1 1 1 0 eA=="),
+    ],
+)
 async def test_an_answer_that_a_node_made_up_is_an_error_of_that_node(
     jobs: NodeJobs, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
