@@ -203,13 +203,14 @@ def serving(sandbox: Sandbox, *, listens: bool = True) -> Iterator[Server]:
 
 @contextmanager
 def meddling(turn: Callable[[], None]) -> Iterator[None]:
-    """A thread that does something all the time."""
+    """A thread that does something all the time; it has been done once when the body begins."""
     done = threading.Event()
 
     def work() -> None:
         while not done.is_set():
             turn()
 
+    turn()
     thread = threading.Thread(target=work)
     thread.start()
     try:
