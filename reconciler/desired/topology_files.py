@@ -13,7 +13,7 @@ SUFFIXES = (".yaml", ".yml")
 _MEANT_SUFFIXES = (*SUFFIXES, ".json")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
-_NAMES = "use letters, digits, `.`, `_` and `-`, up to 200, beginning with a letter or a digit"
+_NAMES = "use letters, digits, `.`, `_` and `-`, up to 200, beginning with a letter or a digit, and one `.yaml` at most"
 _MAX_LISTED_NAMES = 20
 _MAX_DIRECTORY_ENTRIES = 10_000
 
@@ -53,16 +53,22 @@ def new_named(name: str, settings: Settings) -> Path:
 
     Raises `InvalidArgument` for a name that is a path or could not be found again.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or (name.endswith(SUFFIXES) and Path(name).stem.endswith(SUFFIXES)):
         raise InvalidArgument(f"{shown(name)!r} is not a name of a topology", hint=_NAMES)
-    return next(
-        (path for path in _named(name, settings) if path.exists()), settings.topology_dir / f"{_stem(name)}.yaml"
-    )
+    possible = dict.fromkeys((*_named(name, settings), *_named(topology_name_of(name), settings)))
+    return next((path for path in possible if path.exists()), settings.topology_dir / f"{topology_name_of(name)}.yaml")
 
 
 def topology_names(settings: Settings) -> list[str]:
     """The names that `find_topology` knows in `topology_dir`, sorted; empty if it cannot be listed."""
-    return sorted({_stem(name) for name in _files_in(settings.topology_dir) if _NAME.fullmatch(_stem(name))})
+    return sorted(
+        {topology_name_of(name) for name in _files_in(settings.topology_dir) if _NAME.fullmatch(topology_name_of(name))}
+    )
+
+
+def topology_name_of(file: str) -> str:
+    """The name of a topology in a file of that name."""
+    return file.removesuffix(SUFFIXES[0]).removesuffix(SUFFIXES[1])
 
 
 def _candidates(text: str, settings: Settings) -> Iterable[Path]:
@@ -124,14 +130,10 @@ def _listed(names: list[str]) -> str:
 
 def _close_to(name: str, directory: Path) -> str | None:
     """The topology file in a directory that was most likely meant: another suffix, or a similar name."""
-    by_stem = {_stem(file): file for file in reversed(_files_in(directory))}
+    by_stem = {topology_name_of(file): file for file in reversed(_files_in(directory))}
     typed = _typed_stem(name)
     stem = typed if typed in by_stem else suggestion(typed, by_stem)
     return by_stem[stem] if stem else None
-
-
-def _stem(name: str) -> str:
-    return name.removesuffix(SUFFIXES[0]).removesuffix(SUFFIXES[1])
 
 
 def _typed_stem(name: str) -> str:

@@ -34,6 +34,11 @@ GivenTopology = str | Path | TopologyName | TopologyText
 """A name or a path, only a name, or the text itself."""
 
 
+def text_bytes(text: str) -> bytes:
+    """A client's text, even if it is none that a file can hold: that is a problem with a place in it."""
+    return text.encode(errors="surrogatepass")
+
+
 def read_given(name_or_path: str) -> str | TopologyText:
     """Read standard input or a pipe as text, once and whole; return the argument itself if it names a file.
 

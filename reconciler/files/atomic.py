@@ -39,19 +39,36 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o600) -> None:
     """The same, for a content that need not be in memory as a whole."""
+    with _written(path, parts, mode) as temporary:
+        temporary.replace(path)
+
+
+def create_whole(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
+    """The same for a new file; returns False, and changes nothing, if anything has the name already."""
+    with _written(path, [content], mode) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextmanager
+def _written(path: Path, parts: Iterable[bytes], mode: int) -> Iterator[Path]:
+    """A file on disk beside `path`, to be given that name; one that was not is deleted."""
     with reporting_os_errors(path):
         make_unexposed(path.parent, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.writelines(parts)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
         fsync_path(path.parent)
 
 

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 from reconciler.desired.load import find_problems, read_named
-from reconciler.desired.topology_files import new_named, topology_names
-from reconciler.desired.topology_text import TopologyName, TopologyText
-from reconciler.errors import ClusterError, Conflict, TopologyInvalid
-from reconciler.files.atomic import write_whole
+from reconciler.desired.topology_files import new_named, topology_name_of, topology_names
+from reconciler.desired.topology_text import TopologyName, TopologyText, text_bytes
+from reconciler.errors import ClusterError, Conflict, TopologyInvalid, TopologyNotFound
+from reconciler.files.atomic import create_whole, write_whole
 from reconciler.files.exposure import make_unexposed
 from reconciler.files.roots import Reach
 from reconciler.model.topology_file import TopologyFile, TopologySummary
@@ -38,7 +38,7 @@ class Topologies:
         """Write a topology's file; nothing changes on the host before it is applied.
 
         Raises `TopologyInvalid` if the text has problems of its own or names files that its writer may not reach, and
-        `Conflict` if another text has the name and is not to be replaced.
+        `Conflict` if another text has the name and is not to be replaced, or something that is no topology.
         """
         return await asyncio.to_thread(self._write, name, text, replace)
 
@@ -51,23 +51,34 @@ class Topologies:
 
     def _show(self, name: str) -> TopologyFile:
         path, content = read_named(name, self._settings)
-        return self._file(name, path, content.decode(errors="backslashreplace"))
+        return self._file(path, content.decode(errors="backslashreplace"))
 
     def _write(self, name: str, text: str, replace: bool) -> TopologyFile:
-        path, content = new_named(name, self._settings), text.encode()
+        path, content = new_named(name, self._settings), text_bytes(text)
         given = TopologyText(name, content, self._settings.topology_dir)
         _, problems = find_problems(given, self._settings, with_files=False, reach=self._reach)
         if problems:
             raise TopologyInvalid(problem_report(name, problems))
-        if path.exists() and not replace and read_named(name, self._settings)[1] != content:
-            raise Conflict(f"{path} is another topology", hint="pass `replace`, or choose another name")
         make_unexposed(path.parent, mode=_DIRECTORY_MODE)
-        write_whole(path, content, mode=_FILE_MODE)
-        return self._file(name, path, text)
+        if not create_whole(path, content, mode=_FILE_MODE):
+            self._replace(path, content, replace)
+        return self._file(path, text)
 
-    def _file(self, name: str, path: Path, text: str) -> TopologyFile:
-        found = file_problems(self._problems(TopologyName(name)))
-        return TopologyFile(name=name, file=str(path), yaml=text, problems=found)
+    def _replace(self, path: Path, content: bytes, replace: bool) -> None:
+        """Replace a topology, if it is one; nobody gets to read it who could not read the one before."""
+        try:
+            before = read_named(path.name, self._settings)[1]
+        except TopologyNotFound as error:
+            raise Conflict(error.message, hint="choose another name") from error
+        if before == content:
+            return
+        if not replace:
+            raise Conflict(f"{path} is another topology", hint="pass `replace`, or choose another name")
+        write_whole(path, content, mode=path.stat().st_mode & _FILE_MODE)
+
+    def _file(self, path: Path, text: str) -> TopologyFile:
+        found = file_problems(self._problems(TopologyName(path.name)))
+        return TopologyFile(name=topology_name_of(path.name), file=str(path), yaml=text, problems=found)
 
     def _problems(self, topology: TopologyName) -> tuple[Problem, ...]:
         return find_problems(topology, self._settings, with_files=True, reach=self._reach)[1]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from reconciler.desired.topology_text import GivenTopology, TopologyText
+from reconciler.desired.topology_text import GivenTopology, TopologyText, text_bytes
 from reconciler.desired.topology_text import TopologyName as Named
 from reconciler.frontends.mcp.arguments import TopologyName
 from reconciler.frontends.mcp.backend import Call, ask
@@ -20,7 +20,7 @@ def given(use: "UseCases", name: str, text: str | None) -> GivenTopology:
     """The topology that a call names or holds."""
     if text is None:
         return Named(name)
-    return TopologyText(name, text.encode(), use.runtime.settings.topology_dir)
+    return TopologyText(name, text_bytes(text), use.runtime.settings.topology_dir)
 
 
 async def topology_list(call: Call) -> ToolResult[list[TopologySummary]]:
@@ -41,7 +41,8 @@ async def topology_write(
 ) -> ToolResult[TopologyFile]:
     """Write a topology's file, so that it can be applied by name. Changes no cluster: `cluster_plan` shows what would.
 
-    TOPOLOGY_INVALID: the message names each problem with its line. CONFLICT: the name is taken.
+    TOPOLOGY_INVALID: the message names each problem with its line. CONFLICT: the name is taken. `problems` are those of
+    the files that it names.
     """
     return await ask(call, lambda use: use.topologies.write(topology, topology_yaml, replace=replace))
 

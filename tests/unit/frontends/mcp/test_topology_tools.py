@@ -1,11 +1,16 @@
 """Topologies over MCP: written, listed and shown; and sent as text with a call."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.errors import TopologyInvalid
+from reconciler.files.roots import EVERYWHERE
 from reconciler.guest.keys import generate_client_key
+from reconciler.settings import Settings
+from reconciler.usecases.topologies import Topologies
 from tests.unit.frontends.mcp.conftest import Agent
 
 LAB = """\
@@ -15,6 +20,9 @@ network: {{name: net-lab, bridge: vb-lab, subnet: 192.168.150.0/24, forward: iso
 nodes:
   - {{name: a, role: node, vcpus: {vcpus}, memory_mb: 512, ip: 192.168.150.10}}
 """
+
+
+NODE = "- name: a\n    role: node\n    vcpus: 1\n    memory_mb: 512\n    ip: 192.168.150.10"
 
 
 def lab(image: str = "/var/lib/vmcluster/images/no-such-image.qcow2", vcpus: object = 1) -> str:
@@ -31,6 +39,12 @@ def key(configuration: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(configuration["HOME"]) / "key"
     generate_client_key(path)
     monkeypatch.setenv("VMCLUSTER_SSH_KEY_PATH", str(path))
+
+
+@pytest.fixture
+def topologies(configuration: dict[str, str], tmp_path: Path) -> Topologies:
+    """The topologies of the host, for what JSON cannot carry."""
+    return Topologies(Settings(topology_dir=Path(configuration["VMCLUSTER_TOPOLOGY_DIR"])), EVERYWHERE)
 
 
 async def error_of(agent: Agent, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -59,11 +73,82 @@ async def test_another_text_replaces_a_topology_only_on_request(agent: Agent) ->
     assert (await agent.call("topology_write", replace=True, **other))["result"]["yaml"] == lab(vcpus=2)
 
 
+async def test_a_name_with_a_suffix_is_the_same_topology(agent: Agent, configuration: dict[str, str]) -> None:
+    directory = Path(configuration["VMCLUSTER_TOPOLOGY_DIR"])
+    for name, file in (("new.yml", "new.yaml"), ("new.yaml", "new.yaml"), ("old.yaml", "old.yml"), ("old", "old.yml")):
+        (directory / "old.yml").write_text(lab())
+        written = (await agent.call("topology_write", topology=name, topology_yaml=lab()))["result"]
+        assert (written["name"], written["file"]) == (name.partition(".")[0], str(directory / file))
+        other = await error_of(agent, "topology_write", topology=name, topology_yaml=lab(vcpus=2))
+        assert other["code"] == "CONFLICT"
+    assert not (directory / "new.yml").exists()
+    assert not (directory / "old.yaml").exists()
+
+
+async def test_a_replaced_topology_stays_as_private_as_it_was(agent: Agent, configuration: dict[str, str]) -> None:
+    file = Path(configuration["VMCLUSTER_TOPOLOGY_DIR"]) / "lab.yaml"
+    file.write_text(lab())
+    file.chmod(0o600)
+    await agent.call("topology_write", topology="lab", topology_yaml=lab(vcpus=2), replace=True)
+    assert content_and_mode(str(file)) == (lab(vcpus=2), 0o600)
+
+
+async def test_what_is_no_topology_is_not_replaced(agent: Agent, configuration: dict[str, str], tmp_path: Path) -> None:
+    directory = Path(configuration["VMCLUSTER_TOPOLOGY_DIR"])
+    (directory / "notes.yaml").write_text("password: SECRET\n")
+    (directory / "gone.yaml").symlink_to(tmp_path / "nothing")
+    (directory / "dir.yaml").mkdir()
+    for name in ("notes", "gone", "dir"):
+        for replace in (False, True):
+            error = await error_of(agent, "topology_write", topology=name, topology_yaml=lab(), replace=replace)
+            assert (error["code"], "SECRET" in error["message"]) == ("CONFLICT", False), name
+    assert (directory / "notes.yaml").read_text() == "password: SECRET\n"
+    assert not (tmp_path / "nothing").exists()
+
+
+async def test_of_two_writers_of_one_name_the_second_is_refused(agent: Agent) -> None:
+    texts = [lab(vcpus=count) for count in range(1, 9)]
+    calls = [agent.call("topology_write", topology="lab", topology_yaml=text) for text in texts]
+    successes = [text for text, of in zip(texts, await asyncio.gather(*calls), strict=True) if of["success"]]
+    assert [(await agent.call("topology_show", topology="lab"))["result"]["yaml"]] == successes
+
+
+async def test_a_text_that_no_file_can_hold_is_a_problem_with_its_place(topologies: Topologies) -> None:
+    with pytest.raises(TopologyInvalid, match="lab:1:"):
+        await topologies.write("lab", "# \udc80\n" + lab())
+
+
+async def test_every_path_in_a_text_is_held_to_the_reach_of_its_sender(agent: Agent, tmp_path: Path) -> None:
+    image = "base_image: /var/lib/vmcluster/images/no-such-image.qcow2\n"
+    link = tmp_path / "link"
+    link.symlink_to("/etc")
+    for field in (
+        *("base_image: {}", "overlay_dir: {}", "ssh: {{key_path: {}}}", "boot: {{kernel: {}}}"),
+        "boot: {{kernel: /var/lib/vmcluster/images/k, initrd: {}}}",
+        *("node base_image: {}", "node boot: {{kernel: {}}}", "node extra_disks: [{{path: {}, existing: true}}]"),
+        "node extra_disks: [{{path: {}, size_gb: 1}}]",
+    ):
+        for path in (
+            "/etc/passwd",
+            "/etc/no-such-file",
+            f"{link}/passwd",
+            "/var/lib/vmcluster/images/../../../../etc/x",
+        ):
+            line = field.format(path)
+            text = lab() if not line.startswith("base_image") else lab().replace(image, "")
+            text += f"    {line[5:]}\n" if line.startswith("node ") else f"{line}\n"
+            if line.startswith("node "):
+                text = text.replace("- {name: a, role: node, vcpus: 1, memory_mb: 512, ip: 192.168.150.10}", NODE)
+            error = await error_of(agent, "topology_write", topology="lab", topology_yaml=text)
+            assert error["code"] == "TOPOLOGY_INVALID", (line, error)
+            assert "_roots" in error["message"], (line, error)
+
+
 async def test_a_wrong_topology_or_name_writes_nothing(agent: Agent) -> None:
     error = await error_of(agent, "topology_write", topology="lab", topology_yaml=lab(vcpus="many"))
     assert error["code"] == "TOPOLOGY_INVALID"
     assert "lab:5:" in error["message"]
-    for name in ("../lab", "a/b", ".hidden", "-"):
+    for name in ("../lab", "a/b", ".hidden", "-", "a.yaml.yml", "a.yml.yaml", "a\n", "ä"):
         error = await error_of(agent, "topology_write", topology=name, topology_yaml=lab())
         assert error["code"] == "INVALID_ARGUMENT", name
     assert (await agent.call("topology_list"))["result"] == []
