@@ -1,5 +1,7 @@
 """The part of a record that one host works on: its own nodes, beside which it knows the others. Pure."""
 
+from hashlib import sha256
+
 from reconciler.model.record import ClusterRecord
 
 
@@ -28,4 +30,5 @@ def revert_of(record: ClusterRecord) -> str | None:
     based_on = {intent.based_on for intent in intents}
     if len(based_on) != 1 or None in based_on:
         return None
-    return f"revert-{sum(intent.disk_revision for intent in intents)}"
+    revisions = ",".join(f"{name}={intent.disk_revision}" for name, intent in sorted(record.nodes.items()))
+    return f"revert-{sha256(revisions.encode()).hexdigest()[:16]}"

@@ -6,10 +6,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.part import part_of
-from reconciler.model.document import ClusterDocument
+from reconciler.desired.part import part_of, revert_of
+from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
+from reconciler.model.snapshot import SnapshotNode, SnapshotPower
+from reconciler.records.record_changes import reverted, with_spec
 from reconciler.store.merged_status import nodes_by_host
 from tests.simulation.acting import Disturbance, run_round
 from tests.simulation.host import SimulatedHost
@@ -47,6 +49,28 @@ def test_the_parts_of_all_hosts_are_together_what_one_host_would_be(record: Clus
     assert seen[THIRD] == ClusterDocument(), "a host without a node has nothing of the cluster"
     with_network = {name for name, of in seen.items() if of.networks}
     assert with_network == (set() if record.deletion else set(nodes_by_host(record, HOME)))
+
+
+def test_each_revert_has_a_name_of_its_own_also_after_nodes_have_gone() -> None:
+    snapshot = Snapshot(
+        request=1,
+        include_memory=False,
+        nodes={name: SnapshotNode(power=SnapshotPower.OFF, disks={}) for name in ("alpha", "beta", "gamma")},
+    )
+    three = running_record("alpha", "beta", "gamma")
+    seen = []
+    for _ in range(2):
+        three = reverted(three, "clean", snapshot, restart_after=False)
+        seen.append(revert_of(three))
+    spec = three.spec.model_copy(
+        update={"nodes": {name: of for name, of in three.spec.nodes.items() if name != "gamma"}}
+    )
+    two = with_spec(three, three.cluster_name, spec)
+    for _ in range(3):
+        two = reverted(two, "clean", snapshot, restart_after=False)
+        seen.append(revert_of(two))
+    assert len(set(seen)) == 5
+    assert None not in seen
 
 
 def test_a_node_that_moves_leaves_its_old_host_only_with_consent_and_begins_on_new_disks() -> None:
