@@ -40,6 +40,9 @@ _ELSEWHERE = frozenset(
 )
 """With these another member is asked: this one is away, has no leader, or is shutting down."""
 
+_WITH_A_LEADER = ("hasleader", "true")
+"""A member that was cut off from the others would go on to follow, and never hear of a change."""
+
 _TOO_LARGE = ("request is too large", "larger than max")
 _NO_SPACE_HINT = "free room in etcd: compact it, defragment it, then disarm its alarm (`etcdctl`)"
 _REFUSED_HINT = "`store`, `store_password_file` and the TLS files say who vmcluster is to etcd"
@@ -110,18 +113,18 @@ class EtcdClient:
     async def follow(self, prefix: bytes, end: bytes, revision: int) -> AsyncIterator[int]:
         """The revision of each change below a prefix, from `revision` on; ends when the member goes away.
 
-        The first is told as soon as the member follows. What was compacted meanwhile counts as a change.
+        The first is told as soon as the member follows. It ends as well where the member does not follow, as when what
+        was changed before was compacted, or has lost the others: the caller looks for itself what the last change is.
         """
         request = rpc.WatchRequest(
             create_request=rpc.WatchCreateRequest(key=prefix, range_end=end, start_revision=revision + 1)
         )
         channel = await self._channel(self._members[0])
-        stream = rpc.WatchStub(channel).Watch(metadata=await self._metadata(channel))
+        stream = rpc.WatchStub(channel).Watch(metadata=(*await self._metadata(channel), _WITH_A_LEADER))
         try:
             await stream.write(request)
             async for response in stream:
                 if response.canceled:
-                    yield max(response.compact_revision, revision + 1)
                     return
                 yield response.header.revision if response.events else revision
         except grpc.aio.AioRpcError as error:

@@ -10,6 +10,7 @@ from aetcd import rpc
 
 from reconciler.errors import StoreUnavailable, StoreUnreachable
 from reconciler.store.etcd import client
+from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from tests.authority import Authority
@@ -82,6 +83,10 @@ async def test_a_user_logs_in_with_the_password_in_a_file_that_nobody_else_may_r
             record = await put_new(store)
             store._etcd._token = "out of date"  # as an hour later, or after etcd was started again
             assert await store.get("lab") == record
+            now = await store._etcd.revision()
+            store._etcd._token = "out of date"
+            seen = [of async for of in store._etcd.follow(keys.ROOT, keys.end_of(keys.ROOT), now)]
+            assert max(seen, default=now) == now, "a watch that is refused tells of no change"
         async with EtcdStore(running.address, EtcdCredentials()) as nobody:
             with pytest.raises(StoreUnavailable, match="user name is empty"):
                 await nobody.names()

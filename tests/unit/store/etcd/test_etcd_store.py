@@ -12,6 +12,7 @@ import pytest
 from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnavailable, StoreUnreachable
 from reconciler.model.record import ClusterRecord
 from reconciler.store.etcd import client, key_names
+from reconciler.store.etcd.change_feed import EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, put
 from reconciler.store.etcd.etcd_store import EtcdStore
@@ -55,6 +56,38 @@ async def test_a_server_that_is_away_is_said_in_time_and_when_it_is_back_all_goe
                     break
                 except StoreUnreachable:  # the stream has not come back yet
                     await asyncio.sleep(0.05)
+
+
+async def test_a_watch_at_a_member_that_was_cut_off_from_the_others_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.5)
+    fast = ("--election-timeout", "300", "--heartbeat-interval", "30")
+    one, two, three, four = free_ports(4)
+    members = [
+        RunningEtcd(tmp_path / "a", one, two, fast, name="a"),
+        RunningEtcd(tmp_path / "b", three, four, fast, name="b"),
+    ]
+    for member in members:
+        member.peers = tuple(of.peer for of in members)
+        member.launch()
+    try:
+        members[0].wait_until_healthy()
+        async with EtcdStore(members[0].address, EtcdCredentials()) as store:
+            await put_new(store)
+            watch = await store.watch()
+            members[1].stop()  # the first one answers nothing any longer, but keeps its connections
+            with pytest.raises(StoreUnreachable):
+                await _next_silence(watch)
+    finally:
+        for member in members:
+            member.stop()
+
+
+async def _next_silence(watch: EtcdChangeWaiter) -> None:
+    """Wait as long as there are changes."""
+    while await watch.wait(timeout_s=PATIENCE_S):
+        pass
 
 
 async def test_a_member_that_does_not_answer_is_passed_over(etcd: RunningEtcd, empty_etcd: RunningEtcd) -> None:
