@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from reconciler.errors import ErrorCode, is_recoverable
 from reconciler.model.base import Frozen
@@ -60,7 +60,9 @@ class Obstacle(Frozen):
 
 
 class NodeReport(Frozen):
-    """What a host saw of one of its nodes, and the node's public SSH host key."""
+    """What a host saw of one of its nodes, and the node's public SSH host key; a newer version may say more."""
+
+    model_config = ConfigDict(extra="ignore")
 
     state: PowerState
     halt: Halt | None = None
@@ -86,8 +88,10 @@ class RecordStatus(Frozen):
 
     Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes` and `snapshots`
     are what the others cannot see for themselves, and `nothing_left` says that the cluster is deleted there to the last
-    file.
+    file. A host of a newer version may say more.
     """
+
+    model_config = ConfigDict(extra="ignore")
 
     cluster_name: str
     host: str = ""

@@ -89,8 +89,11 @@ class EtcdMembership:
         machine = await asyncio.to_thread(self._identity.machine)
         for _ in range(_TRIES):
             names = keys.CLAIMS, keys.ALIVE
-            claim, alive = await self._etcd.read(*(one(of + self._identity.name.encode()) for of in names))
+            own = [one(of + self._identity.name.encode()) for of in names]
+            claim, alive, home = await self._etcd.read(*own, one(keys.HOME))
             self._require_own(claim, machine)
+            if not home.kvs:
+                await self._hosts.take_home(self._identity.name)
             if alive.kvs and (held := await self._kept(_Held(alive.kvs[0].lease, alive.kvs[0].mod_revision, 0))):
                 return held
             if held := await self._take(claim, alive, machine):
@@ -109,10 +112,7 @@ class EtcdMembership:
             delete(keys.LOST + name),
         ]
         answer = await self._etcd.change(conditions, writes)
-        if not answer.succeeded:
-            return None
-        await self._hosts.take_home(self._identity.name)
-        return _Held(lease, answer.header.revision, until_s)
+        return _Held(lease, answer.header.revision, until_s) if answer.succeeded else None
 
     def _until_s(self) -> float:
         """Until when a lease that etcd lets begin after now may be relied on."""

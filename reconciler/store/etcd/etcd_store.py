@@ -183,7 +183,7 @@ class EtcdStore:
         if record is None:
             return None
         hosts = etcd_parts.words_in(record, self.own_host, words)
-        if None in hosts.lost.values():
+        if any(since is None for host, since in hosts.lost.items() if host not in hosts.forgotten):
             await self._hosts.all()  # which notes since when
         return etcd_parts.entry_of(record, request, hosts)
 

@@ -44,25 +44,30 @@ class EtcdHosts:
             raise await self._not_found(name)
 
     async def remove(self, name: str) -> None:
-        """Delete everything of a host whose lease has ended; its name is free then."""
-        if not await self._is_alive(name):
-            await self._forget_words(name)
+        """Delete everything of a host whose lease has ended; its name is free then.
+
+        No other host takes over nodes without a host by itself: they are placed again, which their plan tells.
+        """
         everything = (keys.HOSTS, keys.CORDONS, keys.LOST, keys.CLAIMS)
         removal = [delete(prefix + name.encode()) for prefix in everything]
-        conditions = [exists(keys.HOSTS + name.encode()), unchanged(keys.ALIVE + name.encode(), 0)]
-        look = get(one(keys.HOSTS + name.encode()))
-        answer = await self._etcd.change(conditions, removal, [look])
-        if answer.succeeded:
-            return await self._leave_homeless(name)
-        if not answer.responses[0].response_range.kvs:
-            raise await self._not_found(name)
-        raise Conflict(
-            f"host {name} is alive", hint="stop `vmcluster watch` there, then wait until its lease has run out"
-        )
-
-    async def _is_alive(self, name: str) -> bool:
-        (found,) = await self._etcd.read(one(keys.ALIVE + name.encode()))
-        return bool(found.kvs)
+        while True:
+            own = [one(of + name.encode()) for of in (keys.HOSTS, keys.ALIVE)]
+            host, alive, home = await self._etcd.read(*own, one(keys.HOME))
+            if not host.kvs:
+                raise await self._not_found(name)
+            if alive.kvs:
+                hint = "stop `vmcluster watch` there, then wait until its lease has run out"
+                raise Conflict(f"host {name} is alive", hint=hint)
+            await self._forget_words(name)
+            is_home = bool(home.kvs) and home.kvs[0].value.decode() == name
+            conditions = [
+                exists(keys.HOSTS + name.encode()),
+                unchanged(keys.ALIVE + name.encode(), 0),
+                unchanged(keys.HOME, home.kvs[0].mod_revision if home.kvs else 0),
+            ]
+            writes = [*removal, put(keys.HOME, b"")] if is_home else removal
+            if (await self._etcd.change(conditions, writes)).succeeded:
+                return
 
     async def _forget_words(self, name: str) -> None:
         """What the host has of clusters does not matter any longer."""
@@ -71,12 +76,6 @@ class EtcdHosts:
         for begin in range(0, len(own), OPERATIONS_LIMIT):
             is_gone = unchanged(keys.ALIVE + name.encode(), 0)
             await self._etcd.change([is_gone], own[begin : begin + OPERATIONS_LIMIT])
-
-    async def _leave_homeless(self, name: str) -> None:
-        """No other host takes over nodes without a host by itself: they are placed again, which their plan tells."""
-        (home,) = await self._etcd.read(one(keys.HOME))
-        if home.kvs and home.kvs[0].value.decode() == name:
-            await self._etcd.change([unchanged(keys.HOME, home.kvs[0].mod_revision)], [put(keys.HOME, b"")])
 
     async def home(self) -> str:
         """The host that nodes without a host are on; empty if there is none."""

@@ -2,13 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.errors import Conflict, HostFenced, HostNotFound, StoreUnreachable
 from reconciler.model.host import HostReport
+from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import etcd_membership
+from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_requests import delete
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
@@ -121,6 +127,52 @@ async def test_the_first_host_is_the_home_of_nodes_without_a_host(
     await one.remove_host("two")
     await one.membership().enter()
     assert await one.home_host() == "", "no other host takes over its nodes by itself"
+
+
+async def test_a_host_that_died_between_its_lease_and_the_next_step_is_the_home_all_the_same(
+    one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path
+) -> None:
+    await one.membership().enter()
+    other = EtcdClient(empty_etcd.address, EtcdCredentials())
+    await other.change((), [delete(keys.HOME)])
+    async with of_host(empty_etcd, "one", tmp_path) as second:
+        await second.membership().enter()  # shares the lease
+        assert await second.home_host() == "one"
+    await other.close()
+
+
+async def test_a_host_is_forgotten_together_with_being_the_home(
+    one: EtcdStore, etcd_store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await etcd_store.put_host(report("two"))
+    await etcd_store.take_home("two")
+    change, changes = EtcdClient.change, 0
+
+    async def die_after_one(client: EtcdClient, compare: Any, operations: Any, otherwise: Any = ()) -> Any:
+        nonlocal changes
+        changes += any(of.HasField("request_delete_range") or of.HasField("request_put") for of in operations)
+        if changes > 1:
+            raise StoreUnreachable("killed here")
+        return await change(client, compare, operations, otherwise)
+
+    with monkeypatch.context() as killed, suppress(StoreUnreachable):
+        killed.setattr(EtcdClient, "change", die_after_one)
+        await etcd_store.remove_host("two")
+    assert ("two" in await etcd_store.hosts()) is (await etcd_store.home_host() == "two")
+
+
+async def test_a_word_of_a_newer_version_is_read_without_what_only_that_knows(one: EtcdStore) -> None:
+    class Newer(RecordStatus):
+        model_config = RecordStatus.model_config
+        colour: str = "green"
+
+    await one.put(sample_record(), expected_generation=0, actor="test")
+    said = sample_status().model_copy(update={"host": "one"})
+    await one.put_status(Newer(**dict(said)))
+    entry = await one.standing("lab")
+    assert entry is not None
+    assert entry.hosts is not None
+    assert entry.hosts.words == {"one": said}
 
 
 async def test_another_machine_of_the_same_name_is_refused_until_the_first_is_forgotten(
