@@ -14,6 +14,7 @@ from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
 from reconciler.plan.document_queries import is_running
 from reconciler.plan.drift_filter import Drift
+from reconciler.store.merged_status import NOT_OBSERVED
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -98,7 +99,7 @@ def status_of_failed_round(
         Condition(
             type=kind,
             status=ConditionStatus.UNKNOWN,
-            reason="NotObserved",
+            reason=NOT_OBSERVED,
             message=obstacle.message,
             last_transition=now,
         )
@@ -193,7 +194,7 @@ def _among_snapshots(observed: ClusterDocument) -> str:
 def _faults_applied(record: ClusterRecord, observed: ClusterDocument, plan: Plan) -> Condition:
     """Whether every link is as the desired faults require: none missing, none left over."""
     if unseen := [of.unknown for of in observed.links.values() if isinstance(of, Unknown)]:
-        verdict = _verdict(ConditionType.FAULTS_APPLIED, False, "NotObserved", "; ".join(unseen))
+        verdict = _verdict(ConditionType.FAULTS_APPLIED, False, NOT_OBSERVED, "; ".join(unseen))
         return verdict.model_copy(update={"status": ConditionStatus.UNKNOWN})
     differ = [action for action in plan.actions if isinstance(action, SetLinks | HealLinks)]
     if differ:

@@ -7,8 +7,8 @@ from reconciler.errors import ErrorCode
 from reconciler.host.cloud_init.seed_driver import read_host_key
 from reconciler.model.document import ClusterDocument, Halt, Network, Power, Snapshot, Unknown
 from reconciler.model.record import ClusterRecord
-from reconciler.model.status import ConditionStatus, ConditionType, HeldSnapshot, NodeReport, RecordStatus
-from reconciler.store.merged_status import merged_status, nodes_by_host, remedy_for_lost, silence_told
+from reconciler.model.status import ConditionType, HeldSnapshot, NodeReport, RecordStatus
+from reconciler.store.merged_status import NOT_OBSERVED, merged_status, nodes_by_host, remedy_for_lost, silence_told
 from reconciler.store.protocol import HostWords
 
 _EMPTY = ClusterDocument()
@@ -22,16 +22,17 @@ def reported(
 ) -> RecordStatus:
     """The status with what the other hosts cannot see, where there are others.
 
-    Without new `snapshots`, those that it said before.
+    Without new `snapshots`, or without an observation, what it said of them before: keys stay as they are.
     """
     if view.hosts is None:
         return status
     before = view.before.snapshots if view.before else ()
-    seen = observed or _EMPTY
+    seen, known = observed or _EMPTY, view.before.nodes if view.before else {}
     networks = seen.networks.values()
+    looked = {name: _report(of, view, name) for name, of in seen.power.items() if isinstance(of, Power)}
     update = {
         "host": view.host,
-        "nodes": {name: _report(of, view, name) for name, of in seen.power.items() if isinstance(of, Power)},
+        "nodes": known if observed is None else looked,
         "snapshots": before if snapshots is None else snapshots,
         "network_active": any(isinstance(of, Network) and of.active for of in networks),
     }
@@ -58,21 +59,18 @@ def power_elsewhere(whole: ClusterRecord, host: str, hosts: HostWords) -> dict[s
     """The power of other hosts' nodes as they saw it last; unknown where a host is lost, or could not look."""
     found: dict[str, Power | Unknown] = {}
     for other, nodes in nodes_by_host(whole, hosts.home).items():
-        if other != host:
-            said, silence = _said_by(other, hosts), _silence_of(other, hosts)
-            powers = {name: said.get(name, silence) for name in nodes}
-            found |= {name: of for name, of in powers.items() if of is not None}
+        if other == host:
+            continue
+        if silence := _silence_of(other, hosts):
+            found |= dict.fromkeys(nodes, silence)
+        else:
+            said = hosts.words[other].nodes
+            found |= {name: Power(state=said[name].state, halt=said[name].halt) for name in nodes if name in said}
     return found
 
 
-def _said_by(host: str, hosts: HostWords) -> dict[str, Power]:
-    """What a host saw of its nodes' power last, if it is there to see it."""
-    word = None if host in hosts.lost else hosts.words.get(host)
-    return {name: Power(state=of.state, halt=of.halt) for name, of in word.nodes.items()} if word else {}
-
-
 def _silence_of(host: str, hosts: HostWords) -> Unknown | None:
-    """Why a host says nothing of a node, and what helps; None where it has looked, and there is no machine."""
+    """Why nothing is known of a host's nodes, and what helps; None where it has looked."""
     if host in hosts.forgotten:
         why = f"host {host} was forgotten; `cluster_apply(allow_data_loss=true)` creates the node on another one"
         return Unknown(unknown=why, code=ErrorCode.HOST_LOST)
@@ -83,7 +81,7 @@ def _silence_of(host: str, hosts: HostWords) -> Unknown | None:
     defined = next((of for of in said if of.type is ConditionType.DEFINED), None)
     if defined is None:
         return Unknown(unknown=f"host {host} has not looked yet", code=ErrorCode.HOST_LOST)
-    if defined.status is ConditionStatus.UNKNOWN:
+    if defined.reason == NOT_OBSERVED:
         return Unknown(unknown=f"host {host}: {defined.message}", code=ErrorCode.HOST_LOST)
     return None
 

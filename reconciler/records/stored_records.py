@@ -113,11 +113,18 @@ def select_node(record: ClusterRecord, node: str, *, all_with: str = "") -> str:
     return node
 
 
+async def _elsewhere(store: Store, record: ClusterRecord, nodes: Iterable[str]) -> bool:
+    """Whether any of these nodes is on another host."""
+    placed = {record.spec.nodes[node].host for node in nodes if node in record.spec.nodes}
+    home = await store.home_host() if "" in placed else ""
+    return any((host or home) != store.own_host for host in placed)
+
+
 async def addresses(store: Store, record: ClusterRecord, nodes: Iterable[str]) -> list[GuestAddress]:
     """The addresses of the given nodes; those that another host made are known by the key that it reported."""
     nodes = list(nodes)
     reported: dict[str, str] = {}
-    if any(record.spec.nodes[node].host not in {"", store.own_host} for node in nodes if node in record.spec.nodes):
+    if store.own_host and await _elsewhere(store, record, nodes):
         status = await store.status(record.cluster_name)
         reported = {node: of.host_key for node, of in status.nodes.items() if of.host_key} if status else {}
     return [guest_address(record, node, reported.get(node)) for node in nodes]

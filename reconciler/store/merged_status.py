@@ -10,6 +10,7 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType, H
 from reconciler.model.timestamps import utc_text
 
 LOST = "HostLost"
+NOT_OBSERVED = "NotObserved"
 
 _GOOD_IF_FALSE = frozenset({ConditionType.DRIFTED})
 _NOT_WANTED = "NotWanted"
@@ -42,7 +43,7 @@ def merged_status(
     losses = {host: _loss(host, lost[host], nodes.get(host, []), last=done) for host in hosts if host in lost}
     losses |= {host: _forgotten(host, nodes[host], last=done) for host in nodes if host in forgotten}
     now = max(of.updated_at for of in words.values())
-    unseen = {host: _unseen("NotObserved", f"{host} has not looked yet", now) for host in silent}
+    unseen = {host: _unseen(NOT_OBSERVED, f"{host} has not looked yet", now) for host in silent}
     unseen |= {host: _unseen(LOST, of.message, lost[host] or now) for host, of in losses.items()}
     heard = [*(alive or words).values()]
     made = [words[host].snapshots_made for host in nodes if host in words]

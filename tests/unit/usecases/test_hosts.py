@@ -9,22 +9,28 @@ import pytest
 
 from reconciler.daemon import entry
 from reconciler.daemon.host_reports import differs
-from reconciler.errors import Conflict, HostNotFound, PlacementRefused
+from reconciler.errors import Conflict, HostNotFound, PlacementRefused, SshError
 from reconciler.host.checks.member_check import check_address
 from reconciler.host.disks.image_digests import ImageDigests
+from reconciler.model.document import PowerState
 from reconciler.model.examination import CheckOutcome
 from reconciler.model.host import HostImage
 from reconciler.model.record import ClusterRecord
+from reconciler.model.status import NodeReport
 from reconciler.records.record_changes import with_spec
+from reconciler.records.stored_records import addresses
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
+from reconciler.store.etcd.etcd_store import EtcdStore
+from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
+from reconciler.store.host_identity import HostIdentity
 from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.hosts import Hosts, own_report
 from reconciler.usecases.member_checks import check_member
 from reconciler.usecases.placing import placed, placed_again, where_they_are
 from tests.etcd import running_etcd
 from tests.kvm_verdict import give_kvm_verdict
-from tests.unit.store.samples import sample_record
+from tests.unit.store.samples import sample_record, sample_status
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.processes
@@ -149,6 +155,21 @@ async def test_a_rollback_leaves_nodes_where_they_are_and_an_adopted_cluster_is_
     with pytest.raises(PlacementRefused, match="on which hosts these nodes are: beta"):
         await where_they_are(shared, on("", "alpha", "beta").spec, on("two", "alpha"))
     assert (await where_they_are(shared, on("two", "beta").spec, None)).nodes["beta"].host == "two"
+
+
+async def test_a_node_without_a_host_is_known_elsewhere_by_the_key_that_the_first_host_reports(
+    shared: Runtime, tmp_path: Path
+) -> None:
+    identity = HostIdentity("two", tmp_path / "two")
+    async with EtcdStore(EtcdAddress.parse(str(shared.settings.store)), EtcdCredentials(), host=identity) as first:
+        await first.membership().enter()
+        record = await first.put(sample_record(), expected_generation=0, actor="test")
+        key = NodeReport(state=PowerState.RUNNING, host_key="ssh-ed25519 AAAA")
+        await first.put_status(sample_status().model_copy(update={"host": "two", "nodes": {"alpha": key}}))
+        (address,) = await addresses(shared.store, record, ["alpha"])
+        assert address.host_key == key.host_key
+        with pytest.raises(SshError, match="host key is missing"):
+            await addresses(first, record, ["alpha"])  # which has made it itself, and reads its own file
 
 
 async def test_the_doctor_says_what_is_missing_for_sharing_a_store(shared: Runtime) -> None:
