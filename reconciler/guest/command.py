@@ -105,9 +105,9 @@ SIGNAL_GROUP = """signal_group() { g=$1; s=$2; mine=" $g "; more=1; kill -STOP -
 while [ $more ]; do more=
 for d in /proc/[0-9]*; do p=${d#/proc/}
 case $mine in *" $p "*) continue;; esac
-{ read -r l <$d/stat; } 2>/dev/null || continue
+{ l=; while read -r n; do l="$l $n"; done <$d/stat; } 2>/dev/null || continue
 set -- ${l##*) }
-case $mine in *" $2 "*) ;; *) [ "$4" = $g ] || continue;; esac
+case $mine in *" ${2-} "*) ;; *) [ "${4-}" = $g ] || continue;; esac
 kill -STOP $p 2>/dev/null
 mine="$mine$p "; more=1
 [ ${#mine} -lt 4096 ] || break 2
@@ -121,7 +121,7 @@ kill -CONT -$g 2>/dev/null
 
 All of them are stopped before any is signalled, so that none can start another one unseen or be orphaned first. If
 there are very many, as with a fork bomb, only the group is signalled. It fails if the group no longer exists, because
-its number may have been reused by then (proc(5) for `stat`).
+its number may have been reused by then. The name in `stat` (proc(5)) may have spaces, brackets and line ends.
 """
 
 

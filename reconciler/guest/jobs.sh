@@ -28,39 +28,46 @@ own() {
     fail "$jobs is not a directory of this user: $trouble"
 }
 
-# The number in a file.
+# Set `value` to the number in a file.
 said() {
   value=
   { read -r value <"$1"; } 2>/dev/null
-  case $value in '' | *[!0-9]*) echo - ;; *) echo "$value" ;; esac
+  case $value in '' | *[!0-9]*) value=- ;; esac
 }
 
-sized() { stat -c %s "$1" 2>/dev/null || echo 0; }
-
-# When a process that has not ended started, in ticks since the boot: with its number and the boot, only that one.
+# Set `ticks` to when a process that has not ended started: with its number and the boot, only that one.
 started() {
   { read -r stat </proc/"$1"/stat; } 2>/dev/null || return
   # shellcheck disable=SC2086
   set -- ${stat##*) }
-  [ "$1" != Z ] || return
+  [ "$1" != Z ] && [ $# -gt 19 ] || return
   shift 19
-  echo "$1"
+  ticks=$1
 }
 
 is_alive() {
-  { read -r number since <"$1"/pid; } 2>/dev/null && [ "$(started "$number") $boot" = "$since" ]
+  { read -r number since <"$1"/pid; } 2>/dev/null && started "$number" && [ "$ticks $boot" = "$since" ]
 }
 
 show() {
   if is_alive "$1"; then state=running; elif [ -e "$1"/code ]; then state=ended; else state=lost; fi
   if [ -e "$1"/stopped ] && [ $state != running ]; then state=stopped; fi
-  began=$(said "$1"/began)
+  said "$1"/code && code=$value
+  said "$1"/ended && ended=$value
+  said "$1"/began && began=$value
   [ "$began" != - ] || began=$(stat -c %Y "$1")
-  last=$(sized "$1"/last) rest=$(said "$1"/rest)
-  bytes=$(($(sized "$1"/first) + last)) lost=0
-  [ "$rest" = - ] || lost=$((rest - last))
-  command=$(head -c 600 "$1"/command 2>/dev/null | base64 | tr -d '\n')
-  echo "${1##*/} $state $(said "$1"/code) $began $(said "$1"/ended) $bytes $lost $command"
+  said "$1"/rest
+  # shellcheck disable=SC2046
+  sum_up "$value" $(stat -c %s "$1"/first "$1"/last 2>/dev/null)
+  command=
+  { read -r command <"$1"/shown; } 2>/dev/null
+  echo "${1##*/} $state $code $began $ended $bytes $lost $command"
+}
+
+# Set `bytes` and `lost`, given how much was printed after the first part, and the sizes of both parts.
+sum_up() {
+  bytes=$((${2-0} + ${3-0})) lost=0
+  [ "$1" = - ] || lost=$(($1 - ${3-0}))
 }
 
 start() {
@@ -74,7 +81,8 @@ start() {
   job=$jobs/$1
   mkdir "$job" || exit
   { cat >"$job"/command && echo "$4" >"$job"/env && date +%s >"$job"/began; } || give_up
-  [ "$(sized "$job"/command)" = "$3" ] || { echo "the command did not arrive as a whole" >&2; give_up; }
+  head -c 600 "$job"/command | base64 | tr -d '\n' >"$job"/shown
+  [ "$(stat -c %s "$job"/command)" = "$3" ] || { echo "the command did not arrive as a whole" >&2; give_up; }
   case ${SHELL-} in */bash | */zsh | */dash | */ksh | */sh) shell=$SHELL ;; *) shell=/bin/sh ;; esac
   # The parts that note what became of the command live on when its process group gets a SIGTERM.
   # shellcheck disable=SC2016

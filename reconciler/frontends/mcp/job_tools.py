@@ -25,7 +25,10 @@ async def job_start(
 
 
 async def job_status(call: Call, cluster_name: ClusterName, nodes: Nodes = None) -> ToolResult[list[Job]]:
-    """List the jobs of nodes that run, oldest first, with state and exit code. The last 50 of each node are kept."""
+    """List the jobs of nodes that run, oldest first, with state and exit code. The last 50 of each node are kept.
+
+    A job runs until everything that holds its output has ended, daemons too; with an `exit_code`, its command has.
+    """
     return await ask(call, lambda use: use.jobs.status(cluster_name, nodes))
 
 

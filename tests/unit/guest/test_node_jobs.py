@@ -103,7 +103,7 @@ async def test_a_job_of_which_a_power_cut_left_empty_files_is_lost(jobs: NodeJob
     began = (await jobs.start("b5", "true")).began_at
     await until(jobs, "b5", JobState.ENDED)
     directory = tmp_path / f"vmcluster-jobs-{os.getuid()}/b5"
-    for name in ("pid", "command", "began", "ended"):
+    for name in ("pid", "command", "shown", "began", "ended"):
         (directory / name).write_bytes(b"")
     (directory / "code").unlink()
     (job,) = await jobs.listing()
@@ -127,8 +127,10 @@ async def test_pages_of_a_job_that_prints_meanwhile_have_all_of_it_once(jobs: No
     assert pages == "".join(f"{number}\n" for number in range(20000)) + "end"
 
 
-async def test_stopping_a_job_ends_what_left_its_process_group(jobs: NodeJobs) -> None:
-    await jobs.start("b7", "timeout 600 sleep 601 & echo $!; setsid sleep 602 & echo $!; wait")
+async def test_stopping_a_job_ends_what_left_its_process_group(jobs: NodeJobs, tmp_path: Path) -> None:
+    odd = f"'{tmp_path}/a\n) b'"
+    command = f"timeout 600 sleep 601 & echo $!; setsid sleep 602 & echo $!; cp $(command -v sleep) {odd}; {odd} 603"
+    await jobs.start("b7", command)
 
     async def has_said_both() -> bool:
         return (await text(jobs, "b7")).count("\n") == 2
