@@ -76,8 +76,8 @@ start() {
   ls -t "$jobs" | tail -n "+$kept" | while read -r old; do
     is_alive "$jobs/$old" || rm -rf "${jobs:?}/$old"
   done
-  # shellcheck disable=SC2012
-  [ "$(ls "$jobs" | wc -l)" -lt $((2 * kept)) ] || fail "there are too many that run: stop some"
+  # shellcheck disable=SC2012,SC2016
+  [ "$(ls "$jobs" | wc -l)" -lt $((2 * kept)) ] || fail 'too many jobs run there (`job_stop` ends one)'
   job=$jobs/$1
   mkdir "$job" || exit
   { cat >"$job"/command && echo "$4" >"$job"/env && date +%s >"$job"/began; } || give_up

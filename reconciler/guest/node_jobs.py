@@ -28,6 +28,7 @@ JOB_NAME = re.compile(r"[a-z0-9]{1,32}")
 _NO_SUCH_JOB = 3
 _MOST_JOBS_BYTES = 256 * 1024
 _LONGEST_LINE_BYTES = 2048
+_PAST_END = 2**40  # shells compute with 64 bits
 _ABSENT = "-"
 _LOOK = "`job_status` shows whether the job is there"
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -58,7 +59,9 @@ class NodeJobs:
 
     async def output(self, name: str, offset: int, limit_bytes: int) -> JobOutput:
         """What a job has printed from `offset` on; both ends of more than `limit_bytes`."""
-        answer = await self._ask("output", name, str(offset), limit_bytes=limit_bytes + 2 * _LONGEST_LINE_BYTES)
+        answer = await self._ask(
+            "output", name, str(min(offset, _PAST_END)), limit_bytes=limit_bytes + 2 * _LONGEST_LINE_BYTES
+        )
         line, _, printed = answer.stdout.partition("\n")
         job = self._parsed(line)
         return JobOutput(

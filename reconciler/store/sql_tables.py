@@ -23,12 +23,16 @@ def add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, st
         )
 
 
+_LARGEST = 2**63 - 1
+"""The largest INTEGER of SQLite."""
+
+
 def events_after(connection: sqlite3.Connection, name: str | None, after: int) -> list[tuple[int, str]]:
     """Number and JSON of the events above a number, oldest first; for None, of all clusters."""
     return connection.execute(
         "SELECT number, document FROM event WHERE number > :after AND (:name IS NULL OR cluster_name = :name)"
         " ORDER BY number",
-        {"after": after, "name": name},
+        {"after": min(after, _LARGEST), "name": name},
     ).fetchall()
 
 

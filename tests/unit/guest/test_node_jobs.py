@@ -178,6 +178,8 @@ async def test_of_much_output_the_beginning_and_the_end_are_kept(
 
     await eventually(is_whole)
     assert await text(jobs, "e1") == "100\n101\n10" + "8\n299\n"[-6:]
+    past = await jobs.output("e1", 2**70, 1 << 20)
+    assert (past.output, past.next_offset) == ("", 16)
     assert (await jobs.show("e1")).lost_bytes == 200 * 4 - 10 - 6
 
 
@@ -190,6 +192,17 @@ async def test_all_jobs_are_listed_and_old_ones_make_room(jobs: NodeJobs, monkey
     names = {job.job_id.partition(".")[2] for job in await jobs.listing()}
     assert {"f0", "f5"} <= names, "one that runs stays"
     assert len(names) <= 4
+
+
+async def test_no_more_jobs_are_started_than_a_listing_can_hold(
+    jobs: NodeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_SCRIPT", room._SCRIPT.replace("kept=50", "kept=1"))
+    for number in range(2):
+        await jobs.start(f"h{number}", "sleep 600")
+    with pytest.raises(OperationFailed, match="job_stop"):
+        await jobs.start("h2", "sleep 600")
+    assert len(await jobs.listing()) == 2
 
 
 async def test_an_unknown_job_is_refused(jobs: NodeJobs) -> None:

@@ -184,7 +184,8 @@ async def test_a_topology_sent_with_a_call_is_checked_with_the_same_positions(ag
 async def test_the_past_of_a_cluster_that_never_existed_is_not_found(agent: Agent) -> None:
     for tool in ("cluster_history", "cluster_events", "cluster_wait", "cluster_rollback_plan", "cluster_rollback"):
         assert (await error_of(agent, tool, cluster_name="nobody"))["code"] == "CLUSTER_NOT_FOUND", tool
-    assert (await agent.call("cluster_events"))["result"] == []
+    for after in (0, 2**64):
+        assert (await agent.call("cluster_events", after=after))["result"] == []
 
 
 async def test_a_wait_names_the_conditions_that_there_are(agent: Agent) -> None:
