@@ -3,6 +3,7 @@
 The decision is compared and swapped, so that of agreeing and calling off exactly one happens; no coordinator is needed.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Set
@@ -10,12 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from reconciler.errors import StoreUnreachable
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, delete_below, one, put, unchanged
 from reconciler.store.meeting import CalledOff, Phase
 
+_ANSWER_S = 2.0
+"""How long after the end of a phase the store may take for its answer: nodes may stand still meanwhile."""
 _LOOK_AGAIN_S = 1.0
 """How often hosts are looked for that do not answer because they are gone."""
 
@@ -64,6 +68,14 @@ class EtcdMeeting:
             return found.state is _State.OPEN
 
     async def reach(self, phase: Phase, *, limit_s: float) -> None:
+        try:
+            async with asyncio.timeout(limit_s + _ANSWER_S):
+                await self._reach(phase, limit_s)
+        except TimeoutError:
+            told = f"the store did not answer in time, so nobody knows how far other hosts are with {self._matter}"
+            raise StoreUnreachable(told, hint="it is called off once the store answers") from None
+
+    async def _reach(self, phase: Phase, limit_s: float) -> None:
         if self._mine.state is _State.AGREED:
             return
         waiter = EtcdChangeWaiter(self._feed, await self._feed.revision())

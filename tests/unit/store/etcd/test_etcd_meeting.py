@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import StoreUnreachable
+from reconciler.store.etcd import client
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete
@@ -13,7 +15,7 @@ from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.meeting import CalledOff, Meeting, Phase, SoleMeeting
-from tests.etcd import RunningEtcd
+from tests.etcd import RunningEtcd, running_etcd
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.processes
@@ -103,6 +105,21 @@ async def test_one_that_does_not_answer_or_is_gone_calls_it_off(
     assert await two.begin()
     with pytest.raises(CalledOff, match=r"host three is away"):
         await asyncio.gather(two.reach(Phase.PREPARED, limit_s=PATIENCE_S), through(meetings(stores)["one"]))
+
+
+async def test_nobody_waits_for_longer_than_was_said_while_the_store_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 1000 * PATIENCE_S)
+    with running_etcd(tmp_path / "data") as etcd:
+        async with EtcdStore(etcd.address, EtcdCredentials(), host=HostIdentity("one", tmp_path / "one")) as store:
+            await store.membership().enter()
+            meeting = store.meeting("lab", "snapshot-1", HOSTS)
+            assert await meeting.begin()
+            etcd.stop()
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(StoreUnreachable, match="snapshot-1"):
+                    await meeting.reach(Phase.PAUSED, limit_s=0.5)
 
 
 async def test_of_agreeing_and_calling_off_exactly_one_happens(stores: dict[str, EtcdStore]) -> None:
