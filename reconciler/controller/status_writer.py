@@ -75,8 +75,7 @@ class StatusWriter:
         """Say, before this host first acts on a cluster of several hosts, that it may have something of it."""
         if view.hosts is not None and view.before is None:
             now, name = datetime.now(UTC), view.whole.cluster_name
-            begun = RecordStatus(cluster_name=name, observed_generation=0, converged=False, updated_at=now)
-            await self._store.put_status(reported(begun, view))
+            await self._store.put_status(RecordStatus.of_nothing_seen(name, view.host, now))
 
     async def write_nothing_left(self, view: RoundInput) -> None:
         """Say that the deleted cluster has nothing on this host any longer."""

@@ -110,3 +110,8 @@ class RecordStatus(Frozen):
     network_active: bool = False
     nothing_left: bool = False
     updated_at: Moment
+
+    @classmethod
+    def of_nothing_seen(cls, cluster: str, host: str, now: Moment) -> "RecordStatus":
+        """The word of a host that may have something of a cluster, and has not looked yet."""
+        return cls(cluster_name=cluster, host=host, observed_generation=0, converged=False, updated_at=now)

@@ -27,13 +27,12 @@ def merged_status(
 ) -> RecordStatus | None:
     """The cluster's status: as bad as the worst part, and as old as the oldest word of a host that is alive.
 
-    What a host would say that is lost, or has said nothing yet, is unknown; a forgotten one counts by its nodes only.
-    None if no host has said anything.
+    What a host would say that is lost, or has said nothing yet, is unknown. None if no host has said anything.
     """
     if not words:
         return None
     nodes = nodes_by_host(record, home)
-    hosts = sorted(nodes.keys() | (words.keys() - forgotten))
+    hosts = sorted(nodes.keys() | words.keys())
     if len(hosts) == 1 and hosts[0] not in lost:
         return words[hosts[0]].model_copy(update={"host": ""})
     alive = {host: words[host] for host in hosts if host in words and host not in lost}

@@ -159,6 +159,18 @@ async def test_a_forgotten_host_is_named_until_its_nodes_are_placed_again(hosts:
     done = await hosts["one"].verbs.apply("lab", approval=Approval(data_loss=True), wait_for_ssh=False)
     assert {node.domain_state for node in done.nodes} == {"running"}
     assert hosts["three"].nodes() == {"beta", "gamma"}
+    assert hosts["two"].nodes() == {"beta"}, "nobody reaches it to stop its machine"
+    await hosts["two"].start()
+
+    async def left() -> bool:
+        entry = await opened(hosts["one"]).store.standing(CLUSTER)
+        assert entry is not None
+        assert entry.hosts is not None
+        is_done = entry.status is not None and entry.status.converged
+        return is_done and not hosts["two"].nodes() and "two" not in entry.hosts.words
+
+    await eventually(left)
+    assert hosts["three"].nodes() == {"beta", "gamma"}
 
 
 async def test_what_a_node_takes_up_at_a_restart_only_is_asked_for_on_whichever_host_it_is(hosts: Hosts) -> None:

@@ -31,7 +31,10 @@ def ranges_of_words(cluster: str) -> tuple[Any, ...]:
 
 
 def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWords:
-    """What each host said last; a word without a host is that of the first one. The `own` host is never lost."""
+    """What each host said last; a word without a host is that of the first one. The `own` host is never lost.
+
+    What a forgotten one says counts again when it is back.
+    """
     first, others, alive, lost_since, claims, home_answer = answers
     home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
     what = f"status of cluster {record.cluster_name}"
@@ -39,9 +42,10 @@ def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWor
     words |= {host_in(kv.key): _status(kv.value, what) for kv in others.kvs}
     there = {keys.name_in(kv.key, keys.ALIVE) for kv in alive.kvs} | {own, ""}
     since = {keys.name_in(kv.key, keys.LOST): datetime.fromisoformat(kv.value.decode()) for kv in lost_since.kvs}
-    gone = (nodes_by_host(record, home).keys() | words.keys()) - there
-    forgotten = gone - {keys.name_in(kv.key, keys.CLAIMS) for kv in claims.kvs}
-    return HostWords(words, {host: since.get(host) for host in gone}, home, frozenset(forgotten))
+    known = there | {keys.name_in(kv.key, keys.CLAIMS) for kv in claims.kvs}
+    heard = {host: of for host, of in words.items() if host in known}
+    gone = (nodes_by_host(record, home).keys() | heard.keys()) - there
+    return HostWords(heard, {host: since.get(host) for host in gone}, home, frozenset(gone - known))
 
 
 def entry_of(record: ClusterRecord, request: Any, hosts: HostWords) -> ClusterEntry:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 from reconciler.errors import Conflict, HostNotFound
 from reconciler.model.host import HostRecord, HostReport
+from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
-from reconciler.store.etcd.etcd_parts import host_in
+from reconciler.store.etcd.etcd_parts import host_in, write_of
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, unchanged
 from reconciler.store.record_json import document_in, parsed, text_of
 
@@ -70,9 +71,10 @@ class EtcdHosts:
                 return
 
     async def _forget_words(self, name: str) -> None:
-        """What the host has of clusters does not matter any longer."""
+        """What the host has of clusters does not matter any longer; if it comes back, it has to look what that is."""
         (words,) = await self._etcd.read(below(keys.STATUSES, keys_only=True))
-        own = [delete(kv.key) for kv in words.kvs if host_in(kv.key) == name]
+        clusters = [keys.name_in(kv.key, keys.STATUSES) for kv in words.kvs if host_in(kv.key) == name]
+        own = [write_of(RecordStatus.of_nothing_seen(cluster, name, datetime.now(UTC))) for cluster in clusters]
         for begin in range(0, len(own), OPERATIONS_LIMIT):
             is_gone = unchanged(keys.ALIVE + name.encode(), 0)
             await self._etcd.change([is_gone], own[begin : begin + OPERATIONS_LIMIT])

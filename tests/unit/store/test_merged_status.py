@@ -130,10 +130,3 @@ def test_a_fault_is_applied_where_all_that_receive_through_it_have_it() -> None:
     assert applied(none, none) == (False, set())
     assert applied(here, info(None))[0] is None
     assert applied(here, both, two=NOW)[0] is None
-
-
-def test_a_forgotten_host_that_is_to_have_nothing_holds_nothing_up_whatever_it_said_last() -> None:
-    words = {"one": word("one"), "two": word("two"), "three": word("three", converged=False)}
-    status = merged_status(RECORD, words, {"three": None}, forgotten=frozenset({"three"}))
-    assert status is not None
-    assert (status.converged, status.obstacles, status.observed_generation) == (True, (), 3)
