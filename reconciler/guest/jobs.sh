@@ -80,7 +80,7 @@ start() {
   [ "$(ls "$jobs" | wc -l)" -lt $((2 * kept)) ] || fail 'too many jobs run there (`job_stop` ends one)'
   job=$jobs/$1
   mkdir "$job" || exit
-  { cat >"$job"/command && echo "$4" >"$job"/env && date +%s >"$job"/began; } || give_up
+  { cat >"$job"/command && printf '%s' "$4" >"$job"/env && date +%s >"$job"/began; } || give_up
   head -c 600 "$job"/command | base64 | tr -d '\n' >"$job"/shown
   [ "$(stat -c %s "$job"/command)" = "$3" ] || { echo "the command did not arrive as a whole" >&2; give_up; }
   case ${SHELL-} in */bash | */zsh | */dash | */ksh | */sh) shell=$SHELL ;; *) shell=/bin/sh ;; esac

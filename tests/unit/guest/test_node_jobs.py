@@ -73,7 +73,7 @@ async def test_a_job_runs_as_a_command_does(jobs: NodeJobs, pool: SshPool, sshd:
         'read -r line || echo "$job|$limit|$WHAT|$PATH"; umask; while read -r line; do'
         ' case $line in Sig[IB]*) echo "$line";; esac; done </proc/self/status\n# \N{SNOWMAN} \\'
     )
-    env = {"job": "mine", "limit": "5", "WHAT": "a 'b'\n $c", "PATH": "/nowhere"}
+    env = {"job": "mine", "limit": "5", "WHAT": "a 'b'\n $c \\n\\c", "PATH": "/nowhere"}
     await jobs.start("b1", command, env)
     await until(jobs, "b1", JobState.ENDED)
     run = await pool.run(sshd.address, command, timeout_s=PATIENCE_S, env=env)
