@@ -37,12 +37,13 @@ def elsewhere(
     away = {name: host for name, node in before.spec.nodes.items() if (host := node.host or home) != here}
     losses, restarts = {}, {}
     for name, host in away.items():
+        where = f"host {host}" if host else "a forgotten host"  # that of the nodes that name none
         if name not in after.nodes:
-            losses[name] = f"its machine and disks on host {host} are removed"
+            losses[name] = f"its machine and disks on {where} are removed"
         elif name in causes:
-            losses[name] = f"its disks on host {host} are lost ({causes[name]})"
+            losses[name] = f"its disks on {where} are lost ({causes[name]})"
         elif changes := _changes_of_machine(before, after, name):
-            restarts[name] = f"it restarts on host {host} ({changes})"
+            restarts[name] = f"it restarts on {where} ({changes})"
     return Elsewhere(placements, losses, restarts)
 
 

@@ -82,7 +82,7 @@ def recreation_causes(before: ClusterRecord | None, after: ClusterRecord) -> dic
 
 def _recreation_cause(before: ClusterRecord, after: ClusterRecord, name: str) -> str:
     old, new = before.spec.nodes[name], after.spec.nodes[name]
-    changes = [f"host {old.host} -> {new.host}"] if _moves(old, new) else []
+    changes = [f"host {old.host or 'unnamed'} -> {new.host or 'unnamed'}"] if _moves(old, new) else []
     changes += [
         "user_data changed" if field == "user_data" else f"{field} {_shown(old, field)} -> {_shown(new, field)}"
         for field in _first_boot_changes(old, new)

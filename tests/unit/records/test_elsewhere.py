@@ -23,6 +23,9 @@ def test_a_node_that_is_placed_again_or_removed_loses_what_it_has_on_another_hos
     assert elsewhere(before, moved, placements, "b", "a").losses == {}, "this host sees its own losses"
     removed = elsewhere(before, on_hosts(before, zeta="a"), {}, "a", "a")
     assert removed.losses == {"alpha": "its machine and disks on host b are removed"}
+    at_home = on_hosts(before, zeta="a", alpha="")
+    without_home = elsewhere(at_home, on_hosts(at_home, zeta="a", alpha="c"), placements, "a", "")
+    assert without_home.losses == {"alpha": "its disks on a forgotten host are lost (host unnamed -> c)"}
 
 
 def test_nothing_is_lost_by_a_new_cluster_or_by_naming_where_its_nodes_are() -> None:
