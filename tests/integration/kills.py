@@ -7,10 +7,13 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import libvirt
 
 from reconciler.host.libvirt import libvirt_events
 from tests.integration.bed import Bed, Session
@@ -33,12 +36,9 @@ class Killer:
 
 
 def run_in_child(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None = None) -> int:
-    """Start the verb in a forked child and return its process id.
-
-    libvirt's event loop runs on a thread that a child does not have, and calls of a child then wait for it forever.
-    """
-    assert not libvirt_events.runs_here(), "a test has used libvirt's events in this process: let a command do that"
-    child = os.fork()
+    """Start the verb in a forked child and return its process id."""
+    with libvirt_events_standing_still():
+        child = os.fork()
     if child:
         return child
     code = 1
@@ -54,6 +54,30 @@ def run_in_child(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None 
 async def _in_session(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | None) -> None:
     async with bed.runtime(checkpoint) as runtime:
         await verb(Session(runtime))
+
+
+@contextmanager
+def libvirt_events_standing_still() -> Iterator[None]:
+    """Keep libvirt's event loop, if an earlier test has started it in this process, out of libvirt's locks.
+
+    A lock that its thread holds at a fork is held in the child for ever, and every call of the child waits for it.
+    """
+    if not libvirt_events.runs_here():
+        yield
+        return
+    reached, leave = threading.Event(), threading.Event()
+
+    def stand_still(_timer: int, _opaque: None) -> None:
+        reached.set()
+        leave.wait()
+
+    timer = libvirt.virEventAddTimeout(0, stand_still, None)
+    reached.wait()
+    try:
+        yield
+    finally:
+        leave.set()
+        libvirt.virEventRemoveTimeout(timer)
 
 
 def wait_for(child: int) -> bool:

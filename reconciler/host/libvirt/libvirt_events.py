@@ -29,7 +29,7 @@ def ensure_event_loop() -> None:
 
 
 def runs_here() -> bool:
-    """Whether this process has an event loop. A child that it forks cannot use libvirt."""
+    """Whether this process has an event loop; a child that it forks has none."""
     return bool(_loops)
 
 

@@ -21,8 +21,9 @@ ELSEWHERE = {
     "fault-impair",
     "error",
     "event",
+    *(f"host-{verb}" for verb in ("show", "cordon", "uncordon", "drain", "forget")),
 }
-"""What would take the cluster away, or its time, or needs more than it or every host has."""
+"""What would take the cluster away, or its time, or needs more than it or every host has, or other hosts."""
 
 
 def command_lines(directory: Path, state_dir: Path) -> list[list[str]]:
@@ -43,6 +44,8 @@ def command_lines(directory: Path, state_dir: Path) -> list[list[str]]:
         fault partition {CLUSTER} n0 n1 ; fault list {CLUSTER}
         fault explain {CLUSTER} n0 n1 ; fault verify {CLUSTER} n0 n2 --count 3 ; fault heal {CLUSTER} --all
         artifact register {directory}/a --kernel 6.1.0 ; artifact register {directory}/b --kernel 6.1.0
+        topology list ; topology show {CLUSTER} ; host list
+        job start {CLUSTER} n0 -- true ; job status {CLUSTER}
         artifact list ; store copy {state_dir} {directory}/store
         stop {CLUSTER} n2 --mode destroy ; start {CLUSTER} n2 --no-wait ; crash {CLUSTER} n2 --no-wait
         restart {CLUSTER} n2 --mode destroy --no-wait ; snapshot revert {CLUSTER} {FRESH} --yes --no-wait
@@ -68,14 +71,19 @@ async def test_every_command_prints_what_its_schema_says(trio: Session, guest_be
         return outputs.read(words, 0, out.decode())
 
     seen = set()
-    registered = []
+    registered, jobs = [], []
     for words in command_lines(tmp_path, guest_bed.settings.state_dir):
         said = await printed(*words)
         seen.add(outputs.command_of(words))
         if words[:2] == ["artifact", "register"]:
             registered.append(said["artifact_id"])
+        if words[:2] == ["job", "start"]:
+            jobs.append(said["job_id"])
     one, other = registered
     for words in (["show", one], ["diff", one, other], ["sync", CLUSTER, one, "--node", "n0"], ["remove", other]):
         await printed("artifact", *words)
         seen.add(outputs.command_of(["artifact", *words]))
+    for verb in ("output", "stop"):
+        await printed("job", verb, CLUSTER, *jobs)
+        seen.add(f"job-{verb}")
     assert seen == output_types().keys() - ELSEWHERE
