@@ -63,6 +63,10 @@ def log_report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: 
     )
 
 
+report = log_report
+"""The name under which scripts outside this repository that measure kernel logs import it, as `Origin`."""
+
+
 def _newest(lines: Sequence[LogLine], shown: Sequence[int], limit: int) -> Sequence[int]:
     """Of the indices of lines to show, the newest that the answer has room for."""
     room = limit * _CHARACTERS_OF_A_LINE

@@ -1,5 +1,7 @@
 """What is answered about one node: counts, filters, markers, limits."""
 
+from importlib import import_module
+
 import pytest
 
 from reconciler.errors import InvalidArgument
@@ -111,3 +113,12 @@ def test_a_kernel_is_healthy_until_its_first_bad_event() -> None:
     assert first is not None
     assert first.kind == "warn"
     assert first.summary.startswith("WARNING: CPU: 0 PID: 12 at drivers/test/provoke.c:41")
+
+
+def test_scripts_that_measure_kernel_logs_find_their_names() -> None:
+    names = {
+        "reconciler.host.console": ["read_console"],
+        "reconciler.kernel_log.console": ["last_boot", "parse_console"],
+    }
+    for module, found in {**names, "reconciler.kernel_log.report": ["Origin", "report"]}.items():
+        assert all(callable(getattr(import_module(module), name)) for name in found), module
