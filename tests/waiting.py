@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable
 PATIENCE_S = 60.0
 """Long after everything that takes a moment on a machine of its own; what never comes costs a failing test this."""
 
+BOOT_TIMEOUT_S = 900.0
+"""Time for emulated machines to boot, however many boot beside them on two busy cores; they take a minute alone."""
+
 _POLL_S = 0.01
 
 

@@ -24,7 +24,7 @@ CLUSTERS = {
 }
 """Modules of `guests` by the cluster that they share: two clusters with about equal work, to run side by side."""
 
-TEST_TIMEOUT_S = 1200
+TEST_TIMEOUT_S = 2400
 """For one test with its fixtures, one of which boots a cluster: that takes minutes if the machine is busy."""
 
 

@@ -10,10 +10,9 @@ from reconciler.model.results import ClusterStatus
 from reconciler.model.status import ConditionType
 from reconciler.usecases.wait_for_condition import wait_for_condition
 from tests.integration.bed import Bed, Session
-from tests.waiting import eventually
+from tests.waiting import BOOT_TIMEOUT_S, eventually
 
 CLUSTER = "provisioned"
-BOOT_TIMEOUT_S = 300.0
 USER_DATA = {
     "n0": {"runcmd": ["until [ -e /go ]; do sleep 0.2; done"]},
     "n1": {"runcmd": ["echo no luck", "false"]},

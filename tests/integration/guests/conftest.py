@@ -14,12 +14,10 @@ from reconciler.model.results import NodeStatus
 from reconciler.model.status import ConditionType
 from reconciler.records.approval import Approval
 from tests.integration.bed import SHARED_CLUSTER, Bed, Session, temporary_bed
-from tests.waiting import PATIENCE_S, eventually
+from tests.waiting import BOOT_TIMEOUT_S, PATIENCE_S, eventually
 
 NODES = ("n0", "n1", "n2")
 FRESH = "fresh"
-BOOT_TIMEOUT_S = 300.0
-"""Time for three emulated machines that boot at once on two busy cores."""
 
 
 def on_console(session: Session, node: str, words: str) -> int:

@@ -19,8 +19,8 @@ from tests.guest_kernel.fetch import RPM
 from tests.guest_kernel.workshop import MODULE, Workshop
 from tests.integration.bed import BASE_IMAGE, Session
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES, provoked
-from tests.waiting import eventually
+from tests.integration.guests.conftest import NODES, provoked
+from tests.waiting import BOOT_TIMEOUT_S, eventually
 
 PROVOKE = f"/sys/module/{MODULE}/parameters/provoke"
 

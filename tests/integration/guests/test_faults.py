@@ -24,9 +24,9 @@ from reconciler.usecases.fault_verification import FaultVerifier
 from reconciler.usecases.network_faults import Faults
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, SharedCluster
+from tests.integration.guests.conftest import SharedCluster
 from tests.integration.guests.hearing import KINDS, PAIRS, Hearing, Pair
-from tests.waiting import PATIENCE_S, eventually
+from tests.waiting import BOOT_TIMEOUT_S, PATIENCE_S, eventually
 
 N0_ALONE = frozenset({("n0", "n1"), ("n1", "n0"), ("n0", "n2"), ("n2", "n0")})
 ENDS = frozenset({("n0", "n2"), ("n2", "n0")})

@@ -4,7 +4,7 @@ from typing import Any
 
 from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S
+from tests.waiting import BOOT_TIMEOUT_S
 
 CLUSTER = "grow"
 

@@ -15,8 +15,8 @@ from reconciler.progress import Progress
 from reconciler.usecases.kernel_log_following import follow_kernel_logs
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES, provoked
-from tests.waiting import eventually
+from tests.integration.guests.conftest import NODES, provoked
+from tests.waiting import BOOT_TIMEOUT_S, eventually
 
 PANICKED = "Kernel panic - not syncing: sysrq triggered crash"
 PANIC = ("sleep 1; echo c >/proc/sysrq-trigger", PANICKED)

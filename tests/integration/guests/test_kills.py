@@ -6,8 +6,8 @@ only then is a snapshot with memory of that moment of any use, too (decision 000
 
 from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session, audit, host_libvirt
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S
 from tests.integration.kills import Killer, Verb, run, run_in_child, wait_for
+from tests.waiting import BOOT_TIMEOUT_S
 
 CLUSTER = "solo"
 

@@ -9,8 +9,7 @@ from reconciler.model.results import ExecResult
 from tests.guest_kernel.fetch import guest_release, kit_dir
 from tests.integration.bed import BASE_IMAGE, Session
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S
-from tests.waiting import PATIENCE_S
+from tests.waiting import BOOT_TIMEOUT_S, PATIENCE_S
 
 _FORK_BOMB = "bomb() { bomb | bomb & }; bomb; sleep 1000; true"
 

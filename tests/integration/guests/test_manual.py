@@ -10,8 +10,8 @@ import pytest
 from tests import manual
 from tests.integration.bed import SHARED_CLUSTER, Bed
 from tests.integration.cli.conftest import COMMAND
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S
 from tests.unit.test_manual import CONSOLE
+from tests.waiting import BOOT_TIMEOUT_S
 
 NAMES = {"example-3node": SHARED_CLUSTER, "cli": SHARED_CLUSTER, "controller": "n0", "worker-0": "n1", "worker-1": "n2"}
 """What the pages call the cluster and its nodes: what they are called here."""

@@ -6,9 +6,9 @@ import pytest
 
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
+from tests.integration.guests.conftest import NODES
 from tests.integration.mcp.client import connected
-from tests.waiting import eventually
+from tests.waiting import BOOT_TIMEOUT_S, eventually
 
 pytestmark = pytest.mark.usefixtures("untouched_trio")
 

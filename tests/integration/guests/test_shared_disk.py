@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import InvalidArgument
 from tests.integration.bed import Bed, Session
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S
+from tests.waiting import BOOT_TIMEOUT_S
 
 CLUSTER = "share"
 

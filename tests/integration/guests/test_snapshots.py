@@ -7,8 +7,8 @@ import pytest
 from reconciler.act import snapshot_actions
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Session, host_libvirt
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, FRESH, NODES
-from tests.waiting import PATIENCE_S
+from tests.integration.guests.conftest import FRESH, NODES
+from tests.waiting import BOOT_TIMEOUT_S, PATIENCE_S
 
 
 async def say(session: Session, command: str) -> dict[str, str]:

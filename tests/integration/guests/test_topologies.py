@@ -11,7 +11,7 @@ from reconciler.model.results import DomainState
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings, load_settings
 from tests.integration.bed import Session
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S
+from tests.waiting import BOOT_TIMEOUT_S
 
 TOPOLOGIES = sorted(Path("specs/topologies").glob("*.yaml"))
 DISKS = Path("/var/lib/vmcluster/disks")

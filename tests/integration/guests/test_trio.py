@@ -12,8 +12,8 @@ from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
-from tests.waiting import eventually
+from tests.integration.guests.conftest import NODES
+from tests.waiting import BOOT_TIMEOUT_S, eventually
 
 
 def machines_started() -> int:

@@ -5,8 +5,8 @@ from typing import Any
 
 from tests.guest_kernel.fetch import efi_stub, guest_release, kit_dir
 from tests.integration.bed import BASE_IMAGE, Bed, Session
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S
 from tests.integration.guests.efi_disk import write_efi_disk
+from tests.waiting import BOOT_TIMEOUT_S
 
 CLUSTER = "efi"
 _VARIABLE = "/sys/firmware/efi/efivars/Mark-6f1a3a5e-5f0b-5c39-9d0e-6a2f6c6b7d11"

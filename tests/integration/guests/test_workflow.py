@@ -7,9 +7,10 @@ import pytest
 from tests.guest_kernel.workshop import MODULE, Workshop
 from tests.integration.bed import BASE_IMAGE, Bed
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
-from tests.integration.guests.conftest import BOOT_TIMEOUT_S, NODES
+from tests.integration.guests.conftest import NODES
 from tests.integration.mcp.client import connected
 from tests.unit.frontends.mcp.conftest import Agent
+from tests.waiting import BOOT_TIMEOUT_S
 
 
 @pytest.fixture

@@ -15,12 +15,11 @@ import yaml
 
 from reconciler.model import names
 from tests.lab.hosts import Hosts, LabHost, OnHost
-from tests.waiting import wait_until
+from tests.waiting import BOOT_TIMEOUT_S, wait_until
 
 CLUSTER = "frozen"
 NODES = {"n1": 1, "n2": 2, "n3": 3}
 IMAGE = Path("/var/lib/vmcluster/images/empty.qcow2")
-TIMEOUT_S = 300.0
 
 pytestmark = pytest.mark.long
 
@@ -43,7 +42,7 @@ def document() -> dict[str, Any]:
 
 
 def vmcluster(host: LabHost, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    return host.run("vmcluster", *arguments, check=check, timeout_s=TIMEOUT_S)
+    return host.run("vmcluster", *arguments, check=check, timeout_s=BOOT_TIMEOUT_S)
 
 
 def state_of(host: LabHost, node: str) -> str:
@@ -128,7 +127,7 @@ def test_a_controller_that_is_killed_leaves_a_whole_snapshot_or_none_and_nobody_
         time.sleep(0.002)
     controllers[number].kill()
     controllers[number] = watch(hosts[number], logs)
-    output, _ = asking.communicate(timeout=TIMEOUT_S)
+    output, _ = asking.communicate(timeout=BOOT_TIMEOUT_S)
     whole = asking.returncode == 0
     wait_until(lambda: manifests(hosts, "torn") == [whole] * 3)
     wait_until(lambda: {state_of(hosts[number], node) for node, number in NODES.items()} == {"running"})

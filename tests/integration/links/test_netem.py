@@ -23,10 +23,10 @@ from tests.integration.bed import Session, temporary_bed
 from tests.integration.links.conftest import CLUSTER
 from tests.integration.links.segment import HOST_MAC, NETWORK, Arrival, Segment, mac, segment, tap
 from tests.integration.links.test_cuts import both_ways, reach
+from tests.waiting import BOOT_TIMEOUT_S
 
 GUEST_CLUSTER = "playhost"
 NODES = ("n0", "n1", "n2")
-BOOT_TIMEOUT_S = 300.0
 OUTPUT_LIMIT_BYTES = 16 << 20
 PROGRAM_MISSING = 127
 
