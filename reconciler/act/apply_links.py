@@ -14,4 +14,5 @@ async def apply_links(action: SetLinks | HealLinks, context: ActContext) -> None
     observed = await context.links.observe(context.cluster, ports)
     there = {node for node, port in ports.nodes.items() if port.tap in observed.trees}
     possible = {node: of if node in there else of.cuts_only for node, of in links.items()}
+    context.require_term()
     await context.links.apply(context.cluster, compile_host(possible, ports), observed, ports)

@@ -1,4 +1,8 @@
-"""The executors: what each action does to the host. Each can be repeated after an interruption at any point."""
+"""The executors: what each action does to the host. Each can be repeated after an interruption at any point.
+
+The runner asks for the right to act before an action; an executor asks again before what cannot be undone, if anything
+came before it that may have taken long.
+"""
 
 import asyncio
 import time
@@ -79,6 +83,7 @@ execute.register(resume_memory)
 async def _create_network(action: CreateNetwork, context: ActContext) -> None:
     for name in action.replaces:
         await context.libvirt.delete_network(context.cluster, name)
+        context.require_term()
     await context.libvirt.create_network(context.cluster, action.name, action.network, context.origin)
 
 
@@ -98,6 +103,7 @@ async def _delete_network(action: DeleteNetwork, context: ActContext) -> None:
     network = context.record.spec.network
     if context.record.deletion is not None or network.tunnel is None or action.name == network.name:
         await tunnel_driver.remove_tunnel(context.cluster)
+        context.require_term()
     await context.libvirt.delete_network(context.cluster, action.name)
 
 
@@ -133,14 +139,17 @@ async def _define(action: DefineDomain, context: ActContext) -> None:
     if nvram is not None and based_on is not None:
         copy = snapshot_nvram_path(record.spec.overlay_dir, context.cluster, based_on, action.node)
         await asyncio.to_thread(put_nvram, copy, nvram, context.cluster, action.node, context.origin)
+        context.require_term()
     await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out, context.origin)
     if nvram is not None:
+        context.require_term()
         await asyncio.to_thread(delete_nvram, nvram.parent, action.node, keeping=nvram)
 
 
 @execute.register
 async def _attach_disk(action: AttachDisk, context: ActContext) -> None:
     await require_disks(action.node, {action.target: action.disk}, context)
+    context.require_term()
     await context.libvirt.attach_disk(context.cluster, action.node, action.target, action.disk)
 
 
@@ -148,6 +157,7 @@ async def _attach_disk(action: AttachDisk, context: ActContext) -> None:
 async def _grow_layer(action: GrowLayer, context: ActContext) -> None:
     """A machine that is up grows its disk itself, and its guest sees it at once."""
     if not await context.libvirt.grow_disk(context.cluster, action.node, action.path, action.size_bytes):
+        context.require_term()
         await grow_image(action.path, action.size_bytes, cluster=context.cluster)
 
 
@@ -164,6 +174,7 @@ async def _shut_down(action: ShutDown, context: ActContext) -> None:
 @execute.register
 async def _start(action: Start, context: ActContext) -> None:
     await require_defined_files(action.node, context)
+    context.require_term()
     await context.libvirt.start(context.cluster, action.node, paused=action.paused, resume_epoch=action.resume_epoch)
 
 
@@ -186,6 +197,7 @@ async def _delete_snapshot(action: DeleteSnapshot, context: ActContext) -> None:
 async def _cut_power(action: CutPower, context: ActContext) -> None:
     if action.mode is StopMode.SHUTDOWN:
         await _ask_and_wait(action.node, context)
+        context.require_term()
     await context.libvirt.cut_power(context.cluster, action.node, boot_epoch=action.boot_epoch)
     context.ssh.drop(context.cluster, action.node)
 

@@ -30,6 +30,7 @@ async def _flatten(action: FlattenLayer, context: ActContext) -> None:
         await asyncio.to_thread(require_flatten_space, action.path, action.base, copied=not is_active)
         await asyncio.to_thread(begin_flattening, action.path, action.lowest, context.cluster)
     context.checkpoint(f"after begin:{action.node}")
+    context.require_term()
     await context.snapshots.flatten(
         context.cluster, action.node, action.target, action.base, progress=_Tenths(action, context).report
     )

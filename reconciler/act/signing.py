@@ -21,6 +21,7 @@ async def sign_marks(keys: Iterable[str], origin: Origin, context: ActContext) -
     """Sign the resources with these marks, in that order. Raises a `ClusterError` or `OSError` if the host refuses."""
     for key in keys:
         context.checkpoint(f"before Sign:{key}")
+        context.require_term()
         kind, _, name = key.partition("/")
         if kind == "domains":
             await context.libvirt.sign_domain(context.cluster, name, origin)

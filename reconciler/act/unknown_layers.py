@@ -34,6 +34,7 @@ async def delete_unneeded(action: DeleteLayer, context: ActContext) -> None:
                 f"it is not known whether the machine writes to {action.path} while it is halted",
                 hint="resume it, or turn it off; the layer is deleted then if nothing needs it",
             )
+    context.require_term()
     await asyncio.to_thread(delete_layer, action.path, context.cluster)
     return None
 

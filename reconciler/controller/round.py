@@ -130,8 +130,10 @@ class Rounds:
 
         Returns in how many places there were some: each of the taps and, with `cuts`, the firewall.
         """
+        term = await self._membership.enter()
         shaped = await self._links.shaped_taps(taps)
         cut = cuts and await self._links.has_cuts(cluster)
+        self._membership.require(term)
         await self._links.clear(cluster, taps, cuts=cuts)
         if cuts:
             await self._export.forget(cluster)
@@ -140,7 +142,8 @@ class Rounds:
     async def bind_copies(self, record: ClusterRecord) -> bool:
         """Adopt copied files of a cluster, whose marks are those of the originals; whether there were any."""
         files = (*record.spec.extra_files, *record.former_files)
-        bound = await asyncio.to_thread(bind_copies, record.spec.overlay_dir, record.cluster_name, files)
+        require = partial(self._membership.require, await self._membership.enter())
+        bound = await asyncio.to_thread(bind_copies, record.spec.overlay_dir, record.cluster_name, files, require)
         if bound:
             log.info("copies_taken_up", cluster=record.cluster_name, files=[str(path) for path in bound])
         return bool(bound)
