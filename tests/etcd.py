@@ -1,5 +1,6 @@
 """Real etcd servers on the loopback interface, with their data in a temporary directory."""
 
+import json
 import os
 import socket
 import ssl
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reconciler.store.etcd.members import EtcdAddress
 from tests.waiting import PATIENCE_S
@@ -80,6 +82,20 @@ class RunningEtcd:
             self.process.wait()
             self.process = None
 
+    def set_full(self, *, full: bool) -> None:
+        """Have its cluster refuse what takes room, as where the database has grown to its quota; or end that."""
+        alarm = {"action": "ACTIVATE" if full else "DEACTIVATE", "memberID": self._member_id(), "alarm": "NOSPACE"}
+        self._post("maintenance/alarm", alarm)
+
+    def _member_id(self) -> int:
+        return int(self._post("maintenance/status", {})["header"]["member_id"])
+
+    def _post(self, path: str, what: object) -> "dict[str, Any]":
+        request = urllib.request.Request(f"{self.url}/v3/{path}", json.dumps(what).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=5, context=self.tls) as answer:
+            said: dict[str, Any] = json.load(answer)
+            return said
+
     def wait_until_healthy(self) -> None:
         """Wait until it answers, which means that its cluster has a leader."""
         deadline = time.monotonic() + 2 * PATIENCE_S
@@ -116,3 +132,24 @@ def running_etcd(
         yield etcd
     finally:
         etcd.stop()
+
+
+@contextmanager
+def running_members(directory: Path, count: int = 3, arguments: Sequence[str] = ()) -> Iterator[list[RunningEtcd]]:
+    """An etcd of several members, ready for clients; killed at the end."""
+    ports = free_ports(2 * count)
+    members = [
+        RunningEtcd(directory / f"m{place}", ports[2 * place], ports[2 * place + 1], tuple(arguments), name=f"m{place}")
+        for place in range(count)
+    ]
+    for member in members:
+        member.peers = tuple(other.peer for other in members)
+    try:
+        for member in members:
+            member.launch()
+        for member in members:
+            member.wait_until_healthy()
+        yield members
+    finally:
+        for member in members:
+            member.stop()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
-from typing import assert_never
+from typing import Any, assert_never
 
 from reconciler.errors import ErrorCode, OperationFailed
 from reconciler.faults.compile_links import same_inbound
@@ -66,10 +66,16 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.plan.document_queries import is_running, known
 from reconciler.plan.link_planner import known_links
+from reconciler.store.meeting import Phase
 from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR, compiled
 
-Steps = Iterator[None]
-"""The effects of one action; the process that acts may die between any two."""
+ASK = "ask"
+
+Steps = Iterator[Any]
+"""The effects of one action; the process that acts may die between any two.
+
+A phase is where hosts that act together wait for each other; after `ASK` the host is told whether they have agreed.
+"""
 
 Past = tuple[object, ...]
 """What was written to a disk, from the image that it began as to now."""
@@ -97,6 +103,9 @@ class SimulatedHost:
         self.pulled = {node for node, of in found.items() if of.down and node in self.taps}
         self.snapshots = {name: of for name, of in document.snapshots.items() if name not in half_made}
         self.journals: dict[str, tuple[str, ...]] = dict.fromkeys(half_made, tuple(document.power))
+        self.requests: dict[str, int] = {}
+        self.agreed: set[str] = set()
+        self._noted: dict[str, tuple[Snapshot, dict[str, dict[str, Past]]]] = {}
         self.memories: dict[Path, dict[str, Past]] = {}
         self.pasts_frozen: dict[tuple[str | None, str, str], Past] = {}
         self.taken: Counter[int] = Counter()
@@ -533,12 +542,14 @@ class SimulatedHost:
         assert action.name not in self.snapshots, f"{action} would take the place of another"
         running = tuple(node for node, power in action.power.items() if power is SnapshotPower.RUNNING)
         self.journals[action.name] = running
+        self.requests[action.name] = action.snapshot.request
         yield
         after = {node: self._layers_on_top(node, domain) for node, domain in action.domains.items()}
-        yield
+        yield Phase.PREPARED
         for node in running:
             self._set_power(node, state=PowerState.PAUSED)
             yield
+        yield Phase.PAUSED
         before = {node: self.pasts(node) for node in action.domains}
         for node in action.domains:
             assert self._is_up(node) == (action.power[node] is not SnapshotPower.OFF)
@@ -550,18 +561,25 @@ class SimulatedHost:
         for node in running:
             self._set_power(node, state=PowerState.RUNNING)
             yield
-        self.journals.pop(action.name)
-        self.taken[action.snapshot.request] += 1
-        self.snapshots[action.name] = Snapshot(
+        snapshot = Snapshot(
             request=action.snapshot.request,
             include_memory=action.snapshot.include_memory,
             nodes={node: self._frozen_node(action, node) for node in action.domains},
         )
-        of_others = {key: past for key, past in self.pasts_frozen.items() if key[0] != action.name}
-        self.pasts_frozen = of_others | {
-            (action.name, node, target): past for node, pasts in before.items() for target, past in pasts.items()
-        }
+        self._noted[action.name] = snapshot, before
+        yield Phase.SWITCHED
+        self._publish(action.name)
         yield
+
+    def _publish(self, name: str) -> None:
+        snapshot, before = self._noted.pop(name)
+        self.journals.pop(name)
+        self.taken[snapshot.request] += 1
+        self.snapshots[name] = snapshot
+        of_others = {key: past for key, past in self.pasts_frozen.items() if key[0] != name}
+        self.pasts_frozen = of_others | {
+            (name, node, target): past for node, pasts in before.items() for target, past in pasts.items()
+        }
 
     def _frozen_node(self, action: TakeSnapshot, node: str) -> SnapshotNode:
         memory = self._memory_path(action.name, node)
@@ -626,6 +644,12 @@ class SimulatedHost:
             if isinstance(power, Power) and power.state is PowerState.PAUSED:
                 self._set_power(node, state=PowerState.RUNNING)
             yield
+        if isinstance(action, SweepSnapshot):
+            yield ASK
+            if action.name in self.agreed and action.name in self._noted:
+                self._publish(action.name)
+                return
+        self._noted.pop(action.name, None)
         self.journals.pop(action.name, None)
         yield
 

@@ -1,9 +1,8 @@
 """Several hosts that share a real etcd, each with the real store, controller and service above a simulated machine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from random import Random
@@ -19,21 +18,20 @@ from reconciler.controller import round as rounds
 from reconciler.controller.round_input import RoundInput
 from reconciler.daemon.service import Scope, Service
 from reconciler.errors import ClusterError
-from reconciler.model.document import ClusterDocument, Snapshot
+from reconciler.model.document import ClusterDocument
 from reconciler.model.host import HostReport
-from reconciler.model.plan import Action, Plan, TakeSnapshot
+from reconciler.model.plan import Action, Plan
 from reconciler.model.record import ClusterRecord, ClusterSpec
-from reconciler.model.snapshot import Manifest
 from reconciler.model.status import HeldSnapshot
 from reconciler.model.topology import VirtType
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
-from reconciler.store.meeting import Phase
 from reconciler.usecases import clusters, placing
 from reconciler.usecases.clusters import Clusters
 from tests.etcd import RunningEtcd
 from tests.libvirt_socket import silent_libvirt
 from tests.simulation.host import SimulatedHost
+from tests.simulation.machines import LocalMachine, perform
 from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, node_spec
 from tests.waiting import PATIENCE_S
 
@@ -122,27 +120,20 @@ class Hosts(dict[str, Member]):
         """Let every round look at, and act on, the simulated machine of its host."""
 
         async def observe(record: ClusterRecord, libvirt: object, *_: object) -> ClusterDocument:
-            machine = self._with(libvirt).machine
-            machine.record = record
-            machine.time_passes()
-            return machine.observe()
+            return await LocalMachine(self._with(libvirt).machine).observe(record)
 
         async def carry_out(todo: Plan, context: ActContext) -> list[Outcome]:
             member = self._with(context.libvirt)
             member.machine.record = context.record
 
-            async def perform(action: Action, _: ActContext) -> None:
+            async def on_machine(action: Action, context: ActContext) -> None:
                 member.actions.append(action)
-                if isinstance(action, TakeSnapshot):
-                    await _take_together(action, member, context)
-                    return
-                for _effect in member.machine.perform(action):
-                    await asyncio.sleep(0)
+                await perform(action, context, LocalMachine(member.machine, member.refusal))
 
-            return await runner.carry_out(todo, context, perform)
+            return await runner.carry_out(todo, context, on_machine)
 
         async def held(view: RoundInput) -> tuple[HeldSnapshot, ...]:
-            return tuple(_manifests_of(self[view.host].machine))
+            return await LocalMachine(self[view.host].machine).held()
 
         async def load(*_: Any) -> tuple[str, ClusterSpec]:
             return CLUSTER, self.spec
@@ -171,40 +162,6 @@ class Hosts(dict[str, Member]):
     async def __aexit__(self, *_: object) -> None:
         for member in self.values():
             await member.stop()
-
-
-def _manifests_of(machine: SimulatedHost) -> Iterator[HeldSnapshot]:
-    for name, of in machine.snapshots.items():
-        assert isinstance(of, Snapshot)
-        manifest = Manifest(
-            snapshot_name=name,
-            cluster_name=CLUSTER,
-            request=of.request,
-            created_at=datetime(2026, 1, 1, tzinfo=UTC),
-            include_memory=of.include_memory,
-            pause_s=0.1,
-            nodes=of.nodes,
-        )
-        sizes = {str(disk.path): 4096 for node in of.nodes.values() for disk in node.disks.values()}
-        yield HeldSnapshot(manifest=manifest, sizes=sizes)
-
-
-async def _take_together(action: TakeSnapshot, member: Member, context: ActContext) -> None:
-    """A snapshot, in the phases of `reconciler.act.snapshot_actions`."""
-    meeting = context.meeting(f"snapshot-{action.snapshot.request}")
-    assert await meeting.begin()
-    try:
-        if member.refusal is not None:
-            raise member.refusal
-        await meeting.reach(Phase.PREPARED, limit_s=PATIENCE_S)
-        await meeting.reach(Phase.PAUSED, limit_s=PATIENCE_S)
-        await meeting.reach(Phase.SWITCHED, limit_s=PATIENCE_S)
-        await meeting.agree()
-    except ClusterError as error:
-        await meeting.call_off(error.message)
-        raise
-    for _effect in member.machine.perform(action):
-        pass
 
 
 async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
